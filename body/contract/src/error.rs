@@ -1,0 +1,280 @@
+//! Errors as data: what crosses languages, and what a bus adds to it.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Target, Text};
+
+/// What kind of error it is. The first ten are the house's own; a cell's own errors are
+/// [`Code::Domain`], a text of the form `domain.code`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The request makes no sense to the callee: 400.
+    BadRequest,
+    /// The caller may not do this: 403.
+    Refused,
+    /// Nobody serves the target, or what was asked for is not there: 404.
+    NotFound,
+    /// The state is not what the caller thought: 409.
+    Conflict,
+    /// The payload is larger than the bus or the cell takes: 413.
+    TooLarge,
+    /// No room to run or to wait: 429. The cell did not run.
+    Overloaded,
+    /// The cell panicked, crashed or raised what is no `CellError`: 500.
+    CellFailed,
+    /// The house itself is at fault: 500.
+    Internal,
+    /// The target cannot be reached now: 503.
+    Unavailable,
+    /// No outcome within the deadline; the cell may have run: 504.
+    Timeout,
+    /// A cell's own error, `domain.code`: 422.
+    Domain(Text),
+}
+
+impl Code {
+    /// The code as it crosses the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::BadRequest => "bad-request",
+            Self::Refused => "refused",
+            Self::NotFound => "not-found",
+            Self::Conflict => "conflict",
+            Self::TooLarge => "too-large",
+            Self::Overloaded => "overloaded",
+            Self::CellFailed => "cell-failed",
+            Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::Domain(code) => code,
+        }
+    }
+
+    /// The number for `Nats-Service-Error-Code`; HTTP's meaning.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Refused => 403,
+            Self::NotFound => 404,
+            Self::Conflict => 409,
+            Self::TooLarge => 413,
+            Self::Domain(_) => 422,
+            Self::Overloaded => 429,
+            Self::CellFailed | Self::Internal => 500,
+            Self::Unavailable => 503,
+            Self::Timeout => 504,
+        }
+    }
+}
+
+impl From<&str> for Code {
+    /// Any text is a code: what is not the house's is a domain's.
+    fn from(text: &str) -> Self {
+        match text {
+            "bad-request" => Self::BadRequest,
+            "refused" => Self::Refused,
+            "not-found" => Self::NotFound,
+            "conflict" => Self::Conflict,
+            "too-large" => Self::TooLarge,
+            "overloaded" => Self::Overloaded,
+            "cell-failed" => Self::CellFailed,
+            "internal" | "" => Self::Internal,
+            "unavailable" => Self::Unavailable,
+            "timeout" => Self::Timeout,
+            other => Self::Domain(other.into()),
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self::from(text.as_str()))
+    }
+}
+
+/// An error as data, the same in every language: what a cell answers instead of a payload.
+///
+/// ```
+/// use cbs::{CellError, Code};
+/// let error = CellError::new(Code::Domain("stock.empty".into()), "no more tea").retryable();
+/// assert_eq!(error.code.status(), 422);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct CellError {
+    /// What kind of error; callers branch on it.
+    pub code: Code,
+    /// One line for a person. It leaves the body: no secrets, no traceback.
+    pub message: String,
+    /// Whether the same call may succeed a little later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retryable: bool,
+    /// Anything more, for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<serde_json::Value>,
+}
+
+impl CellError {
+    /// An error that is not retryable and has no details.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retryable: false, details: None }
+    }
+
+    /// The request makes no sense: `bad-request`.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(Code::BadRequest, message)
+    }
+
+    /// A cell's own error; `code` is of the form `domain.code`.
+    pub fn domain(code: &str, message: impl Into<String>) -> Self {
+        Self::new(Code::Domain(code.into()), message)
+    }
+
+    /// The cell failed in a way that callers learn nothing about but where to look.
+    #[must_use]
+    pub fn cell_failed(id: uuid::Uuid) -> Self {
+        Self::new(Code::CellFailed, format!("the cell failed; its body's log has the reason under id {id}"))
+    }
+
+    /// The same error, marked as worth a retry.
+    #[must_use]
+    pub fn retryable(mut self) -> Self {
+        self.retryable = true;
+        self
+    }
+
+    /// The same error with details for programs.
+    #[must_use]
+    pub fn with_details(mut self, details: serde_json::Value) -> Self {
+        self.details = Some(details);
+        self
+    }
+}
+
+/// Whether the cell ran; decides what may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The cell never started: trying again is always safe.
+    NotRun,
+    /// Nobody knows: trying again is safe only for idempotent calls.
+    Unknown,
+    /// The cell ran and answered with this error.
+    Ran,
+}
+
+/// Why a call through a bus gave no reply: the error as data, and whether the cell ran.
+///
+/// ```
+/// use cbs::{BusError, Code, Outcome};
+/// let error = BusError::timeout(&"logic.greet".parse()?, std::time::Duration::from_secs(5));
+/// assert_eq!((error.code(), error.outcome()), (&Code::Timeout, Outcome::Unknown));
+/// # Ok::<(), cbs::NameError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{error}")]
+pub struct BusError {
+    error: Box<CellError>,
+    outcome: Outcome,
+}
+
+impl BusError {
+    /// An error with its outcome.
+    #[must_use]
+    pub fn new(error: CellError, outcome: Outcome) -> Self {
+        Self { error: Box::new(error), outcome }
+    }
+
+    /// Nobody serves the target.
+    #[must_use]
+    pub fn not_found(target: &Target) -> Self {
+        let hint = "`cbs ls` shows what runs";
+        Self::new(CellError::new(Code::NotFound, format!("nobody serves {target}; {hint}")), Outcome::NotRun)
+    }
+
+    /// The target cannot be reached now, for this reason; the cell did not run.
+    #[must_use]
+    pub fn unavailable(target: &Target, reason: impl fmt::Display) -> Self {
+        let error = CellError::new(Code::Unavailable, format!("{target} cannot be reached: {reason}"));
+        Self::new(error.retryable(), Outcome::NotRun)
+    }
+
+    /// No answer in time; the cell may have run.
+    #[must_use]
+    pub fn timeout(target: &Target, after: Duration) -> Self {
+        let error = CellError::new(Code::Timeout, format!("{target} gave no answer within {} ms", after.as_millis()));
+        Self::new(error, Outcome::Unknown)
+    }
+
+    /// No room to run or to wait; the cell did not run.
+    #[must_use]
+    pub fn overloaded(target: &Target) -> Self {
+        let error = CellError::new(Code::Overloaded, format!("{target} has no room for another call now"));
+        Self::new(error.retryable(), Outcome::NotRun)
+    }
+
+    /// More bytes than the limit; the cell did not run.
+    #[must_use]
+    pub fn too_large(target: &Target, bytes: usize, limit: usize) -> Self {
+        let message = format!("the message to {target} has {bytes} bytes, the limit is {limit}");
+        Self::new(CellError::new(Code::TooLarge, message), Outcome::NotRun)
+    }
+
+    /// The message makes no sense; the cell did not run.
+    #[must_use]
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(CellError::bad_request(message), Outcome::NotRun)
+    }
+
+    /// The error's code.
+    #[must_use]
+    pub fn code(&self) -> &Code {
+        &self.error.code
+    }
+
+    /// Whether the cell ran.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// The error as data.
+    #[must_use]
+    pub fn error(&self) -> &CellError {
+        &self.error
+    }
+
+    /// The error as data, owned.
+    #[must_use]
+    pub fn into_error(self) -> CellError {
+        *self.error
+    }
+}
+
+impl From<CellError> for BusError {
+    /// The cell ran, and this is its answer.
+    fn from(error: CellError) -> Self {
+        Self::new(error, Outcome::Ran)
+    }
+}
+
+impl From<BusError> for CellError {
+    fn from(error: BusError) -> Self {
+        error.into_error()
+    }
+}

@@ -1,0 +1,3 @@
+//! contract, being written
+mod error; mod name; mod subject; mod text;
+pub use error::*; pub use name::*; pub use subject::*; pub use text::Text;

@@ -1,0 +1,3 @@
+//! The flow engine.
+mod definition;
+pub use definition::*;
