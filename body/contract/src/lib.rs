@@ -1,3 +1,81 @@
-//! contract, being written
-mod error; mod name; mod subject; mod text;
-pub use error::*; pub use name::*; pub use subject::*; pub use text::Text;
+//! The contract between cells and bodies of CBS, the cell-based microservice runtime on NATS.
+//!
+//! A **cell** does one task. Cells exchange **envelopes** and meet only on the **bus**; the same
+//! cell can be called in its own body, from another process, or across NATS, and neither side
+//! can tell. This crate is all that a cell depends on.
+//!
+//! A whole cell:
+//!
+//! ```
+//! use cbs::{CellContext, CellError, NativeCell};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Deserialize)]
+//! struct Name { name: String }
+//!
+//! #[derive(Serialize)]
+//! struct Greeting { text: String }
+//!
+//! async fn greet(_: &CellContext, input: Name) -> Result<Greeting, CellError> {
+//!     Ok(Greeting { text: format!("Hello, {}!", input.name) })
+//! }
+//!
+//! /// What a body links in.
+//! pub fn cells() -> Vec<NativeCell> {
+//!     vec![cbs::cell("logic.greet", greet)]
+//! }
+//! # assert_eq!(cells().len(), 1);
+//! ```
+//!
+//! A whole middleware, and the one mistake that everybody makes, stand at [`BodyBus`].
+//!
+//! # Layout
+//!
+//! - [`Cell`], [`cell()`], [`NativeCell`]: what authors write. [`CellContext`]: what they are given.
+//! - [`Envelope`]: what is exchanged. [`frame`]: the same as bytes. [`proto`]: its schema.
+//! - [`BodyBus`], [`Handler`], [`Service`]: what a bus is, and what it hands requests to.
+//! - [`CellError`], [`BusError`], [`Code`], [`Outcome`]: errors as data.
+//! - [`CellName`], [`FlowName`], [`Topic`], [`Namespace`], [`BodyId`], [`Target`], [`Subject`]: names.
+#![deny(missing_docs)]
+
+mod bus;
+mod cell;
+mod context;
+mod envelope;
+mod error;
+pub mod frame;
+mod name;
+mod subject;
+mod text;
+mod typed;
+
+/// The header's schema as prost reads it: for programs that want the protobuf types themselves.
+/// Generated from `specs/proto/`.
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod proto {
+    include!("../generated/cbs.v1.rs");
+}
+
+pub use bytes::Bytes;
+pub use uuid::Uuid;
+
+pub use self::{
+    bus::{
+        About, BodyBus, BoxFuture, EventStream, Handler, Heard, Numbers, Service, Serving, Subscription,
+        TIMEOUT_DEFAULT,
+    },
+    cell::{Cell, DynCell, NativeCell},
+    context::{CellContext, Console, Home, Log},
+    envelope::{
+        ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CONTENT_TYPE_DEFAULT, Distance, Envelope, Kind, Source, Trace, now_ms,
+        span_of,
+    },
+    error::{BusError, CellError, Code, Outcome},
+    name::{
+        BodyId, CellName, FLOW_ORGAN, FlowName, NameError, Namespace, PART_BYTES_MAX, TOPIC_PARTS_MAX, Target, Topic,
+        TopicFilter,
+    },
+    subject::{CELL_GROUP, FLOW_GROUP, Subject},
+    text::Text,
+    typed::{CellFn, cell, from_json, to_json},
+};

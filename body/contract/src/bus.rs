@@ -1,0 +1,201 @@
+//! The bus: the only thing that connects cells.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
+
+use crate::{BusError, CellName, Envelope, Target, Text, TopicFilter};
+
+/// A future on the heap, as traits that are used through `dyn` return them.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How long a call may take whose envelope does not say.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// A bus of one namespace, as a body and its cells see it. Middleware is a `BodyBus` that
+/// holds an `Arc<dyn BodyBus>` and does something before or after.
+///
+/// Every implementation keeps these promises; `testkit::conformance` has a case of the same
+/// number for each, and runs it on every bus and at every distance:
+///
+/// - **BUS-1** A call MUST end within its timeout ([`Envelope::timeout`], else
+///   [`TIMEOUT_DEFAULT`]), with a reply or an error; `timeout` where the outcome is unknown.
+/// - **BUS-2** A reply MUST carry its request's ids, and the payload, content type, schema and
+///   attributes that the handler gave it.
+/// - **BUS-3** A call that nobody serves MUST fail with `not-found` (or `unavailable`, where the
+///   target is known to exist) and [`Outcome::NotRun`](crate::Outcome::NotRun), and not wait for
+///   its timeout.
+/// - **BUS-4** Of several that serve one target, exactly one MUST be handed a call.
+/// - **BUS-5** A handler's error MUST reach the caller with code, message, retryable, details
+///   and outcome unchanged.
+/// - **BUS-6** When [`Serving::stop`] has returned, every call that the bus took for the handler
+///   MUST have been answered, and the handler MUST NOT be handed another.
+/// - **BUS-7** An event MUST reach every subscription that matches: once for each that has no
+///   group, and once for each group. That nobody listens is no error.
+/// - **BUS-8** A message larger than the bus takes MUST fail with `too-large` before it is sent.
+/// - **BUS-9** The timeout that a handler sees MUST be what remains of the caller's, never more.
+/// - **BUS-10** When the bus is down, calls and events MUST fail at once with `unavailable`.
+/// - **BUS-11** A queue that is full MUST refuse: a call with `overloaded`, an event with
+///   [`Heard::Missed`] to the one who missed it.
+///
+/// The one mistake that everybody makes: a middleware that keeps an envelope's `timeout` and
+/// then waits. Time that has passed must be taken off before the envelope goes on:
+///
+/// ```
+/// use std::{sync::Arc, time::Instant};
+/// use cbs::{BodyBus, BoxFuture, BusError, Envelope, EventStream, Service, Serving, Subscription, TIMEOUT_DEFAULT};
+///
+/// /// Tries a call once more when the cell did not run.
+/// struct Again(Arc<dyn BodyBus>);
+///
+/// impl BodyBus for Again {
+///     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+///         Box::pin(async move {
+///             let (started, timeout) = (Instant::now(), request.timeout.unwrap_or(TIMEOUT_DEFAULT));
+///             match self.0.call(request.clone()).await {
+///                 Err(error) if error.outcome() == cbs::Outcome::NotRun => {
+///                     let remaining = timeout.saturating_sub(started.elapsed());
+///                     self.0.call(Envelope { attempt: 1, timeout: Some(remaining), ..request }).await
+///                 }
+///                 done => done,
+///             }
+///         })
+///     }
+///     fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+///         self.0.publish(event)
+///     }
+///     fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+///         self.0.serve(service)
+///     }
+///     fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+///         self.0.subscribe(wanted)
+///     }
+/// }
+/// ```
+pub trait BodyBus: Send + Sync + 'static {
+    /// Sends a request to its target and waits for the reply. Dropping the future gives the
+    /// call up; the cell may still run.
+    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>>;
+
+    /// Tells an event to whoever subscribed to its topic. Done when the bus has taken it, not
+    /// when it has been heard.
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>>;
+
+    /// Serves a target with a handler. Done when calls reach it: on NATS, when the server
+    /// knows the subscription.
+    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>>;
+
+    /// Listens to events. Done when events reach it.
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>>;
+}
+
+/// Answers requests. Runs on the task that the bus reads requests with: it may await, and must
+/// not block.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request. Dropping the future ends the handling.
+    fn handle(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>>;
+
+    /// Answers one request if it can begin at once, else gives it back: a body's own calls go
+    /// to another body rather than into a queue.
+    ///
+    /// # Errors
+    /// The request, where there is no room for it now.
+    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+        Ok(self.handle(request))
+    }
+}
+
+/// A target, what answers it, and what is told about it.
+#[derive(Clone)]
+pub struct Service {
+    /// What is served.
+    pub target: Target,
+    /// What answers.
+    pub handler: Arc<dyn Handler>,
+    /// What discovery tells.
+    pub about: Arc<About>,
+    /// What statistics tell; whoever made the handler counts.
+    pub numbers: Arc<Numbers>,
+}
+
+/// What discovery tells about a served target. An empty text means: not told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The language that it is written in, for example `rust`.
+    pub language: Text,
+    /// Its version (semver).
+    pub version: Text,
+    /// The revision of its spec: a short hash.
+    pub revision: Text,
+    /// One line for a person.
+    pub description: Text,
+    /// The input's schema and the hash of its content.
+    pub input: (Text, Text),
+    /// The output's schema and the hash of its content.
+    pub output: (Text, Text),
+}
+
+/// A served target's numbers since it was started. Every field only grows, but for
+/// `in_flight` and `queued`.
+#[derive(Debug, Default)]
+pub struct Numbers {
+    /// Requests answered, with a reply or an error.
+    pub calls: AtomicU64,
+    /// Of these, with an error.
+    pub errors: AtomicU64,
+    /// Of these, refused with `overloaded`.
+    pub shed: AtomicU64,
+    /// Time spent in the handler, in nanoseconds.
+    pub busy_ns: AtomicU64,
+    /// Requests being handled now.
+    pub in_flight: AtomicU64,
+    /// Requests waiting for room now.
+    pub queued: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Numbers {
+    /// Keeps the last error's one line.
+    pub fn set_last_error(&self, line: String) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+    }
+
+    /// The last error's one line.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A target that is being served. Dropping it ends serving at once; [`Serving::stop`] loses nothing.
+pub trait Serving: Send + Sync {
+    /// Takes no new calls, answers those it has, and returns. The caller sets the time limit
+    /// by dropping the future.
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// Which events to hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// The topics.
+    pub filter: TopicFilter,
+    /// Those who subscribe with one group share its events; without one, each hears all.
+    pub group: Option<CellName>,
+}
+
+/// What a subscription hears.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// An event.
+    Event(Box<Envelope>),
+    /// So many events came while the subscription's queue was full, and are lost to it.
+    Missed(u64),
+}
+
+/// The events of a subscription; dropping it ends the subscription.
+pub trait EventStream: Send {
+    /// The next event; `None` when the bus has been closed. Cancel-safe.
+    fn next(&mut self) -> BoxFuture<'_, Option<Heard>>;
+}

@@ -1,0 +1,288 @@
+//! The envelope: what cells exchange, and all that is said about it.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::{CellError, Target, Text};
+
+/// The content type of a payload that does not name one.
+pub const CONTENT_TYPE_DEFAULT: &str = "application/json";
+/// The most attributes an envelope may carry.
+pub const ATTRIBUTES_MAX: usize = 32;
+/// The most bytes that the keys and values of all attributes may have together.
+pub const ATTRIBUTES_BYTES_MAX: usize = 8 * 1024;
+
+/// What an envelope is for. Numbers 4 to 8 are reserved on the wire (chunk, end, accepted, cancel, credit).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Asks for a reply.
+    #[default]
+    Request,
+    /// Answers a request.
+    Reply,
+    /// Answers a request with an error.
+    Error,
+    /// Tells whoever listens; nobody answers.
+    Event,
+}
+
+/// Who sent an envelope: a claim for diagnosis, never authority.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The body's id; empty for programs that are no body.
+    pub body: Text,
+    /// The cell or flow that made the call, in [`Target`]'s form; empty in replies.
+    pub cell: Text,
+    /// The revision of its spec.
+    pub revision: Text,
+}
+
+/// A trace's position, as in W3C Trace Context's `traceparent`
+/// (<https://www.w3.org/TR/trace-context/#traceparent-header>).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Trace {
+    /// The id that all spans of a trace share.
+    pub trace_id: [u8; 16],
+    /// The span that sent the envelope.
+    pub span_id: [u8; 8],
+    /// Bit 0: sampled.
+    pub flags: u8,
+}
+
+impl Trace {
+    /// Reads a `traceparent` header: `00-<32 hex>-<16 hex>-<2 hex>`. `None` for anything else,
+    /// and for ids of zeros, as the standard asks.
+    #[must_use]
+    pub fn parse(traceparent: &str) -> Option<Self> {
+        let mut parts = traceparent.split('-');
+        let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let known = version == "00" && parts.next().is_none();
+        if !(known || (version.len() == 2 && version != "ff" && version != "00")) {
+            return None;
+        }
+        let mut found = Self { trace_id: [0; 16], span_id: [0; 8], flags: 0 };
+        unhex(trace, &mut found.trace_id)?;
+        unhex(span, &mut found.span_id)?;
+        let mut byte = [0];
+        unhex(flags, &mut byte)?;
+        let [flags] = byte;
+        found.flags = flags;
+        (found.trace_id != [0; 16] && found.span_id != [0; 8]).then_some(found)
+    }
+}
+
+fn unhex(text: &str, into: &mut [u8]) -> Option<()> {
+    let text = text.as_bytes();
+    if text.len() != into.len() * 2 || !text.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
+        return None;
+    }
+    for (byte, pair) in into.iter_mut().zip(text.chunks_exact(2)) {
+        let digits = std::str::from_utf8(pair).ok()?;
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(())
+}
+
+impl fmt::Display for Trace {
+    /// Writes the `traceparent` header.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = u64::from_be_bytes(self.span_id);
+        write!(f, "00-{:032x}-{span:016x}-{:02x}", u128::from_be_bytes(self.trace_id), self.flags)
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How far a reply came. Known to the caller's bus, never on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Distance {
+    /// Within one body.
+    #[default]
+    Body,
+    /// From another process of the same body.
+    Process,
+    /// Over NATS.
+    Nats,
+}
+
+impl fmt::Display for Distance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Body => "body",
+            Self::Process => "process",
+            Self::Nats => "nats",
+        })
+    }
+}
+
+/// A message between cells: a payload that no bus looks into, and what is said about it.
+///
+/// An empty [`Text`] and a `None` mean absent, and take no bytes on the wire.
+///
+/// ```
+/// use cbs::Envelope;
+/// let request = Envelope::request("logic.greet".parse()?, r#"{"name":"Ada"}"#);
+/// let reply = Envelope::reply(r#"{"text":"Hello, Ada!"}"#).answering(&request);
+/// assert_eq!(reply.id, request.id);
+/// assert_eq!(reply.correlation(), request.correlation());
+/// # Ok::<(), cbs::NameError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Envelope {
+    /// What it is for.
+    pub kind: Kind,
+    /// UUIDv7; a retry keeps it, a reply has its request's.
+    pub id: Uuid,
+    /// 0 for the first attempt, one more for each retry.
+    pub attempt: u32,
+    /// The id of the request that began it all; `None` where that is this one. See [`Self::correlation`].
+    pub correlation_id: Option<Uuid>,
+    /// The id of the request whose handling sent this one.
+    pub causation_id: Option<Uuid>,
+    /// Whom it is for; `None` where the subject says it.
+    pub target: Option<Target>,
+    /// Who sent it.
+    pub source: Source,
+    /// The payload's schema, `domain/vN/Type`.
+    pub schema: Text,
+    /// The payload's media type; empty means JSON.
+    pub content_type: Text,
+    /// When it was sent, in milliseconds since 1970 by the sender's clock; 0: when its id was
+    /// made. See [`Self::sent_ms`].
+    pub time_ms: u64,
+    /// What remained of the call's time when it was sent; whole milliseconds on the wire.
+    pub timeout: Option<Duration>,
+    /// A foreign trace; `None`: implied by the ids. See [`Self::trace`].
+    pub foreign_trace: Option<Trace>,
+    /// W3C tracestate, as it came.
+    pub tracestate: Text,
+    /// The caller's own key: two calls with one key are one call.
+    pub idempotency_key: Text,
+    /// Whether it may run twice; the caller's own knowledge, never on the wire.
+    pub idempotent: bool,
+    /// The error of a reply of kind [`Kind::Error`], and whether the cell ran.
+    pub error: Option<Box<crate::BusError>>,
+    /// Anything else, at most [`ATTRIBUTES_MAX`] entries and [`ATTRIBUTES_BYTES_MAX`] bytes.
+    pub attributes: Vec<(Text, Text)>,
+    /// The bytes that it is all about.
+    pub payload: Bytes,
+    /// How far a reply came; never on the wire.
+    pub distance: Distance,
+}
+
+impl Envelope {
+    /// A new request with an id of its own, sent now.
+    pub fn request(target: Target, payload: impl Into<Bytes>) -> Self {
+        Self { id: Uuid::now_v7(), target: Some(target), payload: payload.into(), ..Self::default() }
+    }
+
+    /// A reply; the bus that carries it gives it its request's ids.
+    pub fn reply(payload: impl Into<Bytes>) -> Self {
+        Self { kind: Kind::Reply, payload: payload.into(), ..Self::default() }
+    }
+
+    /// A reply that carries an error.
+    #[must_use]
+    pub fn error(error: crate::BusError) -> Self {
+        Self { kind: Kind::Error, error: Some(Box::new(error)), ..Self::default() }
+    }
+
+    /// A new event with an id of its own, sent now.
+    pub fn event(topic: crate::Topic, payload: impl Into<Bytes>) -> Self {
+        Self { kind: Kind::Event, ..Self::request(Target::Topic(topic), payload) }
+    }
+
+    /// The same reply with the ids of the request that it answers.
+    #[must_use]
+    pub fn answering(mut self, request: &Self) -> Self {
+        self.id = request.id;
+        self.correlation_id = request.correlation_id;
+        self.causation_id = request.causation_id;
+        self
+    }
+
+    /// The reply as a result: the error that it carries, if it carries one.
+    ///
+    /// # Errors
+    /// The carried error; `internal` where an error reply carries none.
+    pub fn into_result(self) -> Result<Self, crate::BusError> {
+        match (self.kind, self.error) {
+            (Kind::Error, Some(error)) => Err(*error),
+            (Kind::Error, None) => {
+                Err(CellError::new(crate::Code::Internal, "an error reply without an error").into())
+            }
+            (_, error) => Ok(Self { error, ..self }),
+        }
+    }
+
+    /// When it was sent, in milliseconds since 1970 by the sender's clock: said, or read from
+    /// its id (a UUIDv7 holds the millisecond it was made in). `None` where neither tells.
+    #[must_use]
+    pub fn sent_ms(&self) -> Option<u64> {
+        if self.time_ms != 0 {
+            return Some(self.time_ms);
+        }
+        let (high, _) = self.id.as_u64_pair();
+        (self.id.get_version_num() == 7).then_some(high >> 16)
+    }
+
+    /// The id of the request that began it all: its own where it began it.
+    #[must_use]
+    pub fn correlation(&self) -> Uuid {
+        self.correlation_id.unwrap_or(self.id)
+    }
+
+    /// Its position in its trace: the foreign one that came with it, else one implied by the
+    /// ids (trace id = correlation id, span = the last eight bytes of the causation id or,
+    /// at the root, of its own id), not sampled.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        self.foreign_trace.unwrap_or_else(|| Trace {
+            trace_id: self.correlation().into_bytes(),
+            span_id: span_of(self.causation_id.unwrap_or(self.id)),
+            flags: 0,
+        })
+    }
+
+    /// The target, or an error for an envelope without one.
+    ///
+    /// # Errors
+    /// `bad-request` where the envelope names no target.
+    pub fn target(&self) -> Result<&Target, crate::BusError> {
+        self.target.as_ref().ok_or_else(|| crate::BusError::bad_request("the envelope names no target"))
+    }
+
+    /// The payload's media type.
+    #[must_use]
+    pub fn content_type(&self) -> &str {
+        if self.content_type.is_empty() { CONTENT_TYPE_DEFAULT } else { &self.content_type }
+    }
+
+    /// The value of an attribute.
+    #[must_use]
+    pub fn attribute(&self, key: &str) -> Option<&str> {
+        self.attributes.iter().find(|(found, _)| *found == key).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The span of the handling of a request: the last eight bytes of its id.
+#[must_use]
+pub fn span_of(id: Uuid) -> [u8; 8] {
+    let (_, low) = id.as_u64_pair();
+    low.to_be_bytes()
+}
+
+/// Milliseconds since 1970 by this machine's clock.
+#[must_use]
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,160 @@
+//! What a checked `kind: Cell` says.
+
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+
+use cbs::CellName;
+use serde_json::{Map, Value};
+
+use crate::{Metadata, Schema};
+
+/// A cell as its spec describes it: checked, with defaults filled in, never changed afterwards.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CellSpec {
+    /// The cell's name.
+    pub name: CellName,
+    /// What every spec has: place, labels, revision.
+    pub metadata: Metadata,
+    /// Semantic version of the cell, shown everywhere.
+    pub version: Option<semver::Version>,
+    /// The language and all that only this language needs.
+    pub runtime: Runtime,
+    /// What the payload of a call must look like; checked before the cell runs.
+    pub input: Option<Arc<Schema>>,
+    /// What the payload of an answer must look like; checked after the cell ran.
+    pub output: Option<Arc<Schema>>,
+    /// How many calls run at once in one body, at least 1.
+    pub concurrency: usize,
+    /// How many more calls from NATS may wait in one body.
+    pub queue: usize,
+    /// The most time one call may take.
+    pub timeout: Duration,
+    /// Whether a call may be tried again after an unknown outcome.
+    pub idempotent: bool,
+    /// When a failed call is tried again; `None`: never.
+    pub retry: Option<Retry>,
+    /// How calls to the cell travel; `None`: as the body is set.
+    pub route: Option<Route>,
+    /// A map that the cell reads; empty unless given.
+    pub config: Map<String, Value>,
+}
+
+impl CellSpec {
+    /// The language of the cell: `rust`, `python`, `dart` or `exec`.
+    #[must_use]
+    pub fn language(&self) -> &'static str {
+        self.runtime.as_str()
+    }
+}
+
+/// What runs a cell, with the fields that only this runtime has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// Linked into the body.
+    Rust,
+    /// A function of a Python file.
+    Python(Python),
+    /// A process written in Dart.
+    Dart(Sidecar),
+    /// Any executable that speaks the sidecar protocol; its program is always a command.
+    Exec(Sidecar),
+}
+
+impl Runtime {
+    /// The word that the spec uses: `rust`, `python`, `dart` or `exec`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Python(_) => "python",
+            Self::Dart(_) => "dart",
+            Self::Exec(_) => "exec",
+        }
+    }
+}
+
+/// A cell in Python.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Python {
+    /// The file, as seen from the working folder.
+    pub file: PathBuf,
+    /// The function in the file.
+    pub function: String,
+    /// In the body's own interpreter or in processes of its own.
+    pub isolation: Isolation,
+    /// How many lanes or processes.
+    pub workers: Workers,
+    /// Environment on top of the body's; empty unless `isolation: process`.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A cell in processes of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sidecar {
+    /// What is started.
+    pub program: Program,
+    /// How many processes of it.
+    pub instances: NonZeroU32,
+    /// What one process may use.
+    pub limits: Limits,
+    /// Environment on top of the body's.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What a sidecar is started from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// A source file that the host compiles or runs, as seen from the working folder.
+    Source(PathBuf),
+    /// A program and its arguments, never empty. A program with a `/` is a file as seen from
+    /// the working folder, one without is looked up in `PATH`.
+    Command(Vec<String>),
+}
+
+/// What one process may use; `None`: no limit of ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Open files.
+    pub files: Option<u64>,
+}
+
+/// Where a Python cell runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// In the body's interpreter.
+    #[default]
+    Shared,
+    /// In processes of its own.
+    Process,
+}
+
+/// How many workers a Python cell has: `min` at start, up to `max` under load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workers {
+    /// At least so many, 1 or more.
+    pub min: NonZeroU32,
+    /// At most so many, `min` or more.
+    pub max: NonZeroU32,
+}
+
+/// How calls to a cell travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Into the same body where it hosts the cell and has a free permit, else over NATS.
+    LocalFirst,
+    /// Always over NATS.
+    Nats,
+}
+
+/// When a failed call is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How many times more, at most.
+    pub max: u32,
+    /// The wait before the second attempt; each further one doubles it.
+    pub backoff: Duration,
+    /// The longest wait.
+    pub backoff_max: Duration,
+}

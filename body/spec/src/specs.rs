@@ -1,0 +1,89 @@
+//! What a load gives: every spec, checked on its own and against the others.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use cbs::{CellName, FlowName};
+
+use crate::CellSpec;
+
+/// All specs of one load, each valid and all of them fitting together; never changed afterwards.
+#[derive(Clone, Debug, Default)]
+pub struct Specs {
+    pub(crate) cells: BTreeMap<CellName, Arc<CellSpec>>,
+    pub(crate) flows: BTreeMap<FlowName, Arc<FlowSpec>>,
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl Specs {
+    /// The cells, by name.
+    pub fn cells(&self) -> impl ExactSizeIterator<Item = &Arc<CellSpec>> {
+        self.cells.values()
+    }
+
+    /// The flows, by name.
+    pub fn flows(&self) -> impl ExactSizeIterator<Item = &Arc<FlowSpec>> {
+        self.flows.values()
+    }
+
+    /// The cell of this name.
+    #[must_use]
+    pub fn cell(&self, name: &CellName) -> Option<&Arc<CellSpec>> {
+        self.cells.get(name)
+    }
+
+    /// The flow of this name.
+    #[must_use]
+    pub fn flow(&self, name: &FlowName) -> Option<&Arc<FlowSpec>> {
+        self.flows.get(name)
+    }
+
+    /// The files that were read, in the order of reading.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+}
+
+/// A flow as its spec describes it: planned, its expressions compiled.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct FlowSpec {
+    /// The flow's name.
+    pub name: FlowName,
+    /// What every spec has: place, labels, revision.
+    pub metadata: Metadata,
+    /// The most time one run may take, unless its caller gave it less.
+    pub timeout: Duration,
+    /// The steps, ready to run.
+    pub plan: Arc<flow::Plan>,
+}
+
+impl fmt::Debug for FlowSpec {
+    /// Without the plan, whose compiled expressions print badly.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowSpec")
+            .field("name", &self.name)
+            .field("metadata", &self.metadata)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What every spec has, whatever its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metadata {
+    /// The file that the spec stands in.
+    pub file: PathBuf,
+    /// The line of the file, from 1, that the spec's document starts at.
+    pub line: usize,
+    /// What the spec is for, in a sentence.
+    pub description: Option<String>,
+    /// For selecting specs.
+    pub labels: BTreeMap<String, String>,
+    /// For tools; the body never reads them.
+    pub annotations: BTreeMap<String, String>,
+    /// Hash of what the document says, 12 hexadecimal digits: comments, order of keys and
+    /// layout do not change it, anything else does.
+    pub revision: String,
+}
