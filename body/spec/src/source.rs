@@ -47,6 +47,12 @@ impl Source {
         self.lines.get(line.saturating_sub(1)).copied().unwrap_or(self.text.len())
     }
 
+    /// Every line with its offset, its break included.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        let ends = self.lines.iter().skip(1).copied().chain([self.text.len()]);
+        self.lines.iter().zip(ends).map(|(start, end)| (*start, self.slice(Span::between(*start, end))))
+    }
+
     /// Line and column of an offset, both from 1, the column in characters.
     pub(crate) fn line_and_column(&self, offset: usize) -> (usize, usize) {
         let line = self.lines.partition_point(|start| *start <= offset).max(1);

@@ -1,1 +1,39 @@
-//! x
+//! What the tests of CBS stand on: conformance suites, a cell harness, a scripted peer, a real nats-server.
+//!
+//! A cell under test, with a scripted world around it:
+//!
+//! ```
+//! use cbs::{CellContext, CellError};
+//! use serde_json::json;
+//!
+//! async fn greet(_: &CellContext, name: String) -> Result<String, CellError> {
+//!     Ok(format!("Hello, {name}!"))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let said = testkit::Harness::new().call(&cbs::cell("logic.greet", greet), json!("Ada")).await;
+//! assert_eq!(said, Ok(json!("Hello, Ada!")));
+//! # }
+//! ```
+//!
+//! Nothing here sleeps: [`within`] and [`eventually`] are the ways to wait, and both have a deadline.
+//!
+//! # Layout
+//!
+//! - [`Harness`]: one cell, called as a body would. [`peer()`]: code under test on one side of a bus, the test on the other.
+//! - [`conformance`]: the promises of [`cbs::BodyBus`] as cases, for every bus at every distance.
+//! - [`NatsServer`]: a real nats-server, killed with the test.
+//! - [`within`], [`eventually`]: waiting.
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "this is test code: it fails loudly")]
+
+mod harness;
+mod nats;
+mod peer;
+mod wait;
+
+pub use self::{
+    harness::Harness,
+    nats::NatsServer,
+    peer::{Peer, Request, peer},
+    wait::{eventually, within},
+};

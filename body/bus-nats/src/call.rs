@@ -1,0 +1,99 @@
+//! One call over NATS: from envelope to reply.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use async_nats::{Message, Subject};
+use cbs::{BusError, CellError, Code, Envelope, Outcome, TIMEOUT_DEFAULT, Target, frame};
+
+use crate::{
+    connection::{Connection, is_no_responders},
+    message::read_reply,
+};
+
+/// How long to wait before a call that nobody was there to take is sent again: a
+/// subscription on its way to the server's other nodes takes about so long.
+const NO_RESPONDERS_WAITS: [Duration; 3] =
+    [Duration::from_millis(10), Duration::from_millis(30), Duration::from_millis(80)];
+
+/// The targets that specs declare: nobody there means `unavailable` rather than `not-found`.
+pub(crate) type Known = Arc<ArcSwap<std::collections::HashSet<Target>>>;
+
+/// What came of sending a request once.
+enum Sent {
+    Reply(Message),
+    NoResponders,
+}
+
+/// Sends a request to a subject and waits for the reply.
+pub(crate) async fn call(
+    connection: &Connection,
+    known: &Known,
+    mut request: Envelope,
+    subject: String,
+) -> Result<Envelope, BusError> {
+    // The subject says the target.
+    let target = request.target.take().ok_or_else(|| BusError::bad_request("the envelope names no target"))?;
+    let timeout = *request.timeout.get_or_insert(TIMEOUT_DEFAULT);
+    let subject = Subject::from(subject);
+    let deadline = Instant::now() + timeout.min(Duration::from_secs(86_400));
+    let mut waits = NO_RESPONDERS_WAITS.iter();
+    let attempts = async {
+        loop {
+            match send(connection, &request, &target, &subject).await? {
+                Sent::Reply(message) => return read_reply(message).map(|reply| reply.answering(&request)),
+                Sent::NoResponders => {}
+            }
+            let Some(wait) = waits.next() else { return Err(nobody(known, &target)) };
+            tokio::time::sleep(*wait).await;
+            request.timeout = Some(deadline.saturating_duration_since(Instant::now()));
+            request.time_ms = cbs::now_ms();
+        }
+    };
+    match tokio::time::timeout_at(deadline.into(), attempts).await {
+        Ok(done) => done,
+        Err(_) => Err(BusError::timeout(&target, timeout)),
+    }
+}
+
+async fn send(
+    connection: &Connection,
+    request: &Envelope,
+    target: &Target,
+    subject: &Subject,
+) -> Result<Sent, BusError> {
+    let frame = frame::encode(request);
+    let limit = connection.client.max_payload();
+    if frame.len() > limit {
+        return Err(BusError::too_large(target, frame.len(), limit));
+    }
+    let (reply, mut expected) = connection.inbox.expect();
+    // Checked after the inbox knows of the call: a loss from here on ends its waiting.
+    if !connection.is_up() {
+        return Err(BusError::unavailable(target, "the connection to NATS is lost"));
+    }
+    let sent = connection.client.publish_with_reply(subject.clone(), reply, frame).await;
+    sent.map_err(|error| BusError::unavailable(target, error))?;
+    match expected.message().await {
+        Some(message) if is_no_responders(&message) => Ok(Sent::NoResponders),
+        Some(message) => Ok(Sent::Reply(message)),
+        None => Err(lost(target)),
+    }
+}
+
+/// The connection was lost while the call was under way: nobody knows whether it ran.
+fn lost(target: &Target) -> BusError {
+    let message = format!("the connection to NATS was lost while waiting for {target}");
+    BusError::new(CellError::new(Code::Unavailable, message).retryable(), Outcome::Unknown)
+}
+
+fn nobody(known: &Known, target: &Target) -> BusError {
+    if known.load().contains(target) {
+        BusError::unavailable(target, "no body serves it now")
+    } else {
+        BusError::not_found(target)
+    }
+}

@@ -1,0 +1,175 @@
+//! From options to a connection, and from what goes wrong to what to do about it.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use tokio::sync::mpsc;
+
+use crate::{ConnectError, ConnectErrorKind, Options};
+
+/// How many events of a connection may wait to be followed.
+const EVENTS: usize = 256;
+/// The longest wait between two attempts to build a connection again.
+const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
+
+/// What a connection is for; it differs in a few settings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Serves cells, and calls those of other bodies: what it sends never comes back to it.
+    Serve,
+    /// Makes calls.
+    Call,
+}
+
+/// Connects once to one of the servers.
+pub(crate) async fn connect(
+    options: &Options,
+    purpose: Purpose,
+) -> Result<(Client, mpsc::Receiver<Event>), ConnectError> {
+    let addresses = addresses(&options.url)?;
+    let (sender, events) = mpsc::channel(EVENTS);
+    let settings = authenticate(ConnectOptions::new(), options, &addresses).await?;
+    let settings = encrypt(settings, options)?
+        .name(format!("cbs {} {}", options.namespace, options.body))
+        .ping_interval(options.ping_interval)
+        .connection_timeout(options.connect_timeout)
+        .custom_inbox_prefix(inbox_prefix(options))
+        .max_reconnects(None)
+        .reconnect_delay_callback(|attempts| {
+            let doubled = Duration::from_millis(20).saturating_mul(1 << attempts.min(10));
+            doubled.min(RECONNECT_DELAY_MAX)
+        })
+        // Subjects are made of checked names.
+        .skip_subject_validation(true)
+        .event_callback(move |event| {
+            let sender = sender.clone();
+            // Nobody follows a connection that is being closed.
+            async move { drop(sender.send(event).await) }
+        });
+    let settings = if purpose == Purpose::Serve { settings.no_echo() } else { settings };
+    let client = settings.connect(addresses).await.map_err(|error| explain(&options.url, &error))?;
+    Ok((client, events))
+}
+
+/// `_INBOX.<body>`: replies of one body are not for others to read, and permissions can say so.
+pub(crate) fn inbox_prefix(options: &Options) -> String {
+    format!("_INBOX.{}", options.body)
+}
+
+fn addresses(url: &str) -> Result<Vec<ServerAddr>, ConnectError> {
+    let parse = |part: &str| {
+        part.trim().parse::<ServerAddr>().map_err(|error| ConnectError {
+            kind: ConnectErrorKind::Address,
+            message: format!("`{}` is no NATS address ({error})", redact(part)),
+            hint: "write nats://host:port".to_owned(),
+        })
+    };
+    url.split(',').map(parse).collect()
+}
+
+async fn authenticate(
+    settings: ConnectOptions,
+    options: &Options,
+    addresses: &[ServerAddr],
+) -> Result<ConnectOptions, ConnectError> {
+    let given = &options.credentials;
+    let settings = match (&given.user, &given.password) {
+        (Some(user), password) => settings.user_and_password(user.clone(), password.clone().unwrap_or_default()),
+        (None, Some(_)) => return Err(files("a password was given without a user", "give both")),
+        // A user without a password in the address is a token.
+        (None, None) => match addresses.iter().find_map(|address| Some((address.username()?, address.password()))) {
+            Some((user, Some(password))) => settings.user_and_password(user.to_owned(), password.to_owned()),
+            Some((token, None)) => settings.token(token.to_owned()),
+            None => settings,
+        },
+    };
+    let settings = match &given.token {
+        Some(token) => settings.token(token.clone()),
+        None => settings,
+    };
+    let settings = match &given.nkey {
+        Some(seed) if seed.starts_with('S') && !Path::new(seed).exists() => settings.nkey(seed.clone()),
+        Some(path) => settings.nkey(read(Path::new(path), "nkey seed")?.trim().to_owned()),
+        None => settings,
+    };
+    match &given.creds {
+        Some(path) => {
+            let text = read(path, "credentials file")?;
+            settings.credentials(&text).map_err(|error| {
+                files(
+                    &format!("{} holds no credentials ({error})", path.display()),
+                    "give a .creds file of JWT and seed",
+                )
+            })
+        }
+        None => Ok(settings),
+    }
+}
+
+fn encrypt(mut settings: ConnectOptions, options: &Options) -> Result<ConnectOptions, ConnectError> {
+    let tls = &options.tls;
+    for path in [&tls.ca, &tls.cert, &tls.key].into_iter().flatten() {
+        read(path, "TLS file")?;
+    }
+    if let Some(ca) = &tls.ca {
+        settings = settings.add_root_certificates(ca.clone());
+    }
+    settings = match (&tls.cert, &tls.key) {
+        (Some(cert), Some(key)) => settings.add_client_certificate(cert.clone(), key.clone()),
+        (None, None) => settings,
+        _ => return Err(files("a client certificate needs its key, and a key its certificate", "give both")),
+    };
+    if tls.first {
+        settings = settings.tls_first();
+    }
+    Ok(settings.require_tls(tls.required))
+}
+
+fn read(path: &Path, what: &str) -> Result<String, ConnectError> {
+    std::fs::read_to_string(path)
+        .map_err(|error| files(&format!("the {what} {} cannot be read ({error})", path.display()), "check the path"))
+}
+
+fn files(message: &str, hint: &str) -> ConnectError {
+    ConnectError { kind: ConnectErrorKind::Files, message: message.to_owned(), hint: hint.to_owned() }
+}
+
+fn explain(url: &str, error: &async_nats::ConnectError) -> ConnectError {
+    use async_nats::ConnectErrorKind as Kind;
+    let url = redact(url);
+    let text = Arc::new(error.to_string());
+    let (kind, message, hint) = match error.kind() {
+        Kind::Authentication | Kind::AuthorizationViolation => (
+            ConnectErrorKind::Refused,
+            format!("the NATS server at {url} refuses the credentials"),
+            "check user, password, token or creds file",
+        ),
+        Kind::Tls => {
+            (ConnectErrorKind::Protocol, format!("TLS with {url} failed ({text})"), "check the CA and the certificate")
+        }
+        Kind::ServerParse => {
+            (ConnectErrorKind::Address, format!("`{url}` is no NATS address"), "write nats://host:port")
+        }
+        _ if text.to_lowercase().contains("authorization") => (
+            ConnectErrorKind::Refused,
+            format!("the NATS server at {url} refuses the credentials"),
+            "check user, password, token or creds file",
+        ),
+        _ => (
+            ConnectErrorKind::Unreachable,
+            format!("no NATS server answers at {url} ({text})"),
+            "start one, or give its address with --nats or NATS_URL",
+        ),
+    };
+    ConnectError { kind, message, hint: hint.to_owned() }
+}
+
+/// An address without what stands before its `@`.
+pub(crate) fn redact(url: &str) -> String {
+    let one = |part: &str| match (part.split_once("://"), part.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        (None, Some((_, host))) => host.to_owned(),
+        _ => part.to_owned(),
+    };
+    url.split(',').map(one).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,162 @@
+//! One connection: its client, its inbox, whether it is up, and the barrier.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{Client, Event, Message, StatusCode, Subject};
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use crate::inbox::Inbox;
+
+/// How long a barrier waits before it says that the server does not answer.
+const BARRIER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether a body reaches its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// All connections stand.
+    Up,
+    /// At least one is lost; it is being built again.
+    Down,
+}
+
+/// What went wrong on the connections of a body, since it was started. Each only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// Connections built again.
+    pub reconnects: u64,
+    /// Times that the client dropped messages because a subscription's buffer was full.
+    pub slow_consumers: u64,
+    /// Requests refused because their caller had long given up.
+    pub stale: u64,
+    /// Errors that the server reported, such as a permission that is missing.
+    pub server_errors: u64,
+}
+
+/// Whether all connections of a body stand, for those who watch.
+pub(crate) struct Link {
+    lost: AtomicUsize,
+    state: watch::Sender<LinkState>,
+}
+
+impl Link {
+    pub(crate) fn new() -> Self {
+        Self { lost: AtomicUsize::new(0), state: watch::Sender::new(LinkState::Up) }
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<LinkState> {
+        self.state.subscribe()
+    }
+
+    fn one_lost(&self) {
+        self.lost.fetch_add(1, Ordering::AcqRel);
+        self.state.send_replace(LinkState::Down);
+    }
+
+    fn one_back(&self) {
+        if self.lost.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.state.send_replace(LinkState::Up);
+        }
+    }
+}
+
+/// [`Counters`] as they are counted.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) reconnects: AtomicU64,
+    pub(crate) slow_consumers: AtomicU64,
+    pub(crate) stale: AtomicU64,
+    pub(crate) server_errors: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn read(&self) -> Counters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counters {
+            reconnects: read(&self.reconnects),
+            slow_consumers: read(&self.slow_consumers),
+            stale: read(&self.stale),
+            server_errors: read(&self.server_errors),
+        }
+    }
+}
+
+/// One connection to the server.
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) inbox: Inbox,
+    up: AtomicBool,
+}
+
+impl Connection {
+    pub(crate) fn new(client: Client, inbox: Inbox) -> Self {
+        Self { client, inbox, up: AtomicBool::new(true) }
+    }
+
+    /// Whether the connection stands as far as this side knows.
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// Goes to the server and back: all that was sent before on this connection has been
+    /// taken by the server, and all that the server sent before has been received.
+    /// `flush` of async-nats says neither. It is a request to a subject that nobody serves.
+    pub(crate) async fn barrier(&self, subject: &str) -> Result<(), &'static str> {
+        if !self.is_up() {
+            return Err("the connection to the server is lost");
+        }
+        let (reply, mut expected) = self.inbox.expect();
+        let sent = self.client.publish_with_reply(Subject::from(subject), reply, Bytes::new());
+        let round = async {
+            sent.await.map_err(|_| "the connection is closed")?;
+            match expected.message().await {
+                Some(message) if is_no_responders(&message) => Ok(()),
+                Some(_) => Err("somebody serves the barrier's subject"),
+                None => Err("the connection to the server was lost"),
+            }
+        };
+        tokio::time::timeout(BARRIER_TIMEOUT, round).await.unwrap_or(Err("the server does not answer"))
+    }
+
+    /// Follows the client's events until the connection is closed.
+    pub(crate) async fn follow(self: Arc<Self>, mut events: mpsc::Receiver<Event>, link: Arc<Link>, tally: Arc<Tally>) {
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::Connected if !self.up.swap(true, Ordering::Relaxed) => {
+                    tally.reconnects.fetch_add(1, Ordering::Relaxed);
+                    link.one_back();
+                    tracing::info!(server = %self.client.server_info().server_name, "connected to NATS again");
+                }
+                Event::Disconnected | Event::Closed => {
+                    if self.up.swap(false, Ordering::Relaxed) {
+                        link.one_lost();
+                        tracing::warn!("the connection to NATS is lost; calls fail until it is back");
+                    }
+                    self.inbox.give_up();
+                }
+                Event::SlowConsumer(subscription) => {
+                    tally.slow_consumers.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(subscription, "messages were dropped: a subscription's buffer is full");
+                }
+                Event::ServerError(error) => {
+                    tally.server_errors.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(%error, "the NATS server reports an error");
+                }
+                Event::ClientError(error) => tracing::debug!(%error, "NATS client error"),
+                Event::LameDuckMode => tracing::info!("the NATS server is about to stop; moving to another"),
+                Event::Connected | Event::Draining => {}
+            }
+        }
+    }
+}
+
+/// Whether the server says that nobody listens to the subject.
+pub(crate) fn is_no_responders(message: &Message) -> bool {
+    message.status == Some(StatusCode::NO_RESPONDERS)
+}

@@ -1,0 +1,56 @@
+//! One body's cells past the queue group: `cbs.<ns>.body.<id>.cell.<organ>.<cell>`, a single
+//! wildcard subscription a body.
+
+use std::sync::Arc;
+
+use async_nats::{Message, Subscriber};
+use cbs::{CellName, Target};
+use futures::StreamExt;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    message::{form_of, write_reply},
+    register::Register,
+    serve::{Answering, not_here},
+};
+
+/// How many requests to this body alone may be under way at once; reading pauses at the limit.
+const PENDING_MAX: usize = 4_096;
+
+/// Answers requests to this body's cells until the connection is closed.
+pub(crate) async fn run(subscriber: Subscriber, register: Arc<Register>, answering: Arc<Answering>) {
+    subscriber.for_each_concurrent(PENDING_MAX, |message| answer(message, &register, &answering)).await;
+}
+
+async fn answer(message: Message, register: &Register, answering: &Answering) {
+    let Some(target) = target_of(&message.subject) else { return };
+    match register.find(&target) {
+        // The token keeps the cell's stop waiting for this answer.
+        Some(served) if !served.direct.is_closed() => {
+            let token = TaskTracker::token(&served.direct);
+            served.answer(message).await;
+            drop(token);
+        }
+        _ => refuse(message, &target, answering).await,
+    }
+}
+
+async fn refuse(mut message: Message, target: &Target, answering: &Answering) {
+    let Some(reply_to) = message.reply.take() else { return };
+    let error = not_here(target, &answering.body);
+    let client = &answering.connection.client;
+    let (headers, payload) = write_reply(form_of(&message), target, &answering.body, Err(error), client.max_payload());
+    let sent = match headers {
+        None => client.publish(reply_to, payload).await,
+        Some(headers) => client.publish_with_headers(reply_to, headers, payload).await,
+    };
+    if let Err(error) = sent {
+        tracing::warn!(%target, %error, "a refusal could not be sent");
+    }
+}
+
+/// The cell that a subject of this body names: its last two parts.
+fn target_of(subject: &str) -> Option<Target> {
+    let cell_at = subject.rmatch_indices('.').nth(1)?.0 + 1;
+    subject.get(cell_at..)?.parse::<CellName>().ok().map(Target::Cell)
+}

@@ -1,0 +1,162 @@
+//! Events as CloudEvents in binary mode
+//! (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md>),
+//! so that any NATS client can read them and publish them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use async_nats::{Client, HeaderMap, Message, Subject, Subscriber};
+use cbs::{
+    BoxFuture, BusError, Envelope, EventStream, Heard, Kind, Namespace, Target, Text, Topic, Trace, Uuid, frame,
+};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::message::{CONTENT_TYPE_HEADER, Form, form_of, headers_len, one_line};
+
+/// How many events may wait for one subscriber; more are missed, and counted.
+const QUEUE: usize = 1_024;
+
+/// Publishes an event on its topic's subject.
+pub(crate) async fn publish(client: &Client, namespace: &Namespace, event: Envelope) -> Result<(), BusError> {
+    let target = event.target()?.clone();
+    if !matches!(target, Target::Topic(_)) {
+        return Err(BusError::bad_request(format!("an event goes to a topic, not to {target}")));
+    }
+    let subject = Subject::from(String::from(cbs::Subject::of(namespace, &target)));
+    let headers = headers(namespace, &target, &event);
+    let (bytes, limit) = (event.payload.len() + headers_len(&headers), client.max_payload());
+    if bytes > limit {
+        return Err(BusError::too_large(&target, bytes, limit));
+    }
+    let sent = client.publish_with_headers(subject, headers, event.payload).await;
+    sent.map_err(|error| BusError::unavailable(&target, error))
+}
+
+fn headers(namespace: &Namespace, target: &Target, event: &Envelope) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut put = |name: &str, value: &str| {
+        if !value.is_empty() {
+            headers.insert(name, one_line(value).as_str());
+        }
+    };
+    put("ce-specversion", "1.0");
+    put("ce-id", &event.id.to_string());
+    put("ce-type", target.name());
+    put("ce-source", &format!("/cbs/{namespace}/{}", event.source.body));
+    put("ce-time", &event.sent_ms().map(timestamp).unwrap_or_default());
+    put("ce-dataschema", &event.schema);
+    put("ce-cbscell", &event.source.cell);
+    put("ce-correlationid", &event.correlation_id.map(|id| id.to_string()).unwrap_or_default());
+    put("ce-causationid", &event.causation_id.map(|id| id.to_string()).unwrap_or_default());
+    put("traceparent", &event.trace().to_string());
+    put("tracestate", &event.tracestate);
+    for (key, value) in &event.attributes {
+        put(&format!("ce-x{}", key.to_ascii_lowercase()), value);
+    }
+    put(CONTENT_TYPE_HEADER, event.content_type());
+    headers
+}
+
+/// Milliseconds since 1970 as RFC 3339 in UTC.
+pub(crate) fn timestamp(ms: u64) -> String {
+    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default()
+}
+
+/// Reads an event as it arrived; `None` where it is a frame that cannot be read.
+fn read(message: &Message, prefix: usize) -> Option<Envelope> {
+    let topic = message.subject.get(prefix..)?.parse::<Topic>().ok()?;
+    let mut event = match form_of(message) {
+        Form::Framed => frame::decode(message.payload.clone()).ok()?,
+        Form::Bare => read_bare(message),
+    };
+    event.kind = Kind::Event;
+    event.target = Some(Target::Topic(topic));
+    Some(event)
+}
+
+fn read_bare(message: &Message) -> Envelope {
+    let mut event = Envelope { payload: message.payload.clone(), ..Envelope::default() };
+    let headers = message.headers.clone().unwrap_or_default();
+    let text = |name: &str| headers.get(name).map(|value| Text::from(value.as_str())).unwrap_or_default();
+    let id = |name: &str| text(name).parse::<Uuid>().ok();
+    event.id = id("ce-id").unwrap_or_else(Uuid::now_v7);
+    event.correlation_id = id("ce-correlationid");
+    event.causation_id = id("ce-causationid");
+    event.schema = text("ce-dataschema");
+    event.source.cell = text("ce-cbscell");
+    event.foreign_trace = Trace::parse(&text("traceparent")).filter(|trace| *trace != event.trace());
+    event.tracestate = text("tracestate");
+    let source = text("ce-source");
+    match source.strip_prefix("/cbs/").and_then(|rest| rest.split_once('/')) {
+        Some((_, body)) => event.source.body = body.into(),
+        None if !source.is_empty() => event.attributes.push(("ce-source".into(), source)),
+        None => {}
+    }
+    if id("ce-id").is_none() && !text("ce-id").is_empty() {
+        event.attributes.push(("ce-id".into(), text("ce-id")));
+    }
+    let content_type = text(CONTENT_TYPE_HEADER);
+    if content_type != cbs::CONTENT_TYPE_DEFAULT {
+        event.content_type = content_type;
+    }
+    for (name, values) in headers.iter() {
+        if let (Some(key), Some(value)) = (name.to_string().strip_prefix("ce-x"), values.first()) {
+            event.attributes.push((key.into(), value.as_str().into()));
+        }
+    }
+    event
+}
+
+/// The events of one subscription: a task moves them from the client's buffer, which drops in
+/// silence, into a queue that counts what it cannot take.
+pub(crate) struct EventsNats {
+    queue: mpsc::Receiver<Envelope>,
+    missed: Arc<AtomicU64>,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl EventsNats {
+    /// Reads a subscription whose subjects begin with `prefix` bytes before the topic.
+    pub(crate) fn start(
+        mut subscriber: Subscriber,
+        prefix: usize,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Self {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let missed = Arc::new(AtomicU64::new(0));
+        let stop = stop.child_token();
+        tasks.spawn({
+            let (missed, stop) = (missed.clone(), stop.clone());
+            async move {
+                while let Some(Some(message)) = stop.run_until_cancelled(subscriber.next()).await {
+                    let Some(event) = read(&message, prefix) else {
+                        tracing::warn!(subject = %message.subject, "an event that cannot be read was passed over");
+                        missed.fetch_add(1, Ordering::Relaxed);
+                        continue;
+                    };
+                    if sender.try_send(event).is_err() {
+                        missed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            }
+        });
+        Self { queue, missed, _stop: stop.drop_guard() }
+    }
+}
+
+impl EventStream for EventsNats {
+    fn next(&mut self) -> BoxFuture<'_, Option<Heard>> {
+        Box::pin(async {
+            match self.missed.swap(0, Ordering::Relaxed) {
+                0 => self.queue.recv().await.map(|event| Heard::Event(Box::new(event))),
+                missed => Some(Heard::Missed(missed)),
+            }
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! Replies find their callers: one wildcard subscription for all calls of a connection.
+//!
+//! async-nats has the same for its own requests; ours makes a reply subject of a counter
+//! rather than of a random id, and learns when the connection is lost.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_nats::{Client, Message, Subject, SubscribeError, Subscriber};
+use futures::StreamExt;
+use tokio::sync::oneshot;
+
+/// The callers that wait, by the number in their reply subject. Bounded by its callers: each
+/// entry belongs to a future that takes it away when it ends.
+#[derive(Default)]
+struct Waiting(Mutex<HashMap<u64, oneshot::Sender<Message>>>);
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Message>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's inbox.
+pub(crate) struct Inbox {
+    prefix: String,
+    next: AtomicU64,
+    waiting: Arc<Waiting>,
+}
+
+impl Inbox {
+    /// Subscribes to `<prefix>.*`. The second part reads the replies; someone must run it.
+    pub(crate) async fn open(client: &Client, prefix: String) -> Result<(Self, InboxReader), SubscribeError> {
+        let subscriber = client.subscribe(format!("{prefix}.*")).await?;
+        let waiting = Arc::new(Waiting::default());
+        let reader = InboxReader { subscriber, waiting: waiting.clone() };
+        Ok((Self { prefix, next: AtomicU64::new(0), waiting }, reader))
+    }
+
+    /// A reply subject, and what waits for the message that comes to it.
+    pub(crate) fn expect(&self) -> (Subject, Expected) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.lock().insert(number, sender);
+        let mut subject = String::with_capacity(self.prefix.len() + 9);
+        subject.push_str(&self.prefix);
+        subject.push('.');
+        push_number(&mut subject, number);
+        (Subject::from(subject), Expected { number, receiver, waiting: self.waiting.clone() })
+    }
+
+    /// Lets all who wait know that no reply will come.
+    pub(crate) fn give_up(&self) {
+        self.waiting.lock().clear();
+    }
+}
+
+/// A reply that is waited for. Dropping it ends the waiting.
+pub(crate) struct Expected {
+    number: u64,
+    receiver: oneshot::Receiver<Message>,
+    waiting: Arc<Waiting>,
+}
+
+impl Expected {
+    /// The reply; `None` when the connection was lost.
+    pub(crate) async fn message(&mut self) -> Option<Message> {
+        (&mut self.receiver).await.ok()
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        // A message that came has taken its entry away already.
+        if !self.receiver.is_terminated() {
+            self.waiting.lock().remove(&self.number);
+        }
+    }
+}
+
+/// Reads the replies of an inbox.
+pub(crate) struct InboxReader {
+    subscriber: Subscriber,
+    waiting: Arc<Waiting>,
+}
+
+impl InboxReader {
+    /// Hands each reply to its caller until the connection is closed. A reply that nobody
+    /// waits for any more is dropped: its caller has gone.
+    pub(crate) async fn run(mut self) {
+        while let Some(message) = self.subscriber.next().await {
+            let sender = read_number(&message.subject).and_then(|number| self.waiting.lock().remove(&number));
+            if let Some(sender) = sender {
+                // The caller may have left this very moment.
+                let _ = sender.send(message);
+            }
+        }
+    }
+}
+
+const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+
+/// Writes a number in base 32, lowest digit first: the reader does not care, and it is quick.
+fn push_number(text: &mut String, mut number: u64) {
+    loop {
+        let digit = DIGITS.get((number % 32) as usize).copied().unwrap_or(b'0');
+        text.push(char::from(digit));
+        number /= 32;
+        if number == 0 {
+            return;
+        }
+    }
+}
+
+fn read_number(subject: &str) -> Option<u64> {
+    let (_, digits) = subject.rsplit_once('.')?;
+    digits.bytes().rev().try_fold(0u64, |number, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'v' => digit - b'a' + 10,
+            _ => return None,
+        };
+        number.checked_mul(32)?.checked_add(u64::from(digit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_as_it_was_written() {
+        for number in [0, 1, 31, 32, 33, 1023, 1024, 123_456_789, u64::MAX] {
+            let mut subject = "_INBOX.web1-7f3a91.c.".to_owned();
+            push_number(&mut subject, number);
+            assert_eq!(read_number(&subject), Some(number), "{subject}");
+        }
+        assert_eq!(read_number("_INBOX.a.Z"), None);
+    }
+}

@@ -1,0 +1,187 @@
+//! Envelopes as NATS messages: framed for those who speak CBS, bare for everybody else.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Message};
+use bytes::Bytes;
+use cbs::{BusError, CellError, Code, Distance, Envelope, Kind, Outcome, Target, Text, Trace, Uuid, frame};
+
+/// The header in which a bare caller says how many milliseconds it waits.
+pub(crate) const TIMEOUT_HEADER: &str = "Cbs-Timeout-Ms";
+/// The headers of an error to a bare caller (ADR-32): a number, and one line.
+pub(crate) const ERROR_CODE_HEADER: &str = "Nats-Service-Error-Code";
+pub(crate) const ERROR_HEADER: &str = "Nats-Service-Error";
+pub(crate) const CONTENT_TYPE_HEADER: &str = "Content-Type";
+/// The longest one-line error in a header, in characters.
+const ERROR_LINE_MAX: usize = 512;
+/// How much older than its timeout a request may be: clocks differ.
+const STALE_AFTER: Duration = Duration::from_secs(5);
+
+/// How the other side speaks; it is answered alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Framed,
+    Bare,
+}
+
+/// The form of a message: a frame unless its first byte or its headers say otherwise.
+pub(crate) fn form_of(message: &Message) -> Form {
+    let declared = message.headers.as_ref().is_some_and(|headers| {
+        headers.iter().any(|(name, _)| {
+            let name = name.to_string();
+            name.eq_ignore_ascii_case(CONTENT_TYPE_HEADER) || name.to_ascii_lowercase().starts_with("ce-")
+        })
+    });
+    if !declared && frame::is_frame(&message.payload) { Form::Framed } else { Form::Bare }
+}
+
+/// Reads a request that arrived for `target`.
+pub(crate) fn read_request(message: Message, form: Form, target: &Target) -> Result<Envelope, BusError> {
+    let mut request = match form {
+        Form::Framed => frame::decode(message.payload).map_err(|error| BusError::bad_request(error.to_string()))?,
+        Form::Bare => read_bare(message)?,
+    };
+    if request.kind != Kind::Request {
+        return Err(BusError::bad_request("the frame is no request"));
+    }
+    request.target = Some(target.clone());
+    Ok(request)
+}
+
+/// Whether a request's caller has given up long ago.
+pub(crate) fn is_stale(request: &Envelope) -> bool {
+    let Some((sent, timeout)) = request.sent_ms().zip(request.timeout) else { return false };
+    let limit = (timeout + STALE_AFTER).as_millis();
+    u128::from(cbs::now_ms().saturating_sub(sent)) > limit
+}
+
+/// What a caller with a stale request is told, if it still listens.
+pub(crate) fn stale(target: &Target) -> BusError {
+    let message = format!("the call to {target} came after its caller had given up; it did not run (stale)");
+    BusError::new(CellError::new(Code::Timeout, message), Outcome::NotRun)
+}
+
+/// Reads a bare message: its bytes are the payload, a few headers are understood, foreign ids are kept.
+fn read_bare(message: Message) -> Result<Envelope, BusError> {
+    let mut envelope = Envelope { id: Uuid::now_v7(), payload: message.payload, ..Envelope::default() };
+    let Some(headers) = message.headers else { return Ok(envelope) };
+    let text = |name: &str| headers.get(name).map(|value| Text::from(value.as_str())).unwrap_or_default();
+    envelope.content_type = text(CONTENT_TYPE_HEADER);
+    // Garbage in a trace header starts a new trace, as W3C asks.
+    envelope.foreign_trace = Trace::parse(&text("traceparent"));
+    if envelope.foreign_trace.is_some() {
+        envelope.tracestate = text("tracestate");
+    }
+    let timeout = text(TIMEOUT_HEADER);
+    if !timeout.is_empty() {
+        let millis = timeout.parse().ok().filter(|millis| *millis > 0).ok_or_else(|| {
+            BusError::bad_request(format!(
+                "the header {TIMEOUT_HEADER} holds `{timeout}`; write whole milliseconds above 0"
+            ))
+        })?;
+        envelope.timeout = Some(Duration::from_millis(millis));
+    }
+    for foreign in ["ce-id", "ce-source", "ce-subject", "Nats-Msg-Id"] {
+        let value = text(foreign);
+        if !value.is_empty() {
+            envelope.attributes.push((foreign.to_ascii_lowercase().into(), value));
+        }
+    }
+    Ok(envelope)
+}
+
+/// Writes a reply in the form of its request. What is larger than the server takes becomes an error.
+pub(crate) fn write_reply(
+    form: Form,
+    target: &Target,
+    body: &Text,
+    reply: Result<Envelope, BusError>,
+    payload_max: usize,
+) -> (Option<HeaderMap>, Bytes) {
+    let written = write_reply_unbounded(form, body, reply);
+    let bytes = written.1.len() + written.0.as_ref().map_or(0, headers_len);
+    if bytes <= payload_max {
+        return written;
+    }
+    let message = format!("the reply of {target} has {bytes} bytes, the limit is {payload_max}");
+    write_reply_unbounded(form, body, Err(CellError::new(Code::TooLarge, message).into()))
+}
+
+fn write_reply_unbounded(form: Form, body: &Text, reply: Result<Envelope, BusError>) -> (Option<HeaderMap>, Bytes) {
+    match (form, reply) {
+        (Form::Framed, reply) => {
+            let mut reply = reply.unwrap_or_else(Envelope::error);
+            reply.source.body = body.clone();
+            (None, frame::encode(&reply))
+        }
+        (Form::Bare, Ok(reply)) if reply.content_type.is_empty() => (None, reply.payload),
+        (Form::Bare, Ok(reply)) => {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE_HEADER, one_line(&reply.content_type).as_str());
+            (Some(headers), reply.payload)
+        }
+        (Form::Bare, Err(error)) => {
+            let error = error.into_error();
+            let mut headers = HeaderMap::new();
+            headers.insert(ERROR_CODE_HEADER, error.code.status().to_string().as_str());
+            headers.insert(ERROR_HEADER, one_line(&error.to_string()).as_str());
+            (Some(headers), cbs::to_json(&error).unwrap_or_default())
+        }
+    }
+}
+
+/// Reads what came back for a request: a framed caller accepts a bare reply.
+pub(crate) fn read_reply(message: Message) -> Result<Envelope, BusError> {
+    let form = form_of(&message);
+    let mut reply = match form {
+        Form::Framed => frame::decode(message.payload)
+            .map_err(|error| CellError::new(Code::Internal, format!("the reply cannot be read: {error}")))?,
+        Form::Bare => read_bare_reply(message)?,
+    };
+    reply.distance = Distance::Nats;
+    reply.into_result()
+}
+
+fn read_bare_reply(message: Message) -> Result<Envelope, BusError> {
+    let header = |name: &str| {
+        message.headers.as_ref().and_then(|headers| headers.get(name)).map(|value| value.as_str().to_owned())
+    };
+    if let Some(status) = header(ERROR_CODE_HEADER) {
+        let error = serde_json::from_slice(&message.payload).unwrap_or_else(|_| {
+            CellError::new(code_of(&status), header(ERROR_HEADER).unwrap_or_else(|| format!("error {status}")))
+        });
+        return Err(error.into());
+    }
+    let content_type = header(CONTENT_TYPE_HEADER).map(Text::from).unwrap_or_default();
+    Ok(Envelope { content_type, ..Envelope::reply(message.payload) })
+}
+
+/// The code for a number that a service which is no cell answered with.
+fn code_of(status: &str) -> Code {
+    match status {
+        "400" => Code::BadRequest,
+        "401" | "403" => Code::Refused,
+        "404" => Code::NotFound,
+        "409" => Code::Conflict,
+        "413" => Code::TooLarge,
+        "429" => Code::Overloaded,
+        "503" => Code::Unavailable,
+        "504" => Code::Timeout,
+        "500" => Code::CellFailed,
+        other => Code::Domain(format!("service.{other}").into()),
+    }
+}
+
+/// A header's value: one line, bounded.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ERROR_LINE_MAX).collect()
+}
+
+/// The bytes that headers take on the wire: `NATS/1.0\r\n`, a line each, and an empty line.
+pub(crate) fn headers_len(headers: &HeaderMap) -> usize {
+    let lines = headers.iter().flat_map(|(name, values)| {
+        let name = name.to_string().len();
+        values.iter().map(move |value| name + value.as_str().len() + 4)
+    });
+    12 + lines.sum::<usize>()
+}

@@ -1,0 +1,341 @@
+//! The connections of a body or a client, and the bus that they are.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use async_nats::SubscribeError;
+use cbs::{
+    BodyBus, BodyId, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service, Serving, Subject,
+    Subscription, Target,
+};
+use tokio::sync::{oneshot, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    ConnectError, ConnectErrorKind, Counters, LinkState, Options,
+    call::{self, Known},
+    connect::{Purpose, connect, inbox_prefix, redact},
+    connection::{Connection, Link, Tally},
+    direct, discovery, event,
+    event::EventsNats,
+    inbox::Inbox,
+    register::{Register, organ},
+    serve::{Answering, Reading, Served, ServingNats},
+    services::Services,
+};
+
+/// How long closing waits for the server to take what was sent.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the server says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ServerInfo {
+    /// The address that was asked for, without credentials.
+    pub url: String,
+    /// The server's version.
+    pub version: String,
+    /// The server's own name.
+    pub name: String,
+    /// The most bytes that a message may have, headers included.
+    pub max_payload: usize,
+    /// Whether it offers JetStream.
+    pub jetstream: bool,
+}
+
+/// The connections of a body or a client. Clones share them; [`Nats::close`] ends them.
+#[derive(Clone)]
+pub struct Nats(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    /// Where targets are served, and where calls start that must not come back here.
+    serve: Arc<Connection>,
+    /// Where all other calls start. In a client it is the same as `serve`.
+    call: Arc<Connection>,
+    register: Arc<Register>,
+    services: Arc<Services>,
+    answering: Arc<Answering>,
+    known: Known,
+    link: Arc<Link>,
+    tally: Arc<Tally>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Nats {
+    /// Connects a body: one connection that serves, one that calls.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what happened and what to do.
+    pub async fn connect(options: Options) -> Result<Self, ConnectError> {
+        Self::open(options, true).await
+    }
+
+    /// Connects a client: one connection, for calls, events and discovery.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what happened and what to do.
+    pub async fn connect_client(options: Options) -> Result<Self, ConnectError> {
+        Self::open(options, false).await
+    }
+
+    async fn open(options: Options, body: bool) -> Result<Self, ConnectError> {
+        let (link, tally) = (Arc::new(Link::new()), Arc::new(Tally::default()));
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let connection = |purpose, inbox| one(&options, purpose, inbox, &link, &tally, &tasks, &stop);
+        let (serve, call) = if body {
+            let (serve, call) = tokio::join!(connection(Purpose::Serve, "s"), connection(Purpose::Call, "c"));
+            (serve?, call?)
+        } else {
+            let call = connection(Purpose::Call, "c").await?;
+            (call.clone(), call)
+        };
+        let register = Arc::new(Register::default());
+        let services = Arc::new(Services::new(
+            register.clone(),
+            serve.clone(),
+            options.namespace.clone(),
+            options.body.clone(),
+            tasks.clone(),
+            stop.clone(),
+        ));
+        let answering =
+            Arc::new(Answering { connection: serve.clone(), body: options.body.as_str().into(), tally: tally.clone() });
+        let known = Arc::new(ArcSwap::default());
+        let nats = Self(Arc::new(Inner {
+            options,
+            serve,
+            call,
+            register,
+            services,
+            answering,
+            known,
+            link,
+            tally,
+            tasks,
+            stop,
+        }));
+        if body {
+            nats.0.open_body().await.map_err(|error| nats.0.lost(&error))?;
+        }
+        Ok(nats)
+    }
+
+    /// The bus of this namespace.
+    #[must_use]
+    pub fn bus(&self) -> Arc<dyn BodyBus> {
+        Arc::new(NatsBus { inner: self.0.clone(), way: Way::Anywhere })
+    }
+
+    /// The same bus, but for calls that must not come back to this body.
+    #[must_use]
+    pub fn elsewhere(&self) -> Arc<dyn BodyBus> {
+        Arc::new(NatsBus { inner: self.0.clone(), way: Way::Elsewhere })
+    }
+
+    /// The same bus, but calls go to the cells of one body, past the queue group.
+    #[must_use]
+    pub fn in_body(&self, body: BodyId) -> Arc<dyn BodyBus> {
+        Arc::new(NatsBus { inner: self.0.clone(), way: Way::Body(body) })
+    }
+
+    /// Tells which targets the specs declare: nobody there means `unavailable`, not `not-found`.
+    pub fn know(&self, targets: impl IntoIterator<Item = Target>) {
+        self.0.known.store(Arc::new(targets.into_iter().collect::<HashSet<_>>()));
+    }
+
+    /// Whether the server is reached, and when that changes.
+    #[must_use]
+    pub fn link(&self) -> watch::Receiver<LinkState> {
+        self.0.link.watch()
+    }
+
+    /// What the server says of itself.
+    #[must_use]
+    pub fn server(&self) -> ServerInfo {
+        let info = self.0.call.client.server_info();
+        ServerInfo {
+            url: redact(&self.0.options.url),
+            version: info.version,
+            name: info.server_name,
+            max_payload: self.0.call.client.max_payload(),
+            jetstream: info.jetstream,
+        }
+    }
+
+    /// What went wrong on the connections so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.0.tally.read()
+    }
+
+    /// Asks all bodies of the namespace what they serve and how it goes. Returns soon after the
+    /// last has answered, after `wait` at the latest. Sorted by service and subject.
+    ///
+    /// # Errors
+    /// `unavailable` when the server cannot be asked.
+    pub async fn discover(&self, wait: Duration) -> Result<Vec<discovery::Endpoint>, BusError> {
+        discovery::discover(&self.0.call, &self.0.options.namespace, wait).await
+    }
+
+    /// Waits until the server has taken all that was sent (2 s at the most), then ends the
+    /// connections and all tasks on them. Stop what is served first.
+    pub async fn close(&self) {
+        let barrier = self.0.barrier_subject();
+        let taken = async { tokio::join!(self.0.serve.barrier(&barrier), self.0.call.barrier(&barrier)) };
+        if tokio::time::timeout(CLOSE_TIMEOUT, taken).await.is_err() {
+            tracing::warn!("closed without the server's word: what was sent last may be lost");
+        }
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+/// Builds one connection with its inbox and the tasks that read them.
+async fn one(
+    options: &Options,
+    purpose: Purpose,
+    inbox: &str,
+    link: &Arc<Link>,
+    tally: &Arc<Tally>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Arc<Connection>, ConnectError> {
+    let (client, events) = connect(options, purpose).await?;
+    let opened = Inbox::open(&client, format!("{}.{inbox}", inbox_prefix(options))).await;
+    let (inbox, reader) = opened.map_err(|error| closed(&options.url, &error))?;
+    let connection = Arc::new(Connection::new(client, inbox));
+    let (stop_reader, stop_events) = (stop.clone(), stop.clone());
+    tasks.spawn(async move { stop_reader.run_until_cancelled(reader.run()).await });
+    let follow = connection.clone().follow(events, link.clone(), tally.clone());
+    tasks.spawn(async move { stop_events.run_until_cancelled(follow).await });
+    Ok(connection)
+}
+
+fn closed(url: &str, error: &SubscribeError) -> ConnectError {
+    ConnectError {
+        kind: ConnectErrorKind::Protocol,
+        message: format!("the NATS server at {} closed the connection ({error})", redact(url)),
+        hint: "see the server's log".to_owned(),
+    }
+}
+
+impl Inner {
+    async fn open_body(&self) -> Result<(), SubscribeError> {
+        self.services.start().await?;
+        let cells = Subject::of_cells_in_body(&self.options.namespace, &self.options.body);
+        let subscriber = self.serve.client.subscribe(cells.to_string()).await?;
+        let (stop, register, answering) = (self.stop.clone(), self.register.clone(), self.answering.clone());
+        self.tasks.spawn(async move { stop.run_until_cancelled(direct::run(subscriber, register, answering)).await });
+        Ok(())
+    }
+
+    fn lost(&self, error: &SubscribeError) -> ConnectError {
+        closed(&self.options.url, error)
+    }
+
+    fn barrier_subject(&self) -> String {
+        Subject::of_barrier(&self.options.namespace, &self.options.body).into()
+    }
+
+    async fn serve(&self, service: Service) -> Result<Box<dyn Serving>, BusError> {
+        let target = service.target.clone();
+        let unavailable = |reason: String| BusError::unavailable(&target, reason);
+        if !self.serve.is_up() {
+            return Err(unavailable("the connection to NATS is lost".to_owned()));
+        }
+        let Some(group) = Subject::group(&target) else {
+            return Err(BusError::bad_request(format!("{target} is a topic: subscribe to it, rather than serve it")));
+        };
+        let subject = Subject::of(&self.options.namespace, &target);
+        let served = Arc::new(Served {
+            service,
+            subject: subject.clone(),
+            answering: self.answering.clone(),
+            direct: TaskTracker::new(),
+        });
+        let client = &self.serve.client;
+        let subscriber = client.queue_subscribe(String::from(subject), group.to_owned()).await;
+        let subscriber = subscriber.map_err(|error| unavailable(error.to_string()))?;
+        let registration = self.register.add(served.clone());
+        self.services.add(organ(&target)).await.map_err(|error| unavailable(error.to_string()))?;
+        let (stop, stopped) = oneshot::channel();
+        let reading = Reading { served, subscriber, barrier: self.barrier_subject(), stop: stopped };
+        self.tasks.spawn(reading.run());
+        self.serve.barrier(&self.barrier_subject()).await.map_err(|reason| unavailable(reason.to_owned()))?;
+        Ok(Box::new(ServingNats { registration, stop }))
+    }
+
+    async fn subscribe(&self, wanted: Subscription) -> Result<Box<dyn EventStream>, BusError> {
+        let unavailable = |reason: String| {
+            let message = format!("cannot subscribe to {}: {reason}", wanted.filter);
+            BusError::new(CellError::new(Code::Unavailable, message).retryable(), Outcome::NotRun)
+        };
+        let subject = Subject::of_events(&self.options.namespace, &wanted.filter);
+        let prefix = subject.as_str().len() - wanted.filter.as_str().len();
+        let client = &self.serve.client;
+        let subscriber = match &wanted.group {
+            Some(group) => client.queue_subscribe(String::from(subject), group.to_string()).await,
+            None => client.subscribe(String::from(subject)).await,
+        };
+        let subscriber = subscriber.map_err(|error| unavailable(error.to_string()))?;
+        self.serve.barrier(&self.barrier_subject()).await.map_err(|reason| unavailable(reason.to_owned()))?;
+        Ok(Box::new(EventsNats::start(subscriber, prefix, &self.tasks, &self.stop)))
+    }
+}
+
+/// Which bodies may answer a call.
+enum Way {
+    Anywhere,
+    Elsewhere,
+    Body(BodyId),
+}
+
+struct NatsBus {
+    inner: Arc<Inner>,
+    way: Way,
+}
+
+impl NatsBus {
+    /// The connection and the subject of a call to `target`.
+    fn path(&self, target: &Target) -> Result<(&Connection, Subject), BusError> {
+        let (inner, namespace) = (&self.inner, &self.inner.options.namespace);
+        match (&self.way, target) {
+            (_, Target::Topic(_)) => Err(BusError::bad_request(format!("{target} cannot be called; publish to it"))),
+            (Way::Anywhere, _) => Ok((&inner.call, Subject::of(namespace, target))),
+            (Way::Elsewhere, _) => Ok((&inner.serve, Subject::of(namespace, target))),
+            (Way::Body(body), Target::Cell(cell)) => Ok((&inner.call, Subject::of_cell_in_body(namespace, body, cell))),
+            (Way::Body(_), Target::Flow(_)) => {
+                Err(BusError::bad_request(format!("{target} cannot be called in one body; cells can")))
+            }
+        }
+    }
+}
+
+impl BodyBus for NatsBus {
+    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        Box::pin(async move {
+            let (connection, subject) = self.path(request.target()?)?;
+            call::call(connection, &self.inner.known, request, subject.into()).await
+        })
+    }
+
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        Box::pin(async move {
+            let connection = &self.inner.call;
+            if !connection.is_up() {
+                return Err(BusError::unavailable(event.target()?, "the connection to NATS is lost"));
+            }
+            event::publish(&connection.client, &self.inner.options.namespace, event).await
+        })
+    }
+
+    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        Box::pin(self.inner.serve(service))
+    }
+
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        Box::pin(self.inner.subscribe(wanted))
+    }
+}

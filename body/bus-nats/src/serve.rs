@@ -1,0 +1,184 @@
+//! A served target: from its subscription to its end, without losing a request.
+//!
+//! One task reads the subscription, polls each handler once in place, and keeps what is
+//! pending in a set of its own: no task a message, so that the handler's own bounds bite
+//! before the client's buffer does, which drops in silence.
+
+use std::{
+    future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+};
+
+use async_nats::{Message, Subscriber};
+use cbs::{BoxFuture, BusError, CellError, Code, Envelope, Service, Serving, Subject, Target, Text};
+use futures::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    connection::{Connection, Tally},
+    message::{form_of, is_stale, read_request, stale, write_reply},
+    register::Registration,
+};
+
+/// How many requests of one subscription may be under way at once. The handler's own limit is
+/// far below; this one holds where a handler has none. At the limit reading pauses.
+const PENDING_MAX: usize = 65_536;
+
+/// What a body serves under one target, and how it answers.
+pub(crate) struct Served {
+    pub(crate) service: Service,
+    pub(crate) subject: Subject,
+    pub(crate) answering: Arc<Answering>,
+    /// Requests that came by another way than the subscription and are still being answered.
+    pub(crate) direct: TaskTracker,
+}
+
+/// What answering a message takes besides the handler; one for a body.
+pub(crate) struct Answering {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) body: Text,
+    pub(crate) tally: Arc<Tally>,
+}
+
+impl Served {
+    /// Answers one message in the form that it came in.
+    pub(crate) async fn answer(&self, mut message: Message) {
+        let reply_to = message.reply.take();
+        let form = form_of(&message);
+        let target = &self.service.target;
+        let reply = match read_request(message, form, target) {
+            Ok(request) if is_stale(&request) => {
+                self.answering.tally.stale.fetch_add(1, Ordering::Relaxed);
+                Err(stale(target))
+            }
+            Ok(request) => self.handle(request).await,
+            Err(error) => Err(error),
+        };
+        // A message without a reply subject asks for no answer.
+        let Some(reply_to) = reply_to else { return };
+        let client = &self.answering.connection.client;
+        let (headers, payload) = write_reply(form, target, &self.answering.body, reply, client.max_payload());
+        let sent = match headers {
+            None => client.publish(reply_to, payload).await,
+            Some(headers) => client.publish_with_headers(reply_to, headers, payload).await,
+        };
+        if let Err(error) = sent {
+            tracing::warn!(%target, %error, "a reply could not be sent");
+        }
+    }
+
+    /// A handler that panics costs its caller an error, not the subscription.
+    async fn handle(&self, request: Envelope) -> Result<Envelope, BusError> {
+        let id = request.id;
+        AssertUnwindSafe(self.service.handler.handle(request)).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!(target = %self.service.target, %id, "the handler panicked");
+            Err(CellError::cell_failed(id).into())
+        })
+    }
+}
+
+/// The subscription of a served target, read by one task.
+pub(crate) struct Reading {
+    pub(crate) served: Arc<Served>,
+    pub(crate) subscriber: Subscriber,
+    pub(crate) barrier: String,
+    /// Asks for the end; the sender that comes with it is dropped when all has been answered.
+    pub(crate) stop: oneshot::Receiver<oneshot::Sender<()>>,
+}
+
+impl Reading {
+    /// Serves until asked to stop, then ends without losing a request:
+    /// the server is told to send no more, while reading goes on; a barrier proves that it
+    /// has sent all; what has arrived is answered; a second barrier proves that the
+    /// answers have been taken.
+    pub(crate) async fn run(self) {
+        let Self { served, mut subscriber, barrier, stop } = self;
+        let connection = &served.answering.connection;
+        let mut pending = FuturesUnordered::new();
+        let done = serve_until(&served, &mut subscriber, &mut pending, stop).await.and_then(Result::ok);
+        if done.is_some() {
+            // The server takes this number as "now", the client keeps the subscription.
+            let told = subscriber.unsubscribe_after(u64::MAX).await;
+            if told.is_ok() {
+                let first = serve_until(&served, &mut subscriber, &mut pending, connection.barrier(&barrier)).await;
+                warn(&served.service.target, first);
+            }
+            let _ = subscriber.unsubscribe().await;
+            serve_until(&served, &mut subscriber, &mut pending, std::future::pending::<()>()).await;
+        }
+        while pending.next().await.is_some() {}
+        served.direct.close();
+        served.direct.wait().await;
+        if done.is_some() {
+            warn(&served.service.target, Some(connection.barrier(&barrier).await));
+        }
+    }
+}
+
+fn warn(target: &Target, barrier: Option<Result<(), &'static str>>) {
+    if let Some(Err(reason)) = barrier {
+        tracing::warn!(%target, reason, "stopped without the server's word: calls under way may be lost");
+    }
+}
+
+/// Reads and answers until `end` is done (its value) or the subscription has ended (`None`).
+async fn serve_until<'a, T>(
+    served: &'a Served,
+    subscriber: &mut Subscriber,
+    pending: &mut FuturesUnordered<BoxFuture<'a, ()>>,
+    end: impl Future<Output = T>,
+) -> Option<T> {
+    let mut end = pin!(end);
+    poll_fn(|context| {
+        if let Poll::Ready(value) = end.as_mut().poll(context) {
+            return Poll::Ready(Some(value));
+        }
+        while let Poll::Ready(Some(())) = pending.poll_next_unpin(context) {}
+        while pending.len() < PENDING_MAX {
+            match Pin::new(&mut *subscriber).poll_next(context) {
+                Poll::Ready(Some(message)) => {
+                    let mut answer: BoxFuture<'a, ()> = Box::pin(served.answer(message));
+                    if answer.as_mut().poll(context).is_pending() {
+                        pending.push(answer);
+                    }
+                }
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => break,
+            }
+        }
+        // What was pushed just now must be polled by the set itself, to wake it on its own.
+        while let Poll::Ready(Some(())) = pending.poll_next_unpin(context) {}
+        Poll::Pending
+    })
+    .await
+}
+
+/// The handle to a target that is served over NATS. Dropping it ends serving at once.
+pub(crate) struct ServingNats {
+    /// Takes the target out of the body's register when it is dropped.
+    pub(crate) registration: Registration,
+    pub(crate) stop: oneshot::Sender<oneshot::Sender<()>>,
+}
+
+impl Serving for ServingNats {
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            drop(self.registration);
+            let (sender, receiver) = oneshot::channel();
+            if self.stop.send(sender).is_ok() {
+                // Ends when the reading task drops the sender.
+                let _ = receiver.await;
+            }
+        })
+    }
+}
+
+/// What a caller is told whose request came for a target that this body does not serve.
+pub(crate) fn not_here(target: &Target, body: &str) -> BusError {
+    let message = format!("body {body} does not serve {target}");
+    BusError::new(CellError::new(Code::NotFound, message), cbs::Outcome::NotRun)
+}

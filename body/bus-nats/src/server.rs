@@ -1,0 +1,232 @@
+//! A nats-server of our own: found, started, watched, and never left behind.
+//!
+//! The program `cbs` starts one where no server was named, and the tests start theirs the same way.
+//! It listens on loopback, and dies with the process that started it, however that ends.
+//!
+//! ```no_run
+//! use bus_nats::server::{Server, Settings};
+//! # async fn example() -> Result<(), bus_nats::server::StartError> {
+//! let server = Server::start(Settings::default()).await?;
+//! println!("nats-server runs at {}", server.url());
+//! server.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod find;
+mod process;
+mod settings;
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use tokio::{io::AsyncReadExt, net::TcpStream, time};
+
+pub use self::{
+    find::{NotFound, find},
+    settings::{MAX_PAYLOAD_DEFAULT, Settings},
+};
+use self::{
+    process::Process,
+    settings::{command, last_words, open_store},
+};
+
+/// How long a start may take; it takes some 10 ms.
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// How long a server may take to end after SIGTERM, before SIGKILL.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// How long to wait for the end of what has been killed.
+const KILL_LIMIT: Duration = Duration::from_secs(2);
+/// How often the ports file is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// How the kernel names a taken port, in the server's log.
+const PORT_TAKEN: &str = "address already in use";
+
+/// Why a server did not start. The first line says all that a person needs; the log's lines follow it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no program.
+    #[error(transparent)]
+    NotFound(#[from] NotFound),
+    /// The program could not be run.
+    #[error("{} cannot be run: {source}", program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Somebody else listens on the port.
+    #[error("port {0} of 127.0.0.1 is taken: stop what listens there, or choose another port")]
+    PortTaken(u16),
+    /// Another server of ours uses the store.
+    #[error("the store {} is in use by another body's server: stop that body, or use its server", .0.display())]
+    StoreTaken(PathBuf),
+    /// The folder for the configuration, the log or the store cannot be used.
+    #[error("{} cannot be used: {source}", path.display())]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The server ended before it was ready.
+    #[error("nats-server ended at once ({how}):\n{log}")]
+    Ended {
+        /// Its exit status.
+        how: String,
+        /// Its last words.
+        log: String,
+    },
+    /// The server runs and was not ready in time; it has been killed.
+    #[error("nats-server was not ready within {} s:\n{log}", START_LIMIT.as_secs())]
+    TimedOut {
+        /// Its last words.
+        log: String,
+    },
+}
+
+/// A running nats-server. Dropping it kills the server and waits for its end.
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    url: String,
+    port: u16,
+    folder: TempDir,
+    settings: Settings,
+    /// Locked as long as the store is ours.
+    _store: Option<File>,
+}
+
+impl Server {
+    /// Starts a server and waits until it answers. Dropping the future kills what has been started.
+    ///
+    /// # Errors
+    /// [`StartError`]: no program, a taken port or store, a configuration that the server refuses.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let program = settings.program.clone().map_or_else(find, Ok)?;
+        let folder = tempfile::Builder::new()
+            .prefix("cbs-nats-")
+            .tempdir()
+            .map_err(|source| StartError::Folder { path: std::env::temp_dir(), source })?;
+        let store = settings.store.as_deref().map(open_store).transpose()?;
+        let command = command(&program, folder.path(), &settings)?;
+        let process = Process::spawn(command).await.map_err(|source| StartError::Spawn { program, source })?;
+        let started = tokio::select! {
+            ready = time::timeout(START_LIMIT, ready(folder.path())) => ready.map_err(|_| None),
+            how = process.ended() => Err(Some(how)),
+        };
+        match started {
+            Ok((url, port)) => Ok(Self { process, url, port, folder, settings, _store: store }),
+            Err(how) => {
+                let log = last_words(folder.path());
+                process.kill_now(KILL_LIMIT);
+                Err(match (how, settings.port) {
+                    (Some(_), Some(port)) if log.contains(PORT_TAKEN) => StartError::PortTaken(port),
+                    (Some(how), _) => StartError::Ended { how, log },
+                    (None, _) => StartError::TimedOut { log },
+                })
+            }
+        }
+    }
+
+    /// Where clients connect: `nats://127.0.0.1:<port>`, without credentials.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The server's process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// What it was started with. With `port` set to [`Self::port`] they start one in its place.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The last lines of the server's log.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        last_words(self.folder.path())
+    }
+
+    /// Waits until the server has ended by itself or by somebody else's hand, and says how, for example
+    /// `exit status: 1`.
+    pub async fn ended(&self) -> String {
+        self.process.ended().await
+    }
+
+    /// Asks the server to stop, waits for its end, and kills it when that takes too long.
+    pub async fn stop(self) {
+        self.process.signal(Signal::SIGTERM);
+        if time::timeout(STOP_LIMIT, self.process.ended()).await.is_err() {
+            self.kill().await;
+        }
+    }
+
+    /// Kills the server and waits for its end.
+    pub async fn kill(self) {
+        self.process.signal(Signal::SIGKILL);
+        // Past the limit the process hangs in the kernel, and no wait of ours would help.
+        let _ = time::timeout(KILL_LIMIT, self.process.ended()).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Waits, so that port and store are free and the folder below is nobody's.
+        self.process.kill_now(KILL_LIMIT);
+    }
+}
+
+/// Waits until the server has told its port and greets who connects there.
+async fn ready(folder: &Path) -> (String, u16) {
+    let started = Instant::now();
+    loop {
+        if let Some((url, port)) = ports(folder)
+            && greets(port).await.is_ok_and(|greets| greets)
+        {
+            tracing::debug!(target: "cbs::nats", %url, took = ?started.elapsed(), "nats-server is ready");
+            return (url, port);
+        }
+        time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The address in the ports file, once it is there and whole.
+fn ports(folder: &Path) -> Option<(String, u16)> {
+    #[derive(serde::Deserialize)]
+    struct Ports {
+        nats: Vec<String>,
+    }
+    let mut files = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let file = files.find(|path| path.extension().is_some_and(|ending| ending == "ports"))?;
+    let ports: Ports = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    let url = ports.nats.into_iter().next()?;
+    let (_, port) = url.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    Some((url, port))
+}
+
+async fn greets(port: u16) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let mut word = [0; 5];
+    stream.read_exact(&mut word).await?;
+    Ok(&word == b"INFO ")
+}

@@ -1,0 +1,201 @@
+//! Answers to `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`: the services protocol (ADR-32), from
+//! the body's own numbers, so that cells of every language report alike.
+//!
+//! An organ is a service, a cell its endpoint. `$SRV` knows no namespaces: outside `default`
+//! a service is called `<namespace>-<organ>`.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use async_nats::{Message, Subscriber};
+use cbs::{BodyId, Namespace, Subject};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    connection::Connection,
+    event::timestamp,
+    register::{Register, endpoint},
+    serve::Served,
+};
+
+/// The longest that an answer waits, so that the bodies of a fleet do not answer in one instant.
+const JITTER_MAX_MS: u128 = 10;
+
+/// The services of one body.
+pub(crate) struct Services {
+    pub(crate) register: Arc<Register>,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) namespace: Namespace,
+    pub(crate) body: BodyId,
+    pub(crate) started_ms: u64,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    asked: Mutex<HashSet<String>>,
+}
+
+/// Which service instances a subscription answers for.
+enum Asked {
+    All,
+    Organ(String),
+    Instance(String, usize),
+}
+
+impl Services {
+    pub(crate) fn new(
+        register: Arc<Register>,
+        connection: Arc<Connection>,
+        namespace: Namespace,
+        body: BodyId,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let (started_ms, asked) = (cbs::now_ms(), Mutex::default());
+        Self { register, connection, namespace, body, started_ms, tasks, stop, asked }
+    }
+
+    /// Answers questions to all services.
+    pub(crate) async fn start(self: &Arc<Self>) -> Result<(), async_nats::SubscribeError> {
+        self.listen("$SRV.*".to_owned(), Asked::All).await
+    }
+
+    /// Answers questions to one organ, and to each of its instances.
+    pub(crate) async fn add(self: &Arc<Self>, organ: &str) -> Result<(), async_nats::SubscribeError> {
+        let name = self.name(organ);
+        self.listen(format!("$SRV.*.{name}"), Asked::Organ(organ.to_owned())).await?;
+        for number in 0..self.register.instances(organ) {
+            let id = self.id(organ, number);
+            self.listen(format!("$SRV.*.{name}.{id}"), Asked::Instance(organ.to_owned(), number)).await?;
+        }
+        Ok(())
+    }
+
+    /// Subscribes once to each subject. An organ that has emptied keeps its subscription and
+    /// says nothing: it may fill again.
+    async fn listen(self: &Arc<Self>, subject: String, asked: Asked) -> Result<(), async_nats::SubscribeError> {
+        if !self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(subject.clone()) {
+            return Ok(());
+        }
+        let subscriber = self.connection.client.subscribe(subject).await?;
+        let stop = self.stop.clone();
+        let services = self.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled(services.answer_all(subscriber, asked)).await });
+        Ok(())
+    }
+
+    async fn answer_all(&self, mut questions: Subscriber, asked: Asked) {
+        while let Some(question) = questions.next().await {
+            let jitter = cbs::Uuid::new_v4().as_u128() % JITTER_MAX_MS;
+            tokio::time::sleep(Duration::from_millis(u64::try_from(jitter).unwrap_or(0))).await;
+            match &asked {
+                Asked::All => {
+                    for organ in self.register.organs() {
+                        self.answer_organ(&question, &organ).await;
+                    }
+                }
+                Asked::Organ(organ) => self.answer_organ(&question, organ).await,
+                Asked::Instance(organ, number) => self.answer(&question, organ, *number).await,
+            }
+        }
+    }
+
+    async fn answer_organ(&self, question: &Message, organ: &str) {
+        for number in 0..self.register.instances(organ) {
+            self.answer(question, organ, number).await;
+        }
+    }
+
+    async fn answer(&self, question: &Message, organ: &str, number: usize) {
+        let served = self.register.instance(organ, number);
+        let verb = question.subject.split('.').nth(1).unwrap_or_default();
+        let (Some(reply_to), false) = (question.reply.clone(), served.is_empty()) else { return };
+        let Some(answer) = self.describe(verb, organ, number, &served) else { return };
+        let payload = answer.to_string().into_bytes();
+        if let Err(error) = self.connection.client.publish(reply_to, payload.into()).await {
+            tracing::warn!(organ, verb, %error, "an answer to $SRV could not be sent");
+        }
+    }
+
+    fn describe(&self, verb: &str, organ: &str, number: usize, served: &[Arc<Served>]) -> Option<Value> {
+        let mut answer = json!({
+            "name": self.name(organ),
+            "id": self.id(organ, number),
+            "version": env!("CARGO_PKG_VERSION"),
+            "metadata": { "cbs.namespace": self.namespace, "cbs.body": self.body },
+        });
+        let more = match verb {
+            "PING" => json!({ "type": "io.nats.micro.v1.ping_response" }),
+            "INFO" => json!({
+                "type": "io.nats.micro.v1.info_response",
+                "description": format!("organ {organ} of CBS body {}", self.body),
+                "endpoints": served.iter().map(|served| info(served)).collect::<Vec<_>>(),
+            }),
+            "STATS" => json!({
+                "type": "io.nats.micro.v1.stats_response",
+                "started": timestamp(self.started_ms),
+                "endpoints": served.iter().map(|served| stats(served)).collect::<Vec<_>>(),
+            }),
+            _ => return None,
+        };
+        if let (Some(answer), Value::Object(more)) = (answer.as_object_mut(), more) {
+            answer.extend(more);
+        }
+        Some(answer)
+    }
+
+    fn name(&self, organ: &str) -> String {
+        if self.namespace == Namespace::default() { organ.to_owned() } else { format!("{}-{organ}", self.namespace) }
+    }
+
+    fn id(&self, organ: &str, number: usize) -> String {
+        let body = &self.body;
+        if number == 0 { format!("{body}-{organ}") } else { format!("{body}-{organ}-{number}") }
+    }
+}
+
+fn info(served: &Served) -> Value {
+    let (target, about) = (&served.service.target, &served.service.about);
+    let mut metadata = serde_json::Map::new();
+    for (key, value) in [
+        ("cbs.cell", target.to_string().into()),
+        ("cbs.language", about.language.clone()),
+        ("cbs.version", about.version.clone()),
+        ("cbs.revision", about.revision.clone()),
+        ("cbs.description", about.description.clone()),
+        ("cbs.input", about.input.0.clone()),
+        ("cbs.input-hash", about.input.1.clone()),
+        ("cbs.output", about.output.0.clone()),
+        ("cbs.output-hash", about.output.1.clone()),
+    ] {
+        if !value.is_empty() {
+            metadata.insert(key.to_owned(), value.as_str().into());
+        }
+    }
+    json!({
+        "name": endpoint(target),
+        "subject": served.subject.as_str(),
+        "queue_group": Subject::group(target),
+        "metadata": metadata,
+    })
+}
+
+fn stats(served: &Served) -> Value {
+    let (target, numbers) = (&served.service.target, &served.service.numbers);
+    let read = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
+    let (calls, busy) = (read(&numbers.calls), read(&numbers.busy_ns));
+    json!({
+        "name": endpoint(target),
+        "subject": served.subject.as_str(),
+        "queue_group": Subject::group(target),
+        "num_requests": calls,
+        "num_errors": read(&numbers.errors),
+        "last_error": numbers.last_error().unwrap_or_default(),
+        "processing_time": busy,
+        "average_processing_time": busy.checked_div(calls).unwrap_or(0),
+        "data": { "shed": read(&numbers.shed), "in_flight": read(&numbers.in_flight), "queued": read(&numbers.queued) },
+    })
+}

@@ -1,0 +1,260 @@
+//! The bus without a network.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use cbs::{
+    BodyBus, BoxFuture, BusError, CellError, Code, Distance, Envelope, EventStream, Outcome, Service, Serving,
+    Subscription, TIMEOUT_DEFAULT, Target, Text,
+};
+use futures::future;
+
+use crate::{
+    events::Events,
+    policy::deadline::within,
+    registry::{Member, Members, Registry},
+    reply::{self, Ids},
+};
+
+/// What bounds an [`InProcess`] bus.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The id of the body, told in replies; empty: not told.
+    pub body: Text,
+    /// The most bytes a message may have as a frame: what NATS takes (1 MiB by default), so
+    /// that a message fits here exactly where it fits there.
+    pub payload_max: usize,
+    /// How many events may wait in one subscription.
+    pub event_queue: usize,
+    /// How many bytes of payload may wait in one subscription.
+    pub event_queue_bytes: usize,
+}
+
+impl Default for Settings {
+    /// No body's id, messages of 1 MiB, 1,024 events and 64 MiB in each subscription (as
+    /// async-nats and the server bound theirs).
+    fn default() -> Self {
+        let mebibyte = 1024 * 1024;
+        Self { body: Text::default(), payload_max: mebibyte, event_queue: 1024, event_queue_bytes: 64 * mebibyte }
+    }
+}
+
+/// A bus that never leaves its process. A call runs the handler on the caller's own task: no
+/// spawn, no channel, no lock, no copy of the payload. The handler's future is dropped when
+/// the caller gives up.
+///
+/// Several that serve one target take turns, as a queue group on NATS; one that has no room
+/// is passed over. Events of one group go to whichever of its members has room.
+pub struct InProcess {
+    settings: Settings,
+    registry: Arc<Registry>,
+    events: Events,
+    closed: AtomicBool,
+}
+
+/// A request that nobody here took.
+pub(crate) struct Untaken {
+    pub(crate) request: Box<Envelope>,
+    /// Someone serves its target here and has no room.
+    pub(crate) full: bool,
+}
+
+/// What becomes of a request that finds no room at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfFull {
+    /// It waits here.
+    Wait,
+    /// It is given back.
+    GiveBack,
+}
+
+impl InProcess {
+    /// An empty bus.
+    #[must_use]
+    pub fn new(settings: Settings) -> Arc<Self> {
+        let events = Events::new(settings.event_queue, settings.event_queue_bytes);
+        Arc::new(Self { settings, registry: Arc::new(Registry::new()), events, closed: AtomicBool::new(false) })
+    }
+
+    /// Whether somebody serves the target here.
+    #[must_use]
+    pub fn hosted(&self, target: &Target) -> bool {
+        self.registry.find(target).is_some()
+    }
+
+    /// Ends the bus: calls and events fail with `unavailable` from now on, and subscriptions
+    /// end when they have heard what waits for them. Calls that run go on to their end.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.events.close();
+    }
+
+    pub(crate) fn find(&self, target: &Target) -> Option<Arc<Members>> {
+        self.registry.find(target)
+    }
+
+    /// All that serve the target here.
+    fn members(&self, target: &Target) -> Result<Arc<Members>, BusError> {
+        self.check_open(target)?;
+        callable(target)?;
+        self.find(target).ok_or_else(|| BusError::not_found(target))
+    }
+
+    pub(crate) fn check_open(&self, target: &Target) -> Result<(), BusError> {
+        let open = !self.closed.load(Ordering::Acquire);
+        open.then_some(()).ok_or_else(|| BusError::unavailable(target, "the bus is closed"))
+    }
+
+    pub(crate) fn check(&self, message: &Envelope, target: &Target) -> Result<(), BusError> {
+        self.check_open(target)?;
+        reply::check_size(message, target, self.settings.payload_max)
+    }
+
+    /// Hands the request to one of the members.
+    pub(crate) async fn hand(
+        &self,
+        members: &Members,
+        mut request: Envelope,
+        if_full: IfFull,
+    ) -> Result<Result<Envelope, BusError>, Untaken> {
+        let timeout = request.timeout.unwrap_or(TIMEOUT_DEFAULT);
+        if timeout.is_zero() {
+            let error = CellError::new(Code::Timeout, format!("no time is left to call {}", members.target));
+            return Ok(Err(BusError::new(error, Outcome::NotRun)));
+        }
+        request.timeout = Some(timeout);
+        request.idempotent = false;
+        let ids = Ids::of(&request);
+        let mut full = false;
+        for member in members.rotation() {
+            let Some(_inside) = member.enter() else { continue };
+            match member.handler.offer(request) {
+                Ok(answer) => return Ok(self.finish(answer, timeout, &ids, members).await),
+                Err(back) => (request, full) = (*back, true),
+            }
+        }
+        if if_full == IfFull::Wait {
+            for member in members.rotation() {
+                let Some(_inside) = member.enter() else { continue };
+                return Ok(self.finish(member.handler.handle(request), timeout, &ids, members).await);
+            }
+        }
+        Err(Untaken { request: Box::new(request), full })
+    }
+
+    async fn finish(
+        &self,
+        answer: BoxFuture<'_, Result<Envelope, BusError>>,
+        timeout: Duration,
+        ids: &Ids,
+        members: &Members,
+    ) -> Result<Envelope, BusError> {
+        let Ok(answer) = within(timeout, answer).await else {
+            return Err(BusError::timeout(&members.target, timeout));
+        };
+        let reply = reply::seal(answer?, ids, &self.settings.body, Distance::Body)?;
+        reply::check_reply_size(&reply, &members.target, self.settings.payload_max)?;
+        Ok(reply)
+    }
+
+    /// Serves a target until it is withdrawn or dropped.
+    pub(crate) fn register(&self, service: Service) -> Registered {
+        let member = Member::new(service.handler);
+        self.registry.add(&service.target, member.clone());
+        Registered { registry: self.registry.clone(), target: service.target, member }
+    }
+}
+
+impl BodyBus for InProcess {
+    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        let found = match request.target() {
+            Ok(target) => self.members(target).and_then(|members| self.check(&request, &members.target).map(|()| members)),
+            Err(error) => Err(error),
+        };
+        match found {
+            Err(error) => Box::pin(future::ready(Err(error))),
+            Ok(members) => Box::pin(async move {
+                match self.hand(&members, request, IfFull::Wait).await {
+                    Ok(answer) => answer,
+                    // All that served it are stopping: as if they were gone.
+                    Err(_) => Err(BusError::not_found(&members.target)),
+                }
+            }),
+        }
+    }
+
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        Box::pin(async move {
+            let target = event.target()?;
+            let Target::Topic(topic) = target else {
+                return Err(BusError::bad_request(format!("an event goes to a topic, not to a {}", target.kind())));
+            };
+            self.check(&event, target)?;
+            self.events.publish(topic, &event);
+            Ok(())
+        })
+    }
+
+    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        Box::pin(async move {
+            callable(&service.target)?;
+            self.check_open(&service.target)?;
+            let serving: Box<dyn Serving> = Box::new(self.register(service));
+            Ok(serving)
+        })
+    }
+
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        Box::pin(async move {
+            let stream: Box<dyn EventStream> = Box::new(self.events.subscribe(wanted));
+            Ok(stream)
+        })
+    }
+}
+
+/// Refuses what nobody can answer: events have no reply.
+pub(crate) fn callable(target: &Target) -> Result<(), BusError> {
+    let answered = !matches!(target, Target::Topic(_));
+    answered.then_some(()).ok_or_else(|| BusError::bad_request(format!("nobody answers on {target}: publish to it")))
+}
+
+/// A target that is served here. Dropping it takes the target back at once; calls that run go
+/// on to their end on their callers' tasks.
+pub(crate) struct Registered {
+    registry: Arc<Registry>,
+    target: Target,
+    member: Arc<Member>,
+}
+
+impl Registered {
+    /// Offers the target no more; what was taken goes on.
+    pub(crate) fn withdraw(&self) {
+        self.registry.remove(&self.target, &self.member);
+        self.member.gate.close();
+    }
+
+    /// Done when it was withdrawn and the last call has been answered.
+    pub(crate) async fn drained(&self) {
+        self.member.gate.emptied().await;
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
+impl Serving for Registered {
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            self.withdraw();
+            self.drained().await;
+        })
+    }
+}

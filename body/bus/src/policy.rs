@@ -1,0 +1,7 @@
+//! Policies around a call. On the side of the handler: [`limit`], [`deadline`]; on the side of
+//! the caller: [`retry`].
+
+pub(crate) mod budget;
+pub mod deadline;
+pub mod limit;
+pub mod retry;

@@ -1,0 +1,138 @@
+//! Limits: how many calls run at once, how many more may wait, and who is turned away.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use cbs::Numbers;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::deadline::within;
+
+/// How much fits into a [`Room`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomSettings {
+    /// How many calls run at once; at least 1.
+    pub concurrency: usize,
+    /// How many more may wait.
+    pub queue: usize,
+    /// How many bytes of payload those that wait may have together.
+    pub queue_bytes: usize,
+}
+
+impl Default for RoomSettings {
+    /// 64 run, 256 wait with 64 MiB at most.
+    fn default() -> Self {
+        Self { concurrency: 64, queue: 256, queue_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// The room that a cell's calls have: so many run, so many wait, the rest is shed. Those that
+/// wait come in in their order. Keeps [`Numbers::in_flight`], [`Numbers::queued`] and
+/// [`Numbers::shed`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use std::{sync::Arc, time::Duration};
+/// use bus::{Room, RoomSettings};
+/// let room = Room::new(RoomSettings { concurrency: 1, queue: 0, ..RoomSettings::default() }, Arc::default());
+/// let inside = room.try_enter();
+/// assert!(inside.is_some());
+/// assert!(room.enter(0, Duration::from_secs(1)).await.is_none()); // nobody may wait
+/// drop(inside);
+/// assert!(room.enter(0, Duration::from_secs(1)).await.is_some());
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Room {
+    permits: Semaphore,
+    queue: u64,
+    queue_bytes: usize,
+    waiting_bytes: AtomicUsize,
+    numbers: Arc<Numbers>,
+}
+
+/// Room for one call; dropping it makes room for another.
+#[derive(Debug)]
+pub struct Permit<'a> {
+    _permit: SemaphorePermit<'a>,
+    numbers: &'a Numbers,
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.numbers.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One who waits; counted until dropped.
+struct Waiting<'a> {
+    room: &'a Room,
+    bytes: usize,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.room.waiting_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.room.numbers.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Room {
+    /// An empty room that tells its state through `numbers`.
+    #[must_use]
+    pub fn new(settings: RoomSettings, numbers: Arc<Numbers>) -> Self {
+        Self {
+            permits: Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            queue: u64::try_from(settings.queue).unwrap_or(u64::MAX),
+            queue_bytes: settings.queue_bytes,
+            waiting_bytes: AtomicUsize::new(0),
+            numbers,
+        }
+    }
+
+    /// Comes in if there is room now. `None` sheds nothing: the call may go elsewhere.
+    pub fn try_enter(&self) -> Option<Permit<'_>> {
+        self.permits.try_acquire().ok().map(|permit| self.permit(permit))
+    }
+
+    /// Comes in now, or waits for room if so many and so many bytes may still wait. `None`
+    /// when they may not, or when no room was made within `timeout`: the call never ran, and
+    /// is counted as shed.
+    pub async fn enter(&self, bytes: usize, timeout: Duration) -> Option<Permit<'_>> {
+        if let Some(permit) = self.try_enter() {
+            return Some(permit);
+        }
+        let permit = match self.wait(bytes) {
+            Some(_waiting) => within(timeout, self.permits.acquire()).await.ok().and_then(Result::ok),
+            None => None,
+        };
+        if permit.is_none() {
+            self.numbers.shed.fetch_add(1, Ordering::Relaxed);
+        }
+        permit.map(|permit| self.permit(permit))
+    }
+
+    fn permit<'a>(&'a self, permit: SemaphorePermit<'a>) -> Permit<'a> {
+        self.numbers.in_flight.fetch_add(1, Ordering::Relaxed);
+        Permit { _permit: permit, numbers: &self.numbers }
+    }
+
+    /// Counts first and asks then, so that two who come together cannot both take the last place.
+    fn wait(&self, bytes: usize) -> Option<Waiting<'_>> {
+        let queued = self.numbers.queued.fetch_add(1, Ordering::Relaxed);
+        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let waiting = Waiting { room: self, bytes };
+        let fits = queued < self.queue && before.saturating_add(bytes) <= self.queue_bytes;
+        fits.then_some(waiting)
+    }
+}
+
+#[cfg(test)]
+#[path = "limit_tests.rs"]
+mod tests;

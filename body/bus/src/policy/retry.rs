@@ -1,0 +1,156 @@
+//! Retries: failed calls are tried again where that is safe, worth it, and within the budget.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use cbs::{
+    BodyBus, BoxFuture, BusError, Envelope, EventStream, Outcome, Service, Serving, Subscription, TIMEOUT_DEFAULT,
+    Target, Uuid,
+};
+use tokio::time::Instant;
+
+use super::budget::Budget;
+
+/// When calls of one target are tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How many times more, at most; 0: never.
+    pub max: u32,
+    /// The wait before the second attempt; each further one doubles it.
+    pub backoff: Duration,
+    /// The longest wait.
+    pub backoff_max: Duration,
+    /// Whether the target may run twice: only then is a call tried again that may have run.
+    pub idempotent: bool,
+}
+
+/// A bus that tries failed calls again.
+///
+/// An error after which the cell did not run is tried again if it says that this is worth it;
+/// one after which it ran or may have run only where the call is idempotent (by the target's
+/// policy or by [`Envelope::idempotent`]). A retry keeps the call's id, raises its attempt and
+/// has the time that remains; none begins that would have no time left.
+///
+/// The wait doubles from attempt to attempt, of which the call's id takes up to a half away
+/// ("equal jitter", <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
+/// Each target has a retry budget, the model of Finagle's `RetryBudget` and tower's
+/// `retry::budget`: retries are at most a tenth of its calls and one a second, so that a target
+/// that is down is not hammered. When the budget is spent, callers get the first error.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use bus::{InProcess, Retry, RetryPolicy, Settings};
+/// let retry = Retry::new(InProcess::new(Settings::default()));
+/// retry.set("logic.greet".parse()?, Some(RetryPolicy {
+///     max: 3,
+///     backoff: Duration::from_millis(20),
+///     backoff_max: Duration::from_secs(1),
+///     idempotent: true,
+/// }));
+/// # Ok::<(), cbs::NameError>(())
+/// ```
+pub struct Retry {
+    inner: Arc<dyn BodyBus>,
+    policies: ArcSwap<HashMap<Target, Arc<Entry>>>,
+}
+
+struct Entry {
+    policy: RetryPolicy,
+    budget: Budget,
+}
+
+impl Retry {
+    /// A bus in front of another; it tries nothing again before [`Self::set`] says so.
+    pub fn new(inner: Arc<dyn BodyBus>) -> Self {
+        Self { inner, policies: ArcSwap::default() }
+    }
+
+    /// Says when calls of a target are tried again; `None`: never. Its budget starts anew.
+    pub fn set(&self, target: Target, policy: Option<RetryPolicy>) {
+        self.set_all([(target, policy)]);
+    }
+
+    /// [`Self::set`] for many targets at once.
+    pub fn set_all(&self, policies: impl IntoIterator<Item = (Target, Option<RetryPolicy>)>) {
+        let changes: Vec<_> = policies
+            .into_iter()
+            .map(|(target, policy)| (target, policy.map(|policy| Arc::new(Entry { policy, budget: Budget::new() }))))
+            .collect();
+        self.policies.rcu(|current| {
+            let mut next = HashMap::clone(current);
+            for (target, entry) in &changes {
+                match entry {
+                    Some(entry) => next.insert(target.clone(), entry.clone()),
+                    None => next.remove(target),
+                };
+            }
+            next
+        });
+    }
+
+    async fn call_again(&self, entry: &Entry, request: Envelope) -> Result<Envelope, BusError> {
+        let timeout = request.timeout.unwrap_or(TIMEOUT_DEFAULT);
+        let started = Instant::now();
+        let mut request = Envelope { timeout: Some(timeout), ..request };
+        entry.budget.pay_in();
+        for retry in 0..entry.policy.max {
+            let error = match self.inner.call(request.clone()).await {
+                Err(error) if worth_it(&error, entry.policy.idempotent || request.idempotent) => error,
+                done => return done,
+            };
+            let delay = delay(&entry.policy, retry, request.id);
+            if started.elapsed() + delay >= timeout || !entry.budget.pay() {
+                return Err(error);
+            }
+            tokio::time::sleep(delay).await;
+            request.attempt = request.attempt.saturating_add(1);
+            request.timeout = Some(timeout.saturating_sub(started.elapsed()));
+        }
+        self.inner.call(request).await
+    }
+}
+
+fn worth_it(error: &BusError, idempotent: bool) -> bool {
+    match error.outcome() {
+        Outcome::NotRun => error.error().retryable,
+        Outcome::Ran => error.error().retryable && idempotent,
+        Outcome::Unknown => idempotent,
+    }
+}
+
+/// The wait before the retry of this number (from 0): between half and the whole of the backoff.
+fn delay(policy: &RetryPolicy, retry: u32, id: Uuid) -> Duration {
+    let whole = policy.backoff.saturating_mul(2u32.saturating_pow(retry)).min(policy.backoff_max);
+    // The id's low half is random; another odd factor for each attempt spreads them anew
+    // (Knuth's multiplicative hashing).
+    let (_, random) = id.as_u64_pair();
+    let spread = random.wrapping_add(u64::from(retry)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
+    let share = u32::try_from(spread).unwrap_or(0);
+    whole / 2 + (whole / 2).saturating_mul(share) / 0x1_0000
+}
+
+impl BodyBus for Retry {
+    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        let entry = request.target.as_ref().and_then(|target| self.policies.load().get(target).cloned());
+        match entry {
+            Some(entry) => Box::pin(async move { self.call_again(&entry, request).await }),
+            None => self.inner.call(request),
+        }
+    }
+
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        self.inner.publish(event)
+    }
+
+    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        self.inner.serve(service)
+    }
+
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        self.inner.subscribe(wanted)
+    }
+}
+
+#[cfg(test)]
+#[path = "retry_tests.rs"]
+mod tests;

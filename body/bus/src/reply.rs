@@ -1,0 +1,74 @@
+//! What a reply carries, whatever handler made it: the same on every bus.
+
+use cbs::{BusError, CellError, Code, Distance, Envelope, Kind, Outcome, Target, Text, Uuid, frame};
+
+/// The ids that a reply takes over from its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Ids {
+    id: Uuid,
+    correlation_id: Option<Uuid>,
+    causation_id: Option<Uuid>,
+}
+
+impl Ids {
+    /// A request's ids.
+    #[must_use]
+    pub fn of(request: &Envelope) -> Self {
+        Self { id: request.id, correlation_id: request.correlation_id, causation_id: request.causation_id }
+    }
+}
+
+/// Makes what a handler gave back into the reply that its caller gets: the request's ids, kind
+/// `reply`, no target, no timeout, and the body's id where the handler named none. Payload,
+/// content type, schema and attributes stay.
+///
+/// # Errors
+/// The error that the handler put into the envelope.
+pub fn seal(mut reply: Envelope, ids: &Ids, body: &Text, distance: Distance) -> Result<Envelope, BusError> {
+    if reply.kind == Kind::Error {
+        reply = reply.into_result()?;
+    }
+    reply.kind = Kind::Reply;
+    reply.id = ids.id;
+    reply.correlation_id = ids.correlation_id;
+    reply.causation_id = ids.causation_id;
+    reply.attempt = 0;
+    reply.target = None;
+    reply.timeout = None;
+    reply.idempotent = false;
+    reply.distance = distance;
+    if reply.source.body.is_empty() {
+        reply.source.body = body.clone();
+    }
+    Ok(reply)
+}
+
+/// The message that would be longer than `limit` bytes as a frame, with its length.
+fn exceeds(envelope: &Envelope, limit: usize) -> Option<usize> {
+    // Only what comes near the limit is measured: a header is far below HEADER_BYTES_MAX.
+    if envelope.payload.len().saturating_add(frame::HEADER_BYTES_MAX) <= limit {
+        return None;
+    }
+    let header = Envelope { payload: cbs::Bytes::new(), ..envelope.clone() };
+    let bytes = frame::encode(&header).len().saturating_add(envelope.payload.len());
+    (bytes > limit).then_some(bytes)
+}
+
+/// Refuses a request or an event that is longer than `limit` bytes as a frame.
+///
+/// # Errors
+/// `too-large`; the cell did not run.
+pub fn check_size(envelope: &Envelope, target: &Target, limit: usize) -> Result<(), BusError> {
+    exceeds(envelope, limit).map_or(Ok(()), |bytes| Err(BusError::too_large(target, bytes, limit)))
+}
+
+/// Refuses a reply that is longer than `limit` bytes as a frame.
+///
+/// # Errors
+/// `too-large`; the cell ran.
+pub fn check_reply_size(reply: &Envelope, target: &Target, limit: usize) -> Result<(), BusError> {
+    exceeds(reply, limit).map_or(Ok(()), |bytes| {
+        let message = format!("the reply of {target} has {bytes} bytes, the limit is {limit}");
+        Err(BusError::new(CellError::new(Code::TooLarge, message), Outcome::Ran))
+    })
+}

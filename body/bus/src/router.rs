@@ -1,0 +1,216 @@
+//! Here first, else over NATS.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use cbs::{
+    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription, Target,
+};
+use futures::future;
+
+use crate::{
+    InProcess,
+    in_process::{IfFull, Registered, callable},
+    registry::Members,
+};
+
+/// How calls to a target travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Route {
+    /// Handled in this body where it hosts the target and has room, else over NATS.
+    #[default]
+    LocalFirst,
+    /// Always over NATS, where there is NATS.
+    Nats,
+}
+
+/// A body's way to the others: two buses, because a call that found no room here must not come
+/// back here.
+#[derive(Clone)]
+pub struct Link {
+    /// Calls, serves, publishes and subscribes over NATS.
+    pub bus: Arc<dyn BodyBus>,
+    /// Calls whatever other bodies serve, never this one: sent on the connection that serves,
+    /// which has no echo.
+    pub elsewhere: Arc<dyn BodyBus>,
+}
+
+/// A body's bus: its own cells first, the network for all others.
+///
+/// A call to a target that is hosted here and has room is handled here and never touches the
+/// network. One that finds no room goes to the other bodies that serve the target, and is
+/// refused with `overloaded` where there are none; it never queues here, for it would stand in
+/// the way of calls that came from afar and can go nowhere else. Without NATS it queues.
+///
+/// Events go over NATS where there is NATS, so that every subscription of a group sees the
+/// same bus.
+pub struct Router {
+    local: Arc<InProcess>,
+    link: Option<Link>,
+    routes: ArcSwap<Routes>,
+    known: ArcSwap<HashSet<Target>>,
+}
+
+#[derive(Clone, Default)]
+struct Routes {
+    body: Route,
+    targets: HashMap<Target, Route>,
+}
+
+impl Router {
+    /// A router over what is hosted here and, where there is one, a way to NATS. Routes are
+    /// local-first until changed.
+    pub fn new(local: Arc<InProcess>, nats: Option<Link>) -> Self {
+        Self { local, link: nats, routes: ArcSwap::default(), known: ArcSwap::default() }
+    }
+
+    /// Sets the route of all targets that have none of their own.
+    pub fn set_route(&self, route: Route) {
+        self.routes.rcu(|routes| Routes { body: route, ..Routes::clone(routes) });
+    }
+
+    /// Sets the routes of these targets; `None`: as the body's.
+    pub fn set_routes(&self, routes: impl IntoIterator<Item = (Target, Option<Route>)>) {
+        let changes: Vec<_> = routes.into_iter().collect();
+        self.routes.rcu(|current| {
+            let mut next = Routes::clone(current);
+            for (target, route) in &changes {
+                match route {
+                    Some(route) => next.targets.insert(target.clone(), *route),
+                    None => next.targets.remove(target),
+                };
+            }
+            next
+        });
+    }
+
+    /// Names the targets that are known to exist, from specs or presence: where nobody serves
+    /// them now, calls fail with `unavailable` instead of `not-found`.
+    pub fn set_known(&self, targets: impl IntoIterator<Item = Target>) {
+        self.known.store(Arc::new(targets.into_iter().collect()));
+    }
+
+    /// What is hosted in this body.
+    #[must_use]
+    pub fn local(&self) -> &Arc<InProcess> {
+        &self.local
+    }
+
+    fn route(&self, target: &Target) -> Route {
+        let routes = self.routes.load();
+        if routes.targets.is_empty() { routes.body } else { routes.targets.get(target).copied().unwrap_or(routes.body) }
+    }
+
+    /// A call of what is hosted here.
+    async fn call_here(&self, members: &Members, request: Envelope) -> Result<Envelope, BusError> {
+        let if_full = if self.link.is_some() { IfFull::GiveBack } else { IfFull::Wait };
+        match (self.local.hand(members, request, if_full).await, &self.link) {
+            (Ok(answer), _) => answer,
+            (Err(untaken), Some(link)) if untaken.full => overflow(link, &members.target, *untaken.request).await,
+            // All that served it here are stopping: it is the others' now.
+            (Err(untaken), Some(link)) => link.bus.call(*untaken.request).await,
+            (Err(_), None) => Err(self.nobody(BusError::not_found(&members.target), &members.target)),
+        }
+    }
+
+    async fn call_there(&self, link: &Link, request: Envelope) -> Result<Envelope, BusError> {
+        let target = request.target.clone();
+        match (link.bus.call(request).await, target) {
+            (Err(error), Some(target)) => Err(self.nobody(error, &target)),
+            (done, _) => done,
+        }
+    }
+
+    /// The error where nobody serves the target: it depends on whether the target is known.
+    fn nobody(&self, error: BusError, target: &Target) -> BusError {
+        let absent = *error.code() == Code::NotFound && error.outcome() == Outcome::NotRun;
+        if absent && self.known.load().contains(target) {
+            return BusError::unavailable(target, "it is known, and nobody serves it now");
+        }
+        error
+    }
+}
+
+/// A call that found no room here: other bodies may have some.
+async fn overflow(link: &Link, target: &Target, request: Envelope) -> Result<Envelope, BusError> {
+    match link.elsewhere.call(request).await {
+        Err(error) if error.outcome() == Outcome::NotRun && matches!(error.code(), Code::NotFound | Code::Unavailable) => {
+            Err(BusError::overloaded(target))
+        }
+        done => done,
+    }
+}
+
+impl BodyBus for Router {
+    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        let target = match request.target() {
+            Ok(target) => target,
+            Err(error) => return Box::pin(future::ready(Err(error))),
+        };
+        if let Err(error) = callable(target).and_then(|()| self.local.check(&request, target)) {
+            return Box::pin(future::ready(Err(error)));
+        }
+        let here = match (&self.link, self.route(target)) {
+            (Some(_), Route::Nats) => None,
+            _ => self.local.find(target),
+        };
+        match (here, &self.link) {
+            (Some(members), _) => Box::pin(async move { self.call_here(&members, request).await }),
+            (None, Some(link)) if self.known.load().is_empty() => link.bus.call(request),
+            (None, Some(link)) => Box::pin(self.call_there(link, request)),
+            (None, None) => Box::pin(future::ready(Err(self.nobody(BusError::not_found(target), target)))),
+        }
+    }
+
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        match &self.link {
+            Some(link) => link.bus.publish(event),
+            None => self.local.publish(event),
+        }
+    }
+
+    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        Box::pin(async move {
+            let Some(link) = &self.link else { return self.local.serve(service).await };
+            callable(&service.target)?;
+            self.local.check_open(&service.target)?;
+            // NATS first: it may fail, and then nothing is to be taken back here.
+            let there = link.bus.serve(service.clone()).await?;
+            let serving: Box<dyn Serving> = Box::new(Both { here: self.local.register(service), there });
+            Ok(serving)
+        })
+    }
+
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        match &self.link {
+            Some(link) => link.bus.subscribe(wanted),
+            None => self.local.subscribe(wanted),
+        }
+    }
+}
+
+/// A target that is served here and on NATS.
+struct Both {
+    here: Registered,
+    there: Box<dyn Serving>,
+}
+
+impl Serving for Both {
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let Self { here, there } = *self;
+            // The body's own calls turn to the others first; then NATS is drained; what began
+            // here meanwhile ends last.
+            here.withdraw();
+            there.stop().await;
+            here.drained().await;
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "router_tests.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+//! Metering: every term that works or makes something is followed by one that pays.
+//!
+//! jaq has no budget of its own, and `[range(1e9)]` or `"x" * 1e9` eat a machine. So the
+//! syntax tree is rebuilt before it is compiled, that of jaq's own definitions too: a term
+//! `t` becomes `t | __tick` (one unit, and a look at the value's own length) or
+//! `t | __weigh` (its whole size). What runs out of units ends with an error.
+
+use jaq_core::{
+    load::parse::{BinaryOp, Pattern, Term as Tree},
+    ops::Math,
+};
+
+use super::syntax::{Term, children, literal, map, map_pattern};
+
+/// Passes its input; costs one unit, and more for a long value.
+pub(super) const TICK: &str = "__tick";
+/// Passes its input; costs by its whole size, and fails where that is too great or too deep.
+pub(super) const WEIGH: &str = "__weigh";
+/// Passes its input; costs what a regular expression may cost on it.
+pub(super) const SEARCH: &str = "__search";
+/// `l * r`, with a look at the size of what comes out before it is made.
+pub(super) const MULTIPLY: &str = "__multiply";
+
+/// Functions in Rust that go through all of their input: it is weighed first.
+const THOROUGH: &[&str] = &[
+    "bsearch", "contains", "group_by", "implode", "indices", "key_values", "keys_unsorted", "max_by_or_empty",
+    "min_by_or_empty", "reverse", "sort", "sort_by", "tojson",
+];
+/// Functions in Rust that search with a regular expression.
+const SEARCHES: &[&str] = &["matches", "split_", "split_matches"];
+
+fn then<'s>(term: Term<'s>, name: &'static str) -> Term<'s> {
+    pipe(term, Tree::Call(name, Vec::new()))
+}
+
+fn pipe<'s>(left: Term<'s>, right: Term<'s>) -> Term<'s> {
+    Tree::BinOp(Box::new(left), BinaryOp::Pipe(None), Box::new(right))
+}
+
+/// The same term, metered.
+pub(super) fn metered(term: Term<'_>) -> Term<'_> {
+    match term {
+        Tree::BinOp(left, operator, right) => operation(metered(*left), operator, metered(*right)),
+        Tree::Str(format, parts) => {
+            let term = Tree::Str(format, parts);
+            if children(&term).is_empty() { term } else { then(map(term, &mut |part| weighed(metered(part))), WEIGH) }
+        }
+        Tree::Arr(None) => Tree::Arr(None),
+        term @ (Tree::Arr(_) | Tree::Obj(_)) => then(map(term, &mut metered), WEIGH),
+        Tree::Call(name, arguments) => call(name, arguments.into_iter().map(metered).collect()),
+        term @ Tree::Path(..) => then(map(term, &mut metered), TICK),
+        other => map(other, &mut metered),
+    }
+}
+
+/// Weighed, where it may be more than a number or a short text.
+fn weighed(term: Term<'_>) -> Term<'_> {
+    if matches!(term, Tree::Num(_)) || literal(&term).is_some() { term } else { then(term, WEIGH) }
+}
+
+fn operation<'s>(left: Term<'s>, operator: BinaryOp<&'s str>, right: Term<'s>) -> Term<'s> {
+    let both = |left, operator, right| Tree::BinOp(Box::new(left), operator, Box::new(right));
+    match operator {
+        BinaryOp::Math(Math::Mul) => then(Tree::Call(MULTIPLY, vec![weighed(left), weighed(right)]), TICK),
+        BinaryOp::Math(Math::Sub) => then(both(weighed(left), operator, weighed(right)), TICK),
+        BinaryOp::Math(_) | BinaryOp::Comma => then(both(left, operator, right), TICK),
+        BinaryOp::Cmp(_) => both(weighed(left), operator, weighed(right)),
+        // `l *= r` is `r as $x | l |= . * $x`.
+        BinaryOp::UpdateMath(Math::Mul) => {
+            let product = Tree::Call(MULTIPLY, vec![then(Tree::Id, WEIGH), then(Tree::Var("$__factor"), WEIGH)]);
+            let update = both(left, BinaryOp::Update, product);
+            then(both(right, BinaryOp::Pipe(Some(Pattern::Var("$__factor"))), update), WEIGH)
+        }
+        BinaryOp::Update => then(both(left, BinaryOp::Update, then(right, TICK)), WEIGH),
+        BinaryOp::Assign | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt => then(both(left, operator, right), WEIGH),
+        BinaryOp::Pipe(Some(pattern)) => both(left, BinaryOp::Pipe(Some(map_pattern(pattern, &mut metered))), right),
+        BinaryOp::Pipe(None) | BinaryOp::Alt | BinaryOp::Or | BinaryOp::And => both(left, operator, right),
+    }
+}
+
+fn call<'s>(name: &'s str, arguments: Vec<Term<'s>>) -> Term<'s> {
+    let call = Tree::Call(name, arguments);
+    if SEARCHES.contains(&name) {
+        then(pipe(Tree::Call(SEARCH, Vec::new()), call), WEIGH)
+    } else if THOROUGH.contains(&name) {
+        then(pipe(Tree::Call(WEIGH, Vec::new()), call), WEIGH)
+    } else {
+        then(call, TICK)
+    }
+}

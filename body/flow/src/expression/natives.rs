@@ -1,0 +1,178 @@
+//! Our functions of jq: those that meter, and those that replace one of jaq's.
+
+use std::cell::Cell;
+
+use jaq_core::{
+    DataT, Exn, Lut, Native, ValX,
+    box_iter::box_once,
+    data::HasLut,
+    native::{Fun, v},
+};
+use jaq_json::{Error, Num, Val};
+use jaq_std::ValT as _;
+
+use super::{
+    meter::{MULTIPLY, SEARCH, TICK, WEIGH},
+    value,
+};
+
+/// Units of work that one evaluation may use: some tenths of a second of a core.
+pub(super) const UNITS: u64 = 1_000_000;
+/// The most parts (values, entries, items) a computed value may have.
+pub(super) const PARTS_MAX: usize = 100_000;
+/// The most bytes of text a computed value may have: a NATS server's own limit for a message.
+pub(super) const TEXT_MAX: usize = 1 << 20;
+/// How deep computed values may nest: below the 128 that JSON readers take.
+pub(super) const DEPTH_MAX: usize = 100;
+/// The largest integer, in bits.
+const INTEGER_BITS_MAX: u64 = 8192;
+
+/// What expressions work on: JSON, with a meter at hand.
+pub(super) enum Metered {}
+
+impl DataT for Metered {
+    type V<'a> = Val;
+    type Data<'a> = Meter<'a>;
+}
+
+/// The compiled program, and what is left to spend.
+#[derive(Clone)]
+pub(super) struct Meter<'a> {
+    pub(super) program: &'a Lut<Metered>,
+    pub(super) left: &'a Cell<u64>,
+}
+
+impl<'a> HasLut<'a, Metered> for Meter<'a> {
+    fn lut(&self) -> &'a Lut<Metered> {
+        self.program
+    }
+}
+
+impl Meter<'_> {
+    fn pay(&self, units: usize) -> Result<(), Error> {
+        let left = self.left.get().checked_sub(units as u64);
+        self.left.set(left.unwrap_or(0));
+        left.map(|_| ()).ok_or_else(|| Error::str("it takes too long; let a cell compute it"))
+    }
+
+    fn tick(&self, value: &Val) -> Result<(), Error> {
+        match value {
+            Val::Arr(items) => self.pay(1 + items.len() / 256).and(limit(items.len(), PARTS_MAX)),
+            Val::Obj(entries) => self.pay(1 + entries.len() / 256).and(limit(entries.len(), PARTS_MAX)),
+            Val::BStr(text) | Val::TStr(text) => self.pay(1 + text.len() / 4096).and(limit(text.len(), TEXT_MAX)),
+            Val::Num(Num::BigInt(number)) if number.bits() > INTEGER_BITS_MAX => Err(too_large()),
+            _ => self.pay(1),
+        }
+    }
+
+    fn weigh(&self, value: &Val) -> Result<(), Error> {
+        let mut size = Size::default();
+        let fits = size.add(value, 0);
+        self.pay(1 + size.parts / 16 + size.text / 4096).and(fits)
+    }
+
+    fn search(&self, value: &Val) -> Result<(), Error> {
+        // A regular expression is compiled anew for each search; a match costs some 300 bytes.
+        self.pay(100 + 16 * value.as_bytes().map_or(0, <[u8]>::len))
+    }
+}
+
+fn limit(size: usize, most: usize) -> Result<(), Error> {
+    if size > most { Err(too_large()) } else { Ok(()) }
+}
+
+fn too_large() -> Error {
+    Error::str(format_args!(
+        "it gives too much: at most {PARTS_MAX} parts, {TEXT_MAX} bytes of text and {DEPTH_MAX} levels"
+    ))
+}
+
+/// The whole size of a value; shared parts count as often as they appear.
+#[derive(Default)]
+struct Size {
+    parts: usize,
+    text: usize,
+}
+
+impl Size {
+    fn add(&mut self, value: &Val, depth: usize) -> Result<(), Error> {
+        self.parts += 1;
+        limit(self.parts, PARTS_MAX)?;
+        limit(depth, DEPTH_MAX)?;
+        match value {
+            Val::Arr(items) => items.iter().try_for_each(|item| self.add(item, depth + 1)),
+            Val::Obj(entries) => entries.iter().try_for_each(|(key, value)| {
+                self.add(key, depth + 1)?;
+                self.add(value, depth + 1)
+            }),
+            Val::BStr(text) | Val::TStr(text) => {
+                self.text += text.len();
+                limit(self.text, TEXT_MAX)
+            }
+            Val::Num(Num::BigInt(number)) if number.bits() > INTEGER_BITS_MAX => Err(too_large()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a value is small and shallow enough to leave an expression.
+pub(super) fn check_size(value: &Val) -> Result<(), Error> {
+    Size::default().add(value, 0)
+}
+
+/// A function that passes its input when it has paid: as a value, as a path, in an update.
+macro_rules! toll {
+    ($name:ident, $pay:ident) => {
+        ($name, v(0), {
+            let run = Native::<Metered>::new(|(context, value)| {
+                let paid = context.data().$pay(&value);
+                box_once(paid.map(|()| value).map_err(Exn::from))
+            });
+            let paths = run.with_paths(|(context, place)| {
+                let paid = context.data().$pay(&place.0);
+                box_once(paid.map(|()| place).map_err(Exn::from))
+            });
+            paths.with_update(|(context, value), update| match context.data().$pay(&value) {
+                Ok(()) => update(value),
+                Err(error) => box_once(Err(Exn::from(error))),
+            })
+        })
+    };
+}
+
+/// Our functions; they go before jaq's of the same name.
+pub(super) fn functions() -> Vec<Fun<Metered>> {
+    vec![
+        toll!(TICK, tick),
+        toll!(WEIGH, weigh),
+        toll!(SEARCH, search),
+        (MULTIPLY, v(2), Native::new(|mut cv| {
+            let right = cv.0.pop_var();
+            let left = cv.0.pop_var();
+            box_once(multiply(left, right))
+        })),
+        ("fromjson", v(0), Native::new(|cv| box_once(from_json(&cv.1).map_err(Exn::from)))),
+    ]
+}
+
+fn multiply<'a>(left: Val, right: Val) -> ValX<'a, Val> {
+    if let (Val::TStr(text) | Val::BStr(text), Val::Num(times)) | (Val::Num(times), Val::TStr(text) | Val::BStr(text)) =
+        (&left, &right)
+    {
+        let times = match times {
+            Num::Int(times) => usize::try_from(*times).unwrap_or(0),
+            Num::BigInt(_) => usize::MAX,
+            Num::Float(_) | Num::Dec(_) => 0,
+        };
+        limit(text.len().max(1).saturating_mul(times), TEXT_MAX)?;
+    }
+    Ok((left * right)?)
+}
+
+/// jaq's own reader recurses as deep as the text says; this one stops at 128 levels.
+fn from_json(text: &Val) -> Result<Val, Error> {
+    let bytes = text.try_as_utf8_bytes_owned()?;
+    limit(bytes.len(), TEXT_MAX)?;
+    let parsed = serde_json::from_slice(&bytes).map_err(|error| Error::str(format_args!("no JSON: {error}")))?;
+    Ok(value::to_jaq(&parsed))
+}

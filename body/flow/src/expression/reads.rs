@@ -1,0 +1,279 @@
+//! Which roots and steps an expression reads, found on its syntax tree.
+//!
+//! Each term is followed with what its `.` is: the root, `.steps`, or something below or
+//! computed. A read that cannot be named (`.steps[.input.key]`) counts as a read of all.
+
+use jaq_core::{
+    load::parse::{BinaryOp, Pattern, Term as Tree},
+    path::Part,
+};
+
+use super::{
+    Mistake, Names,
+    allowed::is_update,
+    syntax::{Term, children, literal, part_terms, variables},
+};
+use crate::suggest;
+
+/// What an expression may read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reads {
+    /// `.input`
+    pub(super) input: bool,
+    /// `.item` and `.index`
+    pub(super) item: bool,
+    /// `.error`
+    pub(super) error: bool,
+    /// The indexes of the steps, ascending.
+    pub(super) steps: Vec<usize>,
+}
+
+/// What `.` is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dot {
+    Root,
+    Steps,
+    Other,
+}
+
+/// Functions that do not look at their input, only at their arguments.
+#[rustfmt::skip]
+const BLIND: &[(&str, usize)] = &[
+    ("add", 1), ("all", 2), ("any", 2), ("empty", 0), ("error", 1), ("false", 0), ("first", 1), ("isempty", 1),
+    ("last", 1), ("limit", 2), ("nth", 2), ("null", 0), ("range", 1), ("range", 2), ("range", 3), ("skip", 2), ("true", 0),
+];
+/// Functions that run their arguments on something else than their input, from this argument on.
+#[rustfmt::skip]
+const INNER: &[(&str, usize, usize)] = &[
+    ("all", 1, 0), ("all", 2, 1), ("any", 1, 0), ("any", 2, 1), ("group_by", 1, 0), ("gsub", 2, 1), ("gsub", 3, 1),
+    ("map", 1, 0), ("map_values", 1, 0), ("max_by", 1, 0), ("min_by", 1, 0), ("sort_by", 1, 0), ("sub", 2, 1),
+    ("sub", 3, 1), ("unique_by", 1, 0), ("with_entries", 1, 0),
+];
+
+/// Finds what a term reads of the roots, and every read of what is not there.
+pub(super) fn reads(term: &Term<'_>, names: &Names<'_>, mistakes: &mut Vec<Mistake>) -> Reads {
+    let mut reader = Reader { names, reads: Reads::default(), variables: Vec::new(), mistakes };
+    let given = reader.follow(term, Dot::Root);
+    reader.all_of(given);
+    let mut reads = reader.reads;
+    reads.steps.sort_unstable();
+    reads.steps.dedup();
+    reads
+}
+
+struct Reader<'r, 's> {
+    names: &'r Names<'r>,
+    reads: Reads,
+    variables: Vec<(&'s str, Dot)>,
+    mistakes: &'r mut Vec<Mistake>,
+}
+
+impl<'s> Reader<'_, 's> {
+    /// Follows a term whose input is `dot`, and tells what it gives.
+    fn follow(&mut self, term: &Term<'s>, dot: Dot) -> Dot {
+        match term {
+            Tree::Id => dot,
+            Tree::Var(name) => self.variable(name),
+            Tree::Path(term, path) => {
+                let start = self.follow(term, dot);
+                path.0.iter().fold(start, |at, (part, _)| self.part(at, part, dot))
+            }
+            Tree::BinOp(left, operator, right) => self.operator(left, operator, right, dot),
+            Tree::Label(_, term) => self.follow(term, dot),
+            Tree::TryCatch(term, catch) => {
+                catch.iter().for_each(|catch| self.whole(catch, Dot::Other));
+                self.follow(term, dot)
+            }
+            Tree::IfThenElse(branches, rest) => {
+                branches.iter().for_each(|(condition, _)| {
+                    self.follow(condition, dot);
+                });
+                let mut given = rest.as_deref().map_or(dot, |rest| self.follow(rest, dot));
+                for (_, then) in branches {
+                    let other = self.follow(then, dot);
+                    given = self.either(given, other);
+                }
+                given
+            }
+            Tree::Fold(_, list, pattern, arguments) => {
+                let items = self.follow(list, dot);
+                let bound = self.bind(pattern, items);
+                arguments.iter().enumerate().for_each(|(at, argument)| {
+                    self.whole(argument, if at == 0 { dot } else { Dot::Other });
+                });
+                self.variables.truncate(self.variables.len() - bound);
+                Dot::Other
+            }
+            Tree::Call(name, arguments) => self.call(name, arguments, dot),
+            Tree::Obj(entries) => {
+                entries.iter().for_each(|(key, value)| self.entry(key, value.as_ref(), dot));
+                Dot::Other
+            }
+            other => {
+                children(other).into_iter().for_each(|child| self.whole(child, dot));
+                Dot::Other
+            }
+        }
+    }
+
+    /// Follows a term whose value is used as a whole.
+    fn whole(&mut self, term: &Term<'s>, dot: Dot) {
+        let given = self.follow(term, dot);
+        self.all_of(given);
+    }
+
+    fn all_of(&mut self, dot: Dot) {
+        if dot == Dot::Root {
+            self.reads.input = true;
+            self.reads.item = self.names.each;
+            self.reads.error = self.names.catch;
+        }
+        if dot != Dot::Other {
+            self.reads.steps.extend(self.names.before);
+        }
+    }
+
+    fn either(&mut self, left: Dot, right: Dot) -> Dot {
+        if left == right {
+            return left;
+        }
+        self.all_of(left);
+        self.all_of(right);
+        Dot::Other
+    }
+
+    fn variable(&self, name: &str) -> Dot {
+        let bound = self.variables.iter().rev().find(|(variable, _)| *variable == name);
+        bound.map_or(Dot::Other, |(_, dot)| *dot)
+    }
+
+    /// Binds a pattern's variables and tells how many; a destructured root is read as a whole.
+    fn bind(&mut self, pattern: &Pattern<&'s str>, dot: Dot) -> usize {
+        let names = variables(pattern);
+        let dot = if matches!(pattern, Pattern::Var(_)) {
+            dot
+        } else {
+            self.all_of(dot);
+            Dot::Other
+        };
+        self.variables.extend(names.iter().map(|name| (*name, dot)));
+        names.len()
+    }
+
+    fn operator(&mut self, left: &Term<'s>, operator: &BinaryOp<&'s str>, right: &Term<'s>, dot: Dot) -> Dot {
+        match operator {
+            BinaryOp::Pipe(None) => {
+                let middle = self.follow(left, dot);
+                self.follow(right, middle)
+            }
+            BinaryOp::Pipe(Some(pattern)) => {
+                let value = self.follow(left, dot);
+                let bound = self.bind(pattern, value);
+                let given = self.follow(right, dot);
+                self.variables.truncate(self.variables.len() - bound);
+                given
+            }
+            BinaryOp::Comma | BinaryOp::Alt => {
+                let (left, right) = (self.follow(left, dot), self.follow(right, dot));
+                self.either(left, right)
+            }
+            update if is_update(update) => {
+                self.all_of(dot);
+                self.follow(left, dot);
+                self.whole(right, if matches!(update, BinaryOp::Update) { Dot::Other } else { dot });
+                Dot::Other
+            }
+            _ => {
+                self.whole(left, dot);
+                self.whole(right, dot);
+                Dot::Other
+            }
+        }
+    }
+
+    fn call(&mut self, name: &str, arguments: &[Term<'s>], dot: Dot) -> Dot {
+        if !BLIND.contains(&(name, arguments.len())) {
+            self.all_of(dot);
+        }
+        let inner = INNER.iter().find(|(function, arity, _)| *function == name && *arity == arguments.len());
+        let inner = inner.map_or(usize::MAX, |(_, _, from)| *from);
+        arguments.iter().enumerate().for_each(|(at, argument)| {
+            self.whole(argument, if at >= inner { Dot::Other } else { dot });
+        });
+        Dot::Other
+    }
+
+    /// `{a: .b}`, `{$x}`, and `{input}`, which means `{input: .input}`.
+    fn entry(&mut self, key: &Term<'s>, value: Option<&Term<'s>>, dot: Dot) {
+        match (literal(key), value) {
+            (Some(name), None) => {
+                let given = self.name(dot, &name);
+                self.all_of(given);
+            }
+            (_, None) => self.whole(key, dot),
+            (_, Some(value)) => {
+                self.whole(key, dot);
+                self.whole(value, dot);
+            }
+        }
+    }
+
+    fn part(&mut self, at: Dot, part: &Part<Term<'s>>, dot: Dot) -> Dot {
+        if let Part::Index(index) = part
+            && let Some(name) = literal(index)
+        {
+            return self.name(at, &name);
+        }
+        let mut terms = Vec::new();
+        part_terms(part, &mut terms);
+        terms.into_iter().for_each(|term| self.whole(term, dot));
+        self.all_of(at);
+        Dot::Other
+    }
+
+    fn name(&mut self, at: Dot, name: &str) -> Dot {
+        match (at, name) {
+            (Dot::Root, "input") => self.reads.input = true,
+            (Dot::Root, "steps") => return Dot::Steps,
+            (Dot::Root, "item" | "index") if self.names.each => self.reads.item = true,
+            (Dot::Root, "error") if self.names.catch => self.reads.error = true,
+            (Dot::Root, name) => self.no_root(name),
+            (Dot::Steps, name) => self.step(name),
+            (Dot::Other, _) => {}
+        }
+        Dot::Other
+    }
+
+    fn no_root(&mut self, name: &str) {
+        let (message, hint) = match name {
+            "item" | "index" => ("there is no `each` here".to_owned(), "only a step with `each` has it".to_owned()),
+            "error" => ("nothing is caught here".to_owned(), "only `catch` has it".to_owned()),
+            name => {
+                let near = suggest::nearest(name, self.names.roots());
+                let hint = near.map_or_else(|| format!("write `.input.{name}` for a field of the flow's input"), |near| {
+                    format!("did you mean `.{near}`?")
+                });
+                (format!("there are only: .{}", self.names.roots().collect::<Vec<_>>().join(", .")), hint)
+            }
+        };
+        self.mistakes.push(Mistake::new("flow-root", format!("`.{name}` is nothing: {message}")).hint(hint));
+    }
+
+    fn step(&mut self, name: &str) {
+        let Some(index) = self.names.steps.iter().position(|step| **step == *name) else {
+            let hint = suggest::hint(name, self.names.steps.iter().map(|step| &**step));
+            self.mistakes.push(Mistake::new("flow-unknown-step", format!("there is no step `{name}`")).hint(hint));
+            return;
+        };
+        if self.names.before.contains(&index) {
+            self.reads.steps.push(index);
+        } else if self.names.own == Some(index) {
+            let message = format!("`.steps.{name}` is read by the step `{name}` itself");
+            self.mistakes.push(Mistake::new("flow-not-before", message).hint("a step has its value when it is done"));
+        } else {
+            let message = format!("`.steps.{name}` is read by a step that does not wait for it");
+            let hint = format!("add `{name}` to the step's `needs`");
+            self.mistakes.push(Mistake::new("flow-not-before", message).hint(hint));
+        }
+    }
+}

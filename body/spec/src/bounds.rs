@@ -1,0 +1,37 @@
+//! Defaults and bounds of numbers, one place for the reader, the editors' schema and the docs.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+/// How many calls of a cell run at once in a body unless its spec says otherwise.
+pub const CONCURRENCY_DEFAULT: usize = 64;
+/// How many more calls may wait unless the spec says otherwise.
+pub const QUEUE_DEFAULT: usize = 256;
+/// The most time one call may take unless the spec says otherwise.
+pub const CELL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// The most time one run of a flow may take unless its spec says otherwise: several calls of
+/// the default length one after the other.
+pub const FLOW_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// The wait before a second attempt unless the spec says otherwise.
+pub const BACKOFF_DEFAULT: Duration = Duration::from_millis(100);
+/// The longest wait between attempts unless the spec says otherwise (or the first wait, where
+/// that is longer).
+pub const BACKOFF_MAX_DEFAULT: Duration = Duration::from_secs(5);
+
+/// Calls at once: more than a million is a slip of the pen.
+pub(crate) const CONCURRENCY: RangeInclusive<u64> = 1..=1_000_000;
+/// Calls that wait; 0 refuses at once.
+pub(crate) const QUEUE: RangeInclusive<u64> = 0..=1_000_000;
+/// Attempts after the first.
+pub(crate) const RETRIES: RangeInclusive<u64> = 1..=100;
+/// Processes or lanes of one cell in one body.
+pub(crate) const PROCESSES: RangeInclusive<u64> = 1..=256;
+/// Calls of one `each` at once.
+pub(crate) const PARALLEL: RangeInclusive<u64> = 1..=10_000;
+/// Open files of one process: below 16 nothing starts.
+pub(crate) const FILES: RangeInclusive<u64> = 16..=1_048_576;
+/// Memory of one process: from 1 MiB to 1 PiB.
+pub(crate) const MEMORY: RangeInclusive<u64> = 1 << 20..=1 << 50;
+/// Every duration: from 1 ms to a day.
+pub(crate) const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+/// A file of specs, and a schema: 1 MiB, which is also the largest value NATS takes by default.
+pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;

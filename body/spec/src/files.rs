@@ -1,0 +1,114 @@
+//! Which files a load reads, and their texts.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    Diagnostic, bounds::FILE_BYTES_MAX, code, error::PathError, findings::Findings, source::Source, source::Span,
+};
+
+/// The folders of a folder of specs that are read too.
+const FOLDERS: [&str; 2] = ["cells", "flows"];
+
+/// What a list of paths comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The files, each once, in the order of the paths and then of their names.
+    pub(crate) files: Vec<PathBuf>,
+    /// Folders without any.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Paths that cannot be followed.
+    pub(crate) errors: Vec<PathError>,
+}
+
+/// Follows every path.
+pub(crate) fn find(paths: &[PathBuf]) -> Found {
+    let mut found = Found::default();
+    let mut seen = BTreeSet::new();
+    for path in paths {
+        match files_of(path) {
+            Ok(files) if files.is_empty() => {
+                let message = "there are no specs in this folder".to_owned();
+                let hint = "put them in as *.yaml, or into its folders cells and flows".to_owned();
+                found.diagnostics.push(Diagnostic::of_file(path.clone(), code::EMPTY, message).with_hint(Some(hint)));
+            }
+            Ok(files) => {
+                // One file by two paths is one file, not two specs of one name.
+                found.files.extend(files.into_iter().filter(|file| seen.insert(file.canonicalize().ok())));
+            }
+            Err(source) => found.errors.push(PathError { path: path.clone(), source }),
+        }
+    }
+    found
+}
+
+fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = yaml_files(path)?;
+    for folder in FOLDERS.map(|name| path.join(name)) {
+        if folder.is_dir() {
+            files.extend(yaml_files(&folder)?);
+        }
+    }
+    Ok(files)
+}
+
+/// The files of a folder that are YAML and not hidden, by name.
+fn yaml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if is_yaml && !is_hidden && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads a file of specs; a file that cannot be read is a mistake like any other.
+pub(crate) fn read(file: &Path) -> Result<Findings, Diagnostic> {
+    let refuse = |code, message: String, hint: &str| {
+        Err(Diagnostic::of_file(file.to_owned(), code, message).with_hint(Some(hint.to_owned())))
+    };
+    let mut bytes = Vec::new();
+    let read = fs::File::open(file).and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        return refuse(code::UNREADABLE, format!("cannot be read: {error}"), "give this user the right to read it, or take it out");
+    }
+    text(file, bytes)
+}
+
+/// The text of a file, if it is one.
+pub(crate) fn text(file: &Path, bytes: Vec<u8>) -> Result<Findings, Diagnostic> {
+    let refuse = |code, message: &str, hint: &str| {
+        Err(Diagnostic::of_file(file.to_owned(), code, message.to_owned()).with_hint(Some(hint.to_owned())))
+    };
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return refuse(code::TOO_LARGE, "larger than 1 MiB", "split it into several files");
+    }
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let offset = error.utf8_error().valid_up_to();
+            let line = error.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1;
+            let message = format!("no UTF-8 text: the byte {offset} in line {line} fits no character");
+            return refuse(code::NOT_TEXT, &message, "save it as UTF-8");
+        }
+    };
+    let findings = Findings::new(Source::new(file.to_owned(), text.strip_prefix('\u{feff}').unwrap_or(&text)));
+    if let Some(offset) = findings.source.text.find('\0') {
+        // The parser would take it for the end and say nothing of the rest.
+        let place = Span { offset, len: 1 };
+        findings.add(place, code::NOT_TEXT, "a NUL character: the file is not read", "take it out".to_owned());
+    }
+    Ok(findings)
+}

@@ -1,0 +1,57 @@
+//! The mistakes of one file, as they are found.
+
+use std::cell::RefCell;
+
+use crate::{
+    Diagnostic, code,
+    source::{Source, Span},
+};
+
+/// The most mistakes of one file that are reported: a file that is no spec at all must not
+/// fill a terminal or the memory.
+const MISTAKES_MAX: usize = 500;
+
+/// A file's text and what was found wrong with it so far. Everything that reads the file
+/// shares one of these, reports here and goes on.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    pub(crate) source: Source,
+    list: RefCell<Vec<Diagnostic>>,
+}
+
+impl Findings {
+    pub(crate) fn new(source: Source) -> Self {
+        Self { source, list: RefCell::default() }
+    }
+
+    /// Reports a mistake.
+    pub(crate) fn add(
+        &self,
+        span: Span,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<Option<String>>,
+    ) {
+        let mut list = self.list.borrow_mut();
+        if list.len() < MISTAKES_MAX {
+            list.push(Diagnostic::in_source(&self.source, span, code, message.into()).with_hint(hint.into()));
+        } else if list.len() == MISTAKES_MAX {
+            let message = format!("more than {MISTAKES_MAX} mistakes in this file: the rest is left out");
+            let hint = Some("is this a file of specs? mend these first".to_owned());
+            list.push(Diagnostic::in_source(&self.source, span, code::TOO_MANY, message).with_hint(hint));
+        }
+    }
+
+    /// How many mistakes there are by now.
+    pub(crate) fn count(&self) -> usize {
+        self.list.borrow().len()
+    }
+
+    /// The mistakes in the order of the text.
+    pub(crate) fn into_sorted(self) -> Vec<Diagnostic> {
+        let mut list = self.list.into_inner();
+        list.sort_by_key(|diagnostic| (diagnostic.span.offset, diagnostic.code));
+        list.dedup();
+        list
+    }
+}

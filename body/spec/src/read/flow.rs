@@ -1,0 +1,94 @@
+//! The `spec` of a `kind: Flow`.
+
+use std::sync::Arc;
+
+use cbs::{FlowName, Target};
+use flow::{Flow, PathPart, Plan, Problem};
+
+use super::{
+    fields::Fields,
+    item::Item,
+    shape::FLOW,
+    step::{self, StepRead},
+};
+use crate::{FlowSpec, Metadata, bounds, code, source::Span, yaml::Node};
+
+/// A call that a flow makes, for the checks between specs.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) target: Target,
+    /// Where the target's name stands.
+    pub(crate) span: Span,
+    /// Whether the flow says that the target is declared elsewhere.
+    pub(crate) external: bool,
+}
+
+/// Reads all fields. The calls are given even where the flow itself cannot be.
+pub(super) fn read(spec: Item<'_>, name: Option<FlowName>, metadata: Metadata) -> (Option<FlowSpec>, Vec<Call>) {
+    let Some(fields) = Fields::open(spec, &FLOW) else { return (None, Vec::new()) };
+    let timeout = fields.get("timeout").and_then(Item::duration).unwrap_or(bounds::FLOW_TIMEOUT_DEFAULT);
+    let output = fields.get("output").map(Item::json);
+    let mut calls = Vec::new();
+    let steps = fields
+        .need("steps", "a flow needs steps, for example `steps: [{ id: greet, call: logic.greet }]`")
+        .and_then(|item| steps(item, &mut calls));
+    let Some(steps) = steps else { return (None, calls) };
+    // A flow without a readable name is planned all the same, for the mistakes of its steps.
+    let planned = name.clone().or_else(|| FlowName::new("unnamed").ok()).map(|name| {
+        let ids_known = steps.iter().all(|step| step.has_id);
+        let steps = steps.into_iter().map(|step| step.step).collect();
+        (Plan::new(Flow { name, steps, output }), ids_known)
+    });
+    let plan = match planned {
+        Some((Ok(plan), _)) => Some(plan),
+        Some((Err(problems), ids_known)) => {
+            // With an id missing, who may read whom cannot be told.
+            for problem in problems.into_iter().filter(|problem| ids_known || is_about_expressions(problem)) {
+                report(&fields, problem);
+            }
+            None
+        }
+        None => None,
+    };
+    let spec = plan.zip(name).map(|(plan, name)| FlowSpec { name, metadata, timeout, plan: Arc::new(plan) });
+    (spec, calls)
+}
+
+fn steps(item: Item<'_>, calls: &mut Vec<Call>) -> Option<Vec<StepRead>> {
+    let items = item.list("a list of steps")?;
+    let steps: Vec<StepRead> = items.enumerate().filter_map(|(index, item)| step::read(item, index, calls)).collect();
+    if item.node.at_index(0).is_none() {
+        let hint = "a flow needs at least one step".to_owned();
+        return item.report(code::OUT_OF_RANGE, "`steps` is empty".to_owned(), Some(hint));
+    }
+    Some(steps)
+}
+
+fn is_about_expressions(problem: &Problem) -> bool {
+    problem.code == "flow-expression"
+}
+
+/// Puts a mistake of the plan where its path leads.
+fn report(fields: &Fields<'_>, problem: Problem) {
+    let span = place(fields.node(), &problem.path);
+    fields.report(span, problem.code, problem.message, problem.hint);
+}
+
+/// The value at the end of the path, or the nearest thing around it that is there.
+fn place(root: &Node, path: &[PathPart]) -> Span {
+    let mut node = root;
+    for part in path {
+        let next = match part {
+            PathPart::Key(key) => node.at_key(key),
+            PathPart::Index(index) => node.at_index(*index),
+        };
+        match next {
+            Some(next) => node = next,
+            None => return node.head,
+        }
+    }
+    match node.entries() {
+        [] if node.at_index(0).is_none() => node.span,
+        _ => node.head,
+    }
+}

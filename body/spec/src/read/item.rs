@@ -1,0 +1,200 @@
+//! A field's value, and the types it can be read as. Each reports what does not fit.
+
+use std::{collections::BTreeMap, fmt::Display, num::NonZeroU32, ops::RangeInclusive, time::Duration};
+
+use serde_json::{Map, Value};
+
+use super::fields::shown;
+use crate::{
+    bounds, code,
+    findings::Findings,
+    source::Span,
+    suggest, units,
+    yaml::{Content, Node},
+};
+
+/// A value under the name of its field.
+#[derive(Clone, Copy)]
+pub(super) struct Item<'a> {
+    pub(super) name: &'a str,
+    pub(super) node: &'a Node,
+    pub(super) findings: &'a Findings,
+}
+
+impl<'a> Item<'a> {
+    pub(super) fn text(self) -> Option<&'a str> {
+        self.text_as("a text")
+    }
+
+    fn text_as(self, wanted: &str) -> Option<&'a str> {
+        match &self.node.content {
+            Content::Text(text) => Some(text),
+            _ => self.wrong_type(wanted),
+        }
+    }
+
+    pub(super) fn flag(self) -> Option<bool> {
+        match self.node.content {
+            Content::Bool(value) => Some(value),
+            _ => self.wrong_type("`true` or `false`"),
+        }
+    }
+
+    /// A whole number within a range.
+    pub(super) fn count(self, range: &RangeInclusive<u64>) -> Option<u64> {
+        let Content::Number(number) = &self.node.content else {
+            return self.wrong_type("a whole number");
+        };
+        if number.is_f64() {
+            return self.wrong_type("a whole number");
+        }
+        self.within(number.as_u64(), number, range, ToString::to_string)
+    }
+
+    /// A whole number of workers or processes.
+    pub(super) fn processes(self) -> Option<NonZeroU32> {
+        self.count(&bounds::PROCESSES).and_then(|count| u32::try_from(count).ok()).and_then(NonZeroU32::new)
+    }
+
+    pub(super) fn duration(self) -> Option<Duration> {
+        const WANTED: &str = "a duration such as `250ms`, `5s`, `1m` or `1h`";
+        if let Content::Number(number) = &self.node.content {
+            let hint = format!("say the unit, for example `{number}s`");
+            return self.report(code::BAD_DURATION, format!("`{}` must be {WANTED}", self.name), Some(hint));
+        }
+        let text = self.text_as(WANTED)?;
+        match units::duration(text) {
+            Some(duration) => self.within(Some(duration), text, &bounds::DURATION, |bound| units::duration_text(*bound)),
+            None => {
+                let message = format!("`{}` is no duration", shown(text));
+                let hint = "write a whole number from 1 and `ms`, `s`, `m` or `h`, for example `5s`";
+                self.report(code::BAD_DURATION, message, Some(hint.to_owned()))
+            }
+        }
+    }
+
+    /// A number of bytes.
+    pub(super) fn size(self, range: &RangeInclusive<u64>) -> Option<u64> {
+        const WANTED: &str = "a size such as `64MiB`";
+        if let Content::Number(number) = &self.node.content {
+            let hint = format!("say the unit, for example `{number}MiB`");
+            return self.report(code::BAD_SIZE, format!("`{}` must be {WANTED}", self.name), Some(hint));
+        }
+        let text = self.text_as(WANTED)?;
+        match units::size(text) {
+            Some(size) => self.within(Some(size), text, range, |bound| format!("{bound}B")),
+            None => {
+                let hint = "write a whole number from 1 and `B`, `KiB`, `MiB`, `GiB`, `KB`, `MB` or `GB`";
+                self.report(code::BAD_SIZE, format!("`{}` is no size", shown(text)), Some(hint.to_owned()))
+            }
+        }
+    }
+
+    /// One of a few words, as its index.
+    pub(super) fn word(self, words: &'static [&'static str]) -> Option<&'static str> {
+        let wanted = format!("one of {}", words.join(", "));
+        let text = self.text_as(&wanted)?;
+        match words.iter().find(|word| **word == text) {
+            Some(word) => Some(word),
+            None => {
+                let message = format!("`{}` must be {wanted}, not `{}`", self.name, shown(text));
+                let hint = suggest::nearest(text, words.iter().copied());
+                self.report(code::BAD_VALUE, message, hint.map(|word| format!("did you mean `{word}`?")))
+            }
+        }
+    }
+
+    /// A name of the contract's: the hint is the rule it breaks.
+    pub(super) fn name<T>(self, make: impl FnOnce(&str) -> Result<T, cbs::NameError>) -> Option<T> {
+        match make(self.text()?) {
+            Ok(name) => Some(name),
+            Err(error) => {
+                let message = format!("`{}` is no {}", shown(&error.text), error.what);
+                self.report(code::BAD_NAME, message, Some(error.rule.to_owned()))
+            }
+        }
+    }
+
+    /// The items of a list.
+    pub(super) fn list(self, wanted: &str) -> Option<impl Iterator<Item = Item<'a>>> {
+        match &self.node.content {
+            Content::List(items) => Some(items.iter().map(move |node| Item { node, ..self })),
+            _ => self.wrong_type(wanted),
+        }
+    }
+
+    /// A list of texts; those that are none are reported and left out.
+    pub(super) fn texts(self) -> Option<Vec<String>> {
+        let items = self.list("a list of texts")?;
+        Some(items.filter_map(Item::text).map(str::to_owned).collect())
+    }
+
+    /// A map from texts to texts.
+    pub(super) fn text_map(self) -> Option<BTreeMap<String, String>> {
+        if !matches!(self.node.content, Content::Map(_)) {
+            return self.wrong_type("a map from texts to texts");
+        }
+        let entries = self.node.entries().iter().filter_map(|entry| {
+            let item = Item { name: &entry.key, node: &entry.value, findings: self.findings };
+            item.text().map(|value| (entry.key.clone(), value.to_owned()))
+        });
+        Some(entries.collect())
+    }
+
+    /// A map of anything.
+    pub(super) fn object(self) -> Option<Map<String, Value>> {
+        match self.node.to_json() {
+            Value::Object(map) if matches!(self.node.content, Content::Map(_)) => Some(map),
+            _ => self.wrong_type("a map"),
+        }
+    }
+
+    /// Anything at all.
+    pub(super) fn json(self) -> Value {
+        self.node.to_json()
+    }
+
+    /// Reports a mistake of this value.
+    pub(super) fn report<T>(self, code: &'static str, message: String, hint: Option<String>) -> Option<T> {
+        self.findings.add(self.place(), code, message, hint);
+        None
+    }
+
+    /// Reports that the value is of another type, unless that is said already.
+    pub(super) fn wrong_type<T>(self, wanted: &str) -> Option<T> {
+        if matches!(self.node.content, Content::Broken) {
+            return None;
+        }
+        let hint = match &self.node.content {
+            Content::Number(_) | Content::Bool(_) if wanted == "a text" => {
+                Some(format!("quote it: \"{}\"", self.findings.source.slice(self.node.span)))
+            }
+            Content::Null => Some("write a value, or take the field out".to_owned()),
+            _ => None,
+        };
+        let message = format!("`{}` must be {wanted}, not {}", shown(self.name), self.node.words());
+        self.report(code::WRONG_TYPE, message, hint)
+    }
+
+    fn within<T: PartialOrd>(
+        self,
+        value: Option<T>,
+        written: impl Display,
+        range: &RangeInclusive<T>,
+        show: impl Fn(&T) -> String,
+    ) -> Option<T> {
+        match value {
+            Some(value) if range.contains(&value) => Some(value),
+            _ => {
+                let message = format!("`{}` is out of range: {written}", self.name);
+                let hint = format!("from {} to {}", show(range.start()), show(range.end()));
+                self.report(code::OUT_OF_RANGE, message, Some(hint))
+            }
+        }
+    }
+
+    /// The value itself; its key where there is nothing to see.
+    fn place(self) -> Span {
+        if self.node.span.len == 0 { self.node.head } else { self.node.span }
+    }
+}

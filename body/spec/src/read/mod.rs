@@ -1,0 +1,14 @@
+//! The collecting reader: from a tree to values, every mistake reported and none in the way.
+
+mod cell;
+mod document;
+mod fields;
+mod flow;
+mod item;
+mod runtime;
+mod shape;
+mod step;
+
+pub(crate) use document::{Context, Document, Spec, document};
+pub(crate) use flow::Call;
+pub(crate) use shape::{SHAPES, Shape, WORDS};

@@ -1,0 +1,76 @@
+//! Which fields may stand where. The editors' schema is held to this table by a test.
+
+/// A kind of map: what it is called in messages, and its fields.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// As in "a cell's `spec`".
+    pub(crate) what: &'static str,
+    pub(crate) fields: &'static [&'static str],
+}
+
+pub(super) const DOCUMENT: Shape =
+    Shape { what: "a document", fields: &["apiVersion", "kind", "metadata", "spec"] };
+pub(super) const METADATA: Shape =
+    Shape { what: "`metadata`", fields: &["name", "description", "labels", "annotations"] };
+pub(super) const CELL: Shape = Shape {
+    what: "a cell's `spec`",
+    fields: &[
+        "runtime", "source", "input", "output", "version", "concurrency", "queue", "timeout", "idempotent", "retry",
+        "route", "env", "config", "isolation", "workers", "command", "instances", "limits",
+    ],
+};
+pub(super) const WORKERS: Shape = Shape { what: "`workers`", fields: &["min", "max"] };
+pub(super) const LIMITS: Shape = Shape { what: "`limits`", fields: &["memory", "files"] };
+pub(super) const RETRY: Shape = Shape { what: "`retry`", fields: &["max", "backoff", "max_backoff"] };
+pub(super) const FLOW: Shape = Shape { what: "a flow's `spec`", fields: &["steps", "output", "timeout"] };
+pub(super) const STEP: Shape = Shape {
+    what: "a step",
+    fields: &[
+        "id", "call", "flow", "with", "when", "each", "needs", "retry", "timeout", "catch", "external",
+    ],
+};
+pub(super) const EACH: Shape = Shape { what: "`each`", fields: &["items", "parallel"] };
+pub(super) const CATCH: Shape = Shape { what: "`catch`", fields: &["codes", "call", "flow", "with", "timeout"] };
+
+/// Every shape with its name in the editors' schema.
+pub(crate) const SHAPES: &[(&str, &Shape)] = &[
+    ("CellMetadata", &METADATA),
+    ("FlowMetadata", &METADATA),
+    ("Cell", &DOCUMENT),
+    ("Flow", &DOCUMENT),
+    ("CellSpec", &CELL),
+    ("WorkerRange", &WORKERS),
+    ("Limits", &LIMITS),
+    ("Retry", &RETRY),
+    ("FlowSpec", &FLOW),
+    ("Step", &STEP),
+    ("EachMap", &EACH),
+    ("Catch", &CATCH),
+];
+
+
+pub(super) const CELL_KIND: &str = "Cell";
+pub(super) const FLOW_KIND: &str = "Flow";
+/// What a document may be.
+pub(super) const KINDS: &[&str] = &[CELL_KIND, FLOW_KIND];
+
+/// The words that fields take, by field.
+pub(crate) const WORDS: &[(&str, &[&str])] = &[
+    ("runtime", RUNTIMES),
+    ("route", ROUTES),
+    ("isolation", ISOLATIONS),
+];
+pub(super) const RUNTIMES: &[&str] = &["rust", "python", "dart", "exec"];
+pub(super) const ROUTES: &[&str] = &["local-first", "nats"];
+pub(super) const ISOLATIONS: &[&str] = &["shared", "process"];
+
+/// The fields that only some runtimes have.
+pub(crate) const RUNTIME_FIELDS: &[(&str, &[&str])] = &[
+    ("source", &["python", "dart"]),
+    ("command", &["dart", "exec"]),
+    ("env", &["python", "dart", "exec"]),
+    ("isolation", &["python"]),
+    ("workers", &["python"]),
+    ("instances", &["dart", "exec"]),
+    ("limits", &["dart", "exec"]),
+];

@@ -1,0 +1,103 @@
+//! One step of a flow.
+
+use cbs::{CellName, FlowName, Target};
+use flow::{Catch, Each, PARALLEL_DEFAULT, Step};
+
+use super::{
+    cell::retry,
+    fields::Fields,
+    flow::Call,
+    item::Item,
+    shape::{CATCH, EACH, STEP},
+};
+use crate::{bounds, code, yaml::Content};
+
+/// A step; what could not be read has a stand-in, so that the plan can check the rest.
+pub(super) struct StepRead {
+    pub(super) step: Step,
+    /// Whether the id is the author's.
+    pub(super) has_id: bool,
+}
+
+pub(super) fn read(item: Item<'_>, index: usize, calls: &mut Vec<Call>) -> Option<StepRead> {
+    let fields = Fields::open(Item { name: "a step", ..item }, &STEP)?;
+    let id = fields.need("id", "a step needs an id, for example `id: greet`").and_then(Item::text);
+    let external = fields.get("external").and_then(Item::flag).unwrap_or(false);
+    let target = target(&fields, external, calls);
+    if target.is_none() && !fields.has("call") && !fields.has("flow") {
+        fields.miss("a step needs the field `call` or `flow`".to_owned(), "for example `call: logic.greet`");
+    }
+    let step = Step {
+        id: id.map_or_else(|| format!("step-{index}"), str::to_owned),
+        target: target.or_else(stand_in)?,
+        with: fields.get("with").map(Item::json),
+        when: fields.get("when").and_then(expression),
+        each: fields.get("each").and_then(each),
+        needs: fields.get("needs").and_then(Item::texts),
+        retry: fields.get("retry").and_then(retry),
+        timeout: fields.get("timeout").and_then(Item::duration),
+        catch: fields.get("catch").and_then(|item| catch(item, external, calls)).map(Box::new),
+    };
+    Some(StepRead { step, has_id: id.is_some() })
+}
+
+fn stand_in() -> Option<Target> {
+    CellName::new("unknown.cell").ok().map(Target::Cell)
+}
+
+/// `call` or `flow`; neither is left to the caller.
+fn target(fields: &Fields<'_>, external: bool, calls: &mut Vec<Call>) -> Option<Target> {
+    let cell = fields.get("call").map(|item| (item, item.name(CellName::new).map(Target::Cell)));
+    let flow = fields.get("flow").map(|item| (item, item.name(FlowName::new).map(Target::Flow)));
+    if cell.is_some() && flow.is_some() {
+        let message = "`call` and `flow` exclude each other".to_owned();
+        let hint = Some("`call` is for a cell, `flow` for a flow: keep one".to_owned());
+        fields.report(fields.key_span("flow"), code::CONFLICT, message, hint);
+    }
+    for (item, target) in [&cell, &flow].into_iter().flatten() {
+        if let Some(target) = target.clone() {
+            calls.push(Call { target, span: item.node.span, external });
+        }
+    }
+    cell.or(flow).and_then(|(_, target)| target)
+}
+
+/// A text; the plan checks what is in it.
+fn expression(item: Item<'_>) -> Option<serde_json::Value> {
+    item.text().map(serde_json::Value::from)
+}
+
+/// `{ items, parallel }`, or the items alone: a list, or an expression that gives one.
+fn each(item: Item<'_>) -> Option<Each> {
+    match &item.node.content {
+        Content::Text(_) | Content::List(_) => Some(Each { items: item.json(), parallel: PARALLEL_DEFAULT }),
+        Content::Map(_) => {
+            let fields = Fields::open(item, &EACH)?;
+            let items = fields.need("items", "say which list, for example `items: \"${ .input.names }\"`");
+            let items = items.and_then(|item| match item.node.content {
+                Content::Text(_) | Content::List(_) => Some(item.json()),
+                _ => item.wrong_type("a list, or an expression that gives one"),
+            });
+            let parallel = fields.get("parallel").and_then(|item| item.count(&bounds::PARALLEL));
+            let parallel = parallel.and_then(|parallel| usize::try_from(parallel).ok());
+            Some(Each { items: items?, parallel: parallel.unwrap_or(PARALLEL_DEFAULT) })
+        }
+        _ => item.wrong_type("a list, an expression that gives one, or a map `{ items, parallel }`"),
+    }
+}
+
+fn catch(item: Item<'_>, external: bool, calls: &mut Vec<Call>) -> Option<Catch> {
+    let fields = Fields::open(item, &CATCH)?;
+    let target = target(&fields, external, calls);
+    let with = fields.get("with").map(Item::json);
+    if with.is_none() && !fields.has("call") && !fields.has("flow") {
+        let hint = "`call` or `flow` is called instead; `with` alone is the step's value";
+        fields.miss("`catch` needs the field `call`, `flow` or `with`".to_owned(), hint);
+    }
+    Some(Catch {
+        codes: fields.get("codes").and_then(Item::texts).unwrap_or_default(),
+        target,
+        with,
+        timeout: fields.get("timeout").and_then(Item::duration),
+    })
+}

@@ -1,0 +1,164 @@
+//! Where schemas are found, and how they are compiled.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use jsonschema::{Retrieve, Uri};
+use serde_json::Value;
+
+use super::Schema;
+use crate::{Options, bounds::FILE_BYTES_MAX, code, revision};
+
+/// What a schema's name looks like, as a regular expression.
+pub(crate) const NAME_PATTERN: &str = "^[a-z][a-z0-9_-]*/v[1-9][0-9]*/[A-Z][A-Za-z0-9]*$";
+/// The name of the folder that is looked for above a spec.
+const FOLDER: &str = "schemas";
+/// Where a schema seems to live, so that a `$ref` beside it is found and no `..` leads out.
+const BASE: &str = "schemas:///";
+
+/// Why a schema is not to be had.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+/// Where one text is read from: a folder, then what is linked into the program.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Shelf {
+    folder: Option<PathBuf>,
+    embedded: &'static [(&'static str, &'static str)],
+}
+
+/// Every schema of a load, each compiled once.
+#[derive(Debug)]
+pub(crate) struct Schemas {
+    folder: Option<PathBuf>,
+    embedded: &'static [(&'static str, &'static str)],
+    compiled: RefCell<HashMap<(Option<PathBuf>, String), Result<Arc<Schema>, Failure>>>,
+}
+
+impl Schemas {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self { folder: options.schemas.clone(), embedded: options.embedded_schemas, compiled: RefCell::default() }
+    }
+
+    /// The schema of this name, for a spec in this folder.
+    pub(crate) fn get(&self, name: &str, spec_folder: &Path) -> Result<Arc<Schema>, Failure> {
+        if !is_schema_name(name) {
+            let shown: String = name.chars().take(80).collect();
+            let hint = "write `domain/vN/Type`, for example `demo/v1/Name`".to_owned();
+            return Err(Failure { code: code::BAD_NAME, message: format!("`{shown}` is no schema name"), hint: Some(hint) });
+        }
+        let folder = self.folder.clone().or_else(|| nearest(spec_folder));
+        let key = (folder.clone(), name.to_owned());
+        let known = self.compiled.borrow().get(&key).cloned();
+        known.unwrap_or_else(|| {
+            let schema = compile(name, &Shelf { folder, embedded: self.embedded });
+            self.compiled.borrow_mut().insert(key, schema.clone());
+            schema
+        })
+    }
+}
+
+/// The nearest folder `schemas` in this folder or above it.
+fn nearest(spec_folder: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(if spec_folder.as_os_str().is_empty() { Path::new(".") } else { spec_folder });
+    absolute.ok()?.ancestors().map(|above| above.join(FOLDER)).find(|folder| folder.is_dir())
+}
+
+/// `domain/vN/Type`: so a name is never a path that leads anywhere else.
+pub(crate) fn is_schema_name(name: &str) -> bool {
+    let rest = |text: &str, extra: &[char]| {
+        text.chars().skip(1).all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
+    };
+    let parts: Vec<&str> = name.split('/').collect();
+    let [domain, version, kind] = parts.as_slice() else { return false };
+    let number = version.strip_prefix('v').unwrap_or("");
+    domain.starts_with(|c: char| c.is_ascii_lowercase())
+        && rest(domain, &['_', '-'])
+        && !domain.contains(|c: char| c.is_ascii_uppercase())
+        && number.starts_with(|c: char| ('1'..='9').contains(&c))
+        && number.bytes().all(|b| b.is_ascii_digit())
+        && kind.starts_with(|c: char| c.is_ascii_uppercase())
+        && rest(kind, &[])
+        && name.len() <= 200
+}
+
+fn compile(name: &str, shelf: &Shelf) -> Result<Arc<Schema>, Failure> {
+    let bad = |message: String| Failure {
+        code: code::BAD_SCHEMA,
+        message,
+        hint: Some(format!("mend `{}`", shelf.shown(name))),
+    };
+    let Some(text) = shelf.read(name).map_err(|error| bad(format!("the schema `{name}` {error}")))? else {
+        return Err(Failure {
+            code: code::UNKNOWN_SCHEMA,
+            message: format!("there is no schema `{name}`"),
+            hint: Some(match &shelf.folder {
+                Some(_) => format!("looked for `{}`", shelf.shown(name)),
+                None => format!("make a folder `{FOLDER}` beside or above the spec, with `{name}.json` in it"),
+            }),
+        });
+    };
+    let json: Value = serde_json::from_str(&text).map_err(|error| bad(format!("the schema `{name}` is no JSON: {error}")))?;
+    let fetched = Arc::new(Mutex::new(BTreeMap::new()));
+    let validator = jsonschema::options()
+        .with_base_uri(format!("{BASE}{name}.json"))
+        .with_retriever(Within { shelf: shelf.clone(), fetched: Arc::clone(&fetched) })
+        .build(&json)
+        .map_err(|error| bad(format!("the schema `{name}` does not compile: {}", super::violation::short(&error.to_string()))))?;
+    let fetched = std::mem::take(&mut *fetched.lock().unwrap_or_else(PoisonError::into_inner));
+    let others = fetched.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]);
+    let hash = revision::of_parts([text.as_bytes()].into_iter().chain(others));
+    Ok(Arc::new(Schema { name: name.to_owned(), hash, validator }))
+}
+
+impl Shelf {
+    /// The text of a schema; `None` where there is none of this name.
+    fn read(&self, name: &str) -> Result<Option<String>, String> {
+        if let Some(file) = self.folder.as_ref().map(|folder| folder.join(format!("{name}.json")))
+            && file.is_file()
+        {
+            let mut text = String::new();
+            let open = std::fs::File::open(&file).map_err(|error| format!("cannot be read: {error}"))?;
+            let read = open.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
+            let size = read.map_err(|error| format!("cannot be read: {error}"))?;
+            if size as u64 > FILE_BYTES_MAX {
+                return Err("is larger than 1 MiB".to_owned());
+            }
+            return Ok(Some(text));
+        }
+        Ok(self.embedded.iter().find(|(embedded, _)| *embedded == name).map(|(_, text)| (*text).to_owned()))
+    }
+
+    fn shown(&self, name: &str) -> String {
+        let folder = self.folder.as_deref().unwrap_or_else(|| Path::new(FOLDER));
+        folder.join(format!("{name}.json")).display().to_string()
+    }
+}
+
+/// Follows a `$ref` within the shelf, and nowhere else: no network, no other folder.
+struct Within {
+    shelf: Shelf,
+    fetched: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+impl Retrieve for Within {
+    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        let inside = uri.as_str().strip_prefix(BASE).and_then(|path| path.strip_suffix(".json"));
+        let Some(name) = inside.filter(|name| is_schema_name(name)) else {
+            return Err("a `$ref` may only name a schema of the same folder, for example `Name.json` or `../../demo/v1/Name.json`".into());
+        };
+        let text = self.shelf.read(name)?.ok_or_else(|| format!("there is no schema `{name}`"))?;
+        let json = serde_json::from_str(&text)?;
+        self.fetched.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), text);
+        Ok(json)
+    }
+}

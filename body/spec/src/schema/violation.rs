@@ -1,0 +1,56 @@
+//! What does not fit a schema.
+
+use std::fmt;
+
+use jsonschema::{ValidationError, error::ValidationErrorKind};
+use serde::Serialize;
+
+/// The most characters of a message: it may quote the value, which may be large.
+const MESSAGE_CHARS_MAX: usize = 200;
+
+/// One place of a value that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// The place, as a JSON Pointer: `/name`; empty for the whole value. A missing or
+    /// unexpected field is named as if it were there.
+    pub path: String,
+    /// What is wrong with it, one line.
+    pub message: String,
+}
+
+impl Violation {
+    /// The most that are listed of one value.
+    pub const LIST_MAX: usize = 20;
+}
+
+impl From<ValidationError<'_>> for Violation {
+    fn from(error: ValidationError<'_>) -> Self {
+        let (field, message) = match error.kind() {
+            ValidationErrorKind::Required { property } => (property.as_str(), "is missing".to_owned()),
+            ValidationErrorKind::AdditionalProperties { unexpected }
+            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+                (unexpected.first().map(String::as_str), "is not expected".to_owned())
+            }
+            _ => (None, error.to_string()),
+        };
+        let mut path = error.instance_path().to_string();
+        if let Some(field) = field {
+            path.push('/');
+            path.push_str(&field.replace('~', "~0").replace('/', "~1"));
+        }
+        Self { path: short(&path), message: short(&message) }
+    }
+}
+
+pub(super) fn short(text: &str) -> String {
+    let cut: String = text.chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}
+
+impl fmt::Display for Violation {
+    /// `/name: is missing`; the whole value is `value`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = if self.path.is_empty() { "value" } else { &self.path };
+        write!(f, "{path}: {}", self.message)
+    }
+}

@@ -1,0 +1,233 @@
+//! Events of the parser to trees.
+//!
+//! Nothing here recurses and nothing grows beyond the text: nesting is bounded, aliases are
+//! refused, and the caller has bounded the text.
+
+use std::collections::HashSet;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Marks, Tag};
+
+use super::{
+    Content, Entry, Node,
+    pieces::{Piece, pieces},
+    scalar,
+};
+use crate::{
+    code,
+    findings::Findings,
+    source::{Source, Span},
+};
+
+/// How deep a document may be nested; specs need about eight.
+pub(crate) const DEPTH_MAX: usize = 64;
+
+/// The documents of a file that are not empty, as far as they can be read.
+pub(crate) fn documents(findings: &Findings) -> Vec<Node> {
+    let mut documents = Vec::new();
+    for piece in pieces(&findings.source) {
+        let mut builder = Builder {
+            findings,
+            places: Places::new(&findings.source, piece.lines_before),
+            open: Vec::new(),
+            done: &mut documents,
+        };
+        builder.piece(piece);
+    }
+    documents.retain(|document| !matches!(document.content, Content::Null));
+    documents
+}
+
+/// A list or map that is not yet at its end.
+struct Open {
+    start: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, seen: HashSet<String>, key: Option<Key> },
+}
+
+/// The key whose value comes next; `text` is `None` where the key could not be read.
+struct Key {
+    text: Option<String>,
+    span: Span,
+}
+
+struct Builder<'a> {
+    findings: &'a Findings,
+    places: Places<'a>,
+    open: Vec<Open>,
+    done: &'a mut Vec<Node>,
+}
+
+impl Builder<'_> {
+    fn piece(&mut self, piece: Piece<'_>) {
+        let mut parser = Parser::new_from_str(piece.text);
+        while let Some(next) = parser.next_event() {
+            match next {
+                Ok((event, marks)) => {
+                    if !self.event(event, marks) {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    let place = Span { offset: self.places.offset(*error.marker()), len: 0 };
+                    self.findings.add(place, code::SYNTAX, format!("no YAML: {}", error.info()), None);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Takes one event; `false` ends the piece.
+    fn event(&mut self, event: Event<'_>, marks: Marks) -> bool {
+        let span = self.places.span(marks);
+        match event {
+            Event::Scalar(text, style, _, tag) => self.scalar(&text, style, tag.as_deref(), span),
+            Event::Alias(_) => {
+                let hint = "write the value out where it is meant";
+                self.findings.add(span, code::ALIAS, "specs have no aliases", hint.to_owned());
+                self.close(Content::Broken, span);
+            }
+            Event::SequenceStart(_, tag) => {
+                self.refuse_tag(tag.as_deref(), span);
+                return self.begin(Kind::List(Vec::new()), span);
+            }
+            Event::MappingStart(_, tag) => {
+                self.refuse_tag(tag.as_deref(), span);
+                return self.begin(Kind::Map { entries: Vec::new(), seen: HashSet::new(), key: None }, span);
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(span),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
+        }
+        true
+    }
+
+    fn begin(&mut self, kind: Kind, span: Span) -> bool {
+        if self.open.len() >= DEPTH_MAX {
+            let message = format!("nested more than {DEPTH_MAX} levels deep: the rest of the document is not read");
+            self.findings.add(span, code::TOO_DEEP, message, None);
+            return false;
+        }
+        self.open.push(Open { start: span.offset, kind });
+        true
+    }
+
+    fn end(&mut self, span: Span) {
+        if let Some(open) = self.open.pop() {
+            let content = match open.kind {
+                Kind::List(items) => Content::List(items),
+                Kind::Map { entries, .. } => Content::Map(entries),
+            };
+            self.close(content, Span::between(open.start, span.offset + span.len));
+        }
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) {
+        if let Some(Open { kind: Kind::Map { key: key @ None, .. }, .. }) = self.open.last_mut() {
+            *key = Some(Key { text: Some(text.to_owned()), span });
+            return;
+        }
+        let is_text = tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
+        if !is_text {
+            self.refuse_tag(tag, span);
+        }
+        let content = if is_text || style != ScalarStyle::Plain {
+            Content::Text(text.to_owned())
+        } else {
+            scalar::resolve(text).unwrap_or_else(|scalar::NoJsonNumber| {
+                let hint = format!("quote it if it is a text: \"{text}\"");
+                self.findings.add(span, code::NUMBER, format!("`{text}` is a number that JSON cannot carry"), hint);
+                Content::Broken
+            })
+        };
+        self.close(content, span);
+    }
+
+    fn refuse_tag(&self, tag: Option<&Tag>, span: Span) {
+        if let Some(tag) = tag {
+            let message = format!("specs have no tags such as `{}{}`", tag.handle, tag.suffix);
+            self.findings.add(span, code::TAG, message, "take it out; quote a value that is a text".to_owned());
+        }
+    }
+
+    /// A value is complete: into the list or map around it, or into the documents.
+    fn close(&mut self, content: Content, span: Span) {
+        let head = head(&content, span);
+        let node = Node { content, span, head };
+        match self.open.last_mut() {
+            None => self.done.push(node),
+            Some(Open { kind: Kind::List(items), .. }) => items.push(node),
+            Some(Open { kind: Kind::Map { entries, seen, key }, .. }) => match key.take() {
+                Some(next) => enter(self.findings, entries, seen, next, node),
+                None => {
+                    let hint = "write the key as one text on one line".to_owned();
+                    self.findings.add(span, code::KEY, format!("a key must be a text, not {}", node.words()), hint);
+                    *key = Some(Key { text: None, span });
+                }
+            },
+        }
+    }
+}
+
+/// Puts a value under its key; the first of two equal keys stays.
+fn enter(findings: &Findings, entries: &mut Vec<Entry>, seen: &mut HashSet<String>, key: Key, mut value: Node) {
+    let Some(text) = key.text else { return };
+    if text.is_empty() {
+        findings.add(key.span, code::KEY, "a key is empty", None);
+    } else if !seen.insert(text.clone()) {
+        let first = entries.iter().find(|entry| entry.key == text).map_or(0, |entry| entry.key_span.offset);
+        let (line, _) = findings.source.line_and_column(first);
+        let hint = format!("it stands in line {line} already: keep one of the two");
+        findings.add(key.span, code::DUPLICATE_KEY, format!("`{text}` stands here twice"), hint);
+    } else {
+        value.head = key.span;
+        entries.push(Entry { key: text, key_span: key.span, value });
+    }
+}
+
+/// Without a key to point at, a value is its first key or its opening bracket.
+fn head(content: &Content, span: Span) -> Span {
+    match content {
+        Content::Map(entries) => match entries.first() {
+            Some(first) if first.key_span.offset == span.offset => first.key_span,
+            _ => Span { len: span.len.min(1), ..span },
+        },
+        Content::List(_) => Span { len: span.len.min(1), ..span },
+        _ => span,
+    }
+}
+
+/// From the parser's lines and columns to offsets in the file. Marks come nearly in order, so
+/// going on from the last one keeps a long line from being counted again and again.
+struct Places<'a> {
+    source: &'a Source,
+    lines_before: usize,
+    line: usize,
+    column: usize,
+    offset: usize,
+}
+
+impl<'a> Places<'a> {
+    fn new(source: &'a Source, lines_before: usize) -> Self {
+        Self { source, lines_before, line: 0, column: 0, offset: 0 }
+    }
+
+    fn span(&mut self, marks: Marks) -> Span {
+        let start = self.offset(marks.start);
+        Span::between(start, self.offset(marks.end))
+    }
+
+    fn offset(&mut self, mark: Marker) -> usize {
+        let line = self.lines_before + mark.line();
+        if line != self.line || mark.col() < self.column {
+            (self.line, self.column, self.offset) = (line, 0, self.source.line_start(line));
+        }
+        let rest = self.source.text.get(self.offset..).unwrap_or("");
+        let ahead: usize = rest.chars().take(mark.col() - self.column).map(char::len_utf8).sum();
+        self.column = mark.col();
+        self.offset += ahead;
+        self.offset
+    }
+}

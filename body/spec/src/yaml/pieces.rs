@@ -1,0 +1,47 @@
+//! Cuts a file into its documents before parsing, so that a document that is no YAML does not
+//! hide the mistakes of those after it.
+//!
+//! A line that begins with `---` or `...` ends whatever document it stands in, even within a
+//! quoted text or a block (YAML 1.2, `c-forbidden`): so the cut needs no parser.
+
+use crate::source::{Source, Span};
+
+/// Some documents of a file, most often one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece<'a> {
+    pub(super) text: &'a str,
+    /// How many lines of the file stand before it.
+    pub(super) lines_before: usize,
+}
+
+pub(super) fn pieces(source: &Source) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let (mut start, mut lines_before) = (0, 0);
+    // Until the first line of content, `---` still belongs to the same piece: directives
+    // and comments stand before it.
+    let mut prologue = true;
+    let mut cut = |start: &mut usize, lines_before: &mut usize, end: usize, line: usize| {
+        let text = source.slice(Span::between(*start, end));
+        pieces.push(Piece { text, lines_before: *lines_before });
+        (*start, *lines_before) = (end, line);
+    };
+    for (index, (offset, line)) in source.lines().enumerate() {
+        if is_mark(line, "---") {
+            if !prologue {
+                cut(&mut start, &mut lines_before, offset, index);
+            }
+            prologue = false;
+        } else if is_mark(line, "...") {
+            cut(&mut start, &mut lines_before, offset + line.len(), index + 1);
+            prologue = true;
+        } else if !(line.trim().is_empty() || line.starts_with(['#', '%'])) {
+            prologue = false;
+        }
+    }
+    cut(&mut start, &mut lines_before, source.text.len(), 0);
+    pieces
+}
+
+fn is_mark(line: &str, mark: &str) -> bool {
+    line.strip_prefix(mark).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']))
+}

@@ -1,0 +1,98 @@
+//! `cbs new cell NAME --lang rust`.
+
+use std::{fs, path::Path};
+
+use cbs::CellName;
+
+use super::{
+    checkout,
+    files::{self, NewFile, fill},
+    workspace::{self, Standing},
+};
+use crate::{
+    exit::{Failure, Outcome, Status},
+    output,
+};
+
+/// Package-relative paths and what stands there.
+const PACKAGE: &[(&str, &str)] = &[
+    ("Cargo.toml", include_str!("templates/cell-rust/Cargo.toml.txt")),
+    ("README.md", include_str!("templates/cell-rust/README.md.txt")),
+    ("src/lib.rs", include_str!("templates/cell-rust/lib.rs.txt")),
+    ("src/main.rs", include_str!("templates/cell-rust/main.rs.txt")),
+];
+const SPEC: &str = include_str!("templates/cell-rust/spec.yaml");
+
+pub(super) fn write(name: &CellName, folder: &Path, given: Option<&Path>) -> Outcome {
+    let cbs = checkout::find(given, folder)?;
+    let folder = checkout::absolute(folder)?;
+    let package_name = name.as_str().replace(['.', '-'], "_");
+    let package = folder.join("cells").join(&package_name);
+    let (standing, workspace) = workspace::around(&package);
+    let inherits = matches!(standing, Standing::Member | Standing::Joins { .. })
+        && workspace.as_deref().is_some_and(workspace::has_lints);
+    let mut own = String::new();
+    if standing == Standing::Apart {
+        own.push_str("\n# The workspace around it has no list of members that could be added to.\n[workspace]\n");
+    }
+    if inherits {
+        own.push_str("\n[lints]\nworkspace = true\n");
+    }
+    let part = name.part().replace('-', "_");
+    let words = [
+        ("name", name.as_str()),
+        ("package", &package_name),
+        // A function must not be called like a word of the language.
+        ("function", &if is_word(&part) { format!("{part}_") } else { part }),
+        ("contract", &checkout::way(&package, &cbs.join("body/contract"), &cbs)),
+        ("body", &checkout::way(&package, &cbs.join("body"), &cbs)),
+        ("own", &own),
+    ];
+    let spec = folder.join("specs/cells").join(format!("{name}.yaml"));
+    let mut new: Vec<NewFile> = PACKAGE
+        .iter()
+        .map(|(path, template)| NewFile { path: package.join(path), text: fill(template, &words) })
+        .collect();
+    new.push(NewFile { path: spec.clone(), text: fill(SPEC, &words) });
+    if package.exists() {
+        return Err(Failure::failed(format_args!("{} is there already; nothing was written", package.display())));
+    }
+    files::write(&new)?;
+    files::write_schema(&folder)?;
+    new.iter().for_each(|file| output::tell(format_args!("wrote {}", shown(&file.path))));
+    if let Standing::Joins { manifest, text } = &standing {
+        fs::write(manifest, text).map_err(|error| Failure::failed(format_args!("{}: {error}", manifest.display())))?;
+        output::tell(format_args!("added {package_name} to the members in {}", shown(manifest)));
+    }
+    next(&package, &package_name, &spec, &standing)
+}
+
+/// The command that runs it, on standard output, ready to paste.
+fn next(package: &Path, package_name: &str, spec: &Path, standing: &Standing) -> Outcome {
+    let reached = match standing {
+        Standing::Member | Standing::Joins { .. } => format!("-p {package_name}"),
+        Standing::Alone | Standing::Apart => format!("--manifest-path {}", shown(&package.join("Cargo.toml"))),
+    };
+    output::tell("next:");
+    output::print(format_args!("cargo run {reached} -- up {}", shown(spec)))?;
+    Ok(Status::Done)
+}
+
+/// The path as seen from the working folder, where it is below it.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
+    let path = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
+    if path.contains(|c: char| c.is_whitespace() || c == '\'') { format!("'{}'", path.replace('\'', r"'\''")) } else { path }
+}
+
+/// Whether the language, or the template, has the word for itself.
+fn is_word(part: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "abstract", "as", "async", "await", "become", "box", "break", "capitals", "cell", "const", "continue", "crate", "do",
+        "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop",
+        "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static",
+        "struct", "super", "tests", "trait", "true", "try", "type", "typeof", "union", "unsafe", "unsized", "use",
+        "virtual", "where", "while", "yield",
+    ];
+    WORDS.contains(&part)
+}

@@ -1,0 +1,62 @@
+//! `cbs new`: writes the first version of a cell or a flow, and never over an existing file.
+
+mod cell;
+mod files;
+mod flow;
+mod checkout;
+mod workspace;
+
+use std::path::PathBuf;
+
+use cbs::{CellName, FlowName};
+use clap::{Subcommand, ValueEnum};
+
+use crate::exit::Outcome;
+
+/// Writes a new cell or flow that runs as it is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct New {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Writes cells/<organ>_<cell>/ and specs/cells/<name>.yaml
+    Cell {
+        /// The name, for example `logic.shout`
+        name: CellName,
+        /// The language
+        #[arg(long, value_enum)]
+        lang: Language,
+        /// The folder that has, or gets, `cells/` and `specs/`
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        path: PathBuf,
+        /// A checkout of CBS [default: the one that DIR is in, else the one that this program was built from]
+        #[arg(long, value_name = "DIR")]
+        cbs: Option<PathBuf>,
+    },
+    /// Writes specs/flows/<name>.yaml
+    Flow {
+        /// The name, for example `order`
+        name: FlowName,
+        /// The folder that has, or gets, `specs/`
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        path: PathBuf,
+    },
+}
+
+/// The languages that a cell can be begun in.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Language {
+    Rust,
+}
+
+impl New {
+    pub(crate) fn run(&self) -> Outcome {
+        match &self.what {
+            What::Cell { name, lang: Language::Rust, path, cbs } => cell::write(name, path, cbs.as_deref()),
+            What::Flow { name, path } => flow::write(name, path),
+        }
+    }
+}

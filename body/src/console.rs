@@ -1,0 +1,107 @@
+//! The terminal that cells print to and ask at.
+
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    sync::Arc,
+};
+
+use cbs::{BoxFuture, CellError, Code, Console};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// How many lines may wait for the writer; who prints one more waits as well.
+const LINES_WAITING_MAX: usize = 256;
+/// The longest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+
+/// The program's own terminal: one writer for all that is printed, and, where asking is
+/// allowed, one question at a time.
+pub(crate) struct Terminal {
+    lines: mpsc::Sender<Line>,
+    asking: Option<Arc<Mutex<()>>>,
+}
+
+struct Line {
+    text: String,
+    written: oneshot::Sender<io::Result<()>>,
+}
+
+impl Terminal {
+    /// For a body that serves: standard input is never read.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(crate) fn silent() -> io::Result<Self> {
+        Ok(Self { lines: writer()?, asking: None })
+    }
+
+    /// For a program with a person at it, or a pipe: questions are answered from standard input.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(crate) fn asking() -> io::Result<Self> {
+        Ok(Self { asking: Some(Arc::default()), ..Self::silent()? })
+    }
+}
+
+impl Console for Terminal {
+    fn print(&self, line: String) -> BoxFuture<'_, Result<(), CellError>> {
+        Box::pin(async move {
+            let (written, done) = oneshot::channel();
+            let sent = self.lines.send(Line { text: line, written }).await;
+            let gone = || io::Error::other("its writer has ended");
+            let result = if sent.is_ok() { done.await.unwrap_or_else(|_| Err(gone())) } else { Err(gone()) };
+            result.map_err(|error| broken("standard output cannot be written", &error))
+        })
+    }
+
+    fn ask(&self, question: String) -> BoxFuture<'_, Result<Option<String>, CellError>> {
+        Box::pin(async move {
+            let Some(asking) = &self.asking else { return Ok(None) };
+            // Held by the reader, not by this future: a caller that gives up leaves a reader
+            // behind, and the next question must not be answered by the same line.
+            let turn = asking.clone().lock_owned().await;
+            let answer = tokio::task::spawn_blocking(move || {
+                let answer = read_answer(&question);
+                drop(turn);
+                answer
+            });
+            answer
+                .await
+                .map_err(io::Error::other)
+                .flatten()
+                .map_err(|error| broken("standard input cannot be read", &error))
+        })
+    }
+}
+
+/// Starts the thread that writes to standard output: a reader of ours that is slow makes those
+/// who print wait, and nobody else. It ends with the last sender.
+fn writer() -> io::Result<mpsc::Sender<Line>> {
+    let (lines, mut waiting) = mpsc::channel::<Line>(LINES_WAITING_MAX);
+    std::thread::Builder::new().name("cbs-stdout".to_owned()).spawn(move || {
+        while let Some(line) = waiting.blocking_recv() {
+            let mut stdout = io::stdout().lock();
+            let result = writeln!(stdout, "{}", line.text).and_then(|()| stdout.flush());
+            // Who printed may have given up; the line stands all the same.
+            let _ = line.written.send(result);
+        }
+    })?;
+    Ok(lines)
+}
+
+/// One line of standard input. The question is shown where a person can see it; `None` at the end of input.
+fn read_answer(question: &str) -> io::Result<Option<String>> {
+    let mut stdin = io::stdin().lock();
+    if io::stdin().is_terminal() {
+        let mut stderr = io::stderr().lock();
+        write!(stderr, "{question}").and_then(|()| stderr.flush())?;
+    }
+    let mut answer = Vec::new();
+    let read = io::Read::take(&mut stdin, ANSWER_BYTES_MAX).read_until(b'\n', &mut answer)?;
+    let answer = String::from_utf8(answer).map_err(|_| io::Error::other("it is no UTF-8 text"))?;
+    Ok((read > 0).then(|| answer.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn broken(what: &str, error: &io::Error) -> CellError {
+    CellError::new(Code::Internal, format!("{what}: {error}"))
+}

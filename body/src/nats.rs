@@ -1,0 +1,216 @@
+//! Which NATS server, and how to connect to it.
+//!
+//! The named one (`--nats`, `NATS_URL`); else one of our own that runs for this working folder;
+//! else, for the commands that serve, a new one of our own; else the usual port of this machine.
+
+use std::path::{Path, PathBuf};
+
+use bus_nats::{
+    Credentials, Nats, Options, Tls, URL_DEFAULT,
+    server::{self, Server, StartError},
+};
+use cbs::{BodyId, Namespace};
+
+use crate::{
+    exit::Failure,
+    runfile::{self, RunFile},
+};
+
+/// The server and who connects to it.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "NATS")]
+pub(crate) struct Flags {
+    /// The server, for example nats://127.0.0.1:4222; several joined by commas
+    /// [default: the one of `cbs up` in this folder, else 127.0.0.1:4222]
+    #[arg(long, global = true, env = "NATS_URL", value_name = "URL", hide_env_values = true)]
+    nats: Option<String>,
+    /// The user's name
+    #[arg(long, global = true, env = "NATS_USER", value_name = "NAME", hide_env_values = true)]
+    user: Option<String>,
+    /// The user's password
+    #[arg(long, global = true, env = "NATS_PASSWORD", value_name = "WORD", hide_env_values = true)]
+    password: Option<String>,
+    /// A token
+    #[arg(long, global = true, env = "NATS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// An nkey seed, or a file that holds one
+    #[arg(long, global = true, env = "NATS_NKEY", value_name = "SEED", hide_env_values = true)]
+    nkey: Option<String>,
+    /// A file of credentials (JWT and seed)
+    #[arg(long, global = true, env = "NATS_CREDS", value_name = "FILE")]
+    creds: Option<PathBuf>,
+    /// Refuse a server without TLS
+    #[arg(long, global = true)]
+    tls: bool,
+    /// A PEM file of authorities to trust besides the system's
+    #[arg(long, global = true, env = "NATS_CA", value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// A PEM file of the client's certificate
+    #[arg(long, global = true, env = "NATS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// A PEM file of the certificate's key
+    #[arg(long, global = true, env = "NATS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+}
+
+impl Flags {
+    /// The server that was named; an empty variable names none.
+    pub(crate) fn named(&self) -> Option<&str> {
+        filled(self.nats.as_deref())
+    }
+
+    /// How to connect to a server.
+    pub(crate) fn options(&self, url: &str, namespace: &Namespace, body: BodyId) -> Options {
+        let text = |value: &Option<String>| filled(value.as_deref()).map(str::to_owned);
+        let file = |value: &Option<PathBuf>| value.clone().filter(|path| !path.as_os_str().is_empty());
+        Options {
+            credentials: Credentials {
+                user: text(&self.user),
+                password: text(&self.password),
+                token: text(&self.token),
+                nkey: text(&self.nkey),
+                creds: file(&self.creds),
+            },
+            tls: Tls {
+                required: self.tls,
+                first: false,
+                ca: file(&self.tls_ca),
+                cert: file(&self.tls_cert),
+                key: file(&self.tls_key),
+            },
+            namespace: namespace.clone(),
+            ..Options::new(url, body)
+        }
+    }
+
+    /// Connects a command that calls and asks.
+    pub(crate) async fn client(&self, namespace: &Namespace) -> Result<Nats, Failure> {
+        let named = self.named().map(str::to_owned);
+        let url = named.or_else(runfile::find).or_else(usual).ok_or_else(no_server)?;
+        let options = self.options(&url, namespace, crate::identity::client());
+        Nats::connect_client(options).await.map_err(Failure::not_started)
+    }
+
+    /// Finds the server for a command that serves, and starts one where none was named.
+    pub(crate) async fn host(&self, store: Store<'_>) -> Result<Found, Failure> {
+        if let Some(url) = self.named() {
+            return Ok(Found::Running { url: url.to_owned(), whose: Whose::Named });
+        }
+        if let (Store::Kept(_), Some(url)) = (&store, runfile::find()) {
+            return Ok(Found::Running { url, whose: Whose::Folder });
+        }
+        let program = match server::find() {
+            Ok(program) => program,
+            Err(missing) => {
+                return Ok(match usual() {
+                    Some(url) => Found::Running { url, whose: Whose::Usual },
+                    None => Found::Missing(missing.to_string()),
+                });
+            }
+        };
+        Own::start(program, store).await.map(Found::Own).map_err(Failure::not_started)
+    }
+}
+
+/// Where a server of our own keeps its streams.
+pub(crate) enum Store<'a> {
+    /// In a folder that stays.
+    Kept(&'a Path),
+    /// In one that goes with the server.
+    Temporary,
+}
+
+/// The server that a serving command uses.
+pub(crate) enum Found {
+    /// One that runs already.
+    Running { url: String, whose: Whose },
+    /// One of our own.
+    Own(Own),
+    /// None, for this reason: the body runs in process.
+    Missing(String),
+}
+
+impl Found {
+    /// The address; `None` where there is no server.
+    pub(crate) fn url(&self) -> Option<&str> {
+        match self {
+            Self::Running { url, .. } => Some(url),
+            Self::Own(own) => Some(own.server.url()),
+            Self::Missing(_) => None,
+        }
+    }
+
+    /// In a few words, where the server comes from.
+    pub(crate) fn origin(&self) -> &'static str {
+        match self {
+            Self::Running { whose: Whose::Named, .. } => "as named",
+            Self::Running { whose: Whose::Folder, .. } => "the one of this folder",
+            Self::Running { whose: Whose::Usual, .. } => "found at the usual port",
+            Self::Own(_) => "started by this program",
+            Self::Missing(_) => "none",
+        }
+    }
+
+    /// Stops a server of our own; leaves others alone.
+    pub(crate) async fn stop(self) {
+        if let Self::Own(own) = self {
+            drop(own.left);
+            own.server.stop().await;
+        }
+    }
+}
+
+/// Whose server it is that runs already.
+pub(crate) enum Whose {
+    /// Named by flag or environment.
+    Named,
+    /// Started by another body of this working folder.
+    Folder,
+    /// Whoever listens at the usual port.
+    Usual,
+}
+
+/// A server of our own, and the file that tells other commands about it.
+pub(crate) struct Own {
+    server: Server,
+    left: Option<RunFile>,
+    _store: Option<tempfile::TempDir>,
+}
+
+impl Own {
+    async fn start(program: PathBuf, store: Store<'_>) -> Result<Self, StartError> {
+        let (folder, temporary) = match store {
+            Store::Kept(folder) => (folder.to_owned(), None),
+            Store::Temporary => {
+                let folder = tempfile::Builder::new().prefix("cbs-store-").tempdir();
+                let folder = folder.map_err(|source| StartError::Folder { path: std::env::temp_dir(), source })?;
+                (folder.path().to_owned(), Some(folder))
+            }
+        };
+        let settings = server::Settings { program: Some(program), store: Some(folder), ..Default::default() };
+        let server = Server::start(settings).await?;
+        let left = RunFile::leave(server.url());
+        Ok(Self { server, left, _store: temporary })
+    }
+
+    /// Waits until the server has ended though nobody asked it to, and says how.
+    pub(crate) async fn ended(&self) -> String {
+        self.server.ended().await
+    }
+}
+
+fn filled(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| !value.trim().is_empty())
+}
+
+/// The usual address, if somebody listens there.
+fn usual() -> Option<String> {
+    runfile::lives(URL_DEFAULT).then(|| URL_DEFAULT.to_owned())
+}
+
+fn no_server() -> Failure {
+    Failure::not_started(
+        "no NATS server: none is named (--nats, NATS_URL), no `cbs up` runs one for this folder, and nothing listens \
+         at 127.0.0.1:4222; start one with `cbs up PATHS`, or name one with --nats URL",
+    )
+}

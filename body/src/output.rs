@@ -1,0 +1,112 @@
+//! What the program writes: data on standard output, everything else on standard error.
+//!
+//! Colour goes through anstream, which leaves it out where the stream is no terminal or
+//! `NO_COLOR` is set; it never carries meaning that the words do not.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// For table heads, and for what a person looks for first.
+pub(crate) const BOLD: Style = Style::new().bold();
+/// For what may be overlooked.
+pub(crate) const FAINT: Style = Style::new().dimmed();
+/// For what is well.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// For what is worth a look.
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+/// For what is wrong.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// The form of what is written to standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For a person.
+    #[default]
+    Human,
+    /// For a program.
+    Json,
+}
+
+/// Writes lines to standard output. A reader that has gone away (`cbs ls | head -1`) is no error.
+pub(crate) fn print(text: impl std::fmt::Display) -> io::Result<()> {
+    let mut stdout = anstream::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// Writes bytes as they are, and ends the line.
+pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// Writes a value as JSON to standard output, on several lines.
+pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
+    print(serde_json::to_string_pretty(value)?)
+}
+
+/// Writes a line to standard error. That nobody reads it is no reason to stop.
+pub(crate) fn tell(line: impl std::fmt::Display) {
+    let mut stderr = anstream::stderr().lock();
+    let _ = writeln!(stderr, "{line}").and_then(|()| stderr.flush());
+}
+
+/// Writes `warning: …` to standard error.
+pub(crate) fn warn(line: impl std::fmt::Display) {
+    tell(format_args!("{WARNING}warning:{WARNING:#} {line}"));
+}
+
+/// Writes `error: …` to standard error.
+pub(crate) fn error(line: impl std::fmt::Display) {
+    tell(format_args!("{BAD}error:{BAD:#} {line}"));
+}
+
+/// A table of words in columns, as wide as its words. What other programs wrote into a cell
+/// stays on its line, and a terminal obeys nothing that it says.
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).force_no_tty().set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(head.map(str::to_uppercase));
+    for row in rows {
+        table.add_row(row.map(|text| harmless(&text)));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let mut lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    if let Some(first) = lines.first_mut() {
+        *first = format!("{BOLD}{first}{BOLD:#}");
+    }
+    lines.join("\n")
+}
+
+/// The text with a blank for every control character.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A duration in three digits and a unit: `0.8 ms`, `12 ms`, `1.5 s`.
+pub(crate) fn short(duration: std::time::Duration) -> String {
+    let micros = duration.as_secs_f64() * 1e6;
+    let (value, unit) = match micros {
+        ..1e3 => (micros, "µs"),
+        ..1e6 => (micros / 1e3, "ms"),
+        _ => (micros / 1e6, "s"),
+    };
+    let digits = usize::from(value < 10.0);
+    format!("{value:.digits$} {unit}")
+}
+
+/// `1 mistake`, `2 mistakes`.
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

@@ -1,0 +1,78 @@
+//! Specs from the paths of a command line, and their mistakes as a person reads them.
+
+use std::path::PathBuf;
+
+use anstyle::AnsiColor;
+use spec::{Diagnostic, Diagnostics, Specs};
+
+use crate::{
+    exit::Failure,
+    output::{self, BAD, BOLD},
+};
+
+/// Which specs, and what they may lean on.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Paths {
+    /// Files and folders of specs; of a folder: *.yaml, cells/*.yaml and flows/*.yaml
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The folder of JSON Schemas [default: the nearest `schemas` in or above a spec's folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) schemas: Option<PathBuf>,
+    /// Flows may call cells that no spec declares: they run elsewhere
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+}
+
+impl Paths {
+    /// Reads and checks them all.
+    pub(crate) fn load(&self) -> Result<Specs, spec::Error> {
+        let options =
+            spec::Options { schemas: self.schemas.clone(), allow_remote: self.allow_remote, ..Default::default() };
+        spec::load(&self.paths, &options)
+    }
+}
+
+/// Why specs could not be taken, as the program ends: mistakes have been `tell`-ed before.
+pub(crate) fn failure(error: &spec::Error) -> Failure {
+    match error {
+        spec::Error::Paths(_) => Failure::not_started(error),
+        spec::Error::Mistakes(mistakes) => {
+            output::tell(report(mistakes));
+            output::tell("");
+            Failure::failed(format_args!("{}; nothing was started", found(mistakes)))
+        }
+    }
+}
+
+/// `3 mistakes in 2 files`.
+pub(crate) fn found(mistakes: &Diagnostics) -> String {
+    let mut files: Vec<_> = mistakes.iter().map(|mistake| &mistake.file).collect();
+    files.sort();
+    files.dedup();
+    let mistakes = output::count(mistakes.len(), "mistake", "mistakes");
+    format!("{mistakes} in {}", output::count(files.len(), "file", "files"))
+}
+
+/// Every mistake with its line of the file and its hint, in colour.
+pub(crate) fn report(mistakes: &Diagnostics) -> String {
+    mistakes.iter().map(coloured).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The plain text of a mistake is: its place and message, the line with a caret below, a hint.
+fn coloured(mistake: &Diagnostic) -> String {
+    let text = mistake.to_string();
+    let hint = AnsiColor::Cyan.on_default();
+    let style = |(index, line): (usize, &str)| match line.strip_prefix("hint:") {
+        _ if index == 0 => format!("{BOLD}{line}{BOLD:#}"),
+        Some(rest) => format!("{hint}hint:{hint:#}{rest}"),
+        None => match line.find('^') {
+            Some(caret) if index == 2 && line.is_char_boundary(caret) => {
+                let (margin, carets) = line.split_at(caret);
+                format!("{margin}{BAD}{carets}{BAD:#}")
+            }
+            _ => line.to_owned(),
+        },
+    };
+    text.lines().enumerate().map(style).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,118 @@
+//! A nats-server for a test.
+
+use std::time::Duration;
+
+use bus_nats::server::{Server, Settings};
+use nix::{
+    sys::signal::{self, Signal},
+    unistd::Pid,
+};
+
+use crate::within;
+
+/// More than [`Server::start`] and [`Server::stop`] allow themselves.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// A real nats-server that lives as long as the test, on a port of its own.
+///
+/// ```no_run
+/// # async fn example() {
+/// let mut server = testkit::NatsServer::start().await;
+/// let client = async_nats::connect(server.url()).await.unwrap();
+/// server.kill().await;
+/// // The client notices …
+/// server.restart().await;
+/// // … and connects again: url and port are the same.
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct NatsServer {
+    server: Option<Server>,
+    url: String,
+    settings: Settings,
+}
+
+impl NatsServer {
+    /// Starts a server without JetStream.
+    ///
+    /// # Panics
+    /// When there is no nats-server on this machine, or it does not start; the message says what to do.
+    pub async fn start() -> Self {
+        Self::with_settings(Settings::default()).await
+    }
+
+    /// Starts a server with more of its own configuration, such as an `authorization` block.
+    ///
+    /// # Panics
+    /// When the server does not start.
+    pub async fn with_config(extra: &str) -> Self {
+        Self::with_settings(Settings { extra: extra.to_owned(), ..Settings::default() }).await
+    }
+
+    /// Starts a server.
+    ///
+    /// # Panics
+    /// When the server does not start.
+    pub async fn with_settings(settings: Settings) -> Self {
+        let started = within(LIMIT, "the start of a nats-server", Server::start(settings)).await;
+        let server = started.unwrap_or_else(|error| panic!("this test needs a nats-server: {error}"));
+        let settings = Settings { port: Some(server.port()), ..server.settings().clone() };
+        Self { url: server.url().to_owned(), settings, server: Some(server) }
+    }
+
+    /// Where clients connect; the same after a restart.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The port on 127.0.0.1; the same after a restart.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.settings.port.unwrap_or_default()
+    }
+
+    /// Kills the server (SIGKILL). Its port refuses connections until [`Self::restart`].
+    pub async fn kill(&mut self) {
+        if let Some(server) = self.server.take() {
+            within(LIMIT, "the end of a killed nats-server", server.kill()).await;
+        }
+    }
+
+    /// Stops the server as an operator would (SIGTERM).
+    pub async fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            within(LIMIT, "the end of a stopped nats-server", server.stop()).await;
+        }
+    }
+
+    /// Starts a new server on the same port with the same settings and store, killing the old one if it still runs.
+    ///
+    /// # Panics
+    /// When the server does not start.
+    pub async fn restart(&mut self) {
+        self.kill().await;
+        *self = Self::with_settings(self.settings.clone()).await;
+    }
+
+    /// Freezes the server (SIGSTOP): connections stay open and nothing comes back.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets a frozen server go on (SIGCONT).
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// The last lines of the server's log; empty when it does not run.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        self.server.as_ref().map(Server::last_words).unwrap_or_default()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let server = self.server.as_ref().expect("the server runs");
+        signal::kill(Pid::from_raw(server.pid().cast_signed()), signal).expect("the server is our child");
+    }
+}

@@ -1,0 +1,224 @@
+//! The scripted peer: the code under test gets a bus, the test is the other side.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use cbs::{
+    BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription,
+    Target, from_json, to_json,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::{mpsc, oneshot};
+
+/// How long a test waits for what it expects, and how long after the last expectation more may come.
+const LIMIT: Duration = Duration::from_secs(5);
+/// More unanswered messages than any test has.
+const WAITING_MAX: usize = 1024;
+
+/// A bus and its other side, in the manner of tower-test: what the code under test sends through the bus comes
+/// out at the peer, in order, and the test answers.
+///
+/// ```
+/// use cbs::{BodyBus, Envelope};
+/// use serde_json::json;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let (bus, mut peer) = testkit::peer();
+/// let code = async move {
+///     bus.call(Envelope::request("stock.reserve".parse().unwrap(), "3")).await.unwrap().payload
+/// };
+/// let test = async move {
+///     let request = peer.expect("stock.reserve").await;
+///     assert_eq!(request.input::<u32>(), 3);
+///     request.reply(json!({ "left": 2 }));
+/// };
+/// let (payload, ()) = tokio::join!(code, test);
+/// assert_eq!(payload, r#"{"left":2}"#);
+/// # }
+/// ```
+#[must_use]
+pub fn peer() -> (Arc<dyn BodyBus>, Peer) {
+    let (send, came) = mpsc::channel(WAITING_MAX);
+    (Arc::new(Bus(send)), Peer { came })
+}
+
+/// The test's side. Dropping it while calls or events wait that no test has expected panics.
+#[derive(Debug)]
+pub struct Peer {
+    came: mpsc::Receiver<Came>,
+}
+
+/// What the code under test has sent.
+struct Came {
+    envelope: Envelope,
+    /// Where the answer goes; none for events.
+    answer: Option<oneshot::Sender<Result<Envelope, BusError>>>,
+}
+
+impl fmt::Debug for Came {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.answer.is_some() { "a call of" } else { "an event on" };
+        match &self.envelope.target {
+            Some(target) => write!(f, "{what} {target}")?,
+            None => write!(f, "{what} nothing")?,
+        }
+        write!(f, " with {}", String::from_utf8_lossy(&self.envelope.payload))
+    }
+}
+
+impl Peer {
+    /// Waits for a call of `target` (a cell's name, or `flow <name>`).
+    ///
+    /// # Panics
+    /// When something else comes first, or nothing within 5 s.
+    #[track_caller]
+    pub fn expect(&mut self, target: &str) -> impl Future<Output = Request> {
+        let wanted = format!("a call of {}", parse(target));
+        let next = self.next(wanted.clone());
+        async move {
+            match next.await {
+                Came { envelope, answer: Some(answer) } if envelope.target == Some(parse(target)) => {
+                    Request { envelope, answer }
+                }
+                other => panic!("expected {wanted}, and there came {other:?}"),
+            }
+        }
+    }
+
+    /// Waits for an event on `topic`.
+    ///
+    /// # Panics
+    /// When something else comes first, or nothing within 5 s.
+    #[track_caller]
+    pub fn expect_event(&mut self, topic: &str) -> impl Future<Output = Envelope> {
+        let wanted = format!("topic {topic}");
+        let next = self.next(format!("an event on {wanted}"));
+        let topic = parse(&wanted);
+        async move {
+            match next.await {
+                Came { envelope, answer: None } if envelope.target == Some(topic) => envelope,
+                other => panic!("expected an event on {wanted}, and there came {other:?}"),
+            }
+        }
+    }
+
+    /// Waits until the code under test has dropped its bus.
+    ///
+    /// # Panics
+    /// When something comes instead, or the bus is still held after 5 s.
+    pub async fn expect_end(mut self) {
+        match tokio::time::timeout(LIMIT, self.came.recv()).await {
+            Ok(None) => {}
+            Ok(Some(other)) => panic!("expected no more, and there came {other:?}"),
+            Err(_) => panic!("expected the end, and the bus is still held after {LIMIT:?}"),
+        }
+    }
+
+    async fn next(&mut self, wanted: String) -> Came {
+        match tokio::time::timeout(LIMIT, self.came.recv()).await {
+            Ok(Some(came)) => came,
+            Ok(None) => panic!("expected {wanted}, and the code under test has dropped its bus"),
+            Err(_) => panic!("expected {wanted}, and nothing came within {LIMIT:?}"),
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if let Ok(came) = self.came.try_recv()
+            && !std::thread::panicking()
+        {
+            panic!("expected no more, and there came {came:?}");
+        }
+    }
+}
+
+/// A call that waits for the test's answer. Dropped without one, the caller gets `timeout`.
+#[derive(Debug)]
+pub struct Request {
+    envelope: Envelope,
+    answer: oneshot::Sender<Result<Envelope, BusError>>,
+}
+
+impl Request {
+    /// The request as the code under test sent it.
+    #[must_use]
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// The request's JSON.
+    ///
+    /// # Panics
+    /// When the payload does not fit the type.
+    #[must_use]
+    pub fn input<T: DeserializeOwned>(&self) -> T {
+        from_json(&self.envelope.payload).unwrap_or_else(|error| panic!("the request's payload: {error}"))
+    }
+
+    /// Replies with JSON.
+    ///
+    /// # Panics
+    /// When the output cannot be JSON.
+    pub fn reply(self, output: impl Serialize) {
+        let payload = to_json(&output).unwrap_or_else(|error| panic!("{error}"));
+        self.answer(Ok(Envelope::reply(payload)));
+    }
+
+    /// Replies with a cell's error.
+    pub fn fail(self, error: CellError) {
+        self.answer(Err(error.into()));
+    }
+
+    /// Answers as a bus may: with any reply, or with an error and its outcome.
+    pub fn answer(self, answer: Result<Envelope, BusError>) {
+        let answer = answer.map(|reply| reply.answering(&self.envelope));
+        // The caller may have given up, as callers do.
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// The side of the code under test.
+struct Bus(mpsc::Sender<Came>);
+
+impl Bus {
+    async fn send(&self, came: Came) -> Result<(), BusError> {
+        let target = came.envelope.target()?.clone();
+        self.0.send(came).await.map_err(|_| BusError::unavailable(&target, "the test's peer is gone"))
+    }
+}
+
+impl BodyBus for Bus {
+    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        Box::pin(async move {
+            let target = request.target()?.clone();
+            let timeout = request.timeout.unwrap_or(cbs::TIMEOUT_DEFAULT);
+            let (answer, answered) = oneshot::channel();
+            self.send(Came { envelope: request, answer: Some(answer) }).await?;
+            match tokio::time::timeout(timeout, answered).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) | Err(_) => Err(BusError::timeout(&target, timeout)),
+            }
+        })
+    }
+
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        Box::pin(self.send(Came { envelope: event, answer: None }))
+    }
+
+    fn serve(&self, _: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        Box::pin(async { Err(only("serve")) })
+    }
+
+    fn subscribe(&self, _: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        Box::pin(async { Err(only("subscribe")) })
+    }
+}
+
+fn parse(target: &str) -> Target {
+    target.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn only(what: &str) -> BusError {
+    let message = format!("a scripted peer cannot {what}: it answers calls and hears events");
+    BusError::new(CellError::new(Code::Internal, message), Outcome::NotRun)
+}

@@ -1,0 +1,60 @@
+//! The table of rooms: who may use whom. ARCHITECTURE.md shows the same table to people.
+
+/// One crate of the workspace, or one folder of like crates.
+#[derive(Debug)]
+pub struct Room {
+    /// Its folder; `cells/*` stands for every folder in `cells/`.
+    pub folder: &'static str,
+    /// Rooms that its code uses.
+    pub uses: &'static [&'static str],
+    /// Rooms that only its tests use.
+    pub tests_use: &'static [&'static str],
+}
+
+const fn room(folder: &'static str, uses: &'static [&'static str], tests_use: &'static [&'static str]) -> Room {
+    Room { folder, uses, tests_use }
+}
+
+/// Every edge between rooms. A new one gets a commit of its own, with its reason.
+pub const ROOMS: &[Room] = &[
+    room("body", &["bus", "bus-nats", "cbs", "cells/*", "flow", "host", "spec"], &["testkit"]),
+    room("body/contract", &[], &[]),
+    room("body/bus", &["cbs"], &["testkit"]),
+    room("body/bus-nats", &["cbs"], &["bus", "testkit"]),
+    room("body/spec", &["cbs", "flow"], &[]),
+    room("body/flow", &["cbs"], &[]),
+    room("body/host", &["bus", "cbs", "flow", "spec"], &["testkit"]),
+    room("body/testkit", &["bus-nats", "cbs"], &[]),
+    room("cells/*", &["cbs"], &["testkit"]),
+    room("tests", &["cbs", "testkit"], &[]),
+    room("tests/bench", &["body", "bus", "bus-nats", "cbs", "flow", "host", "spec", "testkit"], &[]),
+    room("tests/tidy", &[], &[]),
+];
+
+/// Libraries that some rooms wall off, with the packages that may name them, and why.
+pub const WALLED_OFF: &[(&str, &[&str], &str)] = &[
+    ("async-nats", &["bus-nats", "testkit", "e2e", "bench"], "it breaks every few months: one room pays"),
+    ("pyo3", &["host-python"], "it links libpython"),
+    ("clap", &["body", "bench"], "libraries have no command line"),
+    ("clap_complete", &["body"], "libraries have no command line"),
+    ("miette", &["body"], "libraries return errors, the program draws them"),
+    ("anyhow", &["body", "bench", "e2e"], "callers of a library branch on what went wrong"),
+    ("notify", &["body"], "only the program watches files"),
+    ("opentelemetry", &["body"], "libraries emit tracing events, the program exports them"),
+    ("opentelemetry_sdk", &["body"], "libraries emit tracing events, the program exports them"),
+    ("opentelemetry-otlp", &["body"], "libraries emit tracing events, the program exports them"),
+    ("tracing-subscriber", &["body"], "libraries emit tracing events, the program writes them"),
+    ("mimalloc", &["body", "bench"], "a program chooses its allocator"),
+    ("jaq-core", &["flow"], "one expression language, compiled in one place"),
+    ("saphyr-parser", &["spec"], "YAML of ours is read in one place, with all its mistakes"),
+    ("prost-build", &["tidy"], "generated code is checked in"),
+    ("protox", &["tidy"], "generated code is checked in"),
+];
+
+/// How many libraries the contract may stand on: all who write a cell pay for them.
+pub const CONTRACT_DEPENDENCIES_MAX: usize = 10;
+
+/// What a cell's manifest may name: for its code, and for its tests besides.
+pub const CELL_USES: &[&str] = &["cbs", "serde"];
+/// What only a cell's tests may name.
+pub const CELL_TESTS_USE: &[&str] = &["testkit", "tokio"];

@@ -1,0 +1,106 @@
+//! Functions, structs and traits of a Rust file, with their sizes.
+
+use std::collections::BTreeSet;
+
+use syn::{
+    ImplItem, ItemFn, ItemImpl, ItemMod, ItemStruct, ItemTrait, TraitItem, Type,
+    spanned::Spanned,
+    visit::{self, Visit},
+};
+
+/// Something with a name, a place and a size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measured {
+    /// As written in the source.
+    pub name: String,
+    /// Where it begins.
+    pub line: usize,
+    /// Lines of a function, fields of a struct, required methods of a trait.
+    pub size: usize,
+}
+
+/// What a file declares.
+#[derive(Debug, Default)]
+pub struct Items {
+    /// Every function and method, sized by its lines without attributes and documentation.
+    pub functions: Vec<Measured>,
+    /// Every struct, sized by its fields.
+    pub structs: Vec<Measured>,
+    /// Every trait, sized by the methods that an implementor must write.
+    pub traits: Vec<Measured>,
+    /// Types with a method that takes `self`: they have behaviour.
+    pub behaving: BTreeSet<String>,
+    /// First lines of test modules that are written out in this file.
+    pub inline_tests: Vec<usize>,
+}
+
+/// Reads a file's items; an error says what is no Rust, and where.
+pub fn items(text: &str) -> Result<Items, String> {
+    let file = syn::parse_file(text).map_err(|error| format!("line {}: {error}", error.span().start().line))?;
+    let mut items = Items::default();
+    items.visit_file(&file);
+    Ok(items)
+}
+
+impl Items {
+    fn function(&mut self, signature: &syn::Signature, end: proc_macro2::Span) {
+        let line = signature.span().start().line;
+        let size = end.end().line + 1 - line;
+        self.functions.push(Measured { name: signature.ident.to_string(), line, size });
+    }
+}
+
+impl<'ast> Visit<'ast> for Items {
+    fn visit_item_fn(&mut self, item: &'ast ItemFn) {
+        self.function(&item.sig, item.block.span());
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_item_impl(&mut self, item: &'ast ItemImpl) {
+        for method in &item.items {
+            if let ImplItem::Fn(method) = method {
+                self.function(&method.sig, method.block.span());
+                if item.trait_.is_none()
+                    && method.sig.receiver().is_some()
+                    && let Type::Path(path) = &*item.self_ty
+                    && let Some(last) = path.path.segments.last()
+                {
+                    self.behaving.insert(last.ident.to_string());
+                }
+            }
+        }
+        visit::visit_item_impl(self, item);
+    }
+
+    fn visit_item_trait(&mut self, item: &'ast ItemTrait) {
+        let mut required = 0;
+        for method in &item.items {
+            if let TraitItem::Fn(method) = method {
+                match &method.default {
+                    Some(block) => self.function(&method.sig, block.span()),
+                    None => required += 1,
+                }
+            }
+        }
+        let line = item.ident.span().start().line;
+        self.traits.push(Measured { name: item.ident.to_string(), line, size: required });
+        visit::visit_item_trait(self, item);
+    }
+
+    fn visit_item_struct(&mut self, item: &'ast ItemStruct) {
+        let line = item.ident.span().start().line;
+        self.structs.push(Measured { name: item.ident.to_string(), line, size: item.fields.len() });
+        visit::visit_item_struct(self, item);
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        let is_test = item.attrs.iter().any(|attribute| {
+            attribute.path().is_ident("cfg")
+                && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
+        });
+        if is_test && item.content.is_some() {
+            self.inline_tests.push(item.span().start().line);
+        }
+        visit::visit_item_mod(self, item);
+    }
+}

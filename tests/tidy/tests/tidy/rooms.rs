@@ -1,0 +1,160 @@
+//! The table of rooms against what Cargo builds, and against what ARCHITECTURE.md says.
+
+use std::{collections::BTreeSet, error::Error};
+
+use cargo_metadata::{DependencyKind, Package};
+use tidy::{
+    markdown,
+    rooms::{CELL_TESTS_USE, CELL_USES, CONTRACT_DEPENDENCIES_MAX, ROOMS, WALLED_OFF},
+    tree, workspace,
+};
+
+use crate::{Checked, hold};
+
+/// A cell is one of many: the table knows their folder, not their names.
+fn room_of(folder: &str) -> &str {
+    if folder.starts_with("cells/") { "cells/*" } else { folder }
+}
+
+/// The rooms that a package names: for its code, and for its tests besides.
+fn edges(package: &Package) -> (BTreeSet<String>, BTreeSet<String>) {
+    let name =
+        |folder: &str, name: &str| if folder.contains("/cells/") { "cells/*".to_owned() } else { name.to_owned() };
+    let of = |tests: bool| -> BTreeSet<String> {
+        let ours = package.dependencies.iter().filter_map(|dependency| Some((dependency, dependency.path.as_ref()?)));
+        ours.filter(|(dependency, _)| (dependency.kind == DependencyKind::Development) == tests)
+            .map(|(dependency, path)| name(path.as_str(), &dependency.name))
+            .collect()
+    };
+    let uses = of(false);
+    let tests_use = of(true).difference(&uses).cloned().collect();
+    (uses, tests_use)
+}
+
+fn names(list: &[&str]) -> BTreeSet<String> {
+    list.iter().map(|&name| name.to_owned()).collect()
+}
+
+fn show(list: &BTreeSet<String>) -> String {
+    if list.is_empty() { "nothing".to_owned() } else { list.iter().cloned().collect::<Vec<_>>().join(", ") }
+}
+
+#[test]
+fn rooms_use_what_the_table_says() -> Checked {
+    let mut broken = Vec::new();
+    for package in workspace::read()?.workspace_packages() {
+        let folder = workspace::folder(package);
+        let place = format!("{folder}/Cargo.toml:1");
+        let Some(room) = ROOMS.iter().find(|room| room.folder == room_of(&folder)) else {
+            broken.push(format!("{place} is a room that tests/tidy/src/rooms.rs does not know"));
+            continue;
+        };
+        let (uses, tests_use) = edges(package);
+        for (what, is, may) in [("uses", uses, room.uses), ("in tests uses", tests_use, room.tests_use)] {
+            let may = names(may);
+            // No cell has to use everything that cells may use; any other edge that is gone leaves the table too.
+            let fits = if room.folder == "cells/*" { is.is_subset(&may) } else { is == may };
+            if !fits {
+                broken.push(format!("{place} {what} {}; the table says {}", show(&is), show(&may)));
+            }
+        }
+    }
+    hold("A room uses the rooms that the table of rooms names, and no other (tests/tidy/src/rooms.rs).", &broken)
+}
+
+#[test]
+fn walled_off_libraries_stay_in_their_rooms() -> Checked {
+    let mut broken = Vec::new();
+    for package in workspace::read()?.workspace_packages() {
+        for dependency in &package.dependencies {
+            let Some((name, rooms, why)) = WALLED_OFF.iter().find(|(name, ..)| *name == dependency.name) else {
+                continue;
+            };
+            if !rooms.contains(&package.name.as_str()) {
+                let place = workspace::folder(package);
+                broken.push(format!("{place}/Cargo.toml:1 names {name}, which only {} may: {why}", rooms.join(", ")));
+            }
+        }
+    }
+    hold("A library that a room walls off is named by that room alone.", &broken)
+}
+
+#[test]
+fn the_contract_stands_on_at_most_ten_libraries() -> Checked {
+    let metadata = workspace::read()?;
+    let contract = metadata.workspace_packages().into_iter().find(|package| package.name.as_str() == "cbs");
+    let contract = contract.ok_or("no package `cbs`")?;
+    let names: Vec<String> = contract
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.kind == DependencyKind::Normal)
+        .map(|dependency| dependency.name.clone())
+        .collect();
+    let broken = if names.len() > CONTRACT_DEPENDENCIES_MAX { names } else { Vec::new() };
+    hold("The contract has no dependency of ours and at most ten others.", &broken)
+}
+
+#[test]
+fn cells_depend_on_the_contract_alone() -> Checked {
+    let mut broken = Vec::new();
+    for package in workspace::read()?.workspace_packages() {
+        let folder = workspace::folder(package);
+        if !folder.starts_with("cells/") {
+            continue;
+        }
+        for dependency in &package.dependencies {
+            let in_tests = dependency.kind == DependencyKind::Development;
+            let name = dependency.name.as_str();
+            if !(CELL_USES.contains(&name) || in_tests && CELL_TESTS_USE.contains(&name)) {
+                broken.push(format!("{folder}/Cargo.toml:1 names {name}"));
+            }
+        }
+    }
+    hold("Cells depend on `cbs` alone, beside serde for their types; their tests on testkit and tokio.", &broken)
+}
+
+/// ARCHITECTURE.md's rows: folder, package, uses, tests use.
+type Row = (String, String, BTreeSet<String>, BTreeSet<String>);
+
+fn rows() -> Result<Vec<Row>, Box<dyn Error>> {
+    let text = std::fs::read_to_string(tree::root().join("ARCHITECTURE.md"))?;
+    let rows = markdown::table(&text, &["room", "package", "purpose", "may use"]);
+    let mut read = Vec::new();
+    for row in rows {
+        let [room, package, _, may_use] = row.as_slice() else { return Err(format!("{row:?} has no 4 cells").into()) };
+        let (uses, tests_use) = may_use.split_once("in tests").unwrap_or((may_use, ""));
+        let code = |text: &str| markdown::code(text).into_iter().collect::<BTreeSet<_>>();
+        let first = |text: &str| markdown::code(text).into_iter().next().unwrap_or_default();
+        read.push((first(room).trim_end_matches('/').to_owned(), first(package), code(uses), code(tests_use)));
+    }
+    Ok(read)
+}
+
+#[test]
+fn architecture_md_shows_the_same_table() -> Checked {
+    let rows = rows()?;
+    let mut broken = Vec::new();
+    for room in ROOMS {
+        match rows.iter().find(|(folder, ..)| folder == room.folder) {
+            None => broken.push(format!("ARCHITECTURE.md has no row for `{}`", room.folder)),
+            Some((_, _, uses, tests_use)) if *uses != names(room.uses) || *tests_use != names(room.tests_use) => {
+                let (uses, tests_use) = (show(&names(room.uses)), show(&names(room.tests_use)));
+                broken.push(format!("`{}` may use {uses}; in tests {tests_use}", room.folder));
+            }
+            Some(_) => {}
+        }
+    }
+    for (folder, ..) in &rows {
+        if !ROOMS.iter().any(|room| room.folder == folder) {
+            broken.push(format!("ARCHITECTURE.md has a row for `{folder}`, which is no room"));
+        }
+    }
+    for package in workspace::read()?.workspace_packages() {
+        let folder = workspace::folder(package);
+        let row = rows.iter().find(|(room, ..)| *room == folder);
+        if row.is_some_and(|(_, name, ..)| *name != package.name.as_str()) {
+            broken.push(format!("the package in `{folder}` is called `{}`", package.name));
+        }
+    }
+    hold("ARCHITECTURE.md shows the table of rooms as tests/tidy/src/rooms.rs holds it.", &broken)
+}
