@@ -1,1 +1,65 @@
-//! x
+//! The body: it hosts cells, connects them to NATS and keeps them alive; and the program `cbs`.
+//!
+//! The program can be anybody's: link your cells in, and all of its commands know them.
+//!
+//! ```no_run
+//! use cbs::{CellContext, CellError};
+//!
+//! async fn shout(_: &CellContext, text: String) -> Result<String, CellError> {
+//!     Ok(text.to_uppercase())
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     body::main_with(vec![cbs::cell("logic.shout", shout)])
+//! }
+//! ```
+//!
+//! # Layout
+//!
+//! - [`main_with`]: the program, from arguments to exit status. [`greeting_cells`]: the cells that `cbs` itself has.
+//! - `cli`: one file a command. `output`: what is written where. `exit`: how it ends.
+//! - `app`: a body, from specs to the last answered call. `hosting`: which cells it can host.
+//! - `nats`, `runfile`: which server. `console`: the terminal that cells see. `telemetry`: the log.
+//! - `specs`, `identity`, `signals`: specs from paths, ids, SIGINT and SIGTERM.
+
+mod cli;
+mod console;
+mod exit;
+mod identity;
+mod nats;
+mod output;
+mod runfile;
+mod signals;
+mod specs;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use cbs::NativeCell;
+
+/// The whole program with these cells linked in: reads the arguments, does what they say, and
+/// gives the exit status (0 done, 1 failed, 2 could not start, 64 wrong usage).
+///
+/// The process's TLS provider becomes rustls with ring, unless it has one.
+#[must_use]
+pub fn main_with(cells: Vec<NativeCell>) -> ExitCode {
+    // Refused where the program installed one before; that one serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = cli::parse().and_then(|cli| {
+        telemetry::start(cli.log_level())?;
+        cli.run(cells)
+    });
+    let status = outcome.unwrap_or_else(|failure| {
+        if !failure.message.is_empty() {
+            output::error(&failure.message);
+        }
+        failure.status
+    });
+    status.into()
+}
+
+/// The cells of the greeting: what the program `cbs` has linked in.
+#[must_use]
+pub fn greeting_cells() -> Vec<NativeCell> {
+    vec![io_prompt_name::cell(), logic_greet::cell(), io_print_greeting::cell()]
+}

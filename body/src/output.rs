@@ -21,13 +21,11 @@ pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 /// For what is wrong.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// The form of what is written to standard output.
+/// The form of what is written to standard output: for a person, or for a program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For a person.
     #[default]
     Human,
-    /// For a program.
     Json,
 }
 

@@ -10,33 +10,33 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// | text | the call |
 /// |---|---|
 /// | `greet` | the first attempt of the step `greet` |
-/// | `greet#3` | its third attempt |
-/// | `greet[7]#2` | the second attempt for the item with index 7 of an `each` |
+/// | `greet#2` | its second retry |
+/// | `greet[7]#1` | the first retry for the item with index 7 of an `each` |
 /// | `greet/catch` | the step's fallback |
 ///
 /// ```
-/// let call: flow::CallId = "greet[7]#2".parse()?;
-/// assert_eq!((call.step(), call.item(), call.attempt()), ("greet", Some(7), 2));
-/// assert_eq!(call.to_string(), "greet[7]#2");
+/// let call: flow::CallId = "greet[7]#1".parse()?;
+/// assert_eq!((call.step(), call.item(), call.attempt()), ("greet", Some(7), 1));
+/// assert_eq!(call.to_string(), "greet[7]#1");
 /// # Ok::<(), flow::CallIdError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId {
     step: Text,
     item: Option<u32>,
-    /// From 1; 0 is the fallback.
-    attempt: u32,
+    /// `None` is the fallback.
+    attempt: Option<u32>,
 }
 
 impl CallId {
-    /// An attempt of a step, counted from 1, for one item where the step has an `each`.
+    /// An attempt of a step, from 0, for one item where the step has an `each`.
     pub(crate) fn attempt_of(step: &Text, item: Option<u32>, attempt: u32) -> Self {
-        Self { step: step.clone(), item, attempt }
+        Self { step: step.clone(), item, attempt: Some(attempt) }
     }
 
     /// The fallback of a step.
     pub(crate) fn fallback_of(step: &Text) -> Self {
-        Self { step: step.clone(), item: None, attempt: 0 }
+        Self { step: step.clone(), item: None, attempt: None }
     }
 
     /// The step's id.
@@ -51,16 +51,16 @@ impl CallId {
         self.item
     }
 
-    /// Which attempt it is, from 1; a fallback has only a first.
+    /// 0 for the first attempt, one more for each retry, as in an envelope; a fallback is not retried.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.attempt.max(1)
+        self.attempt.unwrap_or(0)
     }
 
     /// Whether it is the call of the step's `catch`.
     #[must_use]
     pub fn is_fallback(&self) -> bool {
-        self.attempt == 0
+        self.attempt.is_none()
     }
 }
 
@@ -71,9 +71,9 @@ impl fmt::Display for CallId {
             write!(f, "[{item}]")?;
         }
         match self.attempt {
-            0 => f.write_str("/catch"),
-            1 => Ok(()),
-            attempt => write!(f, "#{attempt}"),
+            None => f.write_str("/catch"),
+            Some(0) => Ok(()),
+            Some(attempt) => write!(f, "#{attempt}"),
         }
     }
 }
@@ -86,7 +86,7 @@ impl fmt::Debug for CallId {
 
 /// A text that names no call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no call: write `step`, `step#2`, `step[0]`, `step[0]#2` or `step/catch`")]
+#[error("`{0}` names no call: write `step`, `step#1`, `step[0]`, `step[0]#1` or `step/catch`")]
 pub struct CallIdError(String);
 
 impl FromStr for CallId {
@@ -98,15 +98,22 @@ impl FromStr for CallId {
 }
 
 fn parse(text: &str) -> Option<CallId> {
-    let (rest, attempt) = match text.split_once('#') {
-        Some((rest, attempt)) => (rest, attempt.parse().ok().filter(|n| *n > 1)?),
-        None => text.strip_suffix("/catch").map_or((text, 1), |rest| (rest, 0)),
+    let (rest, attempt) = match (text.split_once('#'), text.strip_suffix("/catch")) {
+        (Some((rest, attempt)), _) => (rest, Some(number(attempt).filter(|attempt| *attempt > 0)?)),
+        (None, Some(rest)) => (rest, None),
+        (None, None) => (text, Some(0)),
     };
     let (step, item) = match rest.split_once('[') {
-        Some((step, item)) => (step, Some(item.strip_suffix(']')?.parse().ok()?)),
+        Some((step, item)) => (step, Some(number(item.strip_suffix(']')?)?)),
         None => (rest, None),
     };
-    (crate::plan::is_step_id(step) && !(attempt == 0 && item.is_some())).then(|| CallId { step: step.into(), item, attempt })
+    let is_call = crate::plan::is_step_id(step) && (attempt.is_some() || item.is_none());
+    is_call.then(|| CallId { step: step.into(), item, attempt })
+}
+
+/// A number as it is printed: no sign, no zeros in front.
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|number: &u32| number.to_string() == text)
 }
 
 impl Serialize for CallId {
@@ -120,3 +127,6 @@ impl<'de> Deserialize<'de> for CallId {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests;

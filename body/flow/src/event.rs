@@ -58,7 +58,7 @@ pub enum Decision {
         input: Value,
         /// The most time the call may take; `None`: what remains of the flow's own.
         timeout: Option<Duration>,
-        /// Which attempt it is, from 1.
+        /// 0 for the first attempt, one more for each retry, as in an envelope.
         attempt: u32,
     },
     /// Wait, then tell the run [`Event::Waited`].

@@ -1,15 +1,261 @@
-//! run
-use std::sync::Arc;
-use crate::{Decision, Event, Plan};
-/// One run.
-pub struct Run { _plan: Arc<Plan>, done: bool }
-impl Run {
-    /// New.
-    #[must_use]
-    pub fn new(plan: Arc<Plan>) -> Self { Self { _plan: plan, done: false } }
-    /// Handle.
-    pub fn handle(&mut self, _event: Event) -> Vec<Decision> { Vec::new() }
-    /// Done.
-    #[must_use]
-    pub fn is_done(&self) -> bool { self.done }
+//! The state machine of one run.
+
+mod calls;
+mod error;
+mod failure;
+mod retry;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use cbs::CellError;
+use serde_json::Value;
+
+use self::{
+    calls::{Calls, Live},
+    error::{expression_error, kind},
+};
+use crate::{
+    CallId, Decision, Event, Note, Plan,
+    expression::{Scope, Stored},
+    plan::PlanStep,
+};
+
+/// One run of a flow: told what happened, it decides what to do.
+///
+/// It knows no clock and no chance, and never waits: all it decides follows from the plan,
+/// the seed and the events so far. Events that fit nothing (an answer to a call that was
+/// not made, or that was abandoned) are ignored.
+///
+/// - **Order.** A step starts when all it needs are done; a skipped step is done.
+/// - **Retries.** Where the step says `retry`, tried again is a call that did not run
+///   (`not_run`), an error that says `retryable`, and `cell-failed`: the attempt is over, and
+///   the author's `retry` says that it may be made again. A `timeout` is not: the call may
+///   still run. Whoever knows that its target is idempotent marks the error `retryable`.
+/// - **Failure.** A step that failed for good goes to its `catch`, else the flow fails at
+///   once: [`Decision::Fail`] is its last decision, and calls that still run are abandoned.
+///   When one item of an `each` fails for good, no other starts; a `catch` begins when those
+///   that run have come to their end.
+pub struct Run {
+    plan: Arc<Plan>,
+    seed: u64,
+    phase: Phase,
+    input: Stored,
+    progress: Vec<Progress>,
+    values: Vec<Option<Stored>>,
+    /// Steps whose needs are done, in the order in which they start.
+    ready: VecDeque<usize>,
+    /// How many steps are not done.
+    open: usize,
+    decisions: Vec<Decision>,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    New,
+    Running,
+    Done,
+}
+
+enum Progress {
+    /// Waits for so many steps.
+    Blocked(usize),
+    Calling(Calls),
+    /// The fallback runs.
+    Catching,
+    Done,
+}
+
+/// Either it goes on, or the flow fails with this error.
+type Outcome = Result<(), CellError>;
+
+impl Run {
+    /// A run that has not started.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>) -> Self {
+        Self::seeded(plan, 0)
+    }
+
+    /// A run whose retries wait otherwise than those of runs with another seed, so that many
+    /// runs that failed at once do not come back at once. The seed belongs to the run as its
+    /// events do: take it from the run's id.
+    #[must_use]
+    pub fn seeded(plan: Arc<Plan>, seed: u64) -> Self {
+        let steps = plan.steps().len();
+        Self {
+            progress: plan.steps().iter().map(|step| Progress::Blocked(step.needs().len())).collect(),
+            values: (0..steps).map(|_| None).collect(),
+            plan,
+            seed,
+            phase: Phase::New,
+            input: Stored::new(Value::Null),
+            ready: VecDeque::new(),
+            open: steps,
+            decisions: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened and decides what to do now; often nothing.
+    pub fn handle(&mut self, event: Event) -> Vec<Decision> {
+        let outcome = match (self.phase, event) {
+            (Phase::New, Event::Started { input }) => self.started(input),
+            (Phase::Running, Event::Answered { call, value }) => self.answered(&call, value),
+            (Phase::Running, Event::Failed { call, error, not_run }) => self.failed(&call, error, not_run),
+            (Phase::Running, Event::Waited { call }) => self.waited(&call),
+            _ => Ok(()),
+        };
+        if let Err(error) = outcome.and_then(|()| self.advance()) {
+            self.phase = Phase::Done;
+            // The calls of this very event are not made any more.
+            self.decisions.retain(|decision| matches!(decision, Decision::Note(_)));
+            self.decisions.push(Decision::Fail { error });
+        }
+        std::mem::take(&mut self.decisions)
+    }
+
+    /// Whether the run is over: it has finished or failed.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    fn started(&mut self, input: Value) -> Outcome {
+        self.phase = Phase::Running;
+        self.input = Stored::new(input);
+        let is_free = |progress: &Progress| matches!(progress, Progress::Blocked(0));
+        self.ready = (0..self.open).filter(|index| self.progress.get(*index).is_some_and(is_free)).collect();
+        Ok(())
+    }
+
+    /// Starts what can start; finishes when all is done.
+    fn advance(&mut self) -> Outcome {
+        let plan = Arc::clone(&self.plan);
+        while let Some(index) = self.ready.pop_front() {
+            if let Some(step) = plan.step(index) {
+                self.start(index, step)?;
+            }
+        }
+        if self.phase == Phase::Running && self.open == 0 {
+            self.phase = Phase::Done;
+            let output = match plan.output() {
+                Some(output) => output
+                    .fill(&self.scope(None, None))
+                    .map_err(|reason| expression_error(format!("the flow's output has no value: {reason}")))?,
+                None => self.values.pop().flatten().map_or(Value::Null, |last| last.value),
+            };
+            self.decisions.push(Decision::Finish { output });
+        }
+        Ok(())
+    }
+
+    fn scope<'a>(&'a self, item: Option<(&'a Value, u32)>, error: Option<&'a Value>) -> Scope<'a> {
+        Scope { names: self.plan.names(), input: &self.input, steps: &self.values, item, error }
+    }
+
+    fn start(&mut self, index: usize, step: &PlanStep) -> Outcome {
+        let scope = self.scope(None, None);
+        let wanted = step.when.as_ref().map(|when| when.fill(&scope)).transpose();
+        match wanted {
+            Ok(Some(Value::Null | Value::Bool(false))) => {
+                self.decisions.push(Decision::Note(Note::Skipped { step: step.name().clone() }));
+                self.done(index, Value::Null);
+                return Ok(());
+            }
+            Ok(_) => {}
+            Err(reason) => return self.given_up(index, step, None, expression_error(reason)),
+        }
+        let items = step.each.as_ref().map(|each| each.items.fill(&scope)).transpose();
+        let items = match items {
+            Ok(None) => None,
+            Ok(Some(Value::Array(items))) if items.is_empty() => {
+                self.done(index, Value::Array(items));
+                return Ok(());
+            }
+            Ok(Some(Value::Array(items))) => Some(items),
+            Ok(Some(other)) => {
+                let reason = format!("`each` goes through a list, and this is {}", kind(&other));
+                return self.given_up(index, step, None, expression_error(reason));
+            }
+            Err(reason) => return self.given_up(index, step, None, expression_error(reason)),
+        };
+        let parallel = step.each.as_ref().map_or(1, |each| each.parallel);
+        self.set(index, Progress::Calling(Calls::new(items, parallel)));
+        self.fill(index, step)
+    }
+
+    /// Starts items while there is room.
+    fn fill(&mut self, index: usize, step: &PlanStep) -> Outcome {
+        while let Some(Progress::Calling(calls)) = self.progress.get(index)
+            && let Some((item, value)) = calls.next()
+        {
+            let item_scope = value.map(|value| (value, item));
+            let input = step.with.as_ref().map(|with| with.fill(&self.scope(item_scope, None))).transpose();
+            match input {
+                Ok(input) => self.call(index, step, item, input.unwrap_or_default()),
+                Err(reason) => return self.given_up(index, step, Some(item), expression_error(reason)),
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, index: usize, step: &PlanStep, item: u32, input: Value) {
+        let Some(Progress::Calling(calls)) = self.progress.get_mut(index) else { return };
+        let may_retry = step.retry.as_ref().is_some_and(|retry| retry.max > 0);
+        calls.start(item, Live::new(may_retry.then(|| input.clone())));
+        let call = CallId::attempt_of(step.name(), calls.label(item), 0);
+        self.decisions.push(decision(step, call, input));
+    }
+
+    fn answered(&mut self, call: &CallId, value: Value) -> Outcome {
+        let plan = Arc::clone(&self.plan);
+        let Some((index, step)) = find(&plan, call) else { return Ok(()) };
+        match self.progress.get_mut(index) {
+            Some(Progress::Catching) if call.is_fallback() => self.done(index, value),
+            Some(Progress::Calling(calls)) if calls.is_running(call) => {
+                calls.answer(call, value);
+                if calls.is_stopped() {
+                    return self.catch_when_quiet(index, step);
+                }
+                match calls.all() {
+                    Some(all) => self.done(index, all),
+                    None => return self.fill(index, step),
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn done(&mut self, index: usize, value: Value) {
+        self.set(index, Progress::Done);
+        self.open = self.open.saturating_sub(1);
+        if let Some(slot) = self.values.get_mut(index) {
+            *slot = Some(Stored::new(value));
+        }
+        for next in self.plan.step(index).map_or(&[][..], |step| &step.next) {
+            if let Some(Progress::Blocked(missing)) = self.progress.get_mut(*next) {
+                *missing = missing.saturating_sub(1);
+                if *missing == 0 {
+                    self.ready.push_back(*next);
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, index: usize, progress: Progress) {
+        if let Some(slot) = self.progress.get_mut(index) {
+            *slot = progress;
+        }
+    }
+}
+
+fn find<'p>(plan: &'p Plan, call: &CallId) -> Option<(usize, &'p PlanStep)> {
+    plan.steps().iter().enumerate().find(|(_, step)| step.id() == call.step())
+}
+
+fn decision(step: &PlanStep, call: CallId, input: Value) -> Decision {
+    let attempt = call.attempt();
+    Decision::Call { call, target: step.target().clone(), input, timeout: step.timeout, attempt }
+}
+
+#[cfg(test)]
+mod tests;

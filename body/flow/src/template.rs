@@ -39,9 +39,10 @@ impl Template {
                 }
             },
             Value::Array(items) => {
-                let items = items.iter().enumerate().map(|(index, item)| {
-                    Self::new(item, names, &below(path, PathPart::Index(index)), problems)
-                });
+                let items = items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, item)| Self::new(item, names, &below(path, PathPart::Index(index)), problems));
                 Self::folded_list(items.collect())
             }
             Value::Object(entries) => {
@@ -110,15 +111,15 @@ pub(crate) fn below(path: &[PathPart], part: PathPart) -> Vec<PathPart> {
 }
 
 const KEY_HINT: &str = "make the whole map one expression: `${ {(.input.key): .input.value} }`";
-const WHOLE_HINT: &str =
-    "an expression is the whole text; put text into it with jq: `${ \"Hello, \\(.input.name)\" }` (a plain `${` is `${ \"${\" }`)";
+const WHOLE_HINT: &str = "an expression is the whole text; put text into it with jq: `${ \"Hello, \\(.input.name)\" }` (a plain `${` is `${ \"${\" }`)";
 
 /// The code of a text that is wholly an expression; `None` for a text without any.
 pub(crate) fn code(text: &str) -> Result<Option<&str>, Mistake> {
     if !text.contains("${") {
         return Ok(None);
     }
-    let mixed = || Mistake::new("flow-interpolation", "the text holds `${`, and is not one expression").hint(WHOLE_HINT);
+    let mixed =
+        || Mistake::new("flow-interpolation", "the text holds `${`, and is not one expression").hint(WHOLE_HINT);
     let inner = text.trim().strip_prefix("${").ok_or_else(mixed)?;
     let code = inner.strip_suffix('}').ok_or_else(mixed)?;
     // `${ .a } and ${ .b }` begins and ends like one expression.

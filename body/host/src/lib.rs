@@ -1,1 +1,74 @@
-//! x
+//! Hosting: cells and flows as handlers that keep their limits, fail alone, and are restarted.
+//!
+//! A [`Host`] starts cells of one kind; [`NativeHost`] those that are linked into the program.
+//! A [`Supervisor`] keeps each cell alive and serves it through an [`Endpoint`], which
+//! checks schemas, bounds how many calls run, ends them at their deadline, and turns a panic
+//! into an error for one caller. A [`FlowHandler`] does the same for a flow.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use bus::{InProcess, Settings};
+//! use cbs::{BodyBus, BoxFuture, CellContext, CellError, Console, Envelope, Home, Target};
+//! use host::{Endpoint, Limits, Schemas};
+//!
+//! async fn greet(_: &CellContext, name: String) -> Result<String, CellError> {
+//!     Ok(format!("Hello, {name}!"))
+//! }
+//!
+//! /// A program without a terminal.
+//! struct NoConsole;
+//!
+//! impl Console for NoConsole {
+//!     fn print(&self, _: String) -> BoxFuture<'_, Result<(), CellError>> {
+//!         Box::pin(async { Ok(()) })
+//!     }
+//!     fn ask(&self, _: String) -> BoxFuture<'_, Result<Option<String>, CellError>> {
+//!         Box::pin(async { Ok(None) })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bus = InProcess::new(Settings::default());
+//! let target: Target = "logic.greet".parse()?;
+//! let home = Home::new(target.clone(), cbs::BodyId::new("web1")?, bus.clone(), Arc::new(NoConsole));
+//! let cell = cbs::cell("logic.greet", greet).cell();
+//! let endpoint = Endpoint::new(Arc::new(home), cell, Limits::default(), Schemas::default());
+//! let _serving = bus.serve(endpoint.service(Arc::default())).await?;
+//! let reply = bus.call(Envelope::request(target, r#""Ada""#)).await?;
+//! assert_eq!(reply.payload, r#""Hello, Ada!""#);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layout
+//!
+//! - [`Host`], [`Started`], [`HostError`]: what can start cells. [`NativeHost`]: Rust cells.
+//! - [`Supervisor`], [`Running`], [`State`], [`Restarts`]: the life of a cell. The decisions
+//!   (`supervisor/history`) are pure; `supervisor/driver` carries them out.
+//! - [`Endpoint`], [`Schemas`], [`Limits`]: a cell as a handler. [`FlowHandler`],
+//!   [`StepObserver`], [`StepReport`]: a flow as one.
+//! - [`Watchdog`]: names the cell that blocks its thread. `guard` is what all handlers share:
+//!   room, deadline, numbers, panics.
+
+mod endpoint;
+mod flow_handler;
+mod guard;
+mod limits;
+mod native;
+mod observer;
+mod runtime;
+mod schemas;
+mod supervisor;
+
+pub use self::{
+    endpoint::{Endpoint, about},
+    flow_handler::FlowHandler,
+    guard::watchdog::{Blocked, Watchdog},
+    limits::Limits,
+    native::NativeHost,
+    observer::{StepObserver, StepReport},
+    runtime::{Host, HostError, Started},
+    schemas::Schemas,
+    supervisor::{Phase, Restarts, Running, State, Supervisor},
+};

@@ -26,6 +26,7 @@
 //! - [`within`], [`eventually`]: waiting.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "this is test code: it fails loudly")]
 
+pub mod conformance;
 mod harness;
 mod nats;
 mod peer;

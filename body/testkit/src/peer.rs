@@ -9,7 +9,7 @@ use cbs::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{mpsc, oneshot};
 
-/// How long a test waits for what it expects, and how long after the last expectation more may come.
+/// How long a test waits for what it expects.
 const LIMIT: Duration = Duration::from_secs(5);
 /// More unanswered messages than any test has.
 const WAITING_MAX: usize = 1024;
@@ -70,17 +70,12 @@ impl Peer {
     ///
     /// # Panics
     /// When something else comes first, or nothing within 5 s.
-    #[track_caller]
-    pub fn expect(&mut self, target: &str) -> impl Future<Output = Request> {
-        let wanted = format!("a call of {}", parse(target));
-        let next = self.next(wanted.clone());
-        async move {
-            match next.await {
-                Came { envelope, answer: Some(answer) } if envelope.target == Some(parse(target)) => {
-                    Request { envelope, answer }
-                }
-                other => panic!("expected {wanted}, and there came {other:?}"),
-            }
+    pub async fn expect(&mut self, target: &str) -> Request {
+        let target = parse(target);
+        let wanted = format!("a call of {target}");
+        match self.next(&wanted).await {
+            Came { envelope, answer: Some(answer) } if envelope.target == Some(target) => Request { envelope, answer },
+            other => panic!("expected {wanted}, and there came {other:?}"),
         }
     }
 
@@ -88,16 +83,12 @@ impl Peer {
     ///
     /// # Panics
     /// When something else comes first, or nothing within 5 s.
-    #[track_caller]
-    pub fn expect_event(&mut self, topic: &str) -> impl Future<Output = Envelope> {
-        let wanted = format!("topic {topic}");
-        let next = self.next(format!("an event on {wanted}"));
-        let topic = parse(&wanted);
-        async move {
-            match next.await {
-                Came { envelope, answer: None } if envelope.target == Some(topic) => envelope,
-                other => panic!("expected an event on {wanted}, and there came {other:?}"),
-            }
+    pub async fn expect_event(&mut self, topic: &str) -> Envelope {
+        let topic = parse(&format!("topic {topic}"));
+        let wanted = format!("an event on {topic}");
+        match self.next(&wanted).await {
+            Came { envelope, answer: None } if envelope.target == Some(topic) => envelope,
+            other => panic!("expected {wanted}, and there came {other:?}"),
         }
     }
 
@@ -113,7 +104,7 @@ impl Peer {
         }
     }
 
-    async fn next(&mut self, wanted: String) -> Came {
+    async fn next(&mut self, wanted: &str) -> Came {
         match tokio::time::timeout(LIMIT, self.came.recv()).await {
             Ok(Some(came)) => came,
             Ok(None) => panic!("expected {wanted}, and the code under test has dropped its bus"),

@@ -21,7 +21,6 @@ pub const NAME_CHARS_MAX: usize = 200;
 
 /// What is already known of the person.
 #[derive(Debug, Default, Deserialize)]
-// Every field may be absent: a misspelt one would pass for an empty question.
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// The name; without one, the cell asks.

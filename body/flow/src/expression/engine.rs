@@ -1,7 +1,6 @@
 //! jaq: a term compiled once, and run on a root with a meter.
 
 use std::{
-    cell::Cell,
     collections::BTreeSet,
     fmt::{self, Write},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -19,10 +18,11 @@ use jaq_json::{Error, Val};
 
 use super::{
     Mistake,
-    allowed::FUNCTIONS,
+    functions::FUNCTIONS,
     meter::metered,
-    natives::{self, Metered, Meter, UNITS},
-    syntax::{Term, children},
+    natives::{self, Budget, Meter, Metered},
+    syntax::Term,
+    walk::children,
 };
 
 /// The name of the expression itself among the definitions.
@@ -69,9 +69,11 @@ impl Program {
         let modules = Loader::new(used.chain([main])).load(&arena, File { code: MAIN, path: () });
         let modules = modules.map_err(|_| wrong("the expression cannot be loaded"))?;
         // Nothing that reads the clock, the environment or input is compiled in at all.
-        let functions = jaq_core::funs().chain(jaq_std::base_funs()).chain(jaq_std::extra_funs()).chain(jaq_json::funs());
+        let functions =
+            jaq_core::funs().chain(jaq_std::base_funs()).chain(jaq_std::extra_funs()).chain(jaq_json::funs());
         let functions = functions.filter(|(name, ..)| is_pure(name));
-        let compiled = Compiler::default().with_funs(natives::functions().into_iter().chain(functions)).compile(modules);
+        let compiled =
+            Compiler::default().with_funs(natives::functions().into_iter().chain(functions)).compile(modules);
         compiled.map(Self).map_err(|errors| {
             let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
             wrong(&first.map_or_else(String::new, |(name, kind)| format!("there is no {} `{name}`", kind.as_str())))
@@ -80,20 +82,21 @@ impl Program {
 
     /// Runs the program; it must give exactly one value.
     pub(super) fn run(&self, root: Val) -> Result<Val, String> {
-        let left = Cell::new(UNITS);
+        let budget = Budget::new();
         // A guard against faults in jaq: a flow's fault must stay the flow's.
-        let result = catch_unwind(AssertUnwindSafe(|| self.run_metered(root, &left)));
+        let result = catch_unwind(AssertUnwindSafe(|| self.run_metered(root, &budget)));
         result.unwrap_or_else(|_| Err("the expression engine failed on these values".to_owned()))
     }
 
-    fn run_metered(&self, root: Val, left: &Cell<u64>) -> Result<Val, String> {
-        let meter = Meter { program: &self.0.lut, left };
+    fn run_metered(&self, root: Val, budget: &Budget) -> Result<Val, String> {
+        let meter = Meter { program: &self.0.lut, budget };
         let mut values = self.0.id.run((Ctx::<Metered>::new(meter, Vars::new([])), root));
-        let mut next = || values.next().map(|value| value.map_err(|error| error.get_err().map_or_else(|_| String::new(), text)));
+        let mut next =
+            || values.next().map(|value| value.map_err(|error| error.get_err().map_or_else(|_| String::new(), text)));
         let first = next();
         let second = if matches!(first, Some(Ok(_))) { next() } else { None };
-        if left.get() == 0 {
-            return Err("it takes too long; let a cell compute it".to_owned());
+        if budget.is_spent() {
+            return Err(natives::SPENT.to_owned());
         }
         match (first, second) {
             (None, _) => Err("it gives no value; write `… // null` for one that may be missing".to_owned()),
@@ -107,8 +110,20 @@ impl Program {
 /// Whether a function of jaq's is one that definitions of [`FUNCTIONS`] stand on.
 fn is_pure(name: &str) -> bool {
     const INNER: &[&str] = &[
-        "decode_base64", "decode_uri", "encode_base64", "encode_uri", "error_empty", "escape_html", "escape_sh", "key_values",
-        "matches", "max_by_or_empty", "min_by_or_empty", "split_", "split_matches", "unescape_html",
+        "decode_base64",
+        "decode_uri",
+        "encode_base64",
+        "encode_uri",
+        "error_empty",
+        "escape_html",
+        "escape_sh",
+        "key_values",
+        "matches",
+        "max_by_or_empty",
+        "min_by_or_empty",
+        "split_",
+        "split_matches",
+        "unescape_html",
     ];
     name != "fromjson" && (INNER.contains(&name) || FUNCTIONS.iter().any(|(function, _)| *function == name))
 }
@@ -120,7 +135,11 @@ fn wrong(message: &str) -> Mistake {
 /// An error of jaq's as one line of bounded length.
 fn text(error: Error) -> String {
     let mut line = Line { text: String::new(), left: MESSAGE_CHARS_MAX };
-    if write!(line, "{error}").is_err() {
+    let written = match error.into_val() {
+        Val::TStr(text) | Val::BStr(text) => line.write_str(&String::from_utf8_lossy(&text)),
+        other => write!(line, "{other}"),
+    };
+    if written.is_err() {
         line.text.push('…');
     }
     line.text

@@ -3,19 +3,26 @@
 //! jaq has no budget of its own, and `[range(1e9)]` or `"x" * 1e9` eat a machine. So the
 //! syntax tree is rebuilt before it is compiled, that of jaq's own definitions too: a term
 //! `t` becomes `t | __tick` (one unit, and a look at the value's own length) or
-//! `t | __weigh` (its whole size). What runs out of units ends with an error.
+//! `t | __weigh` (its whole size), and what is gathered takes up room. What runs out of
+//! units or room ends with an error.
 
 use jaq_core::{
     load::parse::{BinaryOp, Pattern, Term as Tree},
     ops::Math,
+    path::Path,
 };
 
-use super::syntax::{Term, children, literal, map, map_pattern};
+use super::{
+    syntax::{Term, literal},
+    walk::{children, map, map_part, map_pattern},
+};
 
 /// Passes its input; costs one unit, and more for a long value.
 pub(super) const TICK: &str = "__tick";
 /// Passes its input; costs by its whole size, and fails where that is too great or too deep.
 pub(super) const WEIGH: &str = "__weigh";
+/// As [`WEIGH`], and takes up room: for what is gathered with others before it is looked at.
+pub(super) const HOLD: &str = "__hold";
 /// Passes its input; costs what a regular expression may cost on it.
 pub(super) const SEARCH: &str = "__search";
 /// `l * r`, with a look at the size of what comes out before it is made.
@@ -23,9 +30,22 @@ pub(super) const MULTIPLY: &str = "__multiply";
 
 /// Functions in Rust that go through all of their input: it is weighed first.
 const THOROUGH: &[&str] = &[
-    "bsearch", "contains", "group_by", "implode", "indices", "key_values", "keys_unsorted", "max_by_or_empty",
-    "min_by_or_empty", "reverse", "sort", "sort_by", "tojson",
+    "bsearch",
+    "contains",
+    "group_by",
+    "implode",
+    "indices",
+    "key_values",
+    "keys_unsorted",
+    "max_by_or_empty",
+    "min_by_or_empty",
+    "reverse",
+    "sort",
+    "sort_by",
+    "tojson",
 ];
+/// Functions in Rust that gather what their argument gives for each item.
+const GATHERING: &[&str] = &["group_by", "max_by_or_empty", "min_by_or_empty", "sort_by"];
 /// Functions in Rust that search with a regular expression.
 const SEARCHES: &[&str] = &["matches", "split_", "split_matches"];
 
@@ -46,16 +66,36 @@ pub(super) fn metered(term: Term<'_>) -> Term<'_> {
             if children(&term).is_empty() { term } else { then(map(term, &mut |part| weighed(metered(part))), WEIGH) }
         }
         Tree::Arr(None) => Tree::Arr(None),
-        term @ (Tree::Arr(_) | Tree::Obj(_)) => then(map(term, &mut metered), WEIGH),
+        Tree::Arr(Some(term)) => then(Tree::Arr(Some(Box::new(held(metered(*term))))), WEIGH),
+        term @ Tree::Obj(_) => then(map(term, &mut metered), WEIGH),
+        Tree::Fold(name, list, pattern, arguments) => {
+            let list = Box::new(held(metered(*list)));
+            let arguments = arguments.into_iter().map(metered).collect();
+            Tree::Fold(name, list, map_pattern(pattern, &mut metered), arguments)
+        }
         Tree::Call(name, arguments) => call(name, arguments.into_iter().map(metered).collect()),
-        term @ Tree::Path(..) => then(map(term, &mut metered), TICK),
+        Tree::Path(term, path) => {
+            let parts = path
+                .0
+                .into_iter()
+                .map(|(part, optional)| (map_part(part, &mut |index| held(metered(index))), optional));
+            then(Tree::Path(Box::new(metered(*term)), Path(parts.collect())), TICK)
+        }
         other => map(other, &mut metered),
     }
 }
 
-/// Weighed, where it may be more than a number or a short text.
 fn weighed(term: Term<'_>) -> Term<'_> {
-    if matches!(term, Tree::Num(_)) || literal(&term).is_some() { term } else { then(term, WEIGH) }
+    if is_small(&term) { term } else { then(term, WEIGH) }
+}
+
+fn held(term: Term<'_>) -> Term<'_> {
+    if is_small(&term) { term } else { then(term, HOLD) }
+}
+
+/// Whether a term gives one number or short text whatever its input is.
+fn is_small(term: &Term<'_>) -> bool {
+    matches!(term, Tree::Num(_)) || literal(term).is_some()
 }
 
 fn operation<'s>(left: Term<'s>, operator: BinaryOp<&'s str>, right: Term<'s>) -> Term<'s> {
@@ -63,6 +103,7 @@ fn operation<'s>(left: Term<'s>, operator: BinaryOp<&'s str>, right: Term<'s>) -
     match operator {
         BinaryOp::Math(Math::Mul) => then(Tree::Call(MULTIPLY, vec![weighed(left), weighed(right)]), TICK),
         BinaryOp::Math(Math::Sub) => then(both(weighed(left), operator, weighed(right)), TICK),
+        BinaryOp::Math(Math::Add) => then(both(left, operator, held(right)), TICK),
         BinaryOp::Math(_) | BinaryOp::Comma => then(both(left, operator, right), TICK),
         BinaryOp::Cmp(_) => both(weighed(left), operator, weighed(right)),
         // `l *= r` is `r as $x | l |= . * $x`.
@@ -72,13 +113,18 @@ fn operation<'s>(left: Term<'s>, operator: BinaryOp<&'s str>, right: Term<'s>) -
             then(both(right, BinaryOp::Pipe(Some(Pattern::Var("$__factor"))), update), WEIGH)
         }
         BinaryOp::Update => then(both(left, BinaryOp::Update, then(right, TICK)), WEIGH),
-        BinaryOp::Assign | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt => then(both(left, operator, right), WEIGH),
+        BinaryOp::Assign | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt => {
+            then(both(left, operator, held(right)), WEIGH)
+        }
         BinaryOp::Pipe(Some(pattern)) => both(left, BinaryOp::Pipe(Some(map_pattern(pattern, &mut metered))), right),
         BinaryOp::Pipe(None) | BinaryOp::Alt | BinaryOp::Or | BinaryOp::And => both(left, operator, right),
     }
 }
 
-fn call<'s>(name: &'s str, arguments: Vec<Term<'s>>) -> Term<'s> {
+fn call<'s>(name: &'s str, mut arguments: Vec<Term<'s>>) -> Term<'s> {
+    if GATHERING.contains(&name) {
+        arguments = arguments.into_iter().map(held).collect();
+    }
     let call = Tree::Call(name, arguments);
     if SEARCHES.contains(&name) {
         then(pipe(Tree::Call(SEARCH, Vec::new()), call), WEIGH)

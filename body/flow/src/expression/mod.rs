@@ -2,11 +2,13 @@
 
 mod allowed;
 mod engine;
+mod functions;
 mod meter;
 mod natives;
 mod reads;
 mod syntax;
 mod value;
+mod walk;
 
 use std::{borrow::Cow, fmt, iter, sync::OnceLock};
 
@@ -142,9 +144,7 @@ impl Expression {
     pub(crate) fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, String> {
         let value = match &self.kind {
             Kind::Plain { root, keys } => take(*root, keys, scope),
-            Kind::Jq { program, reads } => {
-                program.run(reads.root(scope)).and_then(|value| value::from_jaq(&value))
-            }
+            Kind::Jq { program, reads } => program.run(reads.root(scope)).and_then(|value| value::from_jaq(&value)),
         };
         value.map_err(|reason| format!("`${{ {} }}`: {reason}", shortened(&self.code)))
     }
@@ -226,7 +226,8 @@ impl Reads {
         let item = self.item.then_some(scope.item).flatten();
         let item = item.map(|(item, index)| [("item", value::to_jaq(item)), ("index", Val::from(index as usize))]);
         let error = self.error.then_some(scope.error).flatten().map(|error| ("error", value::to_jaq(error)));
-        let roots = input.into_iter().chain(iter::once(("steps", steps))).chain(item.into_iter().flatten()).chain(error);
+        let roots =
+            input.into_iter().chain(iter::once(("steps", steps))).chain(item.into_iter().flatten()).chain(error);
         Val::obj(roots.map(|(name, value)| (value::text_to_jaq(name), value)).collect::<Map>())
     }
 }

@@ -12,12 +12,16 @@ use jaq_json::{Error, Num, Val};
 use jaq_std::ValT as _;
 
 use super::{
-    meter::{MULTIPLY, SEARCH, TICK, WEIGH},
+    meter::{HOLD, MULTIPLY, SEARCH, TICK, WEIGH},
     value,
 };
 
 /// Units of work that one evaluation may use: some tenths of a second of a core.
-pub(super) const UNITS: u64 = 1_000_000;
+pub(super) const UNITS: usize = 2_000_000;
+/// Bytes that values gathered on the way may take, all told.
+pub(super) const ROOM: usize = 64 << 20;
+/// Bytes that a part of a value is taken to need, its text aside.
+const PART_BYTES: usize = 64;
 /// The most parts (values, entries, items) a computed value may have.
 pub(super) const PARTS_MAX: usize = 100_000;
 /// The most bytes of text a computed value may have: a NATS server's own limit for a message.
@@ -39,7 +43,23 @@ impl DataT for Metered {
 #[derive(Clone)]
 pub(super) struct Meter<'a> {
     pub(super) program: &'a Lut<Metered>,
-    pub(super) left: &'a Cell<u64>,
+    pub(super) budget: &'a Budget,
+}
+
+/// What an evaluation may still use; one that ran out of anything has failed, whatever it gave.
+pub(super) struct Budget {
+    units: Cell<usize>,
+    room: Cell<usize>,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self { units: Cell::new(UNITS), room: Cell::new(ROOM) }
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.units.get() == 0 || self.room.get() == 0
+    }
 }
 
 impl<'a> HasLut<'a, Metered> for Meter<'a> {
@@ -50,9 +70,7 @@ impl<'a> HasLut<'a, Metered> for Meter<'a> {
 
 impl Meter<'_> {
     fn pay(&self, units: usize) -> Result<(), Error> {
-        let left = self.left.get().checked_sub(units as u64);
-        self.left.set(left.unwrap_or(0));
-        left.map(|_| ()).ok_or_else(|| Error::str("it takes too long; let a cell compute it"))
+        spend(&self.budget.units, units).ok_or_else(|| Error::str(SPENT))
     }
 
     fn tick(&self, value: &Val) -> Result<(), Error> {
@@ -71,10 +89,26 @@ impl Meter<'_> {
         self.pay(1 + size.parts / 16 + size.text / 4096).and(fits)
     }
 
+    fn hold(&self, value: &Val) -> Result<(), Error> {
+        let mut size = Size::default();
+        let fits = size.add(value, 0);
+        let room = spend(&self.budget.room, size.parts * PART_BYTES + size.text).ok_or_else(|| Error::str(SPENT));
+        self.pay(1 + size.parts / 16 + size.text / 4096).and(fits).and(room)
+    }
+
     fn search(&self, value: &Val) -> Result<(), Error> {
         // A regular expression is compiled anew for each search; a match costs some 300 bytes.
-        self.pay(100 + 16 * value.as_bytes().map_or(0, <[u8]>::len))
+        self.pay(50 + 8 * value.as_bytes().map_or(0, <[u8]>::len))
     }
+}
+
+/// What is said of an evaluation that ran out of its budget.
+pub(super) const SPENT: &str = "it takes too long or too much memory; let a cell compute it";
+
+fn spend(left: &Cell<usize>, amount: usize) -> Option<()> {
+    let rest = left.get().checked_sub(amount);
+    left.set(rest.unwrap_or(0));
+    rest.map(|_| ())
 }
 
 fn limit(size: usize, most: usize) -> Result<(), Error> {
@@ -145,12 +179,17 @@ pub(super) fn functions() -> Vec<Fun<Metered>> {
     vec![
         toll!(TICK, tick),
         toll!(WEIGH, weigh),
+        toll!(HOLD, hold),
         toll!(SEARCH, search),
-        (MULTIPLY, v(2), Native::new(|mut cv| {
-            let right = cv.0.pop_var();
-            let left = cv.0.pop_var();
-            box_once(multiply(left, right))
-        })),
+        (
+            MULTIPLY,
+            v(2),
+            Native::new(|mut cv| {
+                let right = cv.0.pop_var();
+                let left = cv.0.pop_var();
+                box_once(multiply(left, right))
+            }),
+        ),
         ("fromjson", v(0), Native::new(|cv| box_once(from_json(&cv.1).map_err(Exn::from)))),
     ]
 }

@@ -11,7 +11,9 @@ use jaq_core::{
 use super::{
     Mistake, Names,
     allowed::is_update,
-    syntax::{Term, children, literal, part_terms, variables},
+    functions::{BLIND, INNER},
+    syntax::{Term, literal},
+    walk::{children, part_terms, variables},
 };
 use crate::suggest;
 
@@ -35,20 +37,6 @@ enum Dot {
     Steps,
     Other,
 }
-
-/// Functions that do not look at their input, only at their arguments.
-#[rustfmt::skip]
-const BLIND: &[(&str, usize)] = &[
-    ("add", 1), ("all", 2), ("any", 2), ("empty", 0), ("error", 1), ("false", 0), ("first", 1), ("isempty", 1),
-    ("last", 1), ("limit", 2), ("nth", 2), ("null", 0), ("range", 1), ("range", 2), ("range", 3), ("skip", 2), ("true", 0),
-];
-/// Functions that run their arguments on something else than their input, from this argument on.
-#[rustfmt::skip]
-const INNER: &[(&str, usize, usize)] = &[
-    ("all", 1, 0), ("all", 2, 1), ("any", 1, 0), ("any", 2, 1), ("group_by", 1, 0), ("gsub", 2, 1), ("gsub", 3, 1),
-    ("map", 1, 0), ("map_values", 1, 0), ("max_by", 1, 0), ("min_by", 1, 0), ("sort_by", 1, 0), ("sub", 2, 1),
-    ("sub", 3, 1), ("unique_by", 1, 0), ("with_entries", 1, 0),
-];
 
 /// Finds what a term reads of the roots, and every read of what is not there.
 pub(super) fn reads(term: &Term<'_>, names: &Names<'_>, mistakes: &mut Vec<Mistake>) -> Reads {
@@ -250,9 +238,10 @@ impl<'s> Reader<'_, 's> {
             "error" => ("nothing is caught here".to_owned(), "only `catch` has it".to_owned()),
             name => {
                 let near = suggest::nearest(name, self.names.roots());
-                let hint = near.map_or_else(|| format!("write `.input.{name}` for a field of the flow's input"), |near| {
-                    format!("did you mean `.{near}`?")
-                });
+                let hint = near.map_or_else(
+                    || format!("write `.input.{name}` for a field of the flow's input"),
+                    |near| format!("did you mean `.{near}`?"),
+                );
                 (format!("there are only: .{}", self.names.roots().collect::<Vec<_>>().join(", .")), hint)
             }
         };

@@ -17,8 +17,16 @@ use crate::{
 const ID_BYTES_MAX: usize = 63;
 /// The house's own codes, for "did you mean".
 const CODES: &[Code] = &[
-    Code::BadRequest, Code::Refused, Code::NotFound, Code::Conflict, Code::TooLarge, Code::Overloaded, Code::CellFailed,
-    Code::Internal, Code::Unavailable, Code::Timeout,
+    Code::BadRequest,
+    Code::Refused,
+    Code::NotFound,
+    Code::Conflict,
+    Code::TooLarge,
+    Code::Overloaded,
+    Code::CellFailed,
+    Code::Internal,
+    Code::Unavailable,
+    Code::Timeout,
 ];
 
 /// `[a-z][a-z0-9_-]*`, at most 63 bytes.
@@ -37,7 +45,8 @@ pub(super) fn place(step: usize, field: &str) -> Vec<PathPart> {
 pub(super) fn plan(flow: &Flow) -> Result<Plan, Vec<Problem>> {
     let mut problems = Vec::new();
     if flow.steps.is_empty() {
-        let mistake = Mistake::new("flow-empty", "the flow has no steps").hint("`steps: [{ id: greet, call: logic.greet }]`");
+        let mistake =
+            Mistake::new("flow-empty", "the flow has no steps").hint("`steps: [{ id: greet, call: logic.greet }]`");
         problems.push(mistake.at(&[PathPart::Key("steps".into())]));
     }
     check_ids(flow, &mut problems);
@@ -54,7 +63,8 @@ pub(super) fn plan(flow: &Flow) -> Result<Plan, Vec<Problem>> {
     let all: Vec<usize> = (0..names.len()).collect();
     let after_all = Names { steps: &names, before: &all, own: None, each: false, catch: false };
     let output = flow.output.as_ref();
-    let output = output.map(|output| Template::new(output, &after_all, &[PathPart::Key("output".into())], &mut problems));
+    let output =
+        output.map(|output| Template::new(output, &after_all, &[PathPart::Key("output".into())], &mut problems));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -130,13 +140,18 @@ impl Maker<'_> {
     fn each(&mut self, each: &Each) -> PlanEach {
         let path = below(&place(self.index, "each"), PathPart::Key("items".into()));
         let items = self.template(&each.items, self.names, &path);
-        if matches!(&items, Template::Map(_)) || matches!(&items, Template::Fixed(fixed) if !fixed.is_array() && self.is_plain(&each.items)) {
+        if matches!(&items, Template::Map(_))
+            || matches!(&items, Template::Fixed(fixed) if !fixed.is_array() && self.is_plain(&each.items))
+        {
             let mistake = Mistake::new("flow-each", "`each` has no list to go through");
             self.problem(mistake.hint("write `${ .input.names }`, or a list"), &path);
         }
         if each.parallel == 0 {
             let path = below(&place(self.index, "each"), PathPart::Key("parallel".into()));
-            self.problem(Mistake::new("flow-each", "`parallel` is 0, so no item would ever run").hint("write 1 or more"), &path);
+            self.problem(
+                Mistake::new("flow-each", "`parallel` is 0, so no item would ever run").hint("write 1 or more"),
+                &path,
+            );
         }
         PlanEach { items, parallel: each.parallel }
     }
@@ -170,7 +185,8 @@ impl Maker<'_> {
 
     fn check_target(&mut self, target: &Target, path: &[PathPart]) {
         if let Target::Topic(topic) = target {
-            let mistake = Mistake::new("flow-target", format!("the topic `{topic}` gives no answer, so a step cannot call it"));
+            let mistake =
+                Mistake::new("flow-target", format!("the topic `{topic}` gives no answer, so a step cannot call it"));
             self.problem(mistake.hint("call a cell that publishes the event"), path);
         }
     }

@@ -115,6 +115,7 @@ fn cycle(flow: &Flow, needs: &[Vec<usize>], sorted: &[usize]) -> Problem {
     round.push(start);
     let ids = round.iter().filter_map(|index| flow.steps.get(*index)).map(|step| format!("`{}`", step.id));
     let message = format!("steps wait for each other: {}", ids.collect::<Vec<_>>().join(" needs "));
-    let mistake = Mistake::new("flow-cycle", message).hint("take one of them out of a `needs`; `needs: []` waits for nothing");
+    let mistake =
+        Mistake::new("flow-cycle", message).hint("take one of them out of a `needs`; `needs: []` waits for nothing");
     mistake.at(&super::check::place(start, "needs"))
 }

@@ -46,6 +46,7 @@ pub(super) fn write(name: &CellName, folder: &Path, given: Option<&Path>) -> Out
         ("function", &if is_word(&part) { format!("{part}_") } else { part }),
         ("contract", &checkout::way(&package, &cbs.join("body/contract"), &cbs)),
         ("body", &checkout::way(&package, &cbs.join("body"), &cbs)),
+        ("testkit", &checkout::way(&package, &cbs.join("body/testkit"), &cbs)),
         ("own", &own),
     ];
     let spec = folder.join("specs/cells").join(format!("{name}.yaml"));
@@ -88,7 +89,7 @@ fn shown(path: &Path) -> String {
 /// Whether the language, or the template, has the word for itself.
 fn is_word(part: &str) -> bool {
     const WORDS: &[&str] = &[
-        "abstract", "as", "async", "await", "become", "box", "break", "capitals", "cell", "const", "continue", "crate", "do",
+        "abstract", "as", "async", "await", "become", "box", "break", "cell", "const", "continue", "crate", "do",
         "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop",
         "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static",
         "struct", "super", "tests", "trait", "true", "try", "type", "typeof", "union", "unsafe", "unsized", "use",

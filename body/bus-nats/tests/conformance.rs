@@ -1,0 +1,77 @@
+//! One list of cases at every distance: the same body, another body, a client that is no body.
+
+use std::sync::Arc;
+
+use bus::{InProcess, Link, Route, Router};
+use bus_nats::{Nats, Options};
+use cbs::{BodyBus, Distance};
+use testkit::{
+    NatsServer,
+    conformance::{self, Stage},
+};
+
+/// A body: its own cells first, the network for all others.
+async fn body(server: &NatsServer, id: &str, route: Route) -> Arc<dyn BodyBus> {
+    let nats = Nats::connect(Options::new(server.url(), id.parse().unwrap())).await.unwrap();
+    let link = Link { bus: nats.bus(), elsewhere: nats.elsewhere() };
+    let router = Router::new(InProcess::new(bus::Settings::default()), Some(link));
+    router.set_route(route);
+    Arc::new(router)
+}
+
+async fn same_body() -> Stage {
+    let server = NatsServer::start().await;
+    let one = body(&server, "one", Route::LocalFirst).await;
+    let two = body(&server, "two", Route::LocalFirst).await;
+    Stage::new(one.clone(), one).server(two).keep(server)
+}
+
+async fn same_body_over_nats() -> Stage {
+    let server = NatsServer::start().await;
+    let one = body(&server, "one", Route::Nats).await;
+    let two = body(&server, "two", Route::LocalFirst).await;
+    Stage::new(one.clone(), one).server(two).distance(Distance::Nats).nats(server)
+}
+
+async fn another_body() -> Stage {
+    let server = NatsServer::start().await;
+    let caller = body(&server, "caller", Route::LocalFirst).await;
+    let one = body(&server, "one", Route::LocalFirst).await;
+    let two = body(&server, "two", Route::LocalFirst).await;
+    Stage::new(caller, one).server(two).distance(Distance::Nats).nats(server)
+}
+
+async fn a_client() -> Stage {
+    let server = NatsServer::start().await;
+    let client = Nats::connect_client(Options::new(server.url(), "client".parse().unwrap())).await.unwrap();
+    let one = Nats::connect(Options::new(server.url(), "one".parse().unwrap())).await.unwrap();
+    let two = Nats::connect(Options::new(server.url(), "two".parse().unwrap())).await.unwrap();
+    Stage::new(client.bus(), one.bus()).server(two.bus()).distance(Distance::Nats).nats(server)
+}
+
+mod in_the_same_body {
+    testkit::conformance_tests!(super::same_body);
+}
+
+mod in_the_same_body_over_nats {
+    testkit::conformance_tests!(super::same_body_over_nats, outage);
+}
+
+mod from_another_body {
+    testkit::conformance_tests!(super::another_body, outage);
+}
+
+mod from_a_client {
+    testkit::conformance_tests!(super::a_client, outage);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_the_same_at_all_distances() {
+    conformance::compare(&[
+        ("the same body", same_body().await),
+        ("the same body over NATS", same_body_over_nats().await),
+        ("another body", another_body().await),
+        ("a client", a_client().await),
+    ])
+    .await;
+}

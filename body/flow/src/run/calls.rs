@@ -1,0 +1,124 @@
+//! The calls of one step that runs: one, or one for each item of a list.
+
+use std::collections::BTreeMap;
+
+use cbs::CellError;
+use serde_json::Value;
+
+use crate::CallId;
+
+/// What runs, what was answered, what comes next.
+pub(super) struct Calls {
+    /// The items of an `each`.
+    items: Option<Vec<Value>>,
+    parallel: usize,
+    /// The item that starts next.
+    next: usize,
+    live: BTreeMap<u32, Live>,
+    answers: Vec<Value>,
+    /// Set when an item failed for good: no other starts.
+    failure: Option<CellError>,
+}
+
+/// A call that runs, or waits for its next attempt. Either way it takes one of the places of `parallel`.
+pub(super) struct Live {
+    attempt: u32,
+    is_waiting: bool,
+    /// Kept for further attempts, where there may be some.
+    input: Option<Value>,
+}
+
+impl Live {
+    pub(super) fn new(input: Option<Value>) -> Self {
+        Self { attempt: 0, is_waiting: false, input }
+    }
+}
+
+impl Calls {
+    pub(super) fn new(items: Option<Vec<Value>>, parallel: usize) -> Self {
+        let answers = vec![Value::Null; items.as_ref().map_or(1, Vec::len)];
+        Self { items, parallel, next: 0, live: BTreeMap::new(), answers, failure: None }
+    }
+
+    /// The item to start now, with its value where there is an `each`.
+    pub(super) fn next(&self) -> Option<(u32, Option<&Value>)> {
+        let is_free = self.failure.is_none() && self.live.len() < self.parallel && self.next < self.answers.len();
+        let item = u32::try_from(self.next).ok().filter(|_| is_free)?;
+        Some((item, self.items.as_ref().and_then(|items| items.get(self.next))))
+    }
+
+    /// How a call of this item is named: by its index where there is an `each`.
+    pub(super) fn label(&self, item: u32) -> Option<u32> {
+        self.items.as_ref().map(|_| item)
+    }
+
+    pub(super) fn start(&mut self, item: u32, live: Live) {
+        self.next += 1;
+        self.live.insert(item, live);
+    }
+
+    fn live(&self, call: &CallId) -> Option<&Live> {
+        let is_ours = !call.is_fallback() && call.item().is_some() == self.items.is_some();
+        let live = self.live.get(&call.item().unwrap_or(0));
+        live.filter(|live| is_ours && live.attempt == call.attempt())
+    }
+
+    /// Whether exactly this attempt runs.
+    pub(super) fn is_running(&self, call: &CallId) -> bool {
+        self.live(call).is_some_and(|live| !live.is_waiting)
+    }
+
+    /// Ends a running attempt.
+    pub(super) fn end(&mut self, call: &CallId) {
+        self.live.remove(&call.item().unwrap_or(0));
+    }
+
+    /// Ends a running attempt with its answer.
+    pub(super) fn answer(&mut self, call: &CallId, value: Value) {
+        self.end(call);
+        let item = usize::try_from(call.item().unwrap_or(0)).unwrap_or(usize::MAX);
+        if let Some(slot) = self.answers.get_mut(item) {
+            *slot = value;
+        }
+    }
+
+    /// The step's value, when every call was answered.
+    pub(super) fn all(&mut self) -> Option<Value> {
+        if !self.live.is_empty() || self.next < self.answers.len() {
+            return None;
+        }
+        let mut answers = std::mem::take(&mut self.answers);
+        Some(if self.items.is_some() { Value::Array(answers) } else { answers.pop().unwrap_or_default() })
+    }
+
+    /// Lets a call wait for its next attempt, which is `call`.
+    pub(super) fn wait(&mut self, call: &CallId) {
+        if let Some(live) = self.live.get_mut(&call.item().unwrap_or(0)) {
+            live.attempt = call.attempt();
+            live.is_waiting = true;
+        }
+    }
+
+    /// Starts the attempt that waited; its input, where it did wait.
+    pub(super) fn wake(&mut self, call: &CallId, is_last: bool) -> Option<Value> {
+        self.live(call).filter(|live| live.is_waiting)?;
+        let live = self.live.get_mut(&call.item().unwrap_or(0))?;
+        live.is_waiting = false;
+        if is_last { live.input.take() } else { live.input.clone() }
+    }
+
+    /// Starts nothing any more: the step failed. Of several failures the first counts.
+    pub(super) fn stop(&mut self, error: CellError) {
+        self.failure.get_or_insert(error);
+        self.live.retain(|_, live| !live.is_waiting);
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// The failure, when nothing runs any more.
+    pub(super) fn take_failure(&mut self) -> Option<CellError> {
+        self.failure.take_if(|_| self.live.is_empty())
+    }
+}

@@ -1,0 +1,126 @@
+//! A cell as a handler.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use cbs::{
+    About, BoxFuture, BusError, CellContext, CellError, DynCell, Envelope, Handler, Home, Kind, Numbers, Service, Text,
+};
+use spec::{CellSpec, Schema};
+
+use crate::{
+    Limits, Schemas,
+    guard::{Guard, Work, contain::DropGuard},
+};
+
+/// The handler that a cell is served with. For every request it finds room or waits for it,
+/// checks the input's schema, runs the cell within the deadline, catches its panic, checks the
+/// output's schema, and counts.
+///
+/// - No room, and none to wait: `overloaded`; also when none was made within the deadline, for
+///   the cell never ran.
+/// - At the deadline (what the caller gave, at most the spec's timeout) the cell's future is
+///   dropped, its room is free, the caller gets `timeout`.
+/// - Input that does not fit: `bad-request`. Output that does not fit, or a panic: the caller
+///   gets `cell-failed` with the request's id, the log has the rest under that id.
+/// - While the cell is being restarted: `unavailable`; the body's own calls go to other bodies.
+pub struct Endpoint {
+    guard: Guard<CellWork>,
+}
+
+impl Endpoint {
+    /// A handler of a cell that has been started.
+    #[must_use]
+    pub fn new(home: Arc<Home>, cell: Arc<dyn DynCell>, limits: Limits, schemas: Schemas) -> Arc<Self> {
+        let endpoint = Self::vacant(home, limits, schemas);
+        endpoint.put(Some(cell));
+        endpoint
+    }
+
+    /// A handler whose cell is yet to be started: `unavailable` until [`Self::put`].
+    pub(crate) fn vacant(home: Arc<Home>, limits: Limits, schemas: Schemas) -> Arc<Self> {
+        let target = home.target.clone();
+        let body = home.body.as_str().into();
+        let work = CellWork { cell: ArcSwapOption::empty(), home, body, schemas };
+        Arc::new(Self { guard: Guard::new(target, limits, work) })
+    }
+
+    /// Puts the cell in its place, or takes it out. Calls that run are not disturbed.
+    pub(crate) fn put(&self, cell: Option<Arc<dyn DynCell>>) {
+        self.guard.work.cell.store(cell.map(|cell| Arc::new(Incarnation(cell))));
+    }
+
+    /// The service to be served: this handler, its numbers, and what discovery tells.
+    #[must_use]
+    pub fn service(self: &Arc<Self>, about: Arc<About>) -> Service {
+        Service { target: self.guard.target.clone(), handler: self.clone(), about, numbers: self.numbers().clone() }
+    }
+
+    /// The cell's numbers since the endpoint was made; restarts do not reset them.
+    #[must_use]
+    pub fn numbers(&self) -> &Arc<Numbers> {
+        &self.guard.numbers
+    }
+}
+
+impl Handler for Endpoint {
+    fn handle(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        self.guard.handle(request)
+    }
+
+    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+        self.guard.offer(request)
+    }
+}
+
+/// One life of a cell; the box is for `arc_swap`, which holds no unsized types.
+struct Incarnation(Arc<dyn DynCell>);
+
+struct CellWork {
+    cell: ArcSwapOption<Incarnation>,
+    home: Arc<Home>,
+    body: Text,
+    schemas: Schemas,
+}
+
+impl Work for CellWork {
+    async fn run(&self, request: Envelope) -> Result<Envelope, BusError> {
+        let Some(cell) = self.cell.load_full() else {
+            return Err(BusError::unavailable(&self.home.target, "it is being restarted"));
+        };
+        self.schemas.check_input(&request)?;
+        let context = CellContext::new(self.home.clone(), &request);
+        let mut reply = DropGuard::new(cell.0.call(&context, request)).await?;
+        if reply.kind != Kind::Error {
+            self.schemas.check_output(&reply).map_err(|error| wrong_output(&context, &error))?;
+        }
+        reply.source.body = self.body.clone();
+        Ok(reply)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.cell.load().is_some()
+    }
+}
+
+#[cold]
+fn wrong_output(context: &CellContext, error: &CellError) -> CellError {
+    context.log().error(format_args!("the cell's output does not fit: {}", error.message));
+    CellError::cell_failed(context.id())
+}
+
+/// What discovery tells about a cell, from its spec.
+#[must_use]
+pub fn about(spec: &CellSpec) -> About {
+    let schema = |schema: &Option<Arc<Schema>>| {
+        schema.as_ref().map(|schema| (Text::from(schema.name()), Text::from(schema.hash()))).unwrap_or_default()
+    };
+    About {
+        language: spec.language().into(),
+        version: spec.version.as_ref().map(|version| version.to_string().into()).unwrap_or_default(),
+        revision: spec.metadata.revision.as_str().into(),
+        description: spec.metadata.description.as_deref().unwrap_or_default().into(),
+        input: schema(&spec.input),
+        output: schema(&spec.output),
+    }
+}

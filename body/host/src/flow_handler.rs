@@ -1,0 +1,204 @@
+//! A flow as a handler: the driver of the flow engine.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use cbs::{
+    About, BoxFuture, BusError, CellContext, CellError, Code, Envelope, FlowName, Handler, Home, Numbers,
+    Outcome, Service, Target, Text, Uuid, from_json, to_json,
+};
+use flow::{CallId, Decision, Event, Plan, Run};
+use futures::{StreamExt, stream::FuturesUnordered};
+use serde_json::Value;
+
+use crate::{
+    Limits, StepObserver, StepReport,
+    guard::{Guard, Work},
+    schemas::is_json,
+};
+
+/// The handler that a flow is served with: every request is a run. Its steps are called over
+/// the home's bus, those that may run at once do so on the one task of the run, and each has
+/// no more time than remains of the flow's own. Room, deadline, numbers and panics are as a
+/// cell's ([`Endpoint`](crate::Endpoint)).
+pub struct FlowHandler {
+    guard: Guard<FlowWork>,
+}
+
+impl FlowHandler {
+    /// A handler of a flow whose home names the flow as its target. The observer is told of
+    /// every finished attempt of a step.
+    #[must_use]
+    pub fn new(
+        plan: Arc<Plan>,
+        home: Arc<Home>,
+        limits: Limits,
+        observer: Option<Arc<dyn StepObserver>>,
+    ) -> Arc<Self> {
+        let target = Target::Flow(plan.name().clone());
+        let body = home.body.as_str().into();
+        Arc::new(Self { guard: Guard::new(target, limits, FlowWork { plan, home, body, observer }) })
+    }
+
+    /// The service to be served: this handler, its numbers, and what discovery tells.
+    #[must_use]
+    pub fn service(self: &Arc<Self>, about: Arc<About>) -> Service {
+        Service { target: self.guard.target.clone(), handler: self.clone(), about, numbers: self.numbers().clone() }
+    }
+
+    /// The flow's numbers since the handler was made.
+    #[must_use]
+    pub fn numbers(&self) -> &Arc<Numbers> {
+        &self.guard.numbers
+    }
+}
+
+impl Handler for FlowHandler {
+    fn handle(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        self.guard.handle(request)
+    }
+
+    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+        self.guard.offer(request)
+    }
+}
+
+struct FlowWork {
+    plan: Arc<Plan>,
+    home: Arc<Home>,
+    body: Text,
+    observer: Option<Arc<dyn StepObserver>>,
+}
+
+impl Work for FlowWork {
+    async fn run(&self, request: Envelope) -> Result<Envelope, BusError> {
+        let input = from_json(&request.payload).map_err(|error| BusError::new(error, Outcome::NotRun))?;
+        let context = CellContext::new(self.home.clone(), &request);
+        let output = self.drive(&context, input).await?;
+        let mut reply = Envelope::reply(to_json(&output)?);
+        reply.source.body = self.body.clone();
+        Ok(reply)
+    }
+}
+
+/// A call to be made: what the engine decided, and the id of the attempts before it.
+struct StepCall {
+    call: CallId,
+    target: Target,
+    input: Value,
+    timeout: Option<Duration>,
+    attempt: u32,
+    id: Option<Uuid>,
+}
+
+/// What one piece of outside work came to.
+struct Done {
+    event: Event,
+    /// The id that a retry of this call keeps.
+    id: Option<Uuid>,
+}
+
+impl FlowWork {
+    fn flow(&self) -> &FlowName {
+        self.plan.name()
+    }
+
+    /// Tells the engine what happens and does what it decides, until the run is over. What
+    /// still runs then is dropped with the run.
+    async fn drive(&self, context: &CellContext, input: Value) -> Result<Value, CellError> {
+        let mut run = Run::new(self.plan.clone());
+        let mut outside = FuturesUnordered::new();
+        let mut failed = Vec::new();
+        let mut decisions = run.handle(Event::Started { input });
+        loop {
+            for decision in decisions {
+                match decision {
+                    Decision::Finish { output } => return Ok(output),
+                    Decision::Fail { error } => return Err(error),
+                    Decision::Note(note) => {
+                        if let Some(observer) = &self.observer {
+                            observer.noted(self.flow(), &note);
+                        }
+                    }
+                    Decision::Call { call, target, input, timeout, attempt } => {
+                        let id = earlier(&failed, &call);
+                        outside.push(self.act(context, Act::Call(StepCall { call, target, input, timeout, attempt, id })));
+                    }
+                    Decision::Wait { call, delay } => outside.push(self.act(context, Act::Wait(call, delay))),
+                }
+            }
+            let Some(Done { event, id }) = outside.next().await else {
+                return Err(CellError::new(Code::Internal, format!("the flow {} waits for nothing", self.flow())));
+            };
+            if let (Event::Failed { call, .. }, Some(id)) = (&event, id) {
+                failed.push((call.clone(), id));
+            }
+            decisions = run.handle(event);
+        }
+    }
+
+    async fn act(&self, context: &CellContext, act: Act) -> Done {
+        match act {
+            Act::Call(step) => self.call(context, step).await,
+            Act::Wait(call, delay) => {
+                tokio::time::sleep(delay).await;
+                Done { event: Event::Waited { call }, id: None }
+            }
+        }
+    }
+
+    /// Makes one call, and tells the observer how it went.
+    async fn call(&self, context: &CellContext, step: StepCall) -> Done {
+        let StepCall { call, target, input, timeout, attempt, id } = step;
+        let began = Instant::now();
+        let mut request = match to_json(&input) {
+            Ok(payload) => context.request(target.clone(), payload),
+            Err(error) => return Done { event: Event::Failed { call, error, not_run: true }, id: None },
+        };
+        request.id = id.unwrap_or(request.id);
+        request.attempt = attempt.saturating_sub(1);
+        request.timeout = request.timeout.map(|remaining| timeout.map_or(remaining, |own| own.min(remaining)));
+        let id = request.id;
+        let answer = context.send(request).await;
+        let elapsed = began.elapsed();
+        let (body, distance) = answer.as_ref().map(|reply| (reply.source.body.clone(), reply.distance)).unwrap_or_default();
+        let answer = answer.and_then(|reply| Ok(read(&target, &reply)?));
+        if let Some(observer) = &self.observer {
+            let outcome = answer.as_ref().map(|_| ()).map_err(BusError::error);
+            let flow = self.flow();
+            observer.finished(&StepReport { flow, call: &call, target: &target, body: &body, distance, elapsed, outcome });
+        }
+        match answer {
+            Ok(value) => Done { event: Event::Answered { call, value }, id: None },
+            Err(error) => {
+                let not_run = error.outcome() == Outcome::NotRun;
+                Done { event: Event::Failed { call, error: error.into_error(), not_run }, id: Some(id) }
+            }
+        }
+    }
+}
+
+/// One piece of outside work.
+enum Act {
+    Call(StepCall),
+    Wait(CallId, Duration),
+}
+
+/// The id of the attempts of this call that failed: a retry keeps it.
+fn earlier(failed: &[(CallId, Uuid)], call: &CallId) -> Option<Uuid> {
+    let same = |other: &CallId| {
+        (other.step(), other.item(), other.is_fallback()) == (call.step(), call.item(), call.is_fallback())
+    };
+    failed.iter().find(|(other, _)| same(other)).map(|(_, id)| *id)
+}
+
+/// The answer as JSON, which is all that a flow can look into.
+fn read(target: &Target, reply: &Envelope) -> Result<Value, CellError> {
+    let wrong = |what: &str| CellError::new(Code::CellFailed, format!("{target} answered {what}, and a flow reads JSON"));
+    if !is_json(reply.content_type()) {
+        return Err(wrong(&format!("in {}", reply.content_type().chars().take(80).collect::<String>())));
+    }
+    from_json(&reply.payload).map_err(|_| wrong("what is no JSON"))
+}

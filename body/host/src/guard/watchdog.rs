@@ -1,0 +1,106 @@
+//! The watchdog: names the cell that blocks its thread, while it does.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use cbs::Text;
+
+use super::scope::{self, Slot};
+
+/// A cell that has kept its thread from everything else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// The cell's or flow's name.
+    pub cell: Text,
+    /// For at least so long, without a single `await` that gave way.
+    pub at_least: Duration,
+}
+
+/// Looks from a thread of its own at which cell each thread of the process polls, and tells of
+/// every poll that it finds twice. A cell that blocks for ever is named too, and calls pay two
+/// stores for it and read no clock. Dropping it ends it.
+pub struct Watchdog {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watchdog {
+    /// Starts a watchdog that writes to the log (target `cbs::cell`) which cell has blocked
+    /// its thread for 100 ms.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn start() -> io::Result<Self> {
+        Self::start_with(Duration::from_millis(100), |blocked| {
+            tracing::warn!(
+                target: "cbs::cell",
+                cell = %blocked.cell,
+                "the cell has blocked its thread for more than {} ms; other cells wait: it should await, \
+                 or use a blocking task", blocked.at_least.as_millis()
+            );
+        })
+    }
+
+    /// The same with another limit, telling `tell`: once for each poll, between one and two
+    /// limits after it began.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn start_with(limit: Duration, tell: impl Fn(&Blocked) + Send + 'static) -> io::Result<Self> {
+        let ended = Arc::<AtomicBool>::default();
+        let end = ended.clone();
+        let look = move || {
+            let mut seen = Seen::default();
+            while !end.load(Ordering::Acquire) {
+                for cell in seen.look(scope::slots()) {
+                    tell(&Blocked { cell, at_least: limit });
+                }
+                thread::park_timeout(limit);
+            }
+        };
+        let thread = thread::Builder::new().name("cbs-watchdog".to_owned()).spawn(look)?;
+        Ok(Self { ended, thread: Some(thread) })
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It panics only if `tell` does, and then it has ended too.
+            _ = thread.join();
+        }
+    }
+}
+
+/// What each thread polled when it was last looked at, and whether that has been told.
+#[derive(Default)]
+struct Seen(HashMap<*const Slot, (u64, bool)>);
+
+impl Seen {
+    fn look(&mut self, slots: Vec<Arc<Slot>>) -> Vec<Text> {
+        let before = std::mem::take(&mut self.0);
+        let mut blocked = Vec::new();
+        for slot in slots {
+            let (key, now) = (Arc::as_ptr(&slot), slot.now());
+            let told = match before.get(&key) {
+                Some((last, told)) if *last == now && now != 0 => {
+                    blocked.extend(scope::name_of(now).filter(|_| !told));
+                    true
+                }
+                _ => false,
+            };
+            self.0.insert(key, (now, told));
+        }
+        blocked
+    }
+}

@@ -1,0 +1,36 @@
+//! What bounds the calls of a cell or the runs of a flow.
+
+use std::time::Duration;
+
+use bus::RoomSettings;
+use cbs::TIMEOUT_DEFAULT;
+use spec::{CellSpec, FlowSpec};
+
+/// What bounds the calls of one cell, or the runs of one flow, in this body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many run at once, how many more may wait.
+    pub room: RoomSettings,
+    /// The most time that one may take, waiting included; a caller may give it less.
+    pub timeout: Duration,
+}
+
+impl Default for Limits {
+    /// 64 run, 256 wait, for 5 s at most.
+    fn default() -> Self {
+        Self { room: RoomSettings::default(), timeout: TIMEOUT_DEFAULT }
+    }
+}
+
+impl From<&CellSpec> for Limits {
+    fn from(spec: &CellSpec) -> Self {
+        let room = RoomSettings { concurrency: spec.concurrency, queue: spec.queue, ..RoomSettings::default() };
+        Self { room, timeout: spec.timeout }
+    }
+}
+
+impl From<&FlowSpec> for Limits {
+    fn from(spec: &FlowSpec) -> Self {
+        Self { timeout: spec.timeout, ..Self::default() }
+    }
+}

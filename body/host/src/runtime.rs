@@ -1,0 +1,80 @@
+//! What can start cells.
+
+use std::sync::Arc;
+
+use cbs::{BoxFuture, CellError, CellName, DynCell, Home, NameError};
+use spec::CellSpec;
+
+/// Starts cells of one runtime. What it starts it also ends: when [`Started::cell`] has been
+/// stopped and dropped, nothing of the cell is left.
+pub trait Host: Send + Sync + 'static {
+    /// The runtime whose cells it starts: `rust`, `python`, `dart`, `exec`.
+    fn runtime(&self) -> &'static str;
+
+    /// Whether the cell could be started here: asked before anything is started, so that a
+    /// person learns of every mistake at once.
+    ///
+    /// # Errors
+    /// What is wrong, and how to mend it.
+    fn check(&self, spec: &CellSpec) -> Result<(), HostError>;
+
+    /// Starts a cell once, and runs its start hook; done when it can take calls. Called again
+    /// after a failure. The supervisor sets a time limit and catches panics.
+    fn start<'a>(&'a self, spec: &'a CellSpec, home: &'a Home) -> BoxFuture<'a, Result<Started, HostError>>;
+}
+
+/// A cell that was started once.
+pub struct Started {
+    /// What takes the calls; its stop hook is run by the supervisor.
+    pub cell: Arc<dyn DynCell>,
+    /// Done when the cell ended by itself, with the reason: a process that exited. What runs
+    /// in the body never ends by itself: [`std::future::pending`].
+    pub ended: BoxFuture<'static, String>,
+}
+
+/// Why a cell cannot be hosted or started.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// A cell that is linked in has a name that is none.
+    #[error("a linked-in cell: {0}")]
+    BadName(#[from] NameError),
+    /// Two cells that are linked in have one name.
+    #[error("two linked-in cells are named `{0}`")]
+    Duplicate(CellName),
+    /// The spec names a Rust cell that is not linked into this program.
+    #[error("no Rust cell `{name}` is linked into this program; {}", hint(.linked, .meant.as_ref()))]
+    NotLinkedIn {
+        /// The cell that the spec names.
+        name: CellName,
+        /// What is linked in, in order.
+        linked: Vec<CellName>,
+        /// The one that may have been meant.
+        meant: Option<CellName>,
+    },
+    /// No host of this body has the spec's runtime.
+    #[error("`{name}` needs the runtime `{runtime}`, this body has {}", .hosted.join(", "))]
+    NoHost {
+        /// The cell.
+        name: CellName,
+        /// The runtime that its spec names.
+        runtime: &'static str,
+        /// The runtimes that are there.
+        hosted: Vec<&'static str>,
+    },
+    /// The start hook answered with an error.
+    #[error("the start hook failed: {0}")]
+    Start(#[from] CellError),
+    /// The runtime itself failed; one line for the log.
+    #[error("{0}")]
+    Runtime(String),
+}
+
+fn hint(linked: &[CellName], meant: Option<&CellName>) -> String {
+    let all = linked.iter().map(CellName::as_str).collect::<Vec<_>>().join(", ");
+    match (meant, linked.is_empty()) {
+        (Some(meant), _) => format!("did you mean `{meant}`? Linked in: {all}"),
+        (None, false) => format!("linked in: {all}"),
+        (None, true) => "none is linked in".to_owned(),
+    }
+}

@@ -1,0 +1,180 @@
+//! The life of a cell: started, served, restarted when it fails, stopped.
+
+mod driver;
+mod history;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use cbs::Home;
+use spec::CellSpec;
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::history::Restarts;
+use self::{driver::Life, history::History};
+use crate::{
+    Endpoint, Limits, Schemas,
+    endpoint::about,
+    runtime::{Host, HostError},
+};
+
+/// Where a cell is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Being started for the first time.
+    Starting,
+    /// Started and served: calls reach it.
+    Ready,
+    /// Being stopped: takes no new calls and answers those it has.
+    Draining,
+    /// It failed and is started again after a while; it is not served.
+    Restarting,
+    /// It failed too often; it is tried again slowly and is not served.
+    Failed,
+    /// Stopped for good.
+    Stopped,
+}
+
+impl fmt::Display for Phase {
+    /// The phase in lower case.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Restarting => "restarting",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
+/// A cell's phase and how it came there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Why it was last restarted or failed, one line; `None` where it never was.
+    pub reason: Option<String>,
+    /// How often it was started again.
+    pub restarts: u64,
+}
+
+/// Starts cells with whatever host has their runtime, and keeps each alive on a task of its
+/// own: one cell's crash loop never touches another.
+pub struct Supervisor {
+    hosts: Vec<Arc<dyn Host>>,
+    restarts: Restarts,
+    tasks: TaskTracker,
+}
+
+impl Supervisor {
+    /// A supervisor over these hosts, one for each runtime.
+    #[must_use]
+    pub fn new(hosts: Vec<Arc<dyn Host>>, restarts: Restarts) -> Self {
+        Self { hosts, restarts, tasks: TaskTracker::new() }
+    }
+
+    /// Whether the cell could be started here.
+    ///
+    /// # Errors
+    /// [`HostError`] says what is wrong, and how to mend it.
+    pub fn check(&self, spec: &CellSpec) -> Result<(), HostError> {
+        self.host(spec)?.check(spec)
+    }
+
+    /// Starts a cell, and serves it on its home's bus when it is ready. Returns at once; see
+    /// [`Running::ready`]. Revision and config of the home are the spec's. Must be called
+    /// within a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Self::check`]. What goes wrong later is the [`State`]'s.
+    pub fn start(&self, spec: Arc<CellSpec>, home: Home) -> Result<Running, HostError> {
+        let host = self.host(&spec)?.clone();
+        host.check(&spec)?;
+        let config = serde_json::Value::Object(spec.config.clone());
+        let home = Arc::new(home.with_spec(spec.metadata.revision.as_str().into(), config));
+        let endpoint = Endpoint::vacant(home.clone(), Limits::from(&*spec), Schemas::from(&*spec));
+        let (tell, state) = watch::channel(State { phase: Phase::Starting, reason: None, restarts: 0 });
+        let stop = CancellationToken::new();
+        let life = Life {
+            host,
+            service: endpoint.service(Arc::new(about(&spec))),
+            spec: spec.clone(),
+            home,
+            endpoint: endpoint.clone(),
+            state: tell,
+            stop: stop.clone(),
+            history: History::new(self.restarts.clone()),
+        };
+        let task = self.tasks.spawn(life.live());
+        Ok(Running { spec, endpoint, state, stop, task })
+    }
+
+    fn host(&self, spec: &CellSpec) -> Result<&Arc<dyn Host>, HostError> {
+        let runtime = spec.language();
+        self.hosts.iter().find(|host| host.runtime() == runtime).ok_or_else(|| HostError::NoHost {
+            name: spec.name.clone(),
+            runtime,
+            hosted: self.hosts.iter().map(|host| host.runtime()).collect(),
+        })
+    }
+}
+
+/// A supervised cell. Dropping it ends the cell at once, without its stop hook;
+/// [`Self::stop`] loses nothing.
+pub struct Running {
+    spec: Arc<CellSpec>,
+    endpoint: Arc<Endpoint>,
+    state: watch::Receiver<State>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// The cell's spec.
+    #[must_use]
+    pub fn spec(&self) -> &Arc<CellSpec> {
+        &self.spec
+    }
+
+    /// What answers its calls, and counts them.
+    #[must_use]
+    pub fn handler(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// The state now, and as it changes.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Waits until calls reach the cell.
+    ///
+    /// # Errors
+    /// The state, when the cell failed too often or was stopped, or was not ready within the limit.
+    pub async fn ready(&self, limit: Duration) -> Result<(), State> {
+        let mut state = self.state.clone();
+        let settled = |state: &State| matches!(state.phase, Phase::Ready | Phase::Failed | Phase::Stopped);
+        // No answer in time, or a driver that has gone: the state as it is tells.
+        _ = tokio::time::timeout(limit, state.wait_for(settled)).await;
+        let now = state.borrow().clone();
+        if now.phase == Phase::Ready { Ok(()) } else { Err(now) }
+    }
+
+    /// Takes the cell from the bus without losing a call, runs its stop hook, and returns.
+    /// The caller sets the time limit by dropping the future, which ends the cell at once.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!(cell = %self.spec.name, "the cell's driver ended badly: {error}");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

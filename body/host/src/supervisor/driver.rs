@@ -1,0 +1,138 @@
+//! The task of one cell: carries out what its history decides.
+
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+
+use cbs::{DynCell, Home, Service, Serving};
+use spec::CellSpec;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Phase, State, history::{History, Next}};
+use crate::{
+    Endpoint,
+    guard::{contain::Contained, scope::Label},
+    runtime::{Host, Started},
+};
+
+/// One cell's life, from its first start to its stop.
+pub(super) struct Life {
+    pub(super) host: Arc<dyn Host>,
+    pub(super) spec: Arc<CellSpec>,
+    pub(super) home: Arc<Home>,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) service: Service,
+    pub(super) state: watch::Sender<State>,
+    pub(super) stop: CancellationToken,
+    pub(super) history: History,
+}
+
+/// How one incarnation of a cell ended.
+enum End {
+    /// It was to be stopped, and was.
+    Stopped,
+    /// It could not be started, or ended by itself, after so long as ready.
+    Fell { reason: String, ready_for: Duration },
+}
+
+impl Life {
+    pub(super) async fn live(mut self) {
+        let label = Label::new(self.home.target.name());
+        loop {
+            let (reason, ready_for) = match self.once(&label).await {
+                End::Stopped => break,
+                End::Fell { reason, ready_for } => (reason, ready_for),
+            };
+            let (phase, wait) = match self.history.fell(Instant::now(), ready_for) {
+                Next::Restart(wait) => (Phase::Restarting, wait),
+                Next::Failed(wait) => (Phase::Failed, wait),
+            };
+            tracing::error!(
+                target: "cbs::cell",
+                cell = %self.spec.name,
+                state = %phase,
+                "the cell failed and is started again in {} ms: {reason}", wait.as_millis()
+            );
+            self.state.send_modify(|state| *state = State { phase, reason: Some(reason), restarts: state.restarts });
+            if self.stop.run_until_cancelled(sleep(wait)).await.is_none() {
+                break;
+            }
+            self.state.send_modify(|state| state.restarts += 1);
+        }
+        self.enter(Phase::Stopped);
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.state.send_modify(|state| state.phase = phase);
+    }
+
+    /// Starts the cell, serves it, and ends it: when it is to stop, or because it failed.
+    async fn once(&self, label: &Label) -> End {
+        let started = match self.stop.run_until_cancelled(self.start(label)).await {
+            None => return End::Stopped,
+            Some(Err(reason)) => return End::Fell { reason, ready_for: Duration::ZERO },
+            Some(Ok(started)) => started,
+        };
+        let Started { cell, ended } = started;
+        self.endpoint.put(Some(cell.clone()));
+        let served = self.stop.run_until_cancelled(self.home.bus.serve(self.service.clone())).await;
+        let end = match served {
+            None => End::Stopped,
+            Some(Err(error)) => End::Fell { reason: format!("it cannot be served: {error}"), ready_for: Duration::ZERO },
+            Some(Ok(serving)) => self.serve(serving, ended).await,
+        };
+        self.endpoint.put(None);
+        self.end(cell, label).await;
+        end
+    }
+
+    /// Starts the cell within its time.
+    async fn start(&self, label: &Label) -> Result<Started, String> {
+        let limit = self.history.restarts.start_timeout;
+        match timeout(limit, contained(label, self.host.start(&self.spec, &self.home))).await {
+            Ok(Ok(started)) => started.map_err(|error| error.to_string()),
+            Ok(Err(panic)) => Err(format!("the start hook panicked: {panic}")),
+            Err(_) => Err(format!("it was not started within {} s", limit.as_secs())),
+        }
+    }
+
+    /// The cell is ready, until it is to stop or ends by itself.
+    async fn serve(&self, serving: Box<dyn Serving>, ended: cbs::BoxFuture<'static, String>) -> End {
+        self.enter(Phase::Ready);
+        let since = Instant::now();
+        match self.stop.run_until_cancelled(ended).await {
+            None => {
+                self.enter(Phase::Draining);
+                serving.stop().await;
+                End::Stopped
+            }
+            Some(reason) => {
+                let ready_for = since.elapsed();
+                // Its callers learn at once that it is away, and others may serve them meanwhile.
+                self.endpoint.put(None);
+                self.enter(Phase::Restarting);
+                self.stop.run_until_cancelled(serving.stop()).await;
+                End::Fell { reason, ready_for }
+            }
+        }
+    }
+
+    /// Runs the stop hook within its time.
+    async fn end(&self, cell: Arc<dyn DynCell>, label: &Label) {
+        let limit = self.history.restarts.stop_timeout;
+        let wrong = match timeout(limit, contained(label, cell.stop())).await {
+            Ok(Ok(())) => return,
+            Ok(Err(panic)) => format!("the stop hook panicked: {panic}"),
+            Err(_) => format!("the stop hook was not done within {} s", limit.as_secs()),
+        };
+        tracing::error!(target: "cbs::cell", cell = %self.spec.name, "{wrong}");
+    }
+}
+
+/// A hook of the cell: watched as its calls are, its panic caught.
+async fn contained<F: Future>(label: &Label, hook: F) -> Result<F::Output, crate::guard::contain::Panic> {
+    let hook = pin!(hook);
+    Contained::new(hook, label).await
+}

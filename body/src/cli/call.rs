@@ -1,0 +1,56 @@
+//! `cbs call`: one call of a cell.
+
+use std::time::Duration;
+
+use cbs::{BusError, Bytes, CellName, Envelope, Target};
+
+use super::{Globals, input};
+use crate::{
+    exit::{Failure, Outcome, Status},
+    output::{self, BAD},
+};
+
+/// Calls a cell and prints its answer.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Call {
+    /// The cell, for example `logic.greet`
+    cell: CellName,
+    /// The input as JSON; `-` reads it from standard input [default: null]
+    #[arg(value_name = "JSON")]
+    input: Option<String>,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "5s")]
+    timeout: Duration,
+}
+
+impl Call {
+    pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
+        let input = input::json(self.input.as_deref())?;
+        once(globals, Target::Cell(self.cell.clone()), input, self.timeout).await
+    }
+}
+
+/// Connects, calls a target once, and prints the answer's payload as it came.
+pub(super) async fn once(globals: &Globals, target: Target, payload: Bytes, timeout: Duration) -> Outcome {
+    let nats = globals.nats.client(&globals.namespace()).await?;
+    let request = Envelope { timeout: Some(timeout), ..Envelope::request(target, payload) };
+    let reply = nats.bus().call(request).await;
+    nats.close().await;
+    match reply {
+        Ok(reply) => {
+            output::print_bytes(&reply.payload)?;
+            Ok(Status::Done)
+        }
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// Tells an error as `code: message`, with its details below.
+pub(super) fn failed(error: &BusError) -> Failure {
+    let told = error.error();
+    output::tell(format_args!("{BAD}{}:{BAD:#} {}", told.code, output::harmless(&told.message)));
+    if let Some(details) = &told.details {
+        output::tell(serde_json::to_string_pretty(details).unwrap_or_default());
+    }
+    Failure { status: Status::Failed, message: String::new() }
+}

@@ -1,0 +1,87 @@
+//! `cbs describe`: all that is told about one cell or flow.
+
+use bus_nats::discovery::Endpoint;
+use cbs::{FlowName, Subject, Target};
+
+use super::{
+    Globals,
+    ls::{self, or_dash},
+};
+use crate::{
+    exit::{Failure, Outcome, Status},
+    output::{self, BOLD, Format},
+};
+
+/// Tells all that is known about one cell or flow.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Describe {
+    /// A cell (`logic.greet`) or a flow (`greeting`)
+    #[arg(value_name = "NAME", value_parser = target)]
+    target: Target,
+}
+
+/// A name with a dot is a cell's, one without a flow's.
+fn target(text: &str) -> Result<Target, cbs::NameError> {
+    if text.contains([' ', '.']) { text.parse() } else { FlowName::new(text).map(Target::Flow) }
+}
+
+impl Describe {
+    pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
+        let mut found = ls::discover(globals).await?;
+        found.retain(|endpoint| endpoint.target == self.target);
+        if found.is_empty() {
+            let namespace = globals.namespace();
+            let line = format!("nobody serves {} in the namespace {namespace}; `cbs ls` shows what runs", self.target);
+            return Err(Failure::failed(line));
+        }
+        match globals.format {
+            Format::Json => output::print_json(&found)?,
+            Format::Human => output::print(self.text(globals, &found))?,
+        }
+        Ok(Status::Done)
+    }
+
+    fn text(&self, globals: &Globals, found: &[Endpoint]) -> String {
+        let subject = Subject::of(&globals.namespace(), &self.target).to_string();
+        let mut lines = vec![format!("{BOLD}{}{BOLD:#}", self.target)];
+        let mut say = |word: &str, values: Vec<&str>| {
+            let mut values: Vec<String> = values.into_iter().filter(|v| !v.is_empty()).map(output::harmless).collect();
+            values.sort();
+            values.dedup();
+            if !values.is_empty() {
+                lines.push(format!("  {word:<12} {}", values.join(", ")));
+            }
+        };
+        let all = |field: fn(&Endpoint) -> &str| found.iter().map(field).collect();
+        say("description", all(|endpoint| &endpoint.description));
+        say("subject", vec![&subject]);
+        say("language", all(|endpoint| &endpoint.language));
+        say("version", all(|endpoint| &endpoint.version));
+        say("revision", all(|endpoint| &endpoint.revision));
+        say("input", all(|endpoint| &endpoint.input));
+        say("output", all(|endpoint| &endpoint.output));
+        say("last error", all(|endpoint| &endpoint.last_error));
+        lines.push(String::new());
+        lines.push(bodies(found));
+        lines.join("\n")
+    }
+}
+
+fn bodies(found: &[Endpoint]) -> String {
+    let head = ["body", "revision", "calls", "errors", "shed", "in flight", "queued", "mean"];
+    output::table(
+        head,
+        found.iter().map(|endpoint| {
+            [
+                endpoint.body.to_string(),
+                or_dash(&endpoint.revision),
+                endpoint.calls.to_string(),
+                endpoint.errors.to_string(),
+                endpoint.shed.to_string(),
+                endpoint.in_flight.to_string(),
+                endpoint.queued.to_string(),
+                if endpoint.calls == 0 { "-".to_owned() } else { output::short(endpoint.mean) },
+            ]
+        }),
+    )
+}

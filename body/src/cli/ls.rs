@@ -1,0 +1,65 @@
+//! `cbs ls`: what runs where.
+
+use std::time::Duration;
+
+use bus_nats::discovery::Endpoint;
+
+use super::Globals;
+use crate::{
+    exit::{Failure, Outcome, Status},
+    output::{self, Format},
+};
+
+/// How long bodies have to answer: longer than the jitter that they answer with.
+pub(super) const DISCOVERY_WAIT: Duration = Duration::from_millis(300);
+
+/// Lists the cells and flows of the namespace and the bodies that serve them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ls {}
+
+impl Ls {
+    pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
+        let found = discover(globals).await?;
+        match globals.format {
+            Format::Json => output::print_json(&found)?,
+            Format::Human if found.is_empty() => {
+                output::tell(format_args!("nothing runs in the namespace {}; `cbs up PATHS` runs cells", globals.namespace()));
+            }
+            Format::Human => output::print(table(&found))?,
+        }
+        Ok(Status::Done)
+    }
+}
+
+/// All that bodies of the namespace say they serve, by target and body.
+pub(super) async fn discover(globals: &Globals) -> Result<Vec<Endpoint>, Failure> {
+    let nats = globals.nats.client(&globals.namespace()).await?;
+    let found = nats.discover(DISCOVERY_WAIT).await;
+    nats.close().await;
+    let mut found = found.map_err(|error| super::call::failed(&error))?;
+    found.sort_by(|one, other| (&one.target, &one.body).cmp(&(&other.target, &other.body)));
+    Ok(found)
+}
+
+fn table(found: &[Endpoint]) -> String {
+    let head = ["target", "language", "version", "body", "calls", "errors", "in flight", "mean"];
+    output::table(
+        head,
+        found.iter().map(|endpoint| {
+            [
+                endpoint.target.to_string(),
+                or_dash(&endpoint.language),
+                or_dash(&endpoint.version),
+                endpoint.body.to_string(),
+                endpoint.calls.to_string(),
+                endpoint.errors.to_string(),
+                endpoint.in_flight.to_string(),
+                if endpoint.calls == 0 { "-".to_owned() } else { output::short(endpoint.mean) },
+            ]
+        }),
+    )
+}
+
+pub(super) fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+}

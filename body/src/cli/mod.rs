@@ -1,0 +1,126 @@
+//! The command line: one file a command.
+
+mod call;
+mod check;
+mod completions;
+mod describe;
+mod doctor;
+mod flow;
+mod input;
+mod ls;
+mod new;
+
+use cbs::{Namespace, NativeCell};
+use clap::{Parser, Subcommand};
+
+use crate::{
+    exit::{Failure, Outcome, Status},
+    nats,
+    output::{self, Format},
+};
+
+const AFTER_HELP: &str = "Exit status: 0 done, 1 the work failed, 2 could not start, 64 wrong usage.\n\
+    The log goes to standard error; CBS_LOG filters it (`debug`, `info,bus_nats=trace`).";
+
+/// Cells on NATS: each does one task, and they meet only on the bus.
+#[derive(Debug, Parser)]
+#[command(name = "cbs", version, after_help = AFTER_HELP, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    globals: Globals,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, clap::Args)]
+struct Globals {
+    #[command(flatten)]
+    nats: nats::Flags,
+    /// The namespace: keeps things apart, not people [default: default; of `demo`: a new one]
+    #[arg(long, global = true, env = "CBS_NAMESPACE", value_name = "NAME", hide_env_values = true, value_parser = namespace)]
+    namespace: Option<Perhaps>,
+    /// The form of what goes to standard output
+    #[arg(long, global = true, value_enum, default_value_t)]
+    format: Format,
+}
+
+impl Globals {
+    fn namespace_given(&self) -> Option<Namespace> {
+        self.namespace.clone().flatten()
+    }
+
+    fn namespace(&self) -> Namespace {
+        self.namespace_given().unwrap_or_default()
+    }
+}
+
+/// An empty variable is one that is not set.
+type Perhaps = Option<Namespace>;
+
+fn namespace(text: &str) -> Result<Perhaps, cbs::NameError> {
+    if text.is_empty() { Ok(None) } else { Namespace::new(text).map(Some) }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Check),
+    Call(call::Call),
+    Flow(flow::Flow),
+    Ls(ls::Ls),
+    Describe(describe::Describe),
+    New(new::New),
+    Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+}
+
+/// Reads the arguments. Help and version are printed here, and end in `Done`; what is wrong
+/// with them ends in `Usage`.
+pub(crate) fn parse() -> Result<Cli, Failure> {
+    Cli::try_parse().map_err(|error| {
+        let status = if error.use_stderr() { Status::Usage } else { Status::Done };
+        // A reader that has gone away is no reason to fail.
+        let _ = error.print();
+        Failure { status, message: String::new() }
+    })
+}
+
+impl Cli {
+    /// The level of the log unless `CBS_LOG` says otherwise: a body tells what it does, the
+    /// other commands only what is wrong.
+    pub(crate) fn log_level(&self) -> &'static str {
+        "warn"
+    }
+
+    /// Does what the arguments say.
+    pub(crate) fn run(self, cells: Vec<NativeCell>) -> Outcome {
+        let Self { command, globals } = self;
+        match command {
+            Command::Check(check) => check.run(globals.format),
+            Command::Call(call) => on_this_thread(call.run(&globals)),
+            Command::Flow(flow) => on_this_thread(flow.run(&globals)),
+            Command::Ls(ls) => on_this_thread(ls.run(&globals)),
+            Command::Describe(describe) => on_this_thread(describe.run(&globals)),
+            Command::New(new) => new.run(),
+            Command::Doctor(doctor) => on_this_thread(doctor.run(&globals)),
+            Command::Completions(completions) => completions.run(),
+        }
+    }
+}
+
+fn on_all_cores(work: impl Future<Output = Outcome>) -> Outcome {
+    run_on(&mut tokio::runtime::Builder::new_multi_thread(), work)
+}
+
+/// For a command that makes a call and ends: starting threads would be most of its work.
+fn on_this_thread(work: impl Future<Output = Outcome>) -> Outcome {
+    run_on(&mut tokio::runtime::Builder::new_current_thread(), work)
+}
+
+fn run_on(builder: &mut tokio::runtime::Builder, work: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = builder.enable_all().build().map_err(Failure::not_started)?;
+    let outcome = runtime.block_on(work);
+    // A thread that still waits for a line of standard input must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,69 @@
+//! `cbs new`.
+
+use std::path::Path;
+
+use crate::support::World;
+
+/// This checkout, as a manifest in the world's folder names it.
+fn checkout() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().canonicalize().unwrap().to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_new_cell_is_a_package_and_a_spec_that_passes_the_check() {
+    let world = World::new();
+    let done = world.run(&["new", "cell", "logic.re-try", "--lang", "rust"]).await.with_status(0);
+    let manifest = world.read("cells/logic_re_try/Cargo.toml");
+    assert!(manifest.contains(&format!("cbs = {{ path = \"{}/body/contract\" }}", checkout())), "{manifest}");
+    assert!(world.read("cells/logic_re_try/src/lib.rs").contains("async fn re_try("));
+    assert!(world.read("cells/logic_re_try/src/main.rs").contains("body::main_with(vec![logic_re_try::cell()])"));
+    assert!(world.read("cells/logic_re_try/README.md").starts_with("# logic.re-try"));
+    assert!(world.read("specs/cells/logic.re-try.yaml").starts_with("# yaml-language-server: $schema=../schemas/"));
+    assert_eq!(
+        done.stdout,
+        "cargo run --manifest-path cells/logic_re_try/Cargo.toml -- up specs/cells/logic.re-try.yaml\n"
+    );
+    world.run(&["check", "specs"]).await.with_status(0);
+    for path in ["Cargo.toml", "src/lib.rs", "src/main.rs", "README.md"] {
+        assert!(!world.read(&format!("cells/logic_re_try/{path}")).contains("{{"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_cell_joins_the_workspace_around_it() {
+    let world = World::new();
+    world.write("Cargo.toml", "[workspace]\nmembers = [\n    \"app\",\n]\n\n[workspace.lints.rust]\n");
+    let done = world.run(&["new", "cell", "logic.shout", "--lang", "rust"]).await.with_status(0);
+    assert!(world.read("Cargo.toml").contains("    \"app\",\n    \"cells/logic_shout\",\n]"));
+    assert!(world.read("cells/logic_shout/Cargo.toml").contains("[lints]\nworkspace = true\n"));
+    assert_eq!(done.stdout, "cargo run -p logic_shout -- up specs/cells/logic.shout.yaml\n");
+}
+
+#[tokio::test]
+async fn nothing_is_written_over_what_is_there() {
+    let world = World::new();
+    world.write("specs/cells/logic.shout.yaml", "mine\n");
+    world.write("specs/flows/order.yaml", "mine\n");
+    let done = world.run(&["new", "cell", "logic.shout", "--lang", "rust"]).await.with_status(1);
+    assert!(done.stderr.contains("is there already; nothing was written"), "{}", done.stderr);
+    assert!(!world.here().join("cells").exists());
+    assert_eq!(world.read("specs/cells/logic.shout.yaml"), "mine\n");
+    world.run(&["new", "flow", "order"]).await.with_status(1);
+    assert_eq!(world.read("specs/flows/order.yaml"), "mine\n");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_no_checkout_is_refused() {
+    let world = World::new();
+    let done = world.run(&["new", "cell", "logic.shout", "--lang", "rust", "--cbs", "."]).await.with_status(1);
+    assert!(done.stderr.contains("is no checkout of CBS"), "{}", done.stderr);
+    assert!(!world.here().join("cells").exists());
+}
+
+#[tokio::test]
+async fn a_new_flow_passes_the_check() {
+    let world = World::new();
+    let done = world.run(&["new", "flow", "order", "--path", "sub"]).await.with_status(0);
+    assert_eq!(done.stdout, "cbs check sub/specs/flows/order.yaml\n");
+    world.run(&["check", "sub/specs/flows/order.yaml"]).await.with_status(0);
+}

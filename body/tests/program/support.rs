@@ -1,0 +1,206 @@
+//! The program under test, in a world of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{self, Signal},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+};
+
+/// Longer than anything that is waited for here takes, even on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// A working folder, and a user's run-time folder, that no other test shares.
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+}
+
+/// How a run of the program ended.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Done {
+    /// The same, having checked the exit status.
+    #[track_caller]
+    pub(crate) fn with_status(self, status: i32) -> Self {
+        assert_eq!(self.status, status, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The last line of standard output.
+    pub(crate) fn last_line(&self) -> &str {
+        self.stdout.lines().next_back().unwrap_or_default()
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("run")).unwrap();
+        std::fs::create_dir_all(folder.path().join("here")).unwrap();
+        Self { folder }
+    }
+
+    /// The working folder.
+    pub(crate) fn here(&self) -> PathBuf {
+        self.folder.path().join("here")
+    }
+
+    /// Writes a file into the working folder.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.here().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.here().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// The program, not yet started: no server is named, nothing is on its standard input.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cbs"));
+        command.args(arguments).current_dir(self.here()).env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
+        for (name, _) in std::env::vars() {
+            if name.starts_with("NATS_") || (name.starts_with("CBS_") && name != "CBS_NATS_SERVER" && name != "CBS_TOOLS") {
+                command.env_remove(name);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    /// Runs the program to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Done {
+        finish(self.command(arguments)).await
+    }
+
+    /// Runs the program to its end with a text on its standard input.
+    pub(crate) async fn run_with_input(&self, arguments: &[&str], input: &str) -> Done {
+        let mut command = self.command(arguments);
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).await.unwrap();
+        drop(stdin);
+        let output = testkit::within(LIMIT, "the end of cbs", child.wait_with_output()).await.unwrap();
+        done(output)
+    }
+
+    /// Starts the program, to be talked with.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        Running {
+            stdout: BufReader::new(child.stdout.take().unwrap()).lines(),
+            stderr: BufReader::new(child.stderr.take().unwrap()).lines(),
+            stdin: child.stdin.take(),
+            child,
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) async fn finish(mut command: Command) -> Done {
+    done(testkit::within(LIMIT, "the end of cbs", command.output()).await.unwrap())
+}
+
+fn done(output: std::process::Output) -> Done {
+    Done {
+        status: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The program, running.
+pub(crate) struct Running {
+    child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+    stderr: Lines<BufReader<ChildStderr>>,
+    /// Open, so that the program sees no end of input.
+    #[allow(dead_code, reason = "held, not used")]
+    stdin: Option<ChildStdin>,
+}
+
+impl Running {
+    /// Reads standard output up to a line with these words, and gives all that was read.
+    pub(crate) async fn until(&mut self, words: &str) -> String {
+        let mut seen = String::new();
+        let reading = async {
+            while let Some(line) = self.stdout.next_line().await.unwrap() {
+                seen.push_str(&line);
+                seen.push('\n');
+                if line.contains(words) {
+                    return true;
+                }
+            }
+            false
+        };
+        let found = tokio::time::timeout(LIMIT, reading).await == Ok(true);
+        if !found {
+            let _ = self.child.start_kill();
+            let mut told = String::new();
+            while let Ok(Some(line)) = self.stderr.next_line().await {
+                told.push_str(&line);
+                told.push('\n');
+            }
+            panic!("no `{words}` in:\n{seen}\nstderr:\n{told}");
+        }
+        seen
+    }
+
+    /// Reads standard error up to a line with these words.
+    pub(crate) async fn until_told(&mut self, words: &str) -> String {
+        let mut seen = String::new();
+        let reading = async {
+            while let Some(line) = self.stderr.next_line().await.unwrap() {
+                seen.push_str(&line);
+                seen.push('\n');
+                if line.contains(words) {
+                    return true;
+                }
+            }
+            false
+        };
+        let found = tokio::time::timeout(LIMIT, reading).await == Ok(true);
+        assert!(found, "no `{words}` in:\n{seen}");
+        seen
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        signal::kill(self.pid(), signal).unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().unwrap().cast_signed())
+    }
+
+    /// Waits for its end; both streams are read on, as a terminal does.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String, String) {
+        let (mut stdout, mut stderr) = (self.stdout.into_inner(), self.stderr.into_inner());
+        let (mut out, mut err) = (String::new(), String::new());
+        let all = async {
+            let (status, ..) =
+                tokio::join!(self.child.wait(), stdout.read_to_string(&mut out), stderr.read_to_string(&mut err));
+            status.unwrap()
+        };
+        let status = testkit::within(LIMIT, "the end of cbs", all).await;
+        (status, out, err)
+    }
+}
+
+/// The specs of the greeting.
+pub(crate) fn greeting_specs() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs").canonicalize().unwrap().to_str().unwrap().to_owned()
+}
