@@ -20,6 +20,44 @@ pub(crate) struct Terminal {
     asking: Option<Arc<Mutex<()>>>,
 }
 
+/// A terminal that keeps back what is printed, for a program that has its last word on standard
+/// error otherwise: what was printed is shown at the end, and only there.
+pub(crate) struct Held {
+    terminal: Terminal,
+    lines: Mutex<Vec<String>>,
+}
+
+impl Held {
+    /// In front of a terminal.
+    pub(crate) fn new(terminal: Terminal) -> Self {
+        Self { terminal, lines: Mutex::default() }
+    }
+
+    /// Prints what was kept back.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) async fn release(&self) -> Result<(), CellError> {
+        for line in std::mem::take(&mut *self.lines.lock().await) {
+            self.terminal.print(line).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Console for Held {
+    fn print(&self, line: String) -> BoxFuture<'_, Result<(), CellError>> {
+        Box::pin(async move {
+            self.lines.lock().await.push(line);
+            Ok(())
+        })
+    }
+
+    fn ask(&self, question: String) -> BoxFuture<'_, Result<Option<String>, CellError>> {
+        self.terminal.ask(question)
+    }
+}
+
 struct Line {
     text: String,
     written: oneshot::Sender<io::Result<()>>,

@@ -22,6 +22,7 @@
 //! - `nats`, `runfile`: which server. `console`: the terminal that cells see. `telemetry`: the log.
 //! - `specs`, `identity`, `signals`: specs from paths, ids, SIGINT and SIGTERM.
 
+mod app;
 mod cli;
 mod console;
 mod exit;

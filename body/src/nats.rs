@@ -3,18 +3,16 @@
 //! The named one (`--nats`, `NATS_URL`); else one of our own that runs for this working folder;
 //! else, for the commands that serve, a new one of our own; else the usual port of this machine.
 
-use std::path::{Path, PathBuf};
+mod own;
 
-use bus_nats::{
-    Credentials, Nats, Options, Tls, URL_DEFAULT,
-    server::{self, Server, StartError},
-};
+use std::{convert::Infallible, path::PathBuf};
+
+use bus_nats::{ConnectError, Credentials, Nats, Options, Tls, URL_DEFAULT, server};
 use cbs::{BodyId, Namespace};
 
-use crate::{
-    exit::Failure,
-    runfile::{self, RunFile},
-};
+use self::own::Own;
+pub(crate) use self::own::Store;
+use crate::{exit::Failure, output, runfile};
 
 /// The server and who connects to it.
 #[derive(Clone, Debug, clap::Args)]
@@ -88,7 +86,7 @@ impl Flags {
         let named = self.named().map(str::to_owned);
         let url = named.or_else(runfile::find).or_else(usual).ok_or_else(no_server)?;
         let options = self.options(&url, namespace, crate::identity::client());
-        Nats::connect_client(options).await.map_err(Failure::not_started)
+        Nats::connect_client(options).await.map_err(|error| not_connected(&error))
     }
 
     /// Finds the server for a command that serves, and starts one where none was named.
@@ -108,16 +106,8 @@ impl Flags {
                 });
             }
         };
-        Own::start(program, store).await.map(Found::Own).map_err(Failure::not_started)
+        Own::start(program, store).await.map(|own| Found::Own(Box::new(own))).map_err(Failure::not_started)
     }
-}
-
-/// Where a server of our own keeps its streams.
-pub(crate) enum Store<'a> {
-    /// In a folder that stays.
-    Kept(&'a Path),
-    /// In one that goes with the server.
-    Temporary,
 }
 
 /// The server that a serving command uses.
@@ -125,7 +115,7 @@ pub(crate) enum Found {
     /// One that runs already.
     Running { url: String, whose: Whose },
     /// One of our own.
-    Own(Own),
+    Own(Box<Own>),
     /// None, for this reason: the body runs in process.
     Missing(String),
 }
@@ -135,7 +125,7 @@ impl Found {
     pub(crate) fn url(&self) -> Option<&str> {
         match self {
             Self::Running { url, .. } => Some(url),
-            Self::Own(own) => Some(own.server.url()),
+            Self::Own(own) => Some(own.url()),
             Self::Missing(_) => None,
         }
     }
@@ -151,11 +141,25 @@ impl Found {
         }
     }
 
+    /// Watches over a server of our own: one that ends is started again in its place.
+    pub(crate) async fn keep(&mut self) -> Infallible {
+        match self {
+            Self::Own(own) => own.keep().await,
+            _ => std::future::pending().await,
+        }
+    }
+
     /// Stops a server of our own; leaves others alone.
     pub(crate) async fn stop(self) {
         if let Self::Own(own) = self {
-            drop(own.left);
-            own.server.stop().await;
+            own.stop().await;
+        }
+    }
+
+    /// The same at once, for a server whose streams nobody wants.
+    pub(crate) async fn kill(self) {
+        if let Self::Own(own) = self {
+            own.kill().await;
         }
     }
 }
@@ -170,37 +174,13 @@ pub(crate) enum Whose {
     Usual,
 }
 
-/// A server of our own, and the file that tells other commands about it.
-pub(crate) struct Own {
-    server: Server,
-    left: Option<RunFile>,
-    _store: Option<tempfile::TempDir>,
-}
-
-impl Own {
-    async fn start(program: PathBuf, store: Store<'_>) -> Result<Self, StartError> {
-        let (folder, temporary) = match store {
-            Store::Kept(folder) => (folder.to_owned(), None),
-            Store::Temporary => {
-                let folder = tempfile::Builder::new().prefix("cbs-store-").tempdir();
-                let folder = folder.map_err(|source| StartError::Folder { path: std::env::temp_dir(), source })?;
-                (folder.path().to_owned(), Some(folder))
-            }
-        };
-        let settings = server::Settings { program: Some(program), store: Some(folder), ..Default::default() };
-        let server = Server::start(settings).await?;
-        let left = RunFile::leave(server.url());
-        Ok(Self { server, left, _store: temporary })
-    }
-
-    /// Waits until the server has ended though nobody asked it to, and says how.
-    pub(crate) async fn ended(&self) -> String {
-        self.server.ended().await
-    }
-}
-
 fn filled(value: Option<&str>) -> Option<&str> {
     value.filter(|value| !value.trim().is_empty())
+}
+
+/// Why no connection came about, in one line whatever a stranger's server says.
+pub(crate) fn not_connected(error: &ConnectError) -> Failure {
+    Failure::not_started(output::harmless(&error.to_string()))
 }
 
 /// The usual address, if somebody listens there.

@@ -37,7 +37,9 @@ impl RunFile {
     pub(crate) fn leave(url: &str) -> Option<Self> {
         let (runs, here) = (runs()?, here()?);
         leave_in(&runs, here, url)
-            .inspect_err(|error| tracing::warn!(folder = %runs.display(), %error, "the server's address cannot be left"))
+            .inspect_err(
+                |error| tracing::warn!(folder = %runs.display(), %error, "the server's address cannot be left"),
+            )
             .ok()
             .flatten()
     }
@@ -78,12 +80,21 @@ fn find_in(runs: &Path, folder: &Path) -> Option<String> {
     if lives(&left.url) {
         return Some(left.url);
     }
-    let _ = fs::remove_file(&file);
+    // A body that lives starts its server again, at the same address.
+    if !runs_still(left.pid) {
+        let _ = fs::remove_file(&file);
+    }
     None
 }
 
 fn read(file: &Path) -> Option<Left> {
     serde_json::from_slice(&fs::read(file).ok()?).ok()
+}
+
+/// Whether the process runs; one that we may not signal does.
+fn runs_still(pid: u32) -> bool {
+    let Ok(pid) = i32::try_from(pid) else { return false };
+    !matches!(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None), Err(nix::errno::Errno::ESRCH))
 }
 
 /// Whether something takes connections there.
@@ -108,9 +119,9 @@ fn here() -> Option<PathBuf> {
 fn file_of(runs: &Path, folder: &Path) -> PathBuf {
     // FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/): programs of any version must agree on it.
     let bytes = folder.as_os_str().as_encoded_bytes();
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     runs.join(format!("{hash:016x}.json"))
 }
 
@@ -127,7 +138,7 @@ mod tests {
         let url = format!("nats://{}", server.local_addr().unwrap());
         let (here, there) = (PathBuf::from("/here"), PathBuf::from("/there"));
         let left = leave_in(runs.path(), here.clone(), &url).unwrap().unwrap();
-        assert_eq!(find_in(runs.path(), &here), Some(url.clone()));
+        assert_eq!(find_in(runs.path(), &here), Some(url));
         assert_eq!(find_in(runs.path(), &there), None);
         assert!(leave_in(runs.path(), here.clone(), "nats://127.0.0.1:1").unwrap().is_none());
         drop(left);
@@ -140,7 +151,14 @@ mod tests {
         let runs = tempfile::tempdir().unwrap();
         let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let here = PathBuf::from("/here");
-        std::mem::forget(leave_in(runs.path(), here.clone(), &format!("nats://{gone}")).unwrap());
+        let left = leave_in(runs.path(), here.clone(), &format!("nats://{gone}")).unwrap().unwrap();
+        // Its program runs, and will start its server again.
+        assert_eq!(find_in(runs.path(), &here), None);
+        assert_eq!(fs::read_dir(runs.path()).unwrap().count(), 1);
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let stale = Left { pid: child.id(), ..read(&left.file).unwrap() };
+        fs::write(&left.file, serde_json::to_vec(&stale).unwrap()).unwrap();
         assert_eq!(find_in(runs.path(), &here), None);
         assert_eq!(fs::read_dir(runs.path()).unwrap().count(), 0);
         assert!(leave_in(runs.path(), here, "nats://127.0.0.1:1").unwrap().is_some());

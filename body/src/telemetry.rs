@@ -16,7 +16,7 @@ const VARIABLE: &str = "CBS_LOG";
 pub(crate) fn start(level_default: &str) -> Result<(), Failure> {
     let filter = std::env::var(VARIABLE).ok().filter(|filter| !filter.trim().is_empty());
     // async-nats tells in its own words what bus-nats tells in ours.
-    let filter = filter.unwrap_or_else(|| format!("{level_default},async_nats=error"));
+    let filter = filter.unwrap_or_else(|| format!("{level_default},async_nats=off"));
     let filter: EnvFilter = filter.parse().map_err(|error: ParseError| {
         Failure::usage(format_args!("{VARIABLE} is no filter: {error}; write `info`, or `warn,bus_nats=debug`"))
     })?;
@@ -26,7 +26,7 @@ pub(crate) fn start(level_default: &str) -> Result<(), Failure> {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         log.with_ansi(colour).with_target(false).try_init()
     } else {
-        log.json().flatten_event(true).try_init()
+        log.json().try_init()
     };
     // A program that started a log of its own before `main_with` keeps it.
     drop(started);

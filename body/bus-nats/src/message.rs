@@ -51,8 +51,8 @@ pub(crate) fn read_request(message: Message, form: Form, target: &Target) -> Res
 /// Whether a request's caller has given up long ago.
 pub(crate) fn is_stale(request: &Envelope) -> bool {
     let Some((sent, timeout)) = request.sent_ms().zip(request.timeout) else { return false };
-    let limit = (timeout + STALE_AFTER).as_millis();
-    u128::from(cbs::now_ms().saturating_sub(sent)) > limit
+    let limit = timeout.saturating_add(STALE_AFTER);
+    Duration::from_millis(cbs::now_ms().saturating_sub(sent)) > limit
 }
 
 /// What a caller with a stale request is told, if it still listens.

@@ -262,7 +262,9 @@ impl Inner {
         self.services.add(organ(&target)).await.map_err(|error| unavailable(error.to_string()))?;
         let (stop, stopped) = oneshot::channel();
         let reading = Reading { served, subscriber, barrier: self.barrier_subject(), stop: stopped };
-        self.tasks.spawn(reading.run());
+        // Who closes before all has been answered has waited long enough.
+        let closed = self.stop.clone();
+        self.tasks.spawn(async move { closed.run_until_cancelled(reading.run()).await });
         self.serve.barrier(&self.barrier_subject()).await.map_err(|reason| unavailable(reason.to_owned()))?;
         Ok(Box::new(ServingNats { registration, stop }))
     }

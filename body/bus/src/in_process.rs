@@ -17,7 +17,7 @@ use futures::future;
 use crate::{
     events::Events,
     policy::deadline::within,
-    registry::{Member, Members, Registry},
+    registry::{Inside, Member, Members, Registry},
     reply::{self, Ids},
 };
 
@@ -55,6 +55,15 @@ pub struct InProcess {
     registry: Arc<Registry>,
     events: Events,
     closed: AtomicBool,
+}
+
+/// A request that a member took, and its answer to be.
+pub(crate) struct Taken<'a> {
+    _inside: Inside<'a>,
+    target: &'a Target,
+    answer: BoxFuture<'a, Result<Envelope, BusError>>,
+    timeout: Duration,
+    ids: Ids,
 }
 
 /// A request that nobody here took.
@@ -112,54 +121,54 @@ impl InProcess {
 
     pub(crate) fn check(&self, message: &Envelope, target: &Target) -> Result<(), BusError> {
         self.check_open(target)?;
+        if message.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            let error = CellError::new(Code::Timeout, format!("no time is left to call {target}"));
+            return Err(BusError::new(error, Outcome::NotRun));
+        }
         reply::check_size(message, target, self.settings.payload_max)
     }
 
-    /// Hands the request to one of the members.
-    pub(crate) async fn hand(
+    /// Hands the request to one of the members. No future holds the request meanwhile: an
+    /// envelope has some 400 bytes, and every layer that kept one would copy it twice.
+    pub(crate) fn hand<'a>(
         &self,
-        members: &Members,
+        members: &'a Members,
         mut request: Envelope,
         if_full: IfFull,
-    ) -> Result<Result<Envelope, BusError>, Untaken> {
+    ) -> Result<Taken<'a>, Untaken> {
         let timeout = request.timeout.unwrap_or(TIMEOUT_DEFAULT);
-        if timeout.is_zero() {
-            let error = CellError::new(Code::Timeout, format!("no time is left to call {}", members.target));
-            return Ok(Err(BusError::new(error, Outcome::NotRun)));
-        }
         request.timeout = Some(timeout);
         request.idempotent = false;
-        let ids = Ids::of(&request);
+        let (ids, target) = (Ids::of(&request), &members.target);
         let mut full = false;
         for member in members.rotation() {
-            let Some(_inside) = member.enter() else { continue };
+            let Some(inside) = member.enter() else { continue };
             match member.handler.offer(request) {
-                Ok(answer) => return Ok(self.finish(answer, timeout, &ids, members).await),
+                Ok(answer) => return Ok(Taken { _inside: inside, target, answer, timeout, ids }),
                 Err(back) => (request, full) = (*back, true),
             }
         }
         if if_full == IfFull::Wait {
             for member in members.rotation() {
-                let Some(_inside) = member.enter() else { continue };
-                return Ok(self.finish(member.handler.handle(request), timeout, &ids, members).await);
+                let Some(inside) = member.enter() else { continue };
+                return Ok(Taken { answer: member.handler.handle(request), _inside: inside, target, timeout, ids });
             }
         }
         Err(Untaken { request: Box::new(request), full })
     }
 
-    async fn finish(
-        &self,
-        answer: BoxFuture<'_, Result<Envelope, BusError>>,
-        timeout: Duration,
-        ids: &Ids,
-        members: &Members,
-    ) -> Result<Envelope, BusError> {
-        let Ok(answer) = within(timeout, answer).await else {
-            return Err(BusError::timeout(&members.target, timeout));
-        };
-        let reply = reply::seal(answer?, ids, &self.settings.body, Distance::Body)?;
-        reply::check_reply_size(&reply, &members.target, self.settings.payload_max)?;
-        Ok(reply)
+    /// Waits for the answer and makes it the caller's.
+    pub(crate) async fn finish(&self, taken: Taken<'_>) -> Result<Envelope, BusError> {
+        let Taken { _inside, target, answer, timeout, ids } = taken;
+        match within(timeout, answer).await {
+            Err(_) => Err(BusError::timeout(target, timeout)),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(mut reply)) => {
+                reply::seal(&mut reply, &ids, &self.settings.body, Distance::Body)?;
+                reply::check_reply_size(&reply, target, self.settings.payload_max)?;
+                Ok(reply)
+            }
+        }
     }
 
     /// Serves a target until it is withdrawn or dropped.
@@ -179,8 +188,8 @@ impl BodyBus for InProcess {
         match found {
             Err(error) => Box::pin(future::ready(Err(error))),
             Ok(members) => Box::pin(async move {
-                match self.hand(&members, request, IfFull::Wait).await {
-                    Ok(answer) => answer,
+                match self.hand(&members, request, IfFull::Wait) {
+                    Ok(taken) => self.finish(taken).await,
                     // All that served it are stopping: as if they were gone.
                     Err(_) => Err(BusError::not_found(&members.target)),
                 }

@@ -51,7 +51,8 @@ impl Member {
 
     /// `None` when the member is stopping.
     pub(crate) fn enter(&self) -> Option<Inside<'_>> {
-        self.gate.enter().then_some(Inside(self))
+        // Not `then_some`: a visitor that was refused must not leave, and dropping an `Inside` is leaving.
+        self.gate.enter().then(|| Inside(self))
     }
 }
 

@@ -24,9 +24,9 @@ impl Ids {
 ///
 /// # Errors
 /// The error that the handler put into the envelope.
-pub fn seal(mut reply: Envelope, ids: &Ids, body: &Text, distance: Distance) -> Result<Envelope, BusError> {
+pub fn seal(reply: &mut Envelope, ids: &Ids, body: &Text, distance: Distance) -> Result<(), BusError> {
     if reply.kind == Kind::Error {
-        reply = reply.into_result()?;
+        std::mem::take(reply).into_result()?;
     }
     reply.kind = Kind::Reply;
     reply.id = ids.id;
@@ -40,7 +40,7 @@ pub fn seal(mut reply: Envelope, ids: &Ids, body: &Text, distance: Distance) -> 
     if reply.source.body.is_empty() {
         reply.source.body = body.clone();
     }
-    Ok(reply)
+    Ok(())
 }
 
 /// The message that would be longer than `limit` bytes as a frame, with its length.

@@ -13,8 +13,7 @@ use futures::future;
 
 use crate::{
     InProcess,
-    in_process::{IfFull, Registered, callable},
-    registry::Members,
+    in_process::{IfFull, Registered, Untaken, callable},
 };
 
 /// How calls to a target travel.
@@ -104,15 +103,13 @@ impl Router {
         if routes.targets.is_empty() { routes.body } else { routes.targets.get(target).copied().unwrap_or(routes.body) }
     }
 
-    /// A call of what is hosted here.
-    async fn call_here(&self, members: &Members, request: Envelope) -> Result<Envelope, BusError> {
-        let if_full = if self.link.is_some() { IfFull::GiveBack } else { IfFull::Wait };
-        match (self.local.hand(members, request, if_full).await, &self.link) {
-            (Ok(answer), _) => answer,
-            (Err(untaken), Some(link)) if untaken.full => overflow(link, &members.target, *untaken.request).await,
+    /// A call that nobody here took.
+    async fn call_untaken(&self, untaken: Untaken, target: &Target) -> Result<Envelope, BusError> {
+        match &self.link {
+            Some(link) if untaken.full => overflow(link, target, *untaken.request).await,
             // All that served it here are stopping: it is the others' now.
-            (Err(untaken), Some(link)) => link.bus.call(*untaken.request).await,
-            (Err(_), None) => Err(self.nobody(BusError::not_found(&members.target), &members.target)),
+            Some(link) => link.bus.call(*untaken.request).await,
+            None => Err(self.nobody(BusError::not_found(target), target)),
         }
     }
 
@@ -158,7 +155,16 @@ impl BodyBus for Router {
             _ => self.local.find(target),
         };
         match (here, &self.link) {
-            (Some(members), _) => Box::pin(async move { self.call_here(&members, request).await }),
+            (Some(members), link) => {
+                let if_full = if link.is_some() { IfFull::GiveBack } else { IfFull::Wait };
+                Box::pin(async move {
+                    match self.local.hand(&members, request, if_full) {
+                        Ok(taken) => self.local.finish(taken).await,
+                        // On the heap, so that it takes no room in the calls that never need it.
+                        Err(untaken) => Box::pin(self.call_untaken(untaken, &members.target)).await,
+                    }
+                })
+            }
             (None, Some(link)) if self.known.load().is_empty() => link.bus.call(request),
             (None, Some(link)) => Box::pin(self.call_there(link, request)),
             (None, None) => Box::pin(future::ready(Err(self.nobody(BusError::not_found(target), target)))),

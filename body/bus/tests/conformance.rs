@@ -1,38 +1,56 @@
-//! The in-process bus keeps the promises of the contract, alone and behind the router.
+//! The promises of `BodyBus`, held by the buses that need no network.
 
-use bus::{InProcess, Router, Settings};
-use testkit::conformance::{self, Stage};
+use std::sync::Arc;
+
+use bus::{InProcess, Retry, RetryPolicy, Router, Settings};
+use cbs::{BodyBus, Distance};
+use testkit::conformance::{Stage, compare};
+
+fn staged(bus: Arc<dyn BodyBus>) -> Stage {
+    let settings = Settings::default();
+    Stage::new(bus.clone(), bus)
+        .distance(Distance::Body)
+        .payload_max(settings.payload_max)
+        .event_queue(settings.event_queue)
+        .stops(200)
+}
 
 async fn in_process() -> Stage {
-    let settings = Settings::default();
-    let (payload_max, event_queue) = (settings.payload_max, settings.event_queue);
-    let bus = InProcess::new(settings);
-    let closed = bus.clone();
-    let close = move || {
-        let bus = closed.clone();
-        async move { bus.close() }
-    };
-    Stage::new(bus.clone(), bus)
-        .distance(cbs::Distance::Body)
-        .payload_max(payload_max)
-        .event_queue(event_queue)
-        .outage(close, async || panic!("a closed bus stays closed"))
+    staged(InProcess::new(Settings::default()))
 }
 
-async fn routed() -> Stage {
-    let router = std::sync::Arc::new(Router::new(InProcess::new(Settings::default()), None));
-    Stage::new(router.clone(), router).distance(cbs::Distance::Body)
+async fn router() -> Stage {
+    staged(Arc::new(Router::new(InProcess::new(Settings::default()), None)))
 }
 
-mod alone {
+/// A retry that has nothing to do must not be noticed.
+async fn retry() -> Stage {
+    let retry = Retry::new(Arc::new(Router::new(InProcess::new(Settings::default()), None)));
+    let second = std::time::Duration::from_secs(1);
+    let policy = RetryPolicy { max: 0, backoff: second, backoff_max: second, idempotent: false };
+    let cells = ["demo.echo", "demo.cell", "demo.full", "demo.hangs", "demo.inner"];
+    retry.set_all(cells.map(|name| (name.parse().unwrap(), Some(policy.clone()))));
+    staged(Arc::new(retry))
+}
+
+mod in_process_bus {
     testkit::conformance_tests!(super::in_process);
 }
 
-mod behind_the_router {
-    testkit::conformance_tests!(super::routed);
+mod router_without_nats {
+    testkit::conformance_tests!(super::router);
+}
+
+mod behind_retries {
+    testkit::conformance_tests!(super::retry);
 }
 
 #[tokio::test]
-async fn bus_10_calls_and_events_fail_at_once_when_the_bus_is_closed() {
-    conformance::bus_10_calls_and_events_fail_at_once_while_the_bus_is_down(in_process().await).await;
+async fn no_caller_can_tell_them_apart() {
+    compare(&[
+        ("in process", in_process().await),
+        ("router", router().await),
+        ("behind retries", retry().await),
+    ])
+    .await;
 }

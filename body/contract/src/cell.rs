@@ -49,11 +49,7 @@ pub trait Cell: Send + Sync + 'static {
 /// implement it by hand.
 pub trait DynCell: Send + Sync + 'static {
     /// See [`Cell::call`].
-    fn call<'a>(
-        &'a self,
-        context: &'a CellContext,
-        request: Envelope,
-    ) -> BoxFuture<'a, Result<Envelope, CellError>>;
+    fn call<'a>(&'a self, context: &'a CellContext, request: Envelope) -> BoxFuture<'a, Result<Envelope, CellError>>;
     /// See [`Cell::start`].
     fn start<'a>(&'a self, home: &'a Home) -> BoxFuture<'a, Result<(), CellError>>;
     /// See [`Cell::stop`].
@@ -61,11 +57,7 @@ pub trait DynCell: Send + Sync + 'static {
 }
 
 impl<C: Cell> DynCell for C {
-    fn call<'a>(
-        &'a self,
-        context: &'a CellContext,
-        request: Envelope,
-    ) -> BoxFuture<'a, Result<Envelope, CellError>> {
+    fn call<'a>(&'a self, context: &'a CellContext, request: Envelope) -> BoxFuture<'a, Result<Envelope, CellError>> {
         Box::pin(Cell::call(self, context, request))
     }
 

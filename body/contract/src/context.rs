@@ -46,11 +46,7 @@ pub struct Home {
 impl Home {
     /// A home for a cell.
     pub fn new(target: Target, body: BodyId, bus: Arc<dyn BodyBus>, console: Arc<dyn Console>) -> Self {
-        let source = Source {
-            body: body.as_str().into(),
-            cell: target.to_string().into(),
-            revision: Text::default(),
-        };
+        let source = Source { body: body.as_str().into(), cell: target.to_string().into(), revision: Text::default() };
         Self { bus, console, target, body, revision: Text::default(), config: serde_json::Value::Null, source }
     }
 

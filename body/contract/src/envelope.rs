@@ -217,9 +217,7 @@ impl Envelope {
     pub fn into_result(self) -> Result<Self, crate::BusError> {
         match (self.kind, self.error) {
             (Kind::Error, Some(error)) => Err(*error),
-            (Kind::Error, None) => {
-                Err(CellError::new(crate::Code::Internal, "an error reply without an error").into())
-            }
+            (Kind::Error, None) => Err(CellError::new(crate::Code::Internal, "an error reply without an error").into()),
             (_, error) => Ok(Self { error, ..self }),
         }
     }

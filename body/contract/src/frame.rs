@@ -46,6 +46,9 @@ pub enum FrameError {
     /// A header of more than [`HEADER_BYTES_MAX`] bytes.
     #[error("the header has {0} bytes, the limit is {HEADER_BYTES_MAX}")]
     HeaderTooLarge(u64),
+    /// A protobuf number without an end.
+    #[error("the header has a number of more than 10 bytes")]
+    LongNumber,
     /// A field that breaks the header's schema: its number, and what is wrong.
     #[error("header field {0}: {1}")]
     Field(u32, &'static str),

@@ -45,30 +45,37 @@ pub struct Step {
 /// Fan-out over a list; the step's value is the list of answers in the list's order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Each {
-    /// A template that gives the list.
+    /// A template that gives the list. When an item fails for good no further one starts.
     pub items: Value,
     /// How many calls may run at once, at least 1.
     pub parallel: usize,
 }
 
-/// When a failed call is tried again: only errors that say they are retryable, and
-/// those that say the cell did not run.
+/// How often and after what wait a failed call is tried again.
+///
+/// Tried again is a call that certainly did not run, an error that says `retryable`, and
+/// `cell-failed`: that attempt is over, and by writing `retry` the author says that the call
+/// may be made again. A `timeout` is not: the call may still run, and two would run at once.
+/// Where the target is known to be idempotent, who calls it marks the timeout `retryable`.
+/// Answers such as `bad-request` or a cell's own codes stay answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// How many times more, at most.
     pub max: u32,
-    /// The wait before the second attempt; each further one doubles it.
+    /// The wait before the first retry; each further one doubles it. A run waits between the half
+    /// and the whole of that.
     pub backoff: Duration,
     /// The longest wait.
     pub backoff_max: Duration,
 }
 
-/// The fallback of a failed step: its answer becomes the step's value. Roots: `.error` as well.
+/// The fallback of a step that failed for good, by an error of its call (after its retries) or of
+/// its expressions: its answer becomes the step's value. Roots: `.error` as well. When it fails, the flow fails.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Catch {
     /// Which codes are caught; empty: all.
     pub codes: Vec<String>,
-    /// What is called instead; `None`: `with` itself is the step's value.
+    /// What is called instead, once; `None`: `with` itself is the step's value.
     pub target: Option<Target>,
     /// A template of the fallback's input, or of the step's value.
     pub with: Option<Value>,

@@ -1,5 +1,81 @@
-//! The flow engine.
+//! The flow engine: a checked [`Plan`], and a [`Run`] that turns what happened into what to do.
+//!
+//! It is pure: no I/O, no clock, no chance, and it never awaits. A driver carries out its
+//! decisions over a bus and tells it the outcomes; all it decides follows from the plan, the
+//! seed and the events, so that a run can be journalled and replayed.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use flow::{Decision, Event, Flow, Plan, Run, Step};
+//! use serde_json::json;
+//!
+//! let step = |id: &str, cell: &str, with: &str| Step {
+//!     id: id.into(),
+//!     target: cell.parse().unwrap(),
+//!     with: Some(json!(with)),
+//!     when: None, each: None, needs: None, retry: None, timeout: None, catch: None,
+//! };
+//! let plan = Plan::new(Flow {
+//!     name: "greeting".parse().unwrap(),
+//!     steps: vec![
+//!         step("prompt", "io.prompt_name", "${ .input }"),
+//!         step("greet", "logic.greet", "${ .steps.prompt }"),
+//!     ],
+//!     output: Some(json!("${ .steps.greet.text }")),
+//! });
+//! let mut run = Run::new(Arc::new(plan.expect("no problems")));
+//!
+//! // A driver in small: it carries out each decision and tells the run what came of it.
+//! let mut output = None;
+//! let mut events = vec![Event::Started { input: json!({"name": "Ada"}) }];
+//! while let Some(event) = events.pop() {
+//!     for decision in run.handle(event) {
+//!         match decision {
+//!             Decision::Call { call, target, input, .. } => {
+//!                 let value = match target.name() {
+//!                     "logic.greet" => json!({"text": format!("Hello, {}!", input["name"].as_str().unwrap())}),
+//!                     _ => input,
+//!                 };
+//!                 events.push(Event::Answered { call, value });
+//!             }
+//!             Decision::Wait { call, .. } => events.push(Event::Waited { call }),
+//!             Decision::Finish { output: value } => output = Some(value),
+//!             Decision::Fail { error } => panic!("{error}"),
+//!             Decision::Note(_) => {}
+//!         }
+//!     }
+//! }
+//! assert_eq!(output, Some(json!("Hello, Ada!")));
+//! ```
+//!
+//! # Expressions
+//!
+//! A text that is wholly `${ … }` is an expression in jq, anywhere in `with`, `when`, `each`,
+//! `output` and `catch`. Its roots are `.input`, `.steps.<id>` of the steps done before, in
+//! `each` `.item` and `.index`, in `catch` `.error` (`code`, `message`, `retryable`,
+//! `details`). It gives exactly one value. It is compiled once, when the plan is made; what
+//! is not allowed (definitions, recursion, time, input, environment, effects) is a
+//! [`Problem`] there. Each evaluation has a budget of work and memory, and each result a
+//! bound of 1 MiB of text, 100,000 parts and 100 levels: `${ [range(1e9)] }` is an error in
+//! half a second, not the end of a machine. An expression that has no value fails its step with the
+//! code `flow.expression`.
+//!
+//! # Layout
+//!
+//! - `definition`: a flow as its author means it, and the problems it may have
+//! - `codes`: the codes of problems
+//! - `plan`: from a flow to its plan; `plan::order` is who waits for whom, `plan::check` the rest
+//! - `template`: JSON with expressions in it
+//! - `expression`: jq. `syntax` and `walk` read and go through its tree; `functions`,
+//!   `allowed` and `reads` check it; `meter` and `natives` bound it; `engine` compiles and
+//!   runs it by jaq; `value` converts
+//! - `event`, `call`: what a run is told and decides
+//! - `run`: the state machine; `run::calls` is a step that runs, `run::failure` what a failure
+//!   leads to, `run::retry` when and after what wait
+//! - `suggest`: did you mean
+
 mod call;
+mod codes;
 mod definition;
 mod event;
 mod expression;
@@ -7,8 +83,12 @@ mod plan;
 mod run;
 mod suggest;
 mod template;
+#[cfg(test)]
+mod testing;
+
 pub use call::{CallId, CallIdError};
-pub use definition::*;
+pub use codes::CODES;
+pub use definition::{Catch, Each, Flow, PARALLEL_DEFAULT, PathPart, Problem, Retry, Step};
 pub use event::{Decision, Event, Note};
 pub use plan::{Plan, PlanStep};
 pub use run::Run;

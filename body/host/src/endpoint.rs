@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use cbs::{
-    About, BoxFuture, BusError, CellContext, CellError, DynCell, Envelope, Handler, Home, Kind, Numbers, Service, Text,
+    About, BoxFuture, BusError, CellContext, CellError, DynCell, Envelope, Handler, Home, Numbers, Service, Text,
 };
 use spec::{CellSpec, Schema};
 
 use crate::{
     Limits, Schemas,
-    guard::{Guard, Work, contain::DropGuard},
+    guard::{Guard, Work},
 };
 
 /// The handler that a cell is served with. For every request it finds room or waits for it,
@@ -40,8 +40,7 @@ impl Endpoint {
     /// A handler whose cell is yet to be started: `unavailable` until [`Self::put`].
     pub(crate) fn vacant(home: Arc<Home>, limits: Limits, schemas: Schemas) -> Arc<Self> {
         let target = home.target.clone();
-        let body = home.body.as_str().into();
-        let work = CellWork { cell: ArcSwapOption::empty(), home, body, schemas };
+        let work = CellWork { cell: ArcSwapOption::empty(), home, schemas };
         Arc::new(Self { guard: Guard::new(target, limits, work) })
     }
 
@@ -79,27 +78,35 @@ struct Incarnation(Arc<dyn DynCell>);
 struct CellWork {
     cell: ArcSwapOption<Incarnation>,
     home: Arc<Home>,
-    body: Text,
     schemas: Schemas,
 }
 
 impl Work for CellWork {
-    async fn run(&self, request: Envelope) -> Result<Envelope, BusError> {
-        let Some(cell) = self.cell.load_full() else {
-            return Err(BusError::unavailable(&self.home.target, "it is being restarted"));
-        };
-        self.schemas.check_input(&request)?;
-        let context = CellContext::new(self.home.clone(), &request);
-        let mut reply = DropGuard::new(cell.0.call(&context, request)).await?;
-        if reply.kind != Kind::Error {
-            self.schemas.check_output(&reply).map_err(|error| wrong_output(&context, &error))?;
-        }
-        reply.source.body = self.body.clone();
-        Ok(reply)
+    type Lease = Arc<Incarnation>;
+
+    fn home(&self) -> &Arc<Home> {
+        &self.home
     }
 
-    fn is_ready(&self) -> bool {
-        self.cell.load().is_some()
+    fn lease(&self) -> Option<Arc<Incarnation>> {
+        self.cell.load_full()
+    }
+
+    fn run<'a>(
+        &'a self,
+        lease: &'a Arc<Incarnation>,
+        context: &'a CellContext,
+        request: Envelope,
+    ) -> BoxFuture<'a, Result<Envelope, CellError>> {
+        lease.0.call(context, request)
+    }
+
+    fn check_input(&self, request: &Envelope) -> Result<(), BusError> {
+        self.schemas.check_input(request)
+    }
+
+    fn check_output(&self, context: &CellContext, reply: &Envelope) -> Result<(), CellError> {
+        self.schemas.check_output(reply).map_err(|error| wrong_output(context, &error))
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use cbs::{
     About, BoxFuture, BusError, CellContext, CellError, Code, Envelope, FlowName, Handler, Home, Numbers,
-    Outcome, Service, Target, Text, Uuid, from_json, to_json,
+    Outcome, Service, Target, Uuid, from_json, to_json,
 };
 use flow::{CallId, Decision, Event, Plan, Run};
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -38,8 +38,7 @@ impl FlowHandler {
         observer: Option<Arc<dyn StepObserver>>,
     ) -> Arc<Self> {
         let target = Target::Flow(plan.name().clone());
-        let body = home.body.as_str().into();
-        Arc::new(Self { guard: Guard::new(target, limits, FlowWork { plan, home, body, observer }) })
+        Arc::new(Self { guard: Guard::new(target, limits, FlowWork { plan, home, observer }) })
     }
 
     /// The service to be served: this handler, its numbers, and what discovery tells.
@@ -68,18 +67,31 @@ impl Handler for FlowHandler {
 struct FlowWork {
     plan: Arc<Plan>,
     home: Arc<Home>,
-    body: Text,
     observer: Option<Arc<dyn StepObserver>>,
 }
 
 impl Work for FlowWork {
-    async fn run(&self, request: Envelope) -> Result<Envelope, BusError> {
-        let input = from_json(&request.payload).map_err(|error| BusError::new(error, Outcome::NotRun))?;
-        let context = CellContext::new(self.home.clone(), &request);
-        let output = self.drive(&context, input).await?;
-        let mut reply = Envelope::reply(to_json(&output)?);
-        reply.source.body = self.body.clone();
-        Ok(reply)
+    type Lease = ();
+
+    fn home(&self) -> &Arc<Home> {
+        &self.home
+    }
+
+    fn lease(&self) -> Option<()> {
+        Some(())
+    }
+
+    fn run<'a>(
+        &'a self,
+        (): &'a (),
+        context: &'a CellContext,
+        request: Envelope,
+    ) -> BoxFuture<'a, Result<Envelope, CellError>> {
+        Box::pin(async move {
+            let input = from_json(&request.payload)?;
+            let output = self.drive(context, input).await?;
+            Ok(Envelope::reply(to_json(&output)?))
+        })
     }
 }
 

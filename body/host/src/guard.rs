@@ -6,15 +6,14 @@ pub(crate) mod scope;
 pub(crate) mod watchdog;
 
 use std::{
-    future::Future,
-    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use bus::{Permit, Room, within};
 use cbs::{
-    BoxFuture, BusError, CellError, Code, Envelope, Handler, Numbers, Outcome, TIMEOUT_DEFAULT, Target, Uuid,
+    BoxFuture, BusError, CellContext, CellError, Code, Envelope, Handler, Home, Kind, Numbers, Outcome,
+    TIMEOUT_DEFAULT, Target, Text, Uuid,
 };
 
 use self::{
@@ -29,12 +28,31 @@ const DEPTH_MAX: u32 = 32;
 
 /// What a [`Guard`] stands around.
 pub(crate) trait Work: Send + Sync + 'static {
-    /// Answers a request whose timeout is set.
-    fn run(&self, request: Envelope) -> impl Future<Output = Result<Envelope, BusError>> + Send;
+    /// What must live as long as a call does.
+    type Lease: Send + Sync;
 
-    /// Whether it could run now; a call that is offered is given back otherwise.
-    fn is_ready(&self) -> bool {
-        true
+    /// Where its calls live.
+    fn home(&self) -> &Arc<Home>;
+
+    /// Begins a call: `None` where it cannot run now.
+    fn lease(&self) -> Option<Self::Lease>;
+
+    /// Answers a request whose timeout is set.
+    fn run<'a>(
+        &'a self,
+        lease: &'a Self::Lease,
+        context: &'a CellContext,
+        request: Envelope,
+    ) -> BoxFuture<'a, Result<Envelope, CellError>>;
+
+    /// Whether a request is fit to run.
+    fn check_input(&self, _request: &Envelope) -> Result<(), BusError> {
+        Ok(())
+    }
+
+    /// Whether a reply is fit to be sent.
+    fn check_output(&self, _context: &CellContext, _reply: &Envelope) -> Result<(), CellError> {
+        Ok(())
     }
 }
 
@@ -43,6 +61,7 @@ pub(crate) struct Guard<W> {
     pub(crate) work: W,
     pub(crate) target: Target,
     pub(crate) numbers: Arc<Numbers>,
+    body: Text,
     timeout: Duration,
     room: Room,
     label: Label,
@@ -54,7 +73,8 @@ impl<W: Work> Guard<W> {
         let numbers = Arc::<Numbers>::default();
         let room = Room::new(limits.room, numbers.clone());
         let label = Label::new(target.name());
-        Self { work, target, numbers, timeout: limits.timeout, room, label }
+        let body = work.home().body.as_str().into();
+        Self { work, target, body, numbers, timeout: limits.timeout, room, label }
     }
 
     /// How long the request may take: what its caller and the spec both grant.
@@ -71,36 +91,48 @@ impl<W: Work> Guard<W> {
                 self.answer(request, permit).await
             }
             None => {
-                let error = BusError::overloaded(&self.target);
-                self.count(&error);
-                Err(error)
+                Err(self.counted(BusError::overloaded(&self.target)))
             }
         }
     }
 
     async fn answer(&self, mut request: Envelope, permit: Permit<'_>) -> Result<Envelope, BusError> {
-        let (began, id, granted) = (Instant::now(), request.id, self.granted(&request));
+        let granted = self.granted(&request);
         request.timeout = Some(granted);
-        let work = pin!(self.work.run(request));
-        let result = match within(granted, Contained::new(work, &self.label)).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(panic)) => Err(self.panicked(id, &panic)),
-            Err(_) => Err(BusError::timeout(&self.target, granted)),
+        let context = CellContext::new(self.work.home().clone(), &request);
+        let Some(lease) = self.work.lease() else {
+            return Err(self.counted(BusError::unavailable(&self.target, "it is being restarted")));
         };
-        self.numbers.busy_ns.fetch_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        match &result {
-            Ok(_) => _ = self.numbers.calls.fetch_add(1, Ordering::Relaxed),
-            Err(error) => self.count(error),
+        if let Err(error) = self.work.check_input(&request) {
+            return Err(self.counted(error));
         }
+        let work = Contained::new(&self.label, || self.work.run(&lease, &context, request));
+        let answer = within(granted, work).await;
+        // The context read the clock when it was made: its deadline tells when that was.
+        let busy = Instant::now() + granted - context.deadline();
+        self.numbers.busy_ns.fetch_add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         drop(permit);
-        result
+        match answer {
+            Ok(Ok(Ok(mut reply))) => {
+                if reply.kind != Kind::Error {
+                    self.work.check_output(&context, &reply).map_err(|error| self.counted(error.into()))?;
+                }
+                reply.source.body = self.body.clone();
+                self.numbers.calls.fetch_add(1, Ordering::Relaxed);
+                Ok(reply)
+            }
+            Ok(Ok(Err(error))) => Err(self.counted(error.into())),
+            Ok(Err(panic)) => Err(self.counted(self.panicked(context.id(), &panic))),
+            Err(_) => Err(self.counted(BusError::timeout(&self.target, granted))),
+        }
     }
 
     #[cold]
-    fn count(&self, error: &BusError) {
+    fn counted(&self, error: BusError) -> BusError {
         self.numbers.calls.fetch_add(1, Ordering::Relaxed);
         self.numbers.errors.fetch_add(1, Ordering::Relaxed);
         self.numbers.set_last_error(error.to_string());
+        error
     }
 
     #[cold]
@@ -118,9 +150,7 @@ impl<W: Work> Guard<W> {
     #[cold]
     fn too_deep(&self) -> BusError {
         let message = format!("calls stand {DEPTH_MAX} deep in one another at {}: do they go in a circle?", self.target);
-        let error = BusError::new(CellError::new(Code::Refused, message), Outcome::NotRun);
-        self.count(&error);
-        error
+        self.counted(BusError::new(CellError::new(Code::Refused, message), Outcome::NotRun))
     }
 }
 
@@ -136,7 +166,7 @@ impl<W: Work> Handler for Guard<W> {
     }
 
     fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
-        if scope::depth() >= DEPTH_MAX || !self.work.is_ready() {
+        if scope::depth() >= DEPTH_MAX || self.work.lease().is_none() {
             return Err(Box::new(request));
         }
         match self.room.try_enter() {

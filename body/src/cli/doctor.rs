@@ -85,7 +85,9 @@ async fn program() -> Finding {
             Finding::missing(WHAT, format!("{} {}.{}", path.display(), version.0, version.1), "install 2.12 or newer")
         }
         Some((line, Some(_))) => Finding::ok(WHAT, format!("{} ({line})", path.display())),
-        _ => Finding::missing(WHAT, path.display().to_string(), "it does not tell its version: install nats-server 2.12"),
+        _ => {
+            Finding::missing(WHAT, path.display().to_string(), "it does not tell its version: install nats-server 2.12")
+        }
     }
 }
 
@@ -103,7 +105,9 @@ async fn server(globals: &Globals) -> Vec<Finding> {
             told(&info)
         }
         Err(error) if given => vec![Finding::missing(WHAT, error.message, error.hint)],
-        Err(_) => vec![Finding::note(WHAT, "none runs for this folder", "`cbs demo` and `cbs up` start one of their own")],
+        Err(_) => {
+            vec![Finding::note(WHAT, "none runs for this folder", "`cbs demo` and `cbs up` start one of their own")]
+        }
     }
 }
 
@@ -116,7 +120,11 @@ fn told(info: &ServerInfo) -> Vec<Finding> {
     let jetstream = if info.jetstream {
         Finding::ok("JetStream", "on")
     } else {
-        Finding::note("JetStream", "off", "calls work without; durable topics will need `jetstream {}` in its configuration")
+        Finding::note(
+            "JetStream",
+            "off",
+            "calls work without; durable topics will need `jetstream {}` in its configuration",
+        )
     };
     let payload = Finding::ok("largest message", format!("{} KiB (max_payload)", info.max_payload / 1024));
     vec![server, jetstream, payload]

@@ -23,7 +23,10 @@ impl Ls {
         match globals.format {
             Format::Json => output::print_json(&found)?,
             Format::Human if found.is_empty() => {
-                output::tell(format_args!("nothing runs in the namespace {}; `cbs up PATHS` runs cells", globals.namespace()));
+                output::tell(format_args!(
+                    "nothing runs in the namespace {}; `cbs up PATHS` runs cells",
+                    globals.namespace()
+                ));
             }
             Format::Human => output::print(table(&found))?,
         }

@@ -3,12 +3,14 @@
 mod call;
 mod check;
 mod completions;
+mod demo;
 mod describe;
 mod doctor;
 mod flow;
 mod input;
 mod ls;
 mod new;
+mod up;
 
 use cbs::{Namespace, NativeCell};
 use clap::{Parser, Subcommand};
@@ -16,7 +18,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     exit::{Failure, Outcome, Status},
     nats,
-    output::{self, Format},
+    output::Format,
 };
 
 const AFTER_HELP: &str = "Exit status: 0 done, 1 the work failed, 2 could not start, 64 wrong usage.\n\
@@ -64,6 +66,8 @@ fn namespace(text: &str) -> Result<Perhaps, cbs::NameError> {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
+    Up(up::Up),
     Check(check::Check),
     Call(call::Call),
     Flow(flow::Flow),
@@ -89,13 +93,15 @@ impl Cli {
     /// The level of the log unless `CBS_LOG` says otherwise: a body tells what it does, the
     /// other commands only what is wrong.
     pub(crate) fn log_level(&self) -> &'static str {
-        "warn"
+        if matches!(self.command, Command::Up(_)) { "info" } else { "warn" }
     }
 
     /// Does what the arguments say.
     pub(crate) fn run(self, cells: Vec<NativeCell>) -> Outcome {
         let Self { command, globals } = self;
         match command {
+            Command::Demo(demo) => on_all_cores(demo.run(&globals)),
+            Command::Up(up) => on_all_cores(up.run(&globals, cells)),
             Command::Check(check) => check.run(globals.format),
             Command::Call(call) => on_this_thread(call.run(&globals)),
             Command::Flow(flow) => on_this_thread(flow.run(&globals)),

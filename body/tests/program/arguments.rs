@@ -2,8 +2,7 @@
 
 use crate::support::World;
 
-const COMMANDS: [&str; 10] =
-    ["demo", "up", "check", "call", "flow", "ls", "describe", "new", "doctor", "completions"];
+const COMMANDS: [&str; 10] = ["demo", "up", "check", "call", "flow", "ls", "describe", "new", "doctor", "completions"];
 
 #[tokio::test]
 async fn help_names_every_command_and_every_exit_status() {

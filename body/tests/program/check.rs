@@ -2,7 +2,8 @@
 
 use crate::support::{World, greeting_specs};
 
-const TWO_MISTAKES: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata:\n  name: Logic.greet\nspec:\n  runtime: rust\n  timout: 5s\n";
+const TWO_MISTAKES: &str =
+    "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata:\n  name: Logic.greet\nspec:\n  runtime: rust\n  timout: 5s\n";
 
 #[tokio::test]
 async fn the_greetings_specs_are_well() {
@@ -18,7 +19,8 @@ async fn every_mistake_is_told_with_its_place_its_line_and_a_hint() {
     let world = World::new();
     world.write("specs/cells/greet.yaml", TWO_MISTAKES);
     let done = world.run(&["check", "specs"]).await.with_status(1);
-    for words in ["specs/cells/greet.yaml:4:9:", "specs/cells/greet.yaml:7:3:", "timout: 5s", "did you mean `timeout`?"] {
+    for words in ["specs/cells/greet.yaml:4:9:", "specs/cells/greet.yaml:7:3:", "timout: 5s", "did you mean `timeout`?"]
+    {
         assert!(done.stdout.contains(words), "{words} is not in:\n{}", done.stdout);
     }
     assert_eq!(done.last_line(), "2 mistakes in 1 file");
@@ -31,7 +33,8 @@ async fn mistakes_are_data_for_programs() {
     world.write("greet.yaml", TWO_MISTAKES);
     let done = world.run(&["check", "greet.yaml", "--format", "json"]).await.with_status(1);
     let mistakes: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
-    let places: Vec<_> = mistakes.as_array().unwrap().iter().map(|m| (m["line"].as_u64(), m["column"].as_u64())).collect();
+    let places: Vec<_> =
+        mistakes.as_array().unwrap().iter().map(|m| (m["line"].as_u64(), m["column"].as_u64())).collect();
     assert_eq!(places, [(Some(4), Some(9)), (Some(7), Some(3))]);
 }
 

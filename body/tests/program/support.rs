@@ -58,6 +58,11 @@ impl World {
         self.folder.path().join("here")
     }
 
+    /// How many addresses of servers are left in the user's run-time folder.
+    pub(crate) fn runs(&self) -> usize {
+        std::fs::read_dir(self.folder.path().join("run/cbs")).map_or(0, Iterator::count)
+    }
+
     /// Writes a file into the working folder.
     pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.here().join(path);
@@ -74,7 +79,9 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cbs"));
         command.args(arguments).current_dir(self.here()).env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
         for (name, _) in std::env::vars() {
-            if name.starts_with("NATS_") || (name.starts_with("CBS_") && name != "CBS_NATS_SERVER" && name != "CBS_TOOLS") {
+            if name.starts_with("NATS_")
+                || (name.starts_with("CBS_") && name != "CBS_NATS_SERVER" && name != "CBS_TOOLS")
+            {
                 command.env_remove(name);
             }
         }
@@ -136,12 +143,21 @@ pub(crate) struct Running {
 impl Running {
     /// Reads standard output up to a line with these words, and gives all that was read.
     pub(crate) async fn until(&mut self, words: &str) -> String {
+        self.until_line(words, |line| line.contains(words)).await
+    }
+
+    /// Reads standard output up to this very line, and gives all that was read.
+    pub(crate) async fn until_exactly(&mut self, wanted: &str) -> String {
+        self.until_line(wanted, |line| line == wanted).await
+    }
+
+    async fn until_line(&mut self, words: &str, is_it: impl Fn(&str) -> bool) -> String {
         let mut seen = String::new();
         let reading = async {
             while let Some(line) = self.stdout.next_line().await.unwrap() {
                 seen.push_str(&line);
                 seen.push('\n');
-                if line.contains(words) {
+                if is_it(&line) {
                     return true;
                 }
             }

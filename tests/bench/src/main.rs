@@ -1,32 +1,78 @@
-use std::sync::Arc; use std::time::{Duration,Instant};
-use cbs::*; use futures::StreamExt;
-#[global_allocator] static A: mimalloc::MiMalloc = mimalloc::MiMalloc;
-struct Echo;
-impl Handler for Echo { fn handle(&self, r: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> { Box::pin(async move { Ok(Envelope::reply(r.payload)) }) } }
-async fn run<F, Fut>(n: usize, secs: f64, f: F) -> f64 where F: Fn() -> Fut, Fut: Future<Output=()> {
-    let start = Instant::now(); let end = start + Duration::from_secs_f64(secs);
-    let total: usize = futures::future::join_all((0..n).map(|_| async { let mut c=0; while Instant::now() < end { f().await; c+=1; } c })).await.iter().sum();
-    total as f64 / start.elapsed().as_secs_f64()
-}
-#[tokio::main]
-async fn main() {
-    let url = std::env::args().nth(1).unwrap();
-    let size: usize = std::env::args().nth(2).unwrap().parse().unwrap();
-    let n: usize = std::env::args().nth(3).unwrap().parse().unwrap();
-    let payload = Bytes::from(vec![b'x'; size]);
-    let responder = async_nats::connect(&url).await.unwrap(); let raw = async_nats::connect(&url).await.unwrap();
-    let mut sub = responder.queue_subscribe("raw.echo", "q".into()).await.unwrap();
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(async move { while let Some(m) = sub.next().await { responder.publish(m.reply.unwrap(), m.payload).await.unwrap(); } });
-    let body = bus_nats::Nats::connect(bus_nats::Options::new(&url, "body-1".parse().unwrap())).await.unwrap();
-    let target: Target = "bench.echo".parse().unwrap();
-    let _s = body.bus().serve(Service { target: target.clone(), handler: Arc::new(Echo), about: Arc::default(), numbers: Arc::default() }).await.unwrap();
-    let client = bus_nats::Nats::connect_client(bus_nats::Options::new(&url, "client-1".parse().unwrap())).await.unwrap();
-    let bus = client.bus();
-    for _ in 0..6 {
-        let r = run(n, 1.5, || async { raw.request("raw.echo", payload.clone()).await.unwrap(); }).await;
-        let c = run(n, 1.5, || async { bus.call(Envelope::request(target.clone(), payload.clone())).await.unwrap(); }).await;
-        let r2 = run(n, 1.5, || async { raw.request("raw.echo", payload.clone()).await.unwrap(); }).await;
-        println!("raw {r:.0} cbs {c:.0} raw {r2:.0} ratio {:.3} control {:.3}", c / ((r + r2) / 2.0), r2/r);
+//! CBS beside raw async-nats: both in one binary, in turns, as ratios with ranges.
+//!
+//! ```text
+//! make bench                                # all rows; the table on stdout, target/bench.json beside it
+//! make bench ARGS="--quick --only cell"     # one row, to see that it works
+//! ```
+//!
+//! README.md says what each row means and how to read the noise.
+//!
+//! # Layout
+//!
+//! - `arguments`: the command line. `machine`: what the figures were measured on.
+//! - `stage`: the server, a namespace a body, the raw side. `hosting`, `cells`: the CBS side, as `cbs up` wires it.
+//! - `load`, `rounds`, `cpu`: so many calls at once, both sides in turns, what they cost.
+//! - `program`: processes of `cbs up`, their time and memory.
+//! - `rows`: one file a group of rows. `report`, `table`: what came of them.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person")]
+
+mod arguments;
+mod cells;
+mod cpu;
+mod hosting;
+mod load;
+mod machine;
+mod program;
+mod report;
+mod rounds;
+mod rows;
+mod stage;
+mod table;
+
+use std::{fs, process::ExitCode, time::Instant};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use crate::{arguments::Arguments, machine::Machine, report::Report, stage::Bench};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // As a child this program is `cbs` with many cells linked in: see `program`.
+    if let Some(cells) = program::cells_to_link() {
+        return body::main_with(cells);
     }
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let bench = Bench::open(arguments)?;
+    let machine = Machine::read(&bench.server_version);
+    eprintln!("{machine}");
+    let mut report = Report { machine, rounds: bench.rounds, seconds: bench.length.as_secs_f64(), lines: Vec::new() };
+    for row in arguments.rows() {
+        let began = Instant::now();
+        eprint!("{:<8} {} … ", row.name(), row.about());
+        let lines = row.measure(&bench);
+        let missing = lines.iter().filter(|line| line.failed.is_some()).count();
+        let outcome = if missing == 0 { "done".to_owned() } else { format!("{missing} not measured") };
+        eprintln!("{outcome}, {:.0} s", began.elapsed().as_secs_f64());
+        report.lines.extend(lines);
+    }
+    println!("{}", table::text(&report));
+    if let Some(folder) = arguments.json.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    let json = serde_json::to_string_pretty(&report.to_json())?;
+    fs::write(&arguments.json, json).with_context(|| format!("{} cannot be written", arguments.json.display()))?;
+    eprintln!("every round: {}", arguments.json.display());
+    Ok(())
 }

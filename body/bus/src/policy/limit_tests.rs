@@ -1,0 +1,57 @@
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use cbs::Numbers;
+use futures::{FutureExt, poll};
+
+use super::{Room, RoomSettings};
+
+const LONG: Duration = Duration::from_secs(5);
+
+fn room(concurrency: usize, queue: usize, queue_bytes: usize) -> (Room, Arc<Numbers>) {
+    let numbers = Arc::<Numbers>::default();
+    (Room::new(RoomSettings { concurrency, queue, queue_bytes }, numbers.clone()), numbers)
+}
+
+fn seen(numbers: &Numbers) -> [u64; 3] {
+    [&numbers.in_flight, &numbers.queued, &numbers.shed].map(|number| number.load(Ordering::Relaxed))
+}
+
+#[tokio::test]
+async fn so_many_run_so_many_wait_and_the_rest_is_shed() {
+    let (room, numbers) = room(2, 1, 1_000);
+    let (first, _second) = (room.enter(10, LONG).await.unwrap(), room.enter(10, LONG).await.unwrap());
+    let mut third = room.enter(10, LONG).boxed();
+    assert!(poll!(&mut third).is_pending());
+    assert_eq!(seen(&numbers), [2, 1, 0]);
+    assert!(room.enter(10, LONG).await.is_none());
+    assert!(room.try_enter().is_none());
+    assert_eq!(seen(&numbers), [2, 1, 1]);
+    drop(first);
+    assert!(poll!(&mut third).is_ready());
+    assert_eq!(seen(&numbers), [1, 0, 1]);
+}
+
+#[tokio::test]
+async fn those_that_wait_are_bounded_in_bytes_too() {
+    let (room, numbers) = room(1, 100, 1_000);
+    let _inside = room.enter(0, LONG).await.unwrap();
+    let mut waits = room.enter(600, LONG).boxed();
+    assert!(poll!(&mut waits).is_pending());
+    assert!(room.enter(401, LONG).await.is_none());
+    let mut fits = room.enter(400, LONG).boxed();
+    assert!(poll!(&mut fits).is_pending());
+    assert_eq!(seen(&numbers), [1, 2, 1]);
+    drop(waits);
+    assert_eq!(seen(&numbers), [1, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_ends_with_the_callers_time() {
+    let (room, numbers) = room(1, 1, 1_000);
+    let _inside = room.enter(0, LONG).await.unwrap();
+    assert!(room.enter(0, Duration::from_millis(50)).await.is_none());
+    assert_eq!(seen(&numbers), [1, 0, 1]);
+}

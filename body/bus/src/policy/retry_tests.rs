@@ -1,0 +1,159 @@
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use cbs::{
+    BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription,
+    Target,
+};
+use tokio::time::Instant;
+
+use super::{Retry, RetryPolicy, delay};
+
+type Seen = (u32, Duration, Instant);
+
+/// A bus that answers with what it was given, in order, and then with a reply.
+#[derive(Default)]
+struct Scripted {
+    answers: Mutex<VecDeque<BusError>>,
+    always: Option<BusError>,
+    seen: Mutex<Vec<Seen>>,
+}
+
+impl BodyBus for Scripted {
+    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        Box::pin(async move {
+            self.seen.lock().unwrap().push((request.attempt, request.timeout.unwrap(), Instant::now()));
+            let next = self.answers.lock().unwrap().pop_front();
+            next.or_else(|| self.always.clone()).map_or_else(|| Ok(Envelope::reply("done").answering(&request)), Err)
+        })
+    }
+    fn publish(&self, _: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn serve(&self, _: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        Box::pin(async { Err(BusError::bad_request("not here")) })
+    }
+    fn subscribe(&self, _: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        Box::pin(async { Err(BusError::bad_request("not here")) })
+    }
+}
+
+fn target() -> Target {
+    "demo.cell".parse().unwrap()
+}
+
+fn policy(idempotent: bool) -> RetryPolicy {
+    let backoff = Duration::from_millis(100);
+    RetryPolicy { max: 3, backoff, backoff_max: Duration::from_millis(150), idempotent }
+}
+
+fn overloaded() -> BusError {
+    BusError::overloaded(&target())
+}
+
+fn unknown() -> BusError {
+    BusError::timeout(&target(), Duration::from_millis(1))
+}
+
+/// What one call over a bus with these answers came to, and what the bus saw.
+async fn play(answers: &[BusError], policy: RetryPolicy, request: Envelope) -> (Result<Envelope, BusError>, Vec<Seen>) {
+    let bus = Arc::new(Scripted { answers: Mutex::new(answers.iter().cloned().collect()), ..Scripted::default() });
+    let retry = Retry::new(bus.clone());
+    retry.set(target(), Some(policy));
+    let answer = retry.call(request).await;
+    let seen = bus.seen.lock().unwrap().clone();
+    (answer, seen)
+}
+
+fn request() -> Envelope {
+    Envelope { timeout: Some(Duration::from_secs(2)), ..Envelope::request(target(), "{}") }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_did_not_run_is_tried_again_with_the_time_that_remains() {
+    let sent = request();
+    let (answer, seen) = play(&[overloaded(), overloaded()], policy(false), sent.clone()).await;
+    assert_eq!(answer.unwrap().id, sent.id);
+    let [(0, whole, first), (1, less, second), (2, least, third)] = seen.as_slice() else { panic!("{seen:?}") };
+    assert_eq!(*whole, Duration::from_secs(2));
+    assert_eq!((*whole - *less, *whole - *least), (*second - *first, *third - *first));
+    for (wait, most) in [(*second - *first, 100), (*third - *second, 150)] {
+        assert!(wait >= Duration::from_millis(most / 2) && wait <= Duration::from_millis(most + 1), "{wait:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_run_is_tried_again_only_where_that_is_safe() {
+    assert_eq!(play(&[unknown()], policy(false), request()).await.1.len(), 1);
+    assert_eq!(play(&[unknown()], policy(true), request()).await.1.len(), 2);
+    let knows = Envelope { idempotent: true, ..request() };
+    assert_eq!(play(&[unknown()], policy(false), knows).await.1.len(), 2);
+    let said: BusError = CellError::domain("stock.locked", "later").retryable().into();
+    assert_eq!(play(&[said.clone()], policy(false), request()).await.1.len(), 1);
+    assert_eq!(play(&[said], policy(true), request()).await.1.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_will_not_pass_is_not_tried_again() {
+    let refused = BusError::new(CellError::new(Code::Refused, "no"), Outcome::NotRun);
+    for error in [refused, BusError::not_found(&target()), CellError::bad_request("no").into()] {
+        let (answer, seen) = play(&[error.clone()], policy(true), request()).await;
+        assert_eq!((answer, seen.len()), (Err(error), 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_last_attempt_the_error_is_the_callers() {
+    let answers = vec![overloaded(); 9];
+    let (answer, seen) = play(&answers, policy(false), request()).await;
+    assert_eq!((answer, seen.len()), (Err(overloaded()), 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_retry_begins_that_would_have_no_time() {
+    let short = Envelope { timeout: Some(Duration::from_millis(40)), ..request() };
+    let began = Instant::now();
+    let (answer, seen) = play(&[overloaded()], policy(false), short).await;
+    assert_eq!((answer, seen.len(), began.elapsed()), (Err(overloaded()), 1, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_down_is_not_hammered() {
+    let bus = Arc::new(Scripted { always: Some(overloaded()), ..Scripted::default() });
+    let retry = Retry::new(bus.clone());
+    let eager = RetryPolicy { backoff: Duration::ZERO, ..policy(false) };
+    retry.set(target(), Some(eager));
+    for _ in 0..1_000 {
+        assert!(retry.call(request()).await.is_err());
+    }
+    // 1,000 calls, a tenth of that in retries, and the ten that it begins with.
+    let calls = bus.seen.lock().unwrap().len();
+    assert_eq!(calls, 1_110);
+    // A second later there is one more.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(retry.call(request()).await.is_err());
+    assert_eq!(bus.seen.lock().unwrap().len(), calls + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_without_a_policy_is_called_once() {
+    let bus = Arc::new(Scripted { always: Some(overloaded()), ..Scripted::default() });
+    let retry = Retry::new(bus.clone());
+    retry.set(target(), Some(policy(true)));
+    retry.set(target(), None);
+    assert!(retry.call(request()).await.is_err());
+    assert_eq!(bus.seen.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn waits_of_many_callers_are_spread() {
+    let policy = RetryPolicy { backoff: Duration::from_millis(100), ..policy(false) };
+    let waits: Vec<_> = (0..1_000).map(|_| delay(&policy, 0, request().id).as_millis()).collect();
+    let quarter = |from| waits.iter().filter(|wait| (from..from + 13).contains(*wait)).count();
+    for from in [50, 62, 75, 87] {
+        assert!(quarter(from) > 150, "{} of 1000 waits between {from} and {} ms", quarter(from), from + 13);
+    }
+}

@@ -43,20 +43,20 @@ fn header(bytes: &[u8]) -> Result<Envelope> {
     let mut attribute_bytes = 0;
     fields(bytes, |number, value| {
         match number {
-            1 => envelope.id = uuid(number, value)?,
-            2 => envelope.correlation_id = Some(uuid(number, value)?),
-            3 => envelope.causation_id = Some(uuid(number, value)?),
+            1 => envelope.id = uuid(number, value)?.unwrap_or_default(),
+            2 => envelope.correlation_id = uuid(number, value)?,
+            3 => envelope.causation_id = uuid(number, value)?,
             4 => envelope.idempotency_key = text(number, value)?,
             5 => {
-                let target = str(number, value)?.parse();
-                envelope.target = Some(target.map_err(|_| FrameError::Field(5, "not a target"))?);
+                let target = present(str(number, value)?).map(str::parse).transpose();
+                envelope.target = target.map_err(|_| FrameError::Field(5, "not a target"))?;
             }
             6 => envelope.source = source(value.bytes(number)?)?,
             7 => envelope.schema = text(number, value)?,
             8 => envelope.content_type = text(number, value)?,
             9 => envelope.time_ms = value.number(number)?,
             10 => envelope.timeout = Some(value.number(number)?).filter(|ms| *ms > 0).map(Duration::from_millis),
-            11 => envelope.foreign_trace = Some(trace(value.bytes(number)?)?),
+            11 => envelope.foreign_trace = present(value.bytes(number)?).map(trace).transpose()?,
             12 => envelope.tracestate = text(number, value)?,
             13 => envelope.kind = kind(value.number(number)?)?,
             14 => envelope.error = Some(Box::new(error(value.bytes(number)?)?)),
@@ -123,8 +123,8 @@ fn error(bytes: &[u8]) -> Result<BusError> {
             2 => error.message = str(14, value)?.to_owned(),
             3 => error.retryable = value.number(14)? != 0,
             4 => {
-                let details = serde_json::from_slice(value.bytes(14)?);
-                error.details = Some(details.map_err(|_| FrameError::Field(14, "details that are no JSON"))?);
+                let details = present(value.bytes(14)?).map(serde_json::from_slice).transpose();
+                error.details = details.map_err(|_| FrameError::Field(14, "details that are no JSON"))?;
             }
             5 if value.number(14)? != 0 => outcome = Outcome::NotRun,
             _ => {}
@@ -150,8 +150,14 @@ fn attribute(bytes: &[u8]) -> Result<(Text, Text)> {
     Ok(pair)
 }
 
-fn uuid(number: u32, value: Value<'_>) -> Result<Uuid> {
-    Uuid::from_slice(value.bytes(number)?).map_err(|_| FrameError::Field(number, "an id that has not 16 bytes"))
+fn uuid(number: u32, value: Value<'_>) -> Result<Option<Uuid>> {
+    let id = present(value.bytes(number)?).map(Uuid::from_slice).transpose();
+    id.map_err(|_| FrameError::Field(number, "an id that has not 16 bytes"))
+}
+
+/// In protobuf 3 an empty value means that the field is absent, even where a writer spells it out.
+fn present<T: AsRef<[u8]> + ?Sized>(value: &T) -> Option<&T> {
+    (!value.as_ref().is_empty()).then_some(value)
 }
 
 fn str<'a>(number: u32, value: Value<'a>) -> Result<&'a str> {
@@ -230,6 +236,6 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(FrameError::Truncated)
+        Err(FrameError::LongNumber)
     }
 }

@@ -106,16 +106,13 @@ fn operation<'s>(left: Term<'s>, operator: BinaryOp<&'s str>, right: Term<'s>) -
         BinaryOp::Math(Math::Add) => then(both(left, operator, held(right)), TICK),
         BinaryOp::Math(_) | BinaryOp::Comma => then(both(left, operator, right), TICK),
         BinaryOp::Cmp(_) => both(weighed(left), operator, weighed(right)),
-        // `l *= r` is `r as $x | l |= . * $x`.
-        BinaryOp::UpdateMath(Math::Mul) => {
-            let product = Tree::Call(MULTIPLY, vec![then(Tree::Id, WEIGH), then(Tree::Var("$__factor"), WEIGH)]);
-            let update = both(left, BinaryOp::Update, product);
-            then(both(right, BinaryOp::Pipe(Some(Pattern::Var("$__factor"))), update), WEIGH)
+        // `l += r` is `r as $x | l |= . + $x`.
+        BinaryOp::UpdateMath(math) => {
+            let changed = operation(Tree::Id, BinaryOp::Math(math), Tree::Var("$__right"));
+            let update = both(left, BinaryOp::Update, held(changed));
+            then(both(held(right), BinaryOp::Pipe(Some(Pattern::Var("$__right"))), update), WEIGH)
         }
-        BinaryOp::Update => then(both(left, BinaryOp::Update, then(right, TICK)), WEIGH),
-        BinaryOp::Assign | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt => {
-            then(both(left, operator, held(right)), WEIGH)
-        }
+        BinaryOp::Update | BinaryOp::Assign | BinaryOp::UpdateAlt => then(both(left, operator, held(right)), WEIGH),
         BinaryOp::Pipe(Some(pattern)) => both(left, BinaryOp::Pipe(Some(map_pattern(pattern, &mut metered))), right),
         BinaryOp::Pipe(None) | BinaryOp::Alt | BinaryOp::Or | BinaryOp::And => both(left, operator, right),
     }

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Units of work that one evaluation may use: some tenths of a second of a core.
-pub(super) const UNITS: usize = 2_000_000;
+pub(super) const UNITS: usize = 1_000_000;
 /// Bytes that values gathered on the way may take, all told.
 pub(super) const ROOM: usize = 64 << 20;
 /// Bytes that a part of a value is taken to need, its text aside.
@@ -86,14 +86,14 @@ impl Meter<'_> {
     fn weigh(&self, value: &Val) -> Result<(), Error> {
         let mut size = Size::default();
         let fits = size.add(value, 0);
-        self.pay(1 + size.parts / 16 + size.text / 4096).and(fits)
+        self.pay(1 + size.parts / 32 + size.text / 4096).and(fits)
     }
 
     fn hold(&self, value: &Val) -> Result<(), Error> {
         let mut size = Size::default();
         let fits = size.add(value, 0);
         let room = spend(&self.budget.room, size.parts * PART_BYTES + size.text).ok_or_else(|| Error::str(SPENT));
-        self.pay(1 + size.parts / 16 + size.text / 4096).and(fits).and(room)
+        self.pay(1 + size.parts / 32 + size.text / 4096).and(fits).and(room)
     }
 
     fn search(&self, value: &Val) -> Result<(), Error> {

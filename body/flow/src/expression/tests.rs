@@ -168,12 +168,8 @@ fn nothing_an_expression_does_is_endless_or_eats_memory() {
         "[[range(50000)], (range(50000) | [])] | transpose",
         "(1,1) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | select(. == 2)",
         "[range(1000)] as $x | [$x[] | $x[] | $x[] | $x[]] | length",
-        "[limit(1e15; range(1e15))]",
-        "[range(1e9)?]",
         "[try range(1e9) catch 1]",
-        "isempty(range(1e9) | select(false))",
         "any(range(1e9); . < 0)",
-        "first(range(1e9) | select(. < 0))",
         "[foreach range(1e9) as $x (0; .; empty)]",
         "reduce range(1e9) as $x (0; .)",
         "(\"x\" * 1000000) as $x | \"\\($x)\\($x)\\($x)\\($x)\\($x)\\($x)\\($x)\\($x)\\($x)\\($x)\\($x)\"",
@@ -183,6 +179,8 @@ fn nothing_an_expression_does_is_endless_or_eats_memory() {
         "{a: 1} | (.a, .a, .a) |= (reduce range(60) as $i (\"x\"; . + .))",
         "[.input.list[] as {(\"x\" * 1000000000): $y} | $y]",
         "[1] | .[range(1e9)]",
+        "[range(90000)] | .[] |= \"x\" * 100000 | length",
+        "[range(90000) | \"\"] | .[] += \"x\" * 100000 | .[] *= 10 | length",
         "[range(1000)] | .[] |= [range(1000)]",
         "[skip(1e15; range(1e15))]",
         "[nth(1e15; range(1e15))]",
@@ -190,11 +188,20 @@ fn nothing_an_expression_does_is_endless_or_eats_memory() {
         "[range(30000)] | group_by(.) | map(add) | [.[], .[]] | [.[], .[]] | length",
     ] {
         let error = run(code).expect_err(code);
-        let is_bound = ["takes too long", "gives too much", "gives more than", "no JSON", "cannot"]
+        let is_bound = ["takes too long", "gives too much", "gives more than", "no JSON", "cannot", "size limit"]
             .iter()
             .any(|word| error.contains(word));
         assert!(is_bound, "{code}: {error}");
+        let most = most_memory();
+        assert!(most < 400 << 10, "{code}: {most} KiB");
     }
+}
+
+/// The most memory that this process ever had, in KiB; 0 where the system does not tell.
+fn most_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
 #[test]
@@ -214,7 +221,7 @@ fn work_of_a_usual_size_fits() {
         (".input.rows | map({key: .name, value: .id}) | from_entries | length", json!(5000)),
         (".input.rows | group_by(.id % 10) | map(length) | unique", json!([500])),
         ("[.input.rows[] | select(.name | test(\"99$\"))] | length", json!(50)),
-        (".input.rows | map(.name) | join(\",\") | length", json!(48_889)),
+        (".input.rows | map(.name) | join(\",\") | length", json!(43_889)),
         ("reduce .input.rows[] as $row ({}; .[$row.name] = $row.id) | length", json!(5000)),
         (".input.rows | map(.n = .id * 2) | .[-1].n", json!(9998)),
     ] {
@@ -243,7 +250,7 @@ fn what_is_refused_says_why_and_what_to_do() {
         ("join(\",\"; 1)", "`join` has 2 arguments, it takes 1", "parted by `;`"),
         ("$x", "there is no variable `$x`", ""),
         ("__weigh", "no function `__weigh`", ""),
-        ("1 as $__factor | 2", "", ""),
+        ("1 as $__right | 2", "", ""),
         (".input | (reduce range(9) as $i (.; .a)) |= 1", "only a plain path", "del(.a, .b)"),
         (".input | del(.. )", "", ""),
         ("{\"a\\(1)\"}", "a computed key has no value", "(key): value"),

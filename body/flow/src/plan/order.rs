@@ -15,13 +15,22 @@ pub(super) struct Order {
 impl Order {
     /// Finds the order, or as much of it as the mistakes leave.
     pub(super) fn new(flow: &Flow, problems: &mut Vec<Problem>) -> Self {
-        let needs: Vec<Vec<usize>> = (0..flow.steps.len()).map(|index| needs(flow, index, problems)).collect();
+        let mut is_broken = vec![false; flow.steps.len()];
+        let mut needs_of = |(index, is_broken): (usize, &mut bool)| {
+            let told = problems.len();
+            let needs = needs(flow, index, problems);
+            *is_broken = problems.len() > told;
+            needs
+        };
+        let needs: Vec<Vec<usize>> = is_broken.iter_mut().enumerate().map(&mut needs_of).collect();
         let order = sorted(&needs);
         if order.len() < needs.len() {
             problems.push(cycle(flow, &needs, &order));
         }
-        let mut before: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
-        for index in order {
+        // Where the order itself is wrong, a step may read any other: one mistake is told once.
+        let others = |index: usize| (0..needs.len()).filter(|other| *other != index).collect();
+        let mut before: Vec<Vec<usize>> = (0..needs.len()).map(others).collect();
+        for index in order.into_iter().filter(|index| is_broken.get(*index) == Some(&false)) {
             let direct = needs.get(index).map_or(&[][..], Vec::as_slice);
             let mut all: Vec<usize> = direct.to_vec();
             all.extend(direct.iter().filter_map(|need| before.get(*need)).flatten());

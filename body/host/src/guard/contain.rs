@@ -11,6 +11,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use cbs::BoxFuture;
+
 use super::scope::{self, Label, Scope};
 
 /// A panic that was caught.
@@ -62,59 +64,47 @@ impl Panic {
     }
 }
 
-/// Work whose panics become an outcome, and whose polls are seen by the watchdog. After a
-/// panic the work is never polled again; whatever it left half done is its own.
-pub(crate) struct Contained<'a, F> {
-    work: Pin<&'a mut F>,
+/// Work whose panics become an outcome, whether it is begun, polled or dropped, and whose polls
+/// the watchdog sees. After a panic it is never polled again; what it left half done is its own.
+pub(crate) struct Contained<'a, T> {
+    work: Option<BoxFuture<'a, T>>,
     label: &'a Label,
+    /// The panic of its beginning, told by the first poll.
+    panic: Option<Panic>,
 }
 
-impl<'a, F> Contained<'a, F> {
-    pub(crate) fn new(work: Pin<&'a mut F>, label: &'a Label) -> Self {
-        Self { work, label }
+impl<'a, T> Contained<'a, T> {
+    pub(crate) fn new(label: &'a Label, begin: impl FnOnce() -> BoxFuture<'a, T>) -> Self {
+        let _scope = Scope::enter(label);
+        match panic::catch_unwind(AssertUnwindSafe(begin)) {
+            Ok(work) => Self { work: Some(work), label, panic: None },
+            Err(payload) => Self { work: None, label, panic: Some(Panic::caught(payload.as_ref())) },
+        }
     }
 }
 
-impl<F: Future> Future for Contained<'_, F> {
-    type Output = Result<F::Output, Panic>;
+impl<T> Future for Contained<'_, T> {
+    type Output = Result<T, Panic>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let _scope = Scope::enter(self.label);
-        match panic::catch_unwind(AssertUnwindSafe(|| self.work.as_mut().poll(context))) {
+        let Some(work) = self.work.as_mut() else {
+            return self.panic.take().map_or(Poll::Pending, |panic| Poll::Ready(Err(panic)));
+        };
+        match panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
             Ok(poll) => poll.map(Ok),
             Err(payload) => Poll::Ready(Err(Panic::caught(payload.as_ref()))),
         }
     }
 }
 
-/// Something on the heap whose drop may panic: a cell's future that is dropped at its deadline.
-pub(crate) struct DropGuard<T>(Option<T>);
-
-impl<T> DropGuard<T> {
-    pub(crate) fn new(inner: T) -> Self {
-        Self(Some(inner))
-    }
-}
-
-impl<F: Future + Unpin> Future for DropGuard<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        match &mut self.0 {
-            Some(inner) => Pin::new(inner).poll(context),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl<T> Unpin for DropGuard<T> {}
-
-impl<T> Drop for DropGuard<T> {
+impl<T> Drop for Contained<'_, T> {
     fn drop(&mut self) {
-        let inner = self.0.take();
-        if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(inner))) {
-            let panic = Panic::caught(payload.as_ref());
-            tracing::error!(target: "cbs::cell", place = %panic.place, "a cell panicked as its call was dropped: {}", panic.message);
+        let _scope = Scope::enter(self.label);
+        let work = self.work.take();
+        if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(work))) {
+            let Panic { message, place } = Panic::caught(payload.as_ref());
+            tracing::error!(target: "cbs::cell", %place, "a cell panicked as its call was dropped: {message}");
         }
     }
 }

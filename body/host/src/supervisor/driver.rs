@@ -1,8 +1,8 @@
 //! The task of one cell: carries out what its history decides.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use cbs::{DynCell, Home, Service, Serving};
+use cbs::{BoxFuture, DynCell, Home, Service, Serving};
 use spec::CellSpec;
 use tokio::{
     sync::watch,
@@ -91,7 +91,7 @@ impl Life {
     /// Starts the cell within its time.
     async fn start(&self, label: &Label) -> Result<Started, String> {
         let limit = self.history.restarts.start_timeout;
-        match timeout(limit, contained(label, self.host.start(&self.spec, &self.home))).await {
+        match timeout(limit, Contained::new(label, || self.host.start(&self.spec, &self.home))).await {
             Ok(Ok(started)) => started.map_err(|error| error.to_string()),
             Ok(Err(panic)) => Err(format!("the start hook panicked: {panic}")),
             Err(_) => Err(format!("it was not started within {} s", limit.as_secs())),
@@ -99,7 +99,7 @@ impl Life {
     }
 
     /// The cell is ready, until it is to stop or ends by itself.
-    async fn serve(&self, serving: Box<dyn Serving>, ended: cbs::BoxFuture<'static, String>) -> End {
+    async fn serve(&self, serving: Box<dyn Serving>, ended: BoxFuture<'static, String>) -> End {
         self.enter(Phase::Ready);
         let since = Instant::now();
         match self.stop.run_until_cancelled(ended).await {
@@ -122,17 +122,11 @@ impl Life {
     /// Runs the stop hook within its time.
     async fn end(&self, cell: Arc<dyn DynCell>, label: &Label) {
         let limit = self.history.restarts.stop_timeout;
-        let wrong = match timeout(limit, contained(label, cell.stop())).await {
+        let wrong = match timeout(limit, Contained::new(label, || cell.stop())).await {
             Ok(Ok(())) => return,
             Ok(Err(panic)) => format!("the stop hook panicked: {panic}"),
             Err(_) => format!("the stop hook was not done within {} s", limit.as_secs()),
         };
         tracing::error!(target: "cbs::cell", cell = %self.spec.name, "{wrong}");
     }
-}
-
-/// A hook of the cell: watched as its calls are, its panic caught.
-async fn contained<F: Future>(label: &Label, hook: F) -> Result<F::Output, crate::guard::contain::Panic> {
-    let hook = pin!(hook);
-    Contained::new(hook, label).await
 }

@@ -83,7 +83,11 @@ fn next(package: &Path, package_name: &str, spec: &Path, standing: &Standing) ->
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
     let path = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
-    if path.contains(|c: char| c.is_whitespace() || c == '\'') { format!("'{}'", path.replace('\'', r"'\''")) } else { path }
+    if path.contains(|c: char| c.is_whitespace() || c == '\'') {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    } else {
+        path
+    }
 }
 
 /// Whether the language, or the template, has the word for itself.
@@ -91,9 +95,9 @@ fn is_word(part: &str) -> bool {
     const WORDS: &[&str] = &[
         "abstract", "as", "async", "await", "become", "box", "break", "cell", "const", "continue", "crate", "do",
         "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop",
-        "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static",
-        "struct", "super", "tests", "trait", "true", "try", "type", "typeof", "union", "unsafe", "unsized", "use",
-        "virtual", "where", "while", "yield",
+        "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct",
+        "super", "tests", "trait", "true", "try", "type", "typeof", "union", "unsafe", "unsized", "use", "virtual",
+        "where", "while", "yield",
     ];
     WORDS.contains(&part)
 }

@@ -35,8 +35,8 @@ fn is_checkout(folder: &Path) -> bool {
 
 /// The path without `.` and `..`, links followed as far as it exists.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    let absolute = std::path::absolute(path)
-        .map_err(|error| Failure::failed(format_args!("{}: {error}", path.display())))?;
+    let absolute =
+        std::path::absolute(path).map_err(|error| Failure::failed(format_args!("{}: {error}", path.display())))?;
     // What is to be made does not exist yet: its nearest folder that does is followed.
     for there in absolute.ancestors() {
         if let Ok(followed) = there.canonicalize() {

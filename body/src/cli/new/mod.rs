@@ -1,9 +1,9 @@
 //! `cbs new`: writes the first version of a cell or a flow, and never over an existing file.
 
 mod cell;
+mod checkout;
 mod files;
 mod flow;
-mod checkout;
 mod workspace;
 
 use std::path::PathBuf;

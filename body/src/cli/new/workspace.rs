@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn a_member_joins_a_list_of_lines() {
-        let manifest = "[workspace]\nresolver = \"3\"\nmembers = [\n    \"body\",\n    \"cells/a\",\n]\n\n[profile.dev]\n";
+        let manifest =
+            "[workspace]\nresolver = \"3\"\nmembers = [\n    \"body\",\n    \"cells/a\",\n]\n\n[profile.dev]\n";
         let expected = "[workspace]\nresolver = \"3\"\nmembers = [\n    \"body\",\n    \"cells/a\",\n    \
                         \"cells/logic_shout\",\n]\n\n[profile.dev]\n";
         assert_eq!(joined(manifest), expected);

@@ -63,9 +63,8 @@ pub async fn bus_6_stop_answers_what_it_has(stage: Stage) {
     let serving = serve(&stage.callee(), CELL, move |request| {
         let (gate, running) = (gate.clone(), running.clone());
         async move {
-            running.fetch_add(1, Ordering::SeqCst);
+            let _running = Running::new(running);
             let _open = gate.acquire().await.expect("the gate is never closed");
-            running.fetch_sub(1, Ordering::SeqCst);
             echo(request).await
         }
     })
@@ -91,6 +90,22 @@ pub async fn bus_6_stop_answers_what_it_has(stage: Stage) {
     assert_eq!(count.load(Ordering::SeqCst), 0, "calls run after the stop");
     for answer in calls.join_all().await {
         answer.expect("a call that runs when its cell is stopped is answered");
+    }
+}
+
+/// A call that runs, until it is answered or dropped: a bus may drop it at its caller's deadline.
+struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    fn new(count: Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

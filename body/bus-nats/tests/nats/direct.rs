@@ -1,0 +1,70 @@
+//! One body's cells past the queue group, and the others' without this one.
+
+use std::time::{Duration, Instant};
+
+use cbs::{Code, Envelope, Outcome};
+use testkit::{NatsServer, within};
+
+use crate::support::{LONG, body, call, client, echo, fault, request, serve, stop};
+
+#[tokio::test]
+async fn a_call_to_one_body_reaches_that_body_alone() {
+    let server = NatsServer::start().await;
+    let (one, two) = (body(&server, "body-1").await, body(&server, "body-2").await);
+    let _serving = (serve(&one, echo("demo.echo")).await, serve(&two, echo("demo.echo")).await);
+    let client = client(&server).await;
+    for id in ["body-1", "body-2"] {
+        let bus = client.in_body(id.parse().unwrap());
+        for _ in 0..20 {
+            let reply = within(LONG, "a reply", bus.call(request("demo.echo", "1"))).await.unwrap();
+            assert_eq!(reply.source.body, id);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_body_does_not_serve_or_no_longer_serves_is_not_found_there() {
+    let server = NatsServer::start().await;
+    let body = body(&server, "body-1").await;
+    let serving = serve(&body, echo("demo.echo")).await;
+    let client = client(&server).await;
+    let (here, gone) = (client.in_body("body-1".parse().unwrap()), client.in_body("body-9".parse().unwrap()));
+    let started = Instant::now();
+    for (bus, name) in [(&here, "demo.other"), (&gone, "demo.echo")] {
+        let done = within(LONG, "an outcome", bus.call(request(name, "1"))).await;
+        assert_eq!(fault(done), (Code::NotFound, Outcome::NotRun), "{name}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    stop(serving).await;
+    let done = within(LONG, "an outcome", here.call(request("demo.echo", "1"))).await;
+    assert_eq!(fault(done), (Code::NotFound, Outcome::NotRun));
+}
+
+#[tokio::test]
+async fn a_flow_or_a_topic_cannot_be_called_in_one_body() {
+    let server = NatsServer::start().await;
+    let client = client(&server).await;
+    let bus = client.in_body("body-1".parse().unwrap());
+    for name in ["flow greeting", "topic order.created"] {
+        assert_eq!(fault(bus.call(request(name, "1")).await), (Code::BadRequest, Outcome::NotRun), "{name}");
+    }
+    assert_eq!(fault(bus.call(Envelope::default()).await), (Code::BadRequest, Outcome::NotRun));
+}
+
+#[tokio::test]
+async fn overflow_goes_to_the_other_bodies_and_never_comes_back() {
+    let server = NatsServer::start().await;
+    let one = body(&server, "body-1").await;
+    let _serving = serve(&one, echo("demo.echo")).await;
+    let done = within(LONG, "an outcome", one.elsewhere().call(request("demo.echo", "1"))).await;
+    assert_eq!(fault(done), (Code::NotFound, Outcome::NotRun));
+    // The same call on the usual way comes back to this body, over NATS.
+    assert_eq!(call(&one, request("demo.echo", "1")).await.unwrap().source.body, "body-1");
+
+    let two = body(&server, "body-2").await;
+    let _serving_too = serve(&two, echo("demo.echo")).await;
+    for _ in 0..20 {
+        let reply = within(LONG, "a reply", one.elsewhere().call(request("demo.echo", "1"))).await.unwrap();
+        assert_eq!(reply.source.body, "body-2");
+    }
+}

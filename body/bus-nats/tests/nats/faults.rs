@@ -1,0 +1,255 @@
+//! What happens when the server is gone, frozen, or back.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bus_nats::{LinkState, Nats, Options};
+use cbs::{Code, Envelope, Heard, Outcome, Service, Subscription};
+use testkit::{NatsServer, eventually, within};
+use tokio::task::JoinSet;
+
+use crate::support::{
+    LONG, body, call, client, echo, fault, framed_error, options, plain, request, serve, service, stop,
+};
+
+/// A call that fails because the server is gone fails within this.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+async fn until(nats: &Nats, state: LinkState) {
+    let mut link = nats.link();
+    within(LONG, "the link's change", link.wait_for(|now| *now == state)).await.unwrap();
+}
+
+fn counting(name: &str, runs: &Arc<AtomicU64>) -> Service {
+    let runs = runs.clone();
+    service(name, move |request| {
+        runs.fetch_add(1, Ordering::Relaxed);
+        async move { Ok(Envelope::reply(request.payload)) }
+    })
+}
+
+#[tokio::test]
+async fn with_the_server_killed_calls_fail_at_once_and_all_resumes_by_itself() {
+    let mut server = NatsServer::start().await;
+    let (nats, client) = (body(&server, "body-1").await, client(&server).await);
+    let _serving = serve(&nats, echo("demo.echo")).await;
+    let filter = "order.>".parse().unwrap();
+    let mut events = nats.bus().subscribe(Subscription { filter, group: None }).await.unwrap();
+    assert_eq!(*nats.link().borrow(), LinkState::Up);
+    server.kill().await;
+    until(&nats, LinkState::Down).await;
+    until(&client, LinkState::Down).await;
+
+    let started = Instant::now();
+    for nats in [&nats, &client] {
+        let done = call(nats, request("demo.echo", "1")).await;
+        assert_eq!(fault(done), (Code::Unavailable, Outcome::NotRun));
+        let event = Envelope::event("order.created".parse().unwrap(), "1");
+        assert_eq!(*nats.bus().publish(event).await.unwrap_err().code(), Code::Unavailable);
+        assert_eq!(*nats.discover(LONG).await.unwrap_err().code(), Code::Unavailable);
+    }
+    assert_eq!(*nats.bus().serve(echo("demo.more")).await.err().unwrap().code(), Code::Unavailable);
+    let subscribed = nats.bus().subscribe(Subscription { filter: "a".parse().unwrap(), group: None }).await;
+    assert_eq!(*subscribed.err().unwrap().code(), Code::Unavailable);
+    assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
+
+    server.restart().await;
+    until(&nats, LinkState::Up).await;
+    until(&client, LinkState::Up).await;
+    eventually("calls work again", LONG, async || {
+        client.bus().call(request("demo.echo", "1")).await.is_ok_and(|reply| reply.payload == "1")
+    })
+    .await;
+    client.bus().publish(Envelope::event("order.created".parse().unwrap(), "back")).await.unwrap();
+    let heard = within(LONG, "an event", events.next()).await;
+    let Some(Heard::Event(event)) = heard else { panic!("{heard:?}") };
+    assert_eq!(event.payload, "back");
+    assert_eq!(within(LONG, "discovery", client.discover(LONG)).await.unwrap().len(), 1);
+    assert_eq!((nats.counters().reconnects, client.counters().reconnects), (2, 1));
+}
+
+#[tokio::test]
+async fn a_call_under_way_when_the_server_dies_fails_at_once_with_an_unknown_outcome() {
+    let mut server = NatsServer::start().await;
+    let (nats, client) = (body(&server, "body-1").await, client(&server).await);
+    let runs = Arc::new(AtomicU64::new(0));
+    let count = runs.clone();
+    let _serving = serve(
+        &nats,
+        service("slow.never", move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            std::future::pending()
+        }),
+    )
+    .await;
+    let mut calls = JoinSet::new();
+    let caller = client.clone();
+    calls.spawn(async move { caller.bus().call(request("slow.never", "1")).await });
+    eventually("the call runs", LONG, async || runs.load(Ordering::Relaxed) == 1).await;
+    server.kill().await;
+    let started = Instant::now();
+    let done = within(LONG, "the outcome", calls.join_next()).await.unwrap().unwrap();
+    assert_eq!(fault(done), (Code::Unavailable, Outcome::Unknown));
+    assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn what_was_called_while_the_server_was_gone_is_never_run_later() {
+    let mut server = NatsServer::start().await;
+    let (nats, client) = (body(&server, "body-1").await, client(&server).await);
+    let runs = Arc::new(AtomicU64::new(0));
+    let _serving = serve(&nats, counting("demo.count", &runs)).await;
+    server.kill().await;
+    until(&client, LinkState::Down).await;
+    for _ in 0..100 {
+        assert_eq!(fault(call(&client, request("demo.count", "1")).await), (Code::Unavailable, Outcome::NotRun));
+    }
+    server.restart().await;
+    until(&nats, LinkState::Up).await;
+    until(&client, LinkState::Up).await;
+    let _marked = serve(&nats, echo("demo.mark")).await;
+    call(&client, request("demo.mark", "1")).await.unwrap();
+    assert_eq!(runs.load(Ordering::Relaxed), 0);
+    call(&client, request("demo.count", "1")).await.unwrap();
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn closing_and_stopping_return_with_the_server_gone() {
+    let mut server = NatsServer::start().await;
+    let (nats, client) = (body(&server, "body-1").await, client(&server).await);
+    let runs = Arc::new(AtomicU64::new(0));
+    let stopped = serve(&nats, echo("demo.stopped")).await;
+    let kept = serve(&nats, counting("demo.kept", &runs)).await;
+    let _events = nats.bus().subscribe(Subscription { filter: "a.b".parse().unwrap(), group: None }).await.unwrap();
+    server.kill().await;
+    until(&nats, LinkState::Down).await;
+    let started = Instant::now();
+    stop(stopped).await;
+    within(LONG, "closing a body", nats.close()).await;
+    within(LONG, "closing a client", client.close()).await;
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    // After the end everything says so, at once; closing twice is fine.
+    assert_eq!(fault(call(&nats, request("demo.kept", "1")).await), (Code::Unavailable, Outcome::NotRun));
+    within(LONG, "closing again", nats.close()).await;
+    drop(kept);
+}
+
+#[tokio::test]
+async fn a_closed_bus_says_so_at_once_and_its_cells_are_gone() {
+    let server = NatsServer::start().await;
+    let (nats, client) = (body(&server, "body-1").await, client(&server).await);
+    let _kept = serve(&nats, echo("demo.echo")).await;
+    within(LONG, "closing", nats.close()).await;
+    assert_eq!(fault(call(&client, request("demo.echo", "1")).await), (Code::NotFound, Outcome::NotRun));
+    let started = Instant::now();
+    assert_eq!(fault(call(&nats, request("demo.echo", "1")).await), (Code::Unavailable, Outcome::NotRun));
+    assert_eq!(*nats.bus().serve(echo("demo.more")).await.err().unwrap().code(), Code::Unavailable);
+    assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_request_whose_caller_gave_up_long_ago_is_refused_and_counted() {
+    let server = NatsServer::start().await;
+    let nats = body(&server, "body-1").await;
+    let runs = Arc::new(AtomicU64::new(0));
+    let _serving = serve(&nats, counting("demo.count", &runs)).await;
+    let plain = plain(&server).await;
+    let sent = async |age_ms: u64| {
+        let timeout = Some(Duration::from_secs(1));
+        let old = Envelope {
+            time_ms: cbs::now_ms() - age_ms,
+            timeout,
+            ..Envelope::request("demo.count".parse().unwrap(), "")
+        };
+        let asked = plain.request("cbs.default.cell.demo.count", cbs::frame::encode(&old));
+        within(LONG, "a reply", asked).await.unwrap()
+    };
+    let reply = sent(7_000).await;
+    let error = framed_error(&reply);
+    assert_eq!(error.code, Code::Timeout);
+    assert!(error.message.contains("stale"), "{error}");
+    assert_eq!((runs.load(Ordering::Relaxed), nats.counters().stale), (0, 1));
+    // Clocks differ: what is a little late runs.
+    sent(4_000).await;
+    assert_eq!((runs.load(Ordering::Relaxed), nats.counters().stale), (1, 1));
+}
+
+#[tokio::test]
+async fn with_the_server_frozen_a_call_times_out_in_time_and_works_again_later() {
+    let server = NatsServer::start().await;
+    let (nats, client) = (body(&server, "body-1").await, client(&server).await);
+    let _serving = serve(&nats, echo("demo.echo")).await;
+    server.pause();
+    let timeout = Duration::from_millis(400);
+    let started = Instant::now();
+    let done = call(&client, Envelope { timeout: Some(timeout), ..request("demo.echo", "1") }).await;
+    let took = started.elapsed();
+    server.resume();
+    assert_eq!(fault(done), (Code::Timeout, Outcome::Unknown));
+    assert!((timeout..timeout + AT_ONCE).contains(&took), "{took:?}");
+    assert_eq!(call(&client, request("demo.echo", "1")).await.unwrap().payload, "1");
+}
+
+#[tokio::test]
+async fn a_frozen_server_is_noticed_by_pings_and_then_calls_fail_at_once() {
+    let server = NatsServer::start().await;
+    let quick = Options { ping_interval: Duration::from_millis(100), ..options(&server, "client-1") };
+    let client = Nats::connect_client(quick).await.unwrap();
+    let nats = body(&server, "body-1").await;
+    let _serving = serve(&nats, echo("demo.echo")).await;
+    server.pause();
+    until(&client, LinkState::Down).await;
+    let started = Instant::now();
+    let done = call(&client, request("demo.echo", "1")).await;
+    let took = started.elapsed();
+    server.resume();
+    assert_eq!(fault(done), (Code::Unavailable, Outcome::NotRun));
+    assert!(took < AT_ONCE, "{took:?}");
+    until(&client, LinkState::Up).await;
+    assert_eq!(call(&client, request("demo.echo", "1")).await.unwrap().payload, "1");
+}
+
+#[tokio::test]
+async fn a_target_that_nobody_serves_is_told_in_milliseconds() {
+    let server = NatsServer::start().await;
+    let client = client(&server).await;
+    let unknown = async |name: &str| {
+        let started = Instant::now();
+        let done = call(&client, request(name, "1")).await;
+        assert!(started.elapsed() < Duration::from_millis(300), "{name}: {:?}", started.elapsed());
+        fault(done)
+    };
+    assert_eq!(unknown("nobody.home").await, (Code::NotFound, Outcome::NotRun));
+    client.know(["nobody.home".parse().unwrap(), "flow later".parse().unwrap()]);
+    assert_eq!(unknown("nobody.home").await, (Code::Unavailable, Outcome::NotRun));
+    assert_eq!(unknown("flow later").await, (Code::Unavailable, Outcome::NotRun));
+    assert_eq!(unknown("nobody.else").await, (Code::NotFound, Outcome::NotRun));
+    // Whoever comes within the retries is still reached.
+    let nats = body(&server, "body-1").await;
+    let bus = nats.bus();
+    let (done, serving) = tokio::join!(call(&client, request("nobody.home", "1")), bus.serve(echo("nobody.home")));
+    assert_eq!(done.unwrap().payload, "1");
+    drop(serving);
+}
+
+#[tokio::test]
+async fn two_clients_of_one_name_get_their_own_replies() {
+    let server = NatsServer::start().await;
+    let nats = body(&server, "body-1").await;
+    let _serving = serve(&nats, echo("demo.echo")).await;
+    let (one, two) = (client(&server).await, client(&server).await);
+    for number in 0..50 {
+        let (asked, also) = (format!("one {number}"), format!("two {number}"));
+        let (first, second) = tokio::join!(
+            call(&one, request("demo.echo", asked.clone())),
+            call(&two, request("demo.echo", also.clone()))
+        );
+        assert_eq!((first.unwrap().payload, second.unwrap().payload), (asked.into(), also.into()));
+    }
+}

@@ -1,0 +1,75 @@
+//! Far more calls than there is room for: each is answered.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bus::{Room, RoomSettings};
+use bus_nats::Nats;
+use cbs::{BusError, Code, Envelope, Service};
+use futures::{StreamExt, stream::FuturesUnordered};
+use testkit::{NatsServer, within};
+use tokio::task::JoinSet;
+
+use crate::support::{LONG, body, options, request, serve, service, target};
+
+/// A cell that takes a second, 64 at once; 256 more may wait.
+fn sleeper() -> Service {
+    let room = Arc::new(Room::new(RoomSettings::default(), Arc::default()));
+    service("slow.sleep", move |request| {
+        let room = room.clone();
+        async move {
+            let timeout = request.timeout.unwrap_or_default();
+            let Some(_permit) = room.enter(request.payload.len(), timeout).await else {
+                return Err(BusError::overloaded(&target("slow.sleep")));
+            };
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok(Envelope::reply(request.payload))
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_thousand_calls_at_once_of_a_cell_that_takes_a_second_are_all_answered() {
+    const CLIENTS: usize = 4;
+    const CALLS: usize = 100_000;
+    let server = NatsServer::start().await;
+    let nats = body(&server, "body-1").await;
+    let _serving = serve(&nats, sleeper()).await;
+    let started = Instant::now();
+    let (mut callers, mut clients) = (JoinSet::new(), Vec::new());
+    for number in 0..CLIENTS {
+        let client = Nats::connect_client(options(&server, &format!("caller-{number}"))).await.unwrap();
+        clients.push(client.clone());
+        callers.spawn(async move {
+            let bus = client.bus();
+            let calls = FuturesUnordered::new();
+            for _ in 0..CALLS / CLIENTS {
+                calls.push(bus.call(request("slow.sleep", "{}")));
+            }
+            calls
+                .fold([0usize; 3], |mut count, done| async move {
+                    match done.as_ref().map_err(BusError::code) {
+                        Ok(_) => count[0] += 1,
+                        Err(Code::Overloaded) => count[1] += 1,
+                        Err(_) => {
+                            count[2] += 1;
+                            println!("{done:?}");
+                        }
+                    }
+                    count
+                })
+                .await
+        });
+    }
+    let counts = within(LONG, "all outcomes", callers.join_all()).await;
+    let sum = |at: usize| counts.iter().map(|count| count[at]).sum::<usize>();
+    let (done, overloaded, wrong) = (sum(0), sum(1), sum(2));
+    println!("{done} done, {overloaded} overloaded, {wrong} wrong in {:?}", started.elapsed());
+    assert_eq!((done + overloaded, wrong), (CALLS, 0));
+    assert!(done >= 64 + 256, "{done} done");
+    for nats in clients.iter().chain([&nats]) {
+        assert_eq!(nats.counters().slow_consumers, 0);
+    }
+}

@@ -1,0 +1,14 @@
+//! The bus over a real nats-server. One test binary, so that it links once.
+#![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
+
+mod bare;
+mod credentials;
+mod direct;
+mod discovery;
+mod events;
+mod faults;
+mod flood;
+mod limits;
+mod stopping;
+mod support;
+mod tls;

@@ -1,0 +1,105 @@
+//! What the tests here share: bodies, clients, and handlers made of functions.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use bus_nats::{Nats, Options};
+use cbs::{BoxFuture, BusError, CellError, Code, Envelope, Handler, Outcome, Service, Serving, Target};
+use testkit::{NatsServer, within};
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// A handler made of a function.
+struct Function<F>(F);
+
+impl<F, Fut> Handler for Function<F>
+where
+    F: Fn(Envelope) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Envelope, BusError>> + Send + 'static,
+{
+    fn handle(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        Box::pin((self.0)(request))
+    }
+}
+
+/// A service with nothing to tell but its name.
+pub(crate) fn service<F, Fut>(name: &str, function: F) -> Service
+where
+    F: Fn(Envelope) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Envelope, BusError>> + Send + 'static,
+{
+    Service {
+        target: target(name),
+        handler: Arc::new(Function(function)),
+        about: Arc::default(),
+        numbers: Arc::default(),
+    }
+}
+
+/// A service that gives back what it gets, with its content type.
+pub(crate) fn echo(name: &str) -> Service {
+    service(name, |request| async move {
+        Ok(Envelope { content_type: request.content_type, ..Envelope::reply(request.payload) })
+    })
+}
+
+/// The greeting's middle cell, as a body would host it.
+pub(crate) fn greet() -> Service {
+    #[derive(serde::Deserialize)]
+    struct Name {
+        name: String,
+    }
+    service("logic.greet", |request| async move {
+        let input: Name = cbs::from_json(&request.payload)?;
+        Ok(Envelope::reply(format!(r#"{{"text":"Hello, {}!"}}"#, input.name)))
+    })
+}
+
+pub(crate) fn target(name: &str) -> Target {
+    name.parse().unwrap()
+}
+
+/// A request with a payload and the time that tests have.
+pub(crate) fn request(name: &str, payload: impl Into<cbs::Bytes>) -> Envelope {
+    Envelope { timeout: Some(LONG), ..Envelope::request(target(name), payload) }
+}
+
+pub(crate) fn options(server: &NatsServer, id: &str) -> Options {
+    Options::new(server.url(), id.parse().unwrap())
+}
+
+pub(crate) async fn body(server: &NatsServer, id: &str) -> Nats {
+    within(LONG, "a body's connections", Nats::connect(options(server, id))).await.unwrap()
+}
+
+pub(crate) async fn client(server: &NatsServer) -> Nats {
+    within(LONG, "a client's connection", Nats::connect_client(options(server, "client-1"))).await.unwrap()
+}
+
+/// Any NATS client: it knows nothing of CBS.
+pub(crate) async fn plain(server: &NatsServer) -> async_nats::Client {
+    within(LONG, "a plain client's connection", async_nats::connect(server.url())).await.unwrap()
+}
+
+pub(crate) async fn serve(nats: &Nats, service: Service) -> Box<dyn Serving> {
+    within(LONG, "serving", nats.bus().serve(service)).await.unwrap()
+}
+
+pub(crate) async fn stop(serving: Box<dyn Serving>) {
+    within(LONG, "the end of serving", serving.stop()).await;
+}
+
+pub(crate) async fn call(nats: &Nats, request: Envelope) -> Result<Envelope, BusError> {
+    within(LONG, "the outcome of a call", nats.bus().call(request)).await
+}
+
+/// What went wrong, as callers branch on it.
+pub(crate) fn fault(done: Result<Envelope, BusError>) -> (Code, Outcome) {
+    let error = done.unwrap_err();
+    (error.code().clone(), error.outcome())
+}
+
+/// The error of a framed reply that a plain client got.
+pub(crate) fn framed_error(message: &async_nats::Message) -> CellError {
+    cbs::frame::decode(message.payload.clone()).unwrap().into_result().unwrap_err().into_error()
+}

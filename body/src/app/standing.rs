@@ -1,0 +1,84 @@
+//! Where a cell or flow of a body stands, as a person or a program is told.
+
+use cbs::{Namespace, Subject, Target};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+use spec::{CellSpec, FlowSpec};
+
+/// One cell or flow of the body's specs.
+#[derive(Debug, Serialize)]
+pub(crate) struct Standing {
+    /// What it is.
+    #[serde(serialize_with = "as_text")]
+    pub(crate) target: Target,
+    /// What it is written in.
+    pub(crate) language: &'static str,
+    /// Where it is called.
+    pub(crate) subject: String,
+    /// `ready`, another phase of its life, or `cannot run`.
+    pub(crate) state: String,
+    /// Why it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// An input that it would take, for a call that only looks.
+    #[serde(skip)]
+    pub(crate) example: Option<Value>,
+    /// Whether calling it twice does no harm.
+    #[serde(skip)]
+    pub(crate) idempotent: bool,
+}
+
+impl Standing {
+    pub(super) fn of_cell(namespace: &Namespace, cell: &host::Running) -> Self {
+        let state = cell.state();
+        let now = state.borrow();
+        Self { state: now.phase.to_string(), reason: now.reason.clone(), ..Self::of_spec(namespace, cell.spec()) }
+    }
+
+    pub(super) fn of_unfit(namespace: &Namespace, spec: &CellSpec, reason: &str) -> Self {
+        Self { state: "cannot run".to_owned(), reason: Some(reason.to_owned()), ..Self::of_spec(namespace, spec) }
+    }
+
+    pub(super) fn of_flow(namespace: &Namespace, spec: &FlowSpec, wrong: Option<&String>) -> Self {
+        let state = if wrong.is_some() { "cannot run" } else { "ready" };
+        Self {
+            state: state.to_owned(),
+            reason: wrong.cloned(),
+            ..Self::new(namespace, spec.name.clone().into(), "yaml")
+        }
+    }
+
+    fn of_spec(namespace: &Namespace, spec: &CellSpec) -> Self {
+        Self {
+            example: example(spec),
+            idempotent: spec.idempotent,
+            ..Self::new(namespace, spec.name.clone().into(), spec.language())
+        }
+    }
+
+    fn new(namespace: &Namespace, target: Target, language: &'static str) -> Self {
+        let subject = Subject::of(namespace, &target).into();
+        Self { target, language, subject, state: String::new(), reason: None, example: None, idempotent: false }
+    }
+
+    /// Whether calls reach it.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state == "ready"
+    }
+
+    /// Whether it is of no use to this body at all.
+    pub(crate) fn cannot_run(&self) -> bool {
+        self.state == "cannot run"
+    }
+}
+
+/// The first of some usual inputs that the cell's schema takes.
+fn example(spec: &CellSpec) -> Option<Value> {
+    let usual = [json!({ "name": "Ada" }), json!({ "text": "hello" }), json!({}), json!("hello"), json!(1), json!([])];
+    let schema = spec.input.as_ref()?;
+    usual.into_iter().find(|value| schema.accepts(value))
+}
+
+fn as_text<S: Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(target)
+}

@@ -1,0 +1,197 @@
+//! `cbs up`: runs a body.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bus::Route;
+use bus_nats::Nats;
+use cbs::{BodyId, NativeCell, Target};
+use clap::ValueEnum;
+use futures::stream;
+use serde_json::json;
+
+use super::{Globals, input};
+use crate::{
+    app::{App, Ended, Plan, Standing},
+    console::Terminal,
+    exit::{Failure, Outcome, Status},
+    identity,
+    nats::{Found, Store, Whose, not_connected},
+    output::{self, BOLD, Format},
+    signals::Signals,
+    specs,
+};
+
+/// Where our own server keeps its streams, seen from the working folder.
+const STORE: &str = ".cbs/nats";
+
+/// Runs cells and flows until SIGINT or SIGTERM, then finishes what runs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    paths: specs::Paths,
+    /// The body's id [default: <host>-<6 random>]
+    #[arg(long, value_name = "ID")]
+    body: Option<BodyId>,
+    /// How calls travel to cells whose spec does not say: here first, or always over NATS
+    #[arg(long, value_enum, default_value_t)]
+    route: RouteName,
+    /// How long to finish what runs when asked to stop
+    #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "30s")]
+    drain_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum RouteName {
+    #[default]
+    LocalFirst,
+    Nats,
+}
+
+impl Up {
+    pub(crate) async fn run(&self, globals: &Globals, cells: Vec<NativeCell>) -> Outcome {
+        let specs = self.paths.load().map_err(|error| specs::failure(&error))?;
+        let mut signals = Signals::new()?;
+        let mut server = globals.nats.host(Store::Kept(Path::new(STORE))).await?;
+        let url = server.url().map(str::to_owned);
+        let place = Place::new(&server);
+        let outcome = tokio::select! {
+            outcome = self.serve(globals, specs, cells, url.as_deref(), place, &mut signals) => outcome,
+            never = server.keep() => match never {},
+        };
+        server.stop().await;
+        outcome
+    }
+
+    async fn serve(
+        &self,
+        globals: &Globals,
+        specs: spec::Specs,
+        cells: Vec<NativeCell>,
+        url: Option<&str>,
+        place: Place,
+        signals: &mut Signals,
+    ) -> Outcome {
+        let (namespace, body) = (globals.namespace(), self.body.clone().unwrap_or_else(identity::body));
+        let plan = Plan {
+            specs,
+            cells,
+            namespace: namespace.clone(),
+            body: body.clone(),
+            route: match self.route {
+                RouteName::LocalFirst => Route::LocalFirst,
+                RouteName::Nats => Route::Nats,
+            },
+            console: Arc::new(Terminal::silent()?),
+            observer: None,
+        };
+        let starting = async {
+            let nats = match url {
+                Some(url) => {
+                    let options = globals.nats.options(url, &namespace, body.clone());
+                    Some(Nats::connect(options).await.map_err(|error| not_connected(&error))?)
+                }
+                None => None,
+            };
+            let server = nats.as_ref().map(Nats::server);
+            Ok::<_, Failure>((App::start(plan, nats).await?, server))
+        };
+        let (app, server) = tokio::select! {
+            started = starting => started?,
+            signal = signals.next() => return Err(Failure::failed(format_args!("stopped by {signal} before it was ready"))),
+        };
+        let address = server.map(|server| server.url);
+        Told { globals, body: &body, address: address.as_deref(), place, standings: app.standings() }.tell()?;
+        let stops = stream::unfold(signals, |signals| async { Some((signals.next().await, signals)) });
+        match app.run(std::pin::pin!(stops), self.drain_timeout).await {
+            Ended::Drained => Ok(Status::Done),
+            Ended::TimeUp => {
+                let time = output::short(self.drain_timeout);
+                Err(Failure::failed(format_args!("what ran was not finished within {time}; it was cut off")))
+            }
+            Ended::AtOnce => Err(Failure::failed("stopped at once; what ran was cut off")),
+        }
+    }
+}
+
+/// How other commands find the server.
+enum Place {
+    /// By themselves, in this folder.
+    Known,
+    /// Only when it is named.
+    ToBeNamed,
+    /// There is none, for this reason.
+    Nowhere(String),
+}
+
+impl Place {
+    fn new(server: &Found) -> Self {
+        match server {
+            Found::Running { whose: Whose::Named, .. } => Self::ToBeNamed,
+            Found::Running { .. } | Found::Own(_) => Self::Known,
+            Found::Missing(reason) => Self::Nowhere(reason.clone()),
+        }
+    }
+}
+
+/// What a person or a program is told when the body is ready.
+struct Told<'a> {
+    globals: &'a Globals,
+    body: &'a BodyId,
+    address: Option<&'a str>,
+    place: Place,
+    standings: Vec<Standing>,
+}
+
+impl Told<'_> {
+    fn tell(&self) -> std::io::Result<()> {
+        let unfit = self.standings.iter().filter(|standing| standing.cannot_run()).count();
+        if unfit > 0 {
+            let all = self.standings.len();
+            output::warn(format_args!("{unfit} of {all} cannot run in this body; the others do"));
+        }
+        if let Place::Nowhere(reason) = &self.place {
+            output::warn(format_args!("in process, without NATS: {reason}"));
+        }
+        match self.globals.format {
+            Format::Json => output::print_json(&json!({
+                "body": self.body, "namespace": self.globals.namespace(), "nats": self.address,
+                "targets": self.standings,
+            })),
+            Format::Human => output::print(self.text()),
+        }
+    }
+
+    fn text(&self) -> String {
+        let rows = self.standings.iter().map(|standing| {
+            let name = match &standing.target {
+                Target::Cell(name) => name.to_string(),
+                other => other.to_string(),
+            };
+            let state = match &standing.reason {
+                Some(reason) => format!("{}: {reason}", standing.state),
+                None => standing.state.clone(),
+            };
+            [name, standing.language.to_owned(), standing.subject.clone(), state]
+        });
+        let table = output::table(["cell", "language", "subject", "state"], rows);
+        let nats = self.address.unwrap_or("none, calls stay in this process");
+        let body = format!("body {}, namespace {}, NATS {nats}", self.body, self.globals.namespace());
+        let call = self.call().map(|call| format!("\ntry: {BOLD}{call}{BOLD:#}")).unwrap_or_default();
+        format!("{table}\n\n{body}{call}")
+    }
+
+    /// A call of a cell that is ready, to be pasted into another terminal of the same folder;
+    /// best one that does no harm.
+    fn call(&self) -> Option<String> {
+        let address = self.address?;
+        let cells = self.standings.iter().filter(|s| s.is_ready() && matches!(s.target, Target::Cell(_)));
+        let cell = cells.max_by_key(|standing| (standing.idempotent, standing.example.is_some()))?;
+        let input = cell.example.clone().unwrap_or_else(|| json!({}));
+        let namespace = self.globals.namespace_given().map(|name| format!(" --namespace {name}")).unwrap_or_default();
+        let server = match self.place {
+            Place::ToBeNamed => format!(" --nats {address}"),
+            _ => String::new(),
+        };
+        Some(format!("cbs call {} '{input}'{namespace}{server}", cell.target.name()))
+    }
+}

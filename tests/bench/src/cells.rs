@@ -1,0 +1,93 @@
+//! The cells that are called, and their specs.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use cbs::{BoxFuture, Cell, CellContext, CellError, Console, Envelope, NativeCell};
+use serde::{Deserialize, Serialize};
+
+/// The cell that gives back the bytes it gets.
+pub(crate) const ECHO: &str = "bench.echo";
+/// The cell that reads JSON and writes it anew.
+pub(crate) const TYPED: &str = "bench.typed";
+/// The steps of the flow, all as [`TYPED`].
+pub(crate) const STEPS: [&str; 3] = ["bench.one", "bench.two", "bench.three"];
+/// The flow's name.
+pub(crate) const FLOW: &str = "three";
+/// How many of many cells share an organ.
+const ORGAN_SIZE: usize = 100;
+
+struct Echo;
+
+impl Cell for Echo {
+    async fn call(&self, _: &CellContext, request: Envelope) -> Result<Envelope, CellError> {
+        Ok(Envelope::reply(request.payload))
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct Text {
+    text: String,
+}
+
+async fn typed(_: &CellContext, input: Text) -> Result<Text, CellError> {
+    Ok(input)
+}
+
+/// A cell that echoes bytes.
+pub(crate) fn echo(name: &str) -> NativeCell {
+    NativeCell::new(name, Echo)
+}
+
+/// A cell that echoes JSON, typed.
+pub(crate) fn typed_echo(name: &str) -> NativeCell {
+    cbs::cell(name, typed)
+}
+
+/// Names of many cells.
+pub(crate) fn many(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|index| format!("bench{}.cell{}", index / ORGAN_SIZE, index % ORGAN_SIZE))
+}
+
+/// Specs of Rust cells, with more lines for each `spec`.
+pub(crate) fn specs(names: impl IntoIterator<Item = impl AsRef<str>>, more: &str) -> String {
+    let mut text = String::new();
+    for name in names {
+        let name = name.as_ref();
+        // Writing into a String cannot fail.
+        let _ = write!(text, "---\napiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\n");
+        let _ = write!(text, "spec:\n  runtime: rust\n{more}");
+    }
+    text
+}
+
+/// The spec of the flow: each step has the answer of the one before, as in the greeting.
+pub(crate) fn flow_spec() -> String {
+    let [one, two, three] = STEPS;
+    format!(
+        "---\napiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: {{ name: {FLOW} }}\nspec:\n  steps:\n    \
+         - {{ id: one, call: {one}, with: \"${{ .input }}\" }}\n    \
+         - {{ id: two, call: {two}, with: \"${{ .steps.one }}\" }}\n    \
+         - {{ id: three, call: {three}, with: \"${{ .steps.two }}\" }}\n  \
+         output: \"${{ .steps.three }}\"\n"
+    )
+}
+
+/// A JSON payload of exactly so many bytes (at least 11), which [`TYPED`] gives back as it is.
+pub(crate) fn payload(size: usize) -> Bytes {
+    let frame = r#"{"text":""}"#.len();
+    Bytes::from(format!(r#"{{"text":"{}"}}"#, "x".repeat(size.saturating_sub(frame))))
+}
+
+/// A program without a terminal.
+pub(crate) struct Silent;
+
+impl Console for Silent {
+    fn print(&self, _: String) -> BoxFuture<'_, Result<(), CellError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn ask(&self, _: String) -> BoxFuture<'_, Result<Option<String>, CellError>> {
+        Box::pin(async { Ok(None) })
+    }
+}

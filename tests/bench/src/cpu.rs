@@ -1,0 +1,39 @@
+//! How much of the processors was used: steadier than time on a machine that others use too.
+
+use std::{fs, time::Duration};
+
+use nix::{
+    sys::{
+        resource::{UsageWho, getrusage},
+        time::TimeVal,
+    },
+    unistd::{SysconfVar, sysconf},
+};
+
+/// Where the fields of `/proc/<pid>/stat` that follow the program's name (which may hold
+/// spaces, and ends in a parenthesis) have `utime` and `stime`: fields 14 and 15 of proc(5).
+const UTIME_AFTER_NAME: usize = 11;
+
+/// The processor time that this process has used so far, and the server's where its id is known.
+pub(crate) fn used(server: Option<u32>) -> Option<Duration> {
+    let own = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    let own = duration(own.user_time()) + duration(own.system_time());
+    match server {
+        Some(pid) => Some(own + of_process(pid)?),
+        None => Some(own),
+    }
+}
+
+fn duration(time: TimeVal) -> Duration {
+    let micros = u64::try_from(time.tv_usec()).unwrap_or(0);
+    Duration::from_secs(u64::try_from(time.tv_sec()).unwrap_or(0)) + Duration::from_micros(micros)
+}
+
+fn of_process(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut times = fields.split(' ').skip(UTIME_AFTER_NAME).map(str::parse::<u32>);
+    let ticks = times.next()?.ok()? + times.next()?.ok()?;
+    let per_second = u32::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
+    Some(Duration::from_secs(1) * ticks / per_second)
+}

@@ -1,0 +1,108 @@
+//! A body as `cbs up` wires it: supervised cells, retries around the router around what is here
+//! and NATS, flows served beside the cells, a watchdog.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use bus::{InProcess, Link, Retry, Route, Router, Settings};
+use bus_nats::{Nats, Options};
+use cbs::{BodyBus, BodyId, Home, Namespace, NativeCell, Serving, Target};
+use futures::future::{join_all, try_join_all};
+use host::{FlowHandler, Limits, NativeHost, Restarts, Running, Supervisor, Watchdog};
+use spec::Specs;
+
+use crate::cells::Silent;
+
+/// How long all cells of a body may take until calls reach them.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// A body in this process.
+pub(crate) struct Body {
+    bus: Arc<Retry>,
+    nats: Option<Nats>,
+    cells: Vec<Running>,
+    flows: Vec<Box<dyn Serving>>,
+    _watchdog: Watchdog,
+}
+
+impl Body {
+    /// Starts cells and flows by their specs; with a server's address on NATS too. Done when
+    /// calls reach them.
+    pub(crate) async fn start(
+        url: Option<&str>,
+        namespace: &Namespace,
+        cells: Vec<NativeCell>,
+        specs: &str,
+    ) -> anyhow::Result<Self> {
+        let specs = spec::load_texts([(PathBuf::from("bench.yaml"), specs)], &spec::Options::default())?;
+        let id = BodyId::new("bench-body")?;
+        let nats = match url {
+            Some(url) => Some(connect(url, namespace, id.clone()).await?),
+            None => None,
+        };
+        let bus = wire(&specs, &id, nats.as_ref());
+        let host = NativeHost::new(cells).map_err(|errors| anyhow!("{errors:?}"))?;
+        let supervisor = Supervisor::new(vec![Arc::new(host)], Restarts::default());
+        let home = |target: Target| Home::new(target, id.clone(), bus.clone(), Arc::new(Silent));
+        let started = specs.cells().map(|spec| supervisor.start(spec.clone(), home(spec.name.clone().into())));
+        let cells: Vec<Running> = started.collect::<Result<_, _>>()?;
+        for ready in join_all(cells.iter().map(|cell| cell.ready(READY_LIMIT))).await {
+            ready.map_err(|state| anyhow!("a cell is {}: {}", state.phase, state.reason.unwrap_or_default()))?;
+        }
+        let flows = try_join_all(specs.flows().map(async |spec| {
+            let home = Arc::new(home(spec.name.clone().into()));
+            let handler = FlowHandler::new(spec.plan.clone(), home, Limits::from(&**spec), None);
+            bus.serve(handler.service(Arc::default())).await
+        }));
+        let flows = flows.await?;
+        Ok(Self { bus, nats, cells, flows, _watchdog: Watchdog::start()? })
+    }
+
+    /// What the body's own cells call through.
+    pub(crate) fn bus(&self) -> Arc<dyn BodyBus> {
+        self.bus.clone()
+    }
+
+    /// Ends it in order.
+    pub(crate) async fn stop(self) {
+        join_all(self.flows.into_iter().map(Serving::stop)).await;
+        join_all(self.cells.into_iter().map(Running::stop)).await;
+        if let Some(nats) = self.nats {
+            nats.close().await;
+        }
+    }
+}
+
+/// A body's connections.
+async fn connect(url: &str, namespace: &Namespace, body: BodyId) -> anyhow::Result<Nats> {
+    let options = Options { namespace: namespace.clone(), ..Options::new(url, body) };
+    Nats::connect(options).await.context("the body does not connect")
+}
+
+/// A client of the bodies in a namespace.
+pub(crate) async fn client(url: &str, namespace: &Namespace) -> anyhow::Result<Nats> {
+    let options = Options { namespace: namespace.clone(), ..Options::new(url, BodyId::new("bench-client")?) };
+    Nats::connect_client(options).await.context("the client does not connect")
+}
+
+fn wire(specs: &Specs, body: &BodyId, nats: Option<&Nats>) -> Arc<Retry> {
+    let local = InProcess::new(Settings { body: body.as_str().into(), ..Settings::default() });
+    let router = Router::new(local, nats.map(|nats| Link { bus: nats.bus(), elsewhere: nats.elsewhere() }));
+    let cells = || specs.cells().map(|spec| (Target::from(spec.name.clone()), spec));
+    let known: Vec<Target> = cells().map(|(target, _)| target).collect();
+    router.set_routes(cells().map(|(target, spec)| (target, spec.route.map(route))));
+    if let Some(nats) = nats {
+        nats.know(known.clone());
+    }
+    router.set_known(known);
+    let retry = Retry::new(Arc::new(router));
+    retry.set_all(cells().map(|(target, _)| (target, None)));
+    Arc::new(retry)
+}
+
+fn route(route: spec::Route) -> Route {
+    match route {
+        spec::Route::LocalFirst => Route::LocalFirst,
+        spec::Route::Nats => Route::Nats,
+    }
+}

@@ -1,0 +1,71 @@
+//! So many calls at once, for so long.
+
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use serde::Serialize;
+
+use crate::cpu;
+
+/// How a side of a round is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// How many callers make one call after the other.
+    pub(crate) callers: usize,
+    /// How long.
+    pub(crate) length: Duration,
+    /// Whose processor time counts besides our own.
+    pub(crate) server: Option<u32>,
+}
+
+/// One side of one round.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Sample {
+    pub(crate) calls: usize,
+    pub(crate) per_second: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    /// Processor time a call: caller, server and answerer together.
+    pub(crate) cpu_us: Option<f64>,
+}
+
+impl Load {
+    /// Makes calls until the time is over. All callers share one task, on both sides alike.
+    ///
+    /// # Errors
+    /// The first call that fails ends it.
+    pub(crate) async fn run(self, call: impl AsyncFn() -> anyhow::Result<()>) -> anyhow::Result<Sample> {
+        let (began, used) = (Instant::now(), cpu::used(self.server));
+        let end = began + self.length;
+        let caller = async || {
+            let mut times = Vec::with_capacity(4096);
+            let mut last = Instant::now();
+            while last < end {
+                call().await?;
+                let now = Instant::now();
+                times.push(u32::try_from((now - last).as_nanos()).unwrap_or(u32::MAX));
+                last = now;
+            }
+            anyhow::Ok(times)
+        };
+        let times = try_join_all((0..self.callers).map(|_| caller())).await?;
+        let (elapsed, used_after) = (began.elapsed(), cpu::used(self.server));
+        let used = used_after.zip(used).map(|(after, before)| after.saturating_sub(before));
+        Ok(Sample::new(times.concat(), elapsed, used))
+    }
+}
+
+impl Sample {
+    fn new(mut times: Vec<u32>, elapsed: Duration, used: Option<Duration>) -> Self {
+        times.sort_unstable();
+        let calls = times.len();
+        let at = |percent: usize| times.get(calls * percent / 100).map_or(0.0, |time| f64::from(*time) / 1e3);
+        Self {
+            calls,
+            per_second: calls as f64 / elapsed.as_secs_f64(),
+            p50_us: at(50),
+            p99_us: at(99),
+            cpu_us: used.map(|used| used.as_secs_f64() * 1e6 / calls.max(1) as f64),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Raw against itself: how far apart two measurements of the same thing lie on this machine
+//! now. No other row can be read finer than this one.
+
+use crate::{
+    cells,
+    report::Line,
+    rounds::Rounds,
+    rows::{MANY, against_raw},
+    stage::{Bench, Raw},
+};
+
+pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
+    bench.runtime.block_on(async {
+        let (one, other) = (Raw::start(&bench.url).await?, Raw::start(&bench.url).await?);
+        let payload = cells::payload(128);
+        let take = async |callers| {
+            let (one, other) = (async || one.call(&payload).await, async || other.call(&payload).await);
+            Rounds::take(bench.rounds, bench.load(callers), one, other).await
+        };
+        let (many, alone) = (take(MANY).await?, take(1).await?);
+        let speed = |rounds: &Rounds| rounds.base.iter().map(|sample| sample.per_second).collect();
+        let p50 = alone.base.iter().map(|sample| sample.p50_us).collect();
+        let cpu = many.base.iter().filter_map(|sample| sample.cpu_us).collect();
+        let absolute = [
+            Line::new("raw request and reply, 64 at once", "calls/s", speed(&many)),
+            Line::new("raw request and reply, 64 at once, CPU", "µs a call", cpu),
+            Line::new("raw request and reply, one at a time", "calls/s", speed(&alone)),
+            Line::new("raw request and reply, one at a time, p50", "µs", p50).samples(alone.clone()),
+        ];
+        let noise = "the noise of this run: a ratio that lies within this range of 1 is no difference";
+        let lines = against_raw(bench, "raw against itself, 128 B, 64 at once", many).map(|line| match line.note.as_str() {
+            "" => line.note(noise),
+            _ => line,
+        });
+        Ok(lines.into_iter().chain(absolute).collect())
+    })
+}

@@ -1,0 +1,87 @@
+//! A flow of three steps, all Rust, each with the answer of the one before.
+
+use anyhow::ensure;
+use bytes::Bytes;
+use cbs::{BodyBus, Distance, Envelope, FlowName, NativeCell, Target};
+use tokio::runtime::Builder;
+
+use crate::{
+    cells::{self, FLOW, STEPS},
+    hosting::Body,
+    load::Load,
+    report::Line,
+    rounds::Rounds,
+    stage::{self, Bench},
+};
+
+/// How many runs at once tell a run from three calls: with one it is the waking of threads,
+/// with many more the steps of different runs fill each other's waits.
+const RUNS: usize = 8;
+const RATIO: &str = "time a run by time a call, 8 at once: with one at a time the waking of threads blurs it. Both are \
+                     made in the body that hosts the cells, whose route is nats; the calls are of the first step's cell";
+
+pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    lines.push(here(bench).unwrap_or_else(|error| Line::failed("three steps, same body", &error)));
+    lines.extend(over_nats(bench).unwrap_or_else(|error| vec![Line::failed("three steps over NATS", &error)]));
+    Ok(lines)
+}
+
+fn here(bench: &Bench) -> anyhow::Result<Line> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let specs = cells::specs(STEPS, "") + &cells::flow_spec();
+        let body = Body::start(Some(&bench.url), &stage::namespace()?, linked(), &specs).await?;
+        let (bus, flow, payload) = (body.bus(), flow()?, cells::payload(128));
+        let load = Load { server: None, ..bench.load(1) };
+        let run = async || call(&*bus, &flow, &payload, Distance::Body).await;
+        load.run(run).await?;
+        let mut rounds = Vec::new();
+        for _ in 0..bench.rounds {
+            rounds.push(1e6 / load.run(run).await?.per_second);
+        }
+        body.stop().await;
+        let note = "on one thread; JSON of 128 B in and out of every step";
+        Ok(Line::new("three steps, same body", "µs a run", rounds).at_most(10.0).note(note))
+    })
+}
+
+fn over_nats(bench: &Bench) -> anyhow::Result<Vec<Line>> {
+    bench.runtime.block_on(async {
+        let specs = cells::specs(STEPS, "  route: nats\n") + &cells::flow_spec();
+        let body = Body::start(Some(&bench.url), &stage::namespace()?, linked(), &specs).await?;
+        let (bus, flow, payload) = (body.bus(), flow()?, cells::payload(128));
+        let [first, ..] = STEPS;
+        let cell: Target = first.parse()?;
+        let one = async || call(&*bus, &cell, &payload, Distance::Nats).await;
+        // The flow itself is called here; its steps go over NATS.
+        let run = async || call(&*bus, &flow, &payload, Distance::Body).await;
+        let rounds = Rounds::take(bench.rounds, bench.load(RUNS), one, run).await?;
+        let alone = Rounds::take(bench.rounds, bench.load(1), one, run).await?;
+        body.stop().await;
+        Ok(vec![
+            Line::new("three steps over NATS, 8 at once", "× one call", rounds.cost())
+                .at_most(3.3)
+                .note(RATIO)
+                .samples(rounds),
+            Line::new("three steps over NATS, one at a time", "× one call", alone.cost())
+                .note("for information")
+                .samples(alone),
+        ])
+    })
+}
+
+fn linked() -> Vec<NativeCell> {
+    STEPS.iter().map(|name| cells::typed_echo(name)).collect()
+}
+
+fn flow() -> anyhow::Result<Target> {
+    Ok(Target::Flow(FLOW.parse::<FlowName>()?))
+}
+
+async fn call(bus: &dyn BodyBus, target: &Target, payload: &Bytes, distance: Distance) -> anyhow::Result<()> {
+    let reply = bus.call(Envelope::request(target.clone(), payload.clone())).await?;
+    ensure!(reply.payload == *payload, "{target} answers with {} bytes", reply.payload.len());
+    ensure!(reply.distance == distance, "{target} was called at the distance {}", reply.distance);
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! What all rows stand on: the server, the time they have, the raw side.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use async_nats::{Client, Subject};
+use bus_nats::server::{Server, Settings};
+use bytes::Bytes;
+use cbs::{Namespace, Uuid};
+use futures::StreamExt as _;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+};
+
+use crate::{arguments::Arguments, load::Load};
+
+/// What a row measures with.
+pub(crate) struct Bench {
+    pub(crate) rounds: usize,
+    pub(crate) length: Duration,
+    pub(crate) url: String,
+    pub(crate) server_version: String,
+    /// Threads as many as cores, as a body has.
+    pub(crate) runtime: Runtime,
+    /// Ours, unless one was named. Dropped before the runtime could not be: it kills by itself.
+    server: Option<Server>,
+}
+
+impl Bench {
+    pub(crate) fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        let runtime = Builder::new_multi_thread().enable_all().build()?;
+        let server = match &arguments.nats {
+            Some(_) => None,
+            None => Some(runtime.block_on(Server::start(Settings::default()))?),
+        };
+        let own = server.as_ref().map(|server| server.url().to_owned());
+        let url = arguments.nats.clone().or(own).unwrap_or_default();
+        let client = runtime.block_on(async_nats::connect(&url));
+        let client = client.with_context(|| format!("no NATS server answers at {url}"))?;
+        let server_version = client.server_info().version;
+        Ok(Self { rounds: arguments.rounds(), length: arguments.length(), url, server_version, runtime, server })
+    }
+
+    /// So many callers, for as long as a side of a round takes.
+    pub(crate) fn load(&self, callers: usize) -> Load {
+        Load { callers, length: self.length, server: self.server.as_ref().map(Server::pid) }
+    }
+
+    /// Whose processor time the rows count.
+    pub(crate) fn cpu_of(&self) -> &'static str {
+        match self.server {
+            Some(_) => "CPU time a call of caller, server and answerer together, raw / CBS: more is better",
+            None => "CPU time a call of caller and answerer, without the server's (it is not ours), raw / CBS",
+        }
+    }
+}
+
+/// A namespace that nobody else is in, whatever server it is on.
+pub(crate) fn namespace() -> anyhow::Result<Namespace> {
+    let (random, _) = Uuid::new_v4().as_u64_pair();
+    Ok(Namespace::new(&format!("bench-{:08x}", random >> 32))?)
+}
+
+/// The raw side: an async-nats client and an answerer in a queue group, on a connection each.
+pub(crate) struct Raw {
+    pub(crate) client: Client,
+    subject: Subject,
+    _answerer: JoinSet<()>,
+}
+
+impl Raw {
+    pub(crate) async fn start(url: &str) -> anyhow::Result<Self> {
+        let (answerer, client) = (async_nats::connect(url).await?, async_nats::connect(url).await?);
+        let subject = Subject::from(format!("{}.raw", namespace()?));
+        let mut requests = answerer.queue_subscribe(subject.clone(), "raw".to_owned()).await?;
+        answerer.flush().await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            while let Some(request) = requests.next().await {
+                let Some(reply) = request.reply else { continue };
+                if answerer.publish(reply, request.payload).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { client, subject, _answerer: tasks })
+    }
+
+    /// One request, one reply.
+    pub(crate) async fn call(&self, payload: &Bytes) -> anyhow::Result<()> {
+        plain(&self.client, &self.subject, payload).await
+    }
+}
+
+/// A plain request to a subject that must bring back as many bytes, and no error.
+pub(crate) async fn plain(client: &Client, subject: &Subject, payload: &Bytes) -> anyhow::Result<()> {
+    let reply = client.request(subject.clone(), payload.clone()).await?;
+    ensure!(reply.headers.is_none(), "{subject} answers with an error: {:?}", reply.headers);
+    ensure!(reply.payload.len() == payload.len(), "{subject} answers with {} bytes", reply.payload.len());
+    Ok(())
+}
