@@ -38,6 +38,10 @@ pub(crate) async fn call(
     // The subject says the target.
     let target = request.target.take().ok_or_else(|| BusError::bad_request("the envelope names no target"))?;
     let timeout = *request.timeout.get_or_insert(TIMEOUT_DEFAULT);
+    if timeout.is_zero() {
+        let error = CellError::new(Code::Timeout, format!("no time is left to call {target}"));
+        return Err(BusError::new(error, Outcome::NotRun));
+    }
     let subject = Subject::from(subject);
     let deadline = Instant::now() + timeout.min(Duration::from_secs(86_400));
     let mut waits = NO_RESPONDERS_WAITS.iter();

@@ -1,6 +1,6 @@
 //! From options to a connection, and from what goes wrong to what to do about it.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{error::Error, fmt::Display, io, path::Path, sync::Arc, time::Duration};
 
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use tokio::sync::mpsc;
@@ -9,6 +9,11 @@ use crate::{ConnectError, ConnectErrorKind, Options};
 
 /// How many events of a connection may wait to be followed.
 const EVENTS: usize = 256;
+/// How many messages may wait in the client for the task that reads a subscription. The client
+/// drops in silence what is more, and reads from the server whatever waits already; by default
+/// 65,536, which a burst of 100,000 requests fills before the reading task has refused them.
+/// Room is taken only by what waits.
+const SUBSCRIPTION_CAPACITY: usize = 1 << 20;
 /// The longest wait between two attempts to build a connection again.
 const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
 
@@ -35,6 +40,7 @@ pub(crate) async fn connect(
         .connection_timeout(options.connect_timeout)
         .custom_inbox_prefix(inbox_prefix(options))
         .max_reconnects(None)
+        .subscription_capacity(SUBSCRIPTION_CAPACITY)
         .reconnect_delay_callback(|attempts| {
             let doubled = Duration::from_millis(20).saturating_mul(1 << attempts.min(10));
             doubled.min(RECONNECT_DELAY_MAX)
@@ -47,7 +53,8 @@ pub(crate) async fn connect(
             async move { drop(sender.send(event).await) }
         });
     let settings = if purpose == Purpose::Serve { settings.no_echo() } else { settings };
-    let client = settings.connect(addresses).await.map_err(|error| explain(&options.url, &error))?;
+    // Boxed: async-nats' future has some 30 KB.
+    let client = Box::pin(settings.connect(addresses)).await.map_err(|error| explain(&options.url, &error))?;
     Ok((client, events))
 }
 
@@ -57,14 +64,31 @@ pub(crate) fn inbox_prefix(options: &Options) -> String {
 }
 
 fn addresses(url: &str) -> Result<Vec<ServerAddr>, ConnectError> {
-    let parse = |part: &str| {
-        part.trim().parse::<ServerAddr>().map_err(|error| ConnectError {
-            kind: ConnectErrorKind::Address,
-            message: format!("`{}` is no NATS address ({error})", redact(part)),
-            hint: "write nats://host:port".to_owned(),
-        })
+    let wrong = |part: &str, reason: &dyn Display| ConnectError {
+        kind: ConnectErrorKind::Address,
+        message: format!("`{}` is no NATS address ({reason})", redact(part)),
+        hint: "write nats://host:port".to_owned(),
+    };
+    let parse = |part: &str| match part.trim().parse::<ServerAddr>() {
+        Ok(address) if address.host().is_empty() => Err(wrong(part, &"it names no host")),
+        Ok(address) => Ok(address),
+        Err(error) => Err(wrong(part, &error)),
     };
     url.split(',').map(parse).collect()
+}
+
+/// The text that stands percent-encoded in an address, as it must where it has signs of its own.
+fn decode_percent(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((byte, after)) = rest.split_first() {
+        let hex = after
+            .split_at_checked(2)
+            .and_then(|(hex, after)| Some((u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?, after)));
+        let (decoded, after) = hex.filter(|_| *byte == b'%').unwrap_or((*byte, after));
+        bytes.push(decoded);
+        rest = after;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 async fn authenticate(
@@ -78,8 +102,8 @@ async fn authenticate(
         (None, Some(_)) => return Err(files("a password was given without a user", "give both")),
         // A user without a password in the address is a token.
         (None, None) => match addresses.iter().find_map(|address| Some((address.username()?, address.password()))) {
-            Some((user, Some(password))) => settings.user_and_password(user.to_owned(), password.to_owned()),
-            Some((token, None)) => settings.token(token.to_owned()),
+            Some((user, Some(password))) => settings.user_and_password(decode_percent(user), decode_percent(password)),
+            Some((token, None)) => settings.token(decode_percent(token)),
             None => settings,
         },
     };
@@ -109,7 +133,9 @@ async fn authenticate(
 fn encrypt(mut settings: ConnectOptions, options: &Options) -> Result<ConnectOptions, ConnectError> {
     let tls = &options.tls;
     for path in [&tls.ca, &tls.cert, &tls.key].into_iter().flatten() {
-        read(path, "TLS file")?;
+        if !read(path, "TLS file")?.contains("-----BEGIN ") {
+            return Err(files(&format!("the TLS file {} holds no PEM", path.display()), "give a file in PEM format"));
+        }
     }
     if let Some(ca) = &tls.ca {
         settings = settings.add_root_certificates(ca.clone());
@@ -144,7 +170,7 @@ fn explain(url: &str, error: &async_nats::ConnectError) -> ConnectError {
             format!("the NATS server at {url} refuses the credentials"),
             "check user, password, token or creds file",
         ),
-        Kind::Tls => {
+        _ if error.kind() == Kind::Tls || is_of_tls(error) => {
             (ConnectErrorKind::Protocol, format!("TLS with {url} failed ({text})"), "check the CA and the certificate")
         }
         Kind::ServerParse => {
@@ -162,6 +188,12 @@ fn explain(url: &str, error: &async_nats::ConnectError) -> ConnectError {
         ),
     };
     ConnectError { kind, message, hint: hint.to_owned() }
+}
+
+/// Whether TLS is at the bottom of an error that calls itself one of input and output.
+fn is_of_tls(error: &async_nats::ConnectError) -> bool {
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    io.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 /// An address without what stands before its `@`.

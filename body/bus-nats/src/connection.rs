@@ -104,6 +104,13 @@ impl Connection {
         self.up.load(Ordering::Relaxed)
     }
 
+    /// Ends the connection for good. Whoever follows it has ended before, so that nothing
+    /// brings it up again.
+    pub(crate) fn close(&self) {
+        self.up.store(false, Ordering::Relaxed);
+        self.inbox.give_up();
+    }
+
     /// Goes to the server and back: all that was sent before on this connection has been
     /// taken by the server, and all that the server sent before has been received.
     /// `flush` of async-nats says neither. It is a request to a subject that nobody serves.

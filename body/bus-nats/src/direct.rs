@@ -24,15 +24,14 @@ pub(crate) async fn run(subscriber: Subscriber, register: Arc<Register>, answeri
 
 async fn answer(message: Message, register: &Register, answering: &Answering) {
     let Some(target) = target_of(&message.subject) else { return };
-    match register.find(&target) {
-        // The token keeps the cell's stop waiting for this answer.
-        Some(served) if !served.direct.is_closed() => {
-            let token = TaskTracker::token(&served.direct);
-            served.answer(message).await;
-            drop(token);
-        }
+    let served = register.find(&target);
+    // The token keeps the cell's stop waiting for this answer; taken before asking whether it stops.
+    let token = served.as_ref().map(|served| TaskTracker::token(&served.direct));
+    match served {
+        Some(served) if !served.direct.is_closed() => served.answer(message).await,
         _ => refuse(message, &target, answering).await,
     }
+    drop(token);
 }
 
 async fn refuse(mut message: Message, target: &Target, answering: &Answering) {

@@ -85,10 +85,10 @@ pub(crate) async fn discover(
     while let Ok(Some(answer)) =
         tokio::time::timeout_at(deadline.min(tokio::time::Instant::now() + patience), answers.next()).await
     {
+        patience = QUIET;
         if answer.status == Some(async_nats::StatusCode::NO_RESPONDERS) {
             continue;
         }
-        patience = QUIET;
         // What does not read as an answer comes from a service that is none of ours.
         match serde_json::from_slice(&answer.payload) {
             Ok(Answer::Info(info)) if info.metadata.namespace == namespace.as_str() => info.read(&mut found),

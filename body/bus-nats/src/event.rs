@@ -4,7 +4,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use async_nats::{Client, HeaderMap, Message, Subject, Subscriber};
@@ -12,13 +12,15 @@ use cbs::{
     BoxFuture, BusError, Envelope, EventStream, Heard, Kind, Namespace, Target, Text, Topic, Trace, Uuid, frame,
 };
 use futures::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::message::{CONTENT_TYPE_HEADER, Form, form_of, headers_len, one_line};
 
 /// How many events may wait for one subscriber; more are missed, and counted.
 const QUEUE: usize = 1_024;
+/// How many bytes of payload may wait for one subscriber.
+const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Publishes an event on its topic's subject.
 pub(crate) async fn publish(client: &Client, namespace: &Namespace, event: Envelope) -> Result<(), BusError> {
@@ -116,8 +118,35 @@ fn read_bare(message: &Message) -> Envelope {
 /// silence, into a queue that counts what it cannot take.
 pub(crate) struct EventsNats {
     queue: mpsc::Receiver<Envelope>,
-    missed: Arc<AtomicU64>,
+    backlog: Arc<Backlog>,
     _stop: tokio_util::sync::DropGuard,
+}
+
+/// What one subscription's queue holds besides events, and what it could not take.
+#[derive(Default)]
+struct Backlog {
+    bytes: AtomicUsize,
+    missed: AtomicU64,
+    /// Wakes a subscriber that waits while its queue is empty.
+    more_missed: Notify,
+}
+
+impl Backlog {
+    /// Puts an event into the queue if it has room.
+    fn take(&self, event: Envelope, queue: &mpsc::Sender<Envelope>) -> bool {
+        let bytes = event.payload.len();
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let taken = before + bytes <= QUEUE_BYTES && queue.try_send(event).is_ok();
+        if !taken {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    fn miss(&self) {
+        self.missed.fetch_add(1, Ordering::Relaxed);
+        self.more_missed.notify_one();
+    }
 }
 
 impl EventsNats {
@@ -129,33 +158,43 @@ impl EventsNats {
         stop: &CancellationToken,
     ) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE);
-        let missed = Arc::new(AtomicU64::new(0));
+        let backlog = Arc::new(Backlog::default());
         let stop = stop.child_token();
         tasks.spawn({
-            let (missed, stop) = (missed.clone(), stop.clone());
+            let (backlog, stop) = (backlog.clone(), stop.clone());
             async move {
                 while let Some(Some(message)) = stop.run_until_cancelled(subscriber.next()).await {
-                    let Some(event) = read(&message, prefix) else {
+                    let event = read(&message, prefix);
+                    if event.is_none() {
                         tracing::warn!(subject = %message.subject, "an event that cannot be read was passed over");
-                        missed.fetch_add(1, Ordering::Relaxed);
-                        continue;
-                    };
-                    if sender.try_send(event).is_err() {
-                        missed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    if !event.is_some_and(|event| backlog.take(event, &sender)) {
+                        backlog.miss();
                     }
                 }
             }
         });
-        Self { queue, missed, _stop: stop.drop_guard() }
+        Self { queue, backlog, _stop: stop.drop_guard() }
     }
 }
 
 impl EventStream for EventsNats {
     fn next(&mut self) -> BoxFuture<'_, Option<Heard>> {
         Box::pin(async {
-            match self.missed.swap(0, Ordering::Relaxed) {
-                0 => self.queue.recv().await.map(|event| Heard::Event(Box::new(event))),
-                missed => Some(Heard::Missed(missed)),
+            loop {
+                match self.backlog.missed.swap(0, Ordering::Relaxed) {
+                    0 => {}
+                    missed => return Some(Heard::Missed(missed)),
+                }
+                tokio::select! {
+                    biased;
+                    event = self.queue.recv() => {
+                        let event = event?;
+                        self.backlog.bytes.fetch_sub(event.payload.len(), Ordering::Relaxed);
+                        return Some(Heard::Event(Box::new(event)));
+                    }
+                    () = self.backlog.more_missed.notified() => {}
+                }
             }
         })
     }

@@ -14,6 +14,9 @@ pub(crate) const ERROR_HEADER: &str = "Nats-Service-Error";
 pub(crate) const CONTENT_TYPE_HEADER: &str = "Content-Type";
 /// The longest one-line error in a header, in characters.
 const ERROR_LINE_MAX: usize = 512;
+/// The longest message and the longest details of an error, in bytes. Both fit into a frame's header.
+const ERROR_MESSAGE_MAX: usize = 8 * 1024;
+const ERROR_DETAILS_MAX: usize = 32 * 1024;
 /// How much older than its timeout a request may be: clocks differ.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 
@@ -98,6 +101,7 @@ pub(crate) fn write_reply(
     reply: Result<Envelope, BusError>,
     payload_max: usize,
 ) -> (Option<HeaderMap>, Bytes) {
+    let reply = reply.and_then(Envelope::into_result).map_err(bounded);
     let written = write_reply_unbounded(form, body, reply);
     let bytes = written.1.len() + written.0.as_ref().map_or(0, headers_len);
     if bytes <= payload_max {
@@ -105,6 +109,23 @@ pub(crate) fn write_reply(
     }
     let message = format!("the reply of {target} has {bytes} bytes, the limit is {payload_max}");
     write_reply_unbounded(form, body, Err(CellError::new(Code::TooLarge, message).into()))
+}
+
+/// An error travels in a frame's header, which is bounded: what is longer is cut.
+fn bounded(error: BusError) -> BusError {
+    let told = error.error();
+    let details = told.details.as_ref().map_or(0, |details| details.to_string().len());
+    if told.message.len() <= ERROR_MESSAGE_MAX && details <= ERROR_DETAILS_MAX {
+        return error;
+    }
+    let outcome = error.outcome();
+    let mut error = error.into_error();
+    if error.message.len() > ERROR_MESSAGE_MAX {
+        error.message.truncate(error.message.floor_char_boundary(ERROR_MESSAGE_MAX));
+        error.message.push_str(" … (cut)");
+    }
+    error.details = error.details.filter(|_| details <= ERROR_DETAILS_MAX);
+    BusError::new(error, outcome)
 }
 
 fn write_reply_unbounded(form: Form, body: &Text, reply: Result<Envelope, BusError>) -> (Option<HeaderMap>, Bytes) {

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use async_nats::SubscribeError;
 use cbs::{
     BodyBus, BodyId, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service, Serving, Subject,
-    Subscription, Target,
+    Subscription, Target, Uuid,
 };
 use tokio::sync::{oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -179,7 +179,9 @@ impl Nats {
     }
 
     /// Waits until the server has taken all that was sent (2 s at the most), then ends the
-    /// connections and all tasks on them. Stop what is served first.
+    /// connections and all tasks on them. Stop what is served first: what is still being
+    /// served ends at once, and its callers wait for their timeout. Calls, events and
+    /// subscriptions fail with `unavailable` from then on.
     pub async fn close(&self) {
         let barrier = self.0.barrier_subject();
         let taken = async { tokio::join!(self.0.serve.barrier(&barrier), self.0.call.barrier(&barrier)) };
@@ -189,6 +191,8 @@ impl Nats {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+        self.0.serve.close();
+        self.0.call.close();
     }
 }
 
@@ -203,7 +207,9 @@ async fn one(
     stop: &CancellationToken,
 ) -> Result<Arc<Connection>, ConnectError> {
     let (client, events) = connect(options, purpose).await?;
-    let opened = Inbox::open(&client, format!("{}.{inbox}", inbox_prefix(options))).await;
+    // Two programs that go by one name must not read each other's replies.
+    let (_, random) = Uuid::new_v4().as_u64_pair();
+    let opened = Inbox::open(&client, format!("{}.{inbox}{:07x}", inbox_prefix(options), random & 0xfff_ffff)).await;
     let (inbox, reader) = opened.map_err(|error| closed(&options.url, &error))?;
     let connection = Arc::new(Connection::new(client, inbox));
     let (stop_reader, stop_events) = (stop.clone(), stop.clone());

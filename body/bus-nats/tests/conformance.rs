@@ -1,4 +1,5 @@
 //! One list of cases at every distance: the same body, another body, a client that is no body.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use std::sync::Arc;
 

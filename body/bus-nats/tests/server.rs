@@ -1,4 +1,5 @@
 //! The server of our own: ready when it says so, gone when its owner is.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use std::{
     io::{BufRead, BufReader, Read},

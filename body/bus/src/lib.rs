@@ -54,7 +54,7 @@ mod router;
 pub use self::{
     in_process::{InProcess, Settings},
     policy::{
-        deadline::{Elapsed, within},
+        deadline::{Elapsed, Within, within},
         limit::{Permit, Room, RoomSettings},
         retry::{Retry, RetryPolicy},
     },

@@ -228,12 +228,3 @@ async fn a_topic_is_not_called_and_a_cell_is_not_published_to() {
     assert_eq!(scene.call(topic).await.unwrap_err().code(), &Code::BadRequest);
     assert_eq!(scene.log(), [""; 0]);
 }
-#[tokio::test]
-async fn zz_sizes() {
-    println!("envelope {} result {} sleep {}", size_of::<Envelope>(), size_of::<Result<Envelope, BusError>>(), size_of::<tokio::time::Sleep>());
-    let b: BoxFuture<'static, Result<Envelope, BusError>> = Box::pin(std::future::pending());
-    println!("within {}", std::mem::size_of_val(&crate::within(Duration::from_secs(1), b)));
-    let scene = Scene::new(true, None).await;
-    let f = scene.router.call(Envelope::request(cell(), "{}"));
-    println!("router {}", std::mem::size_of_val(&*f));
-}

@@ -61,8 +61,10 @@ impl Trace {
     pub fn parse(traceparent: &str) -> Option<Self> {
         let mut parts = traceparent.split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let known = version == "00" && parts.next().is_none();
-        if !(known || (version.len() == 2 && version != "ff" && version != "00")) {
+        let mut number = [0];
+        unhex(version, &mut number)?;
+        // Later versions may say more after the flags; 255 is none.
+        if number == [0xff] || (number == [0] && parts.next().is_some()) {
             return None;
         }
         let mut found = Self { trace_id: [0; 16], span_id: [0; 8], flags: 0 };

@@ -84,7 +84,8 @@ pub fn from_json<T: DeserializeOwned>(payload: &Bytes) -> Result<T, CellError> {
     serde_json::from_slice(text).or_else(|_| {
         let mut reader = serde_json::Deserializer::from_slice(text);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let path = error.path().to_string();
+            // What is no JSON at all has no fields.
+            let path = if error.inner().is_data() { error.path().to_string() } else { ".".to_owned() };
             let place = if path == "." { "the payload".to_owned() } else { format!("`{path}`") };
             CellError::bad_request(format!("{place}: {}", error.inner()))
                 .with_details(serde_json::json!({ "path": path }))

@@ -4,18 +4,16 @@ mod calls;
 mod error;
 mod failure;
 mod retry;
+mod start;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use cbs::CellError;
 use serde_json::Value;
 
-use self::{
-    calls::{Calls, Live},
-    error::{expression_error, kind},
-};
+use self::{calls::Calls, error::expression_error};
 use crate::{
-    CallId, Decision, Event, Note, Plan,
+    CallId, Decision, Event, Plan,
     expression::{Scope, Stored},
     plan::PlanStep,
 };
@@ -149,60 +147,6 @@ impl Run {
 
     fn scope<'a>(&'a self, item: Option<(&'a Value, u32)>, error: Option<&'a Value>) -> Scope<'a> {
         Scope { names: self.plan.names(), input: &self.input, steps: &self.values, item, error }
-    }
-
-    fn start(&mut self, index: usize, step: &PlanStep) -> Outcome {
-        let scope = self.scope(None, None);
-        let wanted = step.when.as_ref().map(|when| when.fill(&scope)).transpose();
-        match wanted {
-            Ok(Some(Value::Null | Value::Bool(false))) => {
-                self.decisions.push(Decision::Note(Note::Skipped { step: step.name().clone() }));
-                self.done(index, Value::Null);
-                return Ok(());
-            }
-            Ok(_) => {}
-            Err(reason) => return self.given_up(index, step, None, expression_error(reason)),
-        }
-        let items = step.each.as_ref().map(|each| each.items.fill(&scope)).transpose();
-        let items = match items {
-            Ok(None) => None,
-            Ok(Some(Value::Array(items))) if items.is_empty() => {
-                self.done(index, Value::Array(items));
-                return Ok(());
-            }
-            Ok(Some(Value::Array(items))) => Some(items),
-            Ok(Some(other)) => {
-                let reason = format!("`each` goes through a list, and this is {}", kind(&other));
-                return self.given_up(index, step, None, expression_error(reason));
-            }
-            Err(reason) => return self.given_up(index, step, None, expression_error(reason)),
-        };
-        let parallel = step.each.as_ref().map_or(1, |each| each.parallel);
-        self.set(index, Progress::Calling(Calls::new(items, parallel)));
-        self.fill(index, step)
-    }
-
-    /// Starts items while there is room.
-    fn fill(&mut self, index: usize, step: &PlanStep) -> Outcome {
-        while let Some(Progress::Calling(calls)) = self.progress.get(index)
-            && let Some((item, value)) = calls.next()
-        {
-            let item_scope = value.map(|value| (value, item));
-            let input = step.with.as_ref().map(|with| with.fill(&self.scope(item_scope, None))).transpose();
-            match input {
-                Ok(input) => self.call(index, step, item, input.unwrap_or_default()),
-                Err(reason) => return self.given_up(index, step, Some(item), expression_error(reason)),
-            }
-        }
-        Ok(())
-    }
-
-    fn call(&mut self, index: usize, step: &PlanStep, item: u32, input: Value) {
-        let Some(Progress::Calling(calls)) = self.progress.get_mut(index) else { return };
-        let may_retry = step.retry.as_ref().is_some_and(|retry| retry.max > 0);
-        calls.start(item, Live::new(may_retry.then(|| input.clone())));
-        let call = CallId::attempt_of(step.name(), calls.label(item), 0);
-        self.decisions.push(decision(step, call, input));
     }
 
     fn answered(&mut self, call: &CallId, value: Value) -> Outcome {

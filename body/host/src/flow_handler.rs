@@ -120,7 +120,7 @@ impl FlowWork {
     /// Tells the engine what happens and does what it decides, until the run is over. What
     /// still runs then is dropped with the run.
     async fn drive(&self, context: &CellContext, input: Value) -> Result<Value, CellError> {
-        let mut run = Run::new(self.plan.clone());
+        let mut run = Run::seeded(self.plan.clone(), context.id().as_u64_pair().1);
         let mut outside = FuturesUnordered::new();
         let mut failed = Vec::new();
         let mut decisions = run.handle(Event::Started { input });

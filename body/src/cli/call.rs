@@ -7,7 +7,7 @@ use cbs::{BusError, Bytes, CellName, Envelope, Target};
 use super::{Globals, input};
 use crate::{
     exit::{Failure, Outcome, Status},
-    output::{self, BAD},
+    output::{self, BAD, Format},
 };
 
 /// Calls a cell and prints its answer.
@@ -41,13 +41,17 @@ pub(super) async fn once(globals: &Globals, target: Target, payload: Bytes, time
             output::print_bytes(&reply.payload)?;
             Ok(Status::Done)
         }
-        Err(error) => Err(failed(&error)),
+        Err(error) => Err(failed(&error, globals.format)),
     }
 }
 
-/// Tells an error as `code: message`, with its details below.
-pub(super) fn failed(error: &BusError) -> Failure {
+/// Tells an error as `code: message`, with its details below; to a program as JSON.
+pub(super) fn failed(error: &BusError, format: Format) -> Failure {
     let told = error.error();
+    if format == Format::Json {
+        output::tell(serde_json::to_string(told).unwrap_or_default());
+        return Failure { status: Status::Failed, message: String::new() };
+    }
     output::tell(format_args!("{BAD}{}:{BAD:#} {}", told.code, output::harmless(&told.message)));
     if let Some(details) = &told.details {
         output::tell(serde_json::to_string_pretty(details).unwrap_or_default());

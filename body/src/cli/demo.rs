@@ -8,7 +8,7 @@ use std::{
 
 use bus::Route;
 use bus_nats::Nats;
-use cbs::{Envelope, FlowName, Namespace, Target};
+use cbs::{BodyId, Envelope, FlowName, Namespace, Target};
 use host::{StepObserver, StepReport};
 use spec::Specs;
 
@@ -52,16 +52,16 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let mut signals = Signals::new()?;
-        let server = globals.nats.host(Store::Temporary).await?;
-        let outcome = tokio::select! {
-            outcome = self.greet(globals, &server) => outcome,
-            signal = signals.next() => Err(Failure::failed(format_args!("stopped by {signal}"))),
+        let server = tokio::select! {
+            server = globals.nats.host(Store::Temporary) => server?,
+            signal = signals.next() => return Err(stopped(signal)),
         };
+        let outcome = self.run_on(&server, globals, &mut signals).await;
         server.kill().await;
         outcome
     }
 
-    async fn greet(&self, globals: &Globals, server: &Found) -> Outcome {
+    async fn run_on(&self, server: &Found, globals: &Globals, signals: &mut Signals) -> Outcome {
         let namespace = globals.namespace_given().unwrap_or_else(identity::demo_namespace);
         let body = identity::body();
         let nats = match server.url() {
@@ -72,6 +72,18 @@ impl Demo {
             None => None,
         };
         output::tell(opening(server, nats.as_ref(), &namespace));
+        tokio::select! {
+            outcome = self.greet(globals, nats.clone(), namespace, body) => outcome,
+            signal = signals.next() => {
+                if let Some(nats) = nats {
+                    nats.close().await;
+                }
+                Err(stopped(signal))
+            }
+        }
+    }
+
+    async fn greet(&self, globals: &Globals, nats: Option<Nats>, namespace: Namespace, body: BodyId) -> Outcome {
         let specs = specs()?;
         // The greeting comes last, after the lines about the steps: who asks for it by a pipe and
         // who sits at the terminal both find it at the end.
@@ -94,11 +106,15 @@ impl Demo {
         let answer = app.bus().call(request).await;
         let took = started.elapsed();
         app.stop(STOP_LIMIT).await;
-        answer.map_err(|error| call::failed(&error))?;
+        answer.map_err(|error| call::failed(&error, globals.format))?;
         output::tell(format_args!("{FAINT}flow greeting done in {}{FAINT:#}", output::short(took)));
         console.release().await.map_err(Failure::failed)?;
         Ok(Status::Done)
     }
+}
+
+fn stopped(signal: &str) -> Failure {
+    Failure::failed(format_args!("stopped by {signal}"))
 }
 
 fn specs() -> Result<Specs, Failure> {

@@ -60,6 +60,12 @@ impl Finding {
 impl Doctor {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let (program, mut server, rust) = tokio::join!(program(), server(globals), rust());
+        // Who has a server needs no program to start one.
+        let served = server.first().is_some_and(|server| server.state == State::Ok);
+        let program = match program.state {
+            State::Missing if served => Finding { state: State::Note, ..program },
+            _ => program,
+        };
         let mut findings = vec![program];
         findings.append(&mut server);
         findings.extend([rust, terminal()]);

@@ -39,7 +39,7 @@ pub(super) async fn discover(globals: &Globals) -> Result<Vec<Endpoint>, Failure
     let nats = globals.nats.client(&globals.namespace()).await?;
     let found = nats.discover(DISCOVERY_WAIT).await;
     nats.close().await;
-    let mut found = found.map_err(|error| super::call::failed(&error))?;
+    let mut found = found.map_err(|error| super::call::failed(&error, globals.format))?;
     found.sort_by(|one, other| (&one.target, &one.body).cmp(&(&other.target, &other.body)));
     Ok(found)
 }

@@ -37,14 +37,14 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Clone, Debug, clap::Args)]
 struct Globals {
-    #[command(flatten)]
-    nats: nats::Flags,
     /// The namespace: keeps things apart, not people [default: default; of `demo`: a new one]
     #[arg(long, global = true, env = "CBS_NAMESPACE", value_name = "NAME", hide_env_values = true, value_parser = namespace)]
     namespace: Option<Perhaps>,
     /// The form of what goes to standard output
     #[arg(long, global = true, value_enum, default_value_t)]
     format: Format,
+    #[command(flatten)]
+    nats: nats::Flags,
 }
 
 impl Globals {

@@ -51,7 +51,10 @@ impl Up {
     pub(crate) async fn run(&self, globals: &Globals, cells: Vec<NativeCell>) -> Outcome {
         let specs = self.paths.load().map_err(|error| specs::failure(&error))?;
         let mut signals = Signals::new()?;
-        let mut server = globals.nats.host(Store::Kept(Path::new(STORE))).await?;
+        let mut server = tokio::select! {
+            server = globals.nats.host(Store::Kept(Path::new(STORE))) => server?,
+            signal = signals.next() => return Err(too_soon(signal)),
+        };
         let url = server.url().map(str::to_owned);
         let place = Place::new(&server);
         let outcome = tokio::select! {
@@ -97,7 +100,7 @@ impl Up {
         };
         let (app, server) = tokio::select! {
             started = starting => started?,
-            signal = signals.next() => return Err(Failure::failed(format_args!("stopped by {signal} before it was ready"))),
+            signal = signals.next() => return Err(too_soon(signal)),
         };
         let address = server.map(|server| server.url);
         Told { globals, body: &body, address: address.as_deref(), place, standings: app.standings() }.tell()?;
@@ -111,6 +114,10 @@ impl Up {
             Ended::AtOnce => Err(Failure::failed("stopped at once; what ran was cut off")),
         }
     }
+}
+
+fn too_soon(signal: &str) -> Failure {
+    Failure::failed(format_args!("stopped by {signal} before it was ready"))
 }
 
 /// How other commands find the server.

@@ -44,6 +44,9 @@ async fn an_error_is_told_with_its_code_and_details() {
     assert_eq!(done.stdout, "");
     assert!(done.stderr.starts_with("bad-request: /name"), "{}", done.stderr);
     assert!(done.stderr.contains("demo/v1/Name"), "{}", done.stderr);
+    let done = greeting.run(&["call", "logic.greet", "{}", "--format", "json"]).await.with_status(1);
+    let error: Value = serde_json::from_str(&done.stderr).unwrap();
+    assert_eq!(error["code"], "bad-request");
 }
 
 #[tokio::test]

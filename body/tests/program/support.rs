@@ -216,6 +216,11 @@ impl Running {
     }
 }
 
+/// Whether somebody's server, none of ours, listens at the usual port of this machine.
+pub(crate) async fn usual_server() -> bool {
+    tokio::net::TcpStream::connect("127.0.0.1:4222").await.is_ok()
+}
+
 /// The specs of the greeting.
 pub(crate) fn greeting_specs() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs").canonicalize().unwrap().to_str().unwrap().to_owned()

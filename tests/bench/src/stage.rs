@@ -42,6 +42,14 @@ impl Bench {
         Ok(Self { rounds: arguments.rounds(), length: arguments.length(), url, server_version, runtime, server })
     }
 
+    /// One more server as ours; `None` where one was named.
+    pub(crate) async fn another_server(&self) -> anyhow::Result<Option<Server>> {
+        match self.server {
+            Some(_) => Ok(Some(Server::start(Settings::default()).await?)),
+            None => Ok(None),
+        }
+    }
+
     /// So many callers, for as long as a side of a round takes.
     pub(crate) fn load(&self, callers: usize) -> Load {
         Load { callers, length: self.length, server: self.server.as_ref().map(Server::pid) }

@@ -27,7 +27,7 @@ pub const ROOMS: &[Room] = &[
     room("body/testkit", &["bus-nats", "cbs"], &[]),
     room("cells/*", &["cbs"], &["testkit"]),
     room("tests", &["cbs", "testkit"], &[]),
-    room("tests/bench", &["body", "bus", "bus-nats", "cbs", "flow", "host", "spec", "testkit"], &[]),
+    room("tests/bench", &["body", "bus", "bus-nats", "cbs", "host", "spec"], &[]),
     room("tests/tidy", &[], &[]),
 ];
 

@@ -11,7 +11,9 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use testkit::{NatsServer, eventually, within};
 
-use crate::support::{LONG, body, call, client, echo, fault, framed_error, greet, plain, request, serve, service};
+use crate::support::{
+    LONG, body, call, client, echo, fault, framed_error, greet, plain, request, serve, service, settle,
+};
 
 const GREET: &str = "cbs.default.cell.logic.greet";
 
@@ -197,7 +199,8 @@ async fn a_request_without_a_reply_subject_runs_and_is_answered_to_nobody() {
         }),
     )
     .await;
-    plain(&server).await.publish("cbs.default.cell.demo.count", "{}".into()).await.unwrap();
+    let plain = plain(&server).await;
+    plain.publish("cbs.default.cell.demo.count", "{}".into()).await.unwrap();
     eventually("the cell ran", LONG, async || *seen.lock().unwrap() == 1).await;
 }
 
@@ -205,7 +208,7 @@ async fn a_request_without_a_reply_subject_runs_and_is_answered_to_nobody() {
 async fn foreign(server: &NatsServer) -> tokio::task::JoinSet<()> {
     let client = plain(server).await;
     let mut asked = client.queue_subscribe("cbs.default.cell.foreign.echo", "cell".into()).await.unwrap();
-    client.flush().await.unwrap();
+    settle(&client).await;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {
         while let Some(message) = asked.next().await {

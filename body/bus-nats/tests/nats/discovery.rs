@@ -13,7 +13,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use testkit::{NatsServer, within};
 
-use crate::support::{LONG, body, call, client, echo, options, plain, request, serve, service, stop};
+use crate::support::{LONG, body, call, client, echo, options, plain, request, serve, service, settle, stop};
 
 /// No body takes so long for an answer; it decides how long a test waits for one too many.
 const QUIET: Duration = Duration::from_millis(250);
@@ -203,7 +203,7 @@ async fn discovery_is_quick_where_nobody_serves_and_passes_over_services_that_ar
 
     let plain = plain(&server).await;
     let mut asked = plain.subscribe("$SRV.>").await.unwrap();
-    plain.flush().await.unwrap();
+    settle(&plain).await;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {
         while let Some(question) = asked.next().await {

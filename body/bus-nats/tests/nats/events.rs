@@ -7,7 +7,7 @@ use cbs::{Envelope, EventStream, Heard, Subscription};
 use futures::StreamExt;
 use testkit::{NatsServer, within};
 
-use crate::support::{LONG, body, client, plain};
+use crate::support::{LONG, body, client, plain, settle};
 
 async fn subscribe(nats: &Nats, filter: &str, group: Option<&str>) -> Box<dyn EventStream> {
     let wanted = Subscription { filter: filter.parse().unwrap(), group: group.map(|group| group.parse().unwrap()) };
@@ -32,7 +32,7 @@ async fn an_event_goes_out_as_a_cloud_event_that_any_client_reads() {
     let nats = body(&server, "body-1").await;
     let plain = plain(&server).await;
     let mut heard = plain.subscribe("cbs.default.event.>").await.unwrap();
-    plain.flush().await.unwrap();
+    settle(&plain).await;
     let mut event = Envelope::event("order.created".parse().unwrap(), r#"{"id":7}"#);
     event.source.body = "body-1".into();
     event.source.cell = "cell shop.place".into();

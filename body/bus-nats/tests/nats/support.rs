@@ -81,6 +81,14 @@ pub(crate) async fn plain(server: &NatsServer) -> async_nats::Client {
     within(LONG, "a plain client's connection", async_nats::connect(server.url())).await.unwrap()
 }
 
+/// Goes to the server and back: what a plain client subscribed to and sent has been taken. Its
+/// `flush` does not say so.
+pub(crate) async fn settle(client: &async_nats::Client) {
+    let asked = client.request("nobody.listens.here", "".into());
+    let error = within(LONG, "the server's word", asked).await.unwrap_err();
+    assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders);
+}
+
 pub(crate) async fn serve(nats: &Nats, service: Service) -> Box<dyn Serving> {
     within(LONG, "serving", nats.bus().serve(service)).await.unwrap()
 }

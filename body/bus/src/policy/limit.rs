@@ -1,6 +1,7 @@
 //! Limits: how many calls run at once, how many more may wait, and who is turned away.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -109,7 +110,7 @@ impl Room {
             return Some(permit);
         }
         let permit = match self.wait(bytes) {
-            Some(_waiting) => within(timeout, self.permits.acquire()).await.ok().and_then(Result::ok),
+            Some(_waiting) => within(timeout, pin!(self.permits.acquire())).await.ok().and_then(Result::ok),
             None => None,
         };
         if permit.is_none() {

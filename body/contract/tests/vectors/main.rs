@@ -2,10 +2,11 @@
 //!
 //! `CBS_BLESS=1 cargo test -p cbs --test vectors` writes anew what follows from the rest: the frame of a header,
 //! the header of a read-only frame, the error of a bad one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 mod form;
 
-use std::{collections::HashSet, path::PathBuf, str::FromStr};
+use std::{collections::HashSet, path::PathBuf, str::FromStr, sync::Once};
 
 use cbs::{BodyId, Bytes, CellName, FlowName, NameError, Namespace, Subject, Target, Topic, TopicFilter, frame};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -37,12 +38,24 @@ fn follow(mut vectors: Frames) -> Frames {
     vectors
 }
 
+/// `frames.json`, written anew first where that was asked for.
+fn frames() -> Frames {
+    static BLESSED: Once = Once::new();
+    BLESSED.call_once(|| {
+        if std::env::var_os("CBS_BLESS").is_some() {
+            std::fs::write(file("frames.json"), print(&follow(read("frames.json")))).unwrap();
+        }
+    });
+    read("frames.json")
+}
+
+fn print(vectors: &Frames) -> String {
+    serde_json::to_string_pretty(vectors).unwrap() + "\n"
+}
+
 #[test]
 fn frames_json_holds_what_this_program_reads_and_writes() {
-    let followed = serde_json::to_string_pretty(&follow(read("frames.json"))).unwrap() + "\n";
-    if std::env::var_os("CBS_BLESS").is_some() {
-        std::fs::write(file("frames.json"), &followed).unwrap();
-    }
+    let followed = print(&follow(frames()));
     let found = std::fs::read_to_string(file("frames.json")).unwrap();
     for (line, (found, expected)) in found.lines().zip(followed.lines()).enumerate() {
         let hint = "`CBS_BLESS=1 cargo test -p cbs --test vectors` writes it";
@@ -53,7 +66,7 @@ fn frames_json_holds_what_this_program_reads_and_writes() {
 
 #[test]
 fn every_frame_is_read_as_its_header_says_and_written_as_it_stands() {
-    for good in read::<Frames>("frames.json").frames {
+    for good in frames().frames {
         let (name, bytes) = (&good.name, Bytes::from(unhex(&good.frame)));
         let envelope = good.header.envelope(unhex(&good.payload));
         let read = frame::decode(bytes.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -66,7 +79,7 @@ fn every_frame_is_read_as_its_header_says_and_written_as_it_stands() {
 
 #[test]
 fn every_bad_frame_is_refused_with_its_error() {
-    for bad in read::<Frames>("frames.json").bad {
+    for bad in frames().bad {
         let error = frame::decode(unhex(&bad.frame).into()).expect_err(&bad.name);
         assert_eq!(error.to_string(), bad.error, "{}", bad.name);
         assert!(!bad.error.is_empty());
@@ -75,7 +88,7 @@ fn every_bad_frame_is_refused_with_its_error() {
 
 #[test]
 fn names_of_vectors_are_unique_and_told() {
-    let vectors: Frames = read("frames.json");
+    let vectors = frames();
     let names = vectors.frames.iter().map(|good| (&good.name, &good.description));
     let names: Vec<_> = names.chain(vectors.bad.iter().map(|bad| (&bad.name, &bad.description))).collect();
     assert!(names.iter().all(|(name, description)| !name.is_empty() && description.ends_with('.')));

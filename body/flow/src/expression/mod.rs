@@ -4,6 +4,7 @@ mod allowed;
 mod engine;
 mod functions;
 mod meter;
+mod names;
 mod natives;
 mod reads;
 mod syntax;
@@ -17,6 +18,7 @@ use jaq_core::{load::parse::Term as Tree, path::Part};
 use jaq_json::{Map, Val};
 use serde_json::Value;
 
+pub(crate) use self::names::Names;
 use self::{engine::Program, reads::Reads, syntax::Term};
 
 /// A mistake in an expression: a [`Problem`](crate::Problem) without its place.
@@ -35,29 +37,6 @@ impl Mistake {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
-    }
-}
-
-/// What an expression may name, where it stands.
-#[derive(Clone, Copy)]
-pub(crate) struct Names<'a> {
-    /// The ids of all steps.
-    pub(crate) steps: &'a [Text],
-    /// Those that are done before, as indexes.
-    pub(crate) before: &'a [usize],
-    /// The step that the expression belongs to.
-    pub(crate) own: Option<usize>,
-    /// Whether there is an `.item`.
-    pub(crate) each: bool,
-    /// Whether there is an `.error`.
-    pub(crate) catch: bool,
-}
-
-impl Names<'_> {
-    fn roots(&self) -> impl Iterator<Item = &'static str> + Clone + use<> {
-        let each = if self.each { &["item", "index"][..] } else { &[] };
-        let catch = if self.catch { &["error"][..] } else { &[] };
-        ["input", "steps"].iter().chain(each).chain(catch).copied()
     }
 }
 

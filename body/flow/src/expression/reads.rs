@@ -15,7 +15,6 @@ use super::{
     syntax::{Term, literal},
     walk::{children, part_terms, variables},
 };
-use crate::suggest;
 
 /// What an expression may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -225,44 +224,13 @@ impl<'s> Reader<'_, 's> {
             (Dot::Root, "steps") => return Dot::Steps,
             (Dot::Root, "item" | "index") if self.names.each => self.reads.item = true,
             (Dot::Root, "error") if self.names.catch => self.reads.error = true,
-            (Dot::Root, name) => self.no_root(name),
-            (Dot::Steps, name) => self.step(name),
+            (Dot::Root, name) => self.mistakes.push(self.names.no_root(name)),
+            (Dot::Steps, name) => match self.names.find(name) {
+                Ok(index) => self.reads.steps.push(index),
+                Err(mistake) => self.mistakes.push(mistake),
+            },
             (Dot::Other, _) => {}
         }
         Dot::Other
-    }
-
-    fn no_root(&mut self, name: &str) {
-        let (message, hint) = match name {
-            "item" | "index" => ("there is no `each` here".to_owned(), "only a step with `each` has it".to_owned()),
-            "error" => ("nothing is caught here".to_owned(), "only `catch` has it".to_owned()),
-            name => {
-                let near = suggest::nearest(name, self.names.roots());
-                let hint = near.map_or_else(
-                    || format!("write `.input.{name}` for a field of the flow's input"),
-                    |near| format!("did you mean `.{near}`?"),
-                );
-                (format!("there are only: .{}", self.names.roots().collect::<Vec<_>>().join(", .")), hint)
-            }
-        };
-        self.mistakes.push(Mistake::new("flow-root", format!("`.{name}` is nothing: {message}")).hint(hint));
-    }
-
-    fn step(&mut self, name: &str) {
-        let Some(index) = self.names.steps.iter().position(|step| **step == *name) else {
-            let hint = suggest::hint(name, self.names.steps.iter().map(|step| &**step));
-            self.mistakes.push(Mistake::new("flow-unknown-step", format!("there is no step `{name}`")).hint(hint));
-            return;
-        };
-        if self.names.before.contains(&index) {
-            self.reads.steps.push(index);
-        } else if self.names.own == Some(index) {
-            let message = format!("`.steps.{name}` is read by the step `{name}` itself");
-            self.mistakes.push(Mistake::new("flow-not-before", message).hint("a step has its value when it is done"));
-        } else {
-            let message = format!("`.steps.{name}` is read by a step that does not wait for it");
-            let hint = format!("add `{name}` to the step's `needs`");
-            self.mistakes.push(Mistake::new("flow-not-before", message).hint(hint));
-        }
     }
 }

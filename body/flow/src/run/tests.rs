@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    Catch, Each, Flow, Retry, Step,
+    Catch, Each, Flow, Note, Retry, Step,
     testing::{flow, step},
 };
 

@@ -5,8 +5,9 @@
 use std::{cell::Cell, sync::Arc};
 
 use anyhow::{Context as _, ensure};
+use bus_nats::server::Server;
 use bytes::Bytes;
-use cbs::{BodyBus, Distance, Envelope, Target};
+use cbs::{BodyBus, Distance, Envelope, Namespace, Target};
 use tokio::runtime::Builder;
 
 use crate::{
@@ -21,43 +22,39 @@ use crate::{
 
 const FEW: usize = 10;
 const MANY: usize = 10_000;
-const SAME: &str = "calls a second by those of a body of 10; ten cells are called, spread over the 10,000";
+const SAME: &str = "calls a second by those of a body of 10; ten of the 10,000 cells are called, far from each other; \
+                    over NATS each body has a server of its own, unless one was named";
 const SPREAD: &str = "for information: each call goes to another cell; over NATS the server's cache of subjects misses, \
                       in the body the processor's caches";
 
 pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let over_nats = bench.runtime.block_on(over_nats(bench));
     let here = Builder::new_current_thread().enable_all().build()?.block_on(here(bench));
-    let lines = [(over_nats, "over NATS, 64 at once"), (here, "in the same body, one thread")].map(|(found, how)| {
-        let what = format!("10,000 cells beside 10, {how}");
-        match found {
-            Ok([same, spread]) => vec![
-                Line::new(what.clone(), "× 10 cells", same.speed()).at_least(0.95, None).note(SAME).samples(same),
-                Line::new(format!("{what}, calls to all"), "× 10 cells", spread.speed()).note(SPREAD).samples(spread),
-            ],
-            Err(error) => vec![Line::failed(what, &error)],
-        }
-    });
-    Ok(lines.concat_all())
+    let mut lines = said("10,000 cells beside 10, over NATS, 64 at once", over_nats);
+    lines.extend(said("10,000 cells beside 10, same body, one thread", here));
+    Ok(lines)
 }
 
-/// Flattens; arrays of vectors have no shorter way that moves.
-trait ConcatAll {
-    fn concat_all(self) -> Vec<Line>;
-}
-
-impl<const N: usize> ConcatAll for [Vec<Line>; N] {
-    fn concat_all(self) -> Vec<Line> {
-        self.into_iter().flatten().collect()
+fn said(what: &str, found: anyhow::Result<[Rounds; 2]>) -> Vec<Line> {
+    match found {
+        Ok([same, spread]) => vec![
+            Line::new(what, "× 10 cells", same.speed()).at_least(0.95, None).note(SAME).samples(same),
+            Line::new(format!("{what}, calls to all"), "× 10 cells", spread.speed()).note(SPREAD).samples(spread),
+        ],
+        Err(error) => vec![Line::failed(what, &error)],
     }
 }
 
 async fn over_nats(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
+    // A server that knows 10,000 subjects more must not serve both.
+    let second = bench.another_server().await?;
+    let few_url = second.as_ref().map_or(bench.url.as_str(), Server::url);
     let (few_in, many_in) = (stage::namespace()?, stage::namespace()?);
-    let few = body_of(Some((&bench.url, &few_in)), FEW).await?;
-    let many = body_of(Some((&bench.url, &many_in)), MANY).await?;
-    let (to_few, to_many) = (hosting::client(&bench.url, &few_in).await?, hosting::client(&bench.url, &many_in).await?);
-    let found = compare(bench, bench.load(rows::MANY), to_few.bus(), to_many.bus(), Distance::Nats).await;
+    let few = body_of(Some(few_url), &few_in, FEW).await?;
+    let many = body_of(Some(&bench.url), &many_in, MANY).await?;
+    let (to_few, to_many) = (hosting::client(few_url, &few_in).await?, hosting::client(&bench.url, &many_in).await?);
+    let load = bench.load(rows::MANY);
+    let found = compare(bench, load, [to_few.bus(), to_many.bus()], Distance::Nats).await;
     few.stop().await;
     many.stop().await;
     to_few.close().await;
@@ -66,29 +63,58 @@ async fn over_nats(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
 }
 
 async fn here(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
-    let (few, many) = (body_of(None, FEW).await?, body_of(None, MANY).await?);
-    let found = compare(bench, Load { server: None, ..bench.load(1) }, few.bus(), many.bus(), Distance::Body).await;
+    let namespace = stage::namespace()?;
+    let (few, many) = (body_of(None, &namespace, FEW).await?, body_of(None, &namespace, MANY).await?);
+    let found = compare(bench, bench.load(1), [few.bus(), many.bus()], Distance::Body).await;
     few.stop().await;
     many.stop().await;
     found
+}
+
+async fn body_of(url: Option<&str>, namespace: &Namespace, count: usize) -> anyhow::Result<Body> {
+    let linked = cells::many(count).map(|name| cells::echo(&name)).collect();
+    Body::start(url, namespace, linked, &cells::specs(cells::many(count), "")).await
 }
 
 /// The rounds of calls to ten cells of each body, and of calls to all.
 async fn compare(
     bench: &Bench,
     load: Load,
-    few: Arc<dyn BodyBus>,
-    many: Arc<dyn BodyBus>,
+    [few, many]: [Arc<dyn BodyBus>; 2],
     distance: Distance,
 ) -> anyhow::Result<[Rounds; 2]> {
-    let payload = cells::payload(128);
-    let some = |count, step| Turns::new(count, step).map(|turns| (turns, &payload));
-    let (ten, ten_of_many, all) = (some(FEW, 1)?, some(MANY, MANY / FEW)?, some(MANY, 1)?);
-    let few = async || ten.0.call(&*few, ten.1, distance).await;
-    let same = async || ten_of_many.0.call(&*many, &payload, distance).await;
-    let spread = async || all.0.call(&*many, &payload, distance).await;
+    let (ten, far, all) = (Turns::new(FEW, 1)?, Turns::new(MANY, MANY / FEW)?, Turns::new(MANY, 1)?);
+    let base = async || ten.call(&*few, distance).await;
+    let same = async || far.call(&*many, distance).await;
+    let spread = async || all.call(&*many, distance).await;
     Ok([
-        Rounds::take(bench.rounds, load, &few, same).await?,
-        Rounds::take(bench.rounds, load, &few, spread).await?,
+        Rounds::take(bench.rounds, load, base, same).await?,
+        Rounds::take(bench.rounds, load, base, spread).await?,
     ])
+}
+
+/// Some of the many cells, called one after the other.
+struct Turns {
+    targets: Vec<Target>,
+    next: Cell<usize>,
+    payload: Bytes,
+}
+
+impl Turns {
+    /// Every so many of a body's cells.
+    fn new(count: usize, step: usize) -> anyhow::Result<Self> {
+        let targets = cells::many(count).step_by(step).map(|name| name.parse());
+        let targets = targets.collect::<Result<_, _>>()?;
+        Ok(Self { targets, next: Cell::new(0), payload: cells::payload(128) })
+    }
+
+    async fn call(&self, bus: &dyn BodyBus, distance: Distance) -> anyhow::Result<()> {
+        let index = self.next.get();
+        self.next.set((index + 1) % self.targets.len());
+        let target = self.targets.get(index).context("no cells")?;
+        let reply = bus.call(Envelope::request(target.clone(), self.payload.clone())).await?;
+        ensure!(reply.payload.len() == self.payload.len(), "{target} answers with {} bytes", reply.payload.len());
+        ensure!(reply.distance == distance, "{target} was called at the distance {}", reply.distance);
+        Ok(())
+    }
 }

@@ -1,0 +1,234 @@
+//! What a cell's calls and events carry without the author's help, and what a typed cell says to bad input.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
+
+use std::{
+    future,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use cbs::{
+    BodyBus, BoxFuture, BusError, Bytes, CellContext, CellError, Code, Console, Envelope, EventStream, Home, Outcome,
+    Service, Serving, Subscription, TIMEOUT_DEFAULT, Trace, Uuid, span_of,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Keeps what is sent and answers every call with the same.
+struct Outside {
+    sent: Mutex<Vec<Envelope>>,
+    printed: Mutex<Vec<String>>,
+    answer: Result<&'static str, CellError>,
+}
+
+impl BodyBus for Outside {
+    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        self.sent.lock().unwrap().push(request);
+        Box::pin(future::ready(self.answer.clone().map(Envelope::reply).map_err(Into::into)))
+    }
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        self.sent.lock().unwrap().push(event);
+        Box::pin(future::ready(Ok(())))
+    }
+    fn serve(&self, _: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        unreachable!("a cell does not serve")
+    }
+    fn subscribe(&self, _: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        unreachable!("a cell does not subscribe")
+    }
+}
+
+impl Console for Outside {
+    fn print(&self, line: String) -> BoxFuture<'_, Result<(), CellError>> {
+        self.printed.lock().unwrap().push(line);
+        Box::pin(future::ready(Ok(())))
+    }
+    fn ask(&self, question: String) -> BoxFuture<'_, Result<Option<String>, CellError>> {
+        Box::pin(future::ready(Ok(Some(format!("{question} Ada")))))
+    }
+}
+
+fn outside(answer: Result<&'static str, CellError>) -> Arc<Outside> {
+    Arc::new(Outside { sent: Mutex::default(), printed: Mutex::default(), answer })
+}
+
+fn home(outside: &Arc<Outside>) -> Arc<Home> {
+    let home = Home::new("shop.cart".parse().unwrap(), "web1".parse().unwrap(), outside.clone(), outside.clone());
+    Arc::new(home.with_spec("a1b2".into(), json!({ "currency": "EUR" })))
+}
+
+fn request() -> Envelope {
+    Envelope::request("shop.cart".parse().unwrap(), "{}")
+}
+
+/// What a cell sends that calls and publishes once while it handles the request.
+async fn sent_while_handling(request: &Envelope) -> [Envelope; 2] {
+    let outside = outside(Ok("7"));
+    let context = CellContext::new(home(&outside), request);
+    assert_eq!(context.call::<_, u32>("stock.reserve", &3).await, Ok(7));
+    context.publish("order.placed", "seven").await.unwrap();
+    let sent = outside.sent.lock().unwrap().clone();
+    sent.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn calls_and_events_carry_correlation_causation_and_source() {
+    let root = request();
+    for sent in sent_while_handling(&root).await {
+        assert_ne!(sent.id, root.id);
+        assert_eq!((sent.correlation_id, sent.causation_id), (Some(root.id), Some(root.id)));
+        let source = &sent.source;
+        assert_eq!((&*source.body, &*source.cell, &*source.revision), ("web1", "cell shop.cart", "a1b2"));
+    }
+    let began = Uuid::now_v7();
+    let nested = Envelope { correlation_id: Some(began), causation_id: Some(Uuid::now_v7()), ..request() };
+    let [call, event] = sent_while_handling(&nested).await;
+    for sent in [&call, &event] {
+        assert_eq!((sent.correlation_id, sent.causation_id), (Some(began), Some(nested.id)));
+    }
+    assert_eq!((call.target, call.payload), (Some("stock.reserve".parse().unwrap()), Bytes::from("3")));
+    assert_eq!((event.target, event.payload), (Some("topic order.placed".parse().unwrap()), Bytes::from("\"seven\"")));
+}
+
+#[tokio::test]
+async fn without_a_foreign_trace_none_is_sent_and_the_ids_imply_it() {
+    let root = request();
+    for sent in sent_while_handling(&root).await {
+        assert_eq!(sent.foreign_trace, None);
+        assert_eq!(sent.trace(), Trace { trace_id: root.id.into_bytes(), span_id: span_of(root.id), flags: 0 });
+        assert_eq!(sent.trace(), CellContext::new(home(&outside(Ok("{}"))), &root).trace());
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_trace_goes_on_with_the_handling_as_its_span() {
+    let foreign = Trace { trace_id: [7; 16], span_id: [9; 8], flags: 1 };
+    let request = Envelope { foreign_trace: Some(foreign), tracestate: "vendor=1".into(), ..request() };
+    for sent in sent_while_handling(&request).await {
+        assert_eq!(sent.foreign_trace, Some(Trace { span_id: span_of(request.id), ..foreign }));
+        assert_eq!(sent.tracestate, "vendor=1");
+    }
+}
+
+#[tokio::test]
+async fn the_remaining_time_only_shrinks_and_goes_along_with_calls() {
+    let timeout = Duration::from_secs(2);
+    let request = Envelope { timeout: Some(timeout), ..request() };
+    let context = CellContext::new(home(&outside(Ok("{}"))), &request);
+    let first = context.remaining();
+    assert!(first <= timeout && first > timeout / 2);
+    let sent = context.request("stock.reserve".parse().unwrap(), "{}").timeout.unwrap();
+    assert!(sent <= first, "first {first:?}, sent {sent:?}");
+    let started = Instant::now();
+    while context.remaining() == first {
+        assert!(started.elapsed() < timeout, "time stands still");
+    }
+    assert!(context.remaining() < first);
+    // An event waits for nobody.
+    let [_, event] = sent_while_handling(&request).await;
+    assert_eq!(event.timeout, None);
+}
+
+#[test]
+fn no_timeout_is_the_default_none_left_is_none_and_any_fits_the_clock() {
+    let remaining = |timeout| {
+        let request = Envelope { timeout, ..request() };
+        CellContext::new(home(&outside(Ok("{}"))), &request).remaining()
+    };
+    assert!(remaining(None) <= TIMEOUT_DEFAULT && remaining(None) > TIMEOUT_DEFAULT / 2);
+    assert_eq!(remaining(Some(Duration::ZERO)), Duration::ZERO);
+    assert!(remaining(Some(Duration::MAX)) > Duration::from_secs(3_600));
+    assert!(remaining(Some(Duration::from_millis(u64::MAX))) > Duration::from_secs(3_600));
+}
+
+#[tokio::test]
+async fn names_that_are_none_are_told_before_anything_is_sent() {
+    let outside = outside(Ok("{}"));
+    let context = CellContext::new(home(&outside), &request());
+    let called = context.call::<_, Value>("Stock.Reserve", &()).await.unwrap_err();
+    let published = context.publish("order.*", &()).await.unwrap_err();
+    for error in [called, published] {
+        assert_eq!(error.code, Code::BadRequest);
+        assert!(error.message.contains("for example"), "{error}");
+    }
+    assert!(outside.sent.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn another_cells_error_comes_back_as_it_is() {
+    let error = CellError::domain("stock.empty", "no more tea").retryable().with_details(json!([1]));
+    let context = CellContext::new(home(&outside(Err(error.clone()))), &request());
+    assert_eq!(context.call::<_, Value>("stock.reserve", &()).await, Err(error.clone()));
+    let sent = context.send(context.request("stock.reserve".parse().unwrap(), "{}")).await;
+    assert_eq!(sent, Err(BusError::new(error, Outcome::Ran)));
+}
+
+#[tokio::test]
+async fn a_cell_reaches_its_home_and_the_terminal() {
+    let outside = outside(Ok("{}"));
+    let request = Envelope { attempt: 2, ..request() };
+    let context = CellContext::new(home(&outside), &request);
+    context.print("Hello, Ada!").await.unwrap();
+    assert_eq!(*outside.printed.lock().unwrap(), ["Hello, Ada!"]);
+    assert_eq!(context.ask("Who?").await, Ok(Some("Who? Ada".to_owned())));
+    assert_eq!(context.home().config, json!({ "currency": "EUR" }));
+    assert_eq!((context.id(), context.correlation_id(), context.attempt()), (request.id, request.id, 2));
+}
+
+#[derive(Deserialize)]
+struct Order {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    count: u8,
+}
+
+#[derive(Serialize)]
+struct Total {
+    count: u32,
+}
+
+async fn total(_: &CellContext, order: Order) -> Result<Total, CellError> {
+    Ok(Total { count: order.items.iter().map(|item| u32::from(item.count)).sum() })
+}
+
+async fn ask(payload: &str) -> Result<Bytes, CellError> {
+    let cell = cbs::cell("shop.total", total);
+    let request = Envelope::request(cell.name().parse().unwrap(), payload.to_owned());
+    let context = CellContext::new(home(&outside(Ok("{}"))), &request);
+    cell.cell().call(&context, request).await.map(|reply| reply.payload)
+}
+
+#[tokio::test]
+async fn a_typed_cell_reads_and_writes_json() {
+    assert_eq!(ask(r#"{"items":[{"count":3},{"count":4}],"more":true}"#).await.unwrap(), r#"{"count":7}"#);
+}
+
+#[tokio::test]
+async fn a_typed_cell_says_which_field_of_its_input_is_wrong() {
+    let cases = [
+        (r#"{"items":[{"count":3},{"count":"4"}]}"#, "items[1].count", "invalid type: string"),
+        (r#"{"items":[{"count":300}]}"#, "items[0].count", "invalid value: integer `300`"),
+        (r#"{"items":[{}]}"#, "items[0]", "missing field `count`"),
+        (r#"{"items":7}"#, "items", "invalid type: integer"),
+        ("{}", ".", "missing field `items`"),
+        ("[7]", "[0]", "invalid type: integer"),
+        ("null", ".", "invalid type: null"),
+        ("", ".", "invalid type: null"),
+        ("{", ".", "EOF"),
+        ("no json", ".", "expected"),
+    ];
+    for (payload, path, message) in cases {
+        let error = ask(payload).await.unwrap_err();
+        assert_eq!(error.code, Code::BadRequest, "{payload}: {error}");
+        assert!(error.message.contains(message), "{payload}: {error}");
+        assert_eq!(error.details, Some(json!({ "path": path })), "{payload}");
+        let named = if path == "." { "the payload: ".to_owned() } else { format!("`{path}`: ") };
+        assert!(error.message.starts_with(&named), "{payload}: {error}");
+    }
+    let trailing = ask(r#"{"items":[]} {}"#).await.unwrap_err();
+    assert_eq!(trailing.code, Code::BadRequest);
+    assert!(trailing.message.contains("trailing characters"), "{trailing}");
+}

@@ -1,0 +1,131 @@
+//! What the tests of this crate share.
+#![allow(dead_code, reason = "each test file takes what it needs")]
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bus::{InProcess, RoomSettings, Settings};
+use cbs::{
+    BodyBus, BodyId, BoxFuture, BusError, CellError, Console, DynCell, Envelope, Home, NativeCell, Serving, Target,
+};
+use host::{Endpoint, Limits, Schemas};
+use serde_json::Value;
+use spec::{CellSpec, Specs};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// A program without a terminal.
+pub(crate) struct NoConsole;
+
+impl Console for NoConsole {
+    fn print(&self, _: String) -> BoxFuture<'_, Result<(), CellError>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn ask(&self, _: String) -> BoxFuture<'_, Result<Option<String>, CellError>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+pub(crate) fn bus() -> Arc<InProcess> {
+    InProcess::new(Settings::default())
+}
+
+pub(crate) fn target(name: &str) -> Target {
+    name.parse().unwrap()
+}
+
+pub(crate) fn home(bus: Arc<dyn BodyBus>, name: &str) -> Home {
+    Home::new(target(name), BodyId::new("web1").unwrap(), bus, Arc::new(NoConsole))
+}
+
+pub(crate) fn limits(concurrency: usize, queue: usize, timeout: Duration) -> Limits {
+    Limits { room: RoomSettings { concurrency, queue, ..RoomSettings::default() }, timeout }
+}
+
+/// Serves a cell as a body does.
+pub(crate) async fn serve(bus: &Arc<InProcess>, cell: &NativeCell, limits: Limits, schemas: Schemas) -> Served {
+    serve_dyn(bus, cell.name(), cell.cell(), limits, schemas).await
+}
+
+pub(crate) async fn serve_dyn(
+    bus: &Arc<InProcess>,
+    name: &str,
+    cell: Arc<dyn DynCell>,
+    limits: Limits,
+    schemas: Schemas,
+) -> Served {
+    let endpoint = Endpoint::new(Arc::new(home(bus.clone(), name)), cell, limits, schemas);
+    let serving = bus.serve(endpoint.service(Arc::default())).await.unwrap();
+    Served { endpoint, serving }
+}
+
+/// A served cell.
+pub(crate) struct Served {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) serving: Box<dyn Serving>,
+}
+
+pub(crate) async fn call(bus: &dyn BodyBus, name: &str, input: Value) -> Result<Value, BusError> {
+    let reply = bus.call(Envelope::request(target(name), input.to_string())).await?;
+    Ok(serde_json::from_slice(&reply.payload).unwrap())
+}
+
+/// Specs from YAML, with two schemas at hand.
+pub(crate) fn specs(yaml: &str) -> Specs {
+    let schemas = &[
+        (
+            "demo/v1/Name",
+            r#"{"type":"object","required":["name"],"additionalProperties":false,
+                "properties":{"name":{"type":"string","minLength":1},"age":{"type":"integer"}}}"#,
+        ),
+        ("demo/v1/Count", r#"{"type":"integer"}"#),
+    ];
+    let options = spec::Options { embedded_schemas: schemas, ..spec::Options::default() };
+    spec::load_texts([("specs.yaml".into(), yaml)], &options).unwrap()
+}
+
+/// The spec of a Rust cell with these further fields, each on a line of its own.
+pub(crate) fn cell_spec(name: &str, fields: &str) -> Arc<CellSpec> {
+    let fields: String = fields.lines().map(|line| format!("  {}\n", line.trim())).collect();
+    let yaml = format!(
+        "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec:\n  runtime: rust\n{fields}"
+    );
+    specs(&yaml).cells().next().unwrap().clone()
+}
+
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+pub(crate) struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    /// Listens until the guard is dropped.
+    pub(crate) fn listen() -> (Self, DefaultGuard) {
+        let logged = Self::default();
+        let writer = logged.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+        (logged, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Logged {
+    type Writer = Self;
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
