@@ -34,7 +34,8 @@ test: ## every gate; needs no other command before it
 
 bench: ## CBS beside raw async-nats, as ratios: make bench ARGS=--help
 	@deploy/setup.sh
-	@cargo run --locked --release --package bench -- $(ARGS)
+	@cargo build --locked --release --package body --bin cbs --package bench --bin bench
+	@CBS_BIN= cargo run --locked --release --package bench -- $(ARGS)
 
 lint: ## the gates that run no test
 	@deploy/setup.sh lint

@@ -51,7 +51,7 @@ pub(crate) async fn call(
                 Sent::Reply(message) => return read_reply(message).map(|reply| reply.answering(&request)),
                 Sent::NoResponders => {}
             }
-            let Some(wait) = waits.next() else { return Err(nobody(known, &target)) };
+            let Some(wait) = waits.next() else { return Err(nobody(connection, known, &target)) };
             tokio::time::sleep(*wait).await;
             request.timeout = Some(deadline.saturating_duration_since(Instant::now()));
             request.time_ms = cbs::now_ms();
@@ -94,9 +94,11 @@ fn lost(target: &Target) -> BusError {
     BusError::new(CellError::new(Code::Unavailable, message).retryable(), Outcome::Unknown)
 }
 
-fn nobody(known: &Known, target: &Target) -> BusError {
+fn nobody(connection: &Connection, known: &Known, target: &Target) -> BusError {
     if known.load().contains(target) {
         BusError::unavailable(target, "no body serves it now")
+    } else if connection.is_back_lately() {
+        BusError::unavailable(target, "the connection to NATS is back, and no body serves it yet")
     } else {
         BusError::not_found(target)
     }

@@ -15,7 +15,7 @@ const EVENTS: usize = 256;
 /// Room is taken only by what waits.
 const SUBSCRIPTION_CAPACITY: usize = 1 << 20;
 /// The longest wait between two attempts to build a connection again.
-const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
+pub(crate) const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
 
 /// What a connection is for; it differs in a few settings.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -10,12 +10,20 @@ use std::{
 
 use async_nats::{Client, Event, Message, StatusCode, Subject};
 use bytes::Bytes;
+use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::inbox::Inbox;
+use crate::{
+    connect::RECONNECT_DELAY_MAX,
+    inbox::{Inbox, InboxReader},
+};
 
 /// How long a barrier waits before it says that the server does not answer.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(5);
+/// For so long after a connection was built again, nobody to take a call does not mean that there
+/// is nobody: others try once in [`RECONNECT_DELAY_MAX`] to come back.
+const BACK_LATELY: Duration = RECONNECT_DELAY_MAX.saturating_mul(2);
 
 /// Whether a body reaches its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,11 +100,38 @@ pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) inbox: Inbox,
     up: AtomicBool,
+    /// When it was last built again, in milliseconds since 1970; 0: never.
+    back_ms: AtomicU64,
+    /// Those who read the inbox and follow the client's events. They outlive the body's other
+    /// tasks, which may wait for replies while they end.
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Connection {
     pub(crate) fn new(client: Client, inbox: Inbox) -> Self {
-        Self { client, inbox, up: AtomicBool::new(true) }
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        Self { client, inbox, up: AtomicBool::new(true), back_ms: AtomicU64::new(0), tasks, stop }
+    }
+
+    /// Starts to read the inbox and to follow the client's events, until the connection is closed.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        reader: InboxReader,
+        events: mpsc::Receiver<Event>,
+        link: Arc<Link>,
+        tally: Arc<Tally>,
+    ) {
+        let (stop_reader, stop_events) = (self.stop.clone(), self.stop.clone());
+        self.tasks.spawn(async move { stop_reader.run_until_cancelled(reader.run()).await });
+        let follow = self.clone().follow(events, link, tally);
+        self.tasks.spawn(async move { stop_events.run_until_cancelled(follow).await });
+    }
+
+    /// Whether it was built again so lately that others may not be back yet.
+    pub(crate) fn is_back_lately(&self) -> bool {
+        let since = cbs::now_ms().saturating_sub(self.back_ms.load(Ordering::Relaxed));
+        Duration::from_millis(since) < BACK_LATELY
     }
 
     /// Whether the connection stands as far as this side knows.
@@ -104,11 +139,16 @@ impl Connection {
         self.up.load(Ordering::Relaxed)
     }
 
-    /// Ends the connection for good. Whoever follows it has ended before, so that nothing
-    /// brings it up again.
-    pub(crate) fn close(&self) {
+    /// Ends the connection for good.
+    pub(crate) async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        // Nobody is left to bring it up again.
         self.up.store(false, Ordering::Relaxed);
         self.inbox.give_up();
+        // Ends the socket. With the server gone there may be no room for the word, and no socket.
+        let _ = self.client.drain().now_or_never();
     }
 
     /// Goes to the server and back: all that was sent before on this connection has been
@@ -132,10 +172,11 @@ impl Connection {
     }
 
     /// Follows the client's events until the connection is closed.
-    pub(crate) async fn follow(self: Arc<Self>, mut events: mpsc::Receiver<Event>, link: Arc<Link>, tally: Arc<Tally>) {
+    async fn follow(self: Arc<Self>, mut events: mpsc::Receiver<Event>, link: Arc<Link>, tally: Arc<Tally>) {
         while let Some(event) = events.recv().await {
             match event {
                 Event::Connected if !self.up.swap(true, Ordering::Relaxed) => {
+                    self.back_ms.store(cbs::now_ms(), Ordering::Relaxed);
                     tally.reconnects.fetch_add(1, Ordering::Relaxed);
                     link.one_back();
                     tracing::info!(server = %self.client.server_info().server_name, "connected to NATS again");

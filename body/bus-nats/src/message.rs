@@ -14,9 +14,9 @@ pub(crate) const ERROR_HEADER: &str = "Nats-Service-Error";
 pub(crate) const CONTENT_TYPE_HEADER: &str = "Content-Type";
 /// The longest one-line error in a header, in characters.
 const ERROR_LINE_MAX: usize = 512;
-/// The longest message and the longest details of an error, in bytes. Both fit into a frame's header.
-const ERROR_MESSAGE_MAX: usize = 8 * 1024;
-const ERROR_DETAILS_MAX: usize = 32 * 1024;
+/// The most bytes that message and details of an error may have together: a frame's header, less
+/// what else stands in it.
+const ERROR_BYTES_MAX: usize = frame::HEADER_BYTES_MAX - 2 * 1024;
 /// How much older than its timeout a request may be: clocks differ.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 
@@ -111,20 +111,20 @@ pub(crate) fn write_reply(
     write_reply_unbounded(form, body, Err(CellError::new(Code::TooLarge, message).into()))
 }
 
-/// An error travels in a frame's header, which is bounded: what is longer is cut.
+/// An error travels in a frame's header, which is bounded: of one that is longer the details go,
+/// and what its message has too many.
 fn bounded(error: BusError) -> BusError {
     let told = error.error();
     let details = told.details.as_ref().map_or(0, |details| details.to_string().len());
-    if told.message.len() <= ERROR_MESSAGE_MAX && details <= ERROR_DETAILS_MAX {
+    if told.message.len() + details <= ERROR_BYTES_MAX {
         return error;
     }
     let outcome = error.outcome();
-    let mut error = error.into_error();
-    if error.message.len() > ERROR_MESSAGE_MAX {
-        error.message.truncate(error.message.floor_char_boundary(ERROR_MESSAGE_MAX));
+    let mut error = CellError { details: None, ..error.into_error() };
+    if error.message.len() > ERROR_BYTES_MAX {
+        error.message.truncate(error.message.floor_char_boundary(ERROR_BYTES_MAX));
         error.message.push_str(" … (cut)");
     }
-    error.details = error.details.filter(|_| details <= ERROR_DETAILS_MAX);
     BusError::new(error, outcome)
 }
 

@@ -82,7 +82,7 @@ impl Nats {
     async fn open(options: Options, body: bool) -> Result<Self, ConnectError> {
         let (link, tally) = (Arc::new(Link::new()), Arc::new(Tally::default()));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let connection = |purpose, inbox| one(&options, purpose, inbox, &link, &tally, &tasks, &stop);
+        let connection = |purpose, inbox| one(&options, purpose, inbox, &link, &tally);
         let (serve, call) = if body {
             let (serve, call) = tokio::join!(connection(Purpose::Serve, "s"), connection(Purpose::Call, "c"));
             (serve?, call?)
@@ -178,33 +178,31 @@ impl Nats {
         discovery::discover(&self.0.call, &self.0.options.namespace, wait).await
     }
 
-    /// Waits until the server has taken all that was sent (2 s at the most), then ends the
-    /// connections and all tasks on them. Stop what is served first: what is still being
-    /// served ends at once, and its callers wait for their timeout. Calls, events and
-    /// subscriptions fail with `unavailable` from then on.
+    /// Ends all tasks, waits until the server has taken all that was sent (2 s at the most), then
+    /// ends the connections. Stop what is served first: what is still being served ends at once,
+    /// and its callers wait for their timeout. From then on calls and events fail with
+    /// `unavailable`, and event streams end.
     pub async fn close(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
         let barrier = self.0.barrier_subject();
         let taken = async { tokio::join!(self.0.serve.barrier(&barrier), self.0.call.barrier(&barrier)) };
         if tokio::time::timeout(CLOSE_TIMEOUT, taken).await.is_err() {
             tracing::warn!("closed without the server's word: what was sent last may be lost");
         }
-        self.0.stop.cancel();
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
-        self.0.serve.close();
-        self.0.call.close();
+        self.0.serve.close().await;
+        self.0.call.close().await;
     }
 }
 
-/// Builds one connection with its inbox and the tasks that read them.
+/// Builds one connection with its inbox.
 async fn one(
     options: &Options,
     purpose: Purpose,
     inbox: &str,
     link: &Arc<Link>,
     tally: &Arc<Tally>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
 ) -> Result<Arc<Connection>, ConnectError> {
     let (client, events) = connect(options, purpose).await?;
     // Two programs that go by one name must not read each other's replies.
@@ -212,10 +210,7 @@ async fn one(
     let opened = Inbox::open(&client, format!("{}.{inbox}{:07x}", inbox_prefix(options), random & 0xfff_ffff)).await;
     let (inbox, reader) = opened.map_err(|error| closed(&options.url, &error))?;
     let connection = Arc::new(Connection::new(client, inbox));
-    let (stop_reader, stop_events) = (stop.clone(), stop.clone());
-    tasks.spawn(async move { stop_reader.run_until_cancelled(reader.run()).await });
-    let follow = connection.clone().follow(events, link.clone(), tally.clone());
-    tasks.spawn(async move { stop_events.run_until_cancelled(follow).await });
+    connection.start(reader, events, link.clone(), tally.clone());
     Ok(connection)
 }
 

@@ -182,7 +182,9 @@ impl InProcess {
 impl BodyBus for InProcess {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         let found = match request.target() {
-            Ok(target) => self.members(target).and_then(|members| self.check(&request, &members.target).map(|()| members)),
+            Ok(target) => {
+                self.members(target).and_then(|members| self.check(&request, &members.target).map(|()| members))
+            }
             Err(error) => Err(error),
         };
         match found {

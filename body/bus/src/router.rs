@@ -6,9 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use cbs::{
-    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription, Target,
-};
+use cbs::{BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription, Target};
 use futures::future;
 
 use crate::{
@@ -134,7 +132,9 @@ impl Router {
 /// A call that found no room here: other bodies may have some.
 async fn overflow(link: &Link, target: &Target, request: Envelope) -> Result<Envelope, BusError> {
     match link.elsewhere.call(request).await {
-        Err(error) if error.outcome() == Outcome::NotRun && matches!(error.code(), Code::NotFound | Code::Unavailable) => {
+        Err(error)
+            if error.outcome() == Outcome::NotRun && matches!(error.code(), Code::NotFound | Code::Unavailable) =>
+        {
             Err(BusError::overloaded(target))
         }
         done => done,

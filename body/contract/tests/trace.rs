@@ -53,7 +53,7 @@ fn without_a_foreign_trace_the_ids_imply_one() {
     let root = Envelope::request("logic.greet".parse().unwrap(), "");
     assert_eq!(root.trace(), Trace { trace_id: root.id.into_bytes(), span_id: span_of(root.id), flags: 0 });
     let (correlation, causation) = (Uuid::now_v7(), Uuid::now_v7());
-    let nested = Envelope { correlation_id: Some(correlation), causation_id: Some(causation), ..root.clone() };
+    let nested = Envelope { correlation_id: Some(correlation), causation_id: Some(causation), ..root };
     let implied = Trace { trace_id: correlation.into_bytes(), span_id: span_of(causation), flags: 0 };
     assert_eq!(nested.trace(), implied);
     let foreign = Trace::parse(TEXT);

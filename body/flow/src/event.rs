@@ -68,12 +68,13 @@ pub enum Decision {
         /// How long.
         delay: Duration,
     },
-    /// The flow is done: no call runs any more, nothing follows.
+    /// The flow is done: no call runs any more, nothing follows. A [`Decision::Wait`] of a step that
+    /// was caught meanwhile may still be open: drop it.
     Finish {
         /// The flow's answer.
         output: Value,
     },
-    /// The flow failed, nothing follows. Calls that still run are abandoned: drop them.
+    /// The flow failed, nothing follows. Calls that still run and waits are abandoned: drop them.
     Fail {
         /// The failed step's error; its message names the step.
         error: CellError,

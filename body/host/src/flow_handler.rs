@@ -6,8 +6,8 @@ use std::{
 };
 
 use cbs::{
-    About, BoxFuture, BusError, CellContext, CellError, Code, Envelope, FlowName, Handler, Home, Numbers,
-    Outcome, Service, Target, Uuid, from_json, to_json,
+    About, BoxFuture, BusError, CellContext, CellError, Code, Envelope, FlowName, Handler, Home, Numbers, Outcome,
+    Service, Target, Uuid, from_json, to_json,
 };
 use flow::{CallId, Decision, Event, Plan, Run};
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -31,12 +31,7 @@ impl FlowHandler {
     /// A handler of a flow whose home names the flow as its target. The observer is told of
     /// every finished attempt of a step.
     #[must_use]
-    pub fn new(
-        plan: Arc<Plan>,
-        home: Arc<Home>,
-        limits: Limits,
-        observer: Option<Arc<dyn StepObserver>>,
-    ) -> Arc<Self> {
+    pub fn new(plan: Arc<Plan>, home: Arc<Home>, limits: Limits, observer: Option<Arc<dyn StepObserver>>) -> Arc<Self> {
         let target = Target::Flow(plan.name().clone());
         Arc::new(Self { guard: Guard::new(target, limits, FlowWork { plan, home, observer }) })
     }
@@ -136,7 +131,8 @@ impl FlowWork {
                     }
                     Decision::Call { call, target, input, timeout, attempt } => {
                         let id = earlier(&failed, &call);
-                        outside.push(self.act(context, Act::Call(StepCall { call, target, input, timeout, attempt, id })));
+                        outside
+                            .push(self.act(context, Act::Call(StepCall { call, target, input, timeout, attempt, id })));
                     }
                     Decision::Wait { call, delay } => outside.push(self.act(context, Act::Wait(call, delay))),
                 }
@@ -170,17 +166,26 @@ impl FlowWork {
             Err(error) => return Done { event: Event::Failed { call, error, not_run: true }, id: None },
         };
         request.id = id.unwrap_or(request.id);
-        request.attempt = attempt.saturating_sub(1);
+        request.attempt = attempt;
         request.timeout = request.timeout.map(|remaining| timeout.map_or(remaining, |own| own.min(remaining)));
         let id = request.id;
         let answer = context.send(request).await;
         let elapsed = began.elapsed();
-        let (body, distance) = answer.as_ref().map(|reply| (reply.source.body.clone(), reply.distance)).unwrap_or_default();
+        let (body, distance) =
+            answer.as_ref().map(|reply| (reply.source.body.clone(), reply.distance)).unwrap_or_default();
         let answer = answer.and_then(|reply| Ok(read(&target, &reply)?));
         if let Some(observer) = &self.observer {
             let outcome = answer.as_ref().map(|_| ()).map_err(BusError::error);
             let flow = self.flow();
-            observer.finished(&StepReport { flow, call: &call, target: &target, body: &body, distance, elapsed, outcome });
+            observer.finished(&StepReport {
+                flow,
+                call: &call,
+                target: &target,
+                body: &body,
+                distance,
+                elapsed,
+                outcome,
+            });
         }
         match answer {
             Ok(value) => Done { event: Event::Answered { call, value }, id: None },
@@ -208,7 +213,8 @@ fn earlier(failed: &[(CallId, Uuid)], call: &CallId) -> Option<Uuid> {
 
 /// The answer as JSON, which is all that a flow can look into.
 fn read(target: &Target, reply: &Envelope) -> Result<Value, CellError> {
-    let wrong = |what: &str| CellError::new(Code::CellFailed, format!("{target} answered {what}, and a flow reads JSON"));
+    let wrong =
+        |what: &str| CellError::new(Code::CellFailed, format!("{target} answered {what}, and a flow reads JSON"));
     if !is_json(reply.content_type()) {
         return Err(wrong(&format!("in {}", reply.content_type().chars().take(80).collect::<String>())));
     }

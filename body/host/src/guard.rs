@@ -90,9 +90,7 @@ impl<W: Work> Guard<W> {
                 request.timeout = Some(granted.saturating_sub(arrived.elapsed()));
                 self.answer(request, permit).await
             }
-            None => {
-                Err(self.counted(BusError::overloaded(&self.target)))
-            }
+            None => Err(self.counted(BusError::overloaded(&self.target))),
         }
     }
 
@@ -149,7 +147,8 @@ impl<W: Work> Guard<W> {
 
     #[cold]
     fn too_deep(&self) -> BusError {
-        let message = format!("calls stand {DEPTH_MAX} deep in one another at {}: do they go in a circle?", self.target);
+        let message =
+            format!("calls stand {DEPTH_MAX} deep in one another at {}: do they go in a circle?", self.target);
         self.counted(BusError::new(CellError::new(Code::Refused, message), Outcome::NotRun))
     }
 }

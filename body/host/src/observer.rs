@@ -10,7 +10,7 @@ use flow::{CallId, Note};
 pub struct StepReport<'a> {
     /// The flow.
     pub flow: &'a FlowName,
-    /// Which step, which item, which attempt (from 1).
+    /// Which step, which item, which attempt (from 0).
     pub call: &'a CallId,
     /// What was called.
     pub target: &'a Target,

@@ -56,7 +56,8 @@ fn refused(schema: &Schema, violations: &[Violation]) -> CellError {
         0 | 1 => String::new(),
         all => format!(" (and {} more)", all - 1),
     };
-    let listed: Vec<_> = violations.iter().map(|found| json!({ "path": found.path, "message": found.message })).collect();
+    let listed: Vec<_> =
+        violations.iter().map(|found| json!({ "path": found.path, "message": found.message })).collect();
     CellError::bad_request(format!("{first}{more}, by the schema {}", schema.name()))
         .with_details(json!({ "schema": schema.name(), "violations": listed }))
 }

@@ -1,4 +1,5 @@
 //! A cell's fault stays its own: panics, hangs, too many calls, payloads that do not fit.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails loudly")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Rust cells by name.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails loudly")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The life of a cell: ready, restarting, failed, stopped.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails loudly")]
 
 mod support;
 

@@ -138,14 +138,14 @@ fn told(info: &ServerInfo) -> Vec<Finding> {
 
 async fn rust() -> Finding {
     const WHAT: &str = "Rust";
-    const TODO: &str = "cells in Rust need Rust 1.95 or newer: https://rustup.rs";
+    const MEND: &str = "cells in Rust need Rust 1.95 or newer: https://rustup.rs";
     let cargo = version(Path::new("cargo"), &["--version"]).await;
     match (version(Path::new("rustc"), &["--version"]).await, cargo) {
         (Some(rustc), Some(_)) if numbers(&rustc).is_some_and(|version| version >= RUST_VERSION_MIN) => {
             Finding::ok(WHAT, rustc)
         }
-        (Some(rustc), Some(_)) => Finding::note(WHAT, rustc, TODO),
-        _ => Finding::note(WHAT, "no rustc and cargo on PATH", TODO),
+        (Some(rustc), Some(_)) => Finding::note(WHAT, rustc, MEND),
+        _ => Finding::note(WHAT, "no rustc and cargo on PATH", MEND),
     }
 }
 

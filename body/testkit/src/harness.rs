@@ -117,8 +117,9 @@ impl Harness {
     /// As [`Self::call`].
     pub async fn send(&self, cell: &NativeCell, request: Envelope) -> Result<Envelope, CellError> {
         let home = Arc::new(self.home(cell));
-        if self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(cell.name().to_owned()) {
+        if !self.started().contains(cell.name()) {
             cell.cell().start(&home).await?;
+            self.started().insert(cell.name().to_owned());
         }
         let timeout = request.timeout.unwrap_or(self.timeout);
         let request = Envelope { timeout: Some(timeout), ..request };
@@ -132,7 +133,7 @@ impl Harness {
 
     /// Stops the cell, as a body does at its end. The next call starts it again.
     pub async fn stop(&self, cell: &NativeCell) {
-        self.started.lock().unwrap_or_else(PoisonError::into_inner).remove(cell.name());
+        self.started().remove(cell.name());
         cell.cell().stop().await;
     }
 
@@ -169,6 +170,10 @@ impl Harness {
     fn answer(self, to: &str, answer: Result<Value, CellError>) -> Self {
         self.world.lock().answers.entry(target(to)).or_default().push_back(answer);
         self
+    }
+
+    fn started(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn home(&self, cell: &NativeCell) -> Home {

@@ -32,6 +32,9 @@ mod nats;
 mod peer;
 mod wait;
 
+/// The JSON that [`Harness`] speaks, so that a cell's tests need nothing besides.
+pub use serde_json::{Value, json};
+
 pub use self::{
     harness::Harness,
     nats::NatsServer,

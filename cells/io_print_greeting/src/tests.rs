@@ -1,6 +1,5 @@
 use cbs::Code;
-use serde_json::json;
-use testkit::Harness;
+use testkit::{Harness, json};
 
 #[tokio::test]
 async fn a_greeting_is_printed_and_given_back() {

@@ -1,6 +1,5 @@
 use cbs::Code;
-use serde_json::json;
-use testkit::Harness;
+use testkit::{Harness, json};
 
 use super::first_filled;
 

@@ -1,6 +1,5 @@
 use cbs::{CellError, Code};
-use serde_json::{Value, json};
-use testkit::Harness;
+use testkit::{Harness, Value, json};
 
 async fn greet(input: Value) -> Result<Value, CellError> {
     Harness::new().call(&crate::cell(), input).await

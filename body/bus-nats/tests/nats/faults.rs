@@ -11,7 +11,10 @@ use std::{
 use bus_nats::{LinkState, Nats, Options};
 use cbs::{Code, Envelope, Heard, Outcome, Service, Subscription};
 use testkit::{NatsServer, eventually, within};
-use tokio::task::JoinSet;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 
 use crate::support::{
     LONG, body, call, client, echo, fault, framed_error, options, plain, request, serve, service, stop,
@@ -153,6 +156,47 @@ async fn a_closed_bus_says_so_at_once_and_its_cells_are_gone() {
     assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
 }
 
+/// Stands between bodies and the server, and counts the connections that stand.
+struct Proxy {
+    url: String,
+    open: Arc<AtomicU64>,
+    _tasks: JoinSet<()>,
+}
+
+impl Proxy {
+    async fn start(server: &NatsServer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (url, open) = (format!("nats://{}", listener.local_addr().unwrap()), Arc::new(AtomicU64::new(0)));
+        let (port, count, mut tasks) = (server.port(), open.clone(), JoinSet::new());
+        tasks.spawn(async move {
+            let mut streams = JoinSet::new();
+            while let Ok((mut near, _)) = listener.accept().await {
+                let count = count.clone();
+                streams.spawn(async move {
+                    let mut far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                    count.fetch_add(1, Ordering::Relaxed);
+                    // Either side may end it in any way.
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    count.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+        });
+        Self { url, open, _tasks: tasks }
+    }
+}
+
+#[tokio::test]
+async fn closing_ends_the_connections_whoever_still_holds_a_handle() {
+    let server = NatsServer::start().await;
+    let proxy = Proxy::start(&server).await;
+    let nats = Nats::connect(Options { url: proxy.url.clone(), ..options(&server, "body-1") }).await.unwrap();
+    let (_kept, _bus) = (serve(&nats, echo("demo.echo")).await, nats.bus());
+    assert_eq!(call(&nats, request("demo.echo", "1")).await.unwrap().payload, "1");
+    assert_eq!(proxy.open.load(Ordering::Relaxed), 2);
+    within(LONG, "closing", nats.close()).await;
+    eventually("the sockets end", LONG, async || proxy.open.load(Ordering::Relaxed) == 0).await;
+}
+
 #[tokio::test]
 async fn a_request_whose_caller_gave_up_long_ago_is_refused_and_counted() {
     let server = NatsServer::start().await;
@@ -236,6 +280,20 @@ async fn a_target_that_nobody_serves_is_told_in_milliseconds() {
     let (done, serving) = tokio::join!(call(&client, request("nobody.home", "1")), bus.serve(echo("nobody.home")));
     assert_eq!(done.unwrap().payload, "1");
     drop(serving);
+}
+
+#[tokio::test]
+async fn right_after_an_outage_whoever_is_not_back_yet_is_unavailable() {
+    let mut server = NatsServer::start().await;
+    let client = client(&server).await;
+    server.restart().await;
+    eventually("it was noticed", LONG, async || client.counters().reconnects == 1).await;
+    until(&client, LinkState::Up).await;
+    assert_eq!(fault(call(&client, request("demo.echo", "1")).await), (Code::Unavailable, Outcome::NotRun));
+    eventually("it is not found in the end", LONG, async || {
+        fault(call(&client, request("demo.echo", "1")).await).0 == Code::NotFound
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -40,13 +40,13 @@ impl Dice {
     }
 }
 
-/// One to eight changes of one of the frames.
+/// One to three changes of one of the frames.
 pub(crate) fn mutate(frames: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
     let mut bytes = frames.get(dice.below(frames.len())).cloned().unwrap_or_default();
-    for _ in 0..=dice.below(8) {
+    for _ in 0..=dice.below(3) {
         change(&mut bytes, frames, dice);
     }
-    if dice.below(4) > 0 {
+    if dice.below(3) == 0 {
         mend_length(&mut bytes);
     }
     bytes
@@ -55,15 +55,16 @@ pub(crate) fn mutate(frames: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
 fn change(bytes: &mut Vec<u8>, frames: &[Vec<u8>], dice: &mut Dice) {
     let at = dice.below(bytes.len() + 1);
     let to = at + dice.below(bytes.len() + 1 - at).min(40);
-    match dice.below(6) {
-        0 => {
+    // Cutting off comes seldom: most of what is cut off is no frame any more.
+    match dice.below(16) {
+        0..=1 => {
             let bit = 1 << dice.below(8);
             bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= bit);
         }
-        1 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = dice.byte()),
-        2 => bytes.insert(at, dice.byte()),
-        3 => drop(bytes.drain(at..to)),
-        4 => bytes.truncate(at),
+        2..=4 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = dice.byte()),
+        5..=7 => bytes.insert(at, dice.byte()),
+        8..=9 => drop(bytes.drain(at..to)),
+        10 => bytes.truncate(at),
         _ => {
             let other = frames.get(dice.below(frames.len())).map_or(&[][..], Vec::as_slice);
             let from = dice.below(other.len() + 1);
@@ -73,7 +74,8 @@ fn change(bytes: &mut Vec<u8>, frames: &[Vec<u8>], dice: &mut Dice) {
     }
 }
 
-/// Makes a length of one byte fit the rest again: else most frames would fail at once, and no field be looked at.
+/// Makes a length of one byte fit the rest again: else a change of
+/// the length of a field would only ever move the payload.
 fn mend_length(bytes: &mut [u8]) {
     let rest = bytes.len().saturating_sub(3).min(0x7f);
     if let ([0xCB, 1, length, ..], Ok(rest)) = (bytes, u8::try_from(rest)) {

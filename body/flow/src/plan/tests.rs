@@ -166,7 +166,9 @@ fn every_problem_is_told_at_once() {
         Step { target: "topic order.created".parse().unwrap(), ..needing("C", &["C"]) },
     ]);
     bad.output = Some(json!(["${ .steps.d }"]));
-    let codes: Vec<&str> = problems(bad).iter().map(|problem| problem.code).collect();
+    let problems = problems(bad);
+    assert_eq!(problems.iter().filter(|problem| problem.is_in_expression()).count(), 2);
+    let codes: Vec<&str> = problems.iter().map(|problem| problem.code).collect();
     assert_eq!(
         codes,
         [

@@ -10,7 +10,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Phase, State, history::{History, Next}};
+use super::{
+    Phase, State,
+    history::{History, Next},
+};
 use crate::{
     Endpoint,
     guard::{contain::Contained, scope::Label},
@@ -80,7 +83,9 @@ impl Life {
         let served = self.stop.run_until_cancelled(self.home.bus.serve(self.service.clone())).await;
         let end = match served {
             None => End::Stopped,
-            Some(Err(error)) => End::Fell { reason: format!("it cannot be served: {error}"), ready_for: Duration::ZERO },
+            Some(Err(error)) => {
+                End::Fell { reason: format!("it cannot be served: {error}"), ready_for: Duration::ZERO }
+            }
             Some(Ok(serving)) => self.serve(serving, ended).await,
         };
         self.endpoint.put(None);

@@ -90,9 +90,8 @@ pub(crate) fn specs(yaml: &str) -> Specs {
 /// The spec of a Rust cell with these further fields, each on a line of its own.
 pub(crate) fn cell_spec(name: &str, fields: &str) -> Arc<CellSpec> {
     let fields: String = fields.lines().map(|line| format!("  {}\n", line.trim())).collect();
-    let yaml = format!(
-        "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec:\n  runtime: rust\n{fields}"
-    );
+    let yaml =
+        format!("apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec:\n  runtime: rust\n{fields}");
     specs(&yaml).cells().next().unwrap().clone()
 }
 

@@ -83,7 +83,8 @@ pub async fn bus_6_stop_answers_what_it_has(stage: Stage) {
         matches!(call(&stage.caller, short).await, Err(error) if error.outcome() == Outcome::NotRun)
     })
     .await;
-    assert!(stopping.try_join_next().is_none(), "stop returned while calls run");
+    let early = tokio::time::timeout(Duration::from_millis(100), stopping.join_next()).await;
+    assert!(early.is_err(), "stop returned while calls run");
     // … and it returns when those it has are answered.
     open.add_permits(1_000);
     within(STEP, "the stop", stopping.join_next()).await;

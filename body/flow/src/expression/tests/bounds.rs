@@ -6,7 +6,6 @@ use super::*;
 fn nothing_an_expression_does_is_endless_or_eats_memory() {
     for code in [
         "[range(1e9)]",
-        "[range(0; 1; 0)]",
         "\"x\" * 1e9",
         "\"x\" * 1000000000",
         "\"xx\" * 9223372036854775807",
@@ -40,9 +39,6 @@ fn nothing_an_expression_does_is_endless_or_eats_memory() {
         "(1,1) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | (.,.) | select(. == 2)",
         "[range(1000)] as $x | [$x[] | $x[] | $x[] | $x[]] | length",
         "[try range(1e9) catch 1]",
-        "any(range(1e9); . < 0)",
-        "[foreach range(1e9) as $x (0; .; empty)]",
-        "reduce range(1e9) as $x (0; .)",
         "(\"x\" * 1000000) as $x | \"\\($x)\\($x)\\($x)\\($x)\\($x)\\($x)\\($x)\\($x)\\($x)\\($x)\\($x)\"",
         "\"x\" * 200000 | [match(\"x\"; \"g\")] | length",
         "\"[\" * 100000 | fromjson",
@@ -53,9 +49,7 @@ fn nothing_an_expression_does_is_endless_or_eats_memory() {
         "[range(90000)] | .[] |= \"x\" * 100000 | length",
         "[range(90000) | \"\"] | .[] += \"x\" * 100000 | .[] *= 10 | length",
         "[range(1000)] | .[] |= [range(1000)]",
-        "[skip(1e15; range(1e15))]",
         "[nth(1e15; range(1e15))]",
-        "[splits(\"x\" * 1000000)]",
         "[range(30000)] | group_by(.) | map(add) | [.[], .[]] | [.[], .[]] | length",
     ] {
         let error = run(code).expect_err(code);

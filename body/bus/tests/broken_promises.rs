@@ -1,0 +1,137 @@
+//! The conformance suite is worth nothing if a broken bus passes: here is one that breaks each promise once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use bus::{InProcess, Settings};
+use cbs::{
+    BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription, Uuid,
+};
+use futures::FutureExt;
+use testkit::conformance::{self as suite, Stage};
+
+/// What is wrong with a bus.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    ForgetsTimeouts,
+    ChangesIds,
+    LosesAttributes,
+    SaysThatNobodyRan,
+    ChangesCodes,
+    StopsWithoutWaiting,
+    LosesEvents,
+    DoublesEvents,
+    GivesMoreTime,
+    HidesLosses,
+}
+
+struct Broken(Arc<InProcess>, Fault);
+
+impl Broken {
+    fn spoil(&self, answer: Result<Envelope, BusError>) -> Result<Envelope, BusError> {
+        match (self.1, answer) {
+            (Fault::ChangesIds, Ok(reply)) => Ok(Envelope { id: Uuid::now_v7(), ..reply }),
+            (Fault::LosesAttributes, Ok(reply)) => Ok(Envelope { attributes: Vec::new(), ..reply }),
+            (Fault::SaysThatNobodyRan, Err(error)) => Err(BusError::new(error.into_error(), Outcome::Ran)),
+            (Fault::ChangesCodes, Err(error)) => {
+                let outcome = error.outcome();
+                Err(BusError::new(CellError { code: Code::Internal, ..error.into_error() }, outcome))
+            }
+            (_, answer) => answer,
+        }
+    }
+}
+
+impl BodyBus for Broken {
+    fn call(&self, mut request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        request.timeout = match self.1 {
+            Fault::ForgetsTimeouts => Some(Duration::from_secs(86_400)),
+            Fault::GivesMoreTime => request.timeout.map(|timeout| timeout * 2),
+            _ => request.timeout,
+        };
+        Box::pin(async move { self.spoil(self.0.call(request).await) })
+    }
+
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        Box::pin(async move {
+            match self.1 {
+                Fault::LosesEvents if event.payload == "7" => Ok(()),
+                Fault::DoublesEvents => self.0.publish(event.clone()).await.and(self.0.publish(event).await),
+                _ => self.0.publish(event).await,
+            }
+        })
+    }
+
+    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        Box::pin(async move {
+            let serving = self.0.serve(service).await?;
+            Ok(if self.1 == Fault::StopsWithoutWaiting { Box::new(Hasty(serving)) } else { serving })
+        })
+    }
+
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        self.0.subscribe(wanted)
+    }
+}
+
+/// Forgets what runs.
+struct Hasty(Box<dyn Serving>);
+
+impl Serving for Hasty {
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        drop(self.0);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+fn stage(fault: Fault) -> Stage {
+    let event_queue = if fault == Fault::HidesLosses { 100_000 } else { 100 };
+    let bus = Arc::new(Broken(InProcess::new(Settings { event_queue, ..Settings::default() }), fault));
+    Stage::new(bus.clone(), bus).event_queue(100).stops(2)
+}
+
+/// Plays the case and asserts that it fails.
+async fn bites<F: Future<Output = ()>>(fault: Fault, case: impl FnOnce(Stage) -> F) {
+    let played = AssertUnwindSafe(case(stage(fault))).catch_unwind().await;
+    assert!(played.is_err(), "a bus that {fault:?} passed the case");
+}
+
+// Time is paused: what waits for a deadline does not keep the test waiting.
+#[tokio::test(start_paused = true)]
+async fn every_broken_promise_about_calls_is_noticed() {
+    bites(Fault::ForgetsTimeouts, suite::bus_1_a_call_without_an_answer_ends_at_its_timeout).await;
+    bites(Fault::ChangesIds, suite::bus_2_a_reply_carries_its_requests_ids_and_what_the_handler_gave_it).await;
+    bites(Fault::LosesAttributes, suite::bus_2_a_reply_carries_its_requests_ids_and_what_the_handler_gave_it).await;
+    bites(Fault::SaysThatNobodyRan, suite::bus_3_a_call_that_nobody_serves_fails_at_once).await;
+    bites(Fault::ChangesCodes, suite::bus_5_a_handlers_error_reaches_the_caller_unchanged).await;
+    bites(Fault::GivesMoreTime, suite::bus_9_a_handler_sees_what_remains_of_the_callers_time).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_broken_promise_about_stopping_is_noticed() {
+    bites(Fault::StopsWithoutWaiting, suite::bus_6_stop_answers_what_it_has).await;
+    bites(Fault::StopsWithoutWaiting, suite::bus_6_stop_under_load_loses_no_call).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_broken_promise_about_events_is_noticed() {
+    for fault in [Fault::LosesEvents, Fault::DoublesEvents] {
+        bites(fault, suite::bus_7_an_event_reaches_every_subscription_and_one_of_each_group).await;
+    }
+    bites(Fault::HidesLosses, suite::bus_11_a_subscription_that_does_not_read_is_told_what_it_missed).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_does_not_hold_is_noticed() {
+    bites(Fault::ChangesIds, |stage| suite::bus_8_what_is_too_large_is_not_sent(stage.payload_max(100_000))).await;
+    bites(Fault::ChangesIds, |stage| suite::bus_8_a_reply_that_is_too_large_is_an_error(stage.payload_max(100_000)))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bus_that_does_not_go_down_is_noticed() {
+    let stays_up = |stage: Stage| {
+        suite::bus_10_calls_and_events_fail_at_once_while_the_bus_is_down(stage.outage(async || {}, async || {}))
+    };
+    bites(Fault::ChangesIds, stays_up).await;
+}

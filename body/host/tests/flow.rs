@@ -1,0 +1,246 @@
+//! The driver of flows: what runs at once, what is tried again, and what it costs in time.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails loudly")]
+
+mod support;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bus::InProcess;
+use cbs::{
+    BodyBus, BusError, CellContext, CellError, Code, Distance, Envelope, FlowName, Handler, NativeCell, Outcome, Target,
+};
+use flow::Note;
+use host::{FlowHandler, Limits, Schemas, StepObserver, StepReport};
+use serde_json::{Value, json};
+use support::{bus, call, home, serve, specs, target};
+use testkit::{Peer, peer};
+use tokio::time::Instant;
+
+/// The lines of a watched run.
+#[derive(Default)]
+struct Watched(Mutex<Vec<String>>);
+
+impl StepObserver for Watched {
+    fn finished(&self, report: &StepReport<'_>) {
+        let outcome = report.outcome.map_or_else(|error| error.code.to_string(), |()| "ok".to_owned());
+        let StepReport { flow, call, target, body, distance, .. } = report;
+        self.0.lock().unwrap().push(format!("{flow} {call} {target} [{body}] {distance} {outcome}"));
+    }
+    fn noted(&self, flow: &FlowName, note: &Note) {
+        self.0.lock().unwrap().push(format!("{flow} {note:?}"));
+    }
+}
+
+/// A flow named `test` with these steps, each a line of YAML.
+fn handler(bus: Arc<dyn BodyBus>, steps: &str, watched: Option<Arc<Watched>>) -> Arc<FlowHandler> {
+    let steps: String = steps.lines().map(|line| format!("    {line}\n")).collect();
+    let yaml = format!(
+        "apiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: {{ name: test }}\nspec:\n  timeout: 10s\n  steps:\n{steps}"
+    );
+    let options = spec::Options { allow_remote: true, ..spec::Options::default() };
+    let specs = spec::load_texts([("flow.yaml".into(), yaml.as_str())], &options).unwrap();
+    let flow = specs.flows().next().unwrap().clone();
+    let observer = watched.map(|watched| watched as Arc<dyn StepObserver>);
+    FlowHandler::new(flow.plan.clone(), Arc::new(home(bus, "flow test")), Limits::from(&*flow), observer)
+}
+
+/// Runs the flow against a scripted test.
+async fn play(steps: &str, input: Value, test: impl AsyncFnOnce(&mut Peer)) -> Result<Value, BusError> {
+    let (bus, mut peer) = peer();
+    let flow = handler(bus, steps, None);
+    let request = Envelope::request(target("flow test"), input.to_string());
+    let (answer, ()) = tokio::join!(flow.handle(request), test(&mut peer));
+    Ok(serde_json::from_slice(&answer?.payload).unwrap())
+}
+
+#[tokio::test]
+async fn steps_that_do_not_depend_on_each_other_run_at_once() {
+    let steps = r#"- { id: a, call: demo.a, with: "${ .input }", needs: [] }
+- { id: b, call: demo.b, with: "${ .input }", needs: [] }
+- { id: c, call: demo.c, with: ["${ .steps.a }", "${ .steps.b }"], needs: [a, b] }"#;
+    let answer = play(steps, json!(1), async |peer| {
+        // Both come before either is answered, and are answered in the other order.
+        let (a, b) = (peer.expect("demo.a").await, peer.expect("demo.b").await);
+        b.reply(json!("B"));
+        a.reply(json!("A"));
+        let c = peer.expect("demo.c").await;
+        assert_eq!(c.input::<Value>(), json!(["A", "B"]));
+        c.reply(json!("done"));
+    })
+    .await;
+    assert_eq!(answer, Ok(json!("done")));
+}
+
+#[tokio::test]
+async fn a_steps_call_carries_the_runs_ids_and_time() {
+    let (bus, mut peer) = peer();
+    let flow = handler(bus, r#"- { id: a, call: demo.a, timeout: 2s }"#, None);
+    let mut request = Envelope::request(target("flow test"), "");
+    request.correlation_id = Some(cbs::Uuid::from_u128(7));
+    request.timeout = Some(Duration::from_secs(8));
+    let id = request.id;
+    let test = async {
+        let step = peer.expect("demo.a").await;
+        let sent = step.envelope();
+        assert_eq!((sent.correlation_id, sent.causation_id), (Some(cbs::Uuid::from_u128(7)), Some(id)));
+        assert_eq!(sent.source.cell.as_str(), "flow test");
+        assert_eq!((sent.timeout, sent.attempt), (Some(Duration::from_secs(2)), 0));
+        step.reply(json!(null));
+    };
+    let (answer, ()) = tokio::join!(flow.handle(request), test);
+    assert_eq!(answer.unwrap().source.body.as_str(), "web1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_waits_and_keeps_the_calls_id() {
+    let steps = r#"- { id: a, call: demo.a, retry: { max: 2, backoff: 1s, max_backoff: 1s } }"#;
+    let answer = play(steps, json!(null), async |peer| {
+        let first = peer.expect("demo.a").await;
+        let (id, failed_at) = (first.envelope().id, Instant::now());
+        first.answer(Err(BusError::overloaded(&target("demo.a"))));
+        let second = peer.expect("demo.a").await;
+        assert!(failed_at.elapsed() >= Duration::from_millis(500), "{:?}", failed_at.elapsed());
+        assert_eq!((second.envelope().id, second.envelope().attempt), (id, 1));
+        second.fail(CellError::domain("demo.busy", "later").retryable());
+        let third = peer.expect("demo.a").await;
+        assert_eq!((third.envelope().id, third.envelope().attempt), (id, 2));
+        third.reply(json!("at last"));
+    })
+    .await;
+    assert_eq!(answer, Ok(json!("at last")));
+}
+
+#[tokio::test]
+async fn a_failed_step_is_caught_or_fails_the_flow() {
+    let caught = r#"- { id: a, call: demo.a, catch: { call: demo.b, with: "${ .error.code }" } }"#;
+    let answer = play(caught, json!(null), async |peer| {
+        peer.expect("demo.a").await.fail(CellError::domain("stock.empty", "no tea"));
+        let fallback = peer.expect("demo.b").await;
+        assert_eq!(fallback.input::<String>(), "stock.empty");
+        fallback.reply(json!("coffee"));
+    })
+    .await;
+    assert_eq!(answer, Ok(json!("coffee")));
+
+    let error = play("- { id: a, call: demo.a }", json!(null), async |peer| {
+        peer.expect("demo.a").await.fail(CellError::domain("stock.empty", "no tea"));
+    })
+    .await
+    .unwrap_err();
+    assert_eq!((error.code().as_str(), error.outcome()), ("stock.empty", Outcome::Ran));
+    assert!(error.error().message.contains("`a`") && error.error().message.contains("no tea"), "{error}");
+}
+
+#[tokio::test]
+async fn each_runs_so_many_items_at_once_and_keeps_their_order() {
+    let steps = r#"- { id: all, call: demo.a, each: { items: "${ .input }", parallel: 2 }, with: "${ .item }" }"#;
+    let answer = play(steps, json!([1, 2, 3]), async |peer| {
+        let (first, second) = (peer.expect("demo.a").await, peer.expect("demo.a").await);
+        assert_eq!((first.input::<u32>(), second.input::<u32>()), (1, 2));
+        second.reply(json!("two"));
+        let third = peer.expect("demo.a").await;
+        assert_eq!(third.input::<u32>(), 3);
+        third.reply(json!("three"));
+        first.reply(json!("one"));
+    })
+    .await;
+    assert_eq!(answer, Ok(json!(["one", "two", "three"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_ends_with_its_time() {
+    let steps = r#"- { id: a, call: demo.a, retry: { max: 2, backoff: 1h, max_backoff: 1h } }"#;
+    let began = Instant::now();
+    let (bus, mut peer) = peer();
+    let flow = handler(bus, steps, None);
+    let patient = Envelope { timeout: Some(Duration::from_secs(60)), ..Envelope::request(target("flow test"), "") };
+    let test = async {
+        let step = peer.expect("demo.a").await;
+        assert!(step.envelope().timeout.is_some_and(|timeout| timeout <= Duration::from_secs(10)));
+        step.answer(Err(BusError::overloaded(&target("demo.a"))));
+    };
+    let (answer, ()) = tokio::join!(flow.handle(patient), test);
+    assert_eq!((answer.unwrap_err().code(), began.elapsed().as_secs()), (&Code::Timeout, 10));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_json_fails_the_step() {
+    for reply in [Envelope::reply("{"), Envelope { content_type: "text/plain".into(), ..Envelope::reply("{}") }] {
+        let error = play("- { id: a, call: demo.a }", json!(null), async |peer| {
+            peer.expect("demo.a").await.answer(Ok(reply));
+        })
+        .await
+        .unwrap_err();
+        assert_eq!(error.code(), &Code::CellFailed);
+        assert!(error.error().message.contains("a flow reads JSON"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn input_that_is_no_json_is_a_bad_request() {
+    let flow = handler(bus(), "- { id: a, call: demo.a }", None);
+    let error = flow.handle(Envelope::request(target("flow test"), "{")).await.unwrap_err();
+    assert_eq!(error.code(), &Code::BadRequest);
+}
+
+async fn double(_: &CellContext, number: i64) -> Result<i64, CellError> {
+    number.checked_mul(2).ok_or_else(|| CellError::domain("demo.range", "too much"))
+}
+
+async fn serve_flow(bus: &Arc<InProcess>, steps: &str, watched: Option<Arc<Watched>>) -> Box<dyn cbs::Serving> {
+    bus.serve(handler(bus.clone(), steps, watched).service(Arc::default())).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_observer_hears_of_every_step() {
+    let (bus, watched) = (bus(), Arc::<Watched>::default());
+    let double: NativeCell = cbs::cell("demo.double", double);
+    let _cell = serve(&bus, &double, Limits::default(), Schemas::default()).await;
+    let steps = r#"- { id: twice, call: demo.double, with: "${ .input }" }
+- { id: never, call: demo.double, when: "${ false }" }
+- { id: bad, call: demo.double, with: "text", catch: { with: 7 } }"#;
+    let _flow = serve_flow(&bus, steps, Some(watched.clone())).await;
+    assert_eq!(call(&*bus, "flow test", json!(21)).await, Ok(json!(7)));
+    let lines = watched.0.lock().unwrap().clone();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert_eq!(lines[0], format!("test twice cell demo.double [web1] {} ok", Distance::Body));
+    assert!(lines[1].starts_with("test Skipped"), "{lines:?}");
+    assert_eq!(lines[2], "test bad cell demo.double [] body bad-request");
+    assert!(lines[3].starts_with("test Caught"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_flow_that_calls_itself_for_ever_ends_with_an_error() {
+    let bus = bus();
+    async fn again(context: &CellContext, input: Value) -> Result<Value, CellError> {
+        let again = context.request(target("flow test"), input.to_string());
+        cbs::from_json(&context.send(again).await?.payload)
+    }
+    // Specs refuse flows that call each other in a circle; through a cell nobody sees it before.
+    let _cell = serve(&bus, &cbs::cell("demo.again", again), Limits::default(), Schemas::default()).await;
+    let _flow = serve_flow(&bus, "- { id: again, call: demo.again }", None).await;
+    let error = call(&*bus, "flow test", json!(1)).await.unwrap_err();
+    assert_eq!(error.code(), &Code::Refused, "{error}");
+}
+
+#[tokio::test]
+async fn a_flow_calls_a_flow() {
+    let bus = bus();
+    let _cell = serve(&bus, &cbs::cell("demo.double", double), Limits::default(), Schemas::default()).await;
+    let _inner = serve_flow(&bus, r#"- { id: a, call: demo.double, with: "${ .input }" }"#, None).await;
+    let yaml = "apiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: { name: outer }\nspec:\n  steps:\n    \
+                - { id: a, flow: test, with: \"${ .input }\" }\n    - { id: b, flow: test, with: \"${ .steps.a }\" }\n\
+                ---\napiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: { name: test }\nspec:\n  steps:\n    \
+                - { id: a, call: demo.double }\n\
+                ---\napiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.double }\nspec: { runtime: rust }\n";
+    let name: FlowName = "outer".parse().unwrap();
+    let spec = specs(yaml).flow(&name).unwrap().clone();
+    let outer =
+        FlowHandler::new(spec.plan.clone(), Arc::new(home(bus.clone(), "flow outer")), Limits::from(&*spec), None);
+    let _outer = bus.serve(outer.service(Arc::default())).await.unwrap();
+    let reply = bus.call(Envelope::request(Target::Flow(name), "5")).await.unwrap();
+    assert_eq!(reply.payload, "20");
+}
