@@ -11,6 +11,7 @@ use cbs::{BusError, CellError, Code, Envelope, Outcome, TIMEOUT_DEFAULT, Target,
 
 use crate::{
     connection::{Connection, is_no_responders},
+    eject::{Members, is_sample},
     message::read_reply,
 };
 
@@ -24,7 +25,8 @@ pub(crate) type Known = Arc<ArcSwap<std::collections::HashSet<Target>>>;
 
 /// What came of sending a request once.
 enum Sent {
-    Reply(Message),
+    /// A reply, to the call of this number on its connection.
+    Reply(Message, u64),
     NoResponders,
 }
 
@@ -32,6 +34,7 @@ enum Sent {
 pub(crate) async fn call(
     connection: &Connection,
     known: &Known,
+    members: &Arc<Members>,
     mut request: Envelope,
     subject: String,
 ) -> Result<Envelope, BusError> {
@@ -48,7 +51,13 @@ pub(crate) async fn call(
     let attempts = async {
         loop {
             match send(connection, &request, &target, &subject).await? {
-                Sent::Reply(message) => return read_reply(message).map(|reply| reply.answering(&request)),
+                Sent::Reply(message, number) => {
+                    let reply = read_reply(message)?;
+                    if is_sample(number) {
+                        members.answered(&target, &reply.source.body);
+                    }
+                    return Ok(reply.answering(&request));
+                }
                 Sent::NoResponders => {}
             }
             let Some(wait) = waits.next() else { return Err(nobody(connection, known, &target)) };
@@ -59,7 +68,10 @@ pub(crate) async fn call(
     };
     match tokio::time::timeout_at(deadline.into(), attempts).await {
         Ok(done) => done,
-        Err(_) => Err(BusError::timeout(&target, timeout)),
+        Err(_) => {
+            members.timed_out(&target);
+            Err(BusError::timeout(&target, timeout))
+        }
     }
 }
 
@@ -83,7 +95,7 @@ async fn send(
     sent.map_err(|error| BusError::unavailable(target, error))?;
     match expected.message().await {
         Some(message) if is_no_responders(&message) => Ok(Sent::NoResponders),
-        Some(message) => Ok(Sent::Reply(message)),
+        Some(message) => Ok(Sent::Reply(message, expected.number())),
         None => Err(lost(target)),
     }
 }

@@ -43,6 +43,8 @@ pub struct Counters {
     pub slow_consumers: u64,
     /// Requests refused because their caller had long given up.
     pub stale: u64,
+    /// Times that another body gave no sign of life and its calls went to others.
+    pub ejections: u64,
     /// Errors that the server reported, such as a permission that is missing.
     pub server_errors: u64,
 }
@@ -80,6 +82,7 @@ pub(crate) struct Tally {
     pub(crate) reconnects: AtomicU64,
     pub(crate) slow_consumers: AtomicU64,
     pub(crate) stale: AtomicU64,
+    pub(crate) ejections: AtomicU64,
     pub(crate) server_errors: AtomicU64,
 }
 
@@ -90,6 +93,7 @@ impl Tally {
             reconnects: read(&self.reconnects),
             slow_consumers: read(&self.slow_consumers),
             stale: read(&self.stale),
+            ejections: read(&self.ejections),
             server_errors: read(&self.server_errors),
         }
     }

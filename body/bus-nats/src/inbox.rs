@@ -68,6 +68,11 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
+    /// The number of the call, counted from 0 on its connection.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The reply; `None` when the connection was lost.
     pub(crate) async fn message(&mut self) -> Option<Message> {
         (&mut self.receiver).await.ok()

@@ -1,22 +1,26 @@
 //! The connections of a body or a client, and the bus that they are.
 
+mod bus;
+
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_nats::SubscribeError;
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service, Serving, Subject,
-    Subscription, Target, Uuid,
+    BodyBus, BodyId, BusError, CellError, Code, EventStream, Outcome, Service, Serving, Subject, Subscription, Target,
+    Uuid,
 };
 use tokio::sync::{oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::bus::{NatsBus, Way};
 use crate::{
     ConnectError, ConnectErrorKind, Counters, LinkState, Options,
-    call::{self, Known},
+    call::Known,
     connect::{Purpose, connect, inbox_prefix, redact},
     connection::{Connection, Link, Tally},
-    direct, discovery, event,
+    direct, discovery,
+    eject::Members,
     event::EventsNats,
     inbox::Inbox,
     register::{Register, organ},
@@ -56,6 +60,7 @@ struct Inner {
     services: Arc<Services>,
     answering: Arc<Answering>,
     known: Known,
+    members: Arc<Members>,
     link: Arc<Link>,
     tally: Arc<Tally>,
     tasks: TaskTracker,
@@ -102,6 +107,8 @@ impl Nats {
         let answering =
             Arc::new(Answering { connection: serve.clone(), body: options.body.as_str().into(), tally: tally.clone() });
         let known = Arc::new(ArcSwap::default());
+        let members =
+            Arc::new(Members::new(call.clone(), options.namespace.clone(), tally.clone(), tasks.clone(), stop.clone()));
         let nats = Self(Arc::new(Inner {
             options,
             serve,
@@ -110,6 +117,7 @@ impl Nats {
             services,
             answering,
             known,
+            members,
             link,
             tally,
             tasks,
@@ -229,6 +237,10 @@ impl Inner {
         let subscriber = self.serve.client.subscribe(cells.to_string()).await?;
         let (stop, register, answering) = (self.stop.clone(), self.register.clone(), self.answering.clone());
         self.tasks.spawn(async move { stop.run_until_cancelled(direct::run(subscriber, register, answering)).await });
+        let control = Subject::of_control(&self.options.namespace, &self.options.body);
+        let subscriber = self.serve.client.subscribe(control.to_string()).await?;
+        let (stop, answering) = (self.stop.clone(), self.answering.clone());
+        self.tasks.spawn(async move { stop.run_until_cancelled(direct::answer_control(subscriber, answering)).await });
         Ok(())
     }
 
@@ -285,60 +297,5 @@ impl Inner {
         let subscriber = subscriber.map_err(|error| unavailable(error.to_string()))?;
         self.serve.barrier(&self.barrier_subject()).await.map_err(|reason| unavailable(reason.to_owned()))?;
         Ok(Box::new(EventsNats::start(subscriber, prefix, &self.tasks, &self.stop)))
-    }
-}
-
-/// Which bodies may answer a call.
-enum Way {
-    Anywhere,
-    Elsewhere,
-    Body(BodyId),
-}
-
-struct NatsBus {
-    inner: Arc<Inner>,
-    way: Way,
-}
-
-impl NatsBus {
-    /// The connection and the subject of a call to `target`.
-    fn path(&self, target: &Target) -> Result<(&Connection, Subject), BusError> {
-        let (inner, namespace) = (&self.inner, &self.inner.options.namespace);
-        match (&self.way, target) {
-            (_, Target::Topic(_)) => Err(BusError::bad_request(format!("{target} cannot be called; publish to it"))),
-            (Way::Anywhere, _) => Ok((&inner.call, Subject::of(namespace, target))),
-            (Way::Elsewhere, _) => Ok((&inner.serve, Subject::of(namespace, target))),
-            (Way::Body(body), Target::Cell(cell)) => Ok((&inner.call, Subject::of_cell_in_body(namespace, body, cell))),
-            (Way::Body(_), Target::Flow(_)) => {
-                Err(BusError::bad_request(format!("{target} cannot be called in one body; cells can")))
-            }
-        }
-    }
-}
-
-impl BodyBus for NatsBus {
-    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
-        Box::pin(async move {
-            let (connection, subject) = self.path(request.target()?)?;
-            call::call(connection, &self.inner.known, request, subject.into()).await
-        })
-    }
-
-    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
-        Box::pin(async move {
-            let connection = &self.inner.call;
-            if !connection.is_up() {
-                return Err(BusError::unavailable(event.target()?, "the connection to NATS is lost"));
-            }
-            event::publish(&connection.client, &self.inner.options.namespace, event).await
-        })
-    }
-
-    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
-        Box::pin(self.inner.serve(service))
-    }
-
-    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
-        Box::pin(self.inner.subscribe(wanted))
     }
 }

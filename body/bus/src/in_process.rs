@@ -1,11 +1,13 @@
 //! The bus without a network.
 
 use std::{
+    future::Future,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    task::{Context, Poll},
 };
 
 use cbs::{
@@ -16,7 +18,7 @@ use futures::future;
 
 use crate::{
     events::Events,
-    policy::deadline::within,
+    policy::deadline::Timer,
     registry::{Inside, Member, Members, Registry},
     reply::{self, Ids},
 };
@@ -57,13 +59,39 @@ pub struct InProcess {
     closed: AtomicBool,
 }
 
-/// A request that a member took, and its answer to be.
+/// A request that a member took: awaits its answer and makes it the caller's. Written by hand,
+/// so that the answer is changed where it stands.
 pub(crate) struct Taken<'a> {
-    _inside: Inside<'a>,
+    bus: &'a InProcess,
     target: &'a Target,
     answer: BoxFuture<'a, Result<Envelope, BusError>>,
-    timeout: Duration,
+    timer: Timer,
     ids: Ids,
+    _inside: Inside<'a>,
+}
+
+impl Future for Taken<'_> {
+    type Output = Result<Envelope, BusError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut answer = self.answer.as_mut().poll(context);
+        match &mut answer {
+            Poll::Ready(Ok(reply)) => {
+                let Settings { body, payload_max, .. } = &self.bus.settings;
+                let sealed = reply::seal(reply, &self.ids, body, Distance::Body);
+                let checked = sealed.and_then(|()| reply::check_reply_size(reply, self.target, *payload_max));
+                if let Err(error) = checked {
+                    return Poll::Ready(Err(error));
+                }
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                let elapsed = self.timer.poll(context);
+                return elapsed.map(|_| Err(BusError::timeout(self.target, self.timer.limit())));
+            }
+        }
+        answer
+    }
 }
 
 /// A request that nobody here took.
@@ -119,19 +147,20 @@ impl InProcess {
         open.then_some(()).ok_or_else(|| BusError::unavailable(target, "the bus is closed"))
     }
 
-    pub(crate) fn check(&self, message: &Envelope, target: &Target) -> Result<(), BusError> {
+    /// Whether a request may be sent at all.
+    pub(crate) fn check(&self, request: &Envelope, target: &Target) -> Result<(), BusError> {
         self.check_open(target)?;
-        if message.timeout.is_some_and(|timeout| timeout.is_zero()) {
+        if request.timeout.is_some_and(|timeout| timeout.is_zero()) {
             let error = CellError::new(Code::Timeout, format!("no time is left to call {target}"));
             return Err(BusError::new(error, Outcome::NotRun));
         }
-        reply::check_size(message, target, self.settings.payload_max)
+        reply::check_size(request, target, self.settings.payload_max)
     }
 
     /// Hands the request to one of the members. No future holds the request meanwhile: an
-    /// envelope has some 400 bytes, and every layer that kept one would copy it twice.
+    /// envelope has some 300 bytes, and every layer that kept one would copy it twice.
     pub(crate) fn hand<'a>(
-        &self,
+        &'a self,
         members: &'a Members,
         mut request: Envelope,
         if_full: IfFull,
@@ -144,31 +173,20 @@ impl InProcess {
         for member in members.rotation() {
             let Some(inside) = member.enter() else { continue };
             match member.handler.offer(request) {
-                Ok(answer) => return Ok(Taken { _inside: inside, target, answer, timeout, ids }),
+                Ok(answer) => {
+                    return Ok(Taken { bus: self, target, answer, timer: Timer::new(timeout), ids, _inside: inside });
+                }
                 Err(back) => (request, full) = (*back, true),
             }
         }
         if if_full == IfFull::Wait {
             for member in members.rotation() {
                 let Some(inside) = member.enter() else { continue };
-                return Ok(Taken { answer: member.handler.handle(request), _inside: inside, target, timeout, ids });
+                let answer = member.handler.handle(request);
+                return Ok(Taken { bus: self, target, answer, timer: Timer::new(timeout), ids, _inside: inside });
             }
         }
         Err(Untaken { request: Box::new(request), full })
-    }
-
-    /// Waits for the answer and makes it the caller's.
-    pub(crate) async fn finish(&self, taken: Taken<'_>) -> Result<Envelope, BusError> {
-        let Taken { _inside, target, answer, timeout, ids } = taken;
-        match within(timeout, answer).await {
-            Err(_) => Err(BusError::timeout(target, timeout)),
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(mut reply)) => {
-                reply::seal(&mut reply, &ids, &self.settings.body, Distance::Body)?;
-                reply::check_reply_size(&reply, target, self.settings.payload_max)?;
-                Ok(reply)
-            }
-        }
     }
 
     /// Serves a target until it is withdrawn or dropped.
@@ -191,7 +209,7 @@ impl BodyBus for InProcess {
             Err(error) => Box::pin(future::ready(Err(error))),
             Ok(members) => Box::pin(async move {
                 match self.hand(&members, request, IfFull::Wait) {
-                    Ok(taken) => self.finish(taken).await,
+                    Ok(taken) => taken.await,
                     // All that served it are stopping: as if they were gone.
                     Err(_) => Err(BusError::not_found(&members.target)),
                 }
@@ -205,7 +223,8 @@ impl BodyBus for InProcess {
             let Target::Topic(topic) = target else {
                 return Err(BusError::bad_request(format!("an event goes to a topic, not to a {}", target.kind())));
             };
-            self.check(&event, target)?;
+            self.check_open(target)?;
+            reply::check_size(&event, target, self.settings.payload_max)?;
             self.events.publish(topic, &event);
             Ok(())
         })
@@ -269,3 +288,7 @@ impl Serving for Registered {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "in_process_tests.rs"]
+mod tests;

@@ -159,7 +159,7 @@ impl BodyBus for Router {
                 let if_full = if link.is_some() { IfFull::GiveBack } else { IfFull::Wait };
                 Box::pin(async move {
                     match self.local.hand(&members, request, if_full) {
-                        Ok(taken) => self.local.finish(taken).await,
+                        Ok(taken) => taken.await,
                         // On the heap, so that it takes no room in the calls that never need it.
                         Err(untaken) => Box::pin(self.call_untaken(untaken, &members.target)).await,
                     }

@@ -87,7 +87,7 @@ impl Serving for Hasty {
 fn stage(fault: Fault) -> Stage {
     let event_queue = if fault == Fault::HidesLosses { 100_000 } else { 100 };
     let bus = Arc::new(Broken(InProcess::new(Settings { event_queue, ..Settings::default() }), fault));
-    Stage::new(bus.clone(), bus).event_queue(100).stops(2)
+    Stage::new(bus.clone(), bus).event_queue(100)
 }
 
 /// Plays the case and asserts that it fails.
@@ -107,10 +107,11 @@ async fn every_broken_promise_about_calls_is_noticed() {
     bites(Fault::GivesMoreTime, suite::bus_9_a_handler_sees_what_remains_of_the_callers_time).await;
 }
 
-#[tokio::test(start_paused = true)]
+// A paused clock stands still as long as a load keeps the runtime busy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_broken_promise_about_stopping_is_noticed() {
     bites(Fault::StopsWithoutWaiting, suite::bus_6_stop_answers_what_it_has).await;
-    bites(Fault::StopsWithoutWaiting, suite::bus_6_stop_under_load_loses_no_call).await;
+    bites(Fault::StopsWithoutWaiting, |stage| suite::bus_6_stop_under_load_loses_no_call(stage.stops(50))).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,11 +10,7 @@ mod process;
 
 use clap::ValueEnum;
 
-use crate::{
-    report::Line,
-    rounds::Rounds,
-    stage::Bench,
-};
+use crate::{report::Line, rounds::Rounds, stage::Bench};
 
 /// How many calls at once tell two sides apart: both cores are at work all the time, and what
 /// is compared is the work of a call. With one at a time it is the waking of threads.
@@ -80,10 +76,11 @@ impl Row {
     }
 }
 
-/// The two lines of a comparison with raw: calls a second, and processor time.
-fn against_raw(bench: &Bench, what: &str, rounds: Rounds) -> [Line; 2] {
+/// The two lines of a comparison with raw: calls a second, with a note, and processor time.
+fn against_raw(bench: &Bench, what: &str, note: impl Into<String>, rounds: Rounds) -> [Line; 2] {
+    let (speed, thrift) = (rounds.speed(), rounds.thrift());
     [
-        Line::new(what, "× raw", rounds.speed()).samples(rounds.clone()),
-        Line::new(format!("{what}, CPU"), "× raw", rounds.thrift()).note(bench.cpu_of()),
+        Line::new(what, "× raw", speed).note(note).samples(rounds),
+        Line::new(format!("{what}, CPU"), "× raw", thrift).note(bench.cpu_of()),
     ]
 }

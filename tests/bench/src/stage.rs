@@ -23,7 +23,7 @@ pub(crate) struct Bench {
     pub(crate) server_version: String,
     /// Threads as many as cores, as a body has.
     pub(crate) runtime: Runtime,
-    /// Ours, unless one was named. Dropped before the runtime could not be: it kills by itself.
+    /// Ours, unless one was named. Dropping it kills it.
     server: Option<Server>,
 }
 

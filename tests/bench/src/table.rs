@@ -14,7 +14,7 @@ const FIGURES: [usize; 2] = [2, 3];
 /// The table, and the notes below it.
 pub(crate) fn text(report: &Report) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     if !stdout().is_terminal() {
         table.set_width(WIDTH);
     }
@@ -51,7 +51,15 @@ fn cells(line: &Line, number: &str) -> [String; 7] {
     let target = line.target.map(goal).unwrap_or_default();
     let Some(spread) = Spread::of(&line.rounds) else {
         let why = line.failed.as_deref().unwrap_or("no figure");
-        return [row, format!("{what}: {why}"), "–".into(), "–".into(), line.unit.into(), target, "not measured".into()];
+        return [
+            row,
+            format!("{what}: {why}"),
+            "–".into(),
+            "–".into(),
+            line.unit.into(),
+            target,
+            "not measured".into(),
+        ];
     };
     let reached = match (line.reached(), line.reached_aim()) {
         (Some(true), true) => "yes, the aim too",
@@ -71,9 +79,10 @@ fn goal(target: Target) -> String {
     }
 }
 
-/// Three digits or all that stand before the point, those in groups.
+/// Two digits after the point, one or none where more stand before it; those in groups of three.
 fn figure(figure: f64) -> String {
     match figure.abs() {
+        0.0 => "0".to_owned(),
         size if size < 9.995 => format!("{figure:.2}"),
         size if size < 99.95 => format!("{figure:.1}"),
         _ => grouped(figure.round()),

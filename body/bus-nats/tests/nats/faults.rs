@@ -9,32 +9,14 @@ use std::{
 };
 
 use bus_nats::{LinkState, Nats, Options};
-use cbs::{Code, Envelope, Heard, Outcome, Service, Subscription};
+use cbs::{Code, Envelope, Heard, Outcome, Subscription};
 use testkit::{NatsServer, eventually, within};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 
 use crate::support::{
-    LONG, body, call, client, echo, fault, framed_error, options, plain, request, serve, service, stop,
+    AT_ONCE, LONG, body, call, client, counting, echo, fault, framed_error, options, plain, request, serve, service,
+    until,
 };
-
-/// A call that fails because the server is gone fails within this.
-const AT_ONCE: Duration = Duration::from_millis(500);
-
-async fn until(nats: &Nats, state: LinkState) {
-    let mut link = nats.link();
-    within(LONG, "the link's change", link.wait_for(|now| *now == state)).await.unwrap();
-}
-
-fn counting(name: &str, runs: &Arc<AtomicU64>) -> Service {
-    let runs = runs.clone();
-    service(name, move |request| {
-        runs.fetch_add(1, Ordering::Relaxed);
-        async move { Ok(Envelope::reply(request.payload)) }
-    })
-}
 
 #[tokio::test]
 async fn with_the_server_killed_calls_fail_at_once_and_all_resumes_by_itself() {
@@ -120,81 +102,6 @@ async fn what_was_called_while_the_server_was_gone_is_never_run_later() {
     assert_eq!(runs.load(Ordering::Relaxed), 0);
     call(&client, request("demo.count", "1")).await.unwrap();
     assert_eq!(runs.load(Ordering::Relaxed), 1);
-}
-
-#[tokio::test]
-async fn closing_and_stopping_return_with_the_server_gone() {
-    let mut server = NatsServer::start().await;
-    let (nats, client) = (body(&server, "body-1").await, client(&server).await);
-    let runs = Arc::new(AtomicU64::new(0));
-    let stopped = serve(&nats, echo("demo.stopped")).await;
-    let kept = serve(&nats, counting("demo.kept", &runs)).await;
-    let _events = nats.bus().subscribe(Subscription { filter: "a.b".parse().unwrap(), group: None }).await.unwrap();
-    server.kill().await;
-    until(&nats, LinkState::Down).await;
-    let started = Instant::now();
-    stop(stopped).await;
-    within(LONG, "closing a body", nats.close()).await;
-    within(LONG, "closing a client", client.close()).await;
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-    // After the end everything says so, at once; closing twice is fine.
-    assert_eq!(fault(call(&nats, request("demo.kept", "1")).await), (Code::Unavailable, Outcome::NotRun));
-    within(LONG, "closing again", nats.close()).await;
-    drop(kept);
-}
-
-#[tokio::test]
-async fn a_closed_bus_says_so_at_once_and_its_cells_are_gone() {
-    let server = NatsServer::start().await;
-    let (nats, client) = (body(&server, "body-1").await, client(&server).await);
-    let _kept = serve(&nats, echo("demo.echo")).await;
-    within(LONG, "closing", nats.close()).await;
-    assert_eq!(fault(call(&client, request("demo.echo", "1")).await), (Code::NotFound, Outcome::NotRun));
-    let started = Instant::now();
-    assert_eq!(fault(call(&nats, request("demo.echo", "1")).await), (Code::Unavailable, Outcome::NotRun));
-    assert_eq!(*nats.bus().serve(echo("demo.more")).await.err().unwrap().code(), Code::Unavailable);
-    assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
-}
-
-/// Stands between bodies and the server, and counts the connections that stand.
-struct Proxy {
-    url: String,
-    open: Arc<AtomicU64>,
-    _tasks: JoinSet<()>,
-}
-
-impl Proxy {
-    async fn start(server: &NatsServer) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (url, open) = (format!("nats://{}", listener.local_addr().unwrap()), Arc::new(AtomicU64::new(0)));
-        let (port, count, mut tasks) = (server.port(), open.clone(), JoinSet::new());
-        tasks.spawn(async move {
-            let mut streams = JoinSet::new();
-            while let Ok((mut near, _)) = listener.accept().await {
-                let count = count.clone();
-                streams.spawn(async move {
-                    let mut far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                    count.fetch_add(1, Ordering::Relaxed);
-                    // Either side may end it in any way.
-                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-                    count.fetch_sub(1, Ordering::Relaxed);
-                });
-            }
-        });
-        Self { url, open, _tasks: tasks }
-    }
-}
-
-#[tokio::test]
-async fn closing_ends_the_connections_whoever_still_holds_a_handle() {
-    let server = NatsServer::start().await;
-    let proxy = Proxy::start(&server).await;
-    let nats = Nats::connect(Options { url: proxy.url.clone(), ..options(&server, "body-1") }).await.unwrap();
-    let (_kept, _bus) = (serve(&nats, echo("demo.echo")).await, nats.bus());
-    assert_eq!(call(&nats, request("demo.echo", "1")).await.unwrap().payload, "1");
-    assert_eq!(proxy.open.load(Ordering::Relaxed), 2);
-    within(LONG, "closing", nats.close()).await;
-    eventually("the sockets end", LONG, async || proxy.open.load(Ordering::Relaxed) == 0).await;
 }
 
 #[tokio::test]

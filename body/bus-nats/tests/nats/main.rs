@@ -2,12 +2,14 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 mod bare;
+mod closing;
 mod credentials;
 mod direct;
 mod discovery;
 mod events;
 mod faults;
 mod flood;
+mod hanging;
 mod limits;
 mod stopping;
 mod support;

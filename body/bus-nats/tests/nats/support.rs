@@ -1,8 +1,15 @@
 //! What the tests here share: bodies, clients, and handlers made of functions.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use bus_nats::{Nats, Options};
+use bus_nats::{LinkState, Nats, Options};
 use cbs::{BoxFuture, BusError, CellError, Code, Envelope, Handler, Outcome, Service, Serving, Target};
 use testkit::{NatsServer, within};
 
@@ -110,4 +117,20 @@ pub(crate) fn fault(done: Result<Envelope, BusError>) -> (Code, Outcome) {
 /// The error of a framed reply that a plain client got.
 pub(crate) fn framed_error(message: &async_nats::Message) -> CellError {
     cbs::frame::decode(message.payload.clone()).unwrap().into_result().unwrap_err().into_error()
+}
+
+/// A call that fails because the server is gone fails within this.
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(500);
+
+pub(crate) async fn until(nats: &Nats, state: LinkState) {
+    let mut link = nats.link();
+    within(LONG, "the link's change", link.wait_for(|now| *now == state)).await.unwrap();
+}
+
+pub(crate) fn counting(name: &str, runs: &Arc<AtomicU64>) -> Service {
+    let runs = runs.clone();
+    service(name, move |request| {
+        runs.fetch_add(1, Ordering::Relaxed);
+        async move { Ok(Envelope::reply(request.payload)) }
+    })
 }

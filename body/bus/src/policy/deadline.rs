@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -34,7 +34,7 @@ pub struct Elapsed;
 /// # }
 /// ```
 pub fn within<F: Future + Unpin>(limit: Duration, work: F) -> Within<F> {
-    Within { work, limit, timer: None }
+    Within { work, timer: Timer::new(limit) }
 }
 
 /// Work with a deadline; see [`within`]. Written by hand, for an `async fn` would keep the
@@ -42,9 +42,7 @@ pub fn within<F: Future + Unpin>(limit: Duration, work: F) -> Within<F> {
 #[must_use = "it does nothing unless awaited"]
 pub struct Within<F> {
     work: F,
-    limit: Duration,
-    /// Outside of the task's budget, so that work that always spends all of it ends too.
-    timer: Option<Pin<Box<Unconstrained<Sleep>>>>,
+    timer: Timer,
 }
 
 impl<F: Future + Unpin> Future for Within<F> {
@@ -54,9 +52,31 @@ impl<F: Future + Unpin> Future for Within<F> {
         if let Poll::Ready(done) = Pin::new(&mut self.work).poll(context) {
             return Poll::Ready(Ok(done));
         }
+        self.timer.poll(context).map(Err)
+    }
+}
+
+/// A timer that is set when it is first asked.
+pub(crate) struct Timer {
+    limit: Duration,
+    /// Outside of the task's budget, so that work that always spends all of it ends too.
+    sleep: Option<Pin<Box<Unconstrained<Sleep>>>>,
+}
+
+impl Timer {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { limit, sleep: None }
+    }
+
+    /// How long it runs.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Ready when the time is over, counted from the first time that it was asked.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Elapsed> {
         let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(unconstrained(sleep(limit))));
-        ready!(timer.as_mut().poll(context));
-        Poll::Ready(Err(Elapsed))
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(unconstrained(sleep(limit))));
+        sleep.as_mut().poll(context).map(|()| Elapsed)
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn read(spec: Item<'_>, name: Option<FlowName>, metadata: Metadata) -
         Some((Ok(plan), _)) => Some(plan),
         Some((Err(problems), ids_known)) => {
             // With an id missing, who may read whom cannot be told.
-            for problem in problems.into_iter().filter(|problem| ids_known || is_about_expressions(problem)) {
+            for problem in problems.into_iter().filter(|problem| ids_known || problem.is_in_expression()) {
                 report(&fields, problem);
             }
             None
@@ -62,10 +62,6 @@ fn steps(item: Item<'_>, calls: &mut Vec<Call>) -> Option<Vec<StepRead>> {
         return item.report(code::OUT_OF_RANGE, "`steps` is empty".to_owned(), Some(hint));
     }
     Some(steps)
-}
-
-fn is_about_expressions(problem: &Problem) -> bool {
-    problem.code == "flow-expression"
 }
 
 /// Puts a mistake of the plan where its path leads.

@@ -24,7 +24,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
             let subject = Subject::from(String::from(cbs::Subject::of(&namespace, &cell.parse()?)));
             let ours = async || stage::plain(&client, &subject, &payload).await;
             let rounds = Rounds::take(bench.rounds, bench.load(MANY), async || raw.call(&payload).await, ours).await?;
-            lines.extend(against_raw(bench, &format!("plain client, {what}, 128 B, 64 at once"), rounds));
+            lines.extend(against_raw(bench, &format!("plain client, {what}, 128 B, 64 at once"), "", rounds));
         }
         body.stop().await;
         Ok(lines)

@@ -10,7 +10,8 @@ use cbs::{BodyBus, BodyId, CellContext, Envelope, Home, Target};
 use crate::{
     cells::{self, ECHO, Silent},
     hosting::{self, Body},
-    report::Line,
+    load::Sample,
+    report::{Line, Spread},
     rounds::Rounds,
     rows::{MANY, against_raw},
     stage::{self, Bench, Raw},
@@ -25,7 +26,8 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     bench.runtime.block_on(async {
         let namespace = stage::namespace()?;
         let raw = Raw::start(&bench.url).await?;
-        let body = Body::start(Some(&bench.url), &namespace, vec![cells::echo(ECHO)], &cells::specs([ECHO], "")).await?;
+        let body =
+            Body::start(Some(&bench.url), &namespace, vec![cells::echo(ECHO)], &cells::specs([ECHO], "")).await?;
         let client = hosting::client(&bench.url, &namespace).await?;
         let (bus, target): (_, Target) = (client.bus(), ECHO.parse()?);
         let context = caller(bus.clone())?;
@@ -33,14 +35,15 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
         for (size, callers) in [(128, MANY), (4096, MANY), (128, 1)] {
             let payload = cells::payload(size);
             let ours = async || as_cell(&context, &target, &payload).await;
-            let rounds = Rounds::take(bench.rounds, bench.load(callers), async || raw.call(&payload).await, ours).await?;
+            let rounds =
+                Rounds::take(bench.rounds, bench.load(callers), async || raw.call(&payload).await, ours).await?;
             lines.extend(said(bench, size, callers, rounds));
         }
         let payload = cells::payload(128);
         let ours = async || as_client(&*bus, &target, &payload).await;
         let rounds = Rounds::take(bench.rounds, bench.load(MANY), async || raw.call(&payload).await, ours).await?;
-        let plain = against_raw(bench, "cell, 128 B, 64 at once, called by a program that is no cell", rounds);
-        lines.extend(plain.map(|line| if line.note.is_empty() { line.note("id and deadline alone") } else { line }));
+        let what = "cell, 128 B, 64 at once, called by a program that is no cell";
+        lines.extend(against_raw(bench, what, "for information: the envelope has id and deadline alone", rounds));
         body.stop().await;
         client.close().await;
         Ok(lines)
@@ -50,16 +53,18 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
 fn said(bench: &Bench, size: usize, callers: usize, rounds: Rounds) -> [Line; 2] {
     let size = if size < 1024 { format!("{size} B") } else { format!("{} KiB", size / 1024) };
     if callers == 1 {
-        let p50 = |samples: &[crate::load::Sample]| {
-            crate::report::Spread::of(&samples.iter().map(|sample| sample.p50_us).collect::<Vec<_>>())
-                .map_or(0.0, |spread| spread.median)
-        };
-        let note = format!("for information; p50 raw {:.0} µs, CBS {:.0} µs", p50(&rounds.base), p50(&rounds.ours));
-        let [speed, cpu] = against_raw(bench, &format!("cell, {size}, one at a time"), rounds);
-        return [speed.note(note), cpu];
+        let (raw, ours) = (p50(&rounds.base), p50(&rounds.ours));
+        let note = format!("for information: p50 raw {raw:.0} µs, CBS {ours:.0} µs (medians of the rounds)");
+        return against_raw(bench, &format!("cell, {size}, one at a time"), note, rounds);
     }
-    let [speed, cpu] = against_raw(bench, &format!("cell, {size}, {callers} at once"), rounds);
-    [speed.at_least(0.9, Some(1.0)).note(FULL), cpu]
+    let [speed, cpu] = against_raw(bench, &format!("cell, {size}, {callers} at once"), FULL, rounds);
+    [speed.at_least(0.9, Some(1.0)), cpu]
+}
+
+/// The median of the rounds' medians.
+fn p50(samples: &[Sample]) -> f64 {
+    let rounds: Vec<f64> = samples.iter().map(|sample| sample.p50_us).collect();
+    Spread::of(&rounds).map_or(f64::NAN, |spread| spread.median)
 }
 
 /// A cell in the midst of a call, whose own calls carry all that a cell's calls carry.

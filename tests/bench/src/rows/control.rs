@@ -28,10 +28,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
             Line::new("raw request and reply, one at a time, p50", "µs", p50).samples(alone.clone()),
         ];
         let noise = "the noise of this run: a ratio that lies within this range of 1 is no difference";
-        let lines = against_raw(bench, "raw against itself, 128 B, 64 at once", many).map(|line| match line.note.as_str() {
-            "" => line.note(noise),
-            _ => line,
-        });
+        let lines = against_raw(bench, "raw against itself, 128 B, 64 at once", noise, many);
         Ok(lines.into_iter().chain(absolute).collect())
     })
 }

@@ -1,0 +1,222 @@
+//! Members that hang: a body that stands still (a stopped process, a machine that swaps) keeps its
+//! share of a queue group's calls until the server's pings give it up, which takes minutes.
+//!
+//! A timeout does not say who held the call. So callers remember which bodies answer for a target,
+//! from a sample of the replies, and on a timeout ask each of them for a sign of life on
+//! `cbs.<ns>.body.<id>.ctl`, which a body answers at once whatever its cells do. One that misses
+//! three in a row is ejected: calls to its targets go to the others by their own subjects, in turn,
+//! until it answers again or the server says that it is gone.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use cbs::{BodyId, CellName, Namespace, Subject, Target};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::connection::{Connection, Tally, is_no_responders};
+
+/// How many probes in a row a body misses before it is ejected.
+const MISSES: u32 = 3;
+/// How long a body may take to answer a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
+/// How often an ejected body is probed, and how long one that answered is not asked again.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// All of the first so many replies are looked at, and one in so many of those that follow.
+const SAMPLES_FIRST: u64 = 64;
+const SAMPLES_EVERY: u64 = 32;
+/// The most cells, and the most bodies of each, that are remembered.
+const CELLS_MAX: usize = 4_096;
+const BODIES_MAX: usize = 64;
+
+/// Whether the reply of the call of this number is one to learn from.
+pub(crate) fn is_sample(number: u64) -> bool {
+    number < SAMPLES_FIRST || number.is_multiple_of(SAMPLES_EVERY)
+}
+
+/// Who answers for what, and who does not answer at all.
+pub(crate) struct Members {
+    connection: Arc<Connection>,
+    namespace: Namespace,
+    tally: Arc<Tally>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// How many are ejected: all that a call reads as long as there are none.
+    ejected: AtomicUsize,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    cells: HashMap<CellName, Group>,
+    /// The bodies that have been asked for a sign of life.
+    asked: HashMap<BodyId, State>,
+}
+
+/// The bodies that answer for one cell.
+#[derive(Default)]
+struct Group {
+    bodies: Vec<BodyId>,
+    turn: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Probed,
+    Ejected,
+    Well(Instant),
+}
+
+/// What came of a probe.
+enum Sign {
+    Alive,
+    Gone,
+    Silent,
+    /// It was not sent: it says nothing.
+    Unsent,
+}
+
+impl Members {
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        namespace: Namespace,
+        tally: Arc<Tally>,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { connection, namespace, tally, tasks, stop, ejected: AtomicUsize::new(0), known: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers that a body answered for a target. What it says of itself is a claim; a false one
+    /// costs a few probes.
+    pub(crate) fn answered(&self, target: &Target, body: &str) {
+        let (Target::Cell(cell), Ok(body)) = (target, body.parse::<BodyId>()) else { return };
+        let mut known = self.lock();
+        if known.cells.len() >= CELLS_MAX && !known.cells.contains_key(cell) {
+            known.cells.clear();
+        }
+        let group = known.cells.entry(cell.clone()).or_default();
+        if group.bodies.len() < BODIES_MAX && !group.bodies.contains(&body) {
+            group.bodies.push(body);
+        }
+    }
+
+    /// Asks all that answer for a target for a sign of life: a call to it has timed out.
+    pub(crate) fn timed_out(self: &Arc<Self>, target: &Target) {
+        let Target::Cell(cell) = target else { return };
+        let mut known = self.lock();
+        known.asked.retain(|_, state| !matches!(state, State::Well(since) if since.elapsed() >= PROBE_EVERY));
+        let bodies = known.cells.get(cell).map(|group| group.bodies.clone()).unwrap_or_default();
+        for body in bodies {
+            if !known.asked.contains_key(&body) {
+                known.asked.insert(body.clone(), State::Probed);
+                let (members, stop) = (self.clone(), self.stop.clone());
+                self.tasks.spawn(async move { stop.run_until_cancelled(members.probe(body)).await });
+            }
+        }
+    }
+
+    /// Whether calls must ask [`Self::detour`].
+    pub(crate) fn any_ejected(&self) -> bool {
+        self.ejected.load(Ordering::Relaxed) > 0
+    }
+
+    /// The body whose turn it is, where one of those that answer for the target is ejected. `except`
+    /// is the one that must not be chosen.
+    pub(crate) fn detour(&self, target: &Target, except: Option<&BodyId>) -> Option<(BodyId, Subject)> {
+        let Target::Cell(cell) = target else { return None };
+        let mut known = self.lock();
+        let Known { cells, asked } = &mut *known;
+        let group = cells.get_mut(cell)?;
+        let is_ejected = |body: &BodyId| asked.get(body) == Some(&State::Ejected);
+        if !group.bodies.iter().any(is_ejected) {
+            return None;
+        }
+        let well: Vec<&BodyId> =
+            group.bodies.iter().filter(|body| !is_ejected(body) && Some(*body) != except).collect();
+        group.turn = group.turn.wrapping_add(1);
+        let body = (*well.get(group.turn.checked_rem(well.len())?)?).clone();
+        let subject = Subject::of_cell_in_body(&self.namespace, &body, cell);
+        Some((body, subject))
+    }
+
+    /// Forgets that a body answers for a target: it does no longer.
+    pub(crate) fn forget(&self, target: &Target, body: &BodyId) {
+        let Target::Cell(cell) = target else { return };
+        if let Some(group) = self.lock().cells.get_mut(cell) {
+            group.bodies.retain(|other| other != body);
+        }
+    }
+
+    /// Probes a body until it answers or is gone, and ejects it meanwhile when it misses too many.
+    async fn probe(&self, body: BodyId) {
+        let subject = Subject::of_control(&self.namespace, &body);
+        let mut missed = 0;
+        loop {
+            match self.ask(&subject).await {
+                Sign::Alive => return self.let_in(&body, true),
+                Sign::Gone => return self.let_in(&body, false),
+                Sign::Silent => missed += 1,
+                Sign::Unsent => {}
+            }
+            if missed == MISSES {
+                self.eject(&body);
+                // Counted once.
+                missed += 1;
+            }
+            if missed > MISSES || !self.connection.is_up() {
+                tokio::time::sleep(PROBE_EVERY).await;
+            }
+        }
+    }
+
+    async fn ask(&self, subject: &Subject) -> Sign {
+        if !self.connection.is_up() {
+            return Sign::Unsent;
+        }
+        let (reply, mut expected) = self.connection.inbox.expect();
+        let subject = async_nats::Subject::from(subject.as_str());
+        if self.connection.client.publish_with_reply(subject, reply, Bytes::new()).await.is_err() {
+            return Sign::Unsent;
+        }
+        match tokio::time::timeout(PROBE_TIMEOUT, expected.message()).await {
+            Ok(Some(message)) if is_no_responders(&message) => Sign::Gone,
+            Ok(Some(_)) => Sign::Alive,
+            // The connection was lost.
+            Ok(None) => Sign::Unsent,
+            Err(_) => Sign::Silent,
+        }
+    }
+
+    fn eject(&self, body: &BodyId) {
+        self.lock().asked.insert(body.clone(), State::Ejected);
+        self.ejected.fetch_add(1, Ordering::Relaxed);
+        self.tally.ejections.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(%body, "a body gives no sign of life; its calls go to others until it does");
+    }
+
+    fn let_in(&self, body: &BodyId, alive: bool) {
+        let mut known = self.lock();
+        let before = if alive {
+            known.asked.insert(body.clone(), State::Well(Instant::now()))
+        } else {
+            known.cells.values_mut().for_each(|group| group.bodies.retain(|other| other != body));
+            known.asked.remove(body)
+        };
+        drop(known);
+        if before == Some(State::Ejected) {
+            self.ejected.fetch_sub(1, Ordering::Relaxed);
+            tracing::info!(%body, alive, "a body that gave no sign of life is back, or gone for good");
+        }
+    }
+}

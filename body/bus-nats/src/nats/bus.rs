@@ -1,0 +1,99 @@
+//! The bus that a body's connections are, and which way its calls go.
+
+use std::{sync::Arc, time::Instant};
+
+use cbs::{
+    BodyBus, BodyId, BoxFuture, BusError, Code, Envelope, EventStream, Outcome, Service, Serving, Subject,
+    Subscription, TIMEOUT_DEFAULT, Target,
+};
+
+use super::Inner;
+use crate::{call, connection::Connection, event};
+
+/// Which bodies may answer a call.
+pub(super) enum Way {
+    Anywhere,
+    Elsewhere,
+    Body(BodyId),
+}
+
+pub(super) struct NatsBus {
+    pub(super) inner: Arc<Inner>,
+    pub(super) way: Way,
+}
+
+impl NatsBus {
+    /// The connection and the subject of a call to `target`.
+    fn path(&self, target: &Target) -> Result<(&Connection, Subject), BusError> {
+        let (inner, namespace) = (&self.inner, &self.inner.options.namespace);
+        match (&self.way, target) {
+            (_, Target::Topic(_)) => Err(BusError::bad_request(format!("{target} cannot be called; publish to it"))),
+            (Way::Anywhere, _) => Ok((&inner.call, Subject::of(namespace, target))),
+            (Way::Elsewhere, _) => Ok((&inner.serve, Subject::of(namespace, target))),
+            (Way::Body(body), Target::Cell(cell)) => Ok((&inner.call, Subject::of_cell_in_body(namespace, body, cell))),
+            (Way::Body(_), Target::Flow(_)) => {
+                Err(BusError::bad_request(format!("{target} cannot be called in one body; cells can")))
+            }
+        }
+    }
+}
+
+impl NatsBus {
+    /// The call, past the queue group, where a body that hangs is in it. `None`: it has not run,
+    /// and goes the usual way with the time that it has left.
+    async fn detour(&self, connection: &Connection, request: &mut Envelope) -> Option<Result<Envelope, BusError>> {
+        let (inner, target) = (&self.inner, request.target.clone()?);
+        let except = match self.way {
+            Way::Anywhere => None,
+            Way::Elsewhere => Some(&inner.options.body),
+            Way::Body(_) => return None,
+        };
+        let (started, timeout) = (Instant::now(), request.timeout.unwrap_or(TIMEOUT_DEFAULT));
+        while let Some((body, subject)) = inner.members.detour(&target, except) {
+            let done = call::call(connection, &inner.known, &inner.members, request.clone(), subject.into()).await;
+            let absent = done.as_ref().is_err_and(|error| {
+                error.outcome() == Outcome::NotRun && matches!(error.code(), Code::NotFound | Code::Unavailable)
+            });
+            if !absent || !connection.is_up() {
+                return Some(done);
+            }
+            inner.members.forget(&target, &body);
+            request.timeout = Some(timeout.saturating_sub(started.elapsed()));
+            request.time_ms = cbs::now_ms();
+        }
+        None
+    }
+}
+
+impl BodyBus for NatsBus {
+    fn call(&self, mut request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        Box::pin(async move {
+            let (connection, subject) = self.path(request.target()?)?;
+            let inner = &self.inner;
+            if inner.members.any_ejected()
+                && let Some(done) = Box::pin(self.detour(connection, &mut request)).await
+            {
+                return done;
+            }
+            call::call(connection, &inner.known, &inner.members, request, subject.into()).await
+        })
+    }
+
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        Box::pin(async move {
+            let connection = &self.inner.call;
+            if !connection.is_up() {
+                return Err(BusError::unavailable(event.target()?, "the connection to NATS is lost"));
+            }
+            event::publish(&connection.client, &self.inner.options.namespace, event).await
+        })
+    }
+
+    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        Box::pin(self.inner.serve(service))
+    }
+
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        Box::pin(self.inner.subscribe(wanted))
+    }
+}

@@ -1,0 +1,84 @@
+//! A server, and the bodies that run on it.
+
+use async_nats::{Client, ConnectOptions};
+use serde_json::Value;
+use testkit::{NatsServer, within};
+use tokio::process::Command;
+
+use crate::{Body, Caller, Done, LIMIT, Process, World};
+
+/// Two accounts: everybody's, and the server's own, which may ask what the server counts.
+const MONITORED: &str = "accounts {\n  ALL { users: [ { user: all, password: all } ] }\n  \
+    SYS { users: [ { user: sys, password: sys } ] }\n}\nsystem_account: SYS\nno_auth_user: all\n";
+
+/// A real nats-server with a world around it.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The server.
+    pub server: NatsServer,
+    /// Where programs are started.
+    pub world: World,
+}
+
+impl Fleet {
+    /// A server without any settings of its own.
+    pub async fn start() -> Self {
+        Self { server: NatsServer::start().await, world: World::new() }
+    }
+
+    /// A server with more of its own configuration.
+    pub async fn with_config(extra: &str) -> Self {
+        Self { server: NatsServer::with_config(extra).await, world: World::new() }
+    }
+
+    /// A server that tells what it counts.
+    pub async fn monitored() -> (Self, Monitor) {
+        let fleet = Self::with_config(MONITORED).await;
+        let url = format!("nats://sys:sys@127.0.0.1:{}", fleet.server.port());
+        let client = within(LIMIT, "a connection", async_nats::connect(url)).await.expect("a connection");
+        (fleet, Monitor { client })
+    }
+
+    /// The command that runs a body on this server.
+    pub fn command(&self, body: &Body) -> Command {
+        let mut command = body.command(&self.world);
+        command.args(["--nats", self.server.url()]);
+        command
+    }
+
+    /// Starts a body and waits until it is ready.
+    pub async fn up(&self, body: &Body) -> Process {
+        let mut process = self.world.start(self.command(body));
+        process.until_printed(&format!("body {}, namespace ", body.id())).await;
+        process
+    }
+
+    /// Runs a command of `cbs` against this server.
+    pub async fn run(&self, arguments: &[&str]) -> Done {
+        self.world.run(&[arguments, &["--nats", self.server.url()]].concat()).await
+    }
+
+    /// A NATS client that knows nothing of CBS.
+    pub async fn caller(&self) -> Caller {
+        Caller::connect(self.server.url(), ConnectOptions::new()).await
+    }
+}
+
+/// What the server counts (its `varz`), asked through its system account.
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    client: Client,
+}
+
+impl Monitor {
+    /// A number of the server, such as `in_msgs`, `slow_consumers`, `subscriptions` or `total_connections`.
+    ///
+    /// # Panics
+    /// When the server does not tell it.
+    pub async fn number(&self, name: &str) -> u64 {
+        let asked = self.client.request("$SYS.REQ.SERVER.PING.VARZ", "".into());
+        let told = within(LIMIT, "the server's numbers", asked).await.expect("an answer of the server");
+        let told: Value = serde_json::from_slice(&told.payload).expect("JSON");
+        told.pointer(&format!("/data/{name}")).and_then(Value::as_u64).unwrap_or_else(|| panic!("no {name} in {told}"))
+    }
+}

@@ -1,0 +1,79 @@
+//! Many calls at once.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use futures::future::join_all;
+use serde_json::Value;
+use testkit::eventually;
+
+use crate::{Caller, LIMIT};
+
+/// Callers that call one cell again and again. The cell answers with the id of its body in the field `body`.
+#[derive(Debug)]
+pub struct Load {
+    caller: Caller,
+    cell: String,
+    input: Value,
+    tally: Mutex<Tally>,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    answered: BTreeMap<String, usize>,
+    failed: Vec<String>,
+}
+
+impl Load {
+    /// Calls to be made of this cell.
+    #[must_use]
+    pub fn new(caller: &Caller, cell: &str, input: Value) -> Self {
+        Self { caller: caller.clone(), cell: cell.to_owned(), input, tally: Mutex::default() }
+    }
+
+    /// So many callers make so many calls each, one after the other.
+    pub async fn run(&self, callers: usize, calls_each: usize) {
+        join_all((0..callers).map(|_| self.calls(calls_each))).await;
+    }
+
+    async fn calls(&self, count: usize) {
+        for _ in 0..count {
+            let answer = self.caller.try_call(&self.cell, &[], &self.input).await;
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            match answer {
+                Ok(answer) if answer.status == 200 => *tally.answered.entry(answer.text("body")).or_default() += 1,
+                Ok(answer) => tally.failed.push(answer.line),
+                Err(error) => tally.failed.push(error.to_string()),
+            }
+        }
+    }
+
+    /// How many calls a body has answered so far.
+    #[must_use]
+    pub fn answered_by(&self, body: &str) -> usize {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).answered.get(body).copied().unwrap_or_default()
+    }
+
+    /// How many calls were answered so far.
+    #[must_use]
+    pub fn answered(&self) -> usize {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).answered.values().sum()
+    }
+
+    /// Why the others were not.
+    #[must_use]
+    pub fn failed(&self) -> Vec<String> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).failed.clone()
+    }
+
+    /// Waits until a body has answered so many calls.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn until_answered_by(&self, body: &str, count: usize) {
+        let what = format!("{count} answers of {body}");
+        eventually(&what, LIMIT, async || self.answered_by(body) >= count).await;
+    }
+}

@@ -1,0 +1,58 @@
+//! More than fits.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_nats::{ConnectOptions, HeaderMap};
+use e2e::{Caller, Fleet};
+use futures::StreamExt;
+use serde_json::json;
+use testkit::within;
+
+use crate::stories;
+
+const COUNT: usize = 100_000;
+/// How many run at once and how many wait: with a handler of 1 s they take 3 s.
+const ROOM: &str = "concurrency: 1000, queue: 2000, timeout: 1m";
+
+#[tokio::test]
+async fn of_100_000_requests_at_once_every_one_is_answered_and_none_times_out() {
+    let (fleet, monitor) = Fleet::monitored().await;
+    let body = fleet.up(&stories("one").cell("story.slow", ROOM)).await;
+    let options = ConnectOptions::new().subscription_capacity(COUNT);
+    let caller = Caller::connect(fleet.server.url(), options).await;
+    let answers = within(Duration::from_secs(150), "all answers", flood(&caller)).await;
+
+    let of = |status: &str| answers.values().filter(|answer| *answer == status).count();
+    assert_eq!((answers.len(), of("") + of("429")), (COUNT, COUNT));
+    assert!(of("") >= 3000, "only {} were done", of(""));
+    let stats = &caller.services("STATS", &["story"]).await["story"]["endpoints"][0];
+    assert_eq!((&stats["num_requests"], &stats["data"]["shed"]), (&json!(COUNT), &json!(of("429"))), "{stats}");
+    assert!(!body.told().contains("dropped"), "{}", body.told());
+    assert_eq!(monitor.number("slow_consumers").await, 0);
+}
+
+/// Sends the requests as fast as they go; gives the error code of each answer by the request's number.
+async fn flood(caller: &Caller) -> BTreeMap<usize, String> {
+    let (client, inbox) = (caller.client(), caller.client().new_inbox());
+    let mut replies = client.subscribe(format!("{inbox}.*")).await.unwrap();
+    let headers: HeaderMap = [("Cbs-Timeout-Ms".parse().unwrap(), "60000".parse().unwrap())].into_iter().collect();
+    let send = async {
+        for number in 0..COUNT {
+            let (reply, payload) = (format!("{inbox}.{number}"), r#"{"ms":1000}"#.into());
+            let subject = "cbs.default.cell.story.slow";
+            client.publish_with_reply_and_headers(subject, reply, headers.clone(), payload).await.unwrap();
+        }
+    };
+    let receive = async {
+        let mut answers = BTreeMap::new();
+        while answers.len() < COUNT {
+            let reply = replies.next().await.unwrap();
+            let number = reply.subject.rsplit('.').next().unwrap().parse().unwrap();
+            let code = reply.headers.as_ref().and_then(|headers| headers.get("Nats-Service-Error-Code"));
+            let code = code.map(ToString::to_string).unwrap_or_default();
+            assert_eq!(answers.insert(number, code), None, "request {number} was answered twice");
+        }
+        answers
+    };
+    tokio::join!(send, receive).1
+}

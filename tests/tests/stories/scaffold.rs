@@ -1,0 +1,35 @@
+//! A new cell, from nothing to its first answer.
+
+use std::path::Path;
+
+use e2e::Fleet;
+use testkit::eventually;
+
+/// Long enough to compile the house once more: with another package at the root, its features may differ.
+const BUILD_LIMIT: std::time::Duration = std::time::Duration::from_secs(480);
+
+#[tokio::test]
+async fn a_new_cell_runs_by_the_printed_command_alone() {
+    let fleet = Fleet::start().await;
+    borrow_the_workspaces_build(&fleet);
+    let printed = fleet.world.run(&["new", "cell", "demo.shout", "--lang", "rust"]).await.with_status(0).stdout;
+    let mut command = fleet.world.command(Path::new("sh"));
+    command.args(["-c", &format!("exec {}", printed.trim())]).env("NATS_URL", fleet.server.url());
+    let body = fleet.world.start(command);
+    eventually("the new cell runs", BUILD_LIMIT, async || body.printed().contains("demo.shout")).await;
+    let done = fleet.run(&["call", "demo.shout", r#"{"text":"hello"}"#]).await.with_status(0);
+    assert_eq!(done.stdout, "{\"text\":\"HELLO\"}\n");
+}
+
+/// What is compiled already is not compiled again, and nothing is fetched.
+fn borrow_the_workspaces_build(fleet: &Fleet) {
+    let debug = Path::new(env!("CARGO_BIN_EXE_stories_body")).parent().unwrap();
+    let (target, root) = (debug.parent().unwrap(), Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    let settings = format!(
+        "build.target-dir = {target:?}\nnet.offline = true\n[profile.dev]\ndebug = \"line-tables-only\"\n\
+         [profile.dev.package.\"*\"]\ndebug = false\n"
+    );
+    fleet.world.write(".cargo/config.toml", &settings);
+    let lock = std::fs::read_to_string(root.join("Cargo.lock")).unwrap();
+    fleet.world.write("cells/demo_shout/Cargo.lock", &lock);
+}
