@@ -127,7 +127,8 @@ impl Caller {
         within(LIMIT, &what, async {
             while !names.iter().all(|name| found.contains_key(*name)) {
                 let answer = Answer::read(answers.next().await.expect("a connection")).json();
-                found.insert(answer["name"].as_str().expect("a service's name").to_owned(), answer);
+                let name = answer.get("name").and_then(Value::as_str).expect("a service's name");
+                found.insert(name.to_owned(), answer);
             }
         })
         .await;

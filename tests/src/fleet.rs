@@ -34,8 +34,8 @@ impl Fleet {
     /// A server that tells what it counts.
     pub async fn monitored() -> (Self, Monitor) {
         let fleet = Self::with_config(MONITORED).await;
-        let url = format!("nats://sys:sys@127.0.0.1:{}", fleet.server.port());
-        let client = within(LIMIT, "a connection", async_nats::connect(url)).await.expect("a connection");
+        let options = ConnectOptions::with_user_and_password("sys".to_owned(), "sys".to_owned());
+        let client = within(LIMIT, "a connection", options.connect(fleet.server.url())).await.expect("a connection");
         (fleet, Monitor { client })
     }
 

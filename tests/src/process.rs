@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::{
@@ -86,7 +87,15 @@ impl Process {
     /// # Panics
     /// When they do not, or the program ends without them.
     pub async fn until_printed(&mut self, words: &str) -> String {
-        self.until(words, Self::printed).await
+        self.until(words, LIMIT, Self::printed).await
+    }
+
+    /// The same, for what takes long, such as a compiler.
+    ///
+    /// # Panics
+    /// As [`Self::until_printed`].
+    pub async fn until_printed_within(&mut self, limit: Duration, words: &str) -> String {
+        self.until(words, limit, Self::printed).await
     }
 
     /// Waits until these words stand on standard error.
@@ -94,12 +103,12 @@ impl Process {
     /// # Panics
     /// When they do not, or the program ends without them.
     pub async fn until_told(&mut self, words: &str) -> String {
-        self.until(words, Self::told).await
+        self.until(words, LIMIT, Self::told).await
     }
 
-    async fn until(&mut self, words: &str, text: fn(&Self) -> String) -> String {
+    async fn until(&mut self, words: &str, limit: Duration, text: fn(&Self) -> String) -> String {
         let what = format!("`{words}` from {}", self.what);
-        eventually(&what, LIMIT, async || {
+        eventually(&what, limit, async || {
             let ended = self.child.try_wait().expect("our child");
             let found = text(self).contains(words);
             assert!(found || ended.is_none(), "{what}: it ended without ({ended:?})");

@@ -76,3 +76,10 @@ async fn calls_are_the_same_at_all_distances() {
     ])
     .await;
 }
+
+/// What holds this is a quirk of async-nats (ARCHITECTURE.md, stopping without loss): 200 stops, and not a call lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bus_6_200_stops_under_load_lose_no_call() {
+    conformance::bus_6_stop_under_load_loses_no_call(a_client().await.stops(200)).await;
+    conformance::bus_6_stopping_one_of_two_costs_no_call(a_client().await.stops(200)).await;
+}

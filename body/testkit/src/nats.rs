@@ -98,6 +98,13 @@ impl NatsServer {
     /// Freezes the server (SIGSTOP): connections stay open and nothing comes back.
     pub fn pause(&self) {
         self.signal(Signal::SIGSTOP);
+        // The signal is on its way for a moment, in which the server may still answer.
+        #[cfg(target_os = "linux")]
+        {
+            use nix::sys::wait::{Id, WaitPidFlag, waitid};
+            let stopped = waitid(Id::Pid(self.pid()), WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT);
+            stopped.expect("the server is our child");
+        }
     }
 
     /// Lets a frozen server go on (SIGCONT).
@@ -111,8 +118,12 @@ impl NatsServer {
         self.server.as_ref().map(Server::last_words).unwrap_or_default()
     }
 
-    fn signal(&self, signal: Signal) {
+    fn pid(&self) -> Pid {
         let server = self.server.as_ref().expect("the server runs");
-        signal::kill(Pid::from_raw(server.pid().cast_signed()), signal).expect("the server is our child");
+        Pid::from_raw(server.pid().cast_signed())
+    }
+
+    fn signal(&self, signal: Signal) {
+        signal::kill(self.pid(), signal).expect("the server is our child");
     }
 }

@@ -18,7 +18,6 @@ async fn a_new_cell_is_a_package_and_a_spec_that_passes_the_check() {
     assert!(world.read("cells/logic_re_try/src/lib.rs").contains("async fn re_try("));
     assert!(world.read("cells/logic_re_try/src/main.rs").contains("body::main_with(vec![logic_re_try::cell()])"));
     assert!(world.read("cells/logic_re_try/README.md").starts_with("# logic.re-try"));
-    assert!(world.read("specs/cells/logic.re-try.yaml").starts_with("# yaml-language-server: $schema=../schemas/"));
     assert_eq!(
         done.stdout,
         "cargo run --manifest-path cells/logic_re_try/Cargo.toml -- up specs/cells/logic.re-try.yaml\n"
@@ -27,6 +26,19 @@ async fn a_new_cell_is_a_package_and_a_spec_that_passes_the_check() {
     for path in ["Cargo.toml", "src/lib.rs", "src/main.rs", "README.md"] {
         assert!(!world.read(&format!("cells/logic_re_try/{path}")).contains("{{"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_new_spec_names_the_schema_for_editors_that_is_there() {
+    let world = World::new();
+    world.write("specs/schemas/cbs/v1alpha1/spec.json", "{}");
+    world.run(&["new", "cell", "logic.shout", "--lang", "rust"]).await.with_status(0);
+    world.run(&["new", "flow", "order"]).await.with_status(0);
+    for path in ["specs/cells/logic.shout.yaml", "specs/flows/order.yaml"] {
+        let first = "# yaml-language-server: $schema=../schemas/cbs/v1alpha1/spec.json\napiVersion: cbs/v1alpha1\n";
+        assert!(world.read(path).starts_with(first), "{}", world.read(path));
+    }
+    assert_eq!(world.read("specs/schemas/cbs/v1alpha1/spec.json"), "{}");
 }
 
 #[tokio::test]

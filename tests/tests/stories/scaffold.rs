@@ -1,22 +1,21 @@
 //! A new cell, from nothing to its first answer.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use e2e::Fleet;
-use testkit::eventually;
 
 /// Long enough to compile the house once more: with another package at the root, its features may differ.
-const BUILD_LIMIT: std::time::Duration = std::time::Duration::from_secs(480);
+const BUILD_LIMIT: Duration = Duration::from_secs(480);
 
 #[tokio::test]
 async fn a_new_cell_runs_by_the_printed_command_alone() {
     let fleet = Fleet::start().await;
-    borrow_the_workspaces_build(&fleet);
     let printed = fleet.world.run(&["new", "cell", "demo.shout", "--lang", "rust"]).await.with_status(0).stdout;
+    borrow_the_workspaces_build(&fleet);
     let mut command = fleet.world.command(Path::new("sh"));
     command.args(["-c", &format!("exec {}", printed.trim())]).env("NATS_URL", fleet.server.url());
-    let body = fleet.world.start(command);
-    eventually("the new cell runs", BUILD_LIMIT, async || body.printed().contains("demo.shout")).await;
+    let mut body = fleet.world.start(command);
+    body.until_printed_within(BUILD_LIMIT, "cbs.default.cell.demo.shout").await;
     let done = fleet.run(&["call", "demo.shout", r#"{"text":"hello"}"#]).await.with_status(0);
     assert_eq!(done.stdout, "{\"text\":\"HELLO\"}\n");
 }

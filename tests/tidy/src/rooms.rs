@@ -26,7 +26,7 @@ pub const ROOMS: &[Room] = &[
     room("body/host", &["bus", "cbs", "flow", "spec"], &["testkit"]),
     room("body/testkit", &["bus-nats", "cbs"], &[]),
     room("cells/*", &["cbs"], &["testkit"]),
-    room("tests", &["cbs", "testkit"], &[]),
+    room("tests", &["body", "cbs", "testkit"], &[]),
     room("tests/bench", &["body", "bus", "bus-nats", "cbs", "host", "spec"], &[]),
     room("tests/tidy", &[], &[]),
 ];

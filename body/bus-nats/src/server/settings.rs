@@ -17,7 +17,7 @@ const LOG_LINES: usize = 6;
 /// How to start a server. The default has no JetStream and takes a free port.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The program; `None`: [`find`] finds it.
+    /// The program; `None`: [`find`](super::find) finds it.
     pub program: Option<PathBuf>,
     /// Where JetStream keeps its data; `None`: no JetStream. Every write is synced to the disk before it is
     /// acknowledged, for without that a power cut loses what was acknowledged.

@@ -28,16 +28,12 @@ pub(super) fn write(name: &CellName, folder: &Path, given: Option<&Path>) -> Out
     let folder = checkout::absolute(folder)?;
     let package_name = name.as_str().replace(['.', '-'], "_");
     let package = folder.join("cells").join(&package_name);
+    let spec = folder.join("specs/cells").join(format!("{name}.yaml"));
+    if let Some(path) = [&package, &spec].into_iter().find(|path| path.symlink_metadata().is_ok()) {
+        return Err(files::there(path));
+    }
     let (standing, workspace) = workspace::around(&package);
-    let inherits = matches!(standing, Standing::Member | Standing::Joins { .. })
-        && workspace.as_deref().is_some_and(workspace::has_lints);
-    let mut own = String::new();
-    if standing == Standing::Apart {
-        own.push_str("\n# The workspace around it has no list of members that could be added to.\n[workspace]\n");
-    }
-    if inherits {
-        own.push_str("\n[lints]\nworkspace = true\n");
-    }
+    let own = own_part(&standing, workspace.as_deref());
     let part = name.part().replace('-', "_");
     let words = [
         ("name", name.as_str()),
@@ -48,24 +44,33 @@ pub(super) fn write(name: &CellName, folder: &Path, given: Option<&Path>) -> Out
         ("body", &checkout::way(&package, &cbs.join("body"), &cbs)),
         ("testkit", &checkout::way(&package, &cbs.join("body/testkit"), &cbs)),
         ("own", &own),
+        ("hint", files::schema_hint(&folder, Some(&cbs))?),
     ];
-    let spec = folder.join("specs/cells").join(format!("{name}.yaml"));
     let mut new: Vec<NewFile> = PACKAGE
         .iter()
         .map(|(path, template)| NewFile { path: package.join(path), text: fill(template, &words) })
         .collect();
     new.push(NewFile { path: spec.clone(), text: fill(SPEC, &words) });
-    if package.exists() {
-        return Err(Failure::failed(format_args!("{} is there already; nothing was written", package.display())));
-    }
     files::write(&new)?;
-    files::write_schema(&folder)?;
     new.iter().for_each(|file| output::tell(format_args!("wrote {}", shown(&file.path))));
     if let Standing::Joins { manifest, text } = &standing {
         fs::write(manifest, text).map_err(|error| Failure::failed(format_args!("{}: {error}", manifest.display())))?;
         output::tell(format_args!("added {package_name} to the members in {}", shown(manifest)));
     }
     next(&package, &package_name, &spec, &standing)
+}
+
+/// What the package's manifest says about the workspace around it.
+fn own_part(standing: &Standing, workspace: Option<&Path>) -> String {
+    match standing {
+        Standing::Apart => {
+            "\n# The workspace around it has no list of members that could be added to.\n[workspace]\n".to_owned()
+        }
+        Standing::Member | Standing::Joins { .. } if workspace.is_some_and(workspace::has_lints) => {
+            "\n[lints]\nworkspace = true\n".to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 /// The command that runs it, on standard output, ready to paste.

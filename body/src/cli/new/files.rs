@@ -19,14 +19,18 @@ pub(super) fn fill(template: &str, words: &[(&str, &str)]) -> String {
     words.iter().fold(template.to_owned(), |text, (word, value)| text.replace(&format!("{{{{{word}}}}}"), value))
 }
 
+/// Why nothing was written.
+pub(super) fn there(path: &Path) -> Failure {
+    Failure::failed(format_args!("{} is there already; nothing was written", path.display()))
+}
+
 /// Writes the files, and the folders above them.
 ///
 /// # Errors
 /// When one of them is there already (nothing has been written then), or cannot be written.
 pub(super) fn write(files: &[NewFile]) -> Result<(), Failure> {
-    let there = |file: &&NewFile| file.path.symlink_metadata().is_ok();
-    if let Some(file) = files.iter().find(there) {
-        return Err(Failure::failed(format_args!("{} is there already; nothing was written", file.path.display())));
+    if let Some(file) = files.iter().find(|file| file.path.symlink_metadata().is_ok()) {
+        return Err(there(&file.path));
     }
     for file in files {
         write_one(file).map_err(|error| {
@@ -45,14 +49,20 @@ fn write_one(file: &NewFile) -> std::io::Result<()> {
     OpenOptions::new().write(true).create_new(true).open(&file.path)?.write_all(file.text.as_bytes())
 }
 
-/// The JSON Schema of specs, which editors read; new specs name it in their first line.
-const SCHEMA: &str = "";
+/// Where the JSON Schema of specs stands, below the folder that has `specs/`.
+const SCHEMA: &str = "specs/schemas/cbs/v1alpha1/spec.json";
+/// How a spec in `specs/cells/` or `specs/flows/` names it, for editors.
+const HINT: &str = "# yaml-language-server: $schema=../schemas/cbs/v1alpha1/spec.json\n";
 
-/// Writes the editors' schema where new specs look for it, unless something is there.
-pub(super) fn write_schema(folder: &Path) -> Result<(), Failure> {
-    let path = folder.join("specs/schemas/cbs/v1alpha1/spec.json");
+/// Puts the editors' schema where new specs look for it, out of a checkout, and gives the line
+/// that names it; nothing where there is no schema to be had.
+pub(super) fn schema_hint(folder: &Path, checkout: Option<&Path>) -> Result<&'static str, Failure> {
+    let path = folder.join(SCHEMA);
     if path.symlink_metadata().is_ok() {
-        return Ok(());
+        return Ok(HINT);
     }
-    write(&[NewFile { path, text: SCHEMA.to_owned() }])
+    match checkout.and_then(|checkout| std::fs::read_to_string(checkout.join(SCHEMA)).ok()) {
+        Some(text) => write(&[NewFile { path, text }]).map(|()| HINT),
+        None => Ok(""),
+    }
 }

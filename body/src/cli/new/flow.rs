@@ -4,7 +4,10 @@ use std::path::Path;
 
 use cbs::FlowName;
 
-use super::files::{self, NewFile};
+use super::{
+    checkout,
+    files::{self, NewFile},
+};
 use crate::{
     exit::{Outcome, Status},
     output,
@@ -14,9 +17,12 @@ const TEMPLATE: &str = include_str!("templates/flow.yaml");
 
 pub(super) fn write(name: &FlowName, folder: &Path) -> Outcome {
     let path = folder.join("specs/flows").join(format!("{name}.yaml"));
-    let file = NewFile { text: files::fill(TEMPLATE, &[("name", name.as_str())]), path };
+    if path.symlink_metadata().is_ok() {
+        return Err(files::there(&path));
+    }
+    let hint = files::schema_hint(folder, checkout::find(None, folder).ok().as_deref())?;
+    let file = NewFile { text: files::fill(TEMPLATE, &[("hint", hint), ("name", name.as_str())]), path };
     files::write(std::slice::from_ref(&file))?;
-    files::write_schema(folder)?;
     let path = file.path.display();
     output::tell(format_args!("wrote {path}"));
     output::tell("next:");

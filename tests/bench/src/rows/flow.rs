@@ -38,10 +38,10 @@ fn here(bench: &Bench) -> anyhow::Result<Line> {
         load.run(run).await?;
         let mut rounds = Vec::new();
         for _ in 0..bench.rounds {
-            rounds.push(1e6 / load.run(run).await?.per_second);
+            rounds.push(load.run(run).await?.p50_us);
         }
         body.stop().await;
-        let note = "on one thread; JSON of 128 B in and out of every step";
+        let note = "the median run, on one thread; JSON of 128 B in and out of every step";
         Ok(Line::new("three steps, same body", "µs a run", rounds).at_most(10.0).note(note))
     })
 }

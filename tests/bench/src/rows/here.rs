@@ -10,6 +10,7 @@ use tokio::runtime::Builder;
 
 use crate::{
     cells::{self, ECHO, TYPED},
+    cpu,
     hosting::Body,
     report::{Line, Spread},
     stage::{self, Bench},
@@ -17,6 +18,8 @@ use crate::{
 
 /// How many calls one reading of the clock is spread over.
 const BATCH: u32 = 2_000;
+const WALL: &str = "on one thread, by the clock: what others take of its core counts against it";
+const CPU: &str = "the same by processor time: what one core does that nobody else uses";
 
 pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -30,7 +33,8 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
             let taken = Taken::take(bench, &*bus, ECHO, &cells::payload(size)).await?;
             let what = format!("cell in its own body, {name}");
             lines.push(Line::new(what.clone(), "ns a call", taken.nanoseconds).at_most(1_000.0));
-            lines.push(Line::new(what.clone(), "calls/s", taken.per_second).at_least(1e6, None).note("on one thread"));
+            lines.push(Line::new(what.clone(), "calls/s", taken.per_second).at_least(1e6, None).note(WALL));
+            lines.push(Line::new(format!("{what}, of CPU time"), "calls/s", taken.per_cpu_second).note(CPU));
             let proof = "calls whose reply's payload lies elsewhere in memory than the request's, by all";
             lines.push(Line::new(format!("{what}, payload copies"), "a call", taken.copies).at_most(0.0).note(proof));
         }
@@ -49,6 +53,8 @@ struct Taken {
     nanoseconds: Vec<f64>,
     /// Of all batches.
     per_second: Vec<f64>,
+    /// Of all batches, by this process's processor time.
+    per_cpu_second: Vec<f64>,
     copies: Vec<f64>,
 }
 
@@ -58,7 +64,8 @@ impl Taken {
         let mut taken = Self::default();
         batch(bus, &target, payload).await?;
         for _ in 0..bench.rounds {
-            let (mut batches, mut copied, began) = (Vec::new(), 0, Instant::now());
+            let (mut batches, mut copied) = (Vec::new(), 0);
+            let (began, used) = (Instant::now(), cpu::used(None));
             while began.elapsed() < bench.length {
                 let (time, copies) = batch(bus, &target, payload).await?;
                 copied += copies;
@@ -67,6 +74,8 @@ impl Taken {
             let calls = batches.len() as f64 * f64::from(BATCH);
             taken.nanoseconds.extend(Spread::of(&batches).map(|spread| spread.median));
             taken.per_second.push(calls / began.elapsed().as_secs_f64());
+            let used = cpu::used(None).zip(used).map(|(after, before)| after.saturating_sub(before));
+            taken.per_cpu_second.extend(used.map(|used| calls / used.as_secs_f64()));
             taken.copies.push(f64::from(copied) / calls);
         }
         Ok(taken)
