@@ -102,7 +102,7 @@ impl Reading {
         let done = serve_until(&served, &mut subscriber, &mut pending, stop).await.and_then(Result::ok);
         if done.is_some() {
             // The server takes this number as "now", the client keeps the subscription.
-            let told: Result<(), ()> = Err(());
+            let told = subscriber.unsubscribe_after(u64::MAX).await;
             if told.is_ok() {
                 let first = serve_until(&served, &mut subscriber, &mut pending, connection.barrier(&barrier)).await;
                 warn(&served.service.target, first);

@@ -19,6 +19,7 @@ use futures::future;
 use crate::{
     events::Events,
     policy::deadline::Timer,
+    registered::Registered,
     registry::{Inside, Member, Members, Registry},
     reply::{self, Ids},
 };
@@ -251,42 +252,6 @@ impl BodyBus for InProcess {
 pub(crate) fn callable(target: &Target) -> Result<(), BusError> {
     let answered = !matches!(target, Target::Topic(_));
     answered.then_some(()).ok_or_else(|| BusError::bad_request(format!("nobody answers on {target}: publish to it")))
-}
-
-/// A target that is served here. Dropping it takes the target back at once; calls that run go
-/// on to their end on their callers' tasks.
-pub(crate) struct Registered {
-    registry: Arc<Registry>,
-    target: Target,
-    member: Arc<Member>,
-}
-
-impl Registered {
-    /// Offers the target no more; what was taken goes on.
-    pub(crate) fn withdraw(&self) {
-        self.registry.remove(&self.target, &self.member);
-        self.member.gate.close();
-    }
-
-    /// Done when it was withdrawn and the last call has been answered.
-    pub(crate) async fn drained(&self) {
-        self.member.gate.emptied().await;
-    }
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        self.withdraw();
-    }
-}
-
-impl Serving for Registered {
-    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            self.withdraw();
-            self.drained().await;
-        })
-    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@
 //! # Layout
 //!
 //! - [`InProcess`], [`Settings`]: the bus without a network. Behind it `registry` (who serves
-//!   what, read without a lock), `gate` (stopping without loss), `events` (bounded queues).
+//!   what, read without a lock), `registered` and `gate` (stopping without loss), `events` (bounded queues).
 //! - [`Router`], [`Link`], [`Route`]: here first, else over NATS.
 //! - [`policy`]: [`Room`] (how many run and wait), [`within`] (deadlines), [`Retry`] and its budget.
 //! - [`reply`]: what a reply carries, whatever handler made it.
@@ -47,6 +47,7 @@ mod events;
 mod gate;
 mod in_process;
 pub mod policy;
+mod registered;
 mod registry;
 pub mod reply;
 mod router;

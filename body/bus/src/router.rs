@@ -11,7 +11,8 @@ use futures::future;
 
 use crate::{
     InProcess,
-    in_process::{IfFull, Registered, Untaken, callable},
+    in_process::{IfFull, Untaken, callable},
+    registered::Registered,
 };
 
 /// How calls to a target travel.

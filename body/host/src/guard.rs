@@ -84,7 +84,7 @@ impl<W: Work> Guard<W> {
 
     /// Waits for room. The time that passes is the caller's.
     async fn wait(&self, mut request: Envelope) -> Result<Envelope, BusError> {
-        let (arrived, granted) = (Instant::now(), self.granted(&request));
+        let (arrived, granted) = (tokio::time::Instant::now(), self.granted(&request));
         match self.room.enter(request.payload.len(), granted).await {
             Some(permit) => {
                 request.timeout = Some(granted.saturating_sub(arrived.elapsed()));

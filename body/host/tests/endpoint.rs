@@ -160,9 +160,8 @@ async fn a_call_that_waited_has_only_the_time_that_remains() {
     let (first, second) =
         tokio::join!(call(&*bus, "demo.remaining", json!(1_000)), call(&*bus, "demo.remaining", json!(0)));
     first.unwrap();
-    // Waiting is counted by the machine's clock, which does not stand still with tokio's: this
-    // sees that the spec's timeout is the most that a caller who says nothing gets.
-    assert!(second.unwrap().as_u64().unwrap() <= 5_000);
+    let second = second.unwrap().as_u64().unwrap();
+    assert!((3_000..=4_000).contains(&second), "{second} ms are left of 5,000 after waiting for 1,000");
     let generous = Envelope { timeout: Some(LONG * 100), ..Envelope::request(target("demo.remaining"), "0") };
     let remaining: u64 = cbs::from_json(&bus.call(generous).await.unwrap().payload).unwrap();
     assert!(remaining <= 5_000, "{remaining} ms of the spec's 5,000");

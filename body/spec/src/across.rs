@@ -52,7 +52,8 @@ fn names(files: &[FileRead]) -> BTreeMap<&Target, Declared<'_>> {
             } else if let Some(there) = alike.get(&folded) {
                 let message = format!("`{}` and `{}` differ only in `-` and `_`", target.name(), there.target.name());
                 let place = there.place();
-                let hint = format!("the other is in {place}: they would be one resource elsewhere, so choose another name");
+                let hint =
+                    format!("the other is in {place}: they would be one resource elsewhere, so choose another name");
                 findings.add(*span, code::SIMILAR_NAME, message, hint);
             }
             first.entry(target).or_insert(here);

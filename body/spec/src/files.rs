@@ -82,7 +82,11 @@ pub(crate) fn read(file: &Path) -> Result<Findings, Diagnostic> {
     let mut bytes = Vec::new();
     let read = fs::File::open(file).and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
-        return refuse(code::UNREADABLE, format!("cannot be read: {error}"), "give this user the right to read it, or take it out");
+        return refuse(
+            code::UNREADABLE,
+            format!("cannot be read: {error}"),
+            "give this user the right to read it, or take it out",
+        );
     }
     text(file, bytes)
 }

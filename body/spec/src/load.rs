@@ -48,10 +48,7 @@ pub fn load(paths: &[PathBuf], options: &Options) -> Result<Specs, Error> {
 ///
 /// # Errors
 /// [`Error::Mistakes`] with every mistake of every text.
-pub fn load_texts<'a>(
-    texts: impl IntoIterator<Item = (PathBuf, &'a str)>,
-    options: &Options,
-) -> Result<Specs, Error> {
+pub fn load_texts<'a>(texts: impl IntoIterator<Item = (PathBuf, &'a str)>, options: &Options) -> Result<Specs, Error> {
     let texts = texts.into_iter().map(|(file, text)| (files::text(&file, text.as_bytes().to_vec()), file));
     let (texts, files) = texts.unzip();
     check(files, texts, Vec::new(), options)

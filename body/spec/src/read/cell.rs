@@ -15,7 +15,12 @@ use super::{
 use crate::{CellSpec, Metadata, Route, Schema, bounds, code};
 
 /// Reads all fields; `None` where the name or the runtime could not be read.
-pub(super) fn read(spec: Item<'_>, name: Option<CellName>, metadata: Metadata, context: Context<'_>) -> Option<CellSpec> {
+pub(super) fn read(
+    spec: Item<'_>,
+    name: Option<CellName>,
+    metadata: Metadata,
+    context: Context<'_>,
+) -> Option<CellSpec> {
     let fields = Fields::open(spec, &CELL)?;
     let runtime = runtime::read(&fields);
     let version = fields.get("version").and_then(version);

@@ -48,10 +48,10 @@ pub(crate) fn document(root: &Node, context: Context<'_>) -> Document {
     };
     version(&fields);
     let kind = kind(&fields);
-    let metadata = fields
-        .need("metadata", "add `metadata: { name: … }`")
-        .and_then(|item| Fields::open(item, &METADATA));
-    let named = metadata.and_then(|metadata| metadata.need("name", "a spec needs a name, for example `name: logic.greet`"));
+    let metadata =
+        fields.need("metadata", "add `metadata: { name: … }`").and_then(|item| Fields::open(item, &METADATA));
+    let named =
+        metadata.and_then(|metadata| metadata.need("name", "a spec needs a name, for example `name: logic.greet`"));
     let spec = fields.need("spec", "add `spec:` with the fields of this kind");
     let metadata = read_metadata(root, metadata, findings);
     match kind {

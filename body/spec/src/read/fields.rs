@@ -69,10 +69,6 @@ impl<'a> Fields<'a> {
     pub(super) fn node(&self) -> &'a Node {
         self.node
     }
-
-    pub(super) fn findings(&self) -> &'a Findings {
-        self.findings
-    }
 }
 
 /// A text of the file inside a message: not endless, and on one line.

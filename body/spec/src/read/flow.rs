@@ -11,7 +11,11 @@ use super::{
     shape::FLOW,
     step::{self, StepRead},
 };
-use crate::{FlowSpec, Metadata, bounds, code, source::Span, yaml::Node};
+use crate::{
+    FlowSpec, Metadata, bounds, code,
+    source::Span,
+    yaml::{Content, Node},
+};
 
 /// A call that a flow makes, for the checks between specs.
 #[derive(Clone, Debug)]
@@ -22,6 +26,9 @@ pub(crate) struct Call {
     /// Whether the flow says that the target is declared elsewhere.
     pub(crate) external: bool,
 }
+
+/// The problems of a plan that come from the ids of steps and from what needs what.
+const ORDER_CODES: [&str; 4] = ["flow-unknown-step", "flow-not-before", "flow-needs", "flow-cycle"];
 
 /// Reads all fields. The calls are given even where the flow itself cannot be.
 pub(super) fn read(spec: Item<'_>, name: Option<FlowName>, metadata: Metadata) -> (Option<FlowSpec>, Vec<Call>) {
@@ -35,15 +42,15 @@ pub(super) fn read(spec: Item<'_>, name: Option<FlowName>, metadata: Metadata) -
     let Some(steps) = steps else { return (None, calls) };
     // A flow without a readable name is planned all the same, for the mistakes of its steps.
     let planned = name.clone().or_else(|| FlowName::new("unnamed").ok()).map(|name| {
-        let ids_known = steps.iter().all(|step| step.has_id);
+        let order_known = steps.iter().all(|step| step.has_order);
         let steps = steps.into_iter().map(|step| step.step).collect();
-        (Plan::new(Flow { name, steps, output }), ids_known)
+        (Plan::new(Flow { name, steps, output }), order_known)
     });
     let plan = match planned {
         Some((Ok(plan), _)) => Some(plan),
-        Some((Err(problems), ids_known)) => {
-            // With an id missing, who may read whom cannot be told.
-            for problem in problems.into_iter().filter(|problem| ids_known || problem.is_in_expression()) {
+        Some((Err(problems), order_known)) => {
+            // Where an id is missing, who may read whom cannot be told.
+            for problem in problems.into_iter().filter(|problem| order_known || !ORDER_CODES.contains(&problem.code)) {
                 report(&fields, problem);
             }
             None
@@ -78,13 +85,11 @@ fn place(root: &Node, path: &[PathPart]) -> Span {
             PathPart::Key(key) => node.at_key(key),
             PathPart::Index(index) => node.at_index(*index),
         };
-        match next {
-            Some(next) => node = next,
-            None => return node.head,
-        }
+        let Some(next) = next else { break };
+        node = next;
     }
-    match node.entries() {
-        [] if node.at_index(0).is_none() => node.span,
-        _ => node.head,
+    match node.content {
+        Content::List(_) | Content::Map(_) => node.head,
+        _ => node.span,
     }
 }

@@ -64,7 +64,9 @@ impl<'a> Item<'a> {
         }
         let text = self.text_as(WANTED)?;
         match units::duration(text) {
-            Some(duration) => self.within(Some(duration), text, &bounds::DURATION, |bound| units::duration_text(*bound)),
+            Some(duration) => {
+                self.within(Some(duration), text, &bounds::DURATION, |bound| units::duration_text(*bound))
+            }
             None => {
                 let message = format!("`{}` is no duration", shown(text));
                 let hint = "write a whole number from 1 and `ms`, `s`, `m` or `h`, for example `5s`";

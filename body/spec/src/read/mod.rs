@@ -5,10 +5,8 @@ mod document;
 mod fields;
 mod flow;
 mod item;
-mod runtime;
-mod shape;
+pub(crate) mod runtime;
+pub(crate) mod shape;
 mod step;
 
 pub(crate) use document::{Context, Document, Spec, document};
-pub(crate) use flow::Call;
-pub(crate) use shape::{SHAPES, Shape, WORDS};

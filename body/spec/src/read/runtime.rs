@@ -12,11 +12,13 @@ use crate::{Isolation, Limits, Program, Python, Runtime, Sidecar, Workers, bound
 /// What a variable of the environment may be called.
 pub(crate) const VARIABLE_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 
+/// `file.py:function`, the function as Python names it, in ASCII.
+pub(crate) const PYTHON_SOURCE_PATTERN: &str = "^.+:[A-Za-z_][A-Za-z0-9_]*$";
+
 /// Reads them all whatever the runtime, so that no mistake waits for another to be mended.
 pub(super) fn read(fields: &Fields<'_>) -> Option<Runtime> {
-    let runtime = fields
-        .need("runtime", "say `runtime: rust`, `python`, `dart` or `exec`")
-        .and_then(|item| item.word(RUNTIMES));
+    let runtime =
+        fields.need("runtime", "say `runtime: rust`, `python`, `dart` or `exec`").and_then(|item| item.word(RUNTIMES));
     let source = fields.get("source").and_then(Item::text);
     let command = fields.get("command").and_then(command);
     let env = fields.get("env").and_then(env).unwrap_or_default();
@@ -128,7 +130,11 @@ fn command(item: Item<'_>) -> Option<Vec<String>> {
         let path = existing_file(first, program)?;
         if let Some(slot) = command.first_mut() {
             // A bare file name would be looked up in PATH.
-            *slot = if path.components().count() == 1 { format!("./{}", path.display()) } else { path.display().to_string() };
+            *slot = if path.components().count() == 1 {
+                format!("./{}", path.display())
+            } else {
+                path.display().to_string()
+            };
         }
     }
     Some(command)
@@ -136,8 +142,7 @@ fn command(item: Item<'_>) -> Option<Vec<String>> {
 
 fn env(item: Item<'_>) -> Option<BTreeMap<String, String>> {
     for entry in item.node.entries() {
-        let starts_well = !entry.key.starts_with(|c: char| c.is_ascii_digit());
-        if !(starts_well && entry.key.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())) {
+        if !is_identifier(&entry.key) {
             let message = format!("`{}` is no name of a variable", shown(&entry.key));
             let hint = "write letters, digits and `_`, no digit first".to_owned();
             item.findings.add(entry.key_span, code::BAD_NAME, message, hint);
@@ -152,9 +157,8 @@ fn workers(item: Item<'_>) -> Option<Workers> {
         crate::yaml::Content::Number(_) => item.processes().map(|count| Workers { min: count, max: count }),
         crate::yaml::Content::Map(_) => {
             let fields = Fields::open(item, &WORKERS)?;
-            let [min, max] = ["min", "max"].map(|name| {
-                fields.need(name, "say both, for example `{ min: 1, max: 4 }`").and_then(Item::processes)
-            });
+            let [min, max] = ["min", "max"]
+                .map(|name| fields.need(name, "say both, for example `{ min: 1, max: 4 }`").and_then(Item::processes));
             let (min, max) = min.zip(max)?;
             if max < min {
                 let message = format!("`max` is less than `min`: {max} < {min}");
@@ -174,8 +178,8 @@ fn limits(item: Item<'_>) -> Option<Limits> {
     })
 }
 
-/// A name as Python has it; letters beyond ASCII included.
+/// `[A-Za-z_][A-Za-z0-9_]*`
 fn is_identifier(text: &str) -> bool {
-    let mut chars = text.chars();
-    chars.next().is_some_and(|c| c == '_' || c.is_alphabetic()) && chars.all(|c| c == '_' || c.is_alphanumeric())
+    let letters = text.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
+    letters && text.starts_with(|c: char| !c.is_ascii_digit())
 }

@@ -8,15 +8,30 @@ pub(crate) struct Shape {
     pub(crate) fields: &'static [&'static str],
 }
 
-pub(super) const DOCUMENT: Shape =
-    Shape { what: "a document", fields: &["apiVersion", "kind", "metadata", "spec"] };
+pub(super) const DOCUMENT: Shape = Shape { what: "a document", fields: &["apiVersion", "kind", "metadata", "spec"] };
 pub(super) const METADATA: Shape =
     Shape { what: "`metadata`", fields: &["name", "description", "labels", "annotations"] };
 pub(super) const CELL: Shape = Shape {
     what: "a cell's `spec`",
     fields: &[
-        "runtime", "source", "input", "output", "version", "concurrency", "queue", "timeout", "idempotent", "retry",
-        "route", "env", "config", "isolation", "workers", "command", "instances", "limits",
+        "runtime",
+        "source",
+        "input",
+        "output",
+        "version",
+        "concurrency",
+        "queue",
+        "timeout",
+        "idempotent",
+        "retry",
+        "route",
+        "env",
+        "config",
+        "isolation",
+        "workers",
+        "command",
+        "instances",
+        "limits",
     ],
 };
 pub(super) const WORKERS: Shape = Shape { what: "`workers`", fields: &["min", "max"] };
@@ -25,14 +40,13 @@ pub(super) const RETRY: Shape = Shape { what: "`retry`", fields: &["max", "backo
 pub(super) const FLOW: Shape = Shape { what: "a flow's `spec`", fields: &["steps", "output", "timeout"] };
 pub(super) const STEP: Shape = Shape {
     what: "a step",
-    fields: &[
-        "id", "call", "flow", "with", "when", "each", "needs", "retry", "timeout", "catch", "external",
-    ],
+    fields: &["id", "call", "flow", "with", "when", "each", "needs", "retry", "timeout", "catch", "external"],
 };
 pub(super) const EACH: Shape = Shape { what: "`each`", fields: &["items", "parallel"] };
 pub(super) const CATCH: Shape = Shape { what: "`catch`", fields: &["codes", "call", "flow", "with", "timeout"] };
 
 /// Every shape with its name in the editors' schema.
+#[cfg(test)]
 pub(crate) const SHAPES: &[(&str, &Shape)] = &[
     ("CellMetadata", &METADATA),
     ("FlowMetadata", &METADATA),
@@ -48,21 +62,17 @@ pub(crate) const SHAPES: &[(&str, &Shape)] = &[
     ("Catch", &CATCH),
 ];
 
-
-pub(super) const CELL_KIND: &str = "Cell";
-pub(super) const FLOW_KIND: &str = "Flow";
+pub(crate) const CELL_KIND: &str = "Cell";
+pub(crate) const FLOW_KIND: &str = "Flow";
 /// What a document may be.
-pub(super) const KINDS: &[&str] = &[CELL_KIND, FLOW_KIND];
+pub(crate) const KINDS: &[&str] = &[CELL_KIND, FLOW_KIND];
 
-/// The words that fields take, by field.
-pub(crate) const WORDS: &[(&str, &[&str])] = &[
-    ("runtime", RUNTIMES),
-    ("route", ROUTES),
-    ("isolation", ISOLATIONS),
-];
-pub(super) const RUNTIMES: &[&str] = &["rust", "python", "dart", "exec"];
-pub(super) const ROUTES: &[&str] = &["local-first", "nats"];
-pub(super) const ISOLATIONS: &[&str] = &["shared", "process"];
+/// What may run a cell.
+pub(crate) const RUNTIMES: &[&str] = &["rust", "python", "dart", "exec"];
+/// How calls may travel.
+pub(crate) const ROUTES: &[&str] = &["local-first", "nats"];
+/// Where Python may run.
+pub(crate) const ISOLATIONS: &[&str] = &["shared", "process"];
 
 /// The fields that only some runtimes have.
 pub(crate) const RUNTIME_FIELDS: &[(&str, &[&str])] = &[

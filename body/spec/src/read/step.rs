@@ -15,32 +15,48 @@ use crate::{bounds, code, yaml::Content};
 /// A step; what could not be read has a stand-in, so that the plan can check the rest.
 pub(super) struct StepRead {
     pub(super) step: Step,
-    /// Whether the id is the author's.
-    pub(super) has_id: bool,
+    /// Whether the id and what the step needs are the author's.
+    pub(super) has_order: bool,
 }
 
+/// Reads a step; always one, so that those after it keep their numbers.
 pub(super) fn read(item: Item<'_>, index: usize, calls: &mut Vec<Call>) -> Option<StepRead> {
-    let fields = Fields::open(Item { name: "a step", ..item }, &STEP)?;
+    let fields = Fields::open(Item { name: "a step", ..item }, &STEP);
+    let mut step = Step {
+        id: format!("unreadable-step-{index}"),
+        target: stand_in()?,
+        with: None,
+        when: None,
+        each: None,
+        needs: None,
+        retry: None,
+        timeout: None,
+        catch: None,
+    };
+    let Some(fields) = fields else { return Some(StepRead { step, has_order: false }) };
     let id = fields.need("id", "a step needs an id, for example `id: greet`").and_then(Item::text);
     let external = fields.get("external").and_then(Item::flag).unwrap_or(false);
-    let target = target(&fields, external, calls);
-    if target.is_none() && !fields.has("call") && !fields.has("flow") {
+    if !fields.has("call") && !fields.has("flow") {
         fields.miss("a step needs the field `call` or `flow`".to_owned(), "for example `call: logic.greet`");
     }
-    let step = Step {
-        id: id.map_or_else(|| format!("step-{index}"), str::to_owned),
-        target: target.or_else(stand_in)?,
-        with: fields.get("with").map(Item::json),
-        when: fields.get("when").and_then(expression),
-        each: fields.get("each").and_then(each),
-        needs: fields.get("needs").and_then(Item::texts),
-        retry: fields.get("retry").and_then(retry),
-        timeout: fields.get("timeout").and_then(Item::duration),
-        catch: fields.get("catch").and_then(|item| catch(item, external, calls)).map(Box::new),
-    };
-    Some(StepRead { step, has_id: id.is_some() })
+    step.id = id.map_or(step.id, str::to_owned);
+    step.target = target(&fields, external, calls).unwrap_or(step.target);
+    step.with = fields.get("with").map(Item::json);
+    step.when = fields.get("when").and_then(condition);
+    step.each = fields.get("each").map(|item| each(item).unwrap_or(NO_ITEMS));
+    let needs = fields.get("needs").map(|item| item.texts().filter(|ids| item.node.at_index(ids.len()).is_none()));
+    step.retry = fields.get("retry").and_then(retry);
+    step.timeout = fields.get("timeout").and_then(Item::duration);
+    step.catch = fields.get("catch").and_then(|item| catch(item, external, calls)).map(Box::new);
+    let has_order = id.is_some() && !matches!(needs, Some(None));
+    step.needs = needs.flatten();
+    Some(StepRead { step, has_order })
 }
 
+/// What stands for an `each` that could not be read, so that `.item` is known.
+const NO_ITEMS: Each = Each { items: serde_json::Value::Array(Vec::new()), parallel: PARALLEL_DEFAULT };
+
+/// What stands for a target that could not be read; nothing ever calls it.
 fn stand_in() -> Option<Target> {
     CellName::new("unknown.cell").ok().map(Target::Cell)
 }
@@ -62,9 +78,12 @@ fn target(fields: &Fields<'_>, external: bool, calls: &mut Vec<Call>) -> Option<
     cell.or(flow).and_then(|(_, target)| target)
 }
 
-/// A text; the plan checks what is in it.
-fn expression(item: Item<'_>) -> Option<serde_json::Value> {
-    item.text().map(serde_json::Value::from)
+/// An expression, or `true` or `false`; the plan checks which.
+fn condition(item: Item<'_>) -> Option<serde_json::Value> {
+    match item.node.content {
+        Content::Text(_) | Content::Bool(_) => Some(item.json()),
+        _ => item.wrong_type("an expression such as `${ .input.wanted }`"),
+    }
 }
 
 /// `{ items, parallel }`, or the items alone: a list, or an expression that gives one.

@@ -54,7 +54,11 @@ impl Schemas {
         if !is_schema_name(name) {
             let shown: String = name.chars().take(80).collect();
             let hint = "write `domain/vN/Type`, for example `demo/v1/Name`".to_owned();
-            return Err(Failure { code: code::BAD_NAME, message: format!("`{shown}` is no schema name"), hint: Some(hint) });
+            return Err(Failure {
+                code: code::BAD_NAME,
+                message: format!("`{shown}` is no schema name"),
+                hint: Some(hint),
+            });
         }
         let folder = self.folder.clone().or_else(|| nearest(spec_folder));
         let key = (folder.clone(), name.to_owned());
@@ -75,9 +79,8 @@ fn nearest(spec_folder: &Path) -> Option<PathBuf> {
 
 /// `domain/vN/Type`: so a name is never a path that leads anywhere else.
 pub(crate) fn is_schema_name(name: &str) -> bool {
-    let rest = |text: &str, extra: &[char]| {
-        text.chars().skip(1).all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
-    };
+    let rest =
+        |text: &str, extra: &[char]| text.chars().skip(1).all(|c| c.is_ascii_alphanumeric() || extra.contains(&c));
     let parts: Vec<&str> = name.split('/').collect();
     let [domain, version, kind] = parts.as_slice() else { return false };
     let number = version.strip_prefix('v').unwrap_or("");
@@ -107,13 +110,16 @@ fn compile(name: &str, shelf: &Shelf) -> Result<Arc<Schema>, Failure> {
             }),
         });
     };
-    let json: Value = serde_json::from_str(&text).map_err(|error| bad(format!("the schema `{name}` is no JSON: {error}")))?;
+    let json: Value =
+        serde_json::from_str(&text).map_err(|error| bad(format!("the schema `{name}` is no JSON: {error}")))?;
     let fetched = Arc::new(Mutex::new(BTreeMap::new()));
     let validator = jsonschema::options()
         .with_base_uri(format!("{BASE}{name}.json"))
         .with_retriever(Within { shelf: shelf.clone(), fetched: Arc::clone(&fetched) })
         .build(&json)
-        .map_err(|error| bad(format!("the schema `{name}` does not compile: {}", super::violation::short(&error.to_string()))))?;
+        .map_err(|error| {
+            bad(format!("the schema `{name}` does not compile: {}", super::violation::short(&error.to_string())))
+        })?;
     let fetched = std::mem::take(&mut *fetched.lock().unwrap_or_else(PoisonError::into_inner));
     let others = fetched.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]);
     let hash = revision::of_parts([text.as_bytes()].into_iter().chain(others));

@@ -8,7 +8,7 @@ use std::fmt;
 use jsonschema::Validator;
 use serde_json::Value;
 
-pub(crate) use folder::{Schemas, is_schema_name};
+pub(crate) use folder::{NAME_PATTERN, Schemas};
 pub use violation::Violation;
 
 /// A JSON Schema, compiled.

@@ -1,0 +1,169 @@
+//! `kind: Cell` as editors see it.
+#![allow(dead_code, reason = "only the schema of these types is used")]
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde_json::{Map, Value};
+
+use super::{constant, rules};
+use crate::{
+    API_VERSION, bounds,
+    read::{
+        runtime::VARIABLE_PATTERN,
+        shape::{CELL_KIND, ISOLATIONS, ROUTES, RUNTIMES},
+    },
+    schema::NAME_PATTERN,
+    units::{DURATION_PATTERN, SIZE_PATTERN},
+};
+
+/// The official regular expression of <https://semver.org>, without named groups.
+const VERSION_PATTERN: &str = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-((0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(\+([0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*))?$";
+/// `organ.cell`, and the organ is not `flow`.
+pub(super) const CELL_NAME_PATTERN: &str = r"^(?!flow\.)[a-z][a-z0-9_-]{0,62}\.[a-z][a-z0-9_-]{0,62}$";
+
+/// A cell: it does one task.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Cell {
+    /// The version of this format.
+    #[schemars(schema_with = "api_version")]
+    api_version: String,
+    /// What the document is.
+    #[schemars(schema_with = "cell_kind")]
+    kind: String,
+    /// The name and what people and tools say about the spec.
+    metadata: CellMetadata,
+    /// What the cell is.
+    spec: CellSpec,
+}
+
+pub(super) fn api_version(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::Schema::try_from(constant(API_VERSION)).unwrap_or_default()
+}
+
+fn cell_kind(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::Schema::try_from(constant(CELL_KIND)).unwrap_or_default()
+}
+
+/// The name and what people and tools say about a cell.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct CellMetadata {
+    /// `organ.cell`, for example `logic.greet`.
+    #[schemars(regex(pattern = CELL_NAME_PATTERN))]
+    name: String,
+    /// What the cell is for, in a sentence.
+    description: Option<String>,
+    /// For selecting specs.
+    labels: Option<BTreeMap<String, String>>,
+    /// For tools.
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+/// What a cell is.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, transform = rules::of_runtimes)]
+struct CellSpec {
+    /// What runs the cell.
+    #[schemars(extend("enum" = RUNTIMES))]
+    runtime: String,
+    /// Python: `file.py:function`; Dart: the file with `main`. Relative to this file.
+    source: Option<String>,
+    /// What a call's payload must look like: `domain/vN/Type`, a file in the nearest folder `schemas`.
+    #[schemars(regex(pattern = NAME_PATTERN))]
+    input: Option<String>,
+    /// What an answer's payload must look like.
+    #[schemars(regex(pattern = NAME_PATTERN))]
+    output: Option<String>,
+    /// Semantic version of the cell.
+    #[schemars(regex(pattern = VERSION_PATTERN))]
+    version: Option<String>,
+    /// How many calls run at once in one body.
+    #[schemars(extend("minimum" = bounds::CONCURRENCY.start(), "maximum" = bounds::CONCURRENCY.end()))]
+    #[schemars(extend("default" = bounds::CONCURRENCY_DEFAULT))]
+    concurrency: Option<u64>,
+    /// How many more calls may wait; what does not fit is refused.
+    #[schemars(extend("minimum" = bounds::QUEUE.start(), "maximum" = bounds::QUEUE.end()))]
+    #[schemars(extend("default" = bounds::QUEUE_DEFAULT))]
+    queue: Option<u64>,
+    /// The most time one call may take, for example `250ms`, `5s`, `1m` or `1h`.
+    #[schemars(regex(pattern = DURATION_PATTERN), extend("default" = "5s"))]
+    timeout: Option<String>,
+    /// Whether a call may be tried again when nobody knows whether it ran.
+    #[schemars(extend("default" = false))]
+    idempotent: Option<bool>,
+    /// When a failed call is tried again; never unless given.
+    retry: Option<Retry>,
+    /// How calls to the cell travel; as the body is set unless given.
+    #[schemars(extend("enum" = ROUTES))]
+    route: Option<String>,
+    /// The environment of the cell's processes.
+    #[schemars(extend("propertyNames" = { "pattern": VARIABLE_PATTERN }))]
+    env: Option<BTreeMap<String, String>>,
+    /// A map that the cell reads.
+    config: Option<Map<String, Value>>,
+    /// Python: in the body's interpreter or in processes of its own.
+    #[schemars(extend("enum" = ISOLATIONS, "default" = "shared"))]
+    isolation: Option<String>,
+    /// Python: how many lanes or processes.
+    workers: Option<Workers>,
+    /// The program and its arguments; a path with a `/` is relative to this file.
+    #[schemars(length(min = 1))]
+    command: Option<Vec<String>>,
+    /// How many processes.
+    #[schemars(extend("minimum" = bounds::PROCESSES.start(), "maximum" = bounds::PROCESSES.end()))]
+    #[schemars(extend("default" = 1))]
+    instances: Option<u64>,
+    /// What one process may use.
+    limits: Option<Limits>,
+}
+
+/// A number, or a range of them.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Workers {
+    /// So many.
+    Count(#[schemars(extend("minimum" = bounds::PROCESSES.start(), "maximum" = bounds::PROCESSES.end()))] u64),
+    /// More under load.
+    Range(WorkerRange),
+}
+
+/// `min` at start, up to `max` under load.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct WorkerRange {
+    /// At least so many.
+    #[schemars(extend("minimum" = bounds::PROCESSES.start(), "maximum" = bounds::PROCESSES.end()))]
+    min: u64,
+    /// At most so many, `min` or more.
+    #[schemars(extend("minimum" = bounds::PROCESSES.start(), "maximum" = bounds::PROCESSES.end()))]
+    max: u64,
+}
+
+/// What one process may use.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Limits {
+    /// Memory, for example `64MiB`.
+    #[schemars(regex(pattern = SIZE_PATTERN))]
+    memory: Option<String>,
+    /// Open files.
+    #[schemars(extend("minimum" = bounds::FILES.start(), "maximum" = bounds::FILES.end()))]
+    files: Option<u64>,
+}
+
+/// When a failed call is tried again.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Retry {
+    /// How many times more, at most.
+    #[schemars(extend("minimum" = bounds::RETRIES.start(), "maximum" = bounds::RETRIES.end()))]
+    max: u64,
+    /// The wait before the second attempt; each further one doubles it.
+    #[schemars(regex(pattern = DURATION_PATTERN), extend("default" = "100ms"))]
+    backoff: Option<String>,
+    /// The longest wait.
+    #[schemars(regex(pattern = DURATION_PATTERN), extend("default" = "5s"))]
+    max_backoff: Option<String>,
+}
