@@ -91,31 +91,41 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Serves until asked to stop, then ends without losing a request:
-    /// the server is told to send no more, while reading goes on; a barrier proves that it
-    /// has sent all; what has arrived is answered; a second barrier proves that the
-    /// answers have been taken.
+    /// Serves until asked to stop, then ends without losing a request.
     pub(crate) async fn run(self) {
         let Self { served, mut subscriber, barrier, stop } = self;
-        let connection = &served.answering.connection;
         let mut pending = FuturesUnordered::new();
-        let done = serve_until(&served, &mut subscriber, &mut pending, stop).await.and_then(Result::ok);
-        if done.is_some() {
-            // The server takes this number as "now", the client keeps the subscription.
-            let told = subscriber.unsubscribe_after(u64::MAX).await;
-            if told.is_ok() {
-                let first = serve_until(&served, &mut subscriber, &mut pending, connection.barrier(&barrier)).await;
-                warn(&served.service.target, first);
-            }
-            let _ = subscriber.unsubscribe().await;
-            serve_until(&served, &mut subscriber, &mut pending, std::future::pending::<()>()).await;
+        let asked = serve_until(&served, &mut subscriber, &mut pending, stop).await.and_then(Result::ok);
+        // On the heap: a cell that serves for days need not hold room for its last second.
+        Box::pin(end(&served, &mut subscriber, pending, asked.is_some().then_some(&barrier))).await;
+        drop(asked);
+    }
+}
+
+/// Ends a subscription. With a barrier's subject: the server is told to send no more, while
+/// reading goes on; a barrier proves that it has sent all; what has arrived is answered; a
+/// second barrier proves that the answers have been taken.
+async fn end<'a>(
+    served: &'a Served,
+    subscriber: &mut Subscriber,
+    mut pending: FuturesUnordered<BoxFuture<'a, ()>>,
+    barrier: Option<&String>,
+) {
+    let (connection, target) = (&served.answering.connection, &served.service.target);
+    if let Some(barrier) = barrier {
+        // The server takes this number as "now", the client keeps the subscription.
+        if subscriber.unsubscribe_after(u64::MAX).await.is_ok() {
+            warn(target, serve_until(served, subscriber, &mut pending, connection.barrier(barrier)).await);
         }
-        while pending.next().await.is_some() {}
-        served.direct.close();
-        served.direct.wait().await;
-        if done.is_some() {
-            warn(&served.service.target, Some(connection.barrier(&barrier).await));
-        }
+        // Fails where the connection is closed: then there is nothing to unsubscribe.
+        let _ = subscriber.unsubscribe().await;
+        serve_until(served, subscriber, &mut pending, std::future::pending::<()>()).await;
+    }
+    while pending.next().await.is_some() {}
+    served.direct.close();
+    served.direct.wait().await;
+    if let Some(barrier) = barrier {
+        warn(target, Some(connection.barrier(barrier).await));
     }
 }
 

@@ -74,30 +74,23 @@ fn yaml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Reads a file of specs; a file that cannot be read is a mistake like any other.
-pub(crate) fn read(file: &Path) -> Result<Findings, Diagnostic> {
-    let refuse = |code, message: String, hint: &str| {
-        Err(Diagnostic::of_file(file.to_owned(), code, message).with_hint(Some(hint.to_owned())))
-    };
+/// Reads a file of specs; that it cannot be read is a mistake like any other.
+pub(crate) fn read(file: &Path) -> Findings {
     let mut bytes = Vec::new();
     let read = fs::File::open(file).and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        return refuse(
-            code::UNREADABLE,
-            format!("cannot be read: {error}"),
-            "give this user the right to read it, or take it out",
-        );
+    match read {
+        Ok(_) => text(file, bytes),
+        Err(error) => {
+            let hint = "give this user the right to read it, or take it out";
+            refused(file, code::UNREADABLE, format!("cannot be read: {error}"), hint)
+        }
     }
-    text(file, bytes)
 }
 
 /// The text of a file, if it is one.
-pub(crate) fn text(file: &Path, bytes: Vec<u8>) -> Result<Findings, Diagnostic> {
-    let refuse = |code, message: &str, hint: &str| {
-        Err(Diagnostic::of_file(file.to_owned(), code, message.to_owned()).with_hint(Some(hint.to_owned())))
-    };
+pub(crate) fn text(file: &Path, bytes: Vec<u8>) -> Findings {
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return refuse(code::TOO_LARGE, "larger than 1 MiB", "split it into several files");
+        return refused(file, code::TOO_LARGE, "larger than 1 MiB".to_owned(), "split it into several files");
     }
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
@@ -105,7 +98,7 @@ pub(crate) fn text(file: &Path, bytes: Vec<u8>) -> Result<Findings, Diagnostic> 
             let offset = error.utf8_error().valid_up_to();
             let line = error.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1;
             let message = format!("no UTF-8 text: the byte {offset} in line {line} fits no character");
-            return refuse(code::NOT_TEXT, &message, "save it as UTF-8");
+            return refused(file, code::NOT_TEXT, message, "save it as UTF-8");
         }
     };
     let findings = Findings::new(Source::new(file.to_owned(), text.strip_prefix('\u{feff}').unwrap_or(&text)));
@@ -114,5 +107,12 @@ pub(crate) fn text(file: &Path, bytes: Vec<u8>) -> Result<Findings, Diagnostic> 
         let place = Span { offset, len: 1 };
         findings.add(place, code::NOT_TEXT, "a NUL character: the file is not read", "take it out".to_owned());
     }
-    Ok(findings)
+    findings
+}
+
+/// A file of which nothing is read, and why.
+fn refused(file: &Path, code: &'static str, message: String, hint: &str) -> Findings {
+    let findings = Findings::new(Source::new(file.to_owned(), ""));
+    findings.add_whole(Diagnostic::of_file(file.to_owned(), code, message).with_hint(Some(hint.to_owned())));
+    findings
 }

@@ -42,6 +42,11 @@ impl Findings {
         }
     }
 
+    /// Reports a mistake of the file as a whole.
+    pub(crate) fn add_whole(&self, diagnostic: Diagnostic) {
+        self.list.borrow_mut().push(diagnostic);
+    }
+
     /// How many mistakes there are by now.
     pub(crate) fn count(&self) -> usize {
         self.list.borrow().len()

@@ -1,6 +1,6 @@
 //! From paths to specs.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use crate::{
     Diagnostic, Diagnostics, Error, Specs,
@@ -56,26 +56,20 @@ pub fn load_texts<'a>(texts: impl IntoIterator<Item = (PathBuf, &'a str)>, optio
 
 fn check(
     files: Vec<PathBuf>,
-    texts: Vec<Result<Findings, Diagnostic>>,
+    texts: Vec<Findings>,
     mut diagnostics: Vec<Diagnostic>,
     options: &Options,
 ) -> Result<Specs, Error> {
     let schemas = Schemas::new(options);
-    let mut reads = Vec::new();
-    for text in texts {
-        match text {
-            Ok(findings) => reads.push(documents(findings, &schemas)),
-            Err(diagnostic) => diagnostics.push(diagnostic),
-        }
-    }
+    let reads: Vec<FileRead> = texts.into_iter().map(|findings| documents(findings, &schemas)).collect();
     across::check(&reads, options.allow_remote);
     let mut specs = Specs { files, ..Specs::default() };
     for FileRead { findings, documents } in reads {
         diagnostics.extend(findings.into_sorted());
         for spec in documents.into_iter().filter_map(|document| document.spec) {
             match spec {
-                Spec::Cell(cell) => drop(specs.cells.insert(cell.name.clone(), Arc::new(cell))),
-                Spec::Flow(flow) => drop(specs.flows.insert(flow.name.clone(), Arc::new(flow))),
+                Spec::Cell(cell) => drop(specs.cells.insert(cell.name.clone(), cell)),
+                Spec::Flow(flow) => drop(specs.flows.insert(flow.name.clone(), flow)),
             }
         }
     }

@@ -41,20 +41,26 @@ fn snippet(diagnostic: &Diagnostic) -> Option<Snippet> {
     let before = text.get(..offset)?;
     let start = before.rfind(['\n', '\r']).map_or(0, |index| index + 1);
     let rest = text.get(start..)?;
-    let line = rest.split(['\n', '\r']).next().unwrap_or(rest);
     let lead = before.get(start..)?.chars().count();
-    let marked = rest.get(offset - start..).map_or("", |marked| marked.get(..diagnostic.span.len).unwrap_or(marked));
-    let marked = marked.split(['\n', '\r']).next().unwrap_or(marked).trim_end();
-    Some(cut(line, lead, marked.chars().count()))
+    let marked = rest.get(offset - start..)?;
+    let marked = marked.get(..diagnostic.span.len).unwrap_or(marked);
+    Some(cut(rest, lead, marked))
+}
+
+/// The characters up to the end of the line.
+fn line(text: &str) -> impl Iterator<Item = char> {
+    text.chars().take_while(|c| !matches!(c, '\n' | '\r'))
 }
 
 /// Keeps the part of the line around the mistake; tabs and other controls become blanks, so that
-/// the caret stands right and a terminal obeys nothing that a file says.
-fn cut(line: &str, lead: usize, len: usize) -> Snippet {
-    let skipped = if line.chars().count() > LINE_CHARS_MAX { lead.saturating_sub(LEAD_CHARS) } else { 0 };
-    let line: String =
-        line.chars().skip(skipped).take(LINE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+/// the caret stands right and a terminal obeys nothing that a file says. Nothing here counts a
+/// line to its end: it may be a megabyte long, and have hundreds of mistakes.
+fn cut(rest: &str, lead: usize, marked: &str) -> Snippet {
+    let is_long = line(rest).nth(LINE_CHARS_MAX).is_some();
+    let skipped = if is_long { lead.saturating_sub(LEAD_CHARS) } else { 0 };
+    let shown = line(rest).skip(skipped).take(LINE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c });
+    let shown: String = shown.collect();
     let lead = lead - skipped;
-    let room = line.chars().count().saturating_sub(lead);
-    Snippet { line: line.trim_end().to_owned(), lead, len: len.min(room).max(1) }
+    let marked: String = line(marked).take(shown.chars().count().saturating_sub(lead)).collect();
+    Snippet { line: shown.trim_end().to_owned(), lead, len: marked.trim_end().chars().count().max(1) }
 }

@@ -73,7 +73,8 @@ impl Life {
 
     /// Starts the cell, serves it, and ends it: when it is to stop, or because it failed.
     async fn once(&self, label: &Label) -> End {
-        let started = match self.stop.run_until_cancelled(self.start(label)).await {
+        // On the heap, as all that lasts a moment only: the task of a cell that serves is small.
+        let started = match self.stop.run_until_cancelled(Box::pin(self.start(label))).await {
             None => return End::Stopped,
             Some(Err(reason)) => return End::Fell { reason, ready_for: Duration::ZERO },
             Some(Ok(started)) => started,
@@ -89,7 +90,7 @@ impl Life {
             Some(Ok(serving)) => self.serve(serving, ended).await,
         };
         self.endpoint.put(None);
-        self.end(cell, label).await;
+        Box::pin(self.end(cell, label)).await;
         end
     }
 

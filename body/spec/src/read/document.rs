@@ -1,5 +1,7 @@
 //! The four parts that every document has.
 
+use std::sync::Arc;
+
 use cbs::{CellName, FlowName, Target};
 
 use super::{
@@ -36,8 +38,8 @@ pub(crate) struct Document {
 /// A spec of one kind or the other.
 #[derive(Debug)]
 pub(crate) enum Spec {
-    Cell(CellSpec),
-    Flow(FlowSpec),
+    Cell(Arc<CellSpec>),
+    Flow(Arc<FlowSpec>),
 }
 
 /// Reads a document.
@@ -61,13 +63,17 @@ pub(crate) fn document(root: &Node, context: Context<'_>) -> Document {
             Document {
                 declares: declared(name.map(Target::Cell), named),
                 calls: Vec::new(),
-                spec: cell.map(Spec::Cell),
+                spec: cell.map(Arc::new).map(Spec::Cell),
             }
         }
         Some(_) => {
             let name = named.and_then(|item| item.name(FlowName::new));
             let (flow, calls) = spec.map(|spec| flow::read(spec, name.clone(), metadata)).unwrap_or_default();
-            Document { declares: declared(name.map(Target::Flow), named), calls, spec: flow.map(Spec::Flow) }
+            Document {
+                declares: declared(name.map(Target::Flow), named),
+                calls,
+                spec: flow.map(Arc::new).map(Spec::Flow),
+            }
         }
         None => Document::default(),
     }

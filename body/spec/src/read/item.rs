@@ -13,6 +13,11 @@ use crate::{
     yaml::{Content, Node},
 };
 
+/// What a field takes, in words.
+const TEXT: &str = "a text";
+const FLAG: &str = "`true` or `false`";
+const COUNT: &str = "a whole number";
+
 /// A value under the name of its field.
 #[derive(Clone, Copy)]
 pub(super) struct Item<'a> {
@@ -23,7 +28,7 @@ pub(super) struct Item<'a> {
 
 impl<'a> Item<'a> {
     pub(super) fn text(self) -> Option<&'a str> {
-        self.text_as("a text")
+        self.text_as(TEXT)
     }
 
     fn text_as(self, wanted: &str) -> Option<&'a str> {
@@ -36,17 +41,17 @@ impl<'a> Item<'a> {
     pub(super) fn flag(self) -> Option<bool> {
         match self.node.content {
             Content::Bool(value) => Some(value),
-            _ => self.wrong_type("`true` or `false`"),
+            _ => self.wrong_type(FLAG),
         }
     }
 
     /// A whole number within a range.
     pub(super) fn count(self, range: &RangeInclusive<u64>) -> Option<u64> {
         let Content::Number(number) = &self.node.content else {
-            return self.wrong_type("a whole number");
+            return self.wrong_type(COUNT);
         };
         if number.is_f64() {
-            return self.wrong_type("a whole number");
+            return self.wrong_type(COUNT);
         }
         self.within(number.as_u64(), number, range, ToString::to_string)
     }
@@ -167,15 +172,27 @@ impl<'a> Item<'a> {
         if matches!(self.node.content, Content::Broken) {
             return None;
         }
-        let hint = match &self.node.content {
-            Content::Number(_) | Content::Bool(_) if wanted == "a text" => {
-                Some(format!("quote it: \"{}\"", self.findings.source.slice(self.node.span)))
-            }
-            Content::Null => Some("write a value, or take the field out".to_owned()),
-            _ => None,
-        };
+        let hint = self.hint_of_type(wanted);
         let message = format!("`{}` must be {wanted}, not {}", shown(self.name), self.node.words());
         self.report(code::WRONG_TYPE, message, hint)
+    }
+
+    /// The commonest slips of type.
+    fn hint_of_type(self, wanted: &str) -> Option<String> {
+        let written = self.findings.source.slice(self.node.span);
+        match &self.node.content {
+            Content::Null => Some("write a value, or take the field out".to_owned()),
+            Content::Number(_) | Content::Bool(_) if wanted == TEXT => Some(format!("quote it: \"{written}\"")),
+            Content::Text(text) if wanted == FLAG => match text.to_lowercase().as_str() {
+                "yes" | "on" | "true" | "y" => Some("write `true`".to_owned()),
+                "no" | "off" | "false" | "n" => Some("write `false`".to_owned()),
+                _ => None,
+            },
+            Content::Text(text) if wanted == COUNT && text.parse::<u64>().is_ok() => {
+                Some(format!("write it without quotes: {text}"))
+            }
+            _ => None,
+        }
     }
 
     fn within<T: PartialOrd>(

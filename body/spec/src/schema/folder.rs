@@ -29,6 +29,9 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
 }
 
+/// A schema, or why it is not to be had: each reason is told wherever the schema is named.
+type Compiled = Result<Arc<Schema>, Failure>;
+
 /// Where one text is read from: a folder, then what is linked into the program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Shelf {
@@ -41,7 +44,7 @@ struct Shelf {
 pub(crate) struct Schemas {
     folder: Option<PathBuf>,
     embedded: &'static [(&'static str, &'static str)],
-    compiled: RefCell<HashMap<(Option<PathBuf>, String), Result<Arc<Schema>, Failure>>>,
+    compiled: RefCell<HashMap<(Option<PathBuf>, String), Compiled>>,
 }
 
 impl Schemas {
@@ -50,7 +53,7 @@ impl Schemas {
     }
 
     /// The schema of this name, for a spec in this folder.
-    pub(crate) fn get(&self, name: &str, spec_folder: &Path) -> Result<Arc<Schema>, Failure> {
+    pub(crate) fn get(&self, name: &str, spec_folder: &Path) -> Compiled {
         if !is_schema_name(name) {
             let shown: String = name.chars().take(80).collect();
             let hint = "write `domain/vN/Type`, for example `demo/v1/Name`".to_owned();
@@ -94,7 +97,7 @@ pub(crate) fn is_schema_name(name: &str) -> bool {
         && name.len() <= 200
 }
 
-fn compile(name: &str, shelf: &Shelf) -> Result<Arc<Schema>, Failure> {
+fn compile(name: &str, shelf: &Shelf) -> Compiled {
     let bad = |message: String| Failure {
         code: code::BAD_SCHEMA,
         message,

@@ -73,7 +73,8 @@ impl Builder<'_> {
                 }
                 Err(error) => {
                     let place = Span { offset: self.places.offset(*error.marker()), len: 0 };
-                    self.findings.add(place, code::SYNTAX, format!("no YAML: {}", error.info()), None);
+                    let hint = "look for a bracket, quote, colon or indentation that is amiss here or above".to_owned();
+                    self.findings.add(place, code::SYNTAX, format!("no YAML: {}", error.info()), hint);
                     break;
                 }
             }
@@ -107,7 +108,7 @@ impl Builder<'_> {
     fn begin(&mut self, kind: Kind, span: Span) -> bool {
         if self.open.len() >= DEPTH_MAX {
             let message = format!("nested more than {DEPTH_MAX} levels deep: the rest of the document is not read");
-            self.findings.add(span, code::TOO_DEEP, message, None);
+            self.findings.add(span, code::TOO_DEEP, message, "say it with fewer brackets".to_owned());
             return false;
         }
         self.open.push(Open { start: span.offset, kind });
@@ -147,7 +148,8 @@ impl Builder<'_> {
 
     fn refuse_tag(&self, tag: Option<&Tag>, span: Span) {
         if let Some(tag) = tag {
-            let message = format!("specs have no tags such as `{}{}`", tag.handle, tag.suffix);
+            let handle = if tag.is_yaml_core_schema() { "!!" } else { &tag.handle };
+            let message = format!("specs have no tags such as `{handle}{}`", tag.suffix);
             self.findings.add(span, code::TAG, message, "take it out; quote a value that is a text".to_owned());
         }
     }
@@ -175,7 +177,7 @@ impl Builder<'_> {
 fn enter(findings: &Findings, entries: &mut Vec<Entry>, seen: &mut HashSet<String>, key: Key, mut value: Node) {
     let Some(text) = key.text else { return };
     if text.is_empty() {
-        findings.add(key.span, code::KEY, "a key is empty", None);
+        findings.add(key.span, code::KEY, "a key is empty", "give it a name".to_owned());
     } else if !seen.insert(text.clone()) {
         let first = entries.iter().find(|entry| entry.key == text).map_or(0, |entry| entry.key_span.offset);
         let (line, _) = findings.source.line_and_column(first);
