@@ -152,6 +152,7 @@ impl Cell for Waits {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_waited_has_only_the_time_that_remains() {
     async fn remaining(context: &CellContext, wait_ms: u64) -> Result<u64, CellError> {
+        // sleep: the work that the handler does.
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         Ok(context.remaining().as_millis() as u64)
     }

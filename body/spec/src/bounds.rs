@@ -27,6 +27,8 @@ pub(crate) const RETRIES: RangeInclusive<u64> = 1..=100;
 pub(crate) const PROCESSES: RangeInclusive<u64> = 1..=256;
 /// Calls of one `each` at once.
 pub(crate) const PARALLEL: RangeInclusive<u64> = 1..=10_000;
+/// Steps of one flow: what the plan knows of who may read whom grows with their square.
+pub(crate) const STEPS_MAX: usize = 1_000;
 /// Open files of one process: below 16 nothing starts.
 pub(crate) const FILES: RangeInclusive<u64> = 16..=1_048_576;
 /// Memory of one process: from 1 MiB to 1 PiB.

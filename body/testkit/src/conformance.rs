@@ -7,7 +7,7 @@
 //! # use std::sync::Arc;
 //! use testkit::conformance::Stage;
 //!
-//! # mod my { pub fn bus() -> std::sync::Arc<dyn cbs::BodyBus> { unimplemented!() } }
+//! # mod my { pub fn bus() -> std::sync::Arc<dyn cbs::BodyBus> { testkit::peer().0 } }
 //! async fn one_body() -> Stage {
 //!     let bus: Arc<dyn cbs::BodyBus> = my::bus();
 //!     Stage::new(bus.clone(), bus).payload_max(1024 * 1024)

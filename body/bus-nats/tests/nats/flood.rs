@@ -24,6 +24,7 @@ fn sleeper() -> Service {
             let Some(_permit) = room.enter(request.payload.len(), timeout).await else {
                 return Err(BusError::overloaded(&target("slow.sleep")));
             };
+            // sleep: the work that the handler does.
             tokio::time::sleep(Duration::from_secs(1)).await;
             Ok(Envelope::reply(request.payload))
         }

@@ -129,6 +129,7 @@ async fn stop_in_flight(server: &NatsServer, drop_it: bool) -> (Vec<Result<Envel
     let slow = service("slow.echo", move |request| {
         count.fetch_add(1, Ordering::Relaxed);
         async move {
+            // sleep: the work that the handler does.
             tokio::time::sleep(Duration::from_millis(50)).await;
             Ok(Envelope::reply(request.payload))
         }
@@ -185,6 +186,7 @@ async fn a_direct_call_that_runs_is_answered_before_the_stop_returns() {
         let (enter, end) = (enter.clone(), end.clone());
         async move {
             enter.store(true, Ordering::Relaxed);
+            // sleep: the work that the handler does.
             tokio::time::sleep(Duration::from_millis(100)).await;
             end.store(true, Ordering::Relaxed);
             Ok(Envelope::reply(request.payload))

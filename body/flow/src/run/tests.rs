@@ -59,9 +59,14 @@ fn short(decisions: &[Decision]) -> Vec<String> {
 trait Told {
     fn begin(&mut self, input: Value) -> Vec<String>;
     fn answer(&mut self, call: &str, value: Value) -> Vec<String>;
-    fn fail(&mut self, call: &str, error: CellError) -> Vec<String>;
-    fn not_run(&mut self, call: &str, error: CellError) -> Vec<String>;
+    fn failed(&mut self, call: &str, error: CellError, not_run: bool) -> Vec<String>;
     fn wakes(&mut self, call: &str) -> Vec<String>;
+    fn fail(&mut self, call: &str, error: CellError) -> Vec<String> {
+        self.failed(call, error, false)
+    }
+    fn not_run(&mut self, call: &str, error: CellError) -> Vec<String> {
+        self.failed(call, error, true)
+    }
 }
 
 impl Told for Run {
@@ -71,11 +76,8 @@ impl Told for Run {
     fn answer(&mut self, call: &str, value: Value) -> Vec<String> {
         short(&self.handle(Event::Answered { call: call.parse().unwrap(), value }))
     }
-    fn fail(&mut self, call: &str, error: CellError) -> Vec<String> {
-        short(&self.handle(Event::Failed { call: call.parse().unwrap(), error, not_run: false }))
-    }
-    fn not_run(&mut self, call: &str, error: CellError) -> Vec<String> {
-        short(&self.handle(Event::Failed { call: call.parse().unwrap(), error, not_run: true }))
+    fn failed(&mut self, call: &str, error: CellError, not_run: bool) -> Vec<String> {
+        short(&self.handle(Event::Failed { call: call.parse().unwrap(), error, not_run }))
     }
     fn wakes(&mut self, call: &str) -> Vec<String> {
         short(&self.handle(Event::Waited { call: call.parse().unwrap() }))

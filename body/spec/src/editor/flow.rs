@@ -55,7 +55,7 @@ struct FlowMetadata {
 #[schemars(deny_unknown_fields, transform = rules::output)]
 struct FlowSpec {
     /// The steps; each waits for the one above it unless its `needs` says otherwise.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = bounds::STEPS_MAX))]
     steps: Vec<Step>,
     /// The answer: anything, with expressions such as `${ .steps.greet }`; the last step's value unless given.
     output: Value,

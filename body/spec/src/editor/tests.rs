@@ -230,6 +230,10 @@ fn both_judge_runtimes_alike() {
     ]);
 }
 
+fn steps(count: usize) -> Value {
+    (0..count).map(|index| json!({ "id": format!("s{index}"), "call": "shop.price" })).collect()
+}
+
 #[test]
 fn both_judge_flows_alike() {
     let base = flow(&json!({ "steps": [{ "id": "price", "call": "shop.price" }] }));
@@ -247,6 +251,8 @@ fn both_judge_flows_alike() {
         (false, altered(&base, "/spec/timeout", Some(json!(60)))),
         (false, altered(&base, "/spec/steps", Some(json!([])))),
         (false, altered(&base, "/spec/steps", Some(json!({})))),
+        (false, altered(&base, "/spec/steps", Some(steps(1_001)))),
+        (true, altered(&base, "/spec/steps", Some(steps(1_000)))),
         (false, altered(&base, "/spec/steps", None)),
         (false, altered(&base, "/spec/input", Some(json!("demo/v1/Name")))),
         (false, altered(&base, "/metadata/name", Some(json!("shop.order")))),

@@ -68,6 +68,11 @@ fn steps(item: Item<'_>, calls: &mut Vec<Call>) -> Option<Vec<StepRead>> {
         let hint = "a flow needs at least one step".to_owned();
         return item.report(code::OUT_OF_RANGE, "`steps` is empty".to_owned(), Some(hint));
     }
+    if item.node.at_index(bounds::STEPS_MAX).is_some() {
+        let message = format!("`steps` has more than {} steps", bounds::STEPS_MAX);
+        let hint = "put some of them into a flow of their own, and call it with `flow:`".to_owned();
+        return item.report(code::OUT_OF_RANGE, message, Some(hint));
+    }
     Some(steps)
 }
 

@@ -3,7 +3,7 @@
 //! Nothing here recurses and nothing grows beyond the text: nesting is bounded, aliases are
 //! refused, and the caller has bounded the text.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Marks, Tag};
 
@@ -45,7 +45,7 @@ struct Open {
 
 enum Kind {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, seen: HashSet<String>, key: Option<Key> },
+    Map { entries: Vec<Entry>, seen: HashMap<String, usize>, key: Option<Key> },
 }
 
 /// The key whose value comes next; `text` is `None` where the key could not be read.
@@ -97,7 +97,7 @@ impl Builder<'_> {
             }
             Event::MappingStart(_, tag) => {
                 self.refuse_tag(tag.as_deref(), span);
-                return self.begin(Kind::Map { entries: Vec::new(), seen: HashSet::new(), key: None }, span);
+                return self.begin(Kind::Map { entries: Vec::new(), seen: HashMap::new(), key: None }, span);
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
@@ -174,17 +174,17 @@ impl Builder<'_> {
 }
 
 /// Puts a value under its key; the first of two equal keys stays.
-fn enter(findings: &Findings, entries: &mut Vec<Entry>, seen: &mut HashSet<String>, key: Key, mut value: Node) {
+fn enter(findings: &Findings, entries: &mut Vec<Entry>, seen: &mut HashMap<String, usize>, key: Key, mut value: Node) {
     let Some(text) = key.text else { return };
     if text.is_empty() {
         findings.add(key.span, code::KEY, "a key is empty", "give it a name".to_owned());
-    } else if !seen.insert(text.clone()) {
-        let first = entries.iter().find(|entry| entry.key == text).map_or(0, |entry| entry.key_span.offset);
-        let (line, _) = findings.source.line_and_column(first);
+    } else if let Some(first) = seen.get(&text) {
+        let (line, _) = findings.source.line_and_column(*first);
         let hint = format!("it stands in line {line} already: keep one of the two");
         findings.add(key.span, code::DUPLICATE_KEY, format!("`{text}` stands here twice"), hint);
     } else {
         value.head = key.span;
+        seen.insert(text.clone(), key.span.offset);
         entries.push(Entry { key: text, key_span: key.span, value });
     }
 }

@@ -1,4 +1,5 @@
 //! Specs from the outside: what is accepted, what is found wrong, and where.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 mod demo;
 mod flows;

@@ -33,8 +33,10 @@ fn carries(name: &str, mark: &str) -> bool {
 /// Every number with the places that state it.
 fn musts() -> std::io::Result<BTreeMap<String, Vec<String>>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for file in tree::files(&["rs"])?.iter().filter(|file| file.path.starts_with("body/") && file.path.contains("src/"))
-    {
+    for file in tree::files(&["rs"])?.iter().filter(|file| {
+        // The kit's cases quote the promises that they hold.
+        file.path.starts_with("body/") && file.path.contains("src/") && !file.path.starts_with("body/testkit/")
+    }) {
         for (line, text) in file.lines() {
             for id in ids(text) {
                 found.entry(id).or_default().push(file.at(line));

@@ -16,6 +16,7 @@ const REQUIRED_METHODS_MAX: usize = 4;
 const WIDE_STRUCTS: &[(&str, &str)] = &[
     ("Envelope", "it is the wire's header, field by field; its methods read and derive, they do not act"),
     ("CellSpec", "it is a cell's spec as written, field by field"),
+    ("Header", "the vectors' header is the wire's, field by field"),
 ];
 
 #[test]
