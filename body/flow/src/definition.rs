@@ -96,14 +96,6 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
-impl Problem {
-    /// Whether the problem is an expression's own, whatever steps there are and whatever their order is.
-    #[must_use]
-    pub fn is_in_expression(&self) -> bool {
-        matches!(self.code, "flow-syntax" | "flow-interpolation" | "flow-refused" | "flow-root")
-    }
-}
-
 /// One part of a [`Problem`]'s path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathPart {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cbs::{BusError, Bytes, CellName, Envelope, Target};
+use cbs::{BodyId, BusError, Bytes, CellName, Envelope, Target};
 
 use super::{Globals, input};
 use crate::{
@@ -21,20 +21,30 @@ pub(crate) struct Call {
     /// How long to wait for the answer
     #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "5s")]
     timeout: Duration,
+    /// Call it in this one body, past the others that serve it
+    #[arg(long, value_name = "ID")]
+    body: Option<BodyId>,
 }
 
 impl Call {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let input = input::json(self.input.as_deref())?;
-        once(globals, Target::Cell(self.cell.clone()), input, self.timeout).await
+        once(globals, Target::Cell(self.cell.clone()), input, self.timeout, self.body.clone()).await
     }
 }
 
-/// Connects, calls a target once, and prints the answer's payload as it came.
-pub(super) async fn once(globals: &Globals, target: Target, payload: Bytes, timeout: Duration) -> Outcome {
+/// Connects, calls a target once (in one body, where one is named), and prints the answer's payload as it came.
+pub(super) async fn once(
+    globals: &Globals,
+    target: Target,
+    payload: Bytes,
+    timeout: Duration,
+    body: Option<BodyId>,
+) -> Outcome {
     let nats = globals.nats.client(&globals.namespace()).await?;
     let request = Envelope { timeout: Some(timeout), ..Envelope::request(target, payload) };
-    let reply = nats.bus().call(request).await;
+    let bus = body.map_or_else(|| nats.bus(), |body| nats.in_body(body));
+    let reply = bus.call(request).await;
     nats.close().await;
     match reply {
         Ok(reply) => {

@@ -34,6 +34,6 @@ impl Flow {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let Command::Run { flow, input, timeout } = &self.command;
         let input = input::json(input.as_deref())?;
-        call::once(globals, Target::Flow(flow.clone()), input, *timeout).await
+        call::once(globals, Target::Flow(flow.clone()), input, *timeout, None).await
     }
 }
