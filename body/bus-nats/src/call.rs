@@ -35,7 +35,7 @@ pub(crate) async fn call(
     connection: &Connection,
     known: &Known,
     members: &Arc<Members>,
-    mut request: Envelope,
+    request: &mut Envelope,
     subject: String,
 ) -> Result<Envelope, BusError> {
     // The subject says the target.
@@ -50,13 +50,14 @@ pub(crate) async fn call(
     let mut waits = NO_RESPONDERS_WAITS.iter();
     let attempts = async {
         loop {
-            match send(connection, &request, &target, &subject).await? {
+            match send(connection, request, &target, &subject).await? {
                 Sent::Reply(message, number) => {
-                    let reply = read_reply(message)?;
+                    let mut reply = read_reply(message)?;
                     if is_sample(number) {
                         members.answered(&target, &reply.source.body);
                     }
-                    return Ok(reply.answering(&request));
+                    reply.answer(request);
+                    return Ok(reply);
                 }
                 Sent::NoResponders => {}
             }

@@ -160,7 +160,8 @@ pub(crate) fn read_reply(message: Message) -> Result<Envelope, BusError> {
         Form::Bare => read_bare_reply(message)?,
     };
     reply.distance = Distance::Nats;
-    reply.into_result()
+    // Not by value: an envelope has some 300 bytes, and most replies are no errors.
+    if reply.kind == Kind::Error { reply.into_result() } else { Ok(reply) }
 }
 
 fn read_bare_reply(message: Message) -> Result<Envelope, BusError> {

@@ -206,10 +206,15 @@ impl Envelope {
     /// The same reply with the ids of the request that it answers.
     #[must_use]
     pub fn answering(mut self, request: &Self) -> Self {
+        self.answer(request);
+        self
+    }
+
+    /// Gives a reply the ids of the request that it answers.
+    pub fn answer(&mut self, request: &Self) {
         self.id = request.id;
         self.correlation_id = request.correlation_id;
         self.causation_id = request.causation_id;
-        self
     }
 
     /// The reply as a result: the error that it carries, if it carries one.

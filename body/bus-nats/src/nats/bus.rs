@@ -50,7 +50,7 @@ impl NatsBus {
         };
         let (started, timeout) = (Instant::now(), request.timeout.unwrap_or(TIMEOUT_DEFAULT));
         while let Some((body, subject)) = inner.members.detour(&target, except) {
-            let done = call::call(connection, &inner.known, &inner.members, request.clone(), subject.into()).await;
+            let done = call::call(connection, &inner.known, &inner.members, &mut request.clone(), subject.into()).await;
             let absent = done.as_ref().is_err_and(|error| {
                 error.outcome() == Outcome::NotRun && matches!(error.code(), Code::NotFound | Code::Unavailable)
             });
@@ -75,7 +75,7 @@ impl BodyBus for NatsBus {
             {
                 return done;
             }
-            call::call(connection, &inner.known, &inner.members, request, subject.into()).await
+            call::call(connection, &inner.known, &inner.members, &mut request, subject.into()).await
         })
     }
 

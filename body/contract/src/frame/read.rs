@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use uuid::Uuid;
 
 use super::{FrameError, HEADER_BYTES_MAX, MARK, VERSION};
@@ -33,8 +33,8 @@ pub fn decode(frame: Bytes) -> Result<Envelope> {
     let header = reader.take(length)?;
     let mut envelope = self::header(header)?;
     let payload_at = frame.len() - reader.0.len();
-    let mut frame = frame;
-    envelope.payload = frame.split_off(payload_at);
+    envelope.payload = frame;
+    envelope.payload.advance(payload_at);
     Ok(envelope)
 }
 

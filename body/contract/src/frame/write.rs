@@ -1,26 +1,41 @@
 //! Envelope to frame.
 
-use std::fmt::{self, Write as _};
+use std::{
+    cell::RefCell,
+    fmt::{self, Write as _},
+};
 
 use bytes::Bytes;
 
 use super::{MARK, VERSION};
 use crate::{BusError, Envelope, Kind, Outcome, Source, Text};
 
-/// Where the header begins when its length fits into one byte, as nearly always.
-const HEADER_AT: usize = 3;
-/// Room for a usual header.
-const HEADER_BYTES_USUAL: usize = 160;
+thread_local! {
+    /// Headers are written here first: then a frame's length is known, and it takes one allocation.
+    static HEADER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+/// A header longer than this is not kept for the next one.
+const HEADER_BYTES_KEPT: usize = 1024;
 
 /// Writes an envelope as a frame. Never fails: what the wire does not carry
 /// ([`Envelope::idempotent`], [`Envelope::distance`]) is left out.
 #[must_use]
 pub fn encode(envelope: &Envelope) -> Bytes {
-    let mut out = Vec::with_capacity(HEADER_BYTES_USUAL + envelope.payload.len());
-    out.extend_from_slice(&[MARK, VERSION, 0]);
-    header(&mut out, envelope);
-    finish_length(&mut out, HEADER_AT);
-    out.extend_from_slice(&envelope.payload);
+    HEADER.with_borrow_mut(|written| {
+        written.clear();
+        written.shrink_to(HEADER_BYTES_KEPT);
+        header(written, envelope);
+        assemble(written, &envelope.payload)
+    })
+}
+
+/// As long as it has to be and no longer: bytes with room to spare cost a second allocation.
+fn assemble(header: &[u8], payload: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(2 + varint_len(header.len()) + header.len() + payload.len());
+    out.extend_from_slice(&[MARK, VERSION]);
+    varint(&mut out, header.len() as u64);
+    out.extend_from_slice(header);
+    out.extend_from_slice(payload);
     out.into()
 }
 
@@ -144,6 +159,11 @@ fn finish_length(out: &mut Vec<u8>, start: usize) {
             out.splice(start - 1..start, long);
         }
     }
+}
+
+fn varint_len(value: usize) -> usize {
+    let bits = (usize::BITS - value.leading_zeros()).max(1);
+    bits.div_ceil(7) as usize
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {
