@@ -56,6 +56,11 @@ pub mod proto {
     include!("../generated/cbs.v1.rs");
 }
 
+/// The examples of README.md, so that they compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 pub use bytes::Bytes;
 pub use uuid::Uuid;
 

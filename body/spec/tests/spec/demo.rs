@@ -35,3 +35,14 @@ fn a_name_has_one_to_two_hundred_characters() {
         assert_eq!(maybe.accepts(&question), fits, "{question}");
     }
 }
+
+#[test]
+fn the_flow_in_the_readme_is_right() {
+    let readme = include_str!("../../../../README.md");
+    let (_, yaml) = readme.split_once("```yaml\n").unwrap();
+    let (yaml, _) = yaml.split_once("```").unwrap();
+    let options = spec::Options { allow_remote: true, ..spec::Options::default() };
+    let specs =
+        spec::load_texts([(PathBuf::from("README.md"), yaml)], &options).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(specs.flows().count(), 1);
+}
