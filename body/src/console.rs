@@ -136,6 +136,9 @@ fn read_answer(question: &str) -> io::Result<Option<String>> {
     }
     let mut answer = Vec::new();
     let read = io::Read::take(&mut stdin, ANSWER_BYTES_MAX).read_until(b'\n', &mut answer)?;
+    if read as u64 == ANSWER_BYTES_MAX && !answer.ends_with(b"\n") {
+        return Err(io::Error::other(format!("a line has more than {} KiB", ANSWER_BYTES_MAX / 1024)));
+    }
     let answer = String::from_utf8(answer).map_err(|_| io::Error::other("it is no UTF-8 text"))?;
     Ok((read > 0).then(|| answer.trim_end_matches(['\r', '\n']).to_owned()))
 }

@@ -18,7 +18,7 @@
 //!
 //! - [`main_with`]: the program, from arguments to exit status. [`greeting_cells`]: the cells that `cbs` itself has.
 //! - `cli`: one file a command. `output`: what is written where. `exit`: how it ends.
-//! - `app`: a body, from specs to the last answered call. `hosting`: which cells it can host.
+//! - `app`: a body, from specs to the last answered call.
 //! - `nats`, `runfile`: which server. `console`: the terminal that cells see. `telemetry`: the log.
 //! - `specs`, `identity`, `signals`: specs from paths, ids, SIGINT and SIGTERM.
 

@@ -111,8 +111,12 @@ async fn authenticate(
         Some(token) => settings.token(token.clone()),
         None => settings,
     };
-    let settings = match &given.nkey {
-        Some(seed) if seed.starts_with('S') && !Path::new(seed).exists() => settings.nkey(seed.clone()),
+    let settings = match given.nkey.as_deref().map(str::trim) {
+        Some(seed) if seed.starts_with('S') && !Path::new(seed).exists() => settings.nkey(seed.to_owned()),
+        // A seed with a slip of the hand must not be shown; it has none of a path's signs.
+        Some(slip) if !slip.contains(['/', '.']) && !Path::new(slip).exists() => {
+            return Err(files("the nkey is neither a seed nor a file that is there", "give a seed (`SU…`) or a path"));
+        }
         Some(path) => settings.nkey(read(Path::new(path), "nkey seed")?.trim().to_owned()),
         None => settings,
     };
@@ -201,7 +205,21 @@ pub(crate) fn redact(url: &str) -> String {
     let one = |part: &str| match (part.split_once("://"), part.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
         (None, Some((_, host))) => host.to_owned(),
-        _ => part.to_owned(),
+        (found, None) => without_word(found.map_or(0, |(scheme, _)| scheme.len() + 3), part),
     };
     url.split(',').map(one).collect::<Vec<_>>().join(",")
+}
+
+/// A host without what stands where its port belongs and is no number: that may be a password
+/// whose `@` was forgotten, or which has a comma.
+fn without_word(host_at: usize, part: &str) -> String {
+    let host = part.get(host_at..).unwrap_or_default();
+    match host.split_once(':') {
+        Some((name, port))
+            if !host.starts_with('[') && !port.trim_end_matches('/').bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            format!("{}{name}:…", part.get(..host_at).unwrap_or_default())
+        }
+        _ => part.to_owned(),
+    }
 }

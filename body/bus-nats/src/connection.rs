@@ -65,14 +65,19 @@ impl Link {
     }
 
     fn one_lost(&self) {
-        self.lost.fetch_add(1, Ordering::AcqRel);
-        self.state.send_replace(LinkState::Down);
+        // Counted while the state is held: with two connections the last word must be the true one.
+        self.state.send_modify(|state| {
+            self.lost.fetch_add(1, Ordering::AcqRel);
+            *state = LinkState::Down;
+        });
     }
 
     fn one_back(&self) {
-        if self.lost.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.state.send_replace(LinkState::Up);
-        }
+        self.state.send_modify(|state| {
+            if self.lost.fetch_sub(1, Ordering::AcqRel) == 1 {
+                *state = LinkState::Up;
+            }
+        });
     }
 }
 

@@ -15,7 +15,7 @@ use futures::StreamExt;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::message::{CONTENT_TYPE_HEADER, Form, form_of, headers_len, one_line};
+use crate::message::{CONTENT_TYPE_HEADER, Form, form_of, headers_len, on_one_line, one_line};
 
 /// How many events may wait for one subscriber; more are missed, and counted.
 const QUEUE: usize = 1_024;
@@ -28,6 +28,7 @@ pub(crate) async fn publish(client: &Client, namespace: &Namespace, event: Envel
     if !matches!(target, Target::Topic(_)) {
         return Err(BusError::bad_request(format!("an event goes to a topic, not to {target}")));
     }
+    check_keys(&event)?;
     let subject = Subject::from(String::from(cbs::Subject::of(namespace, &target)));
     let headers = headers(namespace, &target, &event);
     let (bytes, limit) = (event.payload.len() + headers_len(&headers), client.max_payload());
@@ -38,11 +39,21 @@ pub(crate) async fn publish(client: &Client, namespace: &Namespace, event: Envel
     sent.map_err(|error| BusError::unavailable(&target, error))
 }
 
+/// An attribute's key becomes a header's name, and the client panics on one that cannot be.
+fn check_keys(event: &Envelope) -> Result<(), BusError> {
+    let named = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+    let wrong = event.attributes.iter().find(|(key, _)| !named(key));
+    wrong.map_or(Ok(()), |(key, _)| {
+        let message = format!("`{}` is no key of an event's attribute: write letters and digits", one_line(key));
+        Err(BusError::bad_request(message))
+    })
+}
+
 fn headers(namespace: &Namespace, target: &Target, event: &Envelope) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut put = |name: &str, value: &str| {
         if !value.is_empty() {
-            headers.insert(name, one_line(value).as_str());
+            headers.insert(name, on_one_line(value).as_str());
         }
     };
     put("ce-specversion", "1.0");

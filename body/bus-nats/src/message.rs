@@ -132,13 +132,18 @@ fn write_reply_unbounded(form: Form, body: &Text, reply: Result<Envelope, BusErr
     match (form, reply) {
         (Form::Framed, reply) => {
             let mut reply = reply.unwrap_or_else(Envelope::error);
+            // A handler may answer with its request, changed: what is a request's alone is no reply's.
+            if reply.kind != Kind::Error {
+                reply.kind = Kind::Reply;
+            }
+            (reply.target, reply.timeout, reply.attempt) = (None, None, 0);
             reply.source.body = body.clone();
             (None, frame::encode(&reply))
         }
         (Form::Bare, Ok(reply)) if reply.content_type.is_empty() => (None, reply.payload),
         (Form::Bare, Ok(reply)) => {
             let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE_HEADER, one_line(&reply.content_type).as_str());
+            headers.insert(CONTENT_TYPE_HEADER, on_one_line(&reply.content_type).as_str());
             (Some(headers), reply.payload)
         }
         (Form::Bare, Err(error)) => {
@@ -194,9 +199,14 @@ fn code_of(status: &str) -> Code {
     }
 }
 
-/// A header's value: one line, bounded.
+/// A person's line in a header: no longer than anybody reads.
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ERROR_LINE_MAX).collect()
+    on_one_line(text).chars().take(ERROR_LINE_MAX).collect()
+}
+
+/// A header's value: a line has no control characters.
+pub(crate) fn on_one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// The bytes that headers take on the wire: `NATS/1.0\r\n`, a line each, and an empty line.

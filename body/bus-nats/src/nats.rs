@@ -28,7 +28,7 @@ use crate::{
     services::Services,
 };
 
-/// How long closing waits for the server to take what was sent.
+/// How long closing waits for its tasks to end, and for the server to take what was sent.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the server says of itself.
@@ -193,9 +193,12 @@ impl Nats {
     pub async fn close(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
-        self.0.tasks.wait().await;
         let barrier = self.0.barrier_subject();
-        let taken = async { tokio::join!(self.0.serve.barrier(&barrier), self.0.call.barrier(&barrier)) };
+        let taken = async {
+            // A cell that blocks keeps the task that polls it from ending.
+            self.0.tasks.wait().await;
+            tokio::join!(self.0.serve.barrier(&barrier), self.0.call.barrier(&barrier))
+        };
         if tokio::time::timeout(CLOSE_TIMEOUT, taken).await.is_err() {
             tracing::warn!("closed without the server's word: what was sent last may be lost");
         }

@@ -11,7 +11,7 @@ pub const PING_INTERVAL_DEFAULT: Duration = Duration::from_secs(3);
 /// How long one attempt to connect may take.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
-/// Where and how to connect. `Options { url, ..Options::default() }` is enough for most.
+/// Where and how to connect. [`Options::new`] is enough for most.
 #[derive(Clone)]
 pub struct Options {
     /// `nats://host:port` or `tls://…`, several joined by commas; `user:password@` or `token@`

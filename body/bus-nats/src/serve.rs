@@ -74,10 +74,14 @@ impl Served {
     /// A handler that panics costs its caller an error, not the subscription.
     async fn handle(&self, request: Envelope) -> Result<Envelope, BusError> {
         let id = request.id;
-        AssertUnwindSafe(self.service.handler.handle(request)).catch_unwind().await.unwrap_or_else(|_| {
+        let panicked = |_| {
             tracing::error!(target = %self.service.target, %id, "the handler panicked");
             Err(CellError::cell_failed(id).into())
-        })
+        };
+        match std::panic::catch_unwind(AssertUnwindSafe(|| self.service.handler.handle(request))) {
+            Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(panicked),
+            Err(panic) => panicked(panic),
+        }
     }
 }
 
@@ -112,15 +116,16 @@ async fn end<'a>(
     barrier: Option<&String>,
 ) {
     let (connection, target) = (&served.answering.connection, &served.service.target);
-    if let Some(barrier) = barrier {
-        // The server takes this number as "now", the client keeps the subscription.
-        if subscriber.unsubscribe_after(u64::MAX).await.is_ok() {
-            warn(target, serve_until(served, subscriber, &mut pending, connection.barrier(barrier)).await);
-        }
-        // Fails where the connection is closed: then there is nothing to unsubscribe.
-        let _ = subscriber.unsubscribe().await;
-        serve_until(served, subscriber, &mut pending, std::future::pending::<()>()).await;
+    // The server takes this number as "now", the client keeps the subscription.
+    if let Some(barrier) = barrier
+        && subscriber.unsubscribe_after(u64::MAX).await.is_ok()
+    {
+        warn(target, serve_until(served, subscriber, &mut pending, connection.barrier(barrier)).await);
     }
+    // Without a barrier too: nobody may be sent here while what is pending ends. Fails where the
+    // connection is closed: then there is nothing to unsubscribe.
+    let _ = subscriber.unsubscribe().await;
+    serve_until(served, subscriber, &mut pending, std::future::pending::<()>()).await;
     while pending.next().await.is_some() {}
     served.direct.close();
     served.direct.wait().await;
@@ -160,8 +165,13 @@ async fn serve_until<'a, T>(
                 Poll::Pending => break,
             }
         }
+        let full = pending.len() >= PENDING_MAX;
         // What was pushed just now must be polled by the set itself, to wake it on its own.
         while let Poll::Ready(Some(())) = pending.poll_next_unpin(context) {}
+        if full && pending.len() < PENDING_MAX {
+            // There is room again, and the subscription was not asked to wake anybody.
+            context.waker().wake_by_ref();
+        }
         Poll::Pending
     })
     .await

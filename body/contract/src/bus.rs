@@ -58,7 +58,8 @@ pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 ///             match self.0.call(request.clone()).await {
 ///                 Err(error) if error.outcome() == cbs::Outcome::NotRun => {
 ///                     let remaining = timeout.saturating_sub(started.elapsed());
-///                     self.0.call(Envelope { attempt: 1, timeout: Some(remaining), ..request }).await
+///                     let sent = cbs::now_ms(); // else it is as old as its id
+///                     self.0.call(Envelope { attempt: 1, timeout: Some(remaining), time_ms: sent, ..request }).await
 ///                 }
 ///                 done => done,
 ///             }

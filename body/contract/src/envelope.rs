@@ -167,7 +167,8 @@ pub struct Envelope {
     pub foreign_trace: Option<Trace>,
     /// W3C tracestate, as it came.
     pub tracestate: Text,
-    /// The caller's own key: two calls with one key are one call.
+    /// The caller's own key: two calls with one key are meant as one. It is carried to the cell, which
+    /// may keep it; no bus looks at it.
     pub idempotency_key: Text,
     /// Whether it may run twice; the caller's own knowledge, never on the wire.
     pub idempotent: bool,

@@ -167,6 +167,10 @@ impl FlowWork {
         };
         request.id = id.unwrap_or(request.id);
         request.attempt = attempt;
+        if attempt > 0 {
+            // By the id that it keeps, it would look as old as the first attempt.
+            request.time_ms = cbs::now_ms();
+        }
         request.timeout = request.timeout.map(|remaining| timeout.map_or(remaining, |own| own.min(remaining)));
         let id = request.id;
         let answer = context.send(request).await;

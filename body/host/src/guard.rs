@@ -165,7 +165,11 @@ impl<W: Work> Handler for Guard<W> {
     }
 
     fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
-        if scope::depth() >= DEPTH_MAX || self.work.lease().is_none() {
+        if scope::depth() >= DEPTH_MAX {
+            // Not given back: calls that go in a circle would go round by way of other bodies.
+            return Ok(self.handle(request));
+        }
+        if self.work.lease().is_none() {
             return Err(Box::new(request));
         }
         match self.room.try_enter() {

@@ -104,6 +104,8 @@ async fn a_retry_waits_and_keeps_the_calls_id() {
         let second = peer.expect("demo.a").await;
         assert!(failed_at.elapsed() >= Duration::from_millis(500), "{:?}", failed_at.elapsed());
         assert_eq!((second.envelope().id, second.envelope().attempt), (id, 1));
+        // Sent now, whatever its id says: else it would look stale before long.
+        assert!(second.envelope().time_ms > 0);
         second.fail(CellError::domain("demo.busy", "later").retryable());
         let third = peer.expect("demo.a").await;
         assert_eq!((third.envelope().id, third.envelope().attempt), (id, 2));

@@ -32,7 +32,9 @@ impl Standing {
     pub(super) fn of_cell(namespace: &Namespace, cell: &host::Running) -> Self {
         let state = cell.state();
         let now = state.borrow();
-        Self { state: now.phase.to_string(), reason: now.reason.clone(), ..Self::of_spec(namespace, cell.spec()) }
+        // Why it was once restarted is no news where it is ready.
+        let reason = now.reason.clone().filter(|_| now.phase != host::Phase::Ready);
+        Self { state: now.phase.to_string(), reason, ..Self::of_spec(namespace, cell.spec()) }
     }
 
     pub(super) fn of_unfit(namespace: &Namespace, spec: &CellSpec, reason: &str) -> Self {

@@ -62,7 +62,11 @@ pub(super) fn failed(error: &BusError, format: Format) -> Failure {
         output::tell(serde_json::to_string(told).unwrap_or_default());
         return Failure { status: Status::Failed, message: String::new() };
     }
-    output::tell(format_args!("{BAD}{}:{BAD:#} {}", told.code, output::harmless(&told.message)));
+    output::tell(format_args!(
+        "{BAD}{}:{BAD:#} {}",
+        output::harmless(told.code.as_str()),
+        output::harmless(&told.message)
+    ));
     if let Some(details) = &told.details {
         output::tell(serde_json::to_string_pretty(details).unwrap_or_default());
     }

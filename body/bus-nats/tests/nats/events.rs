@@ -70,10 +70,22 @@ async fn an_event_is_heard_as_it_was_published() {
     event.content_type = "application/x-order".into();
     event.correlation_id = Some(cbs::Uuid::now_v7());
     event.causation_id = Some(cbs::Uuid::now_v7());
-    event.attributes = vec![("region".into(), "eu".into())];
+    event.attributes = vec![("region".into(), "eu".into()), ("long".into(), "x".repeat(2_000).into())];
     nats.bus().publish(event.clone()).await.unwrap();
     let heard = hear(&mut stream).await;
     assert_eq!(Envelope { distance: event.distance, ..heard }, event);
+}
+
+#[tokio::test]
+async fn an_attribute_that_no_header_can_carry_is_refused() {
+    let server = NatsServer::start().await;
+    let nats = body(&server, "body-1").await;
+    for key in ["", "größe", "a:b", "a b", "a\r\nb"] {
+        let mut event = Envelope::event("order.created".parse().unwrap(), "1");
+        event.attributes = vec![(key.into(), "1".into())];
+        let error = nats.bus().publish(event).await.unwrap_err();
+        assert_eq!(error.code(), &cbs::Code::BadRequest, "{key:?}");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod discovery;
 mod events;
 mod faults;
 mod flood;
+mod handlers;
 mod hanging;
 mod limits;
 mod stopping;

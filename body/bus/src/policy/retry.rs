@@ -35,7 +35,7 @@ pub struct RetryPolicy {
 /// ("equal jitter", <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
 /// Each target has a retry budget, the model of Finagle's `RetryBudget` and tower's
 /// `retry::budget`: retries are at most a tenth of its calls and one a second, so that a target
-/// that is down is not hammered. When the budget is spent, callers get the first error.
+/// that is down is not hammered. When the budget is spent, callers get the last attempt's error.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -105,6 +105,9 @@ impl Retry {
             tokio::time::sleep(delay).await;
             request.attempt = request.attempt.saturating_add(1);
             request.timeout = Some(timeout.saturating_sub(started.elapsed()));
+            // Its id says when the first attempt was sent: by that, with the time that is left now, it
+            // would soon look stale to a body elsewhere.
+            request.time_ms = cbs::now_ms();
         }
         self.inner.call(request).await
     }

@@ -25,6 +25,8 @@ struct Scripted {
 impl BodyBus for Scripted {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         Box::pin(async move {
+            // A retry is sent later than its id was made, and says so.
+            assert_eq!(request.time_ms > 0, request.attempt > 0);
             self.seen.lock().unwrap().push((request.attempt, request.timeout.unwrap(), Instant::now()));
             let next = self.answers.lock().unwrap().pop_front();
             next.or_else(|| self.always.clone()).map_or_else(|| Ok(Envelope::reply("done").answering(&request)), Err)
