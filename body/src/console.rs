@@ -136,6 +136,10 @@ fn read_answer(question: &str) -> io::Result<Option<String>> {
     }
     let mut answer = Vec::new();
     let read = io::Read::take(&mut stdin, ANSWER_BYTES_MAX).read_until(b'\n', &mut answer)?;
+    if io::stdin().is_terminal() && !answer.ends_with(b"\n") {
+        // Ctrl-D ends the answer, and not the question's line.
+        writeln!(io::stderr())?;
+    }
     if read as u64 == ANSWER_BYTES_MAX && !answer.ends_with(b"\n") {
         return Err(io::Error::other(format!("a line has more than {} KiB", ANSWER_BYTES_MAX / 1024)));
     }

@@ -35,19 +35,19 @@ pub(crate) struct Flags {
     #[arg(long, global = true, env = "NATS_NKEY", value_name = "SEED", hide_env_values = true)]
     nkey: Option<String>,
     /// A file of credentials (JWT and seed)
-    #[arg(long, global = true, env = "NATS_CREDS", value_name = "FILE")]
+    #[arg(long, global = true, env = "NATS_CREDS", value_name = "FILE", hide_env_values = true)]
     creds: Option<PathBuf>,
     /// Refuse a server without TLS
     #[arg(long, global = true)]
     tls: bool,
     /// A PEM file of authorities to trust besides the system's
-    #[arg(long, global = true, env = "NATS_CA", value_name = "FILE")]
+    #[arg(long, global = true, env = "NATS_CA", value_name = "FILE", hide_env_values = true)]
     tls_ca: Option<PathBuf>,
     /// A PEM file of the client's certificate
-    #[arg(long, global = true, env = "NATS_CERT", value_name = "FILE")]
+    #[arg(long, global = true, env = "NATS_CERT", value_name = "FILE", hide_env_values = true)]
     tls_cert: Option<PathBuf>,
     /// A PEM file of the certificate's key
-    #[arg(long, global = true, env = "NATS_KEY", value_name = "FILE")]
+    #[arg(long, global = true, env = "NATS_KEY", value_name = "FILE", hide_env_values = true)]
     tls_key: Option<PathBuf>,
 }
 

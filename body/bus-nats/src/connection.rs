@@ -35,7 +35,8 @@ pub enum LinkState {
 }
 
 /// What went wrong on the connections of a body, since it was started. Each only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Connections built again.
     pub reconnects: u64,

@@ -6,7 +6,7 @@ use cbs::{BusError, CellError, Code, Namespace, Outcome, Target, Text};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
-use crate::connection::Connection;
+use crate::{Counters, connection::Connection};
 
 /// One served target in one body, as its body tells.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,6 +45,8 @@ pub struct Endpoint {
     pub mean: Duration,
     /// The last error's one line; empty: none yet.
     pub last_error: Text,
+    /// What went wrong on the connections of its body.
+    pub connections: Counters,
 }
 
 fn display<S: serde::Serializer>(value: &Target, serializer: S) -> Result<S::Ok, S::Error> {
@@ -119,6 +121,8 @@ struct Instance<T> {
     id: String,
     metadata: InstanceMetadata,
     endpoints: Vec<T>,
+    #[serde(default)]
+    cbs_connections: Counters,
 }
 
 #[derive(Deserialize)]
@@ -177,6 +181,7 @@ impl Instance<EndpointInfo> {
                 queued: 0,
                 mean: Duration::ZERO,
                 last_error: Text::default(),
+                connections: Counters::default(),
             };
             found.insert((self.id.clone(), endpoint.subject), row);
         }
@@ -194,6 +199,7 @@ impl Instance<EndpointStats> {
             row.queued = stats.data.queued;
             row.mean = Duration::from_nanos(stats.average_processing_time);
             row.last_error = stats.last_error;
+            row.connections = self.cbs_connections;
         }
     }
 }

@@ -101,6 +101,7 @@ impl Nats {
             serve.clone(),
             options.namespace.clone(),
             options.body.clone(),
+            tally.clone(),
             tasks.clone(),
             stop.clone(),
         ));

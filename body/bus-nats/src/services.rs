@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    connection::Connection,
+    connection::{Connection, Tally},
     event::timestamp,
     register::{Register, endpoint},
     serve::Served,
@@ -28,13 +28,14 @@ const JITTER_MAX_MS: u128 = 10;
 
 /// The services of one body.
 pub(crate) struct Services {
-    pub(crate) register: Arc<Register>,
-    pub(crate) connection: Arc<Connection>,
-    pub(crate) namespace: Namespace,
-    pub(crate) body: BodyId,
-    pub(crate) started_ms: u64,
-    pub(crate) tasks: TaskTracker,
-    pub(crate) stop: CancellationToken,
+    register: Arc<Register>,
+    connection: Arc<Connection>,
+    namespace: Namespace,
+    body: BodyId,
+    tally: Arc<Tally>,
+    started_ms: u64,
+    tasks: TaskTracker,
+    stop: CancellationToken,
     asked: Mutex<HashSet<String>>,
 }
 
@@ -51,11 +52,12 @@ impl Services {
         connection: Arc<Connection>,
         namespace: Namespace,
         body: BodyId,
+        tally: Arc<Tally>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
         let (started_ms, asked) = (cbs::now_ms(), Mutex::default());
-        Self { register, connection, namespace, body, started_ms, tasks, stop, asked }
+        Self { register, connection, namespace, body, tally, started_ms, tasks, stop, asked }
     }
 
     /// Answers questions to all services.
@@ -138,6 +140,8 @@ impl Services {
                 "type": "io.nats.micro.v1.stats_response",
                 "started": timestamp(self.started_ms),
                 "endpoints": served.iter().map(|served| stats(served)).collect::<Vec<_>>(),
+                // Of the body, not of the service: ADR-32 has no place for it, and readers pass over it.
+                "cbs_connections": self.tally.read(),
             }),
             _ => return None,
         };

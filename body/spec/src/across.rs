@@ -73,7 +73,8 @@ fn calls(files: &[FileRead], declared: &BTreeMap<&Target, Declared<'_>>) {
             let same_kind = declared.keys().filter(|known| known.kind() == call.target.kind());
             let hint = match suggest::nearest(call.target.name(), same_kind.map(|known| known.name())) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "add its spec, or say `external: true` in the step where it runs elsewhere".to_owned(),
+                None => "load its spec too (name the folder of both), or say `external: true` where it runs elsewhere"
+                    .to_owned(),
             };
             let code = if let Target::Flow(_) = call.target { code::UNKNOWN_FLOW } else { code::UNKNOWN_CELL };
             findings.add(call.span, code, format!("no spec declares the {}", call.target), hint);

@@ -43,7 +43,7 @@ pub(super) async fn once(
 ) -> Outcome {
     let nats = globals.nats.client(&globals.namespace()).await?;
     let request = Envelope { timeout: Some(timeout), ..Envelope::request(target, payload) };
-    let bus = body.map_or_else(|| nats.bus(), |body| nats.in_body(body));
+    let bus = body.clone().map_or_else(|| nats.bus(), |body| nats.in_body(body));
     let reply = bus.call(request).await;
     nats.close().await;
     match reply {
@@ -51,7 +51,13 @@ pub(super) async fn once(
             output::print_bytes(&reply.payload)?;
             Ok(Status::Done)
         }
-        Err(error) => Err(failed(&error, globals.format)),
+        Err(error) => {
+            let failure = failed(&error, globals.format);
+            if let (Some(body), cbs::Outcome::NotRun, Format::Human) = (body, error.outcome(), globals.format) {
+                output::tell(format_args!("only the body {body} was asked; `cbs ls` shows what each serves"));
+            }
+            Err(failure)
+        }
     }
 }
 

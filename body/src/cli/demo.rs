@@ -1,6 +1,7 @@
 //! `cbs demo`: the greeting flow, over the real bus.
 
 use std::{
+    io::IsTerminal,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,7 +20,7 @@ use crate::{
     exit::{Failure, Outcome, Status},
     identity,
     nats::{Found, Store, not_connected},
-    output::{self, BAD, BOLD, FAINT},
+    output::{self, BAD, BOLD, FAINT, Format},
     signals::Signals,
 };
 
@@ -75,6 +76,10 @@ impl Demo {
         tokio::select! {
             outcome = self.greet(globals, nats.clone(), namespace, body) => outcome,
             signal = signals.next() => {
+                if std::io::stdin().is_terminal() {
+                    // The question, or the terminal's own `^C`, has left its line open.
+                    output::tell("");
+                }
                 if let Some(nats) = nats {
                     nats.close().await;
                 }
@@ -106,9 +111,12 @@ impl Demo {
         let answer = app.bus().call(request).await;
         let took = started.elapsed();
         app.stop(STOP_LIMIT).await;
-        answer.map_err(|error| call::failed(&error, globals.format))?;
+        let answer = answer.map_err(|error| call::failed(&error, globals.format))?;
         output::tell(format_args!("{FAINT}flow greeting done in {}{FAINT:#}", output::short(took)));
-        console.release().await.map_err(Failure::failed)?;
+        match globals.format {
+            Format::Json => output::print_bytes(&answer.payload)?,
+            Format::Human => console.release().await.map_err(Failure::failed)?,
+        }
         Ok(Status::Done)
     }
 }

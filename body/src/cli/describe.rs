@@ -63,8 +63,26 @@ impl Describe {
         say("last error", all(|endpoint| &endpoint.last_error));
         lines.push(String::new());
         lines.push(bodies(found));
+        lines.extend(found.iter().filter_map(troubles));
         lines.join("\n")
     }
+}
+
+/// What went wrong on the connections of an endpoint's body; nothing where nothing did.
+fn troubles(endpoint: &Endpoint) -> Option<String> {
+    let counters = &endpoint.connections;
+    let told: Vec<String> = [
+        (counters.reconnects, "connections built again"),
+        (counters.slow_consumers, "times messages were dropped for a full buffer"),
+        (counters.stale, "requests refused as stale"),
+        (counters.ejections, "silent bodies passed over"),
+        (counters.server_errors, "errors told by the server"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    (!told.is_empty()).then(|| format!("{}: {}", output::harmless(&endpoint.body), told.join(", ")))
 }
 
 fn bodies(found: &[Endpoint]) -> String {

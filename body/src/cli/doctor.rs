@@ -100,9 +100,9 @@ async fn program() -> Finding {
 /// The server that a client command would use now.
 async fn server(globals: &Globals) -> Vec<Finding> {
     const WHAT: &str = "NATS server";
-    let named = globals.nats.named().map(str::to_owned);
-    let given = named.is_some();
-    let url = named.or_else(runfile::find).unwrap_or_else(|| URL_DEFAULT.to_owned());
+    let known = globals.nats.named().map(str::to_owned).or_else(runfile::find);
+    let is_known = known.is_some();
+    let url = known.unwrap_or_else(|| URL_DEFAULT.to_owned());
     let options = globals.nats.options(&url, &globals.namespace(), identity::client());
     match Nats::connect_client(options).await {
         Ok(nats) => {
@@ -110,7 +110,9 @@ async fn server(globals: &Globals) -> Vec<Finding> {
             nats.close().await;
             told(&info)
         }
-        Err(error) if given => vec![Finding::missing(WHAT, error.message, error.hint)],
+        Err(error) if is_known => vec![Finding::missing(WHAT, error.message, error.hint)],
+        // A stranger at the usual port that takes nobody in (a password, TLS) is no reason to fail.
+        Err(error) if runfile::lives(&url) => vec![Finding::note(WHAT, error.message, error.hint)],
         Err(_) => {
             vec![Finding::note(WHAT, "none runs for this folder", "`cbs demo` and `cbs up` start one of their own")]
         }

@@ -107,7 +107,7 @@ impl Cli {
             Command::Flow(flow) => on_this_thread(flow.run(&globals)),
             Command::Ls(ls) => on_this_thread(ls.run(&globals)),
             Command::Describe(describe) => on_this_thread(describe.run(&globals)),
-            Command::New(new) => new.run(),
+            Command::New(new) => new.run(globals.format),
             Command::Doctor(doctor) => on_this_thread(doctor.run(&globals)),
             Command::Completions(completions) => completions.run(),
         }

@@ -96,7 +96,7 @@ impl Up {
                 None => None,
             };
             let server = nats.as_ref().map(Nats::server);
-            Ok::<_, Failure>((App::start(plan, nats).await?, server))
+            Ok::<_, Failure>((start(plan, nats).await?, server))
         };
         let (app, server) = tokio::select! {
             started = starting => started?,
@@ -114,6 +114,16 @@ impl Up {
             Ended::AtOnce => Err(Failure::failed("stopped at once; what ran was cut off")),
         }
     }
+}
+
+/// Starts the body. Where it cannot start, its connection ends before a server of our own does:
+/// a connection that is lost would be one more complaint.
+async fn start(plan: Plan, nats: Option<Nats>) -> Result<App, Failure> {
+    let started = App::start(plan, nats.clone()).await;
+    if let (Err(_), Some(nats)) = (&started, nats) {
+        nats.close().await;
+    }
+    started
 }
 
 fn too_soon(signal: &str) -> Failure {

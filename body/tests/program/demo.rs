@@ -29,6 +29,12 @@ async fn the_demo_greets_over_the_server_that_is_named() {
 }
 
 #[tokio::test]
+async fn the_demo_answers_a_program_in_json() {
+    let done = World::new().run(&["demo", "--name", "Ada", "--format", "json"]).await.with_status(0);
+    assert_eq!(done.stdout, "{\"text\":\"Hello, Ada!\"}\n");
+}
+
+#[tokio::test]
 async fn a_piped_line_is_the_name() {
     let done = World::new().run_with_input(&["demo"], "Grace\nHopper\n").await.with_status(0);
     assert_eq!(done.stdout, "Hello, Grace!\n");

@@ -79,3 +79,13 @@ async fn a_new_flow_passes_the_check() {
     assert_eq!(done.stdout, "cbs check sub/specs/flows/order.yaml\n");
     world.run(&["check", "sub/specs/flows/order.yaml"]).await.with_status(0);
 }
+
+#[tokio::test]
+async fn the_next_command_is_ready_to_paste_and_readable_to_programs() {
+    let world = World::new();
+    let done = world.run(&["new", "flow", "order", "--path", "my shop"]).await.with_status(0);
+    assert_eq!(done.stdout, "cbs check 'my shop/specs/flows/order.yaml'\n");
+    let done = world.run(&["new", "flow", "order", "--format", "json"]).await.with_status(0);
+    let told: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(told, serde_json::json!({ "next": "cbs check specs/flows/order.yaml" }));
+}

@@ -18,6 +18,9 @@ const BRACKETS_MAX: usize = 32;
 /// How deep terms may nest in each other, for the same reason.
 const DEPTH_MAX: usize = 128;
 
+const MANUAL_HINT: &str =
+    "write jq, for example `${ .input.name // \"world\" }`; its manual: https://jqlang.org/manual/";
+
 /// Reads the text of an expression, without its `${ }`.
 pub(super) fn parse(code: &str) -> Result<Term<'_>, Mistake> {
     if code.len() > CODE_BYTES_MAX || brackets(code) > BRACKETS_MAX || prefixes(code) > DEPTH_MAX {
@@ -48,7 +51,7 @@ fn unparsable(code: &str, expected: &str, rest: &str) -> Mistake {
     let found: String = rest.chars().take(20).collect();
     let found = if found.is_empty() { "the end".to_owned() } else { format!("`{found}`") };
     let message = format!("the expression is no jq: {expected} expected at character {column}, found {found}");
-    Mistake::new("flow-syntax", message)
+    Mistake::new("flow-syntax", message).hint(MANUAL_HINT)
 }
 
 /// How deep the brackets of a text nest, counting those in strings: at worst too many.

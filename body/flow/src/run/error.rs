@@ -15,7 +15,7 @@ pub(super) fn expression_error(reason: String) -> CellError {
 /// The error of a flow: the step's own, with the step's name in its message and, where it has none, its details.
 pub(super) fn named(step: &PlanStep, item: Option<u32>, what: &str, error: CellError) -> CellError {
     let place = item.map_or_else(|| Text::from(""), |item| Text::from(format!(", item {item}")));
-    let message = format!("step `{}`{place}: {what}: {}", step.id(), error.message);
+    let message = format!("step `{}`{place}{what}: {}", step.id(), error.message);
     let details = error.details.unwrap_or_else(|| match item {
         Some(item) => json!({ "step": step.id(), "item": item }),
         None => json!({ "step": step.id() }),

@@ -21,7 +21,7 @@ impl Run {
         let plan = Arc::clone(&self.plan);
         let Some((index, step)) = find(&plan, call) else { return Ok(()) };
         match self.progress.get_mut(index) {
-            Some(Progress::Catching) if call.is_fallback() => Err(named(step, None, "its catch failed", error)),
+            Some(Progress::Catching) if call.is_fallback() => Err(named(step, None, ": its catch failed", error)),
             Some(Progress::Calling(calls)) if calls.is_running(call) => {
                 let may_retry =
                     !calls.is_stopped() && retry::is_allowed(step.retry.as_ref(), call.attempt(), &error, not_run);
@@ -68,7 +68,7 @@ impl Run {
     pub(super) fn given_up(&mut self, index: usize, step: &PlanStep, item: Option<u32>, error: CellError) -> Outcome {
         let item = item.filter(|_| step.each.is_some());
         if !step.catch.as_ref().is_some_and(|catch| catch.takes(&error)) {
-            return Err(named(step, item, "failed", error));
+            return Err(named(step, item, " failed", error));
         }
         if !matches!(self.progress.get(index), Some(Progress::Calling(_))) {
             self.set(index, Progress::Calling(Calls::new(None, 1)));
@@ -90,7 +90,7 @@ impl Run {
         });
         self.decisions.push(Decision::Note(Note::Caught { step: step.name().clone(), error }));
         let with = catch.with.as_ref().map(|with| with.fill(&self.scope(None, Some(&root)))).transpose();
-        let with = with.map_err(|reason| named(step, None, "its catch failed", expression_error(reason)))?;
+        let with = with.map_err(|reason| named(step, None, ": its catch failed", expression_error(reason)))?;
         let with = with.unwrap_or_default();
         match &catch.target {
             None => self.done(index, with),

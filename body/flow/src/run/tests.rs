@@ -162,7 +162,7 @@ fn each_over_nothing_gives_nothing_and_over_no_list_fails() {
     let fan = || Step { each: each("${ .input }", 2), ..step("a") };
     assert_eq!(run(flow(vec![fan()])).begin(json!([])), ["finish []"]);
     let failed = run(flow(vec![fan()])).begin(json!("names"));
-    assert_eq!(failed, ["fail flow.expression: step `a`: failed: `each` goes through a list, and this is a text"]);
+    assert_eq!(failed, ["fail flow.expression: step `a` failed: `each` goes through a list, and this is a text"]);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_failed_call_is_tried_again_as_often_as_the_step_says() {
     assert_eq!(run.wakes("a#1"), ["a#1(7)"]);
     assert_eq!(run.fail("a#1", crash()), ["wait a#2"]);
     assert_eq!(run.wakes("a#2"), ["a#2(7)"]);
-    assert_eq!(run.fail("a#2", crash()), ["fail cell-failed: step `a`: failed: the cell failed"]);
+    assert_eq!(run.fail("a#2", crash()), ["fail cell-failed: step `a` failed: the cell failed"]);
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn a_failed_step_fails_the_flow_at_once_and_by_name() {
     let error = CellError::domain("stock.empty", "no more tea").retryable().with_details(json!({"left": 0}));
     let decisions = run.handle(Event::Failed { call: "b".parse().unwrap(), error, not_run: false });
     let named =
-        CellError::domain("stock.empty", "step `b`: failed: no more tea").retryable().with_details(json!({"left": 0}));
+        CellError::domain("stock.empty", "step `b` failed: no more tea").retryable().with_details(json!({"left": 0}));
     assert_eq!(decisions, [Decision::Fail { error: named }]);
     assert!(run.is_done());
     assert_eq!(run.answer("a", json!(1)), NOTHING);
@@ -262,7 +262,7 @@ fn an_error_without_details_gets_the_place_as_such() {
     let mut each_run = run(flow(vec![Step { each: each("${ .input }", 9), ..step("a") }]));
     each_run.begin(json!([1, 2]));
     let decisions = each_run.handle(Event::Failed { call: "a[1]".parse().unwrap(), error: crash(), not_run: false });
-    let error = CellError::new(Code::CellFailed, "step `a`, item 1: failed: the cell failed");
+    let error = CellError::new(Code::CellFailed, "step `a`, item 1 failed: the cell failed");
     assert_eq!(decisions, [Decision::Fail { error: error.with_details(json!({"step": "a", "item": 1})) }]);
 }
 
@@ -275,7 +275,7 @@ fn no_call_of_the_event_that_fails_the_flow_is_made() {
     ]));
     run.begin(json!(null));
     let decisions = run.answer("a", json!(5));
-    assert_eq!(decisions, ["fail flow.expression: step `c`: failed: `${ .steps.a.x }`: cannot index 5 with \"x\""]);
+    assert_eq!(decisions, ["fail flow.expression: step `c` failed: `${ .steps.a.x }`: cannot index 5 with \"x\""]);
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn a_catch_takes_the_codes_it_names_and_retries_come_first() {
     assert_eq!(first.fail("a#1", crash()), ["caught a cell-failed", "finish \"rescued\""]);
     let mut other = run(flow(vec![caught()]));
     other.begin(json!(null));
-    assert_eq!(other.fail("a", CellError::bad_request("no")), ["fail bad-request: step `a`: failed: no"]);
+    assert_eq!(other.fail("a", CellError::bad_request("no")), ["fail bad-request: step `a` failed: no"]);
 }
 
 #[test]

@@ -191,6 +191,8 @@ impl<'a> Item<'a> {
             Content::Text(text) if wanted == COUNT && text.parse::<u64>().is_ok() => {
                 Some(format!("write it without quotes: {text}"))
             }
+            // In the range of every count.
+            _ if wanted == COUNT => Some(format!("for example `{}: 16`", shown(self.name))),
             _ => None,
         }
     }

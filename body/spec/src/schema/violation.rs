@@ -44,7 +44,7 @@ impl From<ValidationError<'_>> for Violation {
 
 pub(super) fn short(text: &str) -> String {
     let cut: String = text.chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if cut.len() < text.len() { format!("{cut}…") } else { cut }
+    if text.chars().nth(MESSAGE_CHARS_MAX).is_some() { format!("{cut}…") } else { cut }
 }
 
 impl fmt::Display for Violation {

@@ -6,13 +6,10 @@ use cbs::CellName;
 
 use super::{
     checkout,
-    files::{self, NewFile, fill},
+    files::{self, NewFile, fill, shown},
     workspace::{self, Standing},
 };
-use crate::{
-    exit::{Failure, Outcome, Status},
-    output,
-};
+use crate::{exit::Failure, output};
 
 /// Package-relative paths and what stands there.
 const PACKAGE: &[(&str, &str)] = &[
@@ -23,7 +20,8 @@ const PACKAGE: &[(&str, &str)] = &[
 ];
 const SPEC: &str = include_str!("templates/cell-rust/spec.yaml");
 
-pub(super) fn write(name: &CellName, folder: &Path, given: Option<&Path>) -> Outcome {
+/// Writes the package and its spec, and gives the command that runs it.
+pub(super) fn write(name: &CellName, folder: &Path, given: Option<&Path>) -> Result<String, Failure> {
     let cbs = checkout::find(given, folder)?;
     let folder = checkout::absolute(folder)?;
     let package_name = name.as_str().replace(['.', '-'], "_");
@@ -57,7 +55,7 @@ pub(super) fn write(name: &CellName, folder: &Path, given: Option<&Path>) -> Out
         fs::write(manifest, text).map_err(|error| Failure::failed(format_args!("{}: {error}", manifest.display())))?;
         output::tell(format_args!("added {package_name} to the members in {}", shown(manifest)));
     }
-    next(&package, &package_name, &spec, &standing)
+    Ok(next(&package, &package_name, &spec, &standing))
 }
 
 /// What the package's manifest says about the workspace around it.
@@ -73,26 +71,13 @@ fn own_part(standing: &Standing, workspace: Option<&Path>) -> String {
     }
 }
 
-/// The command that runs it, on standard output, ready to paste.
-fn next(package: &Path, package_name: &str, spec: &Path, standing: &Standing) -> Outcome {
+/// The command that runs it, ready to paste.
+fn next(package: &Path, package_name: &str, spec: &Path, standing: &Standing) -> String {
     let reached = match standing {
         Standing::Member | Standing::Joins { .. } => format!("-p {package_name}"),
         Standing::Alone | Standing::Apart => format!("--manifest-path {}", shown(&package.join("Cargo.toml"))),
     };
-    output::tell("next:");
-    output::print(format_args!("cargo run {reached} -- up {}", shown(spec)))?;
-    Ok(Status::Done)
-}
-
-/// The path as seen from the working folder, where it is below it.
-fn shown(path: &Path) -> String {
-    let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
-    let path = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
-    if path.contains(|c: char| c.is_whitespace() || c == '\'') {
-        format!("'{}'", path.replace('\'', r"'\''"))
-    } else {
-        path
-    }
+    format!("cargo run {reached} -- up {}", shown(spec))
 }
 
 /// Whether the language, or the template, has the word for itself.

@@ -19,6 +19,17 @@ pub(super) fn fill(template: &str, words: &[(&str, &str)]) -> String {
     words.iter().fold(template.to_owned(), |text, (word, value)| text.replace(&format!("{{{{{word}}}}}"), value))
 }
 
+/// The path as seen from the working folder, where it is below it, ready to paste.
+pub(super) fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
+    let path = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
+    if path.contains(|c: char| c.is_whitespace() || c == '\'') {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    } else {
+        path
+    }
+}
+
 /// Why nothing was written.
 pub(super) fn there(path: &Path) -> Failure {
     Failure::failed(format_args!("{} is there already; nothing was written", path.display()))

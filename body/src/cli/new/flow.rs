@@ -8,14 +8,13 @@ use super::{
     checkout,
     files::{self, NewFile},
 };
-use crate::{
-    exit::{Outcome, Status},
-    output,
-};
+use crate::{exit::Failure, output};
 
 const TEMPLATE: &str = include_str!("templates/flow.yaml");
 
-pub(super) fn write(name: &FlowName, folder: &Path) -> Outcome {
+/// Writes the spec, and gives the command that checks it.
+pub(super) fn write(name: &FlowName, folder: &Path) -> Result<String, Failure> {
+    let folder = &checkout::absolute(folder)?;
     let path = folder.join("specs/flows").join(format!("{name}.yaml"));
     if path.symlink_metadata().is_ok() {
         return Err(files::there(&path));
@@ -23,9 +22,7 @@ pub(super) fn write(name: &FlowName, folder: &Path) -> Outcome {
     let hint = files::schema_hint(folder, checkout::find(None, folder).ok().as_deref())?;
     let file = NewFile { text: files::fill(TEMPLATE, &[("hint", hint), ("name", name.as_str())]), path };
     files::write(std::slice::from_ref(&file))?;
-    let path = file.path.display();
+    let path = files::shown(&file.path);
     output::tell(format_args!("wrote {path}"));
-    output::tell("next:");
-    output::print(format_args!("cbs check {path}"))?;
-    Ok(Status::Done)
+    Ok(format!("cbs check {path}"))
 }

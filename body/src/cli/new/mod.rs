@@ -11,7 +11,10 @@ use std::path::PathBuf;
 use cbs::{CellName, FlowName};
 use clap::{Subcommand, ValueEnum};
 
-use crate::exit::Outcome;
+use crate::{
+    exit::{Outcome, Status},
+    output::{self, Format},
+};
 
 /// Writes a new cell or flow that runs as it is.
 #[derive(Debug, clap::Args)]
@@ -53,10 +56,16 @@ enum Language {
 }
 
 impl New {
-    pub(crate) fn run(&self) -> Outcome {
-        match &self.what {
+    pub(crate) fn run(&self, format: Format) -> Outcome {
+        let next = match &self.what {
             What::Cell { name, lang: Language::Rust, path, cbs } => cell::write(name, path, cbs.as_deref()),
             What::Flow { name, path } => flow::write(name, path),
+        }?;
+        output::tell("next:");
+        match format {
+            Format::Json => output::print_json(&serde_json::json!({ "next": next }))?,
+            Format::Human => output::print(next)?,
         }
+        Ok(Status::Done)
     }
 }
