@@ -82,6 +82,7 @@ async fn send(
     target: &Target,
     subject: &Subject,
 ) -> Result<Sent, BusError> {
+    request.check_attributes().map_err(|error| BusError::new(error, Outcome::NotRun))?;
     let frame = frame::encode(request);
     let limit = connection.client.max_payload();
     if frame.len() > limit {

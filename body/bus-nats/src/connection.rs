@@ -68,7 +68,9 @@ impl Link {
     fn one_lost(&self) {
         // Counted while the state is held: with two connections the last word must be the true one.
         self.state.send_modify(|state| {
-            self.lost.fetch_add(1, Ordering::AcqRel);
+            if self.lost.fetch_add(1, Ordering::AcqRel) == 0 {
+                tracing::warn!("the connection to NATS is lost; calls fail until it is back");
+            }
             *state = LinkState::Down;
         });
     }
@@ -76,6 +78,7 @@ impl Link {
     fn one_back(&self) {
         self.state.send_modify(|state| {
             if self.lost.fetch_sub(1, Ordering::AcqRel) == 1 {
+                tracing::info!("connected to NATS again");
                 *state = LinkState::Up;
             }
         });
@@ -189,12 +192,10 @@ impl Connection {
                     self.back_ms.store(cbs::now_ms(), Ordering::Relaxed);
                     tally.reconnects.fetch_add(1, Ordering::Relaxed);
                     link.one_back();
-                    tracing::info!(server = %self.client.server_info().server_name, "connected to NATS again");
                 }
                 Event::Disconnected | Event::Closed => {
                     if self.up.swap(false, Ordering::Relaxed) {
                         link.one_lost();
-                        tracing::warn!("the connection to NATS is lost; calls fail until it is back");
                     }
                     self.inbox.give_up();
                 }

@@ -9,7 +9,8 @@ use std::sync::{
 
 use async_nats::{Client, HeaderMap, Message, Subject, Subscriber};
 use cbs::{
-    BoxFuture, BusError, Envelope, EventStream, Heard, Kind, Namespace, Target, Text, Topic, Trace, Uuid, frame,
+    BoxFuture, BusError, Envelope, EventStream, Heard, Kind, Namespace, Outcome, Target, Text, Topic, Trace, Uuid,
+    frame,
 };
 use futures::StreamExt;
 use tokio::sync::{Notify, mpsc};
@@ -30,6 +31,7 @@ pub(crate) async fn publish(client: &Client, namespace: &Namespace, event: Envel
     }
     check_keys(&event)?;
     let subject = Subject::from(String::from(cbs::Subject::of(namespace, &target)));
+    event.check_attributes().map_err(|error| BusError::new(error, Outcome::NotRun))?;
     let headers = headers(namespace, &target, &event);
     let (bytes, limit) = (event.payload.len() + headers_len(&headers), client.max_payload());
     if bytes > limit {

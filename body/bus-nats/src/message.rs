@@ -101,7 +101,8 @@ pub(crate) fn write_reply(
     reply: Result<Envelope, BusError>,
     payload_max: usize,
 ) -> (Option<HeaderMap>, Bytes) {
-    let reply = reply.and_then(Envelope::into_result).map_err(bounded);
+    let reply = reply.and_then(Envelope::into_result);
+    let reply = reply.and_then(|reply| Ok(reply.check_attributes().map(|()| reply)?)).map_err(bounded);
     let written = write_reply_unbounded(form, body, reply);
     let bytes = written.1.len() + written.0.as_ref().map_or(0, headers_len);
     if bytes <= payload_max {

@@ -116,11 +116,13 @@ async fn end<'a>(
     barrier: Option<&String>,
 ) {
     let (connection, target) = (&served.answering.connection, &served.service.target);
+    let mut proved = Ok(());
     // The server takes this number as "now", the client keeps the subscription.
     if let Some(barrier) = barrier
         && subscriber.unsubscribe_after(u64::MAX).await.is_ok()
     {
-        warn(target, serve_until(served, subscriber, &mut pending, connection.barrier(barrier)).await);
+        let first = serve_until(served, subscriber, &mut pending, connection.barrier(barrier)).await;
+        proved = first.unwrap_or(Err("the connection is closed"));
     }
     // Without a barrier too: nobody may be sent here while what is pending ends. Fails where the
     // connection is closed: then there is nothing to unsubscribe.
@@ -130,13 +132,10 @@ async fn end<'a>(
     served.direct.close();
     served.direct.wait().await;
     if let Some(barrier) = barrier {
-        warn(target, Some(connection.barrier(barrier).await));
-    }
-}
-
-fn warn(target: &Target, barrier: Option<Result<(), &'static str>>) {
-    if let Some(Err(reason)) = barrier {
-        tracing::warn!(%target, reason, "stopped without the server's word: calls under way may be lost");
+        let proved = proved.and(connection.barrier(barrier).await);
+        if let Err(reason) = proved {
+            tracing::warn!(%target, reason, "stopped without the server's word: calls under way may be lost");
+        }
     }
 }
 

@@ -54,19 +54,22 @@ fn exceeds(envelope: &Envelope, limit: usize) -> Option<usize> {
     (bytes > limit).then_some(bytes)
 }
 
-/// Refuses a request or an event that is longer than `limit` bytes as a frame.
+/// Refuses a request or an event that is longer than `limit` bytes as a frame, or has more
+/// attributes than fit.
 ///
 /// # Errors
 /// `too-large`; the cell did not run.
 pub fn check_size(envelope: &Envelope, target: &Target, limit: usize) -> Result<(), BusError> {
+    envelope.check_attributes().map_err(|error| BusError::new(error, Outcome::NotRun))?;
     exceeds(envelope, limit).map_or(Ok(()), |bytes| Err(BusError::too_large(target, bytes, limit)))
 }
 
-/// Refuses a reply that is longer than `limit` bytes as a frame.
+/// Refuses a reply that is longer than `limit` bytes as a frame, or has more attributes than fit.
 ///
 /// # Errors
 /// `too-large`; the cell ran.
 pub fn check_reply_size(reply: &Envelope, target: &Target, limit: usize) -> Result<(), BusError> {
+    reply.check_attributes()?;
     exceeds(reply, limit).map_or(Ok(()), |bytes| {
         let message = format!("the reply of {target} has {bytes} bytes, the limit is {limit}");
         Err(BusError::new(CellError::new(Code::TooLarge, message), Outcome::Ran))

@@ -267,6 +267,25 @@ impl Envelope {
         self.target.as_ref().ok_or_else(|| crate::BusError::bad_request("the envelope names no target"))
     }
 
+    /// Whether the attributes keep their limits, which every bus checks before it sends.
+    ///
+    /// # Errors
+    /// `too-large` for more than [`ATTRIBUTES_MAX`] of them, or more than [`ATTRIBUTES_BYTES_MAX`] bytes.
+    pub fn check_attributes(&self) -> Result<(), CellError> {
+        let (count, bytes) = self
+            .attributes
+            .iter()
+            .fold((0, 0), |(count, bytes), (key, value)| (count + 1, bytes + key.len() + value.len()));
+        if count <= ATTRIBUTES_MAX && bytes <= ATTRIBUTES_BYTES_MAX {
+            return Ok(());
+        }
+        let message = format!(
+            "the envelope has {count} attributes of {bytes} bytes, the limits are {ATTRIBUTES_MAX} and \
+             {ATTRIBUTES_BYTES_MAX}; put more into the payload"
+        );
+        Err(CellError::new(crate::Code::TooLarge, message))
+    }
+
     /// The payload's media type.
     #[must_use]
     pub fn content_type(&self) -> &str {

@@ -65,6 +65,7 @@ macro_rules! conformance_tests {
             bus_7_a_dropped_subscription_hears_no_more
             bus_8_what_is_too_large_is_not_sent
             bus_8_a_reply_that_is_too_large_is_an_error
+            bus_8_attributes_that_do_not_fit_are_refused
             bus_9_a_handler_sees_what_remains_of_the_callers_time
             bus_9_time_shrinks_along_a_chain_of_calls
             bus_11_a_subscription_that_does_not_read_is_told_what_it_missed

@@ -56,6 +56,23 @@ pub async fn bus_8_a_reply_that_is_too_large_is_an_error(stage: Stage) {
     call(&stage.caller, request(CELL, "{}")).await.expect("it is served");
 }
 
+/// **BUS-8**
+pub async fn bus_8_attributes_that_do_not_fit_are_refused(stage: Stage) {
+    let many = |count: usize| (0..count).map(|n| (format!("k{n}").into(), "v".into())).collect::<Vec<_>>();
+    let _serving = serve(&stage.callee(), CELL, move |request: Envelope| async move {
+        let attributes = if request.payload.is_empty() { many(33) } else { many(32) };
+        Ok(Envelope { attributes, ..Envelope::reply("{}") })
+    })
+    .await;
+    let fits = call(&stage.caller, Envelope { attributes: many(32), ..request(CELL, "{}") }).await;
+    assert_eq!(fits.expect("it fits").attributes.len(), 32);
+    let sent = call(&stage.caller, Envelope { attributes: many(33), ..request(CELL, "{}") }).await;
+    assert_fails(&sent, &Code::TooLarge, Outcome::NotRun);
+    assert_fails(&call(&stage.caller, request(CELL, "")).await, &Code::TooLarge, Outcome::Ran);
+    let published = publish(&stage.caller, Envelope { attributes: many(33), ..event("order.created", "{}") }).await;
+    assert_eq!(published.map_err(|error| error.code().clone()), Err(Code::TooLarge));
+}
+
 /// **BUS-11**
 pub async fn bus_11_a_full_queue_refuses_calls(stage: Stage) {
     // A handler that has no room says so, and its caller hears it at once.
