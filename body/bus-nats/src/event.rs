@@ -124,6 +124,8 @@ fn read_bare(message: &Message) -> Envelope {
             event.attributes.push((key.into(), value.as_str().into()));
         }
     }
+    // Headers come in no order of their own.
+    event.attributes.sort();
     event
 }
 

@@ -70,7 +70,7 @@ async fn an_event_is_heard_as_it_was_published() {
     event.content_type = "application/x-order".into();
     event.correlation_id = Some(cbs::Uuid::now_v7());
     event.causation_id = Some(cbs::Uuid::now_v7());
-    event.attributes = vec![("region".into(), "eu".into()), ("long".into(), "x".repeat(2_000).into())];
+    event.attributes = vec![("long".into(), "x".repeat(2_000).into()), ("region".into(), "eu".into())];
     nats.bus().publish(event.clone()).await.unwrap();
     let heard = hear(&mut stream).await;
     assert_eq!(Envelope { distance: event.distance, ..heard }, event);
