@@ -80,6 +80,8 @@ enum Sign {
     Silent,
     /// It was not sent: it says nothing.
     Unsent,
+    /// The server reported an error meanwhile: perhaps this client may not ask.
+    Refused,
 }
 
 impl Members {
@@ -164,7 +166,8 @@ impl Members {
         let mut missed = 0;
         loop {
             match self.ask(&subject).await {
-                Sign::Alive => return self.let_in(&body, true),
+                // What may not be asked cannot be known: nobody is ejected for that.
+                Sign::Alive | Sign::Refused => return self.let_in(&body, true),
                 Sign::Gone => return self.let_in(&body, false),
                 Sign::Silent => missed += 1,
                 Sign::Unsent => {}
@@ -184,6 +187,7 @@ impl Members {
         if !self.connection.is_up() {
             return Sign::Unsent;
         }
+        let errors = self.tally.read().server_errors;
         let (reply, mut expected) = self.connection.inbox.expect();
         let subject = async_nats::Subject::from(subject.as_str());
         if self.connection.client.publish_with_reply(subject, reply, Bytes::new()).await.is_err() {
@@ -194,6 +198,7 @@ impl Members {
             Ok(Some(_)) => Sign::Alive,
             // The connection was lost.
             Ok(None) => Sign::Unsent,
+            Err(_) if self.tally.read().server_errors > errors => Sign::Refused,
             Err(_) => Sign::Silent,
         }
     }

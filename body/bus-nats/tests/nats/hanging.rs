@@ -159,3 +159,27 @@ async fn slow_cells_eject_nobody_and_any_client_may_ask_a_body_for_a_sign_of_lif
     let sign = plain.request("cbs.default.body.body-1.ctl", "".into());
     assert_eq!(within(LONG, "a sign of life", sign).await.unwrap().payload, r#"{"body":"body-1"}"#);
 }
+
+#[tokio::test]
+async fn a_client_that_may_not_ask_for_a_sign_of_life_ejects_nobody() {
+    let users = "{ user: body, password: b }, \
+                 { user: caller, password: c, permissions: { publish: { deny: \"cbs.*.body.*.ctl\" } } }";
+    let server = NatsServer::with_config(&format!("authorization {{ users: [ {users} ] }}\n")).await;
+    let options = |user: &str, id: &str| {
+        Options::new(server.url().replace("nats://", &format!("nats://{user}@")), id.parse().unwrap())
+    };
+    let nats = Nats::connect(options("body:b", "body-1")).await.unwrap();
+    let cell = crate::support::service("slow.some", |request| async move {
+        if request.payload == "hang" { std::future::pending().await } else { Ok(Envelope::reply("")) }
+    });
+    let _serving = serve(&nats, cell).await;
+    let client = Nats::connect_client(options("caller:c", "client-1")).await.unwrap();
+    call(&client, request("slow.some", "1")).await.unwrap();
+    eventually("the client is told four times that it may not ask", LONG, async || {
+        let hang = Envelope { timeout: Some(Duration::from_millis(100)), ..request("slow.some", "hang") };
+        call(&client, hang).await.unwrap_err();
+        client.counters().server_errors >= 4
+    })
+    .await;
+    assert_eq!(client.counters().ejections, 0);
+}
