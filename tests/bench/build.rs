@@ -10,5 +10,9 @@ fn main() {
     {
         println!("cargo::rustc-env=BENCH_RUSTC={}", version.trim());
         println!("cargo::rerun-if-changed=build.rs");
+        // It finds the libpython that the body was built with.
+        if let Ok(folder) = env::var("DEP_CBS_BODY_LIBRARY") {
+            println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}");
+        }
     }
 }

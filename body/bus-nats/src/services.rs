@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_nats::{Message, Subscriber};
-use cbs::{BodyId, Namespace, Subject};
+use cbs::{BodyId, Namespace, Subject, Worker};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -200,6 +200,24 @@ fn stats(served: &Served) -> Value {
         "last_error": numbers.last_error().unwrap_or_default(),
         "processing_time": busy,
         "average_processing_time": busy.checked_div(calls).unwrap_or(0),
-        "data": { "shed": read(&numbers.shed), "in_flight": read(&numbers.in_flight), "queued": read(&numbers.queued) },
+        "data": {
+            "shed": read(&numbers.shed),
+            "in_flight": read(&numbers.in_flight),
+            "queued": read(&numbers.queued),
+            "restarts": read(&numbers.restarts),
+            "workers": numbers.workers().iter().map(worker).collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn worker(worker: &Worker) -> Value {
+    json!({
+        "name": worker.name.as_str(),
+        "state": worker.state.as_str(),
+        "in_flight": worker.in_flight,
+        "queued": worker.queued,
+        "lag_us": worker.lag_us,
+        "lock_wait_us": worker.lock_wait_us,
+        "restarts": worker.restarts,
     })
 }

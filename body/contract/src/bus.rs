@@ -1,13 +1,8 @@
 //! The bus: the only thing that connects cells.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use crate::{BusError, CellName, Envelope, Target, Text, TopicFilter};
+use crate::{BusError, CellName, Envelope, Numbers, Target, Text, TopicFilter};
 
 /// A future on the heap, as traits that are used through `dyn` return them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -137,37 +132,6 @@ pub struct About {
     pub input: (Text, Text),
     /// The output's schema and the hash of its content.
     pub output: (Text, Text),
-}
-
-/// A served target's numbers since it was started. Every field only grows, but for
-/// `in_flight` and `queued`.
-#[derive(Debug, Default)]
-pub struct Numbers {
-    /// Requests answered, with a reply or an error.
-    pub calls: AtomicU64,
-    /// Of these, with an error.
-    pub errors: AtomicU64,
-    /// Of these, refused with `overloaded`.
-    pub shed: AtomicU64,
-    /// Time spent in the handler, in nanoseconds.
-    pub busy_ns: AtomicU64,
-    /// Requests being handled now.
-    pub in_flight: AtomicU64,
-    /// Requests waiting for room now.
-    pub queued: AtomicU64,
-    last_error: Mutex<Option<String>>,
-}
-
-impl Numbers {
-    /// Keeps the last error's one line.
-    pub fn set_last_error(&self, line: String) {
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
-    }
-
-    /// The last error's one line.
-    pub fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 /// A target that is being served. Dropping it ends serving at once; [`Serving::stop`] loses nothing.

@@ -33,7 +33,7 @@
 //!
 //! - [`Cell`], [`cell()`], [`NativeCell`]: what authors write. [`CellContext`]: what they are given.
 //! - [`Envelope`]: what is exchanged. [`frame`]: the same as bytes. [`proto`]: its schema.
-//! - [`BodyBus`], [`Handler`], [`Service`]: what a bus is, and what it hands requests to.
+//! - [`BodyBus`], [`Handler`], [`Service`]: what a bus is, and what it hands requests to. [`Numbers`]: what it counts.
 //! - [`CellError`], [`BusError`], [`Code`], [`Outcome`]: errors as data.
 //! - [`CellName`], [`FlowName`], [`Topic`], [`Namespace`], [`BodyId`], [`Target`], [`Subject`]: names.
 #![deny(missing_docs)]
@@ -45,6 +45,7 @@ mod envelope;
 mod error;
 pub mod frame;
 mod name;
+mod numbers;
 mod subject;
 mod text;
 mod typed;
@@ -65,10 +66,7 @@ pub use bytes::Bytes;
 pub use uuid::Uuid;
 
 pub use self::{
-    bus::{
-        About, BodyBus, BoxFuture, EventStream, Handler, Heard, Numbers, Service, Serving, Subscription,
-        TIMEOUT_DEFAULT,
-    },
+    bus::{About, BodyBus, BoxFuture, EventStream, Handler, Heard, Service, Serving, Subscription, TIMEOUT_DEFAULT},
     cell::{Cell, DynCell, NativeCell},
     context::{CellContext, Console, Home, Log},
     envelope::{
@@ -80,6 +78,7 @@ pub use self::{
         BodyId, CellName, FLOW_ORGAN, FlowName, NameError, Namespace, PART_BYTES_MAX, TOPIC_PARTS_MAX, Target, Topic,
         TopicFilter,
     },
+    numbers::{Numbers, Worker, Workers},
     subject::{CELL_GROUP, FLOW_GROUP, Subject},
     text::Text,
     typed::{CellFn, cell, from_json, to_json},

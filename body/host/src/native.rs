@@ -1,6 +1,6 @@
 //! Rust cells, linked into the program.
 
-use std::{collections::BTreeMap, future, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use cbs::{BoxFuture, CellName, DynCell, Home, NativeCell};
 use spec::{CellSpec, Runtime};
@@ -74,7 +74,7 @@ impl Host for NativeHost {
         Box::pin(async move {
             let cell = self.find(&spec.name)?.clone();
             cell.start(home).await?;
-            Ok(Started { cell, ended: Box::pin(future::pending()) })
+            Ok(Started::new(cell))
         })
     }
 }

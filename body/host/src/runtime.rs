@@ -1,8 +1,8 @@
 //! What can start cells.
 
-use std::sync::Arc;
+use std::{future, sync::Arc};
 
-use cbs::{BoxFuture, CellError, CellName, DynCell, Home, NameError};
+use cbs::{BoxFuture, CellError, CellName, DynCell, Home, NameError, Workers};
 use spec::CellSpec;
 
 /// Starts cells of one runtime. What it starts it also ends: when [`Started::cell`] has been
@@ -28,8 +28,18 @@ pub struct Started {
     /// What takes the calls; its stop hook is run by the supervisor.
     pub cell: Arc<dyn DynCell>,
     /// Done when the cell ended by itself, with the reason: a process that exited. What runs
-    /// in the body never ends by itself: [`std::future::pending`].
+    /// in the body never does: [`future::pending`].
     pub ended: BoxFuture<'static, String>,
+    /// Who tells how its lanes or processes fare, where it has any.
+    pub workers: Option<Workers>,
+}
+
+impl Started {
+    /// A cell that runs in the body and never ends by itself.
+    #[must_use]
+    pub fn new(cell: Arc<dyn DynCell>) -> Self {
+        Self { cell, ended: Box::pin(future::pending()), workers: None }
+    }
 }
 
 /// Why a cell cannot be hosted or started.

@@ -189,7 +189,7 @@ impl Host for Processes {
                 None => std::future::pending().await,
             }
         };
-        Box::pin(async { Ok(Started { cell: self.cell.clone(), ended: Box::pin(ended) }) })
+        Box::pin(async { Ok(Started { ended: Box::pin(ended), ..Started::new(self.cell.clone()) }) })
     }
 }
 

@@ -6,10 +6,11 @@ use prost_build::{Config, Module};
 
 use crate::tree;
 
-/// Where the contract's generated code stands.
-pub const FOLDER: &str = "body/contract/generated";
+/// Where the code of each protobuf package of ours stands.
+pub const FOLDERS: &[(&str, &str)] =
+    &[("cbs.v1", "body/contract/generated"), ("cbs.sidecar.v1", "body/sidecar/generated")];
 
-/// File names and texts, one for each protobuf package of ours, as they should stand in [`FOLDER`].
+/// Paths from the root and texts, one for each protobuf package of ours.
 pub fn generated() -> Result<BTreeMap<String, String>, Box<dyn Error>> {
     let root = tree::root().join("specs/proto");
     let paths: Vec<_> = tree::files(&["proto"])?
@@ -29,7 +30,10 @@ pub fn generated() -> Result<BTreeMap<String, String>, Box<dyn Error>> {
     for (module, code) in modules {
         let code = prettyplease::unparse(&syn::parse_file(&code)?);
         let text = format!("// @generated from specs/proto/ by `CBS_BLESS=1 cargo test -p tidy generated`.\n{code}");
-        files.insert(module.to_file_name_or("nameless"), text);
+        let package = module.parts().collect::<Vec<_>>().join(".");
+        let folder = FOLDERS.iter().find(|(of, _)| *of == package).map(|(_, folder)| *folder);
+        let folder = folder.ok_or_else(|| format!("no folder is named for the protobuf package {package}"))?;
+        files.insert(format!("{folder}/{}", module.to_file_name_or("nameless")), text);
     }
     Ok(files)
 }

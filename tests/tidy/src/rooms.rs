@@ -17,13 +17,20 @@ const fn room(folder: &'static str, uses: &'static [&'static str], tests_use: &'
 
 /// Every edge between rooms. A new one gets a commit of its own, with its reason.
 pub const ROOMS: &[Room] = &[
-    room("body", &["bus", "bus-nats", "cbs", "cells/*", "flow", "host", "spec"], &["testkit"]),
+    room(
+        "body",
+        &["bus", "bus-nats", "cbs", "cells/*", "flow", "host", "host-python", "host-sidecar", "spec"],
+        &["testkit"],
+    ),
     room("body/contract", &[], &[]),
     room("body/bus", &["cbs"], &["testkit"]),
     room("body/bus-nats", &["cbs"], &["bus", "testkit"]),
     room("body/spec", &["cbs", "flow"], &[]),
     room("body/flow", &["cbs"], &[]),
     room("body/host", &["bus", "cbs", "flow", "spec"], &["testkit"]),
+    room("body/sidecar", &["cbs"], &["testkit"]),
+    room("body/host-sidecar", &["cbs", "host", "sidecar", "spec"], &["bus", "testkit"]),
+    room("body/host-python", &["cbs", "host", "host-sidecar", "sidecar", "spec"], &["bus", "testkit"]),
     room("body/testkit", &["bus-nats", "cbs"], &[]),
     room("cells/*", &["cbs"], &["testkit"]),
     room("tests", &["body", "cbs", "testkit"], &[]),

@@ -1,6 +1,9 @@
 //! The task of one cell: carries out what its history decides.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use cbs::{BoxFuture, DynCell, Home, Service, Serving};
 use spec::CellSpec;
@@ -63,6 +66,7 @@ impl Life {
                 break;
             }
             self.state.send_modify(|state| state.restarts += 1);
+            self.endpoint.numbers().restarts.fetch_add(1, Ordering::Relaxed);
         }
         self.enter(Phase::Stopped);
     }
@@ -79,7 +83,8 @@ impl Life {
             Some(Err(reason)) => return End::Fell { reason, ready_for: Duration::ZERO },
             Some(Ok(started)) => started,
         };
-        let Started { cell, ended } = started;
+        let Started { cell, ended, workers } = started;
+        self.endpoint.numbers().set_workers(workers);
         self.endpoint.put(Some(cell.clone()));
         let served = self.stop.run_until_cancelled(self.home.bus.serve(self.service.clone())).await;
         let end = match served {
@@ -90,6 +95,7 @@ impl Life {
             Some(Ok(serving)) => self.serve(serving, ended).await,
         };
         self.endpoint.put(None);
+        self.endpoint.numbers().set_workers(None);
         Box::pin(self.end(cell, label)).await;
         end
     }

@@ -1,6 +1,6 @@
 //! Generated code is checked in, and fresh.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use tidy::{protobuf, tree};
 
@@ -8,19 +8,18 @@ use crate::{Checked, hold};
 
 #[test]
 fn generated_code_is_what_its_sources_give() -> Checked {
-    let folder = tree::root().join(protobuf::FOLDER);
     let bless = std::env::var_os("CBS_BLESS").is_some();
     let mut stale = Vec::new();
     for (name, text) in protobuf::generated()? {
-        let path = folder.join(&name);
+        let path = tree::root().join(&name);
         if fs::read_to_string(&path).unwrap_or_default() == text {
             continue;
         }
         if bless {
-            fs::create_dir_all(&folder)?;
+            fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
             fs::write(path, text)?;
         } else {
-            stale.push(format!("{}/{name}:1", protobuf::FOLDER));
+            stale.push(format!("{name}:1"));
         }
     }
     hold("Generated code is what its sources give: `CBS_BLESS=1 cargo test -p tidy generated` writes it anew.", &stale)
@@ -29,11 +28,11 @@ fn generated_code_is_what_its_sources_give() -> Checked {
 #[test]
 fn generated_code_has_a_source() -> Checked {
     let generated = protobuf::generated()?;
+    let ours = |path: &str| protobuf::FOLDERS.iter().any(|(_, folder)| path.starts_with(&format!("{folder}/")));
     let orphans: Vec<String> = tree::files(&["rs"])?
         .iter()
-        .filter_map(|file| file.path.strip_prefix(protobuf::FOLDER)?.strip_prefix('/'))
-        .filter(|name| !generated.contains_key(*name))
-        .map(|name| format!("{}/{name}:1", protobuf::FOLDER))
+        .filter(|file| ours(&file.path) && !generated.contains_key(&file.path))
+        .map(|file| format!("{}:1", file.path))
         .collect();
     hold("Every generated file has a source in specs/proto/.", &orphans)
 }

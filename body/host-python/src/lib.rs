@@ -1,0 +1,1 @@
+//! Python cells: lanes of embedded CPython, and worker processes.
