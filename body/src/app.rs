@@ -6,7 +6,7 @@ mod standing;
 use std::{sync::Arc, time::Duration};
 
 use bus::{InProcess, Link, Retry, RetryPolicy, Route, Router};
-use bus_nats::Nats;
+use bus_nats::{Announced, Nats};
 use cbs::{BodyBus, BodyId, Console, Home, Namespace, NativeCell, Target};
 use futures::{Stream, StreamExt, future::join_all};
 use host::{NativeHost, Restarts, StepObserver, Supervisor, Watchdog};
@@ -41,6 +41,8 @@ pub(crate) struct App {
     local: Arc<InProcess>,
     nats: Option<Nats>,
     cells: Vec<host::Running>,
+    /// Keeps cells in the answers to discovery also while they are restarted.
+    announced: Vec<Announced>,
     flows: Flows,
     /// What cannot run here, and why.
     unfit: Vec<(Arc<CellSpec>, String)>,
@@ -77,13 +79,15 @@ impl App {
                 Err(error) => unfit.push((spec.clone(), error.to_string())),
             }
         }
+        let announced = announce(&cells, nats.as_ref()).await;
         let (flows, _) = tokio::join!(
             Flows::start(plan.specs.flows(), home, plan.observer.as_ref()),
             join_all(cells.iter().map(|cell| cell.ready(READY_LIMIT))),
         );
         // Without it a cell that blocks is not named; that is no reason not to run.
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
-        let app = Self { namespace: plan.namespace, bus, local, nats, cells, flows, unfit, _watchdog: watchdog };
+        let app =
+            Self { namespace: plan.namespace, bus, local, nats, cells, announced, flows, unfit, _watchdog: watchdog };
         if app.cells.is_empty() && app.flows.is_empty() {
             let reasons: Vec<_> = app.unfit.iter().map(|(_, reason)| reason.as_str()).collect();
             return Err(Failure::failed(format_args!("nothing can run here: {}", reasons.join("; "))));
@@ -120,6 +124,7 @@ impl App {
     /// Takes no new work, finishes what runs for `drain` at the most, and leaves the bus.
     pub(crate) async fn stop(self, drain: Duration) -> Ended {
         let until = Instant::now() + drain;
+        drop(self.announced);
         // Flows first: their runs need the cells. What is not done at the time limit is dropped, and with
         // it what it serves.
         let drained = async {
@@ -133,6 +138,19 @@ impl App {
         }
         ended
     }
+}
+
+/// Tells discovery of all cells. Without it they serve as well, so what fails here is only logged.
+async fn announce(cells: &[host::Running], nats: Option<&Nats>) -> Vec<Announced> {
+    let Some(nats) = nats else { return Vec::new() };
+    let mut announced = Vec::with_capacity(cells.len());
+    for cell in cells {
+        match nats.announce(cell.service().clone()).await {
+            Ok(one) => announced.push(one),
+            Err(error) => tracing::warn!(cell = %cell.spec().name, "discovery cannot be told: {error}"),
+        }
+    }
+    announced
 }
 
 /// Puts the bus together: retries around the router around the body's own cells and NATS.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use cbs::{BusError, CellError, Code, Namespace, Outcome, Target, Text};
+use cbs::{BusError, CellError, Code, Namespace, Outcome, Target, Text, Worker};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,14 @@ pub struct Endpoint {
     pub mean: Duration,
     /// The last error's one line; empty: none yet.
     pub last_error: Text,
+    /// Where it is in its life: `ready`, `restarting`, …; empty: not told.
+    pub state: Text,
+    /// Why it is not ready; empty: it is, or nobody told.
+    pub reason: Text,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// How the lanes or processes fare that run it; none for what runs in the body itself.
+    pub workers: Vec<Worker>,
     /// What went wrong on the connections of its body.
     pub connections: Counters,
 }
@@ -157,6 +165,14 @@ struct EndpointData {
     shed: u64,
     in_flight: u64,
     queued: u64,
+    #[serde(default)]
+    state: Text,
+    #[serde(default)]
+    reason: Text,
+    #[serde(default)]
+    restarts: u64,
+    #[serde(default)]
+    workers: Vec<Worker>,
 }
 
 impl Instance<EndpointInfo> {
@@ -181,6 +197,10 @@ impl Instance<EndpointInfo> {
                 queued: 0,
                 mean: Duration::ZERO,
                 last_error: Text::default(),
+                state: Text::default(),
+                reason: Text::default(),
+                restarts: 0,
+                workers: Vec::new(),
                 connections: Counters::default(),
             };
             found.insert((self.id.clone(), endpoint.subject), row);
@@ -199,6 +219,10 @@ impl Instance<EndpointStats> {
             row.queued = stats.data.queued;
             row.mean = Duration::from_nanos(stats.average_processing_time);
             row.last_error = stats.last_error;
+            row.state = stats.data.state;
+            row.reason = stats.data.reason;
+            row.restarts = stats.data.restarts;
+            row.workers = stats.data.workers;
             row.connections = self.cbs_connections;
         }
     }

@@ -46,4 +46,5 @@ pub use self::{
     error::{ConnectError, ConnectErrorKind},
     nats::{Nats, ServerInfo},
     options::{CONNECT_TIMEOUT_DEFAULT, Credentials, Options, PING_INTERVAL_DEFAULT, Tls, URL_DEFAULT},
+    register::Announced,
 };

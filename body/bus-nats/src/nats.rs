@@ -23,7 +23,7 @@ use crate::{
     eject::Members,
     event::EventsNats,
     inbox::Inbox,
-    register::{Register, organ},
+    register::{Announced, Listing, Register, organ},
     serve::{Answering, Reading, Served, ServingNats},
     services::Services,
 };
@@ -151,6 +151,22 @@ impl Nats {
     /// Tells which targets the specs declare: nobody there means `unavailable`, not `not-found`.
     pub fn know(&self, targets: impl IntoIterator<Item = Target>) {
         self.0.known.store(Arc::new(targets.into_iter().collect::<HashSet<_>>()));
+    }
+
+    /// Tells discovery of a target that this body hosts even while it is not served, such as a
+    /// cell that is being restarted; its numbers say where it is in its life.
+    ///
+    /// # Errors
+    /// `unavailable` when the server cannot be reached; `bad-request` for a topic.
+    pub async fn announce(&self, service: Service) -> Result<Announced, BusError> {
+        let target = service.target.clone();
+        if matches!(target, Target::Topic(_)) {
+            return Err(BusError::bad_request(format!("{target} is a topic: nobody hosts it")));
+        }
+        let subject = Subject::of(&self.0.options.namespace, &target);
+        let announced = self.0.register.announce(Arc::new(Listing { service, subject }));
+        let asked = self.0.services.add(organ(&target)).await;
+        asked.map(|()| announced).map_err(|error| BusError::unavailable(&target, error))
     }
 
     /// Whether the server is reached, and when that changes.

@@ -1,11 +1,11 @@
-//! What this body serves, by organ, as discovery tells it.
+//! What this body hosts, by organ, as discovery tells it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
-use cbs::{FLOW_ORGAN, Target};
+use cbs::{FLOW_ORGAN, Service, Subject, Target};
 
 use crate::serve::Served;
 
@@ -13,22 +13,39 @@ use crate::serve::Served;
 /// into a message.
 pub(crate) const ENDPOINTS_MAX: usize = 500;
 
-/// All that a body serves.
+/// All that a body hosts: what it serves, and what it only announces, such as a cell that is being restarted.
 #[derive(Default)]
-pub(crate) struct Register(RwLock<BTreeMap<String, Vec<Arc<Served>>>>);
+pub(crate) struct Register(RwLock<BTreeMap<String, Organ>>);
+
+#[derive(Default)]
+struct Organ {
+    served: Vec<Arc<Served>>,
+    announced: Vec<Arc<Listing>>,
+}
+
+/// A target as discovery tells it.
+pub(crate) struct Listing {
+    pub(crate) service: Service,
+    pub(crate) subject: Subject,
+}
 
 impl Register {
-    /// Adds a target; it stays until the registration is dropped.
+    /// Adds a target that is served; it stays until the registration is dropped.
     pub(crate) fn add(self: &Arc<Self>, served: Arc<Served>) -> Registration {
-        let organ = organ(&served.service.target).to_owned();
-        self.0.write().unwrap_or_else(PoisonError::into_inner).entry(organ).or_default().push(served.clone());
+        self.change(&served.service.target, |organ| organ.served.push(served.clone()));
         Registration { register: self.clone(), served }
+    }
+
+    /// Adds a target that is told of even while it is not served, until the announcement is dropped.
+    pub(crate) fn announce(self: &Arc<Self>, listing: Arc<Listing>) -> Announced {
+        self.change(&listing.service.target, |organ| organ.announced.push(listing.clone()));
+        Announced { register: self.clone(), listing }
     }
 
     /// What serves a target, if anything does.
     pub(crate) fn find(&self, target: &Target) -> Option<Arc<Served>> {
         let register = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        register.get(organ(target))?.iter().find(|served| served.service.target == *target).cloned()
+        register.get(organ(target))?.served.iter().find(|served| served.service.target == *target).cloned()
     }
 
     /// The organs that have targets.
@@ -39,25 +56,36 @@ impl Register {
     /// How many service instances an organ takes.
     pub(crate) fn instances(&self, organ: &str) -> usize {
         let register = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        register.get(organ).map_or(0, |served| served.len().div_ceil(ENDPOINTS_MAX))
+        register.get(organ).map_or(0, |organ| organ.listings().count().div_ceil(ENDPOINTS_MAX))
     }
 
     /// What one service instance of an organ tells of.
-    pub(crate) fn instance(&self, organ: &str, number: usize) -> Vec<Arc<Served>> {
+    pub(crate) fn instance(&self, organ: &str, number: usize) -> Vec<Listing> {
         let register = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let chunk = register.get(organ).and_then(|served| served.chunks(ENDPOINTS_MAX).nth(number));
-        chunk.unwrap_or_default().to_vec()
+        let skipped = number.saturating_mul(ENDPOINTS_MAX);
+        let told = register.get(organ).map(|organ| organ.listings().skip(skipped).take(ENDPOINTS_MAX));
+        let own =
+            |(service, subject): (&Service, &Subject)| Listing { service: service.clone(), subject: subject.clone() };
+        told.map(|told| told.map(own).collect()).unwrap_or_default()
     }
 
-    fn remove(&self, served: &Arc<Served>) {
+    fn change(&self, target: &Target, change: impl FnOnce(&mut Organ)) {
         let mut register = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let organ = organ(&served.service.target);
-        if let Some(found) = register.get_mut(organ) {
-            found.retain(|other| !Arc::ptr_eq(other, served));
-            if found.is_empty() {
-                register.remove(organ);
-            }
+        let found = register.entry(organ(target).to_owned()).or_default();
+        change(found);
+        if found.served.is_empty() && found.announced.is_empty() {
+            register.remove(organ(target));
         }
+    }
+}
+
+impl Organ {
+    /// What is served, then what is announced and not served now.
+    fn listings(&self) -> impl Iterator<Item = (&Service, &Subject)> {
+        let served: HashSet<&Target> = self.served.iter().map(|served| &served.service.target).collect();
+        let announced = self.announced.iter().map(|listing| (&listing.service, &listing.subject));
+        let away = announced.filter(move |(service, _)| !served.contains(&service.target));
+        self.served.iter().map(|served| (&served.service, &served.subject)).chain(away)
     }
 }
 
@@ -78,7 +106,7 @@ pub(crate) fn endpoint(target: &Target) -> &str {
     }
 }
 
-/// A target's place in the register; dropping it takes the target out.
+/// A served target's place in the register; dropping it takes the target out.
 pub(crate) struct Registration {
     register: Arc<Register>,
     served: Arc<Served>,
@@ -86,6 +114,22 @@ pub(crate) struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.register.remove(&self.served);
+        let served = &self.served;
+        self.register.change(&served.service.target, |organ| organ.served.retain(|other| !Arc::ptr_eq(other, served)));
+    }
+}
+
+/// Keeps a target in the answers to discovery, also while it is not served; dropping it takes the target out.
+#[must_use = "dropping it takes the target out"]
+pub struct Announced {
+    register: Arc<Register>,
+    listing: Arc<Listing>,
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        let listing = &self.listing;
+        let target = &listing.service.target;
+        self.register.change(target, |organ| organ.announced.retain(|other| !Arc::ptr_eq(other, listing)));
     }
 }

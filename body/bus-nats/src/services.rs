@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_nats::{Message, Subscriber};
-use cbs::{BodyId, Namespace, Subject, Worker};
+use cbs::{BodyId, Namespace, Subject};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,8 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     connection::{Connection, Tally},
     event::timestamp,
-    register::{Register, endpoint},
-    serve::Served,
+    register::{Listing, Register, endpoint},
 };
 
 /// The longest that an answer waits, so that the bodies of a fleet do not answer in one instant.
@@ -112,17 +111,17 @@ impl Services {
     }
 
     async fn answer(&self, question: &Message, organ: &str, number: usize) {
-        let served = self.register.instance(organ, number);
+        let told = self.register.instance(organ, number);
         let verb = question.subject.split('.').nth(1).unwrap_or_default();
-        let (Some(reply_to), false) = (question.reply.clone(), served.is_empty()) else { return };
-        let Some(answer) = self.describe(verb, organ, number, &served) else { return };
+        let (Some(reply_to), false) = (question.reply.clone(), told.is_empty()) else { return };
+        let Some(answer) = self.describe(verb, organ, number, &told) else { return };
         let payload = answer.to_string().into_bytes();
         if let Err(error) = self.connection.client.publish(reply_to, payload.into()).await {
             tracing::warn!(organ, verb, %error, "an answer to $SRV could not be sent");
         }
     }
 
-    fn describe(&self, verb: &str, organ: &str, number: usize, served: &[Arc<Served>]) -> Option<Value> {
+    fn describe(&self, verb: &str, organ: &str, number: usize, told: &[Listing]) -> Option<Value> {
         let mut answer = json!({
             "name": self.name(organ),
             "id": self.id(organ, number),
@@ -134,12 +133,12 @@ impl Services {
             "INFO" => json!({
                 "type": "io.nats.micro.v1.info_response",
                 "description": format!("organ {organ} of CBS body {}", self.body),
-                "endpoints": served.iter().map(|served| info(served)).collect::<Vec<_>>(),
+                "endpoints": told.iter().map(info).collect::<Vec<_>>(),
             }),
             "STATS" => json!({
                 "type": "io.nats.micro.v1.stats_response",
                 "started": timestamp(self.started_ms),
-                "endpoints": served.iter().map(|served| stats(served)).collect::<Vec<_>>(),
+                "endpoints": told.iter().map(stats).collect::<Vec<_>>(),
                 // Of the body, not of the service: ADR-32 has no place for it, and readers pass over it.
                 "cbs_connections": self.tally.read(),
             }),
@@ -161,8 +160,8 @@ impl Services {
     }
 }
 
-fn info(served: &Served) -> Value {
-    let (target, about) = (&served.service.target, &served.service.about);
+fn info(told: &Listing) -> Value {
+    let (target, about) = (&told.service.target, &told.service.about);
     let mut metadata = serde_json::Map::new();
     for (key, value) in [
         ("cbs.cell", target.to_string().into()),
@@ -181,19 +180,20 @@ fn info(served: &Served) -> Value {
     }
     json!({
         "name": endpoint(target),
-        "subject": served.subject.as_str(),
+        "subject": told.subject.as_str(),
         "queue_group": Subject::group(target),
         "metadata": metadata,
     })
 }
 
-fn stats(served: &Served) -> Value {
-    let (target, numbers) = (&served.service.target, &served.service.numbers);
+fn stats(told: &Listing) -> Value {
+    let (target, numbers) = (&told.service.target, &told.service.numbers);
+    let (state, reason) = numbers.state();
     let read = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
     let (calls, busy) = (read(&numbers.calls), read(&numbers.busy_ns));
     json!({
         "name": endpoint(target),
-        "subject": served.subject.as_str(),
+        "subject": told.subject.as_str(),
         "queue_group": Subject::group(target),
         "num_requests": calls,
         "num_errors": read(&numbers.errors),
@@ -204,20 +204,10 @@ fn stats(served: &Served) -> Value {
             "shed": read(&numbers.shed),
             "in_flight": read(&numbers.in_flight),
             "queued": read(&numbers.queued),
+            "state": state.as_str(),
+            "reason": reason.unwrap_or_default(),
             "restarts": read(&numbers.restarts),
-            "workers": numbers.workers().iter().map(worker).collect::<Vec<_>>(),
+            "workers": numbers.workers(),
         },
-    })
-}
-
-fn worker(worker: &Worker) -> Value {
-    json!({
-        "name": worker.name.as_str(),
-        "state": worker.state.as_str(),
-        "in_flight": worker.in_flight,
-        "queued": worker.queued,
-        "lag_us": worker.lag_us,
-        "lock_wait_us": worker.lock_wait_us,
-        "restarts": worker.restarts,
     })
 }

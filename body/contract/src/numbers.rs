@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::Text;
 
 /// A served target's numbers since it was started. Every field only grows, but for
@@ -26,6 +28,7 @@ pub struct Numbers {
     /// How often the target was started again.
     pub restarts: AtomicU64,
     last_error: Mutex<Option<String>>,
+    state: Mutex<(Text, Option<String>)>,
     workers: Mutex<Option<Workers>>,
 }
 
@@ -33,7 +36,8 @@ pub struct Numbers {
 pub type Workers = Arc<dyn Fn() -> Vec<Worker> + Send + Sync>;
 
 /// One lane of an interpreter or one process that runs a cell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Worker {
     /// What a person calls it: `lane 0`, `process 4711`.
     pub name: Text,
@@ -60,6 +64,16 @@ impl Numbers {
     /// The last error's one line.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says where the target is in its life, in a word such as `ready`, and why it is not ready.
+    pub fn set_state(&self, state: Text, reason: Option<String>) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (state, reason);
+    }
+
+    /// Where the target is in its life, and why; an empty word where nobody said.
+    pub fn state(&self) -> (Text, Option<String>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says who can tell how the workers fare; `None` where there are none.

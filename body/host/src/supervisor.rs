@@ -5,7 +5,7 @@ mod history;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use cbs::Home;
+use cbs::{Home, Service};
 use spec::CellSpec;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -95,11 +95,13 @@ impl Supervisor {
         let config = serde_json::Value::Object(spec.config.clone());
         let home = Arc::new(home.with_spec(spec.metadata.revision.as_str().into(), config));
         let endpoint = Endpoint::vacant(home.clone(), Limits::from(&*spec), Schemas::from(&*spec));
+        let service = endpoint.service(Arc::new(about(&spec)));
+        service.numbers.set_state(Phase::Starting.to_string().into(), None);
         let (tell, state) = watch::channel(State { phase: Phase::Starting, reason: None, restarts: 0 });
         let stop = CancellationToken::new();
         let life = Life {
             host,
-            service: endpoint.service(Arc::new(about(&spec))),
+            service: service.clone(),
             spec: spec.clone(),
             home,
             endpoint: endpoint.clone(),
@@ -108,7 +110,7 @@ impl Supervisor {
             history: History::new(self.restarts.clone()),
         };
         let task = self.tasks.spawn(life.live());
-        Ok(Running { spec, endpoint, state, stop, task })
+        Ok(Running { spec, endpoint, service, state, stop, task })
     }
 
     fn host(&self, spec: &CellSpec) -> Result<&Arc<dyn Host>, HostError> {
@@ -126,6 +128,7 @@ impl Supervisor {
 pub struct Running {
     spec: Arc<CellSpec>,
     endpoint: Arc<Endpoint>,
+    service: Service,
     state: watch::Receiver<State>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -136,6 +139,12 @@ impl Running {
     #[must_use]
     pub fn spec(&self) -> &Arc<CellSpec> {
         &self.spec
+    }
+
+    /// What discovery is told of the cell, also while calls do not reach it.
+    #[must_use]
+    pub fn service(&self) -> &Service {
+        &self.service
     }
 
     /// What answers its calls, and counts them.

@@ -1,5 +1,7 @@
 //! `cbs describe`: all that is told about one cell or flow.
 
+use std::time::Duration;
+
 use bus_nats::discovery::Endpoint;
 use cbs::{FlowName, Subject, Target};
 
@@ -60,9 +62,13 @@ impl Describe {
         say("revision", all(|endpoint| &endpoint.revision));
         say("input", all(|endpoint| &endpoint.input));
         say("output", all(|endpoint| &endpoint.output));
+        say("reason", all(|endpoint| &endpoint.reason));
         say("last error", all(|endpoint| &endpoint.last_error));
         lines.push(String::new());
         lines.push(bodies(found));
+        if found.iter().any(|endpoint| !endpoint.workers.is_empty()) {
+            lines.extend([String::new(), workers(found)]);
+        }
         lines.extend(found.iter().filter_map(troubles));
         lines.join("\n")
     }
@@ -86,19 +92,42 @@ fn troubles(endpoint: &Endpoint) -> Option<String> {
 }
 
 fn bodies(found: &[Endpoint]) -> String {
-    let head = ["body", "revision", "calls", "errors", "shed", "in flight", "queued", "mean"];
+    let head = ["body", "revision", "state", "restarts", "calls", "errors", "shed", "in flight", "queued", "mean"];
     output::table(
         head,
         found.iter().map(|endpoint| {
             [
                 endpoint.body.to_string(),
                 or_dash(&endpoint.revision),
+                ls::state(endpoint),
+                endpoint.restarts.to_string(),
                 endpoint.calls.to_string(),
                 endpoint.errors.to_string(),
                 endpoint.shed.to_string(),
                 endpoint.in_flight.to_string(),
                 endpoint.queued.to_string(),
                 if endpoint.calls == 0 { "-".to_owned() } else { output::short(endpoint.mean) },
+            ]
+        }),
+    )
+}
+
+/// The lanes and processes that run it.
+fn workers(found: &[Endpoint]) -> String {
+    let head = ["body", "worker", "state", "in flight", "queued", "lag", "lock wait", "restarts"];
+    let all = found.iter().flat_map(|endpoint| endpoint.workers.iter().map(|worker| (&endpoint.body, worker)));
+    output::table(
+        head,
+        all.map(|(body, worker)| {
+            [
+                body.to_string(),
+                worker.name.to_string(),
+                worker.state.to_string(),
+                worker.in_flight.to_string(),
+                worker.queued.to_string(),
+                output::short(Duration::from_micros(worker.lag_us)),
+                output::short(Duration::from_micros(worker.lock_wait_us)),
+                worker.restarts.to_string(),
             ]
         }),
     )

@@ -45,7 +45,7 @@ pub(super) async fn discover(globals: &Globals) -> Result<Vec<Endpoint>, Failure
 }
 
 fn table(found: &[Endpoint]) -> String {
-    let head = ["target", "language", "version", "body", "calls", "errors", "in flight", "mean"];
+    let head = ["target", "language", "version", "body", "state", "calls", "errors", "in flight", "mean"];
     output::table(
         head,
         found.iter().map(|endpoint| {
@@ -54,6 +54,7 @@ fn table(found: &[Endpoint]) -> String {
                 or_dash(&endpoint.language),
                 or_dash(&endpoint.version),
                 endpoint.body.to_string(),
+                state(endpoint),
                 endpoint.calls.to_string(),
                 endpoint.errors.to_string(),
                 endpoint.in_flight.to_string(),
@@ -61,6 +62,18 @@ fn table(found: &[Endpoint]) -> String {
             ]
         }),
     )
+}
+
+/// Where it is in its life, with how many workers it has and how many of them are not well.
+pub(super) fn state(endpoint: &Endpoint) -> String {
+    // Only what is served tells nothing: a body of another making.
+    let state = if endpoint.state.is_empty() { "ready" } else { endpoint.state.as_str() };
+    let (all, well) = (endpoint.workers.len(), endpoint.workers.iter().filter(|w| w.state == "ready").count());
+    match all {
+        0 => state.to_owned(),
+        _ if well == all => format!("{state} ({all})"),
+        _ => format!("{state} ({well} of {all})"),
+    }
 }
 
 pub(super) fn or_dash(text: &str) -> String {

@@ -8,7 +8,7 @@ use std::{
 
 use async_nats::Client;
 use bus_nats::Nats;
-use cbs::{About, Envelope, Service};
+use cbs::{About, Envelope, Service, Worker};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use testkit::{NatsServer, within};
@@ -101,11 +101,16 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
     let nats = body(&server, "body-1").await;
     let counted = echo("demo.echo");
     let numbers = counted.numbers.clone();
+    numbers.set_state("ready".into(), None);
+    let lane = Worker { name: "lane 0".into(), state: "ready".into(), in_flight: 1, lag_us: 7, ..Worker::default() };
+    let lanes = vec![lane.clone()];
+    numbers.set_workers(Some(Arc::new(move || lanes.clone())));
     let _serving = serve(&nats, counted).await;
     for (number, value) in [
         (&numbers.calls, 4),
         (&numbers.errors, 1),
         (&numbers.shed, 2),
+        (&numbers.restarts, 6),
         (&numbers.busy_ns, 8_000),
         (&numbers.in_flight, 3),
         (&numbers.queued, 5),
@@ -120,12 +125,19 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
     assert_eq!((&endpoint["num_requests"], &endpoint["num_errors"]), (&json!(4), &json!(1)));
     assert_eq!((&endpoint["processing_time"], &endpoint["average_processing_time"]), (&json!(8000), &json!(2000)));
     assert_eq!(endpoint["last_error"], "overloaded: no room");
-    assert_eq!(endpoint["data"], json!({ "shed": 2, "in_flight": 3, "queued": 5 }));
+    let worker = json!({
+        "name": "lane 0", "state": "ready", "in_flight": 1, "queued": 0, "lag_us": 7, "lock_wait_us": 0, "restarts": 0,
+    });
+    let data = json!({
+        "shed": 2, "in_flight": 3, "queued": 5, "state": "ready", "reason": "", "restarts": 6, "workers": [worker],
+    });
+    assert_eq!(endpoint["data"], data);
 
     let rows = discover(&client(&server).await).await;
     assert_eq!(rows.len(), 1);
     let row = &rows[0];
     assert_eq!((row.target.to_string(), row.body.as_str()), ("cell demo.echo".to_owned(), "body-1"));
+    assert_eq!((&row.workers, row.restarts), (&vec![lane], 6));
     assert_eq!((row.calls, row.errors, row.shed, row.in_flight, row.queued), (4, 1, 2, 3, 5));
     assert_eq!((row.mean, row.last_error.as_str()), (Duration::from_micros(2), "overloaded: no room"));
 }
@@ -216,4 +228,24 @@ async fn discovery_is_quick_where_nobody_serves_and_passes_over_services_that_ar
     let body = body(&server, "body-1").await;
     let _serving = serve(&body, service("demo.echo", |_| async { Ok(Envelope::reply("")) })).await;
     assert_eq!(discover(&client).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_announced_is_told_of_while_nobody_serves_it() {
+    let server = NatsServer::start().await;
+    let nats = body(&server, "body-1").await;
+    let cell = echo("demo.echo");
+    cell.numbers.set_state("restarting".into(), Some("it fell".to_owned()));
+    let announced = nats.announce(cell.clone()).await.unwrap();
+    let client = client(&server).await;
+    let away = discover(&client).await;
+    assert_eq!((&*away[0].state, &*away[0].reason), ("restarting", "it fell"), "{away:?}");
+    cell.numbers.set_state("ready".into(), None);
+    let serving = serve(&nats, cell.clone()).await;
+    let served = discover(&client).await;
+    assert_eq!(served.len(), 1, "told once: {served:?}");
+    assert_eq!((&*served[0].state, served[0].calls), ("ready", 0));
+    serving.stop().await;
+    drop(announced);
+    assert_eq!(discover(&client).await, []);
 }

@@ -61,18 +61,24 @@ impl Life {
                 state = %phase,
                 "the cell failed and is started again in {} ms: {reason}", wait.as_millis()
             );
-            self.state.send_modify(|state| *state = State { phase, reason: Some(reason), restarts: state.restarts });
+            self.enter(phase, Some(reason));
             if self.stop.run_until_cancelled(sleep(wait)).await.is_none() {
                 break;
             }
             self.state.send_modify(|state| state.restarts += 1);
             self.endpoint.numbers().restarts.fetch_add(1, Ordering::Relaxed);
         }
-        self.enter(Phase::Stopped);
+        self.enter(Phase::Stopped, None);
     }
 
-    fn enter(&self, phase: Phase) {
-        self.state.send_modify(|state| state.phase = phase);
+    /// Tells where the cell is in its life; why it was last restarted stays unless there is a newer reason.
+    fn enter(&self, phase: Phase, reason: Option<String>) {
+        self.state.send_modify(|state| {
+            *state = State { phase, reason: reason.or(state.reason.take()), restarts: state.restarts };
+            // Why it was once restarted is no news where it is ready.
+            let reason = state.reason.clone().filter(|_| phase != Phase::Ready);
+            self.endpoint.numbers().set_state(phase.to_string().into(), reason);
+        });
     }
 
     /// Starts the cell, serves it, and ends it: when it is to stop, or because it failed.
@@ -112,11 +118,11 @@ impl Life {
 
     /// The cell is ready, until it is to stop or ends by itself.
     async fn serve(&self, serving: Box<dyn Serving>, ended: BoxFuture<'static, String>) -> End {
-        self.enter(Phase::Ready);
+        self.enter(Phase::Ready, None);
         let since = Instant::now();
         match self.stop.run_until_cancelled(ended).await {
             None => {
-                self.enter(Phase::Draining);
+                self.enter(Phase::Draining, None);
                 serving.stop().await;
                 End::Stopped
             }
@@ -124,7 +130,7 @@ impl Life {
                 let ready_for = since.elapsed();
                 // Its callers learn at once that it is away, and others may serve them meanwhile.
                 self.endpoint.put(None);
-                self.enter(Phase::Restarting);
+                self.enter(Phase::Restarting, Some(reason.clone()));
                 self.stop.run_until_cancelled(serving.stop()).await;
                 End::Fell { reason, ready_for }
             }
