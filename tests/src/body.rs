@@ -29,6 +29,18 @@ impl Body {
         Self::empty(id, Some(program.into()))
     }
 
+    /// `cbs up` with the specs of this folder.
+    #[must_use]
+    pub fn of_specs(id: &str, folder: &Path) -> Self {
+        Self { folders: vec![folder.to_owned()], ..Self::empty(id, None) }
+    }
+
+    /// `cbs up` without any spec yet.
+    #[must_use]
+    pub fn bare(id: &str) -> Self {
+        Self::empty(id, None)
+    }
+
     fn empty(id: &str, program: Option<PathBuf>) -> Self {
         Self { id: id.to_owned(), program, files: Vec::new(), folders: Vec::new(), arguments: Vec::new() }
     }

@@ -1,16 +1,23 @@
 //! The flows of a body.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use cbs::{About, Home, Namespace, Serving, Target};
+use cbs::{About, FlowName, Namespace, Serving};
 use futures::future::join_all;
 use host::{FlowHandler, Limits, StepObserver};
-use spec::FlowSpec;
+use spec::{FlowSpec, Specs};
 
-use super::Standing;
+use super::{
+    Change, Standing,
+    cells::{Changed, MakeHome},
+};
 
 /// All flows that a body was given, served or not.
-pub(super) struct Flows(Vec<Flow>);
+pub(super) struct Flows {
+    home: MakeHome,
+    observer: Option<Arc<dyn StepObserver>>,
+    flows: BTreeMap<FlowName, Flow>,
+}
 
 struct Flow {
     spec: Arc<FlowSpec>,
@@ -18,43 +25,75 @@ struct Flow {
 }
 
 impl Flows {
-    /// Serves them all; done when calls reach those that can be served.
-    pub(super) async fn start<'a>(
-        specs: impl Iterator<Item = &'a Arc<FlowSpec>>,
-        home: impl Fn(Target) -> Home,
-        observer: Option<&Arc<dyn StepObserver>>,
-    ) -> Self {
-        let served = specs.map(|spec| {
-            let home = home(spec.name.clone().into())
-                .with_spec(spec.metadata.revision.as_str().into(), serde_json::Value::Null);
-            let observer = observer.cloned();
-            async move {
-                let home = Arc::new(home);
-                let bus = home.bus.clone();
-                let handler = FlowHandler::new(spec.plan.clone(), home, Limits::from(&**spec), observer);
-                let serving =
-                    bus.serve(handler.service(Arc::new(about(spec)))).await.map_err(|error| error.to_string());
-                if let Err(reason) = &serving {
-                    tracing::error!(flow = %spec.name, "the flow cannot be served: {reason}");
-                }
-                Flow { spec: spec.clone(), serving }
+    pub(super) fn new(home: MakeHome, observer: Option<Arc<dyn StepObserver>>) -> Self {
+        Self { home, observer, flows: BTreeMap::new() }
+    }
+
+    /// Makes these the flows: the new version takes runs before the old one finishes its own.
+    /// Done when calls reach those that can be served.
+    pub(super) async fn apply(&mut self, specs: &Specs) -> Vec<Change> {
+        let same = |spec: &FlowSpec| {
+            let now = self.flows.get(&spec.name);
+            now.is_some_and(|flow| flow.spec.metadata.revision == spec.metadata.revision && flow.serving.is_ok())
+        };
+        let coming = specs.flows().filter(|spec| !same(spec)).map(|spec| self.serve(spec.clone()));
+        let coming = join_all(coming).await;
+        let gone: Vec<_> = self.flows.keys().filter(|name| specs.flow(name).is_none()).cloned().collect();
+        let (mut changes, mut leaving) = (Vec::new(), Vec::new());
+        for name in gone {
+            leaving.extend(self.flows.remove(&name));
+            changes.push(Change { target: name.into(), what: Changed::Removed });
+        }
+        for flow in coming {
+            let name = flow.spec.name.clone();
+            let failed = flow.serving.as_ref().err().cloned();
+            let what = match (failed, self.flows.contains_key(&name)) {
+                (Some(reason), true) => Changed::Kept(reason),
+                (None, true) => Changed::Replaced,
+                (Some(reason), false) => Changed::Refused(reason),
+                (None, false) => Changed::Added,
+            };
+            if !matches!(what, Changed::Kept(_)) {
+                leaving.extend(self.flows.insert(name.clone(), flow));
             }
-        });
-        Self(join_all(served).await)
+            changes.push(Change { target: name.into(), what });
+        }
+        join_all(leaving.into_iter().map(Flow::stop)).await;
+        changes
+    }
+
+    async fn serve(&self, spec: Arc<FlowSpec>) -> Flow {
+        let home = (self.home)(spec.name.clone().into());
+        let home = Arc::new(home.with_spec(spec.metadata.revision.as_str().into(), serde_json::Value::Null));
+        let bus = home.bus.clone();
+        let handler = FlowHandler::new(spec.plan.clone(), home, Limits::from(&*spec), self.observer.clone());
+        let serving = bus.serve(handler.service(Arc::new(about(&spec)))).await.map_err(|error| error.to_string());
+        if let Err(reason) = &serving {
+            tracing::error!(flow = %spec.name, "the flow cannot be served: {reason}");
+        }
+        Flow { spec, serving }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.flows.is_empty()
     }
 
     /// Takes no new runs, and finishes those that run.
     pub(super) async fn stop(self) {
-        join_all(self.0.into_iter().filter_map(|flow| flow.serving.ok()).map(Serving::stop)).await;
+        join_all(self.flows.into_values().map(Flow::stop)).await;
     }
 
     pub(super) fn standings(&self, namespace: &Namespace) -> impl Iterator<Item = Standing> {
         let of = |flow: &Flow| Standing::of_flow(namespace, &flow.spec, flow.serving.as_ref().err());
-        self.0.iter().map(of)
+        self.flows.values().map(of)
+    }
+}
+
+impl Flow {
+    async fn stop(self) {
+        if let Ok(serving) = self.serving {
+            serving.stop().await;
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Globals, input};
 use crate::{
-    app::{App, Ended, Plan, Standing},
+    app::{App, Ended, Plan, Standing, hosts},
     console::Terminal,
     exit::{Failure, Outcome, Status},
     identity,
@@ -77,7 +77,7 @@ impl Up {
         let (namespace, body) = (globals.namespace(), self.body.clone().unwrap_or_else(identity::body));
         let plan = Plan {
             specs,
-            cells,
+            hosts: hosts(cells)?,
             namespace: namespace.clone(),
             body: body.clone(),
             route: match self.route {

@@ -13,6 +13,7 @@ mod deadlines;
 mod faults;
 mod flood;
 mod greeting;
+mod languages;
 mod mistakes;
 mod outage;
 mod routes;

@@ -4,13 +4,15 @@ mod cell;
 mod checkout;
 mod files;
 mod flow;
+mod language;
 mod workspace;
 
 use std::path::PathBuf;
 
 use cbs::{CellName, FlowName};
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 
+use self::language::Language;
 use crate::{
     exit::{Outcome, Status},
     output::{self, Format},
@@ -49,16 +51,10 @@ enum What {
     },
 }
 
-/// The languages that a cell can be begun in.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Language {
-    Rust,
-}
-
 impl New {
     pub(crate) fn run(&self, format: Format) -> Outcome {
         let next = match &self.what {
-            What::Cell { name, lang: Language::Rust, path, cbs } => cell::write(name, path, cbs.as_deref()),
+            What::Cell { name, lang, path, cbs } => cell::write(name, *lang, path, cbs.as_deref()),
             What::Flow { name, path } => flow::write(name, path),
         }?;
         output::tell("next:");

@@ -1,8 +1,10 @@
 //! `cbs demo`: the greeting flow, over the real bus.
 
+mod greeting;
+mod steps;
+
 use std::{
     io::IsTerminal,
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,17 +12,16 @@ use std::{
 use bus::Route;
 use bus_nats::Nats;
 use cbs::{BodyId, Envelope, FlowName, Namespace, Target};
-use host::{StepObserver, StepReport};
-use spec::Specs;
 
+use self::{greeting::Greeting, steps::Steps};
 use super::{Globals, call};
 use crate::{
-    app::{App, Plan},
+    app::{App, Plan, hosts},
     console::{Held, Terminal},
     exit::{Failure, Outcome, Status},
     identity,
     nats::{Found, Store, not_connected},
-    output::{self, BAD, BOLD, FAINT, Format},
+    output::{self, BOLD, FAINT, Format},
     signals::Signals,
 };
 
@@ -29,25 +30,15 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// How long a run may take: a person types.
 const RUN_LIMIT: Duration = Duration::from_secs(6 * 60);
 
-/// The specs of the greeting, linked in: the demo needs no files.
-const SPECS: [(&str, &str); 4] = [
-    ("specs/cells/io.prompt_name.yaml", include_str!("../../../specs/cells/io.prompt_name.yaml")),
-    ("specs/cells/logic.greet.yaml", include_str!("../../../specs/cells/logic.greet.yaml")),
-    ("specs/cells/io.print_greeting.yaml", include_str!("../../../specs/cells/io.print_greeting.yaml")),
-    ("specs/flows/greeting.yaml", include_str!("../../../specs/flows/greeting.yaml")),
-];
-const SCHEMAS: &[(&str, &str)] = &[
-    ("demo/v1/MaybeName", include_str!("../../../specs/schemas/demo/v1/MaybeName.json")),
-    ("demo/v1/Name", include_str!("../../../specs/schemas/demo/v1/Name.json")),
-    ("demo/v1/Greeting", include_str!("../../../specs/schemas/demo/v1/Greeting.json")),
-];
-
 /// Runs the greeting flow: three cells, over NATS.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
     /// Whom to greet [default: who is asked on the terminal, a piped line, $USER, world]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// In three languages: prompt in Rust, greet in Python (once it fails, and is tried again), print in Dart
+    #[arg(long)]
+    polyglot: bool,
 }
 
 impl Demo {
@@ -89,14 +80,16 @@ impl Demo {
     }
 
     async fn greet(&self, globals: &Globals, nats: Option<Nats>, namespace: Namespace, body: BodyId) -> Outcome {
-        let specs = specs()?;
+        let hosts = hosts(crate::greeting_cells())?;
+        let greeting = if self.polyglot { Greeting::polyglot(&hosts)? } else { Greeting::native()? };
+        let specs = greeting.specs.clone();
         // The greeting comes last, after the lines about the steps: who asks for it by a pipe and
         // who sits at the terminal both find it at the end.
         let console = Arc::new(Held::new(Terminal::asking()?));
         let plan = Plan {
             observer: Some(Arc::new(Steps::new(&specs))),
             specs,
-            cells: crate::greeting_cells(),
+            hosts,
             namespace,
             body,
             route: Route::Nats,
@@ -107,12 +100,12 @@ impl Demo {
         let input =
             self.name.as_ref().map_or_else(|| serde_json::json!({}), |name| serde_json::json!({ "name": name }));
         let request = Envelope { timeout: Some(RUN_LIMIT), ..Envelope::request(Target::Flow(flow), input.to_string()) };
-        let started = Instant::now();
+        let (started, trace) = (Instant::now(), request.id.simple());
         let answer = app.bus().call(request).await;
         let took = started.elapsed();
         app.stop(STOP_LIMIT).await;
         let answer = answer.map_err(|error| call::failed(&error, globals.format))?;
-        output::tell(format_args!("{FAINT}flow greeting done in {}{FAINT:#}", output::short(took)));
+        output::tell(format_args!("{FAINT}flow greeting done in {}, trace {trace}{FAINT:#}", output::short(took)));
         match globals.format {
             Format::Json => output::print_bytes(&answer.payload)?,
             Format::Human => console.release().await.map_err(Failure::failed)?,
@@ -125,12 +118,6 @@ fn stopped(signal: &str) -> Failure {
     Failure::failed(format_args!("stopped by {signal}"))
 }
 
-fn specs() -> Result<Specs, Failure> {
-    let options = spec::Options { embedded_schemas: SCHEMAS, ..spec::Options::default() };
-    let texts = SPECS.map(|(file, text)| (PathBuf::from(file), text));
-    spec::load_texts(texts, &options).map_err(|error| crate::specs::failure(&error))
-}
-
 /// The first line: where the greeting travels.
 fn opening(server: &Found, nats: Option<&Nats>, namespace: &Namespace) -> String {
     match (nats.map(Nats::server), server) {
@@ -140,30 +127,5 @@ fn opening(server: &Found, nats: Option<&Nats>, namespace: &Namespace) -> String
         }
         (None, Found::Missing(reason)) => format!("{BOLD}in process, without NATS{BOLD:#}: {reason}"),
         (None, _) => format!("{BOLD}in process, without NATS{BOLD:#}"),
-    }
-}
-
-/// Tells every step of the flow in one line.
-struct Steps {
-    /// What each cell is written in.
-    languages: Vec<(Target, &'static str)>,
-}
-
-impl Steps {
-    fn new(specs: &Specs) -> Self {
-        Self { languages: specs.cells().map(|cell| (cell.name.clone().into(), cell.language())).collect() }
-    }
-}
-
-impl StepObserver for Steps {
-    fn finished(&self, report: &StepReport<'_>) {
-        let language = self.languages.iter().find(|(target, _)| target == report.target).map_or("-", |(_, l)| l);
-        let (cell, time) = (report.target.name(), output::short(report.elapsed));
-        output::tell(match &report.outcome {
-            Ok(()) => {
-                format!("  {cell:<18}  {language:<6}  {}  {:<4}  {time:>7}", report.body, report.distance)
-            }
-            Err(error) => format!("  {cell:<18}  {language:<6}  {BAD}{}{BAD:#}  {time:>7}", error.code),
-        });
     }
 }

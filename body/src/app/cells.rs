@@ -1,0 +1,168 @@
+//! The cells of a body, as its specs want them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bus_nats::{Announced, Nats};
+use cbs::{CellName, Home, Namespace, Target};
+use futures::future::join_all;
+use host::{Restarts, Running, State, Supervisor};
+use spec::{CellSpec, Specs};
+
+use super::{Hosts, Standing};
+
+/// How long a cell may take to be ready before the body says where it stands, and before a new version
+/// counts as one that does not start.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+
+/// Makes a cell's home.
+pub(super) type MakeHome = Arc<dyn Fn(Target) -> Home + Send + Sync>;
+
+/// All cells that a body was given.
+pub(super) struct Cells {
+    hosts: Hosts,
+    supervisor: Supervisor,
+    home: MakeHome,
+    nats: Option<Nats>,
+    hosted: BTreeMap<CellName, Hosted>,
+    /// What cannot run here, and why.
+    unfit: BTreeMap<CellName, (Arc<CellSpec>, String)>,
+}
+
+struct Hosted {
+    running: Running,
+    /// Tells one version of the cell's code from another; `None` for what is linked in.
+    code: Option<String>,
+    /// Keeps the cell in the answers to discovery also while it is restarted.
+    announced: Option<Announced>,
+}
+
+/// What became of a cell or a flow when the specs changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) target: Target,
+    pub(crate) what: Changed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// It was not there before.
+    Added,
+    /// Another version serves.
+    Replaced,
+    /// No spec wants it any more.
+    Removed,
+    /// The new version cannot run, for this reason; the old one goes on.
+    Kept(String),
+    /// It cannot run here, for this reason, and never did.
+    Refused(String),
+}
+
+impl Cells {
+    pub(super) fn new(hosts: Hosts, home: MakeHome, nats: Option<Nats>) -> Self {
+        let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
+        Self { hosts, supervisor, home, nats, hosted: BTreeMap::new(), unfit: BTreeMap::new() }
+    }
+
+    /// Makes these the cells. What is as it was is left alone.
+    pub(super) async fn apply(&mut self, specs: &Specs) -> Vec<Change> {
+        self.unfit.clear();
+        let mut changes = Vec::new();
+        let mut coming = Vec::new();
+        for spec in specs.cells() {
+            let code = self.hosts.code(spec);
+            let same = |hosted: &Hosted| {
+                hosted.running.spec().metadata.revision == spec.metadata.revision && hosted.code == code
+            };
+            if self.hosted.get(&spec.name).is_some_and(same) {
+                continue;
+            }
+            match self.supervisor.start(spec.clone(), (self.home)(spec.name.clone().into())) {
+                Ok(running) => coming.push(Hosted { running, code, announced: None }),
+                Err(error) => changes.push(self.refuse(spec, error.to_string())),
+            }
+        }
+        let gone: Vec<_> = self.hosted.keys().filter(|name| specs.cell(name).is_none()).cloned().collect();
+        let leaving: Vec<_> = gone.iter().filter_map(|name| self.hosted.remove_entry(name)).collect();
+        let (come, left) = tokio::join!(
+            join_all(coming.into_iter().map(|new| {
+                let old = self.hosted.remove(&new.running.spec().name);
+                replace(self.nats.as_ref(), old, new)
+            })),
+            join_all(leaving.into_iter().map(|(name, old)| async {
+                old.stop().await;
+                Change { target: name.into(), what: Changed::Removed }
+            })),
+        );
+        for (hosted, change) in come {
+            self.hosted.insert(hosted.running.spec().name.clone(), hosted);
+            changes.push(change);
+        }
+        changes.extend(left);
+        changes
+    }
+
+    /// A spec that cannot run here; an older version of it goes on.
+    fn refuse(&mut self, spec: &Arc<CellSpec>, reason: String) -> Change {
+        let target = spec.name.clone().into();
+        if self.hosted.contains_key(&spec.name) {
+            return Change { target, what: Changed::Kept(reason) };
+        }
+        self.unfit.insert(spec.name.clone(), (spec.clone(), reason.clone()));
+        Change { target, what: Changed::Refused(reason) }
+    }
+
+    /// Why nothing runs, where nothing does.
+    pub(super) fn nothing(&self) -> Option<String> {
+        let reasons = || self.unfit.values().map(|(_, reason)| reason.as_str()).collect::<Vec<_>>().join("; ");
+        self.hosted.is_empty().then(reasons)
+    }
+
+    /// Takes all cells from the bus, and finishes what they run.
+    pub(super) async fn stop(self) {
+        join_all(self.hosted.into_values().map(Hosted::stop)).await;
+    }
+
+    pub(super) fn standings(&self, namespace: &Namespace) -> impl Iterator<Item = Standing> {
+        let hosted = self.hosted.values().map(|hosted| Standing::of_cell(namespace, &hosted.running));
+        hosted.chain(self.unfit.values().map(|(spec, reason)| Standing::of_unfit(namespace, spec, reason)))
+    }
+}
+
+impl Hosted {
+    async fn stop(self) {
+        let Self { running, announced, .. } = self;
+        drop(announced);
+        running.stop().await;
+    }
+}
+
+/// Lets the new version take calls before the old one stops. The old one goes on where the new
+/// one does not become ready; where there is no old one, the new one is kept whatever becomes of it.
+async fn replace(nats: Option<&Nats>, old: Option<Hosted>, mut new: Hosted) -> (Hosted, Change) {
+    let target: Target = new.running.spec().name.clone().into();
+    let ready = new.running.ready(READY_LIMIT).await;
+    let (hosted, what) = match (old, ready) {
+        (Some(old), Err(state)) => {
+            new.stop().await;
+            return (old, Change { target, what: Changed::Kept(reason(&state)) });
+        }
+        (Some(old), Ok(())) => {
+            old.stop().await;
+            (new, Changed::Replaced)
+        }
+        (None, _) => (new, Changed::Added),
+    };
+    new = hosted;
+    new.announced = announce(nats, &new.running).await;
+    (new, Change { target, what })
+}
+
+fn reason(state: &State) -> String {
+    state.reason.clone().unwrap_or_else(|| format!("it is {} after {} s", state.phase, READY_LIMIT.as_secs()))
+}
+
+/// Tells discovery of a cell. Without it the cell serves as well, so what fails here is only logged.
+async fn announce(nats: Option<&Nats>, cell: &Running) -> Option<Announced> {
+    let announced = nats?.announce(cell.service().clone()).await;
+    announced.inspect_err(|error| tracing::warn!(cell = %cell.spec().name, "discovery cannot be told: {error}")).ok()
+}

@@ -1,0 +1,67 @@
+//! A body's bus: retries around the router around the body's own cells and NATS.
+
+use std::sync::Arc;
+
+use bus::{InProcess, Link, Retry, RetryPolicy, Route, Router, Settings};
+use bus_nats::Nats;
+use cbs::{BodyId, Target};
+use spec::{CellSpec, Specs};
+
+/// The parts of the bus that outlive one set of specs.
+pub(super) struct Wiring {
+    pub(super) bus: Arc<Retry>,
+    pub(super) nats: Option<Nats>,
+    local: Arc<InProcess>,
+    router: Arc<Router>,
+}
+
+impl Wiring {
+    pub(super) fn new(body: &BodyId, route: Route, nats: Option<Nats>) -> Self {
+        let mut settings = Settings { body: body.as_str().into(), ..Settings::default() };
+        if let Some(nats) = &nats {
+            settings.payload_max = nats.server().max_payload;
+        }
+        let local = InProcess::new(settings);
+        let link = nats.as_ref().map(|nats| Link { bus: nats.bus(), elsewhere: nats.elsewhere() });
+        let router = Arc::new(Router::new(local.clone(), link));
+        router.set_route(route);
+        Self { bus: Arc::new(Retry::new(router.clone())), nats, local, router }
+    }
+
+    /// Calls follow these specs from now on: routes, retries, and who is known.
+    pub(super) fn adopt(&self, specs: &Specs) {
+        let cells = || specs.cells().map(|spec| (Target::from(spec.name.clone()), spec));
+        let flows = specs.flows().map(|spec| Target::from(spec.name.clone()));
+        let known: Vec<Target> = cells().map(|(target, _)| target).chain(flows).collect();
+        self.router.set_routes(cells().map(|(target, spec)| (target, spec.route.map(self::route))));
+        self.bus.set_all(cells().map(|(target, spec)| (target, retry_policy(spec))));
+        if let Some(nats) = &self.nats {
+            nats.know(known.clone());
+        }
+        self.router.set_known(known);
+    }
+
+    /// Leaves the bus.
+    pub(super) async fn close(&self) {
+        self.local.close();
+        if let Some(nats) = &self.nats {
+            nats.close().await;
+        }
+    }
+}
+
+fn route(route: spec::Route) -> Route {
+    match route {
+        spec::Route::LocalFirst => Route::LocalFirst,
+        spec::Route::Nats => Route::Nats,
+    }
+}
+
+fn retry_policy(spec: &CellSpec) -> Option<RetryPolicy> {
+    spec.retry.as_ref().map(|retry| RetryPolicy {
+        max: retry.max,
+        backoff: retry.backoff,
+        backoff_max: retry.backoff_max,
+        idempotent: spec.idempotent,
+    })
+}

@@ -1,0 +1,41 @@
+//! The steps of the demo's flow, as a person watches them.
+
+use cbs::Target;
+use host::{StepObserver, StepReport};
+use spec::Specs;
+
+use crate::output::{self, BAD};
+
+/// Tells every attempt of a step in one line.
+pub(super) struct Steps {
+    /// What each cell is written in.
+    languages: Vec<(Target, &'static str)>,
+}
+
+impl Steps {
+    pub(super) fn new(specs: &Specs) -> Self {
+        Self { languages: specs.cells().map(|cell| (cell.name.clone().into(), cell.language())).collect() }
+    }
+}
+
+impl StepObserver for Steps {
+    fn finished(&self, report: &StepReport<'_>) {
+        let language = self.languages.iter().find(|(target, _)| target == report.target).map_or("-", |(_, l)| l);
+        let (cell, time) = (report.target.name(), output::short(report.elapsed));
+        let attempt = match report.call.attempt() {
+            0 => String::new(),
+            again => format!("  attempt {}", again + 1),
+        };
+        output::tell(match &report.outcome {
+            Ok(()) => {
+                format!("  {cell:<18}  {language:<6}  {}  {:<4}  {time:>7}{attempt}", report.body, report.distance)
+            }
+            Err(error) => {
+                format!(
+                    "  {cell:<18}  {language:<6}  {BAD}{}: {}{BAD:#}  {time:>7}{attempt}",
+                    error.code, error.message
+                )
+            }
+        });
+    }
+}
