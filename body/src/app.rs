@@ -68,7 +68,7 @@ impl App {
         let wiring = Wiring::new(&body, route, nats);
         let bus = wiring.bus.clone();
         let home = Arc::new(move |target: Target| Home::new(target, body.clone(), bus.clone(), console.clone()));
-        let cells = Cells::new(hosts, home.clone(), wiring.nats.clone());
+        let cells = Cells::new(&hosts, home.clone(), wiring.nats.clone());
         let flows = Flows::new(home, observer);
         // Without it a cell that blocks is not named; that is no reason not to run.
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
@@ -104,9 +104,24 @@ impl App {
     }
 
     /// Serves until `stops` says stop for the first time, then takes no new work and finishes
-    /// what runs, for `drain` at the most and until `stops` says stop again.
-    pub(crate) async fn run(self, mut stops: impl Stream<Item = &'static str> + Unpin, drain: Duration) -> Ended {
-        if let Some(why) = stops.next().await {
+    /// what runs, for `drain` at the most and until `stops` says stop again. Meanwhile it runs
+    /// whatever specs `news` brings, and tells what became of them.
+    pub(crate) async fn run(
+        mut self,
+        mut stops: impl Stream<Item = &'static str> + Unpin,
+        mut news: impl Stream<Item = Specs> + Unpin,
+        drain: Duration,
+    ) -> Ended {
+        let why = loop {
+            let specs = tokio::select! {
+                why = stops.next() => break why,
+                Some(specs) = news.next() => specs,
+            };
+            // Not to be dropped half-way: that would end cells with calls in them.
+            let (since, changes) = (Instant::now(), self.apply(&specs).await);
+            changes.iter().for_each(|change| change.tell(since.elapsed()));
+        };
+        if let Some(why) = why {
             tracing::info!("{why}: finishing what runs, for {} s at the most; again stops at once", drain.as_secs());
         }
         tokio::select! {

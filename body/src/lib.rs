@@ -21,9 +21,11 @@
 //! - `app`: a body, from specs to the last answered call.
 //! - `nats`, `runfile`: which server. `console`: the terminal that cells see. `telemetry`: the log.
 //! - `specs`, `identity`, `signals`: specs from paths, ids, SIGINT and SIGTERM.
+//! - `code`, `watch`: what cells are made of, and what happens when it changes.
 
 mod app;
 mod cli;
+mod code;
 mod console;
 mod exit;
 mod identity;
@@ -33,6 +35,7 @@ mod runfile;
 mod signals;
 mod specs;
 mod telemetry;
+mod watch;
 
 use std::process::ExitCode;
 

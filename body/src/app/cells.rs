@@ -9,6 +9,7 @@ use host::{Restarts, Running, State, Supervisor};
 use spec::{CellSpec, Specs};
 
 use super::{Hosts, Standing};
+use crate::output::{self, BAD, GOOD};
 
 /// How long a cell may take to be ready before the body says where it stands, and before a new version
 /// counts as one that does not start.
@@ -19,7 +20,6 @@ pub(super) type MakeHome = Arc<dyn Fn(Target) -> Home + Send + Sync>;
 
 /// All cells that a body was given.
 pub(super) struct Cells {
-    hosts: Hosts,
     supervisor: Supervisor,
     home: MakeHome,
     nats: Option<Nats>,
@@ -57,10 +57,24 @@ pub(crate) enum Changed {
     Refused(String),
 }
 
+impl Change {
+    /// Tells a person what became of it.
+    pub(crate) fn tell(&self, took: Duration) {
+        let (target, time) = (&self.target, output::short(took));
+        output::tell(match &self.what {
+            Changed::Added => format!("{GOOD}added{GOOD:#} {target} in {time}"),
+            Changed::Replaced => format!("{GOOD}replaced{GOOD:#} {target} in {time}"),
+            Changed::Removed => format!("removed {target}"),
+            Changed::Kept(reason) => format!("{BAD}kept the old{BAD:#} {target}: {reason}"),
+            Changed::Refused(reason) => format!("{BAD}cannot run{BAD:#} {target}: {reason}"),
+        });
+    }
+}
+
 impl Cells {
-    pub(super) fn new(hosts: Hosts, home: MakeHome, nats: Option<Nats>) -> Self {
+    pub(super) fn new(hosts: &Hosts, home: MakeHome, nats: Option<Nats>) -> Self {
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
-        Self { hosts, supervisor, home, nats, hosted: BTreeMap::new(), unfit: BTreeMap::new() }
+        Self { supervisor, home, nats, hosted: BTreeMap::new(), unfit: BTreeMap::new() }
     }
 
     /// Makes these the cells. What is as it was is left alone.
@@ -69,10 +83,8 @@ impl Cells {
         let mut changes = Vec::new();
         let mut coming = Vec::new();
         for spec in specs.cells() {
-            let code = self.hosts.code(spec);
-            let same = |hosted: &Hosted| {
-                hosted.running.spec().metadata.revision == spec.metadata.revision && hosted.code == code
-            };
+            let code = Hosts::code(spec);
+            let same = |hosted: &Hosted| is_same(hosted.running.spec(), spec) && hosted.code == code;
             if self.hosted.get(&spec.name).is_some_and(same) {
                 continue;
             }
@@ -134,6 +146,12 @@ impl Hosted {
         drop(announced);
         running.stop().await;
     }
+}
+
+/// Whether two specs of a cell want the same, schemas included.
+fn is_same(one: &CellSpec, other: &CellSpec) -> bool {
+    let hashes = |spec: &CellSpec| [&spec.input, &spec.output].map(|s| s.as_ref().map(|s| s.hash().to_owned()));
+    one.metadata.revision == other.metadata.revision && hashes(one) == hashes(other)
 }
 
 /// Lets the new version take calls before the old one stops. The old one goes on where the new

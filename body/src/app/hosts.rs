@@ -2,24 +2,36 @@
 
 use std::sync::Arc;
 
-use cbs::NativeCell;
+use bus_nats::Nats;
+use cbs::{Namespace, NativeCell};
 use host::{Host, NativeHost};
+use host_sidecar::{Settings, SidecarHost, dart};
 use spec::CellSpec;
 
-use crate::exit::Failure;
+use crate::{code::Code, exit::Failure};
 
 /// A host for each runtime.
 #[derive(Clone)]
 pub(crate) struct Hosts(Vec<Arc<dyn Host>>);
 
-/// A host for each runtime: Rust with these cells.
+/// A host for each runtime: Rust with these cells; processes that are told of this namespace, and whose
+/// messages the bus takes.
 ///
 /// # Errors
-/// When a linked-in cell has a bad name, or two have one.
-pub(crate) fn hosts(cells: Vec<NativeCell>) -> Result<Hosts, Failure> {
+/// When a linked-in cell has a bad name, or two have one; when there is no place for what is compiled.
+pub(crate) fn hosts(cells: Vec<NativeCell>, namespace: &Namespace, nats: Option<&Nats>) -> Result<Hosts, Failure> {
     let native = NativeHost::new(cells)
         .map_err(|errors| Failure::failed(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-    Ok(Hosts(vec![Arc::new(native)]))
+    let mut settings = Settings::new(namespace.clone());
+    if let Some(nats) = nats {
+        settings = settings.with_payload_max(nats.server().max_payload);
+    }
+    let dart = dart::Builder::new(dart::Builder::default_cache().map_err(Failure::not_started)?);
+    Ok(Hosts(vec![
+        Arc::new(native),
+        Arc::new(SidecarHost::exec(settings.clone())),
+        Arc::new(SidecarHost::dart(settings, dart)),
+    ]))
 }
 
 impl Hosts {
@@ -36,7 +48,8 @@ impl Hosts {
     }
 
     /// What tells one version of a cell's code from another; `None` for what is linked in.
-    pub(crate) fn code(&self, _spec: &CellSpec) -> Option<String> {
-        None
+    pub(crate) fn code(spec: &CellSpec) -> Option<String> {
+        // Code that cannot be read is told by the host that starts it.
+        Some(Code::of(spec)?.and_then(|code| code.hash()).unwrap_or_default())
     }
 }

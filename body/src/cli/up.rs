@@ -6,7 +6,7 @@ use bus::Route;
 use bus_nats::Nats;
 use cbs::{BodyId, NativeCell, Target};
 use clap::ValueEnum;
-use futures::stream;
+use futures::{StreamExt, stream};
 use serde_json::json;
 
 use super::{Globals, input};
@@ -19,6 +19,7 @@ use crate::{
     output::{self, BOLD, Format},
     signals::Signals,
     specs,
+    watch::Watch,
 };
 
 /// Where our own server keeps its streams, seen from the working folder.
@@ -38,6 +39,9 @@ pub(crate) struct Up {
     /// How long to finish what runs when asked to stop
     #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "30s")]
     drain_timeout: Duration,
+    /// Follow the files: what is saved serves a moment later, without a failed call
+    #[arg(long)]
+    watch: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -75,18 +79,13 @@ impl Up {
         signals: &mut Signals,
     ) -> Outcome {
         let (namespace, body) = (globals.namespace(), self.body.clone().unwrap_or_else(identity::body));
-        let plan = Plan {
-            specs,
-            hosts: hosts(cells)?,
-            namespace: namespace.clone(),
-            body: body.clone(),
-            route: match self.route {
-                RouteName::LocalFirst => Route::LocalFirst,
-                RouteName::Nats => Route::Nats,
-            },
-            console: Arc::new(Terminal::silent()?),
-            observer: None,
+        let route = match self.route {
+            RouteName::LocalFirst => Route::LocalFirst,
+            RouteName::Nats => Route::Nats,
         };
+        let console = Arc::new(Terminal::silent()?);
+        let watch = self.watch.then(|| Watch::new(self.paths.clone(), &specs)).transpose();
+        let watch = watch.map_err(|error| Failure::not_started(format_args!("files cannot be watched: {error}")))?;
         let starting = async {
             let nats = match url {
                 Some(url) => {
@@ -96,6 +95,9 @@ impl Up {
                 None => None,
             };
             let server = nats.as_ref().map(Nats::server);
+            let hosts = hosts(cells, &namespace, nats.as_ref())?;
+            let (namespace, body) = (namespace.clone(), body.clone());
+            let plan = Plan { specs, hosts, namespace, body, route, console, observer: None };
             Ok::<_, Failure>((start(plan, nats).await?, server))
         };
         let (app, server) = tokio::select! {
@@ -105,7 +107,13 @@ impl Up {
         let address = server.map(|server| server.url);
         Told { globals, body: &body, address: address.as_deref(), place, standings: app.standings() }.tell()?;
         let stops = stream::unfold(signals, |signals| async { Some((signals.next().await, signals)) });
-        match app.run(std::pin::pin!(stops), self.drain_timeout).await {
+        let news = stream::unfold(watch, |watch| async {
+            let mut watch = watch?;
+            Some((watch.next().await, Some(watch)))
+        });
+        // Without a watch no news ever comes.
+        let news = news.chain(stream::pending());
+        match app.run(std::pin::pin!(stops), std::pin::pin!(news), self.drain_timeout).await {
             Ended::Drained => Ok(Status::Done),
             Ended::TimeUp => {
                 let time = output::short(self.drain_timeout);

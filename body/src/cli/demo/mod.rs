@@ -80,7 +80,7 @@ impl Demo {
     }
 
     async fn greet(&self, globals: &Globals, nats: Option<Nats>, namespace: Namespace, body: BodyId) -> Outcome {
-        let hosts = hosts(crate::greeting_cells())?;
+        let hosts = hosts(crate::greeting_cells(), &namespace, nats.as_ref())?;
         let greeting = if self.polyglot { Greeting::polyglot(&hosts)? } else { Greeting::native()? };
         let specs = greeting.specs.clone();
         // The greeting comes last, after the lines about the steps: who asks for it by a pipe and

@@ -1,0 +1,129 @@
+//! The code of a cell that is not linked in: which files it is made of, and a hash that tells two versions apart.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+use spec::{CellSpec, Program, Runtime};
+
+/// More files than this are no cell: somebody put a source beside all that he has.
+const FILES_MAX: usize = 2_000;
+/// How deep folders are followed.
+const DEPTH_MAX: usize = 16;
+/// Folders whose content other programs made.
+const MADE: &[&str] = &["__pycache__", "build", "node_modules", "target", "venv"];
+
+/// The files of a cell's code.
+#[derive(Debug)]
+pub(crate) struct Code {
+    /// The folder that they are in.
+    root: PathBuf,
+    /// As seen from the folder, in order.
+    files: BTreeSet<PathBuf>,
+}
+
+impl Code {
+    /// The code of a cell; `None` for a cell that is linked in.
+    ///
+    /// - Python: the `.py` files and the requirements in the folder of its source, and below.
+    /// - Dart: the `.dart` files and the manifest of its package (the nearest `pubspec.yaml`).
+    /// - A command: those of its words that are files, as seen from the spec's folder.
+    ///
+    /// # Errors
+    /// When they cannot be listed, or are too many.
+    pub(crate) fn of(spec: &CellSpec) -> Option<io::Result<Self>> {
+        match &spec.runtime {
+            Runtime::Rust => None,
+            Runtime::Python(python) => Some(Self::below(folder(&python.file), |name| {
+                name.ends_with(".py") || ["requirements.txt", "pyproject.toml"].contains(&name)
+            })),
+            Runtime::Dart(sidecar) | Runtime::Exec(sidecar) => Some(match &sidecar.program {
+                Program::Source(source) => Self::below(&package(source), |name| {
+                    name.ends_with(".dart") || ["pubspec.yaml", "pubspec.lock", "package_config.json"].contains(&name)
+                }),
+                Program::Command(words) => Ok(Self::words(folder(&spec.metadata.file), words)),
+            }),
+        }
+    }
+
+    fn below(root: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Self> {
+        let mut files = BTreeSet::new();
+        let mut folders = vec![(PathBuf::new(), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            for entry in fs::read_dir(root.join(&folder))? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let path = folder.join(&name);
+                let kind = fs::metadata(root.join(&path));
+                // What has gone since it was listed, and a link that leads nowhere, are no code.
+                let Ok(kind) = kind else { continue };
+                if kind.is_dir() && depth < DEPTH_MAX && !name.starts_with('.') && !MADE.contains(&name.as_str()) {
+                    folders.push((path, depth + 1));
+                } else if kind.is_file() && wanted(&name) {
+                    files.insert(path);
+                }
+                if files.len() > FILES_MAX || folders.len() > FILES_MAX {
+                    let message = format!(
+                        "{} has more than {FILES_MAX} files: give the cell a folder of its own",
+                        root.display()
+                    );
+                    return Err(io::Error::other(message));
+                }
+            }
+        }
+        Ok(Self { root: root.to_owned(), files })
+    }
+
+    fn words(folder: &Path, words: &[String]) -> Self {
+        let program = words.first().filter(|word| word.contains('/')).map(PathBuf::from);
+        let program = program.and_then(|program| std::path::absolute(program).ok());
+        let arguments = words.iter().skip(1).map(PathBuf::from).filter(|word| folder.join(word).is_file());
+        Self { root: folder.to_owned(), files: program.into_iter().chain(arguments).collect() }
+    }
+
+    /// The folders that hold the files.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        let own = std::iter::once(self.root.clone());
+        own.chain(self.files.iter().map(|file| folder(&self.root.join(file)).to_owned()))
+    }
+
+    /// A hash of names and contents, hexadecimal.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(crate) fn hash(&self) -> io::Result<String> {
+        let mut hash = Sha256::new();
+        let mut part = [0; 16 * 1024];
+        for path in &self.files {
+            let mut file = File::open(self.root.join(path))?;
+            hash.update(path.as_os_str().as_encoded_bytes());
+            hash.update([0]);
+            loop {
+                let count = file.read(&mut part)?;
+                let Some(read) = part.get(..count).filter(|read| !read.is_empty()) else { break };
+                hash.update(read);
+            }
+            hash.update([0]);
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// The folder that a file is in.
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The package that a Dart source belongs to; without one, its folder.
+fn package(source: &Path) -> PathBuf {
+    let above = folder(source).ancestors().take(DEPTH_MAX);
+    above.into_iter().find(|folder| folder.join("pubspec.yaml").is_file()).unwrap_or_else(|| folder(source)).to_owned()
+}
+
+#[cfg(test)]
+#[path = "code_tests.rs"]
+mod tests;
