@@ -22,6 +22,7 @@
 //! - `eject`: callers go around bodies that hang.
 //! - `message`: envelopes as NATS messages, framed and bare. `event`: events as CloudEvents.
 //! - `services`: answers to `$SRV`. [`discovery`]: questions to it.
+//! - [`store`]: what outlives a body: buckets of values, leases and objects, in JetStream.
 //! - [`server`]: a nats-server of our own.
 
 mod call;
@@ -40,6 +41,7 @@ mod register;
 mod serve;
 pub mod server;
 mod services;
+pub mod store;
 
 pub use self::{
     connection::{Counters, LinkState},

@@ -169,6 +169,11 @@ impl Nats {
         asked.map(|()| announced).map_err(|error| BusError::unavailable(&target, error))
     }
 
+    /// The client of the connection that calls.
+    pub(crate) fn client(&self) -> async_nats::Client {
+        self.0.call.client.clone()
+    }
+
     /// Whether the server is reached, and when that changes.
     #[must_use]
     pub fn link(&self) -> watch::Receiver<LinkState> {

@@ -7,6 +7,7 @@ use nix::{
     sys::signal::{self, Signal},
     unistd::Pid,
 };
+use tempfile::TempDir;
 
 use crate::within;
 
@@ -30,6 +31,8 @@ pub struct NatsServer {
     server: Option<Server>,
     url: String,
     settings: Settings,
+    /// Where JetStream keeps its data, removed at the end.
+    store: Option<TempDir>,
 }
 
 impl NatsServer {
@@ -57,7 +60,17 @@ impl NatsServer {
         let started = within(LIMIT, "the start of a nats-server", Server::start(settings)).await;
         let server = started.unwrap_or_else(|error| panic!("this test needs a nats-server: {error}"));
         let settings = Settings { port: Some(server.port()), ..server.settings().clone() };
-        Self { url: server.url().to_owned(), settings, server: Some(server) }
+        Self { url: server.url().to_owned(), settings, server: Some(server), store: None }
+    }
+
+    /// Starts a server with JetStream, whose data outlive a restart and not this value.
+    ///
+    /// # Panics
+    /// When the server does not start.
+    pub async fn with_jetstream() -> Self {
+        let store = tempfile::Builder::new().prefix("cbs-jetstream-").tempdir().expect("a temporary folder");
+        let settings = Settings { store: Some(store.path().to_owned()), ..Settings::default() };
+        Self { store: Some(store), ..Self::with_settings(settings).await }
     }
 
     /// Where clients connect; the same after a restart.
@@ -92,7 +105,8 @@ impl NatsServer {
     /// When the server does not start.
     pub async fn restart(&mut self) {
         self.kill().await;
-        *self = Self::with_settings(self.settings.clone()).await;
+        let store = self.store.take();
+        *self = Self { store, ..Self::with_settings(self.settings.clone()).await };
     }
 
     /// Freezes the server (SIGSTOP): connections stay open and nothing comes back.

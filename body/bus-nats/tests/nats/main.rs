@@ -13,5 +13,6 @@ mod handlers;
 mod hanging;
 mod limits;
 mod stopping;
+mod store;
 mod support;
 mod tls;

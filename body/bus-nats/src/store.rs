@@ -1,0 +1,279 @@
+//! What outlives a body: buckets of keys and values, and of large objects, in JetStream.
+//!
+//! Thin over JetStream's own key-value and object stores, which any NATS client reads
+//! (<https://docs.nats.io/nats-concepts/jetstream/key-value-store>).
+
+mod objects;
+mod watching;
+
+use std::{fmt, time::Duration};
+
+use async_nats::{
+    Client,
+    jetstream::{
+        self,
+        context::CreateKeyValueErrorKind,
+        kv::{self, CreateErrorKind, EntryErrorKind, Operation, UpdateErrorKind},
+        stream::StorageType,
+    },
+};
+use bytes::Bytes;
+
+pub use self::{
+    objects::Objects,
+    watching::{Change, Seen, Watching},
+};
+use crate::Nats;
+
+/// The most time that one request to JetStream takes. A leader's election takes 4 to 9 s.
+const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+
+/// Why a store did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Somebody else has changed the key meanwhile, or made it.
+    #[error("{bucket}: another has written `{key}` meanwhile")]
+    Conflict {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+    },
+    /// There is no such bucket yet.
+    #[error("there is no bucket {0}")]
+    NoBucket(String),
+    /// The server was started without JetStream, or the account has none.
+    #[error("the server offers no JetStream: start it with `-js`, or put `jetstream {{}}` into its configuration")]
+    NoJetStream,
+    /// The server did not answer, or refused; it may do otherwise later.
+    #[error("{bucket}: {reason}")]
+    Unavailable {
+        /// The bucket.
+        bucket: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// More bytes than a value may have.
+    #[error("{bucket}: `{key}` has {bytes} bytes, the limit is {limit}")]
+    TooLarge {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+}
+
+/// What kind of bucket it is to be. History is always one value a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketSettings {
+    /// Its name: letters, digits, `_` and `-`.
+    pub name: String,
+    /// In the server's memory, lost with the server.
+    pub in_memory: bool,
+    /// Values older than this are gone, and watchers are told; at least a second.
+    pub age_max: Option<Duration>,
+    /// How many servers of a cluster hold it.
+    pub replicas: usize,
+}
+
+impl BucketSettings {
+    /// A bucket on disk whose values stay.
+    #[must_use]
+    pub fn kept(name: impl Into<String>) -> Self {
+        Self { name: name.into(), in_memory: false, age_max: None, replicas: 1 }
+    }
+
+    /// A bucket of leases: in memory, and who does not renew a value within `age_max` loses it.
+    #[must_use]
+    pub fn leases(name: impl Into<String>, age_max: Duration) -> Self {
+        Self { in_memory: true, age_max: Some(age_max), ..Self::kept(name) }
+    }
+}
+
+/// A value and its revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Bytes,
+    /// Grows with every change of the bucket; for [`Bucket::update`].
+    pub revision: u64,
+}
+
+/// A bucket of keys and values.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    store: kv::Store,
+    client: Client,
+}
+
+impl Nats {
+    fn jetstream(&self) -> jetstream::Context {
+        let mut context = jetstream::new(self.client());
+        context.set_timeout(REQUEST_LIMIT);
+        context
+    }
+
+    /// Opens a bucket; makes it where it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::NoJetStream`], [`StoreError::Unavailable`].
+    pub async fn bucket(&self, settings: &BucketSettings) -> Result<Bucket, StoreError> {
+        match self.existing_bucket(&settings.name).await {
+            Err(StoreError::NoBucket(_)) => {}
+            found => return found,
+        }
+        let config = kv::Config {
+            bucket: settings.name.clone(),
+            history: 1,
+            max_age: settings.age_max.unwrap_or_default(),
+            limit_markers: settings.age_max.map(|_| Duration::from_secs(1)),
+            storage: if settings.in_memory { StorageType::Memory } else { StorageType::File },
+            num_replicas: settings.replicas,
+            ..kv::Config::default()
+        };
+        match self.jetstream().create_key_value(config).await {
+            Ok(store) => Ok(self.opened(store)),
+            // Another may have been quicker.
+            Err(error) if error.kind() == CreateKeyValueErrorKind::BucketCreate => {
+                self.existing_bucket(&settings.name).await.map_err(|_| unavailable(&settings.name, &error))
+            }
+            Err(error) => Err(self.wrong(&settings.name, &error)),
+        }
+    }
+
+    /// Opens a bucket that is there.
+    ///
+    /// # Errors
+    /// [`StoreError::NoBucket`] besides those of [`Self::bucket`].
+    pub async fn existing_bucket(&self, name: &str) -> Result<Bucket, StoreError> {
+        match self.jetstream().get_key_value(name).await {
+            Ok(store) => Ok(self.opened(store)),
+            Err(error) if says_not_found(&error) => Err(StoreError::NoBucket(name.to_owned())),
+            Err(error) => Err(self.wrong(name, &error)),
+        }
+    }
+
+    fn opened(&self, store: kv::Store) -> Bucket {
+        Bucket { store, client: self.client() }
+    }
+
+    fn wrong(&self, bucket: &str, error: &dyn std::error::Error) -> StoreError {
+        if self.server().jetstream { unavailable(bucket, error) } else { StoreError::NoJetStream }
+    }
+}
+
+impl Bucket {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.store.name
+    }
+
+    /// The value of a key. It may be stale by a moment in a cluster: decide by [`Self::update`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        match self.store.entry(key).await {
+            Ok(Some(entry)) if entry.operation == Operation::Put => {
+                Ok(Some(Entry { value: entry.value, revision: entry.revision }))
+            }
+            Ok(_) => Ok(None),
+            // A key of such a form was never written.
+            Err(error) if error.kind() == EntryErrorKind::InvalidKey => Ok(None),
+            Err(error) => Err(self.unavailable(&error)),
+        }
+    }
+
+    /// Writes a value, whatever was there, and gives its revision.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TooLarge`].
+    pub async fn put(&self, key: &str, value: Bytes) -> Result<u64, StoreError> {
+        self.check_size(key, &value)?;
+        self.store.put(key, value).await.map_err(|error| self.unavailable(&error))
+    }
+
+    /// Writes a value where there is none, and gives its revision.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where there is one, else as [`Self::put`].
+    pub async fn create(&self, key: &str, value: Bytes) -> Result<u64, StoreError> {
+        self.check_size(key, &value)?;
+        self.store.create(key, value).await.map_err(|error| match error.kind() {
+            CreateErrorKind::AlreadyExists => self.conflict(key),
+            _ => self.unavailable(&error),
+        })
+    }
+
+    /// Writes a value over that of the revision, and gives the new revision: compare and set.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where another has written meanwhile, else as [`Self::put`].
+    pub async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, StoreError> {
+        self.check_size(key, &value)?;
+        self.store.update(key, value, revision).await.map_err(|error| match error.kind() {
+            UpdateErrorKind::WrongLastRevision => self.conflict(key),
+            _ => self.unavailable(&error),
+        })
+    }
+
+    /// Removes a key and all that is left of it; nothing where it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        self.store.purge(key).await.map_err(|error| self.unavailable(&error))
+    }
+
+    fn check_size(&self, key: &str, value: &Bytes) -> Result<(), StoreError> {
+        let limit = self.client.max_payload();
+        if value.len() <= limit {
+            return Ok(());
+        }
+        Err(StoreError::TooLarge { bucket: self.name().to_owned(), key: key.to_owned(), bytes: value.len(), limit })
+    }
+
+    fn conflict(&self, key: &str) -> StoreError {
+        StoreError::Conflict { bucket: self.name().to_owned(), key: key.to_owned() }
+    }
+
+    fn unavailable(&self, error: &dyn std::error::Error) -> StoreError {
+        unavailable(self.name(), error)
+    }
+}
+
+/// The whole chain of causes in one line.
+fn unavailable(bucket: &str, error: &dyn std::error::Error) -> StoreError {
+    StoreError::Unavailable { bucket: bucket.to_owned(), reason: chain(error) }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !line.contains(&said) {
+            let _ = fmt::Write::write_fmt(&mut line, format_args!(": {said}"));
+        }
+        cause = inner.source();
+    }
+    line
+}
+
+/// Whether the server says that there is no such stream.
+fn says_not_found(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        if let Some(refused) = inner.downcast_ref::<jetstream::Error>() {
+            return refused.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND;
+        }
+        cause = inner.source();
+    }
+    chain(error).contains("stream not found")
+}

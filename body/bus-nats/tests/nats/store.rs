@@ -1,0 +1,114 @@
+//! Buckets and objects on a real server.
+
+use std::time::Duration;
+
+use bus_nats::{
+    Nats,
+    store::{Bucket, BucketSettings, Change, Seen, StoreError, Watching},
+};
+use testkit::{NatsServer, within};
+
+use crate::support::{LONG, body};
+
+async fn bucket(nats: &Nats, name: &str) -> Bucket {
+    within(LONG, "a bucket", nats.bucket(&BucketSettings::kept(name))).await.unwrap()
+}
+
+async fn seen(watching: &mut Watching) -> Seen {
+    within(LONG, "something to see", watching.next()).await.unwrap()
+}
+
+/// A change without its revision.
+async fn change(watching: &mut Watching) -> (String, Option<String>) {
+    match seen(watching).await {
+        Seen::Change(Change { key, value, .. }) => {
+            (key, value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+        }
+        Seen::Current => panic!("all has been told"),
+    }
+}
+
+#[tokio::test]
+async fn of_two_who_write_over_one_revision_one_is_told_of_the_other() {
+    let server = NatsServer::with_jetstream().await;
+    let (one, two) = (body(&server, "one").await, body(&server, "two").await);
+    let (mine, theirs) = (bucket(&one, "desired").await, bucket(&two, "desired").await);
+    assert_eq!(mine.get("head").await.unwrap(), None);
+    let first = mine.create("head", "a".into()).await.unwrap();
+    let conflict = Err(StoreError::Conflict { bucket: "desired".into(), key: "head".into() });
+    assert_eq!(theirs.create("head", "b".into()).await, conflict);
+    let second = theirs.update("head", "b".into(), first).await.unwrap();
+    assert_eq!(mine.update("head", "c".into(), first).await, conflict);
+    let entry = mine.get("head").await.unwrap().unwrap();
+    assert_eq!((entry.revision, &entry.value[..]), (second, &b"b"[..]));
+    theirs.remove("head").await.unwrap();
+    assert_eq!(mine.get("head").await.unwrap(), None);
+    mine.create("head", "d".into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_watch_tells_what_is_there_then_that_this_was_all_then_what_changes() {
+    let server = NatsServer::with_jetstream().await;
+    let nats = body(&server, "one").await;
+    let bucket = bucket(&nats, "desired").await;
+    let mut nothing = bucket.watch(">").await.unwrap();
+    assert_eq!(seen(&mut nothing).await, Seen::Current, "an empty bucket has been told at once");
+    for key in ["spec.a", "spec.b", "tree.c"] {
+        bucket.put(key, key.to_owned().into()).await.unwrap();
+    }
+    assert_eq!(change(&mut nothing).await, ("spec.a".into(), Some("spec.a".into())));
+    bucket.remove("spec.a").await.unwrap();
+    let mut specs = bucket.watch("spec.*").await.unwrap();
+    assert_eq!(change(&mut specs).await, ("spec.b".into(), Some("spec.b".into())));
+    assert_eq!(change(&mut specs).await, ("spec.a".into(), None));
+    assert_eq!(seen(&mut specs).await, Seen::Current);
+    let mut none = bucket.watch("none.*").await.unwrap();
+    assert_eq!(seen(&mut none).await, Seen::Current, "a filter that nothing passes");
+    bucket.put("spec.d", "1".into()).await.unwrap();
+    assert_eq!(change(&mut specs).await, ("spec.d".into(), Some("1".into())));
+    let all = bucket.all(">").await.unwrap();
+    assert_eq!(all.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["spec.b", "spec.d", "tree.c"]);
+}
+
+#[tokio::test]
+async fn who_does_not_renew_a_lease_loses_it_and_watchers_are_told() {
+    let server = NatsServer::with_jetstream().await;
+    let nats = body(&server, "one").await;
+    let settings = BucketSettings::leases("presence", Duration::from_secs(1));
+    let leases = nats.bucket(&settings).await.unwrap();
+    let mut watching = leases.watch(">").await.unwrap();
+    assert_eq!(seen(&mut watching).await, Seen::Current);
+    leases.put("one", "here".into()).await.unwrap();
+    assert_eq!(change(&mut watching).await, ("one".into(), Some("here".into())));
+    assert_eq!(change(&mut watching).await, ("one".into(), None));
+    assert_eq!(leases.get("one").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_object_larger_than_a_message_comes_back_as_it_was() {
+    let server = NatsServer::with_jetstream().await;
+    let nats = body(&server, "one").await;
+    let objects = nats.objects("bundles", 1).await.unwrap();
+    let large: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    assert_eq!(objects.get("a", usize::MAX).await.unwrap(), None);
+    objects.put("a", &large).await.unwrap();
+    assert_eq!(objects.get("a", 3_000_000).await.unwrap().unwrap(), large);
+    let refused = objects.get("a", 2_999_999).await.unwrap_err();
+    assert!(matches!(refused, StoreError::TooLarge { bytes: 3_000_000, .. }), "{refused}");
+    assert_eq!((objects.has("a").await, objects.names().await), (Ok(true), Ok(vec!["a".to_owned()])));
+    objects.remove("a").await.unwrap();
+    objects.remove("a").await.unwrap();
+    assert_eq!((objects.has("a").await, objects.names().await), (Ok(false), Ok(vec![])));
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_too_large_is_said() {
+    let server = NatsServer::with_jetstream().await;
+    let nats = body(&server, "one").await;
+    let missing = nats.existing_bucket("nowhere").await.map(drop);
+    assert_eq!(missing, Err(StoreError::NoBucket("nowhere".into())));
+    let bucket = bucket(&nats, "desired").await;
+    let large = vec![0; nats.server().max_payload + 1];
+    let refused = bucket.put("big", large.into()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::TooLarge { .. }), "{refused}");
+}
