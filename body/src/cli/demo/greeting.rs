@@ -44,6 +44,7 @@ const SOURCES: Files = linked![
     "cells/logic_greet_python/greet.py",
     "cells/io_print_greeting_dart/pubspec.yaml",
     "cells/io_print_greeting_dart/bin/main.dart",
+    "cells/io_print_greeting_dart/lib/print_greeting.dart",
 ];
 
 const SCHEMAS: &[(&str, &str)] = &[
