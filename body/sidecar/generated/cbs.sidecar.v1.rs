@@ -77,7 +77,8 @@ pub struct Hello {
     /// How many bytes the body may send before it is given more; 0: no limit.
     #[prost(uint64, tag = "6")]
     pub credit: u64,
-    /// How many requests it takes at once; 0: as many as the body likes.
+    /// How many requests it takes at once; 0: as many as the body likes. What is beyond is answered
+    /// with `overloaded`.
     #[prost(uint32, tag = "7")]
     pub in_flight_max: u32,
 }
@@ -109,6 +110,10 @@ pub struct Welcome {
     /// Which of the cell's processes this one is, from 0.
     #[prost(uint32, tag = "9")]
     pub instance: u32,
+    /// How many requests and questions of the sidecar may be unanswered at once; what is beyond is
+    /// answered with `overloaded`.
+    #[prost(uint32, tag = "10")]
+    pub in_flight_max: u32,
 }
 /// A cell as its spec describes it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,0 +1,97 @@
+//! Credit: how many bytes one side may send before the other has taken them.
+//!
+//! What costs is a whole frame, with the four bytes of its length. A side that has any credit may
+//! send one frame and so overdraw by it: a frame larger than the whole window is never stuck.
+
+/// What this side may send.
+pub(super) struct Purse(Option<i64>);
+
+impl Purse {
+    /// 0: no limit.
+    pub(super) fn new(credit: u64) -> Self {
+        Self((credit > 0).then(|| signed(credit)))
+    }
+
+    pub(super) fn may_send(&self) -> bool {
+        self.0.is_none_or(|credit| credit > 0)
+    }
+
+    pub(super) fn spend(&mut self, cost: u64) {
+        self.0 = self.0.map(|credit| credit.saturating_sub(signed(cost)));
+    }
+
+    pub(super) fn earn(&mut self, bytes: u64) {
+        self.0 = self.0.map(|credit| credit.saturating_add(signed(bytes)));
+    }
+}
+
+/// What the other side may send, as this side counts it: never less than what the other
+/// side believes, for credit counts here as soon as it is given.
+pub(super) struct Window {
+    /// 0: no limit.
+    granted: u64,
+    left: i64,
+    /// Handed on and not given back: credit goes back in portions of half a window.
+    owed: u64,
+}
+
+impl Window {
+    pub(super) fn new(granted: u64) -> Self {
+        Self { granted, left: signed(granted), owed: 0 }
+    }
+
+    /// A frame came. False where the other side had no credit for it.
+    pub(super) fn take(&mut self, cost: u64) -> bool {
+        let had = self.granted == 0 || self.left > 0;
+        self.left = self.left.saturating_sub(signed(cost));
+        had
+    }
+
+    /// A frame was handed on; how much credit goes back now, if any does.
+    pub(super) fn give_back(&mut self, cost: u64) -> Option<u64> {
+        if self.granted == 0 {
+            return None;
+        }
+        self.owed = self.owed.saturating_add(cost);
+        if self.owed < self.granted.div_ceil(2) {
+            return None;
+        }
+        let portion = std::mem::take(&mut self.owed);
+        self.left = self.left.saturating_add(signed(portion));
+        Some(portion)
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credit_is_overdrawn_by_one_frame_and_goes_back_in_portions_of_half_a_window() {
+        let (mut purse, mut window) = (Purse::new(100), Window::new(100));
+        assert!(purse.may_send() && window.take(70));
+        purse.spend(70);
+        assert!(purse.may_send() && window.take(400), "30 are left: one more frame may be sent");
+        purse.spend(400);
+        assert!(!purse.may_send() && !window.take(1), "and no other");
+        assert_eq!(window.give_back(49), None);
+        assert_eq!(window.give_back(21), Some(70));
+        purse.earn(70);
+        assert!(!purse.may_send());
+        assert_eq!(window.give_back(401), Some(401));
+        purse.earn(401);
+        assert!(purse.may_send() && window.take(1));
+    }
+
+    #[test]
+    fn no_limit_is_never_reached_and_never_given_back() {
+        let (mut purse, mut window) = (Purse::new(0), Window::new(0));
+        purse.spend(u64::MAX);
+        assert!(purse.may_send() && window.take(u64::MAX) && window.take(1));
+        assert_eq!(window.give_back(u64::MAX), None);
+    }
+}

@@ -1,0 +1,327 @@
+//! What is to be sent, what waits to be sent, and which requests are under way. All of it stands
+//! behind one lock that is held for a moment: nothing in here waits.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    mem,
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use cbs::CellContext;
+use tokio::sync::oneshot;
+
+use super::{
+    credit::{Purse, Window},
+    terms::{Abandoned, End, Gone, Settings},
+};
+use crate::{
+    proto,
+    wire::{self, Kind},
+};
+
+/// As many requests may wait for credit; the bounds of the cells that send them are far below.
+const REQUESTS_WAITING_MAX: usize = 65_536;
+/// As many replies and lines may wait for credit. One side's limit on requests is below.
+const OTHERS_WAITING_MAX: usize = 65_536;
+/// As many log lines may wait for credit; others are dropped and counted.
+const LOGS_WAITING_MAX: usize = 1_024;
+/// While so much waits for the socket, frames wait as they wait for credit: where credit has no
+/// limit, this is the bound.
+const OUTBOX_BYTES: usize = 1024 * 1024;
+/// What only answers the other side's own frames (credit, pongs, cancels) may go so far beyond: a side that
+/// makes for so much and reads none of it is ended.
+const OUTBOX_BYTES_BEYOND: usize = 4 * 1024 * 1024;
+
+pub(super) type Answer = Result<Bytes, Gone>;
+
+/// A request of this side that has no reply.
+pub(super) struct Pending {
+    reply: oneshot::Sender<Answer>,
+    context: Option<Arc<CellContext>>,
+    sent: bool,
+    abandoned: Option<Instant>,
+}
+
+/// What waits besides requests.
+struct Other {
+    kind: Kind,
+    sent: Option<oneshot::Sender<Result<(), Gone>>>,
+}
+
+/// Log lines that wait, and how many found no room and were not told of yet.
+#[derive(Default)]
+struct Logs {
+    waiting: usize,
+    dropped: u64,
+}
+
+pub(super) struct State {
+    /// Frames on their way to the socket.
+    pub(super) outbox: Vec<u8>,
+    pub(super) window: Window,
+    /// What this side says last, and then says nothing more.
+    pub(super) goodbye: Option<String>,
+    purse: Purse,
+    settings: Settings,
+    /// Numbers of requests that wait; one that is not pending any more was given up.
+    requests: VecDeque<(u64, Kind)>,
+    others: VecDeque<Other>,
+    logs: Logs,
+    pending: HashMap<u64, Pending>,
+    /// How many of these have been sent.
+    unanswered: usize,
+    last_id: u64,
+    end: Option<End>,
+}
+
+impl State {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            outbox: Vec::new(),
+            window: Window::new(settings.credit_granted),
+            goodbye: None,
+            purse: Purse::new(settings.credit_held),
+            settings,
+            requests: VecDeque::new(),
+            others: VecDeque::new(),
+            logs: Logs::default(),
+            pending: HashMap::new(),
+            unanswered: 0,
+            last_id: 0,
+            end: None,
+        }
+    }
+
+    pub(super) fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    /// What is in the way of sending anything more.
+    fn closed(&self) -> Option<Gone> {
+        let end = match (&self.end, &self.goodbye) {
+            (Some(end), _) => end.clone(),
+            (None, Some(reason)) => End::Ours(reason.clone()),
+            (None, None) => return None,
+        };
+        Some(Gone::Ended { end, sent: false })
+    }
+
+    /// Whether a frame that costs credit may be put into the outbox now.
+    fn has_room(&self) -> bool {
+        self.purse.may_send() && self.outbox.len() < OUTBOX_BYTES
+    }
+
+    fn may_request(&self) -> bool {
+        self.has_room() && (self.settings.sent_max == 0 || self.unanswered < self.settings.sent_max)
+    }
+
+    fn put(&mut self, kind: &Kind) {
+        let cost = wire::put(kind, &mut self.outbox);
+        self.purse.spend(cost);
+    }
+
+    fn fits(&self, kind: &Kind) -> Result<(), Gone> {
+        let bytes = kind.encoded_len();
+        let limit = self.settings.frame_bytes_max;
+        if bytes <= limit { Ok(()) } else { Err(Gone::TooLarge { bytes, limit }) }
+    }
+
+    /// Begins a request or a question; `make` is told its number.
+    pub(super) fn request(
+        &mut self,
+        context: Option<Arc<CellContext>>,
+        make: impl FnOnce(u64) -> Kind,
+    ) -> Result<(u64, oneshot::Receiver<Answer>), Gone> {
+        if let Some(closed) = self.closed() {
+            return Err(closed);
+        }
+        let id = self.last_id + 1;
+        let kind = make(id);
+        self.fits(&kind)?;
+        if self.requests.len() >= REQUESTS_WAITING_MAX {
+            self.requests.retain(|(id, _)| self.pending.contains_key(id));
+        }
+        if self.requests.len() >= REQUESTS_WAITING_MAX {
+            return Err(Gone::Full { waiting: self.requests.len() });
+        }
+        self.last_id = id;
+        let (reply, receiver) = oneshot::channel();
+        let sent = self.requests.is_empty() && self.may_request();
+        self.pending.insert(id, Pending { reply, context, sent, abandoned: None });
+        if sent {
+            self.unanswered += 1;
+            self.put(&kind);
+        } else {
+            self.requests.push_back((id, kind));
+        }
+        Ok((id, receiver))
+    }
+
+    /// Whoever waited for this reply has gone. A request that was sent is cancelled, and stays
+    /// pending until its reply comes.
+    pub(super) fn abandon(&mut self, id: u64) {
+        match self.pending.get_mut(&id) {
+            Some(pending) if pending.sent => {
+                pending.abandoned = Some(Instant::now());
+                self.tell(&Kind::Cancel(proto::Cancel { id }));
+            }
+            Some(_) => _ = self.pending.remove(&id),
+            None => {}
+        }
+    }
+
+    /// A reply came: who waits for it. `None` for a number that no request has which was sent and not answered.
+    pub(super) fn answered(&mut self, id: u64) -> Option<oneshot::Sender<Answer>> {
+        if !self.pending.get(&id)?.sent {
+            return None;
+        }
+        let pending = self.pending.remove(&id)?;
+        self.unanswered -= 1;
+        // Its place may be what the next request waits for.
+        self.pump();
+        Some(pending.reply)
+    }
+
+    pub(super) fn context(&self, within: u64) -> Option<Arc<CellContext>> {
+        if within == 0 { None } else { self.pending.get(&within)?.context.clone() }
+    }
+
+    /// A frame that costs no credit and does not wait.
+    pub(super) fn tell(&mut self, kind: &Kind) {
+        if self.closed().is_none() {
+            wire::put(kind, &mut self.outbox);
+        }
+    }
+
+    /// A reply, or a line.
+    pub(super) fn send(&mut self, kind: Kind) -> Result<Option<oneshot::Receiver<Result<(), Gone>>>, Gone> {
+        if let Some(closed) = self.closed() {
+            return Err(closed);
+        }
+        self.fits(&kind)?;
+        if self.others.is_empty() && self.has_room() {
+            self.put(&kind);
+            return Ok(None);
+        }
+        if self.others.len() >= OTHERS_WAITING_MAX {
+            return Err(Gone::Full { waiting: self.others.len() });
+        }
+        let (sent, receiver) = oneshot::channel();
+        self.others.push_back(Other { kind, sent: Some(sent) });
+        Ok(Some(receiver))
+    }
+
+    pub(super) fn log(&mut self, line: proto::Log) {
+        if self.closed().is_some() {
+            return;
+        }
+        let kind = Kind::Log(line);
+        if self.others.is_empty() && self.has_room() && self.fits(&kind).is_ok() {
+            self.tell_dropped();
+            self.put(&kind);
+        } else if self.logs.waiting < LOGS_WAITING_MAX && self.fits(&kind).is_ok() {
+            self.logs.waiting += 1;
+            self.others.push_back(Other { kind, sent: None });
+        } else {
+            self.logs.dropped += 1;
+        }
+    }
+
+    /// What was dropped is told with the next line for which there is room.
+    fn tell_dropped(&mut self) {
+        let dropped = mem::take(&mut self.logs.dropped);
+        if dropped > 0 {
+            let message =
+                format!("{dropped} lines of this process were dropped: they came faster than the body took them");
+            self.put(&Kind::Log(proto::Log { level: proto::Level::Warn.into(), message, ..proto::Log::default() }));
+        }
+    }
+
+    /// Puts into the outbox what waited and may be sent now.
+    pub(super) fn pump(&mut self) {
+        while self.has_room() {
+            let Some(Other { kind, sent }) = self.others.pop_front() else { break };
+            match kind {
+                Kind::Log(_) => {
+                    self.logs.waiting -= 1;
+                    self.tell_dropped();
+                }
+                // Whoever wanted it printed has gone.
+                Kind::Print(_) if sent.as_ref().is_some_and(oneshot::Sender::is_closed) => continue,
+                _ => {}
+            }
+            self.put(&kind);
+            // Nobody may listen any more.
+            sent.map(|sent| sent.send(Ok(())));
+        }
+        while self.may_request() {
+            let Some((id, kind)) = self.requests.pop_front() else { break };
+            if let Some(pending) = self.pending.get_mut(&id) {
+                pending.sent = true;
+                self.unanswered += 1;
+                self.put(&kind);
+            }
+        }
+    }
+
+    pub(super) fn credit(&mut self, bytes: u64) {
+        self.purse.earn(bytes);
+        self.pump();
+    }
+
+    /// Gives the other side credit back for a frame that was handed on.
+    pub(super) fn give_back(&mut self, cost: u64) -> bool {
+        let portion = self.window.give_back(cost);
+        if let Some(bytes) = portion {
+            self.tell(&Kind::Credit(proto::Credit { bytes }));
+        }
+        portion.is_some()
+    }
+
+    /// Whether the other side makes for more than it reads.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.outbox.len() > OUTBOX_BYTES + self.settings.frame_bytes_max + OUTBOX_BYTES_BEYOND
+    }
+
+    /// Whether all that must be sent before goodbye is in the outbox.
+    pub(super) fn may_part(&self) -> bool {
+        self.others.is_empty()
+    }
+
+    /// The last frame of all; nothing is sent after it.
+    pub(super) fn part(&mut self, reason: String) {
+        self.others.clear();
+        wire::put(&Kind::Goodbye(proto::Goodbye { reason }), &mut self.outbox);
+    }
+
+    /// The connection has ended: everything that waits fails with the reason.
+    pub(super) fn finish(&mut self, end: &End) {
+        if self.end.is_some() {
+            return;
+        }
+        self.end = Some(end.clone());
+        self.outbox = Vec::new();
+        self.requests.clear();
+        for other in self.others.drain(..) {
+            other.sent.map(|sent| sent.send(Err(Gone::Ended { end: end.clone(), sent: false })));
+        }
+        for (_, pending) in self.pending.drain() {
+            // Nobody may listen any more.
+            let _ = pending.reply.send(Err(Gone::Ended { end: end.clone(), sent: pending.sent }));
+        }
+    }
+
+    pub(super) fn unanswered(&self) -> usize {
+        self.unanswered
+    }
+
+    pub(super) fn abandoned(&self) -> Abandoned {
+        let since = self.pending.values().filter_map(|pending| pending.abandoned);
+        since.fold(Abandoned::default(), |found, since| Abandoned {
+            count: found.count + 1,
+            since: Some(found.since.map_or(since, |oldest| oldest.min(since))),
+        })
+    }
+}

@@ -1,0 +1,281 @@
+//! A sidecar's connection to its body, from hello to goodbye.
+
+use std::{
+    collections::BTreeMap,
+    future::{Future, pending},
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use cbs::{BodyId, BoxFuture, CellError, CellName, Code, DynCell, Home, Target};
+use futures::FutureExt;
+use tokio::{
+    net::UnixStream,
+    sync::watch,
+    task::{JoinError, JoinSet},
+    time::timeout,
+};
+
+use super::{
+    bus::{SidecarBus, SidecarConsole},
+    error::Error,
+    inbound::{Cells, Health, Served, Serving, message, timeout as timeout_of},
+    logs::LogSubscriber,
+    scope::Scopes,
+};
+use crate::{
+    End, Engine, PROTOCOL, Peer, Settings, Side, proto,
+    wire::{FRAME_BYTES_MAX, Frames, Kind, name},
+};
+
+/// The environment variable that names the body's socket.
+pub const SOCKET_VARIABLE: &str = "CBS_SIDECAR_SOCKET";
+/// How long the body may take to accept, and to answer hello.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many bytes the body may send before this side has handed them on, where hello does not say.
+const CREDIT: u64 = 4 * 1024 * 1024;
+/// How long stop hooks may take when the body has gone and says no limit.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection to the body, after welcome: what [`serve`](crate::serve) is made of, for programs whose
+/// cells are made from what welcome says.
+pub struct Connection {
+    welcome: proto::Welcome,
+    peer: Arc<Peer>,
+    engine: Engine<UnixStream>,
+    cells: Arc<Cells>,
+    drain: watch::Receiver<Option<Duration>>,
+}
+
+/// What else [`Connection::serve_with`] is told.
+pub struct Options {
+    /// Supplies the numbers of a pong (its nonce is set by others); it must not block. Requests
+    /// in flight are those of the connection, where it says less.
+    pub health: Arc<dyn Fn() -> proto::Pong + Send + Sync>,
+    /// Done when the process shall end at once, with the reason that goodbye gives.
+    pub stop: BoxFuture<'static, String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { health: Arc::new(proto::Pong::default), stop: Box::pin(pending()) }
+    }
+}
+
+impl Connection {
+    /// Connects to the body that started this program. `hello.protocol` and, where they are 0,
+    /// the credit are filled in.
+    ///
+    /// # Errors
+    /// No body started this program, its socket cannot be reached, or it does not want it.
+    pub async fn open(hello: proto::Hello) -> Result<Self, Error> {
+        let path = std::env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty());
+        Self::open_at(&path.map(PathBuf::from).ok_or(Error::NotStartedByABody)?, hello).await
+    }
+
+    /// [`Self::open`] with the path of the socket.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_at(path: &Path, hello: proto::Hello) -> Result<Self, Error> {
+        let late = |_| Error::NoWelcome(WELCOME_TIMEOUT.as_secs());
+        timeout(WELCOME_TIMEOUT, async {
+            let stream = UnixStream::connect(path).await;
+            let stream = stream.map_err(|cause| Error::Connect { path: path.to_owned(), cause })?;
+            Self::greet(stream, hello).await
+        })
+        .await
+        .map_err(late)?
+    }
+
+    /// Says hello on a stream, and hears welcome. The caller sets the time limit.
+    ///
+    /// # Errors
+    /// The body does not want this process, or does not speak the protocol.
+    pub async fn greet(stream: UnixStream, mut hello: proto::Hello) -> Result<Self, Error> {
+        hello.protocol = PROTOCOL;
+        if hello.credit == 0 {
+            hello.credit = CREDIT;
+        }
+        let mut frames = Frames::new(stream, FRAME_BYTES_MAX);
+        frames.write(Kind::Hello(hello.clone())).await?;
+        let welcome = match frames.read().await? {
+            Some(Kind::Welcome(welcome)) => welcome,
+            Some(Kind::Goodbye(goodbye)) => return Err(Error::Ended(End::Goodbye(goodbye.reason))),
+            Some(other) => return Err(Error::NotWelcome(name(&other))),
+            None => return Err(Error::Ended(End::Closed)),
+        };
+        if welcome.protocol != PROTOCOL {
+            let error = Error::Version(welcome.protocol);
+            frames.write(Kind::Goodbye(proto::Goodbye { reason: error.to_string() })).await?;
+            return Err(error);
+        }
+        let or = |said: u32, otherwise: usize| if said == 0 { otherwise } else { said as usize };
+        let frame_bytes_max = or(welcome.frame_bytes_max, FRAME_BYTES_MAX);
+        frames.set_frame_bytes_max(or(hello.frame_bytes_max, frame_bytes_max));
+        let settings = Settings {
+            side: Side::Sidecar,
+            frame_bytes_max,
+            credit_granted: hello.credit,
+            credit_held: welcome.credit,
+            accepted_max: hello.in_flight_max as usize,
+            sent_max: welcome.in_flight_max as usize,
+        };
+        let (sender, drain) = watch::channel(None);
+        let cells = Arc::new(Cells { scopes: Arc::<Scopes>::default(), serving: OnceLock::new(), drain: sender });
+        let (peer, engine) = Peer::new(frames, settings, cells.clone());
+        Ok(Self { welcome, peer, engine, cells, drain })
+    }
+
+    /// What the body wants served, and how.
+    #[must_use]
+    pub fn welcome(&self) -> &proto::Welcome {
+        &self.welcome
+    }
+
+    /// The connection's end of the protocol.
+    #[must_use]
+    pub fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    /// Sends what this process logs through `tracing` to the body's log, from here on. Does
+    /// nothing where the program has its own subscriber already.
+    pub fn forward_log(&self) {
+        let subscriber = LogSubscriber::new(&self.peer, self.cells.scopes.clone());
+        // Whoever was first stays.
+        let _ = tracing::subscriber::set_global_default(subscriber);
+    }
+
+    /// Where a cell of this process lives: its bus and its terminal are the body's. With the revision and
+    /// config that welcome has for it. What is sent through it goes out while
+    /// [`Self::serve_with`] runs.
+    ///
+    /// # Errors
+    /// The body's id is no id, or the cell's config is no JSON.
+    pub fn home(&self, target: Target) -> Result<Home, Error> {
+        let body: BodyId = self.welcome.body.parse()?;
+        let bus = Arc::new(SidecarBus { peer: self.peer.clone(), scopes: self.cells.scopes.clone() });
+        let cell = self.welcome.cells.iter().find(|cell| cell.name == target.name());
+        let (revision, config) = match cell {
+            Some(cell) if !cell.config.is_empty() => (cell.revision.as_str(), serde_json::from_slice(&cell.config)),
+            Some(cell) => (cell.revision.as_str(), Ok(serde_json::Value::Null)),
+            None => ("", Ok(serde_json::Value::Null)),
+        };
+        let config = config.map_err(|cause| Error::Config { cell: target.to_string(), cause })?;
+        let console = Arc::new(SidecarConsole(self.peer.clone()));
+        Ok(Home::new(target, body, bus, console).with_spec(revision.into(), config))
+    }
+
+    /// Runs start hooks, says ready, serves until the body drains this process, runs stop
+    /// hooks, says goodbye. All calls run on one task.
+    ///
+    /// # Errors
+    /// The body wants a cell that is not there, a start hook failed, or the connection ended
+    /// before it was drained (stop hooks have been run then, too).
+    pub async fn serve_with(self, cells: BTreeMap<CellName, Arc<dyn DynCell>>, options: Options) -> Result<(), Error> {
+        let chosen = self.choose(&cells);
+        let Self { peer, engine, cells, drain, .. } = self;
+        let mut engines = JoinSet::new();
+        engines.spawn(engine);
+        let mut session = Session { peer, cells, drain, engines, stop: options.stop, started: Vec::new() };
+        let outcome = match chosen {
+            Ok(chosen) => session.run(chosen, options.health).await,
+            Err(error) => Err(error),
+        };
+        session.leave(outcome).await
+    }
+
+    /// What welcome names, of what is there.
+    fn choose(&self, cells: &BTreeMap<CellName, Arc<dyn DynCell>>) -> Result<BTreeMap<CellName, Served>, Error> {
+        let mut chosen = BTreeMap::new();
+        for wanted in &self.welcome.cells {
+            let found = cells.iter().find(|(name, _)| name.as_str() == wanted.name);
+            let missing = || Error::NoSuchCell { wanted: wanted.name.clone(), has: cells.keys().cloned().collect() };
+            let (name, cell) = found.ok_or_else(missing)?;
+            let home = Arc::new(self.home(Target::Cell(name.clone()))?);
+            chosen.insert(name.clone(), Served { cell: cell.clone(), home, timeout: timeout_of(wanted) });
+        }
+        if chosen.is_empty() { Err(Error::NotWelcome("a welcome without a cell")) } else { Ok(chosen) }
+    }
+}
+
+/// A connection that is being served.
+struct Session {
+    peer: Arc<Peer>,
+    cells: Arc<Cells>,
+    drain: watch::Receiver<Option<Duration>>,
+    /// The one engine; it ends with this session.
+    engines: JoinSet<End>,
+    stop: BoxFuture<'static, String>,
+    started: Vec<Served>,
+}
+
+impl Session {
+    /// From the start hooks to the last reply. How long stop hooks may take.
+    async fn run(&mut self, chosen: BTreeMap<CellName, Served>, health: Health) -> Result<Duration, Error> {
+        for (name, served) in &chosen {
+            self.unless_ended(start(name, served)).await??;
+            self.started.push(served.clone());
+        }
+        // Nobody else sets it.
+        let _ = self.cells.serving.set(Serving { cells: chosen, health });
+        self.peer.ready();
+        let mut drain = self.drain.clone();
+        let asked = async move { drain.wait_for(Option::is_some).await.ok().and_then(|limit| *limit) };
+        let limit = self.unless_ended(asked).await?.unwrap_or(STOP_TIMEOUT);
+        let (asked_at, kept) = (Instant::now(), (limit / 10).min(STOP_TIMEOUT));
+        let peer = self.peer.clone();
+        // What is not done by then is told in goodbye.
+        let _ = self.unless_ended(async move { timeout(limit.saturating_sub(kept), peer.idle()).await }).await?;
+        Ok(limit.saturating_sub(asked_at.elapsed()))
+    }
+
+    /// Does something while the connection lives and nobody wants to end it.
+    async fn unless_ended<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            end = self.engines.join_next() => Err(Error::Ended(ended(end))),
+            reason = &mut self.stop => Err(Error::Ended(End::Ours(reason))),
+            done = work => Ok(done),
+        }
+    }
+
+    /// Stop hooks, goodbye.
+    async fn leave(mut self, outcome: Result<Duration, Error>) -> Result<(), Error> {
+        let at_once = matches!(&outcome, Err(Error::Ended(End::Ours(_))));
+        let limit = *outcome.as_ref().unwrap_or(&STOP_TIMEOUT);
+        if !at_once {
+            let stops = self.started.iter().map(|served| AssertUnwindSafe(served.cell.stop()).catch_unwind());
+            // A stop hook that panics or does not end is left behind: the process ends.
+            let _ = timeout(limit, futures::future::join_all(stops)).await;
+        }
+        self.peer.goodbye(match &outcome {
+            Ok(_) if self.peer.accepted() > 0 => format!("{} requests were not done in time", self.peer.accepted()),
+            Ok(_) => String::new(),
+            Err(Error::Ended(End::Ours(reason))) => reason.clone(),
+            Err(error) => error.to_string(),
+        });
+        // At most as long as a goodbye takes. The connection may have ended before.
+        let _ = self.engines.join_next().await;
+        outcome.map(drop)
+    }
+}
+
+async fn start(name: &CellName, served: &Served) -> Result<(), Error> {
+    let started = AssertUnwindSafe(served.cell.start(&served.home)).catch_unwind().await;
+    let failed = |cause| Error::Start { cell: name.clone(), cause };
+    started
+        .unwrap_or_else(|panic| Err(CellError::new(Code::CellFailed, format!("it panicked: {}", message(&*panic)))))
+        .map_err(failed)
+}
+
+fn ended(end: Option<Result<End, JoinError>>) -> End {
+    match end {
+        Some(Ok(end)) => end,
+        Some(Err(error)) => End::Ours(format!("the connection's task failed: {error}")),
+        None => End::Ours("the connection's task has ended".to_owned()),
+    }
+}

@@ -1,0 +1,131 @@
+//! What the body says to a process that serves cells.
+
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use cbs::{
+    BoxFuture, BusError, Bytes, CellContext, CellError, CellName, DynCell, Envelope, Home, Outcome, TIMEOUT_DEFAULT,
+    Target, frame,
+};
+use futures::FutureExt;
+use tokio::sync::watch;
+
+use super::scope::{Scopes, scoped};
+use crate::{Hold, Inbound, Peer, Told, proto};
+
+/// Supplies the numbers of a pong; see [`Options::health`](super::Options::health).
+pub(super) type Health = Arc<dyn Fn() -> proto::Pong + Send + Sync>;
+
+/// A cell that has been started.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) cell: Arc<dyn DynCell>,
+    pub(super) home: Arc<Home>,
+    /// The most that one call may take.
+    pub(super) timeout: Duration,
+}
+
+/// Hands requests to cells.
+pub(super) struct Cells {
+    pub(super) scopes: Arc<Scopes>,
+    pub(super) serving: OnceLock<Serving>,
+    /// How long the body waits for goodbye, once it has asked for it.
+    pub(super) drain: watch::Sender<Option<Duration>>,
+}
+
+/// What is served.
+pub(super) struct Serving {
+    pub(super) cells: BTreeMap<CellName, Served>,
+    pub(super) health: Health,
+}
+
+impl Cells {
+    fn begin(&self, request: proto::Request) -> Result<BoxFuture<'static, Bytes>, BusError> {
+        let envelope = frame::decode(request.envelope).map_err(|error| BusError::bad_request(error.to_string()))?;
+        let cells = self.serving.get().map(|serving| &serving.cells);
+        let target = envelope.target()?;
+        let served = match (target, cells) {
+            (Target::Cell(name), Some(cells)) => cells.get(name),
+            (_, None) => return Err(BusError::unavailable(target, "it is being started")),
+            _ => None,
+        };
+        let served = served.ok_or_else(|| BusError::not_found(target))?.clone();
+        let (scopes, id) = (self.scopes.clone(), envelope.id);
+        Ok(Box::pin(scoped(scopes, id, request.id, answer(served, envelope))))
+    }
+}
+
+impl Inbound for Cells {
+    fn request(
+        &self,
+        _: &Arc<Peer>,
+        request: proto::Request,
+        _: Option<Arc<CellContext>>,
+    ) -> BoxFuture<'static, Bytes> {
+        match self.begin(request) {
+            Ok(work) => work,
+            Err(error) => Box::pin(std::future::ready(failure(error))),
+        }
+    }
+
+    fn ask(&self, _: &Arc<Peer>, _: proto::Ask, _: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> {
+        // The engine of a sidecar takes no questions.
+        Box::pin(std::future::ready(Bytes::from_static(b"null")))
+    }
+
+    fn tell(&self, peer: &Arc<Peer>, told: Told, _: Hold) {
+        match told {
+            Told::Ping(proto::Ping { nonce }) => {
+                let health = self.serving.get().map(|serving| (serving.health)()).unwrap_or_default();
+                let in_flight = u32::try_from(peer.accepted()).unwrap_or(u32::MAX).max(health.in_flight);
+                peer.pong(proto::Pong { nonce, in_flight, ..health });
+            }
+            Told::Drain(timeout) => _ = self.drain.send_replace(Some(timeout)),
+            // The engine of a sidecar takes no others.
+            _ => {}
+        }
+    }
+}
+
+fn failure(error: BusError) -> Bytes {
+    frame::encode(&Envelope::error(error))
+}
+
+/// Runs a cell within its caller's deadline, and behind a guard against panics.
+async fn answer(served: Served, mut request: Envelope) -> Bytes {
+    let Served { cell, home, timeout } = served;
+    let timeout = *request.timeout.get_or_insert(timeout);
+    let context = CellContext::new(home, &request);
+    let work = AssertUnwindSafe(async { cell.call(&context, request).await }).catch_unwind();
+    let mut work = std::pin::pin!(work);
+    // A cell that answers at once needs no timer.
+    let answered = match work.as_mut().now_or_never() {
+        Some(answer) => Ok(answer),
+        None => tokio::time::timeout(timeout, work).await,
+    };
+    match answered {
+        Ok(Ok(Ok(reply))) => frame::encode(&reply),
+        Ok(Ok(Err(error))) => failure(error.into()),
+        Ok(Err(panic)) => {
+            context.log().error(format_args!("the cell panicked: {}", message(&*panic)));
+            failure(BusError::new(CellError::cell_failed(context.id()), Outcome::Ran))
+        }
+        Err(_) => failure(BusError::timeout(&context.home().target, timeout)),
+    }
+}
+
+/// What a panic says.
+pub(super) fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why")
+}
+
+/// The most that one call of this cell may take.
+pub(super) fn timeout(cell: &proto::Cell) -> Duration {
+    if cell.timeout_ms == 0 { TIMEOUT_DEFAULT } else { Duration::from_millis(cell.timeout_ms) }
+}

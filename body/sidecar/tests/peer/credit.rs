@@ -1,0 +1,149 @@
+//! Credit, both ways.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use cbs::Bytes;
+use futures::future::join_all;
+use sidecar::{
+    Gone, Settings, Side, Told, proto,
+    wire::{self, Kind},
+};
+use testkit::{eventually, within};
+
+use crate::pair::{Checked, LIMIT, Script, pair, reply, request, settings, stranger};
+
+#[tokio::test]
+async fn side_18_windows_far_smaller_than_the_load_hold_nothing_up() -> Checked {
+    // Each request is answered by way of two calls back, all larger than the windows.
+    let (inbound, _told) = Script::new(|peer, request, _| {
+        let peer = peer.clone();
+        Box::pin(async move {
+            let again = peer.request(request.envelope, request.id, None).await.unwrap();
+            peer.request(again, request.id, None).await.unwrap()
+        })
+    });
+    let windows = Settings { credit_granted: 300, credit_held: 200, ..settings(Side::Body) };
+    let pair = pair(windows, Script::echo(), inbound)?;
+    let payload = Bytes::from(vec![7; 2_000]);
+    let calls = (0..500).map(|_| pair.body.request(payload.clone(), 0, None));
+    for answer in within(LIMIT, "all calls", join_all(calls)).await {
+        assert_eq!(answer?, payload);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn side_17_without_credit_nothing_is_sent_that_costs_any() -> Checked {
+    let held = Settings { credit_held: 50, ..settings(Side::Sidecar) };
+    let mut stranger = stranger(held, Script::echo())?;
+    let peer = stranger.peer.clone();
+    let mut calls = Vec::new();
+    let first = "first, and over the limit already, by this frame";
+    let spent = wire::encode(request(1, first)).len() as u64;
+    for text in [first, "second", "third"] {
+        let mut call = Box::pin(peer.request(text.into(), 0, None));
+        assert!(futures::poll!(&mut call).is_pending());
+        calls.push(call);
+    }
+    assert!(matches!(stranger.hear().await?, Kind::Request(sent) if sent.id == 1));
+    stranger.say(request(1, "answered without credit?")).await?;
+    // What costs nothing goes out: side_19.
+    stranger.say(Kind::Ping(proto::Ping { nonce: 1 })).await?;
+    peer.pong(proto::Pong { nonce: 1, ..proto::Pong::default() });
+    assert!(matches!(stranger.hear().await?, Kind::Pong(_)), "and no request, no reply before it");
+    // A credit of 0 is one too few.
+    stranger.say(Kind::Credit(proto::Credit { bytes: spent - 50 })).await?;
+    peer.pong(proto::Pong { nonce: 2, ..proto::Pong::default() });
+    assert!(matches!(stranger.hear().await?, Kind::Pong(_)));
+    stranger.say(Kind::Credit(proto::Credit { bytes: 1 })).await?;
+    assert_eq!(stranger.hear().await?, reply(1, "answered without credit?"), "one frame more");
+    stranger.say(Kind::Credit(proto::Credit { bytes: 1_000 })).await?;
+    assert_eq!(stranger.hear().await?, request(2, "second"));
+    assert_eq!(stranger.hear().await?, request(3, "third"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn side_17_who_sends_without_credit_is_told_so() -> Checked {
+    // Lines whose credit is kept for ever.
+    let (script, told) = Script::new(|_, _, _| Box::pin(std::future::pending()));
+    let mut stranger = stranger(Settings { credit_granted: 100, ..settings(Side::Body) }, script)?;
+    for _ in 0..4 {
+        stranger.say(Kind::Print(proto::Print { line: "x".repeat(40), within: 0 })).await?;
+    }
+    let (end, reason) = stranger.goodbye().await?;
+    assert!(reason.contains("without credit"), "{reason}");
+    assert_eq!(end, sidecar::End::Protocol(reason));
+    drop(told);
+    Ok(())
+}
+
+#[tokio::test]
+async fn side_18_credit_for_a_line_goes_back_when_it_was_written() -> Checked {
+    let (body, mut told) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let pair = pair(Settings { credit_granted: 1_000, ..settings(Side::Body) }, body, Script::echo())?;
+    let printed = Arc::new(AtomicU64::new(0));
+    let (count, peer) = (printed.clone(), pair.sidecar.clone());
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        for n in 0..200 {
+            peer.print(format!("{n:>100}"), 0).await?;
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok::<(), Gone>(())
+    });
+    eventually("the window is used up", LIMIT, async || printed.load(Ordering::SeqCst) >= 9).await;
+    for n in 0..200 {
+        assert!(printed.load(Ordering::SeqCst) <= n + 12, "a window holds ten lines");
+        let (told, hold) = within(LIMIT, "the next line", told.recv()).await.ok_or("no line")?;
+        let Told::Print(print, _) = told else { panic!("no line") };
+        assert_eq!(print.line.trim(), n.to_string());
+        drop(hold);
+    }
+    within(LIMIT, "the printer", tasks.join_all()).await.into_iter().collect::<Result<(), _>>()?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn log_lines_beyond_the_backlog_are_dropped_counted_and_told() -> Checked {
+    let mut stranger = stranger(Settings { credit_held: 1, ..settings(Side::Sidecar) }, Script::echo())?;
+    for n in 0..1_500 {
+        stranger.peer.log(proto::Log { message: n.to_string(), ..proto::Log::default() });
+    }
+    stranger.say(Kind::Credit(proto::Credit { bytes: 1_000_000 })).await?;
+    let mut lines = Vec::new();
+    while lines.len() < 1_026 {
+        let Kind::Log(line) = stranger.hear().await? else { panic!("no line") };
+        lines.push(line.message);
+    }
+    let told: Vec<_> = lines.iter().filter(|line| line.contains("dropped")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("475 lines"), "one was sent, 1024 waited: {}", told[0]);
+    assert_eq!(lines.iter().filter(|line| line.parse::<u32>().is_ok()).count(), 1_025);
+    Ok(())
+}
+
+#[tokio::test]
+async fn side_19_a_reply_comes_although_the_sidecar_may_send_nothing_itself() -> Checked {
+    // The sidecar's window is used up by a line that nobody takes; pings are answered all the same.
+    let (body, mut told) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let (inbound, mut asked) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let pair = pair(Settings { credit_granted: 10, ..settings(Side::Body) }, body, inbound)?;
+    pair.sidecar.print("a line that is longer than the window".into(), 0).await?;
+    let kept = within(LIMIT, "the line", told.recv()).await.ok_or("no line")?;
+    let waiting = pair.sidecar.print("waits".into(), 0);
+    assert!(tokio::time::timeout(Duration::from_millis(20), waiting).await.is_err());
+    pair.body.ping(9);
+    let (Told::Ping(ping), _) = within(LIMIT, "the ping", asked.recv()).await.ok_or("none")? else { panic!("no ping") };
+    pair.sidecar.pong(proto::Pong { nonce: ping.nonce, ..proto::Pong::default() });
+    assert!(matches!(within(LIMIT, "the pong", told.recv()).await, Some((Told::Pong(pong), _)) if pong.nonce == 9));
+    drop(kept);
+    within(LIMIT, "another line", pair.sidecar.print("now".into(), 0)).await?;
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! One end of the protocol against the other, and against strangers who do not keep it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
+
+mod breach;
+mod bytes;
+mod calls;
+mod credit;
+mod end;
+mod pair;

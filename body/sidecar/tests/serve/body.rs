@@ -1,0 +1,116 @@
+//! A body for the tests: the handshake by hand, and then the other end of the protocol.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use cbs::{Bytes, Cell, CellName, DynCell, Envelope, Target, frame};
+use sidecar::{
+    Connection, End, Error, Hold, Options, Peer, Settings, Side, Told, proto,
+    wire::{FRAME_BYTES_MAX, Frames, Kind},
+};
+use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
+
+use crate::pair::{LIMIT, Script, settings};
+
+pub(crate) type Fails<T> = Result<T, Box<dyn std::error::Error>>;
+
+pub(crate) const CELL: &str = "demo.cell";
+
+pub(crate) fn welcome() -> proto::Welcome {
+    let cell = proto::Cell {
+        name: CELL.into(),
+        revision: "r1".into(),
+        config: Bytes::from_static(br#"{"tea":"green"}"#),
+        timeout_ms: 5_000,
+        ..proto::Cell::default()
+    };
+    proto::Welcome {
+        protocol: 1,
+        body: "body-1".into(),
+        namespace: "default".into(),
+        cells: vec![cell],
+        frame_bytes_max: u32::try_from(FRAME_BYTES_MAX).unwrap(),
+        credit: 100_000,
+        ..proto::Welcome::default()
+    }
+}
+
+/// Hears hello, and answers.
+pub(crate) async fn greet(stream: UnixStream, answer: Kind) -> Fails<(Frames<UnixStream>, proto::Hello)> {
+    let mut frames = Frames::new(stream, FRAME_BYTES_MAX);
+    let first = testkit::within(LIMIT, "hello", frames.read()).await?;
+    let Some(Kind::Hello(hello)) = first else { return Err(format!("{first:?} instead of hello").into()) };
+    frames.write(answer).await?;
+    Ok((frames, hello))
+}
+
+/// A body and the sidecar that it has, in one process.
+pub(crate) struct World {
+    pub(crate) body: Arc<Peer>,
+    pub(crate) told: mpsc::Receiver<(Told, Hold)>,
+    pub(crate) engine: JoinSet<End>,
+    pub(crate) sidecar: JoinSet<Result<(), Error>>,
+}
+
+/// Serves `cell` to a body that carries calls as `script` says.
+pub(crate) async fn world(cell: impl Cell, script: Arc<Script>, told: mpsc::Receiver<(Told, Hold)>) -> Fails<World> {
+    world_with(cell, script, told, Options::default()).await
+}
+
+pub(crate) async fn world_with(
+    cell: impl Cell,
+    script: Arc<Script>,
+    told: mpsc::Receiver<(Told, Hold)>,
+    options: Options,
+) -> Fails<World> {
+    let (here, there) = UnixStream::pair()?;
+    let cells: BTreeMap<CellName, Arc<dyn DynCell>> = BTreeMap::from([(CELL.parse()?, Arc::new(cell) as _)]);
+    let mut sidecar = JoinSet::new();
+    sidecar.spawn(async move {
+        let hello = proto::Hello { cells: vec![CELL.into()], ..proto::Hello::default() };
+        let connection = Connection::greet(there, hello).await?;
+        connection.forward_log();
+        connection.serve_with(cells, options).await
+    });
+    let (frames, hello) = greet(here, Kind::Welcome(welcome())).await?;
+    let agreed = Settings { credit_granted: 100_000, credit_held: hello.credit, ..settings(Side::Body) };
+    let (body, running) = Peer::new(frames, agreed, script);
+    let mut engine = JoinSet::new();
+    engine.spawn(running);
+    Ok(World { body, told, engine, sidecar })
+}
+
+impl World {
+    /// The next that is told and is no log line of the protocol's own.
+    pub(crate) async fn told(&mut self) -> Fails<Told> {
+        Ok(testkit::within(LIMIT, "something is told", self.told.recv()).await.ok_or("nothing more is told")?.0)
+    }
+
+    pub(crate) async fn ready(&mut self) -> Fails<()> {
+        match self.told().await? {
+            Told::Ready => Ok(()),
+            _ => Err("something else than ready".into()),
+        }
+    }
+
+    /// Calls the cell as a body does.
+    pub(crate) async fn call(&self, payload: &'static str) -> Fails<Result<Bytes, cbs::BusError>> {
+        Ok(self.send(request(payload)).await?.into_result().map(|reply| reply.payload))
+    }
+
+    pub(crate) async fn send(&self, request: Envelope) -> Fails<Envelope> {
+        let reply = self.body.request(frame::encode(&request), 0, None);
+        Ok(frame::decode(testkit::within(LIMIT, "the reply", reply).await?)?)
+    }
+
+    /// How serving ended, and why the body's connection did.
+    pub(crate) async fn ended(mut self) -> Fails<(Result<(), Error>, End)> {
+        let served = testkit::within(LIMIT, "the sidecar's end", self.sidecar.join_next()).await.ok_or("none")??;
+        let end = testkit::within(LIMIT, "the body's end", self.engine.join_next()).await.ok_or("none")??;
+        Ok((served, end))
+    }
+}
+
+pub(crate) fn request(payload: &'static str) -> Envelope {
+    let target = Target::Cell(CELL.parse().unwrap());
+    Envelope { timeout: Some(Duration::from_secs(5)), ..Envelope::request(target, payload) }
+}
