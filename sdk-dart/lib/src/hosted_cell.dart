@@ -1,0 +1,54 @@
+import 'dart:async';
+
+import 'body_bus.dart';
+import 'cell.dart';
+import 'cell_exception.dart';
+import 'context.dart';
+import 'envelope.dart';
+import 'handlers.dart';
+import 'home.dart';
+import 'wire/frame.dart' show Level;
+
+/// A cell in its home, ready to answer. Whatever its handler does, the answer is a reply or an error as data.
+final class HostedCell {
+  /// A cell with the middleware of all cells around it.
+  HostedCell(this.cell, this.home, this._bus, List<Middleware> use) : _handler = wrap(cell.handler, use);
+
+  /// The cell.
+  final Cell cell;
+
+  /// Where it lives.
+  final Home home;
+
+  final BodyBus _bus;
+  final Handler _handler;
+
+  /// How long a request may take, in microseconds: what its caller and the cell's spec both grant.
+  int grantedUs(Envelope request) {
+    final limitUs = home.timeout.inMicroseconds;
+    final wantedMs = request.timeoutMs;
+    return wantedMs > 0 && wantedMs < limitUs ~/ 1000 ? wantedMs * 1000 : limitUs;
+  }
+
+  /// What the caller gets when that time is over.
+  CellException late(int grantedUs) =>
+      CellException('timeout', 'cell ${cell.name} gave no answer within ${grantedUs ~/ 1000} ms');
+
+  /// Answers at once where the handler does, else in time. Never throws, and its future never fails.
+  FutureOr<Envelope> answer(Context context, Envelope request) {
+    try {
+      final reply = _handler(context, request);
+      if (reply is Envelope) return reply;
+      return reply.then((reply) => reply, onError: (Object error, StackTrace stack) => _failed(context, error, stack));
+    } catch (error, stack) {
+      return _failed(context, error, stack);
+    }
+  }
+
+  /// The message of what is no [CellException] stays in the body: its log has it, under the request's id.
+  Envelope _failed(Context context, Object error, StackTrace stack) {
+    if (error is CellException) return Envelope.error(error);
+    _bus.log(context, Level.error, 'the cell failed: $error', fields: {'error': error.runtimeType, 'stack': stack});
+    return Envelope.error(CellException.cellFailed(context.request.id));
+  }
+}

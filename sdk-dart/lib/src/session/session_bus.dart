@@ -1,0 +1,171 @@
+import 'dart:collection';
+
+import '../body_bus.dart';
+import '../cell_exception.dart';
+import '../clock.dart';
+import '../context.dart';
+import '../envelope.dart';
+import '../kind.dart';
+import '../payload.dart';
+import '../wire/byte_writer.dart';
+import '../wire/frame.dart';
+import '../wire/frame_writer.dart';
+import 'deadlines.dart';
+import 'outbox.dart';
+import 'sent_calls.dart';
+
+/// What a cell says through its context, as frames to the body.
+final class SessionBus implements BodyBus {
+  /// Speaks through [outbox]; [_deadlines] watches what is not answered.
+  SessionBus(this._outbox, this._deadlines);
+
+  final Outbox _outbox;
+  final Deadlines _deadlines;
+
+  /// What has been asked and not answered.
+  final calls = SentCalls();
+
+  final _waiting = Queue<void Function()>();
+
+  /// The largest frame that the body reads; 0: not said.
+  int frameBytesMax = 0;
+
+  /// How many calls and questions may be unanswered at once; 0: not said.
+  int inFlightMax = 0;
+
+  int _logsDropped = 0;
+
+  /// The longest message and field of a log line, in characters.
+  static const _logCharactersMax = 16 * 1024;
+
+  static const _overloaded = CellException(
+    'overloaded',
+    'too much of this process waits to be sent: await what you call, publish and print',
+    retryable: true,
+    notRun: true,
+  );
+
+  @override
+  Future<Envelope> send(Context context, Envelope request) {
+    final target = request.target;
+    if (target == null) throw const CellException.badRequest('the envelope names no target');
+    final timeoutMs = context.timeoutMs(request.timeoutMs);
+    if (timeoutMs == 0) throw _late('$target');
+    // The body fills in ids, source and trace: it knows within which request this one is sent.
+    final envelope = Envelope(
+      kind: request.kind == Kind.event ? Kind.event : Kind.request,
+      idempotencyKey: request.idempotencyKey,
+      target: target,
+      schema: request.schema,
+      contentType: request.contentType,
+      timeoutMs: timeoutMs,
+      attributes: request.attributes,
+      attempt: request.attempt,
+      payload: request.payload,
+    );
+    return _ask('$target', timeoutMs, (out, id) => FrameWriter.request(out, id, envelope, within: context.within));
+  }
+
+  @override
+  Future<String?> ask(Context context, String question) async {
+    final timeoutMs = context.timeoutMs(0);
+    if (timeoutMs == 0) throw _late('the question');
+    final reply = await _ask('the person at the body', timeoutMs, (out, id) {
+      FrameWriter.write(out, Ask(id: id, question: question, within: context.within));
+    });
+    return switch (Payload.decode(reply.payload)) {
+      null => null,
+      final String answer => answer,
+      final other => '$other',
+    };
+  }
+
+  Future<Envelope> _ask(String target, int timeoutMs, void Function(ByteWriter out, int id) write) {
+    if (_outbox.isFull) throw _overloaded;
+    final call = calls.add(target, Clock.nowUs + timeoutMs * 1000, _giveUp);
+    _deadlines.watch(call.dueUs);
+    // In order: the body wants numbers that grow.
+    if (_waiting.isNotEmpty || inFlightMax > 0 && calls.sent >= inFlightMax) {
+      _waiting.add(() => _sendCall(call, write));
+    } else {
+      _sendCall(call, write);
+    }
+    return call.answer;
+  }
+
+  void _sendCall(SentCall call, void Function(ByteWriter out, int id) write) {
+    if (call.isOver) return calls.remove(call);
+    final error = _put((out) => write(out, call.id));
+    error == null ? calls.markSent(call) : calls.fail(call, error);
+  }
+
+  void _giveUp(SentCall call) {
+    if (call.isSent) _outbox.addFree((out) => FrameWriter.write(out, Cancel(call.id)));
+  }
+
+  /// A reply came: there is room for a call that waited.
+  void answered(Reply frame) {
+    calls.complete(frame);
+    while (_waiting.isNotEmpty && calls.sent < inFlightMax) {
+      _waiting.removeFirst()();
+    }
+  }
+
+  /// Writes a frame that costs; an error where it is larger than the body reads.
+  CellException? _put(void Function(ByteWriter out) write) {
+    final start = _outbox.writer.length;
+    write(_outbox.writer);
+    final error = tooLarge(start);
+    if (error != null) return error;
+    _outbox.commit(start);
+    return null;
+  }
+
+  /// Takes back what was written since [start] where it is more than the body reads.
+  CellException? tooLarge(int start) {
+    final bytes = _outbox.writer.length - start - 4;
+    if (frameBytesMax == 0 || bytes <= frameBytesMax) return null;
+    _outbox.writer.truncate(start);
+    return CellException('too-large', 'the message has $bytes bytes, the limit is $frameBytesMax', notRun: true);
+  }
+
+  static CellException _late(String target) =>
+      CellException('timeout', 'no time is left to call $target', notRun: true);
+
+  @override
+  Future<void> print(Context context, String line) {
+    if (_outbox.isFull) throw _overloaded;
+    final error = _put((out) => FrameWriter.write(out, Print(line, within: context.within)));
+    if (error != null) throw error;
+    return _outbox.relief;
+  }
+
+  /// Never waits and never fails: lines for which there is no room are counted, and their number is told.
+  @override
+  void log(Context? context, Level level, String message, {String logger = '', Map<String, Object?>? fields}) {
+    if (_outbox.isPressed) {
+      _logsDropped++;
+      return;
+    }
+    final line = Log(
+      level: level,
+      message: _cut(message),
+      within: context?.within ?? 0,
+      logger: logger,
+      fields: [
+        for (final MapEntry(:key, :value) in (fields ?? const {}).entries) (key, _cut('$value')),
+      ],
+    );
+    if (_put((out) => FrameWriter.write(out, line)) != null) _logsDropped++;
+  }
+
+  /// Tells how many lines were dropped, once there is room for more.
+  void tellDropped() {
+    if (_logsDropped == 0) return;
+    final line = '$_logsDropped lines of this process were dropped: they came faster than the body took them';
+    _logsDropped = 0;
+    _put((out) => FrameWriter.write(out, Log(level: Level.warn, message: line)));
+  }
+
+  static String _cut(String text) => text.length <= _logCharactersMax ? text : text.substring(0, _logCharactersMax);
+}

@@ -1,0 +1,40 @@
+import 'dart:typed_data';
+
+import 'uuid.dart';
+
+/// A position in a trace, as in W3C Trace Context: <https://www.w3.org/TR/trace-context/#traceparent-header>.
+final class Trace {
+  /// Trace id (16 bytes), span id (8) and flags (1), 25 bytes together.
+  Trace(this.bytes) : assert(bytes.length == 25, 'a trace has 25 bytes');
+
+  /// The trace that ids imply: the trace id is the correlation id, the span the last eight bytes of [span].
+  factory Trace.implied(Uuid correlation, Uuid span) {
+    final bytes = Uint8List(25)
+      ..setRange(0, 16, correlation.bytes)
+      ..setRange(16, 24, span.bytes, 8);
+    return Trace(bytes);
+  }
+
+  /// Reads a `traceparent` of version `00`. Throws a [FormatException] for anything else.
+  factory Trace.parse(String traceparent) {
+    if (!_form.hasMatch(traceparent)) throw FormatException('not a traceparent of version 00', traceparent);
+    final digits = traceparent.substring(3).replaceAll('-', '');
+    return Trace(
+      Uint8List.fromList([
+        for (var at = 0; at < 50; at += 2) int.parse(digits.substring(at, at + 2), radix: 16),
+      ]),
+    );
+  }
+
+  static final _form = RegExp(r'^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$');
+
+  /// Trace id, span id and flags.
+  final Uint8List bytes;
+
+  /// The same trace at another span: the last eight bytes of an id.
+  Trace at(Uuid span) => Trace(Uint8List.fromList(bytes)..setRange(16, 24, span.bytes, 8));
+
+  /// The `traceparent`.
+  @override
+  String toString() => '00-${Uuid.hex(bytes, 0, 16)}-${Uuid.hex(bytes, 16, 24)}-${Uuid.hex(bytes, 24)}';
+}
