@@ -47,6 +47,11 @@ use cbs::NativeCell;
 /// The process's TLS provider becomes rustls with ring, unless it has one.
 #[must_use]
 pub fn main_with(cells: Vec<NativeCell>) -> ExitCode {
+    // Before all else: a worker speaks with its body alone, and has neither commands nor a log of its own.
+    #[cfg(feature = "python")]
+    if std::env::args_os().nth(1).is_some_and(|word| word == "python-worker") {
+        return host_python::worker(std::env::args_os().skip(2));
+    }
     // Refused where the program installed one before; that one serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = cli::parse().and_then(|cli| {

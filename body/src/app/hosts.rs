@@ -29,7 +29,7 @@ pub(crate) fn hosts(cells: Vec<NativeCell>, namespace: &Namespace, nats: Option<
     let dart = dart::Builder::new(dart::Builder::default_cache().map_err(Failure::not_started)?);
     Ok(Hosts(vec![
         #[cfg(feature = "python")]
-        Arc::new(host_python::PythonHost::new()),
+        Arc::new(host_python::PythonHost::new(settings.clone())),
         Arc::new(native),
         Arc::new(SidecarHost::exec(settings.clone())),
         Arc::new(SidecarHost::dart(settings, dart)),

@@ -1,0 +1,253 @@
+"""A lane: one event loop that runs the cells of some modules, with their hooks and state.
+
+The test body and the stand-alone program each have one. A body of CBS has lanes of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+from typing import Any
+
+from cbs._cell import Definition, definition, is_cell
+from cbs._context import CURRENT, Context, Incoming, Outgoing, Port
+from cbs._envelope import TIMEOUT_DEFAULT, Envelope, Kind, id_text, new_id, trace_text, trace_within
+from cbs._errors import CellError, cell_failed, timed_out
+from cbs._hooks import State, hooks
+
+_logger = logging.getLogger("cbs")
+
+THREADS = 64
+"""How many ``def`` cells run at once in a lane; a thread is made when it is first needed."""
+
+
+class Call:
+    """What is said about one call (`cbs._context.CallInfo`), read from its envelope when somebody asks."""
+
+    __slots__ = ("body", "cell", "config", "deadline", "request", "revision")
+
+    def __init__(
+        self, request: Envelope, cell: str, body: str, deadline: float, config: Mapping[str, Any] | None = None
+    ) -> None:
+        self.request = request
+        self.cell = cell
+        self.body = body
+        self.revision = ""
+        self.deadline = deadline
+        self.config: Mapping[str, Any] = config or {}
+
+    @property
+    def id(self) -> str:
+        """The request's id."""
+        return id_text(self.request.id)
+
+    @property
+    def correlation_id(self) -> str:
+        """The id of the request that began it all."""
+        return id_text(self.request.correlation)
+
+    @property
+    def attempt(self) -> int:
+        """0 for the first attempt."""
+        return self.request.attempt
+
+    @property
+    def caller(self) -> str:
+        """The cell or flow that made the call."""
+        return self.request.source[1]
+
+    @property
+    def traceparent(self) -> str:
+        """The position in the trace that this call's own requests carry."""
+        return trace_text(trace_within(self.request))
+
+    @property
+    def tracestate(self) -> str:
+        """W3C tracestate, as it came."""
+        return self.request.tracestate
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """What else came with the request; of a key that came twice, the last."""
+        return dict(self.request.attributes)
+
+
+def envelope_of(kind: Kind, sent: Outgoing, within: Call | None, body: str) -> Envelope:
+    """Make what goes out from what a cell sends: ids, trace and remaining time come from the call it handles."""
+    envelope = Envelope(kind, sent.payload)
+    envelope.id = new_id()
+    envelope.target = sent.target
+    envelope.content_type = sent.content_type
+    envelope.schema = sent.schema
+    envelope.idempotency_key = sent.idempotency_key
+    envelope.attributes = list(sent.attributes.items())
+    envelope.source = (body, "", "")
+    if sent.timeout is not None:
+        # Rounded up: a call with half a millisecond left is not one without a limit.
+        envelope.timeout_ms = max(1, -int(-sent.timeout * 1000 // 1))
+    if within is not None:
+        envelope.correlation_id = within.request.correlation
+        envelope.causation_id = within.request.id
+        envelope.source = (body, f"cell {within.cell}", within.revision)
+        envelope.tracestate = within.request.tracestate
+        if within.request.trace:
+            envelope.trace = trace_within(within.request)
+    return envelope
+
+
+class Lane:
+    """Cells by their names, and the modules that they come from."""
+
+    def __init__(self, sources: Iterable[ModuleType | Callable[..., Any]], threads: int = THREADS) -> None:
+        self.cells: dict[str, tuple[Definition, State]] = {}
+        self._states: dict[int, State] = {}
+        self._modules: list[ModuleType] = []
+        self._started: list[ModuleType] = []
+        # A cell sees nothing of its caller's context variables, for they may be far apart.
+        self._base = contextvars.copy_context()
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="cbs")
+        self._blocking: set[int] = set()
+        # Cells that did not end when they were told to: kept, for the loop holds tasks weakly.
+        self._lingering: set[asyncio.Future[Any]] = set()
+        for source in sources:
+            if isinstance(source, ModuleType):
+                found = {id(value): value for value in vars(source).values() if is_cell(value)}
+                if not found:
+                    raise ValueError(f"the module `{source.__name__}` has no cells: decorate a function with @cbs.cell")
+                self._know(source)
+                for function in found.values():
+                    self._add(definition(function))
+            else:
+                self._add(definition(source))
+
+    def _add(self, found: Definition) -> None:
+        if found.name is None:
+            name = getattr(found.function, "__name__", repr(found.function))
+            raise ValueError(f"`{name}` has no name as a cell: decorate it with @cbs.cell")
+        known = self.cells.get(found.name)
+        if known is not None and known[0] is not found:
+            raise ValueError(f"two functions are called `{found.name}`: a name is one cell's")
+        module = sys.modules.get(found.function.__module__)
+        self.cells[found.name] = (found, self._know(module) if module is not None else State())
+
+    def _know(self, module: ModuleType) -> State:
+        if id(module) not in self._states:
+            self._states[id(module)] = State()
+            self._modules.append(module)
+        return self._states[id(module)]
+
+    def state_of(self, module: ModuleType) -> State:
+        """Return what a module's hooks and cells share here."""
+        return self._states[id(module)]
+
+    async def start(self) -> None:
+        """Run the modules' start hooks. Where one fails, what has been started is stopped again, and it raises."""
+        try:
+            for module in self._modules:
+                # Before its hooks: what the first of them opened is closed when the second one fails.
+                self._started.append(module)
+                for hook in hooks(module)[0]:
+                    await hook.run(self.state_of(module))
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Run the stop hooks, the last module's first. One that fails is logged, and the others run."""
+        while self._started:
+            module = self._started.pop()
+            for hook in hooks(module)[1]:
+                try:
+                    await hook.run(self.state_of(module))
+                except Exception:
+                    _logger.exception("a stop hook of %s failed", module.__name__)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def blocking(self) -> int:
+        """How many ``def`` cells are at work on their threads, those included whose callers have given up."""
+        return len(self._blocking)
+
+    def _block(self, found: Definition, context: Context | None, value: Any) -> Any:
+        here = threading.get_ident()
+        self._blocking.add(here)
+        try:
+            return found.invoke(context, value)
+        finally:
+            self._blocking.discard(here)
+
+    async def answer(self, call: Call, port: Port, found: Definition, state: State) -> Incoming:
+        """Run a cell within its call's deadline.
+
+        Raises `CellError`: the cell's own, ``bad-request``, ``timeout``, or ``cell-failed`` for what is
+        none, which the log has under the call's id.
+        """
+        request = call.request
+        # A task of its own: what the cell sets in its context is the call's alone, and a cell that does
+        # not end when it is told to costs its caller no more than the deadline.
+        context = self._base.copy()
+        context.run(CURRENT.set, lambda: Context(call, port, state))
+        if found.never_suspends:
+            return context.run(_finish, self._guarded(call, port, found, state))
+        task = asyncio.create_task(self._guarded(call, port, found, state), context=context)
+        try:
+            await asyncio.wait({task}, timeout=max(0.0, call.deadline - time.monotonic()))
+        except asyncio.CancelledError:
+            self._give_up(task)
+            raise
+        if not task.done():
+            self._give_up(task)
+            raise timed_out(f"cell {call.cell}", (request.timeout_ms or TIMEOUT_DEFAULT * 1000) / 1000)
+        if task.cancelled():
+            _logger.error("cell %s cancelled itself; id %s", call.cell, call.id)
+            raise cell_failed(call.id)
+        return task.result()
+
+    def _give_up(self, task: asyncio.Task[Any]) -> None:
+        task.cancel()
+        self._lingering.add(task)
+        task.add_done_callback(self._gone)
+
+    def _gone(self, task: asyncio.Future[Any]) -> None:
+        self._lingering.discard(task)
+        if not task.cancelled():
+            task.exception()  # asked for, else Python warns that nobody did
+
+    async def _guarded(self, call: Call, port: Port, found: Definition, state: State) -> Incoming:
+        try:
+            value = found.decode(call.request.payload, call.request.content_type)
+            context = Context(call, port, state) if found.wants_context else None
+            if context is not None:
+                CURRENT.set(context)
+            if found.is_async:
+                value = await found.invoke(context, value)
+            else:
+                loop, within = asyncio.get_running_loop(), contextvars.copy_context()
+                value = await loop.run_in_executor(self._threads, within.run, self._block, found, context, value)
+            payload, content_type = found.encode(value)
+            return Incoming(payload, content_type)
+        except CellError:
+            raise
+        except (Exception, SystemExit):
+            # Its message never leaves the body: it may say what is nobody's business.
+            extra = {"cbs_cell": call.cell, "cbs_id": call.id, "cbs_correlation_id": call.correlation_id}
+            logging.getLogger(call.cell).exception("the cell failed", extra=extra)
+            raise cell_failed(call.id) from None
+
+
+def _finish(coroutine: Any) -> Incoming:
+    """Run a coroutine that has no place to wait."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        answer: Incoming = done.value
+        return answer
+    coroutine.close()
+    raise AssertionError("a coroutine without a place to wait waits")

@@ -1,0 +1,61 @@
+"""Pydantic's models as input and output, where pydantic is installed. It is imported only when a model is met."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from cbs._errors import CellError, bad_request
+
+
+def holds(hint: Any) -> bool:
+    """Whether a hint is, or names somewhere in it, a model of pydantic."""
+    if isinstance(hint, type) and typing.get_origin(hint) is None:
+        return _is_model(hint)
+    return any(holds(part) for part in typing.get_args(hint))
+
+
+def _is_model(hint: type) -> bool:
+    # A model brings pydantic with it: whoever has none installed has none of these either.
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and (issubclass(hint, pydantic.BaseModel) or hasattr(hint, "__pydantic_core_schema__"))
+
+
+def decoder(hint: Any) -> Callable[..., Any]:
+    """Return what reads JSON as this type."""
+    import pydantic
+
+    read: Callable[[bytes], Any] = pydantic.TypeAdapter(hint).validate_json
+
+    def decode(payload: bytes, _content_type: str = "") -> Any:
+        try:
+            return read(payload or b"null")
+        except pydantic.ValidationError as error:
+            raise _first(error.errors(include_url=False, include_context=False, include_input=False)) from None
+
+    return decode
+
+
+def _first(errors: list[Any]) -> CellError:
+    first = errors[0]
+    location, what = list(first["loc"]), first["msg"]
+    if first["type"] == "missing" and location:
+        # As the other readers say it: the place is the object that lacks the field.
+        what = f"object missing required field `{location.pop()}`"
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    what = what if what[1:2].isupper() else what[:1].lower() + what[1:]
+    return bad_request(path.removeprefix(".") or ".", what + more)
+
+
+def dump(value: Any) -> Any:
+    """Turn a model into what JSON has types for; TypeError for anything else."""
+    if _is_model(type(value)):
+        import pydantic
+
+        return pydantic.TypeAdapter(type(value)).dump_python(value, mode="json")
+    raise TypeError(f"`{type(value).__name__}` is nothing that JSON can hold")
