@@ -20,7 +20,7 @@ impl Ids {
 
 /// Makes what a handler gave back into the reply that its caller gets: the request's ids, kind
 /// `reply`, no target, no timeout, and the body's id where the handler named none. Payload,
-/// content type, schema and attributes stay.
+/// content type, schema and attributes stay; so does the distance of a process within the body.
 ///
 /// # Errors
 /// The error that the handler put into the envelope.
@@ -36,7 +36,10 @@ pub fn seal(reply: &mut Envelope, ids: &Ids, body: &Text, distance: Distance) ->
     reply.target = None;
     reply.timeout = None;
     reply.idempotent = false;
-    reply.distance = distance;
+    // Within the body the handler knows better: what it calls may be a process of its own.
+    if (distance, reply.distance) != (Distance::Body, Distance::Process) {
+        reply.distance = distance;
+    }
     if reply.source.body.is_empty() {
         reply.source.body = body.clone();
     }

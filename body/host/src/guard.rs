@@ -111,10 +111,10 @@ impl<W: Work> Guard<W> {
         self.numbers.busy_ns.fetch_add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         drop(permit);
         match answer {
+            // A cell that hands on another's refusal, or a process's: an error like any other.
+            Ok(Ok(Ok(reply))) if reply.kind == Kind::Error => reply.into_result().map_err(|error| self.counted(error)),
             Ok(Ok(Ok(mut reply))) => {
-                if reply.kind != Kind::Error {
-                    self.work.check_output(&context, &reply).map_err(|error| self.counted(error.into()))?;
-                }
+                self.work.check_output(&context, &reply).map_err(|error| self.counted(error.into()))?;
                 reply.source.body = self.body.clone();
                 self.numbers.calls.fetch_add(1, Ordering::Relaxed);
                 Ok(reply)

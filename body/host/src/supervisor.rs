@@ -172,6 +172,18 @@ impl Running {
         if now.phase == Phase::Ready { Ok(()) } else { Err(now) }
     }
 
+    /// Waits until calls reach the cell, or its first start has failed.
+    ///
+    /// # Errors
+    /// The state, when the first start failed, or the cell was not ready within the limit.
+    pub async fn started(&self, limit: Duration) -> Result<(), State> {
+        let mut state = self.state.clone();
+        // No answer in time, or a driver that has gone: the state as it is tells.
+        _ = tokio::time::timeout(limit, state.wait_for(|state| state.phase != Phase::Starting)).await;
+        let now = state.borrow().clone();
+        if now.phase == Phase::Ready { Ok(()) } else { Err(now) }
+    }
+
     /// Takes the cell from the bus without losing a call, runs its stop hook, and returns.
     /// The caller sets the time limit by dropping the future, which ends the cell at once.
     pub async fn stop(mut self) {

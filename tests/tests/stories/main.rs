@@ -19,6 +19,7 @@ mod outage;
 mod routes;
 mod scaffold;
 mod sharing;
+mod watch;
 
 use e2e::Body;
 

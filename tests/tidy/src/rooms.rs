@@ -26,15 +26,16 @@ pub const ROOMS: &[Room] = &[
     room("body/bus", &["cbs"], &["testkit"]),
     room("body/bus-nats", &["cbs"], &["bus", "testkit"]),
     room("body/spec", &["cbs", "flow"], &[]),
+    room("body/fleet", &["cbs"], &[]),
     room("body/flow", &["cbs"], &[]),
     room("body/host", &["bus", "cbs", "flow", "spec"], &["testkit"]),
     room("body/sidecar", &["cbs"], &["testkit"]),
-    room("body/host-sidecar", &["cbs", "host", "sidecar", "spec"], &["bus", "testkit"]),
+    room("body/host-sidecar", &["cbs", "host", "sidecar", "spec"], &["bus", "bus-nats", "testkit"]),
     room("body/host-python", &["cbs", "host", "host-sidecar", "sidecar", "spec"], &["bus", "testkit"]),
     room("body/testkit", &["bus-nats", "cbs"], &[]),
     room("cells/*", &["cbs"], &["testkit"]),
     room("tests", &["body", "cbs", "testkit"], &[]),
-    room("tests/bench", &["body", "bus", "bus-nats", "cbs", "host", "spec"], &[]),
+    room("tests/bench", &["body", "bus", "bus-nats", "cbs", "host", "sidecar", "spec"], &[]),
     room("tests/tidy", &[], &[]),
 ];
 

@@ -1,0 +1,113 @@
+//! A cell in processes of its own, as its body calls it.
+
+use std::{sync::Arc, time::Duration};
+
+use cbs::{Bytes, Cell, CellContext, CellError, Code, Distance, Envelope, Home, Kind, Outcome, frame};
+use sidecar::Gone;
+use tokio::{
+    sync::Mutex,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::crew::{Crew, Entry, Lease};
+
+/// What the body's endpoint calls. Dropping it kills the processes; [`Cell::stop`] loses nothing.
+pub(crate) struct ProcessCell {
+    pub(crate) home: Arc<Home>,
+    pub(crate) crew: Arc<Crew>,
+    pub(crate) stop: CancellationToken,
+    /// The keeper, which holds all that runs for the cell: it ends with this.
+    pub(crate) keeper: Mutex<JoinSet<()>>,
+    /// More than a stop may take.
+    pub(crate) stop_limit: Duration,
+}
+
+impl Cell for ProcessCell {
+    async fn call(&self, context: &CellContext, mut request: Envelope) -> Result<Envelope, CellError> {
+        request.target = Some(self.home.target.clone());
+        let within = Arc::new(CellContext::new(self.home.clone(), &request));
+        loop {
+            let Some(lease) = self.place().await else {
+                return Ok(self.unavailable("none of its processes runs"));
+            };
+            // It may have waited.
+            request.timeout = Some(context.remaining());
+            match lease.member.peer.request(frame::encode(&request), 0, Some(within.clone())).await {
+                Ok(reply) => {
+                    // What the cell printed stands on the terminal before its caller goes on.
+                    lease.member.desk.printed().await;
+                    return self.read(context, reply);
+                }
+                // It never left: another may take it. This one is passed over from now on.
+                Err(Gone::Ended { sent: false, .. }) => self.crew.leave(&lease.member),
+                Err(gone) => return self.lost(context, gone),
+            }
+        }
+    }
+
+    async fn stop(&self) {
+        self.stop.cancel();
+        let limit = Instant::now() + self.stop_limit;
+        let mut keeper = self.keeper.lock().await;
+        // What is not done by then is killed as it is dropped.
+        let _ = timeout_at(limit, async { while keeper.join_next().await.is_some() {} }).await;
+        keeper.abort_all();
+    }
+}
+
+impl ProcessCell {
+    async fn place(&self) -> Option<Lease> {
+        match self.crew.enter() {
+            Entry::Now(lease) => Some(lease),
+            Entry::Wait(place) => place.await.ok(),
+            Entry::Nobody => None,
+        }
+    }
+
+    fn unavailable(&self, reason: &str) -> Envelope {
+        Envelope::error(cbs::BusError::unavailable(&self.home.target, reason))
+    }
+
+    /// A reply as it came: a frame, or bare.
+    fn read(&self, context: &CellContext, bytes: Bytes) -> Result<Envelope, CellError> {
+        let reply = if frame::is_frame(&bytes) { frame::decode(bytes) } else { Ok(Envelope::reply(bytes)) };
+        match reply {
+            Ok(reply) if reply.kind == Kind::Reply => Ok(Envelope { distance: Distance::Process, ..reply }),
+            Ok(reply) if reply.kind == Kind::Error => self.failed(context, reply),
+            Ok(_) => Err(fault(context, "its process sent neither a reply nor an error")),
+            Err(error) => Err(fault(context, &format!("its process sent what is no reply: {error}"))),
+        }
+    }
+
+    fn failed(&self, context: &CellContext, reply: Envelope) -> Result<Envelope, CellError> {
+        let Err(error) = reply.into_result() else {
+            return Err(fault(context, "its process sent an error reply without an error"));
+        };
+        if *error.code() == Code::CellFailed {
+            // What went wrong inside stays inside.
+            return Err(fault(context, &error.error().message));
+        }
+        match error.outcome() {
+            Outcome::Ran => Err(error.into_error()),
+            Outcome::NotRun | Outcome::Unknown => Ok(Envelope::error(error)),
+        }
+    }
+
+    fn lost(&self, context: &CellContext, gone: Gone) -> Result<Envelope, CellError> {
+        let target = &self.home.target;
+        match gone {
+            Gone::TooLarge { bytes, limit } => Ok(Envelope::error(cbs::BusError::too_large(target, bytes, limit))),
+            Gone::Full { .. } => Ok(Envelope::error(cbs::BusError::overloaded(target))),
+            gone => Err(fault(context, &format!("its process broke off: {gone}"))),
+        }
+    }
+}
+
+/// The reason goes to the log, the caller learns where to look.
+#[cold]
+fn fault(context: &CellContext, reason: &str) -> CellError {
+    context.log().error(format_args!("the call failed: {reason}"));
+    CellError::cell_failed(context.id())
+}

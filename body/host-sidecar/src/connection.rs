@@ -1,0 +1,169 @@
+//! The connection of a process that was welcomed: ready, calls, health, drain.
+
+use std::{pin::pin, sync::Arc, time::Instant};
+
+use sidecar::{End, Engine, Peer, Side, proto, wire::Frames};
+use tokio::{
+    net::UnixStream,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use crate::{
+    desk::Desk,
+    instance::{Break, EXIT_PATIENCE, Instance, Stage},
+    member::Member,
+    process::Process,
+    vitals::Vitals,
+};
+
+/// A process that was welcomed.
+pub(crate) struct Connection<'a> {
+    instance: &'a Instance,
+    process: &'a Process,
+    member: Arc<Member>,
+    /// The engine alone.
+    engine: JoinSet<End>,
+    /// What works beside it.
+    _printer: JoinSet<()>,
+}
+
+impl<'a> Connection<'a> {
+    pub(crate) fn open(
+        instance: &'a Instance,
+        process: &'a Process,
+        frames: Frames<UnixStream>,
+        hello: &proto::Hello,
+    ) -> Self {
+        let (plan, vitals) = (&instance.plan, Arc::<Vitals>::default());
+        let settings = &plan.settings;
+        let or = |said: u32, else_: usize| if said == 0 { else_ } else { said as usize };
+        let room = or(hello.in_flight_max, plan.concurrency);
+        let (desk, printing) = Desk::new(plan.home.clone(), vitals.clone(), settings.credit);
+        let agreed = sidecar::Settings {
+            side: Side::Body,
+            frame_bytes_max: or(hello.frame_bytes_max, settings.frame_bytes_max),
+            credit_granted: settings.credit,
+            credit_held: hello.credit,
+            accepted_max: settings.requests_max as usize,
+            sent_max: room,
+        };
+        let (peer, engine): (_, Engine<_>) = Peer::new(frames, agreed, desk.clone());
+        let mut running = JoinSet::new();
+        running.spawn(engine);
+        let mut printer = JoinSet::new();
+        printer.spawn(printing);
+        let member = Member::new(instance.number, peer, vitals, desk, room);
+        Self { instance, process, member, engine: running, _printer: printer }
+    }
+
+    /// Waits for ready, and then lets it take calls until it breaks or is to end.
+    pub(crate) async fn run(mut self, ready: impl FnOnce()) -> Break {
+        let instance = self.instance;
+        let times = &instance.plan.settings.times;
+        tokio::select! {
+            biased;
+            () = instance.stop.cancelled() => return Break::Orderly,
+            () = self.member.vitals.ready.notified() => {}
+            end = ended(&mut self.engine) => return broke(end, Stage::Ready),
+            _ = self.process.ended() => return Break::Gone(Stage::Ready),
+            () = tokio::time::sleep(times.ready) => {
+                let limit = times.ready.as_secs_f64();
+                self.member.peer.goodbye(format!("not ready within {limit} s"));
+                return Break::Stuck(format!("did not say ready within {limit} s: its start hook takes too long"));
+            }
+        }
+        instance.row.ready(self.member.peer.clone(), self.member.vitals.clone());
+        instance.crew.join(self.member.clone());
+        ready();
+        let broke = self.watch().await;
+        instance.crew.leave(&self.member);
+        match broke {
+            Break::Orderly => self.drain().await,
+            broke => broke,
+        }
+    }
+
+    /// While it takes calls.
+    async fn watch(&mut self) -> Break {
+        let (instance, process) = (self.instance, self.process);
+        let mut tick = interval(instance.plan.settings.times.ping);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stuck = None;
+        let mut process_ended = pin!(process.ended());
+        loop {
+            tokio::select! {
+                biased;
+                () = instance.stop.cancelled() => return Break::Orderly,
+                end = ended(&mut self.engine) => return broke(end, Stage::Serving),
+                _ = &mut process_ended => {
+                    instance.crew.leave(&self.member);
+                    // What it said last may still be on its way.
+                    return match timeout(EXIT_PATIENCE, ended(&mut self.engine)).await {
+                        Ok(end) => broke(end, Stage::Serving),
+                        Err(_) => Break::Gone(Stage::Serving),
+                    };
+                }
+                _ = tick.tick() => if let Some(broke) = instance.look(&self.member, &mut stuck) { return broke },
+            }
+        }
+    }
+
+    /// Lets it finish what it has, and waits for its goodbye and its end.
+    async fn drain(mut self) -> Break {
+        let limit = self.instance.plan.settings.times.drain;
+        self.instance.row.draining();
+        let goodbye = async {
+            self.member.vacant().await;
+            self.member.peer.drain(limit);
+            ended(&mut self.engine).await;
+            self.process.ended().await;
+        };
+        if timeout(limit, goodbye).await.is_err() {
+            self.member.peer.goodbye("");
+        }
+        Break::Orderly
+    }
+}
+
+impl Instance {
+    /// Asks after the process's health, and looks whether it is to leave.
+    fn look(&self, member: &Arc<Member>, stuck: &mut Option<Instant>) -> Option<Break> {
+        let (times, now) = (&self.plan.settings.times, Instant::now());
+        let owes = member.vitals.owes(now, times.ping);
+        if owes >= times.pong {
+            let reason = format!("hangs: it has not answered a ping for {} s", times.pong.as_secs_f64());
+            return Some(Break::Stuck(reason));
+        }
+        member.peer.ping(member.vitals.ping(now));
+        // Given up calls that it does not answer take its room. Where they take all of it, it is of no use.
+        if member.peer.abandoned().count < member.room {
+            *stuck = None;
+        } else if now.duration_since(*stuck.get_or_insert(now)) >= times.cancel {
+            let reason = format!("hangs: all {} calls that it has were given up, and it answers none", member.room);
+            return Some(Break::Stuck(reason));
+        }
+        if self.crew.is_short() {
+            self.crew.wants.notify_one();
+        }
+        let least = self.plan.launch.instances.min.get() as usize;
+        self.crew.dismiss(member, least, times.idle).then_some(Break::Orderly)
+    }
+}
+
+/// Waits for the engine's end. Cancel-safe.
+async fn ended(engine: &mut JoinSet<End>) -> End {
+    match engine.join_next().await {
+        Some(Ok(end)) => end,
+        Some(Err(error)) => End::Io(format!("its connection's task ended: {error}")),
+        None => End::Closed,
+    }
+}
+
+fn broke(end: End, stage: Stage) -> Break {
+    match end {
+        End::Protocol(reason) => Break::Fault(format!("protocol: {reason}")),
+        End::Goodbye(reason) if !reason.is_empty() => Break::Fault(format!("said goodbye: {reason}")),
+        _ => Break::Gone(stage),
+    }
+}

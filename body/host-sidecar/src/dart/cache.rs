@@ -1,0 +1,161 @@
+//! What was compiled: a folder that any number of bodies share, bounded.
+//!
+//! Everything in it is a folder that came there whole, by a rename: `<key>/` with a program and its package
+//! configuration, `sdk-<hash>/`. Folders with a dot are being made or removed; what a killed body leaves of them is
+//! swept later.
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::{Error, Ready};
+
+/// The package configuration of a program, from its folder.
+pub(super) const PACKAGES: &str = ".dart_tool/package_config.json";
+/// How many compile at once on this machine, whatever the number of bodies: each takes a core and 150 MB.
+const LOCKS: u8 = 2;
+/// How often a taken lock is tried again. Compiling takes a second; asking costs a microsecond.
+const ASK_EVERY: Duration = Duration::from_millis(25);
+const LIMITS: Limits = Limits { entries: 50, bytes: 1 << 30, rest: Duration::from_secs(60) };
+/// A folder that has been in the making for so long belongs to nobody.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// How much a cache keeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Folders.
+    pub(super) entries: usize,
+    /// Bytes of all files.
+    pub(super) bytes: u64,
+    /// What was asked for within this time stays: somebody is about to start it.
+    pub(super) rest: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// Makes the folder where it is missing, for this user alone: programs are run from it.
+    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.and_then(|()| fs::canonicalize(folder))
+            .map(|folder| Self { folder })
+            .map_err(|error| Error::files("make the folder", folder, &error))
+    }
+
+    /// The folder of this name, which counts as used now.
+    pub(super) fn folder(&self, name: &str) -> Option<PathBuf> {
+        let folder = self.folder.join(name);
+        // One that somebody else may only read is as good; it is then no worse off than unused.
+        File::open(&folder).ok().map(|file| _ = file.set_modified(SystemTime::now()))?;
+        Some(folder)
+    }
+
+    /// The program of this key, if it has been compiled.
+    pub(super) fn get(&self, key: &str, name: &str) -> Option<Ready> {
+        let program = self.folder(key)?.join(name);
+        program.is_file().then(|| Ready { command: vec![program.into()], compiled: true })
+    }
+
+    /// The right to compile what has this key, kept until the file is dropped or this process ends.
+    pub(super) async fn lock(&self, key: &str, wait_max: Duration) -> Result<File, Error> {
+        let number = key.bytes().last().unwrap_or_default() % LOCKS;
+        let path = self.folder.join(format!(".lock-{number}"));
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.map_err(|error| Error::files("write", &path, &error))?;
+        let until = Instant::now() + wait_max;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => sleep(ASK_EVERY).await,
+                Err(error) => return Err(Error::files("lock", &path, &error)),
+            }
+        }
+    }
+
+    /// A folder to make something in, removed unless it is put into the cache.
+    pub(super) fn work_folder(&self) -> Result<TempDir, Error> {
+        let made = tempfile::Builder::new().prefix(".new-").tempdir_in(&self.folder);
+        made.map_err(|error| Error::files("make a folder in", &self.folder, &error))
+    }
+
+    pub(super) fn write(&self, file: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let folder = file.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(file, bytes))
+            .map_err(|error| Error::files("write", file, &error))
+    }
+
+    /// Moves what was made into place in one step. What stands there already is left, and an error.
+    pub(super) fn put(&self, made: TempDir, name: &str) -> Result<PathBuf, Error> {
+        let place = self.folder.join(name);
+        fs::rename(made.path(), &place).map_err(|error| Error::files("write", &place, &error))?;
+        // It is no longer where it would be removed from.
+        _ = made.keep();
+        Ok(place)
+    }
+
+    /// The same, instead of what may stand there.
+    pub(super) fn replace(&self, made: TempDir, name: &str) -> Result<PathBuf, Error> {
+        self.remove(&self.folder.join(name));
+        self.put(made, name)
+    }
+
+    /// Drops what has not been used for longest, beyond the limits, and never the one that is kept.
+    pub(super) fn trim(&self, keep: &str) {
+        self.trim_to(keep, LIMITS);
+    }
+
+    pub(super) fn trim_to(&self, keep: &str, limits: Limits) {
+        let now = SystemTime::now();
+        let age = |used: SystemTime| now.duration_since(used).unwrap_or_default();
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let mut kept = Vec::new();
+        for entry in entries.flatten() {
+            let Ok(used) = entry.metadata().and_then(|found| found.modified()) else { continue };
+            let (path, name) = (entry.path(), entry.file_name());
+            if !path.is_dir() {
+                continue;
+            }
+            if !name.to_string_lossy().starts_with('.') {
+                kept.push((used, name != keep, path));
+            } else if age(used) > ABANDONED {
+                _ = fs::remove_dir_all(path);
+            }
+        }
+        kept.sort_by_key(|(used, other, _)| (*other, age(*used)));
+        let mut bytes = 0;
+        for (index, (used, other, path)) in kept.iter().enumerate() {
+            bytes += size(path);
+            if *other && (index >= limits.entries || bytes > limits.bytes) && age(*used) >= limits.rest {
+                tracing::debug!(folder = %path.display(), "dropping a compiled Dart cell that nobody has used lately");
+                self.remove(path);
+            }
+        }
+    }
+
+    /// Out of the way in one step: nobody finds half of it.
+    fn remove(&self, folder: &Path) {
+        if let Ok(gone) = self.work_folder() {
+            _ = fs::rename(folder, gone.path().join("gone"));
+        }
+    }
+}
+
+fn size(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => size(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
+}

@@ -1,0 +1,100 @@
+//! The compiler, with a time limit.
+
+use std::{
+    path::Path,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process::{Child, Command},
+    time::timeout,
+};
+
+use super::{Dart, cache::PACKAGES};
+
+/// More than any person reads. What goes beyond is read and dropped, and the text says so.
+const OUTPUT_BYTES_MAX: usize = 256 << 10;
+/// What stands between place and message of every mistake that the compiler finds.
+const MISTAKE: &str = ": Error: ";
+
+/// Why there is no program.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The source has mistakes; all that the compiler said.
+    Mistakes(String),
+    /// It took longer than it may.
+    TooSlow,
+    /// Not the source's fault: this Dart cannot compile ahead of time here. One line.
+    Impossible(String),
+}
+
+/// Compiles a source to a program. Its packages are those of the configuration in its folder. Dropping the future ends
+/// the compiler.
+pub(super) async fn compile(dart: &Dart, source: &Path, program: &Path, time_max: Duration) -> Result<(), Refusal> {
+    let mut command = Command::new(&dart.path);
+    command.args(["--suppress-analytics", "compile", "exe", "--packages"]);
+    command.arg(source.with_file_name(PACKAGES)).arg("--output").arg(program).arg(source);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // The command is a family of processes: they end together.
+    command.process_group(0).kill_on_drop(true);
+    let child = command.spawn().map_err(|error| Refusal::Impossible(error.to_string()))?;
+    let mut family = Family { child };
+    let Ok((status, output)) = timeout(time_max, family.outcome()).await else { return Err(Refusal::TooSlow) };
+    match status {
+        Ok(status) if status.success() && program.is_file() => {
+            tracing::debug!(source = %source.display(), output = output.trim(), "compiled");
+            Ok(())
+        }
+        Ok(_) if output.contains(MISTAKE) => Err(Refusal::Mistakes(output.trim_end().to_owned())),
+        Ok(status) => Err(Refusal::Impossible(format!("{status}: {}", output.lines().last().unwrap_or_default()))),
+        Err(error) => Err(Refusal::Impossible(error.to_string())),
+    }
+}
+
+struct Family {
+    child: Child,
+}
+
+impl Family {
+    /// How it ended, and what it said on both outputs, in turn.
+    async fn outcome(&mut self) -> (std::io::Result<ExitStatus>, String) {
+        let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
+        let (out, mut err) = tokio::join!(read(stdout), read(stderr));
+        err.push_str(&out);
+        (self.child.wait().await, err)
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        // Once it has been waited for, it has no id, and its number may be somebody else's.
+        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        }
+    }
+}
+
+/// All that comes, as text.
+async fn read(pipe: Option<impl AsyncRead + Unpin>) -> String {
+    let Some(mut pipe) = pipe else { return String::new() };
+    let mut text = Vec::new();
+    let mut dropped = 0;
+    let mut piece = vec![0; 16 << 10];
+    while let Ok(count) = pipe.read(&mut piece).await {
+        let Some(new) = piece.get(..count).filter(|new| !new.is_empty()) else { break };
+        let fits = new.len().min(OUTPUT_BYTES_MAX - text.len());
+        text.extend_from_slice(new.get(..fits).unwrap_or_default());
+        dropped += new.len() - fits;
+    }
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    if dropped > 0 {
+        text.push_str(&format!("\n… and {dropped} more bytes"));
+    }
+    text
+}

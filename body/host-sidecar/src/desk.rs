@@ -1,0 +1,226 @@
+//! What a process asks of its body: calls, events, lines, questions.
+
+use std::{
+    fmt::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use cbs::{
+    BoxFuture, BusError, Bytes, CellContext, CellError, Code, Envelope, Home, Kind, Source, TIMEOUT_DEFAULT, Uuid,
+    frame,
+};
+use sidecar::{Hold, Inbound, Peer, Told, proto};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::vitals::Vitals;
+
+/// A line of the log is cut here.
+const LOG_BYTES_MAX: usize = 8 * 1024;
+/// How long a question waits that no call asks: one of the start hook.
+const ASK_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a frame that prints costs at least.
+const PRINT_BYTES_MIN: u64 = 6;
+
+/// Where the requests, lines and questions of one process arrive.
+pub(crate) struct Desk {
+    home: Arc<Home>,
+    source: Source,
+    vitals: Arc<Vitals>,
+    printer: Printer,
+}
+
+impl Desk {
+    /// A desk, and the work of its printer, which is to be run beside it.
+    pub(crate) fn new(home: Arc<Home>, vitals: Arc<Vitals>, credit: u64) -> (Arc<Self>, impl Future<Output = ()>) {
+        let source = Source {
+            body: home.body.as_str().into(),
+            cell: home.target.to_string().into(),
+            revision: home.revision.clone(),
+        };
+        let (printer, printing) = Printer::new(home.clone(), credit);
+        (Arc::new(Self { home, source, vitals, printer }), printing)
+    }
+
+    /// Waits until what the process has printed so far is written.
+    pub(crate) async fn printed(&self) {
+        self.printer.flush().await;
+    }
+
+    /// What the process wants to send, with all that follows from the request it is handling.
+    fn complete(&self, bytes: Bytes, context: Option<&CellContext>) -> Result<Envelope, BusError> {
+        let wrong = |what: &dyn std::fmt::Display| BusError::bad_request(format!("what the process sent: {what}"));
+        let asked = frame::decode(bytes).map_err(|error| wrong(&error))?;
+        if !matches!(asked.kind, Kind::Request | Kind::Event) {
+            return Err(wrong(&"neither a request nor an event"));
+        }
+        let target = asked.target()?.clone();
+        let id = if asked.id.is_nil() { Uuid::now_v7() } else { asked.id };
+        let Some(context) = context else {
+            return Ok(Envelope { id, source: self.source.clone(), ..asked });
+        };
+        let base = context.request(target, asked.payload);
+        let remaining = base.timeout.unwrap_or(TIMEOUT_DEFAULT);
+        Ok(Envelope {
+            kind: asked.kind,
+            id,
+            attempt: asked.attempt,
+            schema: asked.schema,
+            content_type: asked.content_type,
+            time_ms: asked.time_ms,
+            timeout: Some(asked.timeout.map_or(remaining, |timeout| timeout.min(remaining))),
+            foreign_trace: asked.foreign_trace.or(base.foreign_trace),
+            tracestate: if asked.tracestate.is_empty() { base.tracestate } else { asked.tracestate },
+            idempotency_key: asked.idempotency_key,
+            attributes: asked.attributes,
+            ..base
+        })
+    }
+
+    fn log(&self, log: &proto::Log, context: Option<&CellContext>) {
+        let cell = self.home.target.name();
+        let (id, correlation_id) = context.map(|context| (context.id(), context.correlation_id())).unzip();
+        let (id, correlation_id) = (id.map(tracing::field::display), correlation_id.map(tracing::field::display));
+        let logger = (!log.logger.is_empty()).then_some(log.logger.as_str());
+        let fields = fields(&log.fields);
+        let message = cut(&log.message);
+        macro_rules! say {
+            ($level:ident) => {
+                tracing::$level!(target: "cbs::cell", %cell, id, correlation_id, logger, fields, "{message}")
+            };
+        }
+        match log.level() {
+            proto::Level::Error => say!(error),
+            proto::Level::Warn => say!(warn),
+            proto::Level::Info => say!(info),
+            proto::Level::Debug => say!(debug),
+        }
+    }
+}
+
+impl Inbound for Desk {
+    fn request(
+        &self,
+        _: &Arc<Peer>,
+        request: proto::Request,
+        context: Option<Arc<CellContext>>,
+    ) -> BoxFuture<'static, Bytes> {
+        let (home, asked) = (self.home.clone(), self.complete(request.envelope, context.as_deref()));
+        Box::pin(async move {
+            let answer = match asked {
+                Ok(event) if event.kind == Kind::Event => publish(&home, event).await,
+                Ok(request) => home.bus.call(request).await,
+                Err(error) => Err(error),
+            };
+            frame::encode(&answer.unwrap_or_else(Envelope::error))
+        })
+    }
+
+    fn ask(&self, _: &Arc<Peer>, ask: proto::Ask, context: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> {
+        let home = self.home.clone();
+        let limit = context.map_or(ASK_TIMEOUT, |context| context.remaining());
+        Box::pin(async move {
+            let answer = match tokio::time::timeout(limit, home.console.ask(ask.question)).await {
+                Ok(answer) => answer.and_then(|answer| cbs::to_json(&answer)),
+                Err(_) => Err(CellError::new(Code::Timeout, "nobody answered the question in time")),
+            };
+            answer.unwrap_or_else(|error| frame::encode(&Envelope::error(error.into())))
+        })
+    }
+
+    fn tell(&self, _: &Arc<Peer>, told: Told, hold: Hold) {
+        match told {
+            Told::Ready => self.vitals.ready.notify_one(),
+            Told::Pong(pong) => self.vitals.pong(&pong),
+            Told::Print(print, _) => self.printer.print(print.line, hold),
+            Told::Log(log, context) => self.log(&log, context.as_deref()),
+            // The other side's matters.
+            _ => {}
+        }
+    }
+}
+
+/// Publishes within the time that the event has.
+async fn publish(home: &Home, event: Envelope) -> Result<Envelope, BusError> {
+    let limit = event.timeout.unwrap_or(TIMEOUT_DEFAULT);
+    let target = event.target()?.clone();
+    match tokio::time::timeout(limit, home.bus.publish(event)).await {
+        Ok(published) => published.map(|()| Envelope::reply(Bytes::new())),
+        Err(_) => Err(BusError::timeout(&target, limit)),
+    }
+}
+
+/// `key=value`, with a space between; `None` where there are none.
+fn fields(fields: &[proto::Field]) -> Option<String> {
+    let mut text = String::new();
+    for proto::Field { key, value } in fields {
+        let space = if text.is_empty() { "" } else { " " };
+        // Writing to a text never fails.
+        let _ = write!(text, "{space}{key}={value}");
+    }
+    (!text.is_empty()).then(|| cut(&text).to_owned())
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LOG_BYTES_MAX)).unwrap_or(text)
+}
+
+/// Prints one line after the other. A terminal that does not take them holds up nothing but the
+/// credit of who prints.
+struct Printer {
+    lines: mpsc::Sender<Line>,
+    waiting: Arc<AtomicUsize>,
+}
+
+enum Line {
+    Print(String, Hold),
+    Flush(oneshot::Sender<()>),
+}
+
+impl Printer {
+    fn new(home: Arc<Home>, credit: u64) -> (Self, impl Future<Output = ()>) {
+        // As many as the process can send on its credit: bounded by it, and never full.
+        let capacity = usize::try_from(credit / PRINT_BYTES_MIN).unwrap_or(usize::MAX).saturating_add(64);
+        let (lines, mut queue) = mpsc::channel(capacity.min(tokio::sync::Semaphore::MAX_PERMITS));
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let left = waiting.clone();
+        let printing = async move {
+            while let Some(line) = queue.recv().await {
+                match line {
+                    Line::Print(line, hold) => {
+                        if let Err(error) = home.console.print(line).await {
+                            tracing::warn!(target: "cbs::cell", cell = %home.target.name(), "a line was not printed: {error}");
+                        }
+                        left.fetch_sub(1, Ordering::Release);
+                        drop(hold);
+                    }
+                    // Whoever waited may have given up.
+                    Line::Flush(done) => drop(done.send(())),
+                }
+            }
+        };
+        (Self { lines, waiting }, printing)
+    }
+
+    fn print(&self, line: String, hold: Hold) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.lines.try_send(Line::Print(line, hold)).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            tracing::error!(target: "cbs::cell", "a line was not printed: too many wait");
+        }
+    }
+
+    async fn flush(&self) {
+        if self.waiting.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let (done, printed) = oneshot::channel();
+        if self.lines.send(Line::Flush(done)).await.is_ok() {
+            // The printer ends with its process.
+            let _ = printed.await;
+        }
+    }
+}

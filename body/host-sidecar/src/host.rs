@@ -1,0 +1,109 @@
+//! The hosts of the runtimes `exec` and `dart`.
+
+use std::{ffi::OsString, path::Path, sync::Arc};
+
+use cbs::{BoxFuture, Home};
+use host::{Host, HostError, Started};
+use spec::{CellSpec, Program, Runtime, Sidecar, Workers};
+
+use crate::{Launch, Settings, dart, launch::launch};
+
+/// Hosts cells of one runtime in processes of their own.
+pub struct SidecarHost {
+    settings: Settings,
+    kind: Kind,
+}
+
+enum Kind {
+    Exec,
+    Dart(Arc<dart::Builder>),
+}
+
+impl SidecarHost {
+    /// A host of cells with `runtime: exec`: any program that speaks the sidecar protocol.
+    #[must_use]
+    pub fn exec(settings: Settings) -> Self {
+        Self { settings, kind: Kind::Exec }
+    }
+
+    /// A host of cells with `runtime: dart`: sources, which `builder` makes into programs, and programs.
+    #[must_use]
+    pub fn dart(settings: Settings, builder: dart::Builder) -> Self {
+        Self { settings, kind: Kind::Dart(Arc::new(builder)) }
+    }
+
+    fn sidecar<'a>(&self, spec: &'a CellSpec) -> Result<&'a Sidecar, HostError> {
+        match (&self.kind, &spec.runtime) {
+            (Kind::Exec, Runtime::Exec(sidecar)) | (Kind::Dart(_), Runtime::Dart(sidecar)) => Ok(sidecar),
+            _ => Err(HostError::NoHost {
+                name: spec.name.clone(),
+                runtime: spec.language(),
+                hosted: vec![self.runtime()],
+            }),
+        }
+    }
+
+    async fn run(&self, spec: &CellSpec, home: &Home) -> Result<Started, HostError> {
+        let sidecar = self.sidecar(spec)?;
+        let command = match (&sidecar.program, &self.kind) {
+            (Program::Command(command), _) => words(command),
+            (Program::Source(source), Kind::Dart(builder)) => {
+                builder.prepare(source).await.map_err(|error| wrong(spec, &error))?.command
+            }
+            (Program::Source(source), Kind::Exec) => return Err(wrong(spec, &no_command(source))),
+        };
+        launch(&self.settings, described(spec, sidecar, command), spec, home).await
+    }
+}
+
+impl Host for SidecarHost {
+    fn runtime(&self) -> &'static str {
+        match self.kind {
+            Kind::Exec => "exec",
+            Kind::Dart(_) => "dart",
+        }
+    }
+
+    fn check(&self, spec: &CellSpec) -> Result<(), HostError> {
+        let sidecar = self.sidecar(spec)?;
+        match (&sidecar.program, &self.kind) {
+            (Program::Command(command), _) => {
+                described(spec, sidecar, words(command)).check().map_err(|error| wrong(spec, &error))
+            }
+            (Program::Source(_), Kind::Dart(builder)) => builder.check().map_err(|error| wrong(spec, &error)),
+            (Program::Source(source), Kind::Exec) => Err(wrong(spec, &no_command(source))),
+        }
+    }
+
+    fn start<'a>(&'a self, spec: &'a CellSpec, home: &'a Home) -> BoxFuture<'a, Result<Started, HostError>> {
+        Box::pin(self.run(spec, home))
+    }
+}
+
+fn described(spec: &CellSpec, sidecar: &Sidecar, command: Vec<OsString>) -> Launch {
+    Launch {
+        command,
+        // Relative arguments are written as seen from the file that they stand in.
+        folder: spec.metadata.file.parent().map(Path::to_path_buf),
+        env: sidecar.env.clone(),
+        limits: sidecar.limits,
+        instances: Workers { min: sidecar.instances, max: sidecar.instances },
+    }
+}
+
+fn words(command: &[String]) -> Vec<OsString> {
+    command.iter().map(OsString::from).collect()
+}
+
+fn no_command(source: &Path) -> String {
+    format!("`{}` is a source file, and exec runs programs: give it a `command`", source.display())
+}
+
+fn wrong(spec: &CellSpec, reason: &dyn std::fmt::Display) -> HostError {
+    HostError::Runtime(format!(
+        "cell `{}` ({}:{}): {reason}",
+        spec.name,
+        spec.metadata.file.display(),
+        spec.metadata.line
+    ))
+}

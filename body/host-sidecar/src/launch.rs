@@ -1,0 +1,73 @@
+//! Starting a cell in processes of its own.
+
+use std::sync::Arc;
+
+use cbs::Home;
+use host::{HostError, Started};
+use spec::CellSpec;
+use tokio::{sync::Mutex, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Settings,
+    cell::ProcessCell,
+    crew::Crew,
+    instance::{KILL_PATIENCE, OUTPUT_PATIENCE},
+    keeper::{First, Keeper},
+    plan::{Launch, Plan},
+    row::Rows,
+};
+
+/// Starts a cell in processes of its own, and returns when it takes calls: when all of the least number
+/// of processes are ready, or some are and the others have failed once (those are started again).
+///
+/// `Started.ended` is done when no process is left, with the reason of the last one's end, such as
+/// `killed by SIGKILL`. Dropping `Started.cell` kills the processes.
+///
+/// # Errors
+/// [`HostError::Runtime`] when no process could be made to serve: which program, what it did, how to mend it.
+pub async fn launch(settings: &Settings, launch: Launch, spec: &CellSpec, home: &Home) -> Result<Started, HostError> {
+    let at = format!(
+        "the program `{}` of `{}` ({}:{})",
+        launch.program(),
+        spec.name,
+        spec.metadata.file.display(),
+        spec.metadata.line
+    );
+    launch.check().map_err(|reason| HostError::Runtime(format!("{at}: {reason}")))?;
+    let times = &settings.times;
+    // Each of these is bounded by itself; this is for what nobody thought of.
+    let stop_limit = times.drain + times.term + KILL_PATIENCE + OUTPUT_PATIENCE * 2;
+    let silence = times.ping * 2;
+    let (crew, rows, stop) = (Crew::new(), Rows::default(), CancellationToken::new());
+    let plan = Arc::new(Plan::new(settings, launch, spec, home));
+    let mut keeper = Keeper::new(plan.clone(), crew.clone(), rows.clone(), stop.clone());
+    let first = keeper.start();
+    let mut task = JoinSet::new();
+    task.spawn(keeper.keep());
+    // From here on dropping it ends all.
+    let cell = ProcessCell { home: plan.home.clone(), crew: crew.clone(), stop, keeper: Mutex::new(task), stop_limit };
+    let failure = last_failure(first).await;
+    if let Err(last) = crew.open() {
+        let reason = match last.or(failure) {
+            Some(reason) => reason,
+            // It was ready and is about to end: how it exits tells why.
+            None => {
+                timeout(times.term, crew.ended()).await.unwrap_or_else(|_| "ended as soon as it was ready".to_owned())
+            }
+        };
+        return Err(HostError::Runtime(format!("{at} {reason}")));
+    }
+    Ok(Started { cell: Arc::new(cell), ended: Box::pin(crew.ended()), workers: Some(rows.workers(silence)) })
+}
+
+/// Waits until each has begun, well or not.
+async fn last_failure(first: Vec<First>) -> Option<String> {
+    let mut failure = None;
+    for first in first {
+        if let Ok(Err(reason)) = first.await {
+            failure = Some(reason);
+        }
+    }
+    failure
+}

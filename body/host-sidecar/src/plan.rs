@@ -1,0 +1,199 @@
+//! What is to be started for one cell, checked.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf, absolute},
+    process::Command,
+    sync::Arc,
+};
+
+use cbs::Home;
+use nix::{
+    sys::resource::{Resource, getrlimit},
+    unistd::{AccessFlags, Uid, access},
+};
+use sidecar::{PROTOCOL, proto};
+use spec::{CellSpec, Limits, Workers};
+
+use crate::{Settings, environment::environment};
+
+/// A program that serves a cell, and how it is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The program and its arguments, never empty. A program with a `/` is a file as seen from the
+    /// body's working folder, one without is looked up in `PATH`.
+    pub command: Vec<OsString>,
+    /// The working folder of the process, as seen from the body's; `None`, or one that is not there:
+    /// the body's.
+    pub folder: Option<PathBuf>,
+    /// Environment on top of what every process gets.
+    pub env: BTreeMap<String, String>,
+    /// What one process may use.
+    pub limits: Limits,
+    /// How many processes: `min` always, up to `max` while all of them are busy.
+    pub instances: Workers,
+}
+
+impl Launch {
+    /// Whether the program is there and its limits can be given.
+    ///
+    /// # Errors
+    /// What is wrong, and how to mend it, in words that follow "cell `name`: ".
+    pub fn check(&self) -> Result<(), String> {
+        let program = self.command.first().ok_or("it names no program to run: give it a `command`")?;
+        self.check_limits()?;
+        if is_path(program) {
+            let path = Path::new(program);
+            if !path.is_file() {
+                return Err(format!("there is no program `{}`", path.display()));
+            }
+            if !can_run(path) {
+                return Err(format!("`{}` cannot be run: `chmod +x` it, or name its interpreter", path.display()));
+            }
+            return Ok(());
+        }
+        let path = self.env.get("PATH").map(OsString::from).or_else(|| env::var_os("PATH")).unwrap_or_default();
+        let found = env::split_paths(&path).any(|folder| can_run(&folder.join(program)));
+        let name = program.display();
+        found
+            .then_some(())
+            .ok_or_else(|| format!("there is no program `{name}` in PATH: install it, or write its path"))
+    }
+
+    fn check_limits(&self) -> Result<(), String> {
+        let Some(files) = self.limits.files else { return Ok(()) };
+        match getrlimit(Resource::RLIMIT_NOFILE) {
+            Ok((_, most)) if files > most && !Uid::effective().is_root() => Err(format!(
+                "its `limits.files` of {files} is more than the {most} that this body may give: lower it, or raise \
+                 `ulimit -Hn`"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The command that starts a process which is to connect to this socket.
+    pub(crate) fn command(&self, socket: &Path) -> Result<Command, String> {
+        let (program, arguments) = self.command.split_first().ok_or("no program is named")?;
+        // The process starts in a folder of its own: what is relative to the body's is made absolute.
+        let program = match is_path(program) {
+            true => absolute(program).map_err(|error| format!("has no place: {error}"))?.into_os_string(),
+            false => program.clone(),
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().envs(environment(env::vars_os(), &self.env, socket));
+        if let Some(folder) = self.folder.as_deref().filter(|folder| folder.is_dir()) {
+            command.current_dir(folder);
+        }
+        Ok(command)
+    }
+
+    /// What a person calls the program.
+    pub(crate) fn program(&self) -> String {
+        self.command.first().map(|program| program.display().to_string()).unwrap_or_default()
+    }
+}
+
+fn is_path(program: &OsStr) -> bool {
+    program.as_bytes().contains(&b'/')
+}
+
+fn can_run(path: &Path) -> bool {
+    path.is_file() && access(path, AccessFlags::X_OK).is_ok()
+}
+
+/// All that the processes of one cell share.
+pub(crate) struct Plan {
+    pub(crate) launch: Launch,
+    pub(crate) settings: Settings,
+    pub(crate) home: Arc<Home>,
+    /// The cell's `concurrency`.
+    pub(crate) concurrency: usize,
+    cell: proto::Cell,
+}
+
+impl Plan {
+    pub(crate) fn new(settings: &Settings, launch: Launch, spec: &CellSpec, home: &Home) -> Self {
+        let config =
+            if spec.config.is_empty() { Vec::new() } else { serde_json::to_vec(&spec.config).unwrap_or_default() };
+        let cell = proto::Cell {
+            name: spec.name.to_string(),
+            revision: spec.metadata.revision.clone(),
+            config: config.into(),
+            concurrency: u32::try_from(spec.concurrency).unwrap_or(u32::MAX),
+            timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
+        };
+        let home = Arc::new(home.clone());
+        Self { launch, settings: settings.clone(), home, concurrency: spec.concurrency, cell }
+    }
+
+    /// What the process of this number is told.
+    pub(crate) fn welcome(&self, number: u32) -> proto::Welcome {
+        let settings = &self.settings;
+        proto::Welcome {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            body: self.home.body.to_string(),
+            namespace: settings.namespace.to_string(),
+            cells: vec![self.cell.clone()],
+            frame_bytes_max: u32::try_from(settings.frame_bytes_max).unwrap_or(u32::MAX),
+            credit: settings.credit,
+            ping_ms: u32::try_from(settings.times.ping.as_millis()).unwrap_or(u32::MAX),
+            instance: number,
+            in_flight_max: settings.requests_max,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn launch(command: &[&str]) -> Launch {
+        Launch {
+            command: command.iter().map(OsString::from).collect(),
+            folder: None,
+            env: BTreeMap::new(),
+            limits: Limits::default(),
+            instances: Workers { min: NonZeroU32::MIN, max: NonZeroU32::MIN },
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_or_cannot_be_run_is_told_with_what_to_do() -> std::io::Result<()> {
+        let file = tempfile::NamedTempFile::new()?;
+        let plain = file.path().display().to_string();
+        for (command, said) in [
+            (vec![], "names no program".to_owned()),
+            (vec!["./nowhere"], "there is no program `./nowhere`".to_owned()),
+            (vec![plain.as_str()], format!("`{plain}` cannot be run: `chmod +x` it")),
+            (vec!["cbs-no-such-program"], "no program `cbs-no-such-program` in PATH: install it".to_owned()),
+            (vec!["/bin"], "there is no program `/bin`".to_owned()),
+        ] {
+            let error = launch(&command).check().err().unwrap_or_default();
+            assert!(error.contains(&said), "{command:?}: {error}");
+        }
+        assert_eq!(launch(&["sh"]).check(), Ok(()));
+        assert_eq!(launch(&["/bin/sh"]).check(), Ok(()));
+        let elsewhere = Launch { env: BTreeMap::from([("PATH".into(), "/nowhere".into())]), ..launch(&["sh"]) };
+        assert!(elsewhere.check().is_err(), "it would not be found");
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_relative_to_the_body_stays_so_in_the_folder_of_the_process() -> Result<(), Box<dyn std::error::Error>> {
+        let in_folder = |command| Launch { folder: Some("src".into()), ..launch(command) };
+        let command = in_folder(&["tests/run.sh", "tests/a"]).command(Path::new("/run/s"))?;
+        assert_eq!(command.get_program(), env::current_dir()?.join("tests/run.sh"));
+        assert_eq!(command.get_args().collect::<Vec<_>>(), ["tests/a"], "the process's own matter");
+        assert_eq!(command.get_current_dir(), Some(Path::new("src")));
+        assert_eq!(in_folder(&["sh"]).command(Path::new("/run/s"))?.get_program(), "sh");
+        let nowhere = Launch { folder: Some("nowhere".into()), ..launch(&["sh"]) };
+        assert_eq!(nowhere.command(Path::new("/run/s"))?.get_current_dir(), None);
+        Ok(())
+    }
+}

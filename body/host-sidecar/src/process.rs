@@ -1,0 +1,175 @@
+//! A process in a group of its own, that dies with the body.
+
+use std::{
+    fmt, io,
+    os::unix::process::{CommandExt, ExitStatusExt},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+
+use nix::{
+    sys::{
+        resource::{Resource, setrlimit},
+        signal::{self, Signal},
+    },
+    unistd::Pid,
+};
+use spec::Limits;
+use tokio::sync::{oneshot, watch};
+
+/// The waiting thread does next to nothing.
+const STACK_BYTES: usize = 128 * 1024;
+
+/// How a process ended by itself or by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It said so itself, with this status.
+    Code(i32),
+    /// The signal of this number killed it.
+    Signal(i32),
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Self {
+        status.signal().map_or_else(|| Self::Code(status.code().unwrap_or_default()), Self::Signal)
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with {code}"),
+            Self::Signal(number) => match Signal::try_from(*number) {
+                Ok(signal) => write!(f, "killed by {}", signal.as_str()),
+                Err(_) => write!(f, "killed by signal {number}"),
+            },
+        }
+    }
+}
+
+/// What the process says on its way.
+#[derive(Debug)]
+pub(crate) struct Pipes {
+    pub(crate) stdout: ChildStdout,
+    pub(crate) stderr: ChildStderr,
+}
+
+/// A running process with all that it starts, held by a thread of its own: the kernel kills the
+/// process when the *thread* that spawned it ends (`PR_SET_PDEATHSIG`), so that thread stays until
+/// the process has ended. Dropping it kills the group.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pid: Pid,
+    /// Held while a signal is sent, and while the process is reaped: past that its id may be another's.
+    reaped: Arc<Mutex<bool>>,
+    /// How it ended, once it has.
+    how: watch::Receiver<Option<Exit>>,
+}
+
+impl Process {
+    /// Starts the command in a process group of its own, without input, within these limits.
+    pub(crate) async fn spawn(mut command: Command, limits: Limits) -> io::Result<(Self, Pipes)> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        before_exec(&mut command, limits);
+        let (started, process) = oneshot::channel();
+        thread::Builder::new().name("cbs-process".into()).stack_size(STACK_BYTES).spawn(move || {
+            let mut child = match command.spawn() {
+                Ok(child) => child,
+                Err(error) => return drop(started.send(Err(error))),
+            };
+            let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else { return };
+            let (tell, how) = watch::channel(None);
+            let reaped = Arc::new(Mutex::new(false));
+            let pid = Pid::from_raw(child.id().cast_signed());
+            let process = Self { pid, reaped: reaped.clone(), how };
+            // Where nobody waits for it any more, this drops the process, which kills it.
+            drop(started.send(Ok((process, Pipes { stdout, stderr }))));
+            tell.send_replace(Some(reap(child, pid, &reaped)));
+        })?;
+        process.await.map_err(io::Error::other)?
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw().unsigned_abs()
+    }
+
+    /// Sends a signal to the process and all in its group; nothing once the process has been reaped.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*reaped {
+            // It may have ended just now, which is as good.
+            let _ = signal::killpg(self.pid, signal);
+        }
+    }
+
+    /// Waits until the process has ended and been reaped, and says how. Cancel-safe.
+    pub(crate) async fn ended(&self) -> Exit {
+        let mut how = self.how.clone();
+        // The thread tells before it ends; without it there is nothing left that could run.
+        how.wait_for(Option::is_some).await.ok().and_then(|how| *how).unwrap_or(Exit::Signal(Signal::SIGKILL as i32))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+    }
+}
+
+/// Waits for the process's end, ends what it leaves behind in its group, and says how it ended.
+fn reap(mut child: Child, group: Pid, reaped: &Mutex<bool>) -> Exit {
+    #[cfg(target_os = "linux")]
+    await_end(group);
+    // Elsewhere there is no waiting without reaping: a signal sent right at the end may go astray.
+    #[cfg(not(target_os = "linux"))]
+    let how = child.wait();
+    let mut reaped = reaped.lock().unwrap_or_else(PoisonError::into_inner);
+    // Not reaped yet, the process still holds the group's number: it is nobody else's.
+    let _ = signal::killpg(group, Signal::SIGKILL);
+    #[cfg(target_os = "linux")]
+    let how = child.wait();
+    *reaped = true;
+    how.map_or(Exit::Signal(Signal::SIGKILL as i32), Exit::from)
+}
+
+/// Waits without reaping, so that the lock is held for the reaping alone.
+#[cfg(target_os = "linux")]
+fn await_end(pid: Pid) {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(nix::errno::Errno::EINTR) {}
+}
+
+/// What the new process does before it becomes its program.
+fn before_exec(command: &mut Command, limits: Limits) {
+    #[cfg(target_os = "linux")]
+    let parent = Pid::this();
+    let prepare = move || {
+        #[cfg(target_os = "linux")]
+        {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            // The parent may have died before the line above: then nobody will ever send the signal.
+            if Pid::parent() != parent {
+                return Err(nix::errno::Errno::ESRCH.into());
+            }
+        }
+        for (resource, limit) in [(MEMORY, limits.memory), (Resource::RLIMIT_NOFILE, limits.files)] {
+            if let Some(limit) = limit {
+                setrlimit(resource, limit, limit)?;
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only calls that are safe in a signal handler: prctl, getppid, setrlimit.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// What `limits.memory` bounds: private memory that can be written to (heap, anonymous maps, the
+/// stacks of threads), counted as it is mapped. Not the address space (`RLIMIT_AS`): Dart, Go and
+/// Java map gigabytes of it that they never touch, and would not start. Not what is resident: Linux
+/// has ignored `RLIMIT_RSS` since 2.4.30.
+pub(crate) const MEMORY: Resource = Resource::RLIMIT_DATA;
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;

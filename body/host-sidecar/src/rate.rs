@@ -1,0 +1,47 @@
+//! How many lines a process may log.
+
+use std::time::{Duration, Instant};
+
+/// A bucket of tokens: `burst` at once, and `per_second` of them come back.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    per_second: f64,
+    burst: f64,
+    tokens: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    pub(crate) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+        let burst = f64::from(burst);
+        Self { per_second: f64::from(per_second), burst, tokens: burst, at: now }
+    }
+
+    /// Takes a token; `false` where there is none.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        let since: Duration = now.saturating_duration_since(self.at);
+        self.tokens = (self.tokens + since.as_secs_f64() * self.per_second).min(self.burst);
+        self.at = now;
+        let taken = self.tokens >= 1.0;
+        if taken {
+            self.tokens -= 1.0;
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_so_many_a_second() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(10, 5, start);
+        let mut passed = |after: Duration| (0..100).filter(|_| bucket.take(start + after)).count();
+        assert_eq!(passed(Duration::ZERO), 5);
+        assert_eq!(passed(Duration::from_millis(90)), 0);
+        assert_eq!(passed(Duration::from_millis(200)), 2);
+        assert_eq!(passed(Duration::from_secs(60)), 5, "what is not used is not saved beyond the burst");
+    }
+}

@@ -1,0 +1,98 @@
+//! What is told of one process to whoever asks how the cell's workers fare.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use cbs::{Worker, Workers};
+use sidecar::Peer;
+
+use crate::vitals::Vitals;
+
+/// One of a cell's processes, through all its lives.
+#[derive(Default)]
+pub(crate) struct Row(Mutex<Life>);
+
+#[derive(Default)]
+struct Life {
+    pid: Option<u32>,
+    state: &'static str,
+    restarts: u64,
+    serving: Option<(Arc<Peer>, Arc<Vitals>)>,
+}
+
+impl Row {
+    /// Its process runs, and takes no calls yet.
+    pub(crate) fn started(&self, pid: u32) {
+        let mut life = self.life();
+        (life.pid, life.state, life.serving) = (Some(pid), "starting", None);
+    }
+
+    pub(crate) fn ready(&self, peer: Arc<Peer>, vitals: Arc<Vitals>) {
+        let mut life = self.life();
+        (life.state, life.serving) = ("ready", Some((peer, vitals)));
+    }
+
+    pub(crate) fn draining(&self) {
+        self.life().state = "draining";
+    }
+
+    /// It has ended, and is started again after a while.
+    pub(crate) fn fell(&self) {
+        let mut life = self.life();
+        (life.pid, life.state, life.serving) = (None, "restarting", None);
+        life.restarts += 1;
+    }
+
+    fn worker(&self, silence: Duration) -> Worker {
+        let life = self.life();
+        let name = life.pid.map_or_else(|| "process –".to_owned(), |pid| format!("process {pid}"));
+        let state = if life.state.is_empty() { "starting" } else { life.state };
+        let worker = Worker { name: name.into(), state: state.into(), restarts: life.restarts, ..Worker::default() };
+        let Some((peer, vitals)) = &life.serving else { return worker };
+        let queued = vitals.queued();
+        let unanswered = u64::try_from(peer.unanswered()).unwrap_or(u64::MAX);
+        let blocked = life.state == "ready" && vitals.is_silent(Instant::now(), silence);
+        Worker {
+            state: if blocked { "blocked".into() } else { worker.state },
+            in_flight: unanswered.saturating_sub(queued),
+            queued,
+            lag_us: vitals.lag_us(),
+            lock_wait_us: vitals.lock_wait_us(),
+            ..worker
+        }
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The rows of all processes of a cell that are there now, by their numbers.
+#[derive(Clone, Default)]
+pub(crate) struct Rows(Arc<Mutex<BTreeMap<u32, Arc<Row>>>>);
+
+impl Rows {
+    /// A row for the process of this number, until it is removed.
+    pub(crate) fn add(&self, number: u32) -> Arc<Row> {
+        let row = Arc::<Row>::default();
+        self.rows().insert(number, row.clone());
+        row
+    }
+
+    pub(crate) fn remove(&self, number: u32) {
+        self.rows().remove(&number);
+    }
+
+    /// Tells how they fare; one whose pong is out for longer than `silence` counts as blocked.
+    pub(crate) fn workers(&self, silence: Duration) -> Workers {
+        let all = self.clone();
+        Arc::new(move || all.rows().values().map(|row| row.worker(silence)).collect())
+    }
+
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Row>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

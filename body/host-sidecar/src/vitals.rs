@@ -1,0 +1,125 @@
+//! How a process fares, as it says itself.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sidecar::proto::Pong;
+use tokio::sync::Notify;
+
+/// What is known of a process's health: the ping that it owes an answer to, and its last pong.
+#[derive(Debug, Default)]
+pub(crate) struct Vitals {
+    /// Its start hooks are done.
+    pub(crate) ready: Notify,
+    owed: Mutex<Owed>,
+    queued: AtomicU64,
+    lag_us: AtomicU64,
+    lock_wait_us: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Owed {
+    last: u64,
+    /// The oldest ping without an answer, and since when it counts.
+    oldest: Option<(u64, Instant)>,
+    looked: Option<Instant>,
+}
+
+impl Vitals {
+    /// The next ping's number. Sent now.
+    pub(crate) fn ping(&self, now: Instant) -> u64 {
+        let mut owed = self.owed();
+        owed.last += 1;
+        let nonce = owed.last;
+        owed.oldest.get_or_insert((nonce, now));
+        nonce
+    }
+
+    pub(crate) fn pong(&self, pong: &Pong) {
+        self.queued.store(pong.queued.into(), Ordering::Relaxed);
+        self.lag_us.store(pong.lag_us, Ordering::Relaxed);
+        self.lock_wait_us.store(pong.lock_wait_us, Ordering::Relaxed);
+        let mut owed = self.owed();
+        // An answer to a later ping answers the earlier ones: it lives.
+        if owed.oldest.is_some_and(|(nonce, _)| pong.nonce >= nonce) {
+            owed.oldest = None;
+        }
+    }
+
+    /// For how long it has owed an answer. Asked every `every`: where the last question is much older,
+    /// it was the body that stood still, and the process gets its time anew.
+    pub(crate) fn owes(&self, now: Instant, every: Duration) -> Duration {
+        let mut owed = self.owed();
+        let late = owed.looked.is_some_and(|looked| now.saturating_duration_since(looked) > every * 2);
+        owed.looked = Some(now);
+        match &mut owed.oldest {
+            None => Duration::ZERO,
+            Some((_, since)) if late => {
+                *since = now;
+                Duration::ZERO
+            }
+            Some((_, since)) => now.saturating_duration_since(*since),
+        }
+    }
+
+    /// Whether an answer has been out for longer than this.
+    pub(crate) fn is_silent(&self, now: Instant, limit: Duration) -> bool {
+        self.owed().oldest.is_some_and(|(_, since)| now.saturating_duration_since(since) > limit)
+    }
+
+    /// Calls that wait within the process.
+    pub(crate) fn queued(&self) -> u64 {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// How late its event loop is.
+    pub(crate) fn lag_us(&self) -> u64 {
+        self.lag_us.load(Ordering::Relaxed)
+    }
+
+    /// How long its threads wait for a lock that they share.
+    pub(crate) fn lock_wait_us(&self) -> u64 {
+        self.lock_wait_us.load(Ordering::Relaxed)
+    }
+
+    fn owed(&self) -> MutexGuard<'_, Owed> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn pong(nonce: u64) -> Pong {
+        Pong { nonce, ..Pong::default() }
+    }
+
+    #[test]
+    fn a_pong_that_stays_out_counts_from_its_ping() {
+        let (vitals, start) = (Vitals::default(), Instant::now());
+        assert_eq!((vitals.ping(start), vitals.owes(start, SECOND)), (1, Duration::ZERO));
+        assert_eq!((vitals.ping(start + SECOND), vitals.owes(start + SECOND, SECOND)), (2, SECOND));
+        vitals.pong(&pong(1));
+        assert_eq!(vitals.owes(start + SECOND * 2, SECOND), Duration::ZERO);
+        vitals.ping(start + SECOND * 3);
+        vitals.pong(&pong(2));
+        assert_eq!(vitals.owes(start + SECOND * 4, SECOND), SECOND, "an old pong answers no new ping");
+    }
+
+    #[test]
+    fn time_in_which_the_body_stood_still_is_not_the_process_s() {
+        let (vitals, start) = (Vitals::default(), Instant::now());
+        vitals.ping(start);
+        vitals.owes(start, SECOND);
+        assert_eq!(vitals.owes(start + SECOND * 60, SECOND), Duration::ZERO);
+        assert_eq!(vitals.owes(start + SECOND * 62, SECOND), SECOND * 2);
+    }
+}
