@@ -64,7 +64,7 @@ class Server:
                     self.url = str(json.loads(text)["nats"][0])
                     self._port = self.url.rpartition(":")[2]
                     return
-            time.sleep(0.01)  # // sleep: between two looks for the file that says the port
+            time.sleep(0.01)  # sleep: between two looks for the file that says the port
         log = (folder / "log").read_text(encoding="utf-8") if (folder / "log").exists() else ""
         self.end()
         raise RuntimeError(f"nats-server did not start: {log[-2000:]}")

@@ -49,4 +49,4 @@ async def eventually(holds: Callable[[], bool], within: float = 10.0) -> None:
     """Wait until a condition holds; fail when it does not in time."""
     async with asyncio.timeout(within):
         while not holds():
-            await asyncio.sleep(0.005)  # // sleep: between two looks at the condition
+            await asyncio.sleep(0.005)  # sleep: between two looks at the condition

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import types
 
 import pytest
@@ -28,7 +29,39 @@ def four(state): pass
     starts, stops = hooks(module)
     assert [hook.function.__name__ for hook in starts] == ["one", "two"]
     assert [hook.function.__name__ for hook in stops] == ["four", "three"]
-    assert [(hook.is_async, hook.wants_state) for hook in starts] == [(False, False), (True, True)]
+    assert [hook.wants_state for hook in starts] == [False, True]
+
+
+def test_a_hook_that_is_decorated_is_a_hook_on_either_side() -> None:
+    other, module = types.ModuleType("other"), types.ModuleType("module")
+    code = """
+import functools
+def retried(function):
+    @functools.wraps(function)
+    def call(*arguments):
+        return function(*arguments)
+    return call
+"""
+    exec(code, vars(other))
+    vars(module)["retried"] = vars(other)["retried"]
+    code = """
+import cbs, functools
+@cbs.start
+@retried
+def outside(state): state.outside = 1
+@retried
+@cbs.start
+def inside(state): state.inside = 1
+again = inside
+part = cbs.start(functools.partial(lambda number, state: setattr(state, "part", number), 3))
+"""
+    exec(code, vars(module))
+    starts, _ = hooks(module)
+    state = cbs.State()
+    for hook in starts:
+        asyncio.run(hook.run(state))
+    assert vars(state) == {"outside": 1, "inside": 1, "part": 3}
+    assert len(starts) == 3
 
 
 def test_what_a_module_has_imported_is_not_its_own() -> None:

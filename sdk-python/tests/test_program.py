@@ -34,7 +34,7 @@ async def greet(input: dict[str, str], ctx: cbs.Context) -> dict[str, str]:
 
 @cbs.cell("logic.slow")
 async def slow(seconds: float) -> str:
-    await asyncio.sleep(seconds)  # // sleep: work that takes a while
+    await asyncio.sleep(seconds)  # sleep: work that takes a while
     return "answered"
 
 @cbs.cell("logic.stuck")

@@ -163,7 +163,7 @@ async def test_one_bodys_cells_and_its_sign_of_life(nats_url: str) -> None:
 async def test_a_flood_is_answered_to_the_last_call(nats_url: str) -> None:
     @cbs.cell("logic.waits")
     async def waits(number: int) -> int:
-        await asyncio.sleep(0.05)  # // sleep: work that takes a while
+        await asyncio.sleep(0.05)  # sleep: work that takes a while
         return number
 
     async with serving(nats_url, waits, limits=Limits(concurrency=2_000, queue=10_000, timeout=30)) as served:

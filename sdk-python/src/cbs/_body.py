@@ -36,6 +36,10 @@ STUCK_AFTER = 0.25
 LEAKED_WAIT = 1.0
 """How long tasks that a cell left behind are given to end once they are cancelled, in seconds."""
 
+IDLE_TURNS = 3
+"""How often the inbox is looked into in vain before the bell is waited for: a caller that has just been
+answered often calls again at once, and a bell costs more than a look."""
+
 LANE: ContextVar[Native | None] = ContextVar("cbs_lane", default=None)
 """The lane whose code runs: what it prints and logs outside of calls is its cell's."""
 
@@ -95,6 +99,7 @@ class Lane:
         self._port = LanePort(native, loop)
         self._finished: list[Any] = []
         self._flush_soon = False
+        self._idle = 0
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._cancelled: set[int] = set()
         self._on_threads: dict[int, tuple[NativeCall, int]] = {}
@@ -135,13 +140,20 @@ class Lane:
     def wake(self) -> None:
         """The body has something for this lane."""
         self.native.heard()
+        self._idle = 0
         self._turn()
 
     def _turn(self) -> None:
         try:
-            taken = self.native.take()
+            last = self._idle >= IDLE_TURNS
+            taken = self.native.take(last)
             if taken is None:
+                if last:
+                    return
+                self._idle += 1
+                self._loop.call_soon(self._turn)
                 return
+            self._idle = 0
             calls, cancelled, done, stop = taken
             if done:
                 self._port.arrived(done)
@@ -156,7 +168,7 @@ class Lane:
                 self._loop.stop()
         except BaseException as error:  # noqa: BLE001 - memory may be short: the lane goes on, lost calls have failed
             self.log(None, _ERROR, f"a turn of the lane failed: {_one_line(error)}", error)
-        # Again, with a turn of everything else in between, until there is nothing: only then the bell rings again.
+        # Again, with a turn of everything else in between, until there is nothing.
         self._loop.call_soon(self._turn)
 
     def _flush(self) -> None:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from cbs import _frame, _names
 from cbs._codec import encode_any
-from cbs._context import Incoming, Outgoing, checked_target, decode_reply
+from cbs._context import checked_target, decode_reply
 from cbs._envelope import TIMEOUT_DEFAULT, Envelope, Kind, now_ms
 from cbs._errors import CellError, Code, Outcome, no_time_left, not_found, timed_out, too_large, unavailable
 from cbs._event import event_headers
 from cbs._events import Events
 from cbs._lane import envelope_of
 from cbs._message import headers_size, read_reply
+from cbs._port import Incoming, Outgoing
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

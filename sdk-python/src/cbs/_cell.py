@@ -57,14 +57,23 @@ def cell(name: str) -> Callable[[_F], _F]:
     both say file and line.
     """
 
+    if not isinstance(name, str):
+        # Without this, `@cbs.cell` would make a function of the function, and no cell.
+        raise TypeError(
+            f'{_place(name)}: the cell has no name: write `@cbs.cell("organ.name")`, for example logic.greet'
+        )
+
     def decorate(function: _F) -> _F:
-        place = _place(function)
+        around = sys._getframe(1)
+        if isinstance(function, type):
+            place = f"{around.f_code.co_filename}:{around.f_lineno}"
+            raise TypeError(f"{place}: a cell is a function, `{function.__name__}` is a class")
         try:
             _names.checked("cell", name)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{place}: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{_place(function)}: {error}") from None
         # The types of a function that stands in another one are known only there.
-        setattr(function, _MARK, _define(function, name, sys._getframe(1).f_locals))
+        setattr(function, _MARK, _define(function, name, around.f_locals))
         return function
 
     return decorate
@@ -141,6 +150,9 @@ def _hints(function: Callable[..., Any], local: dict[str, Any], place: str) -> d
         return typing.get_type_hints(target, localns=local, include_extras=True)
     except NameError as error:
         raise TypeError(f"{place}: a hint names what is not defined above the function: {error}") from None
+    except Exception as error:
+        # Hints that are texts are run here: whatever is wrong with them.
+        raise TypeError(f"{place}: a hint cannot be read: {error}") from error
 
 
 def _shape(function: Callable[..., Any], signature: inspect.Signature, hints: dict[str, Any], place: str) -> _Shape:

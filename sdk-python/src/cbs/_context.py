@@ -12,114 +12,28 @@ import time
 from asyncio import events
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from cbs import _log, _names
 from cbs._codec import decoder_of, encode_any, is_json
 from cbs._errors import CellError, Code, no_time_left, not_run
 from cbs._hooks import State
+from cbs._port import CallInfo, Incoming, Outgoing, Port
+
+__all__ = [
+    "CURRENT",
+    "CallInfo",
+    "Context",
+    "Incoming",
+    "Outgoing",
+    "Port",
+    "active",
+    "checked_target",
+    "current",
+    "decode_reply",
+]
 
 _T = TypeVar("_T")
-
-
-class CallInfo(Protocol):
-    """What is said about one call; texts are empty where nothing was said."""
-
-    @property
-    def id(self) -> str:
-        """The request's id, a UUID in its usual form."""
-
-    @property
-    def correlation_id(self) -> str:
-        """The id of the request that began it all."""
-
-    @property
-    def attempt(self) -> int:
-        """0 for the first attempt, one more for each retry."""
-
-    @property
-    def caller(self) -> str:
-        """The cell or flow that made the call, in a target's form (``cell shop.cart``)."""
-
-    @property
-    def traceparent(self) -> str:
-        """The position in the trace that this call's own requests carry."""
-
-    @property
-    def tracestate(self) -> str:
-        """W3C tracestate, as it came."""
-
-    @property
-    def deadline(self) -> float:
-        """When the caller gives up, on the clock of `time.monotonic`, in seconds."""
-
-    @property
-    def attributes(self) -> Mapping[str, str]:
-        """Anything else that came with the request."""
-
-    @property
-    def cell(self) -> str:
-        """The called cell's own name."""
-
-    @property
-    def body(self) -> str:
-        """The body's id."""
-
-    @property
-    def revision(self) -> str:
-        """The revision of the cell's spec."""
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """The spec's ``config``."""
-
-
-@dataclass(slots=True, eq=False)
-class Outgoing:
-    """A request or an event on its way out. ``target`` is in its full form, as ``cell logic.greet``."""
-
-    target: str
-    payload: bytes
-    content_type: str = ""
-    schema: str = ""
-    timeout: float | None = None
-    """In seconds."""
-    idempotency_key: str = ""
-    idempotent: bool = False
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class Incoming:
-    """A reply as it came."""
-
-    payload: bytes
-    content_type: str = ""
-    schema: str = ""
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-class Port(Protocol):
-    """What a context goes through. Errors are `CellError`; everything but `log` runs on the lane's event loop.
-
-    ``info`` is the `CallInfo` that the context was made with: a host gets its own back.
-    """
-
-    async def call(self, info: Any, request: Outgoing, /) -> Incoming:
-        """Send a request within the call's own time and wait for the reply."""
-
-    async def publish(self, info: Any, event: Outgoing, /) -> None:
-        """Publish an event; done when the bus has taken it."""
-
-    async def print(self, info: Any, line: str, /) -> None:
-        """Write one line to the standard output of the body's program."""
-
-    async def ask(self, info: Any, question: str, /) -> str | None:
-        """Ask the person at the body's program; `None` where nobody can be asked."""
-
-    def log(self, info: Any, level: int, logger: str, message: str, fields: Mapping[str, str], /) -> None:
-        """Write to the body's log, from any thread; outside of calls ``info`` is `None`; ``level`` is logging's."""
 
 
 class Context:
@@ -281,6 +195,30 @@ class Context:
         """Ask the person at the body's program; `None` where nobody can be asked."""
         return await self._port.ask(self._info, question)
 
+    @overload
+    def call_sync(
+        self,
+        target: str,
+        value: Any = None,
+        *,
+        returns: type[_T],
+        timeout: float | None = None,
+        idempotent: bool = False,
+        idempotency_key: str = "",
+        attributes: Mapping[str, str] | None = None,
+    ) -> _T: ...
+    @overload
+    def call_sync(
+        self,
+        target: str,
+        value: Any = None,
+        *,
+        returns: Any = None,
+        timeout: float | None = None,
+        idempotent: bool = False,
+        idempotency_key: str = "",
+        attributes: Mapping[str, str] | None = None,
+    ) -> Any: ...
     def call_sync(
         self,
         target: str,

@@ -8,6 +8,7 @@ hands on what it was given would lose it. So it is put in, where a type has such
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -16,18 +17,28 @@ import msgspec
 
 def has_plain(hint: Any) -> bool:
     """Whether a type is, or names somewhere in it, a dataclass with a plain default."""
-    return _search(msgspec.inspect.type_info(hint), set())
+    info = msgspec.inspect.type_info(hint)
+    return (
+        first(info, lambda part: isinstance(part, msgspec.inspect.DataclassType) and bool(_plain(part.cls))) is not None
+    )
 
 
-def _search(info: Any, seen: set[int]) -> bool:
-    if isinstance(info, tuple | list):
-        return any(_search(part, seen) for part in info)
-    if not isinstance(info, msgspec.Struct) or id(info) in seen:
-        return False
-    seen.add(id(info))
-    if isinstance(info, msgspec.inspect.DataclassType) and _plain(info.cls):
-        return True
-    return any(_search(getattr(info, name), seen) for name in info.__struct_fields__)
+def first(info: Any, fits: Callable[[Any], bool]) -> Any:
+    """Return the first part of what `msgspec.inspect` tells of a type that fits, itself included, or `None`."""
+    seen, ahead = set[int](), [info]
+    while ahead:
+        part = ahead.pop()
+        if isinstance(part, tuple | list):
+            ahead += reversed(part)
+        elif isinstance(part, msgspec.Struct) and id(part) not in seen:
+            seen.add(id(part))
+            if fits(part):
+                return part
+            # What a field's default is, is no part of the type.
+            ahead += [
+                getattr(part, name) for name in part.__struct_fields__ if name not in {"default", "default_factory"}
+            ]
+    return None
 
 
 @lru_cache(maxsize=256)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
-from types import FunctionType, ModuleType, SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, TypeVar
 
 _MARK = "__cbs_hook__"
@@ -25,12 +26,13 @@ class State(SimpleNamespace):
 class Hook:
     """A function marked with `start` or `stop`."""
 
-    __slots__ = ("function", "is_async", "wants_state")
+    __slots__ = ("function", "owner", "wants_state")
 
-    def __init__(self, function: Callable[..., Any], wants_state: bool) -> None:
+    def __init__(self, function: Callable[..., Any], wants_state: bool, owner: dict[str, Any] | None = None) -> None:
         self.function = function
-        self.is_async = inspect.iscoroutinefunction(function)
         self.wants_state = wants_state
+        # The names of the module that it is written in: what decorates it may come from another one.
+        self.owner = owner
 
     async def run(self, state: State) -> None:
         """Run it on this event loop; a ``def`` runs in place, for what it makes may belong to this thread."""
@@ -45,24 +47,25 @@ def start(function: _F) -> _F:
     It takes nothing or the `State`; ``async def`` or ``def``. What it raises keeps the module's
     cells from serving; the body tries again with backoff.
     """
-    return _mark(function, "start")
+    return _mark(function, "start", sys._getframe(1).f_globals)
 
 
 def stop(function: _F) -> _F:
     """Mark a function of a module that runs once in each lane after the module's last call."""
-    return _mark(function, "stop")
+    return _mark(function, "stop", sys._getframe(1).f_globals)
 
 
-def _mark(function: _F, kind: str) -> _F:
+def _mark(function: _F, kind: str, owner: dict[str, Any]) -> _F:
     parameters = list(inspect.signature(function).parameters.values())
     positional = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
     if len(parameters) > 1 or any(parameter.kind not in positional for parameter in parameters):
-        code = function.__code__
+        code, name = getattr(inspect.unwrap(function), "__code__", None), getattr(function, "__name__", "hook")
+        place = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else repr(function)
         raise TypeError(
-            f"{code.co_filename}:{code.co_firstlineno}: a @cbs.{kind} function takes nothing or the state: "
-            f"write `{function.__name__}()` or `{function.__name__}(state: cbs.State)`"
+            f"{place}: a @cbs.{kind} function takes nothing or the state: write `{name}()` or "
+            f"`{name}(state: cbs.State)`"
         )
-    setattr(function, _MARK, (kind, Hook(function, bool(parameters))))
+    setattr(function, _MARK, (kind, Hook(function, bool(parameters), owner)))
     return function
 
 
@@ -73,8 +76,11 @@ def hooks(module: ModuleType) -> tuple[list[Hook], list[Hook]]:
     """
     found: dict[str, list[Hook]] = {"start": [], "stop": []}
     for value in list(vars(module).values()):
-        marked = getattr(value, _MARK, None) if isinstance(value, FunctionType) else None
-        if marked is not None and value.__globals__ is vars(module):
-            kind, hook = marked
+        # Not through the type: a mock, or a class with a `__getattr__`, has whatever it is asked for.
+        marked = getattr(value, "__dict__", {}).get(_MARK)
+        if marked is None:
+            continue
+        kind, hook = marked
+        if hook.owner is vars(module) and hook not in found[kind]:
             found[kind].append(hook)
     return found["start"], found["stop"][::-1]

@@ -17,10 +17,11 @@ from types import ModuleType
 from typing import Any
 
 from cbs._cell import Definition, definition, is_cell
-from cbs._context import CURRENT, Context, Incoming, Outgoing, Port
+from cbs._context import CURRENT, Context
 from cbs._envelope import TIMEOUT_DEFAULT, Envelope, Kind, id_text, new_id, trace_text, trace_within
-from cbs._errors import CellError, cell_failed, timed_out
+from cbs._errors import CellError, EncodeError, cell_failed, checked, overloaded, timed_out
 from cbs._hooks import State, hooks
+from cbs._port import Incoming, Outgoing, Port
 
 _logger = logging.getLogger("cbs")
 
@@ -112,8 +113,11 @@ class Lane:
         self._started: list[ModuleType] = []
         # A cell sees nothing of its caller's context variables, for they may be far apart.
         self._base = contextvars.copy_context()
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="cbs")
+        self._threads = _threads(threads)
+        self._threads_max = threads
         self._blocking: set[int] = set()
+        # Of those, the ones whose callers have given up.
+        self._hanging: set[int] = set()
         # Cells that did not end when they were told to: kept, for the loop holds tasks weakly.
         self._lingering: set[asyncio.Future[Any]] = set()
         for source in sources:
@@ -169,19 +173,36 @@ class Lane:
                 except Exception:
                     _logger.exception("a stop hook of %s failed", module.__name__)
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads = _threads(self._threads_max)  # it may be started again
 
     @property
     def blocking(self) -> int:
         """How many ``def`` cells are at work on their threads, those included whose callers have given up."""
         return len(self._blocking)
 
-    def _block(self, found: Definition, context: Context | None, value: Any) -> Any:
-        here = threading.get_ident()
-        self._blocking.add(here)
+    async def _on_thread(self, call: Call, found: Definition, context: Context | None, value: Any) -> Any:
+        if len(self._hanging) >= self._threads_max:
+            # No thread comes back for it, and what waits for one would pile up.
+            raise overloaded(f"cell {call.cell}")
+        loop, within, thread = asyncio.get_running_loop(), contextvars.copy_context(), _Thread()
+        try:
+            return await loop.run_in_executor(self._threads, within.run, self._block, thread, found, context, value)
+        except asyncio.CancelledError:
+            if thread.ident in self._blocking:
+                self._hanging.add(thread.ident)
+            raise
+
+    def _block(self, thread: _Thread, found: Definition, context: Context | None, value: Any) -> Any:
+        thread.ident = threading.get_ident()
+        self._blocking.add(thread.ident)
         try:
             return found.invoke(context, value)
+        except StopIteration as error:
+            # A future cannot hold it: its waiter would hear nothing.
+            raise RuntimeError("the cell raised StopIteration") from error
         finally:
-            self._blocking.discard(here)
+            self._blocking.discard(thread.ident)
+            self._hanging.discard(thread.ident)
 
     async def answer(self, call: Call, port: Port, found: Definition, state: State) -> Incoming:
         """Run a cell within its call's deadline.
@@ -195,7 +216,10 @@ class Lane:
         context = self._base.copy()
         context.run(CURRENT.set, lambda: Context(call, port, state))
         if found.never_suspends:
-            return context.run(_finish, self._guarded(call, port, found, state))
+            try:
+                return context.run(_finish, self._guarded(call, port, found, state))
+            except (asyncio.CancelledError, GeneratorExit) as error:
+                raise _failed(call, error) from None
         task = asyncio.create_task(self._guarded(call, port, found, state), context=context)
         try:
             await asyncio.wait({task}, timeout=max(0.0, call.deadline - time.monotonic()))
@@ -205,10 +229,10 @@ class Lane:
         if not task.done():
             self._give_up(task)
             raise timed_out(f"cell {call.cell}", (request.timeout_ms or TIMEOUT_DEFAULT * 1000) / 1000)
-        if task.cancelled():
-            _logger.error("cell %s cancelled itself; id %s", call.cell, call.id)
-            raise cell_failed(call.id)
-        return task.result()
+        try:
+            return task.result()
+        except (asyncio.CancelledError, GeneratorExit) as error:
+            raise _failed(call, error) from None
 
     def _give_up(self, task: asyncio.Task[Any]) -> None:
         task.cancel()
@@ -229,17 +253,35 @@ class Lane:
             if found.is_async:
                 value = await found.invoke(context, value)
             else:
-                loop, within = asyncio.get_running_loop(), contextvars.copy_context()
-                value = await loop.run_in_executor(self._threads, within.run, self._block, found, context, value)
+                value = await self._on_thread(call, found, context, value)
             payload, content_type = found.encode(value)
             return Incoming(payload, content_type)
-        except CellError:
-            raise
-        except (Exception, SystemExit):
-            # Its message never leaves the body: it may say what is nobody's business.
-            extra = {"cbs_cell": call.cell, "cbs_id": call.id, "cbs_correlation_id": call.correlation_id}
-            logging.getLogger(call.cell).exception("the cell failed", extra=extra)
-            raise cell_failed(call.id) from None
+        except CellError as error:
+            try:
+                raise checked(error)
+            except EncodeError as wrong:
+                raise _failed(call, wrong) from None
+        except (asyncio.CancelledError, GeneratorExit):
+            raise  # perhaps the host's word, not the cell's
+        except BaseException as error:  # noqa: BLE001 - whatever a cell raises costs its own caller
+            raise _failed(call, error) from None
+
+
+def _threads(most: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(most, thread_name_prefix="cbs")  # each is started when it is first needed
+
+
+class _Thread:
+    """Which thread runs a call; 0 before one does."""
+
+    ident = 0
+
+
+def _failed(call: Call, error: BaseException) -> CellError:
+    """Log what is no `CellError`, and return what the caller gets: the message never leaves, it may be a secret."""
+    extra = {"cbs_cell": call.cell, "cbs_id": call.id, "cbs_correlation_id": call.correlation_id}
+    logging.getLogger(call.cell).error("the cell failed", exc_info=error, extra=extra)
+    return cell_failed(call.id)
 
 
 def _finish(coroutine: Any) -> Incoming:

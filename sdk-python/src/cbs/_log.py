@@ -7,7 +7,8 @@ from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cbs._context import CallInfo, Context, Port
+    from cbs._context import Context
+    from cbs._port import CallInfo, Port
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _IDS = frozenset({"cbs_cell", "cbs_id", "cbs_correlation_id"})

@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 
 from cbs import _frame
-from cbs._context import Incoming
 from cbs._envelope import Envelope, Kind, new_id, trace_bytes
 from cbs._errors import CellError, Code, cell_failed, not_run
+from cbs._port import Incoming
 
 Headers = Mapping[str, str]
 

@@ -37,7 +37,10 @@ def decoder(hint: Any) -> Callable[..., Any]:
 
     def decode_all(payload: bytes, _content_type: str = "") -> Any:
         value = decode(payload)
-        _defaults.put_in(value)
+        try:
+            _defaults.put_in(value)
+        except RecursionError:
+            raise bad_request(".", "JSON is malformed: it is nested too deeply") from None
         return value
 
     return decode_all
@@ -45,10 +48,15 @@ def decoder(hint: Any) -> Callable[..., Any]:
 
 def _refuse_unknown(info: msgspec.inspect.Type, hint: Any) -> None:
     """Say at once what msgspec would say with the first call: a class that it cannot make."""
-    if isinstance(info, msgspec.inspect.CustomType):
+    unknown = _defaults.first(info, lambda part: isinstance(part, msgspec.inspect.CustomType))
+    if unknown is not None:
+        name = getattr(unknown.cls, "__qualname__", unknown.cls)
+        within = (
+            "" if isinstance(info, msgspec.inspect.CustomType) else f", in `{getattr(hint, '__qualname__', hint)}`,"
+        )
         raise TypeError(
-            f"`{getattr(hint, '__qualname__', hint)}` is no type that JSON can be read as; write a dataclass, a "
-            "TypedDict, a msgspec Struct or a pydantic model"
+            f"`{name}`{within} is no type that JSON can be read as; write a dataclass, a TypedDict, a msgspec Struct or "
+            "a pydantic model"
         )
 
 

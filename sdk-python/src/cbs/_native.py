@@ -74,8 +74,8 @@ class Native(Protocol):
     def failed(self, code: str, message: str, retryable: bool, details: str | None) -> None:
         """The lane cannot be started; without a code, for a reason that is no `CellError`."""
 
-    def take(self) -> tuple[list[NativeCall], list[int], list[tuple[int, Any, Any]], Stop] | None:
-        """Return all that came since; `None`: nothing."""
+    def take(self, last: bool) -> tuple[list[NativeCall], list[int], list[tuple[int, Any, Any]], Stop] | None:
+        """Return all that came since; `None`: nothing, and if this was the last look, the bell rings from now on."""
 
     def finish(self, done: list[Any]) -> None:
         """Answer calls: call, payload, content type, and so on in threes."""

@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -140,7 +141,8 @@ async def _serve(lane: Lane, bus: Bus, options: argparse.Namespace) -> int:
         loop.add_signal_handler(number, signalled)
     served = Standalone(lane, bus, Limits(options.concurrency, options.queue, options.timeout))
     try:
-        await served.start()
+        if not await _started(served, stop, now):
+            return DONE
     except Exception as error:
         logging.getLogger("cbs").exception("the start failed")
         raise NotStartedError(f"the start failed: {error!r}") from None
@@ -165,6 +167,24 @@ async def _serve(lane: Lane, bus: Bus, options: argparse.Namespace) -> int:
         sys.stderr.write(f"{lane.blocking} `def` cells are still at work on threads, and are given up\n")
         _end(DONE)
     return DONE
+
+
+async def _started(served: Standalone, stop: asyncio.Event, now: asyncio.Event) -> bool:
+    """Start, unless a signal comes first: a start hook may wait for something that never comes."""
+    starting, stopping = asyncio.ensure_future(served.start()), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    starting.cancel()
+    at_once = asyncio.ensure_future(now.wait())
+    await asyncio.wait({starting, at_once}, timeout=DRAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    at_once.cancel()
+    sys.stderr.write("stopped before the start was over\n")
+    if not starting.done():
+        _end(FAILED)
+    return False
 
 
 def _end(status: int) -> NoReturn:
@@ -198,6 +218,12 @@ def _load(wanted: str) -> Lane:
         if error.name != name.partition(".")[0] and error.name != name:
             raise NotStartedError(f"{wanted}: {error}") from None
         raise NotStartedError(f"there is no module `{name}` in {folder} or in what is installed") from None
+    except (Exception, SystemExit) as error:
+        raise NotStartedError(f"{wanted} cannot be loaded\n{_trace(error)}") from None
+    if path.endswith(".py") and Path(found.__file__ or "").resolve() != Path(path).resolve():
+        raise NotStartedError(
+            f"{path}: another module is called `{name}`, {found.__file__}: give the file another name"
+        )
     for part in app.split(".") if app else ():
         found = getattr(found, part, None)
     if found is None:
@@ -208,6 +234,15 @@ def _load(wanted: str) -> Lane:
         return Lane([found])
     except (TypeError, ValueError) as error:
         raise NotStartedError(f"{wanted}: {error}") from None
+
+
+def _trace(error: BaseException) -> str:
+    """Return a traceback without the frames of the house and of Python's own importing."""
+    found, house = error.__traceback__, (str(Path(__file__).parent), "<frozen importlib")
+    told = traceback.TracebackException(type(error), error, found)
+    frames = [frame for frame in told.stack if not frame.filename.startswith(house)]
+    told.stack = traceback.StackSummary.from_list(frames)
+    return "".join(told.format()).rstrip()
 
 
 if __name__ == "__main__":

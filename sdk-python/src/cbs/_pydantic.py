@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import typing
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from cbs._errors import CellError, bad_request
@@ -12,9 +14,22 @@ from cbs._errors import CellError, bad_request
 
 def holds(hint: Any) -> bool:
     """Whether a hint is, or names somewhere in it, a model of pydantic."""
-    if isinstance(hint, type) and typing.get_origin(hint) is None:
-        return _is_model(hint)
-    return any(holds(part) for part in typing.get_args(hint))
+    return "pydantic" in sys.modules and _search(hint, set())
+
+
+def _search(hint: Any, seen: set[Any]) -> bool:
+    if not isinstance(hint, type) or typing.get_origin(hint) is not None:
+        return any(_search(part, seen) for part in typing.get_args(hint))
+    if _is_model(hint):
+        return True
+    if hint in seen or not (dataclasses.is_dataclass(hint) or typing.is_typeddict(hint) or hasattr(hint, "_fields")):
+        return False
+    seen.add(hint)
+    try:
+        parts = typing.get_type_hints(hint)
+    except Exception:  # noqa: BLE001 - whoever is to read the type says what is wrong with it
+        return False
+    return any(_search(part, seen) for part in parts.values())
 
 
 def _is_model(hint: type) -> bool:
@@ -52,10 +67,16 @@ def _first(errors: list[Any]) -> CellError:
     return bad_request(path.removeprefix(".") or ".", what + more)
 
 
+@lru_cache(maxsize=256)
+def _adapter(model: type) -> Any:
+    import pydantic
+
+    return pydantic.TypeAdapter(model)
+
+
 def dump(value: Any) -> Any:
     """Turn a model into what JSON has types for; TypeError for anything else."""
     if _is_model(type(value)):
-        import pydantic
-
-        return pydantic.TypeAdapter(type(value)).dump_python(value, mode="json")
+        # By alias, for that is how it is read.
+        return _adapter(type(value)).dump_python(value, mode="json", by_alias=True)
     raise TypeError(f"`{type(value).__name__}` is nothing that JSON can hold")

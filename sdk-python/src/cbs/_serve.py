@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from cbs import _names
 from cbs._bus import Bus
 from cbs._cell import Definition
-from cbs._context import Incoming, Outgoing
 from cbs._envelope import TIMEOUT_DEFAULT, Envelope, Kind, id_text
 from cbs._errors import CellError, Code, not_run, overloaded
 from cbs._hooks import State
 from cbs._lane import Call, Lane, envelope_of
 from cbs._message import headers_size, is_framed, read_request, write_error, write_reply
+from cbs._port import Incoming, Outgoing
 from cbs._services import Numbers, Services
 
 if TYPE_CHECKING:
@@ -128,6 +128,13 @@ class Standalone:
     async def start(self) -> None:
         """Run the start hooks, then serve; done when the server knows of every cell."""
         await self._lane.start()
+        try:
+            await self._listen()
+        except BaseException:
+            await self._lane.stop()
+            raise
+
+    async def _listen(self) -> None:
         client, namespace, body = self._bus.client, self._bus.namespace, self._bus.body
         for cell in self.cells.values():
             subject = _names.subject_of(namespace, cell.target)

@@ -17,6 +17,7 @@ from cbs import _names
 from cbs._envelope import now_ms
 from cbs._errors import CellError, Code
 from cbs._event import timestamp
+from cbs._message import one_line
 from cbs._version import VERSION
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Numbers:
         self.calls += 1
         self.errors += 1
         self.shed += error.code == Code.OVERLOADED
-        self.last_error = str(error)
+        self.last_error = one_line(str(error))
 
 
 class Told(Protocol):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from asyncio import events
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -22,12 +23,13 @@ from typing import Any, Self, TypeVar, overload
 from cbs import _frame, _names
 from cbs._cell import definition
 from cbs._codec import decoder_of, encode_any, is_json
-from cbs._context import Incoming, Outgoing, checked_target, decode_reply
+from cbs._context import checked_target, decode_reply
 from cbs._envelope import TIMEOUT_DEFAULT, Envelope, Kind
 from cbs._errors import CellError, Code, cell_failed, no_time_left, not_found, timed_out, too_large
 from cbs._event import Event, event_headers
 from cbs._hooks import State
 from cbs._lane import Call, Lane, envelope_of
+from cbs._port import Incoming, Outgoing
 
 __all__ = ["Event", "TestBody"]
 
@@ -66,17 +68,24 @@ class TestBody:
         self._calls: dict[str, list[Any]] = {}
         self._port = _Port(self)
         self._runner: asyncio.Runner | None = None
+        self._open = False
 
     async def __aenter__(self) -> Self:
         await self._lane.start()
+        self._open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._open = False
         await self._lane.stop()
 
     def __enter__(self) -> Self:
+        if events._get_running_loop() is not None:
+            raise RuntimeError(
+                "an event loop runs here: write `async with TestBody(…) as body:` and `await body.call(…)`"
+            )
         self._runner = asyncio.Runner()
         try:
             return self._runner.run(self.__aenter__())
@@ -89,7 +98,7 @@ class TestBody:
     ) -> None:
         runner = self._running()
         try:
-            runner.run(self._lane.stop())
+            runner.run(self.__aexit__(kind, error, trace))
         finally:
             runner.close()
             self._runner = None
@@ -140,6 +149,26 @@ class TestBody:
         reply = await self._answer(sent, None)
         return decode_reply(target, reply, returns)
 
+    @overload
+    def call_sync(
+        self,
+        target: str,
+        value: Any = None,
+        *,
+        returns: type[_T],
+        timeout: float = TIMEOUT_DEFAULT,
+        attributes: Mapping[str, str] | None = None,
+    ) -> _T: ...
+    @overload
+    def call_sync(
+        self,
+        target: str,
+        value: Any = None,
+        *,
+        returns: Any = None,
+        timeout: float = TIMEOUT_DEFAULT,
+        attributes: Mapping[str, str] | None = None,
+    ) -> Any: ...
     def call_sync(
         self,
         target: str,
@@ -174,6 +203,10 @@ class TestBody:
         return self._lane.state_of(module)
 
     async def _answer(self, sent: Outgoing, within: Call | None) -> Incoming:
+        if not self._open:
+            raise RuntimeError(
+                "the body does not run: write `async with TestBody(…) as body:`, which runs the start hooks"
+            )
         timeout = TIMEOUT_DEFAULT if sent.timeout is None else sent.timeout
         if timeout <= 0:
             raise no_time_left(sent.target)
