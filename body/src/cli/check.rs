@@ -1,14 +1,28 @@
 //! `cbs check`: checks specs, offline.
 
-use spec::Diagnostics;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use spec::{Diagnostics, Specs};
 
 use crate::{
     exit::{Failure, Outcome, Status},
-    output::{self, Format, GOOD},
+    output::{self, BOLD, Format, GOOD},
     specs,
 };
 
-/// Checks specs offline and reports every mistake with its place.
+/// A mistake in the code of a cell, with the fields that one in a spec has.
+#[derive(Debug, Serialize)]
+struct Wrong {
+    code: &'static str,
+    message: String,
+    hint: Option<String>,
+    file: PathBuf,
+    line: usize,
+    column: usize,
+}
+
+/// Checks specs, and the code of Python cells without running it, offline; reports every mistake with its place.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -19,8 +33,16 @@ impl Check {
     pub(crate) fn run(&self, format: Format) -> Outcome {
         match self.paths.load() {
             Ok(specs) => {
-                well(&specs, format)?;
-                Ok(Status::Done)
+                let wrong = sources(&specs);
+                if wrong.is_empty() {
+                    well(&specs, format)?;
+                    return Ok(Status::Done);
+                }
+                match format {
+                    Format::Json => output::print_json(&wrong)?,
+                    Format::Human => output::print(listed(&wrong))?,
+                }
+                Ok(Status::Failed)
             }
             Err(spec::Error::Mistakes(mistakes)) => {
                 wrong(&mistakes, format)?;
@@ -29,6 +51,48 @@ impl Check {
             Err(error @ spec::Error::Paths(_)) => Err(Failure::not_started(error)),
         }
     }
+}
+
+/// What can be seen of the code that specs name, without running it.
+#[cfg(feature = "python")]
+fn sources(specs: &Specs) -> Vec<Wrong> {
+    let check = |spec: &spec::CellSpec| {
+        let spec::Runtime::Python(python) = &spec.runtime else { return None };
+        let message = host_python::check_source(&python.file, &python.function, &spec.name).err()?;
+        Some(Wrong::at(python.file.clone(), &message))
+    };
+    specs.cells().filter_map(|spec| check(spec)).collect()
+}
+
+/// This program hosts no Python, so it cannot read any.
+#[cfg(not(feature = "python"))]
+fn sources(_: &Specs) -> Vec<Wrong> {
+    Vec::new()
+}
+
+#[cfg(feature = "python")]
+impl Wrong {
+    /// A message that begins with `<file>:<line>: `, or with the file alone.
+    fn at(file: PathBuf, message: &str) -> Self {
+        let rest = message.strip_prefix(&*file.to_string_lossy()).unwrap_or(message).trim_start_matches(':');
+        let numbered = rest.split_once(": ").and_then(|(line, rest)| Some((line.parse().ok()?, rest)));
+        let (line, said) = numbered.unwrap_or((1, rest.trim_start()));
+        let (message, hint) = match said.split_once("; ") {
+            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+            None => (said.to_owned(), None),
+        };
+        Self { code: "python-source", message, hint, file, line, column: 1 }
+    }
+}
+
+fn listed(wrong: &[Wrong]) -> String {
+    let line = |wrong: &Wrong| {
+        let place = format!("{}:{}", wrong.file.display(), wrong.line);
+        let hint = wrong.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        format!("{BOLD}{place}: {} [{}]{BOLD:#}{hint}", wrong.message, wrong.code)
+    };
+    let mistakes = output::count(wrong.len(), "mistake", "mistakes");
+    format!("{}\n\n{mistakes} in the code of cells", wrong.iter().map(line).collect::<Vec<_>>().join("\n\n"))
 }
 
 fn well(specs: &spec::Specs, format: Format) -> std::io::Result<()> {

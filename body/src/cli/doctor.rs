@@ -68,7 +68,7 @@ impl Doctor {
         };
         let mut findings = vec![program];
         findings.append(&mut server);
-        findings.extend([rust, terminal()]);
+        findings.extend([rust, python(), dart().await, terminal()]);
         match globals.format {
             Format::Json => output::print_json(&findings)?,
             Format::Human => output::print(table(&findings))?,
@@ -148,6 +148,36 @@ async fn rust() -> Finding {
         }
         (Some(rustc), Some(_)) => Finding::note(WHAT, rustc, MEND),
         _ => Finding::note(WHAT, "no rustc and cargo on PATH", MEND),
+    }
+}
+
+/// The libpython of this program, and what its cells can import.
+#[cfg(feature = "python")]
+fn python() -> Finding {
+    const WHAT: &str = "Python";
+    let about = host_python::about();
+    let library = about.library.as_ref().map_or_else(|| "linked in".into(), |path| path.display().to_string());
+    let found = format!("{} ({library}), cells import from {}", about.version, about.environment.display());
+    match about.problem {
+        Some(problem) => Finding::missing(WHAT, found, problem.to_string()),
+        None if about.has_msgspec => Finding::ok(WHAT, found),
+        None => Finding::note(WHAT, found, "msgspec is not there yet: the first Python cell fetches it"),
+    }
+}
+
+#[cfg(not(feature = "python"))]
+fn python() -> Finding {
+    Finding::note("Python", "not built in", "for cells in Python build `cbs` with the feature `python` (its default)")
+}
+
+/// The Dart that compiles Dart cells.
+async fn dart() -> Finding {
+    const WHAT: &str = "Dart";
+    // It is run once to be believed.
+    match tokio::task::spawn_blocking(host_sidecar::dart::find).await {
+        Ok(Ok(dart)) => Finding::ok(WHAT, format!("{} ({})", dart.version, dart.path.display())),
+        Ok(Err(error)) => Finding::note(WHAT, "none", error.to_string()),
+        Err(error) => Finding::note(WHAT, "not known", error.to_string()),
     }
 }
 

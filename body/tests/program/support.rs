@@ -79,9 +79,8 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cbs"));
         command.args(arguments).current_dir(self.here()).env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
         for (name, _) in std::env::vars() {
-            if name.starts_with("NATS_")
-                || (name.starts_with("CBS_") && name != "CBS_NATS_SERVER" && name != "CBS_TOOLS")
-            {
+            let kept = ["CBS_DART", "CBS_NATS_SERVER", "CBS_TOOLS"].contains(&name.as_str());
+            if name.starts_with("NATS_") || (name.starts_with("CBS_") && !kept) {
                 command.env_remove(name);
             }
         }

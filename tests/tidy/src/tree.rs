@@ -6,7 +6,18 @@ use std::{
 };
 
 /// Folders that hold no source of ours, wherever they stand.
-const SKIPPED: &[&str] = &[".cbs", ".dart_tool", ".git", ".venv", "__pycache__", "node_modules", "target"];
+const SKIPPED: &[&str] = &[
+    ".cbs",
+    ".dart_tool",
+    ".git",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".venv",
+    "__pycache__",
+    "node_modules",
+    "target",
+];
 
 /// One text file.
 #[derive(Debug, Clone)]

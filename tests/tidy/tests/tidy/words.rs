@@ -84,8 +84,9 @@ fn tests_wait_for_a_condition() -> Checked {
             reason = text.contains(REASON);
         }
     }
-    let rule =
-        format!("A test waits for a condition, it does not sleep; where sleep is what is tested, say why: `//{REASON} why`.");
+    let rule = format!(
+        "A test waits for a condition, it does not sleep; where sleep is what is tested, say why: `//{REASON} why`."
+    );
     hold(&rule, &broken)
 }
 
