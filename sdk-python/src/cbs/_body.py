@@ -195,7 +195,8 @@ class Lane:
                     set_current(call)
                 coroutine = invoke(context, decode(payload, call.content_type))
                 try:
-                    coroutine.send(None)
+                    # What it sets in its context is the call's alone, as in a task.
+                    copy_context().run(coroutine.send, None)
                 except StopIteration as stop:
                     value = stop.value
                 else:
@@ -296,6 +297,10 @@ class Lane:
             except Exception as wrong:  # noqa: BLE001 - its parts are whatever the cell put there
                 self.log(call, _ERROR, "the cell raised a CellError that JSON cannot hold", wrong)
                 call.failed()
+            return
+        if self.stopping and isinstance(error, GeneratorExit):
+            # What would not end at the stop is taken down with its loop; that it would not has been told.
+            call.failed()
             return
         what = "the cell's result cannot be sent" if isinstance(error, EncodeError) else "the cell raised"
         self.log(call, _ERROR, f"{what}: {_one_line(error)}", error)

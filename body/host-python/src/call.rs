@@ -1,0 +1,158 @@
+//! One call on its way through a lane: made on its caller's task, run by whichever lane claims it first.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU8, Ordering},
+};
+
+use cbs::{Bytes, CellContext, CellError, Code, Envelope, Home, Text};
+use tokio::sync::oneshot;
+
+use crate::lane::{Lane, now_us};
+
+/// What a cell answered: payload and content type (empty: JSON), or an error.
+pub(crate) type Answer = Result<(Bytes, Text), CellError>;
+
+/// It waits in the queue of a lane, or of several: the first to claim it runs it.
+const WAITING: u8 = 0;
+/// A lane runs it.
+const RUNNING: u8 = 1;
+/// Nobody will run it any more: it was answered, or its caller has given up.
+const ENDED: u8 = 2;
+
+/// A call. Holds nothing of Python's, so that every thread may drop it.
+pub(crate) struct Call {
+    pub(crate) context: CellContext,
+    pub(crate) request: Envelope,
+    /// When it came, by the lanes' clock.
+    pub(crate) since_us: u64,
+    state: AtomicU8,
+    /// Whose load it counts to: the lane that it waits for, or that runs it.
+    lane: Mutex<Option<Arc<Lane>>>,
+    answer: Mutex<Option<oneshot::Sender<Answer>>>,
+}
+
+impl Call {
+    pub(crate) fn new(home: &Arc<Home>, request: Envelope) -> (Arc<Self>, oneshot::Receiver<Answer>) {
+        let (tell, answer) = oneshot::channel();
+        let call = Self {
+            context: CellContext::new(home.clone(), &request),
+            request,
+            since_us: now_us(),
+            state: AtomicU8::new(WAITING),
+            lane: Mutex::new(None),
+            answer: Mutex::new(Some(tell)),
+        };
+        (Arc::new(call), answer)
+    }
+
+    /// A number that no other call of this time has.
+    pub(crate) fn key(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+
+    /// Whether it still waits for its turn.
+    pub(crate) fn waits(&self) -> bool {
+        self.state.load(Ordering::Acquire) == WAITING
+    }
+
+    /// Whether its caller has given up, or it was answered.
+    pub(crate) fn ended(&self) -> bool {
+        self.state.load(Ordering::Acquire) == ENDED
+    }
+
+    /// Makes it count to this lane, and no longer to the one before.
+    pub(crate) fn move_to(&self, lane: &Arc<Lane>) {
+        let mut place = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.as_ref().is_some_and(|before| Arc::ptr_eq(before, lane)) {
+            return;
+        }
+        if self.ended() {
+            return;
+        }
+        lane.load.add();
+        if let Some(before) = place.replace(lane.clone()) {
+            before.load.take();
+        }
+    }
+
+    /// Claims it for a lane: `false` where another has, or its caller has given up.
+    pub(crate) fn claim(&self, lane: &Arc<Lane>) -> bool {
+        let claimed = self.state.compare_exchange(WAITING, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if claimed {
+            self.move_to(lane);
+            lane.running.add();
+        }
+        claimed
+    }
+
+    /// The lane that runs it is done with it. Whoever comes second finds nobody to tell.
+    pub(crate) fn end(&self, lane: &Arc<Lane>, answer: Answer) {
+        lane.running.take();
+        self.state.store(ENDED, Ordering::Release);
+        self.leave();
+        if let Some(tell) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Its caller may have given up meanwhile.
+            _ = tell.send(answer);
+        }
+    }
+
+    /// Its caller gives up. Returns the lane that runs it, if one does: that lane still ends it.
+    pub(crate) fn abandon(&self) -> Option<Arc<Lane>> {
+        let waited = self.state.compare_exchange(WAITING, ENDED, Ordering::AcqRel, Ordering::Acquire);
+        if waited.is_ok() {
+            self.leave();
+            return None;
+        }
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Nobody will run it: its lane has ended.
+    pub(crate) fn refuse(&self) {
+        let waited = self.state.compare_exchange(WAITING, ENDED, Ordering::AcqRel, Ordering::Acquire);
+        if waited.is_err() {
+            return;
+        }
+        self.leave();
+        if let Some(tell) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let error = CellError::new(Code::Unavailable, "the cell's lane ended before the call's turn");
+            _ = tell.send(Err(error.retryable()));
+        }
+    }
+
+    fn leave(&self) {
+        if let Some(lane) = self.lane.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            lane.load.take();
+        }
+    }
+}
+
+/// A call as its caller's task holds it: dropped before its answer, it gives the call up.
+pub(crate) struct Pending {
+    call: Arc<Call>,
+    answered: bool,
+}
+
+impl Pending {
+    pub(crate) fn new(call: Arc<Call>) -> Self {
+        Self { call, answered: false }
+    }
+
+    /// Waits for the answer. A lane that ended without one has failed.
+    pub(crate) async fn answer(mut self, answer: oneshot::Receiver<Answer>) -> Answer {
+        let answer = answer.await;
+        self.answered = true;
+        answer.unwrap_or_else(|_| Err(CellError::cell_failed(self.call.request.id)))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        if let Some(lane) = self.call.abandon() {
+            lane.cancel(self.call.clone());
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! A Python cell as the registry holds it.
+
+use std::{future::Future, sync::Arc};
+
+use cbs::{Cell, CellContext, CellError, Envelope};
+
+use crate::pool::Pool;
+
+/// A cell whose calls go to its lanes.
+pub(crate) struct PythonCell(pub(crate) Arc<Pool>);
+
+impl Cell for PythonCell {
+    fn call(&self, _: &CellContext, request: Envelope) -> impl Future<Output = Result<Envelope, CellError>> + Send {
+        call(&self.0, request)
+    }
+
+    async fn stop(&self) {
+        self.0.stop().await;
+    }
+}
+
+/// Hands a call to the lanes at once, so that no future holds its 300 bytes, and waits for its answer.
+pub(crate) fn call(pool: &Pool, request: Envelope) -> impl Future<Output = Result<Envelope, CellError>> + Send + use<> {
+    let submitted = pool.submit(request);
+    async move {
+        let (pending, answer) = submitted?;
+        let (payload, content_type) = pending.answer(answer).await?;
+        Ok(Envelope { content_type, ..Envelope::reply(payload) })
+    }
+}

@@ -1,0 +1,224 @@
+//! Virtual environments: what cells can import besides the standard library and the SDK.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::interpreter::{BUILT, folder_of_version};
+
+/// What every environment has.
+const MSGSPEC: &str = "msgspec==0.22.0";
+/// How long one program of the making may take.
+const LIMIT: Duration = Duration::from_secs(120);
+/// How long to wait for another process that makes the same.
+const LOCK_LIMIT: Duration = Duration::from_secs(180);
+
+/// Why an environment cannot be made.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum EnvironmentError {
+    /// The folder cannot be written, or a program not be started.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was to be done.
+        what: String,
+        /// What the system said.
+        error: String,
+    },
+    /// A program of the making failed or took too long.
+    #[error("`{command}` {how}: {said}")]
+    Failed {
+        /// What was started.
+        command: String,
+        /// How it ended.
+        how: String,
+        /// The end of what it said.
+        said: String,
+    },
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> EnvironmentError {
+    let what = what.into();
+    move |error| EnvironmentError::Io { what, error: error.to_string() }
+}
+
+/// Where tools of this user are kept: `$CBS_TOOLS`, else `tools/` of the user's cache.
+pub(crate) fn tools() -> PathBuf {
+    let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    named("CBS_TOOLS").unwrap_or_else(|| {
+        let cache = named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));
+        cache.unwrap_or_else(env::temp_dir).join("cbs/tools")
+    })
+}
+
+/// The first twelve digits of a text's SHA-256.
+pub(crate) fn short_hash(text: &[u8]) -> String {
+    Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The folder of all environments of the build's interpreter.
+pub(crate) fn folder() -> PathBuf {
+    tools().join("python").join(format!("{}-{}", BUILT.version, short_hash(BUILT.prefix.as_bytes())))
+}
+
+/// The folder that an environment's packages are in.
+pub(crate) fn site_packages(environment: &Path) -> PathBuf {
+    environment.join("lib").join(folder_of_version()).join("site-packages")
+}
+
+/// What is installed besides what every environment has.
+pub(crate) struct Packages<'a> {
+    /// As pip reads them in a file of requirements.
+    pub(crate) lines: &'a [String],
+    /// The folder that paths in them are relative to.
+    pub(crate) from: Option<&'a Path>,
+}
+
+/// Where the environment is that all cells in bodies share.
+pub(crate) fn shared_place() -> PathBuf {
+    folder().join("shared")
+}
+
+/// The site-packages of the environment that all cells in bodies share, made if it is not there. `None`: it cannot be
+/// made, which is logged once; the SDK works without.
+pub(crate) fn shared() -> Option<&'static Path> {
+    static SHARED: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let make = || match ensure(&shared_place(), &Packages { lines: &[], from: None }) {
+        Ok(site) => Some(site),
+        Err(error) => {
+            tracing::warn!(
+                "Python cells run without msgspec, ten times slower at reading and writing JSON: {error}; mend it with \
+                 access to a package index, or with a folder that has it in CBS_TOOLS"
+            );
+            None
+        }
+    };
+    SHARED.get_or_init(make).as_deref()
+}
+
+/// An environment at this path with these packages, made if it is not there. Blocks, for seconds
+/// where it must be made. Returns its site-packages.
+pub(crate) fn ensure(place: &Path, packages: &Packages<'_>) -> Result<PathBuf, EnvironmentError> {
+    let site = site_packages(place);
+    if site.is_dir() {
+        return Ok(site);
+    }
+    let parent = place.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(io_error(format!("cannot make the folder {}", parent.display())))?;
+    let _lock = Lock::take(&place.with_extension("lock"))?;
+    if site.is_dir() {
+        return Ok(site);
+    }
+    tracing::info!("making the Python environment {}", place.display());
+    let began = Instant::now();
+    let making = tempfile::Builder::new()
+        .prefix(".making-")
+        .tempdir_in(parent)
+        .map_err(io_error(format!("cannot make a folder in {}", parent.display())))?;
+    let target = making.path().join("environment");
+    install(&target, packages)?;
+    fs::rename(&target, place).map_err(io_error(format!("cannot put the environment to {}", place.display())))?;
+    tracing::info!("made the Python environment in {} ms", began.elapsed().as_millis());
+    Ok(site)
+}
+
+/// Makes an environment and puts the packages into it: with the interpreter's own pip where it has one, for a copy of
+/// pip in the environment takes longer than all the rest.
+fn install(target: &Path, packages: &Packages<'_>) -> Result<(), EnvironmentError> {
+    let python = || {
+        let mut python = Command::new(BUILT.executable);
+        python.arg("-I");
+        python
+    };
+    let has_pip = run(python().args(["-c", "import pip; assert int(pip.__version__.split('.')[0]) >= 23"])).is_ok();
+    let how: &[&str] = if has_pip { &["-m", "venv", "--without-pip"] } else { &["-m", "venv"] };
+    run(python().args(how).arg(target))?;
+    let list = target.join("requirements.txt");
+    let lines = format!("{MSGSPEC}\n{}\n", packages.lines.join("\n"));
+    fs::write(&list, lines).map_err(io_error(format!("cannot write {}", list.display())))?;
+    let own = target.join("bin/python");
+    let mut pip = if has_pip { python() } else { Command::new(&own) };
+    pip.args(["-m", "pip"]);
+    if has_pip {
+        pip.arg("--python").arg(&own);
+    }
+    pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]);
+    pip.args(["--timeout", "10", "--retries", "1", "-r"]).arg(&list);
+    if let Some(folder) = packages.from {
+        pip.current_dir(folder);
+    }
+    run(&mut pip)
+}
+
+/// Runs a program to its end, within its time.
+fn run(command: &mut Command) -> Result<(), EnvironmentError> {
+    let shown = shown(command);
+    let failed =
+        |how: String, said: &str| EnvironmentError::Failed { command: shown.clone(), how, said: said.to_owned() };
+    let output = tempfile::tempfile().map_err(io_error("cannot make a temporary file"))?;
+    let second = || output.try_clone().map_err(io_error("cannot use a temporary file twice"));
+    let (stdout, stderr) = (Stdio::from(second()?), Stdio::from(second()?));
+    let started = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn();
+    let mut child = started.map_err(io_error(format!("cannot start {shown}")))?;
+    let until = Instant::now() + LIMIT;
+    let status = loop {
+        match child.try_wait().map_err(io_error(format!("cannot wait for {shown}")))? {
+            Some(status) => break Some(status),
+            None if Instant::now() >= until => {
+                _ = child.kill();
+                _ = child.wait();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let said = last_lines(output);
+    match status {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(failed(format!("ended with {status}"), &said)),
+        None => Err(failed(format!("took longer than {} s", LIMIT.as_secs()), &said)),
+    }
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+fn last_lines(mut file: fs::File) -> String {
+    use io::{Read, Seek};
+    let mut text = Vec::new();
+    _ = file.rewind().and_then(|()| file.read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines.get(lines.len().saturating_sub(6)..).unwrap_or_default().join("; ")
+}
+
+/// A lock file that other processes respect; unlocked when dropped, and by the system when the process ends.
+struct Lock {
+    _file: fs::File,
+}
+
+impl Lock {
+    fn take(path: &Path) -> Result<Self, EnvironmentError> {
+        let what = || format!("cannot lock {}", path.display());
+        let file = fs::File::options().create(true).append(true).open(path).map_err(io_error(what()))?;
+        let until = Instant::now() + LOCK_LIMIT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(fs::TryLockError::Error(error)) => return Err(io_error(what())(error)),
+                Err(fs::TryLockError::WouldBlock) if Instant::now() >= until => {
+                    let error = io::Error::new(io::ErrorKind::TimedOut, "another process holds it");
+                    return Err(io_error(what())(error));
+                }
+                Err(fs::TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+}

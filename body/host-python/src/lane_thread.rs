@@ -1,0 +1,78 @@
+//! The thread of a lane: Python runs on it from its start to its end, its thread state is made once.
+
+use std::{
+    ffi::CStr,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use cbs::Home;
+use pyo3::{prelude::*, sync::PyOnceLock, types::PyBytes};
+use serde_json::Value;
+
+use crate::{
+    errand::Errands,
+    interpreter::embedded,
+    lane::{Lane, Standing},
+    log::Lines,
+    port::Port,
+};
+
+/// Python code may call itself a thousand deep, and C code within it: a main thread's usual stack.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+const MODULES: &CStr = embedded(concat!(include_str!("../python/modules.py"), "\0"));
+
+/// What a lane is made of.
+pub(crate) struct Parts {
+    pub(crate) home: Arc<Home>,
+    pub(crate) errands: Arc<Errands>,
+    pub(crate) lines: Arc<Lines>,
+    pub(crate) file: PathBuf,
+    pub(crate) source: Vec<u8>,
+    pub(crate) function: String,
+    pub(crate) exit_when_stuck: bool,
+}
+
+/// Starts a lane on a thread of its own; its standing tells how it goes.
+pub(crate) fn spawn(number: u32, parts: Parts) -> io::Result<Arc<Lane>> {
+    let lane = Lane::new(number)?;
+    let inner = lane.clone();
+    let name = format!("py{number} {}", parts.home.target.name());
+    thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
+        let failed = Python::attach(|py| serve(py, &inner, parts).err().map(|error| error.to_string()));
+        inner.clear();
+        let standing = inner.standing.borrow().clone();
+        // A lane that could not start says so until it is dropped.
+        if !matches!(standing, Standing::Failed(_)) {
+            inner.standing.send_replace(Standing::Ended(failed));
+        }
+    })?;
+    Ok(lane)
+}
+
+fn serve(py: Python<'_>, lane: &Arc<Lane>, parts: Parts) -> PyResult<()> {
+    static LOADER: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let loader = LOADER.get_or_try_init(py, || {
+        PyModule::from_code(py, MODULES, c"<cbs>/host/modules.py", c"cbs_host_modules").map(Bound::unbind)
+    })?;
+    let config = match &parts.home.config {
+        Value::Null => "{}".to_owned(),
+        config => config.to_string(),
+    };
+    let config = py.import("json")?.call_method1("loads", (config,))?;
+    let module = loader.bind(py).call_method1("Cell", (parts.file.to_string_lossy(),))?;
+    let port = Port {
+        lane: lane.clone(),
+        home: parts.home,
+        errands: parts.errands,
+        lines: parts.lines,
+        config: config.unbind(),
+        maker: Mutex::default(),
+        exit_when_stuck: parts.exit_when_stuck,
+    };
+    let source = PyBytes::new(py, &parts.source);
+    py.import("cbs._body")?.call_method1("serve", (port, module, source, parts.function))?;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! What cells say, as lines of the body's log; and what they print, bounded.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use cbs::CellContext;
+
+/// How many printed lines a second a lane may have in the log, and how many at once.
+const LINES_PER_SECOND: f64 = 200.0;
+const LINES_AT_ONCE: f64 = 1000.0;
+
+/// A line as Python's logging knows it.
+pub(crate) struct Line<'a> {
+    /// One of Python's levels: 10 debug, 20 info, 30 warning, 40 error.
+    pub(crate) level: u32,
+    /// Which part of the cell says it.
+    pub(crate) logger: &'a str,
+    pub(crate) message: &'a str,
+    pub(crate) fields: BTreeMap<String, String>,
+}
+
+macro_rules! line {
+    ($level:ident, $line:expr, $cell:expr, $context:expr, $fields:expr) => {
+        match $context {
+            Some(context) => tracing::$level!(
+                target: "cbs::cell",
+                cell = %$cell,
+                id = %context.id(),
+                correlation_id = %context.correlation_id(),
+                logger = %$line.logger,
+                "{}{}", $line.message, $fields
+            ),
+            None => tracing::$level!(
+                target: "cbs::cell", cell = %$cell, logger = %$line.logger, "{}{}", $line.message, $fields
+            ),
+        }
+    };
+}
+
+impl<'a> Line<'a> {
+    pub(crate) fn warning(message: &'a str) -> Self {
+        Self { level: 30, logger: "cbs", message, fields: BTreeMap::new() }
+    }
+
+    /// Writes it, with the ids of the call that it belongs to.
+    pub(crate) fn write(&self, cell: &str, context: Option<&CellContext>) {
+        let fields = Fields(&self.fields);
+        match self.level {
+            40.. => line!(error, self, cell, context, fields),
+            30.. => line!(warn, self, cell, context, fields),
+            20.. => line!(info, self, cell, context, fields),
+            _ => line!(debug, self, cell, context, fields),
+        }
+    }
+}
+
+/// What a record brings besides its line: ` key=value`, and the traceback on lines of its own.
+struct Fields<'a>(&'a BTreeMap<String, String>);
+
+impl std::fmt::Display for Fields<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (key, value) in self.0.iter().filter(|(key, _)| *key != "exception") {
+            write!(f, " {key}={value}")?;
+        }
+        self.0.get("exception").map_or(Ok(()), |exception| write!(f, "\n{exception}"))
+    }
+}
+
+/// Which printed lines may go to the log.
+pub(crate) struct Lines(Mutex<Bucket>);
+
+struct Bucket {
+    room: f64,
+    filled: Instant,
+    left_out: u64,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self(Mutex::new(Bucket { room: LINES_AT_ONCE, filled: Instant::now(), left_out: 0 }))
+    }
+}
+
+impl Lines {
+    /// Whether a line may be written: how many before it might not. `None`: not this one.
+    pub(crate) fn admit(&self) -> Option<u64> {
+        let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.fill();
+        if bucket.room < 1.0 {
+            bucket.left_out += 1;
+            return None;
+        }
+        bucket.room -= 1.0;
+        Some(std::mem::take(&mut bucket.left_out))
+    }
+
+    /// How many lines were left out and not yet told of, once there is room to tell.
+    pub(crate) fn left_out(&self) -> Option<u64> {
+        let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.fill();
+        (bucket.left_out > 0 && bucket.room >= 1.0).then(|| std::mem::take(&mut bucket.left_out))
+    }
+}
+
+impl Bucket {
+    fn fill(&mut self) {
+        let now = Instant::now();
+        let more = now.duration_since(self.filled).as_secs_f64() * LINES_PER_SECOND;
+        (self.room, self.filled) = ((self.room + more).min(LINES_AT_ONCE), now);
+    }
+}

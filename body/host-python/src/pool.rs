@@ -1,0 +1,311 @@
+//! The lanes of one cell: which of them a call goes to, when there are to be more, and when fewer.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use cbs::{CellError, Code, Envelope, Home, Worker};
+use tokio::{
+    runtime::Handle,
+    sync::{oneshot, watch},
+};
+
+use crate::{
+    call::{Answer, Call, Pending},
+    errand::Errands,
+    lane::{Lane, News, Standing, now_us},
+    lane_thread,
+    log::Lines,
+    watch as sampler,
+};
+
+/// A call that has waited so long for its turn asks for another lane.
+const LATE_US: u64 = 20_000;
+/// Lanes above the least number end when they were not needed for so long.
+const SURPLUS_US: u64 = 10_000_000;
+/// How many calls may wait in one lane, as a multiple of the cell's concurrency: what its callers have given up
+/// waits too, until the lane comes to it.
+const WAITING_FACTOR: usize = 4;
+
+/// What the lanes of a cell are made of.
+pub(crate) struct Plan {
+    pub(crate) home: Arc<Home>,
+    /// Absolute, so that tracebacks are.
+    pub(crate) file: PathBuf,
+    /// The file's bytes, read once: all lanes run the same.
+    pub(crate) source: Vec<u8>,
+    pub(crate) function: String,
+    pub(crate) lanes_min: u32,
+    pub(crate) lanes_max: u32,
+    pub(crate) concurrency: usize,
+    pub(crate) habits: Habits,
+}
+
+/// How lanes are watched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Habits {
+    /// A lane that has not come round for so long counts as blocked.
+    pub(crate) blocked_after: Duration,
+    /// Whether a call that is stuck ends the process: in a process that the cell has to itself.
+    pub(crate) exit_when_stuck: bool,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self { blocked_after: Duration::from_secs(1), exit_when_stuck: false }
+    }
+}
+
+/// The lanes of one life of a cell. Dropping it ends them, without stop hooks.
+pub(crate) struct Pool {
+    pub(crate) plan: Plan,
+    pub(crate) lines: Arc<Lines>,
+    errands: Arc<Errands>,
+    lanes: RwLock<Vec<Arc<Lane>>>,
+    /// Lanes that are on their way.
+    coming: AtomicU32,
+    next: AtomicU32,
+    /// When more than the least number of lanes were last needed.
+    needed_at: AtomicU64,
+    stopping: AtomicBool,
+    ended: watch::Sender<Option<String>>,
+}
+
+impl Pool {
+    /// Starts the least number of lanes, and waits until all take calls.
+    pub(crate) async fn start(plan: Plan) -> Result<Arc<Self>, StartError> {
+        let errands = Arc::new(Errands::new(Handle::current()));
+        let pool = Arc::new(Self {
+            lines: Arc::default(),
+            errands,
+            lanes: RwLock::default(),
+            coming: AtomicU32::new(0),
+            next: AtomicU32::new(0),
+            needed_at: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            ended: watch::Sender::new(None),
+            plan,
+        });
+        for _ in 0..pool.plan.lanes_min {
+            let lane = Unready(Some(pool.launch()?));
+            let mut standing = lane.subscribe();
+            let settled = standing.wait_for(|standing| !matches!(standing, Standing::Starting)).await;
+            match settled.map(|standing| standing.clone()) {
+                Ok(Standing::Ready) => lane.put_into(&pool),
+                Ok(Standing::Failed(error)) => return Err(StartError::Cell(error)),
+                Ok(Standing::Ended(reason)) => return Err(StartError::Lane(reason.unwrap_or_default())),
+                Ok(Standing::Starting) | Err(_) => return Err(StartError::Lane("the lane has gone".to_owned())),
+            }
+        }
+        sampler::add(&pool);
+        Ok(pool)
+    }
+
+    fn launch(&self) -> Result<Arc<Lane>, StartError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let parts = lane_thread::Parts {
+            home: self.plan.home.clone(),
+            errands: self.errands.clone(),
+            lines: self.lines.clone(),
+            file: self.plan.file.clone(),
+            source: self.plan.source.clone(),
+            function: self.plan.function.clone(),
+            exit_when_stuck: self.plan.habits.exit_when_stuck,
+        };
+        lane_thread::spawn(number, parts).map_err(StartError::Thread)
+    }
+
+    fn admit(&self, lane: Arc<Lane>) {
+        self.lanes.write().unwrap_or_else(PoisonError::into_inner).push(lane);
+    }
+
+    /// Gives a call to the lane that has the least to do.
+    pub(crate) fn submit(&self, request: Envelope) -> Result<(Pending, oneshot::Receiver<Answer>), CellError> {
+        let (call, answer) = Call::new(&self.plan.home, request);
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        let least = match lanes.as_slice() {
+            [only] => Some(only),
+            several => several.iter().min_by_key(|lane| (lane.behind_us() > LATE_US, lane.load.now())),
+        };
+        let lane = least.ok_or_else(|| CellError::new(Code::Unavailable, "the cell is being stopped").retryable())?;
+        if !lane.offer(&call, self.plan.concurrency.saturating_mul(WAITING_FACTOR)) {
+            _ = call.abandon();
+            let message = "too many calls wait for the cell's lanes: it is blocked";
+            return Err(CellError::new(Code::Overloaded, message).retryable());
+        }
+        sampler::rouse();
+        Ok((Pending::new(call), answer))
+    }
+
+    /// All lanes that take calls.
+    pub(crate) fn lanes(&self) -> Vec<Arc<Lane>> {
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How the lanes fare.
+    pub(crate) fn workers(&self) -> Vec<Worker> {
+        let blocked = u64::try_from(self.plan.habits.blocked_after.as_micros()).unwrap_or(u64::MAX);
+        let lock_wait = sampler::lock_wait_us();
+        self.lanes().iter().map(|lane| lane.worker(blocked, lock_wait)).collect()
+    }
+
+    /// Whether there can be more lanes than one: else nothing is to be decided.
+    pub(crate) fn varies(&self) -> bool {
+        self.plan.lanes_max > 1
+    }
+
+    /// Whether there are more lanes than the least number.
+    pub(crate) fn has_surplus(&self) -> bool {
+        self.plan.lanes_min < self.plan.lanes_max && self.lanes().len() > self.plan.lanes_min as usize
+    }
+
+    /// Gives calls that have waited too long to lanes that have nothing to do, and starts more lanes for the rest.
+    pub(crate) fn balance(self: &Arc<Self>) {
+        let (lanes, now) = (self.lanes(), now_us());
+        let waiting = lanes.iter().flat_map(|lane| lane.waiting());
+        let late: Vec<_> = waiting.filter(|call| now.saturating_sub(call.since_us) >= LATE_US).collect();
+        if late.is_empty() {
+            return;
+        }
+        self.needed_at.store(now, Ordering::Relaxed);
+        let mut free = lanes.iter().filter(|lane| lane.load.now() == 0 && lane.behind_us() < LATE_US);
+        let mut left = 0_u32;
+        for call in late {
+            match free.next() {
+                Some(lane) => _ = lane.offer(&call, usize::MAX),
+                None => left += 1,
+            }
+        }
+        let there = u32::try_from(lanes.len()).unwrap_or(u32::MAX) + self.coming.load(Ordering::Acquire);
+        for _ in 0..left.min(self.plan.lanes_max.saturating_sub(there)) {
+            self.grow();
+        }
+    }
+
+    fn grow(self: &Arc<Self>) {
+        if self.stopping.load(Ordering::Acquire) {
+            return;
+        }
+        match self.launch() {
+            Ok(lane) => {
+                self.coming.fetch_add(1, Ordering::AcqRel);
+                sampler::expect(self, lane);
+            }
+            Err(error) => {
+                tracing::warn!(target: "cbs::cell", cell = %self.plan.home.target.name(), "no further lane: {error}");
+            }
+        }
+    }
+
+    /// A lane that was on its way has come, or has failed.
+    pub(crate) fn arrived(&self, lane: Arc<Lane>, standing: &Standing) {
+        self.coming.fetch_sub(1, Ordering::AcqRel);
+        if !matches!(standing, Standing::Ready) {
+            let cell = self.plan.home.target.name();
+            tracing::warn!(target: "cbs::cell", %cell, ?standing, "a further lane could not be started");
+        } else if self.stopping.load(Ordering::Acquire) {
+            lane.tell(News::Stop { hooks: true });
+        } else {
+            self.admit(lane);
+        }
+    }
+
+    /// Ends one lane above the least number, if none of those was needed for a while.
+    pub(crate) fn shrink(&self) {
+        let needed = self.needed_at.load(Ordering::Relaxed);
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        let running: u64 = lanes.iter().map(|lane| lane.load.now()).sum();
+        if lanes.len() <= self.plan.lanes_min as usize
+            || now_us().saturating_sub(needed) < SURPLUS_US
+            || running >= lanes.len() as u64
+        {
+            return;
+        }
+        // Only one with nothing to do: nobody else can give it a call while this list is locked.
+        if let Some(at) = lanes.iter().rposition(|lane| lane.load.now() == 0) {
+            lanes.remove(at).tell(News::Stop { hooks: true });
+        }
+    }
+
+    /// A lane ended. If nobody told it to, so did the cell.
+    pub(crate) fn lane_ended(&self, lane: &Lane, reason: String) {
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        let before = lanes.len();
+        lanes.retain(|other| other.number != lane.number);
+        if lanes.len() < before {
+            self.ended.send_replace(Some(reason));
+        }
+    }
+
+    /// Done when a lane ended by itself, with the reason.
+    pub(crate) fn ended(&self) -> watch::Receiver<Option<String>> {
+        self.ended.subscribe()
+    }
+
+    /// Runs the stop hooks in every lane, and waits until their threads have ended.
+    pub(crate) async fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        let lanes = std::mem::take(&mut *self.lanes.write().unwrap_or_else(PoisonError::into_inner));
+        for lane in &lanes {
+            lane.tell(News::Stop { hooks: true });
+        }
+        for lane in lanes {
+            let mut standing = lane.standing.subscribe();
+            _ = standing.wait_for(|standing| matches!(standing, Standing::Ended(_))).await;
+        }
+    }
+}
+
+/// A lane of which nobody knows yet whether it will take calls: told to end where nobody waits for it any more.
+struct Unready(Option<Arc<Lane>>);
+
+impl Unready {
+    fn subscribe(&self) -> watch::Receiver<Standing> {
+        match &self.0 {
+            Some(lane) => lane.standing.subscribe(),
+            None => watch::channel(Standing::Ended(None)).1,
+        }
+    }
+
+    fn put_into(mut self, pool: &Pool) {
+        if let Some(lane) = self.0.take() {
+            pool.admit(lane);
+        }
+    }
+}
+
+impl Drop for Unready {
+    fn drop(&mut self) {
+        if let Some(lane) = self.0.take() {
+            lane.tell(News::Stop { hooks: false });
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for lane in self.lanes() {
+            lane.tell(News::Stop { hooks: false });
+        }
+    }
+}
+
+/// Why the lanes of a cell could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// Its module or its start hooks answered with an error.
+    #[error("{0}")]
+    Cell(host::HostError),
+    /// A lane ended.
+    #[error("{0}")]
+    Lane(String),
+    /// The operating system gave none.
+    #[error("no thread for a lane: {0}")]
+    Thread(io::Error),
+}

@@ -1,0 +1,206 @@
+//! What Python sees of its lane: taking calls in batches, giving answers in batches, the log.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::RawFd,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+};
+
+use cbs::{Bytes, CellError, Code, Home, Text};
+use host::HostError;
+use pyo3::{
+    exceptions::PyValueError,
+    intern,
+    prelude::*,
+    types::{PyBytes, PyDict, PyList, PyString, PyTuple},
+};
+
+use crate::{
+    call::Call,
+    errand::{Arrived, Done, Errands},
+    lane::{Lane, News, Standing},
+    log::{Line, Lines},
+    port_call::PortCall,
+    watch,
+};
+
+/// A lane as its Python thread holds it.
+#[pyclass(frozen, module = "cbs")]
+pub(crate) struct Port {
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) home: Arc<Home>,
+    pub(crate) errands: Arc<Errands>,
+    pub(crate) lines: Arc<Lines>,
+    /// The spec's `config` as Python's own map.
+    pub(crate) config: Py<PyAny>,
+    /// Makes a call's context: a Python function of the call. Let go of at the lane's end, for it holds the port.
+    pub(crate) maker: Mutex<Option<Py<PyAny>>>,
+    /// Whether a stuck call ends the process.
+    pub(crate) exit_when_stuck: bool,
+}
+
+#[pymethods]
+impl Port {
+    /// What the event loop listens to.
+    fn fileno(&self) -> RawFd {
+        self.lane.bell()
+    }
+
+    /// The loop heard it.
+    fn heard(&self) {
+        self.lane.heard();
+    }
+
+    /// Which thread of Python this is, and what makes a context; `None` when the lane ends.
+    fn settle(&self, ident: u64, maker: Option<Py<PyAny>>) {
+        self.lane.health.ident.store(ident, Ordering::Relaxed);
+        let before = {
+            let mut place = self.maker.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *place, maker)
+        };
+        // Not under the lock: what it drops may be anything.
+        drop(before);
+    }
+
+    /// The lane takes calls.
+    fn ready(&self) {
+        self.lane.standing.send_replace(Standing::Ready);
+    }
+
+    /// The lane cannot be started, for this reason.
+    #[pyo3(signature = (code, message, retryable, details))]
+    fn failed(&self, code: &str, message: String, retryable: bool, details: Option<&str>) {
+        let error = match code {
+            "" => HostError::Runtime(message),
+            code => HostError::Start(cell_error(code, message, retryable, details)),
+        };
+        self.lane.standing.send_replace(Standing::Failed(error));
+    }
+
+    /// All that came since: (calls, calls that were given up, errands that are done, whether to stop). `None`:
+    /// nothing; if this is the last look, the bell is rung again from now on.
+    fn take<'py>(slf: &Bound<'py, Self>, last: bool) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let (py, port) = (slf.py(), slf.get());
+        let (calls, news) = port.lane.take(last);
+        if calls.is_empty() && news.is_empty() {
+            return Ok(None);
+        }
+        let made: Vec<_> = calls
+            .into_iter()
+            .filter(|call| call.waits())
+            .map(|call| Bound::new(py, PortCall::new(call, slf.clone().unbind())))
+            .collect::<PyResult<_>>()?;
+        let calls = PyList::new(py, made)?;
+        let (cancelled, done, mut stop) = (PyList::empty(py), PyList::empty(py), 0);
+        for item in news {
+            match item {
+                News::Cancel(call) => cancelled.append(call.key())?,
+                News::Done(item) => done.append(port.arrived(py, item)?)?,
+                News::Stop { hooks } => stop = if hooks { 1 } else { 2 },
+                News::Ping => {}
+            }
+        }
+        (calls, cancelled, done, stop).into_pyobject(py).map(Some)
+    }
+
+    /// Answers: call, payload, content type, and so on in threes.
+    fn finish(&self, done: &Bound<'_, PyList>) -> PyResult<()> {
+        let mut items = done.iter();
+        while let (Some(call), Some(payload), Some(content_type)) = (items.next(), items.next(), items.next()) {
+            let call = call.cast::<PortCall>()?;
+            let payload = Bytes::copy_from_slice(payload.cast::<PyBytes>()?.as_bytes());
+            let content_type = content_type.cast::<PyString>()?.to_str()?;
+            call.get().end(Ok((payload, Text::from(content_type))));
+        }
+        Ok(())
+    }
+
+    /// Writes a line to the body's log.
+    #[pyo3(signature = (call, level, logger, message, fields))]
+    fn log(
+        &self,
+        py: Python<'_>,
+        call: Option<&Bound<'_, PortCall>>,
+        level: u32,
+        logger: &str,
+        message: &str,
+        fields: Option<BTreeMap<String, String>>,
+    ) {
+        let call = call.map(|call| call.get().call.as_ref());
+        let line = Line { level, logger, message, fields: fields.unwrap_or_default() };
+        // Whoever reads the log may be slow: nobody waits for it with Python's lock.
+        py.detach(|| self.line(call, &line));
+    }
+
+    /// Writes what a cell printed to the body's log, unless it prints too much.
+    fn printed(&self, py: Python<'_>, call: Option<&Bound<'_, PortCall>>, stream: &str, text: &str) {
+        let Some(left_out) = self.lines.admit() else { return };
+        let call = call.map(|call| call.get().call.as_ref());
+        py.detach(|| {
+            if left_out > 0 {
+                let message = format!("{left_out} lines that the cell printed were left out: too many at once");
+                self.line(call, &Line::warning(&message));
+            }
+            self.line(call, &Line { level: 20, logger: stream, message: text, fields: BTreeMap::new() });
+        });
+    }
+
+    /// A call was cancelled and has not ended: it is at this place.
+    fn stuck(&self, place: &str) {
+        watch::stuck(self.home.target.name(), place, self.exit_when_stuck);
+    }
+
+    /// The spec's name of the cell.
+    #[getter]
+    fn cell(&self) -> &str {
+        self.home.target.name()
+    }
+}
+
+impl Port {
+    fn line(&self, call: Option<&Call>, line: &Line<'_>) {
+        line.write(self.home.target.name(), call.map(|call| &call.context));
+    }
+
+    /// An errand's end as (number, error or `None`, value).
+    fn arrived<'py>(&self, py: Python<'py>, done: Done) -> PyResult<Bound<'py, PyTuple>> {
+        let none = || py.None().into_bound(py);
+        let (error, value) = match done.result {
+            Ok(Arrived::Nothing) => (none(), none()),
+            Ok(Arrived::Answer(answer)) => (none(), answer.into_pyobject(py)?.into_any()),
+            Ok(Arrived::Reply(reply)) => {
+                let attributes = PyDict::new(py);
+                for (key, value) in &reply.attributes {
+                    attributes.set_item(key.as_str(), value.as_str())?;
+                }
+                let payload = PyBytes::new(py, &reply.payload);
+                let schema = reply.schema.as_str();
+                let value = (payload, reply.content_type.as_str(), schema, attributes).into_pyobject(py)?;
+                (none(), value.into_any())
+            }
+            Err(error) => {
+                let outcome = match error.outcome() {
+                    cbs::Outcome::NotRun => intern!(py, "not-run"),
+                    cbs::Outcome::Unknown => intern!(py, "unknown"),
+                    cbs::Outcome::Ran => intern!(py, "ran"),
+                };
+                let CellError { code, message, retryable, details } = error.error();
+                let details = details.as_ref().map(ToString::to_string);
+                let value = (code.as_str(), message, *retryable, details, outcome).into_pyobject(py)?;
+                (value.into_any(), none())
+            }
+        };
+        (done.number, error, value).into_pyobject(py)
+    }
+}
+
+/// An error that Python told in parts; `details` is JSON.
+pub(crate) fn cell_error(code: &str, message: String, retryable: bool, details: Option<&str>) -> CellError {
+    let details = details.and_then(|details| serde_json::from_str(details).ok());
+    CellError { code: Code::from(code), message, retryable, details }
+}
+
+/// A name that Python gave and that is none.
+pub(crate) fn no_name(error: &cbs::NameError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}

@@ -1,0 +1,261 @@
+//! A call as its lane's Python sees it: its payload, what is said about it, its end, and its errands.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{
+        Arc, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use cbs::{BusError, Bytes, CellError, Envelope, Kind, Target, Text};
+use pyo3::{
+    exceptions::PyRuntimeError,
+    prelude::*,
+    pybacked::{PyBackedBytes, PyBackedStr},
+    types::{PyBytes, PyDict},
+};
+use tokio::task::AbortHandle;
+
+use crate::{
+    call::{Answer, Call},
+    errand::{Arrived, seconds},
+    port::{Port, cell_error, no_name},
+};
+
+/// One instant on both clocks: Rust's, and Python's `time.monotonic()`.
+static CLOCKS: OnceLock<(Instant, f64)> = OnceLock::new();
+
+/// A call in the hands of a lane. Called as a function, it makes its context.
+#[pyclass(frozen, freelist = 1024, module = "cbs")]
+pub(crate) struct PortCall {
+    pub(crate) call: Arc<Call>,
+    port: Py<Port>,
+    /// Claimed by this lane, and not yet ended.
+    owed: AtomicBool,
+}
+
+impl PortCall {
+    pub(crate) fn new(call: Arc<Call>, port: Py<Port>) -> Self {
+        Self { call, port, owed: AtomicBool::new(false) }
+    }
+
+    /// The call is over, once.
+    pub(crate) fn end(&self, answer: Answer) {
+        if self.owed.swap(false, Ordering::AcqRel) {
+            self.call.end(&self.port.get().lane, answer);
+        }
+    }
+
+    fn errand(
+        &self,
+        number: u64,
+        work: impl Future<Output = Result<Arrived, BusError>> + Send + 'static,
+    ) -> Option<Errand> {
+        let port = self.port.get();
+        port.errands.begin(&port.lane, number, work).map(Errand)
+    }
+
+    fn envelope(&self, sent: &Sent) -> PyResult<Envelope> {
+        let target: Target = sent.target.parse().map_err(|error| no_name(&error))?;
+        let remaining = self.call.context.remaining();
+        let timeout = sent.timeout.and_then(seconds).map_or(remaining, |timeout| timeout.min(remaining));
+        let attributes =
+            sent.attributes.iter().map(|(key, value)| (Text::from(key.as_str()), Text::from(value.as_str())));
+        let payload = Bytes::copy_from_slice(&sent.payload);
+        Ok(Envelope {
+            content_type: Text::from(&*sent.content_type),
+            schema: Text::from(&*sent.schema),
+            timeout: Some(timeout),
+            idempotency_key: Text::from(&*sent.idempotency_key),
+            idempotent: sent.idempotent,
+            attributes: attributes.collect(),
+            ..self.call.context.request(target, payload)
+        })
+    }
+}
+
+impl Drop for PortCall {
+    fn drop(&mut self) {
+        // Python lost it: its caller learns so rather than wait.
+        let id = self.call.request.id;
+        self.end(Err(CellError::cell_failed(id)));
+    }
+}
+
+/// What a cell sends: the SDK's `Outgoing`.
+#[derive(FromPyObject)]
+struct Sent {
+    target: PyBackedStr,
+    payload: PyBackedBytes,
+    content_type: PyBackedStr,
+    schema: PyBackedStr,
+    timeout: Option<f64>,
+    idempotency_key: PyBackedStr,
+    idempotent: bool,
+    attributes: BTreeMap<String, String>,
+}
+
+/// Python's handle of an errand.
+#[pyclass(frozen, module = "cbs")]
+pub(crate) struct Errand(AbortHandle);
+
+#[pymethods]
+impl Errand {
+    /// Nobody waits for it any more.
+    fn abort(&self) {
+        self.0.abort();
+    }
+}
+
+#[pymethods]
+#[allow(clippy::needless_pass_by_value, reason = "arguments are made of Python's, and owned")]
+impl PortCall {
+    /// The payload, if this lane is the one to run the call; `None`: another has it, or nobody wants it any more.
+    fn claim<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        if !self.call.claim(&self.port.get().lane) {
+            return None;
+        }
+        self.owed.store(true, Ordering::Release);
+        Some(PyBytes::new(py, &self.call.request.payload))
+    }
+
+    /// The payload's media type; empty: JSON.
+    #[getter]
+    fn content_type(&self) -> &str {
+        &self.call.request.content_type
+    }
+
+    /// What a cancel of this call is known by.
+    #[getter]
+    fn key(&self) -> usize {
+        self.call.key()
+    }
+
+    /// Answers with an error; `details` is JSON.
+    #[pyo3(signature = (code, message, retryable, details))]
+    fn fail(&self, code: &str, message: String, retryable: bool, details: Option<&str>) {
+        self.end(Err(cell_error(code, message, retryable, details)));
+    }
+
+    /// Answers that the cell failed.
+    fn failed(&self) {
+        self.end(Err(CellError::cell_failed(self.call.request.id)));
+    }
+
+    /// The context, made when somebody asks for it.
+    fn __call__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let maker = {
+            let place = slf.get().port.get().maker.lock().unwrap_or_else(PoisonError::into_inner);
+            place.as_ref().map(|maker| maker.clone_ref(py))
+        };
+        maker.ok_or_else(|| PyRuntimeError::new_err("the cell's lane has ended"))?.into_bound(py).call1((slf,))
+    }
+
+    #[getter]
+    fn id(&self) -> String {
+        self.call.context.id().to_string()
+    }
+
+    #[getter]
+    fn correlation_id(&self) -> String {
+        self.call.context.correlation_id().to_string()
+    }
+
+    #[getter]
+    fn attempt(&self) -> u32 {
+        self.call.context.attempt()
+    }
+
+    #[getter]
+    fn caller(&self) -> &str {
+        &self.call.context.caller().cell
+    }
+
+    #[getter]
+    fn traceparent(&self) -> String {
+        self.call.context.trace().to_string()
+    }
+
+    #[getter]
+    fn tracestate(&self) -> &str {
+        &self.call.request.tracestate
+    }
+
+    /// When the caller gives up, on the clock of `time.monotonic`.
+    #[getter]
+    fn deadline(&self, py: Python<'_>) -> PyResult<f64> {
+        let (instant, monotonic) = match CLOCKS.get() {
+            Some(clocks) => *clocks,
+            None => {
+                let monotonic = py.import("time")?.call_method0("monotonic")?.extract()?;
+                *CLOCKS.get_or_init(|| (Instant::now(), monotonic))
+            }
+        };
+        let deadline = self.call.context.deadline();
+        let since = deadline.saturating_duration_since(instant).as_secs_f64();
+        let before = instant.saturating_duration_since(deadline).as_secs_f64();
+        Ok(monotonic + since - before)
+    }
+
+    #[getter]
+    fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let attributes = PyDict::new(py);
+        for (key, value) in &self.call.request.attributes {
+            attributes.set_item(key.as_str(), value.as_str())?;
+        }
+        Ok(attributes)
+    }
+
+    #[getter]
+    fn cell(&self) -> &str {
+        self.port.get().home.target.name()
+    }
+
+    #[getter]
+    fn body(&self) -> &str {
+        self.port.get().home.body.as_str()
+    }
+
+    #[getter]
+    fn revision(&self) -> &str {
+        &self.port.get().home.revision
+    }
+
+    #[getter]
+    fn config(&self, py: Python<'_>) -> Py<PyAny> {
+        self.port.get().config.clone_ref(py)
+    }
+
+    /// Begins a call to another cell; its end comes with [`Port::take`] under this number.
+    fn send(&self, number: u64, sent: Sent) -> PyResult<Option<Errand>> {
+        let (request, call) = (self.envelope(&sent)?, self.call.clone());
+        let work = async move { call.context.send(request).await.map(|reply| Arrived::Reply(Box::new(reply))) };
+        Ok(self.errand(number, work))
+    }
+
+    /// Begins to publish an event.
+    fn publish(&self, number: u64, sent: Sent) -> PyResult<Option<Errand>> {
+        let event = Envelope { kind: Kind::Event, timeout: None, ..self.envelope(&sent)? };
+        let call = self.call.clone();
+        let work = async move { call.context.home().bus.publish(event).await.map(|()| Arrived::Nothing) };
+        Ok(self.errand(number, work))
+    }
+
+    /// Begins to print a line to the standard output of the body's program.
+    fn print(&self, number: u64, line: String) -> Option<Errand> {
+        let call = self.call.clone();
+        let work = async move { Ok(call.context.print(line).await.map(|()| Arrived::Nothing)?) };
+        self.errand(number, work)
+    }
+
+    /// Begins to ask the person at the body's program.
+    fn ask(&self, number: u64, question: String) -> Option<Errand> {
+        let call = self.call.clone();
+        let work = async move { Ok(call.context.ask(question).await.map(Arrived::Answer)?) };
+        self.errand(number, work)
+    }
+}

@@ -1,0 +1,82 @@
+//! Python cells in processes of their own: this program as a worker, started as any sidecar is.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf, absolute},
+};
+
+use cbs::Home;
+use host::{HostError, Started};
+use host_sidecar::{Launch, Settings};
+use spec::{CellSpec, Isolation, Python};
+
+use crate::{environment, requirements::Requirements};
+
+/// The sub-command of the body's program that [`crate::worker`] is behind.
+pub const WORKER_COMMAND: &str = "python-worker";
+
+/// How workers are started.
+#[derive(Clone, Debug)]
+pub(crate) struct Workers {
+    /// What a process may send and how long is waited for it.
+    pub(crate) settings: Settings,
+    /// What is run, before the worker's own arguments; `None`: this very program.
+    pub(crate) command: Option<Vec<OsString>>,
+}
+
+impl Workers {
+    pub(crate) async fn launch(&self, spec: &CellSpec, python: &Python, home: &Home) -> Result<Started, HostError> {
+        let file = absolute(&python.file).unwrap_or_else(|_| python.file.clone());
+        let wanted = Requirements::beside(&file).map_err(HostError::Runtime)?;
+        let name = spec.name.clone();
+        let site = super::host::blocking(move || site(wanted.as_ref(), name.as_str())).await??;
+        let mut command = self.command()?;
+        let mut add = |flag: &str, value: OsString| command.extend([flag.into(), value]);
+        add("--cell", spec.name.as_str().into());
+        add("--file", file.clone().into());
+        add("--function", python.function.clone().into());
+        if let Some(site) = site {
+            add("--site", site.into());
+        }
+        let launch = Launch {
+            command,
+            folder: file.parent().map(Path::to_owned),
+            env: python.env.clone(),
+            limits: spec::Limits::default(),
+            instances: python.workers,
+        };
+        host_sidecar::launch(&self.settings, launch, spec, home).await
+    }
+
+    fn command(&self) -> Result<Vec<OsString>, HostError> {
+        match &self.command {
+            Some(command) => Ok(command.clone()),
+            None => {
+                let program = env::current_exe()
+                    .map_err(|error| HostError::Runtime(format!("this program cannot be found: {error}")))?;
+                Ok(vec![program.into(), WORKER_COMMAND.into()])
+            }
+        }
+    }
+}
+
+/// Whether a cell has processes of its own: its spec says so, or it needs what the body's environment may not have.
+pub(crate) fn is_apart(python: &Python) -> Result<bool, HostError> {
+    if python.isolation == Isolation::Process {
+        return Ok(true);
+    }
+    Requirements::beside(&python.file).map(|wanted| wanted.is_some()).map_err(HostError::Runtime)
+}
+
+/// What a worker adds to its path: the cell's own environment, else the shared one where there is one.
+fn site(wanted: Option<&Requirements>, name: &str) -> Result<Option<PathBuf>, HostError> {
+    let Some(wanted) = wanted else { return Ok(environment::shared().map(Path::to_owned)) };
+    wanted.install().map(Some).map_err(|error| {
+        let file = wanted.file.display();
+        HostError::Runtime(format!(
+            "what `{name}` needs cannot be installed ({file}): {error}; mend the file, or give this machine access to \
+             a package index"
+        ))
+    })
+}

@@ -1,0 +1,218 @@
+//! The thread that looks after all lanes: names those that are blocked, samples how long Python's lock is waited for,
+//! and lets pools grow and shrink. It never waits for Python's lock itself: a second thread asks Python for it.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use crate::{
+    lane::{Lane, News, Standing, now_us},
+    pool::Pool,
+    probe, worker,
+};
+
+/// How often pools that may vary are looked at while they have calls.
+const VARYING_EVERY: Duration = Duration::from_millis(25);
+/// How often lanes that have calls are asked for a sign of life.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often pools with surplus lanes are looked at while nothing happens.
+const IDLE_EVERY: Duration = Duration::from_secs(1);
+/// How long a cancelled call may take to end before it counts as stuck; `_body.py` has the same for calls whose lane
+/// still answers.
+const STUCK_AFTER: Duration = Duration::from_millis(250);
+
+static WATCH: OnceLock<Watch> = OnceLock::new();
+
+struct Watch {
+    pools: Mutex<Vec<Weak<Pool>>>,
+    coming: Mutex<Vec<(Weak<Pool>, Arc<Lane>)>>,
+    thread: OnceLock<Thread>,
+    asleep: AtomicBool,
+}
+
+/// Looks after a pool from now on.
+pub(crate) fn add(pool: &Arc<Pool>) {
+    let watch = WATCH.get_or_init(begin);
+    let mut pools = lock(&watch.pools);
+    pools.retain(|pool| pool.strong_count() > 0);
+    pools.push(Arc::downgrade(pool));
+}
+
+/// A lane is on its way; its pool is told when it has come.
+pub(crate) fn expect(pool: &Arc<Pool>, lane: Arc<Lane>) {
+    if let Some(watch) = WATCH.get() {
+        lock(&watch.coming).push((Arc::downgrade(pool), lane));
+    }
+}
+
+/// A call has come: there is something to look at. Costs one read while the thread is awake.
+pub(crate) fn rouse() {
+    if let Some(watch) = WATCH.get()
+        && watch.asleep.load(Ordering::SeqCst)
+        && watch.asleep.swap(false, Ordering::SeqCst)
+        && let Some(thread) = watch.thread.get()
+    {
+        thread.unpark();
+    }
+}
+
+/// How long a thread of Python waited for Python's lock when it was last sampled, in microseconds.
+pub(crate) fn lock_wait_us() -> u64 {
+    probe::lock_wait_us()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn begin() -> Watch {
+    let spawned = thread::Builder::new().name("cbs-lanes".to_owned()).spawn(|| {
+        // Parked until the static is there; `rouse` wakes it.
+        let watch = loop {
+            match WATCH.get() {
+                Some(watch) => break watch,
+                None => thread::park_timeout(VARYING_EVERY),
+            }
+        };
+        watch.live();
+    });
+    let watch = Watch {
+        pools: Mutex::default(),
+        coming: Mutex::default(),
+        thread: OnceLock::new(),
+        asleep: AtomicBool::new(false),
+    };
+    match spawned {
+        Ok(thread) => _ = watch.thread.set(thread.thread().clone()),
+        Err(error) => tracing::warn!("no thread looks after Python's lanes: {error}"),
+    }
+    watch
+}
+
+impl Watch {
+    fn live(&self) {
+        let mut asked_at = 0;
+        loop {
+            let ask = now_us().saturating_sub(asked_at) >= micros(LOOK_EVERY);
+            let next = self.look(ask);
+            if ask {
+                asked_at = now_us();
+            }
+            match next {
+                Some(wait) => thread::park_timeout(wait),
+                None => {
+                    self.asleep.store(true, Ordering::SeqCst);
+                    // A call may have come between the look and the note that nobody looks.
+                    if self.look(false).is_none() {
+                        thread::park();
+                    }
+                    self.asleep.store(false, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+
+    /// Looks at everything once; returns when to look again, `None`: when something comes.
+    fn look(&self, ask: bool) -> Option<Duration> {
+        self.welcome();
+        let pools: Vec<_> = lock(&self.pools).iter().filter_map(Weak::upgrade).collect();
+        let mut next = (!lock(&self.coming).is_empty()).then_some(VARYING_EVERY);
+        let mut sooner = |wait: Duration| next = Some(next.map_or(wait, |next| next.min(wait)));
+        let mut busy = false;
+        for pool in pools {
+            let lanes = pool.lanes();
+            let works = lanes.iter().any(|lane| lane.load.now() > 0);
+            if works {
+                busy = true;
+                sooner(if pool.varies() || pool.plan.habits.exit_when_stuck { VARYING_EVERY } else { LOOK_EVERY });
+            }
+            if pool.varies() {
+                pool.balance();
+            }
+            if pool.has_surplus() {
+                sooner(IDLE_EVERY);
+                pool.shrink();
+            }
+            for lane in &lanes {
+                look_at(&pool, lane, ask);
+            }
+            if let Some(lines) = pool.lines.left_out() {
+                let cell = pool.plan.home.target.name();
+                tracing::warn!(target: "cbs::cell", %cell, "{lines} lines that the cell printed were left out: too many at once");
+            }
+        }
+        if busy && ask {
+            probe::sample();
+        }
+        next
+    }
+
+    /// Tells pools of the lanes that have come.
+    fn welcome(&self) {
+        let mut came = Vec::new();
+        lock(&self.coming).retain(|(pool, lane)| {
+            let standing = lane.standing.borrow().clone();
+            let settled = !matches!(standing, Standing::Starting);
+            if settled {
+                came.push((pool.upgrade(), lane.clone(), standing));
+            }
+            !settled
+        });
+        for (pool, lane, standing) in came {
+            match pool {
+                Some(pool) => pool.arrived(lane, &standing),
+                None => lane.tell(News::Stop { hooks: false }),
+            }
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn look_at(pool: &Arc<Pool>, lane: &Arc<Lane>, ask: bool) {
+    if let Standing::Ended(reason) = &*lane.standing.borrow() {
+        let reason = reason.clone().unwrap_or_else(|| "it ended".to_owned());
+        pool.lane_ended(lane, format!("lane {}: {reason}", lane.number));
+        return;
+    }
+    let (habits, behind) = (pool.plan.habits, lane.behind_us());
+    if habits.exit_when_stuck && lane.cancel_waits() && behind >= micros(STUCK_AFTER) {
+        let place = place(pool, lane);
+        stuck(pool.plan.home.target.name(), &place, true);
+    }
+    if behind < micros(habits.blocked_after) {
+        lane.health.told.store(false, Ordering::Relaxed);
+    } else if !lane.health.told.swap(true, Ordering::Relaxed) {
+        let (cell, place) = (pool.plan.home.target.name(), place(pool, lane));
+        tracing::warn!(
+            target: "cbs::cell",
+            %cell,
+            "the cell has blocked lane {} for more than {} ms at {place}; its other calls wait: it should await, or be \
+             a `def`, which runs on a thread", lane.number, habits.blocked_after.as_millis()
+        );
+    }
+    if ask && lane.load.now() > 0 {
+        lane.tell(News::Ping);
+    }
+}
+
+fn place(pool: &Pool, lane: &Lane) -> String {
+    let folder = pool.plan.file.parent().map(|folder| format!("{}/", folder.display())).unwrap_or_default();
+    probe::place(lane.health.ident.load(Ordering::Relaxed), folder)
+}
+
+/// A call was cancelled and has not ended. In a process of the cell's own, that ends the process: its supervisor
+/// starts another, and only this cell's calls are lost.
+pub(crate) fn stuck(cell: &str, place: &str, exit: bool) {
+    if exit {
+        worker::end(&format!("a call was cancelled and has not ended: it is at {place}"));
+    }
+    tracing::warn!(target: "cbs::cell", %cell, "a call was cancelled and has not ended: it is at {place}");
+}

@@ -1,0 +1,229 @@
+//! What the tests of this crate share: a body with Python cells whose files the test writes.
+#![allow(dead_code, reason = "each test file takes what it needs")]
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use bus::{InProcess, Settings};
+use cbs::{BodyBus, BodyId, BoxFuture, BusError, CellError, Console, Envelope, Home, Target, Worker};
+use host::{Host, Restarts, Running, State, Supervisor};
+use host_python::PythonHost;
+use serde_json::Value;
+use spec::CellSpec;
+use tempfile::TempDir;
+use tracing_subscriber::fmt::MakeWriter;
+
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// A terminal that keeps what is printed, and answers every question.
+#[derive(Default)]
+pub(crate) struct Screen(Mutex<Vec<String>>);
+
+impl Console for Screen {
+    fn print(&self, line: String) -> BoxFuture<'_, Result<(), CellError>> {
+        self.0.lock().unwrap().push(line);
+        Box::pin(async { Ok(()) })
+    }
+    fn ask(&self, question: String) -> BoxFuture<'_, Result<Option<String>, CellError>> {
+        Box::pin(async move { Ok(Some(format!("{question} Ada"))) })
+    }
+}
+
+impl Screen {
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// A folder of cells, and the body that hosts them.
+pub(crate) struct Body {
+    pub(crate) folder: TempDir,
+    pub(crate) bus: Arc<InProcess>,
+    pub(crate) screen: Arc<Screen>,
+    pub(crate) log: Log,
+    supervisor: Supervisor,
+}
+
+impl Body {
+    pub(crate) fn new() -> Self {
+        let log = Log::listen();
+        // The worker is a test of this very program that only cells start.
+        let worker = [env::current_exe().unwrap().into(), "--exact".into(), "worker".into(), "--ignored".into()];
+        let command = worker.into_iter().chain(["--nocapture".into(), "--".into()]).collect();
+        let host = PythonHost::new(host_sidecar::Settings::new(cbs::Namespace::default())).with_worker_command(command);
+        let host: Arc<dyn Host> = Arc::new(host);
+        // One failure is enough for a test.
+        let restarts = Restarts {
+            intensity: 0,
+            failed_retry: Duration::from_secs(600),
+            start_timeout: Duration::from_secs(100),
+            ..Restarts::default()
+        };
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            bus: InProcess::new(Settings::default()),
+            screen: Arc::default(),
+            log,
+            supervisor: Supervisor::new(vec![host], restarts),
+        }
+    }
+
+    /// Writes a file of the folder.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The spec of a Python cell with these further fields, each on a line of its own.
+    pub(crate) fn spec(&self, name: &str, source: &str, fields: &str) -> Arc<CellSpec> {
+        let mut yaml = format!(
+            "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec:\n  runtime: python\n  source: {}/{source}\n",
+            self.folder.path().display()
+        );
+        for line in fields.lines() {
+            writeln!(yaml, "  {}", line.trim()).unwrap();
+        }
+        let specs = spec::load_texts([("specs.yaml".into(), &*yaml)], &spec::Options::default()).unwrap();
+        specs.cells().next().unwrap().clone()
+    }
+
+    pub(crate) fn home(&self, spec: &CellSpec) -> Home {
+        Home::new(spec.name.clone().into(), BodyId::new("web1").unwrap(), self.bus.clone(), self.screen.clone())
+    }
+
+    pub(crate) fn begin(&self, spec: &Arc<CellSpec>) -> Running {
+        self.supervisor.start(spec.clone(), self.home(spec)).unwrap()
+    }
+
+    /// Starts a cell from `source` (`file.py:function`), and waits until calls reach it.
+    pub(crate) async fn start(&self, name: &str, source: &str, fields: &str) -> Running {
+        let running = self.begin(&self.spec(name, source, fields));
+        running.ready(LONG).await.unwrap_or_else(|state| panic!("{name}: {state:?}\n{}", self.log.text()));
+        running
+    }
+
+    /// A cell `demo.cell` whose file has this text and whose function is `run`.
+    pub(crate) async fn cell(&self, text: &str, fields: &str) -> Running {
+        self.file("cell.py", text);
+        self.start("demo.cell", "cell.py:run", fields).await
+    }
+
+    /// What the check says that starts nothing.
+    pub(crate) fn checked(&self, text: &str, fields: &str) -> Result<(), String> {
+        self.file("cell.py", text);
+        self.supervisor.check(&self.spec("demo.cell", "cell.py:run", fields)).map_err(|error| error.to_string())
+    }
+
+    /// Starts a cell that cannot be started, and returns why.
+    pub(crate) async fn refused(&self, text: &str) -> String {
+        self.file("cell.py", text);
+        let spec = self.spec("demo.cell", "cell.py:run", "");
+        let running = match self.supervisor.start(spec.clone(), self.home(&spec)) {
+            Ok(running) => running,
+            Err(error) => return error.to_string(),
+        };
+        let State { reason, .. } = running.ready(LONG).await.expect_err("it started");
+        reason.unwrap()
+    }
+
+    pub(crate) async fn call(&self, name: &str, input: Value) -> Result<Value, BusError> {
+        call(&*self.bus, name, input).await
+    }
+}
+
+pub(crate) async fn call(bus: &dyn BodyBus, name: &str, input: Value) -> Result<Value, BusError> {
+    call_within(bus, name, input, LONG).await
+}
+
+pub(crate) async fn call_within(
+    bus: &dyn BodyBus,
+    name: &str,
+    input: Value,
+    timeout: Duration,
+) -> Result<Value, BusError> {
+    let request = Envelope { timeout: Some(timeout), ..Envelope::request(target(name), input.to_string()) };
+    let reply = bus.call(request).await?;
+    Ok(serde_json::from_slice(&reply.payload).unwrap())
+}
+
+pub(crate) fn target(name: &str) -> Target {
+    name.parse().unwrap()
+}
+
+pub(crate) fn workers(running: &Running) -> Vec<Worker> {
+    running.handler().numbers().workers()
+}
+
+/// How many entries a folder of `/proc/self` has.
+pub(crate) fn count(folder: &str) -> usize {
+    fs::read_dir(Path::new("/proc/self").join(folder)).unwrap().count()
+}
+
+/// What the whole process logs: lanes are threads of their own.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Listens from now on. With nextest every test has a process, and so a log, of its own.
+    pub(crate) fn listen() -> Self {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        LOG.get_or_init(|| {
+            let log = Self::default();
+            let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+            log
+        })
+        .clone()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+
+    /// Its records: a line that does not begin with the time belongs to the one before.
+    pub(crate) fn records(&self) -> Vec<String> {
+        let mut records: Vec<String> = Vec::new();
+        for line in self.text().lines() {
+            match records.last_mut() {
+                Some(record) if !line.starts_with("20") => write!(record, "\n{line}").unwrap(),
+                _ => records.push(line.to_owned()),
+            }
+        }
+        records
+    }
+
+    /// Waits until a record is there that has all of these parts.
+    pub(crate) async fn has(&self, parts: &[&str]) {
+        let there = || self.records().iter().any(|line| parts.iter().all(|part| line.contains(part)));
+        let until = tokio::time::Instant::now() + LONG;
+        while !there() {
+            assert!(tokio::time::Instant::now() < until, "no record with {parts:?} in:\n{}", self.text());
+            // sleep: between two looks at the log
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
