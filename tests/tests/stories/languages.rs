@@ -100,6 +100,27 @@ async fn a_cell_that_spins_for_ever_in_a_process_of_its_own_disturbs_nobody_and_
 }
 
 #[tokio::test]
+async fn eight_calls_that_block_grow_the_lanes_to_their_most_and_they_are_back_within_30_s() {
+    let fleet = Fleet::start().await;
+    let code =
+        "import time\n\n\nasync def answer(given: dict) -> dict:\n    time.sleep(given['s'])\n    return given\n";
+    let body = python(Body::bare("one"), "slow.one", code, ", workers: { min: 1, max: 4 }, timeout: 30s");
+    let _body = fleet.up(&body).await;
+    let caller = fleet.caller().await;
+    caller.until_answered("slow.one", &json!({ "s": 0 })).await;
+    let lanes = async || listed(&fleet, "slow.one").await["workers"].as_array().map_or(0, Vec::len);
+    assert_eq!(lanes().await, 1);
+    // sleep: in the cell, which blocks its lane on purpose.
+    let blocks = json!({ "s": 2 });
+    let all = futures::future::join_all(
+        (0..8).map(|_| caller.call_with("slow.one", &[("Cbs-Timeout-Ms", "30000")], &blocks)),
+    );
+    let (answers, ()) = tokio::join!(all, eventually("four lanes", LIMIT, async || lanes().await == 4));
+    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    eventually("one lane again", LIMIT, async || lanes().await == 1).await;
+}
+
+#[tokio::test]
 async fn a_new_cell_in_python_or_dart_answers_by_the_printed_command() {
     let fleet = Fleet::start().await;
     for (name, language) in [("demo.shout", "python"), ("demo.yell", "dart")] {
