@@ -1,0 +1,314 @@
+//! A body's mind: all that it has been told, and what follows.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use cbs::{BodyId, Target};
+
+use crate::{
+    CanaryTally, ContentHash, Contents, Desired, Facts, Fleet, HEARD_MAX, Head, HeadError, Item, ManifestError, Moment,
+    Own, Pass, Presence, PresenceError, Revision, States, Tally, Timing, Verdict, WrongContent,
+    keys::Key,
+    planted::{Bug, planted},
+    presence::{Applied, Beat},
+    reconcile,
+};
+
+/// The head that the bucket holds, as far as this body was told.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    /// Its revision in the bucket, on this connection.
+    revision: u64,
+    /// The head that waits for the rest of its manifest.
+    pending: Option<Head>,
+    /// What that is, where this is known.
+    missing: BTreeSet<ContentHash>,
+    /// Why the pending head cannot be applied, where waiting does not help.
+    stuck: Option<String>,
+}
+
+/// All that one body knows and holds. The driver tells it what happened, asks it what to do,
+/// and puts what it says into the bucket of presence. It does nothing itself.
+///
+/// A body whose driver dies dies with it: nothing in here has to survive.
+#[derive(Clone, Debug)]
+pub struct Body {
+    own: Own,
+    fleet: Fleet,
+    contents: Contents,
+    desired: Option<Desired>,
+    seen: Seen,
+    /// What the last pass found, and for which head.
+    found: (Option<Applied>, Pass),
+    beat: u64,
+    /// What the last presence told, to know when there is news.
+    told: (Option<Applied>, States, BTreeMap<BodyId, Beat>, bool),
+}
+
+impl Body {
+    /// A body that knows nothing yet; `natives` are linked into its program.
+    #[must_use]
+    pub fn new(facts: Facts, natives: BTreeSet<Target>, timing: Timing) -> Self {
+        let fleet = Fleet::new(&facts, timing.clone());
+        Self {
+            own: Own::new(facts, natives, timing),
+            fleet,
+            contents: Contents::default(),
+            desired: None,
+            seen: Seen::default(),
+            found: (None, Pass::default()),
+            beat: 0,
+            told: Default::default(),
+        }
+    }
+
+    /// The connection is up, for the first time or again: all watches begin anew, and what the
+    /// old ones still deliver is to be thrown away.
+    pub fn connected(&mut self, now: Moment) {
+        self.fleet.connected(now);
+        self.seen.revision = 0;
+    }
+
+    /// The connection is down. What runs goes on.
+    pub fn disconnected(&mut self) {
+        self.fleet.disconnected();
+    }
+
+    /// Another body's lease, or the own one, was put.
+    ///
+    /// # Errors
+    /// It cannot be read: it counts as not heard.
+    pub fn lease(&mut self, bytes: &[u8], revision: u64, now: Moment) -> Result<(), PresenceError> {
+        self.heard(Arc::new(Presence::decode(bytes)?), revision, now);
+        Ok(())
+    }
+
+    /// As [`Self::lease`], with a lease that has been read.
+    pub fn heard(&mut self, presence: Arc<Presence>, revision: u64, now: Moment) {
+        self.fleet.heard(presence, revision, now);
+    }
+
+    /// The server says that a lease has ended.
+    pub fn lease_gone(&mut self, body: &BodyId, revision: u64) {
+        self.fleet.gone(body, revision);
+    }
+
+    /// The value of the key `head`; `None`: it was deleted, which tells nobody to stop. Late and
+    /// repeated words (by their revision in the bucket) are left aside.
+    ///
+    /// # Errors
+    /// It cannot be read: the body goes on with what it has.
+    pub fn head(&mut self, value: Option<&[u8]>, revision: u64, now: Moment) -> Result<(), HeadError> {
+        if revision <= self.seen.revision && !planted(Bug::TakesOldHeads) {
+            return Ok(());
+        }
+        self.seen = Seen { revision, ..Seen::default() };
+        let Some(bytes) = value else {
+            self.seen.stuck = Some("there is no head any more: the body goes on with what it has".to_owned());
+            return Ok(());
+        };
+        let head = Head::decode(bytes).inspect_err(|error| self.seen.stuck = Some(error.to_string()))?;
+        if self.desired.as_ref().is_none_or(|desired| desired.hash != head.hash()) {
+            self.seen.pending = Some(head);
+            self.adopt(now);
+        }
+        Ok(())
+    }
+
+    /// A root or a leaf of a manifest.
+    ///
+    /// # Errors
+    /// Its bytes do not have its hash: it is not taken.
+    pub fn tree(&mut self, hash: ContentHash, bytes: &[u8], now: Moment) -> Result<(), WrongContent> {
+        self.contents.tree(hash, bytes)?;
+        self.arrived(hash, now);
+        Ok(())
+    }
+
+    /// A spec is there.
+    ///
+    /// # Errors
+    /// Its bytes do not have its hash: it is not taken.
+    pub fn spec(&mut self, hash: ContentHash, bytes: &[u8], now: Moment) -> Result<(), WrongContent> {
+        self.contents.spec(hash, bytes)?;
+        self.arrived(hash, now);
+        Ok(())
+    }
+
+    fn arrived(&mut self, hash: ContentHash, now: Moment) {
+        if self.seen.missing.remove(&hash) && self.seen.missing.is_empty() {
+            self.adopt(now);
+        }
+    }
+
+    /// Applies the pending head, if its manifest is whole.
+    fn adopt(&mut self, now: Moment) {
+        let Some(head) = &self.seen.pending else { return };
+        let known = self.desired.as_ref().filter(|desired| desired.head.manifest == head.manifest);
+        let manifest = match known {
+            Some(desired) => Ok(desired.manifest.clone()),
+            None => self.contents.manifest(head.manifest).map(Arc::new),
+        };
+        match manifest {
+            Ok(manifest) => {
+                let before = self.desired.as_ref().map(|desired| desired.head.manifest);
+                let roots: Vec<ContentHash> = std::iter::once(head.manifest).chain(before).collect();
+                self.desired = Some(Desired::new(head.clone(), manifest.clone(), now));
+                (self.seen.pending, self.seen.stuck) = (None, None);
+                self.contents.retain(&roots);
+                self.own.forget(|target, revision| match manifest.get(target) {
+                    Some((_, Item::Known(entry))) => entry.versions().any(|version| version.revision == revision),
+                    _ => false,
+                });
+            }
+            Err(ManifestError::Incomplete(missing)) => {
+                self.seen.stuck = Some(format!("{} objects of head {} are not there yet", missing.len(), head.number));
+                self.seen.missing = missing.into_iter().collect();
+            }
+            Err(error) => self.seen.stuck = Some(error.to_string()),
+        }
+    }
+
+    /// The keys that the pending head waits for: the driver gets them where the watch does not
+    /// bring them. Trees before specs: until all trees are there, nobody knows all specs.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Key> {
+        let Some(head) = &self.seen.pending else { return Vec::new() };
+        let trees = crate::manifest::leaves(head.manifest, |hash| self.contents.get(hash));
+        let is_tree = |hash: &ContentHash| match &trees {
+            Ok(leaves) => leaves.contains(hash),
+            Err(_) => true,
+        };
+        self.seen.missing.iter().map(|hash| if is_tree(hash) { Key::Tree(*hash) } else { Key::Spec(*hash) }).collect()
+    }
+
+    /// A verdict about a canary is known, or was deleted.
+    pub fn verdict(&mut self, target: &Target, revision: Revision, verdict: Option<Verdict>) {
+        self.fleet.ruled(target, revision, verdict);
+    }
+
+    /// Calls reach an instance.
+    pub fn ready(&mut self, target: &Target, instance: u64, now: Moment) {
+        self.own.ready(target, instance, now);
+    }
+
+    /// An instance did not start, or ended by itself for good.
+    pub fn failed(&mut self, target: &Target, instance: u64, reason: &str, now: Moment) {
+        self.own.failed(target, instance, reason, now);
+    }
+
+    /// A stopping instance is gone.
+    pub fn stopped(&mut self, target: &Target, instance: u64) {
+        self.own.stopped(target, instance);
+    }
+
+    /// This body cannot run a revision, as its host says.
+    pub fn refuse(&mut self, target: &Target, revision: Revision, reason: &str) {
+        self.own.refuse(target, revision, reason);
+    }
+
+    /// How a canary and its base fare here.
+    pub fn tally(&mut self, target: &Target, canary: Revision, base: Tally, of_canary: Tally) {
+        self.own.tally(target, canary, base, of_canary);
+    }
+
+    /// The body is about to end: it takes nothing new and leaves what it has.
+    pub fn drain(&mut self) {
+        self.own.draining = true;
+    }
+
+    /// Decides what to do now, and takes note that it is being done.
+    pub fn pass(&mut self, now: Moment) -> Pass {
+        self.fleet.refresh(now);
+        let Some(desired) = &self.desired else { return Pass::default() };
+        let pass = reconcile(desired, &self.fleet, &self.own, now);
+        for action in &pass.actions {
+            self.own.note(action, now);
+        }
+        self.found = (Some(desired.applied()), Pass { actions: Vec::new(), ..pass.clone() });
+        pass
+    }
+
+    /// The next presence. Each is to be put at once and once; one that could not be put is
+    /// thrown away.
+    pub fn presence(&mut self) -> Presence {
+        self.beat += 1;
+        let (applied, pass) = &self.found;
+        let heard = self.fleet.heard_beats(self.beat, HEARD_MAX);
+        let presence = Presence {
+            facts: self.own.facts.clone(),
+            beat: self.beat,
+            applied: *applied,
+            states: pass.states.clone(),
+            draining: self.own.draining,
+            heard: heard.clone(),
+            troubles: pass.troubles.clone(),
+            tallies: self.tallies(),
+            stuck: self.seen.stuck.clone(),
+        };
+        let leaving = presence.is_leaving();
+        // Nobody leaves or left: there is nothing to note, whatever number of cells is here.
+        if let (Some(desired), true) = (&self.desired, leaving || self.told.3) {
+            let (states, manifest) = (&presence.states, &desired.manifest);
+            let is_leaving = |target: &Target| manifest.get(target).is_some_and(|(at, _)| states.at(at).is_leaving());
+            if applied.is_some_and(|applied| applied.head == desired.hash) {
+                self.own.tell(desired.hash, self.beat, is_leaving);
+            }
+        }
+        self.told = (presence.applied, presence.states.clone(), heard, leaving);
+        presence
+    }
+
+    /// Whether the next presence says more than the last one: the driver puts it soon and does
+    /// not wait for the next second, so that nobody waits for this body.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        let (applied, states, heard, _) = &self.told;
+        let now = self.fleet.heard_beats(self.beat, HEARD_MAX);
+        let same = now.len() == heard.len() && now.keys().eq(heard.keys());
+        self.found.0 != *applied || self.found.1.states != *states || !same
+    }
+
+    fn tallies(&self) -> Vec<CanaryTally> {
+        let Some(desired) = &self.desired else { return Vec::new() };
+        let with = self.own.held().iter().filter_map(|(target, held)| {
+            let (canary, _) = held.share()?;
+            let (base, of_canary) = held.tallies(canary)?;
+            let (index, _) = desired.manifest.get(target)?;
+            Some(CanaryTally { index, revision: canary, base: base.clone(), canary: of_canary.clone() })
+        });
+        with.collect()
+    }
+
+    /// The head that it has applied, with its manifest.
+    #[must_use]
+    pub fn desired(&self) -> Option<&Desired> {
+        self.desired.as_ref()
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
+    /// What it sees of others.
+    #[must_use]
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Why it does not follow the newest head, where that is so.
+    #[must_use]
+    pub fn stuck(&self) -> Option<&str> {
+        self.seen.stuck.as_deref()
+    }
+
+    /// What the last pass found.
+    #[must_use]
+    pub fn found(&self) -> &Pass {
+        &self.found.1
+    }
+}

@@ -1,0 +1,105 @@
+//! What becomes of a canary.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CanaryRules, Tally};
+
+/// What was decided about a canary. The first verdict about a revision is the last: it lies
+/// under a key that can be created once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The new revision takes over.
+    Promote,
+    /// The old revision stays.
+    RollBack,
+}
+
+impl Verdict {
+    /// The verdict as it is stored: `promote` or `roll-back`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Promote => "promote",
+            Self::RollBack => "roll-back",
+        }
+    }
+
+    /// Reads a stored verdict.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        [Self::Promote, Self::RollBack].into_iter().find(|verdict| verdict.as_str().as_bytes() == bytes)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What the numbers say about a canary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It did well for long enough.
+    Promote,
+    /// It does worse than it may, for this reason.
+    RollBack(String),
+    /// Nothing can be said yet.
+    Wait,
+}
+
+/// How sure a judgement is: so many standard deviations, one error in two hundred on each side.
+const DEVIATIONS: f64 = 2.58;
+/// Percentiles of fewer calls than this say nothing.
+const CALLS_FOR_TIMES: u64 = 100;
+
+/// Judges a canary by what both revisions' calls came to, over all bodies.
+///
+/// - Errors: rolled back as soon as it is sure (by Wilson's interval, 1927) that more of its
+///   calls fail than of the old revision's plus `errors_more_max` percent, and at least
+///   `calls_min` were answered, or a fifth of these when all of them failed.
+/// - Time: rolled back when, of 100 calls each at least, its 95th percentile is more than
+///   `slower_max` percent of the old revision's.
+/// - Promoted when it has been ready for `after_ms`, at least `calls_min` were answered, and
+///   its errors are not above the limit. Nobody calls it: it waits.
+#[must_use]
+pub fn judge(rules: &CanaryRules, base: &Tally, canary: &Tally, ready_ms: u64) -> Judgement {
+    let calls_min = rules.calls_min.max(1);
+    let more = f64::from(rules.errors_more_max.min(100)) / 100.0;
+    let all_failed = canary.errors >= canary.calls && canary.calls >= calls_min.div_ceil(5);
+    if (canary.calls >= calls_min || all_failed) && surely_failing(canary) > ratio(base) + more {
+        let (errors, calls) = (canary.errors, canary.calls);
+        let base = format!("{} of {} of the old revision", base.errors, base.calls);
+        return Judgement::RollBack(format!("{errors} of {calls} calls failed, and {base}"));
+    }
+    if base.calls >= CALLS_FOR_TIMES
+        && canary.calls >= CALLS_FOR_TIMES.max(calls_min)
+        && let (Some(old), Some(new)) = (base.times.percentile(95), canary.times.percentile(95))
+        && u128::from(new) * 100 > u128::from(old) * u128::from(rules.slower_max.max(100))
+    {
+        return Judgement::RollBack(format!("95 % of its calls took up to {new} us, the old revision's {old} us"));
+    }
+    if ready_ms >= rules.after_ms && canary.calls >= calls_min && ratio(canary) <= ratio(base) + more {
+        return Judgement::Promote;
+    }
+    Judgement::Wait
+}
+
+/// Numbers of calls are far below what a float holds exactly.
+#[allow(clippy::cast_precision_loss)]
+fn ratio(tally: &Tally) -> f64 {
+    if tally.calls == 0 { 0.0 } else { tally.errors.min(tally.calls) as f64 / tally.calls as f64 }
+}
+
+/// The least share of errors that a revision surely has: the lower end of Wilson's interval.
+#[allow(clippy::cast_precision_loss)]
+fn surely_failing(tally: &Tally) -> f64 {
+    let calls = tally.calls.max(1) as f64;
+    let (share, square) = (ratio(tally), DEVIATIONS * DEVIATIONS);
+    let middle = share + square / (2.0 * calls);
+    let width = DEVIATIONS * (share * (1.0 - share) / calls + square / (4.0 * calls * calls)).sqrt();
+    (middle - width) / (1.0 + square / calls)
+}

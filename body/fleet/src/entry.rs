@@ -1,0 +1,319 @@
+//! One cell or flow as a manifest tells it: what to run, and all that placement has to know.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{ContentHash, Revision, Verdict};
+
+/// The runtime of flows: every body has it.
+pub const FLOW_RUNTIME: &str = "flow";
+/// The runtime of cells that are linked into the program: only a body that has the cell can run it.
+pub const NATIVE_RUNTIME: &str = "rust";
+/// How long a start may take where the spec does not say.
+pub const START_MS_DEFAULT: u64 = 30_000;
+/// How long an instance may take to finish its calls where the spec does not say.
+pub const DRAIN_MS_DEFAULT: u64 = 30_000;
+/// The most bytes that one entry may take as JSON: a leaf of the manifest holds some hundred.
+pub const ENTRY_BYTES_MAX: usize = 2048;
+
+/// What an instance is made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Version {
+    /// The spec: the object `spec.<hash>`.
+    pub spec: ContentHash,
+    /// The code of a Python, Dart or exec cell: the object of this name in the store of bundles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<ContentHash>,
+    /// What an instance depends on of both: while it stays, instances stay.
+    pub revision: Revision,
+}
+
+impl Version {
+    /// A version whose revision follows from all of the spec and the bundle. Whoever knows that
+    /// a part of the spec concerns placement alone makes the revision from the rest.
+    #[must_use]
+    pub fn new(spec: ContentHash, bundle: Option<ContentHash>) -> Self {
+        let bundle_text = bundle.map(|hash| hash.to_string()).unwrap_or_default();
+        let revision = Revision::of([spec.to_string().as_bytes(), bundle_text.as_bytes()]);
+        Self { spec, bundle, revision }
+    }
+}
+
+/// What a body must have to run it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Needs {
+    /// `rust`, `python`, `dart`, `exec` or [`FLOW_RUNTIME`].
+    pub runtime: String,
+    /// The runtime's version, or the beginning of it: `3.11` accepts `3.11.2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Platforms that its bundle was built for, for example `linux-x86_64`; empty: any.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub platforms: BTreeSet<String>,
+}
+
+/// On how many bodies it runs, one instance on each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Replicas {
+    /// On so many bodies, or on all that can where these are fewer; at least 1.
+    Count(u32),
+    /// On every body that can.
+    All,
+}
+
+impl Default for Replicas {
+    fn default() -> Self {
+        Self::Count(1)
+    }
+}
+
+/// How a new revision takes the place of the old.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rollout {
+    /// The new one starts and is ready, then the old one stops: no call fails.
+    #[default]
+    Rolling,
+    /// The old one stops, then the new one starts: never both, for a while none.
+    Recreate,
+    /// Both run, the new one for a share of the calls, until a verdict.
+    Canary(CanaryRules),
+}
+
+/// How much a canary gets, and what decides about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CanaryRules {
+    /// Its share of the calls in percent, 1 to 99.
+    pub share: u8,
+    /// How many calls it must have answered before anything is decided for it, at least 1.
+    #[serde(default = "CanaryRules::calls_default")]
+    pub calls_min: u64,
+    /// How long it must have been ready before it is promoted.
+    #[serde(default = "CanaryRules::after_default")]
+    pub after_ms: u64,
+    /// How many percent more of its calls than of the old revision's may fail.
+    #[serde(default = "CanaryRules::errors_default")]
+    pub errors_more_max: u8,
+    /// Its 95th percentile in percent of the old revision's: above it, it is too slow.
+    #[serde(default = "CanaryRules::slower_default")]
+    pub slower_max: u32,
+}
+
+impl CanaryRules {
+    /// This share with the other rules as they are by default: 50 calls, 60 s, 1 % more errors,
+    /// twice the time.
+    #[must_use]
+    pub fn share(share: u8) -> Self {
+        Self {
+            share,
+            calls_min: Self::calls_default(),
+            after_ms: Self::after_default(),
+            errors_more_max: Self::errors_default(),
+            slower_max: Self::slower_default(),
+        }
+    }
+
+    fn calls_default() -> u64 {
+        50
+    }
+
+    fn after_default() -> u64 {
+        60_000
+    }
+
+    fn errors_default() -> u8 {
+        1
+    }
+
+    fn slower_default() -> u32 {
+        200
+    }
+}
+
+/// One cell or flow of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// What runs; of a canary, the new version.
+    pub version: Version,
+    /// Of a canary, the old version that it runs beside. The deployer takes it from the
+    /// manifest that it replaces; without one a canary is an ordinary rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Version>,
+    /// What a body must have.
+    pub needs: Needs,
+    /// On how many bodies.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub replicas: Replicas,
+    /// A label's key: replicas go to bodies whose values of it differ, as far as there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<String>,
+    /// Labels that a body must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub place: BTreeMap<String, String>,
+    /// How a new revision takes over.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rollout: Rollout,
+    /// Whether it runs at all.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub enabled: bool,
+    /// How long a start may take, in milliseconds.
+    #[serde(default = "start_default", skip_serializing_if = "is_start_default")]
+    pub start_ms: u64,
+    /// How long an instance may take to finish its calls, in milliseconds.
+    #[serde(default = "drain_default", skip_serializing_if = "is_drain_default")]
+    pub drain_ms: u64,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+fn start_default() -> u64 {
+    START_MS_DEFAULT
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_start_default(value: &u64) -> bool {
+    *value == START_MS_DEFAULT
+}
+
+fn drain_default() -> u64 {
+    DRAIN_MS_DEFAULT
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_drain_default(value: &u64) -> bool {
+    *value == DRAIN_MS_DEFAULT
+}
+
+/// What an entry wants to run now: the version that answers, and a canary beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// What must be up before anything else stops.
+    pub main: &'a Version,
+    /// The canary, and its rules.
+    pub side: Option<(&'a Version, &'a CanaryRules)>,
+}
+
+impl Entry {
+    /// An entry with one replica and all else by default.
+    #[must_use]
+    pub fn new(version: Version, runtime: &str) -> Self {
+        Self {
+            version,
+            base: None,
+            needs: Needs { runtime: runtime.to_owned(), ..Needs::default() },
+            replicas: Replicas::default(),
+            spread: None,
+            place: BTreeMap::new(),
+            rollout: Rollout::default(),
+            enabled: true,
+            start_ms: START_MS_DEFAULT,
+            drain_ms: DRAIN_MS_DEFAULT,
+        }
+    }
+
+    /// What is to run, given what was decided about the canary.
+    #[must_use]
+    pub fn wanted(&self, verdict: Option<Verdict>) -> Wanted<'_> {
+        match (&self.rollout, &self.base) {
+            (Rollout::Canary(rules), Some(base)) if base.revision != self.version.revision => match verdict {
+                None => Wanted { main: base, side: Some((&self.version, rules)) },
+                Some(Verdict::RollBack) => Wanted { main: base, side: None },
+                Some(Verdict::Promote) => Wanted { main: &self.version, side: None },
+            },
+            _ => Wanted { main: &self.version, side: None },
+        }
+    }
+
+    /// Every object that it names, specs first: `(specs, bundles)`.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = &Version> {
+        std::iter::once(&self.version).chain(&self.base)
+    }
+}
+
+/// An entry as it was found: read, or kept as it is because a newer program wrote it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// An entry that this program understands.
+    Known(Box<Entry>),
+    /// An entry that it does not: it is refused here, and not lost when a manifest is made from
+    /// this one.
+    Foreign {
+        /// The entry as JSON.
+        raw: Value,
+        /// What this program does not understand.
+        reason: String,
+    },
+}
+
+impl Item {
+    /// Reads an entry; one that cannot be read is kept.
+    pub(crate) fn read(raw: Value) -> Self {
+        match Entry::deserialize(&raw) {
+            Ok(entry) => Self::Known(Box::new(entry)),
+            Err(error) => {
+                let reason = format!("this program is too old for its entry in the manifest: {error}");
+                Self::Foreign { raw, reason }
+            }
+        }
+    }
+
+    /// The entry, where it is understood.
+    #[must_use]
+    pub fn known(&self) -> Option<&Entry> {
+        match self {
+            Self::Known(entry) => Some(entry),
+            Self::Foreign { .. } => None,
+        }
+    }
+
+    /// Every spec and bundle that it names. Of a foreign entry, what stands where this program
+    /// expects it: a newer program that adds other places raises the manifest's format.
+    pub(crate) fn objects(&self) -> (Vec<ContentHash>, Vec<ContentHash>) {
+        match self {
+            Self::Known(entry) => (
+                entry.versions().map(|version| version.spec).collect(),
+                entry.versions().filter_map(|version| version.bundle).collect(),
+            ),
+            Self::Foreign { raw, .. } => {
+                let of = |field: &str| -> Vec<ContentHash> {
+                    let versions = ["version", "base"].into_iter().filter_map(|version| raw.get(version)?.get(field));
+                    versions.filter_map(|hash| hash.as_str()?.parse().ok()).collect()
+                };
+                (of("spec"), of("bundle"))
+            }
+        }
+    }
+}
+
+impl From<Entry> for Item {
+    fn from(entry: Entry) -> Self {
+        Self::Known(Box::new(entry))
+    }
+}
+
+impl Serialize for Item {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Known(entry) => entry.serialize(serializer),
+            Self::Foreign { raw, .. } => raw.serialize(serializer),
+        }
+    }
+}

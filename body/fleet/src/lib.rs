@@ -1,0 +1,156 @@
+//! Deploy while it runs: what a fleet of bodies is to run, who runs what, and how one revision
+//! takes the place of another without a failed call.
+//!
+//! It is pure: no I/O, no clock, no chance, and it never awaits. A driver tells a [`Body`] what
+//! its watches bring and how its starts and stops went, asks it for the next [`Pass`], carries
+//! out its [`Action`]s and puts its [`Presence`] each second. All bodies decide alone and alike:
+//! nobody leads, and nobody has to be asked.
+//!
+//! ```
+//! use std::collections::{BTreeMap, BTreeSet};
+//! use fleet::{Action, Body, ContentHash, Entry, Facts, Head, Manifest, Moment, Timing, Version};
+//!
+//! // A deployer writes objects under their hashes, in any order, and then sets the head.
+//! let spec = b"runtime: python ...";
+//! let entry = Entry::new(Version::new(ContentHash::of(spec), None), "python");
+//! let target: cbs::Target = "cell logic.greet".parse()?;
+//! let objects = Manifest::new([(target.clone(), entry.into())])?.encode()?;
+//! let head = Head::after(None, objects[0].hash, "ada", 1_700_000_000_000, "the first");
+//!
+//! // A body hears of all this, and of its own lease.
+//! let facts = Facts {
+//!     body: "web1-7f3a91".parse()?, incarnation: 42, program: "0.1.0".into(), platform: "linux-x86_64".into(),
+//!     labels: BTreeMap::new(), runtimes: BTreeMap::from([("python".into(), "3.11.2".into())]),
+//! };
+//! let mut body = Body::new(facts, BTreeSet::new(), Timing::default());
+//! let now = Moment(0);
+//! body.connected(now);
+//! body.head(Some(&head.encode()), 1, now)?;
+//! for object in &objects {
+//!     body.tree(object.hash, &object.bytes, now)?;
+//! }
+//! assert!(body.pass(now).actions.is_empty()); // the spec is missing: half a picture
+//! body.spec(ContentHash::of(spec), spec, now)?;
+//! let lease = body.presence().encode();
+//! body.lease(&lease, 1, now)?;
+//!
+//! let [Action::Start { target: started, instance, .. }] = &body.pass(now).actions[..] else { panic!("nothing to do") };
+//! assert_eq!(*started, target);
+//! body.ready(&target, *instance, now);
+//! assert_eq!(body.pass(now).states.to_string(), "r");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The protocol
+//!
+//! Desired state is like git: specs, and manifests as trees, are immutable objects under their
+//! hashes; a head names a manifest; one compare-and-set moves it. Where everything lies is told
+//! in [`keys`]. Presence is a lease of three seconds that tells in a few bytes how every entry
+//! of the manifest fares in one body.
+//!
+//! - **FLEET-1** A body MUST act only on a head whose manifest it has whole: every tree and spec
+//!   is there and has the hash that it lies under.
+//! - **FLEET-2** The head of the highest revision on a connection MUST count, whatever comes late
+//!   or twice; that there is no head MUST stop nothing.
+//! - **FLEET-3** Bodies that see the same MUST choose the same owners, on every machine and in
+//!   every version; one body more or less MUST move no more than what it wins or had.
+//! - **FLEET-4** A body that cannot run a revision MUST say so; the revision MUST be placed
+//!   elsewhere, and what it runs of the entry MUST go on until an owner is ready.
+//! - **FLEET-5** A new revision MUST have been ready for a while before the old one stops; with
+//!   `recreate` the old one MUST have stopped before the new one starts.
+//! - **FLEET-6** A body MUST go on serving what it does not own until every owner has said, at the
+//!   same head, that it serves it, in a lease made after that owner had heard that this body
+//!   leaves. An extra owner is harmless, none is not.
+//! - **FLEET-7** For two leases after a connection, a sleep or a deafness no absence MUST count.
+//! - **FLEET-8** A body that does not hear its own lease MUST change nothing, and MUST go on
+//!   serving what it has.
+//! - **FLEET-9** A body whose lease ended, or that was not heard for a lease while the listener
+//!   heard itself, MUST count as gone, and what it owned MUST be taken over.
+//! - **FLEET-10** A failed start MUST be tried again only after a wait that doubles, MUST not hold
+//!   up anything else, and after some failures MUST be left to others for a while.
+//! - **FLEET-11** A presence MUST fit into 64 KiB with any manifest, and MUST be read whatever a
+//!   newer program adds to it.
+//! - **FLEET-12** Of two who deploy at once one MUST lose, and MUST be told what the other changed.
+//! - **FLEET-13** What a head in history reaches MUST never be collected, nor what is younger than
+//!   an hour, nor anything while a manifest of history cannot be read.
+//! - **FLEET-14** A body that drains MUST start nothing, and leaves as FLEET-6 says; only what
+//!   nobody else can run MUST end at once.
+//! - **FLEET-15** A canary MUST run beside its base on every owner; the first verdict about it
+//!   MUST be the last.
+//! - **FLEET-16** When faults stop, a fleet MUST converge from every state, within the sum of what
+//!   [`Timing`] names and the starts and stops themselves, and then do nothing.
+//!
+//! Why FLEET-6 needs no clock: a body that says `ready` promises to serve until somebody else
+//! has promised the same *after* hearing that it leaves. So promises are handed on in one
+//! direction, and two bodies cannot both leave because of what the other said before. What no
+//! rule can prevent is a body that dies after its promise; then FLEET-9 counts.
+//!
+//! # What tests can plant
+//!
+//! `planted` names bugs of one line each. The simulation (fleets of two to five bodies that are
+//! killed, stopped, cut off and told late, twice or nothing, while people deploy) finds every
+//! one of them, and finds nothing in ten thousand seeds without them.
+//!
+//! # Layout
+//!
+//! - `hash`, `json`: names of content. [`keys`]: where everything lies.
+//! - `entry`, `manifest`, `head`: desired state. `diff`, `garbage`: what changed, what may go.
+//! - `contents`, `desired`: what a body has of it, checked and whole.
+//! - `states`, `presence`, `tally`: what a body tells. `view`: what it has heard, and whether it
+//!   may rely on that. `own`: what it holds.
+//! - `place`: who owns what. `reconcile`: the pass over all entries; `owner`: one entry in one
+//!   body; `canary`: what becomes of a canary; `action`: what a pass decides.
+//! - `body`: all of it together, as a driver uses it. `time`: moments and waits.
+//! - `planted`, `simulation`: tests.
+
+mod action;
+mod body;
+mod canary;
+mod contents;
+mod desired;
+mod diff;
+mod entry;
+mod garbage;
+mod hash;
+mod head;
+mod json;
+pub mod keys;
+mod manifest;
+mod own;
+mod owner;
+mod place;
+mod planted;
+mod presence;
+mod reconcile;
+#[cfg(test)]
+mod simulation;
+mod states;
+mod tally;
+mod time;
+mod view;
+
+pub use action::{Action, Pass, Why};
+pub use body::Body;
+pub use canary::{Judgement, Verdict, judge};
+pub use contents::{Contents, WrongContent};
+pub use desired::Desired;
+pub use diff::{Change, Conflict, Diff, FieldChange, diff};
+pub use entry::{
+    CanaryRules, DRAIN_MS_DEFAULT, ENTRY_BYTES_MAX, Entry, FLOW_RUNTIME, Item, NATIVE_RUNTIME, Needs, Replicas,
+    Rollout, START_MS_DEFAULT, Version, Wanted,
+};
+pub use garbage::{GARBAGE_AGE_MS, Reachable, Stored, garbage, reachable};
+pub use hash::{ContentHash, HashError, Revision};
+pub use head::{HEAD_BYTES_MAX, HEAD_TEXT_MAX, HISTORY_MAX, Head, HeadError, History};
+pub use manifest::{ENTRIES_MAX, FORMAT, LEAF_ENTRIES, Manifest, ManifestError, OBJECT_BYTES_MAX, Object};
+pub use own::{Held, Instance, Own, Phase};
+pub use place::{Candidate, Chooser};
+pub use presence::{
+    Applied, Beat, CanaryTally, Facts, HEARD_MAX, LABELS_MAX, PRESENCE_BYTES_MAX, Presence, PresenceError, REASON_MAX,
+    TALLIES_MAX, TROUBLES_MAX, Trouble,
+};
+pub use reconcile::reconcile;
+pub use states::{Standing, States, StatesError};
+pub use tally::{Tally, Times};
+pub use time::{BEAT_MS, LEASE_MS, Moment, Timing};
+pub use view::{Fleet, Peer, Standstill};

@@ -1,0 +1,272 @@
+//! What a body itself holds: its instances, and what went wrong with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cbs::Target;
+
+use crate::{
+    Action, ContentHash, Facts, Item, Moment, NATIVE_RUNTIME, Revision, Tally, Timing, place,
+    planted::{Bug, planted},
+    time::Clock,
+};
+
+/// Where an instance is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It was asked to start.
+    Starting,
+    /// Calls reach it: it is subscribed, and the barrier returned.
+    Ready,
+    /// It finishes its calls.
+    Stopping,
+}
+
+/// One start of one revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Its number in this body; never used twice.
+    pub id: u64,
+    /// What it was made from.
+    pub revision: Revision,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Moment,
+}
+
+/// What went wrong with a revision here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Failure {
+    revision: Revision,
+    count: u32,
+    /// Not to be started before.
+    again_at: Moment,
+    /// Not to be offered before; `None`: it is still offered.
+    refused_until: Option<Moment>,
+    reason: String,
+}
+
+/// All that a body holds of one cell or flow.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    instances: Vec<Instance>,
+    failures: Vec<Failure>,
+    /// The head and the beat at which the body first told that it leaves.
+    left_at: Option<(ContentHash, u64)>,
+    share: Option<(Revision, u8)>,
+    tallies: Option<(Revision, Tally, Tally)>,
+}
+
+impl Held {
+    /// Its instances, oldest first.
+    #[must_use]
+    pub fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    /// Instances of a revision that are not stopping.
+    pub(crate) fn live(&self, revision: Revision) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(move |it| it.revision == revision && it.phase != Phase::Stopping)
+    }
+
+    /// The canary that gets a share of the calls, and how many percent.
+    #[must_use]
+    pub fn share(&self) -> Option<(Revision, u8)> {
+        self.share
+    }
+
+    /// Numbers of the old and the new revision, where this canary has any.
+    pub(crate) fn tallies(&self, revision: Revision) -> Option<(&Tally, &Tally)> {
+        self.tallies.as_ref().filter(|(of, ..)| *of == revision).map(|(_, base, canary)| (base, canary))
+    }
+
+    pub(crate) fn left_at(&self, head: ContentHash) -> Option<u64> {
+        self.left_at.filter(|(of, _)| *of == head).map(|(_, beat)| beat)
+    }
+
+    /// Why a revision is refused here now.
+    pub(crate) fn refusal(&self, revision: Revision, clock: &mut Clock) -> Option<&str> {
+        let failure = self.failures.iter().find(|failure| failure.revision == revision)?;
+        let until = failure.refused_until?;
+        (!clock.reached(until)).then_some(failure.reason.as_str())
+    }
+
+    /// Whether a revision may be started now; else why the last start failed.
+    pub(crate) fn may_start(&self, revision: Revision, clock: &mut Clock) -> Result<(), &str> {
+        let failure = self.failures.iter().find(|failure| failure.revision == revision);
+        match failure {
+            Some(failure) if !clock.reached(failure.again_at) && !planted(Bug::NoBackoff) => Err(&failure.reason),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.instances.is_empty() && self.failures.is_empty()
+    }
+}
+
+/// A body as it knows itself.
+#[derive(Clone, Debug)]
+pub struct Own {
+    pub(crate) facts: Facts,
+    /// The body's number in placement.
+    pub(crate) key: u64,
+    /// Cells that are linked into the program.
+    natives: BTreeSet<Target>,
+    pub(crate) draining: bool,
+    held: BTreeMap<Target, Held>,
+    timing: Timing,
+    next_id: u64,
+}
+
+impl Own {
+    /// A body that holds nothing, with the cells that are linked into it.
+    #[must_use]
+    pub fn new(facts: Facts, natives: BTreeSet<Target>, timing: Timing) -> Self {
+        let key = place::key_of(&facts.body);
+        Self { facts: facts.bounded(), key, natives, draining: false, held: BTreeMap::new(), timing, next_id: 1 }
+    }
+
+    /// What it holds, by name.
+    #[must_use]
+    pub fn held(&self) -> &BTreeMap<Target, Held> {
+        &self.held
+    }
+
+    /// The number that the next instance gets.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// How many instances are starting.
+    pub(crate) fn starting(&self) -> usize {
+        let instances = self.held.values().flat_map(|held| &held.instances);
+        instances.filter(|instance| instance.phase == Phase::Starting).count()
+    }
+
+    /// Why this body can never run what an entry asks for, whatever was tried.
+    pub(crate) fn lacks(&self, target: &Target, item: &Item) -> Option<String> {
+        let entry = match item {
+            Item::Known(entry) => entry,
+            Item::Foreign { reason, .. } => return Some(reason.clone()),
+        };
+        if let Some(reason) = self.facts.lacks(entry) {
+            return Some(reason);
+        }
+        let linked = entry.needs.runtime != NATIVE_RUNTIME || self.natives.contains(target);
+        (!linked).then(|| format!("{target} is not linked into this body's program"))
+    }
+
+    /// Takes note that an action is being carried out: the next pass knows of it.
+    pub(crate) fn note(&mut self, action: &Action, now: Moment) {
+        match action {
+            Action::Start { target, instance, version, .. } => {
+                self.next_id = self.next_id.max(instance.saturating_add(1));
+                let revision = version.revision;
+                let start = Instance { id: *instance, revision, phase: Phase::Starting, since: now };
+                self.held.entry(target.clone()).or_default().instances.push(start);
+            }
+            Action::Stop { target, instance, .. } => {
+                self.change(target, *instance, |it| (it.phase, it.since) = (Phase::Stopping, now));
+            }
+            Action::Share { target, canary } => {
+                if let Some(held) = self.held.get_mut(target) {
+                    held.share = *canary;
+                }
+            }
+            Action::Rule { .. } => {}
+        }
+    }
+
+    fn change(&mut self, target: &Target, id: u64, change: impl FnOnce(&mut Instance)) {
+        let held = self.held.get_mut(target);
+        if let Some(instance) = held.and_then(|held| held.instances.iter_mut().find(|it| it.id == id)) {
+            change(instance);
+        }
+    }
+
+    /// An instance takes calls: it is subscribed and the barrier has returned. One that is
+    /// being stopped meanwhile goes on stopping.
+    pub fn ready(&mut self, target: &Target, id: u64, now: Moment) {
+        self.change(target, id, |it| {
+            if it.phase == Phase::Starting {
+                (it.phase, it.since) = (Phase::Ready, now);
+            }
+        });
+    }
+
+    /// An instance could not be started, or ended by itself for good: it is gone. It is tried
+    /// again after a wait that doubles each time; after some failures this body refuses the
+    /// revision for a while.
+    pub fn failed(&mut self, target: &Target, id: u64, reason: &str, now: Moment) {
+        let Some(held) = self.held.get_mut(target) else { return };
+        let Some(at) = held.instances.iter().position(|it| it.id == id) else { return };
+        let instance = held.instances.remove(at);
+        if instance.phase == Phase::Stopping {
+            return self.tidy(target);
+        }
+        let healthy = instance.phase == Phase::Ready && now.since(instance.since) >= self.timing.healthy;
+        let before = held.failures.iter().position(|failure| failure.revision == instance.revision);
+        let before = before.map_or(0, |at| held.failures.remove(at).count);
+        let count = if healthy { 1 } else { before.saturating_add(1) };
+        let wait = self.timing.backoff << count.saturating_sub(1).min(16);
+        let refused = count >= self.timing.failures_max;
+        held.failures.push(Failure {
+            revision: instance.revision,
+            count,
+            again_at: now.plus(wait.min(self.timing.backoff_max)),
+            refused_until: refused.then(|| now.plus(self.timing.refusal)),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// A revision cannot be run here, as its host says before any start: a spec that this
+    /// program cannot read, a bundle that is not what its name says. Stays until the body ends.
+    pub fn refuse(&mut self, target: &Target, revision: Revision, reason: &str) {
+        let held = self.held.entry(target.clone()).or_default();
+        held.failures.retain(|failure| failure.revision != revision);
+        let never = Moment(u64::MAX);
+        let reason = reason.to_owned();
+        held.failures.push(Failure { revision, count: 1, again_at: never, refused_until: Some(never), reason });
+    }
+
+    /// An instance has finished its calls and is gone.
+    pub fn stopped(&mut self, target: &Target, id: u64) {
+        if let Some(held) = self.held.get_mut(target) {
+            held.instances.retain(|it| it.id != id);
+        }
+        self.tidy(target);
+    }
+
+    /// The numbers of a canary since it and its base run side by side.
+    pub fn tally(&mut self, target: &Target, canary: Revision, base: Tally, of_canary: Tally) {
+        if let Some(held) = self.held.get_mut(target) {
+            held.tallies = Some((canary, base, of_canary));
+        }
+    }
+
+    fn tidy(&mut self, target: &Target) {
+        if self.held.get(target).is_some_and(Held::is_empty) {
+            self.held.remove(target);
+        }
+    }
+
+    /// Forgets failures of revisions that nobody wants any more.
+    pub(crate) fn forget(&mut self, wanted: impl Fn(&Target, Revision) -> bool) {
+        for (target, held) in &mut self.held {
+            held.failures.retain(|failure| wanted(target, failure.revision));
+        }
+        self.held.retain(|_, held| !held.is_empty());
+    }
+
+    /// Takes note of which entries the presence of this beat told to be left, at this head.
+    pub(crate) fn tell(&mut self, head: ContentHash, beat: u64, is_leaving: impl Fn(&Target) -> bool) {
+        for (target, held) in &mut self.held {
+            held.left_at = match held.left_at {
+                _ if !is_leaving(target) => None,
+                Some((of, since)) if of == head => Some((of, since)),
+                _ => Some((head, beat)),
+            };
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! One entry in one body: what its owner does, and what one does that no longer owns it.
+
+use cbs::Target;
+
+use crate::{
+    Action, CanaryRules, Entry, Held, Judgement, Phase, Revision, Rollout, Standing, Tally, Verdict, Version, Wanted,
+    Why, judge,
+    planted::{Bug, planted},
+    reconcile::Round,
+};
+
+/// An entry, and what this body holds of it.
+pub(crate) struct Place<'a> {
+    pub(crate) index: usize,
+    pub(crate) target: &'a Target,
+    pub(crate) entry: &'a Entry,
+    pub(crate) wanted: Wanted<'a>,
+    pub(crate) held: &'a Held,
+}
+
+impl Place<'_> {
+    fn main(&self) -> Revision {
+        self.wanted.main.revision
+    }
+
+    /// Whether an instance is of neither wanted revision.
+    fn is_old(&self, revision: Revision) -> bool {
+        revision != self.main() && self.wanted.side.is_none_or(|(side, _)| side.revision != revision)
+    }
+
+    fn old_serves(&self) -> bool {
+        self.held.instances().iter().any(|it| it.phase == Phase::Ready && self.is_old(it.revision))
+    }
+
+    fn main_serves(&self) -> bool {
+        self.held.live(self.main()).any(|it| it.phase == Phase::Ready)
+    }
+
+    fn recreates(&self) -> bool {
+        self.entry.rollout == Rollout::Recreate
+    }
+}
+
+impl Round<'_> {
+    /// This body owns the entry: the wanted revision runs here, and nothing else once it does.
+    pub(crate) fn own_it(&mut self, place: &Place<'_>) -> Standing {
+        let starting = place.held.live(place.main()).next().is_some();
+        let mut waits = None;
+        if !starting {
+            match place.held.may_start(place.main(), &mut self.clock) {
+                Err(reason) => waits = Some(reason),
+                Ok(()) => self.begin(place),
+            }
+        }
+        self.trouble(place.index, waits);
+        if place.main_serves() || planted(Bug::StopsOldFirst) && starting {
+            self.settle(place);
+        }
+        if place.main_serves() {
+            return Standing::Ready;
+        }
+        match (waits.is_some(), place.old_serves()) {
+            (false, false) => Standing::Starting,
+            (false, true) => Standing::Updating,
+            (true, false) => Standing::Failed,
+            (true, true) => Standing::Kept,
+        }
+    }
+
+    /// Starts the wanted revision; where it is to be recreated, stops every other one first.
+    fn begin(&mut self, place: &Place<'_>) {
+        if place.recreates() && !planted(Bug::RecreatesBeside) {
+            let main = place.main();
+            let other = place.held.instances().iter().any(|it| it.revision != main);
+            if other {
+                let why = |it: &crate::Instance| (it.revision != main).then_some(Why::Recreated);
+                return self.stop(place.target, place.held, place.entry.drain_ms, why);
+            }
+            if self.old_elsewhere(place.index) {
+                return;
+            }
+        }
+        self.start(place, place.wanted.main, false);
+    }
+
+    /// The wanted revision is ready: a canary starts beside it, and after a while all else stops.
+    fn settle(&mut self, place: &Place<'_>) {
+        let share = match place.wanted.side {
+            Some((side, rules)) => self.canary(place, side, rules),
+            None => None,
+        };
+        if share != place.held.share() {
+            self.pass.actions.push(Action::Share { target: place.target.clone(), canary: share });
+        }
+        let ready = place.held.live(place.main()).filter(|it| it.phase == Phase::Ready).map(|it| it.since).min();
+        let settle = if planted(Bug::NoSettling) { 0 } else { self.fleet.timing().settle };
+        let settled = ready.map(|since| since.plus(settle));
+        let others = place.held.instances().iter().any(|it| place.is_old(it.revision) && it.phase != Phase::Stopping);
+        if others && (settled.is_some_and(|at| self.clock.reached(at)) || planted(Bug::StopsOldFirst)) {
+            let why = |it: &crate::Instance| place.is_old(it.revision).then_some(Why::Replaced);
+            self.stop(place.target, place.held, place.entry.drain_ms, why);
+        }
+    }
+
+    /// Keeps a canary beside its base, and judges it; the share that it gets now.
+    fn canary(&mut self, place: &Place<'_>, side: &Version, rules: &CanaryRules) -> Option<(Revision, u8)> {
+        let mut live = place.held.live(side.revision).peekable();
+        if live.peek().is_none() {
+            if let Some(reason) = place.held.refusal(side.revision, &mut self.clock) {
+                let reason = reason.to_owned();
+                self.trouble(place.index, Some(&reason));
+                self.rule(place, side, Verdict::RollBack, reason);
+            } else if place.held.may_start(side.revision, &mut self.clock).is_ok() {
+                self.start(place, side, true);
+            }
+            return None;
+        }
+        let since = live.filter(|it| it.phase == Phase::Ready).map(|it| it.since).min()?;
+        let (mut base, mut canary) = (Tally::default(), Tally::default());
+        let own = place.held.tallies(side.revision);
+        let theirs = self.spoken().flat_map(|peer| &peer.presence.tallies);
+        let theirs = theirs.filter(|tally| tally.index == place.index && tally.revision == side.revision);
+        for (of_base, of_canary) in own.into_iter().chain(theirs.map(|tally| (&tally.base, &tally.canary))) {
+            base.add(of_base);
+            canary.add(of_canary);
+        }
+        match judge(rules, &base, &canary, self.clock.now.since(since)) {
+            Judgement::Wait => _ = self.clock.reached(since.plus(rules.after_ms)),
+            Judgement::Promote => {
+                let reason = format!("{} of {} calls failed", canary.errors, canary.calls);
+                self.rule(place, side, Verdict::Promote, reason);
+            }
+            Judgement::RollBack(reason) => self.rule(place, side, Verdict::RollBack, reason),
+        }
+        Some((side.revision, rules.share.clamp(1, 99)))
+    }
+
+    fn rule(&mut self, place: &Place<'_>, side: &Version, verdict: Verdict, reason: String) {
+        let (target, revision) = (place.target.clone(), side.revision);
+        self.pass.actions.push(Action::Rule { target, revision, verdict, reason });
+    }
+
+    /// This body does not own the entry, and holds something of it: what serves goes on until
+    /// the owners can be relied on.
+    pub(crate) fn leave_it(
+        &mut self,
+        place: &Place<'_>,
+        relied: Option<&Why>,
+        recreated: bool,
+        refused: bool,
+    ) -> Standing {
+        let main = place.main();
+        self.stop(place.target, place.held, place.entry.drain_ms, |it| match relied {
+            // Its owner waits for the end of whatever it cannot tell from an old revision.
+            _ if recreated && (it.revision != main || refused) => Some(Why::Recreated),
+            Some(why) => Some(why.clone()),
+            None => (it.phase == Phase::Starting).then_some(Why::Unneeded),
+        });
+        let serves = place.held.instances().iter().any(|it| it.phase == Phase::Ready);
+        match (serves, refused) {
+            (true, true) => Standing::RefusedOld,
+            (true, false) if place.main_serves() && planted(Bug::ExtraSaysReady) => Standing::Ready,
+            (true, false) if place.main_serves() => Standing::Extra,
+            (true, false) => Standing::Old,
+            (false, true) => Standing::Refused,
+            (false, false) => Standing::Draining,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Bugs that tests plant on purpose, to see that the simulation finds them.
+
+/// One line of the crate gone wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code))]
+pub(crate) enum Bug {
+    /// A body leaves as soon as an owner lives, ready or not.
+    LeavesBeforeReady,
+    /// A body leaves when an owner is ready at whatever head.
+    LeavesAtAnyHead,
+    /// A body leaves without waiting until the owner has heard of it.
+    LeavesUnheard,
+    /// An extra owner tells others to rely on it.
+    ExtraSaysReady,
+    /// After a reconnection absences count at once.
+    NoHold,
+    /// A body acts although it does not hear its own lease.
+    ActsDeaf,
+    /// A body that hears nothing takes the others for dead.
+    ForgetsWhileDeaf,
+    /// A manifest counts as whole without its specs.
+    ActsOnHalf,
+    /// Content is taken without a look at its hash.
+    TrustsNames,
+    /// A late word of an older head counts.
+    TakesOldHeads,
+    /// A late word of an older presence counts.
+    TakesOldPresences,
+    /// The old revision stops when the new one starts.
+    StopsOldFirst,
+    /// The old revision stops as soon as the new one is ready.
+    NoSettling,
+    /// `recreate` starts while the old revision is there.
+    RecreatesBeside,
+    /// A body prefers itself.
+    PrefersItself,
+    /// A body that cannot run an entry counts as one that can.
+    RefusersOwn,
+    /// A body that drains goes on as before.
+    IgnoresDraining,
+    /// A body that died in silence counts for ever.
+    NobodyDies,
+    /// A failed start is tried again at once.
+    NoBackoff,
+    /// A body that never speaks of the head is waited for.
+    WaitsForEver,
+    /// Who gives a verdict does not heed it.
+    IgnoresVerdicts,
+    /// What was undeployed stays.
+    KeepsRemoved,
+}
+
+#[cfg(test)]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants a bug in this thread, or none.
+#[cfg(test)]
+pub(crate) fn plant(bug: Option<Bug>) {
+    PLANTED.with(|planted| planted.set(bug));
+}
+
+/// Whether this bug is planted: never, but in tests that do so.
+#[cfg(test)]
+pub(crate) fn planted(bug: Bug) -> bool {
+    PLANTED.with(|planted| planted.get() == Some(bug))
+}
+
+/// Whether this bug is planted: never, but in tests that do so.
+#[cfg(not(test))]
+pub(crate) const fn planted(_: Bug) -> bool {
+    false
+}

@@ -1,0 +1,225 @@
+//! What a body tells the fleet each second: who it is, what it can run, and how it fares.
+
+use std::collections::BTreeMap;
+
+use cbs::BodyId;
+use serde::{Deserialize, Serialize};
+
+use crate::{ContentHash, Entry, FLOW_RUNTIME, NATIVE_RUNTIME, Revision, Standing, States, Tally};
+
+/// The most bytes of a presence.
+pub const PRESENCE_BYTES_MAX: usize = 64 * 1024;
+/// The most labels of a body, and the most bytes of a label's key or value.
+pub const LABELS_MAX: (usize, usize) = (32, 63);
+/// How many refusals and failures a presence tells in words; the states tell all.
+pub const TROUBLES_MAX: usize = 24;
+/// The most characters of a reason.
+pub const REASON_MAX: usize = 160;
+/// How many canaries a presence has numbers for.
+pub const TALLIES_MAX: usize = 8;
+/// How many leaving bodies a presence can acknowledge; more have to wait for their turn.
+pub const HEARD_MAX: usize = 64;
+
+/// What a body is, and what it can run; stays the same while it lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The body.
+    pub body: BodyId,
+    /// Which life of the body: another number after each start, chosen at random by the driver.
+    pub incarnation: u64,
+    /// The version of the program.
+    #[serde(default)]
+    pub program: String,
+    /// Operating system and processor, for example `linux-x86_64`.
+    #[serde(default)]
+    pub platform: String,
+    /// For `place` and `spread`.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// What it can run, with versions: `python` -> `3.11.2`. `flow` need not be named.
+    #[serde(default)]
+    pub runtimes: BTreeMap<String, String>,
+}
+
+impl Facts {
+    /// Whether a runtime and platform are wrong for an entry: the reason, for people.
+    #[must_use]
+    pub fn lacks(&self, entry: &Entry) -> Option<String> {
+        let needs = &entry.needs;
+        if !needs.platforms.is_empty() && !needs.platforms.contains(&self.platform) {
+            let built: Vec<&str> = needs.platforms.iter().map(String::as_str).collect();
+            return Some(format!("it is built for {}, this body is {}", built.join(", "), self.platform));
+        }
+        if needs.runtime == FLOW_RUNTIME {
+            return None;
+        }
+        let Some(version) = self.runtimes.get(&needs.runtime) else {
+            let hint = if needs.runtime == NATIVE_RUNTIME { "" } else { "; `cbs doctor` says how to get it" };
+            return Some(format!("this body has no runtime {}{hint}", needs.runtime));
+        };
+        let wanted = needs.version.as_deref().unwrap_or_default();
+        let rest = version.strip_prefix(wanted);
+        if wanted.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
+            return None;
+        }
+        Some(format!("it needs {} {wanted}, this body has {version}", needs.runtime))
+    }
+
+    /// Whether the body has the labels that an entry asks for.
+    #[must_use]
+    pub fn fits(&self, entry: &Entry) -> bool {
+        entry.place.iter().all(|(key, value)| self.labels.get(key) == Some(value))
+    }
+
+    /// The same facts within their bounds.
+    #[must_use]
+    pub(crate) fn bounded(mut self) -> Self {
+        // Control characters would take six bytes each.
+        let fits = |text: &String| text.len() <= LABELS_MAX.1 && !text.chars().any(char::is_control);
+        self.labels.retain(|key, value| fits(key) && fits(value));
+        self.runtimes.retain(|key, value| fits(key) && fits(value));
+        while self.labels.len() > LABELS_MAX.0 {
+            self.labels.pop_last();
+        }
+        while self.runtimes.len() > LABELS_MAX.0 {
+            self.runtimes.pop_last();
+        }
+        self.program.truncate(self.program.floor_char_boundary(LABELS_MAX.1));
+        self.platform.truncate(self.platform.floor_char_boundary(LABELS_MAX.1));
+        self
+    }
+}
+
+/// Which head a body has applied: the order of its states is that of this head's manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The head's number, for people.
+    pub number: u64,
+    /// The head's hash.
+    pub head: ContentHash,
+}
+
+/// One put of one life of a body: later ones are greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Beat {
+    /// The life.
+    pub incarnation: u64,
+    /// Counts the presences that it made.
+    pub number: u64,
+}
+
+/// Why an entry does not run here: a refusal or a failed start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The entry's index in the manifest.
+    pub index: usize,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// How the revisions of a canary fare in one body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryTally {
+    /// The entry's index in the manifest.
+    pub index: usize,
+    /// The new revision: it tells this canary from a later one.
+    pub revision: Revision,
+    /// The old revision's calls since both ran.
+    pub base: Tally,
+    /// The new revision's calls.
+    pub canary: Tally,
+}
+
+/// A body's lease. Fields of newer programs are left aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// What it is and what it can run.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// Counts the presences of this life.
+    pub beat: u64,
+    /// The head that it has applied; `None` before the first.
+    #[serde(default)]
+    pub applied: Option<Applied>,
+    /// How each entry of that head fares.
+    #[serde(default)]
+    pub states: States,
+    /// Whether it is about to end: it takes nothing new.
+    #[serde(default)]
+    pub draining: bool,
+    /// Of each body that has something to leave, the last presence that this one has heard.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub heard: BTreeMap<BodyId, Beat>,
+    /// Refusals and failures in words, as many as fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<Trouble>,
+    /// Numbers of canaries, as many as fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tallies: Vec<CanaryTally>,
+    /// Why a newer head than `applied` is not applied: not whole yet, or not understood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
+}
+
+/// A lease that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the presence cannot be read: {0}")]
+pub struct PresenceError(String);
+
+impl Presence {
+    /// The lease as it is stored: JSON of at most [`PRESENCE_BYTES_MAX`]. What would not fit is
+    /// left out in this order: numbers of canaries, words about troubles. What decides about
+    /// placement always fits.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut presence = self.clone();
+        presence.troubles.truncate(TROUBLES_MAX);
+        for trouble in &mut presence.troubles {
+            trouble.reason = trouble.reason.chars().take(REASON_MAX).collect();
+        }
+        presence.tallies.truncate(TALLIES_MAX);
+        presence.stuck = presence.stuck.map(|reason| reason.chars().take(REASON_MAX).collect());
+        while presence.heard.len() > HEARD_MAX {
+            presence.heard.pop_last();
+        }
+        presence.facts = presence.facts.bounded();
+        loop {
+            // Texts and numbers alone: it can always be written.
+            let bytes = serde_json::to_vec(&presence).unwrap_or_default();
+            if bytes.len() <= PRESENCE_BYTES_MAX
+                || presence.tallies.pop().is_none() && presence.troubles.pop().is_none()
+            {
+                return bytes;
+            }
+        }
+    }
+
+    /// Reads a lease.
+    ///
+    /// # Errors
+    /// Too many bytes, or no presence.
+    pub fn decode(bytes: &[u8]) -> Result<Self, PresenceError> {
+        if bytes.len() > PRESENCE_BYTES_MAX {
+            return Err(PresenceError(format!("it has {} bytes, {PRESENCE_BYTES_MAX} at the most", bytes.len())));
+        }
+        serde_json::from_slice(bytes).map_err(|error| PresenceError(error.to_string()))
+    }
+
+    /// Which put this is.
+    #[must_use]
+    pub fn beat(&self) -> Beat {
+        Beat { incarnation: self.facts.incarnation, number: self.beat }
+    }
+
+    /// Whether the body waits to be heard before it gives something up.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.states.runs().any(|(standing, _)| standing.is_leaving())
+    }
+
+    /// How the entry at this index fares, if the body has applied this head.
+    #[must_use]
+    pub fn standing(&self, head: ContentHash, index: usize) -> Option<Standing> {
+        self.applied.is_some_and(|applied| applied.head == head).then(|| self.states.at(index))
+    }
+}

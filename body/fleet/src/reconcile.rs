@@ -1,0 +1,314 @@
+//! The reconciler: from what is desired, what was observed and what is held to what to do next.
+//!
+//! Level-triggered: it knows no history and no plan. Whatever was lost on the way, the next pass
+//! sees the difference again.
+
+use std::{cmp::Ordering, collections::btree_map};
+
+use cbs::Target;
+
+use crate::{
+    Action, Candidate, Chooser, DRAIN_MS_DEFAULT, Desired, Entry, Fleet, Held, Item, Moment, Own, Pass, Phase,
+    Replicas, Rollout, Standing, States, TROUBLES_MAX, Trouble, Why,
+    owner::Place,
+    planted::{Bug, planted},
+    time::Clock,
+    view::Peer,
+};
+
+/// Decides what to do next.
+///
+/// One pass over ten thousand unchanged entries takes about a millisecond: entries and held
+/// cells are walked side by side, and what is not here and not this body's takes a score for
+/// each body and no more.
+#[must_use]
+pub fn reconcile(desired: &Desired, fleet: &Fleet, own: &Own, now: Moment) -> Pass {
+    let mut clock = Clock::new(now);
+    let standstill = fleet.standstill(&mut clock);
+    let peers = fleet.alive(&mut clock);
+    let crew = Crew::new(desired, own, &peers, fleet.timing().patience, &mut clock);
+    let starts = fleet.timing().starts_max.saturating_sub(own.starting());
+    let mut round = Round {
+        desired,
+        fleet,
+        own,
+        crew,
+        chooser: Chooser::default(),
+        clock,
+        starts,
+        next_id: own.next_id(),
+        pass: Pass::default(),
+    };
+    round.walk();
+    let mut pass = Pass { wake: round.clock.wake, standstill, ..round.pass };
+    if standstill.is_some() {
+        pass.actions.clear();
+    }
+    pass
+}
+
+/// Those who may own something, in the order of their ids.
+pub(crate) struct Crew<'a> {
+    candidates: Vec<Candidate<'a>>,
+    members: Vec<Member<'a>>,
+}
+
+/// How a candidate's word about an entry is found.
+enum Member<'a> {
+    /// This body.
+    Own,
+    /// It has applied the same head: its states tell what it cannot run.
+    Spoken(&'a Peer),
+    /// It has not: it counts as able where its facts do not speak against it.
+    Silent(&'a Peer),
+    /// It has not for too long.
+    Mute,
+}
+
+impl<'a> Crew<'a> {
+    fn new(desired: &Desired, own: &'a Own, peers: &[&'a Peer], patience: u64, clock: &mut Clock) -> Self {
+        let mut all: Vec<(Candidate<'a>, Member<'a>)> = Vec::with_capacity(peers.len() + 1);
+        if !own.draining || planted(Bug::IgnoresDraining) {
+            all.push((Candidate::known(&own.facts.body, &own.facts.labels, own.key), Member::Own));
+        }
+        for &peer in peers.iter().filter(|peer| !peer.presence.draining || planted(Bug::IgnoresDraining)) {
+            let facts = &peer.presence.facts;
+            let member = match peer.presence.applied {
+                Some(applied) if applied.head == desired.hash => Member::Spoken(peer),
+                // It is ahead: what it runs is no matter of those who have yet to follow.
+                Some(applied) if applied.number > desired.head.number => Member::Silent(peer),
+                _ if planted(Bug::WaitsForEver) => Member::Silent(peer),
+                _ if clock.reached(desired.adopted.max(peer.since).plus(patience)) => Member::Mute,
+                _ => Member::Silent(peer),
+            };
+            all.push((Candidate::known(&facts.body, &facts.labels, peer.key), member));
+        }
+        all.sort_by(|(a, _), (b, _)| a.body.cmp(b.body));
+        let (candidates, members) = all.into_iter().unzip();
+        Self { candidates, members }
+    }
+
+    fn may(&self, at: usize, index: usize, entry: &Entry, own_may: bool) -> bool {
+        match self.members.get(at) {
+            Some(Member::Own) => own_may,
+            Some(Member::Spoken(peer)) => {
+                let refused = peer.presence.states.at(index).is_refused() && !planted(Bug::RefusersOwn);
+                !refused && peer.presence.facts.fits(entry)
+            }
+            Some(Member::Silent(peer)) => peer.presence.facts.fits(entry) && peer.presence.facts.lacks(entry).is_none(),
+            Some(Member::Mute) | None => false,
+        }
+    }
+}
+
+/// Who owns an entry.
+#[derive(Debug, Default)]
+struct Owners {
+    mine: bool,
+    /// The other owners' places in the crew.
+    others: Vec<usize>,
+}
+
+pub(crate) struct Round<'a> {
+    desired: &'a Desired,
+    pub(crate) fleet: &'a Fleet,
+    own: &'a Own,
+    crew: Crew<'a>,
+    chooser: Chooser,
+    pub(crate) clock: Clock,
+    starts: usize,
+    next_id: u64,
+    pub(crate) pass: Pass,
+}
+
+impl<'a> Round<'a> {
+    /// Entries and held cells side by side: both are in order.
+    fn walk(&mut self) {
+        let mut held = self.own.held().iter().peekable();
+        let manifest = &self.desired.manifest;
+        for (index, ((target, item), key)) in manifest.entries().iter().zip(manifest.keys()).enumerate() {
+            let here = self.until(&mut held, target);
+            let standing = self.entry(index, target, item, *key, here);
+            self.pass.states.push(standing);
+        }
+        for (target, held) in held {
+            self.remove(target, held, DRAIN_MS_DEFAULT);
+        }
+    }
+
+    /// What is held of a target; what is held of those before it is in no manifest any more.
+    fn until(
+        &mut self,
+        held: &mut std::iter::Peekable<btree_map::Iter<'a, Target, Held>>,
+        target: &Target,
+    ) -> Option<&'a Held> {
+        loop {
+            let (other, here) = held.peek().copied()?;
+            match other.cmp(target) {
+                Ordering::Less => self.remove(other, here, DRAIN_MS_DEFAULT),
+                Ordering::Equal => {
+                    held.next();
+                    return Some(here);
+                }
+                Ordering::Greater => return None,
+            }
+            held.next();
+        }
+    }
+
+    fn remove(&mut self, target: &Target, held: &Held, limit: u64) {
+        if planted(Bug::KeepsRemoved) {
+            return;
+        }
+        self.stop(target, held, limit, |_| Some(Why::Undeployed));
+    }
+
+    fn entry(&mut self, index: usize, target: &Target, item: &Item, key: u64, held: Option<&'a Held>) -> Standing {
+        let Some(entry) = item.known() else { return self.foreign(index, target, item, held) };
+        if !entry.enabled {
+            let Some(held) = held else { return Standing::Absent };
+            self.remove(target, held, entry.drain_ms);
+            return if held.instances().is_empty() { Standing::Absent } else { Standing::Draining };
+        }
+        let wanted = entry.wanted(self.fleet.verdict(target, entry.version.revision));
+        let lacks = self.own.lacks(target, item);
+        let refusal = lacks.as_deref().or_else(|| held?.refusal(wanted.main.revision, &mut self.clock));
+        self.trouble(index, refusal);
+        let may = refusal.is_none() && self.own.facts.fits(entry);
+        let owners = self.owners(index, entry, key, may);
+        let nobody = Held::default();
+        let place = Place { index, target, entry, wanted, held: held.unwrap_or(&nobody) };
+        if owners.mine {
+            return self.own_it(&place);
+        }
+        if place.held.instances().is_empty() {
+            return if refusal.is_some() { Standing::Refused } else { Standing::Absent };
+        }
+        let relied = self.relied(index, place.held, &owners);
+        let recreated = entry.rollout == Rollout::Recreate && !owners.others.is_empty();
+        self.leave_it(&place, relied.as_ref(), recreated, refusal.is_some())
+    }
+
+    fn owners(&mut self, index: usize, entry: &Entry, key: u64, own_may: bool) -> Owners {
+        let mut owners = Owners::default();
+        let crew = &self.crew;
+        if planted(Bug::PrefersItself) && own_may && entry.replicas == Replicas::Count(1) {
+            owners.mine = true;
+            return owners;
+        }
+        let may = |at| crew.may(at, index, entry, own_may);
+        for &at in self.chooser.choose(key, entry.replicas, entry.spread.as_deref(), &crew.candidates, may) {
+            match crew.members.get(at) {
+                Some(Member::Own) => owners.mine = true,
+                _ => owners.others.push(at),
+            }
+        }
+        owners
+    }
+
+    /// Whether this body may leave an entry to its owners: every one of them confirms. `None`:
+    /// not yet.
+    fn relied(&mut self, index: usize, held: &Held, owners: &Owners) -> Option<Why> {
+        if owners.others.is_empty() {
+            return self.own.draining.then_some(Why::Ending);
+        }
+        let left_at = held
+            .left_at(self.desired.hash)
+            .or_else(|| (planted(Bug::LeavesUnheard) || planted(Bug::LeavesBeforeReady)).then_some(0))?;
+        let mut bodies = Vec::with_capacity(owners.others.len());
+        for &at in &owners.others {
+            let (Member::Spoken(peer) | Member::Silent(peer)) = self.crew.members.get(at)? else { return None };
+            if !self.fleet.confirms(peer, self.desired.hash, index, left_at, &mut self.clock) {
+                return None;
+            }
+            bodies.push(peer.presence.facts.body.clone());
+        }
+        Some(Why::Taken(bodies))
+    }
+
+    /// An entry of a newer program: refused; what is held of it goes on until somebody who
+    /// understands it serves it and has heard that this body leaves.
+    fn foreign(&mut self, index: usize, target: &Target, item: &Item, held: Option<&Held>) -> Standing {
+        let lacks = self.own.lacks(target, item);
+        self.trouble(index, lacks.as_deref());
+        let Some(held) = held.filter(|held| !held.instances().is_empty()) else { return Standing::Refused };
+        let hash = self.desired.hash;
+        if let Some(left_at) = held.left_at(hash) {
+            let mut taken = None;
+            for member in &self.crew.members {
+                if let Member::Spoken(peer) = member
+                    && self.fleet.confirms(peer, hash, index, left_at, &mut self.clock)
+                {
+                    taken = Some(peer.presence.facts.body.clone());
+                }
+            }
+            if let Some(body) = taken {
+                self.stop(target, held, DRAIN_MS_DEFAULT, |_| Some(Why::Taken(vec![body.clone()])));
+            }
+        }
+        let serves = held.instances().iter().any(|it| it.phase == Phase::Ready);
+        if serves { Standing::RefusedOld } else { Standing::Refused }
+    }
+
+    /// Whether another body may still have another revision of an entry than the wanted one.
+    pub(crate) fn old_elsewhere(&self, index: usize) -> bool {
+        self.crew.members.iter().any(|member| match member {
+            Member::Spoken(peer) => peer.presence.states.at(index).has_old(),
+            Member::Silent(_) => true,
+            Member::Own | Member::Mute => false,
+        })
+    }
+
+    /// The leases of all bodies that speak of this head.
+    pub(crate) fn spoken(&self) -> impl Iterator<Item = &'a Peer> + '_ {
+        self.crew.members.iter().filter_map(|member| match member {
+            Member::Spoken(peer) => Some(*peer),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn trouble(&mut self, index: usize, reason: Option<&str>) {
+        if let Some(reason) = reason
+            && self.pass.troubles.len() < TROUBLES_MAX
+        {
+            self.pass.troubles.push(Trouble { index, reason: reason.to_owned() });
+        }
+    }
+
+    /// Starts an instance, if so many may be starting at once.
+    pub(crate) fn start(&mut self, place: &Place<'_>, version: &crate::Version, canary: bool) {
+        if self.starts == 0 {
+            return;
+        }
+        self.starts -= 1;
+        let (target, instance, limit) = (place.target.clone(), self.next_id, place.entry.start_ms);
+        self.next_id += 1;
+        self.pass.actions.push(Action::Start { target, instance, version: version.clone(), canary, limit });
+    }
+
+    /// Stops the instances for which there is a reason, and that are not stopping.
+    pub(crate) fn stop(
+        &mut self,
+        target: &Target,
+        held: &Held,
+        limit: u64,
+        why: impl Fn(&crate::Instance) -> Option<Why>,
+    ) {
+        for instance in held.instances().iter().filter(|instance| instance.phase != Phase::Stopping) {
+            if let Some(why) = why(instance) {
+                let (target, instance) = (target.clone(), instance.id);
+                self.pass.actions.push(Action::Stop { target, instance, why, limit });
+            }
+        }
+    }
+}
+
+impl States {
+    /// The states of a manifest of which nothing is here.
+    #[must_use]
+    pub fn absent(entries: usize) -> Self {
+        let mut states = Self::default();
+        (0..entries).for_each(|_| states.push(Standing::Absent));
+        states
+    }
+}

@@ -1,0 +1,195 @@
+//! The states of all entries of a manifest in one body, as few bytes.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::ENTRIES_MAX;
+
+/// How an entry of the manifest fares in one body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Standing {
+    /// Nothing of it is here, and nothing should be.
+    #[default]
+    Absent,
+    /// This body is an owner; nothing serves yet.
+    Starting,
+    /// This body is an owner; another revision serves while the wanted one starts.
+    Updating,
+    /// This body is an owner; the last start failed and nothing serves.
+    Failed,
+    /// This body is an owner; the last start failed and another revision serves on.
+    Kept,
+    /// This body is an owner and serves the wanted revision: it will go on until somebody else
+    /// says so of itself.
+    Ready,
+    /// This body serves the wanted revision, is no owner, and leaves when the owners are ready.
+    Extra,
+    /// As [`Self::Extra`], with another revision than the wanted one.
+    Old,
+    /// This body cannot run it; nothing of it serves here.
+    Refused,
+    /// This body cannot run it; another revision serves on until an owner is ready.
+    RefusedOld,
+    /// Nothing serves any more; calls are being finished.
+    Draining,
+    /// A word of a newer program.
+    Unknown,
+}
+
+const LETTERS: [(Standing, char); 12] = [
+    (Standing::Absent, '.'),
+    (Standing::Starting, 's'),
+    (Standing::Updating, 'u'),
+    (Standing::Failed, 'f'),
+    (Standing::Kept, 'k'),
+    (Standing::Ready, 'r'),
+    (Standing::Extra, 'e'),
+    (Standing::Old, 'o'),
+    (Standing::Refused, 'x'),
+    (Standing::RefusedOld, 'y'),
+    (Standing::Draining, 'd'),
+    (Standing::Unknown, '?'),
+];
+
+impl Standing {
+    /// Whether the body serves it and means to leave: it waits for owners to hear that.
+    #[must_use]
+    pub fn is_leaving(self) -> bool {
+        matches!(self, Self::Extra | Self::Old | Self::RefusedOld)
+    }
+
+    /// Whether the body cannot run the wanted revision.
+    #[must_use]
+    pub fn is_refused(self) -> bool {
+        matches!(self, Self::Refused | Self::RefusedOld)
+    }
+
+    /// Whether a revision other than the wanted one may be in the body.
+    #[must_use]
+    pub fn has_old(self) -> bool {
+        matches!(self, Self::Updating | Self::Kept | Self::Old | Self::RefusedOld | Self::Draining | Self::Unknown)
+    }
+}
+
+/// The standings of all entries, in the manifest's order, as runs of equal ones. As text: a
+/// letter and, above one, how often: `.4998 r s2`, without the blanks. Ten thousand that all
+/// differ take 10,000 bytes, ten thousand alike take six.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct States {
+    /// Each with the index after its last entry.
+    runs: Vec<(Standing, usize)>,
+}
+
+impl States {
+    /// Adds the next entry's standing.
+    pub fn push(&mut self, standing: Standing) {
+        self.push_run(standing, 1);
+    }
+
+    fn push_run(&mut self, standing: Standing, count: usize) {
+        let end = self.len() + count;
+        match self.runs.last_mut() {
+            Some((last, last_end)) if *last == standing => *last_end = end,
+            _ => self.runs.push((standing, end)),
+        }
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.runs.last().map_or(0, |(_, end)| *end)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// The standing of the entry at this index of the manifest; absent beyond the end.
+    #[must_use]
+    pub fn at(&self, index: usize) -> Standing {
+        let run = self.runs.partition_point(|(_, end)| *end <= index);
+        self.runs.get(run).map_or(Standing::Absent, |(standing, _)| *standing)
+    }
+
+    /// Runs of equal standings: each with the indices that it covers.
+    pub fn runs(&self) -> impl Iterator<Item = (Standing, std::ops::Range<usize>)> + '_ {
+        let starts = std::iter::once(0).chain(self.runs.iter().map(|(_, end)| *end));
+        starts.zip(&self.runs).map(|(start, (standing, end))| (*standing, start..*end))
+    }
+
+    /// How many entries have this standing.
+    #[must_use]
+    pub fn count(&self, standing: Standing) -> usize {
+        self.runs().filter(|(other, _)| *other == standing).map(|(_, range)| range.len()).sum()
+    }
+}
+
+impl fmt::Display for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (standing, range) in self.runs() {
+            let letter = LETTERS.iter().find(|(other, _)| *other == standing).map_or('?', |(_, letter)| *letter);
+            match range.len() {
+                1 => write!(f, "{letter}")?,
+                count => write!(f, "{letter}{count}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that tells no states.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the states cannot be read: {0}")]
+pub struct StatesError(&'static str);
+
+impl std::str::FromStr for States {
+    type Err = StatesError;
+
+    fn from_str(text: &str) -> Result<Self, StatesError> {
+        let mut states = Self::default();
+        let mut letters = text.chars().peekable();
+        while let Some(letter) = letters.next() {
+            if letter.is_ascii_digit() {
+                return Err(StatesError("a number stands before the first letter or has too many digits"));
+            }
+            let mut count = 0_usize;
+            let mut digits = 0;
+            while digits < 6
+                && let Some(digit) = letters.peek().and_then(|letter| letter.to_digit(10))
+            {
+                letters.next();
+                count = count * 10 + digit as usize;
+                digits += 1;
+            }
+            let count = if digits == 0 { 1 } else { count };
+            if count == 0 || states.len() + count > ENTRIES_MAX {
+                return Err(StatesError("a run is empty, or there are more entries than a manifest holds"));
+            }
+            let standing = LETTERS.iter().find(|(_, other)| *other == letter).map_or(Standing::Unknown, |(it, _)| *it);
+            states.push_run(standing, count);
+        }
+        Ok(states)
+    }
+}
+
+impl Serialize for States {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for States {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,93 @@
+//! What a body tells.
+
+use std::collections::BTreeMap;
+
+use fleet::{
+    Beat, CanaryTally, ContentHash, ENTRIES_MAX, PRESENCE_BYTES_MAX, Presence, Revision, Standing, States, Tally,
+    Trouble,
+};
+use proptest::prelude::*;
+
+use crate::stage::{Checked, facts};
+
+fn presence(states: States) -> Result<Presence, cbs::NameError> {
+    Ok(Presence {
+        facts: facts("b0")?,
+        beat: 1,
+        applied: Some(fleet::Applied { number: 3, head: ContentHash::of(b"") }),
+        states,
+        draining: false,
+        heard: BTreeMap::new(),
+        troubles: Vec::new(),
+        tallies: Vec::new(),
+        stuck: None,
+    })
+}
+
+#[test]
+fn fleet_11_the_worst_presence_fits_and_keeps_what_decides() -> Checked {
+    let mut states = States::default();
+    for at in 0..ENTRIES_MAX {
+        states.push(if at % 2 == 0 { Standing::Ready } else { Standing::Extra });
+    }
+    let mut worst = presence(states)?;
+    let long = |letter: &str, at: usize| format!("{}{at:03}", letter.repeat(60));
+    worst.facts.labels = (0..100).map(|at| (long("\"", at), long("\\", at))).collect();
+    worst.facts.runtimes = worst.facts.labels.clone();
+    worst.facts.program = "\u{1}".repeat(10_000);
+    for at in 0..200 {
+        worst.troubles.push(Trouble { index: at, reason: "\u{1}".repeat(1000) });
+        let mut tally = Tally::default();
+        (0..64).for_each(|power| tally.count(1 << power, true));
+        let revision = Revision::of([&b""[..]]);
+        worst.tallies.push(CanaryTally { index: at, revision, base: tally.clone(), canary: tally });
+        worst.heard.insert(long("b", at).parse()?, Beat { incarnation: u64::MAX, number: u64::MAX });
+    }
+    let bytes = worst.encode();
+    println!("the worst presence has {} bytes", bytes.len());
+    assert!(bytes.len() <= PRESENCE_BYTES_MAX);
+    let read = Presence::decode(&bytes)?;
+    assert_eq!((read.states, read.heard.len(), read.applied), (worst.states.clone(), 64, worst.applied));
+    Ok(())
+}
+
+#[test]
+fn fleet_11_ten_thousand_settled_cells_take_little() -> Checked {
+    let mut states = States::default();
+    for at in 0..10_000_u64 {
+        let mine = at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0;
+        states.push(if mine { Standing::Ready } else { Standing::Absent });
+    }
+    let bytes = presence(states)?.encode().len();
+    println!("10,000 cells, a quarter of them here: {bytes} bytes");
+    assert!(bytes < 10_000);
+    Ok(())
+}
+
+#[test]
+fn fleet_11_a_presence_of_a_newer_program_is_read() -> Checked {
+    let mut value = serde_json::to_value(presence("r2Q3x".parse()?)?)?;
+    value["moon"] = serde_json::json!({ "phase": "full" });
+    let read = Presence::decode(&serde_json::to_vec(&value)?)?;
+    let standings: Vec<Standing> = (0..7).map(|at| read.states.at(at)).collect();
+    use Standing::{Absent, Ready, Refused, Unknown};
+    assert_eq!(standings, [Ready, Ready, Unknown, Unknown, Unknown, Refused, Absent]);
+    for wrong in ["3r", "r0", "r9999999", "r99999"] {
+        assert!(wrong.parse::<States>().is_err(), "{wrong}");
+    }
+    assert!(Presence::decode(&vec![b' '; PRESENCE_BYTES_MAX + 1]).is_err());
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn states_are_read_as_they_are_written(letters in prop::collection::vec(0..4u8, 0..300)) {
+        let mut states = States::default();
+        for letter in &letters {
+            states.push([Standing::Absent, Standing::Ready, Standing::Extra, Standing::Refused][usize::from(*letter)]);
+        }
+        let text = states.to_string();
+        prop_assert!(text.len() <= letters.len());
+        prop_assert_eq!(text.parse::<States>()?, states);
+    }
+}
