@@ -11,6 +11,7 @@ import pytest
 
 import cbs
 from cbs import _frame
+from cbs._bus import _cancelled
 from cbs._envelope import Envelope, Kind, new_id, now_ms
 from cbs._serve import Limits
 from cells import shop
@@ -404,3 +405,47 @@ async def test_a_bus_that_is_closed_says_so(nats_url: str) -> None:
         _ = bus.client
     with pytest.raises(ValueError, match="`No_Name` is no namespace"):
         cbs.connect(nats_url, namespace="No_Name")
+
+
+async def test_a_bus_can_be_opened_again(nats_url: str) -> None:
+    bus = cbs.connect(nats_url, namespace="again")
+    for number in range(2):
+        async with bus, bus.events("order.*") as events:
+            await bus.publish("order.placed", number)
+            assert (await anext(events)).value == number
+        assert bus.closed.is_set()
+
+
+async def test_entering_that_is_cancelled_leaves_nothing_behind() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # until the other side hangs up
+        writer.close()
+
+    def connecting() -> bool:
+        return any("Client.connect" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        entering = asyncio.create_task(cbs.connect(f"nats://127.0.0.1:{port}").__aenter__())
+        await eventually(connecting)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        assert not connecting()
+
+
+async def test_a_cancellation_that_is_swallowed_is_said_again() -> None:
+    swallowed = 0
+
+    async def deaf() -> None:
+        nonlocal swallowed
+        while swallowed < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                swallowed += 1
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    await _cancelled(task)
+    assert (task.done(), swallowed) == (True, 2)

@@ -213,6 +213,19 @@ def custom(input: Custom) -> None:
     pass
 
 
+@dataclass
+class Holder:
+    parts: list[Custom]
+
+
+def holder(input: Holder) -> None:
+    pass
+
+
+def misspelt(input: cbs.Contekst) -> None:  # type: ignore[name-defined]
+    pass
+
+
 def yields() -> Any:
     yield 1
 
@@ -226,6 +239,8 @@ def yields() -> Any:
         (contexts, "`ctx` and `other` would both be the context"),
         (unknown, "a hint names what is not defined above the function: name 'Nowhere'"),
         (custom, "`Custom` is no type that JSON can be read as; write a dataclass"),
+        (holder, "`Custom`, in `Holder`, is no type that JSON can be read as; write a dataclass"),
+        (misspelt, "a hint cannot be read: module 'cbs' has no attribute 'Contekst'"),
         (yields, "a cell gives one answer; it cannot `yield`"),
     ],
 )
@@ -233,6 +248,20 @@ def test_a_signature_that_no_caller_could_fill_is_refused(function: Callable[...
     line = function.__code__.co_firstlineno
     with pytest.raises(TypeError, match=rf"^{re.escape(str(Path(__file__)))}:{line}: {what}"):
         cbs.cell("logic.wrong")(function)
+
+
+def test_what_is_no_function_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"test_cell\.py:\d+: the cell has no name: write `@cbs\.cell\("):
+
+        @cbs.cell  # type: ignore[arg-type]
+        async def bare(input: int) -> int:
+            return input
+
+    with pytest.raises(TypeError, match=r"test_cell\.py:\d+: a cell is a function, `Wrong` is a class"):
+
+        @cbs.cell("logic.wrong")
+        class Wrong:
+            pass
 
 
 def test_a_name_that_is_none_is_refused() -> None:

@@ -218,6 +218,83 @@ def test_models_may_stand_in_other_types() -> None:
         assert json.loads(engine.dump({"person": Person(name="Ada")})) == {"person": {"name": "Ada", "tags": []}}
 
 
+class Aliased(pydantic.BaseModel):
+    first_name: str = pydantic.Field(alias="firstName")
+
+
+@dataclass
+class Team:
+    head: Aliased
+    people: list[Aliased] = dataclasses.field(default_factory=list)
+
+
+def test_models_are_written_as_they_are_read() -> None:
+    text = b'{"firstName":"Ada"}'
+    assert encoder_of(Aliased)(decoder_of(Aliased)(text)) == (text, "")
+
+
+def test_models_may_stand_in_dataclasses() -> None:
+    text = b'{"head":{"firstName":"Ada"},"people":[{"firstName":"Bo"}]}'
+    team = decoder_of(Team)(text)
+    assert (team.head.first_name, team.people[0].first_name) == ("Ada", "Bo")
+    assert encoder_of(Team)(team) == (text, "")
+    with pytest.raises(cbs.CellError, match=r"`people\[0\]`: object missing required field `firstName`"):
+        decoder_of(Team)(b'{"head":{"firstName":"Ada"},"people":[{}]}')
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+@pytest.mark.parametrize(
+    ("hint", "payload", "wanted"),
+    [
+        (float, b"1" + b"0" * 400, "number out of range"),
+        (typing.Any, b"1e400", "number out of range"),
+        (typing.Any, b'["\\ud800"]', ""),
+        (str, b'"\\ud83d\\ude00"', "\U0001f600"),
+        (float | int, b"1", 1),
+        (int | float, b"1.5", 1.5),
+        (Number, b"1", Number.ONE),
+        (Number, b"true", "expected `int`, got `bool`"),
+        (Number, b"1.0", "expected `int`, got `float`"),
+        (datetime.datetime, b'"2020-01-01"', "invalid RFC3339 encoded datetime"),
+        (datetime.date, b'"2020-W01-1"', "invalid RFC3339 encoded date"),
+        (datetime.date, b'"2020-01-31"', datetime.date(2020, 1, 31)),
+        (datetime.time, b'"10"', "invalid RFC3339 encoded time"),
+        (datetime.time, b'"10:00:01.5"', datetime.time(10, 0, 1, 500_000)),
+        (uuid.UUID, b'"{12345678-1234-1234-1234-123456789012}"', "invalid UUID"),
+        (uuid.UUID, b'"12345678-1234-1234-1234-123456789012"', uuid.UUID("12345678-1234-1234-1234-123456789012")),
+    ],
+    ids=str,
+)
+@engines
+def test_python_takes_more_than_we_do(engine: ModuleType, hint: Any, payload: bytes, wanted: Any) -> None:
+    try:
+        value = engine.decoder(hint)(payload)
+    except cbs.CellError as error:
+        assert error.code == "bad-request"  # noqa: PT017
+        assert isinstance(wanted, str)
+        assert wanted in error.message  # noqa: PT017
+    else:
+        assert (type(value), value) == (type(wanted), wanted)
+
+
+@dataclass
+class Chain:
+    next: Chain | None = None
+
+
+@pytest.mark.parametrize("depth", [100, 300, 500, 700, 900, 5_000])
+@engines
+def test_a_payload_of_any_depth_is_read_or_refused(engine: ModuleType, depth: int) -> None:
+    text = b'{"next":' * depth + b"null" + b"}" * depth
+    try:
+        assert isinstance(engine.decoder(Chain)(text), Chain)
+    except cbs.CellError as error:
+        assert (error.code, depth > 100) == ("bad-request", True)  # noqa: PT017
+
+
 @pytest.mark.parametrize(
     ("hint", "value"),
     [

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import cbs
+from cbs._hooks import Hook
 from cbs._lane import Lane
+from cbs._serve import Limits, Standalone
 from cbs.testing import TestBody
 from serving import serving
 
@@ -112,3 +114,41 @@ async def test_where_all_threads_hang_calls_are_refused_and_do_not_pile_up() -> 
                     await body.call("fault.hangs")
                     break
                 await asyncio.sleep(0.005)  # sleep: between two looks at the condition
+
+
+async def test_a_thread_that_outlives_its_loop_is_told() -> None:
+    go_on, ended = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    @cbs.cell("fault.late")
+    def late(ctx: cbs.Context) -> None:
+        go_on.wait(20)
+        try:
+            ctx.call_sync("fault.late")
+        except RuntimeError as error:
+            told.append(str(error))
+        ended.set()
+
+    def life() -> None:
+        with TestBody(late) as body, pytest.raises(cbs.CellError, match="timeout"):
+            body.call_sync("fault.late", timeout=0.05)
+
+    await asyncio.to_thread(life)
+    go_on.set()
+    assert await asyncio.to_thread(ended.wait, 20)
+    assert told == ["the event loop of the call has ended, and with it the call"]
+
+
+async def test_a_stop_hook_that_hangs_does_not_keep_the_program(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("cbs._lane.hooks", lambda _: ([], [Hook(hangs, wants_state=False)]))
+    monkeypatch.setattr("cbs._serve.STOP_HOOKS_LEAST", 0.1)
+    async with cbs.connect(nats_url, namespace="hangs", body="hangs-1") as bus:
+        standalone = Standalone(Lane(raising(ValueError())), bus, Limits())
+        await standalone.start()
+        assert not await standalone.stop(0.2)
+    assert "the stop hooks did not end in time" in caplog.text

@@ -139,6 +139,57 @@ def test_what_it_cannot_start_it_says(tmp_path: Path, arguments: list[str], stat
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "lines"),
+    [
+        ("wrong", "import cbs\n@cbs.cell('a.b')\ndef f(a, b): pass\n", ["wrong.py:2: a cell has one input"]),
+        ("syntax", "def f(:\n", ['syntax.py", line 1', "SyntaxError"]),
+        ("leaves", "import sys\nsys.exit(0)\n", ['leaves.py", line 2', "SystemExit"]),
+        ("time", "x = 1\n", ["error: time.py: another module is called `time`: give the file another name"]),
+    ],
+)
+def test_what_cannot_be_loaded_it_says(tmp_path: Path, name: str, text: str, lines: list[str]) -> None:
+    (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    command = [*PROGRAM, "run", f"{name}.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert [line for line in lines if line not in done.stderr] == [], done.stderr
+    assert "importlib" not in done.stderr
+
+
+async def test_a_start_that_hangs_is_ended_by_a_signal(nats_url: str, folder: Path) -> None:
+    text = """
+import asyncio, sys, cbs
+
+@cbs.start
+async def hangs():
+    print("starting", file=sys.stderr, flush=True)
+    await asyncio.Event().wait()
+
+@cbs.stop
+def stopped():
+    print("stopped", flush=True)
+
+@cbs.cell("logic.never")
+async def never(): pass
+"""
+    (folder / "hangs.py").write_text(text, encoding="utf-8")
+    program = await asyncio.create_subprocess_exec(
+        *PROGRAM, "run", "hangs.py", "--nats", nats_url, "--namespace", folder.name, cwd=folder,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert program.stderr is not None
+        assert await asyncio.wait_for(program.stderr.readline(), 20) == b"starting\n"
+        program.send_signal(signal.SIGTERM)
+        out, err = await asyncio.wait_for(program.communicate(), 10)
+        assert (program.returncode, out, err) == (0, b"stopped\n", b"stopped before the start was over\n")
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
+
+
 def test_help_and_version_are_data() -> None:
     for argument, start in (("--help", "usage: cbs-python"), ("--version", "cbs-python 0.1.0")):
         done = subprocess.run([*PROGRAM, argument], capture_output=True, text=True, check=True)

@@ -322,6 +322,19 @@ def test_without_asyncio() -> None:
         body.call_sync("shop.who")
 
 
+async def test_a_body_that_does_not_run_says_so() -> None:
+    body = TestBody(shop)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="the body does not run: write `async with TestBody"):
+            await body.call("shop.place", {"sku": "tea"})
+        with pytest.raises(RuntimeError, match="an event loop runs here: write `async with TestBody"), body:
+            pass
+        async with body:
+            body.answer("stock.reserve", True)
+            await body.call("shop.place", {"sku": "tea"})
+            assert (await body.call("shop.blocking", {"sku": "tea"}))["free"]
+
+
 def test_what_is_no_cell_cannot_be_hosted() -> None:
     def plain() -> None:
         pass

@@ -102,19 +102,26 @@ class Bus:
         )
         # The client tries for ever, which is right for a connection that was there, and wrong for a first one.
         both: set[asyncio.Future[Any]] = {connecting, first_error}
-        await asyncio.wait(both, timeout=_CONNECT_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait(both, timeout=_CONNECT_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await _cancelled(connecting)
+            await client.close()
+            raise
         error = first_error.result() if first_error.done() else None
         if connecting.done() and error is None:
             failure = connecting.exception()
             error = failure if isinstance(failure, Exception) else None
         if not connecting.done() or error is not None:
-            connecting.cancel()
-            await asyncio.wait({connecting})
+            await _cancelled(connecting)
+            if isinstance(error, ImportError):
+                raise ImportError(f"{error}: credentials need nkeys: pip install 'cbs-sdk[nats]'") from None
             reason = "no answer" if error is None else _told(error)
             raise ConnectionError(
                 f"no connection to {self.url}: {reason}; start a nats-server, or name another one (NATS_URL)"
             )
         self._nats = client
+        self.closed.clear()  # it may have been open before
         await client.subscribe(f"{self._inbox}.*", cb=self._arrived)
         return self
 
@@ -308,6 +315,13 @@ class Bus:
         for expected in self._expected.values():
             if not expected.done():
                 expected.set_exception(_Lost())
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it has ended: Python 3.11's `asyncio.wait_for`, which the client uses, may swallow one."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)
 
 
 class _Lost(Exception):  # noqa: N818 - never leaves this file

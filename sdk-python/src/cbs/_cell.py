@@ -56,7 +56,6 @@ def cell(name: str) -> Callable[[_F], _F]:
     Raises ValueError for a name that is none, TypeError for a signature that no caller could fill;
     both say file and line.
     """
-
     if not isinstance(name, str):
         # Without this, `@cbs.cell` would make a function of the function, and no cell.
         raise TypeError(

@@ -109,7 +109,7 @@ def _kept_decoder(hint: Any) -> Decode:
 def _decoder(hint: Any) -> Decode:
     if hint is bytes:
         return _decode_bytes
-    if hint is None:
+    if hint is None or hint is object:
         hint = Any
     if _pydantic.holds(hint):
         return _pydantic.decoder(hint)

@@ -262,6 +262,9 @@ class Context:
                 "the …_sync calls are for `def` cells, which run on a thread; on the event loop write "
                 "`await ctx.call(…)`"
             )
+        if self._loop.is_closed():
+            coroutine.close()
+            raise RuntimeError("the event loop of the call has ended, and with it the call")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
 

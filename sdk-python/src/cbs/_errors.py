@@ -132,7 +132,7 @@ def checked(error: CellError) -> CellError:
     """
     try:
         if type(error.message) is not str or type(error.retryable) is not bool:
-            raise TypeError("its message is to be a text, and `retryable` a bool")  # noqa: TRY301
+            raise TypeError("its message is to be a text, and `retryable` a bool")
         text = json.dumps(error.data(), ensure_ascii=False, allow_nan=False)
         text.encode()  # half of a surrogate pair is no text
     except (TypeError, ValueError, RecursionError) as wrong:

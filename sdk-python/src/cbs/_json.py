@@ -1,4 +1,4 @@
-"""A small typed JSON reader and writer on the standard library: what cells use where msgspec is not installed.
+"""A small typed JSON reader on the standard library: what cells use where msgspec is not installed.
 
 It takes dataclasses, TypedDict, NamedTuple, enums, Literal, unions, lists, sets, tuples and maps of
 these, JSON's own types, and as texts: datetime, date, time, UUID, Decimal and bytes (base64). Its
@@ -15,21 +15,20 @@ import decimal
 import enum
 import json
 import math
+import re
 import types
 import typing
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cbs import _pydantic
-from cbs._errors import bad_request
+from cbs._errors import CellError, bad_request
+from cbs._json_dump import FAILURES, dump
+
+__all__ = ["FAILURES", "decoder", "dump"]
 
 Convert = Callable[[Any, str], Any]
 """Turns what `json` read into a value of a type; the path is for the message."""
-
-
-FAILURES = (TypeError, ValueError, RecursionError)
-"""What `dump` raises for what JSON cannot hold."""
 
 
 class _MisfitError(Exception):
@@ -50,6 +49,8 @@ def decoder(hint: Any) -> Callable[[bytes], Any]:
             return convert(_parse(payload), "")
         except _MisfitError as misfit:
             raise bad_request(misfit.path.removeprefix(".") or ".", misfit.what) from None
+        except RecursionError:
+            raise _too_deep() from None
 
     return decode
 
@@ -58,56 +59,40 @@ def _parse(payload: bytes) -> Any:
     if not payload:
         return None
     try:
-        return json.loads(payload.decode(), parse_constant=_no_constant)
+        return _whole(_read(payload.decode()), payload)
+    except UnicodeEncodeError:
+        raise bad_request(".", "JSON is malformed: half of a surrogate pair") from None
     except UnicodeDecodeError:
         raise bad_request(".", "it is not UTF-8") from None
     except RecursionError:
-        raise bad_request(".", "JSON is malformed: it is nested too deeply") from None
+        raise _too_deep() from None
     except ValueError as error:
         raise bad_request(".", f"JSON is malformed: {str(error)[:1].lower()}{str(error)[1:]}") from None
+
+
+def _whole(value: Any, payload: bytes) -> Any:
+    """Refuse half of a surrogate pair: it is no text, and nobody could write it again."""
+    if b"\\ud" in payload or b"\\uD" in payload:
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _MisfitError("", "number out of range")
+    return number
+
+
+def _too_deep() -> CellError:
+    return bad_request(".", "JSON is malformed: it is nested too deeply")
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def dump(value: Any) -> bytes:
-    """Write a value as JSON; raises one of `FAILURES`."""
-    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case enum.Enum():
-            return _plain(value.value)
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case Mapping():
-            return {_key(key): _plain(entry) for key, entry in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [_plain(entry) for entry in value]
-        case datetime.datetime() | datetime.date() | datetime.time():
-            return value.isoformat().replace("+00:00", "Z")
-        case uuid.UUID() | decimal.Decimal():
-            return str(value)
-        case bytes() | bytearray() | memoryview():
-            return base64.b64encode(value).decode()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    return _plain(_pydantic.dump(value))
-
-
-def _key(key: Any) -> str:
-    if isinstance(key, enum.Enum):
-        key = key.value
-    if isinstance(key, str):
-        return key
-    if isinstance(key, int | uuid.UUID | decimal.Decimal | datetime.date) and not isinstance(key, bool):
-        return str(key)
-    raise TypeError(f"a map's keys are texts, not `{type(key).__name__}`")
-
+_read = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite).decode
 
 _NAMES: dict[type, str] = {
     type(None): "null",
@@ -230,7 +215,8 @@ class _Types:
         return convert
 
     def _union(self, arguments: tuple[Any, ...]) -> Convert:
-        members = [self.of(argument) for argument in arguments]
+        # An `int` is a `float` too: asked first, it stays one.
+        members = [self.of(argument) for argument in sorted(arguments, key=lambda argument: argument is float)]
 
         def convert(value: Any, path: str) -> Any:
             deepest: _MisfitError | None = None
@@ -286,18 +272,24 @@ def _exact(wanted: type) -> Convert:
 
 def _float(value: Any, path: str) -> Any:
     if type(value) is float:
-        if math.isinf(value):
-            raise _MisfitError(path, "number out of range")
         return value
     if type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise _MisfitError(path, "number out of range") from None
     raise _expected("float", value, path)
 
 
-def _text(name: str, read: Callable[[str], Any]) -> Convert:
+def _text(name: str, read: Callable[[str], Any], form: str = ".*") -> Convert:
+    """Read a text of this form, a pattern: Python's own readers take more than others do."""
+    matches = re.compile(form, re.ASCII | re.DOTALL).fullmatch
+
     def convert(value: Any, path: str) -> Any:
         if not isinstance(value, str):
             raise _expected(name, value, path)
+        if matches(value) is None:
+            raise _MisfitError(path, f"invalid {name}")
         try:
             return read(value)
         except (ValueError, ArithmeticError):
@@ -325,9 +317,13 @@ def _literal(values: tuple[Any, ...]) -> Convert:
 def _enumeration(hint: type[enum.Enum]) -> Convert:
     def convert(value: Any, path: str) -> Any:
         try:
-            return hint(value)
+            found = hint(value)
         except ValueError:
             raise _MisfitError(path, f"invalid enum value {value!r}") from None
+        if isinstance(value, bool | float) and type(value) is not type(found.value):
+            # Python says that `True` and `1.0` are 1.
+            raise _expected(_NAMES.get(type(found.value), "enum"), value, path)
+        return found
 
     return convert
 
@@ -357,6 +353,10 @@ def _name_of(hint: Any) -> str:
     return str(hint)
 
 
+_DATE = r"\d{4}-\d\d-\d\d"
+_TIME = r"\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)?"
+_UUID = r"[0-9A-Fa-f]{8}(-?)[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{12}"
+
 _SIMPLE: dict[Any, Convert] = {
     Any: _any,
     object: _any,
@@ -367,10 +367,10 @@ _SIMPLE: dict[Any, Convert] = {
     float: _float,
     str: _exact(str),
     bytes: _text("base64 encoded string", lambda text: base64.b64decode(text, validate=True)),
-    datetime.datetime: _text("RFC3339 encoded datetime", datetime.datetime.fromisoformat),
-    datetime.date: _text("RFC3339 encoded date", datetime.date.fromisoformat),
-    datetime.time: _text("RFC3339 encoded time", datetime.time.fromisoformat),
-    uuid.UUID: _text("UUID", uuid.UUID),
+    datetime.datetime: _text("RFC3339 encoded datetime", datetime.datetime.fromisoformat, f"{_DATE}[Tt ]{_TIME}"),
+    datetime.date: _text("RFC3339 encoded date", datetime.date.fromisoformat, _DATE),
+    datetime.time: _text("RFC3339 encoded time", datetime.time.fromisoformat, _TIME),
+    uuid.UUID: _text("UUID", uuid.UUID, _UUID),
     decimal.Decimal: _decimal,
 }
 

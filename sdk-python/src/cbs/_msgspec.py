@@ -55,8 +55,8 @@ def _refuse_unknown(info: msgspec.inspect.Type, hint: Any) -> None:
             "" if isinstance(info, msgspec.inspect.CustomType) else f", in `{getattr(hint, '__qualname__', hint)}`,"
         )
         raise TypeError(
-            f"`{name}`{within} is no type that JSON can be read as; write a dataclass, a TypedDict, a msgspec Struct or "
-            "a pydantic model"
+            f"`{name}`{within} is no type that JSON can be read as; write a dataclass, a TypedDict, a msgspec Struct "
+            "or a pydantic model"
         )
 
 

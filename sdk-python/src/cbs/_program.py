@@ -160,7 +160,7 @@ async def _serve(lane: Lane, bus: Bus, options: argparse.Namespace) -> int:
     at_once.cancel()
     if not drained.done() or not drained.result():
         drained.cancel()
-        sys.stderr.write("stopped with calls under way\n")
+        sys.stderr.write("stopped with calls or stop hooks under way\n")
         _end(FAILED)
     if lane.blocking:
         await bus.close()
@@ -218,12 +218,10 @@ def _load(wanted: str) -> Lane:
         if error.name != name.partition(".")[0] and error.name != name:
             raise NotStartedError(f"{wanted}: {error}") from None
         raise NotStartedError(f"there is no module `{name}` in {folder} or in what is installed") from None
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the module's own code runs
         raise NotStartedError(f"{wanted} cannot be loaded\n{_trace(error)}") from None
-    if path.endswith(".py") and Path(found.__file__ or "").resolve() != Path(path).resolve():
-        raise NotStartedError(
-            f"{path}: another module is called `{name}`, {found.__file__}: give the file another name"
-        )
+    if path.endswith(".py") and Path(getattr(found, "__file__", None) or "").resolve() != Path(path).resolve():
+        raise NotStartedError(f"{path}: another module is called `{name}`: give the file another name")
     for part in app.split(".") if app else ():
         found = getattr(found, part, None)
     if found is None:
@@ -238,8 +236,8 @@ def _load(wanted: str) -> Lane:
 
 def _trace(error: BaseException) -> str:
     """Return a traceback without the frames of the house and of Python's own importing."""
-    found, house = error.__traceback__, (str(Path(__file__).parent), "<frozen importlib")
-    told = traceback.TracebackException(type(error), error, found)
+    house = (str(Path(__file__).parent), str(importlib.__file__), "<frozen importlib")
+    told = traceback.TracebackException(type(error), error, error.__traceback__)
     frames = [frame for frame in told.stack if not frame.filename.startswith(house)]
     told.stack = traceback.StackSummary.from_list(frames)
     return "".join(told.format()).rstrip()

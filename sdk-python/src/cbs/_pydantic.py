@@ -68,7 +68,7 @@ def _first(errors: list[Any]) -> CellError:
 
 
 @lru_cache(maxsize=256)
-def _adapter(model: type) -> Any:
+def _adapter(model: Any) -> Any:
     import pydantic
 
     return pydantic.TypeAdapter(model)
@@ -78,5 +78,6 @@ def dump(value: Any) -> Any:
     """Turn a model into what JSON has types for; TypeError for anything else."""
     if _is_model(type(value)):
         # By alias, for that is how it is read.
-        return _adapter(type(value)).dump_python(value, mode="json", by_alias=True)
+        kind: Any = type(value)
+        return _adapter(kind).dump_python(value, mode="json", by_alias=True)
     raise TypeError(f"`{type(value).__name__}` is nothing that JSON can hold")

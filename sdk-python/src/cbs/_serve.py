@@ -35,6 +35,8 @@ _logger = logging.getLogger("cbs.serve")
 
 UNSUBSCRIBE_NOW = 2**64 - 1
 """As a number of messages to come: the server takes it for none, the client keeps its subscription. Held by a test."""
+STOP_HOOKS_LEAST = 1.0
+"""How many seconds the stop hooks have where the calls have used up the time."""
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 """How many bytes of payload may wait for room, however many calls that is."""
 
@@ -149,7 +151,7 @@ class Standalone:
     async def stop(self, within: float = 30.0) -> bool:
         """Stop without losing a call: take no more, answer what has come, then run the stop hooks.
 
-        False where calls were still under way after ``within`` seconds: they are given up.
+        False where calls or stop hooks were still under way after ``within`` seconds: they are given up.
         """
         deadline = time.monotonic() + within
         for stage in (self._services.subscriptions, self._shared, self._own):
@@ -168,7 +170,12 @@ class Standalone:
             # Passed, it proves that the server has taken the answers.
             with contextlib.suppress(Exception):
                 await self._bus.barrier(2.0)
-        await self._lane.stop()
+        try:
+            async with asyncio.timeout(max(STOP_HOOKS_LEAST, deadline - time.monotonic())):
+                await self._lane.stop()
+        except TimeoutError:
+            _logger.error("the stop hooks did not end in time and are given up")  # noqa: TRY400 - no traceback helps
+            return False
         return not given_up
 
     async def _drain(self, subscriptions: list[Subscription], deadline: float) -> None:
