@@ -3,6 +3,7 @@
 mod cells;
 mod flows;
 mod hosts;
+mod instances;
 mod standing;
 mod wiring;
 
@@ -20,6 +21,8 @@ use self::{cells::Cells, flows::Flows, wiring::Wiring};
 pub(crate) use self::{
     cells::Change,
     hosts::{Hosts, hosts},
+    instances::{Deployed, Instance, Instances},
+    wiring::Manners,
     standing::Standing,
 };
 use crate::exit::Failure;

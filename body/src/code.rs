@@ -85,6 +85,11 @@ impl Code {
         Self { root: folder.to_owned(), files: program.into_iter().chain(arguments).collect() }
     }
 
+    /// The files, as seen from the working folder.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.files.iter().map(|file| self.root.join(file))
+    }
+
     /// The folders that hold the files.
     pub(crate) fn folders(&self) -> impl Iterator<Item = PathBuf> {
         let own = std::iter::once(self.root.clone());

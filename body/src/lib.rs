@@ -19,15 +19,18 @@
 //! - [`main_with`]: the program, from arguments to exit status. [`greeting_cells`]: the cells that `cbs` itself has.
 //! - `cli`: one file a command. `output`: what is written where. `exit`: how it ends.
 //! - `app`: a body, from specs to the last answered call.
+//! - `fleet`: deploys, and the body as one of a fleet. `bundle`: code that travels.
 //! - `nats`, `runfile`: which server. `console`: the terminal that cells see. `telemetry`: the log.
 //! - `specs`, `identity`, `signals`: specs from paths, ids, SIGINT and SIGTERM.
 //! - `code`, `watch`: what cells are made of, and what happens when it changes.
 
 mod app;
+mod bundle;
 mod cli;
 mod code;
 mod console;
 mod exit;
+mod fleet;
 mod identity;
 mod nats;
 mod output;

@@ -92,7 +92,7 @@ fn read(file: &Path) -> Option<Left> {
 }
 
 /// Whether the process runs; one that we may not signal does.
-fn runs_still(pid: u32) -> bool {
+pub(crate) fn runs_still(pid: u32) -> bool {
     let Ok(pid) = i32::try_from(pid) else { return false };
     !matches!(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None), Err(nix::errno::Errno::ESRCH))
 }

@@ -24,6 +24,28 @@ pub(crate) struct Paths {
     pub(crate) allow_remote: bool,
 }
 
+/// The same, where there need not be any.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Perhaps {
+    /// Files and folders of specs; of a folder: *.yaml, cells/*.yaml and flows/*.yaml
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The folder of JSON Schemas [default: the nearest `schemas` in or above a spec's folder]
+    #[arg(long, value_name = "DIR", requires = "paths")]
+    schemas: Option<PathBuf>,
+    /// Flows may call cells that no spec declares: they run elsewhere
+    #[arg(long, requires = "paths")]
+    allow_remote: bool,
+}
+
+impl Perhaps {
+    /// The paths, where there are any.
+    pub(crate) fn given(&self) -> Option<Paths> {
+        let Self { paths, schemas, allow_remote } = self.clone();
+        (!paths.is_empty()).then_some(Paths { paths, schemas, allow_remote })
+    }
+}
+
 impl Paths {
     /// Reads and checks them all.
     pub(crate) fn load(&self) -> Result<Specs, spec::Error> {

@@ -94,12 +94,12 @@ void main() {
     final socket = _Socket()
       ..room = 0
       ..outbox.unlimited = true;
-    while (!socket.outbox.isFull) {
+    while (!socket.outbox.isJammed) {
       socket.add(1, 16 * 1024);
       socket.outbox.flush();
     }
     expect(socket.outbox.writer.length, lessThan(2 * Outbox.bufferBytesMax));
-    expect(socket.outbox.waitingBytes, lessThan(Outbox.waitingBytesMax + 16 * 1024));
+    expect(socket.outbox.waitingBytes, lessThan(Outbox.repliesBytesMax + 16 * 1024));
     expect(socket.outbox.isPressed, isTrue);
     socket.room = 1 << 40;
     socket.outbox.flush();

@@ -291,7 +291,7 @@ void main() {
       body
         ..request(1, null)
         ..say(const Cancel(1))
-        ..say(const Cancel(99));
+        ..say(const Cancel(1));
       expect(await body.answer(1), 'cleaned up');
     });
 

@@ -26,6 +26,11 @@ impl Fleet {
         Self { server: NatsServer::start().await, world: World::new() }
     }
 
+    /// A server with JetStream, which deploys need.
+    pub async fn with_jetstream() -> Self {
+        Self { server: NatsServer::with_jetstream().await, world: World::new() }
+    }
+
     /// A server with more of its own configuration.
     pub async fn with_config(extra: &str) -> Self {
         Self { server: NatsServer::with_config(extra).await, world: World::new() }

@@ -140,8 +140,8 @@ mod tests {
         assert_eq!(hash.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(hash.to_string().parse::<ContentHash>()?, hash);
         assert_eq!(hash.short(), "ba7816bf8f01"); // typos: meant
-        for wrong in ["", "ba78", "BA7816BF8F01", "ba7816bf8f0g", "ba7816bf8f0é"] {
-            // typos: meant
+        let wrong = ["", "ba78", "BA7816BF8F01", "ba7816bf8f0g", "ba7816bf8f0é"]; // typos: meant
+        for wrong in wrong {
             assert!(wrong.parse::<Revision>().is_err(), "{wrong}");
         }
         Ok(())

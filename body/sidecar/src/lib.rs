@@ -1,8 +1,8 @@
 //! The sidecar protocol: a body and a process of its own that serves one of its cells.
 //!
 //! `specs/proto/sidecar.md` tells the protocol to strangers, `specs/proto/cbs/sidecar/v1/sidecar.proto` is
-//! its schema. This crate is both ends of it in Rust. A Rust cell as a program of its own, which
-//! a spec names with `runtime: exec`:
+//! its schema. This crate is both ends of it in Rust. A Rust cell as a program of its own; it depends on
+//! this crate, on `cbs` and on `serde` with its feature `derive`:
 //!
 //! ```no_run
 //! use cbs::{CellContext, CellError};
@@ -22,6 +22,21 @@
 //!     sidecar::serve_blocking(vec![cbs::cell("logic.greet", greet)])
 //! }
 //! ```
+//!
+//! A spec names the program, its path being relative to the spec's folder. `cbs up greet.yaml` starts it, and
+//! `cbs call logic.greet '{"name":"Ada"}'` calls it:
+//!
+//! ```yaml
+//! apiVersion: cbs/v1alpha1
+//! kind: Cell
+//! metadata: { name: logic.greet }
+//! spec: { runtime: exec, command: [target/debug/greeter] }
+//! ```
+//!
+//! [`cbs::CellContext::log`] and `tracing` write to the body's log; `println!` does so too, but without the
+//! call's ids: what is meant for people goes through [`cbs::CellContext::print`]. All calls and the answers to the
+//! body's pings run on one task: what computes or blocks goes to `tokio::task::spawn_blocking`, else the body takes
+//! the process for stuck and ends it.
 //!
 //! # Layout
 //!

@@ -1,5 +1,6 @@
 //! One end of the protocol, the same for either side.
 
+mod backlog;
 mod call;
 mod credit;
 mod engine;

@@ -33,6 +33,20 @@ pub(crate) const STEPS_MAX: usize = 1_000;
 pub(crate) const FILES: RangeInclusive<u64> = 16..=1_048_576;
 /// Memory of one process: from 1 MiB to 1 PiB.
 pub(crate) const MEMORY: RangeInclusive<u64> = 1 << 20..=1 << 50;
+/// Bodies that run a cell: more than a thousand is a slip of the pen.
+pub(crate) const REPLICAS: RangeInclusive<u64> = 1..=1_000;
+/// The most bytes of a label's key or value.
+pub(crate) const LABEL_BYTES_MAX: usize = 63;
+/// The most labels that a cell may ask of a body: its entry in a manifest has 2 KiB for all.
+pub(crate) const PLACE_LABELS_MAX: usize = 8;
+/// A canary's share of the calls, in percent.
+pub(crate) const SHARE: RangeInclusive<u64> = 1..=99;
+/// Calls that a canary answers before anything is decided.
+pub(crate) const CANARY_CALLS: RangeInclusive<u64> = 1..=1_000_000;
+/// Errors that a canary may have more than the old revision, in percent of its calls.
+pub(crate) const ERRORS: RangeInclusive<u64> = 0..=100;
+/// A canary's time in percent of the old revision's.
+pub(crate) const SLOWER: RangeInclusive<u64> = 100..=100_000;
 /// Every duration: from 1 ms to a day.
 pub(crate) const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 /// A file of specs, and a schema: 1 MiB, which is also the largest value NATS takes by default.

@@ -6,7 +6,7 @@ use cbs::CellName;
 use flow::Retry;
 use serde_json::{Map, Value};
 
-use crate::{Metadata, Schema};
+use crate::{Deployment, Metadata, Schema};
 
 /// A cell as its spec describes it: checked, with defaults filled in, never changed afterwards.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub struct CellSpec {
     pub route: Option<Route>,
     /// A map that the cell reads; empty unless given.
     pub config: Map<String, Value>,
+    /// Where and whether it runs in a fleet.
+    pub deployment: Deployment,
 }
 
 impl CellSpec {

@@ -50,7 +50,7 @@
 //! - `load`: the way from paths to [`Specs`]; `files` finds and reads, `across` checks specs against each other.
 //! - `yaml`: a subset of YAML 1.2 as a tree in which everything has its place.
 //! - `read`: from the tree to [`CellSpec`] and [`FlowSpec`]; `read/shape.rs` is the table of all fields.
-//! - `cell`, `specs`: what a checked spec says. `bounds`: defaults and ranges. `units`: durations and sizes.
+//! - `cell`, `deployment`, `specs`: what a checked spec says. `bounds`: defaults and ranges. `units`: durations and sizes.
 //! - `schema`: [`Schema`]s of payloads, found in the nearest folder `schemas`.
 //! - `diagnostic`, `render`, `source`, `findings`, `code`, `suggest`: mistakes, their places, looks, codes and hints.
 //! - `editor`: [`editor_schema`], held by tests to agree with `read`.
@@ -60,6 +60,7 @@ mod across;
 mod bounds;
 mod cell;
 mod code;
+mod deployment;
 mod diagnostic;
 mod editor;
 mod error;
@@ -82,6 +83,7 @@ pub use bounds::{
 };
 pub use cell::{CellSpec, Isolation, Limits, Program, Python, Route, Runtime, Sidecar, Workers};
 pub use code::CODES;
+pub use deployment::{Canary, Deployment, Replicas, Rollout};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use editor::editor_schema;
 pub use error::{Error, PathError};

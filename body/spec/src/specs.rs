@@ -84,6 +84,6 @@ pub struct Metadata {
     /// For tools; the body never reads them.
     pub annotations: BTreeMap<String, String>,
     /// Hash of what the document says, 12 hexadecimal digits: comments, order of keys and
-    /// layout do not change it, anything else does.
+    /// layout do not change it, nor does what only says where a cell runs; anything else does.
     pub revision: String,
 }

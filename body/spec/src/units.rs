@@ -7,6 +7,17 @@ pub(crate) const DURATION_PATTERN: &str = "^[1-9][0-9]{0,8}(ms|s|m|h)$";
 /// What a size looks like, as a regular expression.
 pub(crate) const SIZE_PATTERN: &str = "^[1-9][0-9]{0,8}(B|KB|MB|GB|KiB|MiB|GiB)$";
 
+/// What a percentage looks like, as a regular expression.
+pub(crate) const PERCENT_PATTERN: &str = "^(0|[1-9][0-9]{0,5})%$";
+
+/// Reads `10%`.
+pub(crate) fn percent(text: &str) -> Option<u64> {
+    let digits = text.strip_suffix('%')?;
+    let plain = digits == "0" || !digits.starts_with('0');
+    let fits = (1..=6).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && plain;
+    fits.then(|| digits.parse().ok()).flatten()
+}
+
 /// Reads `250ms`, `5s`, `1m` or `1h`.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (count, unit) = number_and_unit(text)?;

@@ -11,9 +11,9 @@ use spec::{CellSpec, Specs};
 use super::{Hosts, Standing};
 use crate::output::{self, BAD, GOOD};
 
-/// How long a cell may take to be ready before the body says where it stands, and before a new version
-/// counts as one that does not start.
-const READY_LIMIT: Duration = Duration::from_secs(10);
+/// How long the first start of a cell may take before the body says where it stands, and before a new version
+/// counts as one that does not start. A compiler may have to run first.
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// Makes a cell's home.
 pub(super) type MakeHome = Arc<dyn Fn(Target) -> Home + Send + Sync>;
@@ -82,7 +82,7 @@ impl Cells {
         self.unfit.clear();
         let mut changes = Vec::new();
         let mut coming = Vec::new();
-        for spec in specs.cells() {
+        for spec in specs.cells().filter(|spec| spec.deployment.enabled) {
             let code = Hosts::code(spec);
             let same = |hosted: &Hosted| is_same(hosted.running.spec(), spec) && hosted.code == code;
             if self.hosted.get(&spec.name).is_some_and(same) {
@@ -93,7 +93,8 @@ impl Cells {
                 Err(error) => changes.push(self.refuse(spec, error.to_string())),
             }
         }
-        let gone: Vec<_> = self.hosted.keys().filter(|name| specs.cell(name).is_none()).cloned().collect();
+        let wanted = |name: &CellName| specs.cell(name).is_some_and(|spec| spec.deployment.enabled);
+        let gone: Vec<_> = self.hosted.keys().filter(|name| !wanted(name)).cloned().collect();
         let leaving: Vec<_> = gone.iter().filter_map(|name| self.hosted.remove_entry(name)).collect();
         let (come, left) = tokio::join!(
             join_all(coming.into_iter().map(|new| {
@@ -158,7 +159,7 @@ fn is_same(one: &CellSpec, other: &CellSpec) -> bool {
 /// one does not become ready; where there is no old one, the new one is kept whatever becomes of it.
 async fn replace(nats: Option<&Nats>, old: Option<Hosted>, mut new: Hosted) -> (Hosted, Change) {
     let target: Target = new.running.spec().name.clone().into();
-    let ready = new.running.ready(READY_LIMIT).await;
+    let ready = new.running.started(START_LIMIT).await;
     let (hosted, what) = match (old, ready) {
         (Some(old), Err(state)) => {
             new.stop().await;
@@ -176,11 +177,11 @@ async fn replace(nats: Option<&Nats>, old: Option<Hosted>, mut new: Hosted) -> (
 }
 
 fn reason(state: &State) -> String {
-    state.reason.clone().unwrap_or_else(|| format!("it is {} after {} s", state.phase, READY_LIMIT.as_secs()))
+    state.reason.clone().unwrap_or_else(|| format!("it is {} after {} s", state.phase, START_LIMIT.as_secs()))
 }
 
 /// Tells discovery of a cell. Without it the cell serves as well, so what fails here is only logged.
-async fn announce(nats: Option<&Nats>, cell: &Running) -> Option<Announced> {
+pub(super) async fn announce(nats: Option<&Nats>, cell: &Running) -> Option<Announced> {
     let announced = nats?.announce(cell.service().clone()).await;
     announced.inspect_err(|error| tracing::warn!(cell = %cell.spec().name, "discovery cannot be told: {error}")).ok()
 }

@@ -19,9 +19,10 @@ pub(super) struct Flows {
     flows: BTreeMap<FlowName, Flow>,
 }
 
-struct Flow {
+/// A flow with what serves it, or why nothing does.
+pub(super) struct Flow {
     spec: Arc<FlowSpec>,
-    serving: Result<Box<dyn Serving>, String>,
+    pub(super) serving: Result<Box<dyn Serving>, String>,
 }
 
 impl Flows {
@@ -36,7 +37,7 @@ impl Flows {
             let now = self.flows.get(&spec.name);
             now.is_some_and(|flow| flow.spec.metadata.revision == spec.metadata.revision && flow.serving.is_ok())
         };
-        let coming = specs.flows().filter(|spec| !same(spec)).map(|spec| self.serve(spec.clone()));
+        let coming = specs.flows().filter(|spec| !same(spec)).map(|spec| Flow::serve(&self.home, self.observer.clone(), spec.clone()));
         let coming = join_all(coming).await;
         let gone: Vec<_> = self.flows.keys().filter(|name| specs.flow(name).is_none()).cloned().collect();
         let (mut changes, mut leaving) = (Vec::new(), Vec::new());
@@ -62,18 +63,6 @@ impl Flows {
         changes
     }
 
-    async fn serve(&self, spec: Arc<FlowSpec>) -> Flow {
-        let home = (self.home)(spec.name.clone().into());
-        let home = Arc::new(home.with_spec(spec.metadata.revision.as_str().into(), serde_json::Value::Null));
-        let bus = home.bus.clone();
-        let handler = FlowHandler::new(spec.plan.clone(), home, Limits::from(&*spec), self.observer.clone());
-        let serving = bus.serve(handler.service(Arc::new(about(&spec)))).await.map_err(|error| error.to_string());
-        if let Err(reason) = &serving {
-            tracing::error!(flow = %spec.name, "the flow cannot be served: {reason}");
-        }
-        Flow { spec, serving }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.flows.is_empty()
     }
@@ -90,7 +79,20 @@ impl Flows {
 }
 
 impl Flow {
-    async fn stop(self) {
+    /// Serves a flow; done when calls reach it.
+    pub(super) async fn serve(home: &MakeHome, observer: Option<Arc<dyn StepObserver>>, spec: Arc<FlowSpec>) -> Self {
+        let home = home(spec.name.clone().into());
+        let home = Arc::new(home.with_spec(spec.metadata.revision.as_str().into(), serde_json::Value::Null));
+        let bus = home.bus.clone();
+        let handler = FlowHandler::new(spec.plan.clone(), home, Limits::from(&*spec), observer);
+        let serving = bus.serve(handler.service(Arc::new(about(&spec)))).await.map_err(|error| error.to_string());
+        if let Err(reason) = &serving {
+            tracing::error!(flow = %spec.name, "the flow cannot be served: {reason}");
+        }
+        Self { spec, serving }
+    }
+
+    pub(super) async fn stop(self) {
         if let Ok(serving) = self.serving {
             serving.stop().await;
         }

@@ -33,8 +33,15 @@ impl Wiring {
         let cells = || specs.cells().map(|spec| (Target::from(spec.name.clone()), spec));
         let flows = specs.flows().map(|spec| Target::from(spec.name.clone()));
         let known: Vec<Target> = cells().map(|(target, _)| target).chain(flows).collect();
-        self.router.set_routes(cells().map(|(target, spec)| (target, spec.route.map(self::route))));
-        self.bus.set_all(cells().map(|(target, spec)| (target, retry_policy(spec))));
+        let manners = cells().map(|(target, spec)| (target, Manners::of(spec)));
+        self.know(known, manners.collect());
+    }
+
+    /// Calls follow these manners from now on; targets without any, and those of before that
+    /// have none now, are called as the body is set.
+    pub(super) fn know(&self, known: Vec<Target>, manners: Vec<(Target, Manners)>) {
+        self.router.set_routes(manners.iter().map(|(target, manners)| (target.clone(), manners.route)));
+        self.bus.set_all(manners.into_iter().map(|(target, manners)| (target, manners.retry)));
         if let Some(nats) = &self.nats {
             nats.know(known.clone());
         }
@@ -47,6 +54,22 @@ impl Wiring {
         if let Some(nats) = &self.nats {
             nats.close().await;
         }
+    }
+}
+
+/// How calls of a cell travel, and when they are made again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manners {
+    /// `None`: as the body is set.
+    pub(crate) route: Option<Route>,
+    /// `None`: never again.
+    pub(crate) retry: Option<RetryPolicy>,
+}
+
+impl Manners {
+    /// As a cell's spec says.
+    pub(crate) fn of(spec: &CellSpec) -> Self {
+        Self { route: spec.route.map(route), retry: retry_policy(spec) }
     }
 }
 

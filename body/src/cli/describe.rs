@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bus_nats::discovery::Endpoint;
-use cbs::{FlowName, Subject, Target};
+use cbs::{Subject, Target};
 
 use super::{
     Globals,
     ls::{self, or_dash},
+    target,
 };
 use crate::{
     exit::{Failure, Outcome, Status},
@@ -20,11 +21,6 @@ pub(crate) struct Describe {
     /// A cell (`logic.greet`) or a flow (`greeting`)
     #[arg(value_name = "NAME", value_parser = target)]
     target: Target,
-}
-
-/// A name with a dot is a cell's, one without a flow's.
-fn target(text: &str) -> Result<Target, cbs::NameError> {
-    if text.contains([' ', '.']) { text.parse() } else { FlowName::new(text).map(Target::Flow) }
 }
 
 impl Describe {

@@ -4,15 +4,17 @@ mod call;
 mod check;
 mod completions;
 mod demo;
+mod deploy;
 mod describe;
 mod doctor;
 mod flow;
+mod history;
 mod input;
 mod ls;
 mod new;
 mod up;
 
-use cbs::{Namespace, NativeCell};
+use cbs::{FlowName, Namespace, NativeCell, Target};
 use clap::{Parser, Subcommand};
 
 use crate::{
@@ -64,6 +66,11 @@ fn namespace(text: &str) -> Result<Perhaps, cbs::NameError> {
     if text.is_empty() { Ok(None) } else { Namespace::new(text).map(Some) }
 }
 
+/// A name with a dot is a cell's, one without a flow's.
+fn target(text: &str) -> Result<Target, cbs::NameError> {
+    if text.contains([' ', '.']) { text.parse() } else { FlowName::new(text).map(Target::Flow) }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Demo),
@@ -73,6 +80,13 @@ enum Command {
     Flow(flow::Flow),
     Ls(ls::Ls),
     Describe(describe::Describe),
+    Deploy(deploy::Deploy),
+    Diff(deploy::DiffSpecs),
+    Undeploy(deploy::Undeploy),
+    Rollback(deploy::Rollback),
+    History(history::History),
+    Get(history::Get),
+    Bodies(history::Bodies),
     New(new::New),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -107,6 +121,13 @@ impl Cli {
             Command::Flow(flow) => on_this_thread(flow.run(&globals)),
             Command::Ls(ls) => on_this_thread(ls.run(&globals)),
             Command::Describe(describe) => on_this_thread(describe.run(&globals)),
+            Command::Deploy(deploy) => on_this_thread(deploy.run(&globals)),
+            Command::Diff(diff) => on_this_thread(diff.run(&globals)),
+            Command::Undeploy(undeploy) => on_this_thread(undeploy.run(&globals)),
+            Command::Rollback(rollback) => on_this_thread(rollback.run(&globals)),
+            Command::History(history) => on_this_thread(history.run(&globals)),
+            Command::Get(get) => on_this_thread(get.run(&globals)),
+            Command::Bodies(bodies) => on_this_thread(bodies.run(&globals)),
             Command::New(new) => new.run(globals.format),
             Command::Doctor(doctor) => on_this_thread(doctor.run(&globals)),
             Command::Completions(completions) => completions.run(),

@@ -1,5 +1,7 @@
 //! `cbs up`: runs a body.
 
+mod joining;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bus::Route;
@@ -26,10 +28,16 @@ use crate::{
 const STORE: &str = ".cbs/nats";
 
 /// Runs cells and flows until SIGINT or SIGTERM, then finishes what runs.
+///
+/// With PATHs it runs these specs; without any it joins the fleet and runs its part of what
+/// `cbs deploy` says.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Up {
     #[command(flatten)]
-    paths: specs::Paths,
+    paths: specs::Perhaps,
+    /// What the body is, for the `place` and `spread` of deployed cells; may be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = joining::label, conflicts_with = "paths")]
+    labels: Vec<(String, String)>,
     /// The body's id [default: <host>-<6 random>]
     #[arg(long, value_name = "ID")]
     body: Option<BodyId>,
@@ -40,7 +48,7 @@ pub(crate) struct Up {
     #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "30s")]
     drain_timeout: Duration,
     /// Follow the files: what is saved serves a moment later, without a failed call
-    #[arg(long)]
+    #[arg(long, requires = "paths")]
     watch: bool,
 }
 
@@ -53,7 +61,8 @@ enum RouteName {
 
 impl Up {
     pub(crate) async fn run(&self, globals: &Globals, cells: Vec<NativeCell>) -> Outcome {
-        let specs = self.paths.load().map_err(|error| specs::failure(&error))?;
+        let pinned = self.paths.given();
+        let specs = pinned.as_ref().map(|paths| paths.load().map_err(|error| specs::failure(&error))).transpose()?;
         let mut signals = Signals::new()?;
         let mut server = tokio::select! {
             server = globals.nats.host(Store::Kept(Path::new(STORE))) => server?,
@@ -62,7 +71,14 @@ impl Up {
         let url = server.url().map(str::to_owned);
         let place = Place::new(&server);
         let outcome = tokio::select! {
-            outcome = self.serve(globals, specs, cells, url.as_deref(), place, &mut signals) => outcome,
+            outcome = async {
+                match (specs, pinned) {
+                    (Some(specs), Some(paths)) => {
+                        self.serve(globals, (specs, paths), cells, url.as_deref(), place, &mut signals).await
+                    }
+                    _ => self.join(globals, cells, url.as_deref(), &mut signals).await,
+                }
+            } => outcome,
             never = server.keep() => match never {},
         };
         server.stop().await;
@@ -72,19 +88,16 @@ impl Up {
     async fn serve(
         &self,
         globals: &Globals,
-        specs: spec::Specs,
+        (specs, paths): (spec::Specs, specs::Paths),
         cells: Vec<NativeCell>,
         url: Option<&str>,
         place: Place,
         signals: &mut Signals,
     ) -> Outcome {
         let (namespace, body) = (globals.namespace(), self.body.clone().unwrap_or_else(identity::body));
-        let route = match self.route {
-            RouteName::LocalFirst => Route::LocalFirst,
-            RouteName::Nats => Route::Nats,
-        };
+        let route = self.route();
         let console = Arc::new(Terminal::silent()?);
-        let watch = self.watch.then(|| Watch::new(self.paths.clone(), &specs)).transpose();
+        let watch = self.watch.then(|| Watch::new(paths, &specs)).transpose();
         let watch = watch.map_err(|error| Failure::not_started(format_args!("files cannot be watched: {error}")))?;
         let starting = async {
             let nats = match url {
@@ -96,6 +109,9 @@ impl Up {
             };
             let server = nats.as_ref().map(Nats::server);
             let hosts = hosts(cells, &namespace, nats.as_ref())?;
+            if let Some(nats) = &nats {
+                joining::warn_of_both(nats, &namespace, &specs).await;
+            }
             let (namespace, body) = (namespace.clone(), body.clone());
             let plan = Plan { specs, hosts, namespace, body, route, console, observer: None };
             Ok::<_, Failure>((start(plan, nats).await?, server))
@@ -113,7 +129,18 @@ impl Up {
         });
         // Without a watch no news ever comes.
         let news = news.chain(stream::pending());
-        match app.run(std::pin::pin!(stops), std::pin::pin!(news), self.drain_timeout).await {
+        self.ended(app.run(std::pin::pin!(stops), std::pin::pin!(news), self.drain_timeout).await)
+    }
+
+    fn route(&self) -> Route {
+        match self.route {
+            RouteName::LocalFirst => Route::LocalFirst,
+            RouteName::Nats => Route::Nats,
+        }
+    }
+
+    fn ended(&self, ended: Ended) -> Outcome {
+        match ended {
             Ended::Drained => Ok(Status::Done),
             Ended::TimeUp => {
                 let time = output::short(self.drain_timeout);

@@ -19,7 +19,7 @@ final class Cell {
   /// Runs before the first call.
   final StartHook? onStart;
 
-  /// Runs after the last call.
+  /// Runs after the last call, also when the body has gone; not where [onStart] failed.
   final StopHook? onStop;
 }
 

@@ -146,6 +146,12 @@ final class ScriptedBody {
     return false;
   }
 
+  /// Whether all requests and replies have gone out.
+  bool get isSpent => _unsent.isEmpty;
+
+  /// What a request of the sidecar is for: the name alone.
+  static String target(Request request) => EnvelopeReader.read(request.envelope).target!.name;
+
   /// Whether nothing has come that was not taken.
   bool get isQuiet => _frames.isEmpty;
 

@@ -14,14 +14,11 @@ use nix::{
 /// spaces, and ends in a parenthesis) have `utime` and `stime`: fields 14 and 15 of proc(5).
 const UTIME_AFTER_NAME: usize = 11;
 
-/// The processor time that this process has used so far, and the server's where its id is known.
-pub(crate) fn used(server: Option<u32>) -> Option<Duration> {
+/// The processor time that this process and these others have used so far; `None` where one of them has ended.
+pub(crate) fn used(others: &[u32]) -> Option<Duration> {
     let own = getrusage(UsageWho::RUSAGE_SELF).ok()?;
     let own = duration(own.user_time()) + duration(own.system_time());
-    match server {
-        Some(pid) => Some(own + of_process(pid)?),
-        None => Some(own),
-    }
+    others.iter().try_fold(own, |sum, pid| Some(sum + of_process(*pid)?))
 }
 
 fn duration(time: TimeVal) -> Duration {

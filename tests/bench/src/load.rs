@@ -1,25 +1,31 @@
 //! So many calls at once, for so long.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::future::try_join_all;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use crate::cpu;
 
 /// How a side of a round is measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Load {
     /// How many callers make one call after the other.
     pub(crate) callers: usize,
     /// How long.
     pub(crate) length: Duration,
-    /// Whose processor time counts besides our own.
-    pub(crate) server: Option<u32>,
+    /// How long each caller does nothing before a call.
+    pub(crate) pause: Option<Duration>,
+    /// The processes whose time counts besides our own.
+    pub(crate) processes: Arc<[u32]>,
 }
 
 /// One side of one round.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Sample {
     pub(crate) calls: usize,
     pub(crate) per_second: f64,
@@ -30,17 +36,26 @@ pub(crate) struct Sample {
 }
 
 impl Load {
+    /// The same, and these processes' time counts too.
+    pub(crate) fn beside(self, processes: impl IntoIterator<Item = u32>) -> Self {
+        Self { processes: self.processes.iter().copied().chain(processes).collect(), ..self }
+    }
+
     /// Makes calls until the time is over. All callers share one task, on both sides alike.
     ///
     /// # Errors
     /// The first call that fails ends it.
-    pub(crate) async fn run(self, call: impl AsyncFn() -> anyhow::Result<()>) -> anyhow::Result<Sample> {
-        let (began, used) = (Instant::now(), cpu::used(self.server));
+    pub(crate) async fn run(&self, call: impl AsyncFn() -> anyhow::Result<()>) -> anyhow::Result<Sample> {
+        let (began, used) = (Instant::now(), cpu::used(&self.processes));
         let end = began + self.length;
         let caller = async || {
             let mut times = Vec::with_capacity(4096);
             let mut last = Instant::now();
             while last < end {
+                if let Some(pause) = self.pause {
+                    sleep(pause).await;
+                    last = Instant::now();
+                }
                 call().await?;
                 let now = Instant::now();
                 times.push(u32::try_from((now - last).as_nanos()).unwrap_or(u32::MAX));
@@ -49,14 +64,15 @@ impl Load {
             anyhow::Ok(times)
         };
         let times = try_join_all((0..self.callers).map(|_| caller())).await?;
-        let (elapsed, used_after) = (began.elapsed(), cpu::used(self.server));
+        let (elapsed, used_after) = (began.elapsed(), cpu::used(&self.processes));
         let used = used_after.zip(used).map(|(after, before)| after.saturating_sub(before));
         Ok(Sample::new(times.concat(), elapsed, used))
     }
 }
 
 impl Sample {
-    fn new(mut times: Vec<u32>, elapsed: Duration, used: Option<Duration>) -> Self {
+    /// Of the nanoseconds of each call.
+    pub(crate) fn new(mut times: Vec<u32>, elapsed: Duration, used: Option<Duration>) -> Self {
         times.sort_unstable();
         let calls = times.len();
         let at = |percent: usize| times.get(calls * percent / 100).map_or(0.0, |time| f64::from(*time) / 1e3);

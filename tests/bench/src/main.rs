@@ -12,16 +12,24 @@
 //! - `arguments`: the command line. `machine`: what the figures were measured on.
 //! - `stage`: the server, a namespace a body, the raw side. `hosting`, `cells`: the CBS side, as `cbs up` wires it.
 //! - `load`, `rounds`, `cpu`: so many calls at once, both sides in turns, what they cost.
-//! - `program`: processes of `cbs up`, their time and memory.
+//! - `caller`, `driver`: cells that call others, from another body and in the same one.
+//! - `program`, `abroad`: processes of `cbs up`. `memory`: what processes hold. `guests`: cells in other languages.
+//! - `peers`: answerers that are not ours.
 //! - `rows`: one file a group of rows. `report`, `table`: what came of them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person")]
 
+mod abroad;
 mod arguments;
+mod caller;
 mod cells;
 mod cpu;
+mod driver;
+mod guests;
 mod hosting;
 mod load;
 mod machine;
+mod memory;
+mod peers;
 mod program;
 mod report;
 mod rounds;
@@ -44,7 +52,14 @@ fn main() -> ExitCode {
     if let Some(cells) = program::cells_to_link() {
         return body::main_with(cells);
     }
-    match run(&Arguments::parse()) {
+    let done = if let Some(cell) = guests::cell_to_serve() {
+        sidecar::serve_blocking(vec![cell]).map_err(Into::into)
+    } else if let Some((url, subject)) = stage::to_answer() {
+        stage::answer_here(&url, subject)
+    } else {
+        run(&Arguments::parse())
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

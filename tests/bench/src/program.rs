@@ -1,4 +1,4 @@
-//! Processes of `cbs up`: how soon they answer, how much memory they hold.
+//! Processes of `cbs up`: how soon they answer.
 //!
 //! A body of many Rust cells is this program itself: with [`LINKED`] in its environment it is
 //! `cbs` with so many cells linked in, and takes the arguments of `cbs`.
@@ -17,16 +17,18 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use tempfile::NamedTempFile;
 use tokio::{
-    io::AsyncReadExt as _,
     process::{Child, Command},
     time::{sleep, timeout},
 };
 
-use crate::cells;
+use crate::{cells, driver, memory::Memory};
 
 /// The environment variable that makes this program `cbs`, and says with how many cells.
 const LINKED: &str = "CBS_BENCH_CELLS";
+/// The hidden command of `cbs` that a body runs for Python cells with `isolation: process`.
+const WORKER: &str = "python-worker";
 /// How long a process may take until it answers.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// How long it may take to end.
@@ -36,10 +38,13 @@ const ASK_EVERY: Duration = Duration::from_millis(1);
 /// How long a process does nothing before its memory is read.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// The cells to link in where this process is to be `cbs`.
+/// The cells to link in where this process is to be `cbs`: so many, one that calls others, and two to call.
 pub(crate) fn cells_to_link() -> Option<Vec<NativeCell>> {
-    let count = env::var(LINKED).ok()?.parse().ok()?;
-    Some(cells::many(count).map(|name| cells::echo(&name)).collect())
+    // Its own workers are this program too, and start with an environment of their own.
+    let is_worker = env::args().nth(1).as_deref() == Some(WORKER);
+    let count = if is_worker { 0 } else { env::var(LINKED).ok()?.parse().ok()? };
+    let own = [driver::cell(), cells::echo(cells::ECHO), cells::typed_echo(cells::TYPED)];
+    Some(cells::many(count).map(|name| cells::echo(&name)).chain(own).collect())
 }
 
 /// A program that has `cbs`'s commands.
@@ -58,6 +63,11 @@ impl Program {
         Ok(Self { path, linked: None })
     }
 
+    /// This program as a `cbs` with a cell that calls others.
+    pub(crate) fn with_driver() -> anyhow::Result<Self> {
+        Self::of_many(0)
+    }
+
     /// This program as a `cbs` with so many cells.
     pub(crate) fn of_many(count: usize) -> anyhow::Result<Self> {
         Ok(Self { path: env::current_exe()?, linked: Some(count) })
@@ -67,35 +77,50 @@ impl Program {
     pub(crate) fn up(&self, specs: &Path, url: &str, namespace: &Namespace) -> anyhow::Result<Up> {
         let mut command = Command::new(&self.path);
         command.arg("up").arg(specs).args(["--nats", url, "--namespace", namespace.as_str()]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        // A file takes all that is logged; a pipe that nobody reads would stop the body once it is full.
+        let log = NamedTempFile::new()?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.reopen()?).kill_on_drop(true);
         command.env_remove("CBS_LOG").env_remove("CBS_HTTP").env_remove(LINKED);
         if let Some(count) = self.linked {
             command.env(LINKED, count.to_string());
         }
         let started = Instant::now();
         let child = command.spawn().with_context(|| format!("{} cannot be run", self.path.display()))?;
-        Ok(Up { child, started })
+        Ok(Up { child, log, started })
     }
 }
 
 /// A process of `cbs up`; killed when dropped.
 pub(crate) struct Up {
     child: Child,
+    log: NamedTempFile,
     started: Instant,
 }
 
-/// What a process holds in memory, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Memory {
-    /// All its pages, shared ones too.
-    pub(crate) resident: f64,
-    /// Its pages, shared ones in proportion.
-    pub(crate) proportional: f64,
-    /// What it allocated.
-    pub(crate) anonymous: f64,
-}
-
 impl Up {
+    /// The process.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().with_context(|| format!("`cbs up` has ended: {}", self.last_words()))
+    }
+
+    /// The processes that it has started itself.
+    pub(crate) fn children(&self) -> anyhow::Result<Vec<u32>> {
+        let mut found = Vec::new();
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid()?))? {
+            let children = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+            found.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+        Ok(found)
+    }
+
+    /// Itself and its children.
+    pub(crate) fn family(&self) -> anyhow::Result<Vec<u32>> {
+        Ok([vec![self.pid()?], self.children()?].concat())
+    }
+
     /// How long it took from the start of the process to the first answered call.
     pub(crate) async fn answered(&mut self, client: &Client, subject: &str, input: &str) -> anyhow::Result<Duration> {
         let subject = Subject::from(subject);
@@ -107,9 +132,13 @@ impl Up {
                 Err(error) => return Err(error.into()),
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("`cbs up` ended ({status}): {}", self.last_words().await);
+                bail!("`cbs up` ended ({status}): {}", self.last_words());
             }
-            ensure!(self.started.elapsed() < READY_LIMIT, "`cbs up` does not answer within {READY_LIMIT:?}");
+            ensure!(
+                self.started.elapsed() < READY_LIMIT,
+                "it does not answer within {READY_LIMIT:?}; `cbs up` says: {}",
+                self.last_words()
+            );
             sleep(ASK_EVERY).await;
         }
     }
@@ -117,36 +146,21 @@ impl Up {
     /// What it holds after a while in which nothing was asked of it.
     pub(crate) async fn memory(&self) -> anyhow::Result<Memory> {
         sleep(IDLE).await;
-        let pid = self.child.id().context("`cbs up` has ended")?;
-        let sums = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context("no /proc/<pid>/smaps_rollup")?;
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("no /proc/<pid>/status")?;
-        let read = |text: &str, name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-            kibibytes.map(|kibibytes| kibibytes * 1024.0).with_context(|| format!("/proc/{pid} does not tell {name}"))
-        };
-        Ok(Memory {
-            resident: read(&sums, "Rss")?,
-            proportional: read(&sums, "Pss")?,
-            anonymous: read(&status, "RssAnon")?,
-        })
+        Memory::of(self.pid()?)
     }
 
     /// Asks it to end, and waits for that.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        let pid = self.child.id().context("`cbs up` has ended by itself")?;
+        let pid = self.pid()?;
         kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM)?;
         let status = timeout(STOP_LIMIT, self.child.wait()).await.context("`cbs up` does not end")??;
-        ensure!(status.success(), "`cbs up` ended with {status}: {}", self.last_words().await);
+        ensure!(status.success(), "`cbs up` ended with {status}: {}", self.last_words());
         Ok(())
     }
 
-    async fn last_words(&mut self) -> String {
-        let mut text = Vec::new();
-        if let Some(stderr) = &mut self.child.stderr {
-            // What cannot be read is left out; the status has been told.
-            let _ = timeout(Duration::from_secs(1), stderr.read_to_end(&mut text)).await;
-        }
+    fn last_words(&self) -> String {
+        // What cannot be read is left out; the status has been told.
+        let text = fs::read(self.log.path()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         lines.get(lines.len().saturating_sub(2)..).unwrap_or_default().join(" / ")

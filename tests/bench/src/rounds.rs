@@ -1,13 +1,42 @@
-//! Two sides in turns: the machine's mood changes by the minute, and both have it alike.
+//! Sides in turns: the machine's mood changes by the minute, and all have it alike.
 
 use std::time::Duration;
 
+use futures::future::LocalBoxFuture;
 use serde::Serialize;
 
 use crate::load::{Load, Sample};
 
 /// How long each side runs before it is measured, at the most.
 const WARM_UP: Duration = Duration::from_millis(300);
+
+/// One of the sides: measures itself once.
+pub(crate) type Side<'a> = Box<dyn Fn(Load) -> LocalBoxFuture<'a, anyhow::Result<Sample>> + 'a>;
+
+/// The side that makes this call.
+pub(crate) fn side<'a>(call: &'a impl AsyncFn() -> anyhow::Result<()>) -> Side<'a> {
+    Box::new(move |load| Box::pin(async move { load.run(call).await }))
+}
+
+/// Measures sides in turns, after each has been warmed up: all of them so many times, and once more all but the last,
+/// so that this one is between two measurements of each other. The samples are in the order of the sides.
+///
+/// # Errors
+/// The first call that fails ends it.
+pub(crate) async fn laps(count: usize, load: &Load, sides: &[Side<'_>]) -> anyhow::Result<Vec<Vec<Sample>>> {
+    let warm_up = Load { length: WARM_UP.min(load.length), ..load.clone() };
+    for side in sides {
+        side(warm_up.clone()).await?;
+    }
+    let mut samples = vec![Vec::with_capacity(count + 1); sides.len()];
+    for lap in 0..=count {
+        let last = sides.len().saturating_sub(usize::from(lap == count));
+        for (side, samples) in sides.iter().zip(&mut samples).take(last) {
+            samples.push(side(load.clone()).await?);
+        }
+    }
+    Ok(samples)
+}
 
 /// The rounds of a row: base, ours, base, ours, …, base.
 #[derive(Clone, Debug, Serialize)]
@@ -28,15 +57,8 @@ impl Rounds {
         base: impl AsyncFn() -> anyhow::Result<()>,
         ours: impl AsyncFn() -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
-        let warm_up = Load { length: WARM_UP.min(load.length), ..load };
-        warm_up.run(&base).await?;
-        warm_up.run(&ours).await?;
-        let mut rounds = Self { base: vec![load.run(&base).await?], ours: Vec::with_capacity(count) };
-        for _ in 0..count {
-            rounds.ours.push(load.run(&ours).await?);
-            rounds.base.push(load.run(&base).await?);
-        }
-        Ok(rounds)
+        let mut samples = laps(count, &load, &[side(&base), side(&ours)]).await?.into_iter();
+        Ok(Self { base: samples.next().unwrap_or_default(), ours: samples.next().unwrap_or_default() })
     }
 
     /// Calls a second: ours by the base's, of each round. More is better.
@@ -52,6 +74,11 @@ impl Rounds {
     /// Time a call: ours by the base's, of each round.
     pub(crate) fn cost(&self) -> Vec<f64> {
         self.speed().into_iter().map(f64::recip).collect()
+    }
+
+    /// The time of the slowest call in a hundred: ours by the base's, of each round.
+    pub(crate) fn slowest(&self) -> Vec<f64> {
+        self.ratios(|sample| sample.p99_us).map(|(ours, base)| ours / base).collect()
     }
 
     /// Ours, and the mean of the two bases beside it.

@@ -3,14 +3,26 @@
 mod bare;
 mod cell;
 mod control;
+mod dart;
+mod exec;
+mod flood;
 mod flow;
+mod guest;
 mod here;
+mod hog;
+mod hops;
 mod many;
 mod process;
+mod python;
 
 use clap::ValueEnum;
 
-use crate::{report::Line, rounds::Rounds, stage::Bench};
+use crate::{
+    load::Sample,
+    report::{Line, Spread},
+    rounds::Rounds,
+    stage::Bench,
+};
 
 /// How many calls at once tell two sides apart: both cores are at work all the time, and what
 /// is compared is the work of a call. With one at a time it is the waking of threads.
@@ -33,6 +45,16 @@ pub(crate) enum Row {
     Process,
     /// 10,000 cells in a body
     Many,
+    /// A Python cell, beside nats-py and FastStream
+    Python,
+    /// A Python cell that keeps a processor busy, and its neighbours
+    Hog,
+    /// A Dart cell
+    Dart,
+    /// A Rust cell as a process of its own
+    Exec,
+    /// From Rust to each language and back
+    Hops,
 }
 
 impl Row {
@@ -45,6 +67,11 @@ impl Row {
             Self::Flow => "flow",
             Self::Process => "process",
             Self::Many => "many",
+            Self::Python => "python",
+            Self::Hog => "hog",
+            Self::Dart => "dart",
+            Self::Exec => "exec",
+            Self::Hops => "hops",
         }
     }
 
@@ -57,6 +84,11 @@ impl Row {
             Self::Flow => "a flow of three steps",
             Self::Process => "`cbs up` as a process",
             Self::Many => "10,000 cells in a body",
+            Self::Python => "a Python cell, beside nats-py and FastStream",
+            Self::Hog => "a Python cell that keeps a processor busy, and its neighbours",
+            Self::Dart => "a Dart cell",
+            Self::Exec => "a Rust cell as a process of its own",
+            Self::Hops => "from Rust to each language and back",
         }
     }
 
@@ -70,6 +102,11 @@ impl Row {
             Self::Flow => flow::measure(bench),
             Self::Process => Ok(process::measure(bench)),
             Self::Many => many::measure(bench),
+            Self::Python => Ok(python::measure(bench)),
+            Self::Hog => hog::measure(bench),
+            Self::Dart => Ok(dart::measure(bench)),
+            Self::Exec => Ok(exec::measure(bench)),
+            Self::Hops => hops::measure(bench),
         };
         let lines = measured.unwrap_or_else(|error| vec![Line::failed(self.about(), &error)]);
         lines.into_iter().map(|line| Line { row: self.name(), ..line }).collect()
@@ -83,4 +120,26 @@ fn against_raw(bench: &Bench, what: &str, note: impl Into<String>, rounds: Round
         Line::new(what, "× raw", speed).note(note).samples(rounds),
         Line::new(format!("{what}, CPU"), "× raw", thrift).note(bench.cpu_of()),
     ]
+}
+
+/// The same, named for what is called over NATS; where it is one call at a time, for information.
+fn over_nats(bench: &Bench, what: &str, size: usize, callers: usize, rounds: Rounds) -> [Line; 2] {
+    let size = if size < 1024 { format!("{size} B") } else { format!("{} KiB", size / 1024) };
+    if callers == 1 {
+        let (raw, ours) = (p50(&rounds.base), p50(&rounds.ours));
+        let note = format!("for information: p50 raw {raw:.0} µs, CBS {ours:.0} µs (medians of the rounds)");
+        return against_raw(bench, &format!("{what}, {size}, one at a time"), note, rounds);
+    }
+    against_raw(bench, &format!("{what}, {size}, {callers} at once"), "", rounds)
+}
+
+/// The median of the rounds' medians.
+fn p50(samples: &[Sample]) -> f64 {
+    let rounds: Vec<f64> = samples.iter().map(|sample| sample.p50_us).collect();
+    Spread::of(&rounds).map_or(f64::NAN, |spread| spread.median)
+}
+
+/// What was found, or a line that says why nothing was.
+fn or_failed(what: &str, found: anyhow::Result<Vec<Line>>) -> Vec<Line> {
+    found.unwrap_or_else(|error| vec![Line::failed(what, &error)])
 }

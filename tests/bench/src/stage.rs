@@ -1,9 +1,9 @@
 //! What all rows stand on: the server, the time they have, the raw side.
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use async_nats::{Client, Subject};
+use async_nats::{Client, Subject, Subscriber};
 use bus_nats::server::{Server, Settings};
 use bytes::Bytes;
 use cbs::{Namespace, Uuid};
@@ -52,7 +52,8 @@ impl Bench {
 
     /// So many callers, for as long as a side of a round takes.
     pub(crate) fn load(&self, callers: usize) -> Load {
-        Load { callers, length: self.length, server: self.server.as_ref().map(Server::pid) }
+        let processes = self.server.iter().map(Server::pid).collect();
+        Load { callers, length: self.length, pause: None, processes }
     }
 
     /// Whose processor time the rows count.
@@ -81,17 +82,10 @@ impl Raw {
     pub(crate) async fn start(url: &str) -> anyhow::Result<Self> {
         let (answerer, client) = (async_nats::connect(url).await?, async_nats::connect(url).await?);
         let subject = Subject::from(format!("{}.raw", namespace()?));
-        let mut requests = answerer.queue_subscribe(subject.clone(), "raw".to_owned()).await?;
+        let requests = answerer.queue_subscribe(subject.clone(), "raw".to_owned()).await?;
         answerer.flush().await?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            while let Some(request) = requests.next().await {
-                let Some(reply) = request.reply else { continue };
-                if answerer.publish(reply, request.payload).await.is_err() {
-                    break;
-                }
-            }
-        });
+        tasks.spawn(answer(answerer, requests));
         Ok(Self { client, subject, _answerer: tasks })
     }
 
@@ -99,6 +93,34 @@ impl Raw {
     pub(crate) async fn call(&self, payload: &Bytes) -> anyhow::Result<()> {
         plain(&self.client, &self.subject, payload).await
     }
+}
+
+async fn answer(client: Client, mut requests: Subscriber) {
+    while let Some(request) = requests.next().await {
+        let Some(reply) = request.reply else { continue };
+        if client.publish(reply, request.payload).await.is_err() {
+            break;
+        }
+    }
+}
+
+/// The environment variable that makes this program a raw answerer: the server's address and the subject.
+pub(crate) const ANSWERS: &str = "CBS_BENCH_RAW";
+
+/// Where this process is to answer as the raw side does, if it is.
+pub(crate) fn to_answer() -> Option<(String, String)> {
+    let both = env::var(ANSWERS).ok()?;
+    both.split_once(' ').map(|(url, subject)| (url.to_owned(), subject.to_owned()))
+}
+
+/// Answers until the process is ended.
+pub(crate) fn answer_here(url: &str, subject: String) -> anyhow::Result<()> {
+    Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let client = async_nats::connect(url).await?;
+        let requests = client.queue_subscribe(subject, "raw".to_owned()).await?;
+        answer(client, requests).await;
+        Ok(())
+    })
 }
 
 /// A plain request to a subject that must bring back as many bytes, and no error.

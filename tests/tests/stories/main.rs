@@ -10,6 +10,7 @@
 mod alone;
 mod credentials;
 mod deadlines;
+mod deploy;
 mod faults;
 mod flood;
 mod greeting;

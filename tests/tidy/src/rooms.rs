@@ -19,7 +19,7 @@ const fn room(folder: &'static str, uses: &'static [&'static str], tests_use: &'
 pub const ROOMS: &[Room] = &[
     room(
         "body",
-        &["bus", "bus-nats", "cbs", "cells/*", "flow", "host", "host-python", "host-sidecar", "spec"],
+        &["bus", "bus-nats", "cbs", "cells/*", "fleet", "flow", "host", "host-python", "host-sidecar", "spec"],
         &["testkit"],
     ),
     room("body/contract", &[], &[]),

@@ -4,11 +4,12 @@
 //! written without waking anybody; and what was answered since the last write goes out in one.
 
 mod handle;
+mod out;
+mod parting;
 
 use std::{
     collections::HashMap,
     future::Future,
-    mem,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
@@ -22,11 +23,9 @@ use futures::{
     future::{AbortHandle, Abortable},
     stream::FuturesUnordered,
 };
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
-    time::Sleep,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
+use self::{out::Out, parting::Parting};
 use super::{
     Peer,
     terms::{End, Inbound, Settings},
@@ -34,16 +33,12 @@ use super::{
 };
 use crate::wire::{Error, Frames, Received};
 
-/// How long goodbye may take, with all that goes before it.
-const PARTING_MAX: Duration = Duration::from_secs(2);
 /// After so many rounds other tasks have their turn.
 const ROUNDS_MAX: u32 = 16;
 /// What was answered is written after so many frames, and
 const FRAMES_BEFORE_WRITE: u32 = 64;
 /// after so long, whichever is first: the first answer does not wait for the slowest.
 const TIME_BEFORE_WRITE: Duration = Duration::from_micros(200);
-/// An outbox that has grown beyond this is not kept.
-const OUTBOX_BYTES_KEPT: usize = 256 * 1024;
 /// Numbers that no limit was set for.
 const ACCEPTED_MAX: usize = 65_536;
 
@@ -62,23 +57,6 @@ pub struct Engine<S> {
     ready: bool,
     out: Out,
     parting: Option<Parting>,
-}
-
-/// What is being written.
-#[derive(Default)]
-struct Out {
-    bytes: Vec<u8>,
-    written: usize,
-    unflushed: bool,
-    broken: Option<String>,
-}
-
-/// This side is about to end.
-struct Parting {
-    end: End,
-    /// Whether goodbye stands in the outbox.
-    said: bool,
-    limit: Pin<Box<Sleep>>,
 }
 
 /// A request of the other side that runs here.
@@ -163,98 +141,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
             answered = true;
         }
         answered
-    }
-
-    /// Writes what is there to be written. Whether anything was.
-    fn write(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
-        while self.out.broken.is_none() {
-            if self.out.bytes.is_empty() && !self.fill() {
-                return self.flush(cx) || progress;
-            }
-            let rest = self.out.bytes.get(self.out.written..).unwrap_or_default();
-            match Pin::new(&mut self.frames.stream).poll_write(cx, rest) {
-                Poll::Pending => return progress,
-                Poll::Ready(Ok(0)) => self.out.broken = Some("the stream takes no more bytes".to_owned()),
-                Poll::Ready(Err(error)) => self.out.broken = Some(error.to_string()),
-                Poll::Ready(Ok(count)) => {
-                    progress = true;
-                    self.out.unflushed = true;
-                    self.out.written += count;
-                    if self.out.written >= self.out.bytes.len() {
-                        self.out.written = 0;
-                        self.out.bytes.clear();
-                        self.out.bytes.shrink_to(OUTBOX_BYTES_KEPT);
-                    }
-                }
-            }
-        }
-        progress
-    }
-
-    /// Takes what is in the outbox; what waited for room there follows. Whether there was anything.
-    fn fill(&mut self) -> bool {
-        let mut state = self.peer.state();
-        mem::swap(&mut state.outbox, &mut self.out.bytes);
-        state.pump();
-        !self.out.bytes.is_empty()
-    }
-
-    fn flush(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.out.unflushed {
-            return false;
-        }
-        match Pin::new(&mut self.frames.stream).poll_flush(cx) {
-            Poll::Pending => false,
-            Poll::Ready(Ok(())) => {
-                self.out.unflushed = false;
-                true
-            }
-            Poll::Ready(Err(error)) => {
-                self.out.broken = Some(error.to_string());
-                false
-            }
-        }
-    }
-
-    /// Looks whether this side is about to end, and whether it has.
-    fn part(&mut self, cx: &mut Context<'_>) -> Option<End> {
-        if self.parting.is_none() {
-            let reason = self.peer.state().goodbye.clone();
-            let end = match (reason, &self.out.broken) {
-                (Some(reason), _) => End::Ours(reason),
-                // Perhaps the other side's goodbye can be read still.
-                (None, Some(reason)) => End::Io(format!("the stream failed: {reason}")),
-                (None, None) => return None,
-            };
-            self.set_parting(end, false);
-        }
-        let parting = self.parting.as_mut()?;
-        let mut state = self.peer.state();
-        if let (End::Ours(reason), false) = (&parting.end, parting.said)
-            && state.may_part()
-        {
-            state.part(reason.clone());
-            parting.said = true;
-        }
-        let is_written = state.outbox.is_empty() && self.out.bytes.is_empty() && !self.out.unflushed;
-        drop(state);
-        let is_over =
-            (parting.said && (is_written || self.out.broken.is_some())) || parting.limit.poll_unpin(cx).is_ready();
-        is_over.then(|| parting.end.clone())
-    }
-
-    fn set_parting(&mut self, end: End, said: bool) {
-        self.parting = Some(Parting { end, said, limit: Box::pin(tokio::time::sleep(PARTING_MAX)) });
-    }
-
-    /// The other side is told what it did, and not heard any more.
-    fn breached(&mut self, reason: String) {
-        let mut state = self.peer.state();
-        state.goodbye = Some(reason.clone());
-        state.part(reason.clone());
-        drop(state);
-        self.set_parting(End::Protocol(reason), true);
     }
 
     fn finish(&mut self, end: &End) {

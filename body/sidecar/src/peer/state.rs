@@ -1,18 +1,14 @@
 //! What is to be sent, what waits to be sent, and which requests are under way. All of it stands
 //! behind one lock that is held for a moment: nothing in here waits.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    mem,
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use cbs::CellContext;
 use tokio::sync::oneshot;
 
 use super::{
+    backlog::{Backlog, Other},
     credit::{Purse, Window},
     terms::{Abandoned, End, Gone, Settings},
 };
@@ -21,12 +17,6 @@ use crate::{
     wire::{self, Kind},
 };
 
-/// As many requests may wait for credit; the bounds of the cells that send them are far below.
-const REQUESTS_WAITING_MAX: usize = 65_536;
-/// As many replies and lines may wait for credit. One side's limit on requests is below.
-const OTHERS_WAITING_MAX: usize = 65_536;
-/// As many log lines may wait for credit; others are dropped and counted.
-const LOGS_WAITING_MAX: usize = 1_024;
 /// While so much waits for the socket, frames wait as they wait for credit: where credit has no
 /// limit, this is the bound.
 const OUTBOX_BYTES: usize = 1024 * 1024;
@@ -44,19 +34,6 @@ pub(super) struct Pending {
     abandoned: Option<Instant>,
 }
 
-/// What waits besides requests.
-struct Other {
-    kind: Kind,
-    sent: Option<oneshot::Sender<Result<(), Gone>>>,
-}
-
-/// Log lines that wait, and how many found no room and were not told of yet.
-#[derive(Default)]
-struct Logs {
-    waiting: usize,
-    dropped: u64,
-}
-
 pub(super) struct State {
     /// Frames on their way to the socket.
     pub(super) outbox: Vec<u8>,
@@ -65,10 +42,9 @@ pub(super) struct State {
     pub(super) goodbye: Option<String>,
     purse: Purse,
     settings: Settings,
-    /// Numbers of requests that wait; one that is not pending any more was given up.
-    requests: VecDeque<(u64, Kind)>,
-    others: VecDeque<Other>,
-    logs: Logs,
+    backlog: Backlog,
+    /// A reply found no room even to wait.
+    overrun: bool,
     pending: HashMap<u64, Pending>,
     /// How many of these have been sent.
     unanswered: usize,
@@ -84,9 +60,8 @@ impl State {
             goodbye: None,
             purse: Purse::new(settings.credit_held),
             settings,
-            requests: VecDeque::new(),
-            others: VecDeque::new(),
-            logs: Logs::default(),
+            backlog: Backlog::default(),
+            overrun: false,
             pending: HashMap::new(),
             unanswered: 0,
             last_id: 0,
@@ -140,34 +115,34 @@ impl State {
         let id = self.last_id + 1;
         let kind = make(id);
         self.fits(&kind)?;
-        if self.requests.len() >= REQUESTS_WAITING_MAX {
-            self.requests.retain(|(id, _)| self.pending.contains_key(id));
-        }
-        if self.requests.len() >= REQUESTS_WAITING_MAX {
-            return Err(Gone::Full { waiting: self.requests.len() });
+        let sent = !self.backlog.has_requests() && self.may_request();
+        if !sent {
+            self.backlog.check_request()?;
         }
         self.last_id = id;
         let (reply, receiver) = oneshot::channel();
-        let sent = self.requests.is_empty() && self.may_request();
         self.pending.insert(id, Pending { reply, context, sent, abandoned: None });
         if sent {
             self.unanswered += 1;
             self.put(&kind);
         } else {
-            self.requests.push_back((id, kind));
+            self.backlog.push_request(id, kind);
         }
         Ok((id, receiver))
     }
 
     /// Whoever waited for this reply has gone. A request that was sent is cancelled, and stays
-    /// pending until its reply comes.
+    /// pending until its reply comes; one that waits is taken back.
     pub(super) fn abandon(&mut self, id: u64) {
         match self.pending.get_mut(&id) {
             Some(pending) if pending.sent => {
                 pending.abandoned = Some(Instant::now());
                 self.tell(&Kind::Cancel(proto::Cancel { id }));
             }
-            Some(_) => _ = self.pending.remove(&id),
+            Some(_) => {
+                self.pending.remove(&id);
+                self.backlog.remove_request(id);
+            }
             None => {}
         }
     }
@@ -201,16 +176,21 @@ impl State {
             return Err(closed);
         }
         self.fits(&kind)?;
-        if self.others.is_empty() && self.has_room() {
+        if !self.backlog.has_others() && self.has_room() {
             self.put(&kind);
             return Ok(None);
         }
-        if self.others.len() >= OTHERS_WAITING_MAX {
-            return Err(Gone::Full { waiting: self.others.len() });
-        }
-        let (sent, receiver) = oneshot::channel();
-        self.others.push_back(Other { kind, sent: Some(sent) });
-        Ok(Some(receiver))
+        self.backlog.push(kind).map(Some)
+    }
+
+    /// Whether another request of the other side may be begun, where so many run: one whose reply waits is unanswered still.
+    pub(super) fn may_begin(&self, running: usize, max: usize) -> bool {
+        running + self.backlog.replies() < max && !self.backlog.is_jammed()
+    }
+
+    /// There is no room for a reply, not even for one that says so.
+    pub(super) fn overrun(&mut self) {
+        self.overrun = true;
     }
 
     pub(super) fn log(&mut self, line: proto::Log) {
@@ -218,20 +198,19 @@ impl State {
             return;
         }
         let kind = Kind::Log(line);
-        if self.others.is_empty() && self.has_room() && self.fits(&kind).is_ok() {
+        if self.fits(&kind).is_err() {
+            self.backlog.drop_log();
+        } else if !self.backlog.has_others() && self.has_room() {
             self.tell_dropped();
             self.put(&kind);
-        } else if self.logs.waiting < LOGS_WAITING_MAX && self.fits(&kind).is_ok() {
-            self.logs.waiting += 1;
-            self.others.push_back(Other { kind, sent: None });
         } else {
-            self.logs.dropped += 1;
+            self.backlog.push_log(kind);
         }
     }
 
     /// What was dropped is told with the next line for which there is room.
     fn tell_dropped(&mut self) {
-        let dropped = mem::take(&mut self.logs.dropped);
+        let dropped = self.backlog.take_dropped();
         if dropped > 0 {
             let message =
                 format!("{dropped} lines of this process were dropped: they came faster than the body took them");
@@ -242,12 +221,9 @@ impl State {
     /// Puts into the outbox what waited and may be sent now.
     pub(super) fn pump(&mut self) {
         while self.has_room() {
-            let Some(Other { kind, sent }) = self.others.pop_front() else { break };
+            let Some(Other { kind, sent }) = self.backlog.pop() else { break };
             match kind {
-                Kind::Log(_) => {
-                    self.logs.waiting -= 1;
-                    self.tell_dropped();
-                }
+                Kind::Log(_) => self.tell_dropped(),
                 // Whoever wanted it printed has gone.
                 Kind::Print(_) if sent.as_ref().is_some_and(oneshot::Sender::is_closed) => continue,
                 _ => {}
@@ -257,7 +233,7 @@ impl State {
             sent.map(|sent| sent.send(Ok(())));
         }
         while self.may_request() {
-            let Some((id, kind)) = self.requests.pop_front() else { break };
+            let Some((id, kind)) = self.backlog.pop_request() else { break };
             if let Some(pending) = self.pending.get_mut(&id) {
                 pending.sent = true;
                 self.unanswered += 1;
@@ -282,30 +258,34 @@ impl State {
 
     /// Whether the other side makes for more than it reads.
     pub(super) fn is_flooded(&self) -> bool {
-        self.outbox.len() > OUTBOX_BYTES + self.settings.frame_bytes_max + OUTBOX_BYTES_BEYOND
+        self.overrun || self.outbox.len() > OUTBOX_BYTES + self.settings.frame_bytes_max + OUTBOX_BYTES_BEYOND
     }
 
     /// Whether all that must be sent before goodbye is in the outbox.
     pub(super) fn may_part(&self) -> bool {
-        self.others.is_empty()
+        !self.backlog.has_others()
     }
 
     /// The last frame of all; nothing is sent after it.
     pub(super) fn part(&mut self, reason: String) {
-        self.others.clear();
         wire::put(&Kind::Goodbye(proto::Goodbye { reason }), &mut self.outbox);
     }
 
-    /// The connection has ended: everything that waits fails with the reason.
+    /// The connection has ended: everything that waits fails with the reason, and the outbox goes no further.
     pub(super) fn finish(&mut self, end: &End) {
+        self.fail(end);
+        self.outbox = Vec::new();
+    }
+
+    /// Everything that waits fails with the reason, once.
+    pub(super) fn fail(&mut self, end: &End) {
         if self.end.is_some() {
             return;
         }
         self.end = Some(end.clone());
-        self.outbox = Vec::new();
-        self.requests.clear();
-        for other in self.others.drain(..) {
-            other.sent.map(|sent| sent.send(Err(Gone::Ended { end: end.clone(), sent: false })));
+        for sent in self.backlog.clear() {
+            // Nobody may listen any more.
+            let _ = sent.send(Err(Gone::Ended { end: end.clone(), sent: false }));
         }
         for (_, pending) in self.pending.drain() {
             // Nobody may listen any more.

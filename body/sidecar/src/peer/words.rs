@@ -13,7 +13,7 @@ pub(super) fn given_up() -> Bytes {
     error(BusError::new(CellError::new(Code::Timeout, message), Outcome::Unknown))
 }
 
-pub(super) fn overloaded(max: usize) -> Bytes {
-    let message = format!("{max} requests run here already, there is no room for another now");
+pub(super) fn overloaded() -> Bytes {
+    let message = "too many requests are unanswered here, there is no room for another now: try again a little later";
     error(BusError::new(CellError::new(Code::Overloaded, message).retryable(), Outcome::NotRun))
 }

@@ -99,7 +99,8 @@ fn failure(error: BusError) -> Bytes {
 /// Runs a cell within its caller's deadline, and behind a guard against panics.
 async fn answer(served: Served, mut request: Envelope) -> Bytes {
     let Served { cell, home, timeout } = served;
-    let timeout = *request.timeout.get_or_insert(timeout);
+    let timeout = request.timeout.map_or(timeout, |wanted| wanted.min(timeout));
+    request.timeout = Some(timeout);
     let context = CellContext::new(home, &request);
     let work = AssertUnwindSafe(async { cell.call(&context, request).await }).catch_unwind();
     let mut work = std::pin::pin!(work);

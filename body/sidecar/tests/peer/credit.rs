@@ -147,3 +147,77 @@ async fn side_19_a_reply_comes_although_the_sidecar_may_send_nothing_itself() ->
     within(LIMIT, "another line", pair.sidecar.print("now".into(), 0)).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn side_15_a_request_whose_reply_waits_for_credit_has_its_place_still() -> Checked {
+    let limits = Settings { credit_held: 1, accepted_max: 3, ..settings(Side::Body) };
+    let mut stranger = stranger(limits, Script::echo())?;
+    for id in 1..=6 {
+        stranger.say(request(id, "taken")).await?;
+    }
+    assert_eq!(stranger.hear().await?, reply(1, "taken"));
+    stranger.say(Kind::Credit(proto::Credit { bytes: 10_000 })).await?;
+    for id in 2..=4 {
+        assert_eq!(stranger.hear().await?, reply(id, "taken"));
+    }
+    for id in 5..=6 {
+        let Kind::Reply(refused) = stranger.hear().await? else { panic!("no reply") };
+        let error = cbs::frame::decode(refused.envelope)?.into_result().err().ok_or("taken")?;
+        assert_eq!((refused.id, error.code()), (id, &cbs::Code::Overloaded));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn replies_that_nobody_takes_are_bounded_in_bytes() -> Checked {
+    const REPLY: usize = 8 * 1024 * 1024;
+    let (large, _told) = Script::new(|_, _, _| Box::pin(std::future::ready(Bytes::from_static(&[0; REPLY]))));
+    let mut stranger = stranger(Settings { credit_held: 1, ..settings(Side::Body) }, large)?;
+    for id in 1..=20 {
+        stranger.say(request(id, "")).await?;
+    }
+    stranger.say(Kind::Credit(proto::Credit { bytes: 1 << 40 })).await?;
+    let mut taken = 0;
+    for id in 1..=20 {
+        let Kind::Reply(answer) = stranger.hear().await? else { panic!("no reply") };
+        assert_eq!(answer.id, id, "each request has its reply");
+        taken += usize::from(answer.envelope.len() == REPLY);
+    }
+    assert!((2..=10).contains(&taken), "one is sent, 64 MiB wait: {taken}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_side_that_never_takes_a_reply_is_ended() -> Checked {
+    let limits = Settings { credit_held: 1, accepted_max: 3, ..settings(Side::Body) };
+    let mut stranger = stranger(limits, Script::echo())?;
+    for id in 1..=70_000 {
+        if stranger.frames.write(request(id, "")).await.is_err() {
+            break;
+        }
+    }
+    let end = within(LIMIT, "the end", stranger.engine.join_next()).await.ok_or("no engine")??;
+    assert!(matches!(&end, sidecar::End::Protocol(reason) if reason.contains("does not read")), "{end}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_that_wait_are_bounded_in_bytes_and_those_given_up_are_forgotten() -> Checked {
+    let stranger = stranger(Settings { credit_held: 1, ..settings(Side::Body) }, Script::echo())?;
+    let mut sent = Box::pin(stranger.peer.request("sent".into(), 0, None));
+    assert!(futures::poll!(&mut sent).is_pending());
+    let large = Bytes::from(vec![0; 8 * 1024 * 1024]);
+    for _ in 0..20 {
+        let mut given_up = Box::pin(stranger.peer.request(large.clone(), 0, None));
+        assert!(futures::poll!(&mut given_up).is_pending());
+    }
+    let mut kept = Vec::new();
+    for _ in 0..8 {
+        let mut waits = Box::pin(stranger.peer.request(large.clone(), 0, None));
+        assert!(futures::poll!(&mut waits).is_pending());
+        kept.push(waits);
+    }
+    let refused = within(LIMIT, "a refusal", stranger.peer.request(large, 0, None)).await;
+    assert_eq!(refused, Err(Gone::Full { waiting: 8 }));
+    Ok(())
+}

@@ -144,3 +144,16 @@ async fn side_21_drain_under_load_loses_nothing() -> Checked {
     assert_eq!(ends, 2);
     Ok(())
 }
+
+#[tokio::test]
+async fn side_23_what_is_under_way_fails_at_once_although_the_goodbye_is_not_read() -> Checked {
+    let mut stranger = stranger(settings(Side::Body), Script::echo())?;
+    // More than the socket takes: the goodbye stays behind it.
+    let mut call = Box::pin(stranger.peer.request(vec![0; 4 * 1024 * 1024].into(), 0, None));
+    assert!(futures::poll!(&mut call).is_pending());
+    stranger.say(reply(7, "to nobody")).await?;
+    // Goodbye itself is given two seconds.
+    let failed = within(Duration::from_millis(1_500), "the call's end", call).await;
+    assert!(matches!(failed, Err(Gone::Ended { end: End::Protocol(_), sent: true })), "{failed:?}");
+    Ok(())
+}

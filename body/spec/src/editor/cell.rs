@@ -11,16 +11,19 @@ use crate::{
     API_VERSION, bounds,
     read::{
         runtime::VARIABLE_PATTERN,
-        shape::{CELL_KIND, ISOLATIONS, ROUTES, RUNTIMES},
+        shape::{CELL_KIND, ISOLATIONS, ROUTES, RUNTIMES, STRATEGIES},
     },
     schema::NAME_PATTERN,
-    units::{DURATION_PATTERN, SIZE_PATTERN},
+    units::{DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN},
 };
 
 /// The official regular expression of <https://semver.org>, without named groups.
 const VERSION_PATTERN: &str = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-((0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(\+([0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*))?$";
 /// `organ.cell`, and the organ is not `flow`.
 pub(super) const CELL_NAME_PATTERN: &str = r"^(?!flow\.)[a-z][a-z0-9_-]{0,62}\.[a-z][a-z0-9_-]{0,62}$";
+
+/// From `1%` to `99%`.
+const SHARE_PATTERN: &str = "^[1-9][0-9]?%$";
 
 /// A cell: it does one task.
 #[derive(JsonSchema)]
@@ -117,6 +120,68 @@ struct CellSpec {
     instances: Option<u64>,
     /// What one process may use.
     limits: Option<Limits>,
+    /// In a fleet: on how many bodies it runs, or `all` that can.
+    #[schemars(extend("default" = 1))]
+    replicas: Option<Replicas>,
+    /// In a fleet: a label's key; replicas go to bodies whose values of it differ.
+    #[schemars(length(min = 1, max = bounds::LABEL_BYTES_MAX))]
+    spread: Option<String>,
+    /// In a fleet: labels that a body must have.
+    #[schemars(extend("maxProperties" = bounds::PLACE_LABELS_MAX))]
+    #[schemars(extend("propertyNames" = { "minLength": 1, "maxLength": bounds::LABEL_BYTES_MAX }))]
+    place: Option<BTreeMap<String, Label>>,
+    /// In a fleet: how a new revision takes the place of the old one.
+    rollout: Option<Rollout>,
+    /// Whether it runs at all.
+    #[schemars(extend("default" = true))]
+    enabled: Option<bool>,
+}
+
+/// A label's value.
+#[derive(JsonSchema)]
+struct Label(#[schemars(length(min = 1, max = bounds::LABEL_BYTES_MAX))] String);
+
+/// A number, or `all`.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Replicas {
+    /// So many, or all that can where these are fewer.
+    Count(#[schemars(extend("minimum" = bounds::REPLICAS.start(), "maximum" = bounds::REPLICAS.end()))] u64),
+    /// Every body that can.
+    All(#[schemars(extend("const" = "all"))] String),
+}
+
+/// How a new revision takes the place of the old one.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, transform = rules::strategy_or_canary)]
+struct Rollout {
+    /// `rolling`: the new one is ready, then the old one stops; `recreate`: the other way around.
+    #[schemars(extend("enum" = STRATEGIES))]
+    strategy: Option<String>,
+    /// Both run, the new one for a share of the calls, until it has done well or badly.
+    canary: Option<Canary>,
+}
+
+/// How much a canary gets, and what decides about it.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Canary {
+    /// Its share of the calls, `1%` to `99%`.
+    #[schemars(regex(pattern = SHARE_PATTERN))]
+    share: String,
+    /// How many calls it answers before anything is decided.
+    #[schemars(extend("minimum" = bounds::CANARY_CALLS.start(), "maximum" = bounds::CANARY_CALLS.end()))]
+    #[schemars(extend("default" = 50))]
+    calls: Option<u64>,
+    /// How long it is ready before it takes over.
+    #[schemars(regex(pattern = DURATION_PATTERN), extend("default" = "60s"))]
+    after: Option<String>,
+    /// How many percent more of its calls than of the old revision's may fail.
+    #[schemars(regex(pattern = PERCENT_PATTERN), extend("default" = "1%"))]
+    errors: Option<String>,
+    /// Its 95th percentile in percent of the old revision's: above it, it is too slow.
+    #[schemars(regex(pattern = PERCENT_PATTERN), extend("default" = "200%"))]
+    slower: Option<String>,
 }
 
 /// A number, or a range of them.

@@ -39,6 +39,11 @@ fn further(runtime: &str) -> Value {
     }
 }
 
+/// A rollout has a strategy or a canary.
+pub(super) fn strategy_or_canary(schema: &mut Schema) {
+    schema.insert("oneOf".to_owned(), json!([{ "required": ["strategy"] }, { "required": ["canary"] }]));
+}
+
 /// A step calls a cell or a flow.
 pub(super) fn call_or_flow(schema: &mut Schema) {
     schema.insert("oneOf".to_owned(), json!([{ "required": ["call"] }, { "required": ["flow"] }]));

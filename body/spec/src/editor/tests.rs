@@ -173,7 +173,54 @@ fn both_judge_a_cells_fields_alike() {
     );
     field("route", &[json!("nats"), json!("local-first")], &[json!("local"), json!(true)]);
     field("config", &[json!({}), json!({ "a": { "b": [1, null] } })], &[json!([]), json!("a")]);
-    field("replicas", &[], &[json!(2)]);
+    judge_all(cases);
+}
+
+#[test]
+fn both_judge_where_a_cell_runs_alike() {
+    let rust = cell(&json!({ "runtime": "rust" }));
+    let with = |field: &str, value| altered(&rust, &format!("/spec/{field}"), Some(value));
+    let mut cases = Vec::new();
+    let mut field = |field: &str, good: &[Value], bad: &[Value]| {
+        cases.extend(good.iter().map(|value| (true, with(field, value.clone()))));
+        cases.extend(bad.iter().map(|value| (false, with(field, value.clone()))));
+        cases.push((false, with(field, json!(null))));
+    };
+    let long = "x".repeat(64);
+    field(
+        "replicas",
+        &[json!(1), json!(1000), json!("all")],
+        &[json!(0), json!(1001), json!("2"), json!(1.5), json!("each")],
+    );
+    field("spread", &[json!("zone")], &[json!(""), json!(1), json!(long)]);
+    field(
+        "place",
+        &[json!({}), json!({ "zone": "a" })],
+        &[json!({ "zone": 1 }), json!({ "zone": "" }), json!({ "": "a" }), json!({ "zone": long }), json!(["zone"])],
+    );
+    field("enabled", &[json!(false), json!(true)], &[json!("no"), json!(0)]);
+    field(
+        "rollout",
+        &[
+            json!({ "strategy": "recreate" }),
+            json!({ "strategy": "rolling" }),
+            json!({ "canary": { "share": "10%" } }),
+            json!({ "canary": { "share": "99%", "calls": 100, "after": "10s", "errors": "0%", "slower": "150%" } }),
+        ],
+        &[
+            json!("recreate"),
+            json!({}),
+            json!({ "strategy": "blue" }),
+            json!({ "strategy": "recreate", "canary": { "share": "10%" } }),
+            json!({ "canary": {} }),
+            json!({ "canary": { "share": 10 } }),
+            json!({ "canary": { "share": "0%" } }),
+            json!({ "canary": { "share": "100%" } }),
+            json!({ "canary": { "share": "10%", "calls": 0 } }),
+            json!({ "canary": { "share": "10%", "after": 10 } }),
+            json!({ "canary": { "share": "10%", "errors": "1" } }),
+        ],
+    );
     judge_all(cases);
 }
 

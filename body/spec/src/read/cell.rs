@@ -6,6 +6,7 @@ use cbs::CellName;
 use flow::Retry;
 
 use super::{
+    deployment,
     document::Context,
     fields::Fields,
     item::Item,
@@ -36,6 +37,7 @@ pub(super) fn read(
     let retry = fields.get("retry").and_then(retry);
     let route = fields.get("route").and_then(route);
     let config = fields.get("config").and_then(Item::object).unwrap_or_default();
+    let deployment = deployment::read(&fields);
     Some(CellSpec {
         name: name?,
         metadata,
@@ -50,6 +52,7 @@ pub(super) fn read(
         retry,
         route,
         config,
+        deployment,
     })
 }
 

@@ -197,6 +197,11 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// A number of percent within a range.
+    pub(super) fn inside(self, percent: u64, written: &str, range: &RangeInclusive<u64>) -> Option<u64> {
+        self.within(Some(percent), written, range, |bound| format!("{bound}%"))
+    }
+
     fn within<T: PartialOrd>(
         self,
         value: Option<T>,

@@ -1,6 +1,7 @@
 //! The collecting reader: from a tree to values, every mistake reported and none in the way.
 
 mod cell;
+mod deployment;
 mod document;
 mod fields;
 mod flow;

@@ -32,8 +32,17 @@ pub(super) const CELL: Shape = Shape {
         "command",
         "instances",
         "limits",
+        "replicas",
+        "spread",
+        "place",
+        "rollout",
+        "enabled",
     ],
 };
+/// The fields that say where and whether a cell runs, and nothing about what it is.
+pub(crate) const DEPLOYMENT: &[&str] = &["replicas", "spread", "place", "rollout", "enabled"];
+pub(super) const ROLLOUT: Shape = Shape { what: "`rollout`", fields: &["strategy", "canary"] };
+pub(super) const CANARY: Shape = Shape { what: "`canary`", fields: &["share", "calls", "after", "errors", "slower"] };
 pub(super) const WORKERS: Shape = Shape { what: "`workers`", fields: &["min", "max"] };
 pub(super) const LIMITS: Shape = Shape { what: "`limits`", fields: &["memory", "files"] };
 pub(super) const RETRY: Shape = Shape { what: "`retry`", fields: &["max", "backoff", "max_backoff"] };
@@ -56,6 +65,8 @@ pub(crate) const SHAPES: &[(&str, &Shape)] = &[
     ("WorkerRange", &WORKERS),
     ("Limits", &LIMITS),
     ("Retry", &RETRY),
+    ("Rollout", &ROLLOUT),
+    ("Canary", &CANARY),
     ("FlowSpec", &FLOW),
     ("Step", &STEP),
     ("EachMap", &EACH),
@@ -71,6 +82,8 @@ pub(crate) const KINDS: &[&str] = &[CELL_KIND, FLOW_KIND];
 pub(crate) const RUNTIMES: &[&str] = &["rust", "python", "dart", "exec"];
 /// How calls may travel.
 pub(crate) const ROUTES: &[&str] = &["local-first", "nats"];
+/// How a new revision takes the place of the old one.
+pub(crate) const STRATEGIES: &[&str] = &["rolling", "recreate"];
 /// Where Python may run.
 pub(crate) const ISOLATIONS: &[&str] = &["shared", "process"];
 

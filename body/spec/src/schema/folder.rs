@@ -123,10 +123,11 @@ fn compile(name: &str, shelf: &Shelf) -> Compiled {
         .map_err(|error| {
             bad(format!("the schema `{name}` does not compile: {}", super::violation::short(&error.to_string())))
         })?;
-    let fetched = std::mem::take(&mut *fetched.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut fetched = std::mem::take(&mut *fetched.lock().unwrap_or_else(PoisonError::into_inner));
     let others = fetched.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]);
     let hash = revision::of_parts([text.as_bytes()].into_iter().chain(others));
-    Ok(Arc::new(Schema { name: name.to_owned(), hash, validator }))
+    fetched.insert(name.to_owned(), text);
+    Ok(Arc::new(Schema { name: name.to_owned(), hash, validator, texts: fetched }))
 }
 
 impl Shelf {

@@ -3,7 +3,7 @@
 mod folder;
 mod violation;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jsonschema::Validator;
 use serde_json::Value;
@@ -18,6 +18,7 @@ pub struct Schema {
     name: String,
     hash: String,
     validator: Validator,
+    texts: BTreeMap<String, String>,
 }
 
 impl Schema {
@@ -31,6 +32,13 @@ impl Schema {
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// The text of its file and of those it refers to, by name: all that another program needs
+    /// to compile it.
+    #[must_use]
+    pub fn texts(&self) -> &BTreeMap<String, String> {
+        &self.texts
     }
 
     /// Whether a value fits: cheaper than [`validate`](Self::validate) where it does not.

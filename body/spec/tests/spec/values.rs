@@ -113,3 +113,23 @@ fn a_revision_changes_with_what_a_spec_says_and_with_nothing_else() {
     assert_ne!(base, revision(&cell("  queue: 1\n  config: { a: 1, b: '2' }")));
     assert_ne!(base, revision(&cell("  queue: 1\n  config: { a: 1 }")));
 }
+
+#[test]
+fn where_a_cell_runs_is_read_and_is_no_part_of_its_revision() {
+    let base = the_cell(&cell(""));
+    assert_eq!(base.deployment, spec::Deployment::default());
+    let placed = "  replicas: all\n  spread: zone\n  place: { disk: ssd }\n  enabled: false\n";
+    let placed = the_cell(&cell(&format!("{placed}  rollout: {{ canary: {{ share: 5%, after: 2m, errors: 0% }} }}")));
+    assert_eq!(placed.metadata.revision, base.metadata.revision);
+    let spec::Deployment { replicas, spread, place, rollout, enabled } = placed.deployment;
+    assert_eq!((replicas, spread.as_deref(), enabled), (spec::Replicas::All, Some("zone"), false));
+    assert_eq!(place.get("disk").map(String::as_str), Some("ssd"));
+    let spec::Rollout::Canary(canary) = rollout else { panic!("{rollout:?}") };
+    assert_eq!(
+        (canary.share, canary.calls, canary.after.as_secs(), canary.errors, canary.slower),
+        (5, 50, 120, 0, 200)
+    );
+    // The same words in a cell's own map are the cell's.
+    let own = the_cell(&cell("  config: { replicas: 2 }")).metadata.revision;
+    assert_ne!(own, the_cell(&cell("  config: { replicas: 3 }")).metadata.revision);
+}

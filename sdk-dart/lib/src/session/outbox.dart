@@ -11,8 +11,8 @@ import '../wire/byte_writer.dart';
 /// What has no credit, or comes while the socket takes no more, waits in order. The bounds:
 ///
 /// - the buffer: twice [bufferBytesMax] and one frame;
-/// - what waits: replies to requests that were taken ([isPressed] keeps the body from sending more), and at most
-///   [waitingBytesMax] of anything else, which is refused beyond that.
+/// - what waits: at most [waitingBytesMax] of calls, events and prints, which are refused beyond that, and the replies to
+///   requests that were taken; once [repliesBytesMax] wait no more are taken ([isJammed]).
 final class Outbox {
   /// [write] hands bytes to the socket without waiting, and says how many it took; [awaitWritable] asks to be called
   /// back ([flush]) when it takes more.
@@ -27,11 +27,15 @@ final class Outbox {
   /// The most bytes that are handed to the socket and not yet taken by it, but for the last frame.
   static const bufferBytesMax = 256 * 1024;
 
-  /// From so many waiting bytes on the body is given no more credit.
+  /// From so many waiting bytes on log lines are dropped.
   static const pressureBytes = 1024 * 1024;
 
-  /// The most bytes of calls, events, prints and logs that wait.
+  /// The most bytes of calls, events and prints that wait.
   static const waitingBytesMax = 8 * 1024 * 1024;
+
+  /// From so many waiting bytes on requests are refused. Credit is given back all the same: a side that kept it back
+  /// until the other gives some would wait for ever for one that does likewise.
+  static const repliesBytesMax = 64 * 1024 * 1024;
 
   final int Function(Uint8List bytes, int start, int count) _write;
   final void Function() _awaitWritable;
@@ -39,7 +43,7 @@ final class Outbox {
 
   final _buffer = ByteWriter(64 * 1024);
   int _sent = 0;
-  final _waiting = Queue<_Waiting>();
+  final _waiting = Queue<WaitingFrame>();
   int _waitingBytes = 0;
   bool _isScheduled = false;
   bool _isBlocked = false;
@@ -51,11 +55,11 @@ final class Outbox {
   /// Whether the body sets no limit.
   bool unlimited = false;
 
-  /// Whether so much waits that the body should send no more requests.
+  /// Whether so much waits that log lines are dropped.
   bool get isPressed => _waitingBytes >= pressureBytes;
 
-  /// Whether so much waits that nothing but replies is taken.
-  bool get isFull => _waitingBytes >= waitingBytesMax;
+  /// Whether so much waits that no more requests are taken.
+  bool get isJammed => _waitingBytes >= repliesBytesMax;
 
   /// Whether all has been handed to the socket.
   bool get isEmpty => _waiting.isEmpty && _buffer.length == _sent;
@@ -74,35 +78,49 @@ final class Outbox {
   bool add(void Function(ByteWriter out) write) {
     final start = _buffer.length;
     write(_buffer);
-    return commit(start);
+    return commit(start) == null;
   }
 
   /// Where a frame is written that [commit] then takes.
   ByteWriter get writer => _buffer;
 
-  /// Takes what was written since [start] as one frame that costs its bytes.
-  bool commit(int start) {
+  /// Takes what was written since [start] as one frame that costs its bytes. Null if it is on its way, else the frame,
+  /// which waits.
+  WaitingFrame? commit(int start) {
     final count = _buffer.length - start;
     if (_isClosed) {
       _buffer.truncate(start);
-      return true;
+      return null;
     }
     if (_waiting.isEmpty && _mayGo(start)) {
       credit -= count;
       schedule();
-      return true;
+      return null;
     }
-    _waiting.add(_Waiting(_buffer.copy(start)));
+    final frame = WaitingFrame._(_buffer.copy(start));
+    _waiting.add(frame);
     _waitingBytes += count;
     _buffer.truncate(start);
-    return false;
+    return frame;
+  }
+
+  /// Takes back a frame that waits. False where it is on its way already.
+  bool withdraw(WaitingFrame frame) {
+    if (frame._isGone) return false;
+    _waitingBytes -= frame._bytes.length;
+    frame._leave();
+    // Its place is given up at once where it is the first, as it mostly is: those that waited longest are given up first.
+    while (_waiting.isNotEmpty && _waiting.first._isGone) {
+      _waiting.removeFirst();
+    }
+    return true;
   }
 
   /// Completes when all that waits now is on its way.
   Future<void> get relief {
     if (_waiting.isEmpty) return Future.value();
     final last = _waiting.last;
-    return (last.sent ??= Completer()).future;
+    return last._isGone ? Future.value() : (last._sent ??= Completer()).future;
   }
 
   bool _mayGo(int buffered) => (unlimited || credit > 0) && buffered - _sent < bufferBytesMax;
@@ -157,10 +175,11 @@ final class Outbox {
     _dropSent();
     while (_waiting.isNotEmpty && _mayGo(_buffer.length)) {
       final next = _waiting.removeFirst();
-      _buffer.raw(next.bytes);
-      credit -= next.bytes.length;
-      _waitingBytes -= next.bytes.length;
-      next.sent?.complete();
+      if (next._isGone) continue;
+      _buffer.raw(next._bytes);
+      credit -= next._bytes.length;
+      _waitingBytes -= next._bytes.length;
+      next._leave();
     }
   }
 
@@ -168,7 +187,7 @@ final class Outbox {
   void close() {
     _isClosed = true;
     for (final waiting in _waiting) {
-      waiting.sent?.complete();
+      waiting._leave();
     }
     _waiting.clear();
     _waitingBytes = 0;
@@ -181,9 +200,21 @@ final class Outbox {
   }
 }
 
-final class _Waiting {
-  _Waiting(this.bytes);
+/// A frame that waits for credit, or for room in the socket.
+final class WaitingFrame {
+  WaitingFrame._(this._bytes);
 
-  final Uint8List bytes;
-  Completer<void>? sent;
+  static final _nothing = Uint8List(0);
+
+  Uint8List _bytes;
+  Completer<void>? _sent;
+  bool _isGone = false;
+
+  /// It waits no more: it is on its way, or was taken back.
+  void _leave() {
+    if (_isGone) return;
+    _isGone = true;
+    _bytes = _nothing;
+    _sent?.complete();
+  }
 }

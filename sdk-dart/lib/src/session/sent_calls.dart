@@ -7,6 +7,7 @@ import '../wire/envelope_reader.dart';
 import '../wire/frame.dart';
 import '../wire/frame_exception.dart';
 import 'deadlines.dart';
+import 'outbox.dart';
 
 /// What this process has asked of the body and has no answer to. A call that was given up stays until its answer
 /// comes, for the body counts it until then.
@@ -38,14 +39,18 @@ final class SentCalls {
     return _calls[call.id] = call;
   }
 
-  /// It is on its way.
-  void markSent(SentCall call) {
-    call.isSent = true;
+  /// It is on its way, or waits as [frame] for credit.
+  void markSent(SentCall call, WaitingFrame? frame) {
+    call
+      ..isSent = true
+      ..frame = frame;
     _sent++;
   }
 
-  /// Forgets one that was not sent.
-  void remove(SentCall call) => _calls.remove(call.id);
+  /// Forgets one that the body has not got.
+  void remove(SentCall call) {
+    if (_calls.remove(call.id) != null && call.isSent) _sent--;
+  }
 
   /// Forgets one that cannot be sent.
   void fail(SentCall call, CellException error) {
@@ -58,7 +63,6 @@ final class SentCalls {
     final call = _calls[frame.id];
     if (call == null || !call.isSent) throw FrameException('a reply to ${frame.id}, which waits for none');
     remove(call);
-    _sent--;
     final Envelope reply;
     try {
       reply =
@@ -97,8 +101,11 @@ final class SentCall implements Timed {
   final void Function(SentCall call) _onExpired;
   final _answer = Completer<Envelope>();
 
-  /// Whether it is on its way.
+  /// Whether it is on its way, or waits for credit only.
   bool isSent = false;
+
+  /// Its frame, where that had to wait for credit.
+  WaitingFrame? frame;
 
   /// Whether nobody waits for it any more.
   bool get isOver => _answer.isCompleted;

@@ -1,6 +1,5 @@
 import 'dart:async';
 import 'dart:io';
-import 'dart:math';
 import 'dart:typed_data';
 
 import '../cancellation.dart';
@@ -10,10 +9,8 @@ import '../clock.dart';
 import '../context.dart';
 import '../envelope.dart';
 import '../handlers.dart';
-import '../home.dart';
 import '../hosted_cell.dart';
 import '../isolate_pool.dart';
-import '../payload.dart';
 import '../version.dart';
 import '../wire/envelope_reader.dart';
 import '../wire/frame.dart';
@@ -23,9 +20,11 @@ import '../wire/frame_writer.dart';
 import 'connection.dart';
 import 'deadlines.dart';
 import 'end.dart';
+import 'hosted_cells.dart';
 import 'lag_meter.dart';
 import 'running_call.dart';
 import 'session_bus.dart';
+import 'wire_time.dart';
 
 /// One sidecar's talk with its body, from hello to goodbye. The rules: `specs/proto/sidecar.md`.
 ///
@@ -41,25 +40,25 @@ final class Session {
       onFrame: _onFrame,
       onBroken: (error) => _fail('$error'),
       onClosed: (error) => _finish(End(1, error == null ? 'the body is gone' : 'the body is gone: $error')),
-      onRelief: () {
-        _bus.tellDropped();
-        _giveCredit();
-      },
+      onRelief: () => _bus.tellDropped(),
     );
     _bus = SessionBus(_connection.outbox, _deadlines);
+    _hosted = HostedCells(_cells, use, _bus);
     _hello();
   }
 
   /// Frames before the welcome are small.
   static const _frameBytesBefore = 1024 * 1024;
 
-  /// How many bytes the body may send ahead: requests beyond it wait in the body.
+  /// How many bytes the body may send ahead: requests beyond it wait in the body. Nothing here waits before it is handed
+  /// on, so a body that overdraws cannot be told from one that has got its credit back.
   static const creditBytes = 1024 * 1024;
 
   /// How long the welcome is waited for.
   static const welcomeTimeout = Duration(seconds: 10);
 
-  static const _timeoutDefault = Duration(seconds: 5);
+  /// How long stop hooks may take where the body has gone and says no limit.
+  static const _stopTimeout = Duration(seconds: 5);
 
   /// Middleware around every cell.
   final List<Middleware> use;
@@ -70,18 +69,19 @@ final class Session {
   final List<Cell> _cells;
   late final Connection _connection;
   late final SessionBus _bus;
+  late final HostedCells _hosted;
   late final _deadlines = Deadlines(() => _running.values.cast<Timed>().followedBy(_bus.calls.awaited));
-  final _hosted = <String, HostedCell>{};
   final _running = <int, RunningCall>{};
   final _lag = LagMeter();
   final _end = Completer<End>();
   late final Timer _welcomeTimer;
   bool _isReady = false;
+  bool _isOver = false;
   bool _isWelcomed = false;
   int _lastId = 0;
   int _taken = 0;
-  int _allowed = creditBytes;
   Completer<void>? _idle;
+  bool _isDraining = false;
 
   /// Completes when the talk is over.
   Future<End> get end => _end.future;
@@ -106,7 +106,7 @@ final class Session {
   }
 
   void _onFrame(Uint8List bytes, int start, int end) {
-    if (_end.isCompleted) return;
+    if (_isOver) return;
     final frame = FrameReader.read(bytes, start, end);
     switch (frame) {
       case Request():
@@ -121,11 +121,12 @@ final class Session {
       case Ping():
         _pong(frame.nonce);
       case Cancel():
+        if (frame.id <= 0 || frame.id > _lastId) throw FrameException('a cancel of ${frame.id}, which is no request');
         _running[frame.id]?.cancellation.cancel();
       case Welcome():
         unawaited(_onWelcome(frame));
       case Drain():
-        unawaited(_drain(Duration(milliseconds: frame.timeoutMs)));
+        unawaited(_drain(wireTime(frame.timeoutMs)));
       case Goodbye(:final reason):
         _finish(reason.isEmpty ? const End(0) : End(1, 'the body said goodbye: $reason'));
       case Hello() || Ready() || Print() || Ask() || Log() || Pong():
@@ -147,42 +148,13 @@ final class Session {
     _bus
       ..frameBytesMax = welcome.frameBytesMax
       ..inFlightMax = welcome.inFlightMax;
-    for (final spec in welcome.cells) {
-      final cell = _cells.where((cell) => cell.name == spec.name).firstOrNull;
-      if (cell == null) return _fail('this program has no cell ${spec.name}, it has ${_names()}');
-      _hosted[spec.name] = HostedCell(cell, _home(welcome, spec), _bus, use);
-    }
-    for (final hosted in _hosted.values.toList()) {
-      try {
-        await hosted.cell.onStart?.call(hosted.home);
-      } catch (error, stack) {
-        final reason = 'the start of ${hosted.cell.name} failed: $error';
-        _bus.log(null, Level.error, reason, fields: {'stack': stack});
-        return _fail(reason);
-      }
-    }
-    if (_end.isCompleted) return;
+    final reason = _hosted.welcome(welcome) ?? await _hosted.start();
+    if (_isOver) return;
+    if (reason != null) return _fail(reason);
     _lag.start();
     _isReady = true;
     _connection.tell(const Ready());
   }
-
-  String _names() => _cells.map((cell) => cell.name).join(', ');
-
-  static Home _home(Welcome welcome, CellSpec spec) {
-    final config = spec.config == null ? null : Payload.decode(spec.config!);
-    return Home(
-      cell: spec.name,
-      body: welcome.body,
-      namespace: welcome.namespace,
-      revision: spec.revision,
-      config: config is Map<String, Object?> ? config : const {},
-      instance: welcome.instance,
-      timeout: spec.timeoutMs > 0 ? Duration(milliseconds: min(spec.timeoutMs, _dayMs)) : _timeoutDefault,
-    );
-  }
-
-  static const _dayMs = 24 * 60 * 60 * 1000;
 
   void _onRequest(Request frame) {
     if (!_isReady) throw const FrameException('a request before ready');
@@ -196,15 +168,11 @@ final class Session {
       return _refuse(id, CellException('bad-request', 'the envelope cannot be read: $error', notRun: true));
     }
     final target = request.target;
-    final hosted = target == null && _hosted.length == 1
-        ? _hosted.values.first
-        : target?.kind == 'cell'
-            ? _hosted[target?.name]
-            : null;
+    final hosted = _hosted.find(request);
     if (hosted == null) {
-      return _refuse(id, CellException('not-found', 'this process serves ${_names()}, not $target', notRun: true));
+      return _refuse(id, CellException('not-found', 'this process serves ${_hosted.names}, not $target', notRun: true));
     }
-    if (inFlightMax > 0 && _running.length >= inFlightMax) {
+    if (inFlightMax > 0 && _running.length >= inFlightMax || _connection.outbox.isJammed) {
       return _refuse(
         id,
         CellException('overloaded', '$target has no room for another call now', retryable: true, notRun: true),
@@ -252,7 +220,7 @@ final class Session {
   }
 
   void _reply(int id, Envelope reply) {
-    if (_end.isCompleted) return;
+    if (_isOver) return;
     final outbox = _connection.outbox;
     final start = outbox.writer.length;
     FrameWriter.reply(outbox.writer, id, reply);
@@ -263,18 +231,11 @@ final class Session {
     outbox.commit(start);
   }
 
-  /// The body gets its credit back in portions, and none while too much waits to be sent to it.
+  /// The body gets its credit back in portions, whatever waits to be sent to it.
   void _took(int bytes) {
-    if (_allowed <= 0) throw const FrameException('a frame for which there was no credit');
-    _allowed -= bytes;
     _taken += bytes;
-    if (_taken >= creditBytes ~/ 4) _giveCredit();
-  }
-
-  void _giveCredit() {
-    if (_connection.outbox.isPressed || _taken < creditBytes ~/ 4) return;
+    if (_taken < creditBytes ~/ 4) return;
     _connection.tell(Credit(_taken));
-    _allowed += _taken;
     _taken = 0;
   }
 
@@ -286,38 +247,37 @@ final class Session {
 
   /// Finishes what there is, within the time that the body waits, and says goodbye.
   Future<void> _drain(Duration timeout) async {
+    if (_isDraining) return;
+    _isDraining = true;
     final left = Stopwatch()..start();
     Duration remaining() => timeout > left.elapsed ? timeout - left.elapsed : Duration.zero;
     if (_running.isNotEmpty) {
       final idle = _idle = Completer<void>();
-      await idle.future.timeout(remaining(), onTimeout: () {});
+      // A tenth is kept for the stop hooks.
+      await idle.future.timeout(timeout * 0.9, onTimeout: () {});
     }
-    for (final hosted in _hosted.values) {
-      try {
-        await Future.sync(() => hosted.cell.onStop?.call()).timeout(remaining());
-      } catch (error, stack) {
-        _bus.log(null, Level.error, 'the stop of ${hosted.cell.name} failed: $error', fields: {'stack': stack});
-      }
-    }
+    await _hosted.stop(remaining());
     await _connection.outbox.relief.timeout(remaining(), onTimeout: () {});
-    if (_end.isCompleted) return;
-    await _connection.close(last: const Goodbye());
+    if (_isOver) return;
+    final undone = _running.length;
+    await _connection.close(last: Goodbye(undone == 0 ? '' : '$undone requests were not done in time'));
     _finish(const End(0));
   }
 
   /// This side can go on no longer: it says why, and ends.
   void _fail(String reason) {
-    if (_end.isCompleted) return;
+    if (_isOver) return;
     unawaited(_connection.close(last: Goodbye(reason)).whenComplete(() => _finish(End(1, reason))));
   }
 
   void _finish(End end) {
-    if (_end.isCompleted) return;
-    _end.complete(end);
+    if (_isOver) return;
+    _isOver = true;
     _welcomeTimer.cancel();
     _deadlines.stop();
     _lag.stop();
     _bus.calls.failAll('the body is gone');
     unawaited(_connection.close());
+    unawaited(_hosted.stop(_stopTimeout).whenComplete(() => _end.complete(end)));
   }
 }

@@ -25,7 +25,9 @@ final class SessionBus implements BodyBus {
   /// What has been asked and not answered.
   final calls = SentCalls();
 
-  final _waiting = Queue<void Function()>();
+  /// Calls that wait until the body has answered others, by their numbers.
+  final _held = LinkedHashMap<int, _Held>();
+  int _heldBytes = 0;
 
   /// The largest frame that the body reads; 0: not said.
   int frameBytesMax = 0;
@@ -63,14 +65,19 @@ final class SessionBus implements BodyBus {
       attempt: request.attempt,
       payload: request.payload,
     );
-    return _ask('$target', timeoutMs, (out, id) => FrameWriter.request(out, id, envelope, within: context.within));
+    return _ask(
+      '$target',
+      timeoutMs,
+      envelope.payload.length,
+      (out, id) => FrameWriter.request(out, id, envelope, within: context.within),
+    );
   }
 
   @override
   Future<String?> ask(Context context, String question) async {
     final timeoutMs = context.timeoutMs(0);
     if (timeoutMs == 0) throw _late('the question');
-    final reply = await _ask('the person at the body', timeoutMs, (out, id) {
+    final reply = await _ask('the person at the body', timeoutMs, question.length, (out, id) {
       FrameWriter.write(out, Ask(id: id, question: question, within: context.within));
     });
     return switch (Payload.decode(reply.payload)) {
@@ -80,13 +87,17 @@ final class SessionBus implements BodyBus {
     };
   }
 
-  Future<Envelope> _ask(String target, int timeoutMs, void Function(ByteWriter out, int id) write) {
-    if (_outbox.isFull) throw _overloaded;
+  /// Whether so much waits to be sent that nothing but replies is taken.
+  bool get _isFull => _outbox.waitingBytes + _heldBytes >= Outbox.waitingBytesMax;
+
+  Future<Envelope> _ask(String target, int timeoutMs, int bytes, void Function(ByteWriter out, int id) write) {
+    if (_isFull) throw _overloaded;
     final call = calls.add(target, Clock.nowUs + timeoutMs * 1000, _giveUp);
     _deadlines.watch(call.dueUs);
     // In order: the body wants numbers that grow.
-    if (_waiting.isNotEmpty || inFlightMax > 0 && calls.sent >= inFlightMax) {
-      _waiting.add(() => _sendCall(call, write));
+    if (_held.isNotEmpty || inFlightMax > 0 && calls.sent >= inFlightMax) {
+      _held[call.id] = _Held(call, bytes, write);
+      _heldBytes += bytes;
     } else {
       _sendCall(call, write);
     }
@@ -94,31 +105,45 @@ final class SessionBus implements BodyBus {
   }
 
   void _sendCall(SentCall call, void Function(ByteWriter out, int id) write) {
-    if (call.isOver) return calls.remove(call);
-    final error = _put((out) => write(out, call.id));
-    error == null ? calls.markSent(call) : calls.fail(call, error);
+    final start = _outbox.writer.length;
+    write(_outbox.writer, call.id);
+    final error = tooLarge(start);
+    error == null ? calls.markSent(call, _outbox.commit(start)) : calls.fail(call, error);
   }
 
+  /// Its time is over. What the body has got is cancelled, and no other: it would not know what is meant.
   void _giveUp(SentCall call) {
-    if (call.isSent) _outbox.addFree((out) => FrameWriter.write(out, Cancel(call.id)));
+    final frame = call.frame;
+    if (!call.isSent || frame != null && _outbox.withdraw(frame)) {
+      calls.remove(call);
+      _heldBytes -= _held.remove(call.id)?.bytes ?? 0;
+      _sendHeld();
+    } else {
+      _outbox.addFree((out) => FrameWriter.write(out, Cancel(call.id)));
+    }
   }
 
   /// A reply came: there is room for a call that waited.
   void answered(Reply frame) {
     calls.complete(frame);
-    while (_waiting.isNotEmpty && calls.sent < inFlightMax) {
-      _waiting.removeFirst()();
+    _sendHeld();
+  }
+
+  void _sendHeld() {
+    while (_held.isNotEmpty && calls.sent < inFlightMax) {
+      final held = _held.remove(_held.keys.first)!;
+      _heldBytes -= held.bytes;
+      _sendCall(held.call, held.write);
     }
   }
 
-  /// Writes a frame that costs; an error where it is larger than the body reads.
+  /// Writes a frame that costs and is answered by nothing; an error where it is larger than the body reads.
   CellException? _put(void Function(ByteWriter out) write) {
     final start = _outbox.writer.length;
     write(_outbox.writer);
     final error = tooLarge(start);
-    if (error != null) return error;
-    _outbox.commit(start);
-    return null;
+    if (error == null) _outbox.commit(start);
+    return error;
   }
 
   /// Takes back what was written since [start] where it is more than the body reads.
@@ -134,7 +159,7 @@ final class SessionBus implements BodyBus {
 
   @override
   Future<void> print(Context context, String line) {
-    if (_outbox.isFull) throw _overloaded;
+    if (_isFull) throw _overloaded;
     final error = _put((out) => FrameWriter.write(out, Print(line, within: context.within)));
     if (error != null) throw error;
     return _outbox.relief;
@@ -147,6 +172,7 @@ final class SessionBus implements BodyBus {
       _logsDropped++;
       return;
     }
+    tellDropped();
     final line = Log(
       level: level,
       message: _cut(message),
@@ -168,4 +194,16 @@ final class SessionBus implements BodyBus {
   }
 
   static String _cut(String text) => text.length <= _logCharactersMax ? text : text.substring(0, _logCharactersMax);
+}
+
+/// A call that waits for its turn.
+final class _Held {
+  _Held(this.call, this.bytes, this.write);
+
+  final SentCall call;
+
+  /// Those of its payload.
+  final int bytes;
+
+  final void Function(ByteWriter out, int id) write;
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     cells,
+    peers::Peer,
     report::Line,
     rounds::Rounds,
     rows::{MANY, against_raw},
@@ -18,6 +19,11 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
             Rounds::take(bench.rounds, bench.load(callers), one, other).await
         };
         let (many, alone) = (take(MANY).await?, take(1).await?);
+        let apart = Peer::raw(bench).await?;
+        let load = bench.load(MANY).beside(apart.pid());
+        let (near, far) = (async || one.call(&payload).await, async || apart.call(&payload).await);
+        let far = Rounds::take(bench.rounds, load, near, far).await?;
+        apart.stop().await?;
         let speed = |rounds: &Rounds| rounds.base.iter().map(|sample| sample.per_second).collect();
         let p50 = alone.base.iter().map(|sample| sample.p50_us).collect();
         let cpu = many.base.iter().filter_map(|sample| sample.cpu_us).collect();
@@ -29,6 +35,8 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
         ];
         let noise = "the noise of this run: a ratio that lies within this range of 1 is no difference";
         let lines = against_raw(bench, "raw against itself, 128 B, 64 at once", noise, many);
-        Ok(lines.into_iter().chain(absolute).collect())
+        let what = "raw, its answerer a process of its own, 128 B, 64 at once";
+        let far = against_raw(bench, what, "for information: what the raw side of other rows leaves out", far);
+        Ok(lines.into_iter().chain(absolute).chain(far).collect())
     })
 }

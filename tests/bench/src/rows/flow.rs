@@ -8,7 +8,6 @@ use tokio::runtime::Builder;
 use crate::{
     cells::{self, FLOW, STEPS},
     hosting::Body,
-    load::Load,
     report::Line,
     rounds::Rounds,
     stage::{self, Bench},
@@ -33,7 +32,7 @@ fn here(bench: &Bench) -> anyhow::Result<Line> {
         let specs = cells::specs(STEPS, "") + &cells::flow_spec();
         let body = Body::start(Some(&bench.url), &stage::namespace()?, linked(), &specs).await?;
         let (bus, flow, payload) = (body.bus(), flow()?, cells::payload(128));
-        let load = Load { server: None, ..bench.load(1) };
+        let load = bench.load(1);
         let run = async || call(&*bus, &flow, &payload, Distance::Body).await;
         load.run(run).await?;
         let mut rounds = Vec::new();

@@ -65,7 +65,7 @@ impl Taken {
         batch(bus, &target, payload).await?;
         for _ in 0..bench.rounds {
             let (mut batches, mut copied) = (Vec::new(), 0);
-            let (began, used) = (Instant::now(), cpu::used(None));
+            let (began, used) = (Instant::now(), cpu::used(&[]));
             while began.elapsed() < bench.length {
                 let (time, copies) = batch(bus, &target, payload).await?;
                 copied += copies;
@@ -74,7 +74,7 @@ impl Taken {
             let calls = batches.len() as f64 * f64::from(BATCH);
             taken.nanoseconds.extend(Spread::of(&batches).map(|spread| spread.median));
             taken.per_second.push(calls / began.elapsed().as_secs_f64());
-            let used = cpu::used(None).zip(used).map(|(after, before)| after.saturating_sub(before));
+            let used = cpu::used(&[]).zip(used).map(|(after, before)| after.saturating_sub(before));
             taken.per_cpu_second.extend(used.map(|used| calls / used.as_secs_f64()));
             taken.copies.push(f64::from(copied) / calls);
         }

@@ -87,7 +87,10 @@ async fn compare(
     let base = async || ten.call(&*few, distance).await;
     let same = async || far.call(&*many, distance).await;
     let spread = async || all.call(&*many, distance).await;
-    Ok([Rounds::take(bench.rounds, load, base, same).await?, Rounds::take(bench.rounds, load, base, spread).await?])
+    Ok([
+        Rounds::take(bench.rounds, load.clone(), base, same).await?,
+        Rounds::take(bench.rounds, load, base, spread).await?,
+    ])
 }
 
 /// Some of the many cells, called one after the other.

@@ -8,7 +8,8 @@ use cbs::{Subject, Target};
 
 use crate::{
     cells,
-    program::{Memory, Program},
+    memory::Memory,
+    program::Program,
     report::Line,
     stage::{self, Bench},
 };

@@ -127,8 +127,8 @@ impl<S> Engine<S> {
         begin: impl FnOnce(&dyn Inbound, &Arc<Peer>) -> BoxFuture<'static, Bytes>,
     ) {
         let max = if self.settings.accepted_max == 0 { ACCEPTED_MAX } else { self.settings.accepted_max };
-        if self.cancel.len() >= max {
-            return self.reply(id, overloaded(max));
+        if !self.peer.state().may_begin(self.cancel.len(), max) {
+            return self.reply(id, overloaded());
         }
         let mut work = begin(&*self.inbound, &self.peer);
         if let Poll::Ready(answer) = work.poll_unpin(cx) {
@@ -156,7 +156,8 @@ impl<S> Engine<S> {
                 CellError::new(Code::Overloaded, message)
             }
         };
-        // Where not even this is sent there is nothing more to be done: the caller has its deadline.
-        let _ = state.send(reply(error(failure.into())));
+        if let Err(Gone::Full { .. }) = state.send(reply(error(failure.into()))) {
+            state.overrun();
+        }
     }
 }
