@@ -102,6 +102,7 @@ async fn a_cell_that_spins_for_ever_in_a_process_of_its_own_disturbs_nobody_and_
 #[tokio::test]
 async fn eight_calls_that_block_grow_the_lanes_to_their_most_and_they_are_back_within_30_s() {
     let fleet = Fleet::start().await;
+    // sleep: the cell blocks its lane on purpose.
     let code =
         "import time\n\n\nasync def answer(given: dict) -> dict:\n    time.sleep(given['s'])\n    return given\n";
     let body = python(Body::bare("one"), "slow.one", code, ", workers: { min: 1, max: 4 }, timeout: 30s");
@@ -110,7 +111,6 @@ async fn eight_calls_that_block_grow_the_lanes_to_their_most_and_they_are_back_w
     caller.until_answered("slow.one", &json!({ "s": 0 })).await;
     let lanes = async || listed(&fleet, "slow.one").await["workers"].as_array().map_or(0, Vec::len);
     assert_eq!(lanes().await, 1);
-    // sleep: in the cell, which blocks its lane on purpose.
     let blocks = json!({ "s": 2 });
     let all = futures::future::join_all(
         (0..8).map(|_| caller.call_with("slow.one", &[("Cbs-Timeout-Ms", "30000")], &blocks)),

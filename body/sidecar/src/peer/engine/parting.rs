@@ -1,0 +1,67 @@
+//! The end of this side's own making: a goodbye, and the time that it may take.
+
+use std::{pin::Pin, task::Context, time::Duration};
+
+use futures::FutureExt;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Sleep,
+};
+
+use super::Engine;
+use crate::peer::terms::End;
+
+/// How long goodbye may take, with all that goes before it.
+const PARTING_MAX: Duration = Duration::from_secs(2);
+
+/// This side is about to end.
+pub(super) struct Parting {
+    pub(super) end: End,
+    /// Whether goodbye stands in the outbox.
+    said: bool,
+    limit: Pin<Box<Sleep>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
+    /// Looks whether this side is about to end, and whether it has.
+    pub(super) fn part(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        if self.parting.is_none() {
+            let reason = self.peer.state().goodbye.clone();
+            let end = match (reason, &self.out.broken) {
+                (Some(reason), _) => End::Ours(reason),
+                // Perhaps the other side's goodbye can be read still.
+                (None, Some(reason)) => End::Io(format!("the stream failed: {reason}")),
+                (None, None) => return None,
+            };
+            self.set_parting(end, false);
+        }
+        let parting = self.parting.as_mut()?;
+        let mut state = self.peer.state();
+        if let (End::Ours(reason), false) = (&parting.end, parting.said)
+            && state.may_part()
+        {
+            state.part(reason.clone());
+            parting.said = true;
+        }
+        let is_written = state.outbox.is_empty() && self.out.bytes.is_empty() && !self.out.unflushed;
+        drop(state);
+        let is_over =
+            (parting.said && (is_written || self.out.broken.is_some())) || parting.limit.poll_unpin(cx).is_ready();
+        is_over.then(|| parting.end.clone())
+    }
+
+    fn set_parting(&mut self, end: End, said: bool) {
+        self.parting = Some(Parting { end, said, limit: Box::pin(tokio::time::sleep(PARTING_MAX)) });
+    }
+
+    /// The other side is told what it did, and not heard any more.
+    pub(super) fn breached(&mut self, reason: String) {
+        let end = End::Protocol(reason.clone());
+        let mut state = self.peer.state();
+        state.part(reason);
+        // Nobody waits until the goodbye has been read: it may never be.
+        state.fail(&end);
+        drop(state);
+        self.set_parting(end, true);
+    }
+}
