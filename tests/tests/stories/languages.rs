@@ -103,9 +103,9 @@ async fn a_cell_that_spins_for_ever_in_a_process_of_its_own_disturbs_nobody_and_
 async fn eight_calls_that_block_grow_the_lanes_to_their_most_and_they_are_back_within_30_s() {
     let fleet = Fleet::start().await;
     // sleep: the cell blocks its lane on purpose.
-    let code =
-        "import time\n\n\nasync def answer(given: dict) -> dict:\n    time.sleep(given['s'])\n    return given\n";
-    let body = python(Body::bare("one"), "slow.one", code, ", workers: { min: 1, max: 4 }, timeout: 30s");
+    let block = "time.sleep(given['s'])";
+    let code = format!("import time\n\n\nasync def answer(given: dict) -> dict:\n    {block}\n    return given\n");
+    let body = python(Body::bare("one"), "slow.one", &code, ", workers: { min: 1, max: 4 }, timeout: 30s");
     let _body = fleet.up(&body).await;
     let caller = fleet.caller().await;
     caller.until_answered("slow.one", &json!({ "s": 0 })).await;
