@@ -5,13 +5,13 @@ use std::sync::{
     atomic::{AtomicU8, Ordering},
 };
 
-use cbs::{Bytes, CellContext, CellError, Code, Envelope, Home, Text};
+use cbs::{BusError, Bytes, CellContext, CellError, Envelope, Home, Text};
 use tokio::sync::oneshot;
 
 use crate::lane::{Lane, now_us};
 
-/// What a cell answered: payload and content type (empty: JSON), or an error.
-pub(crate) type Answer = Result<(Bytes, Text), CellError>;
+/// What a cell answered: payload and content type (empty: JSON), or an error, and whether the cell ran.
+pub(crate) type Answer = Result<(Bytes, Text), BusError>;
 
 /// It waits in the queue of a lane, or of several: the first to claim it runs it.
 const WAITING: u8 = 0;
@@ -56,34 +56,35 @@ impl Call {
         self.state.load(Ordering::Acquire) == WAITING
     }
 
-    /// Whether its caller has given up, or it was answered.
-    pub(crate) fn ended(&self) -> bool {
-        self.state.load(Ordering::Acquire) == ENDED
-    }
-
-    /// Makes it count to this lane, and no longer to the one before.
+    /// Makes it count to this lane, and no longer to the one before. Nothing where it waits no more: whoever runs it
+    /// is to hear when it is given up.
     pub(crate) fn move_to(&self, lane: &Arc<Lane>) {
         let mut place = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
-        if place.as_ref().is_some_and(|before| Arc::ptr_eq(before, lane)) {
-            return;
+        if self.waits() {
+            Self::count_to(&mut place, lane);
         }
-        if self.ended() {
+    }
+
+    /// Claims it for a lane: `false` where another has, or its caller has given up.
+    pub(crate) fn claim(&self, lane: &Arc<Lane>) -> bool {
+        // Held all along: who finds it claimed finds the lane that claimed it.
+        let mut place = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
+        let claimed = self.state.compare_exchange(WAITING, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if claimed {
+            Self::count_to(&mut place, lane);
+            lane.running.add();
+        }
+        claimed
+    }
+
+    fn count_to(place: &mut Option<Arc<Lane>>, lane: &Arc<Lane>) {
+        if place.as_ref().is_some_and(|before| Arc::ptr_eq(before, lane)) {
             return;
         }
         lane.load.add();
         if let Some(before) = place.replace(lane.clone()) {
             before.load.take();
         }
-    }
-
-    /// Claims it for a lane: `false` where another has, or its caller has given up.
-    pub(crate) fn claim(&self, lane: &Arc<Lane>) -> bool {
-        let claimed = self.state.compare_exchange(WAITING, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        if claimed {
-            self.move_to(lane);
-            lane.running.add();
-        }
-        claimed
     }
 
     /// The lane that runs it is done with it. Whoever comes second finds nobody to tell.
@@ -115,8 +116,8 @@ impl Call {
         }
         self.leave();
         if let Some(tell) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let error = CellError::new(Code::Unavailable, "the cell's lane ended before the call's turn");
-            _ = tell.send(Err(error.retryable()));
+            let target = &self.context.home().target;
+            _ = tell.send(Err(BusError::unavailable(target, "its lane ended before the call's turn")));
         }
     }
 
@@ -142,7 +143,7 @@ impl Pending {
     pub(crate) async fn answer(mut self, answer: oneshot::Receiver<Answer>) -> Answer {
         let answer = answer.await;
         self.answered = true;
-        answer.unwrap_or_else(|_| Err(CellError::cell_failed(self.call.request.id)))
+        answer.unwrap_or_else(|_| Err(CellError::cell_failed(self.call.request.id).into()))
     }
 }
 

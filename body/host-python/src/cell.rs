@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use cbs::{Cell, CellContext, CellError, Envelope};
+use cbs::{Cell, CellContext, CellError, Envelope, Outcome};
 
 use crate::pool::Pool;
 
@@ -23,8 +23,15 @@ impl Cell for PythonCell {
 pub(crate) fn call(pool: &Pool, request: Envelope) -> impl Future<Output = Result<Envelope, CellError>> + Send + use<> {
     let submitted = pool.submit(request);
     async move {
-        let (pending, answer) = submitted?;
-        let (payload, content_type) = pending.answer(answer).await?;
-        Ok(Envelope { content_type, ..Envelope::reply(payload) })
+        let answered = match submitted {
+            Ok((pending, answer)) => pending.answer(answer).await,
+            Err(error) => Err(error),
+        };
+        match answered {
+            Ok((payload, content_type)) => Ok(Envelope { content_type, ..Envelope::reply(payload) }),
+            Err(error) if error.outcome() == Outcome::Ran => Err(error.into_error()),
+            // It never ran: another body may take it, and whoever asked may ask again.
+            Err(error) => Ok(Envelope::error(error)),
+        }
     }
 }

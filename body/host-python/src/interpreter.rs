@@ -9,7 +9,12 @@ use std::{
     sync::OnceLock,
 };
 
-use pyo3::{ffi, prelude::*, sync::PyOnceLock, types::PyDict};
+use pyo3::{
+    ffi,
+    prelude::*,
+    sync::PyOnceLock,
+    types::{PyDict, PyString},
+};
 
 use crate::log::Line;
 
@@ -222,8 +227,8 @@ pub(crate) fn process(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
 
 /// Logs what belongs to no cell.
 #[pyfunction]
-fn unknown(level: u32, logger: &str, message: &str) {
-    Line { level, logger, message, fields: BTreeMap::new() }.write("", None);
+fn unknown(level: u32, logger: &str, message: &Bound<'_, PyString>) {
+    Line { level, logger, message: &message.to_string_lossy(), fields: BTreeMap::new() }.write("", None);
 }
 
 /// Makes the built-in SDK importable.

@@ -127,7 +127,7 @@ impl Lane {
         Ok(Arc::new(lane))
     }
 
-    /// Gives it a call to run. `false` where so many wait already, of which none has been given up.
+    /// Gives it a call to run. `false` where so many wait already, of which none has been given up, or so many run.
     pub(crate) fn offer(self: &Arc<Self>, call: &Arc<Call>, bound: usize) -> bool {
         call.move_to(self);
         let mut inbox = self.inbox();
@@ -135,6 +135,10 @@ impl Lane {
             drop(inbox);
             call.refuse();
             return true;
+        }
+        // What was given up and runs on counts too: a cell that swallows every cancellation is not to fill the memory.
+        if self.running.now() >= u64::try_from(bound).unwrap_or(u64::MAX) {
+            return false;
         }
         if inbox.calls.len() >= bound {
             inbox.calls.retain(|waiting| waiting.waits());
@@ -155,7 +159,7 @@ impl Lane {
     pub(crate) fn tell(&self, news: News) {
         let mut inbox = self.inbox();
         // A lane that does not answer needs no second question.
-        if matches!(news, News::Ping) && !inbox.news.is_empty() {
+        if inbox.closed || (matches!(news, News::Ping) && !inbox.news.is_empty()) {
             return;
         }
         inbox.news.push(news);

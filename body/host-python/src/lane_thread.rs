@@ -18,6 +18,7 @@ use crate::{
     lane::{Lane, Standing},
     log::Lines,
     port::Port,
+    watch,
 };
 
 /// Python code may call itself a thousand deep, and C code within it: a main thread's usual stack.
@@ -47,6 +48,8 @@ pub(crate) fn spawn(number: u32, parts: Parts) -> io::Result<Arc<Lane>> {
         // A lane that could not start says so until it is dropped.
         if !matches!(standing, Standing::Failed(_)) {
             inner.standing.send_replace(Standing::Ended(failed));
+            // One that nobody told to end is missed at once, not with the next call.
+            watch::rouse();
         }
     })?;
     Ok(lane)

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use cbs::{CellError, Code, Envelope, Home, Worker};
+use cbs::{BusError, CellError, Code, Envelope, Home, Outcome, Worker};
 use tokio::{
     runtime::Handle,
     sync::{oneshot, watch},
@@ -29,6 +29,8 @@ use crate::{
 const LATE_US: u64 = 20_000;
 /// Lanes above the least number end when they were not needed for so long.
 const SURPLUS_US: u64 = 10_000_000;
+/// How long no other lane is tried after one that could not be started.
+const REGROW_US: u64 = 5_000_000;
 /// How many calls may wait in one lane, as a multiple of the cell's concurrency: what its callers have given up
 /// waits too, until the lane comes to it.
 const WAITING_FACTOR: usize = 4;
@@ -73,6 +75,8 @@ pub(crate) struct Pool {
     next: AtomicU32,
     /// When more than the least number of lanes were last needed.
     needed_at: AtomicU64,
+    /// Not before then is another lane tried, after one that failed; 0: at once.
+    grow_from: AtomicU64,
     stopping: AtomicBool,
     ended: watch::Sender<Option<String>>,
 }
@@ -88,6 +92,7 @@ impl Pool {
             coming: AtomicU32::new(0),
             next: AtomicU32::new(0),
             needed_at: AtomicU64::new(0),
+            grow_from: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             ended: watch::Sender::new(None),
             plan,
@@ -126,18 +131,18 @@ impl Pool {
     }
 
     /// Gives a call to the lane that has the least to do.
-    pub(crate) fn submit(&self, request: Envelope) -> Result<(Pending, oneshot::Receiver<Answer>), CellError> {
+    pub(crate) fn submit(&self, request: Envelope) -> Result<(Pending, oneshot::Receiver<Answer>), BusError> {
         let (call, answer) = Call::new(&self.plan.home, request);
         let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
         let least = match lanes.as_slice() {
             [only] => Some(only),
             several => several.iter().min_by_key(|lane| (lane.behind_us() > LATE_US, lane.load.now())),
         };
-        let lane = least.ok_or_else(|| CellError::new(Code::Unavailable, "the cell is being stopped").retryable())?;
+        let lane = least.ok_or_else(|| BusError::unavailable(&self.plan.home.target, "it is being stopped"))?;
         if !lane.offer(&call, self.plan.concurrency.saturating_mul(WAITING_FACTOR)) {
             _ = call.abandon();
             let message = "too many calls wait for the cell's lanes: it is blocked";
-            return Err(CellError::new(Code::Overloaded, message).retryable());
+            return Err(BusError::new(CellError::new(Code::Overloaded, message).retryable(), Outcome::NotRun));
         }
         sampler::rouse();
         Ok((Pending::new(call), answer))
@@ -183,6 +188,9 @@ impl Pool {
             }
         }
         let there = u32::try_from(lanes.len()).unwrap_or(u32::MAX) + self.coming.load(Ordering::Acquire);
+        if now < self.grow_from.load(Ordering::Relaxed) {
+            return;
+        }
         for _ in 0..left.min(self.plan.lanes_max.saturating_sub(there)) {
             self.grow();
         }
@@ -197,22 +205,29 @@ impl Pool {
                 self.coming.fetch_add(1, Ordering::AcqRel);
                 sampler::expect(self, lane);
             }
-            Err(error) => {
-                tracing::warn!(target: "cbs::cell", cell = %self.plan.home.target.name(), "no further lane: {error}");
-            }
+            Err(error) => self.not_grown(&error),
         }
+    }
+
+    /// What keeps one lane from starting may keep the next one too: another is tried after a while.
+    fn not_grown(&self, reason: &dyn std::fmt::Display) {
+        self.grow_from.store(now_us().saturating_add(REGROW_US), Ordering::Relaxed);
+        let cell = self.plan.home.target.name();
+        tracing::warn!(
+            target: "cbs::cell", %cell,
+            "a further lane could not be started, and is tried again in {} s: {reason}", REGROW_US / 1_000_000
+        );
     }
 
     /// A lane that was on its way has come, or has failed.
     pub(crate) fn arrived(&self, lane: Arc<Lane>, standing: &Standing) {
         self.coming.fetch_sub(1, Ordering::AcqRel);
-        if !matches!(standing, Standing::Ready) {
-            let cell = self.plan.home.target.name();
-            tracing::warn!(target: "cbs::cell", %cell, ?standing, "a further lane could not be started");
-        } else if self.stopping.load(Ordering::Acquire) {
-            lane.tell(News::Stop { hooks: true });
-        } else {
-            self.admit(lane);
+        match standing {
+            Standing::Ready if self.stopping.load(Ordering::Acquire) => lane.tell(News::Stop { hooks: true }),
+            Standing::Ready => self.admit(lane),
+            Standing::Failed(error) => self.not_grown(error),
+            Standing::Ended(reason) => self.not_grown(&reason.as_deref().unwrap_or("its thread ended")),
+            Standing::Starting => self.not_grown(&"it does not come"),
         }
     }
 
@@ -233,14 +248,17 @@ impl Pool {
         }
     }
 
-    /// A lane ended. If nobody told it to, so did the cell.
-    pub(crate) fn lane_ended(&self, lane: &Lane, reason: String) {
+    /// A lane ended. If nobody told it to, so did the cell: `true`.
+    pub(crate) fn lane_ended(&self, lane: &Lane, reason: &str) -> bool {
         let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
         let before = lanes.len();
         lanes.retain(|other| other.number != lane.number);
-        if lanes.len() < before {
-            self.ended.send_replace(Some(reason));
+        let unasked = lanes.len() < before;
+        drop(lanes);
+        if unasked {
+            self.ended.send_replace(Some(reason.to_owned()));
         }
+        unasked
     }
 
     /// Done when a lane ended by itself, with the reason.

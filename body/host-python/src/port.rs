@@ -69,7 +69,8 @@ impl Port {
 
     /// The lane cannot be started, for this reason.
     #[pyo3(signature = (code, message, retryable, details))]
-    fn failed(&self, code: &str, message: String, retryable: bool, details: Option<&str>) {
+    fn failed(&self, code: &str, message: &Bound<'_, PyString>, retryable: bool, details: Option<&str>) {
+        let message = message.to_string_lossy().into_owned();
         let error = match code {
             "" => HostError::Runtime(message),
             code => HostError::Start(cell_error(code, message, retryable, details)),
@@ -122,32 +123,37 @@ impl Port {
         py: Python<'_>,
         call: Option<&Bound<'_, PortCall>>,
         level: u32,
-        logger: &str,
-        message: &str,
-        fields: Option<BTreeMap<String, String>>,
+        logger: &Bound<'_, PyString>,
+        message: &Bound<'_, PyString>,
+        fields: Option<BTreeMap<String, Bound<'_, PyString>>>,
     ) {
         let call = call.map(|call| call.get().call.as_ref());
-        let line = Line { level, logger, message, fields: fields.unwrap_or_default() };
+        // What a cell says may hold halves of characters (names of files do): a line of the log must not fail for it.
+        let (logger, message) = (logger.to_string_lossy(), message.to_string_lossy());
+        let fields = fields.into_iter().flatten();
+        let fields = fields.map(|(key, value)| (key, value.to_string_lossy().into_owned())).collect();
+        let line = Line { level, logger: &logger, message: &message, fields };
         // Whoever reads the log may be slow: nobody waits for it with Python's lock.
         py.detach(|| self.line(call, &line));
     }
 
     /// Writes what a cell printed to the body's log, unless it prints too much.
-    fn printed(&self, py: Python<'_>, call: Option<&Bound<'_, PortCall>>, stream: &str, text: &str) {
+    fn printed(&self, py: Python<'_>, call: Option<&Bound<'_, PortCall>>, stream: &str, text: &Bound<'_, PyString>) {
         let Some(left_out) = self.lines.admit() else { return };
         let call = call.map(|call| call.get().call.as_ref());
+        let text = text.to_string_lossy();
         py.detach(|| {
             if left_out > 0 {
                 let message = format!("{left_out} lines that the cell printed were left out: too many at once");
                 self.line(call, &Line::warning(&message));
             }
-            self.line(call, &Line { level: 20, logger: stream, message: text, fields: BTreeMap::new() });
+            self.line(call, &Line { level: 20, logger: stream, message: &text, fields: BTreeMap::new() });
         });
     }
 
     /// A call was cancelled and has not ended: it is at this place.
-    fn stuck(&self, place: &str) {
-        watch::stuck(self.home.target.name(), place, self.exit_when_stuck);
+    fn stuck(&self, place: &Bound<'_, PyString>) {
+        watch::stuck(self.home.target.name(), &place.to_string_lossy(), self.exit_when_stuck);
     }
 
     /// The spec's name of the cell.

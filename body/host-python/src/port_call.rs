@@ -81,7 +81,7 @@ impl Drop for PortCall {
     fn drop(&mut self) {
         // Python lost it: its caller learns so rather than wait.
         let id = self.call.request.id;
-        self.end(Err(CellError::cell_failed(id)));
+        self.end(Err(CellError::cell_failed(id).into()));
     }
 }
 
@@ -128,6 +128,11 @@ impl PortCall {
         &self.call.request.content_type
     }
 
+    /// Whether it still waits for its turn: nobody has claimed it, and its caller has not given up.
+    fn waits(&self) -> bool {
+        self.call.waits()
+    }
+
     /// What a cancel of this call is known by.
     #[getter]
     fn key(&self) -> usize {
@@ -137,12 +142,12 @@ impl PortCall {
     /// Answers with an error; `details` is JSON.
     #[pyo3(signature = (code, message, retryable, details))]
     fn fail(&self, code: &str, message: String, retryable: bool, details: Option<&str>) {
-        self.end(Err(cell_error(code, message, retryable, details)));
+        self.end(Err(cell_error(code, message, retryable, details).into()));
     }
 
     /// Answers that the cell failed.
     fn failed(&self) {
-        self.end(Err(CellError::cell_failed(self.call.request.id)));
+        self.end(Err(CellError::cell_failed(self.call.request.id).into()));
     }
 
     /// The context, made when somebody asks for it.

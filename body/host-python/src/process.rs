@@ -1,6 +1,7 @@
 //! Python cells in processes of their own: this program as a worker, started as any sidecar is.
 
 use std::{
+    collections::BTreeMap,
     env,
     ffi::OsString,
     path::{Path, PathBuf, absolute},
@@ -15,6 +16,9 @@ use crate::{environment, requirements::Requirements};
 
 /// The sub-command of the body's program that [`crate::worker`] is behind.
 pub const WORKER_COMMAND: &str = "python-worker";
+
+/// Where the system's loader looks first.
+const LIBRARIES: &str = "LD_LIBRARY_PATH";
 
 /// How workers are started.
 #[derive(Clone, Debug)]
@@ -42,7 +46,7 @@ impl Workers {
         let launch = Launch {
             command,
             folder: file.parent().map(Path::to_owned),
-            env: python.env.clone(),
+            env: variables(&python.env),
             limits: spec::Limits::default(),
             instances: python.workers,
         };
@@ -59,6 +63,15 @@ impl Workers {
             }
         }
     }
+}
+
+/// The spec's environment, and where this body has its libpython from: a worker is the same program.
+fn variables(own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut all = own.clone();
+    if let Ok(folders) = env::var(LIBRARIES) {
+        all.entry(LIBRARIES.to_owned()).or_insert(folders);
+    }
+    all
 }
 
 /// Whether a cell has processes of its own: its spec says so, or it needs what the body's environment may not have.

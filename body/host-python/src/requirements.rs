@@ -45,13 +45,37 @@ impl Requirements {
         Ok((!lines.is_empty()).then_some(Self { file, lines }))
     }
 
+    /// All that says what is installed, as one text. What is named by a path is another thing in another folder, and
+    /// a file of further requirements another when it has changed.
+    fn told(&self, from: Option<&Path>) -> String {
+        let mut text = self.lines.join("\n");
+        if self.lines.iter().any(|line| line.starts_with(['-', '.', '/']) || line.contains("file:")) {
+            let folder = std::path::absolute(from.unwrap_or(Path::new("."))).unwrap_or_default();
+            text.push('\n');
+            text.push_str(&folder.to_string_lossy());
+        }
+        for file in self.lines.iter().filter_map(|line| further(line)) {
+            let file = from.unwrap_or(Path::new(".")).join(file);
+            text.push('\n');
+            // One that cannot be read is pip's to complain of.
+            text.push_str(&fs::read_to_string(file).unwrap_or_default());
+        }
+        text
+    }
+
     /// An environment that has it all, made if it is not there. Returns its site-packages. Blocks.
     pub(crate) fn install(&self) -> Result<PathBuf, EnvironmentError> {
-        let text = self.lines.join("\n");
-        let place = folder().join(format!("requirements-{}", short_hash(text.as_bytes())));
         let from = self.file.parent().map(Path::to_owned).filter(|folder| !folder.as_os_str().is_empty());
+        let place = folder().join(format!("requirements-{}", short_hash(self.told(from.as_deref()).as_bytes())));
         ensure(&place, &Packages { lines: &self.lines, from: from.as_deref() })
     }
+}
+
+/// The file that a line of requirements takes others from: `-r more.txt`.
+fn further(line: &str) -> Option<&str> {
+    let flags = ["--requirement", "--constraint", "-r", "-c"];
+    let rest = flags.into_iter().find_map(|flag| line.strip_prefix(flag))?;
+    Some(rest.trim_start_matches(['=', ' ', '\t']).trim())
 }
 
 fn is_ours(line: &str) -> bool {
@@ -69,4 +93,29 @@ fn dependencies(project: &Path) -> Result<String, String> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(wrong(&said.lines().last().unwrap_or("it cannot be read")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(folder: &Path, more: &str) -> Result<String, Box<dyn std::error::Error>> {
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join("requirements.txt"), "-r more.txt\n")?;
+        fs::write(folder.join("more.txt"), more)?;
+        let found = Requirements::beside(&folder.join("cell.py"))?.ok_or("nothing was asked for")?;
+        Ok(found.told(Some(folder)))
+    }
+
+    #[test]
+    fn what_is_named_by_its_path_is_another_elsewhere_and_when_it_changes() -> Result<(), Box<dyn std::error::Error>> {
+        let place = tempfile::tempdir()?;
+        let first = told(&place.path().join("a"), "attrs")?;
+        assert_eq!(first, told(&place.path().join("a"), "attrs")?);
+        assert_ne!(first, told(&place.path().join("b"), "attrs")?);
+        assert_ne!(first, told(&place.path().join("a"), "attrs==25.1.0")?);
+        let plain = Requirements { file: "a/requirements.txt".into(), lines: vec!["attrs".to_owned()] };
+        assert_eq!(plain.told(Some(place.path())), plain.told(None), "a name is the same everywhere");
+        Ok(())
+    }
 }

@@ -50,7 +50,7 @@ pub(crate) fn expect(pool: &Arc<Pool>, lane: Arc<Lane>) {
     }
 }
 
-/// A call has come: there is something to look at. Costs one read while the thread is awake.
+/// A call has come, or a lane has ended: there is something to look at. Costs one read while the thread is awake.
 pub(crate) fn rouse() {
     if let Some(watch) = WATCH.get()
         && watch.asleep.load(Ordering::SeqCst)
@@ -104,12 +104,14 @@ impl Watch {
                 asked_at = now_us();
             }
             match next {
-                Some(wait) => thread::park_timeout(wait),
-                None => {
+                Some(wait) if wait < IDLE_EVERY => thread::park_timeout(wait),
+                // A call that comes meanwhile is not to wait until then for lanes of its own.
+                _ => {
                     self.asleep.store(true, Ordering::SeqCst);
                     // A call may have come between the look and the note that nobody looks.
-                    if self.look(false).is_none() {
-                        thread::park();
+                    match self.look(false) {
+                        Some(wait) => thread::park_timeout(wait),
+                        None => thread::park(),
                     }
                     self.asleep.store(false, Ordering::SeqCst);
                 }
@@ -178,8 +180,11 @@ fn micros(duration: Duration) -> u64 {
 
 fn look_at(pool: &Arc<Pool>, lane: &Arc<Lane>, ask: bool) {
     if let Standing::Ended(reason) = &*lane.standing.borrow() {
-        let reason = reason.clone().unwrap_or_else(|| "it ended".to_owned());
-        pool.lane_ended(lane, format!("lane {}: {reason}", lane.number));
+        let reason = format!("lane {}: {}", lane.number, reason.as_deref().unwrap_or("it ended"));
+        if pool.lane_ended(lane, &reason) && pool.plan.habits.exit_when_stuck {
+            // A process whose only lane has gone is of no use: its supervisor starts another.
+            worker::end(&reason);
+        }
         return;
     }
     let (habits, behind) = (pool.plan.habits, lane.behind_us());

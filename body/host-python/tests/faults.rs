@@ -54,6 +54,15 @@ async fn exceptions_cost_their_own_caller() {
 }
 
 #[tokio::test]
+async fn texts_with_halves_of_characters_are_told_all_the_same() {
+    // As names of files have them whose bytes are no UTF-8.
+    contained(&failing("raise ValueError('it is a\\udcffb')"), &["ValueError: it is a"]).await;
+    contained(&failing("print('it is a\\udcffb'); raise ValueError('bad')"), &["ValueError: bad"]).await;
+    contained(&failing("raise __import__('cbs').CellError('demo.no', 'a\\udcffb')"), &["CellError"]).await;
+    contained(&failing("return 'a\\udcffb'"), &["result"]).await;
+}
+
+#[tokio::test]
 async fn results_that_json_cannot_hold_cost_their_caller_and_are_told() {
     contained(&failing("return object()"), &["result", "object"]).await;
     contained(&failing("return {1j: 2}"), &["result"]).await;

@@ -39,7 +39,7 @@ impl<'a> Connection<'a> {
         let settings = &plan.settings;
         let or = |said: u32, else_: usize| if said == 0 { else_ } else { said as usize };
         let room = or(hello.in_flight_max, plan.concurrency);
-        let (desk, printing) = Desk::new(plan.home.clone(), vitals.clone(), settings.credit);
+        let (desk, printing) = Desk::new(plan.home.clone(), vitals.clone(), settings);
         let agreed = sidecar::Settings {
             side: Side::Body,
             frame_bytes_max: or(hello.frame_bytes_max, settings.frame_bytes_max),
@@ -66,7 +66,7 @@ impl<'a> Connection<'a> {
             () = instance.stop.cancelled() => return Break::Orderly,
             () = self.member.vitals.ready.notified() => {}
             end = ended(&mut self.engine) => return broke(end, Stage::Ready),
-            _ = self.process.ended() => return Break::Gone(Stage::Ready),
+            _ = self.process.ended() => return self.last_words(Stage::Ready).await,
             () = tokio::time::sleep(times.ready) => {
                 let limit = times.ready.as_secs_f64();
                 self.member.peer.goodbye(format!("not ready within {limit} s"));
@@ -98,14 +98,18 @@ impl<'a> Connection<'a> {
                 end = ended(&mut self.engine) => return broke(end, Stage::Serving),
                 _ = &mut process_ended => {
                     instance.crew.leave(&self.member);
-                    // What it said last may still be on its way.
-                    return match timeout(EXIT_PATIENCE, ended(&mut self.engine)).await {
-                        Ok(end) => broke(end, Stage::Serving),
-                        Err(_) => Break::Gone(Stage::Serving),
-                    };
+                    return self.last_words(Stage::Serving).await;
                 }
                 _ = tick.tick() => if let Some(broke) = instance.look(&self.member, &mut stuck) { return broke },
             }
+        }
+    }
+
+    /// What it said last may still be on its way when it has ended: why, perhaps.
+    async fn last_words(&mut self, stage: Stage) -> Break {
+        match timeout(EXIT_PATIENCE, ended(&mut self.engine)).await {
+            Ok(end) => broke(end, stage),
+            Err(_) => Break::Gone(stage),
         }
     }
 

@@ -24,7 +24,7 @@ fn member(number: u32, room: usize) -> Result<(Arc<Member>, impl Sized), Box<dyn
     let bus = bus::InProcess::new(bus::Settings::default());
     let home = Home::new("demo.echo".parse()?, BodyId::new("web1")?, bus, Arc::new(NoConsole));
     let vitals = Arc::<Vitals>::default();
-    let (desk, _) = Desk::new(Arc::new(home), vitals.clone(), 1_000);
+    let (desk, _) = Desk::new(Arc::new(home), vitals.clone(), &crate::Settings::new(cbs::Namespace::default()));
     let agreed = sidecar::Settings {
         side: Side::Body,
         frame_bytes_max: 1_000,

@@ -16,7 +16,7 @@ use cbs::{
 use sidecar::{Hold, Inbound, Peer, Told, proto};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::vitals::Vitals;
+use crate::{Settings, rate::Meter, vitals::Vitals};
 
 /// A line of the log is cut here.
 const LOG_BYTES_MAX: usize = 8 * 1024;
@@ -31,18 +31,27 @@ pub(crate) struct Desk {
     source: Source,
     vitals: Arc<Vitals>,
     printer: Printer,
+    /// Which lines of its log are written; what was left out is told with its pongs.
+    lines: Meter,
+    lines_per_second: u32,
 }
 
 impl Desk {
     /// A desk, and the work of its printer, which is to be run beside it.
-    pub(crate) fn new(home: Arc<Home>, vitals: Arc<Vitals>, credit: u64) -> (Arc<Self>, impl Future<Output = ()>) {
+    pub(crate) fn new(
+        home: Arc<Home>,
+        vitals: Arc<Vitals>,
+        settings: &Settings,
+    ) -> (Arc<Self>, impl Future<Output = ()> + use<>) {
         let source = Source {
             body: home.body.as_str().into(),
             cell: home.target.to_string().into(),
             revision: home.revision.clone(),
         };
-        let (printer, printing) = Printer::new(home.clone(), credit);
-        (Arc::new(Self { home, source, vitals, printer }), printing)
+        let (printer, printing) = Printer::new(home.clone(), settings.credit);
+        let lines = Meter::new(settings.lines_per_second, settings.lines_burst);
+        let lines_per_second = settings.lines_per_second;
+        (Arc::new(Self { home, source, vitals, printer, lines, lines_per_second }), printing)
     }
 
     /// Waits until what the process has printed so far is written.
@@ -80,7 +89,21 @@ impl Desk {
         })
     }
 
+    /// Tells how many lines of its log were left out, where there were any.
+    fn tell_left_out(&self) {
+        let (left_out, cell) = (self.lines.left_out(), self.home.target.name());
+        if left_out > 0 {
+            tracing::warn!(
+                target: "cbs::cell", %cell, dropped = left_out,
+                "{left_out} lines of the process's log were left out: more than {} a second", self.lines_per_second
+            );
+        }
+    }
+
     fn log(&self, log: &proto::Log, context: Option<&CellContext>) {
+        if !self.lines.admit() {
+            return;
+        }
         let cell = self.home.target.name();
         let (id, correlation_id) = context.map(|context| (context.id(), context.correlation_id())).unzip();
         let (id, correlation_id) = (id.map(tracing::field::display), correlation_id.map(tracing::field::display));
@@ -98,6 +121,13 @@ impl Desk {
             proto::Level::Info => say!(info),
             proto::Level::Debug => say!(debug),
         }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        // It may have ended before its next pong.
+        self.tell_left_out();
     }
 }
 
@@ -134,7 +164,10 @@ impl Inbound for Desk {
     fn tell(&self, _: &Arc<Peer>, told: Told, hold: Hold) {
         match told {
             Told::Ready => self.vitals.ready.notify_one(),
-            Told::Pong(pong) => self.vitals.pong(&pong),
+            Told::Pong(pong) => {
+                self.vitals.pong(&pong);
+                self.tell_left_out();
+            }
             Told::Print(print, _) => self.printer.print(print.line, hold),
             Told::Log(log, context) => self.log(&log, context.as_deref()),
             // The other side's matters.

@@ -1,6 +1,9 @@
 //! How many lines a process may log.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 /// A bucket of tokens: `burst` at once, and `per_second` of them come back.
 #[derive(Debug)]
@@ -30,9 +33,39 @@ impl Bucket {
     }
 }
 
+/// A bucket that any task may ask, and how many lines were left out since that was last told.
+#[derive(Debug)]
+pub(crate) struct Meter(Mutex<(Bucket, u64)>);
+
+impl Meter {
+    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
+        Self(Mutex::new((Bucket::new(per_second, burst, Instant::now()), 0)))
+    }
+
+    /// Whether a line may be logged now; one that may not is counted.
+    pub(crate) fn admit(&self) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let admitted = state.0.take(Instant::now());
+        state.1 += u64::from(!admitted);
+        admitted
+    }
+
+    /// How many were left out since this was last asked.
+    pub(crate) fn left_out(&self) -> u64 {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_out_is_told_once() {
+        let meter = Meter::new(0, 2);
+        assert_eq!((0..5).filter(|_| meter.admit()).count(), 2);
+        assert_eq!((meter.left_out(), meter.left_out()), (3, 0));
+    }
 
     #[test]
     fn a_burst_passes_and_then_so_many_a_second() {

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import queue
 import sys
 import threading
 import traceback
@@ -26,9 +25,7 @@ from cbs._context import CURRENT, CallInfo, Context, Incoming, Outgoing
 from cbs._errors import CellError, Outcome
 from cbs._hooks import Hook, State, hooks
 from cbs._native import Errand, Module, Native, NativeCall, Stop
-
-THREADS_MAX = 8
-"""How many calls of a `def` cell one lane runs at once; also the most threads of `asyncio.to_thread`."""
+from cbs._threads import THREADS_MAX, Threads
 
 STUCK_AFTER = 0.25
 """How long a cancelled call may take to end before it counts as stuck, in seconds."""
@@ -53,12 +50,18 @@ def serve(native: Native, module: Module, source: bytes, function: str) -> None:
     asyncio.set_event_loop(loop)
     loop.set_default_executor(ThreadPoolExecutor(THREADS_MAX, "cbs-to-thread"))
     lane = Lane(native, loop)
+    # From the start to the end: who starts a lane may give it up, and stop hooks may call.
+    loop.add_reader(native.fileno(), lane.wake)
     try:
         if _run(loop, lane.open(module, source, function)):
             native.ready()
             _run_forever(loop, lane)
-            _run(loop, lane.close())
+        else:
+            lane.stopping = 2
+        _run(loop, lane.close())
     finally:
+        if not loop.is_closed():
+            loop.remove_reader(native.fileno())
         module.unload()
         lane.forget()
         loop.close()
@@ -69,23 +72,22 @@ def serve(native: Native, module: Module, source: bytes, function: str) -> None:
 def _run(loop: asyncio.AbstractEventLoop, work: Any) -> Any:
     task = loop.create_task(work)
     while not task.done():
-        # What a task of the cell's raises as SystemExit or KeyboardInterrupt comes out of the loop: it goes on.
+        # What a task of the cell's raises as SystemExit or KeyboardInterrupt comes out of the loop, and a RuntimeError
+        # does where the cell has stopped the loop: it goes on.
         try:
             loop.run_until_complete(task)
-        except (SystemExit, KeyboardInterrupt):
-            continue
+        except (SystemExit, KeyboardInterrupt, RuntimeError):
+            if loop.is_closed():
+                raise
     return task.result()
 
 
 def _run_forever(loop: asyncio.AbstractEventLoop, lane: Lane) -> None:
-    loop.add_reader(lane.native.fileno(), lane.wake)
-    lane.wake()
     while not lane.stopping:
         try:
             loop.run_forever()
         except (SystemExit, KeyboardInterrupt) as error:
             lane.log(None, _ERROR, f"a task of the cell raised {type(error).__name__}: the cell goes on", error)
-    loop.remove_reader(lane.native.fileno())
 
 
 class Lane:
@@ -100,6 +102,7 @@ class Lane:
         self._finished: list[Any] = []
         self._flush_soon = False
         self._idle = 0
+        self._opening: asyncio.Task[Any] | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._cancelled: set[int] = set()
         self._on_threads: dict[int, tuple[NativeCall, int]] = {}
@@ -112,6 +115,7 @@ class Lane:
 
     async def open(self, module: Module, source: bytes, function: str) -> bool:
         """Load the module, find the cell in it, and run its start hooks. The body is told what goes wrong."""
+        self._opening = asyncio.current_task()
         try:
             loaded = module.load(source)
             self._folder = os.path.join(os.path.dirname(loaded.__file__ or ""), "")  # noqa: PTH118, PTH120 - texts
@@ -128,6 +132,8 @@ class Lane:
         except BaseException as error:  # noqa: BLE001 - also sys.exit() must not end the lane
             self.native.failed("", _reason(error), False, None)
             return False
+        finally:
+            self._opening = None
         if not self._cell.is_async:
             self._threads = Threads(self._call_on_thread)
             self._begin = self._threads.put
@@ -163,9 +169,13 @@ class Lane:
                     self._flush()
             for key in cancelled:
                 self._cancel(key)
-            if stop:
+            if stop and not self.stopping:
                 self.stopping = stop
-                self._loop.stop()
+                if self._opening is None:
+                    self._loop.stop()
+                else:
+                    # Who started the lane waits no more: a start hook that never ends is not to stay for ever.
+                    self._opening.cancel("the cell is being stopped")
         except BaseException as error:  # noqa: BLE001 - memory may be short: the lane goes on, lost calls have failed
             self.log(None, _ERROR, f"a turn of the lane failed: {_one_line(error)}", error)
         # Again, with a turn of everything else in between, until there is nothing.
@@ -291,6 +301,13 @@ class Lane:
             self.native.stuck(place_of(frame, self._folder) if frame else "an unknown place")
 
     def _fail(self, call: NativeCall, error: BaseException) -> None:
+        try:
+            self._tell(call, error)
+        except BaseException as wrong:  # noqa: BLE001 - memory may be short: no other call pays for it
+            call.failed()
+            self.log(call, _ERROR, f"the cell raised what cannot be told: {type(wrong).__name__}")
+
+    def _tell(self, call: NativeCall, error: BaseException) -> None:
         if isinstance(error, CellError):
             try:
                 call.fail(error.code, error.message, error.retryable, _details(error))
@@ -308,8 +325,11 @@ class Lane:
 
     def log(self, call: NativeCall | None, level: int, message: str, error: BaseException | None = None) -> None:
         """Write to the body's log; a failure to do so is no call's."""
-        fields = {"exception": _traceback(error)} if error is not None else None
-        self.native.log(call, level, "cbs", message, fields)
+        try:
+            fields = {"exception": _traceback(error)} if error is not None else None
+            self.native.log(call, level, "cbs", message, fields)
+        except BaseException:  # noqa: BLE001 - there is no other place to say it
+            return
 
     async def close(self) -> None:
         """Run the stop hooks, and end what the cell has left behind."""
@@ -339,43 +359,6 @@ class Lane:
         executor: ThreadPoolExecutor | None = getattr(self._loop, "_default_executor", None)
         if executor is not None:
             executor.shutdown(wait=False, cancel_futures=True)
-
-
-class Threads:
-    """Threads of their own for `def` cells: started when needed, never more than `THREADS_MAX`."""
-
-    def __init__(self, work: Callable[[NativeCall], None]) -> None:
-        self._work = work
-        self._queue: queue.SimpleQueue[NativeCall | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._free = 0
-        self._started = 0
-
-    def put(self, calls: list[NativeCall]) -> None:
-        """Run these when a thread is free."""
-        for call in calls:
-            with self._lock:
-                self._free -= 1
-                start = self._free < 0 and self._started < THREADS_MAX
-                self._started += start
-            self._queue.put(call)
-            if start:
-                threading.Thread(target=self._live, name=f"cbs-def-{self._started}", daemon=True).start()
-
-    def stop(self) -> None:
-        """End the threads; one that is in a call ends after it."""
-        for _ in range(self._started):
-            self._queue.put(None)
-
-    def _live(self) -> None:
-        while True:
-            with self._lock:
-                self._free += 1
-            call = self._queue.get()
-            if call is None:
-                return
-            copy_context().run(self._work, call)
-            del call
 
 
 class LanePort:

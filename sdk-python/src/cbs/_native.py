@@ -33,6 +33,9 @@ class NativeCall(CallInfo, Protocol):
     def claim(self) -> bytes | None:
         """Return the payload; `None` where another lane runs it, or nobody wants it any more."""
 
+    def waits(self) -> bool:
+        """Return whether nobody has claimed it, and its caller has not given up."""
+
     def fail(self, code: str, message: str, retryable: bool, details: str | None) -> None:
         """Answer with an error; ``details`` is JSON."""
 
