@@ -1,6 +1,8 @@
 //! A body: hosts, bus and cells wired together, from specs to the last answered call.
 
+mod calls;
 mod cells;
+mod events;
 mod flows;
 mod hosts;
 mod instances;
@@ -17,14 +19,15 @@ use host::{StepObserver, Watchdog};
 use spec::Specs;
 use tokio::time::{Instant, timeout_at};
 
-use self::{cells::Cells, flows::Flows, wiring::Wiring};
 pub(crate) use self::{
+    calls::{Seen, Watcher},
     cells::Change,
     hosts::{Hosts, hosts},
     instances::{Deployed, Instance, Instances},
-    wiring::Manners,
     standing::Standing,
+    wiring::Manners,
 };
+use self::{cells::Cells, flows::Flows, wiring::Wiring};
 use crate::exit::Failure;
 
 /// What a body is made of.
@@ -38,6 +41,10 @@ pub(crate) struct Plan {
     pub(crate) console: Arc<dyn Console>,
     /// Watches the steps of flows.
     pub(crate) observer: Option<Arc<dyn StepObserver>>,
+    /// Is told of every call.
+    pub(crate) watcher: Option<Watcher>,
+    /// Whether it runs also while nothing can run here: specs are yet to come.
+    pub(crate) patient: bool,
 }
 
 /// A body that runs.
@@ -67,19 +74,21 @@ impl App {
     /// # Errors
     /// When nothing can run here.
     pub(crate) async fn start(plan: Plan, nats: Option<Nats>) -> Result<Self, Failure> {
-        let Plan { specs, hosts, namespace, body, route, console, observer } = plan;
-        let wiring = Wiring::new(&body, route, nats);
+        let Plan { specs, hosts, namespace, body, route, console, observer, watcher, patient } = plan;
+        let wiring = Wiring::new(&body, route, nats, watcher);
         let bus = wiring.bus.clone();
         let home = Arc::new(move |target: Target| Home::new(target, body.clone(), bus.clone(), console.clone()));
-        let cells = Cells::new(&hosts, home.clone(), wiring.nats.clone());
+        let cells = Cells::new(&hosts, home.clone(), wiring.nats.clone(), wiring.events.clone());
         let flows = Flows::new(home, observer);
         // Without it a cell that blocks is not named; that is no reason not to run.
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
         let mut app = Self { namespace, wiring, cells, flows, _watchdog: watchdog };
         app.apply(&specs).await;
-        if let Some(reasons) = app.cells.nothing().filter(|_| app.flows.is_empty()) {
+        if let Some(reasons) = app.cells.nothing().filter(|_| app.flows.is_empty() && !patient) {
             return Err(Failure::failed(format_args!("nothing can run here: {reasons}")));
         }
+        app.wiring.events.body("joined");
+        app.wiring.events.settle().await;
         Ok(app)
     }
 
@@ -108,12 +117,13 @@ impl App {
 
     /// Serves until `stops` says stop for the first time, then takes no new work and finishes
     /// what runs, for `drain` at the most and until `stops` says stop again. Meanwhile it runs
-    /// whatever specs `news` brings, and tells what became of them.
+    /// whatever specs `news` brings, tells what became of them, and then `changed`.
     pub(crate) async fn run(
         mut self,
         mut stops: impl Stream<Item = &'static str> + Unpin,
         mut news: impl Stream<Item = Specs> + Unpin,
         drain: Duration,
+        mut changed: impl FnMut(&Self, &[Change]),
     ) -> Ended {
         let why = loop {
             let specs = tokio::select! {
@@ -123,6 +133,7 @@ impl App {
             // Not to be dropped half-way: that would end cells with calls in them.
             let (since, changes) = (Instant::now(), self.apply(&specs).await);
             changes.iter().for_each(|change| change.tell(since.elapsed()));
+            changed(&self, &changes);
         };
         if let Some(why) = why {
             tracing::info!("{why}: finishing what runs, for {} s at the most; again stops at once", drain.as_secs());
@@ -136,6 +147,7 @@ impl App {
     /// Takes no new work, finishes what runs for `drain` at the most, and leaves the bus.
     pub(crate) async fn stop(self, drain: Duration) -> Ended {
         let until = Instant::now() + drain;
+        self.wiring.events.body("draining");
         // Flows first: their runs need the cells. What is not done at the time limit is dropped, and with
         // it what it serves.
         let drained = async {

@@ -52,7 +52,7 @@ use cbs::NativeCell;
 pub fn main_with(cells: Vec<NativeCell>) -> ExitCode {
     // Before all else: a worker speaks with its body alone, and has neither commands nor a log of its own.
     #[cfg(feature = "python")]
-    if std::env::args_os().nth(1).is_some_and(|word| word == "python-worker") {
+    if std::env::args_os().nth(1).is_some_and(|word| word == host_python::WORKER_COMMAND) {
         return host_python::worker(std::env::args_os().skip(2));
     }
     // Refused where the program installed one before; that one serves as well.

@@ -104,6 +104,12 @@ pub(crate) fn short(duration: std::time::Duration) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// A moment as RFC 3339 in UTC, to the millisecond: `2026-11-21T10:07:00.000Z`.
+pub(crate) fn moment(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map(|time| format!("{time:.3}")).unwrap_or_default()
+}
+
 /// `1 mistake`, `2 mistakes`.
 pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })

@@ -1,6 +1,6 @@
 //! Specs from the paths of a command line, and their mistakes as a person reads them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anstyle::AnsiColor;
 use spec::{Diagnostic, Diagnostics, Specs};
@@ -22,10 +22,13 @@ pub(crate) struct Paths {
     /// Flows may call cells that no spec declares: they run elsewhere
     #[arg(long)]
     pub(crate) allow_remote: bool,
+    /// Folders may be empty as yet, and their `specs`, where `cbs new` writes, are read too.
+    #[arg(skip)]
+    pub(crate) growing: bool,
 }
 
 /// The same, where there need not be any.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Perhaps {
     /// Files and folders of specs; of a folder: *.yaml, cells/*.yaml and flows/*.yaml
     #[arg(value_name = "PATH")]
@@ -42,7 +45,7 @@ impl Perhaps {
     /// The paths, where there are any.
     pub(crate) fn given(&self) -> Option<Paths> {
         let Self { paths, schemas, allow_remote } = self.clone();
-        (!paths.is_empty()).then_some(Paths { paths, schemas, allow_remote })
+        (!paths.is_empty()).then_some(Paths { paths, schemas, allow_remote, growing: false })
     }
 }
 
@@ -51,8 +54,35 @@ impl Paths {
     pub(crate) fn load(&self) -> Result<Specs, spec::Error> {
         let options =
             spec::Options { schemas: self.schemas.clone(), allow_remote: self.allow_remote, ..Default::default() };
-        spec::load(&self.paths, &options)
+        if !self.growing {
+            return spec::load(&self.paths, &options);
+        }
+        let holds = |path: &PathBuf| !path.is_dir() || has_specs(path);
+        let paths: Vec<PathBuf> = self.places().into_iter().filter(holds).collect();
+        if paths.is_empty() { Ok(Specs::default()) } else { spec::load(&paths, &options) }
     }
+
+    /// The files and folders that are read.
+    pub(crate) fn places(&self) -> Vec<PathBuf> {
+        let growing = |path: &PathBuf| (self.growing && path.is_dir()).then(|| path.join("specs"));
+        self.paths
+            .iter()
+            .flat_map(|path| [Some(path.clone()), growing(path).filter(|specs| specs.is_dir())])
+            .flatten()
+            .collect()
+    }
+}
+
+/// Whether a folder has a file that [`spec::load`] would read.
+fn has_specs(folder: &Path) -> bool {
+    let is_spec = |path: &Path| {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && !path.is_dir()
+    };
+    let read = |folder: PathBuf| folder.read_dir().into_iter().flatten().filter_map(Result::ok);
+    [folder.to_owned(), folder.join("cells"), folder.join("flows")]
+        .into_iter()
+        .any(|folder| read(folder).any(|entry| is_spec(&entry.path())))
 }
 
 /// Why specs could not be taken, as the program ends: mistakes have been `tell`-ed before.

@@ -32,16 +32,19 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches what these specs were read from.
+    /// Watches what these specs were read from; what was wrong with others is told.
     ///
     /// # Errors
     /// When the system gives no watch.
-    pub(crate) fn new(paths: specs::Paths, specs: &Specs) -> notify::Result<Self> {
+    pub(crate) fn new(paths: specs::Paths, specs: &Specs, wrong: Option<&spec::Error>) -> notify::Result<Self> {
         let (tell, happened) = mpsc::channel(1);
         // One word is enough, however much has happened.
         let watcher = notify::recommended_watcher(move |_| _ = tell.try_send(()))?;
         let mut watch = Self { paths, watcher, watched: BTreeSet::new(), happened, wrong: None };
         watch.follow(specs);
+        if let Some(wrong) = wrong {
+            watch.tell(wrong);
+        }
         Ok(watch)
     }
 
@@ -50,14 +53,23 @@ impl Watch {
         loop {
             self.rest().await;
             match self.paths.load() {
-                Ok(specs) => {
+                Ok(mut specs) => {
                     if self.wrong.take().is_some() {
                         output::tell("the specs are in order again");
                     }
-                    self.follow(&specs);
+                    // What came into a new folder before it was watched is found by looking again.
+                    while self.follow(&specs) {
+                        match self.paths.load() {
+                            Ok(newer) => specs = newer,
+                            Err(_) => break,
+                        }
+                    }
                     return specs;
                 }
-                Err(error) => self.tell(&error),
+                Err(error) => {
+                    self.tell(&error);
+                    self.follow_more();
+                }
             }
         }
     }
@@ -84,8 +96,18 @@ impl Watch {
         self.wrong = Some(text);
     }
 
+    /// Watches also what has come since: a mistake in a new folder is mended there.
+    fn follow_more(&mut self) {
+        for folder in folders(&self.paths, &Specs::default()) {
+            if !self.watched.contains(&folder) && self.watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
+                self.watched.insert(folder);
+            }
+        }
+    }
+
     /// Watches the folders that these specs and their code stand in, and no others.
-    fn follow(&mut self, specs: &Specs) {
+    /// Whether there is one that was not watched before.
+    fn follow(&mut self, specs: &Specs) -> bool {
         let wanted = folders(&self.paths, specs);
         for gone in self.watched.difference(&wanted) {
             // A folder that has been removed is watched no more anyway.
@@ -98,13 +120,15 @@ impl Watch {
                 Err(error) => tracing::warn!(folder = %folder.display(), "not watched, looked at every 5 s: {error}"),
             }
         }
+        let grown = watched.difference(&self.watched).next().is_some();
         self.watched = watched;
+        grown
     }
 }
 
 fn folders(paths: &specs::Paths, specs: &Specs) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
-    for path in &paths.paths {
+    for path in &paths.places() {
         let folder = if path.is_dir() { path.as_path() } else { parent(path) };
         folders.extend([folder.to_owned(), folder.join("cells"), folder.join("flows")]);
         let around = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());

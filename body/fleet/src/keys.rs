@@ -5,7 +5,7 @@
 //! | `cbs_<ns>_desired`: file storage, history 1 | `head` | the present [`Head`](crate::Head) | 4 KiB | deployers, by compare-and-set |
 //! | | `history.<number, 10 digits>` | a head that was replaced | 4 KiB | deployers, before they replace it |
 //! | | `tree.<64 hex digits>` | root or leaf of a manifest | 960 KiB | deployers |
-//! | | `spec.<64 hex digits>` | a spec's document as its author wrote it | 960 KiB | deployers |
+//! | | `spec.<64 hex digits>` | JSON: a document, its place, its schemas, its call policy | 960 KiB | deployers |
 //! | `cbs_<ns>_presence`: memory, history 1, `max_age` 3 s, limit markers 1 s | `<body id>` | a [`Presence`](crate::Presence) | 64 KiB | that body alone, each second |
 //! | `cbs_<ns>_verdicts`: file storage, history 1, `max_age` 30 days | `<cell or flow>.<name>.<revision>` | `promote` or `roll-back` | 16 | bodies, by create alone |
 //! | `cbs_<ns>_bundles`: object store | `<64 hex digits>` | the code of a Python, Dart or exec cell | 64 MiB | deployers |

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use host::{Restarts, Running, State, Supervisor};
 use spec::{CellSpec, Specs};
 
-use super::{Hosts, Standing};
+use super::{Hosts, Standing, events::Events};
 use crate::output::{self, BAD, GOOD};
 
 /// How long the first start of a cell may take before the body says where it stands, and before a new version
@@ -23,6 +23,7 @@ pub(super) struct Cells {
     supervisor: Supervisor,
     home: MakeHome,
     nats: Option<Nats>,
+    events: Arc<Events>,
     hosted: BTreeMap<CellName, Hosted>,
     /// What cannot run here, and why.
     unfit: BTreeMap<CellName, (Arc<CellSpec>, String)>,
@@ -58,6 +59,11 @@ pub(crate) enum Changed {
 }
 
 impl Change {
+    /// Whether something has come or gone, rather than changed.
+    pub(crate) fn is_of_the_table(&self) -> bool {
+        matches!(self.what, Changed::Added | Changed::Removed)
+    }
+
     /// Tells a person what became of it.
     pub(crate) fn tell(&self, took: Duration) {
         let (target, time) = (&self.target, output::short(took));
@@ -72,9 +78,9 @@ impl Change {
 }
 
 impl Cells {
-    pub(super) fn new(hosts: &Hosts, home: MakeHome, nats: Option<Nats>) -> Self {
+    pub(super) fn new(hosts: &Hosts, home: MakeHome, nats: Option<Nats>, events: Arc<Events>) -> Self {
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
-        Self { supervisor, home, nats, hosted: BTreeMap::new(), unfit: BTreeMap::new() }
+        Self { supervisor, home, nats, events, hosted: BTreeMap::new(), unfit: BTreeMap::new() }
     }
 
     /// Makes these the cells. What is as it was is left alone.
@@ -99,7 +105,7 @@ impl Cells {
         let (come, left) = tokio::join!(
             join_all(coming.into_iter().map(|new| {
                 let old = self.hosted.remove(&new.running.spec().name);
-                replace(self.nats.as_ref(), old, new)
+                replace(self.nats.as_ref(), &self.events, old, new)
             })),
             join_all(leaving.into_iter().map(|(name, old)| async {
                 old.stop().await;
@@ -157,7 +163,7 @@ fn is_same(one: &CellSpec, other: &CellSpec) -> bool {
 
 /// Lets the new version take calls before the old one stops. The old one goes on where the new
 /// one does not become ready; where there is no old one, the new one is kept whatever becomes of it.
-async fn replace(nats: Option<&Nats>, old: Option<Hosted>, mut new: Hosted) -> (Hosted, Change) {
+async fn replace(nats: Option<&Nats>, events: &Events, old: Option<Hosted>, mut new: Hosted) -> (Hosted, Change) {
     let target: Target = new.running.spec().name.clone().into();
     let ready = new.running.started(START_LIMIT).await;
     let (hosted, what) = match (old, ready) {
@@ -166,10 +172,15 @@ async fn replace(nats: Option<&Nats>, old: Option<Hosted>, mut new: Hosted) -> (
             return (old, Change { target, what: Changed::Kept(reason(&state)) });
         }
         (Some(old), Ok(())) => {
+            events.follow(&new.running);
+            events.replaced(&new.running);
             old.stop().await;
             (new, Changed::Replaced)
         }
-        (None, _) => (new, Changed::Added),
+        (None, _) => {
+            events.follow(&new.running);
+            (new, Changed::Added)
+        }
     };
     new = hosted;
     new.announced = announce(nats, &new.running).await;

@@ -37,7 +37,10 @@ impl Flows {
             let now = self.flows.get(&spec.name);
             now.is_some_and(|flow| flow.spec.metadata.revision == spec.metadata.revision && flow.serving.is_ok())
         };
-        let coming = specs.flows().filter(|spec| !same(spec)).map(|spec| Flow::serve(&self.home, self.observer.clone(), spec.clone()));
+        let coming = specs
+            .flows()
+            .filter(|spec| !same(spec))
+            .map(|spec| Flow::serve(&self.home, self.observer.clone(), spec.clone()));
         let coming = join_all(coming).await;
         let gone: Vec<_> = self.flows.keys().filter(|name| specs.flow(name).is_none()).cloned().collect();
         let (mut changes, mut leaving) = (Vec::new(), Vec::new());

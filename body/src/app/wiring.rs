@@ -4,28 +4,48 @@ use std::sync::Arc;
 
 use bus::{InProcess, Link, Retry, RetryPolicy, Route, Router, Settings};
 use bus_nats::Nats;
-use cbs::{BodyId, Target};
+use cbs::{BodyBus, BodyId, Target};
 use spec::{CellSpec, Specs};
+
+use super::{
+    calls::{Afar, Watched, Watcher},
+    events::Events,
+};
 
 /// The parts of the bus that outlive one set of specs.
 pub(super) struct Wiring {
-    pub(super) bus: Arc<Retry>,
+    /// What cells, flows and this body call, serve and publish with.
+    pub(super) bus: Arc<dyn BodyBus>,
+    retry: Arc<Retry>,
     pub(super) nats: Option<Nats>,
+    /// What this body tells of itself.
+    pub(super) events: Arc<Events>,
     local: Arc<InProcess>,
     router: Arc<Router>,
 }
 
 impl Wiring {
-    pub(super) fn new(body: &BodyId, route: Route, nats: Option<Nats>) -> Self {
+    /// With a watcher, it is told of every call that this body answers or sends away.
+    pub(super) fn new(body: &BodyId, route: Route, nats: Option<Nats>, watcher: Option<Watcher>) -> Self {
         let mut settings = Settings { body: body.as_str().into(), ..Settings::default() };
         if let Some(nats) = &nats {
             settings.payload_max = nats.server().max_payload;
         }
         let local = InProcess::new(settings);
-        let link = nats.as_ref().map(|nats| Link { bus: nats.bus(), elsewhere: nats.elsewhere() });
+        let afar = |bus| if watcher.is_some() { Arc::new(Afar(bus)) as Arc<dyn BodyBus> } else { bus };
+        let link = nats.as_ref().map(|nats| Link { bus: afar(nats.bus()), elsewhere: nats.elsewhere() });
         let router = Arc::new(Router::new(local.clone(), link));
         router.set_route(route);
-        Self { bus: Arc::new(Retry::new(router.clone())), nats, local, router }
+        let retry = Arc::new(Retry::new(router.clone()));
+        let bus: Arc<dyn BodyBus> = match watcher {
+            Some(watcher) => {
+                let (inner, local, body) = (retry.clone(), local.clone(), body.as_str().into());
+                Arc::new(Watched { inner, local, body, watcher })
+            }
+            None => retry.clone(),
+        };
+        let events = Arc::new(Events::new(bus.clone(), body.clone()));
+        Self { bus, retry, nats, events, local, router }
     }
 
     /// Calls follow these specs from now on: routes, retries, and who is known.
@@ -41,7 +61,7 @@ impl Wiring {
     /// have none now, are called as the body is set.
     pub(super) fn know(&self, known: Vec<Target>, manners: Vec<(Target, Manners)>) {
         self.router.set_routes(manners.iter().map(|(target, manners)| (target.clone(), manners.route)));
-        self.bus.set_all(manners.into_iter().map(|(target, manners)| (target, manners.retry)));
+        self.retry.set_all(manners.into_iter().map(|(target, manners)| (target, manners.retry)));
         if let Some(nats) = &self.nats {
             nats.know(known.clone());
         }
@@ -50,6 +70,8 @@ impl Wiring {
 
     /// Leaves the bus.
     pub(super) async fn close(&self) {
+        self.events.body("left");
+        self.events.settle().await;
         self.local.close();
         if let Some(nats) = &self.nats {
             nats.close().await;

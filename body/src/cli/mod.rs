@@ -6,12 +6,15 @@ mod completions;
 mod demo;
 mod deploy;
 mod describe;
+mod dev;
 mod doctor;
+mod events;
 mod flow;
 mod history;
 mod input;
 mod ls;
 mod new;
+mod top;
 mod up;
 
 use cbs::{FlowName, Namespace, NativeCell, Target};
@@ -75,6 +78,7 @@ fn target(text: &str) -> Result<Target, cbs::NameError> {
 enum Command {
     Demo(demo::Demo),
     Up(up::Up),
+    Dev(dev::Dev),
     Check(check::Check),
     Call(call::Call),
     Flow(flow::Flow),
@@ -87,6 +91,8 @@ enum Command {
     History(history::History),
     Get(history::Get),
     Bodies(history::Bodies),
+    Events(events::Events),
+    Top(top::Top),
     New(new::New),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -107,7 +113,7 @@ impl Cli {
     /// The level of the log unless `CBS_LOG` says otherwise: a body tells what it does, the
     /// other commands only what is wrong.
     pub(crate) fn log_level(&self) -> &'static str {
-        if matches!(self.command, Command::Up(_)) { "info" } else { "warn" }
+        if matches!(self.command, Command::Up(_) | Command::Dev(_)) { "info" } else { "warn" }
     }
 
     /// Does what the arguments say.
@@ -116,6 +122,7 @@ impl Cli {
         match command {
             Command::Demo(demo) => on_all_cores(demo.run(&globals)),
             Command::Up(up) => on_all_cores(up.run(&globals, cells)),
+            Command::Dev(dev) => on_all_cores(dev.run(&globals, cells)),
             Command::Check(check) => check.run(globals.format),
             Command::Call(call) => on_this_thread(call.run(&globals)),
             Command::Flow(flow) => on_this_thread(flow.run(&globals)),
@@ -128,6 +135,8 @@ impl Cli {
             Command::History(history) => on_this_thread(history.run(&globals)),
             Command::Get(get) => on_this_thread(get.run(&globals)),
             Command::Bodies(bodies) => on_this_thread(bodies.run(&globals)),
+            Command::Events(events) => on_this_thread(events.run(&globals)),
+            Command::Top(top) => on_this_thread(top.run(&globals)),
             Command::New(new) => new.run(globals.format),
             Command::Doctor(doctor) => on_this_thread(doctor.run(&globals)),
             Command::Completions(completions) => completions.run(),

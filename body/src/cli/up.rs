@@ -11,9 +11,9 @@ use clap::ValueEnum;
 use futures::{StreamExt, stream};
 use serde_json::json;
 
-use super::{Globals, input};
+use super::{Globals, dev::Live, input};
 use crate::{
-    app::{App, Ended, Plan, Standing, hosts},
+    app::{App, Change, Ended, Plan, Standing, hosts},
     console::Terminal,
     exit::{Failure, Outcome, Status},
     identity,
@@ -26,6 +26,8 @@ use crate::{
 
 /// Where our own server keeps its streams, seen from the working folder.
 const STORE: &str = ".cbs/nats";
+/// How long `cbs dev` finishes what runs: its person waits.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs cells and flows until SIGINT or SIGTERM, then finishes what runs.
 ///
@@ -50,6 +52,9 @@ pub(crate) struct Up {
     /// Follow the files: what is saved serves a moment later, without a failed call
     #[arg(long, requires = "paths")]
     watch: bool,
+    /// As `cbs dev` runs it.
+    #[arg(skip)]
+    live: Option<Live>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -61,8 +66,30 @@ enum RouteName {
 
 impl Up {
     pub(crate) async fn run(&self, globals: &Globals, cells: Vec<NativeCell>) -> Outcome {
-        let pinned = self.paths.given();
-        let specs = pinned.as_ref().map(|paths| paths.load().map_err(|error| specs::failure(&error))).transpose()?;
+        self.run_with(globals, cells, self.paths.given()).await
+    }
+
+    /// As `cbs dev` runs it: patient with what is not there yet, and telling of calls.
+    pub(super) fn dev(body: Option<BodyId>, live: Live) -> Self {
+        Self {
+            paths: specs::Perhaps::default(),
+            labels: Vec::new(),
+            body,
+            route: RouteName::default(),
+            drain_timeout: DRAIN_TIMEOUT,
+            watch: true,
+            live: Some(live),
+        }
+    }
+
+    /// Runs these specs; without any, in the fleet.
+    pub(super) async fn run_with(
+        &self,
+        globals: &Globals,
+        cells: Vec<NativeCell>,
+        pinned: Option<specs::Paths>,
+    ) -> Outcome {
+        let specs = pinned.as_ref().map(|paths| self.read(paths)).transpose()?;
         let mut signals = Signals::new()?;
         let mut server = tokio::select! {
             server = globals.nats.host(Store::Kept(Path::new(STORE))) => server?,
@@ -76,7 +103,7 @@ impl Up {
                     (Some(specs), Some(paths)) => {
                         self.serve(globals, (specs, paths), cells, url.as_deref(), place, &mut signals).await
                     }
-                    _ => self.join(globals, cells, url.as_deref(), &mut signals).await,
+                    _ => Box::pin(self.join(globals, cells, url.as_deref(), &mut signals)).await,
                 }
             } => outcome,
             never = server.keep() => match never {},
@@ -85,10 +112,19 @@ impl Up {
         outcome
     }
 
+    /// The specs to begin with. `cbs dev` begins without those that have mistakes, and says which.
+    fn read(&self, paths: &specs::Paths) -> Result<(spec::Specs, Option<spec::Error>), Failure> {
+        match paths.load() {
+            Ok(specs) => Ok((specs, None)),
+            Err(error @ spec::Error::Mistakes(_)) if self.live.is_some() => Ok((spec::Specs::default(), Some(error))),
+            Err(error) => Err(specs::failure(&error)),
+        }
+    }
+
     async fn serve(
         &self,
         globals: &Globals,
-        (specs, paths): (spec::Specs, specs::Paths),
+        ((specs, wrong), paths): ((spec::Specs, Option<spec::Error>), specs::Paths),
         cells: Vec<NativeCell>,
         url: Option<&str>,
         place: Place,
@@ -97,8 +133,9 @@ impl Up {
         let (namespace, body) = (globals.namespace(), self.body.clone().unwrap_or_else(identity::body));
         let route = self.route();
         let console = Arc::new(Terminal::silent()?);
-        let watch = self.watch.then(|| Watch::new(paths, &specs)).transpose();
+        let watch = self.watch.then(|| Watch::new(paths, &specs, wrong.as_ref())).transpose();
         let watch = watch.map_err(|error| Failure::not_started(format_args!("files cannot be watched: {error}")))?;
+        let (patient, watcher) = (self.live.is_some(), self.live.map(Live::watcher).transpose()?.flatten());
         let starting = async {
             let nats = match url {
                 Some(url) => {
@@ -113,7 +150,7 @@ impl Up {
                 joining::warn_of_both(nats, &namespace, &specs).await;
             }
             let (namespace, body) = (namespace.clone(), body.clone());
-            let plan = Plan { specs, hosts, namespace, body, route, console, observer: None };
+            let plan = Plan { specs, hosts, namespace, body, route, console, observer: None, watcher, patient };
             Ok::<_, Failure>((start(plan, nats).await?, server))
         };
         let (app, server) = tokio::select! {
@@ -121,7 +158,9 @@ impl Up {
             signal = signals.next() => return Err(too_soon(signal)),
         };
         let address = server.map(|server| server.url);
-        Told { globals, body: &body, address: address.as_deref(), place, standings: app.standings() }.tell()?;
+        let standings = app.standings();
+        let mut told = Told { globals, body: &body, address: address.as_deref(), place, patient, standings };
+        told.tell()?;
         let stops = stream::unfold(signals, |signals| async { Some((signals.next().await, signals)) });
         let news = stream::unfold(watch, |watch| async {
             let mut watch = watch?;
@@ -129,7 +168,15 @@ impl Up {
         });
         // Without a watch no news ever comes.
         let news = news.chain(stream::pending());
-        self.ended(app.run(std::pin::pin!(stops), std::pin::pin!(news), self.drain_timeout).await)
+        let tell_again = |app: &App, changes: &[Change]| {
+            if patient && changes.iter().any(Change::is_of_the_table) {
+                told.standings = app.standings();
+                // A terminal that has gone is no reason to end.
+                drop(told.tell());
+            }
+        };
+        let (stops, news) = (std::pin::pin!(stops), std::pin::pin!(news));
+        self.ended(&app.run(stops, news, self.drain_timeout, tell_again).await)
     }
 
     fn route(&self) -> Route {
@@ -139,7 +186,7 @@ impl Up {
         }
     }
 
-    fn ended(&self, ended: Ended) -> Outcome {
+    fn ended(&self, ended: &Ended) -> Outcome {
         match ended {
             Ended::Drained => Ok(Status::Done),
             Ended::TimeUp => {
@@ -191,6 +238,8 @@ struct Told<'a> {
     body: &'a BodyId,
     address: Option<&'a str>,
     place: Place,
+    /// Whether there may be nothing yet.
+    patient: bool,
     standings: Vec<Standing>,
 }
 
@@ -214,6 +263,14 @@ impl Told<'_> {
     }
 
     fn text(&self) -> String {
+        let nats = self.address.unwrap_or("none, calls stay in this process");
+        let body = format!("body {}, namespace {}, NATS {nats}", self.body, self.globals.namespace());
+        if self.patient && self.standings.is_empty() {
+            return format!(
+                "{body}\nno cells here yet: what is written into this folder runs a moment later\n\
+                 try: {BOLD}cbs new cell demo.shout --lang python{BOLD:#}"
+            );
+        }
         let rows = self.standings.iter().map(|standing| {
             let name = match &standing.target {
                 Target::Cell(name) => name.to_string(),
@@ -226,8 +283,6 @@ impl Told<'_> {
             [name, standing.language.to_owned(), standing.subject.clone(), state]
         });
         let table = output::table(["cell", "language", "subject", "state"], rows);
-        let nats = self.address.unwrap_or("none, calls stay in this process");
-        let body = format!("body {}, namespace {}, NATS {nats}", self.body, self.globals.namespace());
         let call = self.call().map(|call| format!("\ntry: {BOLD}{call}{BOLD:#}")).unwrap_or_default();
         format!("{table}\n\n{body}{call}")
     }

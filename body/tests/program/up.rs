@@ -147,8 +147,8 @@ async fn what_cannot_run_here_is_shown_and_the_rest_runs() {
     let state = |name: &str| told.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
     assert!(state("logic.greet ").ends_with(" ready"), "{told}");
     assert!(state("logic.other ").contains("cannot run: no Rust cell `logic.other` is linked"), "{told}");
-    assert!(state("logic.exec ").contains("cannot run: "), "{told}");
-    body.until_told("2 of 3 cannot run in this body").await;
+    assert!(state("logic.exec ").contains("exited with 0 before it said hello"), "{told}");
+    body.until_told("1 of 3 cannot run in this body").await;
     world.run(&["call", "logic.greet", r#"{"name":"Ada"}"#]).await.with_status(0);
 }
 

@@ -52,8 +52,8 @@ fn main() -> ExitCode {
     if let Some(cells) = program::cells_to_link() {
         return body::main_with(cells);
     }
-    let done = if let Some(cell) = guests::cell_to_serve() {
-        sidecar::serve_blocking(vec![cell]).map_err(Into::into)
+    let done = if let Some(cells) = guests::cells_to_serve() {
+        sidecar::serve_blocking(cells).map_err(Into::into)
     } else if let Some((url, subject)) = stage::to_answer() {
         stage::answer_here(&url, subject)
     } else {

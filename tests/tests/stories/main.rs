@@ -11,6 +11,7 @@ mod alone;
 mod credentials;
 mod deadlines;
 mod deploy;
+mod dev;
 mod faults;
 mod flood;
 mod greeting;

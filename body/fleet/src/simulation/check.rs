@@ -8,7 +8,7 @@ use super::world::World;
 use crate::{Action, Candidate, Chooser, Entry, Phase, Revision, Rollout, Standing, Why};
 
 /// Bodies count from when they noticed, the simulation from when it was so.
-const HOLD_SLACK_MS: u64 = 1_000;
+pub(super) const HOLD_SLACK_MS: u64 = 1_000;
 
 type Checked = Result<(), String>;
 

@@ -39,6 +39,8 @@ impl World {
         node.record.echo = None;
         node.record.heads.clear();
         node.record.newest.clear();
+        // What the former connection told in a hold that it did not outlive counts for nothing.
+        node.record.latest.values_mut().for_each(|last| last.ended = false);
         node.record.adopted.1 = 0;
         let link = node.link;
         let name = node.facts.body.clone();
@@ -114,6 +116,7 @@ impl World {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
         let clock = node.clock(now);
+        node.count_gone(clock, &self.timing);
         let Some(body) = &mut node.body else { return Ok(()) };
         let before = body.desired().map(|desired| desired.hash);
         if before != node.record.adopted.0 {

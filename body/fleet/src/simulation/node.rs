@@ -7,7 +7,10 @@ use std::{
 
 use cbs::{BodyId, Target};
 
-use super::server::{Server, Word};
+use super::{
+    check::HOLD_SLACK_MS,
+    server::{Server, Word},
+};
 use crate::{Beat, Body, ContentHash, Facts, Manifest, Moment, Presence, Revision, Timing};
 
 /// What the simulation knows of a body, apart from what the body knows.
@@ -57,8 +60,8 @@ pub(crate) struct Record {
     pub(crate) hold_from: Option<Moment>,
     /// What others said before that, who have said nothing since.
     pub(crate) before: BTreeMap<BodyId, Arc<Presence>>,
-    /// What others said last, and when.
-    pub(crate) latest: BTreeMap<BodyId, (Arc<Presence>, Moment)>,
+    /// What others said last who do not count as gone.
+    pub(crate) latest: BTreeMap<BodyId, Last>,
     /// The newest lease of each that it was told of on this connection, with its revision.
     pub(crate) newest: BTreeMap<BodyId, (u64, Option<Beat>)>,
     /// When the leases that it was told of were made.
@@ -71,6 +74,14 @@ pub(crate) struct Record {
     pub(crate) failed: BTreeMap<(Target, Revision), Moment>,
     /// The head that it acts on, and the highest revision that it acted on on this connection.
     pub(crate) adopted: (Option<ContentHash>, u64),
+}
+
+/// What another said last.
+pub(crate) struct Last {
+    presence: Arc<Presence>,
+    heard_at: Moment,
+    /// Its lease has ended, as was told on this connection while no absence counted.
+    pub(crate) ended: bool,
 }
 
 impl Node {
@@ -121,9 +132,20 @@ impl Node {
     /// From now on, for two leases, no absence may count.
     pub(crate) fn begin_hold(&mut self, from: Moment, unheard: u64) {
         let sure = self.record.sure_at;
-        let alive = self.record.latest.iter().filter(|(_, (_, heard))| heard.plus(unheard) > sure);
-        self.record.before = alive.map(|(body, (it, _))| (body.clone(), it.clone())).collect();
+        let alive = self.record.latest.iter().filter(|(_, last)| last.heard_at.plus(unheard) > sure);
+        self.record.before = alive.map(|(body, last)| (body.clone(), last.presence.clone())).collect();
         self.record.hold_from = Some(from);
+    }
+
+    /// The body is asked what to do. Out of a hold, and while it hears itself, those whose leases
+    /// have ended count as gone, also those of whom it was told in the hold. No later connection
+    /// brings them back, so nobody takes anything from them in the hold that follows it.
+    pub(crate) fn count_gone(&mut self, clock: Moment, timing: &Timing) {
+        let holds = self.record.hold_from.is_some_and(|from| clock.since(from) + HOLD_SLACK_MS < timing.hold);
+        let hears = self.record.echo.is_some_and(|echo| clock.since(echo) < timing.unheard);
+        if self.line.connected && hears && !holds {
+            self.record.latest.retain(|_, last| !last.ended);
+        }
     }
 
     /// Takes down what reaches the body.
@@ -149,14 +171,18 @@ impl Node {
                 if *revision > newest.0 {
                     *newest = (*revision, Some(presence.beat()));
                     self.record.before.remove(body);
-                    self.record.latest.insert(body.clone(), (presence.clone(), clock));
+                    let last = Last { presence: presence.clone(), heard_at: clock, ended: false };
+                    self.record.latest.insert(body.clone(), last);
                 }
             }
             Word::Gone(body, revision) => {
                 let newest = self.record.newest.entry(body.clone()).or_default();
+                let is_news = *revision > newest.0;
                 newest.0 = newest.0.max(*revision);
                 if !holds {
                     self.record.latest.remove(body);
+                } else if let Some(last) = self.record.latest.get_mut(body) {
+                    last.ended |= is_news;
                 }
             }
             Word::Tree(hash, bytes) if is_right(hash, bytes) => _ = self.record.trees.insert(*hash),

@@ -94,6 +94,8 @@ impl Demo {
             body,
             route: Route::Nats,
             console: console.clone(),
+            watcher: None,
+            patient: false,
         };
         let app = App::start(plan, nats).await?;
         let flow = FlowName::new("greeting").map_err(Failure::failed)?;

@@ -1,0 +1,178 @@
+//! Who calls whom, seen where calls pass: in front of the handlers of this body, and where its
+//! own calls leave it. Made only for who asked; without it no call takes a step more.
+
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bus::InProcess;
+use cbs::{
+    BodyBus, BoxFuture, BusError, Code, Distance, Envelope, EventStream, Handler, Service, Serving, Subscription,
+    Target, Text,
+};
+
+/// One call that ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// The cell or flow that called, in [`Target`]'s form; empty: a program that is none.
+    pub(crate) source: Text,
+    pub(crate) target: Target,
+    /// How it ended; `None`: nobody waits for it any more.
+    pub(crate) outcome: Option<Result<(), Code>>,
+    pub(crate) distance: Distance,
+    pub(crate) elapsed: Duration,
+}
+
+/// Is told of every call. Runs on the task of the call: it must not block.
+pub(crate) type Watcher = Arc<dyn Fn(Seen) + Send + Sync>;
+
+/// The bus as the cells of a watched body see it.
+pub(super) struct Watched {
+    pub(super) inner: Arc<dyn BodyBus>,
+    pub(super) local: Arc<InProcess>,
+    pub(super) body: Text,
+    pub(super) watcher: Watcher,
+}
+
+impl BodyBus for Watched {
+    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        Box::pin(async move {
+            let Some(target) = request.target.clone() else { return self.inner.call(request).await };
+            // What is served here is seen by its handler, also where it came by a way around.
+            let here = self.local.hosted(&target);
+            let mut pending = Pending::new(&self.watcher, target, request.source.cell.clone(), Distance::Nats);
+            if here {
+                pending.armed = false;
+            }
+            let answer = self.inner.call(request).await;
+            pending.armed = match &answer {
+                Ok(reply) => reply.distance == Distance::Nats && reply.source.body != self.body,
+                Err(_) => !here,
+            };
+            pending.end(&answer);
+            answer
+        })
+    }
+
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        self.inner.publish(event)
+    }
+
+    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        let handler = Arc::new(Front {
+            target: service.target.clone(),
+            inner: service.handler.clone(),
+            watcher: self.watcher.clone(),
+        });
+        self.inner.serve(Service { handler, ..service })
+    }
+
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        self.inner.subscribe(wanted)
+    }
+}
+
+/// Stands in front of a handler.
+struct Front {
+    target: Target,
+    inner: Arc<dyn Handler>,
+    watcher: Watcher,
+}
+
+impl Front {
+    fn begin(&self, request: &mut Envelope) -> Pending {
+        let distance = mem::take(&mut request.distance);
+        Pending::new(&self.watcher, self.target.clone(), request.source.cell.clone(), distance)
+    }
+}
+
+impl Handler for Front {
+    fn handle(&self, mut request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        let pending = self.begin(&mut request);
+        Box::pin(pending.watch(self.inner.handle(request)))
+    }
+
+    fn offer(&self, mut request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+        let mut pending = self.begin(&mut request);
+        match self.inner.offer(request) {
+            Ok(answer) => Ok(Box::pin(pending.watch(answer))),
+            Err(request) => {
+                // It goes elsewhere, and is seen there.
+                pending.armed = false;
+                Err(request)
+            }
+        }
+    }
+}
+
+/// A call under way: it is told when it ends, also when it is dropped.
+struct Pending {
+    seen: Seen,
+    since: Instant,
+    watcher: Watcher,
+    armed: bool,
+}
+
+impl Pending {
+    fn new(watcher: &Watcher, target: Target, source: Text, distance: Distance) -> Self {
+        let seen = Seen { source, target, outcome: None, distance, elapsed: Duration::ZERO };
+        Self { seen, since: Instant::now(), watcher: watcher.clone(), armed: true }
+    }
+
+    async fn watch(mut self, answer: BoxFuture<'_, Result<Envelope, BusError>>) -> Result<Envelope, BusError> {
+        let answer = answer.await;
+        self.end(&answer);
+        answer
+    }
+
+    fn end(&mut self, answer: &Result<Envelope, BusError>) {
+        self.seen.outcome = Some(answer.as_ref().map(drop).map_err(|error| error.code().clone()));
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.armed {
+            let seen = Seen { elapsed: self.since.elapsed(), ..self.seen.clone() };
+            (self.watcher)(seen);
+        }
+    }
+}
+
+/// The bus of the network as a watched body uses it: what comes in over it says so.
+pub(super) struct Afar(pub(super) Arc<dyn BodyBus>);
+
+impl BodyBus for Afar {
+    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        self.0.call(request)
+    }
+
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        self.0.publish(event)
+    }
+
+    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        let handler = Arc::new(FromAfar(service.handler.clone()));
+        self.0.serve(Service { handler, ..service })
+    }
+
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        self.0.subscribe(wanted)
+    }
+}
+
+struct FromAfar(Arc<dyn Handler>);
+
+impl Handler for FromAfar {
+    fn handle(&self, mut request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        request.distance = Distance::Nats;
+        self.0.handle(request)
+    }
+
+    fn offer(&self, mut request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+        request.distance = Distance::Nats;
+        self.0.offer(request)
+    }
+}

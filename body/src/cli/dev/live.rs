@@ -1,0 +1,200 @@
+//! Who called whom, a line a call, as it happens.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    app::{Seen, Watcher},
+    output::{self, BAD, FAINT, Format, GOOD, WARNING},
+};
+
+/// How many calls may wait to be printed; more are counted.
+const WAITING_MAX: usize = 1_024;
+/// More lines than these nobody reads.
+const LINES_MAX: usize = 20;
+/// The time in which so many lines may come.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Shows calls, unless it is to be quiet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Live {
+    quiet: bool,
+    format: Format,
+}
+
+impl Live {
+    pub(super) fn new(quiet: bool, format: Format) -> Self {
+        Self { quiet, format }
+    }
+
+    /// What is to be told of calls: it never waits for the terminal. The lines end with it.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(crate) fn watcher(self) -> io::Result<Option<Watcher>> {
+        if self.quiet {
+            return Ok(None);
+        }
+        let (tell, calls) = sync_channel(WAITING_MAX);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counted = lost.clone();
+        std::thread::Builder::new().name("cbs-calls".to_owned()).spawn(move || show(&calls, &counted, self.format))?;
+        Ok(Some(Arc::new(move |seen| {
+            if tell.try_send(seen).is_err() {
+                lost.fetch_add(1, Ordering::Relaxed);
+            }
+        })))
+    }
+}
+
+/// Prints until nobody is left who could call.
+fn show(calls: &Receiver<Seen>, lost: &AtomicU64, format: Format) {
+    let mut window = Window::new(format);
+    loop {
+        let next = match window.remains(Instant::now()) {
+            None => calls.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(time) => calls.recv_timeout(time),
+        };
+        window.more += lost.swap(0, Ordering::Relaxed);
+        let lines = match &next {
+            Ok(seen) => window.take(Some(seen), Instant::now()),
+            Err(RecvTimeoutError::Timeout) => window.take(None, Instant::now()),
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        // A terminal that has gone is no reason for the body to end.
+        lines.iter().for_each(|line| drop(output::print(line)));
+    }
+}
+
+/// The lines of one second.
+struct Window {
+    format: Format,
+    ends: Option<Instant>,
+    lines: usize,
+    /// Calls that were not shown.
+    more: u64,
+    /// Of these, those that failed.
+    failed: u64,
+}
+
+impl Window {
+    fn new(format: Format) -> Self {
+        Self { format, ends: None, lines: 0, more: 0, failed: 0 }
+    }
+
+    fn remains(&self, now: Instant) -> Option<Duration> {
+        self.ends.map(|ends| ends.saturating_duration_since(now))
+    }
+
+    /// What is to be printed now.
+    fn take(&mut self, seen: Option<&Seen>, now: Instant) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.ends.is_some_and(|ends| ends <= now) {
+            lines.extend((self.more > 0).then(|| self.rest()));
+            *self = Self::new(self.format);
+        }
+        let Some(seen) = seen else { return lines };
+        self.ends.get_or_insert(now + WINDOW);
+        if self.lines < LINES_MAX {
+            self.lines += 1;
+            lines.push(line(seen, self.format));
+        } else {
+            self.more += 1;
+            self.failed += u64::from(!matches!(seen.outcome, Some(Ok(()))));
+        }
+        lines
+    }
+
+    /// One line for all calls that got none.
+    fn rest(&self) -> String {
+        let Self { more, failed, .. } = self;
+        match self.format {
+            Format::Json => json!({ "more": more, "failed": failed }).to_string(),
+            Format::Human if *failed > 0 => {
+                format!("{FAINT}… and {more} more calls{FAINT:#}, {BAD}{failed} failed{BAD:#}")
+            }
+            Format::Human => format!("{FAINT}… and {more} more calls{FAINT:#}"),
+        }
+    }
+}
+
+fn line(seen: &Seen, format: Format) -> String {
+    let now = output::moment(cbs::now_ms());
+    let outcome = match &seen.outcome {
+        None => "given up",
+        Some(Ok(())) => "ok",
+        Some(Err(code)) => code.as_str(),
+    };
+    if format == Format::Json {
+        let line = json!({
+            "time": now, "source": seen.source.as_str(), "target": seen.target.to_string(), "outcome": outcome,
+            "distance": seen.distance.to_string(), "elapsed_us": seen.elapsed.as_secs_f64() * 1e6,
+        });
+        return line.to_string();
+    }
+    let style = match &seen.outcome {
+        None => WARNING,
+        Some(Ok(())) => GOOD,
+        Some(Err(_)) => BAD,
+    };
+    let time = now.get(11..23).unwrap_or(&now);
+    let source = if seen.source.is_empty() { "a client" } else { short(seen.source.as_str()) };
+    let (source, target) = (output::harmless(source), seen.target.to_string());
+    let (distance, took) = (seen.distance, output::short(seen.elapsed));
+    let outcome = output::harmless(outcome);
+    format!(
+        "{FAINT}{time}{FAINT:#} {source} -> {} {style}{outcome}{style:#} {FAINT}{distance}{FAINT:#} {took}",
+        short(&target)
+    )
+}
+
+/// A cell goes by its name; a flow keeps the word before it.
+fn short(target: &str) -> &str {
+    target.strip_prefix("cell ").unwrap_or(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use cbs::{Code, Distance};
+
+    use super::*;
+
+    fn seen(outcome: Option<Result<(), Code>>) -> Result<Seen, cbs::NameError> {
+        let target = "logic.greet".parse()?;
+        let (distance, elapsed) = (Distance::Nats, Duration::from_millis(2));
+        Ok(Seen { source: "flow greeting".into(), target, outcome, distance, elapsed })
+    }
+
+    #[test]
+    fn a_line_says_who_called_whom_how_it_ended_how_far_and_how_long() -> Result<(), cbs::NameError> {
+        let text = anstream::adapter::strip_str(&line(&seen(Some(Ok(())))?, Format::Human)).to_string();
+        assert!(text.ends_with(" flow greeting -> logic.greet ok nats 2.0 ms"), "{text}");
+        let client = Seen { source: Default::default(), ..seen(None)? };
+        let text = anstream::adapter::strip_str(&line(&client, Format::Human)).to_string();
+        assert!(text.contains(" a client -> logic.greet given up "), "{text}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_flood_has_twenty_lines_a_second_and_one_that_counts_the_rest() -> Result<(), cbs::NameError> {
+        let (mut window, start) = (Window::new(Format::Human), Instant::now());
+        let failed = seen(Some(Err(Code::Timeout)))?;
+        let lines: Vec<String> = (0..100).flat_map(|_| window.take(Some(&failed), start)).collect();
+        assert_eq!(lines.len(), 20);
+        assert_eq!(window.remains(start), Some(WINDOW));
+        let rest = window.take(None, start + WINDOW).concat();
+        assert!(rest.contains("80 more calls") && rest.contains("80 failed"), "{rest}");
+        assert_eq!(window.take(Some(&failed), start + 2 * WINDOW).len(), 1);
+        assert_eq!(window.take(None, start + 3 * WINDOW), Vec::<String>::new());
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! `cbs events`: what is told on the bus, as it is told.
+
+use bus_nats::Nats;
+use cbs::{Envelope, Heard, Subscription, TopicFilter};
+use serde_json::{Value, json};
+
+use super::{Globals, call};
+use crate::{
+    exit::{Failure, Outcome, Status},
+    output::{self, BAD, FAINT, Format, GOOD, WARNING},
+    signals::Signals,
+};
+
+/// Follows events: what bodies tell of themselves and their cells, or any other topics.
+///
+/// Bodies tell `cbs.cell.ready`, `.restarting`, `.failed`, `.stopped` and `.replaced`, and
+/// `cbs.body.joined`, `.draining` and `.left`. Nothing is kept: who listens later hears only
+/// what comes later.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Events {
+    /// Which topics: `order.created`, `order.*` or `order.>` [default: cbs.>]
+    filter: Option<TopicFilter>,
+}
+
+impl Events {
+    pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
+        let filter = match &self.filter {
+            Some(filter) => filter.clone(),
+            None => TopicFilter::new("cbs.>").map_err(Failure::failed)?,
+        };
+        let mut signals = Signals::new()?;
+        let nats = globals.nats.client(&globals.namespace()).await?;
+        let outcome = tokio::select! {
+            outcome = follow(&nats, filter, globals) => outcome,
+            // Whoever has heard enough is done.
+            _ = signals.next() => Ok(Status::Done),
+        };
+        nats.close().await;
+        outcome
+    }
+}
+
+async fn follow(nats: &Nats, filter: TopicFilter, globals: &Globals) -> Outcome {
+    let wanted = Subscription { filter: filter.clone(), group: None };
+    let mut events = nats.bus().subscribe(wanted).await.map_err(|error| call::failed(&error, globals.format))?;
+    output::tell(format_args!("{FAINT}following {filter} in the namespace {}{FAINT:#}", globals.namespace()));
+    while let Some(heard) = events.next().await {
+        match heard {
+            Heard::Event(event) if globals.format == Format::Json => output::print(document(&event))?,
+            Heard::Event(event) => output::print(line(&event))?,
+            Heard::Missed(count) => {
+                let missed = output::count(usize::try_from(count).unwrap_or(usize::MAX), "event was", "events were");
+                output::warn(format_args!("{missed} missed: they came faster than they could be shown"));
+            }
+        }
+    }
+    Err(Failure::failed("the connection has been closed"))
+}
+
+/// An event as JSON on one line; a payload that is none stays a text.
+fn document(event: &Envelope) -> Value {
+    let payload = serde_json::from_slice(&event.payload)
+        .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&event.payload).into_owned()));
+    json!({
+        "topic": topic(event),
+        "time": event.sent_ms().map(output::moment),
+        "id": event.id.to_string(),
+        "body": event.source.body.as_str(),
+        "source": event.source.cell.as_str(),
+        "payload": payload,
+    })
+}
+
+/// An event on one line for a person.
+fn line(event: &Envelope) -> String {
+    let moment = output::moment(event.sent_ms().unwrap_or_else(cbs::now_ms));
+    let time = moment.get(11..23).unwrap_or(&moment);
+    let topic = topic(event);
+    let told = told(topic, &event.payload)
+        .unwrap_or_else(|| format!("{topic} {}", output::harmless(&String::from_utf8_lossy(&event.payload))));
+    format!("{FAINT}{time}{FAINT:#} {told}")
+}
+
+fn topic(event: &Envelope) -> &str {
+    event.target.as_ref().map_or("", |target| target.name())
+}
+
+/// What a body tells, in words; `None` for what others tell.
+fn told(topic: &str, payload: &[u8]) -> Option<String> {
+    let state = topic.strip_prefix("cbs.cell.").or_else(|| topic.strip_prefix("cbs.body."))?;
+    let payload: Value = serde_json::from_slice(payload).ok()?;
+    let text = |field: &str| payload.get(field).and_then(Value::as_str).map(output::harmless);
+    let style = match state {
+        "ready" | "replaced" | "joined" => GOOD,
+        "failed" => BAD,
+        "restarting" => WARNING,
+        _ => FAINT,
+    };
+    let body = text("body")?;
+    let what = match (text("cell"), text("revision")) {
+        (Some(cell), Some(revision)) => format!("{cell} in {body} ({revision})"),
+        _ => format!("body {body}"),
+    };
+    let reason = text("reason").map(|reason| format!(": {reason}")).unwrap_or_default();
+    Some(format!("{what} {style}{state}{style:#}{reason}"))
+}

@@ -1,0 +1,200 @@
+//! `cbs history`, `get` and `bodies`: what is deployed, what was, and who runs it.
+
+use std::time::Duration;
+
+use cbs::Target;
+use clap::ValueEnum;
+use fleet::{Head, Presence, Standing};
+use serde_json::json;
+
+use super::{
+    Globals,
+    deploy::{closing, connect, deployed},
+    target,
+};
+use crate::{
+    exit::{Failure, Outcome, Status},
+    fleet::{Letter, Store},
+    output::{self, Format},
+};
+
+/// Lists what was deployed, the newest first.
+#[derive(Debug, clap::Args)]
+pub(crate) struct History {}
+
+/// Prints the spec of a deployed cell or flow.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Get {
+    /// A cell (`logic.greet`) or a flow (`greeting`)
+    #[arg(value_name = "NAME", value_parser = target)]
+    target: Target,
+    /// As its author wrote it, or with all that the fleet knows of it
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Form,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Form {
+    #[default]
+    Yaml,
+    Json,
+}
+
+/// Lists the bodies of the fleet and how they fare.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bodies {}
+
+impl History {
+    pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
+        let nats = connect(globals).await?;
+        let outcome = async {
+            let history = deployed(globals, &nats).await?.history().await?;
+            match globals.format {
+                Format::Json => output::print_json(&history.heads())?,
+                Format::Human => {
+                    let head = ["head", "when", "who", "manifest", "message"];
+                    output::print(output::table(head, history.heads().iter().rev().map(row)))?;
+                }
+            }
+            Ok(Status::Done)
+        };
+        closing(nats.clone(), Box::pin(outcome)).await
+    }
+}
+
+fn row(head: &Head) -> [String; 5] {
+    [head.number.to_string(), moment(head.when_ms), head.who.clone(), head.manifest.short(), head.message.clone()]
+}
+
+/// `2026-11-21 10:07:00`, in UTC, by Howard Hinnant's `civil_from_days`
+/// (<https://howardhinnant.github.io/date_algorithms.html>).
+fn moment(millis: u64) -> String {
+    let seconds = Duration::from_millis(millis).as_secs();
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, late) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = year + era * 400 + late;
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", rest / 3_600, rest / 60 % 60, rest % 60)
+}
+
+impl Get {
+    pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
+        let nats = connect(globals).await?;
+        let outcome = async {
+            let store = deployed(globals, &nats).await?;
+            let now = store.now().await?;
+            let Some((_, item)) = now.manifest.get(&self.target) else {
+                let namespace = globals.namespace();
+                let line = format_args!("{} is not deployed in the namespace {namespace}", self.target);
+                return Err(Failure::failed(line));
+            };
+            let Some(entry) = item.known() else {
+                return Err(Failure::failed(format_args!("a newer `cbs` deployed {}: use that one", self.target)));
+            };
+            let letter = Letter::read(&store.spec(entry.version.spec).await?)?;
+            if self.output == Form::Yaml && globals.format == Format::Human {
+                output::print_bytes(letter.text.trim_end().as_bytes())?;
+                return Ok(Status::Done);
+            }
+            output::print_json(&json!({
+                "target": self.target.to_string(),
+                "head": now.head.map(|(head, _)| head.number),
+                "entry": item,
+                "document": letter.text,
+                "schemas": letter.schemas,
+            }))?;
+            Ok(Status::Done)
+        };
+        closing(nats.clone(), Box::pin(outcome)).await
+    }
+}
+
+impl Bodies {
+    pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
+        let nats = connect(globals).await?;
+        let outcome = async {
+            let bodies = Store::bodies(&nats, &globals.namespace()).await.map_err(Failure::not_started)?;
+            match globals.format {
+                Format::Json => output::print_json(&bodies)?,
+                Format::Human if bodies.is_empty() => {
+                    let namespace = globals.namespace();
+                    output::tell(format_args!(
+                        "no body has joined the fleet of the namespace {namespace}; `cbs up` starts one"
+                    ));
+                }
+                Format::Human => output::print(table(&bodies))?,
+            }
+            Ok(Status::Done)
+        };
+        closing(nats.clone(), Box::pin(outcome)).await
+    }
+}
+
+fn table(bodies: &[Presence]) -> String {
+    let head = ["body", "program", "platform", "labels", "runtimes", "head", "state"];
+    let rows = bodies.iter().map(|body| {
+        let facts = &body.facts;
+        let labels: Vec<String> = facts.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let runtimes: Vec<&str> = facts.runtimes.keys().map(String::as_str).collect();
+        [
+            facts.body.to_string(),
+            facts.program.clone(),
+            facts.platform.clone(),
+            super::ls::or_dash(&labels.join(",")),
+            runtimes.join(","),
+            body.applied.map_or_else(|| "-".to_owned(), |applied| applied.number.to_string()),
+            state(body),
+        ]
+    });
+    let troubles = bodies.iter().flat_map(|body| {
+        let told = body.troubles.iter().map(|trouble| trouble.reason.as_str()).chain(body.stuck.as_deref());
+        told.map(|reason| format!("\n{}: {}", body.facts.body, output::harmless(reason))).collect::<Vec<_>>()
+    });
+    let troubles: Vec<String> = troubles.collect();
+    let gap = if troubles.is_empty() { "" } else { "\n" };
+    format!("{}{gap}{}", output::table(head, rows), troubles.concat())
+}
+
+/// `3 ready, 1 starting`.
+fn state(body: &Presence) -> String {
+    let words = [
+        (Standing::Ready, "ready"),
+        (Standing::Starting, "starting"),
+        (Standing::Updating, "updating"),
+        (Standing::Failed, "failed"),
+        (Standing::Kept, "kept"),
+        (Standing::Extra, "extra"),
+        (Standing::Old, "old"),
+        (Standing::Refused, "refused"),
+        (Standing::RefusedOld, "refused, old serves"),
+        (Standing::Draining, "draining"),
+    ];
+    let counts = words.into_iter().map(|(standing, word)| (body.states.count(standing), word));
+    let mut told: Vec<String> =
+        counts.filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    if body.draining {
+        told.push("ends".to_owned());
+    }
+    if told.is_empty() { "idle".to_owned() } else { told.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_days_of_the_calendar() {
+        for (millis, text) in [
+            (0, "1970-01-01 00:00:00"),
+            (951_782_400_000, "2000-02-29 00:00:00"),
+            (1_709_251_199_999, "2024-02-29 23:59:59"),
+            (1_795_255_620_000, "2026-11-21 10:07:00"),
+        ] {
+            assert_eq!(moment(millis), text);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! `cbs top`: how the fleet fares, second by second.
+
+mod rates;
+mod screen;
+
+use std::time::{Duration, Instant};
+
+use bus_nats::Nats;
+use serde_json::json;
+
+use self::{
+    rates::{Rates, Row, Sort},
+    screen::{Key, Screen},
+};
+use super::{Globals, call, ls::DISCOVERY_WAIT};
+use crate::{
+    exit::{Outcome, Status},
+    output::{self, BAD, FAINT, Format},
+    signals::Signals,
+};
+
+/// How often bodies are asked.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Shows how busy each cell and flow is, second by second.
+///
+/// The numbers are the bodies' own. CALLS/S and ERRORS/S are of the last second; MEAN is of the
+/// calls that ended in it. Bodies keep no single times, so there are no percentiles. Keys: `s`
+/// sorts by another column, `q` ends it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Top {
+    /// Look for one second, print one table, and end
+    #[arg(long)]
+    once: bool,
+    /// By what to sort
+    #[arg(long, value_enum, default_value_t)]
+    sort: Sort,
+}
+
+impl Top {
+    pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
+        let mut signals = Signals::new()?;
+        let nats = globals.nats.client(&globals.namespace()).await?;
+        let outcome = tokio::select! {
+            outcome = self.watch(&nats, globals) => outcome,
+            // Whoever has seen enough is done.
+            _ = signals.next() => Ok(Status::Done),
+        };
+        nats.close().await;
+        outcome
+    }
+
+    async fn watch(&self, nats: &Nats, globals: &Globals) -> Outcome {
+        let (mut rates, mut sort) = (Rates::default(), self.sort);
+        let live = !self.once && globals.format == Format::Human;
+        // Puts the terminal back when it is dropped, also where the person ends it by a signal.
+        let mut screen = live.then(Screen::open).transpose()?;
+        let mut rows = rates.rows(look(nats, globals).await?, Instant::now());
+        let mut next = tokio::time::interval_at(tokio::time::Instant::now() + PERIOD, PERIOD);
+        next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut trouble = None;
+        loop {
+            if let Some(screen) = &mut screen {
+                screen.show(&page(&mut rows, sort, globals, trouble.as_deref()))?;
+            }
+            tokio::select! {
+                _ = next.tick() => match nats.discover(DISCOVERY_WAIT).await {
+                    Ok(found) => (rows, trouble) = (rates.rows(found, Instant::now()), None),
+                    // A server that is away for a while comes back; until then the last numbers stand.
+                    Err(error) if live => trouble = Some(error.to_string()),
+                    Err(error) => return Err(call::failed(&error, globals.format)),
+                },
+                key = Screen::key(screen.as_mut()) => {
+                    match key {
+                        Key::Quit => return Ok(Status::Done),
+                        Key::Sort => sort = sort.next(),
+                        Key::Other => {}
+                    }
+                    continue;
+                }
+            }
+            if live {
+                continue;
+            }
+            sort.apply(&mut rows);
+            match globals.format {
+                Format::Json => output::print(json!({ "time": output::moment(cbs::now_ms()), "targets": rows }))?,
+                Format::Human => output::print(table(&rows))?,
+            }
+            if self.once {
+                return Ok(Status::Done);
+            }
+        }
+    }
+}
+
+async fn look(nats: &Nats, globals: &Globals) -> Result<Vec<bus_nats::discovery::Endpoint>, crate::exit::Failure> {
+    nats.discover(DISCOVERY_WAIT).await.map_err(|error| call::failed(&error, globals.format))
+}
+
+/// What stands on the screen.
+fn page(rows: &mut [Row], sort: Sort, globals: &Globals, trouble: Option<&str>) -> String {
+    sort.apply(rows);
+    let (calls, errors) = rows.iter().fold((0.0, 0.0), |(calls, errors), row| {
+        (calls + row.calls_per_s.unwrap_or(0.0), errors + row.errors_per_s.unwrap_or(0.0))
+    });
+    let targets = output::count(rows.len(), "line", "lines");
+    let head = format!("namespace {}, {targets}, {calls:.0} calls/s, {errors:.0} errors/s", globals.namespace());
+    let keys = format!("{FAINT}sorted by {}; s sorts otherwise, q ends{FAINT:#}", sort.word());
+    let trouble = trouble.map(|why| format!("\n{BAD}not now:{BAD:#} {}", output::harmless(why))).unwrap_or_default();
+    format!("{head}\n{keys}{trouble}\n\n{}", table(rows))
+}
+
+fn table(rows: &[Row]) -> String {
+    let head = ["target", "body", "calls/s", "errors/s", "mean", "in flight", "queued", "restarts", "state"];
+    let number = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"));
+    output::table(
+        head,
+        rows.iter().map(|row| {
+            [
+                row.target.clone(),
+                row.body.clone(),
+                number(row.calls_per_s),
+                number(row.errors_per_s),
+                row.mean_us.map_or_else(|| "-".to_owned(), |us| output::short(Duration::from_secs_f64(us / 1e6))),
+                row.in_flight.to_string(),
+                row.queued.to_string(),
+                row.restarts.to_string(),
+                row.state.clone(),
+            ]
+        }),
+    )
+}

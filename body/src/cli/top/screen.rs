@@ -1,0 +1,121 @@
+//! A page that is drawn over and over, and the keys of the person who looks at it.
+
+use std::{
+    io::{self, IsTerminal, Read, Write},
+    os::fd::AsFd,
+};
+
+use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
+use tokio::sync::mpsc;
+
+/// Another screen, so that what stood there comes back; no cursor.
+const OPEN: &str = "\x1b[?1049h\x1b[?25l";
+const CLOSE: &str = "\x1b[?25h\x1b[?1049l";
+/// To the top left; each line ends with erasing what stood behind it.
+const HOME: &str = "\x1b[H";
+const ERASE_LINE: &str = "\x1b[K\r\n";
+const ERASE_BELOW: &str = "\x1b[J";
+
+/// What a key means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Quit,
+    Sort,
+    Other,
+}
+
+/// The terminal while it is ours; dropped, it is as before.
+pub(super) struct Screen {
+    /// `None`: standard output is no terminal, and pages follow one another.
+    before: Option<Option<Termios>>,
+    keys: mpsc::Receiver<Key>,
+}
+
+impl Screen {
+    /// Takes the terminal, if it is one.
+    ///
+    /// # Errors
+    /// When it cannot be written, or no thread can be started.
+    pub(super) fn open() -> io::Result<Self> {
+        let (tell, keys) = mpsc::channel(16);
+        if !io::stdout().is_terminal() {
+            return Ok(Self { before: None, keys });
+        }
+        let modes = single_keys();
+        let screen = Self { before: Some(modes), keys };
+        if screen.before.as_ref().is_some_and(Option::is_some) {
+            // It ends with the program: nothing can end a read of a terminal.
+            std::thread::Builder::new().name("cbs-keys".to_owned()).spawn(move || read(&tell))?;
+        }
+        write(OPEN)?;
+        Ok(screen)
+    }
+
+    /// Shows a page in the place of the last one, as much of it as fits.
+    pub(super) fn show(&mut self, page: &str) -> io::Result<()> {
+        if self.before.is_none() {
+            return crate::output::print(page);
+        }
+        // Places stay where no colour is wanted.
+        let plain = anstream::AutoStream::choice(&io::stdout()) == anstream::ColorChoice::Never;
+        let page = if plain { anstream::adapter::strip_str(page).to_string() } else { page.to_owned() };
+        let lines = page.lines().take(height());
+        let text: String = lines.flat_map(|line| [line, ERASE_LINE]).collect();
+        write(&format!("{HOME}{}{ERASE_BELOW}", text.trim_end_matches("\r\n")))
+    }
+
+    /// The next key; never where there are none.
+    pub(super) async fn key(screen: Option<&mut Self>) -> Key {
+        let Some(screen) = screen else { return std::future::pending().await };
+        match screen.keys.recv().await {
+            Some(key) => key,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let Some(modes) = &self.before else { return };
+        // A terminal that has gone cannot be put back.
+        let _ = write(CLOSE);
+        if let Some(modes) = modes {
+            let _ = termios::tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, modes);
+        }
+    }
+}
+
+/// Lets keys come one by one and unseen; gives what was before. `None`: there is nobody at standard input.
+fn single_keys() -> Option<Termios> {
+    let stdin = io::stdin();
+    let before = stdin.is_terminal().then(|| termios::tcgetattr(stdin.as_fd()).ok()).flatten()?;
+    let mut modes = before.clone();
+    // Signals stay: Ctrl-C ends it as ever.
+    modes.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
+    termios::tcsetattr(stdin.as_fd(), SetArg::TCSANOW, &modes).ok()?;
+    Some(before)
+}
+
+fn read(tell: &mpsc::Sender<Key>) {
+    let mut byte = [0];
+    while let Ok(1) = io::stdin().read(&mut byte) {
+        let key = match byte {
+            [b'q' | b'Q'] => Key::Quit,
+            [b's' | b'S'] => Key::Sort,
+            _ => Key::Other,
+        };
+        if tell.blocking_send(key).is_err() {
+            return;
+        }
+    }
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+}
+
+/// The lines of the terminal, as it says now.
+fn height() -> usize {
+    terminal_size::terminal_size_of(io::stdout()).map_or(24, |(_, height)| usize::from(height.0))
+}

@@ -1,0 +1,87 @@
+//! The body as one of a fleet, and what deployers write for it.
+//!
+//! The mind is the crate `fleet`: pure, and proven there. Here are its hands.
+//!
+//! - `store`: the buckets of a namespace. `parcel`: a spec as it travels.
+//! - `writing`: a deploy, all or nothing. `waiting`: until every body has followed.
+//! - `driver`: tells the mind what happens and does what it says. `life`: one instance. `cache`: code on disk.
+
+mod cache;
+mod driver;
+mod life;
+mod parcel;
+mod store;
+mod waiting;
+mod writing;
+
+use std::time::Duration;
+
+use bus::{RetryPolicy, Route};
+use serde::{Deserialize, Serialize};
+use spec::CellSpec;
+
+pub(crate) use self::{
+    driver::{Driver, Joining},
+    parcel::{Letter, Parcel},
+    store::Store,
+    waiting::{Outcome, Wanted, wait},
+    writing::{Draft, Written},
+};
+use crate::app::Manners;
+
+/// Operating system and processor of this program.
+pub(crate) fn platform() -> String {
+    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+/// How callers treat a cell, as it travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Policy {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    route: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry: Option<Again>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Again {
+    max: u32,
+    backoff_ms: u64,
+    backoff_max_ms: u64,
+    idempotent: bool,
+}
+
+impl Policy {
+    /// `None` for a cell that is called as bodies are set.
+    fn of(spec: &CellSpec) -> Option<Self> {
+        let Manners { route, retry } = Manners::of(spec);
+        let route = route.map(|route| match route {
+            Route::LocalFirst => "local-first".to_owned(),
+            Route::Nats => "nats".to_owned(),
+        });
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let retry = retry.map(|retry| Again {
+            max: retry.max,
+            backoff_ms: millis(retry.backoff),
+            backoff_max_ms: millis(retry.backoff_max),
+            idempotent: retry.idempotent,
+        });
+        (route.is_some() || retry.is_some()).then_some(Self { route, retry })
+    }
+
+    fn manners(&self) -> Manners {
+        let route = self.route.as_deref().and_then(|word| match word {
+            "nats" => Some(Route::Nats),
+            "local-first" => Some(Route::LocalFirst),
+            // A word of a newer program.
+            _ => None,
+        });
+        let retry = self.retry.as_ref().map(|retry| RetryPolicy {
+            max: retry.max,
+            backoff: Duration::from_millis(retry.backoff_ms),
+            backoff_max: Duration::from_millis(retry.backoff_max_ms),
+            idempotent: retry.idempotent,
+        });
+        Manners { route, retry }
+    }
+}

@@ -1,0 +1,257 @@
+//! A spec as it travels: its document, the schemas that it names, and its code as a bundle.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, bail, ensure};
+use cbs::Target;
+use fleet::{ContentHash, Entry, FLOW_RUNTIME, Object, Replicas, Revision, Rollout, Version};
+use serde::{Deserialize, Serialize};
+use spec::{CellSpec, FlowSpec};
+
+use super::Policy;
+use crate::{
+    app::Deployed,
+    bundle::{self, Bundle},
+    code::Code,
+};
+
+/// The format that this program writes, and the newest that it reads.
+const FORMAT: u32 = 1;
+
+/// What lies under `spec.<hash>`: JSON. Enough, with the bundle, to load the spec anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Letter {
+    format: u32,
+    /// Where the document stands, as seen from the bundle's root.
+    file: String,
+    /// The document as its author wrote it.
+    pub(crate) text: String,
+    /// The schemas that it names and those that these refer to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) schemas: BTreeMap<String, String>,
+    /// How callers treat the cell, also those whose body does not run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<Policy>,
+}
+
+impl Letter {
+    /// Reads what lies under a spec's hash; the hash is checked by who fetched it.
+    pub(crate) fn read(bytes: &[u8]) -> anyhow::Result<Self> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let Format { format } = serde_json::from_slice(bytes).context("the spec cannot be read")?;
+        ensure!(format <= FORMAT, "a newer `cbs` wrote the spec (format {format}): this body's program is too old");
+        let letter: Self = serde_json::from_slice(bytes).context("the spec cannot be read")?;
+        ensure!(bundle::is_safe(&letter.file), "the spec's file `{}` leads elsewhere", letter.file.escape_debug());
+        Ok(letter)
+    }
+
+    /// Loads the spec as if it stood in this folder, where its code has been unpacked. `place`
+    /// is a folder for its schemas.
+    pub(crate) fn load(&self, root: &Path, place: &Path) -> anyhow::Result<Deployed> {
+        let mut schemas = Bundle::default();
+        for (name, text) in &self.schemas {
+            schemas.add(&format!("{name}.json"), false, text.clone().into_bytes())?;
+        }
+        schemas.unpack(place)?;
+        let file = root.join(&self.file);
+        // Commands run where their spec stands.
+        bundle::private().recursive(true).create(folder(&file))?;
+        let options = spec::Options { schemas: Some(place.to_owned()), allow_remote: true, ..spec::Options::default() };
+        let specs = match spec::load_texts([(file, self.text.as_str())], &options) {
+            Ok(specs) => specs,
+            Err(error) => bail!("{}", first_line(&error)),
+        };
+        match (specs.cells().next(), specs.flows().next()) {
+            (Some(cell), None) => Ok(Deployed::Cell(cell.clone())),
+            (None, Some(flow)) => Ok(Deployed::Flow(flow.clone())),
+            _ => bail!("the document has not one spec"),
+        }
+    }
+}
+
+fn first_line(error: &spec::Error) -> String {
+    let text = error.diagnostics().and_then(|all| all.iter().next().map(|first| first.message.clone()));
+    text.unwrap_or_else(|| error.to_string())
+}
+
+/// All that is written for one spec.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) target: Target,
+    pub(crate) entry: Entry,
+    pub(crate) spec: Object,
+    pub(crate) bundle: Option<Object>,
+}
+
+impl Parcel {
+    /// Packs a cell, and looks whether it can be unpacked.
+    pub(crate) fn of_cell(spec: &Arc<CellSpec>) -> anyhow::Result<Self> {
+        let rollout = match spec.deployment.rollout {
+            spec::Rollout::Rolling => Rollout::Rolling,
+            spec::Rollout::Recreate => Rollout::Recreate,
+            spec::Rollout::Canary(_) => {
+                bail!("`rollout: {{ canary: … }}` is not carried out by this version of cbs: take it out")
+            }
+        };
+        let (file, packed) = pack(spec)?;
+        let schemas = [&spec.input, &spec.output].into_iter().flatten().flat_map(|schema| schema.texts().clone());
+        let letter = Letter {
+            format: FORMAT,
+            file,
+            text: document(&spec.metadata)?,
+            schemas: schemas.collect(),
+            policy: Policy::of(spec),
+        };
+        let bundle = packed.as_ref().map(Bundle::encode).transpose()?.map(object);
+        let hash = bundle.as_ref().map(|bundle| bundle.hash);
+        let object = Object::new(serde_json::to_vec(&letter)?)?;
+        let parts = [spec.metadata.revision.clone()].into_iter().chain(letter.schemas.values().cloned());
+        let parts: Vec<String> = parts.chain(hash.map(|hash| hash.to_string())).collect();
+        let revision = Revision::of(parts.iter().map(String::as_bytes));
+        let mut entry = Entry::new(Version { spec: object.hash, bundle: hash, revision }, spec.language());
+        entry.replicas = match spec.deployment.replicas {
+            spec::Replicas::Count(count) => Replicas::Count(count.get()),
+            spec::Replicas::All => Replicas::All,
+        };
+        entry.spread.clone_from(&spec.deployment.spread);
+        entry.place.clone_from(&spec.deployment.place);
+        entry.enabled = spec.deployment.enabled;
+        entry.rollout = rollout;
+        entry.needs.platforms = packed.as_ref().map(platforms).unwrap_or_default();
+        let parcel = Self { target: spec.name.clone().into(), entry, spec: object, bundle };
+        parcel.try_out(&letter, packed.as_ref(), &spec.metadata.revision)?;
+        Ok(parcel)
+    }
+
+    /// Packs a flow. It has no code, and runs in every body: it costs nothing while nobody calls it.
+    pub(crate) fn of_flow(spec: &Arc<FlowSpec>) -> anyhow::Result<Self> {
+        let file = file_name(&spec.metadata.file);
+        let text = document(&spec.metadata)?;
+        let letter = Letter { format: FORMAT, file, text, schemas: BTreeMap::new(), policy: None };
+        let object = Object::new(serde_json::to_vec(&letter)?)?;
+        let revision = Revision::of([spec.metadata.revision.as_bytes()]);
+        let mut entry = Entry::new(Version { spec: object.hash, bundle: None, revision }, FLOW_RUNTIME);
+        entry.replicas = Replicas::All;
+        let parcel = Self { target: spec.name.clone().into(), entry, spec: object, bundle: None };
+        parcel.try_out(&letter, None, &spec.metadata.revision)?;
+        Ok(parcel)
+    }
+
+    /// Unpacks and loads it as a body does: what does not arrive whole is refused here.
+    fn try_out(&self, letter: &Letter, packed: Option<&Bundle>, revision: &str) -> anyhow::Result<()> {
+        let place = tempfile::tempdir()?;
+        let root = place.path().join("code");
+        if let Some(packed) = packed {
+            packed.unpack(&root)?;
+        }
+        let metadata = match letter.load(&root, &place.path().join("schemas"))? {
+            Deployed::Cell(cell) => cell.metadata.clone(),
+            Deployed::Flow(flow) => flow.metadata.clone(),
+        };
+        ensure!(metadata.revision == revision, "its file changed while it was read: deploy again");
+        Ok(())
+    }
+}
+
+fn object(bytes: Vec<u8>) -> Object {
+    Object { hash: ContentHash::of(&bytes), bytes }
+}
+
+/// The one document of a file that a spec stands in.
+fn document(metadata: &spec::Metadata) -> anyhow::Result<String> {
+    let text = fs::read_to_string(&metadata.file).with_context(|| metadata.file.display().to_string())?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let marks =
+        |line: &str| line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+    let lines: Vec<&str> = text.lines().collect();
+    let at = metadata.line.saturating_sub(1).min(lines.len());
+    let start = lines.get(..=at).unwrap_or(&lines).iter().rposition(|line| marks(line)).unwrap_or(0);
+    let ends = |line: &str| marks(line) || line.trim_end() == "...";
+    let after = at.max(start) + 1;
+    let end = lines.iter().skip(after).position(|line| ends(line)).map_or(lines.len(), |more| after + more);
+    let mut document = lines.get(start..end).unwrap_or_default().join("\n");
+    document.push('\n');
+    Ok(document)
+}
+
+/// Where the spec stands as seen from the root of its bundle, and the bundle; none for what is
+/// linked in.
+fn pack(spec: &CellSpec) -> anyhow::Result<(String, Option<Bundle>)> {
+    let here = file_name(&spec.metadata.file);
+    let Some(code) = Code::of(spec) else { return Ok((here, None)) };
+    let code = code?;
+    let written = folder(&spec.metadata.file);
+    let base = written.canonicalize()?;
+    // Absolute paths are programs of the machine: they do not travel.
+    let wanted = code.files().filter_map(|file| Some((plain(&base.join(relative(&file, written)?)), file)));
+    let files: Vec<(PathBuf, PathBuf)> = wanted.collect();
+    let root = files.iter().fold(base.clone(), |root, (file, _)| common(&root, folder(file)));
+    let mut bundle = Bundle::default();
+    for (file, source) in &files {
+        let content = fs::read(source).with_context(|| source.display().to_string())?;
+        let executable = fs::metadata(source)?.permissions().mode() & 0o100 != 0;
+        bundle.add(&text_of(file.strip_prefix(&root)?)?, executable, content)?;
+    }
+    let folder = text_of(base.strip_prefix(&root)?)?;
+    let file = if folder.is_empty() { here } else { format!("{folder}/{here}") };
+    Ok((file, (!files.is_empty()).then_some(bundle)))
+}
+
+/// A file of a cell's code as it was written: from the spec's folder. Paths of commands come
+/// out absolute, for their programs are started from elsewhere.
+fn relative(file: &Path, written: &Path) -> Option<PathBuf> {
+    if let Ok(relative) = file.strip_prefix(written) {
+        return Some(relative.to_owned());
+    }
+    let absolute = std::path::absolute(written).ok()?;
+    file.strip_prefix(absolute).ok().map(Path::to_owned).or_else(|| (!file.is_absolute()).then(|| file.to_owned()))
+}
+
+/// The path without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => _ = plain.pop(),
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
+fn common(one: &Path, other: &Path) -> PathBuf {
+    let both = one.components().zip(other.components()).take_while(|(one, other)| one == other);
+    both.map(|(part, _)| part).collect()
+}
+
+fn text_of(path: &Path) -> anyhow::Result<String> {
+    path.to_str().map(str::to_owned).with_context(|| format!("{} is no UTF-8", path.display()))
+}
+
+fn file_name(file: &Path) -> String {
+    file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| "spec.yaml".to_owned())
+}
+
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where a bundle can run: programs of a machine run on machines of its kind alone.
+fn platforms(bundle: &Bundle) -> BTreeSet<String> {
+    let native = bundle.contents().any(|(executable, bytes)| executable && bytes.starts_with(b"\x7fELF"));
+    native.then(super::platform).into_iter().collect()
+}
+
+#[cfg(test)]
+#[path = "parcel_tests.rs"]
+mod tests;

@@ -1,0 +1,141 @@
+use std::{error::Error, io};
+
+use super::*;
+
+type Checked = Result<(), Box<dyn Error>>;
+
+const HEAD: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.say }\n";
+
+fn write(folder: &Path, path: &str, text: &str) -> io::Result<PathBuf> {
+    let path = folder.join(path);
+    fs::create_dir_all(super::folder(&path))?;
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// The parcel of the one cell that stands in this file.
+fn parcel(file: &Path) -> anyhow::Result<Parcel> {
+    let specs = spec::load(&[file.to_owned()], &spec::Options::default())?;
+    let cell = specs.cells().next().context("a cell")?;
+    Parcel::of_cell(cell)
+}
+
+/// A Python cell with a schema beside it, in a folder that stands anywhere.
+fn python(folder: &Path, text: &str) -> io::Result<PathBuf> {
+    write(folder, "cells/say/say.py", text)?;
+    write(folder, "cells/say/lib/words.py", "WORD = 1\n")?;
+    write(folder, "specs/schemas/demo/v1/Name.json", r#"{"$ref": "Text.json"}"#)?;
+    write(folder, "specs/schemas/demo/v1/Text.json", r#"{"type": "string"}"#)?;
+    let spec = "spec: { runtime: python, source: '../../cells/say/say.py:say', input: demo/v1/Name, replicas: 3 }\n";
+    write(folder, "specs/cells/demo.say.yaml", &format!("{HEAD}{spec}"))
+}
+
+#[test]
+fn a_cell_is_loaded_anywhere_from_its_parcel_alone() -> Checked {
+    let (here, there) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let parcel = parcel(&python(here.path(), "1\n")?)?;
+    drop(here);
+    let bundle = parcel.bundle.ok_or("a bundle")?;
+    let root = there.path().join("code");
+    Bundle::decode(bundle.hash, &bundle.bytes)?.unpack(&root)?;
+    assert_eq!(fs::read_to_string(root.join("cells/say/lib/words.py"))?, "WORD = 1\n");
+    let letter = Letter::read(&parcel.spec.bytes)?;
+    let Deployed::Cell(cell) = letter.load(&root, &there.path().join("schemas"))? else { return Err("a cell".into()) };
+    let input = cell.input.as_ref().ok_or("a schema")?;
+    assert!(input.accepts(&"x".into()) && !input.accepts(&1.into()));
+    assert_eq!(parcel.entry.replicas, Replicas::Count(3));
+    Ok(())
+}
+
+#[test]
+fn a_parcel_is_the_same_from_every_folder_and_its_revision_follows_code_and_schemas_alone() -> Checked {
+    let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
+    let [one, two] = folders.each_ref().map(|folder| python(folder.path(), "1\n").map(|file| parcel(&file)));
+    let (one, two) = (one??, two??);
+    assert_eq!((one.spec.hash, &one.entry), (two.spec.hash, &two.entry));
+    let there = folders[1].path();
+    let file = there.join("specs/cells/demo.say.yaml");
+    // Where it runs, and how the file looks.
+    let text = fs::read_to_string(&file)?.replace("replicas: 3", "replicas: 4") + "# a word\n";
+    fs::write(&file, text)?;
+    let placed = parcel(&file)?;
+    assert_ne!(placed.spec.hash, one.spec.hash);
+    assert_eq!(placed.entry.version.revision, one.entry.version.revision);
+    // The code, and a schema that a schema refers to.
+    write(there, "cells/say/lib/words.py", "WORD = 2\n")?;
+    let coded = parcel(&file)?;
+    assert_ne!(coded.entry.version.revision, placed.entry.version.revision);
+    write(there, "specs/schemas/demo/v1/Text.json", r#"{"type": "number"}"#)?;
+    assert_ne!(parcel(&file)?.entry.version.revision, coded.entry.version.revision);
+    Ok(())
+}
+
+#[test]
+fn one_document_of_several_travels() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let cell = |name: &str| HEAD.replace("demo.say", name) + "spec: { runtime: rust }\n";
+    let text =
+        format!("# first\n{}---\n# second\n{}...\n--- # third\n{}", cell("demo.a"), cell("demo.b"), cell("demo.c"));
+    let file = write(folder.path(), "all.yaml", &text)?;
+    let specs = spec::load(&[file], &spec::Options::default())?;
+    for cell in specs.cells() {
+        let parcel = Parcel::of_cell(cell)?;
+        let letter = Letter::read(&parcel.spec.bytes)?;
+        let names: Vec<&str> =
+            ["demo.a", "demo.b", "demo.c"].into_iter().filter(|it| letter.text.contains(it)).collect();
+        assert_eq!(names, [cell.name.as_str()], "{}", letter.text);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_command_keeps_its_rights_and_its_neighbours() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let program = write(folder.path(), "run.sh", "#!/bin/sh\n")?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    write(folder.path(), "cell.py", "1\n")?;
+    let file = write(
+        folder.path(),
+        "cell.yaml",
+        &format!("{HEAD}spec: {{ runtime: exec, command: [./run.sh, cell.py, -v] }}\n"),
+    )?;
+    let packed = parcel(&file)?;
+    let bundle = packed.bundle.ok_or("a bundle")?;
+    let root = folder.path().join("there");
+    Bundle::decode(bundle.hash, &bundle.bytes)?.unpack(&root)?;
+    assert!(root.join("cell.py").is_file());
+    assert_eq!(fs::metadata(root.join("run.sh"))?.permissions().mode() & 0o777, 0o700);
+    assert_eq!(packed.entry.needs.platforms, BTreeSet::new(), "a script runs anywhere");
+    fs::write(&program, b"\x7fELF")?;
+    assert_eq!(parcel(&file)?.entry.needs.platforms, BTreeSet::from([crate::fleet::platform()]));
+    Ok(())
+}
+
+#[test]
+fn a_canary_is_refused_with_a_reason() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let spec = "spec: { runtime: rust, rollout: { canary: { share: 10% } } }\n";
+    let file = write(folder.path(), "cell.yaml", &format!("{HEAD}{spec}"))?;
+    let error = parcel(&file).err().ok_or("an error")?;
+    assert!(error.to_string().contains("not carried out"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_letter_of_a_newer_program_or_one_that_leads_elsewhere_is_refused() -> Checked {
+    let letter = |format: u32, file: &str| {
+        serde_json::json!({ "format": format, "file": file, "text": format!("{HEAD}spec: {{ runtime: rust }}\n") })
+            .to_string()
+    };
+    assert!(Letter::read(letter(1, "specs/a.yaml").as_bytes()).is_ok());
+    assert!(Letter::read(letter(2, "specs/a.yaml").as_bytes()).is_err_and(|error| error.to_string().contains("newer")));
+    for file in ["/etc/a.yaml", "../a.yaml", "a/../../b.yaml", ""] {
+        assert!(Letter::read(letter(1, file).as_bytes()).is_err(), "{file}");
+    }
+    let mut stray = Letter::read(letter(1, "a.yaml").as_bytes())?;
+    stray.schemas.insert("../../stray".to_owned(), "{}".to_owned());
+    let folder = tempfile::tempdir()?;
+    assert!(stray.load(&folder.path().join("code"), &folder.path().join("a/schemas")).is_err());
+    assert!(!folder.path().join("stray.json").exists());
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! A cell of another body: on a connection of its own, in the midst of a call, so that what it sends carries all that a
+//! cell's calls carry.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::ensure;
+use bus_nats::Nats;
+use bytes::Bytes;
+use cbs::{BodyBus, BodyId, CellContext, Distance, Envelope, Home, Namespace, Target};
+
+use crate::{cells::Silent, hosting};
+
+/// The time of the call that the caller itself answers: it must not run out while we measure.
+const TIME: Duration = Duration::from_secs(3600);
+/// How such calls differ from raw ones, for a note.
+pub(crate) const FULL: &str = "as a cell of another body calls: envelope with id, correlation, causation, source (body, \
+                               cell), deadline; answered with limit, queue, deadline, panic guard, numbers";
+
+/// A caller of cells that other bodies host.
+pub(crate) struct Caller {
+    client: Nats,
+    context: CellContext,
+}
+
+impl Caller {
+    pub(crate) async fn connect(url: &str, namespace: &Namespace) -> anyhow::Result<Self> {
+        let client = hosting::client(url, namespace).await?;
+        let target: Target = "bench.caller".parse()?;
+        let home = Home::new(target.clone(), BodyId::new("bench-client")?, client.bus(), Arc::new(Silent));
+        let request = Envelope { timeout: Some(TIME), ..Envelope::request(target, Bytes::new()) };
+        Ok(Self { client, context: CellContext::new(Arc::new(home), &request) })
+    }
+
+    /// The bus below, for calls that are no cell's.
+    pub(crate) fn bus(&self) -> Arc<dyn BodyBus> {
+        self.client.bus()
+    }
+
+    /// The answer of a cell over NATS.
+    pub(crate) async fn ask(&self, target: &Target, payload: &Bytes) -> anyhow::Result<Envelope> {
+        Ok(self.context.send(self.context.request(target.clone(), payload.clone())).await?)
+    }
+
+    /// Calls a cell that gives back as many bytes.
+    pub(crate) async fn call(&self, target: &Target, payload: &Bytes) -> anyhow::Result<()> {
+        check(&self.ask(target, payload).await?, payload)
+    }
+
+    pub(crate) async fn close(self) {
+        self.client.close().await;
+    }
+}
+
+/// Whether a reply came over NATS, with as many bytes as went out.
+pub(crate) fn check(reply: &Envelope, payload: &Bytes) -> anyhow::Result<()> {
+    ensure!(reply.payload.len() == payload.len(), "the cell answers with {} bytes", reply.payload.len());
+    ensure!(reply.distance == Distance::Nats, "the cell was called at the distance {}", reply.distance);
+    Ok(())
+}

@@ -1,0 +1,337 @@
+//! Deploys to a fleet that runs.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use e2e::{Body, Caller, Fleet, LIMIT, Load, Process};
+use futures::future::join_all;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use testkit::{eventually, within};
+
+use crate::stories;
+
+/// The first Python cell of a body may have to wait for an environment to be made.
+const FIRST_TIME: &str = "120s";
+/// Native cells of the stories' body.
+const CELLS: [&str; 6] = ["story.tells", "story.slow", "story.holds", "story.frees", "story.big", "story.calls"];
+
+/// A Python cell that says a text; gives the folder to deploy.
+fn says(fleet: &Fleet, text: &str) -> PathBuf {
+    let code = format!("async def say(whom: dict) -> dict:\n    return {{'text': '{text}', 'body': 'any'}}\n");
+    fleet.world.write("code/say.py", &code);
+    let spec = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.say }\n\
+                spec: { runtime: python, source: '../../code/say.py:say' }\n";
+    let file = fleet.world.write("specs/cells/demo.say.yaml", spec);
+    file.ancestors().nth(2).unwrap().to_owned()
+}
+
+/// A folder of native cells with these further fields.
+fn natives(fleet: &Fleet, folder: &str, cells: &[&str], more: &str) -> PathBuf {
+    let mut file = PathBuf::new();
+    for cell in cells {
+        let text = format!(
+            "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {cell} }}\nspec: {{ runtime: rust{more} }}\n"
+        );
+        file = fleet.world.write(&format!("{folder}/cells/{cell}.yaml"), &text);
+    }
+    file.ancestors().nth(2).unwrap().to_owned()
+}
+
+async fn deploy(fleet: &Fleet, folder: &std::path::Path) -> e2e::Done {
+    fleet.run(&["deploy", folder.to_str().unwrap(), "--timeout", FIRST_TIME]).await
+}
+
+async fn said(caller: &Caller) -> String {
+    caller.call("demo.say", &json!({})).await.text("text")
+}
+
+/// The old revision answers for half a second more, beside the new one.
+async fn until_said(caller: &Caller, text: &str) {
+    let what = format!("three answers of {text}");
+    eventually(&what, LIMIT, async || {
+        said(caller).await == text && said(caller).await == text && said(caller).await == text
+    })
+    .await;
+}
+
+/// What `cbs bodies` tells, by body.
+async fn bodies(fleet: &Fleet) -> Vec<(String, Value)> {
+    let told = fleet.run(&["bodies", "--format", "json"]).await.with_status(0).stdout;
+    let all: Vec<Value> = serde_json::from_str(&told).unwrap();
+    all.into_iter().map(|body| (body["body"].as_str().unwrap().to_owned(), body)).collect()
+}
+
+/// Where every entry of the manifest is ready: bodies by name, each with its states.
+async fn spread(fleet: &Fleet) -> Vec<(String, String)> {
+    bodies(fleet)
+        .await
+        .into_iter()
+        .map(|(id, body)| (id, body["states"].as_str().unwrap_or_default().to_owned()))
+        .collect()
+}
+
+/// How many instances are ready in these states (`r2.e`): each letter with how often it stands.
+fn ready(states: &str) -> usize {
+    let mut ready = 0;
+    let mut rest = states.chars().peekable();
+    while let Some(letter) = rest.next() {
+        let mut count = String::new();
+        while let Some(digit) = rest.next_if(char::is_ascii_digit) {
+            count.push(digit);
+        }
+        if letter == 'r' {
+            ready += count.parse().unwrap_or(1);
+        }
+    }
+    ready
+}
+
+async fn fleet_of(fleet: &Fleet, ids: &[&str]) -> Vec<Process> {
+    join_all(ids.iter().map(async |id| fleet.up(&Body::bare(id)).await)).await
+}
+
+#[tokio::test]
+async fn a_deploy_serves_and_a_change_of_it_and_a_rollback_brings_the_former_back() {
+    let fleet = Fleet::with_jetstream().await;
+    let _bodies = fleet_of(&fleet, &["one", "two"]).await;
+    let plan = fleet.run(&["diff", says(&fleet, "first").to_str().unwrap()]).await.with_status(0);
+    assert!(plan.stdout.contains("add") && plan.stdout.contains("cell demo.say"), "{plan:?}");
+    assert_eq!(fleet.run(&["history"]).await.with_status(1).stdout, "");
+    let done = deploy(&fleet, &says(&fleet, "first")).await.with_status(0);
+    assert_eq!(done.stdout, "deployed: head 1\n");
+    let caller = fleet.caller().await;
+    assert_eq!(said(&caller).await, "first");
+
+    let done = deploy(&fleet, &says(&fleet, "second")).await.with_status(0);
+    assert!(done.stderr.contains("change  cell demo.say"), "{}", done.stderr);
+    until_said(&caller, "second").await;
+    // The same again changes nothing.
+    let done = deploy(&fleet, &says(&fleet, "second")).await.with_status(0);
+    assert!(done.stderr.contains("nothing changes"), "{}", done.stderr);
+
+    let done = fleet.run(&["rollback"]).await.with_status(0);
+    assert_eq!(done.stdout, "deployed: head 3\n");
+    until_said(&caller, "first").await;
+    let history: Value =
+        serde_json::from_str(&fleet.run(&["history", "--format", "json"]).await.with_status(0).stdout).unwrap();
+    assert_eq!((history[0]["manifest"].clone(), &history[2]["restores"]), (history[2]["manifest"].clone(), &json!(1)));
+    let spec = fleet.run(&["get", "demo.say", "-o", "yaml"]).await.with_status(0).stdout;
+    assert!(spec.starts_with("apiVersion: cbs/v1alpha1\nkind: Cell\n"), "{spec}");
+
+    fleet.run(&["undeploy", "demo.say"]).await.with_status(0).stdout.clear();
+    assert!(caller.try_call("demo.say", &[], &json!({})).await.is_err(), "it is still served");
+    fleet.run(&["undeploy", "demo.say"]).await.with_status(1).stdout.clear();
+}
+
+#[tokio::test]
+async fn a_broken_change_is_refused_before_anything_is_touched() {
+    let fleet = Fleet::with_jetstream().await;
+    let _bodies = fleet_of(&fleet, &["one"]).await;
+    let folder = natives(&fleet, "specs", &["logic.greet"], "");
+    let _ = deploy(&fleet, &folder).await.with_status(0);
+    for (broken, says) in [
+        (", timeout: soon", "spec-bad-duration"),
+        (", replicas: many", "spec-bad-value"),
+        (", rollout: { canary: { share: 10% } }", "not carried out by this version"),
+    ] {
+        let done = deploy(&fleet, &natives(&fleet, "specs", &["logic.greet"], broken)).await.with_status(1);
+        assert!(done.stderr.contains(says) && done.stdout.is_empty(), "{}", done.stderr);
+    }
+    let missing = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.say }\n\
+                   spec: { runtime: python, source: 'nowhere.py:say' }\n";
+    let file = fleet.world.write("other/demo.say.yaml", missing);
+    let done = deploy(&fleet, &file).await.with_status(1);
+    assert!(done.stderr.contains("spec-missing-file"), "{}", done.stderr);
+    let folder = says(&fleet, "never");
+    fleet.world.write("code/say.py", "async def say(whom: dict) -> dict:\n    return 1 +\n");
+    let done = deploy(&fleet, &folder.join("cells")).await.with_status(1);
+    assert!(done.stderr.contains("say.py:2"), "{}", done.stderr);
+    let history = fleet.run(&["history", "--format", "json"]).await.with_status(0).stdout;
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&history).unwrap().len(), 1, "{history}");
+    let answer = fleet.caller().await.call("logic.greet", &json!({ "name": "Ada" })).await;
+    assert_eq!(answer.text("text"), "Hello, Ada!");
+}
+
+#[tokio::test]
+async fn what_no_body_can_run_is_told_with_the_reason_and_the_old_goes_on() {
+    let fleet = Fleet::with_jetstream().await;
+    let _bodies = fleet_of(&fleet, &["one", "two"]).await;
+    let _ = deploy(&fleet, &says(&fleet, "well")).await.with_status(0);
+    let folder = says(&fleet, "well");
+    fleet
+        .world
+        .write("code/say.py", "raise OSError('no disk')\n\n\nasync def say(whom: dict) -> dict:\n    return whom\n");
+    let done = deploy(&fleet, &folder).await.with_status(1);
+    assert!(done.stderr.contains("no disk"), "{}", done.stderr);
+    assert!(done.stderr.contains("cell demo.say") && done.stderr.contains("cbs rollback"), "{}", done.stderr);
+    assert_eq!(said(&fleet.caller().await).await, "well");
+    let _ = fleet.run(&["rollback"]).await.with_status(0);
+    assert_eq!(said(&fleet.caller().await).await, "well");
+}
+
+#[tokio::test]
+async fn of_those_who_deploy_at_once_all_but_one_are_told_what_the_other_changed() {
+    let fleet = Fleet::with_jetstream().await;
+    let _bodies = fleet_of(&fleet, &["one"]).await;
+    let names = ["demo.a", "demo.b", "demo.c", "demo.d"];
+    let folders: Vec<PathBuf> = names.iter().map(|name| natives(&fleet, name, &[*name], "")).collect();
+    let (mut written, mut conflicts) = (0, 0);
+    // Who is late enough meets no conflict: again, until somebody did.
+    within(LIMIT, "a conflict", async {
+        for round in 0.. {
+            let more = format!(", timeout: {}s", round + 1);
+            names.iter().for_each(|name| _ = natives(&fleet, name, &[*name], &more));
+            let done = join_all(folders.iter().map(|folder| {
+                let folder = folder.to_str().unwrap();
+                async { fleet.world.run(&["deploy", folder, "--wait=false", "--nats", fleet.server.url()]).await }
+            }))
+            .await;
+            written += done.iter().filter(|done| done.status == 0).count();
+            for done in done.iter().filter(|done| done.status != 0) {
+                assert_eq!(done.status, 1, "{done:?}");
+                assert!(done.stderr.contains("came first and changed cell demo."), "{}", done.stderr);
+                conflicts += 1;
+            }
+            if conflicts > 0 {
+                break;
+            }
+        }
+    })
+    .await;
+    // Nothing was lost and nothing written twice: a head for each that was told so.
+    let history = fleet.run(&["history", "--format", "json"]).await.with_status(0).stdout;
+    let heads: Vec<Value> = serde_json::from_str(&history).unwrap();
+    assert_eq!(heads.len(), written, "{history}");
+    assert_eq!(heads.last().unwrap()["number"], json!(written));
+}
+
+#[tokio::test]
+async fn the_cells_of_a_body_that_is_killed_are_back_within_five_seconds_and_the_spread_with_the_body() {
+    let fleet = Fleet::with_jetstream().await;
+    let ids = ["one", "two", "three"];
+    let body = |id: &str| stories(id);
+    let mut processes = join_all(ids.iter().map(async |id| fleet.up(&body(id)).await)).await;
+    let _ = deploy(&fleet, &natives(&fleet, "specs", &CELLS, "")).await.with_status(0);
+    let before = spread(&fleet).await;
+    assert_eq!(before.iter().map(|(_, states)| ready(states)).sum::<usize>(), CELLS.len(), "{before:?}");
+    // The one that has the most.
+    let (victim, lost) = before.iter().max_by_key(|(_, states)| ready(states)).cloned().unwrap();
+    assert!(ready(&lost) > 0, "{before:?}");
+    let at = ids.iter().position(|id| *id == victim).unwrap();
+    let killed = Instant::now();
+    processes[at].signal(Signal::SIGKILL);
+    eventually("its cells elsewhere", LIMIT, async || {
+        let now = spread(&fleet).await;
+        now.len() == 2 && now.iter().map(|(_, states)| ready(states)).sum::<usize>() == CELLS.len()
+    })
+    .await;
+    let took = killed.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    processes[at] = fleet.up(&body(&victim)).await;
+    eventually("the former spread", LIMIT, async || spread(&fleet).await == before).await;
+}
+
+#[tokio::test]
+async fn the_text_of_a_python_cell_is_changed_under_load_without_a_failed_call() {
+    let fleet = Fleet::with_jetstream().await;
+    let _bodies = fleet_of(&fleet, &["one", "two"]).await;
+    let _ = deploy(&fleet, &says(&fleet, "text 0")).await.with_status(0);
+    let caller = fleet.caller().await;
+    let load = Load::new(&caller, "demo.say", json!({}));
+    let edits = async {
+        for edit in 1..=6 {
+            let (text, before) = (format!("text {edit}"), load.answered());
+            let _ = deploy(&fleet, &says(&fleet, &text)).await.with_status(0);
+            until_said(&caller, &text).await;
+            assert!(load.answered() > before + 50, "there is no load");
+        }
+    };
+    tokio::select! {
+        () = edits => {}
+        () = load.run(4, usize::MAX) => {}
+    }
+    assert_eq!(load.failed(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_fleet_whose_server_goes_in_the_middle_of_a_deploy_converges_without_a_hand() {
+    let mut fleet = Fleet::with_jetstream().await;
+    let bodies = fleet_of(&fleet, &["one", "two", "three"]).await;
+    let _ = deploy(&fleet, &says(&fleet, "before")).await.with_status(0);
+    let folder = says(&fleet, "after");
+    let mut deploying =
+        fleet.world.start(fleet.world.cbs(&["deploy", folder.to_str().unwrap(), "--nats", fleet.server.url()]));
+    deploying.until_told("head 2 is written").await;
+    fleet.server.kill().await;
+    eventually("bodies that say so", LIMIT, async || {
+        bodies.iter().all(|body| body.told().contains("nothing is changed"))
+    })
+    .await;
+    fleet.server.restart().await;
+    let caller = fleet.caller().await;
+    eventually("the new text", LIMIT, async || {
+        caller.try_call("demo.say", &[], &json!({})).await.is_ok_and(|answer| answer.text("text") == "after")
+    })
+    .await;
+    eventually("one instance in one body", LIMIT, async || {
+        let now = spread(&fleet).await;
+        now.len() == 3 && now.iter().map(|(_, states)| ready(states)).sum::<usize>() == 1
+    })
+    .await;
+}
+
+/// A server with two users, as `deploy/permissions` has them.
+async fn guarded(store: &std::path::Path) -> Fleet {
+    let permissions = |file: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/permissions").join(file);
+        std::fs::read_to_string(path).unwrap()
+    };
+    let user = |name: &str| {
+        let file = permissions(&format!("{name}.conf"));
+        format!("{{ user: {name}, password: {name}, permissions: {{\n{file}\n}} }}\n")
+    };
+    let users = [user("body"), user("deployer")].concat();
+    let store = store.display();
+    Fleet::with_config(&format!("jetstream {{ store_dir: \"{store}\" }}\nauthorization {{ users: [\n{users}] }}\n"))
+        .await
+}
+
+#[tokio::test]
+async fn a_deployer_deploys_and_a_body_runs_it_and_cannot_deploy() {
+    let store = tempfile::tempdir().unwrap();
+    let fleet = guarded(store.path()).await;
+    let deployer = ["--user", "deployer", "--password", "deployer"];
+    let folder = says(&fleet, "guarded");
+    let deploy = ["deploy", folder.to_str().unwrap(), "--timeout", FIRST_TIME];
+    let _ = fleet.run(&[&deploy[..], &deployer].concat()).await.with_status(0);
+    let _body = fleet.up(&Body::bare("one").with(&["--user", "body", "--password", "body"])).await;
+    let options = async_nats::ConnectOptions::with_user_and_password("body".into(), "body".into());
+    let caller = Caller::connect(fleet.server.url(), options).await;
+    caller.until_answered("demo.say", &json!({})).await;
+
+    // What a body writes there does not arrive.
+    for subject in ["$KV.cbs_default_desired.head", "$KV.cbs_default_desired.tree.00", "$O.cbs_default_bundles.C.x"] {
+        caller.client().publish(subject, "{}".into()).await.unwrap();
+    }
+    for request in ["$JS.API.STREAM.PURGE.KV_cbs_default_desired", "$JS.API.STREAM.DELETE.KV_cbs_default_desired"] {
+        caller.client().publish_with_reply(request, caller.client().new_inbox(), "".into()).await.unwrap();
+    }
+    caller.client().flush().await.unwrap();
+    let _ = says(&fleet, "never");
+    let done = fleet.run(&["deploy", folder.to_str().unwrap(), "--user", "body", "--password", "body"]).await;
+    assert_ne!(done.status, 0, "{done:?}");
+    let history = fleet.run(&[&["history", "--format", "json"][..], &deployer].concat()).await.with_status(0).stdout;
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&history).unwrap().len(), 1, "{history}");
+
+    // Its owner changes it, and it follows.
+    let _ = says(&fleet, "changed");
+    let done = fleet.run(&[&deploy[..], &deployer].concat()).await.with_status(0);
+    assert!(done.stderr.contains("1 body follows"), "{}", done.stderr);
+    until_said(&caller, "changed").await;
+    // A deployer calls nobody.
+    let called = fleet.run(&[&["call", "demo.say", "{}", "--timeout", "1s"][..], &deployer].concat()).await;
+    assert_eq!(called.status, 1, "{called:?}");
+}
