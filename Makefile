@@ -63,7 +63,7 @@ test: ## every gate; needs no other command before it
 	@for gate in $(GATES); do $(MAKE) $$gate || exit; done
 
 bench: ## CBS beside raw async-nats, as ratios: make bench ARGS=--help
-	@deploy/setup.sh
+	@deploy/setup.sh bench
 	@$(PYTHON) && cargo build --locked --release --package body --bin cbs --package bench --bin bench
 	@$(PYTHON) && CBS_BIN= cargo run --locked --release --package bench -- $(ARGS)
 

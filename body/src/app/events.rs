@@ -31,7 +31,9 @@ const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 /// Tells of one body.
 pub(super) struct Events {
     teller: Teller,
-    tasks: TaskTracker,
+    /// One for each cell that is told of.
+    followers: TaskTracker,
+    _publisher: TaskTracker,
 }
 
 #[derive(Clone)]
@@ -51,9 +53,9 @@ impl Events {
     pub(super) fn new(bus: Arc<dyn BodyBus>, body: BodyId) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let missed = Arc::new(AtomicU64::new(0));
-        let tasks = TaskTracker::new();
-        tasks.spawn(publish(bus, waiting, missed.clone()));
-        Self { teller: Teller { body, queue, missed }, tasks }
+        let publisher = TaskTracker::new();
+        publisher.spawn(publish(bus, waiting, missed.clone()));
+        Self { teller: Teller { body, queue, missed }, followers: TaskTracker::new(), _publisher: publisher }
     }
 
     /// Tells of the body: `joined`, `draining`, `left`.
@@ -69,7 +71,7 @@ impl Events {
         let cell = Followed { teller: self.teller.clone(), name, revision };
         let now = state.borrow_and_update().clone();
         cell.tell(&now);
-        self.tasks.spawn(cell.follow(state, now));
+        self.followers.spawn(cell.follow(state, now));
     }
 
     /// Tells that another version of a cell serves.
@@ -81,6 +83,15 @@ impl Events {
             revision: spec.metadata.revision.as_str().into(),
         };
         followed.say("replaced", None);
+    }
+
+    /// Tells that the body has left, after the last word about its cells.
+    pub(super) async fn leave(&self) {
+        self.followers.close();
+        // Cells that were cut off may still be told of; they are not waited for.
+        _ = timeout(SETTLE_LIMIT, self.followers.wait()).await;
+        self.body("left");
+        self.settle().await;
     }
 
     /// Waits until all that was told is out, for a moment at the most.

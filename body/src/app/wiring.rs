@@ -70,8 +70,7 @@ impl Wiring {
 
     /// Leaves the bus.
     pub(super) async fn close(&self) {
-        self.events.body("left");
-        self.events.settle().await;
+        self.events.leave().await;
         self.local.close();
         if let Some(nats) = &self.nats {
             nats.close().await;

@@ -91,7 +91,8 @@ async fn a_killed_process_is_an_event_and_so_is_its_return() {
     signal::kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
     eventually("two times ready", LIMIT, async || heard.printed().matches("\"cbs.cell.ready\"").count() == 2).await;
     fleet.world.write("one/cells/tells.py", &code.replace("42", "43"));
-    heard.until_printed("\"cbs.cell.replaced\"").await;
+    // The old version goes after the new one is told of.
+    heard.until_printed("\"cbs.cell.stopped\"").await;
     let _ = running.terminate().await.with_status(0);
     heard.until_printed("\"cbs.body.left\"").await;
     let events = events(&heard.printed());

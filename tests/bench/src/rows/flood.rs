@@ -23,8 +23,8 @@ const MESSAGES: usize = 100_000;
 const SIZE: usize = 16 * 1024;
 /// How long the flood may take.
 const TIME: Duration = Duration::from_secs(120);
-/// What the body may hold: 15 MB when idle, and the 64 MiB of calls that may wait for one cell; what passes through the
-/// client and the socket counts too.
+/// What the body may hold: 15 MB when idle, the 64 MiB of calls that may wait for one cell, and what passes through the
+/// client and the sockets while it is refused.
 const BODY: f64 = 256.0;
 /// What the process may hold: 15 MB when idle, 64 calls of 16 KiB as bytes, text and bytes again, and Dart's young
 /// generation.
