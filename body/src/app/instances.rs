@@ -105,6 +105,11 @@ impl Instances {
         self.wiring.know(known, manners);
     }
 
+    /// Tells that this body hands over what it runs.
+    pub(crate) fn draining(&self) {
+        self.wiring.events.body("draining");
+    }
+
     /// Leaves the bus.
     pub(crate) async fn close(&self) {
         self.wiring.close().await;

@@ -411,6 +411,7 @@ impl Driver {
     /// Lets others take over what it has, then ends what is left.
     async fn leave(&mut self, until: Instant) -> Ended {
         self.mind.drain();
+        self.hands.instances.draining();
         self.happened();
         let handed_over = Instant::now() + HANDOVER_MAX.min(self.drain / 2);
         loop {
