@@ -41,6 +41,8 @@ const PASS_EVERY: Duration = Duration::from_millis(5);
 const NEWS_EVERY: Duration = Duration::from_millis(100);
 /// How often a look is taken without any reason: a word may have been lost.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How long a body tries to join before it says so.
+const JOIN_QUIET: Duration = Duration::from_secs(5);
 /// How long a body that ends waits for others to take over, at the most.
 const HANDOVER_MAX: Duration = Duration::from_secs(15);
 /// How many words of instances may wait.
@@ -127,8 +129,19 @@ impl Driver {
     /// Begins, and waits until the fleet can hear this body. Cancel-safe.
     pub(crate) async fn join(&mut self) {
         self.eyes.open(Duration::ZERO);
+        let patience = Instant::now() + JOIN_QUIET;
+        let mut told = false;
         while !self.heard {
-            self.next().await;
+            if told {
+                self.next().await;
+            } else if timeout_at(patience, self.next()).await.is_err() {
+                told = true;
+                tracing::warn!(
+                    "not in the fleet yet: its buckets cannot be read or this body's lease is not heard; it tries on. \
+                     Under restricted permissions one `cbs deploy` comes first; CBS_LOG=debug tells more"
+                );
+                continue;
+            }
             self.turn();
         }
     }

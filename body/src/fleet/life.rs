@@ -93,7 +93,11 @@ pub(super) async fn live(
 
 async fn start(hands: &Arc<Hands>, order: &Order) -> Result<Instance, What> {
     let failed = |error: anyhow::Error| What::Failed(format!("{error:#}"));
-    let refused = |error: anyhow::Error| What::Refused(format!("{error:#}"));
+    // What this machine cannot hold now it may hold later; what this program cannot read it never will.
+    let refused = |error: anyhow::Error| match error.chain().any(|cause| cause.is::<std::io::Error>()) {
+        true => What::Failed(format!("{error:#}")),
+        false => What::Refused(format!("{error:#}")),
+    };
     let bytes = order.desired.get(&keys::spec(&order.version.spec)).await;
     let entry = bytes.map_err(|error| What::Failed(error.to_string()))?;
     let bytes = entry.ok_or_else(|| What::Failed("its spec is not there any more".to_owned()))?.value;
