@@ -16,8 +16,8 @@ endif
 export CBS_BIN := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/cbs
 
 # What is fast and fails first comes first.
-GATES := fmt-check shell typos workflows python-check dart-check clippy doc deny python-test dart-test doctest unit
-TESTS := python-test dart-test doctest unit
+GATES := fmt-check shell typos workflows python-check dart-check clippy doc deny python-test dart-test doctest smoke unit
+TESTS := python-test dart-test doctest smoke unit
 
 # Sets PYO3_PYTHON where cargo needs it, and `features` to --no-default-features where there is no Python to link with.
 PYTHON := eval "$$(deploy/find.sh python)"
@@ -159,6 +159,13 @@ doctest:
 # All targets at once, so that the program under test is built with the tests' features and not a second time.
 build:
 	@$(PYTHON) && cargo build --locked --workspace --all-targets
+
+# The main path first. It also makes once, before many tests ask for them at once, what Python cells import and the
+# compiled Dart cell.
+smoke: build
+	@echo "== the greeting in three languages: cbs demo --polyglot"
+	@said=$$("$(CBS_BIN)" demo --polyglot --name Ada 2>&1) && [ "$$(echo "$$said" | grep -cx 'Hello, Ada!')" = 1 ] || \
+	{ echo "$$said"; exit 1; }
 
 # Last, so that the runner's summary is the last thing said.
 unit: build
