@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use bus::Route;
 use bus_nats::Nats;
-use cbs::{BodyBus, BodyId, Console, Home, Namespace, Target};
+use cbs::{BodyBus, BodyId, Console, Home, Namespace, Recorder, Target};
 use futures::{Stream, StreamExt};
 use host::{StepObserver, Watchdog};
 use spec::Specs;
@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) observer: Option<Arc<dyn StepObserver>>,
     /// Is told of every call.
     pub(crate) watcher: Option<Watcher>,
+    /// Takes the spans of calls.
+    pub(crate) recorder: Option<Arc<dyn Recorder>>,
     /// Whether it runs also while nothing can run here: specs are yet to come.
     pub(crate) patient: bool,
 }
@@ -74,10 +76,12 @@ impl App {
     /// # Errors
     /// When nothing can run here.
     pub(crate) async fn start(plan: Plan, nats: Option<Nats>) -> Result<Self, Failure> {
-        let Plan { specs, hosts, namespace, body, route, console, observer, watcher, patient } = plan;
+        let Plan { specs, hosts, namespace, body, route, console, observer, watcher, recorder, patient } = plan;
         let wiring = Wiring::new(&body, route, nats, watcher);
         let bus = wiring.bus.clone();
-        let home = Arc::new(move |target: Target| Home::new(target, body.clone(), bus.clone(), console.clone()));
+        let home = Arc::new(move |target: Target| {
+            Home::new(target, body.clone(), bus.clone(), console.clone()).with_recorder(recorder.clone())
+        });
         let cells = Cells::new(&hosts, home.clone(), wiring.nats.clone(), wiring.events.clone());
         let flows = Flows::new(home, observer);
         // Without it a cell that blocks is not named; that is no reason not to run.

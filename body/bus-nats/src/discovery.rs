@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use cbs::{BusError, CellError, Code, Namespace, Outcome, Target, Text, Worker};
+use cbs::{BusError, CellError, Code, Namespace, Outcome, Target, Text, Times, Worker};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,10 @@ pub struct Endpoint {
     /// The mean time in the handler.
     #[serde(rename = "mean_us", serialize_with = "micros")]
     pub mean: Duration,
+    /// How long its calls took, by bucket: microseconds, four buckets to a doubling.
+    pub latency: Times,
+    /// Errors by the kind of their code.
+    pub errors_by_code: BTreeMap<String, u64>,
     /// The last error's one line; empty: none yet.
     pub last_error: Text,
     /// Where it is in its life: `ready`, `restarting`, …; empty: not told.
@@ -173,6 +177,10 @@ struct EndpointData {
     restarts: u64,
     #[serde(default)]
     workers: Vec<Worker>,
+    #[serde(default)]
+    latency: Times,
+    #[serde(default)]
+    errors: BTreeMap<String, u64>,
 }
 
 impl Instance<EndpointInfo> {
@@ -196,6 +204,8 @@ impl Instance<EndpointInfo> {
                 in_flight: 0,
                 queued: 0,
                 mean: Duration::ZERO,
+                latency: Times::default(),
+                errors_by_code: BTreeMap::new(),
                 last_error: Text::default(),
                 state: Text::default(),
                 reason: Text::default(),
@@ -223,6 +233,8 @@ impl Instance<EndpointStats> {
             row.reason = stats.data.reason;
             row.restarts = stats.data.restarts;
             row.workers = stats.data.workers;
+            row.latency = stats.data.latency;
+            row.errors_by_code = stats.data.errors;
             row.connections = self.cbs_connections;
         }
     }

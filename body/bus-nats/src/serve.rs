@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_nats::{Message, Subscriber};
-use cbs::{BoxFuture, BusError, CellError, Code, Envelope, Service, Serving, Subject, Target, Text};
+use cbs::{BoxFuture, BusError, CellError, Code, Distance, Envelope, Service, Serving, Subject, Target, Text};
 use futures::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
@@ -55,7 +55,10 @@ impl Served {
                 self.answering.tally.stale.fetch_add(1, Ordering::Relaxed);
                 Err(stale(target))
             }
-            Ok(request) => self.handle(request).await,
+            Ok(mut request) => {
+                request.distance = Distance::Nats;
+                self.handle(request).await
+            }
             Err(error) => Err(error),
         };
         // A message without a reply subject asks for no answer.

@@ -5,7 +5,7 @@
 //! a service is called `<namespace>-<organ>`.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -208,6 +208,9 @@ fn stats(told: &Listing) -> Value {
             "reason": reason.unwrap_or_default(),
             "restarts": read(&numbers.restarts),
             "workers": numbers.workers(),
+            "waited": read(&numbers.waited_ns),
+            "latency": numbers.latency.read(),
+            "errors": numbers.errors_by_code().filter(|(_, count)| *count > 0).collect::<BTreeMap<_, _>>(),
         },
     })
 }

@@ -11,8 +11,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    BodyBus, BodyId, BoxFuture, BusError, CellError, Envelope, Source, TIMEOUT_DEFAULT, Target, Text, Topic, Trace,
-    from_json, span_of, to_json,
+    BodyBus, BodyId, BoxFuture, BusError, CellError, Distance, Envelope, Note, Notes, Recorder, Source,
+    TIMEOUT_DEFAULT, Target, Text, Topic, Trace, from_json, now_ns, span_of, span_of_attempt, to_json,
 };
 
 /// The terminal of the program that hosts the cell.
@@ -40,6 +40,10 @@ pub struct Home {
     pub revision: Text,
     /// The spec's `config`: a map that only the cell understands.
     pub config: serde_json::Value,
+    /// What the cell is written in, for example `rust`; empty: not told.
+    pub language: Text,
+    /// What takes the spans of its calls, and times them; `None`: nobody looks.
+    pub recorder: Option<Arc<dyn Recorder>>,
     source: Source,
 }
 
@@ -47,7 +51,17 @@ impl Home {
     /// A home for a cell.
     pub fn new(target: Target, body: BodyId, bus: Arc<dyn BodyBus>, console: Arc<dyn Console>) -> Self {
         let source = Source { body: body.as_str().into(), cell: target.to_string().into(), revision: Text::default() };
-        Self { bus, console, target, body, revision: Text::default(), config: serde_json::Value::Null, source }
+        Self {
+            bus,
+            console,
+            target,
+            body,
+            revision: Text::default(),
+            config: serde_json::Value::Null,
+            language: Text::default(),
+            recorder: None,
+            source,
+        }
     }
 
     /// The same home with the revision and the config of the cell's spec.
@@ -55,6 +69,18 @@ impl Home {
     pub fn with_spec(mut self, revision: Text, config: serde_json::Value) -> Self {
         self.source.revision = revision.clone();
         Self { revision, config, ..self }
+    }
+
+    /// The same home under the eyes of a recorder.
+    #[must_use]
+    pub fn with_recorder(self, recorder: Option<Arc<dyn Recorder>>) -> Self {
+        Self { recorder, ..self }
+    }
+
+    /// The cell itself as the source of what it sends.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 }
 
@@ -82,6 +108,9 @@ pub struct CellContext {
     foreign_trace: Option<Trace>,
     tracestate: Text,
     deadline: Instant,
+    parent: Option<[u8; 8]>,
+    distance: Distance,
+    notes: Notes,
 }
 
 impl CellContext {
@@ -100,7 +129,25 @@ impl CellContext {
             tracestate: request.tracestate.clone(),
             // A timeout beyond what a clock can hold is as good as a day.
             deadline: now.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400)),
+            parent: request.foreign_trace.map(|trace| trace.span_id).or_else(|| request.causation_id.map(span_of)),
+            distance: request.distance,
+            notes: Notes::default(),
         }
+    }
+
+    /// The context of a request that arrived now and, if its trace begins here, is recorded with
+    /// all that follows from it where the home's recorder says so; the request says so too then.
+    #[must_use]
+    pub fn sampled(home: Arc<Home>, request: &mut Envelope) -> Self {
+        let mut context = Self::new(home, request);
+        if let (None, None, Some(recorder)) = (request.foreign_trace, request.causation_id, &context.home.recorder)
+            && recorder.samples(context.correlation_id.into_bytes())
+        {
+            let trace = context.trace().sampled();
+            context.foreign_trace = Some(trace);
+            request.foreign_trace = Some(trace);
+        }
+        context
     }
 
     /// The request's id.
@@ -148,11 +195,43 @@ impl CellContext {
     /// The position in the trace that this call's own requests carry.
     #[must_use]
     pub fn trace(&self) -> Trace {
-        let span_id = span_of(self.id);
+        let span_id = span_of_attempt(self.id, self.attempt);
         match self.foreign_trace {
             Some(trace) => Trace { span_id, ..trace },
             None => Trace { trace_id: self.correlation_id.into_bytes(), span_id, flags: 0 },
         }
+    }
+
+    /// The span that this call is recorded as: for an author's own words about it.
+    ///
+    /// ```
+    /// # fn about(context: &cbs::CellContext) {
+    /// let span = context.span();
+    /// span.attribute("order.id", "4711");
+    /// span.event("cache miss", [("key", "orders/4711")]);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn span(&self) -> CurrentSpan<'_> {
+        CurrentSpan(self)
+    }
+
+    /// The span that caused this call; `None` where it began its trace.
+    #[must_use]
+    pub fn parent(&self) -> Option<[u8; 8]> {
+        self.parent
+    }
+
+    /// How far the request came.
+    #[must_use]
+    pub fn distance(&self) -> Distance {
+        self.distance
+    }
+
+    /// What the author said about this call.
+    #[must_use]
+    pub fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     /// A request to another target, with this call's ids, trace and remaining time.
@@ -229,6 +308,35 @@ impl CellContext {
     }
 }
 
+/// The span of the call that a cell is handling. It is recorded with the call: when the trace is
+/// sampled, or the call fails or is slow; else what was said about it is forgotten.
+#[derive(Clone, Copy)]
+pub struct CurrentSpan<'a>(&'a CellContext);
+
+impl CurrentSpan<'_> {
+    /// Whether it is recorded however the call goes: what is dear to find out can be left out where not.
+    #[must_use]
+    pub fn is_sampled(self) -> bool {
+        self.0.foreign_trace.is_some_and(|trace| trace.is_sampled())
+    }
+
+    /// Says something that is so. At most [`NOTES_MAX`](crate::NOTES_MAX) attributes and events are
+    /// kept, of each text [`NOTE_BYTES_MAX`](crate::NOTE_BYTES_MAX) bytes.
+    pub fn attribute(self, key: impl Into<Text>, value: impl Into<Text>) {
+        self.0.notes.add(Note::Attribute { key: key.into(), value: value.into() });
+    }
+
+    /// Says that something happened now.
+    pub fn event<K: Into<Text>, V: Into<Text>>(
+        self,
+        name: impl Into<Text>,
+        attributes: impl IntoIterator<Item = (K, V)>,
+    ) {
+        let attributes = attributes.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        self.0.notes.add(Note::Event { name: name.into(), time_ns: now_ns(), attributes });
+    }
+}
+
 /// The body's log with a call's ids. Lines that the log's level leaves out cost a comparison.
 #[derive(Clone, Copy)]
 pub struct Log<'a>(&'a CellContext);
@@ -243,6 +351,7 @@ macro_rules! level {
                 cell = %context.home.target.name(),
                 id = %context.id,
                 correlation_id = %context.correlation_id,
+                trace_id = %context.trace().id(),
                 "{line}"
             );
         }

@@ -6,9 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{CellError, Target, Text};
+use crate::{CellError, Target, Text, Trace};
 
 /// The content type of a payload that does not name one.
 pub const CONTENT_TYPE_DEFAULT: &str = "application/json";
@@ -32,7 +33,7 @@ pub enum Kind {
 }
 
 /// Who sent an envelope: a claim for diagnosis, never authority.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// The body's id; empty for programs that are no body.
     pub body: Text,
@@ -42,70 +43,9 @@ pub struct Source {
     pub revision: Text,
 }
 
-/// A trace's position, as in W3C Trace Context's `traceparent`
-/// (<https://www.w3.org/TR/trace-context/#traceparent-header>).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Trace {
-    /// The id that all spans of a trace share.
-    pub trace_id: [u8; 16],
-    /// The span that sent the envelope.
-    pub span_id: [u8; 8],
-    /// Bit 0: sampled.
-    pub flags: u8,
-}
-
-impl Trace {
-    /// Reads a `traceparent` header: `00-<32 hex>-<16 hex>-<2 hex>`. `None` for anything else,
-    /// and for ids of zeros, as the standard asks.
-    #[must_use]
-    pub fn parse(traceparent: &str) -> Option<Self> {
-        let mut parts = traceparent.split('-');
-        let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let mut number = [0];
-        unhex(version, &mut number)?;
-        // Later versions may say more after the flags; 255 is none.
-        if number == [0xff] || (number == [0] && parts.next().is_some()) {
-            return None;
-        }
-        let mut found = Self { trace_id: [0; 16], span_id: [0; 8], flags: 0 };
-        unhex(trace, &mut found.trace_id)?;
-        unhex(span, &mut found.span_id)?;
-        let mut byte = [0];
-        unhex(flags, &mut byte)?;
-        let [flags] = byte;
-        found.flags = flags;
-        (found.trace_id != [0; 16] && found.span_id != [0; 8]).then_some(found)
-    }
-}
-
-fn unhex(text: &str, into: &mut [u8]) -> Option<()> {
-    let text = text.as_bytes();
-    if text.len() != into.len() * 2 || !text.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
-        return None;
-    }
-    for (byte, pair) in into.iter_mut().zip(text.chunks_exact(2)) {
-        let digits = std::str::from_utf8(pair).ok()?;
-        *byte = u8::from_str_radix(digits, 16).ok()?;
-    }
-    Some(())
-}
-
-impl fmt::Display for Trace {
-    /// Writes the `traceparent` header.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let span = u64::from_be_bytes(self.span_id);
-        write!(f, "00-{:032x}-{span:016x}-{:02x}", u128::from_be_bytes(self.trace_id), self.flags)
-    }
-}
-
-impl fmt::Debug for Trace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// How far a reply came. Known to the caller's bus, never on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// How far a reply, or a request, came. Known to the bus that carried it, never on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Distance {
     /// Within one body.
     #[default]
@@ -178,7 +118,7 @@ pub struct Envelope {
     pub attributes: Vec<(Text, Text)>,
     /// The bytes that it is all about.
     pub payload: Bytes,
-    /// How far a reply came; never on the wire.
+    /// How far it came; never on the wire.
     pub distance: Distance,
 }
 
@@ -254,7 +194,7 @@ impl Envelope {
     pub fn trace(&self) -> Trace {
         self.foreign_trace.unwrap_or_else(|| Trace {
             trace_id: self.correlation().into_bytes(),
-            span_id: span_of(self.causation_id.unwrap_or(self.id)),
+            span_id: crate::span_of(self.causation_id.unwrap_or(self.id)),
             flags: 0,
         })
     }
@@ -297,13 +237,6 @@ impl Envelope {
     pub fn attribute(&self, key: &str) -> Option<&str> {
         self.attributes.iter().find(|(found, _)| *found == key).map(|(_, value)| value.as_str())
     }
-}
-
-/// The span of the handling of a request: the last eight bytes of its id.
-#[must_use]
-pub fn span_of(id: Uuid) -> [u8; 8] {
-    let (_, low) = id.as_u64_pair();
-    low.to_be_bytes()
 }
 
 /// Milliseconds since 1970 by this machine's clock.

@@ -35,6 +35,39 @@ pub enum Code {
 }
 
 impl Code {
+    /// All kinds of codes, in the order of [`Self::kind`]: the house's own, and one for all cells' own.
+    pub const KINDS: [&'static str; 11] = [
+        "bad-request",
+        "refused",
+        "not-found",
+        "conflict",
+        "too-large",
+        "overloaded",
+        "cell-failed",
+        "internal",
+        "unavailable",
+        "timeout",
+        "domain",
+    ];
+
+    /// The place of its kind in [`Self::KINDS`].
+    #[must_use]
+    pub fn kind(&self) -> usize {
+        match self {
+            Self::BadRequest => 0,
+            Self::Refused => 1,
+            Self::NotFound => 2,
+            Self::Conflict => 3,
+            Self::TooLarge => 4,
+            Self::Overloaded => 5,
+            Self::CellFailed => 6,
+            Self::Internal => 7,
+            Self::Unavailable => 8,
+            Self::Timeout => 9,
+            Self::Domain(_) => 10,
+        }
+    }
+
     /// The code as it crosses the wire.
     #[must_use]
     pub fn as_str(&self) -> &str {

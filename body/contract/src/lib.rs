@@ -34,6 +34,7 @@
 //! - [`Cell`], [`cell()`], [`NativeCell`]: what authors write. [`CellContext`]: what they are given.
 //! - [`Envelope`]: what is exchanged. [`frame`]: the same as bytes. [`proto`]: its schema.
 //! - [`BodyBus`], [`Handler`], [`Service`]: what a bus is, and what it hands requests to. [`Numbers`]: what it counts.
+//! - [`Trace`], [`Span`], [`Recorder`]: what is recorded of a call. [`Latency`]: how long calls took.
 //! - [`CellError`], [`BusError`], [`Code`], [`Outcome`]: errors as data.
 //! - [`CellName`], [`FlowName`], [`Topic`], [`Namespace`], [`BodyId`], [`Target`], [`Subject`]: names.
 #![deny(missing_docs)]
@@ -44,10 +45,12 @@ mod context;
 mod envelope;
 mod error;
 pub mod frame;
+mod latency;
 mod name;
 mod numbers;
 mod subject;
 mod text;
+mod trace;
 mod typed;
 
 /// The header's schema as prost reads it: for programs that want the protobuf types themselves.
@@ -68,12 +71,10 @@ pub use uuid::Uuid;
 pub use self::{
     bus::{About, BodyBus, BoxFuture, EventStream, Handler, Heard, Service, Serving, Subscription, TIMEOUT_DEFAULT},
     cell::{Cell, DynCell, NativeCell},
-    context::{CellContext, Console, Home, Log},
-    envelope::{
-        ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CONTENT_TYPE_DEFAULT, Distance, Envelope, Kind, Source, Trace, now_ms,
-        span_of,
-    },
+    context::{CellContext, Console, CurrentSpan, Home, Log},
+    envelope::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CONTENT_TYPE_DEFAULT, Distance, Envelope, Kind, Source, now_ms},
     error::{BusError, CellError, Code, Outcome},
+    latency::{Latency, Times},
     name::{
         BodyId, CellName, FLOW_ORGAN, FlowName, NameError, Namespace, PART_BYTES_MAX, TOPIC_PARTS_MAX, Target, Topic,
         TopicFilter,
@@ -81,5 +82,6 @@ pub use self::{
     numbers::{Numbers, Worker, Workers},
     subject::{CELL_GROUP, FLOW_GROUP, Subject},
     text::Text,
+    trace::{NOTE_BYTES_MAX, NOTES_MAX, Note, Notes, Recorder, Side, Span, Trace, now_ns, span_of, span_of_attempt},
     typed::{CellFn, cell, from_json, to_json},
 };

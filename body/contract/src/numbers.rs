@@ -2,12 +2,16 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::Text;
+use crate::{Code, Latency, Text};
 
 /// A served target's numbers since it was started. Every field only grows, but for
 /// `in_flight` and `queued`.
@@ -21,12 +25,17 @@ pub struct Numbers {
     pub shed: AtomicU64,
     /// Time spent in the handler, in nanoseconds.
     pub busy_ns: AtomicU64,
+    /// Time spent waiting for room by those that then ran, in nanoseconds.
+    pub waited_ns: AtomicU64,
+    /// How long those took that ran, waiting included; counted where the home has a recorder.
+    pub latency: Latency,
     /// Requests being handled now.
     pub in_flight: AtomicU64,
     /// Requests waiting for room now.
     pub queued: AtomicU64,
     /// How often the target was started again.
     pub restarts: AtomicU64,
+    by_code: [AtomicU64; Code::KINDS.len()],
     last_error: Mutex<Option<String>>,
     state: Mutex<(Text, Option<String>)>,
     workers: Mutex<Option<Workers>>,
@@ -56,9 +65,35 @@ pub struct Worker {
 }
 
 impl Numbers {
-    /// Keeps the last error's one line.
-    pub fn set_last_error(&self, line: String) {
+    /// Counts a request that was answered with an error, and keeps the error's one line.
+    pub fn count_error(&self, code: &Code, line: String) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        if let Some(count) = self.by_code.get(code.kind()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+    }
+
+    /// Counts a request that ran: how long it waited for room, and how long the handler took.
+    pub fn count_run(&self, waited: Duration, busy: Duration) {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.busy_ns.fetch_add(nanos(busy), Ordering::Relaxed);
+        if !waited.is_zero() {
+            self.waited_ns.fetch_add(nanos(waited), Ordering::Relaxed);
+        }
+    }
+
+    /// How many errors of each kind of code there were; a cell's own codes are one kind, `domain`.
+    pub fn errors_by_code(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Code::KINDS.iter().zip(&self.by_code).map(|(kind, count)| (*kind, count.load(Ordering::Relaxed)))
+    }
+
+    /// Of the errors, those that are the callee's fault: `cell-failed`, `internal`, `timeout`, `unavailable`.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        let faults = [Code::CellFailed, Code::Internal, Code::Timeout, Code::Unavailable];
+        faults.iter().filter_map(|code| self.by_code.get(code.kind())).map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// The last error's one line.

@@ -151,6 +151,6 @@ pub use presence::{
 };
 pub use reconcile::reconcile;
 pub use states::{Standing, States, StatesError};
-pub use tally::{Tally, Times};
+pub use tally::Tally;
 pub use time::{BEAT_MS, LEASE_MS, Moment, Timing};
 pub use view::{Fleet, Peer, Standstill};

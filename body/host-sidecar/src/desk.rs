@@ -81,7 +81,11 @@ impl Desk {
             content_type: asked.content_type,
             time_ms: asked.time_ms,
             timeout: Some(asked.timeout.map_or(remaining, |timeout| timeout.min(remaining))),
-            foreign_trace: asked.foreign_trace.or(base.foreign_trace),
+            // Of one trace the body knows the position better: an attempt of its own is a span of its own.
+            foreign_trace: match (asked.foreign_trace, base.foreign_trace) {
+                (Some(asked), Some(base)) if asked.trace_id == base.trace_id => Some(base),
+                (asked, base) => asked.or(base),
+            },
             tracestate: if asked.tracestate.is_empty() { base.tracestate } else { asked.tracestate },
             idempotency_key: asked.idempotency_key,
             attributes: asked.attributes,

@@ -12,7 +12,7 @@ use std::{
 
 use bus::{Permit, Room, within};
 use cbs::{
-    BoxFuture, BusError, CellContext, CellError, Code, Envelope, Handler, Home, Kind, Numbers, Outcome,
+    BoxFuture, BusError, CellContext, CellError, Code, Envelope, Handler, Home, Kind, Numbers, Outcome, Side, Span,
     TIMEOUT_DEFAULT, Target, Text, Uuid,
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct Guard<W> {
     pub(crate) target: Target,
     pub(crate) numbers: Arc<Numbers>,
     body: Text,
+    /// What takes longer is recorded; `None`: nobody records.
+    slow: Option<Duration>,
     timeout: Duration,
     room: Room,
     label: Label,
@@ -74,7 +76,8 @@ impl<W: Work> Guard<W> {
         let room = Room::new(limits.room, numbers.clone());
         let label = Label::new(target.name());
         let body = work.home().body.as_str().into();
-        Self { work, target, body, numbers, timeout: limits.timeout, room, label }
+        let slow = work.home().recorder.as_ref().map(|recorder| recorder.slow());
+        Self { work, target, numbers, body, slow, timeout: limits.timeout, room, label }
     }
 
     /// How long the request may take: what its caller and the spec both grant.
@@ -87,50 +90,103 @@ impl<W: Work> Guard<W> {
         let (arrived, granted) = (tokio::time::Instant::now(), self.granted(&request));
         match self.room.enter(request.payload.len(), granted).await {
             Some(permit) => {
-                request.timeout = Some(granted.saturating_sub(arrived.elapsed()));
-                self.answer(request, permit).await
+                let waited = arrived.elapsed();
+                request.timeout = Some(granted.saturating_sub(waited));
+                self.answer(request, permit, waited).await
             }
-            None => Err(self.counted(BusError::overloaded(&self.target))),
+            None => {
+                let context = CellContext::sampled(self.work.home().clone(), &mut request);
+                Err(self.failed(&context, arrived.elapsed(), Duration::ZERO, BusError::overloaded(&self.target)))
+            }
         }
     }
 
-    async fn answer(&self, mut request: Envelope, permit: Permit<'_>) -> Result<Envelope, BusError> {
+    async fn answer(&self, mut request: Envelope, permit: Permit<'_>, waited: Duration) -> Result<Envelope, BusError> {
         let granted = self.granted(&request);
         request.timeout = Some(granted);
-        let context = CellContext::new(self.work.home().clone(), &request);
+        let context = CellContext::sampled(self.work.home().clone(), &mut request);
         let Some(lease) = self.work.lease() else {
-            return Err(self.counted(BusError::unavailable(&self.target, "it is being restarted")));
+            let error = BusError::unavailable(&self.target, "it is being restarted");
+            return Err(self.failed(&context, waited, Duration::ZERO, error));
         };
         if let Err(error) = self.work.check_input(&request) {
-            return Err(self.counted(error));
+            return Err(self.failed(&context, waited, Duration::ZERO, error));
         }
         let work = Contained::new(&self.label, || self.work.run(&lease, &context, request));
         let answer = within(granted, work).await;
         // The context read the clock when it was made: its deadline tells when that was.
         let busy = Instant::now() + granted - context.deadline();
-        self.numbers.busy_ns.fetch_add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        drop(permit);
-        match answer {
-            // A cell that hands on another's refusal, or a process's: an error like any other.
-            Ok(Ok(Ok(reply))) if reply.kind == Kind::Error => reply.into_result().map_err(|error| self.counted(error)),
-            Ok(Ok(Ok(mut reply))) => {
-                self.work.check_output(&context, &reply).map_err(|error| self.counted(error.into()))?;
-                reply.source.body = self.body.clone();
-                self.numbers.calls.fetch_add(1, Ordering::Relaxed);
-                Ok(reply)
-            }
-            Ok(Ok(Err(error))) => Err(self.counted(error.into())),
-            Ok(Err(panic)) => Err(self.counted(self.panicked(context.id(), &panic))),
-            Err(_) => Err(self.counted(BusError::timeout(&self.target, granted))),
+        self.numbers.count_run(waited, busy);
+        if self.slow.is_some() {
+            self.numbers.latency.record(waited + busy);
         }
+        drop(permit);
+        let error = match answer {
+            // A cell that hands on another's refusal, or a process's: an error like any other.
+            Ok(Ok(Ok(reply))) if reply.kind == Kind::Error => match reply.into_result() {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            },
+            Ok(Ok(Ok(mut reply))) => match self.work.check_output(&context, &reply) {
+                Ok(()) => {
+                    reply.source.body = self.body.clone();
+                    self.numbers.calls.fetch_add(1, Ordering::Relaxed);
+                    if self.is_recorded(&context, waited + busy) {
+                        self.record(&context, waited, busy, None);
+                    }
+                    return Ok(reply);
+                }
+                Err(error) => error.into(),
+            },
+            Ok(Ok(Err(error))) => error.into(),
+            Ok(Err(panic)) => self.panicked(context.id(), &panic),
+            Err(_) => BusError::timeout(&self.target, granted),
+        };
+        Err(self.failed(&context, waited, busy, error))
+    }
+
+    /// Counts and records a call that failed.
+    #[cold]
+    fn failed(&self, context: &CellContext, waited: Duration, busy: Duration, error: BusError) -> BusError {
+        self.record(context, waited, busy, Some(error.code().clone()));
+        self.counted(error)
     }
 
     #[cold]
     fn counted(&self, error: BusError) -> BusError {
-        self.numbers.calls.fetch_add(1, Ordering::Relaxed);
-        self.numbers.errors.fetch_add(1, Ordering::Relaxed);
-        self.numbers.set_last_error(error.to_string());
+        self.numbers.count_error(error.code(), error.to_string());
         error
+    }
+
+    /// Whether a call that went well is kept.
+    fn is_recorded(&self, context: &CellContext, took: Duration) -> bool {
+        context.span().is_sampled() || self.slow.is_some_and(|slow| took > slow)
+    }
+
+    #[cold]
+    fn record(&self, context: &CellContext, waited: Duration, busy: Duration, error: Option<Code>) {
+        let home = context.home();
+        let Some(recorder) = &home.recorder else { return };
+        let elapsed = waited + busy;
+        let (notes, notes_dropped) = context.notes().take();
+        recorder.record(Span {
+            trace: context.trace(),
+            parent: context.parent(),
+            side: Side::Server,
+            target: self.target.clone(),
+            language: home.language.clone(),
+            place: home.source().clone(),
+            peer: context.caller().clone(),
+            id: context.id(),
+            attempt: context.attempt(),
+            began_ns: cbs::now_ns().saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)),
+            waited,
+            elapsed,
+            distance: context.distance(),
+            error,
+            notes,
+            notes_dropped,
+        });
     }
 
     #[cold]
@@ -159,7 +215,7 @@ impl<W: Work> Handler for Guard<W> {
             return Box::pin(std::future::ready(Err(self.too_deep())));
         }
         match self.room.try_enter() {
-            Some(permit) => Box::pin(self.answer(request, permit)),
+            Some(permit) => Box::pin(self.answer(request, permit, Duration::ZERO)),
             None => Box::pin(self.wait(request)),
         }
     }
@@ -173,7 +229,7 @@ impl<W: Work> Handler for Guard<W> {
             return Err(Box::new(request));
         }
         match self.room.try_enter() {
-            Some(permit) => Ok(Box::pin(self.answer(request, permit))),
+            Some(permit) => Ok(Box::pin(self.answer(request, permit, Duration::ZERO))),
             None => Err(Box::new(request)),
         }
     }

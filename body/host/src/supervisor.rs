@@ -93,7 +93,9 @@ impl Supervisor {
         let host = self.host(&spec)?.clone();
         host.check(&spec)?;
         let config = serde_json::Value::Object(spec.config.clone());
-        let home = Arc::new(home.with_spec(spec.metadata.revision.as_str().into(), config));
+        let mut home = home.with_spec(spec.metadata.revision.as_str().into(), config);
+        home.language = spec.language().into();
+        let home = Arc::new(home);
         let endpoint = Endpoint::vacant(home.clone(), Limits::from(&*spec), Schemas::from(&*spec));
         let service = endpoint.service(Arc::new(about(&spec)));
         service.numbers.set_state(Phase::Starting.to_string().into(), None);

@@ -2,7 +2,6 @@
 //! own calls leave it. Made only for who asked; without it no call takes a step more.
 
 use std::{
-    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -82,20 +81,19 @@ struct Front {
 }
 
 impl Front {
-    fn begin(&self, request: &mut Envelope) -> Pending {
-        let distance = mem::take(&mut request.distance);
-        Pending::new(&self.watcher, self.target.clone(), request.source.cell.clone(), distance)
+    fn begin(&self, request: &Envelope) -> Pending {
+        Pending::new(&self.watcher, self.target.clone(), request.source.cell.clone(), request.distance)
     }
 }
 
 impl Handler for Front {
-    fn handle(&self, mut request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
-        let pending = self.begin(&mut request);
+    fn handle(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        let pending = self.begin(&request);
         Box::pin(pending.watch(self.inner.handle(request)))
     }
 
-    fn offer(&self, mut request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
-        let mut pending = self.begin(&mut request);
+    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+        let mut pending = self.begin(&request);
         match self.inner.offer(request) {
             Ok(answer) => Ok(Box::pin(pending.watch(answer))),
             Err(request) => {
@@ -138,41 +136,5 @@ impl Drop for Pending {
             let seen = Seen { elapsed: self.since.elapsed(), ..self.seen.clone() };
             (self.watcher)(seen);
         }
-    }
-}
-
-/// The bus of the network as a watched body uses it: what comes in over it says so.
-pub(super) struct Afar(pub(super) Arc<dyn BodyBus>);
-
-impl BodyBus for Afar {
-    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
-        self.0.call(request)
-    }
-
-    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
-        self.0.publish(event)
-    }
-
-    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
-        let handler = Arc::new(FromAfar(service.handler.clone()));
-        self.0.serve(Service { handler, ..service })
-    }
-
-    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
-        self.0.subscribe(wanted)
-    }
-}
-
-struct FromAfar(Arc<dyn Handler>);
-
-impl Handler for FromAfar {
-    fn handle(&self, mut request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
-        request.distance = Distance::Nats;
-        self.0.handle(request)
-    }
-
-    fn offer(&self, mut request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
-        request.distance = Distance::Nats;
-        self.0.offer(request)
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bus::Route;
 use bus_nats::{Announced, Nats};
-use cbs::{BodyId, Console, Home, Serving, Target};
+use cbs::{BodyId, Console, Home, Recorder, Serving, Target};
 use host::{Phase, Restarts, Running, State, Supervisor, Watchdog};
 use spec::{CellSpec, FlowSpec};
 use tokio::sync::watch;
@@ -46,11 +46,20 @@ enum Life {
 }
 
 impl Instances {
-    pub(crate) fn new(hosts: &Hosts, body: BodyId, route: Route, console: Arc<dyn Console>, nats: Nats) -> Self {
+    pub(crate) fn new(
+        hosts: &Hosts,
+        body: BodyId,
+        route: Route,
+        console: Arc<dyn Console>,
+        nats: Nats,
+        recorder: Option<Arc<dyn Recorder>>,
+    ) -> Self {
         let wiring = Wiring::new(&body, route, Some(nats), None);
         wiring.events.body("joined");
         let bus = wiring.bus.clone();
-        let home = Arc::new(move |target: Target| Home::new(target, body.clone(), bus.clone(), console.clone()));
+        let home = Arc::new(move |target: Target| {
+            Home::new(target, body.clone(), bus.clone(), console.clone()).with_recorder(recorder.clone())
+        });
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
         let runtimes = hosts.all().iter().map(|host| host.runtime()).collect();
         // Without it a cell that blocks is not named; that is no reason not to run.

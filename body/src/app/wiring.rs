@@ -8,7 +8,7 @@ use cbs::{BodyBus, BodyId, Target};
 use spec::{CellSpec, Specs};
 
 use super::{
-    calls::{Afar, Watched, Watcher},
+    calls::{Watched, Watcher},
     events::Events,
 };
 
@@ -32,8 +32,7 @@ impl Wiring {
             settings.payload_max = nats.server().max_payload;
         }
         let local = InProcess::new(settings);
-        let afar = |bus| if watcher.is_some() { Arc::new(Afar(bus)) as Arc<dyn BodyBus> } else { bus };
-        let link = nats.as_ref().map(|nats| Link { bus: afar(nats.bus()), elsewhere: nats.elsewhere() });
+        let link = nats.as_ref().map(|nats| Link { bus: nats.bus(), elsewhere: nats.elsewhere() });
         let router = Arc::new(Router::new(local.clone(), link));
         router.set_route(route);
         let retry = Arc::new(Retry::new(router.clone()));

@@ -150,7 +150,18 @@ impl Up {
                 joining::warn_of_both(nats, &namespace, &specs).await;
             }
             let (namespace, body) = (namespace.clone(), body.clone());
-            let plan = Plan { specs, hosts, namespace, body, route, console, observer: None, watcher, patient };
+            let plan = Plan {
+                specs,
+                hosts,
+                namespace,
+                body,
+                route,
+                console,
+                observer: None,
+                watcher,
+                recorder: None,
+                patient,
+            };
             Ok::<_, Failure>((start(plan, nats).await?, server))
         };
         let (app, server) = tokio::select! {

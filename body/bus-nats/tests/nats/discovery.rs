@@ -8,7 +8,7 @@ use std::{
 
 use async_nats::Client;
 use bus_nats::Nats;
-use cbs::{About, Envelope, Service, Worker};
+use cbs::{About, Code, Envelope, Service, Worker};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use testkit::{NatsServer, within};
@@ -107,8 +107,8 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
     numbers.set_workers(Some(Arc::new(move || lanes.clone())));
     let _serving = serve(&nats, counted).await;
     for (number, value) in [
-        (&numbers.calls, 4),
-        (&numbers.errors, 1),
+        (&numbers.calls, 3),
+        (&numbers.errors, 0),
         (&numbers.shed, 2),
         (&numbers.restarts, 6),
         (&numbers.busy_ns, 8_000),
@@ -117,7 +117,7 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
     ] {
         number.store(value, Ordering::Relaxed);
     }
-    numbers.set_last_error("overloaded: no room".to_owned());
+    numbers.count_error(&Code::Overloaded, "overloaded: no room".to_owned());
     let stats = &answers(&plain(&server).await, "$SRV.STATS.demo", 1).await[0];
     assert_eq!(stats["type"], "io.nats.micro.v1.stats_response");
     assert!(stats["started"].as_str().unwrap().ends_with('Z'));

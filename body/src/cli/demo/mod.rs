@@ -95,6 +95,7 @@ impl Demo {
             route: Route::Nats,
             console: console.clone(),
             watcher: None,
+            recorder: None,
             patient: false,
         };
         let app = App::start(plan, nats).await?;

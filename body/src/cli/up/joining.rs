@@ -109,7 +109,7 @@ impl Up {
             cells.iter().filter_map(|cell| cell.name().parse().ok().map(Target::Cell)).collect();
         let hosts = hosts(cells, namespace, Some(nats))?;
         let console = Arc::new(Terminal::silent()?);
-        let instances = Instances::new(&hosts, body.clone(), self.route(), console, nats.clone());
+        let instances = Instances::new(&hosts, body.clone(), self.route(), console, nats.clone(), None);
         let joining = Joining {
             body: body.clone(),
             namespace: namespace.clone(),

@@ -1,0 +1,270 @@
+//! Traces: where a call stands in one, and what is recorded of it.
+//!
+//! Ids are implied: the trace is named by the correlation id, a call's span by its request's id. So
+//! a call that nobody records costs nothing, and one that turns out to be worth keeping, because it
+//! failed or was slow, can still be recorded when it has ended.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Code, Distance, Source, Target, Text};
+
+/// The most notes that a span keeps; what is beyond is counted.
+pub const NOTES_MAX: usize = 64;
+/// The most bytes that a note's name, and each of its texts, keeps: what is longer is cut.
+pub const NOTE_BYTES_MAX: usize = 1024;
+
+/// A trace's position, as in W3C Trace Context's `traceparent`
+/// (<https://www.w3.org/TR/trace-context/#traceparent-header>).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Trace {
+    /// The id that all spans of a trace share.
+    pub trace_id: [u8; 16],
+    /// The span that sent the envelope.
+    pub span_id: [u8; 8],
+    /// Bit 0: sampled.
+    pub flags: u8,
+}
+
+impl Trace {
+    /// Reads a `traceparent` header: `00-<32 hex>-<16 hex>-<2 hex>`. `None` for anything else,
+    /// and for ids of zeros, as the standard asks.
+    #[must_use]
+    pub fn parse(traceparent: &str) -> Option<Self> {
+        let mut parts = traceparent.split('-');
+        let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let mut number = [0];
+        unhex(version, &mut number)?;
+        // Later versions may say more after the flags; 255 is none.
+        if number == [0xff] || (number == [0] && parts.next().is_some()) {
+            return None;
+        }
+        let mut found = Self { trace_id: [0; 16], span_id: [0; 8], flags: 0 };
+        unhex(trace, &mut found.trace_id)?;
+        unhex(span, &mut found.span_id)?;
+        let mut byte = [0];
+        unhex(flags, &mut byte)?;
+        let [flags] = byte;
+        found.flags = flags;
+        (found.trace_id != [0; 16] && found.span_id != [0; 8]).then_some(found)
+    }
+}
+
+fn unhex(text: &str, into: &mut [u8]) -> Option<()> {
+    let text = text.as_bytes();
+    if text.len() != into.len() * 2 || !text.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
+        return None;
+    }
+    for (byte, pair) in into.iter_mut().zip(text.chunks_exact(2)) {
+        let digits = std::str::from_utf8(pair).ok()?;
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(())
+}
+
+impl fmt::Display for Trace {
+    /// Writes the `traceparent` header.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = u64::from_be_bytes(self.span_id);
+        write!(f, "00-{:032x}-{span:016x}-{:02x}", u128::from_be_bytes(self.trace_id), self.flags)
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Trace {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Trace {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("this is no traceparent"))
+    }
+}
+
+/// The bit of a trace's flags that says: recorded.
+const SAMPLED: u8 = 1;
+
+impl Trace {
+    /// The trace's id as text: 32 hexadecimal digits.
+    #[must_use]
+    pub fn id(&self) -> impl fmt::Display + use<> {
+        let id = u128::from_be_bytes(self.trace_id);
+        fmt::from_fn(move |f| write!(f, "{id:032x}"))
+    }
+
+    /// Whether who began the trace wants it recorded.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED == SAMPLED
+    }
+
+    /// The same position, to be recorded.
+    #[must_use]
+    pub fn sampled(self) -> Self {
+        Self { flags: self.flags | SAMPLED, ..self }
+    }
+}
+
+/// Takes what is recorded of a body's calls. Called on the tasks of calls: it must not block.
+pub trait Recorder: Send + Sync + 'static {
+    /// Whether a call that begins a trace of this id is recorded with all that follows from it.
+    /// The same answer for the same id.
+    fn samples(&self, trace_id: [u8; 16]) -> bool;
+
+    /// What takes longer is recorded though it was not sampled.
+    fn slow(&self) -> Duration;
+
+    /// A call has ended that was sampled, or failed, or was slow.
+    fn record(&self, span: Span);
+}
+
+/// Whose view of a call a span is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Of who made the call: waiting and transport included.
+    Client,
+    /// Of who answered it.
+    Server,
+}
+
+/// A call as one side of it saw it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Span {
+    /// Its own position.
+    pub trace: Trace,
+    /// The span that caused it; `None` at the root.
+    pub parent: Option<[u8; 8]>,
+    /// Whose view it is.
+    pub side: Side,
+    /// What was called.
+    pub target: Target,
+    /// What the body knows about it: `rust`, `python`, `dart`, …; empty: nothing.
+    pub language: Text,
+    /// The body that recorded it, its cell, and the cell's revision.
+    pub place: Source,
+    /// The other side, as it told: who called, or who answered.
+    pub peer: Source,
+    /// The request's id.
+    pub id: Uuid,
+    /// 0 for the first attempt.
+    pub attempt: u32,
+    /// When it began, in nanoseconds since 1970 by the clock of the body's machine.
+    pub began_ns: u64,
+    /// How long it waited for room before it ran.
+    pub waited: Duration,
+    /// How long it took altogether.
+    pub elapsed: Duration,
+    /// How far the request came, or the reply.
+    pub distance: Distance,
+    /// What it failed with.
+    pub error: Option<Code>,
+    /// What its author said about it.
+    pub notes: Vec<Note>,
+    /// How many notes found no room.
+    pub notes_dropped: u32,
+}
+
+/// What an author says about the call that a cell is handling.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Note {
+    /// Something that is so; of two of one key the later counts.
+    Attribute {
+        /// What it is about, for example `order.id`.
+        key: Text,
+        /// What is so.
+        value: Text,
+    },
+    /// Something that happened.
+    Event {
+        /// What happened, for example `cache miss`.
+        name: Text,
+        /// When, in nanoseconds since 1970.
+        time_ns: u64,
+        /// More about it.
+        attributes: Vec<(Text, Text)>,
+    },
+}
+
+/// The notes of one call while it runs; empty they cost nothing.
+#[derive(Debug, Default)]
+pub struct Notes(Mutex<Taken>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    notes: Vec<Note>,
+    dropped: u32,
+}
+
+impl Notes {
+    /// Keeps a note, cut to [`NOTE_BYTES_MAX`], if there are not [`NOTES_MAX`] yet.
+    pub fn add(&self, note: Note) {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.notes.len() < NOTES_MAX {
+            taken.notes.push(note.cut());
+        } else {
+            taken.dropped = taken.dropped.saturating_add(1);
+        }
+    }
+
+    /// Takes all notes, and how many found no room.
+    pub fn take(&self) -> (Vec<Note>, u32) {
+        let taken = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        (taken.notes, taken.dropped)
+    }
+}
+
+impl Note {
+    fn cut(self) -> Self {
+        match self {
+            Self::Attribute { key, value } => Self::Attribute { key: cut(key), value: cut(value) },
+            Self::Event { name, time_ns, mut attributes } => {
+                attributes.truncate(NOTES_MAX);
+                let attributes = attributes.into_iter().map(|(key, value)| (cut(key), cut(value))).collect();
+                Self::Event { name: cut(name), time_ns, attributes }
+            }
+        }
+    }
+}
+
+fn cut(text: Text) -> Text {
+    if text.len() <= NOTE_BYTES_MAX {
+        return text;
+    }
+    text.get(..text.floor_char_boundary(NOTE_BYTES_MAX)).unwrap_or_default().into()
+}
+
+/// The span of the handling of a request: the last eight bytes of its id; of a later attempt, another.
+#[must_use]
+pub fn span_of_attempt(id: Uuid, attempt: u32) -> [u8; 8] {
+    (u64::from_be_bytes(span_of(id)) ^ u64::from(attempt)).to_be_bytes()
+}
+
+/// Nanoseconds since 1970 by this machine's clock.
+#[must_use]
+pub fn now_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The span of the handling of a request: the last eight bytes of its id.
+#[must_use]
+pub fn span_of(id: Uuid) -> [u8; 8] {
+    let (_, low) = id.as_u64_pair();
+    low.to_be_bytes()
+}
