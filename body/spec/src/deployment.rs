@@ -1,4 +1,4 @@
-//! Where and whether a cell runs in a fleet.
+//! Where and whether a cell or a flow runs in a fleet.
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
@@ -27,6 +27,14 @@ impl Default for Deployment {
             rollout: Rollout::Rolling,
             enabled: true,
         }
+    }
+}
+
+impl Deployment {
+    /// As it is for a flow unless its spec says otherwise: on every body, for it costs nothing
+    /// while nobody calls it.
+    pub(crate) fn of_flow() -> Self {
+        Self { replicas: Replicas::All, ..Self::default() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use cbs::{CellName, FlowName};
 
-use crate::CellSpec;
+use crate::{CellSpec, Deployment};
 
 /// All specs of one load, each valid and all of them fitting together; never changed afterwards.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,8 @@ pub struct FlowSpec {
     pub metadata: Metadata,
     /// The most time one run may take, unless its caller gave it less.
     pub timeout: Duration,
+    /// Where and whether it runs in a fleet.
+    pub deployment: Deployment,
     /// The steps, ready to run.
     pub plan: Arc<flow::Plan>,
 }

@@ -39,10 +39,11 @@ impl Flows {
         };
         let coming = specs
             .flows()
-            .filter(|spec| !same(spec))
+            .filter(|spec| spec.deployment.enabled && !same(spec))
             .map(|spec| Flow::serve(&self.home, self.observer.clone(), spec.clone()));
         let coming = join_all(coming).await;
-        let gone: Vec<_> = self.flows.keys().filter(|name| specs.flow(name).is_none()).cloned().collect();
+        let wanted = |name: &FlowName| specs.flow(name).is_some_and(|spec| spec.deployment.enabled);
+        let gone: Vec<_> = self.flows.keys().filter(|name| !wanted(name)).cloned().collect();
         let (mut changes, mut leaving) = (Vec::new(), Vec::new());
         for name in gone {
             leaving.extend(self.flows.remove(&name));

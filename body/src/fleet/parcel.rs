@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use cbs::Target;
 use fleet::{ContentHash, Entry, FLOW_RUNTIME, Object, Replicas, Revision, Rollout, Version};
 use serde::{Deserialize, Serialize};
-use spec::{CellSpec, FlowSpec};
+use spec::{CellSpec, Deployment, FlowSpec};
 
 use super::Policy;
 use crate::{
@@ -118,13 +118,7 @@ impl Parcel {
         let parts: Vec<String> = parts.chain(hash.map(|hash| hash.to_string())).collect();
         let revision = Revision::of(parts.iter().map(String::as_bytes));
         let mut entry = Entry::new(Version { spec: object.hash, bundle: hash, revision }, spec.language());
-        entry.replicas = match spec.deployment.replicas {
-            spec::Replicas::Count(count) => Replicas::Count(count.get()),
-            spec::Replicas::All => Replicas::All,
-        };
-        entry.spread.clone_from(&spec.deployment.spread);
-        entry.place.clone_from(&spec.deployment.place);
-        entry.enabled = spec.deployment.enabled;
+        settle(&mut entry, &spec.deployment);
         entry.rollout = rollout;
         entry.needs.platforms = packed.as_ref().map(platforms).unwrap_or_default();
         let parcel = Self { target: spec.name.clone().into(), entry, spec: object, bundle };
@@ -132,7 +126,7 @@ impl Parcel {
         Ok(parcel)
     }
 
-    /// Packs a flow. It has no code, and runs in every body: it costs nothing while nobody calls it.
+    /// Packs a flow. It has no code.
     pub(crate) fn of_flow(spec: &Arc<FlowSpec>) -> anyhow::Result<Self> {
         let file = file_name(&spec.metadata.file);
         let text = document(&spec.metadata)?;
@@ -140,7 +134,7 @@ impl Parcel {
         let object = Object::new(serde_json::to_vec(&letter)?)?;
         let revision = Revision::of([spec.metadata.revision.as_bytes()]);
         let mut entry = Entry::new(Version { spec: object.hash, bundle: None, revision }, FLOW_RUNTIME);
-        entry.replicas = Replicas::All;
+        settle(&mut entry, &spec.deployment);
         let parcel = Self { target: spec.name.clone().into(), entry, spec: object, bundle: None };
         parcel.try_out(&letter, None, &spec.metadata.revision)?;
         Ok(parcel)
@@ -181,6 +175,17 @@ fn document(metadata: &spec::Metadata) -> anyhow::Result<String> {
     let mut document = lines.get(start..end).unwrap_or_default().join("\n");
     document.push('\n');
     Ok(document)
+}
+
+/// Where it runs, and whether.
+fn settle(entry: &mut Entry, deployment: &Deployment) {
+    entry.replicas = match deployment.replicas {
+        spec::Replicas::Count(count) => Replicas::Count(count.get()),
+        spec::Replicas::All => Replicas::All,
+    };
+    entry.spread.clone_from(&deployment.spread);
+    entry.place.clone_from(&deployment.place);
+    entry.enabled = deployment.enabled;
 }
 
 /// Where the spec stands as seen from the root of its bundle, and the bundle; none for what is

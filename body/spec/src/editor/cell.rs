@@ -139,12 +139,12 @@ struct CellSpec {
 
 /// A label's value.
 #[derive(JsonSchema)]
-struct Label(#[schemars(length(min = 1, max = bounds::LABEL_BYTES_MAX))] String);
+pub(super) struct Label(#[schemars(length(min = 1, max = bounds::LABEL_BYTES_MAX))] String);
 
 /// A number, or `all`.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
-enum Replicas {
+pub(super) enum Replicas {
     /// So many, or all that can where these are fewer.
     Count(#[schemars(extend("minimum" = bounds::REPLICAS.start(), "maximum" = bounds::REPLICAS.end()))] u64),
     /// Every body that can.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde_json::Value;
 
 use super::{
-    cell::{CELL_NAME_PATTERN, Retry, api_version},
+    cell::{CELL_NAME_PATTERN, Label, Replicas, Retry, api_version},
     constant, rules,
 };
 use crate::{bounds, read::shape::FLOW_KIND, units::DURATION_PATTERN};
@@ -62,6 +62,19 @@ struct FlowSpec {
     /// The most time one run may take.
     #[schemars(regex(pattern = DURATION_PATTERN), extend("default" = "30s"))]
     timeout: Option<String>,
+    /// In a fleet: on how many bodies it runs, or `all` that can.
+    #[schemars(extend("default" = "all"))]
+    replicas: Option<Replicas>,
+    /// In a fleet: a label's key; replicas go to bodies whose values of it differ.
+    #[schemars(length(min = 1, max = bounds::LABEL_BYTES_MAX))]
+    spread: Option<String>,
+    /// In a fleet: labels that a body must have.
+    #[schemars(extend("maxProperties" = bounds::PLACE_LABELS_MAX))]
+    #[schemars(extend("propertyNames" = { "minLength": 1, "maxLength": bounds::LABEL_BYTES_MAX }))]
+    place: Option<BTreeMap<String, Label>>,
+    /// Whether it runs at all.
+    #[schemars(extend("default" = true))]
+    enabled: Option<bool>,
 }
 
 /// One call, or one for each item of a list.

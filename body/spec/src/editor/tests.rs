@@ -177,6 +177,23 @@ fn both_judge_a_cells_fields_alike() {
 }
 
 #[test]
+fn both_judge_where_a_flow_runs_alike() {
+    let base = flow(&json!({ "steps": [{ "id": "price", "call": "shop.price" }] }));
+    let mut cases = Vec::new();
+    let mut field = |field: &str, good: &[Value], bad: &[Value]| {
+        let with = |value: &Value| altered(&base, &format!("/spec/{field}"), Some(value.clone()));
+        cases.extend(good.iter().map(|value| (true, with(value))));
+        cases.extend(bad.iter().map(|value| (false, with(value))));
+    };
+    field("replicas", &[json!(1), json!("all")], &[json!(0), json!("2")]);
+    field("spread", &[json!("zone")], &[json!("")]);
+    field("place", &[json!({ "zone": "a" })], &[json!({ "zone": 1 })]);
+    field("enabled", &[json!(false)], &[json!("no")]);
+    field("rollout", &[], &[json!({ "strategy": "recreate" })]);
+    judge_all(cases);
+}
+
+#[test]
 fn both_judge_where_a_cell_runs_alike() {
     let rust = cell(&json!({ "runtime": "rust" }));
     let with = |field: &str, value| altered(&rust, &format!("/spec/{field}"), Some(value));

@@ -37,7 +37,7 @@ pub(super) fn read(
     let retry = fields.get("retry").and_then(retry);
     let route = fields.get("route").and_then(route);
     let config = fields.get("config").and_then(Item::object).unwrap_or_default();
-    let deployment = deployment::read(&fields);
+    let deployment = deployment::of_cell(&fields);
     Some(CellSpec {
         name: name?,
         metadata,

@@ -1,4 +1,4 @@
-//! Where and whether a cell runs: the fields that a fleet reads.
+//! Where and whether a cell or a flow runs: the fields that a fleet reads.
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
@@ -12,14 +12,23 @@ use crate::{Canary, Deployment, Replicas, Rollout, bounds, code, units, yaml::Co
 /// The word for every body that can.
 pub(crate) const ALL: &str = "all";
 
-/// Reads them all; what is not given is as by default.
-pub(super) fn read(fields: &Fields<'_>) -> Deployment {
-    let default = Deployment::default();
+/// A cell's; what is not given is as by default.
+pub(super) fn of_cell(fields: &Fields<'_>) -> Deployment {
+    let read = read(fields, Deployment::default());
+    Deployment { rollout: fields.get("rollout").and_then(rollout).unwrap_or(read.rollout), ..read }
+}
+
+/// A flow's, which has no `rollout`.
+pub(super) fn of_flow(fields: &Fields<'_>) -> Deployment {
+    read(fields, Deployment::of_flow())
+}
+
+fn read(fields: &Fields<'_>, default: Deployment) -> Deployment {
     Deployment {
         replicas: fields.get("replicas").and_then(replicas).unwrap_or(default.replicas),
         spread: fields.get("spread").and_then(label).map(str::to_owned),
         place: fields.get("place").and_then(place).unwrap_or_default(),
-        rollout: fields.get("rollout").and_then(rollout).unwrap_or(default.rollout),
+        rollout: default.rollout,
         enabled: fields.get("enabled").and_then(Item::flag).unwrap_or(default.enabled),
     }
 }

@@ -6,6 +6,7 @@ use cbs::{FlowName, Target};
 use flow::{Flow, PathPart, Plan, Problem};
 
 use super::{
+    deployment,
     fields::Fields,
     item::Item,
     shape::FLOW,
@@ -35,6 +36,7 @@ pub(super) fn read(spec: Item<'_>, name: Option<FlowName>, metadata: Metadata) -
     let Some(fields) = Fields::open(spec, &FLOW) else { return (None, Vec::new()) };
     let timeout = fields.get("timeout").and_then(Item::duration).unwrap_or(bounds::FLOW_TIMEOUT_DEFAULT);
     let output = fields.get("output").map(Item::json);
+    let deployment = deployment::of_flow(&fields);
     let mut calls = Vec::new();
     let steps = fields
         .need("steps", "a flow needs steps, for example `steps: [{ id: greet, call: logic.greet }]`")
@@ -57,7 +59,8 @@ pub(super) fn read(spec: Item<'_>, name: Option<FlowName>, metadata: Metadata) -
         }
         None => None,
     };
-    let spec = plan.zip(name).map(|(plan, name)| FlowSpec { name, metadata, timeout, plan: Arc::new(plan) });
+    let spec =
+        plan.zip(name).map(|(plan, name)| FlowSpec { name, metadata, timeout, deployment, plan: Arc::new(plan) });
     (spec, calls)
 }
 

@@ -39,14 +39,17 @@ pub(super) const CELL: Shape = Shape {
         "enabled",
     ],
 };
-/// The fields that say where and whether a cell runs, and nothing about what it is.
+/// The fields that say where and whether a cell or a flow runs, and nothing about what it is.
 pub(crate) const DEPLOYMENT: &[&str] = &["replicas", "spread", "place", "rollout", "enabled"];
 pub(super) const ROLLOUT: Shape = Shape { what: "`rollout`", fields: &["strategy", "canary"] };
 pub(super) const CANARY: Shape = Shape { what: "`canary`", fields: &["share", "calls", "after", "errors", "slower"] };
 pub(super) const WORKERS: Shape = Shape { what: "`workers`", fields: &["min", "max"] };
 pub(super) const LIMITS: Shape = Shape { what: "`limits`", fields: &["memory", "files"] };
 pub(super) const RETRY: Shape = Shape { what: "`retry`", fields: &["max", "backoff", "max_backoff"] };
-pub(super) const FLOW: Shape = Shape { what: "a flow's `spec`", fields: &["steps", "output", "timeout"] };
+pub(super) const FLOW: Shape = Shape {
+    what: "a flow's `spec`",
+    fields: &["steps", "output", "timeout", "replicas", "spread", "place", "enabled"],
+};
 pub(super) const STEP: Shape = Shape {
     what: "a step",
     fields: &["id", "call", "flow", "with", "when", "each", "needs", "retry", "timeout", "catch", "external"],

@@ -115,6 +115,28 @@ fn a_revision_changes_with_what_a_spec_says_and_with_nothing_else() {
 }
 
 #[test]
+fn where_a_flow_runs_is_read_and_is_no_part_of_its_revision() {
+    let flow = |more: &str| {
+        let text = format!(
+            "apiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: {{ name: greeting }}\nspec:\n{more}  steps:\n    \
+             - {{ id: greet, call: logic.greet, external: true }}\n"
+        );
+        let specs = spec::load_texts([("flow.yaml".into(), text.as_str())], &spec::Options::default()).unwrap();
+        specs.flows().next().unwrap().clone()
+    };
+    let base = flow("");
+    assert_eq!(base.deployment.replicas, spec::Replicas::All);
+    let placed = flow("  replicas: 2\n  spread: zone\n  place: { disk: ssd }\n  enabled: false\n");
+    assert_eq!(placed.metadata.revision, base.metadata.revision);
+    let spec::Deployment { replicas, spread, place, enabled, .. } = &placed.deployment;
+    assert_eq!(
+        (*replicas, spread.as_deref(), *enabled),
+        (spec::Replicas::Count(NonZeroU32::new(2).unwrap()), Some("zone"), false)
+    );
+    assert_eq!(place.get("disk").map(String::as_str), Some("ssd"));
+}
+
+#[test]
 fn where_a_cell_runs_is_read_and_is_no_part_of_its_revision() {
     let base = the_cell(&cell(""));
     assert_eq!(base.deployment, spec::Deployment::default());
