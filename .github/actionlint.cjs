@@ -5,8 +5,16 @@ const { resolve } = require("node:path");
 const [folder, ...workflows] = process.argv.slice(2);
 const { createLinter } = require(resolve(folder));
 
+// The module is older than these words of GitHub's; each is left out by its whole message, all else is told.
+const YOUNGER = [
+  /^label "ubuntu-24\.04-arm" is unknown\./,
+  /^undefined variable "vars"\./,
+  /^unknown permission scope "attestations"\./,
+];
+
 createLinter().then((lint) => {
-  const mistakes = workflows.flatMap((path) => lint(readFileSync(path, "utf8"), path));
+  const told = workflows.flatMap((path) => lint(readFileSync(path, "utf8"), path));
+  const mistakes = told.filter(({ message }) => !YOUNGER.some((young) => young.test(message)));
   for (const { file, line, column, message, kind } of mistakes) {
     console.error(`${file}:${line}:${column}: ${message} [${kind}]`);
   }

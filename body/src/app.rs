@@ -7,13 +7,14 @@ mod flows;
 mod hosts;
 mod instances;
 mod standing;
+mod traced;
 mod wiring;
 
 use std::{sync::Arc, time::Duration};
 
 use bus::Route;
 use bus_nats::Nats;
-use cbs::{BodyBus, BodyId, Console, Home, Namespace, Recorder, Target};
+use cbs::{BodyBus, Console, Home, Namespace, Recorder, Target};
 use futures::{Stream, StreamExt};
 use host::{StepObserver, Watchdog};
 use spec::Specs;
@@ -23,19 +24,20 @@ pub(crate) use self::{
     calls::{Seen, Watcher},
     cells::Change,
     hosts::{Hosts, hosts},
-    instances::{Deployed, Instance, Instances},
+    instances::{Deployed, Instance, Instances, Turn},
     standing::Standing,
+    traced::{client_span, client_span_of, ended},
     wiring::Manners,
 };
 use self::{cells::Cells, flows::Flows, wiring::Wiring};
-use crate::exit::Failure;
+use crate::{exit::Failure, health::Vitals};
 
 /// What a body is made of.
 pub(crate) struct Plan {
     pub(crate) specs: Specs,
     pub(crate) hosts: Hosts,
-    pub(crate) namespace: Namespace,
-    pub(crate) body: BodyId,
+    /// Who it is, and what it shows of itself.
+    pub(crate) vitals: Arc<Vitals>,
     /// How calls travel whose cell's spec does not say.
     pub(crate) route: Route,
     pub(crate) console: Arc<dyn Console>,
@@ -76,14 +78,16 @@ impl App {
     /// # Errors
     /// When nothing can run here.
     pub(crate) async fn start(plan: Plan, nats: Option<Nats>) -> Result<Self, Failure> {
-        let Plan { specs, hosts, namespace, body, route, console, observer, watcher, recorder, patient } = plan;
-        let wiring = Wiring::new(&body, route, nats, watcher);
+        let Plan { specs, hosts, vitals, route, console, observer, watcher, recorder, patient } = plan;
+        let (namespace, body) = (vitals.namespace.clone(), vitals.body.clone());
+        let wiring = Wiring::new(vitals.clone(), route, nats, watcher, recorder.clone());
         let bus = wiring.bus.clone();
         let home = Arc::new(move |target: Target| {
             Home::new(target, body.clone(), bus.clone(), console.clone()).with_recorder(recorder.clone())
         });
-        let cells = Cells::new(&hosts, home.clone(), wiring.nats.clone(), wiring.events.clone());
-        let flows = Flows::new(home, observer);
+        let roster = vitals.roster();
+        let cells = Cells::new(&hosts, home.clone(), wiring.nats.clone(), wiring.events.clone(), roster.clone());
+        let flows = Flows::new(home, observer, roster.clone());
         // Without it a cell that blocks is not named; that is no reason not to run.
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
         let mut app = Self { namespace, wiring, cells, flows, _watchdog: watchdog };
@@ -91,6 +95,7 @@ impl App {
         if let Some(reasons) = app.cells.nothing().filter(|_| app.flows.is_empty() && !patient) {
             return Err(Failure::failed(format_args!("nothing can run here: {reasons}")));
         }
+        vitals.started();
         app.wiring.events.body("joined");
         app.wiring.events.settle().await;
         Ok(app)
@@ -151,7 +156,7 @@ impl App {
     /// Takes no new work, finishes what runs for `drain` at the most, and leaves the bus.
     pub(crate) async fn stop(self, drain: Duration) -> Ended {
         let until = Instant::now() + drain;
-        self.wiring.events.body("draining");
+        self.wiring.draining();
         // Flows first: their runs need the cells. What is not done at the time limit is dropped, and with
         // it what it serves.
         let drained = async {

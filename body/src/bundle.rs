@@ -4,6 +4,8 @@
 //! big-endian), the path, 1 where it may be executed and else 0, the content's length (8 bytes),
 //! the content. One set of files gives one run of bytes, and reading takes no other.
 
+mod native;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -13,6 +15,8 @@ use std::{
 };
 
 use fleet::{ContentHash, keys::BUNDLE_BYTES_MAX};
+
+pub(crate) use self::native::is_native;
 
 /// What a bundle begins with.
 const MAGIC: &[u8] = b"cbs-bundle 1\n";
@@ -94,9 +98,9 @@ impl Bundle {
         Ok(())
     }
 
-    /// The content of every file, with whether it may be executed.
-    pub(crate) fn contents(&self) -> impl Iterator<Item = (bool, &[u8])> {
-        self.files.values().map(|file| (file.executable, file.content.as_slice()))
+    /// The platforms that its programs and libraries are made for, such as `linux-x86_64`; none where it runs anywhere.
+    pub(crate) fn platforms(&self) -> BTreeSet<String> {
+        self.files.values().filter_map(|file| native::platform(&file.content)).collect()
     }
 
     /// The bundle as bytes.

@@ -1,4 +1,8 @@
-//! The code of a cell that is not linked in: which files it is made of, and a hash that tells two versions apart.
+//! The code of a cell that is not linked in: which files it is made of, a hash that tells two versions apart, and what
+//! of it travels.
+
+mod ignore;
+mod luggage;
 
 use std::{
     collections::BTreeSet,
@@ -7,8 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use host_sidecar::dart;
 use sha2::{Digest, Sha256};
 use spec::{CellSpec, Program, Runtime};
+
+pub(crate) use self::luggage::{Item, Luggage};
 
 /// More files than this are no cell: somebody put a source beside all that he has.
 const FILES_MAX: usize = 2_000;
@@ -30,7 +37,8 @@ impl Code {
     /// The code of a cell; `None` for a cell that is linked in.
     ///
     /// - Python: the `.py` files and the requirements in the folder of its source, and below.
-    /// - Dart: the `.dart` files and the manifest of its package (the nearest `pubspec.yaml`).
+    /// - Dart: the `.dart` files and the manifest of its package (the nearest `pubspec.yaml`), and whatever else of this
+    ///   machine its code imports.
     /// - A command: those of its words that are files, as seen from the spec's folder.
     ///
     /// # Errors
@@ -42,12 +50,22 @@ impl Code {
                 name.ends_with(".py") || ["requirements.txt", "pyproject.toml"].contains(&name)
             })),
             Runtime::Dart(sidecar) | Runtime::Exec(sidecar) => Some(match &sidecar.program {
-                Program::Source(source) => Self::below(&package(source), |name| {
-                    name.ends_with(".dart") || ["pubspec.yaml", "pubspec.lock", "package_config.json"].contains(&name)
-                }),
+                Program::Source(source) => Self::dart(source),
                 Program::Command(words) => Ok(Self::words(folder(&spec.metadata.file), words)),
             }),
         }
+    }
+
+    fn dart(source: &Path) -> io::Result<Self> {
+        let mut code = Self::below(&package(source), |name| {
+            name.ends_with(".dart") || ["pubspec.yaml", "pubspec.lock", "package_config.json"].contains(&name)
+        })?;
+        // A package that is not known or not there is told by who compiles it.
+        if let Ok(needs) = dart::needs(source) {
+            let near = needs.packages.into_iter().filter(|package| !package.is_hosted());
+            code.files.extend(near.flat_map(|package| package.files).chain(needs.strays));
+        }
+        Ok(code)
     }
 
     fn below(root: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Self> {

@@ -4,12 +4,15 @@
 //!
 //! - `store`: the buckets of a namespace. `parcel`: a spec as it travels.
 //! - `writing`: a deploy, all or nothing. `waiting`: until every body has followed.
+//! - `stock`: what lies in the buckets. `collecting`: what of it may go.
 //! - `driver`: tells the mind what happens and does what it says. `life`: one instance. `cache`: code on disk.
 
 mod cache;
+mod collecting;
 mod driver;
 mod life;
 mod parcel;
+mod stock;
 mod store;
 mod waiting;
 mod writing;
@@ -23,11 +26,27 @@ use spec::CellSpec;
 pub(crate) use self::{
     driver::{Driver, Joining},
     parcel::{Letter, Parcel},
-    store::Store,
+    stock::Stock,
+    store::{Now, Store},
     waiting::{Outcome, Wanted, wait},
     writing::{Draft, Written},
 };
 use crate::app::Manners;
+
+/// How a body fares in its fleet, for those who watch it from within: health and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Following {
+    /// Whether it may change anything: it is connected, hears its own lease, and has no twin.
+    pub(crate) following: bool,
+    /// Whether it runs what the newest head that it heard of wants of it, and nothing is under way.
+    pub(crate) converged: bool,
+    /// The head that it has applied; `None` before the first.
+    pub(crate) head_number: Option<u64>,
+    /// How many entries do not fare here as they should, as far as they are told in words.
+    pub(crate) troubles: usize,
+    /// Why it does not follow or is not converged, one line; `None` where it is.
+    pub(crate) reason: Option<String>,
+}
 
 /// Operating system and processor of this program.
 pub(crate) fn platform() -> String {

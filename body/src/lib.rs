@@ -20,7 +20,8 @@
 //! - `cli`: one file a command. `output`: what is written where. `exit`: how it ends.
 //! - `app`: a body, from specs to the last answered call.
 //! - `fleet`: deploys, and the body as one of a fleet. `bundle`: code that travels.
-//! - `nats`, `runfile`: which server. `console`: the terminal that cells see. `telemetry`: the log.
+//! - `nats`, `runfile`: which server. `console`: the terminal that cells see. `telemetry`: spans and the log.
+//! - `http`, `health`, `metrics`: what a body shows of itself to probes and scrapers.
 //! - `specs`, `identity`, `signals`: specs from paths, ids, SIGINT and SIGTERM.
 //! - `code`, `watch`: what cells are made of, and what happens when it changes.
 
@@ -31,7 +32,10 @@ mod code;
 mod console;
 mod exit;
 mod fleet;
+mod health;
+mod http;
 mod identity;
+mod metrics;
 mod nats;
 mod output;
 mod runfile;
@@ -58,8 +62,8 @@ pub fn main_with(cells: Vec<NativeCell>) -> ExitCode {
     // Refused where the program installed one before; that one serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = cli::parse().and_then(|cli| {
-        telemetry::start(cli.log_level())?;
-        cli.run(cells)
+        let (log, _last_lines) = telemetry::Log::start(cli.log_level())?;
+        cli.run(cells, log)
     });
     let status = outcome.unwrap_or_else(|failure| {
         if !failure.message.is_empty() {
@@ -74,4 +78,11 @@ pub fn main_with(cells: Vec<NativeCell>) -> ExitCode {
 #[must_use]
 pub fn greeting_cells() -> Vec<NativeCell> {
     vec![io_prompt_name::cell(), logic_greet::cell(), io_print_greeting::cell()]
+}
+
+/// Writes the metrics of a body of so many cells that were all called, again and again, and says how many
+/// bytes a page has; asked with `true`, in OpenMetrics. For benchmarks.
+#[doc(hidden)]
+pub fn metrics_of_cells(cells: usize) -> impl Fn(bool) -> usize + Send {
+    metrics::of_cells(cells)
 }

@@ -37,6 +37,9 @@ pub(crate) struct Flags {
     /// A file of credentials (JWT and seed)
     #[arg(long, global = true, env = "NATS_CREDS", value_name = "FILE", hide_env_values = true)]
     creds: Option<PathBuf>,
+    /// What the subjects of replies begin with, as the user's permissions have it [default: _INBOX]
+    #[arg(long, global = true, env = "NATS_INBOX_PREFIX", value_name = "SUBJECT", hide_env_values = true)]
+    inbox_prefix: Option<String>,
     /// Refuse a server without TLS
     #[arg(long, global = true)]
     tls: bool,
@@ -77,6 +80,7 @@ impl Flags {
                 key: file(&self.tls_key),
             },
             namespace: namespace.clone(),
+            inbox_prefix: text(&self.inbox_prefix),
             ..Options::new(url, body)
         }
     }

@@ -54,6 +54,8 @@ pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
 
 /// Writes a line to standard error. That nobody reads it is no reason to stop.
 pub(crate) fn tell(line: impl std::fmt::Display) {
+    // After what was logged before.
+    crate::telemetry::settle();
     let mut stderr = anstream::stderr().lock();
     let _ = writeln!(stderr, "{line}").and_then(|()| stderr.flush());
 }
@@ -90,6 +92,16 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
 /// The text with a blank for every control character.
 pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// How wide the terminal at standard output is; 80 where it is none.
+pub(crate) fn width() -> usize {
+    terminal_size::terminal_size_of(io::stdout()).map_or(80, |(width, _)| usize::from(width.0))
+}
+
+/// The same of standard error.
+pub(crate) fn width_of_errors() -> usize {
+    terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0))
 }
 
 /// A duration in three digits and a unit: `0.8 ms`, `12 ms`, `1.5 s`.

@@ -26,6 +26,7 @@ export 'src/kind.dart';
 export 'src/payload.dart';
 export 'src/serve.dart' show serve;
 export 'src/source.dart';
+export 'src/span.dart';
 export 'src/target.dart';
 export 'src/topic_filter.dart';
 export 'src/trace.dart';

@@ -451,7 +451,7 @@ void main() {
       final (body, _) = await session([_echo]);
       await body.welcome();
       body
-        ..sayBytes([0, 0, 0, 4, 0x7a, 2, 8, 1])
+        ..sayBytes([0, 0, 0, 5, 0x82, 1, 2, 8, 1])
         ..request(1, 1);
       expect(await body.answer(1), 1);
     });

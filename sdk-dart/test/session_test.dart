@@ -116,7 +116,7 @@ void main() {
       expect(await body.answer(1), {
         'id': '01937f00-1234-7abc-8def-0123456789ab',
         'correlation': '01937f00-1234-7abc-8def-0123456789ab',
-        'trace': '00-01937f0012347abc8def0123456789ab-8def0123456789ab-00',
+        'trace': '00-01937f0012347abc8def0123456789ab-8def0123456789a9-00',
         'attempt': 2,
         'caller': 'cell shop.cart',
         'config': {'a': 1},

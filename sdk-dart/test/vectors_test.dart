@@ -10,6 +10,7 @@ import 'package:cbs/src/wire/frame_exception.dart';
 import 'package:cbs/src/wire/frame_reader.dart';
 import 'package:cbs/src/wire/frame_splitter.dart';
 import 'package:cbs/src/wire/frame_writer.dart';
+import 'package:cbs/testing.dart';
 import 'package:test/test.dart';
 
 import 'support/vectors.dart';
@@ -106,6 +107,35 @@ void main() {
     for (final entry in matches) {
       final filter = TopicFilter(entry['filter'] as String);
       expect(filter.matches(entry['topic'] as String), entry['hears'], reason: '$entry');
+    }
+  });
+
+  group('traces.json', () {
+    final all = vectors('traces.json');
+    for (final entry in entries(all, 'positions')) {
+      test('${entry['name']}: where the call stands', () {
+        final trace = entry['trace'] as String?, correlation = entry['correlation_id'] as String?;
+        final request = Envelope(
+          kind: Kind.request,
+          id: Uuid.parse(entry['id'] as String),
+          correlationId: correlation == null ? null : Uuid.parse(correlation),
+          trace: trace == null ? null : Trace.parse(trace),
+          attempt: entry['attempt'] as int? ?? 0,
+          target: Target.parse('demo.cell'),
+          payload: Payload.encode(null),
+        );
+        final body = TestBody([
+          cell('demo.cell', (ctx, input) => [ctx.traceparent, ctx.span.traceparent, ctx.span.sampled]),
+        ]);
+        final sampled = trace != null && trace.endsWith('1');
+        expect(
+          body.send(request).then((reply) => Payload.decode(reply.payload)),
+          completion([entry['traceparent'], entry['traceparent'], sampled]),
+        );
+      });
+    }
+    for (final (index, entry) in entries(all, 'texts').indexed) {
+      test('text $index: ${entry['text']}', () => expect(Span.text(entry['value']), entry['text']));
     }
   });
 

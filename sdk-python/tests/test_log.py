@@ -85,6 +85,8 @@ async def test_every_record_of_a_call_carries_its_ids(identified: pytest.LogCapt
     logging.getLogger("mine").warning("outside of calls")
     ids = [(record.__dict__["cbs_cell"], record.__dict__["cbs_correlation_id"]) for record in identified.records]
     assert ids == [("logic.logs", identity), ("", "")]
+    traces = [record.__dict__["cbs_trace_id"] for record in identified.records]
+    assert traces == [identity.replace("-", ""), ""]
 
 
 async def test_the_contexts_log_has_the_ids_by_itself(caplog: pytest.LogCaptureFixture) -> None:

@@ -37,19 +37,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def test_the_readmes_cells_do_what_it_says(folder: Path) -> None:
     import greet  # type: ignore[import-not-found]
+    import prices  # type: ignore[import-not-found]
     import shop
     import stock  # type: ignore[import-not-found]
     import store  # type: ignore[import-not-found]
     import timed  # type: ignore[import-not-found]
 
     assert await greet.greet(greet.Name("Ada")) == {"text": "Hello, Ada!"}
-    async with TestBody(greet, shop, stock, store, timed) as body:
+    async with TestBody(greet, prices, shop, stock, store, timed) as body:
         assert await body.call("logic.greet", {"name": "Ada"}) == {"text": "Hello, Ada!"}
         assert await body.call("shop.place", {"sku": "tea"}) == {"left": 0}
         with pytest.raises(cbs.CellError, match=r"stock\.empty: no more tea"):
             await body.call("shop.place", {"sku": "tea"})
         assert [await body.call("logic.seen", "Ada") for _ in range(2)] == [1, 2]
         assert await body.call("logic.double", 21) == 42
+        assert [await body.call("shop.price", sku) for sku in ("tea", "milk")] == [3.5, None]
+        told = [(span.attributes, span.events) for span in body.spans("shop.price")]
+        assert told == [({"sku": "tea"}, []), ({"sku": "milk"}, [("no price", {"known": "1"})])]
 
 
 def test_the_readmes_tests_pass(folder: Path) -> None:
@@ -96,3 +100,12 @@ async def test_the_examples_run(nats_url: str, monkeypatch: pytest.MonkeyPatch) 
         "stock.empty: no more tea",
     ]
     monkeypatch.delitem(sys.modules, "shop", raising=False)
+
+
+def test_the_readme_shows_how_spans_of_opentelemetry_belong_to_the_trace() -> None:
+    # No dependency of these tests: what is shown is Python, and uses what a context has.
+    text = (_SDK / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```py\n(.*?)```", text, re.DOTALL)
+    compile(code, "README.md", "exec")
+    assert '{"traceparent": ctx.traceparent}' in code
+    assert hasattr(cbs.Context, "traceparent")

@@ -63,6 +63,12 @@ impl Caller {
         Self { client: connected.expect("a connection") }
     }
 
+    /// The same by a client that is connected already.
+    #[must_use]
+    pub fn of(client: Client) -> Self {
+        Self { client }
+    }
+
     /// The client itself.
     #[must_use]
     pub fn client(&self) -> &Client {

@@ -1,15 +1,20 @@
 //! A server, and the bodies that run on it.
 
+use std::{path::Path, time::Duration};
+
 use async_nats::{Client, ConnectOptions};
 use serde_json::Value;
 use testkit::{NatsServer, within};
 use tokio::process::Command;
 
-use crate::{Body, Caller, Done, LIMIT, Process, World};
+use crate::{Body, Caller, Done, LIMIT, Process, Standings, World};
 
 /// Two accounts: everybody's, and the server's own, which may ask what the server counts.
 const MONITORED: &str = "accounts {\n  ALL { users: [ { user: all, password: all } ] }\n  \
     SYS { users: [ { user: sys, password: sys } ] }\n}\nsystem_account: SYS\nno_auth_user: all\n";
+
+/// More than a deploy may take.
+const DEPLOY_LIMIT: Duration = Duration::from_secs(160);
 
 /// A real nats-server with a world around it.
 #[derive(Debug)]
@@ -61,6 +66,28 @@ impl Fleet {
     /// Runs a command of `cbs` against this server.
     pub async fn run(&self, arguments: &[&str]) -> Done {
         self.world.run(&[arguments, &["--nats", self.server.url()]].concat()).await
+    }
+
+    /// Deploys a folder, and waits for as long as the first environment of a Python cell may take.
+    pub async fn deploy(&self, folder: &Path) -> Done {
+        self.deploy_with(folder, &[]).await
+    }
+
+    /// The same with more arguments.
+    pub async fn deploy_with(&self, folder: &Path, more: &[&str]) -> Done {
+        let folder = folder.to_string_lossy();
+        let mut deploying = self.spawn(&[&["deploy", &*folder, "--timeout", "150s"], more].concat());
+        deploying.ended_within(DEPLOY_LIMIT).await
+    }
+
+    /// Starts a command of `cbs` against this server.
+    pub fn spawn(&self, arguments: &[&str]) -> Process {
+        self.world.start(self.world.cbs(&[arguments, &["--nats", self.server.url()]].concat()))
+    }
+
+    /// Where what is deployed runs.
+    pub async fn standings(&self) -> Standings {
+        Standings::read(&self.world, self.server.url()).await
     }
 
     /// A NATS client that knows nothing of CBS.

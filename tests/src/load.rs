@@ -3,11 +3,13 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures::future::join_all;
 use serde_json::Value;
 use testkit::eventually;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::{Caller, LIMIT};
 
@@ -36,6 +38,21 @@ impl Load {
     /// So many callers make so many calls each, one after the other.
     pub async fn run(&self, callers: usize, calls_each: usize) {
         join_all((0..callers).map(|_| self.calls(calls_each))).await;
+    }
+
+    /// So many callers make so many calls a second together, until this is dropped.
+    pub async fn at_pace(&self, callers: u32, per_second: u32) {
+        let each = Duration::from_secs(1) * callers / per_second;
+        join_all((0..callers).map(|caller| async move {
+            let mut pace = interval_at(Instant::now() + each * caller / callers, each);
+            // What is late is not made up for: an answer that takes long is no reason to hurry.
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                pace.tick().await;
+                self.calls(1).await;
+            }
+        }))
+        .await;
     }
 
     async fn calls(&self, count: usize) {

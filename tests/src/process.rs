@@ -118,6 +118,14 @@ impl Process {
         text(self)
     }
 
+    /// The most memory that it has held so far, in bytes; 0 where it has ended, or there is no /proc.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix(" kB"));
+        peak.and_then(|kibibytes| kibibytes.trim().parse::<u64>().ok()).unwrap_or_default() * 1024
+    }
+
     /// Sends a signal.
     ///
     /// # Panics
@@ -133,7 +141,15 @@ impl Process {
     /// # Panics
     /// When it does not end within [`LIMIT`].
     pub async fn ended(&mut self) -> Done {
-        let status = within(LIMIT, &format!("the end of {}", self.what), self.child.wait()).await;
+        self.ended_within(LIMIT).await
+    }
+
+    /// The same, for what takes long.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn ended_within(&mut self, limit: Duration) -> Done {
+        let status = within(limit, &format!("the end of {}", self.what), self.child.wait()).await;
         let status = status.expect("our child").code().unwrap_or(-1);
         Done { status, stdout: self.printed(), stderr: self.told() }
     }

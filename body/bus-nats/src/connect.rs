@@ -32,6 +32,7 @@ pub(crate) async fn connect(
     purpose: Purpose,
 ) -> Result<(Client, mpsc::Receiver<Event>), ConnectError> {
     let addresses = addresses(&options.url)?;
+    check_inbox(options)?;
     let (sender, events) = mpsc::channel(EVENTS);
     let settings = authenticate(ConnectOptions::new(), options, &addresses).await?;
     let settings = encrypt(settings, options)?
@@ -60,7 +61,20 @@ pub(crate) async fn connect(
 
 /// `_INBOX.<body>`: replies of one body are not for others to read, and permissions can say so.
 pub(crate) fn inbox_prefix(options: &Options) -> String {
-    format!("_INBOX.{}", options.body)
+    format!("{}.{}", options.inbox_prefix.as_deref().unwrap_or("_INBOX"), options.body)
+}
+
+/// Subjects are not checked any more once they are in use.
+fn check_inbox(options: &Options) -> Result<(), ConnectError> {
+    let Some(prefix) = &options.inbox_prefix else { return Ok(()) };
+    let is_token = |token: &str| {
+        !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    };
+    if prefix.split('.').all(is_token) {
+        return Ok(());
+    }
+    let message = format!("`{}` is no prefix of an inbox", prefix.escape_debug());
+    Err(ConnectError { kind: ConnectErrorKind::Address, message, hint: "write for example _INBOX_ada".to_owned() })
 }
 
 fn addresses(url: &str) -> Result<Vec<ServerAddr>, ConnectError> {

@@ -1,10 +1,9 @@
 //! One body's cells past the queue group: `cbs.<ns>.body.<id>.cell.<organ>.<cell>`, a single
-//! wildcard subscription a body. And questions to the body itself, on `cbs.<ns>.body.<id>.ctl`.
+//! wildcard subscription a body.
 
 use std::sync::Arc;
 
 use async_nats::{Message, Subscriber};
-use bytes::Bytes;
 use cbs::{CellName, Target};
 use futures::StreamExt;
 use tokio_util::task::TaskTracker;
@@ -21,18 +20,6 @@ const PENDING_MAX: usize = 4_096;
 /// Answers requests to this body's cells until the connection is closed.
 pub(crate) async fn run(subscriber: Subscriber, register: Arc<Register>, answering: Arc<Answering>) {
     subscriber.for_each_concurrent(PENDING_MAX, |message| answer(message, &register, &answering)).await;
-}
-
-/// Answers questions to the body itself, until the connection is closed: any question with its
-/// id, as a sign of life.
-pub(crate) async fn answer_control(mut subscriber: Subscriber, answering: Arc<Answering>) {
-    let sign = Bytes::from(serde_json::json!({ "body": answering.body }).to_string());
-    while let Some(question) = subscriber.next().await {
-        let Some(reply_to) = question.reply else { continue };
-        if let Err(error) = answering.connection.client.publish(reply_to, sign.clone()).await {
-            tracing::warn!(%error, "a sign of life could not be sent");
-        }
-    }
 }
 
 async fn answer(message: Message, register: &Register, answering: &Answering) {

@@ -19,6 +19,7 @@
 //! - [`Nats`]: the connections of a body or a client. [`Options`], [`ConnectError`]: how they come about.
 //! - `inbox`: replies find their callers. `call`: one call, from envelope to reply.
 //! - `register`: what this body serves. `serve`: a served target, from subscription to the end without loss. `direct`: the same past the queue group.
+//! - `control`: questions to bodies themselves.
 //! - `eject`: callers go around bodies that hang.
 //! - `message`: envelopes as NATS messages, framed and bare. `event`: events as CloudEvents.
 //! - `services`: answers to `$SRV`. [`discovery`]: questions to it.
@@ -28,6 +29,7 @@
 mod call;
 mod connect;
 mod connection;
+mod control;
 mod direct;
 pub mod discovery;
 mod eject;

@@ -17,6 +17,8 @@ const ERROR_LINE_MAX: usize = 512;
 /// The most bytes that message and details of an error may have together: a frame's header, less
 /// what else stands in it.
 const ERROR_BYTES_MAX: usize = frame::HEADER_BYTES_MAX - 2 * 1024;
+/// The most bytes of a `tracestate` that are carried on; W3C asks for 512.
+const TRACESTATE_BYTES_MAX: usize = 4 * 1024;
 /// How much older than its timeout a request may be: clocks differ.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 
@@ -73,7 +75,10 @@ fn read_bare(message: Message) -> Result<Envelope, BusError> {
     // Garbage in a trace header starts a new trace, as W3C asks.
     envelope.foreign_trace = Trace::parse(&text("traceparent"));
     if envelope.foreign_trace.is_some() {
-        envelope.tracestate = text("tracestate");
+        // What is longer is left behind, as W3C allows: it would travel with every call that follows.
+        let state =
+            headers.get("tracestate").map(|state| state.as_str()).filter(|state| state.len() <= TRACESTATE_BYTES_MAX);
+        envelope.tracestate = state.map(Text::from).unwrap_or_default();
     }
     let timeout = text(TIMEOUT_HEADER);
     if !timeout.is_empty() {

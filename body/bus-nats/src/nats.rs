@@ -10,6 +10,7 @@ use cbs::{
     BodyBus, BodyId, BusError, CellError, Code, EventStream, Outcome, Service, Serving, Subject, Subscription, Target,
     Uuid,
 };
+use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -19,6 +20,7 @@ use crate::{
     call::Known,
     connect::{Purpose, connect, inbox_prefix, redact},
     connection::{Connection, Link, Tally},
+    control::{self, Answerer, Questions},
     direct, discovery,
     eject::Members,
     event::EventsNats,
@@ -105,8 +107,12 @@ impl Nats {
             tasks.clone(),
             stop.clone(),
         ));
-        let answering =
-            Arc::new(Answering { connection: serve.clone(), body: options.body.as_str().into(), tally: tally.clone() });
+        let answering = Arc::new(Answering {
+            connection: serve.clone(),
+            body: options.body.as_str().into(),
+            tally: tally.clone(),
+            questions: Questions::default(),
+        });
         let known = Arc::new(ArcSwap::default());
         let members =
             Arc::new(Members::new(call.clone(), options.namespace.clone(), tally.clone(), tasks.clone(), stop.clone()));
@@ -208,6 +214,40 @@ impl Nats {
         discovery::discover(&self.0.call, &self.0.options.namespace, wait).await
     }
 
+    /// Answers questions to this body whose `ask` is this word, until it is closed. An answer must come soon:
+    /// 2 s are waited for it. Where the word is taken, the later answerer counts.
+    pub fn on_question<A, F>(&self, ask: &'static str, answer: A)
+    where
+        A: Fn(Value) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Value, CellError>> + Send + 'static,
+    {
+        let answerer: Answerer = Arc::new(move |question| Box::pin(answer(question)));
+        self.0.answering.questions.set(ask, &answerer);
+    }
+
+    /// Asks all bodies of the namespace a question: a JSON object whose `ask` is its word. Returns soon after
+    /// the last has answered, after `wait` at the latest. Sorted by body.
+    ///
+    /// # Errors
+    /// `unavailable` when the server cannot be asked.
+    pub async fn ask_all(
+        &self,
+        question: &Value,
+        wait: Duration,
+    ) -> Result<Vec<(BodyId, Result<Value, CellError>)>, BusError> {
+        let subject = Subject::of_all_controls(&self.0.options.namespace);
+        control::ask_all(&self.0.call, subject.as_str(), question, wait).await
+    }
+
+    /// Asks one body a question, as [`Self::ask_all`] does.
+    ///
+    /// # Errors
+    /// `not-found` where there is no such body, `timeout` after `wait`, or what the body answers.
+    pub async fn ask(&self, body: &BodyId, question: &Value, wait: Duration) -> Result<Value, BusError> {
+        let subject = Subject::of_control(&self.0.options.namespace, body);
+        control::ask(&self.0.call, subject.as_str(), body, question, wait).await
+    }
+
     /// Ends all tasks, waits until the server has taken all that was sent (2 s at the most), then
     /// ends the connections. Stop what is served first: what is still being served ends at once,
     /// and its callers wait for their timeout. From then on calls and events fail with
@@ -262,10 +302,12 @@ impl Inner {
         let subscriber = self.serve.client.subscribe(cells.to_string()).await?;
         let (stop, register, answering) = (self.stop.clone(), self.register.clone(), self.answering.clone());
         self.tasks.spawn(async move { stop.run_until_cancelled(direct::run(subscriber, register, answering)).await });
-        let control = Subject::of_control(&self.options.namespace, &self.options.body);
-        let subscriber = self.serve.client.subscribe(control.to_string()).await?;
-        let (stop, answering) = (self.stop.clone(), self.answering.clone());
-        self.tasks.spawn(async move { stop.run_until_cancelled(direct::answer_control(subscriber, answering)).await });
+        let namespace = &self.options.namespace;
+        for subject in [Subject::of_control(namespace, &self.options.body), Subject::of_all_controls(namespace)] {
+            let subscriber = self.serve.client.subscribe(subject.to_string()).await?;
+            let (stop, answer) = (self.stop.clone(), control::run(subscriber, self.answering.clone()));
+            self.tasks.spawn(async move { stop.run_until_cancelled(answer).await });
+        }
         Ok(())
     }
 

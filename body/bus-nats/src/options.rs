@@ -25,6 +25,9 @@ pub struct Options {
     pub namespace: Namespace,
     /// The body (or client) that connects: part of its inbox and its own subjects.
     pub body: BodyId,
+    /// What the subjects of replies begin with, `_INBOX` by default; the body's id follows. Permissions can
+    /// keep it to one user, so that no other reads the replies.
+    pub inbox_prefix: Option<String>,
     /// See [`PING_INTERVAL_DEFAULT`].
     pub ping_interval: Duration,
     /// See [`CONNECT_TIMEOUT_DEFAULT`].
@@ -40,6 +43,7 @@ impl Options {
             tls: Tls::default(),
             namespace: Namespace::default(),
             body,
+            inbox_prefix: None,
             ping_interval: PING_INTERVAL_DEFAULT,
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
         }

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     connection::{Connection, Tally},
+    control::Questions,
     message::{form_of, is_stale, read_request, stale, write_reply},
     register::Registration,
 };
@@ -42,6 +43,8 @@ pub(crate) struct Answering {
     pub(crate) connection: Arc<Connection>,
     pub(crate) body: Text,
     pub(crate) tally: Arc<Tally>,
+    /// What the body itself is asked.
+    pub(crate) questions: Questions,
 }
 
 impl Served {

@@ -3,6 +3,7 @@
 //! Thin over JetStream's own key-value and object stores, which any NATS client reads
 //! (<https://docs.nats.io/nats-concepts/jetstream/key-value-store>).
 
+mod listing;
 mod objects;
 mod watching;
 
@@ -12,14 +13,15 @@ use async_nats::{
     Client,
     jetstream::{
         self,
-        context::CreateKeyValueErrorKind,
+        context::{CreateKeyValueErrorKind, CreateStreamError, CreateStreamErrorKind},
         kv::{self, CreateErrorKind, EntryErrorKind, Operation, UpdateErrorKind},
-        stream::StorageType,
+        stream::{LastRawMessageErrorKind, StorageType},
     },
 };
 use bytes::Bytes;
 
 pub use self::{
+    listing::{Kept, KeptObject},
     objects::Objects,
     watching::{Change, Seen, Watching},
 };
@@ -27,6 +29,9 @@ use crate::Nats;
 
 /// The most time that one request to JetStream takes. A leader's election takes 4 to 9 s.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+
+/// On how many servers of a cluster a bucket lies: as many as go on when one of them fails.
+pub const REPLICAS_DEFAULT: usize = 3;
 
 /// Why a store did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,7 +82,7 @@ pub struct BucketSettings {
     pub in_memory: bool,
     /// Values older than this are gone, and watchers are told; at least a second.
     pub age_max: Option<Duration>,
-    /// How many servers of a cluster hold it.
+    /// How many servers of a cluster hold it; fewer, where there are not so many.
     pub replicas: usize,
 }
 
@@ -85,7 +90,7 @@ impl BucketSettings {
     /// A bucket on disk whose values stay.
     #[must_use]
     pub fn kept(name: impl Into<String>) -> Self {
-        Self { name: name.into(), in_memory: false, age_max: None, replicas: 1 }
+        Self { name: name.into(), in_memory: false, age_max: None, replicas: REPLICAS_DEFAULT }
     }
 
     /// A bucket of leases: in memory, and who does not renew a value within `age_max` loses it.
@@ -109,6 +114,7 @@ pub struct Entry {
 pub struct Bucket {
     store: kv::Store,
     client: Client,
+    context: jetstream::Context,
 }
 
 impl Nats {
@@ -127,22 +133,27 @@ impl Nats {
             Err(StoreError::NoBucket(_)) => {}
             found => return found,
         }
-        let config = kv::Config {
+        let config = |replicas: usize| kv::Config {
             bucket: settings.name.clone(),
             history: 1,
             max_age: settings.age_max.unwrap_or_default(),
             limit_markers: settings.age_max.map(|_| Duration::from_secs(1)),
             storage: if settings.in_memory { StorageType::Memory } else { StorageType::File },
-            num_replicas: settings.replicas,
+            num_replicas: replicas,
             ..kv::Config::default()
         };
-        match self.jetstream().create_key_value(config).await {
-            Ok(store) => Ok(self.opened(store)),
-            // Another may have been quicker.
-            Err(error) if error.kind() == CreateKeyValueErrorKind::BucketCreate => {
-                self.existing_bucket(&settings.name).await.map_err(|_| unavailable(&settings.name, &error))
+        let mut replicas = settings.replicas.max(1);
+        loop {
+            match self.jetstream().create_key_value(config(replicas)).await {
+                Ok(store) => return Ok(self.opened(store)),
+                Err(error) if replicas > 1 && has_too_few_servers(&error) => replicas -= 1,
+                // Another may have been quicker.
+                Err(error) if error.kind() == CreateKeyValueErrorKind::BucketCreate => {
+                    let found = self.existing_bucket(&settings.name).await;
+                    return found.map_err(|_| unavailable(&settings.name, &error));
+                }
+                Err(error) => return Err(self.wrong(&settings.name, &error)),
             }
-            Err(error) => Err(self.wrong(&settings.name, &error)),
         }
     }
 
@@ -159,7 +170,7 @@ impl Nats {
     }
 
     fn opened(&self, store: kv::Store) -> Bucket {
-        Bucket { store, client: self.client() }
+        Bucket { store, client: self.client(), context: self.jetstream() }
     }
 
     fn wrong(&self, bucket: &str, error: &dyn std::error::Error) -> StoreError {
@@ -172,6 +183,28 @@ impl Bucket {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.store.name
+    }
+
+    /// On how many servers it lies, where the servers are a cluster; `None` on a server that is alone.
+    #[must_use]
+    pub fn replicas(&self) -> Option<usize> {
+        let info = self.store.stream.cached_info();
+        // A lone server tells of itself as a leader without a cluster.
+        info.cluster.as_ref().and_then(|cluster| cluster.name.as_ref()).map(|_| info.config.num_replicas)
+    }
+
+    /// The value of a key as the leader of a cluster has it, never a stale one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn get_latest(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        let subject = format!("$KV.{}.{key}", self.name());
+        match self.store.stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(message) if listing::is_marker(&message.headers) => Ok(None),
+            Ok(message) => Ok(Some(Entry { value: message.payload, revision: message.sequence })),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(self.unavailable(&error)),
+        }
     }
 
     /// The value of a key. It may be stale by a moment in a cluster: decide by [`Self::update`].
@@ -266,14 +299,41 @@ fn chain(error: &dyn std::error::Error) -> String {
     line
 }
 
-/// Whether the server says that there is no such stream.
-fn says_not_found(error: &(dyn std::error::Error + 'static)) -> bool {
+/// Why the server refused.
+fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<jetstream::ErrorCode> {
     let mut cause = Some(error);
     while let Some(inner) = cause {
         if let Some(refused) = inner.downcast_ref::<jetstream::Error>() {
-            return refused.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND;
+            return Some(refused.error_code());
+        }
+        // It names its cause without giving it.
+        if let Some(error) = inner.downcast_ref::<CreateStreamError>()
+            && let CreateStreamErrorKind::JetStream(refused) = error.kind()
+        {
+            return Some(refused.error_code());
         }
         cause = inner.source();
     }
-    chain(error).contains("stream not found")
+    None
+}
+
+/// Whether the server says that there is no such stream.
+fn says_not_found(error: &(dyn std::error::Error + 'static)) -> bool {
+    match refusal(error) {
+        Some(code) => code == jetstream::ErrorCode::STREAM_NOT_FOUND,
+        None => chain(error).contains("stream not found"),
+    }
+}
+
+/// Whether the servers are not enough, or may not be used, for so many replicas.
+fn has_too_few_servers(error: &(dyn std::error::Error + 'static)) -> bool {
+    use jetstream::ErrorCode as Code;
+    let few = [
+        Code::STREAM_REPLICAS_NOT_SUPPORTED,
+        Code::CLUSTER_NO_PEERS,
+        Code::INSUFFICIENT_RESOURCES,
+        Code::ACCOUNT_RESOURCES_EXCEEDED,
+        Code::NO_LIMITS,
+    ];
+    refusal(error).is_some_and(|code| few.contains(&code))
 }

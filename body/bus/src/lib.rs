@@ -40,6 +40,7 @@
 //! - [`InProcess`], [`Settings`]: the bus without a network. Behind it `registry` (who serves
 //!   what, read without a lock), `registered` and `gate` (stopping without loss), `events` (bounded queues).
 //! - [`Router`], [`Link`], [`Route`]: here first, else over NATS.
+//! - [`Split`], [`Berth`]: a share of a target's calls for a canary.
 //! - [`policy`]: [`Room`] (how many run and wait), [`within`] (deadlines), [`Retry`] and its budget.
 //! - [`reply`]: what a reply carries, whatever handler made it.
 
@@ -51,13 +52,15 @@ mod registered;
 mod registry;
 pub mod reply;
 mod router;
+mod split;
 
 pub use self::{
     in_process::{InProcess, Settings},
     policy::{
         deadline::{Elapsed, Within, within},
         limit::{Permit, Room, RoomSettings},
-        retry::{Retry, RetryPolicy},
+        retry::{Retried, Retry, RetryPolicy},
     },
     router::{Link, Route, Router},
+    split::{Berth, Split},
 };

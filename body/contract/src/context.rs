@@ -222,6 +222,12 @@ impl CellContext {
         self.parent
     }
 
+    /// W3C tracestate, as it came.
+    #[must_use]
+    pub fn tracestate(&self) -> &Text {
+        &self.tracestate
+    }
+
     /// How far the request came.
     #[must_use]
     pub fn distance(&self) -> Distance {

@@ -82,6 +82,9 @@ pub use self::{
     numbers::{Numbers, Worker, Workers},
     subject::{CELL_GROUP, FLOW_GROUP, Subject},
     text::Text,
-    trace::{NOTE_BYTES_MAX, NOTES_MAX, Note, Notes, Recorder, Side, Span, Trace, now_ns, span_of, span_of_attempt},
+    trace::{
+        NOTE_BYTES_MAX, NOTES_BYTES_MAX, NOTES_MAX, Note, Notes, Recorder, Side, Span, Trace, now_ns, span_of,
+        span_of_attempt,
+    },
     typed::{CellFn, cell, from_json, to_json},
 };

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -36,9 +36,16 @@ pub struct Numbers {
     /// How often the target was started again.
     pub restarts: AtomicU64,
     by_code: [AtomicU64; Code::KINDS.len()],
-    last_error: Mutex<Option<String>>,
-    state: Mutex<(Text, Option<String>)>,
+    said: Mutex<Said>,
     workers: Mutex<Option<Workers>>,
+}
+
+/// What is said of a target in words.
+#[derive(Default)]
+struct Said {
+    last_error: Option<String>,
+    state: Text,
+    reason: Option<String>,
 }
 
 /// Tells how the workers of a cell fare now. Must not block.
@@ -62,9 +69,21 @@ pub struct Worker {
     pub lock_wait_us: u64,
     /// How often it was started again.
     pub restarts: u64,
+    /// How many bytes may still be sent to its process before it has taken others; below 0 is told as 0. `None`: it
+    /// sets no limit, or is no process.
+    pub credit_bytes: Option<u64>,
 }
 
+/// See [`Numbers::lines_dropped`].
+static LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
+
 impl Numbers {
+    /// How many lines that cells logged or printed were left out of this program's log, because there were too many at
+    /// once. One number for the whole program; whoever leaves a line out adds to it, and tells so in the log.
+    pub fn lines_dropped() -> &'static AtomicU64 {
+        &LINES_DROPPED
+    }
+
     /// Counts a request that was answered with an error, and keeps the error's one line.
     pub fn count_error(&self, code: &Code, line: String) {
         self.calls.fetch_add(1, Ordering::Relaxed);
@@ -72,7 +91,7 @@ impl Numbers {
         if let Some(count) = self.by_code.get(code.kind()) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+        self.said().last_error = Some(line);
     }
 
     /// Counts a request that ran: how long it waited for room, and how long the handler took.
@@ -98,17 +117,23 @@ impl Numbers {
 
     /// The last error's one line.
     pub fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.said().last_error.clone()
     }
 
     /// Says where the target is in its life, in a word such as `ready`, and why it is not ready.
     pub fn set_state(&self, state: Text, reason: Option<String>) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (state, reason);
+        let mut said = self.said();
+        (said.state, said.reason) = (state, reason);
     }
 
     /// Where the target is in its life, and why; an empty word where nobody said.
     pub fn state(&self) -> (Text, Option<String>) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let said = self.said();
+        (said.state.clone(), said.reason.clone())
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says who can tell how the workers fare; `None` where there are none.

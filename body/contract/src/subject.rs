@@ -64,6 +64,12 @@ impl Subject {
         Self(format!("cbs.{namespace}.body.{body}.ctl"))
     }
 
+    /// `cbs.<ns>.ctl`: questions to all bodies at once.
+    #[must_use]
+    pub fn of_all_controls(namespace: &Namespace) -> Self {
+        Self(format!("cbs.{namespace}.ctl"))
+    }
+
     /// The queue group of a target's subject; `None` for events.
     #[must_use]
     pub fn group(target: &Target) -> Option<&'static str> {

@@ -19,6 +19,8 @@ use crate::{Code, Distance, Source, Target, Text};
 pub const NOTES_MAX: usize = 64;
 /// The most bytes that a note's name, and each of its texts, keeps: what is longer is cut.
 pub const NOTE_BYTES_MAX: usize = 1024;
+/// The most bytes that the texts of all notes of a span have together.
+pub const NOTES_BYTES_MAX: usize = 32 * 1024;
 
 /// A trace's position, as in W3C Trace Context's `traceparent`
 /// (<https://www.w3.org/TR/trace-context/#traceparent-header>).
@@ -177,6 +179,9 @@ pub struct Span {
     pub notes: Vec<Note>,
     /// How many notes found no room.
     pub notes_dropped: u32,
+    /// W3C tracestate, as it came.
+    #[serde(default)]
+    pub tracestate: Text,
 }
 
 /// What an author says about the call that a cell is handling.
@@ -208,18 +213,29 @@ pub struct Notes(Mutex<Taken>);
 #[derive(Debug, Default)]
 struct Taken {
     notes: Vec<Note>,
+    bytes: usize,
     dropped: u32,
 }
 
 impl Notes {
-    /// Keeps a note, cut to [`NOTE_BYTES_MAX`], if there are not [`NOTES_MAX`] yet.
+    /// Keeps a note, cut to [`NOTE_BYTES_MAX`], if there are not [`NOTES_MAX`] or
+    /// [`NOTES_BYTES_MAX`] yet; else it is counted.
     pub fn add(&self, note: Note) {
+        let note = note.cut();
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.notes.len() < NOTES_MAX {
-            taken.notes.push(note.cut());
+        let bytes = taken.bytes.saturating_add(note.bytes());
+        if taken.notes.len() < NOTES_MAX && bytes <= NOTES_BYTES_MAX {
+            taken.bytes = bytes;
+            taken.notes.push(note);
         } else {
             taken.dropped = taken.dropped.saturating_add(1);
         }
+    }
+
+    /// Counts notes that found no room elsewhere, before they came here.
+    pub fn count_dropped(&self, notes: u32) {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.dropped = taken.dropped.saturating_add(notes);
     }
 
     /// Takes all notes, and how many found no room.
@@ -230,6 +246,15 @@ impl Notes {
 }
 
 impl Note {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Attribute { key, value } => key.len() + value.len(),
+            Self::Event { name, attributes, .. } => {
+                name.len() + attributes.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
+            }
+        }
+    }
+
     fn cut(self) -> Self {
         match self {
             Self::Attribute { key, value } => Self::Attribute { key: cut(key), value: cut(value) },

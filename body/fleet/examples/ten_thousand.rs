@@ -39,7 +39,7 @@ fn settle(bodies: &mut [Body], now: &mut Moment) -> Result<u32, Box<dyn Error>> 
                 match action {
                     Action::Start { target, instance, .. } => body.ready(&target, instance, *now),
                     Action::Stop { target, instance, .. } => body.stopped(&target, instance),
-                    Action::Share { .. } | Action::Rule { .. } => {}
+                    Action::Share { .. } | Action::Rule { .. } | Action::Promote { .. } => {}
                 }
             }
             _ = body.pass(*now);

@@ -37,6 +37,17 @@ pub enum Action {
         /// How long calls may take to finish, milliseconds; then they are cut off.
         limit: u64,
     },
+    /// Make a canary an instance like any other: let it take calls of its own, as a start does
+    /// in the end, while its share goes on. Ends with [`Body::ready`](crate::Body::ready) or
+    /// [`Body::failed`](crate::Body::failed).
+    Promote {
+        /// The cell or flow.
+        target: Target,
+        /// The instance's number.
+        instance: u64,
+        /// How long it may take, milliseconds.
+        limit: u64,
+    },
     /// Give this canary so many percent of the calls, or (`None`) none.
     Share {
         /// The cell or flow.
@@ -65,6 +76,8 @@ pub enum Why {
     Undeployed,
     /// Another revision is ready in this body.
     Replaced,
+    /// It was a canary and did worse than it may.
+    RolledBack,
     /// Its rollout wants it gone before another revision starts.
     Recreated,
     /// The owners are ready and have heard that this body leaves.
@@ -80,6 +93,7 @@ impl fmt::Display for Why {
         match self {
             Self::Undeployed => f.write_str("it is no longer deployed"),
             Self::Replaced => f.write_str("another revision is ready here"),
+            Self::RolledBack => f.write_str("it is rolled back"),
             Self::Recreated => f.write_str("it is stopped before another revision starts"),
             Self::Taken(owners) => {
                 f.write_str("it is served by ")?;

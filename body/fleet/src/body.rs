@@ -9,11 +9,12 @@ use cbs::{BodyId, Target};
 
 use crate::{
     CanaryTally, ContentHash, Contents, Desired, Facts, Fleet, HEARD_MAX, Head, HeadError, Item, ManifestError, Moment,
-    Own, Pass, Presence, PresenceError, Revision, States, Tally, Timing, Verdict, WrongContent,
+    Own, Pass, Phase, Presence, PresenceError, Revision, Ruling, Standstill, States, Tally, Timing, WrongContent,
     keys::Key,
     planted::{Bug, planted},
     presence::{Applied, Beat},
     reconcile,
+    time::Clock,
 };
 
 /// The head that the bucket holds, as far as this body was told.
@@ -185,13 +186,19 @@ impl Body {
     }
 
     /// A verdict about a canary is known, or was deleted.
-    pub fn verdict(&mut self, target: &Target, revision: Revision, verdict: Option<Verdict>) {
-        self.fleet.ruled(target, revision, verdict);
+    pub fn verdict(&mut self, target: &Target, revision: Revision, ruling: Option<Ruling>) {
+        self.fleet.ruled(target, revision, ruling);
     }
 
     /// Calls reach an instance.
     pub fn ready(&mut self, target: &Target, instance: u64, now: Moment) {
         self.own.ready(target, instance, now);
+    }
+
+    /// An instance that was ready is being started again: calls do not reach it until it is
+    /// told to be ready again.
+    pub fn away(&mut self, target: &Target, instance: u64, now: Moment) {
+        self.own.away(target, instance, now);
     }
 
     /// An instance did not start, or ended by itself for good.
@@ -222,7 +229,12 @@ impl Body {
     /// Decides what to do now, and takes note that it is being done.
     pub fn pass(&mut self, now: Moment) -> Pass {
         self.fleet.refresh(now);
-        let Some(desired) = &self.desired else { return Pass::default() };
+        let Some(desired) = &self.desired else {
+            let mut clock = Clock::new(now);
+            let standstill = self.fleet.standstill(&mut clock);
+            self.found.1 = Pass { standstill, wake: clock.wake, ..Pass::default() };
+            return self.found.1.clone();
+        };
         let pass = reconcile(desired, &self.fleet, &self.own, now);
         for action in &pass.actions {
             self.own.note(action, now);
@@ -246,7 +258,7 @@ impl Body {
             heard: heard.clone(),
             troubles: pass.troubles.clone(),
             tallies: self.tallies(),
-            stuck: self.seen.stuck.clone(),
+            stuck: self.stuck().map(str::to_owned),
         };
         let leaving = presence.is_leaving();
         // Nobody leaves or left: there is nothing to note, whatever number of cells is here.
@@ -303,7 +315,35 @@ impl Body {
     /// Why it does not follow the newest head, where that is so.
     #[must_use]
     pub fn stuck(&self) -> Option<&str> {
-        self.seen.stuck.as_deref()
+        let twin = self.found.1.standstill == Some(Standstill::Twin);
+        let words = twin.then_some("another body has the same id: give each its own (`cbs up --body ID`)");
+        words.or(self.seen.stuck.as_deref())
+    }
+
+    /// Whether a head waits for the rest of its manifest.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.seen.pending.is_some()
+    }
+
+    /// The revision in the bucket of the newest head that it was told of on this connection; 0:
+    /// of none.
+    #[must_use]
+    pub fn head_revision(&self) -> u64 {
+        self.seen.revision
+    }
+
+    /// Whether it runs what the newest head that it was told of wants of it, and nothing is under
+    /// way; false where it may change nothing now.
+    #[must_use]
+    pub fn is_converged(&self) -> bool {
+        let (applied, pass) = &self.found;
+        applied.is_some()
+            && pass.standstill.is_none()
+            && self.stuck().is_none()
+            && self.seen.pending.is_none()
+            && pass.states.runs().all(|(standing, _)| standing.is_settled())
+            && self.own.held().values().flat_map(crate::Held::instances).all(|it| it.phase == Phase::Ready)
     }
 
     /// What the last pass found.

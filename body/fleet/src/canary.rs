@@ -27,16 +27,50 @@ impl Verdict {
         }
     }
 
-    /// Reads a stored verdict.
+    /// Reads a verdict's word.
     #[must_use]
-    pub fn read(bytes: &[u8]) -> Option<Self> {
-        [Self::Promote, Self::RollBack].into_iter().find(|verdict| verdict.as_str().as_bytes() == bytes)
+    pub fn read(word: &str) -> Option<Self> {
+        [Self::Promote, Self::RollBack].into_iter().find(|verdict| verdict.as_str() == word)
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+/// A verdict with its reason, as it is stored: the word in a line, then the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// What was decided.
+    pub verdict: Verdict,
+    /// Why, for people; empty where nobody said.
+    pub reason: String,
+}
+
+impl Ruling {
+    /// The ruling as it is stored: at most some 200 bytes of text.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let plain = self.reason.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+        let mut text = format!("{}\n{}", self.verdict, plain.collect::<String>());
+        text.truncate(text.floor_char_boundary(RULING_BYTES_MAX));
+        text.into_bytes()
+    }
+
+    /// Reads a stored ruling; `None` for what no program of this version writes.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= RULING_BYTES_MAX)?;
+        let (word, reason) = text.split_once('\n').unwrap_or((text, ""));
+        Some(Self { verdict: Verdict::read(word)?, reason: reason.to_owned() })
+    }
+}
+
+impl From<Verdict> for Ruling {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, reason: String::new() }
     }
 }
 
@@ -51,6 +85,8 @@ pub enum Judgement {
     Wait,
 }
 
+/// The most bytes of a stored ruling.
+pub const RULING_BYTES_MAX: usize = 256;
 /// How sure a judgement is: so many standard deviations, one error in two hundred on each side.
 const DEVIATIONS: f64 = 2.58;
 /// Percentiles of fewer calls than this say nothing.

@@ -242,6 +242,18 @@ impl Entry {
         }
     }
 
+    /// The same entry as it is deployed in the place of another, about which this was decided: a
+    /// canary runs beside what answers now. With nothing to run beside it is an ordinary rollout.
+    #[must_use]
+    pub fn after(mut self, replaced: Option<&Self>, verdict: Option<Verdict>) -> Self {
+        self.base = match (&self.rollout, replaced) {
+            (Rollout::Canary(_), Some(old)) if old.version.revision == self.version.revision => old.base.clone(),
+            (Rollout::Canary(_), Some(old)) if old.enabled => Some(old.wanted(verdict).main.clone()),
+            _ => None,
+        };
+        self
+    }
+
     /// Every object that it names, specs first: `(specs, bundles)`.
     pub(crate) fn versions(&self) -> impl Iterator<Item = &Version> {
         std::iter::once(&self.version).chain(&self.base)
@@ -286,7 +298,8 @@ impl Item {
 
     /// Every spec and bundle that it names. Of a foreign entry, what stands where this program
     /// expects it: a newer program that adds other places raises the manifest's format.
-    pub(crate) fn objects(&self) -> (Vec<ContentHash>, Vec<ContentHash>) {
+    #[must_use]
+    pub fn objects(&self) -> (Vec<ContentHash>, Vec<ContentHash>) {
         match self {
             Self::Known(entry) => (
                 entry.versions().map(|version| version.spec).collect(),

@@ -7,7 +7,7 @@
 //! | | `tree.<64 hex digits>` | root or leaf of a manifest | 960 KiB | deployers |
 //! | | `spec.<64 hex digits>` | JSON: a document, its place, its schemas, its call policy | 960 KiB | deployers |
 //! | `cbs_<ns>_presence`: memory, history 1, `max_age` 3 s, limit markers 1 s | `<body id>` | a [`Presence`](crate::Presence) | 64 KiB | that body alone, each second |
-//! | `cbs_<ns>_verdicts`: file storage, history 1, `max_age` 30 days | `<cell or flow>.<name>.<revision>` | `promote` or `roll-back` | 16 | bodies, by create alone |
+//! | `cbs_<ns>_verdicts`: file storage, history 1 | `<cell or flow>.<name>.<revision>` | `promote` or `roll-back`, and the reason in a second line | 256 | bodies, by create alone |
 //! | `cbs_<ns>_bundles`: object store | `<64 hex digits>` | the code of a Python, Dart or exec cell | 64 MiB | deployers |
 //!
 //! A namespace has no `_`, so no two namespaces share a bucket. An update of 10,000 entries is

@@ -55,15 +55,17 @@
 //! - **FLEET-3** Bodies that see the same MUST choose the same owners, on every machine and in
 //!   every version; one body more or less MUST move no more than what it wins or had.
 //! - **FLEET-4** A body that cannot run a revision MUST say so; the revision MUST be placed
-//!   elsewhere, and what it runs of the entry MUST go on until an owner is ready.
+//!   elsewhere, and what it runs of the entry MUST go on until an owner is ready. An instance
+//!   that is being started again MUST NOT count as ready.
 //! - **FLEET-5** A new revision MUST have been ready for a while before the old one stops; with
 //!   `recreate` the old one MUST have stopped before the new one starts.
 //! - **FLEET-6** A body MUST go on serving what it does not own until every owner has said, at the
 //!   same head, that it serves it, in a lease made after that owner had heard that this body
 //!   leaves. An extra owner is harmless, none is not.
-//! - **FLEET-7** For two leases after a connection, a sleep or a deafness no absence MUST count.
-//! - **FLEET-8** A body that does not hear its own lease MUST change nothing, and MUST go on
-//!   serving what it has.
+//! - **FLEET-7** For two leases after a connection, a sleep or a deafness no absence MUST count,
+//!   nor anybody's silence about the present head.
+//! - **FLEET-8** A body that does not hear its own lease, or hears that of another under its own
+//!   id, MUST change nothing, and MUST go on serving what it has.
 //! - **FLEET-9** A body whose lease ended, or that was not heard for a lease while the listener
 //!   heard itself, MUST count as gone, and what it owned MUST be taken over.
 //! - **FLEET-10** A failed start MUST be tried again only after a wait that doubles, MUST not hold
@@ -75,8 +77,9 @@
 //!   an hour, nor anything while a manifest of history cannot be read.
 //! - **FLEET-14** A body that drains MUST start nothing, and leaves as FLEET-6 says; only what
 //!   nobody else can run MUST end at once.
-//! - **FLEET-15** A canary MUST run beside its base on every owner; the first verdict about it
-//!   MUST be the last.
+//! - **FLEET-15** A canary MUST run beside its base on every owner and take no calls but its share
+//!   of the base's; the first verdict about it MUST be the last; one that is promoted MUST take
+//!   calls of its own before its base stops.
 //! - **FLEET-16** When faults stop, a fleet MUST converge from every state, within the sum of what
 //!   [`Timing`] names and the starts and stops themselves, and then do nothing.
 //!
@@ -131,7 +134,7 @@ mod view;
 
 pub use action::{Action, Pass, Why};
 pub use body::Body;
-pub use canary::{Judgement, Verdict, judge};
+pub use canary::{Judgement, RULING_BYTES_MAX, Ruling, Verdict, judge};
 pub use contents::{Contents, WrongContent};
 pub use desired::Desired;
 pub use diff::{Change, Conflict, Diff, FieldChange, diff};

@@ -17,6 +17,8 @@ pub enum Phase {
     Starting,
     /// Calls reach it: it is subscribed, and the barrier returned.
     Ready,
+    /// It ended by itself and is being started again: no calls reach it meanwhile.
+    Restarting,
     /// It finishes its calls.
     Stopping,
 }
@@ -32,6 +34,8 @@ pub struct Instance {
     pub phase: Phase,
     /// Since when.
     pub since: Moment,
+    /// Whether it is a canary: it gets a share of its base's calls and none of its own.
+    pub canary: bool,
 }
 
 /// What went wrong with a revision here.
@@ -67,6 +71,20 @@ impl Held {
     /// Instances of a revision that are not stopping.
     pub(crate) fn live(&self, revision: Revision) -> impl Iterator<Item = &Instance> {
         self.instances.iter().filter(move |it| it.revision == revision && it.phase != Phase::Stopping)
+    }
+
+    /// Whether a revision serves here, with calls of its own.
+    pub(crate) fn serves(&self, revision: Revision) -> bool {
+        self.live(revision).any(|it| it.phase == Phase::Ready && (!it.canary || planted(Bug::CanaryServes)))
+    }
+
+    /// A share ends with the canary that has it.
+    fn unshare(&mut self) {
+        if let Some((revision, _)) = self.share
+            && !self.live(revision).any(|it| it.canary)
+        {
+            self.share = None;
+        }
     }
 
     /// The canary that gets a share of the calls, and how many percent.
@@ -160,14 +178,18 @@ impl Own {
     /// Takes note that an action is being carried out: the next pass knows of it.
     pub(crate) fn note(&mut self, action: &Action, now: Moment) {
         match action {
-            Action::Start { target, instance, version, .. } => {
+            Action::Start { target, instance, version, canary, .. } => {
                 self.next_id = self.next_id.max(instance.saturating_add(1));
                 let revision = version.revision;
-                let start = Instance { id: *instance, revision, phase: Phase::Starting, since: now };
+                let (phase, canary) = (Phase::Starting, *canary);
+                let start = Instance { id: *instance, revision, phase, since: now, canary };
                 self.held.entry(target.clone()).or_default().instances.push(start);
             }
             Action::Stop { target, instance, .. } => {
                 self.change(target, *instance, |it| (it.phase, it.since) = (Phase::Stopping, now));
+            }
+            Action::Promote { target, instance, .. } => {
+                self.change(target, *instance, |it| (it.phase, it.since, it.canary) = (Phase::Starting, now, false));
             }
             Action::Share { target, canary } => {
                 if let Some(held) = self.held.get_mut(target) {
@@ -183,14 +205,30 @@ impl Own {
         if let Some(instance) = held.and_then(|held| held.instances.iter_mut().find(|it| it.id == id)) {
             change(instance);
         }
+        if let Some(held) = self.held.get_mut(target) {
+            held.unshare();
+        }
     }
 
     /// An instance takes calls: it is subscribed and the barrier has returned. One that is
     /// being stopped meanwhile goes on stopping.
     pub fn ready(&mut self, target: &Target, id: u64, now: Moment) {
         self.change(target, id, |it| {
-            if it.phase == Phase::Starting {
+            if matches!(it.phase, Phase::Starting | Phase::Restarting) {
                 (it.phase, it.since) = (Phase::Ready, now);
+            }
+        });
+    }
+
+    /// An instance that was ready ended by itself and is being started again: it is not relied
+    /// on until it is ready again.
+    pub fn away(&mut self, target: &Target, id: u64, now: Moment) {
+        if planted(Bug::AwayIsReady) {
+            return;
+        }
+        self.change(target, id, |it| {
+            if it.phase == Phase::Ready {
+                (it.phase, it.since) = (Phase::Restarting, now);
             }
         });
     }
@@ -202,6 +240,7 @@ impl Own {
         let Some(held) = self.held.get_mut(target) else { return };
         let Some(at) = held.instances.iter().position(|it| it.id == id) else { return };
         let instance = held.instances.remove(at);
+        held.unshare();
         if instance.phase == Phase::Stopping {
             return self.tidy(target);
         }
@@ -234,6 +273,7 @@ impl Own {
     pub fn stopped(&mut self, target: &Target, id: u64) {
         if let Some(held) = self.held.get_mut(target) {
             held.instances.retain(|it| it.id != id);
+            held.unshare();
         }
         self.tidy(target);
     }

@@ -16,6 +16,8 @@ pub(crate) struct Place<'a> {
     pub(crate) entry: &'a Entry,
     pub(crate) wanted: Wanted<'a>,
     pub(crate) held: &'a Held,
+    /// Why its canary was rolled back, where that is so.
+    pub(crate) rolled_back: Option<&'a str>,
 }
 
 impl Place<'_> {
@@ -23,17 +25,27 @@ impl Place<'_> {
         self.wanted.main.revision
     }
 
-    /// Whether an instance is of neither wanted revision.
-    fn is_old(&self, revision: Revision) -> bool {
-        revision != self.main() && self.wanted.side.is_none_or(|(side, _)| side.revision != revision)
+    /// Whether an instance is neither of the wanted revision nor the canary beside it.
+    fn is_old(&self, it: &crate::Instance) -> bool {
+        let is_side = it.canary && self.wanted.side.is_some_and(|(side, _)| side.revision == it.revision);
+        it.revision != self.main() && !is_side
     }
 
     fn old_serves(&self) -> bool {
-        self.held.instances().iter().any(|it| it.phase == Phase::Ready && self.is_old(it.revision))
+        self.held.instances().iter().any(|it| it.phase == Phase::Ready && self.is_old(it))
     }
 
     fn main_serves(&self) -> bool {
-        self.held.live(self.main()).any(|it| it.phase == Phase::Ready)
+        self.held.serves(self.main())
+    }
+
+    /// The canary that is no longer one, and takes no calls of its own yet.
+    fn promoted(&self) -> Option<&crate::Instance> {
+        self.held.live(self.main()).find(|it| it.canary && it.phase == Phase::Ready)
+    }
+
+    fn side_serves(&self, side: &Version) -> bool {
+        self.held.live(side.revision).any(|it| it.phase == Phase::Ready && it.canary)
     }
 
     fn recreates(&self) -> bool {
@@ -45,6 +57,13 @@ impl Round<'_> {
     /// This body owns the entry: the wanted revision runs here, and nothing else once it does.
     pub(crate) fn own_it(&mut self, place: &Place<'_>) -> Standing {
         let starting = place.held.live(place.main()).next().is_some();
+        if let Some(instance) = place.promoted().map(|it| it.id) {
+            let (target, limit) = (place.target.clone(), place.entry.start_ms);
+            self.pass.actions.push(Action::Promote { target, instance, limit });
+        }
+        if let Some(reason) = place.rolled_back {
+            self.trouble(place.index, Some(&rolled_back(place.entry, reason)));
+        }
         let mut waits = None;
         if !starting {
             match place.held.may_start(place.main(), &mut self.clock) {
@@ -57,7 +76,12 @@ impl Round<'_> {
             self.settle(place);
         }
         if place.main_serves() {
-            return Standing::Ready;
+            return match place.wanted.side {
+                Some((side, _)) if place.side_serves(side) => Standing::Judged,
+                Some(_) => Standing::Canary,
+                None if place.rolled_back.is_some() => Standing::RolledBack,
+                None => Standing::Ready,
+            };
         }
         match (waits.is_some(), place.old_serves()) {
             (false, false) => Standing::Starting,
@@ -95,23 +119,30 @@ impl Round<'_> {
         let ready = place.held.live(place.main()).filter(|it| it.phase == Phase::Ready).map(|it| it.since).min();
         let settle = if planted(Bug::NoSettling) { 0 } else { self.fleet.timing().settle };
         let settled = ready.map(|since| since.plus(settle));
-        let others = place.held.instances().iter().any(|it| place.is_old(it.revision) && it.phase != Phase::Stopping);
+        let others = place.held.instances().iter().any(|it| place.is_old(it) && it.phase != Phase::Stopping);
         if others && (settled.is_some_and(|at| self.clock.reached(at)) || planted(Bug::StopsOldFirst)) {
-            let why = |it: &crate::Instance| place.is_old(it.revision).then_some(Why::Replaced);
+            let why = |it: &crate::Instance| match (place.is_old(it), it.canary && place.rolled_back.is_some()) {
+                (false, _) => None,
+                (true, false) => Some(Why::Replaced),
+                (true, true) => Some(Why::RolledBack),
+            };
             self.stop(place.target, place.held, place.entry.drain_ms, why);
         }
     }
 
     /// Keeps a canary beside its base, and judges it; the share that it gets now.
     fn canary(&mut self, place: &Place<'_>, side: &Version, rules: &CanaryRules) -> Option<(Revision, u8)> {
-        let mut live = place.held.live(side.revision).peekable();
+        let mut live = place.held.live(side.revision).filter(|it| it.canary).peekable();
         if live.peek().is_none() {
-            if let Some(reason) = place.held.refusal(side.revision, &mut self.clock) {
-                let reason = reason.to_owned();
-                self.trouble(place.index, Some(&reason));
-                self.rule(place, side, Verdict::RollBack, reason);
-            } else if place.held.may_start(side.revision, &mut self.clock).is_ok() {
-                self.start(place, side, true);
+            let refusal = place.held.refusal(side.revision, &mut self.clock);
+            let failure = place.held.may_start(side.revision, &mut self.clock).err();
+            // One that was promoted by a verdict that is no more has to leave the bus first.
+            let serves = place.held.instances().iter().any(|it| it.revision == side.revision);
+            self.trouble(place.index, refusal.or(failure));
+            match (refusal, failure) {
+                (Some(reason), _) => self.rule(place, side, Verdict::RollBack, reason.to_owned()),
+                (None, None) if !serves => self.start(place, side, true),
+                _ => {}
             }
             return None;
         }
@@ -156,7 +187,8 @@ impl Round<'_> {
             Some(why) => Some(why.clone()),
             None => (it.phase == Phase::Starting).then_some(Why::Unneeded),
         });
-        let serves = place.held.instances().iter().any(|it| it.phase == Phase::Ready);
+        // What is being started again serves soon: it is left as what serves.
+        let serves = place.held.instances().iter().any(|it| matches!(it.phase, Phase::Ready | Phase::Restarting));
         match (serves, refused) {
             (true, true) => Standing::RefusedOld,
             (true, false) if place.main_serves() && planted(Bug::ExtraSaysReady) => Standing::Ready,
@@ -166,4 +198,10 @@ impl Round<'_> {
             (false, false) => Standing::Draining,
         }
     }
+}
+
+/// What people are told of a canary that was rolled back.
+fn rolled_back(entry: &Entry, reason: &str) -> String {
+    let revision = entry.version.revision;
+    format!("revision {revision} was rolled back: {reason}; change it, or deploy it without a canary")
 }

@@ -48,6 +48,10 @@ pub(crate) enum Bug {
     IgnoresVerdicts,
     /// What was undeployed stays.
     KeepsRemoved,
+    /// A canary counts as serving before it takes calls of its own.
+    CanaryServes,
+    /// An instance that is being started again counts as ready.
+    AwayIsReady,
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use cbs::Target;
 
 use crate::{
     Action, Candidate, Chooser, DRAIN_MS_DEFAULT, Desired, Entry, Fleet, Held, Item, Moment, Own, Pass, Phase,
-    Replicas, Rollout, Standing, States, TROUBLES_MAX, Trouble, Why,
+    Replicas, Rollout, Standing, States, TROUBLES_MAX, Trouble, Verdict, Why,
     owner::Place,
     planted::{Bug, planted},
     time::Clock,
@@ -26,7 +26,10 @@ pub fn reconcile(desired: &Desired, fleet: &Fleet, own: &Own, now: Moment) -> Pa
     let mut clock = Clock::new(now);
     let standstill = fleet.standstill(&mut clock);
     let peers = fleet.alive(&mut clock);
-    let crew = Crew::new(desired, own, &peers, fleet.timing().patience, &mut clock);
+    // Whoever heard nothing heard no word about this head either.
+    let told_since = desired.adopted.max(fleet.hears_since());
+    let patience = (told_since, fleet.timing().patience);
+    let crew = Crew::new(desired, own, &peers, patience, &mut clock);
     let starts = fleet.timing().starts_max.saturating_sub(own.starting());
     let mut round = Round {
         desired,
@@ -66,7 +69,14 @@ enum Member<'a> {
 }
 
 impl<'a> Crew<'a> {
-    fn new(desired: &Desired, own: &'a Own, peers: &[&'a Peer], patience: u64, clock: &mut Clock) -> Self {
+    /// `patience`: since when the others could have spoken of the head, and how long they may take.
+    fn new(
+        desired: &Desired,
+        own: &'a Own,
+        peers: &[&'a Peer],
+        (told_since, patience): (Moment, u64),
+        clock: &mut Clock,
+    ) -> Self {
         let mut all: Vec<(Candidate<'a>, Member<'a>)> = Vec::with_capacity(peers.len() + 1);
         if !own.draining || planted(Bug::IgnoresDraining) {
             all.push((Candidate::known(&own.facts.body, &own.facts.labels, own.key), Member::Own));
@@ -78,7 +88,7 @@ impl<'a> Crew<'a> {
                 // It is ahead: what it runs is no matter of those who have yet to follow.
                 Some(applied) if applied.number > desired.head.number => Member::Silent(peer),
                 _ if planted(Bug::WaitsForEver) => Member::Silent(peer),
-                _ if clock.reached(desired.adopted.max(peer.since).plus(patience)) => Member::Mute,
+                _ if clock.reached(told_since.max(peer.since).plus(patience)) => Member::Mute,
                 _ => Member::Silent(peer),
             };
             all.push((Candidate::known(&facts.body, &facts.labels, peer.key), member));
@@ -170,14 +180,17 @@ impl<'a> Round<'a> {
             self.remove(target, held, entry.drain_ms);
             return if held.instances().is_empty() { Standing::Absent } else { Standing::Draining };
         }
-        let wanted = entry.wanted(self.fleet.verdict(target, entry.version.revision));
+        let ruling = self.fleet.ruling(target, entry.version.revision);
+        let wanted = entry.wanted(ruling.map(|ruling| ruling.verdict));
+        let is_back = ruling.is_some_and(|it| it.verdict == Verdict::RollBack) && wanted.main != &entry.version;
+        let rolled_back = ruling.filter(|_| is_back).map(|ruling| ruling.reason.as_str());
         let lacks = self.own.lacks(target, item);
         let refusal = lacks.as_deref().or_else(|| held?.refusal(wanted.main.revision, &mut self.clock));
         self.trouble(index, refusal);
         let may = refusal.is_none() && self.own.facts.fits(entry);
         let owners = self.owners(index, entry, key, may);
         let nobody = Held::default();
-        let place = Place { index, target, entry, wanted, held: held.unwrap_or(&nobody) };
+        let place = Place { index, target, entry, wanted, held: held.unwrap_or(&nobody), rolled_back };
         if owners.mine {
             return self.own_it(&place);
         }

@@ -23,6 +23,12 @@ pub enum Standing {
     /// This body is an owner and serves the wanted revision: it will go on until somebody else
     /// says so of itself.
     Ready,
+    /// As [`Self::Ready`], and a canary is to run beside it and does not yet.
+    Canary,
+    /// As [`Self::Ready`], and a canary runs beside it and is being judged.
+    Judged,
+    /// As [`Self::Ready`] with the revision before the wanted one, whose canary was rolled back.
+    RolledBack,
     /// This body serves the wanted revision, is no owner, and leaves when the owners are ready.
     Extra,
     /// As [`Self::Extra`], with another revision than the wanted one.
@@ -37,13 +43,16 @@ pub enum Standing {
     Unknown,
 }
 
-const LETTERS: [(Standing, char); 12] = [
+const LETTERS: [(Standing, char); 15] = [
     (Standing::Absent, '.'),
     (Standing::Starting, 's'),
     (Standing::Updating, 'u'),
     (Standing::Failed, 'f'),
     (Standing::Kept, 'k'),
     (Standing::Ready, 'r'),
+    (Standing::Canary, 'c'),
+    (Standing::Judged, 'j'),
+    (Standing::RolledBack, 'b'),
     (Standing::Extra, 'e'),
     (Standing::Old, 'o'),
     (Standing::Refused, 'x'),
@@ -53,6 +62,18 @@ const LETTERS: [(Standing, char); 12] = [
 ];
 
 impl Standing {
+    /// Whether the body owns it and serves it, and goes on until somebody else says so of itself.
+    #[must_use]
+    pub fn is_promise(self) -> bool {
+        matches!(self, Self::Ready | Self::Canary | Self::Judged | Self::RolledBack)
+    }
+
+    /// Whether nothing is under way: it is as it will stay while nobody deploys and nothing fails.
+    #[must_use]
+    pub fn is_settled(self) -> bool {
+        matches!(self, Self::Absent | Self::Ready | Self::Judged | Self::RolledBack | Self::Refused | Self::Unknown)
+    }
+
     /// Whether the body serves it and means to leave: it waits for owners to hear that.
     #[must_use]
     pub fn is_leaving(self) -> bool {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use cbs::{BodyId, Target};
 
 use crate::{
-    Beat, ContentHash, Facts, Moment, Presence, Revision, Standing, Timing, Verdict, place,
+    Beat, ContentHash, Facts, Moment, Presence, Revision, Ruling, Standing, Timing, Verdict, place,
     planted::{Bug, planted},
     time::Clock,
 };
@@ -35,6 +35,10 @@ struct Link {
     connected: bool,
     /// When the body last heard its own lease on this connection.
     own_heard: Option<Moment>,
+    /// The newest revision of a lease under the body's own id.
+    own_revision: u64,
+    /// When the body last heard another one under its own id.
+    twin_heard: Option<Moment>,
     /// Of bodies that are gone, up to which revision their leases are of the past.
     forgotten: BTreeMap<BodyId, u64>,
     /// Until then no absence counts.
@@ -72,8 +76,7 @@ pub struct Fleet {
     timing: Timing,
     peers: BTreeMap<BodyId, Peer>,
     link: Link,
-    twin: bool,
-    verdicts: BTreeMap<Target, BTreeMap<Revision, Verdict>>,
+    verdicts: BTreeMap<Target, BTreeMap<Revision, Ruling>>,
 }
 
 /// Why a body changes nothing now.
@@ -97,7 +100,6 @@ impl Fleet {
             timing,
             peers: BTreeMap::new(),
             link: Link::default(),
-            twin: false,
             verdicts: BTreeMap::new(),
         }
     }
@@ -106,7 +108,6 @@ impl Fleet {
     /// known of others stays, and is not counted against them for two leases.
     pub fn connected(&mut self, now: Moment) {
         self.link = Link { connected: true, hold_until: now.plus(self.timing.hold), ..Link::default() };
-        self.twin = false;
         // The bucket is in memory: a server that was started again counts from one.
         for peer in self.peers.values_mut() {
             peer.revision = 0;
@@ -126,11 +127,13 @@ impl Fleet {
             return;
         }
         if presence.facts.body == self.body {
+            // A former life's lease that comes late is no twin's.
+            let newer = revision > self.link.own_revision;
+            self.link.own_revision = revision.max(self.link.own_revision);
             if presence.facts.incarnation == self.incarnation {
                 self.link.own_heard = Some(now);
-                self.twin = false;
-            } else if self.link.own_heard.is_some() {
-                self.twin = true;
+            } else if newer && self.link.own_heard.is_some() {
+                self.link.twin_heard = Some(now);
             }
             return;
         }
@@ -158,10 +161,10 @@ impl Fleet {
     }
 
     /// A verdict about a canary is known, or (`None`) was deleted.
-    pub fn ruled(&mut self, target: &Target, revision: Revision, verdict: Option<Verdict>) {
+    pub fn ruled(&mut self, target: &Target, revision: Revision, ruling: Option<Ruling>) {
         let of = self.verdicts.entry(target.clone()).or_default();
-        match verdict {
-            Some(verdict) => _ = of.insert(revision, verdict),
+        match ruling {
+            Some(ruling) => _ = of.insert(revision, ruling),
             None => _ = of.remove(&revision),
         }
         if of.is_empty() {
@@ -172,8 +175,14 @@ impl Fleet {
     /// What was decided about this revision.
     #[must_use]
     pub fn verdict(&self, target: &Target, revision: Revision) -> Option<Verdict> {
-        let verdict = self.verdicts.get(target)?.get(&revision);
-        verdict.copied().filter(|_| !planted(Bug::IgnoresVerdicts))
+        self.ruling(target, revision).map(|ruling| ruling.verdict)
+    }
+
+    /// What was decided about this revision, and why.
+    #[must_use]
+    pub fn ruling(&self, target: &Target, revision: Revision) -> Option<&Ruling> {
+        let ruling = self.verdicts.get(target)?.get(&revision);
+        ruling.filter(|_| !planted(Bug::IgnoresVerdicts))
     }
 
     /// Called before each pass: notices that the body was asleep, forgets who is gone.
@@ -222,11 +231,17 @@ impl Fleet {
         if !self.link.connected {
             return Some(Standstill::Disconnected);
         }
-        if self.twin {
+        if self.link.twin_heard.is_some_and(|heard| !clock.reached(heard.plus(self.timing.unheard))) {
             return Some(Standstill::Twin);
         }
         let hears = self.link.own_heard.is_some_and(|heard| !clock.reached(heard.plus(self.timing.unheard)));
         (!hears).then_some(Standstill::Deaf)
+    }
+
+    /// Since when the body has heard what there is to hear, as far as silence tells anything: two
+    /// leases before absences count.
+    pub(crate) fn hears_since(&self) -> Moment {
+        Moment(self.link.hold_until.0.saturating_sub(self.timing.hold))
     }
 
     /// The other bodies that count as alive.
@@ -269,7 +284,7 @@ impl Fleet {
         } else {
             peer.presence.standing(head, index)
         };
-        let ready = standing == Some(Standing::Ready) || planted(Bug::LeavesBeforeReady);
+        let ready = standing.is_some_and(Standing::is_promise) || planted(Bug::LeavesBeforeReady);
         let heard = peer.presence.heard.get(&self.body);
         let knows = heard.is_some_and(|beat| beat.incarnation == self.incarnation && beat.number >= left_at);
         ready && (knows || planted(Bug::LeavesUnheard)) && !peer.lost && self.is_fresh(peer, clock)

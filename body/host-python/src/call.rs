@@ -1,11 +1,17 @@
 //! One call on its way through a lane: made on its caller's task, run by whichever lane claims it first.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use cbs::{BusError, Bytes, CellContext, CellError, Envelope, Home, Text};
+use futures::task::AtomicWaker;
+use sidecar::hand_on_notes;
 use tokio::sync::oneshot;
 
 use crate::lane::{Lane, now_us};
@@ -30,6 +36,8 @@ pub(crate) struct Call {
     /// Whose load it counts to: the lane that it waits for, or that runs it.
     lane: Mutex<Option<Arc<Lane>>>,
     answer: Mutex<Option<oneshot::Sender<Answer>>>,
+    /// Wakes whoever hands on at once what is said about it.
+    noter: AtomicWaker,
 }
 
 impl Call {
@@ -42,6 +50,7 @@ impl Call {
             state: AtomicU8::new(WAITING),
             lane: Mutex::new(None),
             answer: Mutex::new(Some(tell)),
+            noter: AtomicWaker::new(),
         };
         (Arc::new(call), answer)
     }
@@ -49,6 +58,11 @@ impl Call {
     /// A number that no other call of this time has.
     pub(crate) fn key(self: &Arc<Self>) -> usize {
         Arc::as_ptr(self).addr()
+    }
+
+    /// Something was said about it in its context.
+    pub(crate) fn noted(&self) {
+        self.noter.wake();
     }
 
     /// Whether it still waits for its turn.
@@ -128,27 +142,39 @@ impl Call {
     }
 }
 
-/// A call as its caller's task holds it: dropped before its answer, it gives the call up.
-pub(crate) struct Pending {
+/// A call as its caller's task holds it: dropped before its answer, it gives the call up. Either way, what was said about
+/// it until then goes to the context that is recorded.
+pub(crate) struct Pending<'a> {
     call: Arc<Call>,
+    recorded: &'a CellContext,
     answered: bool,
 }
 
-impl Pending {
-    pub(crate) fn new(call: Arc<Call>) -> Self {
-        Self { call, answered: false }
+impl<'a> Pending<'a> {
+    pub(crate) fn new(call: Arc<Call>, recorded: &'a CellContext) -> Self {
+        Self { call, recorded, answered: false }
     }
 
-    /// Waits for the answer. A lane that ended without one has failed.
-    pub(crate) async fn answer(mut self, answer: oneshot::Receiver<Answer>) -> Answer {
+    /// Waits for the answer. A lane that ended without one has failed. What is said about the call is handed on at its
+    /// end or, where that is not soon enough for whoever records it, `at_once`.
+    pub(crate) async fn answer(mut self, mut answer: oneshot::Receiver<Answer>, at_once: bool) -> Answer {
+        let answer = poll_fn(|cx| {
+            if at_once {
+                // First of all: what is said from here on wakes this.
+                self.call.noter.register(cx.waker());
+                hand_on_notes(&self.call.context, self.recorded);
+            }
+            Pin::new(&mut answer).poll(cx)
+        });
         let answer = answer.await;
         self.answered = true;
         answer.unwrap_or_else(|_| Err(CellError::cell_failed(self.call.request.id).into()))
     }
 }
 
-impl Drop for Pending {
+impl Drop for Pending<'_> {
     fn drop(&mut self) {
+        hand_on_notes(&self.call.context, self.recorded);
         if self.answered {
             return;
         }

@@ -10,8 +10,12 @@ use crate::pool::Pool;
 pub(crate) struct PythonCell(pub(crate) Arc<Pool>);
 
 impl Cell for PythonCell {
-    fn call(&self, _: &CellContext, request: Envelope) -> impl Future<Output = Result<Envelope, CellError>> + Send {
-        call(&self.0, request)
+    fn call(
+        &self,
+        context: &CellContext,
+        request: Envelope,
+    ) -> impl Future<Output = Result<Envelope, CellError>> + Send {
+        call(&self.0, context, request, false)
     }
 
     async fn stop(&self) {
@@ -19,12 +23,18 @@ impl Cell for PythonCell {
     }
 }
 
-/// Hands a call to the lanes at once, so that no future holds its 300 bytes, and waits for its answer.
-pub(crate) fn call(pool: &Pool, request: Envelope) -> impl Future<Output = Result<Envelope, CellError>> + Send + use<> {
-    let submitted = pool.submit(request);
+/// Hands a call to the lanes at once, so that no future holds its 300 bytes, and waits for its answer. What is said about
+/// it goes to `context` when it ends, or `at_once`.
+pub(crate) fn call<'a>(
+    pool: &Pool,
+    context: &'a CellContext,
+    request: Envelope,
+    at_once: bool,
+) -> impl Future<Output = Result<Envelope, CellError>> + Send + use<'a> {
+    let submitted = pool.submit(context, request);
     async move {
         let answered = match submitted {
-            Ok((pending, answer)) => pending.answer(answer).await,
+            Ok((pending, answer)) => pending.answer(answer, at_once).await,
             Err(error) => Err(error),
         };
         match answered {

@@ -255,7 +255,7 @@ impl Lane {
             // What was measured a while ago says nothing about a lane that rests.
             lag_us: if load == 0 { behind } else { behind.max(self.health.lag_us.load(Ordering::Relaxed)) },
             lock_wait_us,
-            restarts: 0,
+            ..Worker::default()
         }
     }
 

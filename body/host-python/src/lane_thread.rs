@@ -16,7 +16,7 @@ use crate::{
     errand::Errands,
     interpreter::embedded,
     lane::{Lane, Standing},
-    log::Lines,
+    log::CellLines,
     port::Port,
     watch,
 };
@@ -29,7 +29,7 @@ const MODULES: &CStr = embedded(concat!(include_str!("../python/modules.py"), "\
 pub(crate) struct Parts {
     pub(crate) home: Arc<Home>,
     pub(crate) errands: Arc<Errands>,
-    pub(crate) lines: Arc<Lines>,
+    pub(crate) lines: Arc<CellLines>,
     pub(crate) file: PathBuf,
     pub(crate) source: Vec<u8>,
     pub(crate) function: String,

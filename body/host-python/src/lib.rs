@@ -74,7 +74,7 @@
 //! | calls that wait in a lane; that run in one, given up or not | 4 × the cell's `concurrency` each | `overloaded` |
 //! | what a cell sends at once | 1,024 | `overloaded` |
 //! | threads of a `def` cell in a lane, threads of `asyncio.to_thread` | 8 each | calls wait |
-//! | what is printed | 200 lines a second, 1,000 at once, 8,192 characters each | left out, counted |
+//! | what is printed, what is logged | 200 lines a second each, 1,000 at once; a printed one 8,192 characters | left out, counted |
 //! | tasks that a cell leaves behind | 1 s at its stop | cancelled, told |
 //!
 //! # What one interpreter cannot hold

@@ -1,14 +1,15 @@
-//! What cells say, as lines of the body's log; and what they print, bounded.
+//! What cells say and print, as lines of the body's log, bounded.
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, atomic::Ordering},
     time::Instant,
 };
 
-use cbs::CellContext;
+use cbs::{CellContext, Numbers};
+use tracing::Level;
 
-/// How many printed lines a second a lane may have in the log, and how many at once.
+/// How many lines a second a cell may have in the log, and how many at once: as many printed ones, and as many others.
 const LINES_PER_SECOND: f64 = 200.0;
 const LINES_AT_ONCE: f64 = 1000.0;
 
@@ -30,6 +31,7 @@ macro_rules! line {
                 cell = %$cell,
                 id = %context.id(),
                 correlation_id = %context.correlation_id(),
+                trace_id = %context.trace().id(),
                 logger = %$line.logger,
                 "{}{}", $line.message, $fields
             ),
@@ -43,6 +45,16 @@ macro_rules! line {
 impl<'a> Line<'a> {
     pub(crate) fn warning(message: &'a str) -> Self {
         Self { level: 30, logger: "cbs", message, fields: BTreeMap::new() }
+    }
+
+    /// Whether the body's log shows lines of this level.
+    pub(crate) fn is_shown(level: u32) -> bool {
+        match level {
+            40.. => tracing::enabled!(target: "cbs::cell", Level::ERROR),
+            30.. => tracing::enabled!(target: "cbs::cell", Level::WARN),
+            20.. => tracing::enabled!(target: "cbs::cell", Level::INFO),
+            _ => tracing::enabled!(target: "cbs::cell", Level::DEBUG),
+        }
     }
 
     /// Writes it, with the ids of the call that it belongs to.
@@ -69,8 +81,29 @@ impl std::fmt::Display for Fields<'_> {
     }
 }
 
-/// Which printed lines may go to the log.
+/// Which lines of one kind may go to the log.
 pub(crate) struct Lines(Mutex<Bucket>);
+
+/// The lines of one cell: what it prints takes no room from what it logs.
+#[derive(Default)]
+pub(crate) struct CellLines {
+    pub(crate) printed: Lines,
+    pub(crate) logged: Lines,
+}
+
+impl CellLines {
+    /// What is to be told of lines that were left out, once there is room to tell.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = String> {
+        let printed = self.printed.left_out().map(|count| left_out(count, "printed"));
+        let logged = self.logged.left_out().map(|count| left_out(count, "logged"));
+        printed.into_iter().chain(logged)
+    }
+}
+
+/// Says how many lines there are not, and what the cell did with them.
+pub(crate) fn left_out(count: u64, what: &str) -> String {
+    format!("{count} lines that the cell {what} were left out: too many at once")
+}
 
 struct Bucket {
     room: f64,
@@ -91,6 +124,7 @@ impl Lines {
         bucket.fill();
         if bucket.room < 1.0 {
             bucket.left_out += 1;
+            Numbers::lines_dropped().fetch_add(1, Ordering::Relaxed);
             return None;
         }
         bucket.room -= 1.0;

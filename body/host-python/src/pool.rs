@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use cbs::{BusError, CellError, Code, Envelope, Home, Outcome, Worker};
+use cbs::{BusError, CellContext, CellError, Code, Envelope, Home, Outcome, Worker};
 use tokio::{
     runtime::Handle,
     sync::{oneshot, watch},
@@ -21,7 +21,7 @@ use crate::{
     errand::Errands,
     lane::{Lane, News, Standing, now_us},
     lane_thread,
-    log::Lines,
+    log::CellLines,
     watch as sampler,
 };
 
@@ -67,7 +67,7 @@ impl Default for Habits {
 /// The lanes of one life of a cell. Dropping it ends them, without stop hooks.
 pub(crate) struct Pool {
     pub(crate) plan: Plan,
-    pub(crate) lines: Arc<Lines>,
+    pub(crate) lines: Arc<CellLines>,
     errands: Arc<Errands>,
     lanes: RwLock<Vec<Arc<Lane>>>,
     /// Lanes that are on their way.
@@ -131,7 +131,11 @@ impl Pool {
     }
 
     /// Gives a call to the lane that has the least to do.
-    pub(crate) fn submit(&self, request: Envelope) -> Result<(Pending, oneshot::Receiver<Answer>), BusError> {
+    pub(crate) fn submit<'a>(
+        &self,
+        context: &'a CellContext,
+        request: Envelope,
+    ) -> Result<(Pending<'a>, oneshot::Receiver<Answer>), BusError> {
         let (call, answer) = Call::new(&self.plan.home, request);
         let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
         let least = match lanes.as_slice() {
@@ -145,7 +149,7 @@ impl Pool {
             return Err(BusError::new(CellError::new(Code::Overloaded, message).retryable(), Outcome::NotRun));
         }
         sampler::rouse();
-        Ok((Pending::new(call), answer))
+        Ok((Pending::new(call, context), answer))
     }
 
     /// All lanes that take calls.

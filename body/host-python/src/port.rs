@@ -19,7 +19,7 @@ use crate::{
     call::Call,
     errand::{Arrived, Done, Errands},
     lane::{Lane, News, Standing},
-    log::{Line, Lines},
+    log::{CellLines, Line, left_out},
     port_call::PortCall,
     watch,
 };
@@ -30,7 +30,7 @@ pub(crate) struct Port {
     pub(crate) lane: Arc<Lane>,
     pub(crate) home: Arc<Home>,
     pub(crate) errands: Arc<Errands>,
-    pub(crate) lines: Arc<Lines>,
+    pub(crate) lines: Arc<CellLines>,
     /// The spec's `config` as Python's own map.
     pub(crate) config: Py<PyAny>,
     /// Makes a call's context: a Python function of the call. Let go of at the lane's end, for it holds the port.
@@ -116,7 +116,7 @@ impl Port {
         Ok(())
     }
 
-    /// Writes a line to the body's log.
+    /// Writes a line to the body's log, unless the cell logs too much.
     #[pyo3(signature = (call, level, logger, message, fields))]
     fn log(
         &self,
@@ -127,6 +127,10 @@ impl Port {
         message: &Bound<'_, PyString>,
         fields: Option<BTreeMap<String, Bound<'_, PyString>>>,
     ) {
+        if !Line::is_shown(level) {
+            return;
+        }
+        let Some(left_out) = self.lines.logged.admit() else { return };
         let call = call.map(|call| call.get().call.as_ref());
         // What a cell says may hold halves of characters (names of files do): a line of the log must not fail for it.
         let (logger, message) = (logger.to_string_lossy(), message.to_string_lossy());
@@ -134,19 +138,19 @@ impl Port {
         let fields = fields.map(|(key, value)| (key, value.to_string_lossy().into_owned())).collect();
         let line = Line { level, logger: &logger, message: &message, fields };
         // Whoever reads the log may be slow: nobody waits for it with Python's lock.
-        py.detach(|| self.line(call, &line));
+        py.detach(|| {
+            self.tell_left_out(left_out, "logged");
+            self.line(call, &line);
+        });
     }
 
     /// Writes what a cell printed to the body's log, unless it prints too much.
     fn printed(&self, py: Python<'_>, call: Option<&Bound<'_, PortCall>>, stream: &str, text: &Bound<'_, PyString>) {
-        let Some(left_out) = self.lines.admit() else { return };
+        let Some(left_out) = self.lines.printed.admit() else { return };
         let call = call.map(|call| call.get().call.as_ref());
         let text = text.to_string_lossy();
         py.detach(|| {
-            if left_out > 0 {
-                let message = format!("{left_out} lines that the cell printed were left out: too many at once");
-                self.line(call, &Line::warning(&message));
-            }
+            self.tell_left_out(left_out, "printed");
             self.line(call, &Line { level: 20, logger: stream, message: &text, fields: BTreeMap::new() });
         });
     }
@@ -164,6 +168,12 @@ impl Port {
 }
 
 impl Port {
+    fn tell_left_out(&self, count: u64, what: &str) {
+        if count > 0 {
+            self.line(None, &Line::warning(&left_out(count, what)));
+        }
+    }
+
     fn line(&self, call: Option<&Call>, line: &Line<'_>) {
         line.write(self.home.target.name(), call.map(|call| &call.context));
     }

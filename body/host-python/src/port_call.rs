@@ -15,7 +15,7 @@ use pyo3::{
     exceptions::PyRuntimeError,
     prelude::*,
     pybacked::{PyBackedBytes, PyBackedStr},
-    types::{PyBytes, PyDict},
+    types::{PyBytes, PyDict, PyString},
 };
 use tokio::task::AbortHandle;
 
@@ -183,6 +183,26 @@ impl PortCall {
     #[getter]
     fn traceparent(&self) -> String {
         self.call.context.trace().to_string()
+    }
+
+    /// Whether its span is recorded however it goes.
+    #[getter]
+    fn sampled(&self) -> bool {
+        self.call.context.span().is_sampled()
+    }
+
+    /// Says something that is so, for its span.
+    fn attribute(&self, key: &Bound<'_, PyString>, value: &Bound<'_, PyString>) {
+        self.call.context.span().attribute(&*key.to_string_lossy(), &*value.to_string_lossy());
+        self.call.noted();
+    }
+
+    /// Says that something happened now, for its span.
+    fn event(&self, name: &Bound<'_, PyString>, attributes: Vec<(Bound<'_, PyString>, Bound<'_, PyString>)>) {
+        let attributes = attributes.iter().map(|(key, value)| (key.to_string_lossy(), value.to_string_lossy()));
+        let attributes = attributes.map(|(key, value)| (Text::from(&*key), Text::from(&*value)));
+        self.call.context.span().event(&*name.to_string_lossy(), attributes);
+        self.call.noted();
     }
 
     #[getter]

@@ -143,9 +143,8 @@ impl Watch {
             for lane in &lanes {
                 look_at(&pool, lane, ask);
             }
-            if let Some(lines) = pool.lines.left_out() {
-                let cell = pool.plan.home.target.name();
-                tracing::warn!(target: "cbs::cell", %cell, "{lines} lines that the cell printed were left out: too many at once");
+            for told in pool.lines.left_out() {
+                tracing::warn!(target: "cbs::cell", cell = %pool.plan.home.target.name(), "{told}");
             }
         }
         if busy && ask {

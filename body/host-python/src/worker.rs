@@ -160,9 +160,10 @@ impl Apart {
 }
 
 impl Cell for Apart {
-    async fn call(&self, _: &CellContext, request: Envelope) -> Result<Envelope, CellError> {
+    async fn call(&self, context: &CellContext, request: Envelope) -> Result<Envelope, CellError> {
         let pool = self.pool().ok_or_else(|| CellError::new(Code::Unavailable, "the worker has no lane"))?;
-        crate::cell::call(&pool, request).await
+        // What is said about a call that is given up is with the body by then.
+        crate::cell::call(&pool, context, request, true).await
     }
 
     async fn start(&self, home: &Home) -> Result<(), CellError> {

@@ -28,13 +28,14 @@ impl Cell for ProcessCell {
     async fn call(&self, context: &CellContext, mut request: Envelope) -> Result<Envelope, CellError> {
         request.target = Some(self.home.target.clone());
         let within = Arc::new(CellContext::new(self.home.clone(), &request));
+        let within = Noted { within, recorded: context };
         loop {
             let Some(lease) = self.place().await else {
                 return Ok(self.unavailable("none of its processes runs"));
             };
             // It may have waited.
             request.timeout = Some(context.remaining());
-            match lease.member.peer.request(frame::encode(&request), 0, Some(within.clone())).await {
+            match lease.member.peer.request(frame::encode(&request), 0, Some(within.within.clone())).await {
                 Ok(reply) => {
                     // What the cell printed stands on the terminal before its caller goes on.
                     lease.member.desk.printed().await;
@@ -102,6 +103,19 @@ impl ProcessCell {
             Gone::Full { .. } => Ok(Envelope::error(cbs::BusError::overloaded(target))),
             gone => Err(fault(context, &format!("its process broke off: {gone}"))),
         }
+    }
+}
+
+/// The context that a process knows a call by. However the call ends, what was said in it until then goes to the
+/// context that is recorded.
+struct Noted<'a> {
+    within: Arc<CellContext>,
+    recorded: &'a CellContext,
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        sidecar::hand_on_notes(&self.within, self.recorded);
     }
 }
 

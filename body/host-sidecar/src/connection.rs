@@ -6,7 +6,7 @@ use sidecar::{End, Engine, Peer, Side, proto, wire::Frames};
 use tokio::{
     net::UnixStream,
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use crate::{
@@ -67,7 +67,7 @@ impl<'a> Connection<'a> {
             () = self.member.vitals.ready.notified() => {}
             end = ended(&mut self.engine) => return broke(end, Stage::Ready),
             _ = self.process.ended() => return self.last_words(Stage::Ready).await,
-            () = tokio::time::sleep(times.ready) => {
+            () = sleep(times.ready) => {
                 let limit = times.ready.as_secs_f64();
                 self.member.peer.goodbye(format!("not ready within {limit} s"));
                 return Break::Stuck(format!("did not say ready within {limit} s: its start hook takes too long"));
@@ -117,6 +117,14 @@ impl<'a> Connection<'a> {
     async fn drain(mut self) -> Break {
         let limit = self.instance.plan.settings.times.drain;
         self.instance.row.draining();
+        if !self.instance.stop_all.is_cancelled() {
+            // The cell goes on without it: the calls that it has lose nothing of their time.
+            tokio::select! {
+                () = self.member.vacant() => {}
+                () = self.instance.stop_all.cancelled() => {}
+                () = sleep(self.instance.plan.timeout()) => {}
+            }
+        }
         let goodbye = async {
             self.member.vacant().await;
             self.member.peer.drain(limit);

@@ -15,6 +15,7 @@ use cbs::{
 };
 use sidecar::{Hold, Inbound, Peer, Told, proto};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Level;
 
 use crate::{Settings, rate::Meter, vitals::Vitals};
 
@@ -105,25 +106,26 @@ impl Desk {
     }
 
     fn log(&self, log: &proto::Log, context: Option<&CellContext>) {
-        if !self.lines.admit() {
-            return;
-        }
         let cell = self.home.target.name();
-        let (id, correlation_id) = context.map(|context| (context.id(), context.correlation_id())).unzip();
-        let (id, correlation_id) = (id.map(tracing::field::display), correlation_id.map(tracing::field::display));
+        let id = context.map(|context| tracing::field::display(context.id()));
+        let correlation_id = context.map(|context| tracing::field::display(context.correlation_id()));
+        let trace_id = context.map(|context| tracing::field::display(context.trace().id()));
         let logger = (!log.logger.is_empty()).then_some(log.logger.as_str());
         let fields = fields(&log.fields);
         let message = cut(&log.message);
         macro_rules! say {
-            ($level:ident) => {
-                tracing::$level!(target: "cbs::cell", %cell, id, correlation_id, logger, fields, "{message}")
+            ($level:ident, $shown:ident) => {
+                // What the body's log does not show takes no room in it.
+                if tracing::enabled!(target: "cbs::cell", Level::$shown) && self.lines.admit() {
+                    tracing::$level!(target: "cbs::cell", %cell, id, correlation_id, trace_id, logger, fields, "{message}");
+                }
             };
         }
         match log.level() {
-            proto::Level::Error => say!(error),
-            proto::Level::Warn => say!(warn),
-            proto::Level::Info => say!(info),
-            proto::Level::Debug => say!(debug),
+            proto::Level::Error => say!(error, ERROR),
+            proto::Level::Warn => say!(warn, WARN),
+            proto::Level::Info => say!(info, INFO),
+            proto::Level::Debug => say!(debug, DEBUG),
         }
     }
 }
@@ -174,6 +176,10 @@ impl Inbound for Desk {
             }
             Told::Print(print, _) => self.printer.print(print.line, hold),
             Told::Log(log, context) => self.log(&log, context.as_deref()),
+            Told::Note(note, Some(context)) => {
+                context.notes().count_dropped(note.dropped);
+                note.notes().for_each(|note| context.notes().add(note));
+            }
             // The other side's matters.
             _ => {}
         }

@@ -99,6 +99,7 @@ fn word(kind: &Kind) -> &'static str {
         Kind::Print(_) => "`print`",
         Kind::Ask(_) => "`ask`",
         Kind::Log(_) => "`log`",
+        Kind::Note(_) => "`note`",
         _ => "another frame",
     }
 }

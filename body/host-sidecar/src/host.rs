@@ -4,14 +4,15 @@ use std::{ffi::OsString, path::Path, sync::Arc};
 
 use cbs::{BoxFuture, Home};
 use host::{Host, HostError, Started};
-use spec::{CellSpec, Program, Runtime, Sidecar, Workers};
+use spec::{CellSpec, Program, Rollout, Runtime, Sidecar, Workers};
 
-use crate::{Launch, Settings, dart, launch::launch};
+use crate::{Launch, Settings, dart, launch::launch_until, succession::Better};
 
 /// Hosts cells of one runtime in processes of their own.
 pub struct SidecarHost {
     settings: Settings,
     kind: Kind,
+    kernels_first: bool,
 }
 
 enum Kind {
@@ -23,13 +24,24 @@ impl SidecarHost {
     /// A host of cells with `runtime: exec`: any program that speaks the sidecar protocol.
     #[must_use]
     pub fn exec(settings: Settings) -> Self {
-        Self { settings, kind: Kind::Exec }
+        Self { settings, kind: Kind::Exec, kernels_first: false }
     }
 
     /// A host of cells with `runtime: dart`: sources, which `builder` makes into programs, and programs.
     #[must_use]
     pub fn dart(settings: Settings, builder: dart::Builder) -> Self {
-        Self { settings, kind: Kind::Dart(Arc::new(builder)) }
+        Self { settings, kind: Kind::Dart(Arc::new(builder)), kernels_first: false }
+    }
+
+    /// The same, where cells in Dart that are not compiled yet serve from their kernels first, which are made in a third
+    /// of the time: the program takes over, without a failed call, when it has been compiled.
+    ///
+    /// A kernel is slower in its first calls, takes some 20 MiB more, and runs beside its program for a moment. So a cell
+    /// with `limits.memory`, and one with `rollout: { strategy: recreate }`, of which two are never to run at once, waits
+    /// for its program all the same.
+    #[must_use]
+    pub fn with_kernels_first(self) -> Self {
+        Self { kernels_first: true, ..self }
     }
 
     fn sidecar<'a>(&self, spec: &'a CellSpec) -> Result<&'a Sidecar, HostError> {
@@ -45,14 +57,40 @@ impl SidecarHost {
 
     async fn run(&self, spec: &CellSpec, home: &Home) -> Result<Started, HostError> {
         let sidecar = self.sidecar(spec)?;
-        let command = match (&sidecar.program, &self.kind) {
-            (Program::Command(command), _) => words(command),
+        let (command, later) = match (&sidecar.program, &self.kind) {
+            (Program::Command(command), _) => (words(command), None),
+            (Program::Source(source), Kind::Dart(builder)) if self.kernels_first && may_overlap(spec, sidecar) => {
+                let soon = builder.prepare_soon(source).await.map_err(|error| wrong(spec, &error))?;
+                (soon.ready.command, soon.later)
+            }
             (Program::Source(source), Kind::Dart(builder)) => {
-                builder.prepare(source).await.map_err(|error| wrong(spec, &error))?.command
+                (builder.prepare(source).await.map_err(|error| wrong(spec, &error))?.command, None)
             }
             (Program::Source(source), Kind::Exec) => return Err(wrong(spec, &no_command(source))),
         };
-        launch(&self.settings, described(spec, sidecar, command), spec, home).await
+        let launch = described(spec, sidecar, command);
+        let better = later.map(|later| -> Better { Box::pin(better(spec.name.to_string(), launch.clone(), later)) });
+        launch_until(&self.settings, (launch, better), spec, home).await
+    }
+}
+
+/// Whether its program may start while its kernel serves, and the kernel be given more memory.
+fn may_overlap(spec: &CellSpec, sidecar: &Sidecar) -> bool {
+    sidecar.limits.memory.is_none() && spec.deployment.rollout != Rollout::Recreate
+}
+
+/// The same launch with the program in place of its kernel.
+async fn better(cell: String, launch: Launch, later: dart::Later) -> Option<Launch> {
+    match later.made().await {
+        Ok(ready) => Some(Launch { command: ready.command, ..launch }),
+        Err(error @ (dart::Error::Superseded | dart::Error::Stopped)) => {
+            tracing::debug!(target: "cbs::cell", cell, %error, "its kernel goes on");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(target: "cbs::cell", cell, "its kernel goes on, for it becomes no program: {error}");
+            None
+        }
     }
 }
 

@@ -32,8 +32,13 @@ pub(crate) struct Instance {
     pub(crate) plan: Arc<Plan>,
     pub(crate) crew: Arc<Crew>,
     pub(crate) row: Arc<Row>,
+    /// Ends this process alone.
     pub(crate) stop: CancellationToken,
+    /// Ends all of the cell's.
+    pub(crate) stop_all: CancellationToken,
     pub(crate) number: u32,
+    /// Whether it is to take over from one that serves: then it is tried once.
+    pub(crate) heir: bool,
 }
 
 /// How a life ended.

@@ -1,6 +1,6 @@
 //! Keeps the processes of one cell: as many as are needed, each started again when it ends.
 
-use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,7 @@ use crate::{
     instance::{Ended, Instance},
     plan::Plan,
     row::Rows,
+    succession::{Better, Step, Succession},
 };
 
 /// How the first life of a process began: ready, or why not.
@@ -22,12 +23,29 @@ pub(crate) struct Keeper {
     rows: Rows,
     stop: CancellationToken,
     slots: JoinSet<u32>,
-    numbers: BTreeSet<u32>,
+    /// By the number of their task, which is never used again.
+    seats: BTreeMap<u32, Seat>,
+    next: u32,
+    succession: Succession,
+}
+
+/// One of the cell's processes, through all its lives.
+struct Seat {
+    /// Which of the cell's processes it is, from 0; its heir has the same.
+    number: u32,
+    /// Ends it alone.
+    end: CancellationToken,
 }
 
 impl Keeper {
     pub(crate) fn new(plan: Arc<Plan>, crew: Arc<Crew>, rows: Rows, stop: CancellationToken) -> Self {
-        Self { plan, crew, rows, stop, slots: JoinSet::new(), numbers: BTreeSet::new() }
+        let (slots, seats) = (JoinSet::new(), BTreeMap::new());
+        Self { plan, crew, rows, stop, slots, seats, next: 0, succession: Succession::Over }
+    }
+
+    /// The same, with processes that are replaced once there is something better.
+    pub(crate) fn with_better(self, better: Option<Better>) -> Self {
+        Self { succession: better.map_or(Succession::Over, Succession::Awaited), ..self }
     }
 
     /// Starts as many as there are to be at least.
@@ -36,22 +54,31 @@ impl Keeper {
     }
 
     fn add(&mut self) -> First {
-        let number = (0..).find(|number| !self.numbers.contains(number)).unwrap_or_default();
-        self.numbers.insert(number);
+        let is_free = |number: &u32| self.seats.values().all(|seat| seat.number != *number);
+        let number = (0..).find(is_free).unwrap_or_default();
+        self.seat(number, false).1
+    }
+
+    fn seat(&mut self, number: u32, heir: bool) -> (u32, First) {
+        let (task, end) = (self.next, self.stop.child_token());
+        self.next = self.next.wrapping_add(1);
+        self.seats.insert(task, Seat { number, end: end.clone() });
         let (tell, first) = oneshot::channel();
         let instance = Instance {
             plan: self.plan.clone(),
             crew: self.crew.clone(),
-            row: self.rows.add(number),
-            stop: self.stop.clone(),
+            row: self.rows.add(task, self.plan.called),
+            stop: end,
+            stop_all: self.stop.clone(),
             number,
+            heir,
         };
         self.slots.spawn(async move {
             let life: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(slot(instance, tell));
             life.await;
-            number
+            task
         });
-        first
+        (task, first)
     }
 
     /// Until the cell is stopped and the last process has ended, or the cell has ended by itself.
@@ -61,16 +88,68 @@ impl Keeper {
             tokio::select! {
                 slot = self.slots.join_next() => match slot {
                     // A task that was ended from outside takes its number with it.
-                    Some(number) => if let Ok(number) = number {
-                        self.numbers.remove(&number);
-                        self.rows.remove(number);
+                    Some(task) => if let Ok(task) = task {
+                        self.left(task);
                     },
                     None => return,
                 },
                 () = crew.wants.notified() => if self.has_use_for_another() {
                     drop(self.add());
                 },
+                step = self.succession.next() => self.succeed(step),
             }
+        }
+    }
+
+    fn left(&mut self, task: u32) {
+        self.seats.remove(&task);
+        self.rows.remove(task);
+        if let Some(after) = self.succession.left(task) {
+            self.replace(after);
+        }
+    }
+
+    /// One process after the other, each when the one before has left: never are two more there than the cell is to
+    /// have.
+    fn succeed(&mut self, step: Step) {
+        let cell = self.plan.home.target.name().to_owned();
+        match step {
+            Step::Begin(launch) => {
+                let all = self.seats.keys().copied().collect();
+                self.plan = Arc::new(self.plan.succeeded(launch));
+                self.replace(all);
+            }
+            Step::Started { heir, outcome: Ok(()), mut after } => {
+                tracing::info!(
+                    target: "cbs::cell", cell, instance = self.seats.get(&heir).map(|heir| heir.number),
+                    "its program has taken over"
+                );
+                match after.pop().and_then(|old| self.seats.get(&old).map(|seat| (old, seat))) {
+                    Some((old, seat)) => {
+                        seat.end.cancel();
+                        self.succession = Succession::Leaves { old, after };
+                    }
+                    None => self.replace(after),
+                }
+            }
+            Step::Started { outcome: Err(reason), .. } => {
+                self.plan = self.plan.predecessor();
+                if !self.stop.is_cancelled() {
+                    tracing::warn!(target: "cbs::cell", cell, "its program {reason}: what has served so far goes on");
+                }
+            }
+        }
+    }
+
+    /// Starts the heir of the last of these that is still there.
+    fn replace(&mut self, mut all: Vec<u32>) {
+        while let Some(number) = all.last().map(|old| self.seats.get(old).map(|seat| seat.number)) {
+            if let Some(number) = number.filter(|_| !self.stop.is_cancelled()) {
+                let (heir, first) = self.seat(number, true);
+                self.succession = Succession::Starts { heir, first, after: all };
+                return;
+            }
+            all.pop();
         }
     }
 
@@ -100,11 +179,14 @@ async fn slot(instance: Instance, first: oneshot::Sender<Result<(), String>>) {
         };
         if let Some(tell) = tell {
             let _ = tell.send(Err(reason.clone()));
+            if instance.heir {
+                return;
+            }
         }
         instance.row.fell();
         if !instance.crew.fell(&reason) {
             // Those that wait to be started again are not to be.
-            return instance.stop.cancel();
+            return instance.stop_all.cancel();
         }
         if instance.stop.is_cancelled() {
             return;

@@ -16,6 +16,7 @@ use crate::{
     keeper::{First, Keeper},
     plan::{Launch, Plan},
     row::Rows,
+    succession::Better,
 };
 
 /// Starts a cell in processes of its own, and returns when it takes calls: when all of the least number
@@ -27,6 +28,17 @@ use crate::{
 /// # Errors
 /// [`HostError::Runtime`] when no process could be made to serve: which program, what it did, how to mend it.
 pub async fn launch(settings: &Settings, launch: Launch, spec: &CellSpec, home: &Home) -> Result<Started, HostError> {
+    launch_until(settings, (launch, None), spec, home).await
+}
+
+/// The same in processes that are replaced, without a failed call, once there is something better. Until then they are
+/// called kernels.
+pub(crate) async fn launch_until(
+    settings: &Settings,
+    (launch, better): (Launch, Option<Better>),
+    spec: &CellSpec,
+    home: &Home,
+) -> Result<Started, HostError> {
     let at = format!(
         "the program `{}` of `{}` ({}:{})",
         launch.program(),
@@ -40,8 +52,12 @@ pub async fn launch(settings: &Settings, launch: Launch, spec: &CellSpec, home: 
     let stop_limit = times.drain + times.term + KILL_PATIENCE + OUTPUT_PATIENCE * 2;
     let silence = times.ping * 2;
     let (crew, rows, stop) = (Crew::new(), Rows::default(), CancellationToken::new());
-    let plan = Arc::new(Plan::new(settings, launch, spec, home));
-    let mut keeper = Keeper::new(plan.clone(), crew.clone(), rows.clone(), stop.clone());
+    let called = if better.is_some() { "kernel process" } else { "process" };
+    let plan = Arc::new(Plan::new(settings, launch, spec, home).called(called));
+    // What is better begins to be made when what is soonest serves: it takes nothing from the start.
+    let opened = CancellationToken::new();
+    let better = better.map(|better| -> Better { Box::pin(after(opened.clone(), better)) });
+    let mut keeper = Keeper::new(plan.clone(), crew.clone(), rows.clone(), stop.clone()).with_better(better);
     let first = keeper.start();
     let mut task = JoinSet::new();
     task.spawn(keeper.keep());
@@ -58,7 +74,13 @@ pub async fn launch(settings: &Settings, launch: Launch, spec: &CellSpec, home: 
         };
         return Err(HostError::Runtime(format!("{at} {reason}")));
     }
+    opened.cancel();
     Ok(Started { cell: Arc::new(cell), ended: Box::pin(crew.ended()), workers: Some(rows.workers(silence)) })
+}
+
+async fn after(opened: CancellationToken, better: Better) -> Option<Launch> {
+    opened.cancelled().await;
+    better.await
 }
 
 /// Waits until each has begun, well or not.

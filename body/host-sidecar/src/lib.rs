@@ -93,7 +93,8 @@
 //! - [`Settings`], [`Times`]: what bounds a process.
 //! - [`dart`]: sources in Dart become programs.
 //! - `cell` is what the body calls; `crew` holds the processes that take calls, each a `member`, and says which
-//!   gets the next; `keeper` says how many there are; `desk` is where they ask the body for something.
+//!   gets the next; `keeper` says how many there are, `succession` when better ones take their place; `desk` is where
+//!   they ask the body for something.
 //! - `instance` is one life of one process, of `plan`, `process`, `environment`, `socket`, `handshake`,
 //!   `connection`, `output` with `rate`, `vitals` and `row`.
 
@@ -116,6 +117,7 @@ mod rate;
 mod row;
 mod settings;
 mod socket;
+mod succession;
 mod vitals;
 
 pub use self::{

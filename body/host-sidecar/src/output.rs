@@ -2,10 +2,11 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
+use cbs::Numbers;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::{MissedTickBehavior, interval},
@@ -91,7 +92,12 @@ impl Output {
             let mut each = |line: &[u8]| {
                 let line = String::from_utf8_lossy(line);
                 self.last.push(&line);
-                if bucket.take(Instant::now()) { self.log(&line) } else { dropped += 1 }
+                if bucket.take(Instant::now()) {
+                    self.log(&line);
+                } else {
+                    dropped += 1;
+                    Numbers::lines_dropped().fetch_add(1, Ordering::Relaxed);
+                }
             };
             if bytes.is_empty() {
                 lines.end(&mut each);

@@ -8,9 +8,10 @@ use std::{
     path::{Path, PathBuf, absolute},
     process::Command,
     sync::Arc,
+    time::Duration,
 };
 
-use cbs::Home;
+use cbs::{Home, NOTES_MAX};
 use nix::{
     sys::resource::{Resource, getrlimit},
     unistd::{AccessFlags, Uid, access},
@@ -111,7 +112,11 @@ pub(crate) struct Plan {
     pub(crate) home: Arc<Home>,
     /// The cell's `concurrency`.
     pub(crate) concurrency: usize,
+    /// What its processes are called, before their numbers.
+    pub(crate) called: &'static str,
     cell: proto::Cell,
+    /// What served before this, and does so again where this does not.
+    predecessor: Option<Arc<Self>>,
 }
 
 impl Plan {
@@ -126,7 +131,36 @@ impl Plan {
             timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
         };
         let home = Arc::new(home.clone());
-        Self { launch, settings: settings.clone(), home, concurrency: spec.concurrency, cell }
+        let (settings, concurrency) = (settings.clone(), spec.concurrency);
+        Self { launch, settings, home, concurrency, called: "process", cell, predecessor: None }
+    }
+
+    /// The same with processes that are called so.
+    pub(crate) fn called(self, called: &'static str) -> Self {
+        Self { called, ..self }
+    }
+
+    /// The same cell, in processes of this launch.
+    pub(crate) fn succeeded(self: &Arc<Self>, launch: Launch) -> Self {
+        Self {
+            launch,
+            settings: self.settings.clone(),
+            home: self.home.clone(),
+            concurrency: self.concurrency,
+            called: "process",
+            cell: self.cell.clone(),
+            predecessor: Some(self.clone()),
+        }
+    }
+
+    /// The most time that a call of the cell has.
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.cell.timeout_ms)
+    }
+
+    /// What served before this.
+    pub(crate) fn predecessor(self: &Arc<Self>) -> Arc<Self> {
+        self.predecessor.as_ref().unwrap_or(self).clone()
     }
 
     /// What the process of this number is told.
@@ -143,6 +177,7 @@ impl Plan {
             ping_ms: u32::try_from(settings.times.ping.as_millis()).unwrap_or(u32::MAX),
             instance: number,
             in_flight_max: settings.requests_max,
+            notes_max: u32::try_from(NOTES_MAX).unwrap_or(u32::MAX),
         }
     }
 }

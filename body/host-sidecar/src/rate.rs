@@ -1,9 +1,11 @@
 //! How many lines a process may log.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
+
+use cbs::Numbers;
 
 /// A bucket of tokens: `burst` at once, and `per_second` of them come back.
 #[derive(Debug)]
@@ -46,7 +48,10 @@ impl Meter {
     pub(crate) fn admit(&self) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let admitted = state.0.take(Instant::now());
-        state.1 += u64::from(!admitted);
+        if !admitted {
+            state.1 += 1;
+            Numbers::lines_dropped().fetch_add(1, Ordering::Relaxed);
+        }
         admitted
     }
 
@@ -62,9 +67,10 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_told_once() {
-        let meter = Meter::new(0, 2);
+        let (meter, before) = (Meter::new(0, 2), Numbers::lines_dropped().load(Ordering::Relaxed));
         assert_eq!((0..5).filter(|_| meter.admit()).count(), 2);
         assert_eq!((meter.left_out(), meter.left_out()), (3, 0));
+        assert!(Numbers::lines_dropped().load(Ordering::Relaxed) >= before + 3, "the program's own count");
     }
 
     #[test]

@@ -12,8 +12,11 @@ use sidecar::Peer;
 use crate::vitals::Vitals;
 
 /// One of a cell's processes, through all its lives.
-#[derive(Default)]
-pub(crate) struct Row(Mutex<Life>);
+pub(crate) struct Row {
+    /// What a person calls it, before its number.
+    called: &'static str,
+    life: Mutex<Life>,
+}
 
 #[derive(Default)]
 struct Life {
@@ -48,7 +51,8 @@ impl Row {
 
     fn worker(&self, silence: Duration) -> Worker {
         let life = self.life();
-        let name = life.pid.map_or_else(|| "process –".to_owned(), |pid| format!("process {pid}"));
+        let called = self.called;
+        let name = life.pid.map_or_else(|| format!("{called} –"), |pid| format!("{called} {pid}"));
         let state = if life.state.is_empty() { "starting" } else { life.state };
         let worker = Worker { name: name.into(), state: state.into(), restarts: life.restarts, ..Worker::default() };
         let Some((peer, vitals)) = &life.serving else { return worker };
@@ -61,12 +65,13 @@ impl Row {
             queued,
             lag_us: vitals.lag_us(),
             lock_wait_us: vitals.lock_wait_us(),
+            credit_bytes: peer.credit(),
             ..worker
         }
     }
 
     fn life(&self) -> MutexGuard<'_, Life> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,9 +80,9 @@ impl Row {
 pub(crate) struct Rows(Arc<Mutex<BTreeMap<u32, Arc<Row>>>>);
 
 impl Rows {
-    /// A row for the process of this number, until it is removed.
-    pub(crate) fn add(&self, number: u32) -> Arc<Row> {
-        let row = Arc::<Row>::default();
+    /// A row for the process of this number, called so, until it is removed.
+    pub(crate) fn add(&self, number: u32, called: &'static str) -> Arc<Row> {
+        let row = Arc::new(Row { called, life: Mutex::default() });
         self.rows().insert(number, row.clone());
         row
     }

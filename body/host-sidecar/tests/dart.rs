@@ -1,81 +1,16 @@
 //! Dart cells become programs: with a real Dart, which `deploy/setup.sh lint` brings.
 
+mod workshop;
+
 use std::{
-    error::Error as StdError,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
-use host_sidecar::dart::{self, Builder, Dart, Error, Ready};
-use tempfile::TempDir;
+use host_sidecar::dart::{Error, Form};
 use testkit::{eventually, within};
-
-type Checked = Result<(), Box<dyn StdError>>;
-
-/// Compiling takes a second and a half, on a busy machine ten times that.
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn real_dart() -> Result<Dart, String> {
-    dart::find().map_err(|error| format!("{error}; for the tests: deploy/setup.sh lint"))
-}
-
-/// Writes a program. Another process does, for this one forks in other tests: a program that a child of it still holds
-/// open for writing would not start.
-fn program(file: &Path, text: &str) -> Checked {
-    fs::create_dir_all(file.parent().unwrap_or(file))?;
-    let write = ["-c", "printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"];
-    let done = std::process::Command::new("sh").args(write).arg(file).arg(text).status()?;
-    if done.success() { Ok(()) } else { Err(format!("{} was not written", file.display()).into()) }
-}
-
-/// A folder for a cell's source, a cache, and a Dart that writes down what it is asked for.
-struct Workshop {
-    root: TempDir,
-    dart: Dart,
-}
-
-impl Workshop {
-    /// With a Dart that runs these lines of shell before it does as asked. There `$n` is the number of the
-    /// compilation, from 1, or 0 where nothing is compiled.
-    fn new(before: &str) -> Result<Self, Box<dyn StdError>> {
-        let real = real_dart()?;
-        let root = tempfile::tempdir()?;
-        let path = root.path().join("dart");
-        let script = format!(
-            "#!/bin/sh\ncd '{}'\nn=0\ncase \"$*\" in *' compile '*) echo x >> asked; n=$(wc -l < asked) ;; esac\n{before}\nexec '{}' \"$@\"\n",
-            root.path().display(),
-            real.path.display(),
-        );
-        program(&path, &script)?;
-        Ok(Self { root, dart: Dart { path, version: real.version } })
-    }
-
-    fn builder(&self) -> Builder {
-        Builder::new(self.root.path().join("cache")).with_dart(self.dart.clone())
-    }
-
-    fn write(&self, file: &str, text: &str) -> std::io::Result<PathBuf> {
-        let file = self.root.path().join(file);
-        fs::create_dir_all(file.parent().unwrap_or(&file))?;
-        fs::write(&file, text)?;
-        Ok(file)
-    }
-
-    /// How often something was compiled.
-    fn compiled(&self) -> usize {
-        fs::read_to_string(self.root.path().join("asked")).unwrap_or_default().lines().count()
-    }
-}
-
-/// Runs what was made, and gives what it wrote.
-async fn output(ready: &Ready) -> Result<String, Box<dyn StdError>> {
-    let (program, arguments) = ready.command.split_first().ok_or("an empty command")?;
-    let mut command = tokio::process::Command::new(program);
-    let done = within(LIMIT, "the program ends", command.args(arguments).kill_on_drop(true).output()).await?;
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    Ok(String::from_utf8(done.stdout)?.trim().to_owned())
-}
+use workshop::{Checked, LIMIT, Workshop, gone, output};
 
 #[tokio::test]
 async fn a_cell_is_compiled_once_and_again_when_it_changes() -> Checked {
@@ -86,7 +21,7 @@ async fn a_cell_is_compiled_once_and_again_when_it_changes() -> Checked {
         shop.write("cell/bin/main.dart", "import 'package:greet/words.dart';\nvoid main() => print(word);\n")?;
 
     let ready = within(LIMIT, "compiled", shop.builder().prepare(&source)).await?;
-    assert!(ready.compiled);
+    assert_eq!(ready.form, Form::Program);
     assert_eq!(output(&ready).await?, "one");
     let program = ready.command.first().map(Path::new).and_then(Path::file_name);
     assert_eq!(program, Some("greet".as_ref()), "people who look at processes see the package's name");
@@ -204,7 +139,7 @@ async fn where_nothing_can_be_compiled_the_source_is_run() -> Checked {
     let text = "import 'package:cbs/cbs.dart';\nimport 'words.dart';\nvoid main() => print(word);\n";
     let source = shop.write("greet.dart", text)?;
     let ready = within(LIMIT, "prepared", shop.builder().prepare(&source)).await?;
-    assert!(!ready.compiled);
+    assert_eq!(ready.form, Form::Source);
     assert_eq!(output(&ready).await?, "run");
     Ok(())
 }
@@ -217,16 +152,6 @@ async fn a_compiler_that_hangs_is_ended_with_its_children() -> Checked {
     let told = within(LIMIT, "ended", builder.prepare(&source)).await;
     assert_eq!(told, Err(Error::Slow { file: fs::canonicalize(&source)?, limit: Duration::from_millis(300) }));
     gone(&shop).await
-}
-
-/// Waits for the end of the process that the script has started and written down.
-async fn gone(shop: &Workshop) -> Checked {
-    let child = fs::read_to_string(shop.root.path().join("child"))?;
-    let status = PathBuf::from(format!("/proc/{}/stat", child.trim()));
-    // A dead process that nobody has waited for yet is a zombie.
-    let is_dead = || fs::read_to_string(&status).map_or(true, |text| text.contains(") Z "));
-    eventually("the compiler's child is gone", LIMIT, async || is_dead()).await;
-    Ok(())
 }
 
 #[tokio::test]

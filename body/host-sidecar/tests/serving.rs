@@ -174,11 +174,11 @@ async fn a_line_of_the_log_has_the_ids_of_its_call() -> Tested {
     let body = Body::new(settings())?;
     let _running = body.ready("demo.echo", "serve").await?;
     let outer = request("demo.echo", "log so it is");
-    let id = outer.id.to_string();
+    let (id, trace) = (outer.id.to_string(), format!("trace_id={}", outer.id.simple()));
     within(LONG, "the reply", body.bus.call(outer)).await?;
     let log = logged.text();
     let line = log.lines().find(|line| line.contains("so it is")).ok_or("no line")?;
-    for part in ["WARN", "cbs::cell", "cell=demo.echo", &id, "logger=\"scripted\"", "colour=green"] {
+    for part in ["WARN", "cbs::cell", "cell=demo.echo", &id, &trace, "logger=\"scripted\"", "colour=green"] {
         assert!(line.contains(part), "`{part}` is not in: {line}");
     }
     Ok(())

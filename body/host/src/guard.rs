@@ -13,7 +13,7 @@ use std::{
 use bus::{Permit, Room, within};
 use cbs::{
     BoxFuture, BusError, CellContext, CellError, Code, Envelope, Handler, Home, Kind, Numbers, Outcome, Side, Span,
-    TIMEOUT_DEFAULT, Target, Text, Uuid,
+    TIMEOUT_DEFAULT, Target, Text,
 };
 
 use self::{
@@ -139,7 +139,7 @@ impl<W: Work> Guard<W> {
                 Err(error) => error.into(),
             },
             Ok(Ok(Err(error))) => error.into(),
-            Ok(Err(panic)) => self.panicked(context.id(), &panic),
+            Ok(Err(panic)) => self.panicked(&context, &panic),
             Err(_) => BusError::timeout(&self.target, granted),
         };
         Err(self.failed(&context, waited, busy, error))
@@ -186,15 +186,19 @@ impl<W: Work> Guard<W> {
             error,
             notes,
             notes_dropped,
+            tracestate: context.tracestate().clone(),
         });
     }
 
     #[cold]
-    fn panicked(&self, id: Uuid, panic: &Panic) -> BusError {
+    fn panicked(&self, context: &CellContext, panic: &Panic) -> BusError {
+        let id = context.id();
         tracing::error!(
             target: "cbs::cell",
             cell = %self.target.name(),
             id = %id,
+            correlation_id = %context.correlation_id(),
+            trace_id = %context.trace().id(),
             place = %panic.place,
             "the cell panicked: {}", panic.message
         );

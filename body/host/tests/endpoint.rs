@@ -59,8 +59,11 @@ async fn a_panic_costs_its_own_caller_an_error_and_the_log_has_the_rest() {
     let request = Envelope::request(target("demo.moody"), r#""panic""#);
     let (id, answer) = (request.id, bus.call(request).await);
     assert_eq!(answer, Err(CellError::cell_failed(id).into()));
-    let text = logged.text();
-    for part in ["cbs::cell", "demo.moody", &id.to_string(), "the secret is 4711", "tests/endpoint.rs:"] {
+    let (text, trace) = (logged.text(), format!("trace_id={}", id.simple()));
+    let ids = [&format!("id={id}"), &format!("correlation_id={id}"), &trace];
+    for part in
+        ["cbs::cell", "demo.moody", "the secret is 4711", "tests/endpoint.rs:"].into_iter().chain(ids.map(|id| &**id))
+    {
         assert!(text.contains(part), "`{part}` is not in: {text}");
     }
     assert_eq!(call(&*bus, "demo.moody", json!("fine")).await, Ok(json!("fine")));

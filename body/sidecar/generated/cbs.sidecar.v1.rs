@@ -5,7 +5,7 @@
 pub struct Frame {
     #[prost(
         oneof = "frame::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
     )]
     pub kind: ::core::option::Option<frame::Kind>,
 }
@@ -55,6 +55,9 @@ pub mod frame {
         /// Either way, last of all: the socket is closed after it, for this reason.
         #[prost(message, tag = "14")]
         Goodbye(super::Goodbye),
+        /// Sidecar to body: something that a cell's author says about the call that is being handled.
+        #[prost(message, tag = "15")]
+        Note(super::Note),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -114,6 +117,9 @@ pub struct Welcome {
     /// answered with `overloaded`.
     #[prost(uint32, tag = "10")]
     pub in_flight_max: u32,
+    /// How many notes about one request the body keeps; 0: it does not know notes, and none may be sent.
+    #[prost(uint32, tag = "11")]
+    pub notes_max: u32,
 }
 /// A cell as its spec describes it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -201,7 +207,36 @@ pub struct Field {
     #[prost(string, tag = "2")]
     pub value: ::prost::alloc::string::String,
 }
-/// Requests, replies, prints, asks and logs cost their whole frame, with the four bytes of its
+/// What a cell's author says about a request while it is handled, for the span that the body records of it: an
+/// attribute, or an event, or how many of both found no room.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Note {
+    /// The id of the body's request.
+    #[prost(uint64, tag = "1")]
+    pub within: u64,
+    /// Something that is so; of two of one key the later counts.
+    #[prost(message, optional, tag = "2")]
+    pub attribute: ::core::option::Option<Field>,
+    /// Something that happened.
+    #[prost(message, optional, tag = "3")]
+    pub event: ::core::option::Option<Event>,
+    /// How many notes about the request the sidecar did not send: they were too many, or there was no room for them.
+    #[prost(uint32, tag = "4")]
+    pub dropped: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Event {
+    /// What happened, for example `cache miss`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// When, in nanoseconds since 1970.
+    #[prost(uint64, tag = "2")]
+    pub time_ns: u64,
+    /// More about it.
+    #[prost(message, repeated, tag = "3")]
+    pub attributes: ::prost::alloc::vec::Vec<Field>,
+}
+/// Requests, replies, prints, asks, logs and notes cost their whole frame, with the four bytes of its
 /// length. A side that has credit above zero may send one frame, and so overdraw by that one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Credit {

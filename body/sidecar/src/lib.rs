@@ -34,15 +34,17 @@
 //! ```
 //!
 //! [`cbs::CellContext::log`] and `tracing` write to the body's log; `println!` does so too, but without the
-//! call's ids: what is meant for people goes through [`cbs::CellContext::print`]. All calls and the answers to the
-//! body's pings run on one task: what computes or blocks goes to `tokio::task::spawn_blocking`, else the body takes
-//! the process for stuck and ends it.
+//! call's ids: what is meant for people goes through [`cbs::CellContext::print`]. What is said through
+//! [`cbs::CellContext::span`] goes into the body's span of the call, each time that the handler waits. All calls and the
+//! answers to the body's pings run on one task: what computes or blocks goes to `tokio::task::spawn_blocking`, else the
+//! body takes the process for stuck and ends it.
 //!
 //! # Layout
 //!
 //! - [`wire`]: frames on a stream; the handshake is done with [`wire::Frames`].
 //! - [`Peer`], [`Engine`], [`Inbound`]: one end after the handshake, the same for either side.
 //! - [`serve()`], [`serve_blocking`], [`Connection`]: the cell's side. The body's is the room `host-sidecar`.
+//! - [`hand_on_notes`]: what was said about a call, from one of its contexts to another.
 //! - [`proto`]: the schema's types.
 //!
 //! # What both sides keep
@@ -83,9 +85,16 @@
 //!
 //! Credit:
 //!
-//! - **SIDE-17** A side MUST NOT send a request, reply, print, question or log line while its credit is 0 or less.
+//! - **SIDE-17** A side MUST NOT send a request, reply, print, question, log line or note while its credit is 0 or less.
 //! - **SIDE-18** Credit MUST go back when a frame has been handed on, not when a request has been answered.
 //! - **SIDE-19** All other kinds cost nothing and MUST NOT wait for credit.
+//!
+//! Notes:
+//!
+//! - **SIDE-24** A note MUST NOT be sent where welcome has no `notes_max`, nor more than so many within one request. It
+//!   costs its frame, MUST NOT wait, and is never answered.
+//! - **SIDE-25** Of what notes say about a request the body MUST keep `notes_max` of them and 1,024 bytes of each text, and
+//!   count the others; a note within no request that is unanswered MUST be passed over.
 //!
 //! Health, and the end:
 //!
@@ -95,6 +104,7 @@
 //! - **SIDE-23** When the connection ends, every request under way MUST fail at once with the reason, and a sidecar's
 //!   process MUST end.
 
+mod notes;
 mod peer;
 mod serve;
 pub mod wire;
@@ -106,6 +116,7 @@ pub mod proto {
 }
 
 pub use self::{
+    notes::hand_on_notes,
     peer::{Abandoned, Call, End, Engine, Gone, Hold, Inbound, Peer, Sent, Settings, Side, Told},
     serve::{Connection, Error, Options, SOCKET_VARIABLE, serve, serve_blocking},
 };

@@ -88,6 +88,14 @@ impl Peer {
         self.engine.wake();
     }
 
+    /// Sends what is said about a request. Never waits: `false` where there is no room for it, and it is dropped.
+    /// Sidecars only, and only to a body whose welcome has `notes_max`.
+    pub fn note(&self, note: proto::Note) -> bool {
+        let taken = self.state().note(note);
+        self.engine.wake();
+        taken
+    }
+
     /// Says that requests may come. Sidecars only.
     pub fn ready(&self) {
         self.tell(&Kind::Ready(proto::Ready {}));
@@ -125,6 +133,11 @@ impl Peer {
     /// How many requests of this side have been sent and not answered.
     pub fn unanswered(&self) -> usize {
         self.state().unanswered()
+    }
+
+    /// How many more bytes the other side takes now; `None`: it sets no limit.
+    pub fn credit(&self) -> Option<u64> {
+        self.state().credit_left()
     }
 
     /// How many requests of the other side run here.

@@ -5,6 +5,7 @@ mod connection;
 mod error;
 mod inbound;
 mod logs;
+mod notes;
 mod scope;
 
 use std::collections::BTreeMap;

@@ -184,6 +184,7 @@ pub fn name(kind: &Kind) -> &'static str {
         Kind::Pong(_) => "pong",
         Kind::Drain(_) => "drain",
         Kind::Goodbye(_) => "goodbye",
+        Kind::Note(_) => "note",
     }
 }
 

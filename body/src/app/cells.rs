@@ -3,13 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bus_nats::{Announced, Nats};
-use cbs::{CellName, Home, Namespace, Target};
+use cbs::{About, CellName, Home, Namespace, Target};
 use futures::future::join_all;
 use host::{Restarts, Running, State, Supervisor};
 use spec::{CellSpec, Specs};
 
 use super::{Hosts, Standing, events::Events};
-use crate::output::{self, BAD, GOOD};
+use crate::{
+    metrics::{Listed, Roster},
+    output::{self, BAD, GOOD},
+};
 
 /// How long the first start of a cell may take before the body says where it stands, and before a new version
 /// counts as one that does not start. A compiler may have to run first.
@@ -24,9 +27,10 @@ pub(super) struct Cells {
     home: MakeHome,
     nats: Option<Nats>,
     events: Arc<Events>,
+    roster: Arc<Roster>,
     hosted: BTreeMap<CellName, Hosted>,
     /// What cannot run here, and why.
-    unfit: BTreeMap<CellName, (Arc<CellSpec>, String)>,
+    unfit: BTreeMap<CellName, Unfit>,
 }
 
 struct Hosted {
@@ -35,6 +39,15 @@ struct Hosted {
     code: Option<String>,
     /// Keeps the cell in the answers to discovery also while it is restarted.
     announced: Option<Announced>,
+    /// Counts it.
+    _listed: Listed,
+}
+
+/// A cell that cannot run here.
+struct Unfit {
+    spec: Arc<CellSpec>,
+    reason: String,
+    _listed: Listed,
 }
 
 /// What became of a cell or a flow when the specs changed.
@@ -78,9 +91,15 @@ impl Change {
 }
 
 impl Cells {
-    pub(super) fn new(hosts: &Hosts, home: MakeHome, nats: Option<Nats>, events: Arc<Events>) -> Self {
+    pub(super) fn new(
+        hosts: &Hosts,
+        home: MakeHome,
+        nats: Option<Nats>,
+        events: Arc<Events>,
+        roster: Arc<Roster>,
+    ) -> Self {
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
-        Self { supervisor, home, nats, events, hosted: BTreeMap::new(), unfit: BTreeMap::new() }
+        Self { supervisor, home, nats, events, roster, hosted: BTreeMap::new(), unfit: BTreeMap::new() }
     }
 
     /// Makes these the cells. What is as it was is left alone.
@@ -95,7 +114,10 @@ impl Cells {
                 continue;
             }
             match self.supervisor.start(spec.clone(), (self.home)(spec.name.clone().into())) {
-                Ok(running) => coming.push(Hosted { running, code, announced: None }),
+                Ok(running) => {
+                    let listed = self.roster.list(running.service());
+                    coming.push(Hosted { running, code, announced: None, _listed: listed });
+                }
                 Err(error) => changes.push(self.refuse(spec, error.to_string())),
             }
         }
@@ -126,13 +148,15 @@ impl Cells {
         if self.hosted.contains_key(&spec.name) {
             return Change { target, what: Changed::Kept(reason) };
         }
-        self.unfit.insert(spec.name.clone(), (spec.clone(), reason.clone()));
+        let listed = self.roster.unfit(&target, about(spec), &reason);
+        let unfit = Unfit { spec: spec.clone(), reason: reason.clone(), _listed: listed };
+        self.unfit.insert(spec.name.clone(), unfit);
         Change { target, what: Changed::Refused(reason) }
     }
 
     /// Why nothing runs, where nothing does.
     pub(super) fn nothing(&self) -> Option<String> {
-        let reasons = || self.unfit.values().map(|(_, reason)| reason.as_str()).collect::<Vec<_>>().join("; ");
+        let reasons = || self.unfit.values().map(|unfit| unfit.reason.as_str()).collect::<Vec<_>>().join("; ");
         self.hosted.is_empty().then(reasons)
     }
 
@@ -143,16 +167,23 @@ impl Cells {
 
     pub(super) fn standings(&self, namespace: &Namespace) -> impl Iterator<Item = Standing> {
         let hosted = self.hosted.values().map(|hosted| Standing::of_cell(namespace, &hosted.running));
-        hosted.chain(self.unfit.values().map(|(spec, reason)| Standing::of_unfit(namespace, spec, reason)))
+        hosted.chain(self.unfit.values().map(|it| Standing::of_unfit(namespace, &it.spec, &it.reason)))
     }
 }
 
 impl Hosted {
     async fn stop(self) {
-        let Self { running, announced, .. } = self;
+        let Self { running, announced, _listed: listed, .. } = self;
         drop(announced);
         running.stop().await;
+        // Counted to its last call.
+        drop(listed);
     }
+}
+
+/// What is told about a cell that does not run.
+fn about(spec: &CellSpec) -> About {
+    About { language: spec.language().into(), revision: spec.metadata.revision.as_str().into(), ..About::default() }
 }
 
 /// Whether two specs of a cell want the same, schemas included.

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use cbs::{BodyBus, BodyId, CellName, Envelope, Source, Topic};
+use cbs::{BodyBus, BodyId, CellName, Envelope, Source, Target, Topic};
 use host::{Phase, Running, State};
 use serde_json::json;
 use tokio::{
@@ -83,6 +83,15 @@ impl Events {
             revision: spec.metadata.revision.as_str().into(),
         };
         followed.say("replaced", None);
+    }
+
+    /// Tells what became of a cell or flow: `failed` for one that did not start, `replaced`,
+    /// `canary-started`, `canary-promoted`, `canary-rolled-back`.
+    pub(super) fn of(&self, target: &Target, revision: &str, state: &str, reason: Option<&str>) {
+        let (kind, body) = (target.kind(), &self.teller.body);
+        let payload =
+            json!({ "body": body, kind: target.name(), "revision": revision, "state": state, "reason": reason });
+        self.teller.tell(kind, state, revision, payload);
     }
 
     /// Tells that the body has left, after the last word about its cells.

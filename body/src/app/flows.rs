@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use cbs::{About, FlowName, Namespace, Serving};
+use cbs::{About, BoxFuture, FlowName, Namespace, Serving};
 use futures::future::join_all;
 use host::{FlowHandler, Limits, StepObserver};
 use spec::{FlowSpec, Specs};
@@ -11,11 +11,13 @@ use super::{
     Change, Standing,
     cells::{Changed, MakeHome},
 };
+use crate::metrics::{Listed, Roster};
 
 /// All flows that a body was given, served or not.
 pub(super) struct Flows {
     home: MakeHome,
     observer: Option<Arc<dyn StepObserver>>,
+    roster: Arc<Roster>,
     flows: BTreeMap<FlowName, Flow>,
 }
 
@@ -26,8 +28,8 @@ pub(super) struct Flow {
 }
 
 impl Flows {
-    pub(super) fn new(home: MakeHome, observer: Option<Arc<dyn StepObserver>>) -> Self {
-        Self { home, observer, flows: BTreeMap::new() }
+    pub(super) fn new(home: MakeHome, observer: Option<Arc<dyn StepObserver>>, roster: Arc<Roster>) -> Self {
+        Self { home, observer, roster, flows: BTreeMap::new() }
     }
 
     /// Makes these the flows: the new version takes runs before the old one finishes its own.
@@ -40,7 +42,7 @@ impl Flows {
         let coming = specs
             .flows()
             .filter(|spec| spec.deployment.enabled && !same(spec))
-            .map(|spec| Flow::serve(&self.home, self.observer.clone(), spec.clone()));
+            .map(|spec| Flow::serve(&self.home, &self.roster, self.observer.clone(), spec.clone()));
         let coming = join_all(coming).await;
         let wanted = |name: &FlowName| specs.flow(name).is_some_and(|spec| spec.deployment.enabled);
         let gone: Vec<_> = self.flows.keys().filter(|name| !wanted(name)).cloned().collect();
@@ -84,12 +86,20 @@ impl Flows {
 
 impl Flow {
     /// Serves a flow; done when calls reach it.
-    pub(super) async fn serve(home: &MakeHome, observer: Option<Arc<dyn StepObserver>>, spec: Arc<FlowSpec>) -> Self {
+    pub(super) async fn serve(
+        home: &MakeHome,
+        roster: &Arc<Roster>,
+        observer: Option<Arc<dyn StepObserver>>,
+        spec: Arc<FlowSpec>,
+    ) -> Self {
         let home = home(spec.name.clone().into());
         let home = Arc::new(home.with_spec(spec.metadata.revision.as_str().into(), serde_json::Value::Null));
         let bus = home.bus.clone();
         let handler = FlowHandler::new(spec.plan.clone(), home, Limits::from(&*spec), observer);
-        let serving = bus.serve(handler.service(Arc::new(about(&spec)))).await.map_err(|error| error.to_string());
+        let service = handler.service(Arc::new(about(&spec)));
+        let listed = roster.list(&service);
+        let serving = bus.serve(service).await.map_err(|error| error.to_string());
+        let serving = serving.map(|serving| -> Box<dyn Serving> { Box::new(Counted { serving, listed }) });
         if let Err(reason) = &serving {
             tracing::error!(flow = %spec.name, "the flow cannot be served: {reason}");
         }
@@ -100,6 +110,22 @@ impl Flow {
         if let Ok(serving) = self.serving {
             serving.stop().await;
         }
+    }
+}
+
+/// A flow that is served, and counted as long as it is.
+struct Counted {
+    serving: Box<dyn Serving>,
+    listed: Listed,
+}
+
+impl Serving for Counted {
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        let Self { serving, listed } = *self;
+        Box::pin(async move {
+            serving.stop().await;
+            drop(listed);
+        })
     }
 }
 

@@ -15,11 +15,17 @@ use crate::{code::Code, exit::Failure};
 pub(crate) struct Hosts(Vec<Arc<dyn Host>>);
 
 /// A host for each runtime: Rust with these cells; processes that are told of this namespace, and whose
-/// messages the bus takes.
+/// messages the bus takes. Where files are `watched`, what was saved in Dart serves before it is compiled to a program;
+/// elsewhere a cell is started when it is at its best.
 ///
 /// # Errors
 /// When a linked-in cell has a bad name, or two have one; when there is no place for what is compiled.
-pub(crate) fn hosts(cells: Vec<NativeCell>, namespace: &Namespace, nats: Option<&Nats>) -> Result<Hosts, Failure> {
+pub(crate) fn hosts(
+    cells: Vec<NativeCell>,
+    namespace: &Namespace,
+    nats: Option<&Nats>,
+    watched: bool,
+) -> Result<Hosts, Failure> {
     let native = NativeHost::new(cells)
         .map_err(|errors| Failure::failed(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     let mut settings = Settings::new(namespace.clone());
@@ -27,12 +33,13 @@ pub(crate) fn hosts(cells: Vec<NativeCell>, namespace: &Namespace, nats: Option<
         settings = settings.with_payload_max(nats.server().max_payload);
     }
     let dart = dart::Builder::new(dart::Builder::default_cache().map_err(Failure::not_started)?);
+    let dart = SidecarHost::dart(settings.clone(), dart);
     Ok(Hosts(vec![
         #[cfg(feature = "python")]
         Arc::new(host_python::PythonHost::new(settings.clone())),
         Arc::new(native),
-        Arc::new(SidecarHost::exec(settings.clone())),
-        Arc::new(SidecarHost::dart(settings, dart)),
+        Arc::new(SidecarHost::exec(settings)),
+        Arc::new(if watched { dart.with_kernels_first() } else { dart }),
     ]))
 }
 

@@ -1,10 +1,14 @@
 //! Instances that start and stop one by one, as a fleet wants them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
-use bus::Route;
+use bus::{Berth, Route, Split};
 use bus_nats::{Announced, Nats};
-use cbs::{BodyId, Console, Home, Recorder, Serving, Target};
+use cbs::{Console, Home, Numbers, Recorder, Serving, Span, Target, Text};
 use host::{Phase, Restarts, Running, State, Supervisor, Watchdog};
 use spec::{CellSpec, FlowSpec};
 use tokio::sync::watch;
@@ -15,6 +19,7 @@ use super::{
     flows::Flow,
     wiring::{Manners, Wiring},
 };
+use crate::{health::Vitals, metrics::Listed};
 
 /// What can be started.
 #[derive(Clone, Debug)]
@@ -30,7 +35,25 @@ pub(crate) struct Instances {
     home: MakeHome,
     wiring: Wiring,
     runtimes: BTreeSet<&'static str>,
+    /// What stands between a cell and its canary, as long as an instance of the cell is here.
+    splits: Mutex<BTreeMap<Target, Weak<Split>>>,
     _watchdog: Option<Watchdog>,
+}
+
+/// Calls are timed where somebody records them, and canaries are judged by their times: this one
+/// stands in where there is nobody.
+struct Nobody;
+
+impl Recorder for Nobody {
+    fn samples(&self, _: [u8; 16]) -> bool {
+        false
+    }
+
+    fn slow(&self) -> Duration {
+        Duration::MAX
+    }
+
+    fn record(&self, _: Span) {}
 }
 
 /// One instance that serves. Dropped, it ends at once; [`Self::stop`] loses nothing.
@@ -38,25 +61,49 @@ pub(crate) struct Instance {
     life: Life,
     /// Keeps the cell in the answers to discovery also while it is restarted.
     announced: Option<Announced>,
+    /// Counts a cell; a flow is counted as long as it serves.
+    _listed: Option<Listed>,
 }
 
 enum Life {
-    Cell(Running),
+    Cell(Box<Cell>),
     Flow(Box<dyn Serving>),
+}
+
+struct Cell {
+    running: Running,
+    /// Where it stands: a canary behind others, or as any other.
+    berth: Berth,
+    state: watch::Receiver<State>,
+    /// Whether calls reached it when this was last told.
+    ready: bool,
+}
+
+/// What an instance that was ready goes through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It ended by itself and is started again; no calls reach it.
+    Away,
+    /// Calls reach it again.
+    Back,
+    /// It failed too often, for this reason.
+    Ended(String),
 }
 
 impl Instances {
     pub(crate) fn new(
         hosts: &Hosts,
-        body: BodyId,
+        vitals: Arc<Vitals>,
         route: Route,
         console: Arc<dyn Console>,
         nats: Nats,
         recorder: Option<Arc<dyn Recorder>>,
     ) -> Self {
-        let wiring = Wiring::new(&body, route, Some(nats), None);
+        let body = vitals.body.clone();
+        let wiring = Wiring::new(vitals, route, Some(nats), None, recorder.clone());
         wiring.events.body("joined");
         let bus = wiring.bus.clone();
+        let recorder = Some(recorder.unwrap_or_else(|| Arc::new(Nobody)));
         let home = Arc::new(move |target: Target| {
             Home::new(target, body.clone(), bus.clone(), console.clone()).with_recorder(recorder.clone())
         });
@@ -64,7 +111,7 @@ impl Instances {
         let runtimes = hosts.all().iter().map(|host| host.runtime()).collect();
         // Without it a cell that blocks is not named; that is no reason not to run.
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
-        Self { supervisor, home, wiring, runtimes, _watchdog: watchdog }
+        Self { supervisor, home, wiring, runtimes, splits: Mutex::default(), _watchdog: watchdog }
     }
 
     /// The runtimes whose cells it can start.
@@ -83,30 +130,80 @@ impl Instances {
         }
     }
 
-    /// Starts an instance; done when calls reach it. Dropped before, nothing of it is left.
+    /// Starts an instance; done when calls reach it. Dropped before, nothing of it is left. A
+    /// canary, by this name, gets the calls that [`Self::share`] gives it and no others.
     ///
     /// # Errors
     /// Why it did not start: it is not tried again here.
-    pub(crate) async fn start(&self, deployed: Deployed) -> Result<Instance, String> {
+    pub(crate) async fn start(&self, deployed: Deployed, canary: Option<Text>) -> Result<Instance, String> {
         match deployed {
             Deployed::Cell(spec) => {
-                let home = (self.home)(spec.name.clone().into());
+                let target: Target = spec.name.clone().into();
+                let mut home = (self.home)(target.clone());
+                let is_canary = canary.is_some();
+                let berth = Berth::new(home.bus.clone(), self.split(&target), canary);
+                home.bus = Arc::new(berth.clone());
                 let running = self.supervisor.start(spec, home).map_err(|error| error.to_string())?;
+                let listed = self.wiring.vitals.roster().list(running.service());
                 let mut state = running.state();
                 until(&mut state, |phase| phase != Phase::Starting).await;
-                let now = state.borrow().clone();
+                let now = state.borrow_and_update().clone();
                 if now.phase != Phase::Ready {
                     return Err(reason(&now));
                 }
                 self.wiring.events.follow(&running);
-                let announced = announce(self.wiring.nats.as_ref(), &running).await;
-                Ok(Instance { life: Life::Cell(running), announced })
+                // Nobody is to find a canary: calls find it.
+                let announced = if is_canary { None } else { announce(self.wiring.nats.as_ref(), &running).await };
+                let cell = Cell { running, berth, state, ready: true };
+                Ok(Instance { life: Life::Cell(Box::new(cell)), announced, _listed: Some(listed) })
             }
             Deployed::Flow(spec) => {
-                let serving = Flow::serve(&self.home, None, spec).await.serving?;
-                Ok(Instance { life: Life::Flow(serving), announced: None })
+                let serving = Flow::serve(&self.home, self.wiring.vitals.roster(), None, spec).await.serving?;
+                Ok(Instance { life: Life::Flow(serving), announced: None, _listed: None })
             }
         }
+    }
+
+    fn split(&self, target: &Target) -> Arc<Split> {
+        let mut splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(split) = splits.get(target).and_then(Weak::upgrade) {
+            return split;
+        }
+        let split = Arc::new(Split::default());
+        splits.insert(target.clone(), Arc::downgrade(&split));
+        split
+    }
+
+    /// Gives the canary of this name so many percent of the calls that reach the target here, or
+    /// nobody any.
+    pub(crate) fn share(&self, target: &Target, share: Option<(Text, u8)>) {
+        let splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(split) = splits.get(target).and_then(Weak::upgrade) {
+            split.share(share);
+        }
+    }
+
+    /// Makes a canary what any other instance is; done when calls of its own reach it.
+    ///
+    /// # Errors
+    /// Why not: it is to be stopped.
+    pub(crate) async fn promote(&self, instance: &mut Instance) -> Result<(), String> {
+        let Life::Cell(cell) = &mut instance.life else { return Ok(()) };
+        cell.berth.promote().await.map_err(|error| format!("it cannot be served: {error}"))?;
+        // It may just be started again; then it serves when it is back.
+        until(&mut cell.state, |phase| matches!(phase, Phase::Ready | Phase::Failed | Phase::Stopped)).await;
+        let now = cell.state.borrow_and_update().clone();
+        if now.phase != Phase::Ready {
+            return Err(reason(&now));
+        }
+        cell.ready = true;
+        instance.announced = announce(self.wiring.nats.as_ref(), &cell.running).await;
+        Ok(())
+    }
+
+    /// Tells what became of a cell or flow, as an event of this body.
+    pub(crate) fn tell(&self, target: &Target, revision: &str, state: &str, reason: Option<&str>) {
+        self.wiring.events.of(target, revision, state, reason);
     }
 
     /// Calls follow these manners from now on; these targets are known.
@@ -116,7 +213,7 @@ impl Instances {
 
     /// Tells that this body hands over what it runs.
     pub(crate) fn draining(&self) {
-        self.wiring.events.body("draining");
+        self.wiring.draining();
     }
 
     /// Leaves the bus.
@@ -126,20 +223,42 @@ impl Instances {
 }
 
 impl Instance {
-    /// Done when it failed too often, with the reason.
-    pub(crate) async fn ended(&self) -> String {
-        let Life::Cell(running) = &self.life else { return std::future::pending().await };
-        let mut state = running.state();
-        until(&mut state, |phase| matches!(phase, Phase::Failed | Phase::Stopped)).await;
-        let now = state.borrow().clone();
-        reason(&now)
+    /// What becomes of it next; never for flows. Cancel-safe.
+    pub(crate) async fn turn(&mut self) -> Turn {
+        let Life::Cell(cell) = &mut self.life else { return std::future::pending().await };
+        loop {
+            let now = cell.state.borrow_and_update().clone();
+            match now.phase {
+                Phase::Failed | Phase::Stopped => return Turn::Ended(reason(&now)),
+                Phase::Ready if !cell.ready => {
+                    cell.ready = true;
+                    return Turn::Back;
+                }
+                Phase::Restarting if cell.ready => {
+                    cell.ready = false;
+                    return Turn::Away;
+                }
+                _ => {}
+            }
+            if cell.state.changed().await.is_err() {
+                return Turn::Ended(reason(&cell.state.borrow()));
+            }
+        }
+    }
+
+    /// What it counts; `None` for flows.
+    pub(crate) fn numbers(&self) -> Option<Arc<Numbers>> {
+        match &self.life {
+            Life::Cell(cell) => Some(cell.running.handler().numbers().clone()),
+            Life::Flow(_) => None,
+        }
     }
 
     /// Takes no new calls, finishes those it has, and ends.
     pub(crate) async fn stop(self) {
         drop(self.announced);
         match self.life {
-            Life::Cell(running) => running.stop().await,
+            Life::Cell(cell) => cell.running.stop().await,
             Life::Flow(serving) => serving.stop().await,
         }
     }

@@ -1,16 +1,18 @@
-//! A body's bus: retries around the router around the body's own cells and NATS.
+//! A body's bus: retries around the recorder of attempts around the router around the body's own cells and NATS.
 
 use std::sync::Arc;
 
 use bus::{InProcess, Link, Retry, RetryPolicy, Route, Router, Settings};
 use bus_nats::Nats;
-use cbs::{BodyBus, BodyId, Target};
+use cbs::{BodyBus, Recorder, Target};
 use spec::{CellSpec, Specs};
 
 use super::{
     calls::{Watched, Watcher},
     events::Events,
+    traced::Traced,
 };
+use crate::health::Vitals;
 
 /// The parts of the bus that outlive one set of specs.
 pub(super) struct Wiring {
@@ -22,11 +24,21 @@ pub(super) struct Wiring {
     pub(super) events: Arc<Events>,
     local: Arc<InProcess>,
     router: Arc<Router>,
+    /// What this body shows of itself.
+    pub(super) vitals: Arc<Vitals>,
 }
 
 impl Wiring {
-    /// With a watcher, it is told of every call that this body answers or sends away.
-    pub(super) fn new(body: &BodyId, route: Route, nats: Option<Nats>, watcher: Option<Watcher>) -> Self {
+    /// With a watcher, it is told of every call that this body answers or sends away; with a recorder,
+    /// of every attempt of a sampled call that it makes.
+    pub(super) fn new(
+        vitals: Arc<Vitals>,
+        route: Route,
+        nats: Option<Nats>,
+        watcher: Option<Watcher>,
+        recorder: Option<Arc<dyn Recorder>>,
+    ) -> Self {
+        let body = &vitals.body;
         let mut settings = Settings { body: body.as_str().into(), ..Settings::default() };
         if let Some(nats) = &nats {
             settings.payload_max = nats.server().max_payload;
@@ -35,7 +47,11 @@ impl Wiring {
         let link = nats.as_ref().map(|nats| Link { bus: nats.bus(), elsewhere: nats.elsewhere() });
         let router = Arc::new(Router::new(local.clone(), link));
         router.set_route(route);
-        let retry = Arc::new(Retry::new(router.clone()));
+        let attempts: Arc<dyn BodyBus> = match recorder {
+            Some(recorder) => Arc::new(Traced { inner: router.clone(), recorder }),
+            None => router.clone(),
+        };
+        let retry = Arc::new(Retry::new(attempts));
         let bus: Arc<dyn BodyBus> = match watcher {
             Some(watcher) => {
                 let (inner, local, body) = (retry.clone(), local.clone(), body.as_str().into());
@@ -44,7 +60,14 @@ impl Wiring {
             None => retry.clone(),
         };
         let events = Arc::new(Events::new(bus.clone(), body.clone()));
-        Self { bus, retry, nats, events, local, router }
+        vitals.wired(nats.as_ref(), &retry);
+        Self { bus, retry, nats, events, local, router, vitals }
+    }
+
+    /// Tells that the body takes no new work.
+    pub(super) fn draining(&self) {
+        self.vitals.draining();
+        self.events.body("draining");
     }
 
     /// Calls follow these specs from now on: routes, retries, and who is known.

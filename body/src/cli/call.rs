@@ -1,13 +1,15 @@
 //! `cbs call`: one call of a cell.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use cbs::{BodyId, BusError, Bytes, CellName, Envelope, Target};
+use cbs::{BodyId, BusError, Bytes, CellName, Code, Envelope, Span, Target, Trace};
+use serde_json::{Value, json};
 
-use super::{Globals, input};
+use super::{Globals, input, trace::Found};
 use crate::{
+    app::{client_span, client_span_of, ended},
     exit::{Failure, Outcome, Status},
-    output::{self, BAD, Format},
+    output::{self, BAD, FAINT, Format},
 };
 
 /// Calls a cell and prints its answer.
@@ -24,41 +26,127 @@ pub(crate) struct Call {
     /// Call it in this one body, past the others that serve it
     #[arg(long, value_name = "ID")]
     body: Option<BodyId>,
+    /// Record the call in all bodies that it reaches, and show where its time went
+    #[arg(long)]
+    trace: bool,
+}
+
+/// A call to be made.
+pub(super) struct Once {
+    pub(super) target: Target,
+    pub(super) payload: Bytes,
+    pub(super) timeout: Duration,
+    /// The one body that is asked; `None`: any.
+    pub(super) body: Option<BodyId>,
+    /// Whether it is recorded, and shown.
+    pub(super) trace: bool,
 }
 
 impl Call {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
-        let input = input::json(self.input.as_deref())?;
-        once(globals, Target::Cell(self.cell.clone()), input, self.timeout, self.body.clone()).await
+        let once = Once {
+            target: Target::Cell(self.cell.clone()),
+            payload: input::json(self.input.as_deref())?,
+            timeout: self.timeout,
+            body: self.body.clone(),
+            trace: self.trace,
+        };
+        once.run(globals).await
     }
 }
 
-/// Connects, calls a target once (in one body, where one is named), and prints the answer's payload as it came.
-pub(super) async fn once(
-    globals: &Globals,
-    target: Target,
-    payload: Bytes,
-    timeout: Duration,
-    body: Option<BodyId>,
-) -> Outcome {
-    let nats = globals.nats.client(&globals.namespace()).await?;
-    let request = Envelope { timeout: Some(timeout), ..Envelope::request(target, payload) };
-    let bus = body.clone().map_or_else(|| nats.bus(), |body| nats.in_body(body));
-    let reply = bus.call(request).await;
-    nats.close().await;
-    match reply {
+impl Once {
+    /// Connects, calls the target once (in one body, where one is named), and prints the answer's payload as it came.
+    pub(super) async fn run(self, globals: &Globals) -> Outcome {
+        let Self { target, payload, timeout, body, trace } = self;
+        let nats = globals.nats.client(&globals.namespace()).await?;
+        let mut request = Envelope { timeout: Some(timeout), ..Envelope::request(target, payload) };
+        let mut own = trace.then(|| root(&mut request)).flatten();
+        let id = request.id;
+        let bus = body.clone().map_or_else(|| nats.bus(), |body| nats.in_body(body));
+        let began = Instant::now();
+        let reply = bus.call(request).await;
+        let found = match &mut own {
+            Some(span) => {
+                ended(span, &reply, began.elapsed());
+                Some(Found::collect(&nats, id).await)
+            }
+            None => None,
+        };
+        nats.close().await;
+        let found = found.zip(own).map(|(found, own)| {
+            found.map(|mut found| {
+                found.add(own);
+                found
+            })
+        });
+        match globals.format {
+            Format::Json => told_json(reply, found),
+            Format::Human => told(reply, found, body.as_ref(), id),
+        }
+    }
+}
+
+/// Makes a request the root of a trace that is recorded; gives the caller's own span of it.
+fn root(request: &mut Envelope) -> Option<Span> {
+    let (trace_id, span_id) = (request.correlation().into_bytes(), client_span_of(request.id, request.attempt));
+    let trace = Trace { trace_id, span_id, flags: 0 }.sampled();
+    request.foreign_trace = Some(trace);
+    Some(client_span(request, request.target.clone()?, trace, None))
+}
+
+type Traced = Option<Result<Found, BusError>>;
+
+/// The answer to standard output, the rest to standard error.
+fn told(reply: Result<Envelope, BusError>, found: Traced, body: Option<&BodyId>, id: cbs::Uuid) -> Outcome {
+    let outcome = match reply {
         Ok(reply) => {
             output::print_bytes(&reply.payload)?;
             Ok(Status::Done)
         }
         Err(error) => {
-            let failure = failed(&error, globals.format);
-            if let (Some(body), cbs::Outcome::NotRun, Format::Human) = (body, error.outcome(), globals.format) {
+            let failure = failed(&error, Format::Human);
+            let not_run = error.outcome() == cbs::Outcome::NotRun;
+            if let (Some(body), true) = (body, not_run) {
                 output::tell(format_args!("only the body {body} was asked; `cbs ls` shows what each serves"));
+            }
+            // Who ran it, or refused it, keeps what failed; where nobody was there, nobody does.
+            if found.is_none() && !(not_run && matches!(error.code(), Code::NotFound | Code::Unavailable)) {
+                output::tell(format_args!("{FAINT}where its time went: cbs trace {}{FAINT:#}", id.simple()));
             }
             Err(failure)
         }
+    };
+    match found {
+        Some(Ok(found)) => {
+            found.tell_gaps();
+            output::tell(found.text(true, output::width_of_errors()));
+        }
+        Some(Err(error)) => {
+            output::warn(format_args!("the trace cannot be shown: {}", output::harmless(&error.to_string())));
+        }
+        None => {}
     }
+    outcome
+}
+
+/// The answer as it came; with its trace both are one object.
+fn told_json(reply: Result<Envelope, BusError>, found: Traced) -> Outcome {
+    let trace = found.map(|found| found.map_or_else(|error| json!({ "error": error.error() }), |found| found.json()));
+    match (reply, trace) {
+        (Ok(reply), None) => output::print_bytes(&reply.payload)?,
+        (Ok(reply), Some(trace)) => {
+            let payload = serde_json::from_slice(&reply.payload)
+                .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&reply.payload).into_owned()));
+            output::print_json(&json!({ "reply": payload, "trace": trace }))?;
+        }
+        (Err(error), None) => return Err(failed(&error, Format::Json)),
+        (Err(error), Some(trace)) => {
+            output::tell(json!({ "error": error.error(), "trace": trace }));
+            return Err(Failure { status: Status::Failed, message: String::new() });
+        }
+    }
+    Ok(Status::Done)
 }
 
 /// Tells an error as `code: message`, with its details below; to a program as JSON.

@@ -5,18 +5,23 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use anyhow::Context;
 use bus_nats::Nats;
 use cbs::Target;
 use fleet::{Diff, Head};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{Globals, input, target};
 use crate::{
     exit::{Failure, Outcome, Status},
-    fleet::{Draft, Outcome as Followed, Parcel, Store, Wanted, Written, wait},
+    fleet::{Draft, Now, Outcome as Followed, Parcel, Stock, Store, Wanted, Written, wait},
     output::{self, Format, GOOD, WARNING},
     specs,
 };
+
+/// How long a deploy may spend on what is not its own work.
+const COLLECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Makes the fleet run what these specs say, and waits until it does.
 ///
@@ -81,14 +86,15 @@ impl Deploy {
         let parcels = parcels(&self.paths)?;
         let nats = connect(globals).await?;
         let outcome = async {
-            let store = store(globals, &nats, self.change.dry_run).await?;
-            let now = match &store {
-                Some(store) => store.now().await?,
+            let store = Box::pin(store(globals, &nats, self.change.dry_run)).await?;
+            let (now, stock) = match &store {
+                Some(store) if self.change.dry_run => (store.now().await?, Stock::default()),
+                Some(store) => Box::pin(present(store)).await?,
                 None => Default::default(),
             };
-            let draft = Draft::deploy(now, parcels)?;
+            let draft = Draft::deploy(now, stock, parcels)?;
             let head = |draft: &Draft| next(draft, &self.message);
-            self.change.make(globals, store.as_ref(), draft, head).await
+            Box::pin(self.change.make(globals, store.as_ref(), draft, head)).await
         };
         closing(nats.clone(), Box::pin(outcome)).await
     }
@@ -107,7 +113,14 @@ impl Undeploy {
         let nats = connect(globals).await?;
         let outcome = async {
             let store = deployed(globals, &nats).await?;
-            let now = store.now().await?;
+            let (now, stock) = Box::pin(present(&store)).await?;
+            if let Some(lost) = now.lost.first() {
+                return Err(Failure::failed(format_args!(
+                    "the part {} of the present head is not in the store any more: deploy its specs again, or go back \
+                     with `cbs rollback`; nothing was changed",
+                    lost.short()
+                )));
+            }
             let unknown: Vec<String> =
                 self.targets.iter().filter(|it| now.manifest.get(it).is_none()).map(ToString::to_string).collect();
             if !unknown.is_empty() {
@@ -119,7 +132,7 @@ impl Undeploy {
             }
             let manifest = now.manifest.without(&self.targets.iter().cloned().collect::<BTreeSet<_>>());
             let head = |draft: &Draft| next(draft, &self.message);
-            self.change.make(globals, Some(&store), Draft::of(now, manifest)?, head).await
+            Box::pin(self.change.make(globals, Some(&store), Draft::of(now, stock, manifest)?, head)).await
         };
         closing(nats.clone(), Box::pin(outcome)).await
     }
@@ -130,7 +143,7 @@ impl Rollback {
         let nats = connect(globals).await?;
         let outcome = async {
             let store = deployed(globals, &nats).await?;
-            let (now, history) = (store.now().await?, store.history().await?);
+            let ((now, stock), history) = (Box::pin(present(&store)).await?, store.history().await?);
             let to = match self.to {
                 Some(number) => history.get(number).map_err(Failure::failed)?.clone(),
                 None => history
@@ -138,12 +151,13 @@ impl Rollback {
                     .ok_or_else(|| Failure::failed("history has nothing else to go back to; nothing was changed"))?
                     .clone(),
             };
-            let (manifest, _) = store.manifest(to.manifest).await?;
+            let unreadable = || format!("head {} cannot be brought back; nothing was changed", to.number);
+            let manifest = store.manifest(to.manifest).await.with_context(unreadable)?;
             let head = |draft: &Draft| match &draft.base().head {
                 Some((now, _)) => now.rollback(&to, &who(), millis()),
                 None => next(draft, ""),
             };
-            self.change.make(globals, Some(&store), Draft::of(now, manifest)?, head).await
+            Box::pin(self.change.make(globals, Some(&store), Draft::of(now, stock, manifest)?, head)).await
         };
         closing(nats.clone(), Box::pin(outcome)).await
     }
@@ -168,19 +182,18 @@ impl Change {
             return Ok(Status::Done);
         }
         let Some(store) = store else { return Ok(Status::Done) };
-        let touched = draft.touched();
-        if diff.is_empty() {
-            output::tell("nothing changes: all of it is deployed already");
-            if globals.format == Format::Json {
-                let number = draft.base().head.as_ref().map(|(head, _)| head.number);
-                output::print_json(&json!({ "head": number, "changes": as_json(&diff) }))?;
-            }
-            return Ok(Status::Done);
+        if let Some(hint) = store.hint() {
+            output::warn(hint);
+        }
+        if diff.is_empty() || draft.is_empty() {
+            return self.nothing(globals, store, &draft).await;
         }
         output::tell(table(&diff));
         let head = match draft.write(store, head(&draft)).await? {
             Written::Head(head) => head,
             Written::Conflict(conflict) => {
+                output::tell("what the other changed:");
+                output::tell(table(&conflict.theirs));
                 return Err(Failure::failed(format_args!(
                     "{}; nothing was changed",
                     output::harmless(&conflict.to_string())
@@ -188,40 +201,77 @@ impl Change {
             }
         };
         output::tell(format_args!("head {} is written", head.number));
-        let followed = if self.wait { self.follow(store, &draft, &head, &touched).await? } else { json!(null) };
+        warn_of_broken(&draft);
+        let following =
+            async { if self.wait { self.follow(store, &draft, &head, false).await.map(Some) } else { Ok(None) } };
+        let (followed, collected) = tokio::join!(following, collect(store));
+        let bodies = followed?;
         match globals.format {
-            Format::Json => {
-                output::print_json(&json!({ "head": head.number, "changes": as_json(&diff), "bodies": followed }))?;
-            }
+            Format::Json => output::print_json(&json!({
+                "head": head.number,
+                "changes": as_json(&diff),
+                "bodies": bodies,
+                "collected": collected,
+            }))?,
             Format::Human => output::print(format_args!("{GOOD}deployed{GOOD:#}: head {}", head.number))?,
         }
         Ok(Status::Done)
     }
 
-    async fn follow(
-        &self,
-        store: &Store,
-        draft: &Draft,
-        head: &Head,
-        touched: &BTreeSet<usize>,
-    ) -> Result<Value, Failure> {
-        let wanted = Wanted { head: head.hash(), manifest: draft.manifest(), touched };
-        let tell = |line: String| output::tell(format_args!("  {}", output::harmless(&line)));
-        let followed = wait(store, &wanted, self.timeout, tell).await;
-        let unknown = |error| {
-            Failure::failed(format_args!("head {} is deployed; who follows cannot be seen: {error:#}", head.number))
+    /// All of it is deployed already: content that was lost is put back, and bodies are waited for as ever.
+    async fn nothing(&self, globals: &Globals, store: &Store, draft: &Draft) -> Outcome {
+        let mended = draft.put(store).await?;
+        if mended > 0 {
+            output::warn(format_args!(
+                "{} of what is deployed had been lost, and {} put back",
+                output::count(mended, "part", "parts"),
+                if mended == 1 { "is" } else { "are" }
+            ));
+        }
+        warn_of_broken(draft);
+        let head = draft.base().head.as_ref().map(|(head, _)| head);
+        let bodies = match head {
+            Some(head) if self.wait => Some(self.follow(store, draft, head, true).await?),
+            _ => None,
         };
-        match followed.map_err(unknown)? {
+        match globals.format {
+            Format::Json => output::print_json(&json!({
+                "head": head.map(|head| head.number),
+                "changes": as_json(&draft.diff()),
+                "bodies": bodies,
+                "mended": mended,
+            }))?,
+            Format::Human => {
+                let follow = bodies.map(|bodies| format!("; {}", followers(bodies))).unwrap_or_default();
+                output::print(format_args!("nothing to change{follow}"))?;
+            }
+        }
+        Ok(Status::Done)
+    }
+
+    /// Waits until bodies have followed; how many there are.
+    async fn follow(&self, store: &Store, draft: &Draft, head: &Head, is_old: bool) -> Result<usize, Failure> {
+        let touched = draft.touched();
+        let wanted = Wanted { head: head.hash(), manifest: draft.manifest(), touched: &touched, is_old };
+        let tell = |line: String| output::tell(format_args!("  {}", output::harmless(&line)));
+        match wait(store, &wanted, self.timeout, tell).await {
             Followed::Converged { bodies } => {
-                let follow = if bodies == 1 { "follows" } else { "follow" };
-                output::tell(format_args!("{} {follow}", output::count(bodies, "body", "bodies")));
-                Ok(json!(bodies))
+                if !is_old {
+                    output::tell(followers(bodies));
+                }
+                for (target, revision, share) in draft.judged() {
+                    output::tell(format_args!(
+                        "{target}: {share} % of its calls go to revision {revision}, which is being judged: it is promoted \
+                         or rolled back by itself (`cbs events` tells when, `cbs bodies` and `cbs history` afterwards)"
+                    ));
+                }
+                Ok(bodies)
             }
             Followed::Nobody => {
                 output::tell(format_args!(
                     "{WARNING}nobody runs it yet:{WARNING:#} no body has joined the fleet of this namespace; `cbs up` starts one"
                 ));
-                Ok(json!(0))
+                Ok(0)
             }
             Followed::Not(missing) => {
                 missing.iter().for_each(|line| output::tell(format_args!("  {}", output::harmless(line))));
@@ -232,6 +282,46 @@ impl Change {
             }
         }
     }
+}
+
+/// `2 bodies follow`.
+fn followers(bodies: usize) -> String {
+    let follow = if bodies == 1 { "follows" } else { "follow" };
+    format!("{} {follow}", output::count(bodies, "body", "bodies"))
+}
+
+/// Says what cannot be started anywhere anew: it goes on where it runs.
+fn warn_of_broken(draft: &Draft) {
+    let broken = draft.broken();
+    if let Some(first) = broken.first() {
+        let more = if broken.len() > 1 { format!(" and {} more", broken.len() - 1) } else { String::new() };
+        output::warn(format_args!("the content of {first}{more} is not in the store any more: deploy it again"));
+    }
+}
+
+/// Removes what no head reaches; how much. That it fails is no fault of the deploy: the next one tries again.
+async fn collect(store: &Store) -> Option<usize> {
+    match Box::pin(timeout(COLLECT_LIMIT, store.collect())).await {
+        Ok(Ok(removed)) => {
+            tracing::info!(removed, "old content was collected");
+            Some(removed)
+        }
+        Ok(Err(error)) => {
+            tracing::info!("old content was not collected, the next deploy tries again: {error:#}");
+            None
+        }
+        Err(_) => {
+            tracing::info!("collecting old content took too long, the next deploy goes on");
+            None
+        }
+    }
+}
+
+/// What holds now, and all that lies in the store.
+async fn present(store: &Store) -> anyhow::Result<(Now, Stock)> {
+    // What lies there first: what is put later is young.
+    let stock = Box::pin(store.stock()).await?;
+    Ok((store.now().await?, stock))
 }
 
 /// Reads, checks and packs all specs: every mistake is told, and nothing has been touched.
@@ -306,7 +396,7 @@ async fn store(globals: &Globals, nats: &Nats, dry_run: bool) -> Result<Option<S
     if dry_run {
         return Store::existing(nats.clone(), globals.namespace()).await.map_err(Failure::not_started);
     }
-    Store::open(nats.clone(), globals.namespace()).await.map(Some).map_err(Failure::not_started)
+    Box::pin(Store::open(nats.clone(), globals.namespace())).await.map(Some).map_err(Failure::not_started)
 }
 
 /// The desired state of a namespace to which something was deployed.

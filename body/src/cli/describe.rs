@@ -88,7 +88,12 @@ fn troubles(endpoint: &Endpoint) -> Option<String> {
 }
 
 fn bodies(found: &[Endpoint]) -> String {
-    let head = ["body", "revision", "state", "restarts", "calls", "errors", "shed", "in flight", "queued", "mean"];
+    let head =
+        ["body", "revision", "state", "restarts", "calls", "errors", "shed", "in flight", "queued", "p50", "p99"];
+    let time = |endpoint: &Endpoint, percent| match endpoint.latency.percentile(percent) {
+        Some(us) => output::short(Duration::from_micros(us)),
+        None => "-".to_owned(),
+    };
     output::table(
         head,
         found.iter().map(|endpoint| {
@@ -102,7 +107,8 @@ fn bodies(found: &[Endpoint]) -> String {
                 endpoint.shed.to_string(),
                 endpoint.in_flight.to_string(),
                 endpoint.queued.to_string(),
-                if endpoint.calls == 0 { "-".to_owned() } else { output::short(endpoint.mean) },
+                time(endpoint, 50),
+                time(endpoint, 99),
             ]
         }),
     )

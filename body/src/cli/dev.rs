@@ -6,7 +6,7 @@ use cbs::{BodyId, NativeCell};
 
 pub(super) use self::live::Live;
 use super::{Globals, up::Up};
-use crate::{exit::Outcome, specs};
+use crate::{exit::Outcome, http, specs, telemetry};
 
 /// Runs what is in the folder, follows its files, and shows who calls whom.
 ///
@@ -27,6 +27,10 @@ pub(crate) struct Dev {
     /// The body's id [default: <host>-<6 random>]
     #[arg(long, value_name = "ID")]
     body: Option<BodyId>,
+    #[command(flatten)]
+    http: http::Flags,
+    #[command(flatten)]
+    telemetry: telemetry::Flags,
     /// Do not show who calls whom
     #[arg(long, short)]
     quiet: bool,
@@ -34,11 +38,11 @@ pub(crate) struct Dev {
 
 impl Dev {
     pub(crate) async fn run(self, globals: &Globals, cells: Vec<NativeCell>) -> Outcome {
-        let Self { mut paths, schemas, allow_remote, body, quiet } = self;
+        let Self { mut paths, schemas, allow_remote, body, http, telemetry, quiet } = self;
         if paths.is_empty() {
             paths.push(".".into());
         }
         let paths = specs::Paths { paths, schemas, allow_remote, growing: true };
-        Up::dev(body, Live::new(quiet, globals.format)).run_with(globals, cells, Some(paths)).await
+        Up::dev(body, http, telemetry, Live::new(quiet, globals.format)).run_with(globals, cells, Some(paths)).await
     }
 }

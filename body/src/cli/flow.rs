@@ -5,7 +5,7 @@ use std::time::Duration;
 use cbs::{FlowName, Target};
 use clap::Subcommand;
 
-use super::{Globals, call, input};
+use super::{Globals, call::Once, input};
 use crate::exit::Outcome;
 
 /// Runs flows.
@@ -27,13 +27,17 @@ enum Command {
         /// How long to wait for the answer
         #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "1m")]
         timeout: Duration,
+        /// Record the run in all bodies that it reaches, and show where its time went
+        #[arg(long)]
+        trace: bool,
     },
 }
 
 impl Flow {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
-        let Command::Run { flow, input, timeout } = &self.command;
+        let Command::Run { flow, input, timeout, trace } = &self.command;
         let input = input::json(input.as_deref())?;
-        call::once(globals, Target::Flow(flow.clone()), input, *timeout, None).await
+        let target = Target::Flow(flow.clone());
+        Once { target, payload: input, timeout: *timeout, body: None, trace: *trace }.run(globals).await
     }
 }

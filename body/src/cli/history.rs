@@ -48,12 +48,14 @@ impl History {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let nats = connect(globals).await?;
         let outcome = async {
-            let history = deployed(globals, &nats).await?.history().await?;
+            let store = deployed(globals, &nats).await?;
+            let history = store.history().await?;
             match globals.format {
                 Format::Json => output::print_json(&history.heads())?,
                 Format::Human => {
                     let head = ["head", "when", "who", "manifest", "message"];
                     output::print(output::table(head, history.heads().iter().rev().map(row)))?;
+                    store.now().await?.canaries().iter().for_each(output::tell);
                 }
             }
             Ok(Status::Done)
@@ -163,6 +165,9 @@ fn table(bodies: &[Presence]) -> String {
 fn state(body: &Presence) -> String {
     let words = [
         (Standing::Ready, "ready"),
+        (Standing::Canary, "ready, canary starting"),
+        (Standing::Judged, "ready, canary judged"),
+        (Standing::RolledBack, "ready, canary rolled back"),
         (Standing::Starting, "starting"),
         (Standing::Updating, "updating"),
         (Standing::Failed, "failed"),

@@ -39,7 +39,7 @@ fn standard_input() -> Result<Vec<u8>, Failure> {
 }
 
 /// Reads a duration: `250ms`, `5s`, `1m`, `1h`; a bare number is seconds.
-pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let seconds = match unit {

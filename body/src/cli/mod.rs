@@ -12,11 +12,14 @@ mod events;
 mod flow;
 mod history;
 mod input;
+mod log_level;
 mod ls;
 mod new;
 mod top;
+mod trace;
 mod up;
 
+pub(crate) use self::input::duration;
 use cbs::{FlowName, Namespace, NativeCell, Target};
 use clap::{Parser, Subcommand};
 
@@ -24,6 +27,7 @@ use crate::{
     exit::{Failure, Outcome, Status},
     nats,
     output::Format,
+    telemetry::Log,
 };
 
 const AFTER_HELP: &str = "Exit status: 0 done, 1 the work failed, 2 could not start, 64 wrong usage.\n\
@@ -50,6 +54,9 @@ struct Globals {
     format: Format,
     #[command(flatten)]
     nats: nats::Flags,
+    /// The program's log.
+    #[arg(skip)]
+    log: Log,
 }
 
 impl Globals {
@@ -93,6 +100,8 @@ enum Command {
     Bodies(history::Bodies),
     Events(events::Events),
     Top(top::Top),
+    Trace(trace::Trace),
+    LogLevel(log_level::LogLevel),
     New(new::New),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -117,8 +126,9 @@ impl Cli {
     }
 
     /// Does what the arguments say.
-    pub(crate) fn run(self, cells: Vec<NativeCell>) -> Outcome {
-        let Self { command, globals } = self;
+    pub(crate) fn run(self, cells: Vec<NativeCell>, log: Log) -> Outcome {
+        let Self { command, mut globals } = self;
+        globals.log = log;
         match command {
             Command::Demo(demo) => on_all_cores(demo.run(&globals)),
             Command::Up(up) => on_all_cores(up.run(&globals, cells)),
@@ -136,6 +146,8 @@ impl Cli {
             Command::Get(get) => on_this_thread(get.run(&globals)),
             Command::Bodies(bodies) => on_this_thread(bodies.run(&globals)),
             Command::Events(events) => on_this_thread(events.run(&globals)),
+            Command::Trace(trace) => on_this_thread(trace.run(&globals)),
+            Command::LogLevel(log_level) => on_this_thread(log_level.run(&globals)),
             Command::Top(top) => on_this_thread(top.run(&globals)),
             Command::New(new) => new.run(globals.format),
             Command::Doctor(doctor) => on_this_thread(doctor.run(&globals)),

@@ -24,9 +24,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Shows how busy each cell and flow is, second by second.
 ///
-/// The numbers are the bodies' own. CALLS/S and ERRORS/S are of the last second; MEAN is of the
-/// calls that ended in it. Bodies keep no single times, so there are no percentiles. Keys: `s`
-/// sorts by another column, `q` ends it.
+/// The numbers are the bodies' own, added up; ON says of how many. CALLS/S and ERR/S are of the last
+/// second; P50 and P99 are of the calls that ran and ended in it, the wait for room included: half
+/// of them, and 99 of 100, took no longer. RUN and WAIT are calls in flight and in queues now.
+/// Keys: `s` sorts by another column, `b` shows each body or all as one, `q` ends it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Top {
     /// Look for one second, print one table, and end
@@ -35,6 +36,9 @@ pub(crate) struct Top {
     /// By what to sort
     #[arg(long, value_enum, default_value_t)]
     sort: Sort,
+    /// Show each body by itself
+    #[arg(long)]
+    by_body: bool,
 }
 
 impl Top {
@@ -51,21 +55,22 @@ impl Top {
     }
 
     async fn watch(&self, nats: &Nats, globals: &Globals) -> Outcome {
-        let (mut rates, mut sort) = (Rates::default(), self.sort);
+        let (mut rates, mut sort, mut by_body) = (Rates::default(), self.sort, self.by_body);
+        let mut shown = by_body;
         let live = !self.once && globals.format == Format::Human;
         // Puts the terminal back when it is dropped, also where the person ends it by a signal.
         let mut screen = live.then(Screen::open).transpose()?;
-        let mut rows = rates.rows(look(nats, globals).await?, Instant::now());
+        let mut rows = rates.rows(look(nats, globals).await?, Instant::now(), by_body);
         let mut next = tokio::time::interval_at(tokio::time::Instant::now() + PERIOD, PERIOD);
         next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut trouble = None;
         loop {
             if let Some(screen) = &mut screen {
-                screen.show(&page(&mut rows, sort, globals, trouble.as_deref()))?;
+                screen.show(&page(&mut rows, (sort, shown), globals, trouble.as_deref()))?;
             }
             tokio::select! {
                 _ = next.tick() => match nats.discover(DISCOVERY_WAIT).await {
-                    Ok(found) => (rows, trouble) = (rates.rows(found, Instant::now()), None),
+                    Ok(found) => (rows, trouble, shown) = (rates.rows(found, Instant::now(), by_body), None, by_body),
                     // A server that is away for a while comes back; until then the last numbers stand.
                     Err(error) if live => trouble = Some(error.to_string()),
                     Err(error) => return Err(call::failed(&error, globals.format)),
@@ -74,6 +79,8 @@ impl Top {
                     match key {
                         Key::Quit => return Ok(Status::Done),
                         Key::Sort => sort = sort.next(),
+                        // Shown with the next look: what was added up cannot be told apart.
+                        Key::Bodies => by_body = !by_body,
                         Key::Other => {}
                     }
                     continue;
@@ -85,7 +92,7 @@ impl Top {
             sort.apply(&mut rows);
             match globals.format {
                 Format::Json => output::print(json!({ "time": output::moment(cbs::now_ms()), "targets": rows }))?,
-                Format::Human => output::print(table(&rows))?,
+                Format::Human => output::print(table(&rows, by_body))?,
             }
             if self.once {
                 return Ok(Status::Done);
@@ -99,30 +106,44 @@ async fn look(nats: &Nats, globals: &Globals) -> Result<Vec<bus_nats::discovery:
 }
 
 /// What stands on the screen.
-fn page(rows: &mut [Row], sort: Sort, globals: &Globals, trouble: Option<&str>) -> String {
+fn page(rows: &mut [Row], (sort, by_body): (Sort, bool), globals: &Globals, trouble: Option<&str>) -> String {
     sort.apply(rows);
     let (calls, errors) = rows.iter().fold((0.0, 0.0), |(calls, errors), row| {
         (calls + row.calls_per_s.unwrap_or(0.0), errors + row.errors_per_s.unwrap_or(0.0))
     });
     let targets = output::count(rows.len(), "line", "lines");
     let head = format!("namespace {}, {targets}, {calls:.0} calls/s, {errors:.0} errors/s", globals.namespace());
-    let keys = format!("{FAINT}sorted by {}; s sorts otherwise, q ends{FAINT:#}", sort.word());
+    let keys = format!("{FAINT}sorted by {}; s sorts otherwise, b shows bodies, q ends{FAINT:#}", sort.word());
     let trouble = trouble.map(|why| format!("\n{BAD}not now:{BAD:#} {}", output::harmless(why))).unwrap_or_default();
-    format!("{head}\n{keys}{trouble}\n\n{}", table(rows))
+    format!("{head}\n{keys}{trouble}\n\n{}", table(rows, by_body))
 }
 
-fn table(rows: &[Row]) -> String {
-    let head = ["target", "body", "calls/s", "errors/s", "mean", "in flight", "queued", "restarts", "state"];
-    let number = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"));
+fn table(rows: &[Row], by_body: bool) -> String {
+    // Ten columns in the eighty of a usual terminal.
+    let head = [
+        "target",
+        if by_body { "body" } else { "on" },
+        "calls/s",
+        "err/s",
+        "p50",
+        "p99",
+        "run",
+        "wait",
+        "restarts",
+        "state",
+    ];
+    let number = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), rate_text);
+    let time = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), |us| output::short(Duration::from_micros(us)));
     output::table(
         head,
         rows.iter().map(|row| {
             [
-                row.target.clone(),
-                row.body.clone(),
+                short(&row.target).to_owned(),
+                row.bodies.first().filter(|_| by_body).cloned().unwrap_or_else(|| row.bodies.len().to_string()),
                 number(row.calls_per_s),
                 number(row.errors_per_s),
-                row.mean_us.map_or_else(|| "-".to_owned(), |us| output::short(Duration::from_secs_f64(us / 1e6))),
+                time(row.p50_us),
+                time(row.p99_us),
                 row.in_flight.to_string(),
                 row.queued.to_string(),
                 row.restarts.to_string(),
@@ -130,4 +151,14 @@ fn table(rows: &[Row]) -> String {
             ]
         }),
     )
+}
+
+/// A cell goes by its name; a flow keeps the word before it.
+fn short(target: &str) -> &str {
+    target.strip_prefix("cell ").unwrap_or(target)
+}
+
+/// One digit behind the point, as long as there is anything to see in it.
+fn rate_text(rate: f64) -> String {
+    if rate < 99.95 { format!("{rate:.1}") } else { format!("{rate:.0}") }
 }

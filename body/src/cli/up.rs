@@ -16,11 +16,14 @@ use crate::{
     app::{App, Change, Ended, Plan, Standing, hosts},
     console::Terminal,
     exit::{Failure, Outcome, Status},
+    health::Vitals,
+    http::{self, Http},
     identity,
     nats::{Found, Store, Whose, not_connected},
     output::{self, BOLD, Format},
     signals::Signals,
     specs,
+    telemetry::{self, Telemetry},
     watch::Watch,
 };
 
@@ -28,6 +31,11 @@ use crate::{
 const STORE: &str = ".cbs/nats";
 /// How long `cbs dev` finishes what runs: its person waits.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The share of traces that a body records whole, unless it is said otherwise.
+const TRACE_RATIO: f64 = 0.01;
+/// The same where one person looks.
+const TRACE_RATIO_DEV: f64 = 1.0;
 
 /// Runs cells and flows until SIGINT or SIGTERM, then finishes what runs.
 ///
@@ -46,6 +54,10 @@ pub(crate) struct Up {
     /// How calls travel to cells whose spec does not say: here first, or always over NATS
     #[arg(long, value_enum, default_value_t)]
     route: RouteName,
+    #[command(flatten)]
+    http: http::Flags,
+    #[command(flatten)]
+    telemetry: telemetry::Flags,
     /// How long to finish what runs when asked to stop
     #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "30s")]
     drain_timeout: Duration,
@@ -70,12 +82,14 @@ impl Up {
     }
 
     /// As `cbs dev` runs it: patient with what is not there yet, and telling of calls.
-    pub(super) fn dev(body: Option<BodyId>, live: Live) -> Self {
+    pub(super) fn dev(body: Option<BodyId>, http: http::Flags, telemetry: telemetry::Flags, live: Live) -> Self {
         Self {
             paths: specs::Perhaps::default(),
             labels: Vec::new(),
             body,
             route: RouteName::default(),
+            http,
+            telemetry,
             drain_timeout: DRAIN_TIMEOUT,
             watch: true,
             live: Some(live),
@@ -91,6 +105,29 @@ impl Up {
     ) -> Outcome {
         let specs = pinned.as_ref().map(|paths| self.read(paths)).transpose()?;
         let mut signals = Signals::new()?;
+        let vitals = Vitals::new(self.body.clone().unwrap_or_else(identity::body), globals.namespace());
+        let ratio = if self.live.is_some() { TRACE_RATIO_DEV } else { TRACE_RATIO };
+        let telemetry = Telemetry::start(&self.telemetry, ratio, &globals.log, &vitals)?;
+        vitals.recorded(telemetry.counters());
+        // First of all: whoever watches over the body may ask from the beginning.
+        let http = Http::open(&self.http, &vitals).await?;
+        let seen = Seen { vitals, http: http.as_ref().map(Http::url), telemetry: telemetry.clone() };
+        let outcome = self.run_seen(globals, cells, (specs, pinned), seen, &mut signals).await;
+        if let Some(http) = http {
+            http.close().await;
+        }
+        telemetry.stop().await;
+        outcome
+    }
+
+    async fn run_seen(
+        &self,
+        globals: &Globals,
+        cells: Vec<NativeCell>,
+        (specs, pinned): (Option<(spec::Specs, Option<spec::Error>)>, Option<specs::Paths>),
+        seen: Seen,
+        signals: &mut Signals,
+    ) -> Outcome {
         let mut server = tokio::select! {
             server = globals.nats.host(Store::Kept(Path::new(STORE))) => server?,
             signal = signals.next() => return Err(too_soon(signal)),
@@ -101,9 +138,10 @@ impl Up {
             outcome = async {
                 match (specs, pinned) {
                     (Some(specs), Some(paths)) => {
-                        self.serve(globals, (specs, paths), cells, url.as_deref(), place, &mut signals).await
+                        let place = (url.as_deref(), place);
+                        self.serve(globals, (specs, paths), cells, place, &seen, signals).await
                     }
-                    _ => Box::pin(self.join(globals, cells, url.as_deref(), &mut signals)).await,
+                    _ => Box::pin(self.join(globals, cells, url.as_deref(), &seen, signals)).await,
                 }
             } => outcome,
             never = server.keep() => match never {},
@@ -126,11 +164,11 @@ impl Up {
         globals: &Globals,
         ((specs, wrong), paths): ((spec::Specs, Option<spec::Error>), specs::Paths),
         cells: Vec<NativeCell>,
-        url: Option<&str>,
-        place: Place,
+        (url, place): (Option<&str>, Place),
+        seen: &Seen,
         signals: &mut Signals,
     ) -> Outcome {
-        let (namespace, body) = (globals.namespace(), self.body.clone().unwrap_or_else(identity::body));
+        let (namespace, body) = (globals.namespace(), seen.vitals.body.clone());
         let route = self.route();
         let console = Arc::new(Terminal::silent()?);
         let watch = self.watch.then(|| Watch::new(paths, &specs, wrong.as_ref())).transpose();
@@ -145,21 +183,20 @@ impl Up {
                 None => None,
             };
             let server = nats.as_ref().map(Nats::server);
-            let hosts = hosts(cells, &namespace, nats.as_ref())?;
+            let hosts = hosts(cells, &namespace, nats.as_ref(), self.watch)?;
             if let Some(nats) = &nats {
+                seen.telemetry.answer(nats);
                 joining::warn_of_both(nats, &namespace, &specs).await;
             }
-            let (namespace, body) = (namespace.clone(), body.clone());
             let plan = Plan {
                 specs,
                 hosts,
-                namespace,
-                body,
+                vitals: seen.vitals.clone(),
                 route,
                 console,
                 observer: None,
                 watcher,
-                recorder: None,
+                recorder: seen.telemetry.recorder(),
                 patient,
             };
             Ok::<_, Failure>((start(plan, nats).await?, server))
@@ -170,7 +207,8 @@ impl Up {
         };
         let address = server.map(|server| server.url);
         let standings = app.standings();
-        let mut told = Told { globals, body: &body, address: address.as_deref(), place, patient, standings };
+        let (address, http) = (address.as_deref(), seen.http.as_deref());
+        let mut told = Told { globals, body: &body, address, http, place, patient, standings };
         told.tell()?;
         let stops = stream::unfold(signals, |signals| async { Some((signals.next().await, signals)) });
         let news = stream::unfold(watch, |watch| async {
@@ -223,6 +261,14 @@ fn too_soon(signal: &str) -> Failure {
     Failure::failed(format_args!("stopped by {signal} before it was ready"))
 }
 
+/// A body as those see it who look from outside.
+struct Seen {
+    vitals: Arc<Vitals>,
+    /// Where they ask.
+    http: Option<String>,
+    telemetry: Arc<Telemetry>,
+}
+
 /// How other commands find the server.
 enum Place {
     /// By themselves, in this folder.
@@ -248,6 +294,8 @@ struct Told<'a> {
     globals: &'a Globals,
     body: &'a BodyId,
     address: Option<&'a str>,
+    /// Where it answers over HTTP.
+    http: Option<&'a str>,
     place: Place,
     /// Whether there may be nothing yet.
     patient: bool,
@@ -266,7 +314,7 @@ impl Told<'_> {
         }
         match self.globals.format {
             Format::Json => output::print_json(&json!({
-                "body": self.body, "namespace": self.globals.namespace(), "nats": self.address,
+                "body": self.body, "namespace": self.globals.namespace(), "nats": self.address, "http": self.http,
                 "targets": self.standings,
             })),
             Format::Human => output::print(self.text()),

@@ -1,50 +1,159 @@
 //! Where a body keeps the code that it fetched: a folder of its own, gone with it.
 
 use std::{
-    fs, io,
+    collections::BTreeMap,
+    fs::{self, File, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use cbs::BodyId;
+use cbs::{BodyId, Bytes};
 use fleet::ContentHash;
+use tempfile::TempDir;
 
-use crate::bundle;
+use crate::bundle::{self, Bundle};
 
-/// A folder of code. What was unpacked stays until the body ends.
+/// What the file ends with that a body holds locked as long as its folder is used.
+const LOCK: &str = "lock";
+/// How many names are tried for a folder: somebody may just be sweeping one.
+const NAMES_MAX: u64 = 64;
+
+/// A folder of code. What was unpacked stays as long as an instance uses it.
 pub(crate) struct Cache {
-    folder: PathBuf,
+    folder: Arc<PathBuf>,
+    used: Mutex<BTreeMap<ContentHash, Weak<Code>>>,
+    /// Tells one unpacking from another.
+    count: AtomicU64,
+    lock: PathBuf,
+    /// Locked until the process ends, however it ends.
+    _locked: File,
 }
+
+/// The unpacked code of a bundle, removed when nobody uses it any more.
+pub(crate) struct Code {
+    folder: PathBuf,
+    /// Its files as they were unpacked; `None`: not yet.
+    files: tokio::sync::Mutex<Option<Files>>,
+}
+
+type Files = Vec<(PathBuf, ContentHash)>;
 
 impl Cache {
     /// A new folder for this process, and none any more for those that have gone.
     pub(crate) fn new(body: &BodyId) -> io::Result<Self> {
         let above = place().ok_or_else(|| io::Error::other("neither XDG_CACHE_HOME nor HOME is set"))?;
-        bundle::private().recursive(true).create(&above)?;
-        sweep(&above);
-        let folder = above.join(format!("{}.{body}", std::process::id()));
-        // An earlier process of this number may have died here.
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
+        Self::in_folder(&above, body)
+    }
+
+    fn in_folder(above: &Path, body: &BodyId) -> io::Result<Self> {
+        bundle::private().recursive(true).create(above)?;
+        sweep(above);
+        for number in 0..NAMES_MAX {
+            let name = format!("{body}.{}-{number}", std::process::id());
+            let (folder, lock) = (above.join(&name), above.join(format!("{name}.{LOCK}")));
+            let Ok(locked) = File::create_new(&lock) else { continue };
+            if locked.try_lock().is_err() || !lock.exists() {
+                continue;
+            }
+            bundle::private().create(&folder)?;
+            let (used, count) = (Mutex::default(), AtomicU64::new(0));
+            return Ok(Self { folder: Arc::new(folder), used, count, lock, _locked: locked });
         }
-        bundle::private().create(&folder)?;
-        Ok(Self { folder })
+        Err(io::Error::other(format!("{} is full of what others left", above.display())))
     }
 
-    /// The folder of a bundle; of a spec without one, an empty folder.
-    pub(crate) fn code(&self, bundle: Option<ContentHash>) -> PathBuf {
-        self.folder.join(bundle.map_or_else(|| "none".to_owned(), |hash| hash.to_string()))
+    /// The code of a bundle: as another instance uses it, if it is as it was unpacked; else as it
+    /// is fetched. What `fetch` gives besides the bytes is kept until they are on disk.
+    pub(crate) async fn code<Kept>(
+        &self,
+        hash: ContentHash,
+        fetch: impl Future<Output = anyhow::Result<(Bytes, Kept)>>,
+    ) -> anyhow::Result<Arc<Code>> {
+        let mut code = self.used(hash, None);
+        let mut files = code.files.lock().await;
+        if let Some(known) = files.clone() {
+            let folder = code.folder.clone();
+            let wrong = tokio::task::spawn_blocking(move || wrong(&folder, &known)).await?;
+            let Some(wrong) = wrong else {
+                drop(files);
+                return Ok(code);
+            };
+            tracing::warn!(bundle = %hash.short(), "unpacked code was changed, it is unpacked anew: {}", wrong.display());
+            drop(files);
+            code = self.used(hash, Some(&code));
+            files = code.files.lock().await;
+        }
+        if files.is_none() {
+            let (bytes, kept) = fetch.await?;
+            let folder = code.folder.clone();
+            let unpacking = tokio::task::spawn_blocking(move || {
+                Bundle::decode(hash, &bytes)?.unpack(&folder)?;
+                seal(&folder).map_err(anyhow::Error::from)
+            });
+            *files = Some(unpacking.await??);
+            drop(kept);
+        }
+        drop(files);
+        Ok(code)
     }
 
-    /// The folder of a spec's schemas.
-    pub(crate) fn schemas(&self, spec: ContentHash) -> PathBuf {
-        self.folder.join("schemas").join(spec.to_string())
+    /// What is used under this hash, unless it is `spoiled`.
+    fn used(&self, hash: ContentHash, spoiled: Option<&Arc<Code>>) -> Arc<Code> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = used.get(&hash).and_then(Weak::upgrade);
+        if let Some(code) = known.filter(|code| spoiled.is_none_or(|spoiled| !Arc::ptr_eq(code, spoiled))) {
+            return code;
+        }
+        used.retain(|_, code| code.strong_count() > 0);
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let code = Arc::new(Code { folder: self.folder.join(format!("{hash}-{number}")), files: Default::default() });
+        used.insert(hash, Arc::downgrade(&code));
+        code
+    }
+
+    /// An empty folder, for specs without code.
+    pub(crate) fn bare(&self) -> PathBuf {
+        self.folder.join("none")
+    }
+
+    /// A folder for what is needed for a moment.
+    pub(crate) fn scratch(&self) -> io::Result<TempDir> {
+        tempfile::Builder::new().prefix(".scratch-").tempdir_in(self.folder.as_path())
     }
 }
 
 impl Drop for Cache {
     fn drop(&mut self) {
         // What is left behind goes with the next body's start.
-        let _ = fs::remove_dir_all(&self.folder);
+        if fs::remove_dir_all(self.folder.as_path()).is_ok() {
+            let _ = fs::remove_file(&self.lock);
+        }
+    }
+}
+
+impl Code {
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        let folder = std::mem::take(&mut self.folder);
+        let remove = move || {
+            // What cannot be removed goes with the body's folder.
+            let _ = fs::remove_dir_all(folder);
+        };
+        // Thousands of files take a while: not on a task of the runtime.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
     }
 }
 
@@ -54,14 +163,50 @@ fn place() -> Option<PathBuf> {
     Some(cache?.join("cbs/bodies"))
 }
 
-/// Removes what processes left that do not run any more.
+/// Makes all files of a folder read-only, and tells their hashes. Folders may be written to:
+/// tools put their own files beside.
+fn seal(folder: &Path) -> io::Result<Files> {
+    let mut files = Vec::new();
+    for entry in folder.read_dir()? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            files.extend(seal(&entry.path())?);
+            continue;
+        }
+        let mode = entry.metadata()?.permissions().mode() & 0o500;
+        fs::set_permissions(entry.path(), Permissions::from_mode(mode))?;
+        files.push((entry.path(), ContentHash::of(&fs::read(entry.path())?)));
+    }
+    Ok(files)
+}
+
+/// The first file that is not as it was unpacked.
+fn wrong(folder: &Path, files: &Files) -> Option<PathBuf> {
+    let is_wrong =
+        |(path, hash): &&(PathBuf, ContentHash)| !fs::read(path).is_ok_and(|it| ContentHash::of(&it) == *hash);
+    let wrong = files.iter().find(is_wrong)?;
+    Some(wrong.0.strip_prefix(folder).unwrap_or(&wrong.0).to_owned())
+}
+
+/// Removes what processes left that do not run any more: their locks ended with them.
 fn sweep(above: &Path) {
     let Ok(entries) = above.read_dir() else { return };
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.split_once('.')?.0.parse().ok());
-        if pid.is_some_and(|pid| !crate::runfile::runs_still(pid)) {
-            let _ = fs::remove_dir_all(entry.path());
+        let lock = entry.path();
+        if lock.extension().is_none_or(|extension| extension != LOCK) {
+            continue;
+        }
+        let Ok(file) = File::open(&lock) else { continue };
+        let gone = || match fs::remove_dir_all(lock.with_extension("")) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if file.try_lock().is_ok() && gone() {
+            let _ = fs::remove_file(&lock);
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;

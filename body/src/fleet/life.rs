@@ -3,26 +3,37 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use bus_nats::{Nats, store::Bucket};
-use cbs::{Namespace, Target};
+use bus_nats::{
+    Nats,
+    store::{Bucket, StoreError},
+};
+use cbs::{Bytes, Namespace, Numbers, Target};
 use fleet::{ContentHash, Version, keys};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc},
     time::timeout,
 };
 
-use super::{Letter, cache::Cache};
-use crate::{
-    app::{Deployed, Instance, Instances},
-    bundle::Bundle,
+use super::{
+    Letter,
+    cache::{Cache, Code},
 };
+use crate::app::{Deployed, Instance, Instances, Turn};
+
+/// A bundle of this size or less is fetched without asking for its size first.
+const BUNDLE_SMALL: usize = 1024 * 1024;
+/// How many bytes of bundles are in memory at once, in MiB: each counts twice, as it came and
+/// as its files. The largest bundle fits.
+const BUNDLES_MIB: usize = 2 * keys::BUNDLE_BYTES_MAX / BUNDLE_SMALL;
 
 /// What instances are made with.
 pub(super) struct Hands {
-    pub(super) nats: Nats,
-    pub(super) namespace: Namespace,
+    nats: Nats,
+    namespace: Namespace,
     pub(super) instances: Instances,
-    pub(super) cache: Cache,
+    cache: Cache,
+    /// Room for bundles on their way, in MiB.
+    room: Semaphore,
 }
 
 /// What is to be started.
@@ -31,25 +42,36 @@ pub(super) struct Order {
     pub(super) target: Target,
     pub(super) instance: u64,
     pub(super) version: Version,
+    /// Whether it is a canary.
+    pub(super) canary: bool,
     /// How long the start may take.
     pub(super) limit: Duration,
     /// Where the spec lies.
     pub(super) desired: Bucket,
 }
 
+/// What an instance is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Word {
+    /// To end, and how long its calls may take to finish.
+    Stop(Duration),
+    /// To take calls of its own from now on, and how long that may take.
+    Promote(Duration),
+}
+
 /// What became of it.
 #[derive(Debug)]
 pub(super) struct Event {
-    pub(super) target: Target,
     pub(super) instance: u64,
-    pub(super) version: Version,
     pub(super) what: What,
 }
 
 #[derive(Debug)]
 pub(super) enum What {
-    /// Calls reach it.
-    Ready,
+    /// Calls reach it; what it counts.
+    Ready(Option<Arc<Numbers>>),
+    /// It ended by itself and is started again.
+    Away,
     /// It did not start, or ended by itself; another try may do better.
     Failed(String),
     /// This body cannot run it, however often it tries.
@@ -58,40 +80,110 @@ pub(super) enum What {
     Stopped,
 }
 
-/// Lives until it is told to stop, with how long its calls may take to finish, or fails.
+impl Hands {
+    pub(super) fn new(nats: Nats, namespace: Namespace, instances: Instances, cache: Cache) -> Self {
+        Self { nats, namespace, instances, cache, room: Semaphore::new(BUNDLES_MIB) }
+    }
+}
+
+/// Tells what becomes of one instance.
+struct Teller {
+    instance: u64,
+    events: mpsc::Sender<Event>,
+}
+
+impl Teller {
+    async fn tell(&self, what: What) {
+        // Nobody listens any more: the body ends.
+        let _ = self.events.send(Event { instance: self.instance, what }).await;
+    }
+}
+
+/// Lives until it is told to stop, or fails.
 pub(super) async fn live(
     hands: Arc<Hands>,
     order: Order,
-    mut stop: oneshot::Receiver<Duration>,
+    mut words: mpsc::Receiver<Word>,
     events: mpsc::Sender<Event>,
 ) {
-    let tell = async |what| {
-        let Order { target, instance, version, .. } = order.clone();
-        // Nobody listens any more: the body ends.
-        let _ = events.send(Event { target, instance, version, what }).await;
-    };
+    let tell = Teller { instance: order.instance, events };
     let started = tokio::select! {
         // What has not served has no calls to finish.
-        _ = &mut stop => return tell(What::Stopped).await,
-        started = timeout(order.limit, start(&hands, &order)) => started,
+        _ = stop(&mut words) => return tell.tell(What::Stopped).await,
+        // On the heap: a task that lives for days need not hold room for its first second.
+        started = timeout(order.limit, Box::pin(start(&hands, &order))) => started,
     };
-    let instance = match started {
-        Ok(Ok(instance)) => instance,
-        Ok(Err(what)) => return tell(what).await,
-        Err(_) => return tell(What::Failed(format!("it was not ready within {} s", order.limit.as_secs()))).await,
+    let late = || What::Failed(format!("it was not ready within {} s", order.limit.as_secs()));
+    let (mut instance, _code) = match started.unwrap_or_else(|_| Err(late())) {
+        Ok(started) => started,
+        Err(what) => {
+            if let What::Failed(reason) | What::Refused(reason) = &what {
+                hands.instances.tell(&order.target, &order.version.revision.to_string(), "failed", Some(reason));
+            }
+            return tell.tell(what).await;
+        }
     };
-    tell(What::Ready).await;
-    let limit = tokio::select! {
-        limit = &mut stop => limit.unwrap_or_default(),
-        reason = instance.ended() => return tell(What::Failed(reason)).await,
+    tell.tell(What::Ready(instance.numbers())).await;
+    let ended = serve(&hands, &mut instance, &mut words, &tell).await;
+    let limit = match &ended {
+        Ok(limit) => *limit,
+        Err((_, limit)) => *limit,
     };
-    if timeout(limit, instance.stop()).await.is_err() {
-        tracing::warn!(target = %order.target, "its calls were not finished within {} s and were cut off", limit.as_secs());
+    if !limit.is_zero() && timeout(limit, instance.stop()).await.is_err() {
+        let seconds = limit.as_secs();
+        tracing::warn!(target = %order.target, "its calls were not finished within {seconds} s and were cut off");
     }
-    tell(What::Stopped).await;
+    tell.tell(ended.map_or_else(|(reason, _)| What::Failed(reason), |_| What::Stopped)).await;
 }
 
-async fn start(hands: &Arc<Hands>, order: &Order) -> Result<Instance, What> {
+/// An instance serves until it is told to stop (how long its calls may take) or ends by itself
+/// (why, and how long those that run may take).
+async fn serve(
+    hands: &Hands,
+    instance: &mut Instance,
+    words: &mut mpsc::Receiver<Word>,
+    tell: &Teller,
+) -> Result<Duration, (String, Duration)> {
+    loop {
+        let word = tokio::select! {
+            word = words.recv() => word,
+            turn = instance.turn() => {
+                match turn {
+                    Turn::Away => tell.tell(What::Away).await,
+                    Turn::Back => tell.tell(What::Ready(instance.numbers())).await,
+                    Turn::Ended(reason) => return Err((reason, Duration::ZERO)),
+                }
+                continue;
+            }
+        };
+        let limit = match word {
+            Some(Word::Promote(limit)) => limit,
+            Some(Word::Stop(limit)) => return Ok(limit),
+            None => return Ok(Duration::ZERO),
+        };
+        let promoted = tokio::select! {
+            limit = stop(words) => return Ok(limit),
+            promoted = timeout(limit, hands.instances.promote(instance)) => promoted,
+        };
+        match promoted.unwrap_or_else(|_| Err(format!("no calls of its own reached it within {} s", limit.as_secs()))) {
+            Ok(()) => tell.tell(What::Ready(instance.numbers())).await,
+            Err(reason) => return Err((reason, limit)),
+        }
+    }
+}
+
+/// Until it is told to stop.
+async fn stop(words: &mut mpsc::Receiver<Word>) -> Duration {
+    loop {
+        match words.recv().await {
+            Some(Word::Stop(limit)) => return limit,
+            Some(Word::Promote(_)) => {}
+            None => return Duration::ZERO,
+        }
+    }
+}
+
+async fn start(hands: &Arc<Hands>, order: &Order) -> Result<(Instance, Option<Arc<Code>>), What> {
     let failed = |error: anyhow::Error| What::Failed(format!("{error:#}"));
     // What this machine cannot hold now it may hold later; what this program cannot read it never will.
     let refused = |error: anyhow::Error| match error.chain().any(|cause| cause.is::<std::io::Error>()) {
@@ -105,13 +197,15 @@ async fn start(hands: &Arc<Hands>, order: &Order) -> Result<Instance, What> {
         return Err(What::Failed(format!("the spec {} has another hash: deploy again", order.version.spec.short())));
     }
     let letter = Letter::read(&bytes).map_err(refused)?;
-    if let Some(hash) = order.version.bundle {
-        unpack(hands, hash).await.map_err(failed)?;
-    }
-    let root = hands.cache.code(order.version.bundle);
-    let schemas = hands.cache.schemas(order.version.spec);
-    let loaded = tokio::task::spawn_blocking(move || letter.load(&root, &schemas)).await;
-    let deployed = loaded.map_err(|error| What::Failed(error.to_string()))?.map_err(refused)?;
+    let code = match order.version.bundle {
+        Some(hash) => Some(Box::pin(hands.cache.code(hash, fetch(hands, hash))).await.map_err(failed)?),
+        None => None,
+    };
+    let root = code.as_ref().map_or_else(|| hands.cache.bare(), |code| code.folder().to_owned());
+    let schemas = hands.cache.scratch().map_err(|error| What::Failed(error.to_string()))?;
+    let loading = tokio::task::spawn_blocking(move || letter.load(&root, &schemas.path().join("schemas")));
+    let loaded = loading.await.map_err(|error| What::Failed(error.to_string()))?.map_err(refused)?;
+    let deployed = named(loaded, &order.version);
     let same = match &deployed {
         Deployed::Cell(spec) => order.target == Target::Cell(spec.name.clone()),
         Deployed::Flow(spec) => order.target == Target::Flow(spec.name.clone()),
@@ -120,21 +214,46 @@ async fn start(hands: &Arc<Hands>, order: &Order) -> Result<Instance, What> {
         return Err(What::Refused("its spec is another's".to_owned()));
     }
     hands.instances.check(&deployed).map_err(What::Refused)?;
-    hands.instances.start(deployed).await.map_err(What::Failed)
+    let canary = order.canary.then(|| order.version.revision.to_string().into());
+    let instance = hands.instances.start(deployed, canary).await.map_err(What::Failed)?;
+    Ok((instance, code))
 }
 
-/// Fetches a bundle and unpacks it, unless it is there.
-async fn unpack(hands: &Arc<Hands>, hash: ContentHash) -> anyhow::Result<()> {
-    let folder = hands.cache.code(Some(hash));
-    if folder.is_dir() {
-        return Ok(());
+/// A spec's own revision does not know of its code: the fleet's does, and is what people meet
+/// everywhere.
+fn named(deployed: Deployed, version: &Version) -> Deployed {
+    let revision = version.revision.to_string();
+    match deployed {
+        Deployed::Cell(spec) => {
+            let mut spec = Arc::unwrap_or_clone(spec);
+            spec.metadata.revision = revision;
+            Deployed::Cell(Arc::new(spec))
+        }
+        Deployed::Flow(spec) => {
+            let mut spec = Arc::unwrap_or_clone(spec);
+            spec.metadata.revision = revision;
+            Deployed::Flow(Arc::new(spec))
+        }
     }
+}
+
+/// Fetches a bundle where there is room for it, and hands it on while the room is kept.
+async fn fetch(hands: &Hands, hash: ContentHash) -> anyhow::Result<(Bytes, tokio::sync::SemaphorePermit<'_>)> {
     let store = hands.nats.objects(&keys::bundle_store(&hands.namespace), 1).await?;
-    let bytes = store.get(&hash.to_string(), keys::BUNDLE_BYTES_MAX).await?;
-    let bytes = bytes.with_context(|| format!("the bundle {} is not there any more: deploy again", hash.short()))?;
-    let unpacked = tokio::task::spawn_blocking(move || {
-        Bundle::decode(hash, &bytes)?.unpack(&folder)?;
-        Ok(())
-    });
-    unpacked.await?
+    let room = async |bytes: usize| {
+        let mebibytes = 2 * bytes.div_ceil(BUNDLE_SMALL).max(1);
+        hands.room.acquire_many(u32::try_from(mebibytes.min(BUNDLES_MIB)).unwrap_or(u32::MAX)).await
+    };
+    let mut permit = room(BUNDLE_SMALL).await?;
+    let mut got = store.get(&hash.to_string(), BUNDLE_SMALL).await;
+    if let Err(StoreError::TooLarge { bytes, .. }) = got
+        && bytes <= keys::BUNDLE_BYTES_MAX
+    {
+        // Given back first: who waits with some room in hand waits for ever.
+        drop(permit);
+        permit = room(bytes).await?;
+        got = store.get(&hash.to_string(), bytes).await;
+    }
+    let bytes = got?.with_context(|| format!("the bundle {} is not there any more: deploy again", hash.short()))?;
+    Ok((bytes, permit))
 }

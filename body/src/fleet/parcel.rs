@@ -1,16 +1,15 @@
 //! A spec as it travels: its document, the schemas that it names, and its code as a bundle.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::{Context, bail, ensure};
 use cbs::Target;
-use fleet::{ContentHash, Entry, FLOW_RUNTIME, Object, Replicas, Revision, Rollout, Version};
+use fleet::{CanaryRules, ContentHash, Entry, FLOW_RUNTIME, Object, Replicas, Revision, Rollout, Version};
 use serde::{Deserialize, Serialize};
 use spec::{CellSpec, Deployment, FlowSpec};
 
@@ -18,7 +17,7 @@ use super::Policy;
 use crate::{
     app::Deployed,
     bundle::{self, Bundle},
-    code::Code,
+    code::{self, Luggage},
 };
 
 /// The format that this program writes, and the newest that it reads.
@@ -98,9 +97,13 @@ impl Parcel {
         let rollout = match spec.deployment.rollout {
             spec::Rollout::Rolling => Rollout::Rolling,
             spec::Rollout::Recreate => Rollout::Recreate,
-            spec::Rollout::Canary(_) => {
-                bail!("`rollout: {{ canary: … }}` is not carried out by this version of cbs: take it out")
-            }
+            spec::Rollout::Canary(ref canary) => Rollout::Canary(CanaryRules {
+                share: canary.share,
+                calls_min: canary.calls,
+                after_ms: u64::try_from(canary.after.as_millis()).unwrap_or(u64::MAX),
+                errors_more_max: canary.errors,
+                slower_max: canary.slower,
+            }),
         };
         let (file, packed) = pack(spec)?;
         let schemas = [&spec.input, &spec.output].into_iter().flatten().flat_map(|schema| schema.texts().clone());
@@ -120,7 +123,7 @@ impl Parcel {
         let mut entry = Entry::new(Version { spec: object.hash, bundle: hash, revision }, spec.language());
         settle(&mut entry, &spec.deployment);
         entry.rollout = rollout;
-        entry.needs.platforms = packed.as_ref().map(platforms).unwrap_or_default();
+        entry.needs.platforms = packed.as_ref().map(Bundle::platforms).unwrap_or_default();
         let parcel = Self { target: spec.name.clone().into(), entry, spec: object, bundle };
         parcel.try_out(&letter, packed.as_ref(), &spec.metadata.revision)?;
         Ok(parcel)
@@ -192,18 +195,17 @@ fn settle(entry: &mut Entry, deployment: &Deployment) {
 /// linked in.
 fn pack(spec: &CellSpec) -> anyhow::Result<(String, Option<Bundle>)> {
     let here = file_name(&spec.metadata.file);
-    let Some(code) = Code::of(spec) else { return Ok((here, None)) };
-    let code = code?;
+    let Some(luggage) = Luggage::of(spec) else { return Ok((here, None)) };
+    let luggage = luggage?;
     let written = folder(&spec.metadata.file);
     let base = written.canonicalize()?;
     // Absolute paths are programs of the machine: they do not travel.
-    let wanted = code.files().filter_map(|file| Some((plain(&base.join(relative(&file, written)?)), file)));
-    let files: Vec<(PathBuf, PathBuf)> = wanted.collect();
+    let wanted = luggage.items().filter_map(|(place, item)| Some((plain(&base.join(relative(place, written)?)), item)));
+    let files: Vec<(PathBuf, &code::Item)> = wanted.collect();
     let root = files.iter().fold(base.clone(), |root, (file, _)| common(&root, folder(file)));
     let mut bundle = Bundle::default();
-    for (file, source) in &files {
-        let content = fs::read(source).with_context(|| source.display().to_string())?;
-        let executable = fs::metadata(source)?.permissions().mode() & 0o100 != 0;
+    for (file, item) in &files {
+        let (content, executable) = item.read()?;
         bundle.add(&text_of(file.strip_prefix(&root)?)?, executable, content)?;
     }
     let folder = text_of(base.strip_prefix(&root)?)?;
@@ -249,12 +251,6 @@ fn file_name(file: &Path) -> String {
 
 fn folder(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Where a bundle can run: programs of a machine run on machines of its kind alone.
-fn platforms(bundle: &Bundle) -> BTreeSet<String> {
-    let native = bundle.contents().any(|(executable, bytes)| executable && bytes.starts_with(b"\x7fELF"));
-    native.then(super::platform).into_iter().collect()
 }
 
 #[cfg(test)]

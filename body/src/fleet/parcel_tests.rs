@@ -1,4 +1,4 @@
-use std::{error::Error, io};
+use std::{collections::BTreeSet, error::Error, io, os::unix::fs::PermissionsExt};
 
 use super::*;
 
@@ -112,12 +112,13 @@ fn a_command_keeps_its_rights_and_its_neighbours() -> Checked {
 }
 
 #[test]
-fn a_canary_is_refused_with_a_reason() -> Checked {
+fn a_canary_travels_with_its_rules() -> Checked {
     let folder = tempfile::tempdir()?;
-    let spec = "spec: { runtime: rust, rollout: { canary: { share: 10% } } }\n";
+    let spec =
+        "spec: { runtime: rust, rollout: { canary: { share: 20%, calls: 7, after: 2s, errors: 3%, slower: 150% } } }\n";
     let file = write(folder.path(), "cell.yaml", &format!("{HEAD}{spec}"))?;
-    let error = parcel(&file).err().ok_or("an error")?;
-    assert!(error.to_string().contains("not carried out"), "{error}");
+    let rules = CanaryRules { share: 20, calls_min: 7, after_ms: 2_000, errors_more_max: 3, slower_max: 150 };
+    assert_eq!(parcel(&file)?.entry.rollout, Rollout::Canary(rules));
     Ok(())
 }
 

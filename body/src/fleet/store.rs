@@ -7,12 +7,14 @@ use bus_nats::{
     Nats,
     store::{Bucket, BucketSettings, StoreError},
 };
-use cbs::{Bytes, Namespace};
-use fleet::{ContentHash, Head, History, Manifest, ManifestError, Object, Presence, keys};
+use cbs::{Bytes, Namespace, Target};
+use fleet::{ContentHash, Head, History, Manifest, ManifestError, Presence, Ruling, Verdict, keys};
 use futures::{StreamExt, TryStreamExt, stream};
 
 /// How many requests of one command are under way at once.
 pub(super) const REQUESTS_MAX: usize = 64;
+/// Stands for a leaf that was lost.
+const EMPTY_LEAF: &str = "{}";
 
 /// What holds now.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,32 @@ pub(crate) struct Now {
     pub(crate) manifest: Manifest,
     /// The objects that the manifest is made of.
     pub(crate) trees: BTreeMap<ContentHash, Bytes>,
+    /// Those of them that are not there any more: what they say is missing in `manifest`.
+    pub(crate) lost: Vec<ContentHash>,
+    /// What was decided about its canaries.
+    pub(crate) rulings: BTreeMap<Target, Ruling>,
+}
+
+impl Now {
+    /// What became of the canaries of the present head, a line each.
+    pub(crate) fn canaries(&self) -> Vec<String> {
+        let Some((head, _)) = &self.head else { return Vec::new() };
+        let lines = self.manifest.entries().iter().filter_map(|(target, item)| {
+            let entry = item.known().filter(|entry| entry.enabled)?;
+            entry.wanted(None).side?;
+            let what = match self.rulings.get(target) {
+                None => "a canary that is being judged".to_owned(),
+                Some(Ruling { verdict: Verdict::Promote, reason }) => format!("promoted: {reason}"),
+                Some(Ruling { verdict: Verdict::RollBack, reason }) => {
+                    let base = entry.base.as_ref().map(|base| base.revision.to_string()).unwrap_or_default();
+                    format!("rolled back: {reason}; {base} serves on")
+                }
+            };
+            let line = format!("head {}: {target} {} is {what}", head.number, entry.version.revision);
+            Some(crate::output::harmless(&line))
+        });
+        lines.collect()
+    }
 }
 
 /// The desired state of a namespace.
@@ -30,11 +58,18 @@ pub(crate) struct Store {
     nats: Nats,
     namespace: Namespace,
     desired: Bucket,
+    garbage_age: Duration,
+    history_max: usize,
 }
 
 /// A bucket of desired state.
 pub(super) fn desired_settings(namespace: &Namespace) -> BucketSettings {
     BucketSettings::kept(keys::desired_bucket(namespace))
+}
+
+/// The bucket of verdicts about canaries: each holds as long as a head may name its revision, and is small.
+pub(super) fn verdict_settings(namespace: &Namespace) -> BucketSettings {
+    BucketSettings::kept(keys::verdict_bucket(namespace))
 }
 
 /// The bucket of leases.
@@ -43,47 +78,160 @@ pub(super) fn presence_settings(namespace: &Namespace) -> BucketSettings {
 }
 
 impl Store {
-    /// Opens it; makes it where it is not there.
+    /// Opens it; makes all buckets where they are not there, for bodies need not have the right to.
     pub(crate) async fn open(nats: Nats, namespace: Namespace) -> Result<Self, StoreError> {
-        let desired = nats.bucket(&desired_settings(&namespace)).await?;
-        Ok(Self { nats, namespace, desired })
+        let of_leases = presence_settings(&namespace);
+        let of_verdicts = verdict_settings(&namespace);
+        let of_heads = desired_settings(&namespace);
+        let made =
+            async { tokio::try_join!(nats.bucket(&of_heads), nats.bucket(&of_leases), nats.bucket(&of_verdicts)) };
+        let (desired, ..) = Box::pin(made).await?;
+        Ok(Self::of(nats, namespace, desired))
     }
 
     /// Opens it; `None` where nothing was ever deployed.
     pub(crate) async fn existing(nats: Nats, namespace: Namespace) -> Result<Option<Self>, StoreError> {
         match nats.existing_bucket(&keys::desired_bucket(&namespace)).await {
-            Ok(desired) => Ok(Some(Self { nats, namespace, desired })),
+            Ok(desired) => Ok(Some(Self::of(nats, namespace, desired))),
             Err(StoreError::NoBucket(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn of(nats: Nats, namespace: Namespace, desired: Bucket) -> Self {
+        let garbage_age = Duration::from_millis(fleet::GARBAGE_AGE_MS);
+        Self { nats, namespace, desired, garbage_age, history_max: fleet::HISTORY_MAX }
+    }
+
+    /// The same, where content is old after another time.
+    #[cfg(test)]
+    pub(super) fn with_garbage_age(self, garbage_age: Duration) -> Self {
+        Self { garbage_age, ..self }
+    }
+
+    /// The same, with another length of history.
+    #[cfg(test)]
+    pub(super) fn with_history_max(self, history_max: usize) -> Self {
+        Self { history_max, ..self }
+    }
+
+    /// How many heads can be gone back to, the present one among them.
+    pub(super) fn history_max(&self) -> usize {
+        self.history_max
+    }
+
+    /// How old content is that may be collected.
+    pub(super) fn garbage_age(&self) -> Duration {
+        self.garbage_age
     }
 
     pub(super) fn desired(&self) -> &Bucket {
         &self.desired
     }
 
-    /// The present head and its manifest.
-    pub(crate) async fn now(&self) -> anyhow::Result<Now> {
-        let Some(entry) = self.desired.get(keys::HEAD).await? else { return Ok(Now::default()) };
-        let head = Head::decode(&entry.value)?;
-        let (manifest, trees) = self.manifest(head.manifest).await?;
-        Ok(Now { head: Some((head, entry.revision)), manifest, trees })
+    pub(super) fn nats(&self) -> &Nats {
+        &self.nats
     }
 
-    /// The manifest of a root, with the objects that it is made of.
-    pub(crate) async fn manifest(&self, root: ContentHash) -> anyhow::Result<(Manifest, BTreeMap<ContentHash, Bytes>)> {
-        let mut trees: BTreeMap<ContentHash, Bytes> = BTreeMap::new();
+    pub(super) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// What a person may want to change about the buckets.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let replicas = self.desired.replicas().filter(|replicas| *replicas == 1)?;
+        Some(format!(
+            "{} lies on {replicas} server of a cluster: `nats stream edit KV_{} --replicas 3` keeps it when that one fails",
+            self.desired.name(),
+            self.desired.name()
+        ))
+    }
+
+    /// The present head and its manifest.
+    pub(crate) async fn now(&self) -> anyhow::Result<Now> {
+        let Some(entry) = self.desired.get_latest(keys::HEAD).await? else { return Ok(Now::default()) };
+        let head = Head::decode(&entry.value)?;
+        let (manifest, trees, lost) = self.read(head.manifest, &BTreeMap::new()).await?;
+        let rulings = self.rulings(&manifest).await?;
+        Ok(Now { head: Some((head, entry.revision)), manifest, trees, lost, rulings })
+    }
+
+    /// What was decided about the canaries of a manifest.
+    async fn rulings(&self, manifest: &Manifest) -> Result<BTreeMap<Target, Ruling>, StoreError> {
+        let canaries = manifest.entries().iter().filter_map(|(target, item)| {
+            let entry = item.known().filter(|entry| entry.base.is_some())?;
+            Some((target.clone(), entry.version.revision))
+        });
+        let canaries: Vec<_> = canaries.collect();
+        if canaries.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let bucket = match self.nats.existing_bucket(&keys::verdict_bucket(&self.namespace)).await {
+            Err(StoreError::NoBucket(_)) => return Ok(BTreeMap::new()),
+            bucket => bucket?,
+        };
+        let bucket = &bucket;
+        let wanted = canaries.into_iter().map(async |(target, revision)| {
+            let found = bucket.get_latest(&keys::verdict(&target, revision)).await?;
+            Ok(found.and_then(|entry| Ruling::decode(&entry.value)).map(|ruling| (target, ruling)))
+        });
+        let found: Vec<_> = stream::iter(wanted).buffer_unordered(REQUESTS_MAX).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// The manifest of a root.
+    pub(crate) async fn manifest(&self, root: ContentHash) -> anyhow::Result<Manifest> {
+        Ok(self.manifest_with(root, &BTreeMap::new()).await?.0)
+    }
+
+    /// The manifest of a root, with the objects that it is made of; some of them may be known.
+    pub(super) async fn manifest_with(
+        &self,
+        root: ContentHash,
+        known: &BTreeMap<ContentHash, Bytes>,
+    ) -> anyhow::Result<(Manifest, BTreeMap<ContentHash, Bytes>)> {
+        let (manifest, trees, lost) = self.read(root, known).await?;
+        if let Some(first) = lost.first() {
+            let count = lost.len();
+            anyhow::bail!("{count} objects of a manifest are not there any more, among them {}", first.short());
+        }
+        Ok((manifest, trees))
+    }
+
+    /// The manifest of a root, as much of it as is there, what it is made of, and what is not there.
+    async fn read(
+        &self,
+        root: ContentHash,
+        known: &BTreeMap<ContentHash, Bytes>,
+    ) -> anyhow::Result<(Manifest, BTreeMap<ContentHash, Bytes>, Vec<ContentHash>)> {
+        let (mut trees, mut lost) = (BTreeMap::<ContentHash, Bytes>::new(), Vec::new());
         loop {
-            let missing = match Manifest::decode(root, |hash| trees.get(hash).map(AsRef::as_ref)) {
-                Ok(manifest) => return Ok((manifest, trees)),
+            let read = |hash: &ContentHash| {
+                let instead = lost.contains(hash).then_some(EMPTY_LEAF.as_bytes());
+                trees.get(hash).map(AsRef::as_ref).or(instead)
+            };
+            let missing = match Manifest::decode(root, read) {
+                Ok(manifest) => return Ok((manifest, trees, lost)),
+                Err(ManifestError::Incomplete(_)) if lost.contains(&root) => {
+                    return Ok((Manifest::default(), trees, lost));
+                }
                 Err(ManifestError::Incomplete(missing)) => missing,
                 Err(error) => return Err(error.into()),
             };
-            let wanted = missing.into_iter().map(async |hash| {
-                let bytes = self.object(&keys::tree(&hash), hash).await?;
-                Ok::<_, anyhow::Error>((hash, bytes))
+            let wanted = missing.into_iter().map(async |hash| match known.get(&hash) {
+                Some(bytes) => Ok((hash, Some(bytes.clone()))),
+                None => Ok::<_, StoreError>((hash, self.stored(&keys::tree(&hash), hash).await?)),
             });
-            trees.extend(stream::iter(wanted).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<_>>().await?);
+            let found = stream::iter(wanted).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<_>>().await?;
+            for (hash, bytes) in found {
+                match bytes {
+                    Some(bytes) => _ = trees.insert(hash, bytes),
+                    None => lost.push(hash),
+                }
+            }
+            if lost.contains(&root) {
+                return Ok((Manifest::default(), trees, lost));
+            }
         }
     }
 
@@ -93,33 +241,28 @@ impl Store {
     }
 
     async fn object(&self, key: &str, hash: ContentHash) -> anyhow::Result<Bytes> {
-        let entry = self.desired.get(key).await?;
-        let bytes = entry.with_context(|| format!("`{key}` is not there any more: deploy again"))?.value;
-        anyhow::ensure!(ContentHash::of(&bytes) == hash, "what lies under `{key}` has another hash: deploy again");
-        Ok(bytes)
+        self.stored(key, hash).await?.with_context(|| format!("`{key}` is not there any more: deploy again"))
+    }
+
+    /// What lies under a key; nothing, where it has another hash, for then it is as good as lost.
+    async fn stored(&self, key: &str, hash: ContentHash) -> Result<Option<Bytes>, StoreError> {
+        let is_right = |bytes: &Bytes| ContentHash::of(bytes) == hash;
+        let entry = self.desired.get(key).await?.map(|entry| entry.value);
+        match entry.filter(is_right) {
+            Some(bytes) => Ok(Some(bytes)),
+            // A cluster's replica may be behind.
+            None => Ok(self.desired.get_latest(key).await?.map(|entry| entry.value).filter(is_right)),
+        }
     }
 
     /// All heads that are kept.
     pub(crate) async fn history(&self) -> anyhow::Result<History> {
-        let former = format!("{}*", keys::HISTORY);
-        let (former, now) = tokio::try_join!(self.desired.all(&former), self.desired.get(keys::HEAD))?;
+        // The present one first: whoever replaces it meanwhile has put it into history before.
+        let now = self.desired.get_latest(keys::HEAD).await?;
+        let former = self.desired.all(&format!("{}*", keys::HISTORY)).await?;
         let all = former.into_iter().map(|(_, entry)| entry.value).chain(now.map(|entry| entry.value));
         // One that cannot be read is a newer program's: history reaches back to it.
         Ok(History::new(all.filter_map(|bytes| Head::decode(&bytes).ok())))
-    }
-
-    /// Writes the code of cells.
-    pub(super) async fn put_bundles(&self, bundles: &BTreeMap<ContentHash, Object>) -> Result<(), StoreError> {
-        if bundles.is_empty() {
-            return Ok(());
-        }
-        let store = self.nats.objects(&keys::bundle_store(&self.namespace), 1).await?;
-        // Not many at once: each may be of 64 MiB.
-        let all = bundles.values().map(|bundle| {
-            let store = store.clone();
-            async move { store.put(&bundle.hash.to_string(), &bundle.bytes).await }
-        });
-        stream::iter(all).buffer_unordered(4).try_collect::<Vec<()>>().await.map(drop)
     }
 
     /// The leases of the bodies that live.

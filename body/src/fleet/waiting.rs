@@ -5,9 +5,15 @@ use std::{
     time::Duration,
 };
 
-use bus_nats::store::{Change, Seen};
-use fleet::{ContentHash, Manifest, Presence, Standing, Timing};
-use tokio::time::{Instant, sleep, timeout_at};
+use bus_nats::{
+    LinkState,
+    store::{Change, Seen, StoreError, Watching},
+};
+use fleet::{ContentHash, LEASE_MS, Manifest, Presence, Standing, Timing};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::Store;
 
@@ -17,6 +23,12 @@ const BELIEVED_AFTER: Duration = Duration::from_millis(2_500);
 
 /// How long an old revision takes to leave the bus.
 const OLD_STOPS: Duration = Duration::from_millis(100);
+
+/// Two leases: within them every body that lives is heard, as FLEET-7 says.
+const HOLD: Duration = Duration::from_millis(2 * LEASE_MS);
+
+/// The wait before another watch of the leases is opened.
+const REOPEN_AFTER: Duration = Duration::from_millis(500);
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +50,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) manifest: &'a Manifest,
     /// The entries that count, by index.
     pub(crate) touched: &'a BTreeSet<usize>,
+    /// Whether the head is one that held before: then a lease may be of a body that has died since.
+    pub(crate) is_old: bool,
 }
 
 /// Where bodies stand.
@@ -51,52 +65,192 @@ struct Picture {
     hopeless: bool,
 }
 
-/// Waits; tells of progress in a line each.
-pub(crate) async fn wait(
-    store: &Store,
-    wanted: &Wanted<'_>,
-    limit: Duration,
-    mut tell: impl FnMut(String),
-) -> anyhow::Result<Outcome> {
+/// Waits until `limit` is over, whatever the server does; tells of progress in a line each.
+pub(crate) async fn wait(store: &Store, wanted: &Wanted<'_>, limit: Duration, mut tell: impl FnMut(String)) -> Outcome {
     let until = Instant::now() + limit;
-    let bucket = store.presence().await?;
-    let mut watching = bucket.watch(">").await?;
-    let mut bodies: BTreeMap<String, Presence> = BTreeMap::new();
-    let (mut whole, mut told, mut hopeless) = (false, String::new(), None);
-    loop {
-        let until = hopeless.map_or(until, |since: Instant| until.min(since + BELIEVED_AFTER));
-        match timeout_at(until, watching.next()).await {
-            Err(_) => return Ok(Outcome::Not(picture(&bodies, wanted).missing)),
-            // The connection was lost: a new watch begins with all that lives.
-            Ok(Err(_)) => {
-                (watching, whole) = (bucket.watch(">").await?, false);
-                bodies.clear();
-            }
-            Ok(Ok(Seen::Current)) => whole = true,
-            Ok(Ok(Seen::Change(Change { key, value, .. }))) => match value.map(|bytes| Presence::decode(&bytes)) {
-                Some(Ok(presence)) => _ = bodies.insert(key, presence),
-                Some(Err(_)) => {}
-                None => _ = bodies.remove(&key),
-            },
-        }
-        if !whole {
-            continue;
-        }
-        let now = picture(&bodies, wanted);
-        if now.bodies == 0 {
-            return Ok(Outcome::Nobody);
-        }
-        if now.missing.is_empty() {
-            // The old revision answers for so long beside the new one, and its bodies do not say so.
-            sleep(Duration::from_millis(Timing::default().settle) + OLD_STOPS).await;
-            return Ok(Outcome::Converged { bodies: now.bodies });
-        }
-        hopeless = now.hopeless.then(|| hopeless.unwrap_or_else(Instant::now));
-        let line = format!("{} of {} bodies have the head; {}", now.followed, now.bodies, summary(&now.missing));
+    let mut link = store.nats().link();
+    let mut heard = Heard::default();
+    let mut told = String::new();
+    let mut tell_new = |line: String| {
         if line != told {
             tell(line.clone());
             told = line;
         }
+    };
+    // A lost connection, or a watch that ends: another begins with all that lives.
+    loop {
+        heard.begin();
+        // What is asked of a connection that is lost meanwhile is never answered.
+        let opened = tokio::select! {
+            opened = timeout_at(until, open(store, &mut heard)) => Some(opened),
+            _ = link.wait_for(|state| *state == LinkState::Down) => None,
+        };
+        let watching = match opened {
+            Some(Ok(Ok(watching))) => watching,
+            Some(Ok(Err(error))) => {
+                tell_new(format!("the leases of the bodies cannot be read: {error}"));
+                if timeout_at(until, sleep(REOPEN_AFTER)).await.is_err() {
+                    return heard.too_late(wanted, Some(&error));
+                }
+                continue;
+            }
+            Some(Err(_)) => return heard.too_late(wanted, None),
+            None => {
+                tell_new("the connection is lost: it waits until the bodies are heard again".to_owned());
+                if timeout_at(until, link.wait_for(|state| *state == LinkState::Up)).await.is_err() {
+                    return heard.too_late(wanted, None);
+                }
+                heard.hold(HOLD);
+                continue;
+            }
+        };
+        match follow(watching, wanted, &mut heard, &mut link, until, &mut tell_new).await {
+            Some(Outcome::Converged { bodies }) => {
+                if !wanted.is_old {
+                    // The old revision answers for so long beside the new one, and its bodies do not say so.
+                    let settled = sleep(Duration::from_millis(Timing::default().settle) + OLD_STOPS);
+                    let _ = timeout_at(until, settled).await;
+                }
+                return Outcome::Converged { bodies };
+            }
+            Some(outcome) => return outcome,
+            None => {
+                heard.hold(HOLD);
+                if timeout_at(until, sleep(REOPEN_AFTER)).await.is_err() {
+                    return heard.too_late(wanted, None);
+                }
+            }
+        }
+    }
+}
+
+/// Opens a watch of the leases. After the server's restart its bucket is a new one, and who lives has not
+/// been heard yet.
+async fn open(store: &Store, heard: &mut Heard) -> Result<Watching, StoreError> {
+    let bucket = store.presence().await?;
+    let (age, deployed) = tokio::try_join!(bucket.age(), store.desired().age())?;
+    // In a namespace that is as young itself nothing was lost.
+    if age < deployed && deployed > HOLD {
+        heard.hold(HOLD.saturating_sub(age));
+    }
+    bucket.watch(">").await
+}
+
+/// Follows one watch: `None` when it has ended.
+async fn follow(
+    mut watching: Watching,
+    wanted: &Wanted<'_>,
+    heard: &mut Heard,
+    link: &mut watch::Receiver<LinkState>,
+    until: Instant,
+    tell: &mut impl FnMut(String),
+) -> Option<Outcome> {
+    let mut hopeless: Option<Instant> = None;
+    loop {
+        let wake = hopeless.map_or(until, |since| since + BELIEVED_AFTER).min(until);
+        let wake = heard.trusted.filter(|trusted| *trusted > Instant::now()).map_or(wake, |trusted| trusted.min(wake));
+        let seen = tokio::select! {
+            seen = timeout_at(wake, watching.next()) => seen,
+            _ = link.wait_for(|state| *state == LinkState::Down) => return None,
+        };
+        match seen {
+            Ok(Ok(seen)) => heard.hears(seen),
+            Ok(Err(_)) => return None,
+            Err(_) => {}
+        }
+        let now = picture(&heard.presences(), wanted);
+        let is_over = Instant::now() >= until;
+        if is_over {
+            return Some(heard.too_late(wanted, None));
+        }
+        if !heard.is_whole {
+            continue;
+        }
+        if heard.is_trusted(wanted) {
+            if now.bodies == 0 {
+                return Some(Outcome::Nobody);
+            }
+            if now.missing.is_empty() {
+                return Some(Outcome::Converged { bodies: now.bodies });
+            }
+            if now.hopeless && hopeless.is_some_and(|since| since.elapsed() >= BELIEVED_AFTER) {
+                return Some(Outcome::Not(now.missing));
+            }
+        }
+        hopeless = now.hopeless.then(|| hopeless.unwrap_or_else(Instant::now));
+        if !now.missing.is_empty() {
+            tell(format!("{} of {} bodies have the head; {}", now.followed, now.bodies, summary(&now.missing)));
+        }
+    }
+}
+
+/// The bodies as they were heard.
+#[derive(Default)]
+struct Heard {
+    /// Leases, each with whether it was put since the watch began.
+    bodies: BTreeMap<String, (Presence, bool)>,
+    /// Whether all that was there when the watch began has been told.
+    is_whole: bool,
+    /// Before this moment the absence of a body means nothing.
+    trusted: Option<Instant>,
+}
+
+impl Heard {
+    /// A new watch begins.
+    fn begin(&mut self) {
+        self.bodies.clear();
+        self.is_whole = false;
+    }
+
+    /// From now on, and for so long, the absence of a body means nothing.
+    fn hold(&mut self, time: Duration) {
+        self.trusted = self.trusted.max(Some(Instant::now() + time));
+    }
+
+    fn hears(&mut self, seen: Seen) {
+        match seen {
+            Seen::Current => self.is_whole = true,
+            Seen::Change(Change { key, value: Some(bytes), .. }) => {
+                // One that cannot be read is a newer program's.
+                if let Ok(presence) = Presence::decode(&bytes) {
+                    self.bodies.insert(key, (presence, self.is_whole));
+                }
+            }
+            Seen::Change(Change { key, value: None, .. }) => {
+                // Who ends says so before. All others have died, or the server was away for a lease's time:
+                // then they will be heard again.
+                if self.bodies.remove(&key).is_some_and(|(presence, _)| !presence.draining) {
+                    self.hold(HOLD);
+                }
+            }
+        }
+    }
+
+    fn is_trusted(&self, wanted: &Wanted<'_>) -> bool {
+        let is_heard = !wanted.is_old || self.bodies.values().all(|(_, since)| *since);
+        is_heard && self.trusted.is_none_or(|trusted| trusted <= Instant::now())
+    }
+
+    fn presences(&self) -> BTreeMap<&str, &Presence> {
+        self.bodies.iter().map(|(id, (presence, _))| (id.as_str(), presence)).collect()
+    }
+
+    /// What is missing when time is up.
+    fn too_late(&self, wanted: &Wanted<'_>, error: Option<&StoreError>) -> Outcome {
+        let why = |error: &StoreError| format!("the leases of the bodies cannot be read: {error}");
+        if !self.is_whole {
+            let silent = || "the server does not tell the leases of the bodies: no answer in time".to_owned();
+            return Outcome::Not(vec![error.map_or_else(silent, why)]);
+        }
+        let now = picture(&self.presences(), wanted);
+        if now.missing.is_empty() {
+            let followed = now.followed;
+            return Outcome::Not(vec![format!(
+                "{followed} of {} bodies that are heard have it; others may not have been heard again yet",
+                now.bodies
+            )]);
+        }
+        Outcome::Not(now.missing)
     }
 }
 
@@ -108,9 +262,9 @@ fn summary(missing: &[String]) -> String {
     }
 }
 
-fn picture(bodies: &BTreeMap<String, Presence>, wanted: &Wanted<'_>) -> Picture {
+fn picture(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Picture {
     // Whoever is about to end takes nothing new.
-    let stay: Vec<&Presence> = bodies.values().filter(|body| !body.draining).collect();
+    let stay: Vec<&Presence> = bodies.values().copied().filter(|body| !body.draining).collect();
     let has = |body: &&&Presence| body.applied.is_some_and(|applied| applied.head == wanted.head);
     let (followed, behind): (Vec<&Presence>, Vec<&Presence>) = stay.iter().copied().partition(|body| has(&body));
     let mut missing: Vec<String> = behind
@@ -126,7 +280,7 @@ fn picture(bodies: &BTreeMap<String, Presence>, wanted: &Wanted<'_>) -> Picture 
         let enabled = item.known().is_some_and(|entry| entry.enabled);
         let of = |body: &Presence| (body.states.at(index), body.facts.body.clone(), reason(body, index));
         let standings: Vec<_> = followed.iter().map(|body| of(body)).collect();
-        let ready = standings.iter().any(|(standing, ..)| *standing == Standing::Ready);
+        let ready = standings.iter().any(|(standing, ..)| standing.is_promise());
         let open = standings.iter().filter(|(standing, ..)| !is_settled(*standing) || is_failing(*standing));
         let mut words: Vec<String> =
             open.map(|(standing, body, why)| format!("{target} {} in {body}{why}", word(*standing))).collect();
@@ -138,22 +292,20 @@ fn picture(bodies: &BTreeMap<String, Presence>, wanted: &Wanted<'_>) -> Picture 
             }
         }
         // A start that failed is tried again; what nobody can run stays so.
-        hopeless &= words.is_empty() || !ready && standings.iter().all(|(standing, ..)| is_settled(*standing));
+        let serves = standings.iter().any(|(standing, ..)| standing.is_promise() && !is_failing(*standing));
+        hopeless &= words.is_empty() || !serves && standings.iter().all(|(standing, ..)| is_settled(*standing));
         missing.extend(words);
     }
     Picture { followed: followed.len(), bodies: stay.len(), hopeless: hopeless && !missing.is_empty(), missing }
 }
 
 fn is_settled(standing: Standing) -> bool {
-    matches!(
-        standing,
-        Standing::Absent | Standing::Ready | Standing::Refused | Standing::RefusedOld | Standing::Unknown
-    )
+    standing.is_settled() || standing == Standing::RefusedOld
 }
 
-/// It serves an older revision, and cannot run this one.
+/// It serves an older revision, and cannot run this one or has rolled it back.
 fn is_failing(standing: Standing) -> bool {
-    standing == Standing::RefusedOld
+    matches!(standing, Standing::RefusedOld | Standing::RolledBack)
 }
 
 fn word(standing: Standing) -> &'static str {
@@ -165,6 +317,8 @@ fn word(standing: Standing) -> &'static str {
         Standing::RefusedOld => "cannot run, its old revision serves on,",
         Standing::Extra | Standing::Old => "is being handed over",
         Standing::Draining => "finishes its calls",
+        Standing::Canary => "has a canary that is being started",
+        Standing::RolledBack => "was rolled back, its old revision serves on,",
         _ => "is not settled",
     }
 }

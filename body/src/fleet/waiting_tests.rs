@@ -43,8 +43,8 @@ fn body(id: &str, head: ContentHash, states: &str) -> Result<(String, Presence),
 
 fn look(bodies: &[(String, Presence)], enabled: bool) -> Result<Picture, Box<dyn std::error::Error>> {
     let (manifest, touched) = (manifest(enabled)?, BTreeSet::from([0]));
-    let wanted = Wanted { head: head(), manifest: &manifest, touched: &touched };
-    Ok(picture(&bodies.iter().cloned().collect(), &wanted))
+    let wanted = Wanted { head: head(), manifest: &manifest, touched: &touched, is_old: false };
+    Ok(picture(&bodies.iter().map(|(id, presence)| (id.as_str(), presence)).collect(), &wanted))
 }
 
 #[test]

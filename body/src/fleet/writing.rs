@@ -2,23 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bus_nats::store::StoreError;
-use fleet::{Conflict, ContentHash, Diff, HISTORY_MAX, Head, Manifest, Object, diff, keys};
+use anyhow::{Context, ensure};
+use bus_nats::store::{Kept, StoreError};
+use cbs::{Bytes, Target};
+use fleet::{Conflict, ContentHash, Diff, Head, Item, Manifest, Object, Revision, diff, keys};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     Parcel,
+    stock::Stock,
     store::{Now, REQUESTS_MAX, Store},
 };
+
+/// How many bundles are on their way at once: each may be of 64 MiB.
+const BUNDLES_MAX: usize = 4;
 
 /// A change of the desired state that is not written yet.
 pub(crate) struct Draft {
     base: Now,
+    stock: Stock,
     manifest: Manifest,
     /// Of the manifest: its root first.
     trees: Vec<Object>,
+    /// What is at hand of its content.
     specs: BTreeMap<ContentHash, Object>,
     bundles: BTreeMap<ContentHash, Object>,
+    /// The cells and flows that it is about, whether they change or not.
+    named: BTreeSet<Target>,
 }
 
 /// What became of a draft.
@@ -31,25 +41,37 @@ pub(crate) enum Written {
 
 impl Draft {
     /// What holds now, with these parcels in it.
-    pub(crate) fn deploy(base: Now, parcels: Vec<Parcel>) -> anyhow::Result<Self> {
-        let entries = parcels.iter().map(|parcel| (parcel.target.clone(), parcel.entry.clone().into()));
+    pub(crate) fn deploy(base: Now, stock: Stock, parcels: Vec<Parcel>) -> anyhow::Result<Self> {
+        let entries = parcels.iter().map(|parcel| {
+            let (target, replaced) = (&parcel.target, base.manifest.get(&parcel.target));
+            let verdict = base.rulings.get(target).map(|ruling| ruling.verdict);
+            (target.clone(), parcel.entry.clone().after(replaced.and_then(|(_, item)| item.known()), verdict).into())
+        });
         let manifest = base.manifest.with(entries)?;
-        let mut draft = Self::of(base, manifest)?;
+        let mut draft = Self::of(base, stock, manifest)?;
         for parcel in parcels {
+            draft.named.insert(parcel.target);
             draft.specs.insert(parcel.spec.hash, parcel.spec);
             draft.bundles.extend(parcel.bundle.map(|bundle| (bundle.hash, bundle)));
         }
-        // What the present head reaches is there and stays; all else is put anew, so that it is young.
-        let (specs, bundles) = draft.base.manifest.objects();
-        draft.specs.retain(|hash, _| !specs.contains(hash));
-        draft.bundles.retain(|hash, _| !bundles.contains(hash));
+        if let (false, Some((head, _))) = (draft.base.lost.is_empty(), &draft.base.head) {
+            let lost = draft.base.lost.len();
+            // The same manifest has the same parts: then they are at hand again.
+            ensure!(
+                draft.root() == head.manifest,
+                "{lost} parts of head {} are not in the store any more: deploy all that it held at once, unchanged, \
+                 or go back with `cbs rollback`; nothing was changed",
+                head.number
+            );
+        }
         Ok(draft)
     }
 
     /// What holds now, replaced by a manifest whose content is there.
-    pub(crate) fn of(base: Now, manifest: Manifest) -> anyhow::Result<Self> {
+    pub(crate) fn of(base: Now, stock: Stock, manifest: Manifest) -> anyhow::Result<Self> {
         let trees = manifest.encode()?;
-        Ok(Self { base, manifest, trees, specs: BTreeMap::new(), bundles: BTreeMap::new() })
+        let (specs, bundles, named) = Default::default();
+        Ok(Self { base, stock, manifest, trees, specs, bundles, named })
     }
 
     /// What would change.
@@ -70,15 +92,21 @@ impl Draft {
         self.trees.first().map_or_else(|| ContentHash::of(b""), |root| root.hash)
     }
 
+    /// Whether writing it would set no head: the one that holds says the same, and can be read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.base.head.as_ref().is_some_and(|(head, _)| head.manifest == self.root())
+            || self.base.head.is_none() && self.manifest.entries().is_empty()
+    }
+
     /// Writes it, with `head` as the new head: everything or nothing.
     pub(crate) async fn write(&self, store: &Store, head: Head) -> anyhow::Result<Written> {
-        store.put_bundles(&self.bundles).await?;
-        let trees = self.trees.iter().filter(|tree| !self.base.trees.contains_key(&tree.hash));
-        let trees = trees.map(|tree| (keys::tree(&tree.hash), tree.bytes.clone()));
-        let specs = self.specs.values().map(|spec| (keys::spec(&spec.hash), spec.bytes.clone()));
-        let puts = trees.chain(specs).collect::<Vec<_>>().into_iter();
-        let puts = puts.map(|(key, bytes)| async move { store.desired().put(&key, bytes.into()).await });
-        stream::iter(puts).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<u64>>().await?;
+        self.put(store).await?;
+        // What was young enough to be used as it lies must not grow too old before the head names it.
+        ensure!(
+            self.stock.age() < store.garbage_age() / 2,
+            "it took longer than {} minutes to write its content: deploy again; nothing was changed",
+            store.garbage_age().as_secs() / 120
+        );
         let bytes = head.encode();
         let set = match &self.base.head {
             None => store.desired().create(keys::HEAD, bytes.clone().into()).await,
@@ -90,14 +118,16 @@ impl Draft {
         let set = match set {
             Ok(_) => Ok(()),
             // Nobody knows whether it was written: what is there now tells.
-            Err(error) => match store.desired().get(keys::HEAD).await {
+            Err(error) => match store.desired().get_latest(keys::HEAD).await {
                 Ok(Some(now)) if now.value == bytes => Ok(()),
                 _ => Err(error),
             },
         };
         match set {
             Ok(()) => {
-                self.prune(store, head.number).await;
+                if let Err(error) = store.prune(&self.stock, head.number).await {
+                    tracing::warn!("history is longer than it should be until the next deploy: {error}");
+                }
                 Ok(Written::Head(head))
             }
             Err(StoreError::Conflict { .. }) => self.conflict(store).await.map(Box::new).map(Written::Conflict),
@@ -105,24 +135,129 @@ impl Draft {
         }
     }
 
+    /// Puts what is missing of it and what might be collected before the head names it; how many
+    /// objects were missing.
+    pub(crate) async fn put(&self, store: &Store) -> anyhow::Result<usize> {
+        let (specs, bundles) = self.base.manifest.objects();
+        let (own_specs, own_bundles) = self.manifest.objects();
+        let trees: BTreeMap<ContentHash, &Object> = self.trees.iter().map(|tree| (tree.hash, tree)).collect();
+        let lies = |hash: &ContentHash| self.stock.bundles.get(hash).map(|object| &object.kept);
+        let due = |kept: Option<&Kept>, needed: bool| self.is_due(store, kept, needed);
+        let bundles: Vec<ContentHash> =
+            own_bundles.into_iter().filter(|hash| due(lies(hash), bundles.contains(hash))).collect();
+        let specs: Vec<ContentHash> =
+            own_specs.into_iter().filter(|hash| due(self.stock.specs.get(hash), specs.contains(hash))).collect();
+        let trees: Vec<&Object> = trees
+            .into_values()
+            .filter(|tree| {
+                let lost = self.base.lost.contains(&tree.hash);
+                lost || due(self.stock.trees.get(&tree.hash), self.base.trees.contains_key(&tree.hash))
+            })
+            .collect();
+        // What is neither there nor at hand is not put either.
+        let missing = trees.iter().filter(|tree| !self.stock.trees.contains_key(&tree.hash)).count()
+            + specs.iter().filter(|hash| self.specs.contains_key(hash) && !self.stock.specs.contains_key(hash)).count()
+            + bundles
+                .iter()
+                .filter(|hash| self.bundles.contains_key(hash) && !self.stock.bundles.contains_key(hash))
+                .count();
+        if !bundles.is_empty() {
+            let objects = store.bundles().await?;
+            let puts = bundles.into_iter().map(|hash| {
+                let objects = objects.clone();
+                async move {
+                    let name = hash.to_string();
+                    let bytes = match self.bundles.get(&hash) {
+                        Some(bundle) => Bytes::copy_from_slice(&bundle.bytes),
+                        None => match objects.get(&name, keys::BUNDLE_BYTES_MAX).await? {
+                            Some(bytes) => bytes,
+                            None => return self.gone(&hash),
+                        },
+                    };
+                    objects.put(&name, &bytes).await.map_err(anyhow::Error::from)
+                }
+            });
+            stream::iter(puts).buffer_unordered(BUNDLES_MAX).try_collect::<Vec<()>>().await?;
+        }
+        let specs = specs.into_iter().map(async |hash| {
+            let bytes = match self.specs.get(&hash) {
+                Some(spec) => spec.bytes.clone().into(),
+                None if self.stock.specs.contains_key(&hash) => store.spec(hash).await?,
+                None => return self.gone(&hash),
+            };
+            store.desired().put(&keys::spec(&hash), bytes).await?;
+            Ok(())
+        });
+        stream::iter(specs).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<()>>().await?;
+        let trees = trees
+            .into_iter()
+            .map(async |tree| store.desired().put(&keys::tree(&tree.hash), tree.bytes.clone().into()).await.map(drop));
+        stream::iter(trees).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<()>>().await?;
+        Ok(missing)
+    }
+
+    /// Whether content has to be put: it is not there, or nothing holds it and it is no more young.
+    fn is_due(&self, store: &Store, kept: Option<&Kept>, needed: bool) -> bool {
+        kept.is_none_or(|kept| !needed && kept.age >= store.garbage_age() / 2)
+    }
+
+    /// Content that is neither stored nor at hand: fatal only where it would be brought back.
+    fn gone(&self, hash: &ContentHash) -> anyhow::Result<()> {
+        let (specs, bundles) = self.base.manifest.objects();
+        let held = specs.contains(hash) || bundles.contains(hash);
+        let named = self.naming(&BTreeSet::from([*hash]));
+        let what = named.first().map_or_else(|| "an entry".to_owned(), ToString::to_string);
+        ensure!(held, "{what} cannot be brought back: its content {} is not there any more", hash.short());
+        Ok(())
+    }
+
+    /// The entries that name some of this content.
+    fn naming(&self, hashes: &BTreeSet<ContentHash>) -> Vec<&Target> {
+        let names = |target: &Target, item: &Item| {
+            let alone = Manifest::new([(target.clone(), item.clone())]).unwrap_or_default();
+            let (specs, bundles) = alone.objects();
+            !specs.is_disjoint(hashes) || !bundles.is_disjoint(hashes)
+        };
+        let entries = self.manifest.entries().iter().filter(|(target, item)| names(target, item));
+        entries.map(|(target, _)| target).collect()
+    }
+
+    /// What is deployed, stays, and cannot be started anywhere anew: its content is neither stored nor at hand.
+    pub(crate) fn broken(&self) -> Vec<&Target> {
+        let (specs, bundles) = self.manifest.objects();
+        let specs =
+            specs.into_iter().filter(|hash| !self.stock.specs.contains_key(hash) && !self.specs.contains_key(hash));
+        let bundles = bundles
+            .into_iter()
+            .filter(|hash| !self.stock.bundles.contains_key(hash) && !self.bundles.contains_key(hash));
+        let gone: BTreeSet<ContentHash> = specs.chain(bundles).collect();
+        if gone.is_empty() { Vec::new() } else { self.naming(&gone) }
+    }
+
     async fn conflict(&self, store: &Store) -> anyhow::Result<Conflict> {
         let now = store.now().await?;
-        let (head, _) = now.head.ok_or_else(|| anyhow::anyhow!("the head was deleted meanwhile: deploy again"))?;
+        let (head, _) = now.head.context("the head was deleted meanwhile: deploy again")?;
         Ok(Conflict::new(&self.base.manifest, &self.manifest, &now.manifest, head))
     }
 
-    /// Heads that are too old are forgotten, one a deploy.
-    async fn prune(&self, store: &Store, number: u64) {
-        let Some(old) = number.checked_sub(HISTORY_MAX as u64).filter(|old| *old > 0) else { return };
-        if let Err(error) = store.desired().remove(&keys::history(old)).await {
-            tracing::warn!("head {old} is still in history: {error}");
-        }
+    /// Canaries that it changes or names and about which nothing is decided yet.
+    pub(crate) fn judged(&self) -> Vec<(&Target, Revision, u8)> {
+        let judged = self.touched().into_iter().filter_map(|index| {
+            let (target, item) = self.manifest.entries().get(index)?;
+            let entry = item.known().filter(|entry| entry.enabled)?;
+            let replaced = self.base.manifest.get(target).and_then(|(_, item)| item.known());
+            let same = replaced.is_some_and(|replaced| replaced.version.revision == entry.version.revision);
+            let ruling = self.base.rulings.get(target).filter(|_| same);
+            let (canary, rules) = entry.wanted(ruling.map(|ruling| ruling.verdict)).side?;
+            Some((target, canary.revision, rules.share))
+        });
+        judged.collect()
     }
 
-    /// The targets that it changes and that are to run, by their index in the new manifest.
+    /// The targets that it changes or names and that are to run, by their index in the new manifest.
     pub(crate) fn touched(&self) -> BTreeSet<usize> {
         let diff = self.diff();
-        let targets = diff.targets().into_iter();
+        let targets = diff.targets().into_iter().chain(&self.named);
         targets.filter_map(|target| self.manifest.get(target).map(|(index, _)| index)).collect()
     }
 }

@@ -22,10 +22,11 @@
 //!
 //! - [`Harness`]: one cell, called as a body would. [`peer()`]: code under test on one side of a bus, the test on the other.
 //! - [`conformance`]: the promises of [`cbs::BodyBus`] as cases, for every bus at every distance.
-//! - [`NatsServer`]: a real nats-server, killed with the test.
+//! - [`NatsServer`]: a real nats-server, killed with the test. [`NatsCluster`]: three of them.
 //! - [`within`], [`eventually`]: waiting.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "this is test code: it fails loudly")]
 
+mod cluster;
 pub mod conformance;
 mod harness;
 mod nats;
@@ -36,6 +37,7 @@ mod wait;
 pub use serde_json::{Value, json};
 
 pub use self::{
+    cluster::NatsCluster,
     harness::Harness,
     nats::NatsServer,
     peer::{Peer, Request, peer},

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bus_nats::server::{Server, Settings};
+use bus_nats::server::{Server, Settings, StartError};
 use nix::{
     sys::signal::{self, Signal},
     unistd::Pid,
@@ -57,10 +57,15 @@ impl NatsServer {
     /// # Panics
     /// When the server does not start.
     pub async fn with_settings(settings: Settings) -> Self {
-        let started = within(LIMIT, "the start of a nats-server", Server::start(settings)).await;
-        let server = started.unwrap_or_else(|error| panic!("this test needs a nats-server: {error}"));
+        let started = Self::try_with_settings(settings).await;
+        started.unwrap_or_else(|error| panic!("this test needs a nats-server: {error}"))
+    }
+
+    /// The same, for who knows what to do where it does not start.
+    pub(crate) async fn try_with_settings(settings: Settings) -> Result<Self, StartError> {
+        let server = within(LIMIT, "the start of a nats-server", Server::start(settings)).await?;
         let settings = Settings { port: Some(server.port()), ..server.settings().clone() };
-        Self { url: server.url().to_owned(), settings, server: Some(server), store: None }
+        Ok(Self { url: server.url().to_owned(), settings, server: Some(server), store: None })
     }
 
     /// Starts a server with JetStream, whose data outlive a restart and not this value.

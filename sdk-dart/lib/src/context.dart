@@ -8,6 +8,7 @@ import 'home.dart';
 import 'kind.dart';
 import 'payload.dart';
 import 'source.dart';
+import 'span.dart';
 import 'target.dart';
 import 'trace.dart';
 import 'typed_payload.dart';
@@ -71,7 +72,15 @@ final class Context {
   Map<String, Object?> get config => home.config;
 
   /// The position in the trace that this call's own requests carry, as a W3C `traceparent`.
-  String get traceparent => '${request.trace?.at(_id) ?? Trace.implied(_correlation, _id)}';
+  String get traceparent => '${request.trace?.at(_id, attempt) ?? Trace.implied(_correlation, _id, attempt)}';
+
+  /// The span that the body records of this call: for attributes and events of its author.
+  Span get span => _span ??= Span(_bus, this);
+
+  Span? _span;
+
+  /// How many of its attributes and events found no room.
+  int get notesDropped => _span?.dropped ?? 0;
 
   /// How long until the caller gives up; zero when it has.
   Duration get remaining {

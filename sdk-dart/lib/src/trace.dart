@@ -7,12 +7,10 @@ final class Trace {
   /// Trace id (16 bytes), span id (8) and flags (1), 25 bytes together.
   Trace(this.bytes) : assert(bytes.length == 25, 'a trace has 25 bytes');
 
-  /// The trace that ids imply: the trace id is the correlation id, the span the last eight bytes of [span].
-  factory Trace.implied(Uuid correlation, Uuid span) {
-    final bytes = Uint8List(25)
-      ..setRange(0, 16, correlation.bytes)
-      ..setRange(16, 24, span.bytes, 8);
-    return Trace(bytes);
+  /// The trace that ids imply: the trace id is the correlation id, the span that of a request's [attempt], as by [at].
+  factory Trace.implied(Uuid correlation, Uuid span, [int attempt = 0]) {
+    final bytes = Uint8List(25)..setRange(0, 16, correlation.bytes);
+    return Trace(_at(bytes, span, attempt));
   }
 
   /// Reads a `traceparent` of version `00`. Throws a [FormatException] for anything else.
@@ -31,8 +29,19 @@ final class Trace {
   /// Trace id, span id and flags.
   final Uint8List bytes;
 
-  /// The same trace at another span: the last eight bytes of an id.
-  Trace at(Uuid span) => Trace(Uint8List.fromList(bytes)..setRange(16, 24, span.bytes, 8));
+  /// The same trace at another span: the last eight bytes of a request's id; of a later [attempt], another.
+  Trace at(Uuid span, [int attempt = 0]) => Trace(_at(Uint8List.fromList(bytes), span, attempt));
+
+  static Uint8List _at(Uint8List bytes, Uuid span, int attempt) {
+    bytes.setRange(16, 24, span.bytes, 8);
+    for (var index = 23, rest = attempt; rest != 0; index--, rest >>>= 8) {
+      bytes[index] ^= rest & 0xff;
+    }
+    return bytes;
+  }
+
+  /// Whether who began the trace wants it recorded.
+  bool get isSampled => bytes[24] & 1 == 1;
 
   /// The `traceparent`.
   @override

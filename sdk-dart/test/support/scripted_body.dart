@@ -67,6 +67,7 @@ final class ScriptedBody {
     int frameBytesMax = 1 << 24,
     int timeoutMs = 5000,
     int inFlightMax = 256,
+    int notesMax = 64,
   }) async {
     final hello = await accept();
     say(
@@ -88,6 +89,7 @@ final class ScriptedBody {
         credit: credit,
         pingMs: 1000,
         inFlightMax: inFlightMax,
+        notesMax: notesMax,
       ),
     );
     await next<Ready>();
@@ -102,7 +104,7 @@ final class ScriptedBody {
         given += bytes;
         _pump();
         return;
-      case Request() || Reply() || Print() || Ask() || Log():
+      case Request() || Reply() || Print() || Ask() || Log() || Note():
         cost += 4 + end - start;
       case Goodbye():
         unawaited(_socket.close());

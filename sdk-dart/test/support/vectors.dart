@@ -145,6 +145,7 @@ Frame frameOf(Map<String, dynamic> entry) {
         pingMs: number('ping_ms'),
         instance: number('instance'),
         inFlightMax: number('in_flight_max'),
+        notesMax: number('notes_max'),
       ),
     'ready' => const Ready(),
     'request' => Request(id: number('id'), envelope: unhex(fields['envelope']), within: number('within')),
@@ -157,7 +158,13 @@ Frame frameOf(Map<String, dynamic> entry) {
         message: text('message'),
         within: number('within'),
         logger: text('logger'),
-        fields: [for (final field in maps('fields')) (field['key'] as String? ?? '', field['value'] as String? ?? '')],
+        fields: maps('fields').map(_pair).toList(),
+      ),
+    'note' => Note(
+        within: number('within'),
+        attribute: fields['attribute'] == null ? null : _pair(fields['attribute'] as Map<String, dynamic>),
+        event: _eventOf(fields['event'] as Map<String, dynamic>?),
+        dropped: number('dropped'),
       ),
     'credit' => Credit(number('bytes')),
     'ping' => Ping(number('nonce')),
@@ -173,3 +180,16 @@ Frame frameOf(Map<String, dynamic> entry) {
     final other => throw StateError('the vectors have a kind $other, these tests do not'),
   };
 }
+
+(String, String) _pair(Map<String, dynamic> field) => (field['key'] as String? ?? '', field['value'] as String? ?? '');
+
+NoteEvent? _eventOf(Map<String, dynamic>? event) => event == null
+    ? null
+    : NoteEvent(
+        event['name'] as String? ?? '',
+        timeNs: event['time_ns'] as int? ?? 0,
+        attributes: (event['attributes'] as List<dynamic>? ?? const <dynamic>[])
+            .cast<Map<String, dynamic>>()
+            .map(_pair)
+            .toList(),
+      );

@@ -18,6 +18,7 @@ from cbs._errors import CellError, Code, EncodeError, Outcome
 from cbs._event import Event
 from cbs._events import Events
 from cbs._hooks import State, start, stop
+from cbs._span import Span
 
 __all__ = [
     "Bus",
@@ -28,6 +29,7 @@ __all__ = [
     "Event",
     "Events",
     "Outcome",
+    "Span",
     "State",
     "cell",
     "connect",

@@ -391,6 +391,14 @@ class LanePort:
         """Write to the body's log, from any thread."""
         self._native.log(info, level, logger, message, fields)
 
+    def attribute(self, info: NativeCall, key: str, value: str) -> None:
+        """Say something about a call, from any thread."""
+        info.attribute(key, value)
+
+    def event(self, info: NativeCall, name: str, attributes: list[tuple[str, str]]) -> None:
+        """Say that something happened in a call, from any thread."""
+        info.event(name, attributes)
+
     async def _done(self, begin: Callable[[int, Any], Errand | None], what: Any) -> Any:
         number = next(self._numbers)
         future = self._waiting[number] = self._loop.create_future()

@@ -19,6 +19,7 @@ from cbs._codec import decoder_of, encode_any, is_json
 from cbs._errors import CellError, Code, no_time_left, not_run
 from cbs._hooks import State
 from cbs._port import CallInfo, Incoming, Outgoing, Port
+from cbs._span import Span
 
 __all__ = [
     "CURRENT",
@@ -76,6 +77,11 @@ class Context:
     def traceparent(self) -> str:
         """The position in the trace (W3C Trace Context) that this call's own requests carry."""
         return self._info.traceparent
+
+    @property
+    def span(self) -> Span:
+        """The span that the body records of this call: for attributes and events of its author."""
+        return Span(self._info, self._port)
 
     @property
     def tracestate(self) -> str:

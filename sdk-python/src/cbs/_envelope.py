@@ -137,8 +137,11 @@ def trace_text(trace: bytes) -> str:
 
 
 def trace_within(request: Envelope) -> bytes:
-    """Return the position that a request's own requests carry: the foreign trace's, or one implied by the ids."""
-    span = request.id[8:]
+    """Return the position that a request's own requests carry: in the foreign trace, or in one implied by the ids.
+
+    Its span is the last eight bytes of its id; of a later attempt, another.
+    """
+    span = (int.from_bytes(request.id[8:], "big") ^ request.attempt).to_bytes(8, "big")
     if request.trace:
         return request.trace[:16] + span + request.trace[24:]
     return request.correlation + span + b"\0"

@@ -21,6 +21,7 @@ from cbs._context import CURRENT, Context
 from cbs._envelope import TIMEOUT_DEFAULT, Envelope, Kind, id_text, new_id, trace_text, trace_within
 from cbs._errors import CellError, EncodeError, cell_failed, checked, overloaded, timed_out
 from cbs._hooks import State, hooks
+from cbs._log import ids_of
 from cbs._port import Incoming, Outgoing, Port
 
 _logger = logging.getLogger("cbs")
@@ -32,7 +33,7 @@ THREADS = 64
 class Call:
     """What is said about one call (`cbs._context.CallInfo`), read from its envelope when somebody asks."""
 
-    __slots__ = ("body", "cell", "config", "deadline", "request", "revision")
+    __slots__ = ("body", "cell", "config", "deadline", "request", "revision", "span")
 
     def __init__(
         self, request: Envelope, cell: str, body: str, deadline: float, config: Mapping[str, Any] | None = None
@@ -43,6 +44,8 @@ class Call:
         self.revision = ""
         self.deadline = deadline
         self.config: Mapping[str, Any] = config or {}
+        self.span: Any = None
+        """What a test reads of what is said about it; nobody else does."""
 
     @property
     def id(self) -> str:
@@ -68,6 +71,11 @@ class Call:
     def traceparent(self) -> str:
         """The position in the trace that this call's own requests carry."""
         return trace_text(trace_within(self.request))
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the call is recorded however it goes."""
+        return bool(self.request.trace) and self.request.trace[24] & 1 == 1
 
     @property
     def tracestate(self) -> str:
@@ -279,8 +287,7 @@ class _Thread:
 
 def _failed(call: Call, error: BaseException) -> CellError:
     """Log what is no `CellError`, and return what the caller gets: the message never leaves, it may be a secret."""
-    extra = {"cbs_cell": call.cell, "cbs_id": call.id, "cbs_correlation_id": call.correlation_id}
-    logging.getLogger(call.cell).error("the cell failed", exc_info=error, extra=extra)
+    logging.getLogger(call.cell).error("the cell failed", exc_info=error, extra=ids_of(call))
     return cell_failed(call.id)
 
 

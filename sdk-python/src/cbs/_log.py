@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from cbs._port import CallInfo, Port
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-_IDS = frozenset({"cbs_cell", "cbs_id", "cbs_correlation_id"})
+_IDS = frozenset({"cbs_cell", "cbs_id", "cbs_correlation_id", "cbs_trace_id"})
 
 
 class CellLog(logging.LoggerAdapter[logging.Logger]):
-    """A logger named after the cell, whose records carry ``cbs_cell``, ``cbs_id`` and ``cbs_correlation_id``."""
+    """A logger named after the cell, whose records carry the call's ids.
+
+    They are ``cbs_cell``, ``cbs_id``, ``cbs_correlation_id`` and ``cbs_trace_id``.
+    """
 
     def __init__(self, info: CallInfo) -> None:
         super().__init__(logging.getLogger(info.cell), ids_of(info))
@@ -28,7 +31,12 @@ class CellLog(logging.LoggerAdapter[logging.Logger]):
 
 def ids_of(info: CallInfo) -> dict[str, object]:
     """Return what every record of a call carries."""
-    return {"cbs_cell": info.cell, "cbs_id": info.id, "cbs_correlation_id": info.correlation_id}
+    return {
+        "cbs_cell": info.cell,
+        "cbs_id": info.id,
+        "cbs_correlation_id": info.correlation_id,
+        "cbs_trace_id": info.traceparent[3:35],
+    }
 
 
 class Ids(logging.Filter):

@@ -42,6 +42,12 @@ class NativeCall(CallInfo, Protocol):
     def failed(self) -> None:
         """Answer that the cell failed; the log has the rest."""
 
+    def attribute(self, key: str, value: str) -> None:
+        """Say something about it, for its span."""
+
+    def event(self, name: str, attributes: list[tuple[str, str]]) -> None:
+        """Say that something happened in it, for its span."""
+
     def send(self, number: int, request: Outgoing) -> Errand | None:
         """Begin a call to another cell."""
 

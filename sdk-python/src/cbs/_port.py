@@ -31,6 +31,10 @@ class CallInfo(Protocol):
         """The position in the trace that this call's own requests carry."""
 
     @property
+    def sampled(self) -> bool:
+        """Whether the call is recorded however it goes."""
+
+    @property
     def tracestate(self) -> str:
         """W3C tracestate, as it came."""
 
@@ -85,7 +89,7 @@ class Incoming:
 
 
 class Port(Protocol):
-    """What a context goes through. Errors are `CellError`; everything but `log` runs on the lane's event loop.
+    """What a context goes through. Errors are `CellError`; what is awaited runs on the lane's event loop.
 
     ``info`` is the `CallInfo` that the context was made with: a host gets its own back.
     """
@@ -104,3 +108,9 @@ class Port(Protocol):
 
     def log(self, info: Any, level: int, logger: str, message: str, fields: Mapping[str, str], /) -> None:
         """Write to the body's log, from any thread; outside of calls ``info`` is `None`; ``level`` is logging's."""
+
+    def attribute(self, info: Any, key: str, value: str, /) -> None:
+        """Say something about the call, for its span; from any thread."""
+
+    def event(self, info: Any, name: str, attributes: list[tuple[str, str]], /) -> None:
+        """Say that something happened in the call, for its span; from any thread."""

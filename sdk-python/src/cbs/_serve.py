@@ -315,3 +315,9 @@ class BusPort:
 
     def log(self, info: Call | None, level: int, logger: str, message: str, fields: Mapping[str, str]) -> None:
         """Do nothing: the program's log is Python's own."""
+
+    def attribute(self, info: Call, key: str, value: str) -> None:
+        """Do nothing: without a body nobody records spans."""
+
+    def event(self, info: Call, name: str, attributes: list[tuple[str, str]]) -> None:
+        """Do nothing, as `attribute`."""

@@ -30,13 +30,35 @@ from cbs._event import Event, event_headers
 from cbs._hooks import State
 from cbs._lane import Call, Lane, envelope_of
 from cbs._port import Incoming, Outgoing
+from cbs._span import NOTE_BYTES_MAX, NOTES_MAX
 
-__all__ = ["Event", "TestBody"]
+__all__ = ["Event", "TestBody", "TestSpan"]
 
 _T = TypeVar("_T")
 
 PAYLOAD_MAX = 1024 * 1024
 """What a nats-server takes unless it is told otherwise, in bytes."""
+
+
+class TestSpan:
+    """What a cell said about one of its calls through `ctx.span`, bounded as in a body."""
+
+    __test__ = False  # pytest: this is no test
+
+    def __init__(self) -> None:
+        self.attributes: dict[str, str] = {}
+        """What is so, by its keys."""
+        self.events: list[tuple[str, dict[str, str]]] = []
+        """What happened, with its attributes, in order."""
+        self.dropped: int = 0
+        """How many attributes and events found no room."""
+        self._count = 0
+
+    def _has_room(self) -> bool:
+        room = self._count < NOTES_MAX
+        self._count += room
+        self.dropped += not room
+        return room
 
 
 class TestBody:
@@ -66,6 +88,7 @@ class TestBody:
         self._events: list[Event] = []
         self._stand_ins: dict[str, Callable[..., Any] | Any] = {}
         self._calls: dict[str, list[Any]] = {}
+        self._spans: dict[str, list[TestSpan]] = {}
         self._port = _Port(self)
         self._runner: asyncio.Runner | None = None
         self._open = False
@@ -198,6 +221,10 @@ class TestBody:
         _names.checked("topic-filter", topic_filter)
         return [event for event in self._events if _names.hears(topic_filter, event.topic)]
 
+    def spans(self, target: str) -> list[TestSpan]:
+        """Return what was said about a target's calls through `ctx.span`, one for each call, in order."""
+        return list(self._spans.get(checked_target(target, {"cell", "flow"}), ()))
+
     def state(self, module: ModuleType) -> State:
         """Return what a module's start hooks made."""
         return self._lane.state_of(module)
@@ -215,6 +242,8 @@ class TestBody:
         self._calls.setdefault(sent.target, []).append(_value(sent.payload, sent.content_type))
         name = sent.target.removeprefix("cell ")
         call = Call(request, name, "test", time.monotonic() + timeout, self._config.get(name))
+        call.span = TestSpan()
+        self._spans.setdefault(sent.target, []).append(call.span)
         if sent.target in self._stand_ins:
             reply = await self._stand_in(call, sent.target, timeout)
         elif name in self._lane.cells:
@@ -270,6 +299,19 @@ class _Port:
 
     def log(self, info: Call | None, level: int, logger: str, message: str, fields: Mapping[str, str]) -> None:
         """Do nothing: the log goes to Python's own handlers, where pytest's caplog reads it."""
+
+    def attribute(self, info: Call, key: str, value: str) -> None:
+        if info.span._has_room():
+            info.span.attributes[_cut(key)] = _cut(value)
+
+    def event(self, info: Call, name: str, attributes: list[tuple[str, str]]) -> None:
+        if info.span._has_room():
+            info.span.events.append((_cut(name), {_cut(key): _cut(value) for key, value in attributes}))
+
+
+def _cut(text: str) -> str:
+    """Cut a text as a body does: bytes are counted, and no character is halved."""
+    return text.encode("utf-8", "replace")[:NOTE_BYTES_MAX].decode("utf-8", "ignore")
 
 
 def _value(payload: bytes, content_type: str) -> Any:

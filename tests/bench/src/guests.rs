@@ -1,6 +1,10 @@
 //! Cells in other languages, and their specs.
 
-use std::{env, fmt::Write as _, path::Path};
+use std::{
+    env,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use cbs::NativeCell;
@@ -49,7 +53,12 @@ fn spec(name: &str, runtime: &str, more: &str) -> String {
 
 /// Where a cell's source stands.
 fn at(source: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("cells").join(source).display().to_string()
+    folder(source).display().to_string()
+}
+
+/// A file or folder of the cells.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("cells").join(name)
 }
 
 /// A text as YAML and JSON both write it.

@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context as _, anyhow};
 use bus::{InProcess, Link, Retry, Route, Router, Settings};
 use bus_nats::{Nats, Options};
-use cbs::{BodyBus, BodyId, Home, Namespace, NativeCell, Serving, Target};
+use cbs::{BodyBus, BodyId, Home, Namespace, NativeCell, Recorder, Serving, Target};
 use futures::future::{join_all, try_join_all};
 use host::{FlowHandler, Limits, NativeHost, Restarts, Running, Supervisor, Watchdog};
 use spec::Specs;
@@ -34,6 +34,17 @@ impl Body {
         cells: Vec<NativeCell>,
         specs: &str,
     ) -> anyhow::Result<Self> {
+        Self::start_recorded(url, namespace, cells, specs, None).await
+    }
+
+    /// The same, whose calls are told to a recorder.
+    pub(crate) async fn start_recorded(
+        url: Option<&str>,
+        namespace: &Namespace,
+        cells: Vec<NativeCell>,
+        specs: &str,
+        recorder: Option<Arc<dyn Recorder>>,
+    ) -> anyhow::Result<Self> {
         let specs = spec::load_texts([(PathBuf::from("bench.yaml"), specs)], &spec::Options::default())?;
         let id = BodyId::new("bench-body")?;
         let nats = match url {
@@ -43,7 +54,9 @@ impl Body {
         let bus = wire(&specs, &id, nats.as_ref());
         let host = NativeHost::new(cells).map_err(|errors| anyhow!("{errors:?}"))?;
         let supervisor = Supervisor::new(vec![Arc::new(host)], Restarts::default());
-        let home = |target: Target| Home::new(target, id.clone(), bus.clone(), Arc::new(Silent));
+        let home = |target: Target| {
+            Home::new(target, id.clone(), bus.clone(), Arc::new(Silent)).with_recorder(recorder.clone())
+        };
         let started = specs.cells().map(|spec| supervisor.start(spec.clone(), home(spec.name.clone().into())));
         let cells: Vec<Running> = started.collect::<Result<_, _>>()?;
         for ready in join_all(cells.iter().map(|cell| cell.ready(READY_LIMIT))).await {

@@ -13,7 +13,8 @@
 //! - `stage`: the server, a namespace a body, the raw side. `hosting`, `cells`: the CBS side, as `cbs up` wires it.
 //! - `load`, `rounds`, `cpu`: so many calls at once, both sides in turns, what they cost.
 //! - `caller`, `driver`: cells that call others, from another body and in the same one.
-//! - `program`, `abroad`: processes of `cbs up`. `memory`: what processes hold. `guests`: cells in other languages.
+//! - `program`, `abroad`: processes of `cbs up`. `fleet`: bodies to deploy to. `memory`: what processes hold.
+//! - `guests`: cells in other languages.
 //! - `peers`: answerers that are not ours.
 //! - `rows`: one file a group of rows. `report`, `table`: what came of them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person")]
@@ -24,6 +25,7 @@ mod caller;
 mod cells;
 mod cpu;
 mod driver;
+mod fleet;
 mod guests;
 mod hosting;
 mod load;

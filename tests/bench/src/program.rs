@@ -75,8 +75,24 @@ impl Program {
 
     /// Runs `cbs up` on a folder of specs.
     pub(crate) fn up(&self, specs: &Path, url: &str, namespace: &Namespace) -> anyhow::Result<Up> {
+        self.up_with(specs, url, namespace, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn up_with(&self, specs: &Path, url: &str, namespace: &Namespace, more: &[&str]) -> anyhow::Result<Up> {
         let mut command = Command::new(&self.path);
-        command.arg("up").arg(specs).args(["--nats", url, "--namespace", namespace.as_str()]);
+        command.arg("up").arg(specs).args(["--nats", url, "--namespace", namespace.as_str()]).args(more);
+        self.start(command)
+    }
+
+    /// Runs `cbs up` as a body of the fleet in the default namespace.
+    pub(crate) fn join(&self, id: &str, url: &str) -> anyhow::Result<Up> {
+        let mut command = Command::new(&self.path);
+        command.args(["up", "--body", id, "--nats", url]).env_remove("CBS_NAMESPACE");
+        self.start(command)
+    }
+
+    fn start(&self, mut command: Command) -> anyhow::Result<Up> {
         // A file takes all that is logged; a pipe that nobody reads would stop the body once it is full.
         let log = NamedTempFile::new()?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.reopen()?).kill_on_drop(true);
@@ -156,6 +172,11 @@ impl Up {
         let status = timeout(STOP_LIMIT, self.child.wait()).await.context("`cbs up` does not end")??;
         ensure!(status.success(), "`cbs up` ended with {status}: {}", self.last_words());
         Ok(())
+    }
+
+    /// Kills it, and waits for its end.
+    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
     }
 
     fn last_words(&self) -> String {

@@ -4,6 +4,7 @@ mod bare;
 mod cell;
 mod control;
 mod dart;
+mod deploy;
 mod exec;
 mod flood;
 mod flow;
@@ -14,6 +15,7 @@ mod hops;
 mod many;
 mod process;
 mod python;
+mod telemetry;
 
 use clap::ValueEnum;
 
@@ -55,6 +57,10 @@ pub(crate) enum Row {
     Exec,
     /// From Rust to each language and back
     Hops,
+    /// A Rust cell whose calls are recorded
+    Telemetry,
+    /// Deploys to a fleet
+    Deploy,
 }
 
 impl Row {
@@ -72,6 +78,8 @@ impl Row {
             Self::Dart => "dart",
             Self::Exec => "exec",
             Self::Hops => "hops",
+            Self::Telemetry => "telemetry",
+            Self::Deploy => "deploy",
         }
     }
 
@@ -89,6 +97,8 @@ impl Row {
             Self::Dart => "a Dart cell",
             Self::Exec => "a Rust cell as a process of its own",
             Self::Hops => "from Rust to each language and back",
+            Self::Telemetry => "a Rust cell whose calls are recorded",
+            Self::Deploy => "deploys to a fleet",
         }
     }
 
@@ -107,6 +117,8 @@ impl Row {
             Self::Dart => Ok(dart::measure(bench)),
             Self::Exec => Ok(exec::measure(bench)),
             Self::Hops => hops::measure(bench),
+            Self::Telemetry => telemetry::measure(bench),
+            Self::Deploy => Ok(deploy::measure(bench)),
         };
         let lines = measured.unwrap_or_else(|error| vec![Line::failed(self.about(), &error)]);
         lines.into_iter().map(|line| Line { row: self.name(), ..line }).collect()

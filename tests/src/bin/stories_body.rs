@@ -27,8 +27,12 @@ fn main() -> ExitCode {
         cbs::cell("story.big", big),
         cbs::cell("story.calls", calls),
         cbs::cell("story.tells", tells),
+        cbs::cell("story.logs", logs),
         cbs::cell("story.watches", watches),
     ]);
+    // A story that needs many cells says how many.
+    let many = std::env::var("STORY_MANY").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
+    cells.extend((0..many).map(|index: usize| cbs::cell(format!("many.c{index}").as_str(), tells)));
     body::main_with(cells)
 }
 
@@ -54,6 +58,18 @@ async fn holds(context: &CellContext, input: Value) -> Result<Value, CellError> 
         freed.as_mut().enable();
         context.print("held").await?;
         freed.await;
+    }
+    Ok(json!({ "body": context.home().body }))
+}
+
+/// Logs as many lines as `lines` says, with the text `line`, at the level `debug` where `debug` is set.
+async fn logs(context: &CellContext, input: Value) -> Result<Value, CellError> {
+    context.span().attribute("lines", number(&input, "lines").to_string());
+    for count in 0..number(&input, "lines") {
+        match input.get("debug") {
+            Some(_) => context.log().debug(format_args!("{} {count}", word(&input, "line"))),
+            None => context.log().info(format_args!("{} {count}", word(&input, "line"))),
+        }
     }
     Ok(json!({ "body": context.home().body }))
 }

@@ -14,12 +14,12 @@ use testkit::{eventually, within};
 use crate::stories;
 
 /// The first Python cell of a body may have to wait for an environment to be made.
-const FIRST_TIME: &str = "120s";
+pub(crate) const FIRST_TIME: &str = "120s";
 /// Native cells of the stories' body.
 const CELLS: [&str; 6] = ["story.tells", "story.slow", "story.holds", "story.frees", "story.big", "story.calls"];
 
 /// A Python cell that says a text; gives the folder to deploy.
-fn says(fleet: &Fleet, text: &str) -> PathBuf {
+pub(crate) fn says(fleet: &Fleet, text: &str) -> PathBuf {
     let code = format!("async def say(whom: dict) -> dict:\n    return {{'text': '{text}', 'body': 'any'}}\n");
     fleet.world.write("code/say.py", &code);
     let spec = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.say }\n\
@@ -49,7 +49,7 @@ async fn said(caller: &Caller) -> String {
 }
 
 /// The old revision answers for half a second more, beside the new one.
-async fn until_said(caller: &Caller, text: &str) {
+pub(crate) async fn until_said(caller: &Caller, text: &str) {
     let what = format!("three answers of {text}");
     eventually(&what, LIMIT, async || {
         said(caller).await == text && said(caller).await == text && said(caller).await == text
@@ -110,7 +110,7 @@ async fn a_deploy_serves_and_a_change_of_it_and_a_rollback_brings_the_former_bac
     until_said(&caller, "second").await;
     // The same again changes nothing.
     let done = deploy(&fleet, &says(&fleet, "second")).await.with_status(0);
-    assert!(done.stderr.contains("nothing changes"), "{}", done.stderr);
+    assert_eq!(done.stdout, "nothing to change; 2 bodies follow\n");
 
     let done = fleet.run(&["rollback"]).await.with_status(0);
     assert_eq!(done.stdout, "deployed: head 3\n");
@@ -132,14 +132,11 @@ async fn a_broken_change_is_refused_before_anything_is_touched() {
     let _bodies = fleet_of(&fleet, &["one"]).await;
     let folder = natives(&fleet, "specs", &["logic.greet"], "");
     let _ = deploy(&fleet, &folder).await.with_status(0);
-    for (broken, says) in [
-        (", timeout: soon", "spec-bad-duration"),
-        (", replicas: many", "spec-bad-value"),
-        (", rollout: { canary: { share: 10% } }", "not carried out by this version"),
-    ] {
+    for (broken, says) in [(", timeout: soon", "spec-bad-duration"), (", replicas: many", "spec-bad-value")] {
         let done = deploy(&fleet, &natives(&fleet, "specs", &["logic.greet"], broken)).await.with_status(1);
         assert!(done.stderr.contains(says) && done.stdout.is_empty(), "{}", done.stderr);
     }
+    let _ = natives(&fleet, "specs", &["logic.greet"], "");
     let missing = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.say }\n\
                    spec: { runtime: python, source: 'nowhere.py:say' }\n";
     let file = fleet.world.write("other/demo.say.yaml", missing);
@@ -283,55 +280,69 @@ async fn a_fleet_whose_server_goes_in_the_middle_of_a_deploy_converges_without_a
     .await;
 }
 
-/// A server with two users, as `deploy/permissions` has them.
-async fn guarded(store: &std::path::Path) -> Fleet {
-    let permissions = |file: &str| {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/permissions").join(file);
-        std::fs::read_to_string(path).unwrap()
-    };
-    let user = |name: &str| {
-        let file = permissions(&format!("{name}.conf"));
-        format!("{{ user: {name}, password: {name}, permissions: {{\n{file}\n}} }}\n")
-    };
-    let users = [user("body"), user("deployer")].concat();
-    let store = store.display();
-    Fleet::with_config(&format!("jetstream {{ store_dir: \"{store}\" }}\nauthorization {{ users: [\n{users}] }}\n"))
-        .await
+#[tokio::test]
+async fn content_that_was_lost_is_put_back_by_the_same_deploy_and_a_body_that_is_gone_is_not_counted() {
+    let fleet = Fleet::with_jetstream().await;
+    let bodies = fleet_of(&fleet, &["one", "two"]).await;
+    let folder = says(&fleet, "first");
+    let _ = deploy(&fleet, &folder).await.with_status(0);
+    let client = async_nats::connect(fleet.server.url()).await.unwrap();
+    let stream = async_nats::jetstream::new(client).get_stream("KV_cbs_default_desired").await.unwrap();
+    stream.purge().filter("$KV.cbs_default_desired.spec.*").await.unwrap();
+    stream.purge().filter("$KV.cbs_default_desired.tree.*").await.unwrap();
+    // Its lease is there for three seconds more.
+    bodies[1].signal(Signal::SIGKILL);
+    let done = deploy(&fleet, &folder).await.with_status(0);
+    assert_eq!(done.stdout, "nothing to change; 1 body follows\n", "{}", done.stderr);
+    assert!(done.stderr.contains("3 parts of what is deployed had been lost, and are put back"), "{}", done.stderr);
+    let _late = fleet.up(&Body::bare("three")).await;
+    let told = fleet.run(&["deploy", folder.to_str().unwrap(), "--format", "json"]).await.with_status(0).stdout;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["head"], &told["bodies"], &told["mended"]), (&json!(1), &json!(2), &json!(0)), "{told}");
 }
 
 #[tokio::test]
-async fn a_deployer_deploys_and_a_body_runs_it_and_cannot_deploy() {
-    let store = tempfile::tempdir().unwrap();
-    let fleet = guarded(store.path()).await;
-    let deployer = ["--user", "deployer", "--password", "deployer"];
-    let folder = says(&fleet, "guarded");
-    let deploy = ["deploy", folder.to_str().unwrap(), "--timeout", FIRST_TIME];
-    let _ = fleet.run(&[&deploy[..], &deployer].concat()).await.with_status(0);
-    let _body = fleet.up(&Body::bare("one").with(&["--user", "body", "--password", "body"])).await;
-    let options = async_nats::ConnectOptions::with_user_and_password("body".into(), "body".into());
-    let caller = Caller::connect(fleet.server.url(), options).await;
-    caller.until_answered("demo.say", &json!({})).await;
+async fn a_deploy_whose_server_restarts_waits_for_the_bodies_that_were_there() {
+    let mut fleet = Fleet::with_jetstream().await;
+    let bodies = fleet_of(&fleet, &["one", "two", "three"]).await;
+    let _ = deploy(&fleet, &natives(&fleet, "specs", &["logic.greet"], "")).await.with_status(0);
+    let mut deploying = fleet.world.start(fleet.world.cbs(&[
+        "deploy",
+        natives(&fleet, "specs", &["logic.greet"], ", replicas: 4").to_str().unwrap(),
+        "--timeout",
+        "40s",
+        "--nats",
+        fleet.server.url(),
+    ]));
+    deploying.until_told("head 2 is written").await;
+    fleet.server.kill().await;
+    fleet.server.restart().await;
+    let done = deploying.ended().await.with_status(0);
+    assert!(done.stderr.contains("3 bodies follow"), "{}", done.stderr);
+    drop(bodies);
+}
 
-    // What a body writes there does not arrive.
-    for subject in ["$KV.cbs_default_desired.head", "$KV.cbs_default_desired.tree.00", "$O.cbs_default_bundles.C.x"] {
-        caller.client().publish(subject, "{}".into()).await.unwrap();
-    }
-    for request in ["$JS.API.STREAM.PURGE.KV_cbs_default_desired", "$JS.API.STREAM.DELETE.KV_cbs_default_desired"] {
-        caller.client().publish_with_reply(request, caller.client().new_inbox(), "".into()).await.unwrap();
-    }
-    caller.client().flush().await.unwrap();
-    let _ = says(&fleet, "never");
-    let done = fleet.run(&["deploy", folder.to_str().unwrap(), "--user", "body", "--password", "body"]).await;
-    assert_ne!(done.status, 0, "{done:?}");
-    let history = fleet.run(&[&["history", "--format", "json"][..], &deployer].concat()).await.with_status(0).stdout;
-    assert_eq!(serde_json::from_str::<Vec<Value>>(&history).unwrap().len(), 1, "{history}");
-
-    // Its owner changes it, and it follows.
-    let _ = says(&fleet, "changed");
-    let done = fleet.run(&[&deploy[..], &deployer].concat()).await.with_status(0);
-    assert!(done.stderr.contains("1 body follows"), "{}", done.stderr);
-    until_said(&caller, "changed").await;
-    // A deployer calls nobody.
-    let called = fleet.run(&[&["call", "demo.say", "{}", "--timeout", "1s"][..], &deployer].concat()).await;
-    assert_eq!(called.status, 1, "{called:?}");
+#[tokio::test]
+async fn a_deploy_does_not_outlast_its_time_while_the_server_is_silent() {
+    let fleet = Fleet::with_jetstream().await;
+    let _ = deploy(&fleet, &natives(&fleet, "specs", &["logic.greet"], "")).await.with_status(0);
+    let _body = fleet.up(&Body::bare("one")).await;
+    // Nobody has this cell.
+    let folder = natives(&fleet, "other", &["story.nowhere"], ", place: { zone: a }");
+    let mut deploying = fleet.world.start(fleet.world.cbs(&[
+        "deploy",
+        folder.to_str().unwrap(),
+        "--timeout",
+        "3s",
+        "--nats",
+        fleet.server.url(),
+    ]));
+    deploying.until_told("head 2 is written").await;
+    let began = Instant::now();
+    fleet.server.pause();
+    let done = deploying.ended().await;
+    let took = began.elapsed();
+    fleet.server.resume();
+    assert_eq!(done.status, 1, "{done:?}");
+    assert!(took < Duration::from_secs(12), "{took:?}");
 }

@@ -138,7 +138,7 @@ async fn top_shows_what_each_cell_did_in_the_last_second() {
     let fleet = Fleet::start().await;
     let _body = fleet.up(&Body::greeting("one")).await;
     let once = fleet.run(&["top", "--once"]).await.with_status(0).stdout;
-    for words in ["TARGET", "CALLS/S", "cell logic.greet", "flow greeting", "ready"] {
+    for words in ["TARGET", "CALLS/S", "P99", "\nlogic.greet ", "flow greeting", "ready"] {
         assert!(once.contains(words), "{words} is not in {once}");
     }
     let arguments = ["top", "--format", "json", "--nats", fleet.server.url()];

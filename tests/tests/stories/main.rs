@@ -8,19 +8,32 @@
 )]
 
 mod alone;
+mod buckets;
+mod canary;
+mod cluster;
 mod credentials;
 mod deadlines;
+mod deaths;
 mod deploy;
 mod dev;
+mod eyes;
 mod faults;
 mod flood;
+mod forgery;
 mod greeting;
 mod languages;
+mod masses;
 mod mistakes;
 mod outage;
+mod permissions;
 mod routes;
 mod scaffold;
+mod scrape;
 mod sharing;
+mod silence;
+mod storm;
+mod suspense;
+mod tracing;
 mod watch;
 
 use e2e::Body;
@@ -28,4 +41,10 @@ use e2e::Body;
 /// A body that can host the cells of the stories (`src/bin/stories_body.rs`).
 fn stories(id: &str) -> Body {
     Body::of(env!("CARGO_BIN_EXE_stories_body"), id)
+}
+
+/// What a story has measured, for who runs it with `--no-capture`.
+#[allow(clippy::print_stderr, reason = "it is for people")]
+fn told(words: &str) {
+    eprintln!("{words}");
 }

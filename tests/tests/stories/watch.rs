@@ -1,5 +1,7 @@
 //! What is saved serves a moment later.
 
+use std::time::{Duration, Instant};
+
 use e2e::{Body, Fleet, LIMIT, Load};
 use serde_json::json;
 use testkit::eventually;
@@ -74,4 +76,55 @@ async fn a_link_that_is_swapped_as_in_a_mounted_config_map_is_seen() {
     link("..two", "..data_new");
     std::fs::rename(mount.join("..data_new"), mount.join("..data")).unwrap();
     body.until_told("replaced cell logic.greet in ").await;
+}
+
+/// Compiling takes a second and a half, on a busy machine ten times that.
+const COMPILED: Duration = Duration::from_secs(60);
+const DART_SPEC: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.tells }\n\
+    spec: { runtime: dart, source: '../tells/bin/main.dart' }\n";
+
+/// The version stands in a library of the cell's package.
+fn dart(body: Body) -> Body {
+    let main = "import 'package:cbs/cbs.dart';\nimport 'package:tells/version.dart';\n\n\
+                Future<void> main() => serve([\n  cell('demo.tells', (ctx, input) => {'body': 'one', 'version': version}),\n]);\n";
+    let pubspec = "name: tells\nenvironment:\n  sdk: ^3.5.0\ndependencies:\n  cbs: any\n";
+    body.file("cells/demo.tells.yaml", DART_SPEC).file("tells/pubspec.yaml", pubspec).file("tells/bin/main.dart", main)
+}
+
+#[tokio::test]
+async fn a_saved_dart_cell_serves_with_no_failed_call_before_it_is_compiled_to_a_program_and_after() {
+    let fleet = Fleet::start().await;
+    // A version that no run before has compiled.
+    let first = u64::from(std::process::id()) * 1_000;
+    let version = |number: u64| format!("const version = {};\n", first + number);
+    let body = dart(Body::bare("one")).file("tells/lib/version.dart", &version(0)).with(&["--watch"]);
+    let _body = fleet.up(&body).await;
+    let caller = fleet.caller().await;
+    caller.until_answered("demo.tells", &json!({})).await;
+    let load = Load::new(&caller, "demo.tells", json!({}));
+    let mut took = Vec::new();
+    let saves = async {
+        for number in 1..=5 {
+            let since = Instant::now();
+            fleet.world.write("one/tells/lib/version.dart", &version(number));
+            let serves =
+                async || caller.call("demo.tells", &json!({})).await.json()["version"] == json!(first + number);
+            eventually("the saved version to serve", COMPILED, serves).await;
+            took.push(since.elapsed());
+        }
+        // What is a kernel is called one.
+        eventually("its program to serve", COMPILED, async || {
+            let done = fleet.run(&["describe", "demo.tells"]).await.with_status(0);
+            done.stdout.contains("process ") && !done.stdout.contains("kernel process ")
+        })
+        .await;
+        let before = load.answered();
+        eventually("its program to answer", LIMIT, async || load.answered() > before + 100).await;
+    };
+    tokio::select! {
+        () = saves => {}
+        () = load.run(4, usize::MAX) => {}
+    }
+    println!("from a save to its first answer, with four callers: {took:?}");
+    assert_eq!(load.failed(), Vec::<String>::new());
 }

@@ -35,7 +35,7 @@ pub const ROOMS: &[Room] = &[
     room("body/testkit", &["bus-nats", "cbs"], &[]),
     room("cells/*", &["cbs"], &["testkit"]),
     room("tests", &["body", "cbs", "testkit"], &[]),
-    room("tests/bench", &["body", "bus", "bus-nats", "cbs", "host", "sidecar", "spec"], &[]),
+    room("tests/bench", &["body", "bus", "bus-nats", "cbs", "fleet", "host", "sidecar", "spec"], &[]),
     room("tests/tidy", &[], &[]),
 ];
 
@@ -51,6 +51,13 @@ pub const WALLED_OFF: &[(&str, &[&str], &str)] = &[
     ("opentelemetry", &["body"], "libraries emit tracing events, the program exports them"),
     ("opentelemetry_sdk", &["body"], "libraries emit tracing events, the program exports them"),
     ("opentelemetry-otlp", &["body"], "libraries emit tracing events, the program exports them"),
+    (
+        "opentelemetry-proto",
+        &["body", "e2e"],
+        "libraries hand over spans, the program exports them; a story receives them",
+    ),
+    ("tonic", &["body", "e2e"], "the program alone speaks gRPC; a story receives it"),
+    ("hyper", &["body"], "the program alone answers over HTTP"),
     (
         "tracing-subscriber",
         &["body", "host", "host-python", "host-sidecar"],

@@ -1,38 +1,71 @@
 //! Objects larger than a message, in pieces.
 
-use async_nats::jetstream::object_store::{self, DeleteErrorKind, GetErrorKind, ObjectStore};
+use async_nats::{
+    Client,
+    jetstream::{
+        self,
+        object_store::{self, DeleteErrorKind, GetErrorKind, ObjectStore},
+    },
+};
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, time::timeout};
 
-use super::{StoreError, chain, says_not_found, unavailable};
+use super::{REQUEST_LIMIT, StoreError, chain, has_too_few_servers, listing::silent, says_not_found, unavailable};
 use crate::Nats;
 
 /// A bucket of objects.
 #[derive(Clone)]
 pub struct Objects {
-    name: String,
+    pub(super) name: String,
     store: ObjectStore,
+    pub(super) context: jetstream::Context,
+    pub(super) client: Client,
 }
 
 impl Nats {
-    /// Opens a bucket of objects; makes it, with so many replicas, where it is not there.
+    /// Opens a bucket of objects; makes it, with so many replicas or as many as there are servers, where it is
+    /// not there.
     ///
     /// # Errors
     /// [`StoreError::NoJetStream`], [`StoreError::Unavailable`].
     pub async fn objects(&self, name: &str, replicas: usize) -> Result<Objects, StoreError> {
         let store = match self.jetstream().get_object_store(name).await {
-            Err(error) if says_not_found(&error) => {
-                let config = object_store::Config {
-                    bucket: name.to_owned(),
-                    num_replicas: replicas,
-                    ..object_store::Config::default()
-                };
-                self.jetstream().create_object_store(config).await.map_err(|error| self.wrong(name, &error))?
-            }
+            Err(error) if says_not_found(&error) => self.new_objects(name, replicas).await?,
             found => found.map_err(|error| self.wrong(name, &error))?,
         };
-        Ok(Objects { name: name.to_owned(), store })
+        Ok(self.opened_objects(name, store))
+    }
+
+    /// Opens a bucket of objects that is there.
+    ///
+    /// # Errors
+    /// [`StoreError::NoBucket`] besides those of [`Self::objects`].
+    pub async fn existing_objects(&self, name: &str) -> Result<Objects, StoreError> {
+        match self.jetstream().get_object_store(name).await {
+            Ok(store) => Ok(self.opened_objects(name, store)),
+            Err(error) if says_not_found(&error) => Err(StoreError::NoBucket(name.to_owned())),
+            Err(error) => Err(self.wrong(name, &error)),
+        }
+    }
+
+    async fn new_objects(&self, name: &str, replicas: usize) -> Result<ObjectStore, StoreError> {
+        let mut replicas = replicas.max(1);
+        loop {
+            let config = object_store::Config {
+                bucket: name.to_owned(),
+                num_replicas: replicas,
+                ..object_store::Config::default()
+            };
+            match self.jetstream().create_object_store(config).await {
+                Err(error) if replicas > 1 && has_too_few_servers(&error) => replicas -= 1,
+                made => return made.map_err(|error| self.wrong(name, &error)),
+            }
+        }
+    }
+
+    fn opened_objects(&self, name: &str, store: ObjectStore) -> Objects {
+        Objects { name: name.to_owned(), store, context: self.jetstream(), client: self.client() }
     }
 }
 
@@ -61,8 +94,14 @@ impl Objects {
             return Err(StoreError::TooLarge { bucket: self.name.clone(), key: name.to_owned(), bytes, limit });
         }
         let mut read = Vec::with_capacity(bytes);
-        let ended = object.take(limit as u64).read_to_end(&mut read).await;
-        ended.map_err(|error| StoreError::Unavailable { bucket: self.name.clone(), reason: chain(&error) })?;
+        let mut object = object.take(limit as u64);
+        // Pieces that are replaced while they are read do not come any more.
+        while timeout(REQUEST_LIMIT, object.read_buf(&mut read))
+            .await
+            .map_err(|_| silent(&self.name))?
+            .map_err(|error| StoreError::Unavailable { bucket: self.name.clone(), reason: chain(&error) })?
+            > 0
+        {}
         Ok(Some(read.into()))
     }
 

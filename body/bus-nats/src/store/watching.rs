@@ -3,8 +3,9 @@
 use async_nats::jetstream::kv::{Operation, Watch};
 use bytes::Bytes;
 use futures::StreamExt;
+use tokio::time::timeout;
 
-use super::{Bucket, Entry, StoreError, unavailable};
+use super::{Bucket, Entry, REQUEST_LIMIT, StoreError, listing::silent, unavailable};
 
 /// One change of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,12 +72,12 @@ impl Bucket {
     /// All keys of a filter with their values.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`], also where the server is silent for as long as a request may take.
     pub async fn all(&self, filter: &str) -> Result<Vec<(String, Entry)>, StoreError> {
         let mut watching = self.watch(filter).await?;
         let mut found = std::collections::BTreeMap::new();
         loop {
-            match watching.next().await? {
+            match timeout(REQUEST_LIMIT, watching.next()).await.map_err(|_| silent(self.name()))?? {
                 Seen::Current => return Ok(found.into_iter().collect()),
                 Seen::Change(Change { key, value: Some(value), revision }) => {
                     found.insert(key, Entry { value, revision });

@@ -3,6 +3,7 @@
 
 mod bare;
 mod closing;
+mod control;
 mod credentials;
 mod direct;
 mod discovery;

@@ -6,7 +6,7 @@ use bus_nats::{
     Nats,
     store::{Bucket, BucketSettings, Change, Seen, StoreError, Watching},
 };
-use testkit::{NatsServer, within};
+use testkit::{NatsServer, eventually, within};
 
 use crate::support::{LONG, body};
 
@@ -111,4 +111,59 @@ async fn what_is_not_there_or_too_large_is_said() {
     let large = vec![0; nats.server().max_payload + 1];
     let refused = bucket.put("big", large.into()).await.unwrap_err();
     assert!(matches!(refused, StoreError::TooLarge { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_listed_is_removed_at_its_revision_alone_and_leaves_nothing_behind() {
+    let server = NatsServer::with_jetstream().await;
+    let nats = body(&server, "one").await;
+    let bucket = bucket(&nats, "desired").await;
+    assert_eq!(bucket.list(">").await.unwrap(), []);
+    for key in ["spec.a", "spec.b", "tree.c", "spec.d"] {
+        bucket.put(key, key.to_owned().into()).await.unwrap();
+    }
+    bucket.remove("spec.d").await.unwrap();
+    let listed = bucket.list("spec.*").await.unwrap();
+    assert_eq!(listed.iter().map(|kept| kept.name.as_str()).collect::<Vec<_>>(), ["spec.a", "spec.b"]);
+    assert!(listed.iter().all(|kept| kept.age < LONG), "{listed:?}");
+    // One of them is put anew meanwhile.
+    bucket.put("spec.a", "spec.a".into()).await.unwrap();
+    let gone =
+        [bucket.remove_at("spec.a", listed[0].revision).await, bucket.remove_at("spec.b", listed[1].revision).await];
+    assert_eq!(gone, [Ok(false), Ok(true)]);
+    assert_eq!(bucket.remove_at("spec.b", listed[1].revision).await, Ok(false));
+    let all = bucket.all(">").await.unwrap();
+    assert_eq!(all.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["spec.a", "tree.c"]);
+    let first = bucket.list("spec.a").await.unwrap();
+    eventually("an older value", LONG, async || bucket.list("spec.a").await.unwrap()[0].age > first[0].age).await;
+    assert!(bucket.age().await.unwrap() >= first[0].age);
+    let (latest, got) = (bucket.get_latest("spec.a").await, bucket.get("spec.a").await);
+    assert_eq!(latest, got);
+    assert_eq!((bucket.get_latest("spec.d").await, bucket.get_latest("spec.none").await), (Ok(None), Ok(None)));
+    assert_eq!(bucket.replicas(), None, "the server is alone");
+}
+
+#[tokio::test]
+async fn an_object_that_is_put_anew_stays_and_what_a_dead_deployer_left_is_swept() {
+    let server = NatsServer::with_jetstream().await;
+    let nats = body(&server, "one").await;
+    let objects = nats.objects("bundles", 3).await.unwrap();
+    assert!(nats.existing_objects("bundles").await.is_ok() && nats.existing_objects("none").await.is_err());
+    for name in ["a", "b"] {
+        objects.put(name, &[7; 300_000]).await.unwrap();
+    }
+    let listed = objects.list().await.unwrap();
+    assert_eq!(listed.iter().map(|object| object.kept.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    objects.put("a", &[7; 300_000]).await.unwrap();
+    assert_eq!((objects.remove_at(&listed[0]).await, objects.remove_at(&listed[1]).await), (Ok(false), Ok(true)));
+    assert_eq!(objects.get("a", usize::MAX).await.unwrap().unwrap(), vec![7; 300_000]);
+    assert_eq!(objects.get("b", usize::MAX).await, Ok(None));
+    // Pieces without a name.
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let stream = async_nats::jetstream::new(client.clone());
+    stream.publish("$O.bundles.C.half", "piece".into()).await.unwrap().await.unwrap();
+    assert_eq!(objects.sweep(LONG).await, Ok(0), "somebody may be about to name them");
+    eventually("an old piece", LONG, async || objects.sweep(Duration::from_millis(1)).await.unwrap() == 1).await;
+    assert_eq!(objects.sweep(Duration::ZERO).await, Ok(0));
+    assert_eq!(objects.get("a", usize::MAX).await.unwrap().unwrap(), vec![7; 300_000]);
 }

@@ -1,6 +1,13 @@
 //! Retries: failed calls are tried again where that is safe, worth it, and within the budget.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use cbs::{
@@ -51,12 +58,32 @@ pub struct RetryPolicy {
 /// ```
 pub struct Retry {
     inner: Arc<dyn BodyBus>,
-    policies: ArcSwap<HashMap<Target, Arc<Entry>>>,
+    policies: ArcSwap<Policies>,
 }
+
+type Policies = HashMap<Target, Arc<Entry>>;
 
 struct Entry {
     policy: RetryPolicy,
     budget: Budget,
+    /// Outlives a change of the policy.
+    tally: Arc<Tally>,
+}
+
+/// [`Retried`] as it is counted.
+#[derive(Default)]
+struct Tally {
+    again: AtomicU64,
+    denied: AtomicU64,
+}
+
+/// How often calls of one target were tried again, since it has a policy. Each only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retried {
+    /// Attempts after the first.
+    pub again: u64,
+    /// Calls that were not tried again because the budget was spent.
+    pub denied: u64,
 }
 
 impl Retry {
@@ -65,27 +92,39 @@ impl Retry {
         Self { inner, policies: ArcSwap::default() }
     }
 
-    /// Says when calls of a target are tried again; `None`: never. Its budget starts anew.
+    /// Says when calls of a target are tried again; `None`: never. Its budget starts anew, its
+    /// count goes on until it is never tried again.
     pub fn set(&self, target: Target, policy: Option<RetryPolicy>) {
-        self.set_all([(target, policy)]);
+        self.change(&[(target, policy)], HashMap::clone);
     }
 
-    /// [`Self::set`] for many targets at once.
+    /// [`Self::set`] for all targets at once: what is not among these is never tried again.
     pub fn set_all(&self, policies: impl IntoIterator<Item = (Target, Option<RetryPolicy>)>) {
-        let changes: Vec<_> = policies
-            .into_iter()
-            .map(|(target, policy)| (target, policy.map(|policy| Arc::new(Entry { policy, budget: Budget::new() }))))
-            .collect();
+        let wanted: Vec<_> = policies.into_iter().collect();
+        self.change(&wanted, |_| HashMap::new());
+    }
+
+    /// Puts these policies to those that are kept.
+    fn change(&self, wanted: &[(Target, Option<RetryPolicy>)], kept: impl Fn(&Policies) -> Policies) {
         self.policies.rcu(|current| {
-            let mut next = HashMap::clone(current);
-            for (target, entry) in &changes {
-                match entry {
-                    Some(entry) => next.insert(target.clone(), entry.clone()),
+            let mut next = kept(current);
+            for (target, policy) in wanted {
+                match policy {
+                    Some(policy) => next.insert(target.clone(), Entry::new(policy, current.get(target))),
                     None => next.remove(target),
                 };
             }
             next
         });
+    }
+
+    /// How often calls were tried again, for each target that has a policy. In no order.
+    #[must_use]
+    pub fn retried(&self) -> Vec<(Target, Retried)> {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let all = self.policies.load();
+        let of = |entry: &Entry| Retried { again: read(&entry.tally.again), denied: read(&entry.tally.denied) };
+        all.iter().map(|(target, entry)| (target.clone(), of(entry))).collect()
     }
 
     async fn call_again(&self, entry: &Entry, request: Envelope) -> Result<Envelope, BusError> {
@@ -99,9 +138,14 @@ impl Retry {
                 done => return done,
             };
             let delay = delay(&entry.policy, retry, request.id);
-            if started.elapsed() + delay >= timeout || !entry.budget.pay() {
+            if started.elapsed() + delay >= timeout {
                 return Err(error);
             }
+            if !entry.budget.pay() {
+                entry.tally.denied.fetch_add(1, Ordering::Relaxed);
+                return Err(error);
+            }
+            entry.tally.again.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(delay).await;
             request.attempt = request.attempt.saturating_add(1);
             request.timeout = Some(timeout.saturating_sub(started.elapsed()));
@@ -110,6 +154,14 @@ impl Retry {
             request.time_ms = cbs::now_ms();
         }
         self.inner.call(request).await
+    }
+}
+
+impl Entry {
+    /// A policy with a budget of its own, which counts on where the one before it stopped.
+    fn new(policy: &RetryPolicy, before: Option<&Arc<Self>>) -> Arc<Self> {
+        let tally = before.map_or_else(Arc::default, |before| before.tally.clone());
+        Arc::new(Self { policy: policy.clone(), budget: Budget::new(), tally })
     }
 }
 

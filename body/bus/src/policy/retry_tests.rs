@@ -10,7 +10,7 @@ use cbs::{
 };
 use tokio::time::Instant;
 
-use super::{Retry, RetryPolicy, delay};
+use super::{Retried, Retry, RetryPolicy, delay};
 
 type Seen = (u32, Duration, Instant);
 
@@ -138,6 +138,25 @@ async fn a_target_that_is_down_is_not_hammered() {
     tokio::time::advance(Duration::from_secs(1)).await;
     assert!(retry.call(request()).await.is_err());
     assert_eq!(bus.seen.lock().unwrap().len(), calls + 2);
+    // All but the three calls that were made again as often as they may be.
+    assert_eq!(retry.retried(), [(target(), Retried { again: 111, denied: 998 })]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_are_counted_as_long_as_there_is_a_policy() {
+    let bus = Arc::new(Scripted { answers: Mutex::new(vec![overloaded(); 2].into()), ..Scripted::default() });
+    let retry = Retry::new(bus);
+    retry.set_all([(target(), Some(policy(false)))]);
+    assert_eq!(retry.retried(), [(target(), Retried::default())]);
+    assert!(retry.call(request()).await.is_ok());
+    let counted = [(target(), Retried { again: 2, denied: 0 })];
+    assert_eq!(retry.retried(), counted);
+    retry.set_all([(target(), Some(policy(true))), ("demo.other".parse().unwrap(), None)]);
+    assert_eq!(retry.retried(), counted, "another policy of the same target counts on");
+    retry.set(target(), Some(policy(false)));
+    assert_eq!(retry.retried(), counted);
+    retry.set_all([("demo.other".parse().unwrap(), None)]);
+    assert_eq!(retry.retried(), [], "what is never tried again has no count");
 }
 
 #[tokio::test(start_paused = true)]

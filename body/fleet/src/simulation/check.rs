@@ -35,7 +35,7 @@ impl World {
                 self.check_start(at, target, *instance, version.revision)
             }
             Action::Stop { target, instance, why, .. } => self.check_stop(at, target, *instance, why),
-            Action::Share { .. } | Action::Rule { .. } => Ok(()),
+            Action::Share { .. } | Action::Rule { .. } | Action::Promote { .. } => Ok(()),
         }
     }
 
@@ -104,15 +104,19 @@ impl World {
                 let is = entry.is_some_and(|entry| entry.rollout == Rollout::Recreate);
                 hold(is, || format!("it recreates {target}, which is not to be"))
             }
-            Why::Replaced => {
-                let settled =
-                    here.iter().any(|it| it.phase == Phase::Ready && clock.since(it.since) >= self.timing.settle);
+            Why::Replaced | Why::RolledBack => {
+                let serves = |it: &&&crate::Instance| {
+                    it.phase == Phase::Ready && !it.canary && !node.record.away.contains(&it.id)
+                };
+                let settled = here.iter().filter(serves).any(|it| clock.since(it.since) >= self.timing.settle);
                 hold(settled, || format!("it stops {target} before another revision has settled"))
             }
             Why::Ending => hold(node.line.ends_at.is_some(), || format!("it ends {target}, and does not end itself")),
             Why::Unneeded => Ok(()),
             Why::Taken(owners) => {
-                if here.iter().any(|it| it.phase == Phase::Ready) || self.nodes.iter().any(|node| node.serves(target)) {
+                if here.iter().any(|it| it.phase == Phase::Ready && !it.canary)
+                    || self.nodes.iter().any(|node| node.serves(target))
+                {
                     return Ok(());
                 }
                 // Every owner said that it serves it; whoever did so goes on until another does.
@@ -180,6 +184,9 @@ impl World {
                 let instances = held.map(|held| held.instances()).unwrap_or_default();
                 let serving: BTreeSet<Revision> =
                     instances.iter().filter(|it| it.phase == Phase::Ready).map(|it| it.revision).collect();
+                if instances.iter().any(|it| it.canary && it.revision == wanted.main.revision) {
+                    return Some(format!("{} has {target} as a canary still", node.facts.body));
+                }
                 let name = &node.facts.body;
                 if owners.contains(&at) {
                     let side_refused = wanted.side.is_some_and(|(side, _)| super::refuses(&node.facts, side.revision));

@@ -173,6 +173,14 @@ impl World {
                 let wait = self.chance.between(1, 30);
                 self.later(wait, Event::Rule { target, revision, verdict });
             }
+            Action::Promote { target, instance, .. } => {
+                let held = node.body.as_ref().and_then(|body| body.own().held().get(&target));
+                let found = held.and_then(|held| held.instances().iter().find(|it| it.id == instance));
+                let Some(revision) = found.map(|it| it.revision) else { return };
+                let fine = !(self.chaos && self.chance.percent(10));
+                let wait = self.chance.between(5, 300);
+                self.later(wait, Event::Started { node: at, life, target, id: instance, revision, fine });
+            }
             Action::Share { .. } => {}
         }
     }
@@ -187,6 +195,7 @@ impl World {
         if !fine && starting {
             node.record.failed.insert((target.clone(), revision), clock);
         }
+        node.record.away.remove(&id);
         let name = node.facts.body.clone();
         self.say(|| format!("{name} {target} {revision}: {}", if fine { "ready" } else { "does not start" }));
         self.with_body(at, |body, clock| {
@@ -248,7 +257,7 @@ impl World {
             Word::Head(bytes, revision) => _ = body.head(bytes.as_deref(), revision, clock),
             Word::Tree(hash, bytes) => _ = body.tree(hash, &bytes, clock),
             Word::Spec(hash, bytes) => _ = body.spec(hash, &bytes, clock),
-            Word::Verdict(target, revision, verdict) => body.verdict(&target, revision, Some(verdict)),
+            Word::Verdict(target, revision, verdict) => body.verdict(&target, revision, Some(verdict.into())),
         });
         self.fetch(at, &missing);
         self.check_peers(at)
@@ -273,8 +282,9 @@ impl World {
         }
     }
 
-    /// An instance of a body that serves ends by itself.
+    /// An instance of a body that serves ends by itself, for good or to be started again.
     pub(crate) fn break_instance(&mut self, at: usize) {
+        let for_good = self.chance.percent(50);
         let Some(node) = self.nodes.get_mut(at) else { return };
         let Some(body) = &node.body else { return };
         let all: Vec<(Target, u64, Revision)> = body
@@ -287,12 +297,21 @@ impl World {
             .collect();
         let index = self.chance.index(all.len());
         if let Some((target, id, revision)) = all.into_iter().nth(index) {
-            let clock = node.clock(self.now);
-            node.record.failed.insert((target.clone(), revision), clock);
+            let (clock, life) = (node.clock(self.now), node.life);
+            if for_good {
+                node.record.failed.insert((target.clone(), revision), clock);
+            } else {
+                node.record.away.insert(id);
+            }
             let name = node.facts.body.clone();
-            self.say(|| format!("{name} {target} {revision} breaks"));
+            self.say(|| format!("{name} {target} {revision} breaks, for good: {for_good}"));
             self.lost.insert(target.clone(), self.now);
-            self.with_body(at, |body, clock| body.failed(&target, id, "it broke", clock));
+            if for_good {
+                return self.with_body(at, |body, clock| body.failed(&target, id, "it broke", clock));
+            }
+            self.with_body(at, |body, clock| body.away(&target, id, clock));
+            let wait = self.chance.between(50, 6000);
+            self.later(wait, Event::Started { node: at, life, target, id, revision, fine: true });
         }
     }
 }
@@ -303,6 +322,7 @@ fn told(action: &Action) -> String {
             format!("starts {target} {} as {instance}", version.revision)
         }
         Action::Stop { target, instance, why, .. } => format!("stops {target} {instance}: {why}"),
+        Action::Promote { target, instance, .. } => format!("promotes {target} {instance}"),
         Action::Share { target, canary } => format!("shares {target} {canary:?}"),
         Action::Rule { target, verdict, reason, .. } => format!("rules {target} {verdict}: {reason}"),
     }

@@ -72,6 +72,8 @@ pub(crate) struct Record {
     pub(crate) heads: BTreeMap<ContentHash, u64>,
     /// When a start failed, on its own clock.
     pub(crate) failed: BTreeMap<(Target, Revision), Moment>,
+    /// Instances that are being started again.
+    pub(crate) away: BTreeSet<u64>,
     /// The head that it acts on, and the highest revision that it acted on on this connection.
     pub(crate) adopted: (Option<ContentHash>, u64),
 }
@@ -218,7 +220,8 @@ impl Node {
     /// Whether an instance of a target serves here.
     pub(crate) fn serves(&self, target: &Target) -> bool {
         let held = self.body.as_ref().and_then(|body| body.own().held().get(target));
-        held.is_some_and(|held| held.instances().iter().any(|it| it.phase == crate::Phase::Ready))
+        let serves = |it: &crate::Instance| it.phase == crate::Phase::Ready && !self.record.away.contains(&it.id);
+        held.is_some_and(|held| held.instances().iter().any(|it| serves(it) && !it.canary))
     }
 
     pub(crate) fn manifest(&self) -> Option<&Arc<Manifest>> {

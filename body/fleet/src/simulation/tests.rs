@@ -108,6 +108,8 @@ fn every_planted_bug_is_found_by_some_seed() -> Checked {
         Bug::WaitsForEver,
         Bug::IgnoresVerdicts,
         Bug::KeepsRemoved,
+        Bug::CanaryServes,
+        Bug::AwayIsReady,
     ];
     let mut missed = Vec::new();
     for bug in bugs {

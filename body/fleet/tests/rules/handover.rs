@@ -138,5 +138,54 @@ fn two_bodies_of_one_name_do_nothing() -> Checked {
     stage.tell(0, twin);
     let now = stage.now;
     assert_eq!(stage.bodies[0].pass(now).standstill, Some(Standstill::Twin));
+    assert!(stage.bodies[0].presence().stuck.is_some_and(|told| told.contains("the same id")));
+    Ok(())
+}
+
+#[test]
+fn fleet_8_twins_change_nothing_as_long_as_they_hear_each_other_and_a_former_life_is_none() -> Checked {
+    let mut stage = Stage::new(1)?;
+    let mut former = stage.bodies[0].presence();
+    former.facts.incarnation += 1;
+    stage.tell(0, former.clone());
+    stage.deploy(&[("cell a.b", entry("one").into())])?;
+    stage.run(1000)?;
+    assert_eq!(stage.serving("cell a.b").len(), 1, "a lease of a former life holds nobody up");
+    // A late word of it neither: its revision is an old one.
+    let now = stage.now;
+    stage.bodies[0].heard(former.clone().into(), 1, now);
+    assert_eq!(stage.bodies[0].pass(now).standstill, None);
+    let before = stage.log.len();
+    stage.deploy(&[("cell a.b", entry("two").into())])?;
+    for _ in 0..50 {
+        // Each second the twin puts its own, and in between the body hears itself.
+        stage.tell(0, former.clone());
+        stage.run(200)?;
+        assert_eq!(stage.bodies[0].found().standstill, Some(Standstill::Twin));
+    }
+    assert_eq!(stage.log.len(), before);
+    stage.run(5000)?;
+    assert_eq!(stage.serving("cell a.b"), [(0, entry("two").version.revision)]);
+    Ok(())
+}
+
+#[test]
+fn fleet_4_what_is_being_started_again_is_not_ready_and_its_old_revision_goes_on() -> Checked {
+    let mut stage = Stage::new(1)?;
+    let target = "cell a.b".parse()?;
+    stage.deploy(&[("cell a.b", entry("one").into())])?;
+    stage.run(1000)?;
+    stage.deploy(&[("cell a.b", entry("two").into())])?;
+    stage.step(0)?;
+    let new = stage.bodies[0].own().held()[&target].instances()[1].id;
+    let now = stage.now;
+    stage.bodies[0].away(&target, new, now);
+    stage.run(5000)?;
+    assert_eq!(stage.serving("cell a.b"), [(0, entry("one").version.revision)]);
+    assert_eq!(stage.bodies[0].presence().states.at(0), Standing::Updating);
+    let now = stage.now;
+    stage.bodies[0].ready(&target, new, now);
+    stage.run(1000)?;
+    assert_eq!(stage.serving("cell a.b"), [(0, entry("two").version.revision)]);
     Ok(())
 }

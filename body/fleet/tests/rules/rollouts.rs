@@ -176,3 +176,60 @@ fn a_canary_is_judged_when_its_numbers_say_enough() {
     // What fails as often as the old revision is no worse.
     assert_eq!(judge(&rules, &calls(1000, 300, 1000), &calls(200, 60, 1000), 60_000), Judgement::Promote);
 }
+
+#[test]
+fn fleet_15_a_promoted_canary_takes_calls_of_its_own_before_its_base_stops() -> Checked {
+    let mut stage = Stage::new(2)?;
+    canary(&mut stage, 0)?;
+    let of = |wanted: fn(&Action) -> bool| stage.log.iter().position(|(_, _, action)| wanted(action));
+    let promoted = of(|it| matches!(it, Action::Promote { .. }));
+    let stopped = of(|it| matches!(it, Action::Stop { why: Why::Replaced, .. }));
+    assert!(promoted.is_some() && promoted < stopped, "{promoted:?} {stopped:?}");
+    let canaries = stage.bodies.iter().flat_map(|body| body.own().held().values()).flat_map(|it| it.instances());
+    assert!(canaries.clone().all(|it| !it.canary) && canaries.count() == 2);
+    Ok(())
+}
+
+#[test]
+fn what_is_rolled_back_is_told_with_the_reason() -> Checked {
+    let mut stage = Stage::new(2)?;
+    canary(&mut stage, 2)?;
+    for body in &mut stage.bodies {
+        let presence = body.presence();
+        assert_eq!(presence.states.at(0), fleet::Standing::RolledBack);
+        assert!(presence.troubles[0].reason.contains("was rolled back"), "{:?}", presence.troubles);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_canary_is_deployed_beside_what_answers_now() {
+    let canary = |text: &str| Entry { rollout: Rollout::Canary(CanaryRules::share(10)), ..entry(text) };
+    let (one, two) = (entry("one"), canary("two").after(Some(&entry("one")), None));
+    let base = |entry: Entry| entry.base.map(|base| base.revision);
+    let revision = |text: &str| Some(entry(text).version.revision);
+    assert_eq!(base(two.clone()), revision("one"));
+    // The same again stays what it is, whatever was decided.
+    assert_eq!(canary("two").after(Some(&two), Some(Verdict::RollBack)), two);
+    for (verdict, wanted) in [(None, "one"), (Some(Verdict::RollBack), "one"), (Some(Verdict::Promote), "two")] {
+        assert_eq!(base(canary("three").after(Some(&two), verdict)), revision(wanted), "{verdict:?}");
+    }
+    // With nothing to run beside it, and without a canary.
+    assert_eq!(base(canary("two").after(None, None)), None);
+    assert_eq!(base(canary("two").after(Some(&Entry { enabled: false, ..one }), None)), None);
+    assert_eq!(base(entry("three").after(Some(&two), None)), None);
+}
+
+#[test]
+fn a_ruling_is_read_as_it_is_written() {
+    for reason in ["", "12 of 60 calls failed", "two\nlines"] {
+        let ruling = fleet::Ruling { verdict: Verdict::RollBack, reason: reason.to_owned() };
+        let read = fleet::Ruling::decode(&ruling.encode());
+        assert_eq!(read, Some(fleet::Ruling { reason: reason.replace('\n', " "), ..ruling }));
+    }
+    let long = fleet::Ruling { verdict: Verdict::Promote, reason: "ä".repeat(1000) };
+    assert!(long.encode().len() <= fleet::RULING_BYTES_MAX);
+    assert_eq!(fleet::Ruling::decode(&long.encode()).map(|it| it.verdict), Some(Verdict::Promote));
+    assert_eq!(fleet::Ruling::decode(b"promote").map(|it| it.verdict), Some(Verdict::Promote));
+    assert_eq!((fleet::Ruling::decode(b"promoted"), fleet::Ruling::decode(&[0xff])), (None, None));
+}

@@ -164,13 +164,14 @@ impl Stage {
             }
             Action::Stop { target, instance, .. } => self.bodies[at].stopped(target, *instance),
             Action::Rule { target, revision, verdict, .. } => self.rule(target, *revision, *verdict),
+            Action::Promote { target, instance, .. } => self.bodies[at].ready(target, *instance, now),
             Action::Share { .. } => {}
         }
     }
 
     pub(crate) fn rule(&mut self, target: &Target, revision: fleet::Revision, verdict: Verdict) {
         for body in &mut self.bodies {
-            body.verdict(target, revision, Some(verdict));
+            body.verdict(target, revision, Some(verdict.into()));
         }
     }
 

@@ -11,7 +11,9 @@ use std::{
 };
 
 use bus::{InProcess, Settings};
-use cbs::{BodyBus, BodyId, BoxFuture, BusError, CellError, Console, Envelope, Home, Target, Worker};
+use cbs::{
+    BodyBus, BodyId, BoxFuture, BusError, CellError, Console, Envelope, Home, Recorder, Span, Target, Uuid, Worker,
+};
 use host::{Host, Restarts, Running, State, Supervisor};
 use host_python::PythonHost;
 use serde_json::Value;
@@ -41,12 +43,36 @@ impl Screen {
     }
 }
 
+/// The spans of calls that were sampled, or failed.
+#[derive(Default)]
+pub(crate) struct Spans(Mutex<Vec<Span>>);
+
+impl Spans {
+    /// The one of the call with this id.
+    pub(crate) fn of(&self, id: Uuid) -> Option<Span> {
+        self.0.lock().unwrap().iter().find(|span| span.id == id).cloned()
+    }
+}
+
+impl Recorder for Spans {
+    fn samples(&self, _: [u8; 16]) -> bool {
+        false
+    }
+    fn slow(&self) -> Duration {
+        LONG * 100
+    }
+    fn record(&self, span: Span) {
+        self.0.lock().unwrap().push(span);
+    }
+}
+
 /// A folder of cells, and the body that hosts them.
 pub(crate) struct Body {
     pub(crate) folder: TempDir,
     pub(crate) bus: Arc<InProcess>,
     pub(crate) screen: Arc<Screen>,
     pub(crate) log: Log,
+    pub(crate) spans: Arc<Spans>,
     supervisor: Supervisor,
 }
 
@@ -70,6 +96,7 @@ impl Body {
             bus: InProcess::new(Settings::default()),
             screen: Arc::default(),
             log,
+            spans: Arc::default(),
             supervisor: Supervisor::new(vec![host], restarts),
         }
     }
@@ -97,6 +124,7 @@ impl Body {
 
     pub(crate) fn home(&self, spec: &CellSpec) -> Home {
         Home::new(spec.name.clone().into(), BodyId::new("web1").unwrap(), self.bus.clone(), self.screen.clone())
+            .with_recorder(Some(self.spans.clone()))
     }
 
     pub(crate) fn begin(&self, spec: &Arc<CellSpec>) -> Running {

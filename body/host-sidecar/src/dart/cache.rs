@@ -1,8 +1,8 @@
 //! What was compiled: a folder that any number of bodies share, bounded.
 //!
 //! Everything in it is a folder that came there whole, by a rename: `<key>/` with a program and its package
-//! configuration, `sdk-<hash>/`. Folders with a dot are being made or removed; what a killed body leaves of them is
-//! swept later.
+//! configuration, `<key>-kernel/` with a kernel, `sdk-<hash>/`. Folders with a dot are being made or removed; what a
+//! killed body leaves of them is swept later.
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
@@ -14,7 +14,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use super::{Error, Ready};
+use super::Error;
 
 /// The package configuration of a program, from its folder.
 pub(super) const PACKAGES: &str = ".dart_tool/package_config.json";
@@ -22,7 +22,7 @@ pub(super) const PACKAGES: &str = ".dart_tool/package_config.json";
 const LOCKS: u8 = 2;
 /// How often a taken lock is tried again. Compiling takes a second; asking costs a microsecond.
 const ASK_EVERY: Duration = Duration::from_millis(25);
-const LIMITS: Limits = Limits { entries: 50, bytes: 1 << 30, rest: Duration::from_secs(60) };
+const LIMITS: Limits = Limits { entries: 100, bytes: 1 << 30, rest: Duration::from_secs(60) };
 /// A folder that has been in the making for so long belongs to nobody.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
@@ -59,16 +59,19 @@ impl Cache {
         Some(folder)
     }
 
-    /// The program of this key, if it has been compiled.
-    pub(super) fn get(&self, key: &str, name: &str) -> Option<Ready> {
-        let program = self.folder(key)?.join(name);
-        program.is_file().then(|| Ready { command: vec![program.into()], compiled: true })
-    }
-
     /// The right to compile what has this key, kept until the file is dropped or this process ends.
     pub(super) async fn lock(&self, key: &str, wait_max: Duration) -> Result<File, Error> {
         let number = key.bytes().last().unwrap_or_default() % LOCKS;
-        let path = self.folder.join(format!(".lock-{number}"));
+        self.locked(&format!(".lock-{number}"), wait_max).await
+    }
+
+    /// The right to compile what nobody waits for, of which there is one on this machine; kept as [`Self::lock`] is.
+    pub(super) async fn turn(&self, wait_max: Duration) -> Result<File, Error> {
+        self.locked(".lock-later", wait_max).await
+    }
+
+    async fn locked(&self, name: &str, wait_max: Duration) -> Result<File, Error> {
+        let path = self.folder.join(name);
         let file = File::options().create(true).append(true).open(&path);
         let file = file.map_err(|error| Error::files("write", &path, &error))?;
         let until = Instant::now() + wait_max;

@@ -69,6 +69,9 @@ pub enum Error {
     /// The source changed each time while it was compiled.
     #[error("{0} keeps changing while it is compiled")]
     Restless(PathBuf),
+    /// It was compiled while its kernel serves, and is not what anybody wants any longer.
+    #[error("not compiled: the source has changed since, or was asked for anew")]
+    Superseded,
     /// The body is stopping.
     #[error("not compiled: the body is stopping")]
     Stopped,

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Error, uri};
+use super::{Dependency, Error, uri};
 
 pub(super) const PUBSPEC: &str = "pubspec.yaml";
 const CONFIG: &str = ".dart_tool/package_config.json";
@@ -21,6 +21,11 @@ const SDK: &str = "cbs";
 const UNKNOWN: &str = "Couldn't resolve the package '";
 /// What it says of a program that does not begin anywhere.
 const NO_MAIN: &str = "No 'main' method found";
+
+/// Whether this package is the SDK, which is built in.
+pub(super) fn is_sdk(name: &str) -> bool {
+    name == SDK
+}
 
 /// The source as Dart will see it: absolute, without links and `..`.
 pub(super) fn source(path: &Path) -> Result<PathBuf, Error> {
@@ -71,6 +76,28 @@ impl Package {
     pub(super) fn library(&self, name: &str, path: &str) -> Option<PathBuf> {
         let entry = self.packages.get(name).filter(|_| name != SDK)?;
         uri::path(path, &uri::path(&entry.libraries, &entry.root)?)
+    }
+
+    /// Its name and its language version.
+    pub(super) fn own(&self) -> Option<(String, Option<String>)> {
+        self.root.as_ref()?;
+        let name = name(&self.pubspec)?;
+        Some((name.to_owned(), self.packages.get(name).and_then(|entry| entry.language.clone())))
+    }
+
+    /// The package that a file belongs to, with no files yet; `None` for its own, for the SDK and for what stands in none.
+    /// Of several within each other it is the innermost.
+    pub(super) fn holder(&self, file: &Path) -> Option<Dependency> {
+        let holds = |(name, entry): &(&String, &Entry)| name.as_str() != SDK && file.starts_with(&entry.root);
+        let inner = |(_, entry): &(&String, &Entry)| entry.root.components().count();
+        let (name, entry) = self.packages.iter().filter(holds).max_by_key(inner)?;
+        (self.root.as_ref() != Some(&entry.root)).then(|| Dependency {
+            name: name.clone(),
+            root: entry.root.clone(),
+            libraries: entry.libraries.clone(),
+            language: entry.language.clone(),
+            files: Vec::new(),
+        })
     }
 
     /// The configuration as Dart reads it.

@@ -200,6 +200,18 @@ impl Sidecar {
                 self.say(Kind::Log(log(rest, id))).await?;
                 "logged".to_owned()
             }
+            "note" => {
+                self.note(id, rest).await?;
+                "noted".to_owned()
+            }
+            "note-hold" => return self.note(id, rest).await,
+            "notes" => {
+                for number in 0..rest.parse::<u32>()? {
+                    self.note(id, &number.to_string()).await?;
+                }
+                self.say(Kind::Note(proto::Note { within: id, dropped: 7, ..Default::default() })).await?;
+                "noted".to_owned()
+            }
             "ask" => {
                 let own = self.own(id);
                 return self.say(Kind::Ask(proto::Ask { id: own, question: rest.to_owned(), within: id })).await;
@@ -222,6 +234,15 @@ impl Sidecar {
         let within = if word == "call-alone" { 0 } else { id };
         let own = self.own(id);
         self.say(Kind::Request(proto::Request { id: own, envelope: frame::encode(&asked), within })).await
+    }
+
+    /// Says something about a request, about one that is not there, and about none.
+    async fn note(&mut self, id: u64, value: &str) -> Done {
+        for within in [id, 4_711, 0] {
+            let attribute = proto::Field { key: "said".into(), value: value.to_owned() };
+            self.say(Kind::Note(proto::Note { within, attribute: Some(attribute), ..Default::default() })).await?;
+        }
+        Ok(())
     }
 
     fn own(&mut self, within: u64) -> u64 {

@@ -12,7 +12,8 @@ use std::{
 
 use bus::InProcess;
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellError, Console, Envelope, Home, Namespace, NativeCell, Target, Worker,
+    BodyBus, BodyId, BoxFuture, BusError, CellError, Console, Envelope, Home, Namespace, NativeCell, Recorder, Span,
+    Target, Worker,
 };
 use host::{NativeHost, Restarts, Running, State, Supervisor};
 use host_sidecar::{Settings, SidecarHost};
@@ -58,10 +59,41 @@ impl Console for Terminal {
     }
 }
 
+/// As many spans are kept: a flood of refused calls makes more of them than anybody reads.
+const SPANS_MAX: usize = 1_000;
+
+/// The first spans of calls that were sampled, or failed.
+#[derive(Default)]
+pub(crate) struct Spans(Mutex<Vec<Span>>);
+
+impl Spans {
+    /// Those of one target, in the order in which they ended.
+    pub(crate) fn of(&self, target: &str) -> Vec<Span> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|span| span.target.name() == target).cloned().collect()
+    }
+}
+
+impl Recorder for Spans {
+    fn samples(&self, _: [u8; 16]) -> bool {
+        false
+    }
+    fn slow(&self) -> Duration {
+        LONG * 100
+    }
+    fn record(&self, span: Span) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < SPANS_MAX {
+            all.push(span);
+        }
+    }
+}
+
 /// A body without NATS, whose cells are scripted processes.
 pub(crate) struct Body {
     pub(crate) bus: Arc<InProcess>,
     pub(crate) terminal: Arc<Terminal>,
+    pub(crate) spans: Arc<Spans>,
     supervisor: Supervisor,
 }
 
@@ -82,7 +114,12 @@ impl Body {
         let native = NativeHost::new(cells).map_err(|_| "a linked-in cell has a bad name")?;
         let supervisor =
             Supervisor::new(vec![Arc::new(SidecarHost::exec(settings)), Arc::new(native)], Restarts::default());
-        Ok(Self { bus: InProcess::new(bus::Settings::default()), terminal: Arc::default(), supervisor })
+        Ok(Self {
+            bus: InProcess::new(bus::Settings::default()),
+            terminal: Arc::default(),
+            spans: Arc::default(),
+            supervisor,
+        })
     }
 
     /// Starts a cell on this body's bus; see [`spec`] for its fields.
@@ -97,6 +134,7 @@ impl Body {
         fields: &str,
     ) -> Result<Running, Box<dyn std::error::Error>> {
         let home = Home::new(name.parse()?, BodyId::new("web1")?, bus, self.terminal.clone());
+        let home = home.with_recorder(Some(self.spans.clone()));
         Ok(self.supervisor.start(spec(name, fields)?, home)?)
     }
 

@@ -14,7 +14,7 @@ use crate::wire::Kind;
 const REQUESTS_MAX: usize = 65_536;
 /// As many replies and lines may wait. One side's limit on requests is below.
 const OTHERS_MAX: usize = 65_536;
-/// As many log lines may wait; others are dropped and counted.
+/// As many log lines and notes may wait; others are dropped and counted.
 const LOGS_MAX: usize = 1_024;
 /// While so many bytes wait, no request and no print may wait besides, and no request of the other
 /// side is begun. A reply always may: what ran before was let in below this.
@@ -95,12 +95,20 @@ impl Backlog {
 
     /// A log line, or one more that was dropped.
     pub(super) fn push_log(&mut self, kind: Kind) {
-        if self.logs >= LOGS_MAX || self.is_jammed() {
-            return self.drop_log();
+        if !self.push_note(kind) {
+            self.drop_log();
         }
-        self.logs += 1;
-        self.bytes += kind.encoded_len();
-        self.others.push_back(Other { kind, sent: None });
+    }
+
+    /// A note, which nobody waits for either: whether there is room for it.
+    pub(super) fn push_note(&mut self, kind: Kind) -> bool {
+        let has_room = self.logs < LOGS_MAX && !self.is_jammed();
+        if has_room {
+            self.logs += 1;
+            self.bytes += kind.encoded_len();
+            self.others.push_back(Other { kind, sent: None });
+        }
+        has_room
     }
 
     pub(super) fn drop_log(&mut self) {
@@ -116,7 +124,7 @@ impl Backlog {
         let other = self.others.pop_front()?;
         self.bytes -= other.kind.encoded_len();
         self.replies -= usize::from(matches!(other.kind, Kind::Reply(_)));
-        self.logs -= usize::from(matches!(other.kind, Kind::Log(_)));
+        self.logs -= usize::from(matches!(other.kind, Kind::Log(_) | Kind::Note(_)));
         Some(other)
     }
 

@@ -16,6 +16,11 @@ impl Purse {
         self.0.is_none_or(|credit| credit > 0)
     }
 
+    /// What is left, 0 where it is overdrawn; `None`: no limit.
+    pub(super) fn left(&self) -> Option<u64> {
+        self.0.map(|credit| u64::try_from(credit).unwrap_or(0))
+    }
+
     pub(super) fn spend(&mut self, cost: u64) {
         self.0 = self.0.map(|credit| credit.saturating_sub(signed(cost)));
     }

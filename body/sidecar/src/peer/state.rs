@@ -208,6 +208,19 @@ impl State {
         }
     }
 
+    /// Whether a note has room: on its way, or to wait for credit.
+    pub(super) fn note(&mut self, note: proto::Note) -> bool {
+        let kind = Kind::Note(note);
+        if self.closed().is_some() || self.fits(&kind).is_err() {
+            return false;
+        }
+        if self.backlog.has_others() || !self.has_room() {
+            return self.backlog.push_note(kind);
+        }
+        self.put(&kind);
+        true
+    }
+
     /// What was dropped is told with the next line for which there is room.
     fn tell_dropped(&mut self) {
         let dropped = self.backlog.take_dropped();
@@ -240,6 +253,10 @@ impl State {
                 self.put(&kind);
             }
         }
+    }
+
+    pub(super) fn credit_left(&self) -> Option<u64> {
+        self.purse.left()
     }
 
     pub(super) fn credit(&mut self, bytes: u64) {

@@ -74,6 +74,8 @@ pub enum Told {
     Print(proto::Print, Option<Arc<CellContext>>),
     /// A line for the body's log.
     Log(proto::Log, Option<Arc<CellContext>>),
+    /// What a cell's author says about the request of this context; without one it is about nothing any more.
+    Note(proto::Note, Option<Arc<CellContext>>),
     /// The body asks whether the sidecar is well: answer with [`Peer::pong`], at once.
     Ping(proto::Ping),
     /// The sidecar is.

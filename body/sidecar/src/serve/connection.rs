@@ -124,7 +124,8 @@ impl Connection {
             sent_max: welcome.in_flight_max as usize,
         };
         let (sender, drain) = watch::channel(None);
-        let cells = Arc::new(Cells { scopes: Arc::<Scopes>::default(), serving: OnceLock::new(), drain: sender });
+        let (scopes, notes_max) = (Arc::<Scopes>::default(), welcome.notes_max);
+        let cells = Arc::new(Cells { scopes, notes_max, serving: OnceLock::new(), drain: sender });
         let (peer, engine) = Peer::new(frames, settings, cells.clone());
         Ok(Self { welcome, peer, engine, cells, drain })
     }

@@ -15,7 +15,10 @@ use cbs::{
 use futures::FutureExt;
 use tokio::sync::watch;
 
-use super::scope::{Scopes, scoped};
+use super::{
+    notes::Outgoing,
+    scope::{Scopes, scoped},
+};
 use crate::{Hold, Inbound, Peer, Told, proto};
 
 /// Supplies the numbers of a pong; see [`Options::health`](super::Options::health).
@@ -33,6 +36,8 @@ pub(super) struct Served {
 /// Hands requests to cells.
 pub(super) struct Cells {
     pub(super) scopes: Arc<Scopes>,
+    /// How many notes about one request the body keeps; 0: it takes none.
+    pub(super) notes_max: u32,
     pub(super) serving: OnceLock<Serving>,
     /// How long the body waits for goodbye, once it has asked for it.
     pub(super) drain: watch::Sender<Option<Duration>>,
@@ -45,7 +50,7 @@ pub(super) struct Serving {
 }
 
 impl Cells {
-    fn begin(&self, request: proto::Request) -> Result<BoxFuture<'static, Bytes>, BusError> {
+    fn begin(&self, peer: &Arc<Peer>, request: proto::Request) -> Result<BoxFuture<'static, Bytes>, BusError> {
         let envelope = frame::decode(request.envelope).map_err(|error| BusError::bad_request(error.to_string()))?;
         let cells = self.serving.get().map(|serving| &serving.cells);
         let target = envelope.target()?;
@@ -56,18 +61,19 @@ impl Cells {
         };
         let served = served.ok_or_else(|| BusError::not_found(target))?.clone();
         let (scopes, id) = (self.scopes.clone(), envelope.id);
-        Ok(Box::pin(scoped(scopes, id, request.id, answer(served, envelope))))
+        let notes = Outgoing::new(peer.clone(), request.id, self.notes_max);
+        Ok(Box::pin(scoped(scopes, id, request.id, answer(served, envelope, notes))))
     }
 }
 
 impl Inbound for Cells {
     fn request(
         &self,
-        _: &Arc<Peer>,
+        peer: &Arc<Peer>,
         request: proto::Request,
         _: Option<Arc<CellContext>>,
     ) -> BoxFuture<'static, Bytes> {
-        match self.begin(request) {
+        match self.begin(peer, request) {
             Ok(work) => work,
             Err(error) => Box::pin(std::future::ready(failure(error))),
         }
@@ -97,13 +103,13 @@ fn failure(error: BusError) -> Bytes {
 }
 
 /// Runs a cell within its caller's deadline, and behind a guard against panics.
-async fn answer(served: Served, mut request: Envelope) -> Bytes {
+async fn answer(served: Served, mut request: Envelope, notes: Outgoing) -> Bytes {
     let Served { cell, home, timeout } = served;
     let timeout = request.timeout.map_or(timeout, |wanted| wanted.min(timeout));
     request.timeout = Some(timeout);
     let context = CellContext::new(home, &request);
     let work = AssertUnwindSafe(async { cell.call(&context, request).await }).catch_unwind();
-    let mut work = std::pin::pin!(work);
+    let mut work = std::pin::pin!(notes.sent(&context, work));
     // A cell that answers at once needs no timer.
     let answered = match work.as_mut().now_or_never() {
         Some(answer) => Ok(answer),

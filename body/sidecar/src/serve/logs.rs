@@ -18,7 +18,7 @@ use crate::{Peer, proto};
 /// What [`CellContext::log`](cbs::CellContext::log) writes to.
 const CELL_TARGET: &str = "cbs::cell";
 /// Its fields, which the body knows by itself from the request that a line belongs to.
-const CELL_FIELDS: [&str; 3] = ["cell", "id", "correlation_id"];
+const CELL_FIELDS: [&str; 4] = ["cell", "id", "correlation_id", "trace_id"];
 /// What the body's log shows; the most talkative level that it names is sent.
 const LOG_VARIABLE: &str = "CBS_LOG";
 

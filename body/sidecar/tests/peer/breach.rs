@@ -31,6 +31,7 @@ async fn side_8_what_only_the_other_side_says_is_refused() -> Checked {
         Kind::Print(proto::Print::default()),
         Kind::Ask(proto::Ask { id: 1, ..proto::Ask::default() }),
         Kind::Log(proto::Log::default()),
+        Kind::Note(proto::Note::default()),
         Kind::Pong(proto::Pong::default()),
     ];
     for kind in of_sidecars {

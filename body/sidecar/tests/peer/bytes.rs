@@ -12,7 +12,7 @@ use crate::pair::{LIMIT, Script, settings};
 /// Frames of every kind with any numbers and texts.
 fn kind() -> impl Strategy<Value = Kind> {
     let id = prop_oneof![0..6u64, any::<u64>()];
-    (0..15u8, id, any::<u64>(), vec(any::<u8>(), 0..40), ".{0,10}").prop_map(|(kind, id, number, bytes, text)| {
+    (0..16u8, id, any::<u64>(), vec(any::<u8>(), 0..40), ".{0,10}").prop_map(|(kind, id, number, bytes, text)| {
         let small = (number % 1_000) as u32;
         match kind {
             0 => Kind::Hello(proto::Hello { protocol: small, sdk: text, credit: number, ..Default::default() }),
@@ -28,6 +28,7 @@ fn kind() -> impl Strategy<Value = Kind> {
             11 => Kind::Ping(proto::Ping { nonce: number }),
             12 => Kind::Pong(proto::Pong { nonce: number, in_flight: small, ..Default::default() }),
             13 => Kind::Drain(proto::Drain { timeout_ms: number }),
+            14 => Kind::Note(proto::Note { within: number % 4, dropped: small, ..Default::default() }),
             _ => Kind::Goodbye(proto::Goodbye { reason: text }),
         }
     })

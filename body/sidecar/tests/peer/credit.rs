@@ -221,3 +221,46 @@ async fn requests_that_wait_are_bounded_in_bytes_and_those_given_up_are_forgotte
     assert_eq!(refused, Err(Gone::Full { waiting: 8 }));
     Ok(())
 }
+
+#[tokio::test]
+async fn side_24_notes_cost_and_do_not_wait_and_keep_their_place_before_the_reply() -> Checked {
+    let note = |n: u64| proto::Note {
+        within: 1,
+        attribute: Some(proto::Field { key: "n".into(), value: n.to_string() }),
+        ..proto::Note::default()
+    };
+    let cost = wire::encode(Kind::Note(note(0))).len() as u64;
+    let held = Settings { credit_held: cost, ..settings(Side::Sidecar) };
+    let (inbound, _told) = Script::new(move |peer, _, _| {
+        // One is sent, as many wait as may, the others have no room.
+        let taken = (0..2_000).filter(|n| peer.note(note(*n))).count();
+        Box::pin(std::future::ready(taken.to_string().into()))
+    });
+    let mut stranger = stranger(held, inbound)?;
+    assert_eq!(stranger.peer.credit(), Some(cost));
+    stranger.say(request(1, "go")).await?;
+    assert!(matches!(stranger.hear().await?, Kind::Note(first) if first == note(0)));
+    assert_eq!(stranger.peer.credit(), Some(0), "it costs");
+    stranger.say(Kind::Credit(proto::Credit { bytes: 1_000_000 })).await?;
+    for n in 1..=1_024 {
+        assert!(matches!(stranger.hear().await?, Kind::Note(next) if next.within == 1), "{n}");
+    }
+    assert!(matches!(stranger.hear().await?, Kind::Reply(reply) if reply.envelope == "1025"));
+    let unlimited = pair(settings(Side::Body), Script::echo(), Script::echo())?;
+    assert_eq!((unlimited.body.credit(), unlimited.sidecar.credit()), (None, None));
+    Ok(())
+}
+
+#[tokio::test]
+async fn side_24_a_note_that_was_not_paid_for_ends_the_connection() -> Checked {
+    let granted = Settings { credit_granted: 10, ..settings(Side::Body) };
+    let (inbound, _told) = Script::new(|_, _, _| Box::pin(std::future::pending()));
+    let mut stranger = stranger(granted, inbound)?;
+    for _ in 0..2 {
+        let attribute = Some(proto::Field { key: "long enough".into(), value: "x".repeat(20) });
+        stranger.say(Kind::Note(proto::Note { attribute, ..proto::Note::default() })).await?;
+    }
+    let (_, reason) = stranger.goodbye().await?;
+    assert!(reason.contains("without credit"), "{reason}");
+    Ok(())
+}

@@ -30,6 +30,7 @@ pub(crate) fn welcome() -> proto::Welcome {
         cells: vec![cell],
         frame_bytes_max: u32::try_from(FRAME_BYTES_MAX).unwrap(),
         credit: 100_000,
+        notes_max: 64,
         ..proto::Welcome::default()
     }
 }
@@ -62,6 +63,16 @@ pub(crate) async fn world_with(
     told: mpsc::Receiver<(Told, Hold)>,
     options: Options,
 ) -> Fails<World> {
+    world_welcomed(cell, script, told, options, welcome()).await
+}
+
+pub(crate) async fn world_welcomed(
+    cell: impl Cell,
+    script: Arc<Script>,
+    told: mpsc::Receiver<(Told, Hold)>,
+    options: Options,
+    welcome: proto::Welcome,
+) -> Fails<World> {
     let (here, there) = UnixStream::pair()?;
     let cells: BTreeMap<CellName, Arc<dyn DynCell>> = BTreeMap::from([(CELL.parse()?, Arc::new(cell) as _)]);
     let mut sidecar = JoinSet::new();
@@ -71,7 +82,7 @@ pub(crate) async fn world_with(
         connection.forward_log();
         connection.serve_with(cells, options).await
     });
-    let (frames, hello) = greet(here, Kind::Welcome(welcome())).await?;
+    let (frames, hello) = greet(here, Kind::Welcome(welcome)).await?;
     let agreed = Settings { credit_granted: 100_000, credit_held: hello.credit, ..settings(Side::Body) };
     let (body, running) = Peer::new(frames, agreed, script);
     let mut engine = JoinSet::new();

@@ -3,6 +3,7 @@
 
 mod body;
 mod calls;
+mod notes;
 #[path = "../peer/pair.rs"]
 #[allow(dead_code, reason = "it is the other test's kit")]
 mod pair;

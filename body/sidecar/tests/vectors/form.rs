@@ -117,6 +117,15 @@ impl<P, F: Form<P>> Form<Vec<P>> for Vec<F> {
     }
 }
 
+impl<P, F: Form<P>> Form<Option<P>> for Option<F> {
+    fn of(proto: &Option<P>) -> Self {
+        proto.as_ref().map(F::of)
+    }
+    fn proto(&self) -> Option<P> {
+        self.as_ref().map(F::proto)
+    }
+}
+
 impl Form<i32> for Level {
     fn of(proto: &i32) -> Self {
         match proto::Level::try_from(*proto) {
@@ -160,7 +169,7 @@ forms! {
     Hello { protocol: u32, sdk: String, language: String, cells: Vec<String>, frame_bytes_max: u32, credit: u64, in_flight_max: u32 }
     Welcome {
         protocol: u32, version: String, body: String, namespace: String, cells: Vec<Cell>, frame_bytes_max: u32,
-        credit: u64, ping_ms: u32, instance: u32, in_flight_max: u32
+        credit: u64, ping_ms: u32, instance: u32, in_flight_max: u32, notes_max: u32
     }
     Cell { name: String, revision: String, config: Hex, concurrency: u32, timeout_ms: u64 }
     Ready {}
@@ -176,6 +185,8 @@ forms! {
     Pong { nonce: u64, in_flight: u32, queued: u32, lag_us: u64, lock_wait_us: u64 }
     Drain { timeout_ms: u64 }
     Goodbye { reason: String }
+    Note { within: u64, attribute: Option<Field>, event: Option<Event>, dropped: u32 }
+    Event { name: String, time_ns: u64, attributes: Vec<Field> }
 }
 
 macro_rules! kinds {
@@ -196,4 +207,4 @@ macro_rules! kinds {
         }
     };
 }
-kinds!(Hello Welcome Ready Request Reply Cancel Print Ask Log Credit Ping Pong Drain Goodbye);
+kinds!(Hello Welcome Ready Request Reply Cancel Print Ask Log Credit Ping Pong Drain Goodbye Note);

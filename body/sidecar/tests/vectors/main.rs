@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 mod form;
+mod traces;
 
 use std::{collections::HashSet, mem, path::PathBuf, sync::Once};
 

@@ -19,10 +19,12 @@ use crate::{
     app::{App, Plan, hosts},
     console::{Held, Terminal},
     exit::{Failure, Outcome, Status},
+    health::Vitals,
     identity,
     nats::{Found, Store, not_connected},
     output::{self, BOLD, FAINT, Format},
     signals::Signals,
+    telemetry::{self, Telemetry},
 };
 
 /// How long the end of the demo may take; nothing runs any more by then.
@@ -39,6 +41,8 @@ pub(crate) struct Demo {
     /// In three languages: prompt in Rust, greet in Python (once it fails, and is tried again), print in Dart
     #[arg(long)]
     polyglot: bool,
+    #[command(flatten)]
+    telemetry: telemetry::Flags,
 }
 
 impl Demo {
@@ -80,22 +84,27 @@ impl Demo {
     }
 
     async fn greet(&self, globals: &Globals, nats: Option<Nats>, namespace: Namespace, body: BodyId) -> Outcome {
-        let hosts = hosts(crate::greeting_cells(), &namespace, nats.as_ref())?;
+        let hosts = hosts(crate::greeting_cells(), &namespace, nats.as_ref(), false)?;
         let greeting = if self.polyglot { Greeting::polyglot(&hosts)? } else { Greeting::native()? };
         let specs = greeting.specs.clone();
         // The greeting comes last, after the lines about the steps: who asks for it by a pipe and
         // who sits at the terminal both find it at the end.
         let console = Arc::new(Held::new(Terminal::asking()?));
+        let vitals = Vitals::new(body, namespace);
+        // Its person may look: all is recorded.
+        let telemetry = Telemetry::start(&self.telemetry, 1.0, &globals.log, &vitals)?;
+        if let Some(nats) = &nats {
+            telemetry.answer(nats);
+        }
         let plan = Plan {
             observer: Some(Arc::new(Steps::new(&specs))),
             specs,
             hosts,
-            namespace,
-            body,
+            vitals,
             route: Route::Nats,
             console: console.clone(),
             watcher: None,
-            recorder: None,
+            recorder: telemetry.recorder(),
             patient: false,
         };
         let app = App::start(plan, nats).await?;
@@ -107,6 +116,7 @@ impl Demo {
         let answer = app.bus().call(request).await;
         let took = started.elapsed();
         app.stop(STOP_LIMIT).await;
+        telemetry.stop().await;
         let answer = answer.map_err(|error| call::failed(&error, globals.format))?;
         output::tell(format_args!("{FAINT}flow greeting done in {}, trace {trace}{FAINT:#}", output::short(took)));
         match globals.format {

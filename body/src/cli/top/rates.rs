@@ -1,78 +1,137 @@
 //! From numbers that only grow to what happened in the last second.
 
-use std::{cmp::Reverse, collections::HashMap, time::Instant};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Instant,
+};
 
 use bus_nats::discovery::Endpoint;
+use cbs::Times;
 use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::cli::ls;
 
-/// One target in one body, lately.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// One target lately, in all bodies that serve it or in one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Row {
     pub(super) target: String,
-    pub(super) body: String,
+    /// The bodies that serve it, sorted.
+    pub(super) bodies: BTreeSet<String>,
     /// `None`: it is seen for the first time.
     pub(super) calls_per_s: Option<f64>,
     pub(super) errors_per_s: Option<f64>,
-    /// Of the calls that ended since the last look; `None`: none did.
+    /// Of the calls that ended since the last look, in the handler; `None`: none did.
     pub(super) mean_us: Option<f64>,
+    /// Half of the calls that ran and ended since the last look took no longer, the wait for room
+    /// included; rounded up by a quarter at the most. `None`: none did.
+    pub(super) p50_us: Option<u64>,
+    /// The same for 99 of 100.
+    pub(super) p99_us: Option<u64>,
     pub(super) in_flight: u64,
     pub(super) queued: u64,
     pub(super) restarts: u64,
+    /// `ready`, and for how many workers; what else there is beside it.
     pub(super) state: String,
 }
 
 /// What an endpoint had counted, and when.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Count {
     calls: u64,
     errors: u64,
     busy_us: f64,
+    times: Times,
     at: Instant,
 }
 
+/// What happened in one body or several since the last look.
+#[derive(Default)]
+struct Lately {
+    row: Row,
+    ended: u64,
+    busy_us: f64,
+    times: Times,
+    states: BTreeSet<String>,
+}
+
+/// Target, body, revision.
+type Key = (String, String, String);
+
 /// Remembers the last look.
 #[derive(Default)]
-pub(super) struct Rates(HashMap<(String, String, String), Count>);
+pub(super) struct Rates(HashMap<Key, Count>);
 
 impl Rates {
-    /// What happened since the last look. A cell that began anew counts from zero.
-    pub(super) fn rows(&mut self, found: Vec<Endpoint>, at: Instant) -> Vec<Row> {
+    /// What happened since the last look, by target; with `by_body` by target and body. What began
+    /// anew counts from zero.
+    pub(super) fn rows(&mut self, found: Vec<Endpoint>, at: Instant, by_body: bool) -> Vec<Row> {
         let last = std::mem::take(&mut self.0);
-        found.into_iter().map(|endpoint| self.row(&last, &endpoint, at)).collect()
+        let mut all = BTreeMap::<(String, String), Lately>::new();
+        for endpoint in found {
+            let (target, body) = (endpoint.target.to_string(), endpoint.body.to_string());
+            let key = (target.clone(), body.clone(), endpoint.revision.to_string());
+            let now = Count::of(&endpoint, at);
+            let row = if by_body { body } else { String::new() };
+            all.entry((target, row)).or_default().add(&endpoint, last.get(&key), &now);
+            self.0.insert(key, now);
+        }
+        all.into_values().map(Lately::row).collect()
+    }
+}
+
+impl Count {
+    fn of(endpoint: &Endpoint, at: Instant) -> Self {
+        let Endpoint { calls, errors, .. } = *endpoint;
+        let busy_us = endpoint.mean.as_secs_f64() * 1e6 * as_f64(calls);
+        Self { calls, errors, busy_us, times: endpoint.latency.clone(), at }
+    }
+}
+
+impl Lately {
+    fn add(&mut self, endpoint: &Endpoint, before: Option<&Count>, now: &Count) {
+        let row = &mut self.row;
+        row.target = endpoint.target.to_string();
+        row.bodies.insert(endpoint.body.to_string());
+        row.in_flight += endpoint.in_flight;
+        row.queued += endpoint.queued;
+        row.restarts += endpoint.restarts;
+        self.states.insert(ls::state(endpoint));
+        let Some(before) = before else { return };
+        let seconds = now.at.duration_since(before.at).as_secs_f64();
+        let anew = before.calls > now.calls;
+        let since = |now: u64, before: u64| if anew { now } else { now.saturating_sub(before) };
+        let (ended, failed) = (since(now.calls, before.calls), since(now.errors, before.errors));
+        let add = |sum: &mut Option<f64>, count: u64| {
+            if seconds > 0.0 {
+                *sum = Some(sum.unwrap_or(0.0) + as_f64(count) / seconds);
+            }
+        };
+        add(&mut row.calls_per_s, ended);
+        add(&mut row.errors_per_s, failed);
+        self.ended += ended;
+        self.busy_us += if anew { now.busy_us } else { (now.busy_us - before.busy_us).max(0.0) };
+        self.times.merge(&if anew { now.times.clone() } else { now.times.since(&before.times) });
     }
 
-    fn row(&mut self, last: &HashMap<(String, String, String), Count>, endpoint: &Endpoint, at: Instant) -> Row {
-        let (target, body) = (endpoint.target.to_string(), endpoint.body.to_string());
-        let key = (target.clone(), body.clone(), endpoint.revision.to_string());
-        let (calls, errors) = (endpoint.calls, endpoint.errors);
-        let now = Count { calls, errors, busy_us: endpoint.mean.as_secs_f64() * 1e6 * as_f64(calls), at };
-        let before = last.get(&key).copied();
-        self.0.insert(key, now);
-        let before = before.map(|before| {
-            if before.calls > calls { Count { calls: 0, errors: 0, busy_us: 0.0, at: before.at } } else { before }
-        });
-        let rate = |count: fn(&Count) -> u64| -> Option<f64> {
-            let before = before?;
-            let seconds = at.duration_since(before.at).as_secs_f64();
-            (seconds > 0.0).then(|| as_f64(count(&now).saturating_sub(count(&before))) / seconds)
-        };
-        let ended = before.map_or(0, |before| calls.saturating_sub(before.calls));
-        let mean = before.filter(|_| ended > 0).map(|before| ((now.busy_us - before.busy_us) / as_f64(ended)).max(0.0));
+    fn row(self) -> Row {
+        let Self { row, ended, busy_us, times, states } = self;
         Row {
-            target,
-            body,
-            calls_per_s: rate(|count| count.calls),
-            errors_per_s: rate(|count| count.errors),
-            mean_us: mean,
-            in_flight: endpoint.in_flight,
-            queued: endpoint.queued,
-            restarts: endpoint.restarts,
-            state: ls::state(endpoint),
+            mean_us: (ended > 0).then(|| busy_us / as_f64(ended)),
+            p50_us: times.percentile(50),
+            p99_us: times.percentile(99),
+            // What is not well comes first: it is what a person looks for.
+            state: ordered(states).join(", "),
+            ..row
         }
     }
+}
+
+fn ordered(states: BTreeSet<String>) -> Vec<String> {
+    let mut states: Vec<String> = states.into_iter().collect();
+    states.sort_by_key(|state| state.starts_with("ready"));
+    states
 }
 
 /// Exact up to 2^53, and as good as that beyond.
@@ -87,7 +146,8 @@ pub(super) enum Sort {
     #[default]
     Calls,
     Errors,
-    Mean,
+    P50,
+    P99,
     Queued,
     Name,
 }
@@ -96,8 +156,9 @@ impl Sort {
     pub(super) fn next(self) -> Self {
         match self {
             Self::Calls => Self::Errors,
-            Self::Errors => Self::Mean,
-            Self::Mean => Self::Queued,
+            Self::Errors => Self::P50,
+            Self::P50 => Self::P99,
+            Self::P99 => Self::Queued,
             Self::Queued => Self::Name,
             Self::Name => Self::Calls,
         }
@@ -107,7 +168,8 @@ impl Sort {
         match self {
             Self::Calls => "calls/s",
             Self::Errors => "errors/s",
-            Self::Mean => "mean",
+            Self::P50 => "p50",
+            Self::P99 => "p99",
             Self::Queued => "queued",
             Self::Name => "name",
         }
@@ -118,11 +180,16 @@ impl Sort {
         let most = |row: &Row| match self {
             Self::Calls => row.calls_per_s.unwrap_or(0.0),
             Self::Errors => row.errors_per_s.unwrap_or(0.0),
-            Self::Mean => row.mean_us.unwrap_or(0.0),
+            Self::P50 => as_f64(row.p50_us.unwrap_or(0)),
+            Self::P99 => as_f64(row.p99_us.unwrap_or(0)),
             Self::Queued => as_f64(row.queued),
             Self::Name => 0.0,
         };
         // Positive numbers have the order of their bits.
-        rows.sort_by_cached_key(|row| (Reverse(most(row).to_bits()), row.target.clone(), row.body.clone()));
+        rows.sort_by_cached_key(|row| (Reverse(most(row).to_bits()), row.target.clone(), row.bodies.clone()));
     }
 }
+
+#[cfg(test)]
+#[path = "rates_tests.rs"]
+mod tests;

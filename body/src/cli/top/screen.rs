@@ -8,9 +8,9 @@ use std::{
 use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use tokio::sync::mpsc;
 
-/// Another screen, so that what stood there comes back; no cursor.
-const OPEN: &str = "\x1b[?1049h\x1b[?25l";
-const CLOSE: &str = "\x1b[?25h\x1b[?1049l";
+/// Another screen, so that what stood there comes back; no cursor; lines that are too long are cut, not wrapped.
+const OPEN: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
+const CLOSE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 /// To the top left; each line ends with erasing what stood behind it.
 const HOME: &str = "\x1b[H";
 const ERASE_LINE: &str = "\x1b[K\r\n";
@@ -21,6 +21,7 @@ const ERASE_BELOW: &str = "\x1b[J";
 pub(super) enum Key {
     Quit,
     Sort,
+    Bodies,
     Other,
 }
 
@@ -102,6 +103,7 @@ fn read(tell: &mpsc::Sender<Key>) {
         let key = match byte {
             [b'q' | b'Q'] => Key::Quit,
             [b's' | b'S'] => Key::Sort,
+            [b'b' | b'B'] => Key::Bodies,
             _ => Key::Other,
         };
         if tell.blocking_send(key).is_err() {

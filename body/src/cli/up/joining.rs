@@ -8,13 +8,13 @@ use futures::stream;
 use serde_json::json;
 use spec::Specs;
 
-use super::{Globals, Up, too_soon};
+use super::{Globals, Seen, Up, too_soon};
 use crate::{
     app::{Instances, hosts},
     console::Terminal,
     exit::{Failure, Outcome},
     fleet::{Driver, Joining, Store},
-    identity,
+    health::Vitals,
     nats::not_connected,
     output::{self, Format},
     signals::Signals,
@@ -60,23 +60,28 @@ impl Up {
         globals: &Globals,
         cells: Vec<NativeCell>,
         url: Option<&str>,
+        seen: &Seen,
         signals: &mut Signals,
     ) -> Outcome {
-        let (namespace, body) = (globals.namespace(), self.body.clone().unwrap_or_else(identity::body));
+        let Seen { vitals, http, telemetry } = seen;
+        let (namespace, body) = (&vitals.namespace, &vitals.body);
         let Some(url) = url else {
             return Err(Failure::not_started(
                 "a fleet meets on a NATS server, and there is none; `cbs doctor` says what is missing",
             ));
         };
         let starting = async {
-            let options = globals.nats.options(url, &namespace, body.clone());
+            let options = globals.nats.options(url, namespace, body.clone());
             let nats = Nats::connect(options).await.map_err(|error| not_connected(&error))?;
-            let driver = self.driver(&namespace, &body, cells, &nats);
+            telemetry.answer(&nats);
+            let driver = self.driver(seen, cells, &nats);
             if driver.is_err() {
                 nats.close().await;
             }
             let mut driver = driver?;
+            vitals.joined(driver.following());
             driver.join().await;
+            vitals.started();
             Ok::<_, Failure>((driver, nats.server().url))
         };
         let (driver, address) = tokio::select! {
@@ -84,7 +89,9 @@ impl Up {
             signal = signals.next() => return Err(too_soon(signal)),
         };
         match globals.format {
-            Format::Json => output::print_json(&json!({ "body": body, "namespace": namespace, "nats": address }))?,
+            Format::Json => output::print_json(&json!({
+                "body": body, "namespace": namespace, "nats": address, "http": http,
+            }))?,
             Format::Human => output::print(format_args!(
                 "body {body}, namespace {namespace}, NATS {address}\nin the fleet: `cbs deploy PATHS` says what runs, `cbs bodies` who runs it"
             ))?,
@@ -95,11 +102,11 @@ impl Up {
 
     fn driver(
         &self,
-        namespace: &Namespace,
-        body: &cbs::BodyId,
+        Seen { vitals, telemetry, .. }: &Seen,
         cells: Vec<NativeCell>,
         nats: &Nats,
     ) -> Result<Driver, Failure> {
+        let Vitals { namespace, body, .. } = &**vitals;
         if !nats.server().jetstream {
             return Err(Failure::not_started(
                 "the server offers no JetStream, and a fleet keeps its state there: start it with `-js`, or run `cbs up PATHS`",
@@ -107,9 +114,10 @@ impl Up {
         }
         let natives: BTreeSet<Target> =
             cells.iter().filter_map(|cell| cell.name().parse().ok().map(Target::Cell)).collect();
-        let hosts = hosts(cells, namespace, Some(nats))?;
+        let hosts = hosts(cells, namespace, Some(nats), false)?;
         let console = Arc::new(Terminal::silent()?);
-        let instances = Instances::new(&hosts, body.clone(), self.route(), console, nats.clone(), None);
+        let instances =
+            Instances::new(&hosts, vitals.clone(), self.route(), console, nats.clone(), telemetry.recorder());
         let joining = Joining {
             body: body.clone(),
             namespace: namespace.clone(),

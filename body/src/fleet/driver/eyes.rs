@@ -1,35 +1,38 @@
 //! What a body sees of the buckets, and what it writes there: all beside the driver's own task.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bus_nats::{
     LinkState, Nats,
-    store::{Bucket, Seen, StoreError, Watching},
+    store::{Bucket, BucketSettings, Change, Seen, StoreError, Watching},
 };
-use cbs::{BodyId, Bytes, Namespace};
+use cbs::{BodyId, Bytes, Namespace, Target};
 use fleet::{
-    ContentHash,
+    ContentHash, Revision, Ruling,
     keys::{self, Key},
 };
 use futures::{StreamExt, stream};
 use tokio::{
-    sync::watch,
-    task::JoinSet,
+    sync::{mpsc, watch},
+    task::{AbortHandle, JoinSet},
     time::{sleep, timeout},
 };
 
-use crate::fleet::store::{REQUESTS_MAX, presence_settings};
+use crate::fleet::store::{REQUESTS_MAX, presence_settings, verdict_settings};
 
 /// How long one piece of work may take; then it is begun anew.
 const WORK_LIMIT: Duration = Duration::from_secs(10);
-/// A lease that took so long is not worth waiting for: the next one says more.
-const PUT_LIMIT: Duration = Duration::from_secs(2);
+/// A lease that took so long is not worth waiting for: so a second one still fits into the three
+/// seconds that the last one lasts.
+const PUT_LIMIT: Duration = Duration::from_millis(750);
 /// The wait before eyes that saw nothing are opened again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// How often a body looks for the first deploy.
 const SEEK_EVERY: Duration = Duration::from_secs(1);
 /// How long a body that ends waits until its lease is taken back.
 const LEAVE_LIMIT: Duration = Duration::from_secs(1);
+/// How many objects wait to be read, besides those that are on their way.
+const FETCHED_MAX: usize = 16;
 
 /// The open watches of one connection.
 pub(super) struct Open {
@@ -37,7 +40,17 @@ pub(super) struct Open {
     leases: Watching,
     /// `None`: nothing was ever deployed.
     desired: Option<(Bucket, Watching)>,
+    verdicts: Option<Verdicts>,
 }
+
+/// The verdicts that there are, and those to come.
+pub(super) struct Verdicts {
+    pub(super) known: Vec<Change>,
+    watching: Watching,
+}
+
+/// An object that was fetched, and checked against its hash.
+type Fetched = (Key, Bytes);
 
 /// What work came to.
 pub(super) enum Done {
@@ -45,9 +58,13 @@ pub(super) enum Done {
     Opened(u64, Box<Result<Open, StoreError>>),
     /// The first deploy has come; on the connection of this number.
     Born(u64, Box<(Bucket, Watching)>),
-    Fetched(Vec<(Key, Bytes)>),
+    /// The bucket of verdicts is there; on the connection of this number.
+    Judges(u64, Box<Verdicts>),
+    Fetched,
     Put(Result<(), StoreError>),
     Head(Result<Option<(Bytes, u64)>, StoreError>),
+    /// What is decided about a canary, and whether this body was the first to say so.
+    Ruled(Target, Revision, Result<(Ruling, bool), StoreError>),
     Nothing,
 }
 
@@ -56,15 +73,36 @@ pub(super) struct Eyes {
     namespace: Namespace,
     body: BodyId,
     pub(super) link: watch::Receiver<LinkState>,
-    pub(super) head: Option<Watching>,
-    pub(super) leases: Option<Watching>,
+    pub(super) watches: Watches,
     pub(super) desired: Option<Bucket>,
     presence: Option<Bucket>,
     pub(super) work: JoinSet<Done>,
     /// Which connection: what was begun on a former one is of no use.
     epoch: u64,
+    /// What looks for something on this connection, ended with it.
+    seekers: Vec<AbortHandle>,
+    pub(super) under_way: UnderWay,
+    /// What was fetched, one object at a time.
+    pub(super) fetched: (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>),
+}
+
+#[derive(Default)]
+pub(super) struct Watches {
+    pub(super) head: Option<Watching>,
+    pub(super) leases: Option<Watching>,
+    pub(super) verdicts: Option<Watching>,
+}
+
+/// Work of which there is one at a time.
+#[derive(Default)]
+pub(super) struct UnderWay {
     pub(super) fetching: bool,
     pub(super) putting: bool,
+    ruling: BTreeSet<(Target, Revision)>,
+    /// The head's revision as the watch told it last; 0: there is none.
+    pub(super) watched: u64,
+    /// What a look found, and that the watch told another one.
+    apart: Option<(u64, u64)>,
 }
 
 /// The next word of a watch; never, where there is none. Cancel-safe.
@@ -82,91 +120,159 @@ impl Eyes {
             namespace,
             body,
             link,
-            head: None,
-            leases: None,
+            watches: Watches::default(),
             desired: None,
             presence: None,
             work: JoinSet::new(),
             epoch: 0,
-            fetching: false,
-            putting: false,
+            seekers: Vec::new(),
+            under_way: UnderWay::default(),
+            fetched: mpsc::channel(FETCHED_MAX),
         }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        *self.link.borrow() == LinkState::Up
     }
 
     /// Begins to look, after a while.
     pub(super) fn open(&mut self, after: Duration) {
-        self.epoch += 1;
+        self.forget();
         let (nats, namespace, epoch) = (self.nats.clone(), self.namespace.clone(), self.epoch);
-        self.work.spawn(async move {
+        let seeker = self.work.spawn(async move {
             sleep(after).await;
             let opened = timeout(WORK_LIMIT, open(&nats, &namespace)).await;
             Done::Opened(epoch, Box::new(opened.unwrap_or_else(|_| Err(late(keys::presence_bucket(&namespace))))))
         });
+        self.seekers.push(seeker);
+    }
+
+    /// What was begun is of no use any more.
+    fn forget(&mut self) {
+        self.epoch += 1;
+        self.seekers.drain(..).for_each(|seeker| seeker.abort());
+        (self.under_way.watched, self.under_way.apart) = (0, None);
     }
 
     /// The connection is down: nothing is seen any more.
     pub(super) fn close(&mut self) {
-        self.epoch += 1;
-        (self.head, self.leases, self.presence) = (None, None, None);
+        self.forget();
+        (self.watches, self.presence) = (Watches::default(), None);
     }
 
-    /// Something cannot be seen: all is looked at anew.
+    /// Something cannot be seen: all is looked at anew. Leases are put meanwhile.
     pub(super) fn reopen(&mut self, error: &StoreError) {
-        if *self.link.borrow() == LinkState::Down {
+        if !self.is_up() {
             return self.close();
         }
         tracing::debug!("looks anew: {error}");
-        self.close();
+        self.watches = Watches::default();
         self.open(REOPEN_AFTER);
     }
 
-    /// Takes what was opened; whether it is of any use.
-    pub(super) fn opened(&mut self, epoch: u64, opened: Result<Open, StoreError>) -> Result<bool, StoreError> {
+    /// Takes what was opened: the verdicts that there are; `None` where it is of no use.
+    pub(super) fn opened(
+        &mut self,
+        epoch: u64,
+        opened: Result<Open, StoreError>,
+    ) -> Result<Option<Vec<Change>>, StoreError> {
         if epoch != self.epoch {
-            return Ok(false);
+            return Ok(None);
         }
-        let open = opened?;
-        (self.presence, self.leases) = (Some(open.presence), Some(open.leases));
-        match open.desired {
-            Some((desired, head)) => (self.desired, self.head) = (Some(desired), Some(head)),
+        let Open { presence, leases, desired, verdicts } = opened?;
+        (self.presence, self.watches.leases) = (Some(presence), Some(leases));
+        match desired {
+            Some((desired, head)) => (self.desired, self.watches.head) = (Some(desired), Some(head)),
             None => self.seek(),
         }
-        Ok(true)
+        let (known, watching) = verdicts.map(|verdicts| (verdicts.known, verdicts.watching)).unzip();
+        self.watches.verdicts = watching;
+        Ok(Some(known.unwrap_or_default()))
     }
 
     /// Waits for the first deploy: a body need not have the right to make the bucket.
     fn seek(&mut self) {
         let (nats, namespace, epoch) = (self.nats.clone(), self.namespace.clone(), self.epoch);
-        let mut link = self.link.clone();
-        self.work.spawn(async move {
+        let seeker = self.work.spawn(async move {
             loop {
                 sleep(SEEK_EVERY).await;
-                if *link.borrow_and_update() == LinkState::Down {
-                    return Done::Nothing;
-                }
                 if let Ok(Ok(Some(born))) = timeout(WORK_LIMIT, desired(&nats, &namespace)).await {
                     return Done::Born(epoch, Box::new(born));
                 }
             }
         });
+        self.seekers.push(seeker);
     }
 
     /// The first deploy has come.
     pub(super) fn born(&mut self, epoch: u64, born: (Bucket, Watching)) {
         if epoch == self.epoch {
-            (self.desired, self.head) = (Some(born.0), Some(born.1));
+            (self.desired, self.watches.head) = (Some(born.0), Some(born.1));
         }
+    }
+
+    /// A canary is deployed: its verdict is to be heard of.
+    pub(super) fn seek_verdicts(&mut self) {
+        if self.watches.verdicts.is_some() || !self.is_up() {
+            return;
+        }
+        let (nats, namespace, epoch) = (self.nats.clone(), self.namespace.clone(), self.epoch);
+        let seeker = self.work.spawn(async move {
+            loop {
+                // Its deployer made it, unless somebody deleted it.
+                let made = async {
+                    let bucket = nats.bucket(&verdict_settings(&namespace)).await?;
+                    watched(&bucket).await
+                };
+                match timeout(WORK_LIMIT, made).await {
+                    Ok(Ok(verdicts)) => return Done::Judges(epoch, Box::new(verdicts)),
+                    Ok(Err(error)) => tracing::warn!("verdicts about canaries cannot be heard of: {error}"),
+                    Err(_) => tracing::warn!("verdicts about canaries cannot be heard of in time"),
+                }
+                sleep(WORK_LIMIT).await;
+            }
+        });
+        self.seekers.push(seeker);
+    }
+
+    /// The verdicts that there are; `None` where it is of no use.
+    pub(super) fn judges(&mut self, epoch: u64, verdicts: Verdicts) -> Option<Vec<Change>> {
+        (epoch == self.epoch).then(|| {
+            self.watches.verdicts = Some(verdicts.watching);
+            verdicts.known
+        })
+    }
+
+    /// Writes what is decided about a canary, unless somebody has.
+    pub(super) fn rule(&mut self, target: Target, revision: Revision, ruling: Ruling) {
+        if !self.under_way.ruling.insert((target.clone(), revision)) {
+            return;
+        }
+        let (nats, settings) = (self.nats.clone(), verdict_settings(&self.namespace));
+        self.work.spawn(async move {
+            let ruled = timeout(WORK_LIMIT, rule(&nats, &settings, &target, revision, ruling)).await;
+            let ruled = ruled.unwrap_or_else(|_| Err(late(settings.name)));
+            if ruled.is_err() {
+                sleep(REOPEN_AFTER).await;
+            }
+            Done::Ruled(target, revision, ruled)
+        });
+    }
+
+    /// Whatever came of it, it may be written again.
+    pub(super) fn ruled(&mut self, target: &Target, revision: Revision) {
+        self.under_way.ruling.remove(&(target.clone(), revision));
     }
 
     /// Looks whether a word was lost.
     pub(super) fn look(&mut self, deaf: bool) {
-        if *self.link.borrow() == LinkState::Down {
+        if !self.is_up() {
             return;
         }
         if deaf {
             return self.reopen(&late(keys::presence_bucket(&self.namespace)));
         }
-        if let (Some(desired), true) = (self.desired.clone(), self.head.is_some()) {
+        if let (Some(desired), true) = (self.desired.clone(), self.watches.head.is_some()) {
             self.work.spawn(async move {
                 let got = timeout(WORK_LIMIT, desired.get(keys::HEAD)).await;
                 let got = got.unwrap_or_else(|_| Err(late(desired.name().to_owned())));
@@ -175,48 +281,53 @@ impl Eyes {
         }
     }
 
-    /// Fetches what the mind misses. What does not come is asked for again later.
+    /// A look found the head at this revision (0: none). Where the watch tells another one, twice
+    /// in a row, it is deaf, or the bucket was deleted and made anew: all is looked at anew. Once
+    /// may be a replica that is behind, or a word on its way.
+    pub(super) fn compare(&mut self, found: u64) {
+        let watched = self.under_way.watched;
+        let apart = (found != watched).then_some((found, watched));
+        if apart.is_some() && self.under_way.apart == apart {
+            let (bucket, reason) = (keys::desired_bucket(&self.namespace), "its watch tells nothing".to_owned());
+            return self.reopen(&StoreError::Unavailable { bucket, reason });
+        }
+        self.under_way.apart = apart;
+    }
+
+    /// Fetches what the mind misses, some at a time. What does not come is asked for again later.
     pub(super) fn fetch(&mut self, missing: Vec<Key>) {
         let Some(desired) = self.desired.clone().filter(|_| !missing.is_empty()) else { return };
-        self.fetching = true;
+        self.under_way.fetching = true;
+        let fetched = self.fetched.0.clone();
         self.work.spawn(async move {
-            let all = missing.len();
-            let wanted = missing.into_iter().map(|key| {
-                let desired = desired.clone();
-                async move {
-                    let (name, hash) = match key {
-                        Key::Tree(hash) => (keys::tree(&hash), hash),
-                        Key::Spec(hash) => (keys::spec(&hash), hash),
-                        Key::Head | Key::History(_) => return None,
-                    };
-                    let got = timeout(WORK_LIMIT, desired.get(&name)).await.ok()?.ok()??;
-                    let right = ContentHash::of(&got.value) == hash;
-                    if !right {
-                        tracing::warn!("what lies under `{name}` has another hash: it is not taken; deploy again");
-                    }
-                    right.then_some((key, got.value))
+            let wanted = missing.into_iter().map(|key| get(desired.clone(), key));
+            let mut all = stream::iter(wanted).buffer_unordered(REQUESTS_MAX);
+            let mut whole = true;
+            while let Some(got) = all.next().await {
+                match got {
+                    // Nobody listens any more: the body ends.
+                    Some(got) => _ = fetched.send(got).await,
+                    None => whole = false,
                 }
-            });
-            let found: Vec<_> =
-                stream::iter(wanted).buffer_unordered(REQUESTS_MAX).filter_map(async |it| it).collect().await;
-            if found.len() < all {
+            }
+            if !whole {
                 // A cluster's replica may be behind by a moment.
                 sleep(REOPEN_AFTER).await;
             }
-            Done::Fetched(found)
+            Done::Fetched
         });
     }
 
     /// Whether a lease can be put now.
     pub(super) fn can_put(&self) -> bool {
-        !self.putting && self.presence.is_some() && *self.link.borrow() == LinkState::Up
+        !self.under_way.putting && self.presence.is_some() && self.is_up()
     }
 
     /// Puts the body's lease.
     pub(super) fn put(&mut self, lease: Vec<u8>) {
         let Some(bucket) = self.presence.clone() else { return };
         let key = keys::presence(&self.body);
-        self.putting = true;
+        self.under_way.putting = true;
         self.work.spawn(async move {
             let put = timeout(PUT_LIMIT, bucket.put(&key, lease.into())).await;
             Done::Put(put.unwrap_or_else(|_| Err(late(bucket.name().to_owned()))).map(drop))
@@ -237,9 +348,14 @@ impl Eyes {
 }
 
 async fn open(nats: &Nats, namespace: &Namespace) -> Result<Open, StoreError> {
+    // Verdicts before heads: what was rolled back is not tried again by who comes back.
+    let verdicts = match nats.existing_bucket(&keys::verdict_bucket(namespace)).await {
+        Err(StoreError::NoBucket(_)) => None,
+        bucket => Some(watched(&bucket?).await?),
+    };
     let presence = nats.bucket(&presence_settings(namespace)).await?;
     let leases = presence.watch(">").await?;
-    Ok(Open { presence, leases, desired: desired(nats, namespace).await? })
+    Ok(Open { presence, leases, desired: desired(nats, namespace).await?, verdicts })
 }
 
 async fn desired(nats: &Nats, namespace: &Namespace) -> Result<Option<(Bucket, Watching)>, StoreError> {
@@ -253,6 +369,54 @@ async fn desired(nats: &Nats, namespace: &Namespace) -> Result<Option<(Bucket, W
     }
 }
 
-fn late(bucket: String) -> StoreError {
+async fn watched(bucket: &Bucket) -> Result<Verdicts, StoreError> {
+    let mut watching = bucket.watch(">").await?;
+    let mut known = Vec::new();
+    loop {
+        match watching.next().await? {
+            Seen::Change(change) => known.push(change),
+            Seen::Current => return Ok(Verdicts { known, watching }),
+        }
+    }
+}
+
+async fn rule(
+    nats: &Nats,
+    settings: &BucketSettings,
+    target: &Target,
+    revision: Revision,
+    ruling: Ruling,
+) -> Result<(Ruling, bool), StoreError> {
+    let bucket = nats.bucket(settings).await?;
+    let key = keys::verdict(target, revision);
+    match bucket.create(&key, ruling.encode().into()).await {
+        Ok(_) => Ok((ruling, true)),
+        Err(StoreError::Conflict { .. }) => {
+            let theirs = bucket.get(&key).await?.and_then(|entry| Ruling::decode(&entry.value));
+            let reason = || format!("what lies under `{key}` is no verdict: remove it");
+            theirs
+                .map(|ruling| (ruling, false))
+                .ok_or_else(|| StoreError::Unavailable { bucket: bucket.name().to_owned(), reason: reason() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// One object under its hash; `None` where it is not there, or is another.
+async fn get(desired: Bucket, key: Key) -> Option<(Key, Bytes)> {
+    let (name, hash) = match key {
+        Key::Tree(hash) => (keys::tree(&hash), hash),
+        Key::Spec(hash) => (keys::spec(&hash), hash),
+        Key::Head | Key::History(_) => return None,
+    };
+    let got = timeout(WORK_LIMIT, desired.get(&name)).await.ok()?.ok()??;
+    let right = ContentHash::of(&got.value) == hash;
+    if !right {
+        tracing::warn!("what lies under `{name}` has another hash: it is not taken; deploy again");
+    }
+    right.then_some((key, got.value))
+}
+
+pub(super) fn late(bucket: String) -> StoreError {
     StoreError::Unavailable { bucket, reason: "no answer in time".to_owned() }
 }

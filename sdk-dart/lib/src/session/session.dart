@@ -129,7 +129,7 @@ final class Session {
         unawaited(_drain(wireTime(frame.timeoutMs)));
       case Goodbye(:final reason):
         _finish(reason.isEmpty ? const End(0) : End(1, 'the body said goodbye: $reason'));
-      case Hello() || Ready() || Print() || Ask() || Log() || Pong():
+      case Hello() || Ready() || Print() || Ask() || Log() || Note() || Pong():
         throw FrameException('a ${frame.runtimeType} frame from the body, which only a sidecar sends');
       case null:
         break;
@@ -147,7 +147,8 @@ final class Session {
     _connection.splitter.frameBytesMax = welcome.frameBytesMax > 0 ? welcome.frameBytesMax : _frameBytesBefore;
     _bus
       ..frameBytesMax = welcome.frameBytesMax
-      ..inFlightMax = welcome.inFlightMax;
+      ..inFlightMax = welcome.inFlightMax
+      ..notesMax = welcome.notesMax;
     final reason = _hosted.welcome(welcome) ?? await _hosted.start();
     if (_isOver) return;
     if (reason != null) return _fail(reason);
@@ -196,9 +197,9 @@ final class Session {
       within: id,
     );
     final answer = hosted.answer(context, request);
-    if (answer is Envelope) return _reply(id, answer);
+    if (answer is Envelope) return _answer(id, context, answer);
     final call = RunningCall(id, dueUs, cancellation, (call) {
-      _refuse(call.id, hosted.late(grantedUs));
+      _answer(call.id, context, Envelope.error(hosted.late(grantedUs)));
       _left(call);
     });
     _running[id] = call;
@@ -208,9 +209,14 @@ final class Session {
         if (call.isAnswered) return;
         call.isAnswered = true;
         _left(call);
-        _reply(id, reply);
+        _answer(id, context, reply);
       }),
     );
+  }
+
+  void _answer(int id, Context context, Envelope reply) {
+    _bus.tellNotesDropped(context);
+    _reply(id, reply);
   }
 
   void _left(RunningCall call) {

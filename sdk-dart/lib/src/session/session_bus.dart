@@ -35,6 +35,9 @@ final class SessionBus implements BodyBus {
   /// How many calls and questions may be unanswered at once; 0: not said.
   int inFlightMax = 0;
 
+  @override
+  int notesMax = 0;
+
   int _logsDropped = 0;
 
   /// The longest message and field of a log line, in characters.
@@ -183,6 +186,23 @@ final class SessionBus implements BodyBus {
       ],
     );
     if (_put((out) => FrameWriter.write(out, line)) != null) _logsDropped++;
+  }
+
+  @override
+  bool attribute(Context context, String key, String value) =>
+      _note(Note(within: context.within, attribute: (key, value)));
+
+  @override
+  bool event(Context context, String name, int timeNs, List<(String, String)> attributes) =>
+      _note(Note(within: context.within, event: NoteEvent(name, timeNs: timeNs, attributes: attributes)));
+
+  /// Whether there is room for it.
+  bool _note(Note note) => !_outbox.isPressed && _put((out) => FrameWriter.write(out, note)) == null;
+
+  /// A call is over: tells how many notes about it were dropped, where the body takes any.
+  void tellNotesDropped(Context context) {
+    final dropped = context.notesDropped;
+    if (dropped > 0 && notesMax > 0) _note(Note(within: context.within, dropped: dropped));
   }
 
   /// Tells how many lines were dropped, once there is room for more.

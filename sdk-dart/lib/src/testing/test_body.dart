@@ -13,6 +13,7 @@ import '../hosted_cell.dart';
 import '../kind.dart';
 import '../payload.dart';
 import '../source.dart';
+import '../span.dart';
 import '../target.dart';
 import '../topic_filter.dart';
 import '../typed_payload.dart';
@@ -22,6 +23,7 @@ import '../wire/envelope_writer.dart';
 import '../wire/frame.dart' show Level;
 import 'test_event.dart';
 import 'test_log_line.dart';
+import 'test_span.dart';
 
 /// A body for tests: it calls cells within the test, with the same errors, deadlines and JSON as a real one.
 ///
@@ -58,6 +60,8 @@ final class TestBody {
   final _hosted = <String, HostedCell>{};
   final _standIns = <Target, JsonHandler>{};
   final _events = <TestEvent>[];
+  final _spans = <String, List<TestSpan>>{};
+  final _spanOf = Expando<TestSpan>();
   late final BodyBus _bus = _TestBus(this);
   Future<void>? _started;
 
@@ -81,6 +85,9 @@ final class TestBody {
         if (hears.matches(event.topic)) event,
     ];
   }
+
+  /// What was said about the calls of a cell (`shop.place`) through `ctx.span`, one for each call, in order.
+  List<TestSpan> spans(String cell) => [...?_spans[cell]];
 
   /// Answers calls to a cell (`stock.reserve`) or flow (`flow greeting`) that is not under test.
   void standIn(String target, JsonHandler handler) => _standIns[Target.parse(target)] = handler;
@@ -135,13 +142,17 @@ final class TestBody {
     }
   }
 
-  Context _context(Home home, Envelope request, Cancellation cancellation, int grantedUs) => Context(
-        home: home,
-        request: request,
-        bus: _bus,
-        cancellation: cancellation,
-        dueUs: Clock.nowUs + grantedUs,
-      );
+  Context _context(Home home, Envelope request, Cancellation cancellation, int grantedUs) {
+    final context = Context(
+      home: home,
+      request: request,
+      bus: _bus,
+      cancellation: cancellation,
+      dueUs: Clock.nowUs + grantedUs,
+    );
+    (_spans[home.cell] ??= []).add(_spanOf[context] = TestSpan());
+    return context;
+  }
 
   Future<Envelope> _run(HostedCell hosted, Envelope request) async {
     final cancellation = Cancellation();
@@ -191,7 +202,7 @@ final class TestBody {
       schema: request.schema,
       contentType: request.contentType,
       timeoutMs: timeoutMs,
-      trace: context.request.trace?.at(id!),
+      trace: context.request.trace?.at(id!, context.attempt),
       tracestate: context.request.tracestate,
       attributes: request.attributes,
       attempt: request.attempt,
@@ -220,6 +231,21 @@ final class _TestBus implements BodyBus {
   Future<String?> ask(Context context, String question) async {
     _body.questions.add(question);
     return _body.answers.isEmpty ? null : _body.answers.removeAt(0);
+  }
+
+  @override
+  int get notesMax => Span.notesMax;
+
+  @override
+  bool attribute(Context context, String key, String value) {
+    _body._spanOf[context]!.attributes[key] = value;
+    return true;
+  }
+
+  @override
+  bool event(Context context, String name, int timeNs, List<(String, String)> attributes) {
+    _body._spanOf[context]!.events.add((name, {for (final (key, value) in attributes) key: value}));
+    return true;
   }
 
   @override

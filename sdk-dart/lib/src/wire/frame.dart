@@ -42,6 +42,7 @@ final class Welcome extends Frame {
     this.pingMs = 0,
     this.instance = 0,
     this.inFlightMax = 0,
+    this.notesMax = 0,
   });
 
   final int protocol;
@@ -56,6 +57,9 @@ final class Welcome extends Frame {
 
   /// How many requests and questions of the sidecar may be unanswered at once.
   final int inFlightMax;
+
+  /// How many notes about one request the body keeps; 0: it knows none.
+  final int notesMax;
 }
 
 /// A cell as its spec describes it.
@@ -146,6 +150,25 @@ final class Log extends Frame {
 
 /// How much a line of the log matters; in the order of the protocol's numbers.
 enum Level { info, error, warn, debug }
+
+/// Sidecar to body: something that a cell's author says about a request.
+final class Note extends Frame {
+  const Note({this.within = 0, this.attribute, this.event, this.dropped = 0});
+
+  final int within;
+  final (String, String)? attribute;
+  final NoteEvent? event;
+  final int dropped;
+}
+
+/// Something that happened while a request was handled.
+final class NoteEvent {
+  const NoteEvent(this.name, {this.timeNs = 0, this.attributes = const []});
+
+  final String name;
+  final int timeNs;
+  final List<(String, String)> attributes;
+}
 
 /// Either way: so many more bytes may be sent to me.
 final class Credit extends Frame {

@@ -17,7 +17,7 @@ abstract final class FrameReader {
     while (!reader.isDone) {
       final tag = reader.varint();
       final kind = tag >>> 3;
-      if (kind < 1 || kind > 14) {
+      if (kind < 1 || kind > 15) {
         reader.skip(tag & 7, kind);
         continue;
       }
@@ -40,7 +40,8 @@ abstract final class FrameReader {
         11 => Ping(_number(reader)),
         12 => _pong(reader),
         13 => Drain(timeoutMs: _number(reader)),
-        _ => _goodbye(reader),
+        14 => _goodbye(reader),
+        _ => _note(reader),
       };
 
   static Request _request(ByteReader reader) {
@@ -126,7 +127,7 @@ abstract final class FrameReader {
   }
 
   static Welcome _welcome(ByteReader reader) {
-    var protocol = 0, frameBytesMax = 0, credit = 0, pingMs = 0, instance = 0, inFlightMax = 0;
+    var protocol = 0, frameBytesMax = 0, credit = 0, pingMs = 0, instance = 0, inFlightMax = 0, notesMax = 0;
     var version = '', body = '', namespace = '';
     final cells = <CellSpec>[];
     _each(reader, (field, wire) {
@@ -151,6 +152,8 @@ abstract final class FrameReader {
           instance = reader.number(wire, field);
         case 10:
           inFlightMax = reader.number(wire, field);
+        case 11:
+          notesMax = reader.number(wire, field);
         default:
           return false;
       }
@@ -167,6 +170,7 @@ abstract final class FrameReader {
       pingMs: pingMs,
       instance: instance,
       inFlightMax: inFlightMax,
+      notesMax: notesMax,
     );
   }
 
@@ -271,6 +275,47 @@ abstract final class FrameReader {
       return true;
     });
     return (key, value);
+  }
+
+  static Note _note(ByteReader reader) {
+    var within = 0, dropped = 0;
+    (String, String)? attribute;
+    NoteEvent? event;
+    _each(reader, (field, wire) {
+      switch (field) {
+        case 1:
+          within = reader.number(wire, field);
+        case 2:
+          attribute = _pair(reader.nested(wire, field));
+        case 3:
+          event = _event(reader.nested(wire, field));
+        case 4:
+          dropped = reader.number(wire, field);
+        default:
+          return false;
+      }
+      return true;
+    });
+    return Note(within: within, attribute: attribute, event: event, dropped: dropped);
+  }
+
+  static NoteEvent _event(ByteReader reader) {
+    var name = '', timeNs = 0;
+    final attributes = <(String, String)>[];
+    _each(reader, (field, wire) {
+      switch (field) {
+        case 1:
+          name = reader.text(wire, field);
+        case 2:
+          timeNs = reader.number(wire, field);
+        case 3:
+          attributes.add(_pair(reader.nested(wire, field)));
+        default:
+          return false;
+      }
+      return true;
+    });
+    return NoteEvent(name, timeNs: timeNs, attributes: attributes);
   }
 
   static Pong _pong(ByteReader reader) {

@@ -96,6 +96,7 @@ abstract final class FrameWriter {
         Pong() => 12,
         Drain() => 13,
         Goodbye() => 14,
+        Note() => 15,
       };
 
   static void _content(ByteWriter out, Frame frame) {
@@ -138,6 +139,8 @@ abstract final class FrameWriter {
           ..number(5, frame.lockWaitUs);
       case Goodbye(:final reason):
         out.text(1, reason);
+      case Note():
+        _note(out, frame);
     }
   }
 
@@ -162,7 +165,8 @@ abstract final class FrameWriter {
       ..number(7, frame.credit)
       ..number(8, frame.pingMs)
       ..number(9, frame.instance)
-      ..number(10, frame.inFlightMax);
+      ..number(10, frame.inFlightMax)
+      ..number(11, frame.notesMax);
   }
 
   static void _log(ByteWriter out, Log frame) {
@@ -171,14 +175,28 @@ abstract final class FrameWriter {
       ..text(2, frame.message)
       ..number(3, frame.within)
       ..text(4, frame.logger);
-    for (final (key, value) in frame.fields) {
-      out.nested(5, () {
+    frame.fields.forEach((field) => _pair(out, 5, field));
+  }
+
+  static void _note(ByteWriter out, Note frame) {
+    out.number(1, frame.within);
+    if (frame.attribute case final attribute?) _pair(out, 2, attribute);
+    if (frame.event case NoteEvent(:final name, :final timeNs, :final attributes)) {
+      out.nested(3, () {
         out
-          ..text(1, key)
-          ..text(2, value);
+          ..text(1, name)
+          ..number(2, timeNs);
+        attributes.forEach((attribute) => _pair(out, 3, attribute));
       });
     }
+    out.number(4, frame.dropped);
   }
+
+  static void _pair(ByteWriter out, int field, (String, String) pair) => out.nested(field, () {
+        out
+          ..text(1, pair.$1)
+          ..text(2, pair.$2);
+      });
 
   /// An element of a list: there even where it is empty.
   static void _element(ByteWriter out, int field, String text) =>

@@ -76,7 +76,7 @@ impl<S> Engine<S> {
 
     /// The kinds that only one side sends, and that need no answer.
     fn hear(&mut self, kind: Kind, cost: u64) -> Result<(), Stop> {
-        let costs = matches!(kind, Kind::Print(_) | Kind::Log(_));
+        let costs = matches!(kind, Kind::Print(_) | Kind::Log(_) | Kind::Note(_));
         if costs {
             self.take(cost)?;
         }
@@ -88,6 +88,10 @@ impl<S> Engine<S> {
             (Kind::Log(log), Side::Body) => {
                 let context = self.peer.state().context(log.within);
                 Told::Log(log, context)
+            }
+            (Kind::Note(note), Side::Body) => {
+                let context = self.peer.state().context(note.within);
+                Told::Note(note, context)
             }
             (Kind::Ready(_), Side::Body) if self.ready => return breach("ready twice"),
             (Kind::Ready(_), Side::Body) => {

@@ -1,0 +1,265 @@
+//! What lies in a bucket without its values, and its removal for good.
+//!
+//! A removal names the revision that was listed. The server carries it out as a purge of one subject up
+//! to that revision: what somebody has put anew meanwhile has a later revision and stays, and no marker
+//! is left behind, of which there would soon be more than of values.
+
+use std::time::Duration;
+
+use async_nats::{
+    HeaderMap, Message,
+    jetstream::{
+        consumer::{DeliverPolicy, ReplayPolicy, push::OrderedConfig},
+        stream::{Info, Stream},
+    },
+};
+use futures::StreamExt;
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::{Bucket, Objects, REQUEST_LIMIT, StoreError, unavailable};
+
+/// What lies under a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The key, or the object's name.
+    pub name: String,
+    /// The revision that put it there.
+    pub revision: u64,
+    /// How long ago that was by the server's clock, or less.
+    pub age: Duration,
+}
+
+/// An object as it lies in its bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptObject {
+    /// Its name, its revision and its age.
+    pub kept: Kept,
+    /// Where it is described.
+    subject: String,
+    /// Where its pieces are.
+    nuid: String,
+}
+
+/// What the server's clock says: now, and when a stream was made.
+#[derive(serde::Deserialize)]
+#[serde(from = "Told")]
+struct Times {
+    ts: Timestamp,
+    created: Timestamp,
+}
+
+/// The same as the server tells it; a server that tells no time makes nothing look old.
+#[derive(serde::Deserialize)]
+struct Told {
+    #[serde(default)]
+    ts: String,
+    created: String,
+}
+
+impl From<Told> for Times {
+    fn from(told: Told) -> Self {
+        let created = told.created.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        Self { ts: told.ts.parse().unwrap_or(Timestamp::UNIX_EPOCH), created }
+    }
+}
+
+impl Bucket {
+    /// What lies under the keys of a filter (`>` all, `spec.*` one level).
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn list(&self, filter: &str) -> Result<Vec<Kept>, StoreError> {
+        let prefix = format!("$KV.{}.", self.name());
+        let scan = Scan { bucket: self.name(), stream: &self.store.stream, subject: format!("{prefix}{filter}") };
+        let now = self.times().await?.ts;
+        let mut listed = Vec::new();
+        scan.run(true, self.client.new_inbox(), |message, revision, at| {
+            let removed = message.headers.as_ref().is_some_and(is_marker);
+            let name = message.subject.strip_prefix(&prefix).filter(|_| !removed);
+            listed.extend(name.map(|name| Kept { name: name.to_owned(), revision, age: since(now, at) }));
+            Ok(())
+        })
+        .await?;
+        Ok(listed)
+    }
+
+    /// Removes what a revision put under a key, and leaves nothing behind: watchers are not told. Gives
+    /// whether it was there still; what was put later stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn remove_at(&self, key: &str, revision: u64) -> Result<bool, StoreError> {
+        let subject = format!("$KV.{}.{key}", self.name());
+        remove(self.name(), &self.store.stream, subject, Some(revision)).await.map(|gone| gone > 0)
+    }
+
+    /// How long ago the bucket was made, by the server's clock.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn age(&self) -> Result<Duration, StoreError> {
+        let Times { ts, created } = self.times().await?;
+        Ok(Duration::try_from(ts.duration_since(created)).unwrap_or_default())
+    }
+
+    async fn times(&self) -> Result<Times, StoreError> {
+        times(self.name(), &self.context, &self.store.stream_name).await
+    }
+}
+
+impl Objects {
+    /// What lies in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn list(&self) -> Result<Vec<KeptObject>, StoreError> {
+        let now = times(&self.name, &self.context, &self.stream_name()).await?.ts;
+        let stream = self.stream().await?;
+        let scan = Scan { bucket: &self.name, stream: &stream, subject: format!("$O.{}.M.>", self.name) };
+        let mut listed = Vec::new();
+        scan.run(false, self.client.new_inbox(), |message, revision, at| {
+            let info: async_nats::jetstream::object_store::ObjectInfo =
+                serde_json::from_slice(&message.payload).map_err(|error| unavailable(&self.name, &error))?;
+            if !info.deleted {
+                let kept = Kept { name: info.name, revision, age: since(now, at) };
+                listed.push(KeptObject { kept, subject: message.subject.to_string(), nuid: info.nuid });
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(listed)
+    }
+
+    /// Removes an object as it was listed, with its pieces, and leaves nothing behind. Gives whether it
+    /// was there still; what was put later stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn remove_at(&self, object: &KeptObject) -> Result<bool, StoreError> {
+        let stream = self.stream().await?;
+        if remove(&self.name, &stream, object.subject.clone(), Some(object.kept.revision)).await? == 0 {
+            return Ok(false);
+        }
+        remove(&self.name, &stream, format!("$O.{}.C.{}", self.name, object.nuid), None).await?;
+        Ok(true)
+    }
+
+    /// Removes pieces that belong to no object and whose last came longer ago than `age`: what is left of
+    /// whoever died while putting an object. Gives how many objects' pieces they were.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn sweep(&self, age: Duration) -> Result<usize, StoreError> {
+        let stream = self.stream().await?;
+        let prefix = format!("$O.{}.C.", self.name);
+        let wrong = |error: &dyn std::error::Error| unavailable(&self.name, error);
+        let mut pieces = Vec::new();
+        let mut subjects = stream.info_with_subjects(format!("{prefix}>")).await.map_err(|error| wrong(&error))?;
+        while let Some(subject) = subjects.next().await {
+            pieces.push(subject.map_err(|error| wrong(&error))?.0);
+        }
+        // After the pieces: whoever has put all of them since has named them by now, or is young.
+        let named: std::collections::BTreeSet<String> =
+            self.list().await?.into_iter().map(|object| format!("{prefix}{}", object.nuid)).collect();
+        let mut gone = 0;
+        for subject in pieces.into_iter().filter(|subject| !named.contains(subject)) {
+            let now = times(&self.name, &self.context, &self.stream_name()).await?.ts;
+            // Gone meanwhile.
+            let Ok(last) = stream.get_last_raw_message_by_subject(&subject).await else { continue };
+            if since(now, last.time.unix_timestamp_nanos()) > age {
+                gone += usize::from(remove(&self.name, &stream, subject, Some(last.sequence)).await? > 0);
+            }
+        }
+        Ok(gone)
+    }
+
+    fn stream_name(&self) -> String {
+        format!("OBJ_{}", self.name)
+    }
+
+    async fn stream(&self) -> Result<Stream<Info>, StoreError> {
+        self.context.get_stream(self.stream_name()).await.map_err(|error| unavailable(&self.name, &error))
+    }
+}
+
+/// A look at all that a stream holds under a subject.
+struct Scan<'a> {
+    bucket: &'a str,
+    stream: &'a Stream<Info>,
+    subject: String,
+}
+
+impl Scan<'_> {
+    /// Tells each message with its sequence and its time, the last of each subject.
+    async fn run(
+        self,
+        headers_only: bool,
+        inbox: String,
+        mut each: impl FnMut(Message, u64, i128) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let wrong = |error: &dyn std::error::Error| unavailable(self.bucket, error);
+        let config = OrderedConfig {
+            deliver_subject: inbox,
+            filter_subject: self.subject.clone(),
+            headers_only,
+            deliver_policy: DeliverPolicy::LastPerSubject,
+            replay_policy: ReplayPolicy::Instant,
+            ..OrderedConfig::default()
+        };
+        let consumer = self.stream.create_consumer(config).await.map_err(|error| wrong(&error))?;
+        if consumer.cached_info().num_pending == 0 {
+            return Ok(());
+        }
+        let mut messages = consumer.messages().await.map_err(|error| wrong(&error))?;
+        loop {
+            let next = timeout(REQUEST_LIMIT, messages.next()).await.map_err(|_| silent(self.bucket))?;
+            let Some(message) = next else { return Err(silent(self.bucket)) };
+            let message = message.map_err(|error| wrong(&error))?;
+            let info = message.info().map_err(|error| wrong(error.as_ref()))?;
+            let (sequence, at, pending) = (info.stream_sequence, info.published.unix_timestamp_nanos(), info.pending);
+            each(message.message, sequence, at)?;
+            if pending == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Removes what lies under a subject, up to a sequence; how many messages that were.
+async fn remove(
+    bucket: &str,
+    stream: &Stream<Info>,
+    subject: String,
+    revision: Option<u64>,
+) -> Result<u64, StoreError> {
+    let purge = stream.purge().filter(subject);
+    let done = match revision {
+        // The server stops before the sequence that it is given.
+        Some(revision) => purge.sequence(revision.saturating_add(1)).await,
+        None => purge.await,
+    };
+    done.map(|done| done.purged).map_err(|error| unavailable(bucket, &error))
+}
+
+async fn times(bucket: &str, context: &async_nats::jetstream::Context, stream: &str) -> Result<Times, StoreError> {
+    use async_nats::jetstream::response::Response;
+    let asked = context.request(format!("STREAM.INFO.{stream}"), &serde_json::json!({})).await;
+    match asked.map_err(|error| unavailable(bucket, &error))? {
+        Response::Ok(times) => Ok(times),
+        Response::Err { error } => Err(unavailable(bucket, &error)),
+    }
+}
+
+fn since(now: Timestamp, at: i128) -> Duration {
+    u64::try_from(now.as_nanosecond() - at).map_or(Duration::ZERO, Duration::from_nanos)
+}
+
+pub(super) fn silent(bucket: &str) -> StoreError {
+    StoreError::Unavailable { bucket: bucket.to_owned(), reason: "no answer in time".to_owned() }
+}
+
+/// Whether a message says that a key was removed, or ran out.
+pub(super) fn is_marker(headers: &HeaderMap) -> bool {
+    headers.get("KV-Operation").is_some() || headers.get("Nats-Marker-Reason").is_some()
+}

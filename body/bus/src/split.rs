@@ -1,0 +1,249 @@
+//! One target's calls, shared between what serves it and a canary.
+//!
+//! A canary is not known to the bus: it stands behind the handlers that serve its target in this
+//! body, and these hand it its share of whatever reaches them, from NATS and from this body alike.
+//! So it gets no call of its own, and to take it away takes no word to any server.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use arc_swap::ArcSwapOption;
+use cbs::{BodyBus, BoxFuture, BusError, Envelope, EventStream, Handler, Service, Serving, Subscription, Text};
+
+use crate::registry::Member;
+
+/// What stands between a target's handlers and its canaries; one for a target in a body.
+///
+/// Shares are counted, not drawn: with ten percent exactly every tenth call goes to the canary.
+#[derive(Default)]
+pub struct Split {
+    plan: Mutex<Plan>,
+    /// What calls look at: `None` where no canary has a share.
+    now: ArcSwapOption<Sharing>,
+    calls: AtomicU64,
+}
+
+#[derive(Default)]
+struct Plan {
+    /// Canaries by name.
+    canaries: Vec<(Text, Arc<Member>)>,
+    /// Whose calls, and how many percent.
+    share: Option<(Text, u8)>,
+}
+
+struct Sharing {
+    canary: Arc<Member>,
+    percent: u64,
+}
+
+impl Split {
+    /// Gives the canary of this name so many percent of the calls from now on, or nobody any.
+    /// One that is not here gets its share when it comes.
+    pub fn share(&self, share: Option<(Text, u8)>) {
+        self.change(|plan| plan.share = share);
+    }
+
+    fn join(&self, name: Text, canary: Arc<Member>) {
+        self.change(|plan| plan.canaries.push((name, canary)));
+    }
+
+    fn leave(&self, canary: &Arc<Member>) {
+        self.change(|plan| plan.canaries.retain(|(_, other)| !Arc::ptr_eq(other, canary)));
+        canary.gate.close();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Plan)) {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut plan);
+        let sharing = plan.share.as_ref().filter(|(_, percent)| *percent > 0).and_then(|(name, percent)| {
+            // The newest of a name: an older one is about to leave.
+            let (_, canary) = plan.canaries.iter().rev().find(|(other, _)| other == name)?;
+            Some(Arc::new(Sharing { canary: canary.clone(), percent: u64::from((*percent).min(100)) }))
+        });
+        self.now.store(sharing);
+    }
+
+    /// The canary, where it is its turn.
+    fn turn(&self) -> Option<Arc<Member>> {
+        let sharing = self.now.load();
+        let Sharing { canary, percent } = sharing.as_deref()?;
+        // Of each hundred the first would be as good: this way they are spread evenly.
+        let call = self.calls.fetch_add(1, Ordering::Relaxed) % 100;
+        ((call + 1) * percent / 100 > call * percent / 100).then(|| canary.clone())
+    }
+}
+
+/// What serves a target, with its canaries behind it.
+struct Front {
+    split: Arc<Split>,
+    inner: Arc<dyn Handler>,
+}
+
+impl Front {
+    /// A call that is a canary's, unless that has no room, is being restarted or leaves: none
+    /// fails for a canary that it never reached.
+    fn through(&self, canary: Arc<Member>, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        Box::pin(async move {
+            let Some(_inside) = canary.enter() else { return self.inner.handle(request).await };
+            match canary.handler.offer(request) {
+                Ok(answer) => answer.await,
+                Err(request) => self.inner.handle(*request).await,
+            }
+        })
+    }
+}
+
+impl Handler for Front {
+    fn handle(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        match self.split.turn() {
+            Some(canary) => self.through(canary, request),
+            None => self.inner.handle(request),
+        }
+    }
+
+    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+        match self.split.turn() {
+            Some(canary) => Ok(self.through(canary, request)),
+            None => self.inner.offer(request),
+        }
+    }
+}
+
+/// A body's bus as one instance of a cell sees it: what is served on it stands in front of the
+/// target's canaries, or is one of them. All else goes its usual way. Clones are the same berth.
+#[derive(Clone)]
+pub struct Berth(Arc<Inner>);
+
+struct Inner {
+    bus: Arc<dyn BodyBus>,
+    split: Arc<Split>,
+    name: Text,
+    place: Mutex<Place>,
+}
+
+struct Place {
+    canary: bool,
+    moored: Option<Moored>,
+}
+
+/// A canary that is served.
+struct Moored {
+    service: Service,
+    member: Arc<Member>,
+    /// Where it takes calls of its own, once it was promoted.
+    there: Option<Box<dyn Serving>>,
+}
+
+impl Berth {
+    /// A berth on this bus. `canary`: the name by which the split knows what is served here, if
+    /// it is to get its share and nothing else.
+    #[must_use]
+    pub fn new(bus: Arc<dyn BodyBus>, split: Arc<Split>, canary: Option<Text>) -> Self {
+        let place = Mutex::new(Place { canary: canary.is_some(), moored: None });
+        Self(Arc::new(Inner { bus, split, name: canary.unwrap_or_default(), place }))
+    }
+
+    /// Makes a canary what any other instance is: done when calls of its own reach it. Its share
+    /// goes on until then. Nothing where it is none.
+    ///
+    /// # Errors
+    /// As [`BodyBus::serve`]; then it still gets its share.
+    pub async fn promote(&self) -> Result<(), BusError> {
+        let found = {
+            let mut place = self.0.place();
+            place.canary = false;
+            place.moored.as_ref().map(|moored| (moored.service.clone(), moored.member.clone()))
+        };
+        // One that is being started again serves as any other does when it is back.
+        let Some((service, member)) = found else { return Ok(()) };
+        let there = self.0.bus.serve(self.0.front(service)).await?;
+        let left = match &mut self.0.place().moored {
+            Some(moored) if Arc::ptr_eq(&moored.member, &member) => {
+                moored.there = Some(there);
+                self.0.split.leave(&member);
+                None
+            }
+            _ => Some(there),
+        };
+        if let Some(there) = left {
+            there.stop().await;
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn place(&self) -> std::sync::MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn front(&self, service: Service) -> Service {
+        let handler = Arc::new(Front { split: self.split.clone(), inner: service.handler.clone() });
+        Service { handler, ..service }
+    }
+}
+
+impl BodyBus for Berth {
+    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        self.0.bus.call(request)
+    }
+
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        self.0.bus.publish(event)
+    }
+
+    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        let mut place = self.0.place();
+        if !place.canary {
+            return self.0.bus.serve(self.0.front(service));
+        }
+        let member = Member::new(service.handler.clone());
+        self.0.split.join(self.0.name.clone(), member.clone());
+        place.moored = Some(Moored { service, member: member.clone(), there: None });
+        let aboard: Box<dyn Serving> = Box::new(Aboard { berth: self.0.clone(), member });
+        Box::pin(std::future::ready(Ok(aboard)))
+    }
+
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        self.0.bus.subscribe(wanted)
+    }
+}
+
+/// A canary as whoever serves it holds it.
+struct Aboard {
+    berth: Arc<Inner>,
+    member: Arc<Member>,
+}
+
+impl Aboard {
+    /// Takes it from its split; where it takes calls of its own, if it does.
+    fn leave(&self) -> Option<Box<dyn Serving>> {
+        self.berth.split.leave(&self.member);
+        let moored = &mut self.berth.place().moored;
+        let mine = moored.take_if(|moored| Arc::ptr_eq(&moored.member, &self.member));
+        mine.and_then(|moored| moored.there)
+    }
+}
+
+impl Drop for Aboard {
+    fn drop(&mut self) {
+        drop(self.leave());
+    }
+}
+
+impl Serving for Aboard {
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            if let Some(there) = self.leave() {
+                there.stop().await;
+            }
+            self.member.gate.emptied().await;
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "split_tests.rs"]
+mod tests;

@@ -1,0 +1,156 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use cbs::{BodyBus, BoxFuture, BusError, Envelope, Handler, Service, Serving, Target};
+use futures::future::join_all;
+use tokio::sync::Semaphore;
+
+use super::{Berth, Split};
+use crate::{InProcess, Settings};
+
+/// Counts its calls, and takes as many as it may.
+struct Counting {
+    calls: AtomicUsize,
+    has_room: bool,
+    /// Calls end when there is a permit.
+    ends: Semaphore,
+}
+
+impl Counting {
+    fn new(has_room: bool, permits: usize) -> Arc<Self> {
+        Arc::new(Self { calls: AtomicUsize::new(0), has_room, ends: Semaphore::new(permits) })
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+}
+
+impl Handler for Counting {
+    fn handle(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            self.ends.acquire().await.unwrap().forget();
+            Ok(Envelope::reply(request.payload))
+        })
+    }
+
+    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+        if self.has_room { Ok(self.handle(request)) } else { Err(Box::new(request)) }
+    }
+}
+
+fn target() -> Target {
+    "cell demo.say".parse().unwrap()
+}
+
+fn service(handler: &Arc<Counting>) -> Service {
+    Service { target: target(), handler: handler.clone(), about: Arc::default(), numbers: Arc::default() }
+}
+
+struct Stage {
+    bus: Arc<InProcess>,
+    split: Arc<Split>,
+    base: Arc<Counting>,
+    canary: Arc<Counting>,
+    berth: Berth,
+    /// How the base and the canary are served.
+    serving: Vec<Box<dyn Serving>>,
+}
+
+async fn stage(canary: Arc<Counting>) -> Stage {
+    let (bus, split, base) =
+        (InProcess::new(Settings::default()), Arc::new(Split::default()), Counting::new(true, 1 << 20));
+    let front = Berth::new(bus.clone(), split.clone(), None);
+    let berth = Berth::new(bus.clone(), split.clone(), Some("two".into()));
+    let serving = vec![front.serve(service(&base)).await.unwrap(), berth.serve(service(&canary)).await.unwrap()];
+    Stage { bus, split, base, canary, berth, serving }
+}
+
+async fn call(bus: &InProcess, calls: usize) {
+    for _ in 0..calls {
+        bus.call(Envelope::request(target(), "hello")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_a_thousand_calls_exactly_its_share_goes_to_the_canary() {
+    let stage = stage(Counting::new(true, 1 << 20)).await;
+    call(&stage.bus, 100).await;
+    assert_eq!(stage.canary.calls(), 0, "it has no share yet");
+    for (percent, wanted) in [(10, 100), (1, 110), (33, 440), (99, 1430), (0, 1430)] {
+        stage.split.share(Some(("two".into(), percent)));
+        call(&stage.bus, 1000).await;
+        assert_eq!(stage.canary.calls(), wanted, "{percent} %");
+    }
+    stage.split.share(Some(("another".into(), 50)));
+    call(&stage.bus, 100).await;
+    assert_eq!(stage.canary.calls(), 1430, "the share is another's");
+    assert_eq!(stage.base.calls() + stage.canary.calls(), 5_200);
+}
+
+#[tokio::test]
+async fn a_canary_that_has_no_room_costs_no_call() {
+    let stage = stage(Counting::new(false, 0)).await;
+    stage.split.share(Some(("two".into(), 50)));
+    call(&stage.bus, 100).await;
+    assert_eq!((stage.base.calls(), stage.canary.calls()), (100, 0));
+}
+
+#[tokio::test]
+async fn a_canary_that_stops_finishes_its_calls_and_gets_no_other() {
+    let mut stage = stage(Counting::new(true, 0)).await;
+    stage.split.share(Some(("two".into(), 50)));
+    let calls = join_all((0..10).map(|_| stage.bus.call(Envelope::request(target(), "hello"))));
+    let canary = stage.serving.pop().unwrap();
+    let stop = async {
+        while stage.canary.calls() < 5 {
+            tokio::task::yield_now().await;
+        }
+        let mut stopping = std::pin::pin!(canary.stop());
+        assert!(futures::poll!(&mut stopping).is_pending(), "five calls are in it");
+        call(&stage.bus, 10).await;
+        stage.canary.ends.add_permits(5);
+        stopping.await;
+    };
+    let (answers, ()) = tokio::join!(calls, stop);
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!((stage.base.calls(), stage.canary.calls()), (15, 5));
+}
+
+#[tokio::test]
+async fn a_canary_that_is_promoted_takes_calls_of_its_own_and_no_call_fails() {
+    let mut stage = stage(Counting::new(true, 1 << 20)).await;
+    stage.split.share(Some(("two".into(), 10)));
+    call(&stage.bus, 100).await;
+    assert_eq!(stage.canary.calls(), 10);
+    stage.berth.promote().await.unwrap();
+    call(&stage.bus, 100).await;
+    assert_eq!(stage.canary.calls(), 60, "both take turns, and nothing is shared");
+    let base = stage.serving.remove(0);
+    base.stop().await;
+    call(&stage.bus, 100).await;
+    assert_eq!(stage.canary.calls(), 160);
+    // What was a canary stands in front of the next one.
+    let next = Counting::new(true, 1 << 20);
+    let berth = Berth::new(stage.bus.clone(), stage.split.clone(), Some("three".into()));
+    let _serving = berth.serve(service(&next)).await.unwrap();
+    stage.split.share(Some(("three".into(), 20)));
+    call(&stage.bus, 100).await;
+    assert_eq!(next.calls(), 20);
+    let canary = stage.serving.remove(0);
+    canary.stop().await;
+    assert!(stage.bus.call(Envelope::request(target(), "hello")).await.is_err(), "a canary alone serves nobody");
+}
+
+#[tokio::test]
+async fn a_canary_that_is_promoted_while_it_is_away_serves_when_it_is_back() {
+    let mut stage = stage(Counting::new(true, 1 << 20)).await;
+    drop(stage.serving.pop());
+    stage.berth.promote().await.unwrap();
+    let _serving = stage.berth.serve(service(&stage.canary)).await.unwrap();
+    call(&stage.bus, 100).await;
+    assert_eq!(stage.canary.calls(), 50);
+}

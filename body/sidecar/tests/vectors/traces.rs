@@ -1,0 +1,74 @@
+//! `traces.json`: where a call stands in its trace.
+
+use std::{path::PathBuf, sync::Arc};
+
+use cbs::{
+    BodyBus, BodyId, BoxFuture, BusError, CellContext, CellError, Console, Envelope, EventStream, Home, Service,
+    Serving, Subscription, Trace, Uuid,
+};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Vectors {
+    about: String,
+    positions: Vec<Position>,
+    texts: Vec<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Position {
+    name: String,
+    id: Uuid,
+    correlation_id: Option<Uuid>,
+    #[serde(default)]
+    attempt: u32,
+    trace: Option<Trace>,
+    traceparent: String,
+}
+
+/// Nothing goes out in these tests.
+struct Nowhere;
+
+impl BodyBus for Nowhere {
+    fn call(&self, _: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        Box::pin(std::future::pending())
+    }
+    fn publish(&self, _: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        Box::pin(std::future::pending())
+    }
+    fn serve(&self, _: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        Box::pin(std::future::pending())
+    }
+    fn subscribe(&self, _: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+impl Console for Nowhere {
+    fn print(&self, _: String) -> BoxFuture<'_, Result<(), CellError>> {
+        Box::pin(std::future::pending())
+    }
+    fn ask(&self, _: String) -> BoxFuture<'_, Result<Option<String>, CellError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[test]
+fn every_call_stands_where_the_vectors_say() -> Result<(), Box<dyn std::error::Error>> {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../specs/vectors/traces.json");
+    let vectors: Vectors = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    assert!(!vectors.about.is_empty() && !vectors.texts.is_empty());
+    let home = Home::new("demo.cell".parse()?, BodyId::new("web1")?, Arc::new(Nowhere), Arc::new(Nowhere));
+    let home = Arc::new(home);
+    for Position { name, id, correlation_id, attempt, trace, traceparent } in vectors.positions {
+        let request = Envelope::request("demo.cell".parse()?, "");
+        let request = Envelope { id, correlation_id, attempt, foreign_trace: trace, ..request };
+        let context = CellContext::new(home.clone(), &request);
+        assert_eq!(context.trace().to_string(), traceparent, "{name}");
+        let onward = context.request("demo.other".parse()?, "").foreign_trace;
+        assert_eq!(onward.map(|trace| trace.to_string()), trace.map(|_| traceparent), "{name}");
+    }
+    Ok(())
+}

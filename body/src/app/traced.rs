@@ -1,0 +1,127 @@
+//! Calls as those see them who make them: a client's span for each attempt of a sampled call.
+//!
+//! Stands between the retries and the router, so that every attempt is a span of its own. Calls that
+//! are not sampled pass with one comparison.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use cbs::{
+    BodyBus, BoxFuture, BusError, Code, Distance, Envelope, EventStream, Recorder, Service, Serving, Side, Source,
+    Span, Subscription, Target, Text, Trace, Uuid, now_ns,
+};
+
+/// A bus whose sampled calls are recorded.
+pub(super) struct Traced {
+    pub(super) inner: Arc<dyn BodyBus>,
+    pub(super) recorder: Arc<dyn Recorder>,
+}
+
+impl BodyBus for Traced {
+    fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+        match request.foreign_trace {
+            Some(trace) if trace.is_sampled() => Box::pin(self.traced(request, trace)),
+            _ => self.inner.call(request),
+        }
+    }
+
+    fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
+        self.inner.publish(event)
+    }
+
+    fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
+        self.inner.serve(service)
+    }
+
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+        self.inner.subscribe(wanted)
+    }
+}
+
+impl Traced {
+    async fn traced(&self, mut request: Envelope, trace: Trace) -> Result<Envelope, BusError> {
+        let Some(target) = request.target.clone() else { return self.inner.call(request).await };
+        let own = Trace { span_id: client_span_of(request.id, request.attempt), ..trace };
+        request.foreign_trace = Some(own);
+        let mut pending = Pending {
+            recorder: &self.recorder,
+            span: Some(client_span(&request, target, own, Some(trace.span_id))),
+            since: Instant::now(),
+        };
+        let answer = self.inner.call(request).await;
+        pending.end(&answer);
+        answer
+    }
+}
+
+/// A client's span that has not ended yet: nobody answered.
+pub(crate) fn client_span(request: &Envelope, target: Target, trace: Trace, parent: Option<[u8; 8]>) -> Span {
+    Span {
+        trace,
+        parent,
+        side: Side::Client,
+        peer: Source { cell: target.to_string().into(), ..Source::default() },
+        target,
+        language: Text::default(),
+        place: request.source.clone(),
+        id: request.id,
+        attempt: request.attempt,
+        began_ns: now_ns(),
+        waited: Duration::ZERO,
+        elapsed: Duration::ZERO,
+        distance: Distance::default(),
+        error: None,
+        notes: Vec::new(),
+        notes_dropped: 0,
+        tracestate: request.tracestate.clone(),
+    }
+}
+
+/// Tells a client's span how its call ended.
+pub(crate) fn ended(span: &mut Span, answer: &Result<Envelope, BusError>, elapsed: Duration) {
+    span.elapsed = elapsed;
+    match answer {
+        Ok(reply) => {
+            span.distance = reply.distance;
+            span.peer.body = reply.source.body.clone();
+        }
+        Err(error) => span.error = Some(error.code().clone()),
+    }
+}
+
+/// The span of an attempt as its caller sees it: never that of its handling, whose highest bits are those of a UUID.
+pub(crate) fn client_span_of(id: Uuid, attempt: u32) -> [u8; 8] {
+    cbs::span_of_attempt(id, attempt).map(|byte| !byte)
+}
+
+/// A call under way: recorded also when nobody waits for it any more.
+struct Pending<'a> {
+    recorder: &'a Arc<dyn Recorder>,
+    span: Option<Span>,
+    since: Instant,
+}
+
+impl Pending<'_> {
+    fn end(&mut self, answer: &Result<Envelope, BusError>) {
+        if let Some(mut span) = self.span.take() {
+            ended(&mut span, answer, self.since.elapsed());
+            self.recorder.record(span);
+        }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if let Some(span) = self.span.take() {
+            // Who called has given up, as it does when its own time is over.
+            let elapsed = self.since.elapsed();
+            self.recorder.record(Span { elapsed, error: Some(Code::Timeout), ..span });
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "traced_tests.rs"]
+mod tests;

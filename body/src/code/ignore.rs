@@ -1,0 +1,111 @@
+//! `.cbsignore`: what of a cell's folder stays at home.
+//!
+//! A line a pattern, written as in a `.gitignore`: `*.csv`, `notes.md` and `data/` anywhere in the folder, `/data` and
+//! `models/large.bin` from its root. A `*` stands for any letters of one name, a slash at the end for folders alone, `#`
+//! for a comment. What git knows besides (`!`, `**`, `?`, `[…]`, `\`) is refused with the line, not guessed at.
+
+use std::{fs, io, path::Path};
+
+/// The file that says so.
+pub(super) const FILE: &str = ".cbsignore";
+
+/// What stays at home.
+#[derive(Debug, Default)]
+pub(super) struct Ignore(Vec<Pattern>);
+
+#[derive(Debug)]
+struct Pattern {
+    /// Names with stars, from the root of the folder; one name where it means that anywhere.
+    names: Vec<String>,
+    anywhere: bool,
+    folders_alone: bool,
+}
+
+impl Ignore {
+    /// What the file in this folder says; nothing where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has a line that is not understood.
+    pub(super) fn of(folder: &Path) -> io::Result<Self> {
+        let file = folder.join(FILE);
+        match fs::read_to_string(&file) {
+            Ok(text) => Self::read(&text).map_err(|reason| io::Error::other(format!("{}: {reason}", file.display()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", file.display()))),
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(Pattern::read).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether this path, as seen from the root, stays at home.
+    pub(super) fn has(&self, path: &Path, is_folder: bool) -> bool {
+        let names: Vec<_> = path.iter().map(|name| name.to_string_lossy()).collect();
+        self.0.iter().any(|pattern| (is_folder || !pattern.folders_alone) && pattern.fits(&names))
+    }
+}
+
+impl Pattern {
+    fn read(line: &str) -> Result<Self, String> {
+        if line.starts_with('!') || line.contains("**") || line.contains(['[', '?', '\\']) {
+            return Err(format!("`{line}` is not understood: write names with `*` and `/` alone"));
+        }
+        let inner = line.trim_end_matches('/');
+        let names: Vec<String> = inner.trim_start_matches('/').split('/').map(str::to_owned).collect();
+        if names.iter().any(|name| name.is_empty() || name == "." || name == "..") {
+            return Err(format!("`{line}` names nothing in this folder"));
+        }
+        Ok(Self { names, anywhere: !inner.contains('/'), folders_alone: line.ends_with('/') })
+    }
+
+    fn fits<T: AsRef<str>>(&self, names: &[T]) -> bool {
+        // What is in a folder that stays is not asked for.
+        let names = if self.anywhere { names.last().map_or(names, std::slice::from_ref) } else { names };
+        names.len() == self.names.len()
+            && self.names.iter().zip(names).all(|(pattern, name)| like(pattern, name.as_ref()))
+    }
+}
+
+/// Whether a name is as the pattern says. What stands between two stars is taken where it comes first: that is enough.
+fn like(pattern: &str, name: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut name) = name.strip_prefix(start) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some((_, after)) = name.split_once(part) else { return false };
+        name = after;
+    }
+    name.ends_with(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_means_what_it_means_to_git() -> Result<(), String> {
+        for (line, path, is_folder, expected) in [
+            ("*.csv", "data/a.csv", false, true),
+            ("*.csv", "data/a.csv.py", false, false),
+            ("a*b*c", "a1b2bc", false, true),
+            ("a*b*c", "acb", false, false),
+            ("a*a", "a", false, false),
+            ("data/", "deep/data", true, true),
+            ("data/", "deep/data", false, false),
+            ("/data", "deep/data", true, false),
+            ("/data", "data", true, true),
+            ("models/*.bin", "models/large.bin", false, true),
+            ("models/*.bin", "deep/models/large.bin", false, false),
+            ("# *.py", "a.py", false, false),
+        ] {
+            assert_eq!(Ignore::read(line)?.has(Path::new(path), is_folder), expected, "{line} and {path}");
+        }
+        for line in ["!a", "**/a", "a[b]", "../a", "/", "a//b"] {
+            assert!(Ignore::read(line).is_err(), "{line}");
+        }
+        Ok(())
+    }
+}

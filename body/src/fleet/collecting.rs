@@ -1,0 +1,127 @@
+//! What no head in history reaches is removed, once it is old enough that nobody is about to use it.
+//!
+//! Deployers come and go meanwhile, and lose nothing:
+//!
+//! 1. What is stored is listed before history is read. What a deploy has put since has a later revision
+//!    than the one listed, and a removal names the one listed.
+//! 2. A deploy that reuses what is stored and what the head it replaces does not reach puts it anew,
+//!    unless it is younger than half of the age below; and it sets its head within the other half, or
+//!    gives up. So what it reuses is too young to be removed until its head is there to be read.
+//! 3. History is read from the leader, whole and without a gap, or nothing is removed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use bus_nats::store::{Kept, StoreError};
+use cbs::Bytes;
+use fleet::{ContentHash, GARBAGE_AGE_MS, Head, History, Reachable, Stored, garbage, keys, reachable};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{Store, stock::Stock, store::REQUESTS_MAX};
+
+impl Store {
+    /// Removes what nobody needs; how many objects.
+    ///
+    /// # Errors
+    /// The store cannot be read, or history is not whole: then nothing was removed, or not all.
+    pub(crate) async fn collect(&self) -> anyhow::Result<usize> {
+        let stock = Box::pin(self.stock()).await?;
+        if !self.is_any_old(&stock) {
+            return Ok(0);
+        }
+        let reached = self.reached().await?;
+        self.remove(&stock, &reached).await
+    }
+
+    fn is_any_old(&self, stock: &Stock) -> bool {
+        let kept = stock.trees.values().chain(stock.specs.values());
+        kept.chain(stock.bundles.values().map(|object| &object.kept)).any(|kept| kept.age > self.garbage_age())
+    }
+
+    /// All that heads reach, the present one and the former ones. One manifest after another: a hundred of
+    /// them with ten thousand entries each would not fit into memory.
+    async fn reached(&self) -> anyhow::Result<Reachable> {
+        let mut heads = self.heads().await?;
+        let mut reached = Reachable::default();
+        let mut before: BTreeMap<ContentHash, Bytes> = BTreeMap::new();
+        while let Some(head) = heads.pop() {
+            if reached.trees.contains(&head.manifest) {
+                continue;
+            }
+            let (_, trees) = self.manifest_with(head.manifest, &before).await?;
+            let of_one = reachable(&History::new([head]), |hash| trees.get(hash).map(AsRef::as_ref))?;
+            reached.trees.extend(of_one.trees);
+            reached.specs.extend(of_one.specs);
+            reached.bundles.extend(of_one.bundles);
+            before = trees;
+        }
+        Ok(reached)
+    }
+
+    /// Every head that is there, oldest first; none of them may be misread.
+    async fn heads(&self) -> anyhow::Result<Vec<Head>> {
+        let now = self.desired().get_latest(keys::HEAD).await?.context("there is no head")?;
+        let former = self.desired().all(&format!("{}*", keys::HISTORY)).await?;
+        let mut heads = BTreeMap::new();
+        for bytes in former.into_iter().map(|(_, entry)| entry.value).chain([now.value]) {
+            let head = Head::decode(&bytes)?;
+            heads.insert(head.number, head);
+        }
+        let mut before = None;
+        for &number in heads.keys().rev() {
+            // The oldest end where somebody pruned them.
+            let gap = before.is_some_and(|later: u64| later != number + 1);
+            ensure!(!gap, "history has a gap after head {number}");
+            before = Some(number);
+        }
+        Ok(heads.into_values().collect())
+    }
+
+    async fn remove(&self, stock: &Stock, reached: &Reachable) -> anyhow::Result<usize> {
+        let old = |all: &BTreeMap<ContentHash, Kept>| self.old(all.iter().map(|(hash, kept)| (*hash, kept)), reached);
+        let trees = old(&stock.trees);
+        let specs = old(&stock.specs);
+        let values = trees.iter().filter_map(|hash| stock.trees.get(hash));
+        let values = values.chain(specs.iter().filter_map(|hash| stock.specs.get(hash))).cloned().collect::<Vec<_>>();
+        let values = values
+            .into_iter()
+            .map(|kept| async move { self.desired().remove_at(&kept.name, kept.revision).await.map(usize::from) });
+        let mut removed = stream::iter(values).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<_>>().await?;
+        let Some(bundles) = self.existing_bundles().await? else { return Ok(removed.iter().sum()) };
+        let gone = self.old(stock.bundles.iter().map(|(hash, object)| (*hash, &object.kept)), reached);
+        for object in gone.iter().filter_map(|hash| stock.bundles.get(hash)) {
+            removed.push(usize::from(bundles.remove_at(object).await?));
+        }
+        removed.push(bundles.sweep(self.garbage_age()).await?);
+        Ok(removed.iter().sum())
+    }
+
+    /// What of these may go. The rule counts in its own hour, which tests make short.
+    fn old<'a>(
+        &self,
+        all: impl Iterator<Item = (ContentHash, &'a Kept)>,
+        reached: &Reachable,
+    ) -> BTreeSet<ContentHash> {
+        let hour = u128::from(GARBAGE_AGE_MS);
+        let scaled = |age: Duration| age.as_millis() * hour / self.garbage_age().as_millis().max(1);
+        let age_ms = |age| u64::try_from(scaled(age)).unwrap_or(u64::MAX);
+        let stored: Vec<Stored> = all.map(|(hash, kept)| Stored { hash, age_ms: age_ms(kept.age) }).collect();
+        garbage(&stored, reached).into_iter().collect()
+    }
+
+    /// Forgets the heads that are too old to go back to.
+    pub(super) async fn prune(&self, stock: &Stock, newest: u64) -> Result<(), StoreError> {
+        let Some(last) = newest.checked_sub(self.history_max() as u64) else { return Ok(()) };
+        for kept in stock.history.range(..=last).map(|(_, kept)| kept) {
+            self.desired().remove_at(&kept.name, kept.revision).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "collecting_tests.rs"]
+mod tests;

@@ -1,0 +1,203 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bus_nats::{Nats, Options};
+use cbs::Target;
+use fleet::{Entry, Object, Version};
+use testkit::{NatsServer, eventually};
+
+use super::*;
+use crate::fleet::{Draft, Parcel, Written};
+
+type Checked = Result<(), Box<dyn std::error::Error>>;
+
+const LONG: Duration = Duration::from_secs(30);
+/// An hour, made short: longer than a deploy takes on a busy machine.
+const AGE: Duration = Duration::from_secs(3);
+/// Shorter than twenty deploys take.
+const SHORT: Duration = Duration::from_millis(600);
+
+async fn store(server: &NatsServer, age: Duration) -> anyhow::Result<Store> {
+    let nats = Nats::connect_client(Options::new(server.url(), "deployer".parse()?)).await?;
+    Ok(Store::open(nats, cbs::Namespace::default()).await?.with_garbage_age(age))
+}
+
+/// A cell with this text as its spec and its code.
+fn parcel(name: &str, text: &str) -> anyhow::Result<Parcel> {
+    let bundle = Object::new(format!("code of {text}").into_bytes())?;
+    let spec = Object::new(text.as_bytes().to_vec())?;
+    let entry = Entry::new(Version::new(spec.hash, Some(bundle.hash)), "python");
+    Ok(Parcel { target: name.parse::<Target>()?, entry, spec, bundle: Some(bundle) })
+}
+
+async fn draft(store: &Store, parcel: Parcel) -> anyhow::Result<Draft> {
+    let stock = store.stock().await?;
+    Draft::deploy(store.now().await?, stock, vec![parcel])
+}
+
+fn head(draft: &Draft) -> Head {
+    Head::after(draft.base().head.as_ref().map(|(head, _)| head), draft.root(), "ada", 0, "")
+}
+
+async fn deploy(store: &Store, parcel: Parcel) -> anyhow::Result<Written> {
+    let draft = draft(store, parcel).await?;
+    draft.write(store, head(&draft)).await
+}
+
+/// Waits until all that lies there is old.
+async fn until_old(store: &Store) {
+    eventually("old content", LONG, async || {
+        store.stock().await.is_ok_and(|stock| {
+            let kept = stock.trees.values().chain(stock.specs.values());
+            kept.chain(stock.bundles.values().map(|object| &object.kept)).all(|kept| kept.age > store.garbage_age())
+        })
+    })
+    .await;
+}
+
+/// What heads reach and the store has not.
+async fn lost(store: &Store) -> anyhow::Result<Vec<ContentHash>> {
+    let reached = store.reached().await?;
+    let stock = store.stock().await?;
+    let lies = |hash: &ContentHash| {
+        stock.trees.contains_key(hash) || stock.specs.contains_key(hash) || stock.bundles.contains_key(hash)
+    };
+    let all = reached.trees.into_iter().chain(reached.specs).chain(reached.bundles);
+    Ok(all.filter(|hash| !lies(hash)).collect())
+}
+
+#[tokio::test]
+async fn what_a_head_in_history_reaches_stays_and_what_a_lost_deploy_left_goes() -> Checked {
+    let server = NatsServer::with_jetstream().await;
+    let store = store(&server, AGE).await?;
+    for text in ["one", "two"] {
+        deploy(&store, parcel("demo.say", text)?).await?;
+    }
+    // Content of a deployer that died before its head.
+    let dead = draft(&store, parcel("demo.dead", "three")?).await?;
+    dead.put(&store).await?;
+    assert_eq!(store.collect().await?, 0, "it is young: its head may be about to be set");
+    until_old(&store).await;
+    assert_eq!(store.collect().await?, 4, "a root, a leaf, a spec and a bundle");
+    assert_eq!((store.collect().await?, lost(&store).await?), (0, Vec::new()));
+    let stock = store.stock().await?;
+    assert_eq!((stock.trees.len(), stock.specs.len(), stock.bundles.len()), (4, 2, 2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_history_cannot_be_read_nothing_goes() -> Checked {
+    let server = NatsServer::with_jetstream().await;
+    let store = store(&server, Duration::from_millis(1)).await?;
+    let hour = store.with_garbage_age(Duration::from_hours(1));
+    for text in ["one", "two", "three", "four"] {
+        deploy(&hour, parcel("demo.say", text)?).await?;
+    }
+    let store = hour.with_garbage_age(Duration::from_millis(1));
+    until_old(&store).await;
+    let whole = store.stock().await?;
+    let before = store.desired().get(&keys::history(2)).await?.ok_or("a head")?;
+    // A gap, a head of a newer program, a manifest that is not whole.
+    store.desired().remove(&keys::history(2)).await?;
+    assert!(store.collect().await.is_err_and(|error| error.to_string().contains("gap")));
+    store.desired().put(&keys::history(2), "{}".into()).await?;
+    assert!(store.collect().await.is_err());
+    store.desired().put(&keys::history(2), before.value).await?;
+    let root = store.history().await?.get(3)?.manifest;
+    let tree = whole.trees.get(&root).ok_or("a root")?;
+    store.desired().remove_at(&tree.name, tree.revision).await?;
+    assert!(store.collect().await.is_err_and(|error| error.to_string().contains("not there any more")));
+    let now = store.stock().await?;
+    assert_eq!((now.trees.len(), now.specs.len(), now.bundles.len()), (7, 4, 4));
+    Ok(())
+}
+
+/// The worst moment: a collector has listed old content and read history; then somebody deploys that content.
+#[tokio::test]
+async fn content_that_is_deployed_again_while_it_is_collected_stays() -> Checked {
+    for is_careful in [true, false] {
+        let server = NatsServer::with_jetstream().await;
+        let store = store(&server, AGE).await?;
+        deploy(&store, parcel("demo.say", "one")?).await?;
+        draft(&store, parcel("demo.say", "two")?).await?.put(&store).await?;
+        until_old(&store).await;
+        let (stock, reached) = (store.stock().await?, store.reached().await?);
+        if is_careful {
+            deploy(&store, parcel("demo.say", "two")?).await?;
+        } else {
+            // A bug: it sees that all is there, and only sets its head.
+            let draft = draft(&store, parcel("demo.say", "two")?).await?;
+            let (old, revision) = draft.base().head.clone().ok_or("a head")?;
+            store.desired().put(&keys::history(old.number), old.encode().into()).await?;
+            store.desired().update(keys::HEAD, head(&draft).encode().into(), revision).await?;
+        }
+        let removed = store.remove(&stock, &reached).await?;
+        if is_careful {
+            assert_eq!((removed, lost(&store).await?), (0, Vec::new()));
+        } else {
+            assert_eq!(removed, 4);
+            assert!(lost(&store).await.is_err(), "this test cannot see a loss");
+        }
+    }
+    Ok(())
+}
+
+/// Two who deploy twenty things over and over, and somebody who collects all the while: each thing has left
+/// history and is old when its turn comes again.
+#[tokio::test]
+async fn two_who_deploy_and_one_who_collects_lose_nothing() -> Checked {
+    let server = NatsServer::with_jetstream().await;
+    let store = async || Ok::<_, anyhow::Error>(store(&server, SHORT).await?.with_history_max(4));
+    let stores = [store().await?, store().await?, store().await?];
+    let (turn, done, written) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicUsize::new(0));
+    let deployer = async |store: &Store| {
+        while written.load(Ordering::Relaxed) < 80 {
+            let text = (turn.fetch_add(1, Ordering::Relaxed) % 20).to_string();
+            // A conflict, or the machine was too busy for so short an hour: the next one comes.
+            if let Ok(Written::Head(_)) = deploy(store, parcel("demo.say", &text)?).await {
+                written.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        anyhow::Ok(())
+    };
+    let collector = async |store: &Store| {
+        let mut removed = 0;
+        while !done.load(Ordering::Relaxed) {
+            // History changes under it: then it has no whole view, and leaves all as it is.
+            removed += store.collect().await.unwrap_or_default();
+        }
+        anyhow::Ok(removed)
+    };
+    let (one, two, removed) = tokio::join!(deployer(&stores[0]), deployer(&stores[1]), collector(&stores[2]));
+    one.and(two)?;
+    assert!(removed? > 0, "nothing was ever collected");
+    assert_eq!(lost(&stores[0]).await?, Vec::new());
+    assert_eq!(stores[0].history().await?.heads().len(), 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn lost_content_is_put_back_by_who_has_it() -> Checked {
+    let server = NatsServer::with_jetstream().await;
+    let store = store(&server, Duration::from_hours(1)).await?;
+    deploy(&store, parcel("demo.say", "one")?).await?;
+    let stock = store.stock().await?;
+    for kept in stock.specs.values().chain(stock.trees.values()) {
+        assert!(store.desired().remove_at(&kept.name, kept.revision).await?);
+    }
+    let bundles = store.bundles().await?;
+    for object in stock.bundles.values() {
+        assert!(bundles.remove_at(object).await?);
+    }
+    let again = draft(&store, parcel("demo.say", "one")?).await?;
+    assert!(again.is_empty() && again.broken().is_empty());
+    assert_eq!(again.put(&store).await?, 4, "a root, a leaf, a spec and a bundle");
+    assert_eq!(lost(&store).await?, Vec::new());
+    // Something else cannot be deployed over a manifest that nobody knows.
+    let root = store.now().await?.head.ok_or("a head")?.0.manifest;
+    let kept = store.stock().await?.trees.get(&root).cloned().ok_or("a root")?;
+    store.desired().remove_at(&kept.name, kept.revision).await?;
+    let other = draft(&store, parcel("demo.other", "two")?).await.err().ok_or("an error")?;
+    assert!(other.to_string().contains("not in the store any more"), "{other}");
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! What the mind decides, carried out.
+
+use std::time::Duration;
+
+use cbs::Target;
+use fleet::{Action, Item, Pass, Phase, Rollout, Ruling, Standstill, Version, Why};
+
+use super::{Driver, eyes::late};
+use crate::{
+    app::Manners,
+    fleet::{
+        Policy,
+        life::{Order, Word},
+    },
+};
+
+impl Driver {
+    pub(super) fn carry_out(&mut self, pass: Pass) {
+        if pass.standstill != self.told.standstill {
+            self.stands_still(pass.standstill);
+        }
+        for action in pass.actions {
+            match action {
+                Action::Start { target, instance, version, canary, limit } => {
+                    self.begin(target, instance, version, canary, Duration::from_millis(limit));
+                }
+                Action::Stop { target, instance, why, limit } => self.stop(&target, instance, &why, limit),
+                Action::Promote { target, instance, limit } => {
+                    tracing::info!(%target, "the canary takes calls of its own");
+                    self.lives.promoted(instance);
+                    if !self.lives.tell(instance, Word::Promote(Duration::from_millis(limit))) {
+                        self.mind.stopped(&target, instance);
+                    }
+                }
+                Action::Share { target, canary } => self.share(&target, canary),
+                Action::Rule { target, revision, verdict, reason } => {
+                    self.eyes.rule(target, revision, Ruling { verdict, reason });
+                }
+            }
+        }
+    }
+
+    fn stands_still(&mut self, standstill: Option<Standstill>) {
+        match standstill {
+            Some(Standstill::Disconnected) if self.told.lease => {
+                tracing::warn!("not connected: what runs goes on, nothing is changed");
+            }
+            Some(Standstill::Disconnected) => {}
+            Some(Standstill::Deaf) => tracing::debug!("its own lease is not heard: nothing is changed"),
+            Some(Standstill::Twin) => tracing::error!(
+                "another body has the same id: nothing is changed until one of them is gone; `cbs up --body ID` names one"
+            ),
+            None => tracing::info!("follows the fleet"),
+        }
+        // Who heard itself and does not any more has lost its watch or its bucket.
+        if self.told.standstill.is_none() && standstill == Some(Standstill::Deaf) && self.told.lease {
+            self.eyes.reopen(&late("its own lease".to_owned()));
+        }
+        self.told.standstill = standstill;
+    }
+
+    fn begin(&mut self, target: Target, instance: u64, version: Version, canary: bool, limit: Duration) {
+        let now = self.clock.now();
+        let Some(desired) = self.eyes.desired.clone() else {
+            return self.mind.failed(&target, instance, "there is no connection to its spec", now);
+        };
+        tracing::info!(%target, revision = %version.revision, canary, "starts");
+        self.lives.begin(self.hands.clone(), Order { target, instance, version, canary, limit, desired });
+    }
+
+    fn stop(&mut self, target: &Target, instance: u64, why: &Why, limit: u64) {
+        tracing::info!(%target, "stops: {why}");
+        if *why == Why::Replaced {
+            let held = self.mind.own().held().get(target);
+            let mut ready = held.into_iter().flat_map(|held| held.instances());
+            if let Some(new) = ready.rfind(|it| it.phase == Phase::Ready && !it.canary && it.id != instance) {
+                self.hands.instances.tell(target, &new.revision.to_string(), "replaced", None);
+            }
+        }
+        if !self.lives.tell(instance, Word::Stop(Duration::from_millis(limit))) && self.lives.get(instance).is_none() {
+            self.mind.stopped(target, instance);
+        }
+    }
+
+    fn share(&self, target: &Target, canary: Option<(fleet::Revision, u8)>) {
+        if let Some((revision, percent)) = canary {
+            tracing::info!(%target, %revision, "the canary gets {percent} % of the calls");
+            let reason = format!("it gets {percent} % of the calls and is being judged");
+            self.hands.instances.tell(target, &revision.to_string(), "canary-started", Some(&reason));
+        }
+        let share = canary.map(|(revision, percent)| (revision.to_string().into(), percent));
+        self.hands.instances.share(target, share);
+    }
+
+    /// Calls follow the head that was applied.
+    pub(super) fn follow(&mut self) {
+        let known = self.calls.known.as_ref().map(|(hash, _)| *hash);
+        let Some(desired) = self.mind.desired().filter(|desired| known != Some(desired.hash)) else { return };
+        // The mind asks for no spec twice that this head or the one before it names.
+        let mut named = desired.manifest.objects().0;
+        named.extend(self.calls.known.iter().flat_map(|(_, manifest)| manifest.objects().0));
+        self.calls.policies.retain(|spec, _| named.contains(spec));
+        self.calls.known = Some((desired.hash, desired.manifest.clone()));
+        let entries = desired.manifest.entries();
+        let known = entries.iter().map(|(target, _)| target.clone()).collect();
+        let cells = entries.iter().filter(|(target, _)| matches!(target, Target::Cell(_)));
+        let manners = cells.map(|(target, item)| {
+            let policy = item.known().and_then(|entry| self.calls.policies.get(&entry.version.spec));
+            (target.clone(), policy.map_or_else(Manners::default, Policy::manners))
+        });
+        self.hands.instances.know(known, manners.collect());
+        tracing::info!(head = desired.head.number, "follows");
+        self.heed();
+    }
+
+    /// Where a canary is deployed, its verdict is to be heard of.
+    pub(super) fn heed(&mut self) {
+        let Some(desired) = self.mind.desired() else { return };
+        let is_canary = |item: &Item| item.known().is_some_and(|entry| matches!(entry.rollout, Rollout::Canary(_)));
+        if desired.manifest.entries().iter().any(|(_, item)| is_canary(item)) {
+            self.eyes.seek_verdicts();
+        }
+    }
+}

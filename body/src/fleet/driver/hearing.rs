@@ -1,0 +1,224 @@
+//! What the driver hears, told to the mind.
+
+use std::time::Duration;
+
+use bus_nats::{
+    LinkState,
+    store::{Change, Seen, StoreError},
+};
+use cbs::{BodyId, Bytes, Target};
+use fleet::{
+    Revision, Ruling, Standstill, Verdict,
+    keys::{self, Key},
+};
+
+use super::{Driver, eyes::Done};
+use crate::fleet::{
+    Letter,
+    life::{Event, What},
+};
+
+impl Driver {
+    pub(super) fn link(&mut self) {
+        let state = *self.eyes.link.borrow_and_update();
+        match state {
+            LinkState::Up => self.eyes.open(Duration::ZERO),
+            LinkState::Down => {
+                self.eyes.close();
+                self.mind.disconnected();
+            }
+        }
+        self.clock.happened();
+    }
+
+    pub(super) fn head(&mut self, word: Result<Seen, StoreError>) {
+        match word {
+            Ok(Seen::Change(change)) if change.key == keys::HEAD => {
+                self.eyes.under_way.watched = change.value.as_ref().map_or(0, |_| change.revision);
+                self.told_head(change.value.as_deref(), change.revision);
+            }
+            Ok(_) => {}
+            Err(error) => self.eyes.reopen(&error),
+        }
+    }
+
+    fn told_head(&mut self, value: Option<&[u8]>, revision: u64) {
+        let now = self.clock.now();
+        if let Err(error) = self.mind.head(value, revision, now) {
+            tracing::warn!("{error}; the body goes on with what it has");
+        }
+        self.clock.happened();
+    }
+
+    pub(super) fn lease(&mut self, word: Result<Seen, StoreError>) {
+        let now = self.clock.now();
+        let change = match word {
+            Ok(Seen::Change(change)) => change,
+            Ok(Seen::Current) => return,
+            Err(error) => return self.eyes.reopen(&error),
+        };
+        match &change.value {
+            Some(bytes) => {
+                if let Err(error) = self.mind.lease(bytes, change.revision, now) {
+                    tracing::debug!(body = change.key, "{error}");
+                }
+            }
+            None => {
+                if let Ok(body) = BodyId::new(&change.key) {
+                    self.mind.lease_gone(&body, change.revision);
+                }
+            }
+        }
+        self.clock.happened();
+    }
+
+    pub(super) fn verdict(&mut self, word: Result<Seen, StoreError>) {
+        match word {
+            Ok(Seen::Change(change)) => self.verdicts([change]),
+            Ok(Seen::Current) => {}
+            Err(error) => self.eyes.reopen(&error),
+        }
+    }
+
+    fn verdicts(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for Change { key, value, .. } in changes {
+            let Some((target, revision)) = keys::verdict_key(&key) else { continue };
+            match value.map(|bytes| Ruling::decode(&bytes)) {
+                Some(Some(ruling)) => self.ruling(&target, revision, ruling),
+                Some(None) => tracing::warn!("what lies under `{key}` is no verdict: it is left aside"),
+                None => self.mind.verdict(&target, revision, None),
+            }
+        }
+        self.clock.happened();
+    }
+
+    fn ruling(&mut self, target: &Target, revision: Revision, ruling: Ruling) {
+        if self.mind.fleet().verdict(target, revision).is_none() && self.mind.own().held().contains_key(target) {
+            let Ruling { verdict, reason } = &ruling;
+            match verdict {
+                Verdict::Promote => tracing::info!(%target, %revision, "the canary is promoted: {reason}"),
+                Verdict::RollBack => tracing::warn!(%target, %revision, "the canary is rolled back: {reason}"),
+            }
+        }
+        self.mind.verdict(target, revision, Some(ruling));
+    }
+
+    /// This body, or another before it, has decided about a canary.
+    fn ruled(&mut self, target: &Target, revision: Revision, ruled: Result<(Ruling, bool), StoreError>) {
+        self.eyes.ruled(target, revision);
+        let (ruling, first) = match ruled {
+            Ok(ruled) => ruled,
+            Err(error) => return tracing::warn!(%target, %revision, "a verdict cannot be written yet: {error}"),
+        };
+        if first {
+            let state = match ruling.verdict {
+                Verdict::Promote => "canary-promoted",
+                Verdict::RollBack => "canary-rolled-back",
+            };
+            self.hands.instances.tell(target, &revision.to_string(), state, Some(&ruling.reason));
+        }
+        self.ruling(target, revision, ruling);
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        let now = self.clock.now();
+        let Some((target, version, canary)) =
+            self.lives.get(event.instance).map(|it| (it.target.clone(), it.version.clone(), it.canary))
+        else {
+            return;
+        };
+        self.lives.heard(&event);
+        let (instance, revision) = (event.instance, version.revision);
+        match event.what {
+            What::Ready(_) => {
+                tracing::info!(%target, %revision, canary, "ready");
+                self.mind.ready(&target, instance, now);
+            }
+            What::Away => {
+                tracing::warn!(%target, %revision, "it ended by itself and is started again");
+                self.mind.away(&target, instance, now);
+            }
+            What::Failed(reason) => {
+                tracing::warn!(%target, %revision, canary, "failed: {reason}");
+                self.mind.failed(&target, instance, &reason, now);
+            }
+            What::Refused(reason) => {
+                tracing::warn!(%target, %revision, "cannot run here: {reason}");
+                self.mind.failed(&target, instance, &reason, now);
+                self.mind.refuse(&target, revision, &reason);
+            }
+            What::Stopped => self.mind.stopped(&target, instance),
+        }
+        self.clock.happened();
+    }
+
+    pub(super) fn done(&mut self, done: Done) {
+        let now = self.clock.now();
+        match done {
+            Done::Opened(epoch, opened) => match self.eyes.opened(epoch, *opened) {
+                Ok(Some(verdicts)) => {
+                    self.verdicts(verdicts);
+                    self.mind.connected(now);
+                    self.heed();
+                }
+                Ok(None) => {}
+                Err(error) => self.eyes.reopen(&error),
+            },
+            Done::Born(epoch, born) => self.eyes.born(epoch, *born),
+            Done::Judges(epoch, verdicts) => {
+                let known = self.eyes.judges(epoch, *verdicts);
+                self.verdicts(known.into_iter().flatten());
+            }
+            Done::Ruled(target, revision, ruled) => self.ruled(&target, revision, ruled),
+            Done::Head(Ok(found)) => {
+                let told = self.mind.head_revision();
+                self.eyes.compare(found.as_ref().map_or(0, |(_, revision)| *revision));
+                if let Some((value, revision)) = found.filter(|(_, revision)| *revision > told) {
+                    self.told_head(Some(&value), revision);
+                }
+            }
+            Done::Head(Err(error)) => self.eyes.reopen(&error),
+            Done::Fetched => self.eyes.under_way.fetching = false,
+            Done::Put(put) => {
+                self.eyes.under_way.putting = false;
+                match put {
+                    Ok(()) => self.told.lease = true,
+                    Err(error) => {
+                        tracing::debug!("the lease was not renewed: {error}");
+                        self.clock.beat_again();
+                    }
+                }
+            }
+            Done::Nothing => {}
+        }
+        self.clock.happened();
+    }
+
+    pub(super) fn arrived(&mut self, key: Key, bytes: &Bytes) {
+        let now = self.clock.now();
+        let taken = match key {
+            Key::Tree(hash) => self.mind.tree(hash, bytes, now),
+            Key::Spec(hash) => {
+                // One that cannot be read is refused where it is to be started.
+                if let Ok(Letter { policy: Some(policy), .. }) = Letter::read(bytes) {
+                    self.calls.policies.insert(hash, policy);
+                }
+                self.mind.spec(hash, bytes, now)
+            }
+            Key::Head | Key::History(_) => Ok(()),
+        };
+        if let Err(error) = taken {
+            tracing::warn!("{error}");
+        }
+        // Thousands come at once: only the last of them changes anything.
+        if !self.mind.is_waiting() {
+            self.clock.happened();
+        }
+    }
+
+    /// A word may have been lost: looks at the head, and whether this body is heard.
+    pub(super) fn look(&mut self) {
+        self.clock.looks();
+        self.eyes.look(self.mind.found().standstill == Some(Standstill::Deaf));
+    }
+}

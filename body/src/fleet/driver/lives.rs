@@ -1,0 +1,193 @@
+//! The instances that live, each on a task of its own.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, atomic::Ordering},
+};
+
+use cbs::{Numbers, Target, Times};
+use fleet::{Body, Phase, Revision, Tally, Version};
+use tokio::{
+    sync::mpsc,
+    task::{Id, JoinSet},
+};
+
+use crate::fleet::life::{Event, Hands, Order, What, Word, live};
+
+/// How many words may wait for one instance: it gets two in its life.
+const WORDS_MAX: usize = 4;
+/// How many words of instances may wait.
+const EVENTS_MAX: usize = 1_024;
+
+pub(super) struct Lives {
+    pub(super) tasks: Tasks,
+    alive: BTreeMap<u64, Alive>,
+    pub(super) events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    judged: BTreeMap<Target, Judged>,
+}
+
+/// The tasks of all instances.
+#[derive(Default)]
+pub(super) struct Tasks {
+    all: JoinSet<()>,
+    /// Whose task is which.
+    owners: HashMap<Id, u64>,
+}
+
+/// One instance.
+pub(super) struct Alive {
+    pub(super) target: Target,
+    pub(super) version: Version,
+    pub(super) canary: bool,
+    words: mpsc::Sender<Word>,
+    numbers: Option<Arc<Numbers>>,
+}
+
+/// A canary and what it runs beside, by their instances, and what was counted of the latter before.
+struct Judged {
+    canary: u64,
+    base: u64,
+    before: Tally,
+}
+
+impl Lives {
+    pub(super) fn new() -> Self {
+        Self {
+            tasks: Tasks::default(),
+            alive: BTreeMap::new(),
+            events: mpsc::channel(EVENTS_MAX),
+            judged: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn begin(&mut self, hands: Arc<Hands>, order: Order) {
+        let (words, told) = mpsc::channel(WORDS_MAX);
+        let Order { target, instance, version, canary, .. } = order.clone();
+        let task = self.tasks.all.spawn(live(hands, order, told, self.events.0.clone()));
+        self.tasks.owners.insert(task.id(), instance);
+        self.alive.insert(instance, Alive { target, version, canary, words, numbers: None });
+    }
+
+    /// Tells an instance; whether it lives. Who has ended by itself has said so, or will.
+    pub(super) fn tell(&self, instance: u64, word: Word) -> bool {
+        // It gets fewer words than there is room for.
+        self.alive.get(&instance).is_some_and(|alive| alive.words.try_send(word).is_ok() || !alive.words.is_closed())
+    }
+
+    pub(super) fn get(&self, instance: u64) -> Option<&Alive> {
+        self.alive.get(&instance)
+    }
+
+    /// Takes note of what an instance said.
+    pub(super) fn heard(&mut self, event: &Event) -> Option<Alive> {
+        match &event.what {
+            What::Ready(numbers) => {
+                let alive = self.alive.get_mut(&event.instance)?;
+                alive.numbers.clone_from(numbers);
+                None
+            }
+            What::Away => None,
+            What::Failed(_) | What::Refused(_) | What::Stopped => self.alive.remove(&event.instance),
+        }
+    }
+
+    /// An instance promoted is a canary no more.
+    pub(super) fn promoted(&mut self, instance: u64) {
+        if let Some(alive) = self.alive.get_mut(&instance) {
+            alive.canary = false;
+        }
+    }
+
+    /// Tells the mind how canaries and what they run beside fare here; whether there are any.
+    pub(super) fn tally(&mut self, mind: &mut Body) -> bool {
+        let shares = mind.own().held().iter().filter_map(|(target, held)| {
+            let (revision, _) = held.share()?;
+            let mut ready = held.instances().iter().filter(|it| it.phase == Phase::Ready);
+            let canary = ready.clone().find(|it| it.canary && it.revision == revision)?.id;
+            let base = ready.find(|it| !it.canary && it.revision != revision)?.id;
+            Some((target.clone(), revision, canary, base))
+        });
+        let shares: Vec<(Target, Revision, u64, u64)> = shares.collect();
+        self.judged.retain(|target, _| shares.iter().any(|(judged, ..)| judged == target));
+        for (target, revision, canary, base) in &shares {
+            let (Some(of_canary), Some(of_base)) = (self.count(*canary), self.count(*base)) else { continue };
+            let known = self.judged.get(target).map(|judged| (judged.canary, judged.base));
+            if known != Some((*canary, *base)) {
+                // What began after the canary was counted beside it from its beginning.
+                let before = if base > canary { Tally::default() } else { of_base.clone() };
+                self.judged.insert(target.clone(), Judged { canary: *canary, base: *base, before });
+            }
+            let before = self.judged.get(target).map(|judged| &judged.before);
+            let beside = before.map(|before| since(&of_base, before)).unwrap_or_default();
+            mind.tally(target, *revision, beside, of_canary);
+        }
+        !shares.is_empty()
+    }
+
+    /// What an instance counted so far.
+    fn count(&self, instance: u64) -> Option<Tally> {
+        let numbers = self.alive.get(&instance)?.numbers.as_ref()?;
+        let times: Times = numbers.latency.read();
+        Some(Tally { calls: numbers.calls.load(Ordering::Relaxed), errors: numbers.faults(), times })
+    }
+
+    /// Tells all to stop.
+    pub(super) fn stop_all(&mut self, word: Word) {
+        for (_, alive) in std::mem::take(&mut self.alive) {
+            // Who has ended by itself hears nothing.
+            let _ = alive.words.try_send(word);
+        }
+    }
+
+    /// Done when all have ended.
+    pub(super) async fn gone(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.events.1.recv() => {}
+                ended = self.tasks.all.join_next() => if ended.is_none() { break },
+            }
+        }
+    }
+}
+
+impl Tasks {
+    /// The next task that ends; `None` where there is none. An instance whose task panicked says
+    /// nothing any more: its end is told for it. Cancel-safe.
+    pub(super) async fn ended(&mut self) -> Option<Option<Event>> {
+        match self.all.join_next_with_id().await? {
+            Ok((id, ())) => {
+                self.owners.remove(&id);
+                Some(None)
+            }
+            Err(error) => {
+                let instance = self.owners.remove(&error.id());
+                let panicked = |instance| Event { instance, what: What::Failed(format!("its task ended: {error}")) };
+                Some(instance.map(panicked))
+            }
+        }
+    }
+}
+
+fn since(now: &Tally, before: &Tally) -> Tally {
+    Tally {
+        calls: now.calls.saturating_sub(before.calls),
+        errors: now.errors.saturating_sub(before.errors),
+        times: now.times.since(&before.times),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_instance_whose_task_panics_has_failed() {
+        let mut tasks = Tasks::default();
+        let task = tasks.all.spawn(async { std::panic::panic_any("a bug") });
+        tasks.owners.insert(task.id(), 7);
+        let ended = tasks.ended().await.flatten();
+        let failed = ended.filter(|event| event.instance == 7).map(|event| event.what);
+        assert!(matches!(failed, Some(What::Failed(reason)) if reason.contains("panicked")));
+        assert!(tasks.ended().await.is_none() && tasks.owners.is_empty());
+    }
+}

@@ -1,0 +1,81 @@
+//! What lies in the buckets of a namespace: who writes must know what is there and how old it is.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bus_nats::store::{Kept, KeptObject, Objects, REPLICAS_DEFAULT, StoreError};
+use fleet::{
+    ContentHash,
+    keys::{self, Key},
+};
+
+use super::Store;
+
+/// All that lies there, as it was listed at one moment.
+#[derive(Debug)]
+pub(crate) struct Stock {
+    pub(super) trees: BTreeMap<ContentHash, Kept>,
+    pub(super) specs: BTreeMap<ContentHash, Kept>,
+    pub(super) bundles: BTreeMap<ContentHash, KeptObject>,
+    /// Former heads, by number.
+    pub(super) history: BTreeMap<u64, Kept>,
+    taken: (Instant, SystemTime),
+}
+
+impl Default for Stock {
+    /// Nothing, now.
+    fn default() -> Self {
+        let (trees, specs, bundles, history) = Default::default();
+        Self { trees, specs, bundles, history, taken: (Instant::now(), SystemTime::now()) }
+    }
+}
+
+impl Stock {
+    /// How long ago it was listed, also where the machine was suspended meanwhile.
+    pub(super) fn age(&self) -> Duration {
+        let (instant, time) = self.taken;
+        instant.elapsed().max(time.elapsed().unwrap_or_default())
+    }
+}
+
+impl Store {
+    /// Lists what lies there.
+    pub(crate) async fn stock(&self) -> Result<Stock, StoreError> {
+        let mut stock = Stock::default();
+        let of_bundles = async {
+            match self.existing_bundles().await? {
+                Some(bundles) => bundles.list().await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let (listed, bundles) = tokio::try_join!(Box::pin(self.desired().list(">")), Box::pin(of_bundles))?;
+        for kept in listed {
+            match keys::desired_key(&kept.name) {
+                Some(Key::Tree(hash)) => _ = stock.trees.insert(hash, kept),
+                Some(Key::Spec(hash)) => _ = stock.specs.insert(hash, kept),
+                Some(Key::History(number)) => _ = stock.history.insert(number, kept),
+                // What a newer program keeps there is its own business.
+                Some(Key::Head) | None => {}
+            }
+        }
+        let named = bundles.into_iter().filter_map(|object| Some((object.kept.name.parse().ok()?, object)));
+        stock.bundles = named.collect();
+        Ok(stock)
+    }
+
+    /// The code of cells; made where it is not there.
+    pub(super) async fn bundles(&self) -> Result<Objects, StoreError> {
+        self.nats().objects(&keys::bundle_store(self.namespace()), REPLICAS_DEFAULT).await
+    }
+
+    /// The code of cells; `None` where no cell with code was ever deployed.
+    pub(super) async fn existing_bundles(&self) -> Result<Option<Objects>, StoreError> {
+        match self.nats().existing_objects(&keys::bundle_store(self.namespace())).await {
+            Ok(bundles) => Ok(Some(bundles)),
+            Err(StoreError::NoBucket(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Health and metrics over HTTP: `/healthz`, `/readyz` and `/metrics`, nothing else.
+//!
+//! Whoever reaches the address may ask; nothing can be changed. So it is off unless it is asked
+//! for, and on this machine alone unless an address is named. One request a connection, so many
+//! connections at once, so much time for each: who asks slowly takes nothing from others.
+
+mod accept;
+mod address;
+mod answer;
+mod scrape;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(crate) use self::address::Flags;
+use self::answer::Site;
+use crate::{exit::Failure, health::Vitals, metrics::Lag, output};
+
+/// How many connections are served at once; more wait to be accepted. A scraper, a probe and
+/// some people need a handful.
+const CONNECTIONS_MAX: usize = 64;
+/// How long a request's head may take.
+const HEAD_LIMIT: Duration = Duration::from_secs(5);
+/// How long a connection may take altogether: pages of many cells take a while over slow lines.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
+/// The most bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// How long it waits where no connection can be accepted, such as for want of files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long those who are being answered have when the body ends.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// The body's HTTP server.
+pub(crate) struct Http {
+    address: SocketAddr,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Http {
+    /// Opens it, if it is wanted, and tells people where.
+    ///
+    /// # Errors
+    /// Not started, where the address cannot be had.
+    pub(crate) async fn open(flags: &Flags, vitals: &Arc<Vitals>) -> Result<Option<Self>, Failure> {
+        let Some(address) = flags.address() else { return Ok(None) };
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            Failure::not_started(format_args!(
+                "cannot listen at {address} for HTTP: {error}; name another address with --http, or port 0 for a free one"
+            ))
+        })?;
+        let address = listener.local_addr()?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let lag = Lag::measure(&tasks, stop.clone());
+        let site = Arc::new(Site::new(vitals.clone(), lag));
+        let (connections, ends) = (tasks.clone(), stop.clone());
+        tasks.spawn(async move { accept(&listener, &site, &connections, &ends).await });
+        let http = Self { address, tasks, stop };
+        output::tell(format_args!("HTTP: {}/readyz, /healthz, /metrics", http.url()));
+        Ok(Some(http))
+    }
+
+    /// Its address, for example `http://127.0.0.1:9090`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Answers those who have asked, and ends.
+    pub(crate) async fn close(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if timeout(CLOSE_LIMIT, self.tasks.wait()).await.is_err() {
+            tracing::debug!("HTTP connections were cut off");
+        }
+    }
+}
+
+/// Takes connections until it is told to stop.
+async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, stop: &CancellationToken) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let next = async { (room.clone().acquire_owned().await.ok(), listener.accept().await) };
+        let Some((permit, accepted)) = stop.run_until_cancelled(next).await else { return };
+        match accepted {
+            Ok((stream, _)) => {
+                let (site, stop) = (site.clone(), stop.clone());
+                tasks.spawn(async move {
+                    // Who takes longer is cut off, whatever they wait for.
+                    _ = timeout(CONNECTION_LIMIT, serve(stream, site, stop)).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!("no HTTP connection can be accepted: {error}");
+                _ = stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
+            }
+        }
+    }
+}
+
+/// Answers one request.
+async fn serve(stream: TcpStream, site: Arc<Site>, stop: CancellationToken) {
+    let answer = service_fn(|request: hyper::Request<Incoming>| {
+        let site = site.clone();
+        async move { Ok::<_, std::convert::Infallible>(site.answer(&request).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(HEAD_BYTES_MAX).keep_alive(false);
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), answer));
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        // A client's mistake, or one that went away.
+        tracing::debug!("an HTTP connection: {error}");
+    }
+}

@@ -1,0 +1,62 @@
+//! Pages of metrics: one at a time, and one for all who wait meanwhile.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use tokio::{sync::Mutex, time::Instant};
+
+use crate::{
+    health::Vitals,
+    metrics::{self, Form, Lag},
+};
+
+/// Writes pages.
+pub(super) struct Scrapes {
+    vitals: Arc<Vitals>,
+    lag: Arc<Lag>,
+    last: Arc<Mutex<Option<Last>>>,
+}
+
+/// The last page, as long as somebody still reads it: kept for longer, that of 10,000 cells would be 30 MB.
+struct Last {
+    form: Form,
+    /// When it was begun.
+    at: Instant,
+    page: Weak<Vec<u8>>,
+}
+
+/// A page that several may read.
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Scrapes {
+    pub(super) fn new(vitals: Arc<Vitals>, lag: Arc<Lag>) -> Self {
+        Self { vitals, lag, last: Arc::default() }
+    }
+
+    /// A page that is no older than this question. `None` where writing it panicked.
+    pub(super) async fn page(&self, form: Form) -> Option<Bytes> {
+        let asked = Instant::now();
+        // Fair: who waits is bounded by the connections, and each page serves all who waited for it.
+        let mut last = self.last.clone().lock_owned().await;
+        let fresh = last.as_ref().filter(|last| last.form == form && last.at >= asked);
+        if let Some(page) = fresh.and_then(|last| last.page.upgrade()) {
+            return Some(Bytes::from_owner(Shared(page)));
+        }
+        let (vitals, lag, at) = (self.vitals.clone(), self.lag.clone(), Instant::now());
+        // Many cells take a while, and /proc is read: no work for a task.
+        let writing = tokio::task::spawn_blocking(move || {
+            let page = Arc::new(metrics::page(&vitals, Some(&lag), form));
+            // Held until here also where whoever asked has gone: else pages could be written side by side.
+            *last = Some(Last { form, at, page: Arc::downgrade(&page) });
+            page
+        });
+        let page = writing.await.inspect_err(|error| tracing::error!("no page of metrics: {error}")).ok()?;
+        Some(Bytes::from_owner(Shared(page)))
+    }
+}

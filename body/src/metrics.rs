@@ -1,0 +1,149 @@
+//! What a body tells of itself in numbers, for Prometheus and its like.
+//!
+//! Nothing is counted here: the numbers are those that the cells' guards, the bus and the hosts
+//! count anyway, read when somebody looks. Series come and go with the cells.
+
+mod bounds;
+mod cells;
+mod exemplars;
+mod lag;
+mod page;
+mod process;
+mod roster;
+
+use std::sync::Arc;
+
+use bus_nats::LinkState;
+
+pub(crate) use self::{
+    exemplars::Exemplars,
+    lag::Lag,
+    page::Form,
+    roster::{Listed, NotReady, Roster},
+};
+use self::{
+    page::{Kind, Page, Seconds, labels},
+    roster::Reading,
+};
+use crate::health::Vitals;
+
+/// About so many bytes a page has without any cell.
+const BYTES: usize = 16 * 1024;
+
+/// Writes all numbers of a body. Takes time with many cells (some 40 ms with 10,000): not for a task of the runtime.
+pub(crate) fn page(vitals: &Vitals, lag: Option<&Lag>, form: Form) -> Vec<u8> {
+    let cells = vitals.roster().read(form == Form::OpenMetrics);
+    let mut page = Page::new(form, BYTES + room(&cells));
+    let version = labels(&[("version", env!("CARGO_PKG_VERSION"))]);
+    page.family("cbs_build_info", Kind::Info, "The program.");
+    page.sample(&version, true);
+    page.family("cbs_body_info", Kind::Info, "The body.");
+    page.sample(&labels(&[("body", vitals.body.as_str()), ("namespace", vitals.namespace.as_str())]), true);
+    cells::write(&mut page, &cells);
+    cells::write_retries(&mut page, &vitals.retries());
+    nats(&mut page, vitals);
+    fleet(&mut page, vitals);
+    telemetry(&mut page, vitals);
+    runtime(&mut page, lag);
+    process::write(&mut page);
+    page.finish()
+}
+
+fn room(cells: &[Reading]) -> usize {
+    let called = cells.iter().filter(|reading| reading.was_called()).count();
+    called * cells::BYTES_EACH + (cells.len() - called) * cells::BYTES_EACH / 4
+}
+
+/// The connections of the body; nothing where it has none.
+fn nats(page: &mut Page, vitals: &Vitals) {
+    let Some(nats) = vitals.nats() else { return };
+    let counters = nats.counters();
+    let connected = *nats.link().borrow() == LinkState::Up;
+    page.one("cbs_nats_connected", Kind::Gauge, "Whether all connections to NATS stand: 1 or 0.", connected);
+    for (name, help, count) in [
+        ("cbs_nats_reconnections_total", "Connections that were built again.", counters.reconnects),
+        ("cbs_nats_slow_consumers_total", "Times that a full buffer dropped messages.", counters.slow_consumers),
+        ("cbs_nats_stale_requests_total", "Requests refused whose caller had long given up.", counters.stale),
+        ("cbs_nats_bodies_ejected_total", "Times that a silent body's calls went to others.", counters.ejections),
+    ] {
+        page.one(name, Kind::Counter, help, count);
+    }
+}
+
+/// How the body fares in its fleet; nothing where it is in none.
+fn fleet(page: &mut Page, vitals: &Vitals) {
+    let Some(following) = vitals.following() else { return };
+    let head = following.head_number.unwrap_or(0);
+    let troubles = following.troubles;
+    page.one("cbs_fleet_following", Kind::Gauge, "Whether it may change what it runs: 1 or 0.", following.following);
+    page.one("cbs_fleet_converged", Kind::Gauge, "Whether it runs what is wanted of it: 1 or 0.", following.converged);
+    page.one("cbs_fleet_head_number", Kind::Gauge, "The number of the deploy that it has applied; 0: none yet.", head);
+    page.one(
+        "cbs_fleet_troubles",
+        Kind::Gauge,
+        "Deployed cells and flows that do not fare as they should here.",
+        troubles,
+    );
+}
+
+/// Spans, what is exported, and the log.
+fn telemetry(page: &mut Page, vitals: &Vitals) {
+    // What sidecars and interpreters leave out is counted where it is left out.
+    let mut lines = cbs::Numbers::lines_dropped().load(std::sync::atomic::Ordering::Relaxed);
+    if let Some(counters) = vitals.counters() {
+        lines += counters.log_lines_dropped();
+        page.one("cbs_spans_recorded_total", Kind::Counter, "Spans recorded.", counters.spans_recorded());
+        page.one("cbs_spans_kept", Kind::Gauge, "Spans in memory now.", counters.spans_kept());
+        page.one("cbs_spans_kept_bytes", Kind::Gauge, "Memory that they take.", counters.spans_kept_bytes());
+        let signal = |signal| labels(&[("signal", signal)]);
+        page.family("cbs_otlp_exported_total", Kind::Counter, "Spans and lines that the OTLP receiver took.");
+        counters.otlp_exported().for_each(|(of, count)| page.sample(&signal(of), count));
+        page.family("cbs_otlp_dropped_total", Kind::Counter, "Spans and lines that never reached the OTLP receiver.");
+        counters.otlp_dropped().for_each(|(of, why, count)| page.sample_of(&signal(of), ("reason", why), count));
+    }
+    page.one("cbs_log_lines_dropped_total", Kind::Counter, "Lines that were left out of the log.", lines);
+}
+
+fn runtime(page: &mut Page, lag: Option<&Lag>) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let numbers = runtime.metrics();
+        page.one("cbs_runtime_workers", Kind::Gauge, "Threads that run tasks.", numbers.num_workers());
+        page.one("cbs_runtime_tasks", Kind::Gauge, "Tasks that are alive.", numbers.num_alive_tasks());
+    }
+    if let Some(lag) = lag {
+        let help = "How late a task was woken at the worst in the last 15 s; a millisecond or two is the timer's own.";
+        page.one("cbs_runtime_lag_seconds", Kind::Gauge, help, Seconds(lag.greatest_ns()));
+    }
+}
+
+/// A body of so many cells that were all called, without hosts and without a bus: what it gives writes one
+/// page and says how many bytes it has; `true` for OpenMetrics. For benchmarks.
+pub(crate) fn of_cells(cells: usize) -> impl Fn(bool) -> usize + Send {
+    let vitals = Vitals::new(crate::identity::body(), cbs::Namespace::default());
+    let listed: Vec<Listed> = (0..cells).filter_map(|number| called(vitals.roster(), number)).collect();
+    move |open| {
+        debug_assert_eq!(listed.len(), cells, "all names are names");
+        page(&vitals, None, if open { Form::OpenMetrics } else { Form::Prometheus }).len()
+    }
+}
+
+fn called(roster: &Arc<Roster>, number: usize) -> Option<Listed> {
+    struct Nobody;
+    impl cbs::Handler for Nobody {
+        fn handle(&self, request: cbs::Envelope) -> cbs::BoxFuture<'_, Result<cbs::Envelope, cbs::BusError>> {
+            Box::pin(std::future::ready(Ok(request)))
+        }
+    }
+    let target = format!("organ{}.cell{number}", number % 100).parse().ok()?;
+    let about = cbs::About { language: "rust".into(), revision: "0123456789ab".into(), ..Default::default() };
+    let service = cbs::Service { target, handler: Arc::new(Nobody), about: Arc::new(about), numbers: Arc::default() };
+    // Of each size up to half a second.
+    for micros in (0..20).map(|power| 1_u64 << power) {
+        let took = std::time::Duration::from_micros(micros);
+        service.numbers.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        service.numbers.count_run(std::time::Duration::ZERO, took);
+        service.numbers.latency.record(took);
+    }
+    service.numbers.set_state("ready".into(), None);
+    Some(roster.list(&service))
+}

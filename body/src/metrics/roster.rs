@@ -1,0 +1,263 @@
+//! Who is counted: the cells and flows of a body, from the moment they are to run until they are gone.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use cbs::{About, Code, Numbers, Service, Target, Text, Worker};
+
+use super::{
+    bounds::{self, Counts},
+    exemplars::{Buckets, Exemplar, Shown},
+    page::labels,
+};
+
+/// What a target is said to be that cannot run here.
+const CANNOT_RUN: &str = "cannot run";
+
+/// The cells and flows of a body. Changed when they come and go, read when somebody looks; calls
+/// know nothing of it.
+#[derive(Debug, Default)]
+pub(crate) struct Roster(Mutex<BTreeMap<Target, Row>>);
+
+/// All that run one target here: two while one replaces the other, or during a canary.
+#[derive(Debug)]
+struct Row {
+    /// `cell="logic.greet"`.
+    label: Arc<str>,
+    members: Vec<Arc<Member>>,
+    /// What those had counted that have gone: what only grows must not shrink when a version is replaced.
+    gone: Sums,
+    shown: Arc<Shown>,
+}
+
+#[derive(Debug)]
+struct Member {
+    about: Arc<About>,
+    numbers: Arc<Numbers>,
+    /// The most calls that went well which anybody was told of. Calls and errors are counted one
+    /// after the other: their difference could else shrink for a moment, and would look like a restart.
+    well_told: AtomicU64,
+}
+
+/// What only grows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sums {
+    pub(super) well: u64,
+    pub(super) errors: u64,
+    pub(super) by_code: [u64; Code::KINDS.len()],
+    pub(super) busy_ns: u64,
+    pub(super) waited_ns: u64,
+    pub(super) shed: u64,
+    pub(super) restarts: u64,
+    pub(super) took: Counts,
+}
+
+/// A target as it stands when somebody looks.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) label: Arc<str>,
+    /// One for each version that runs.
+    pub(super) about: Vec<Arc<About>>,
+    pub(super) ready: bool,
+    pub(super) sums: Sums,
+    pub(super) in_flight: u64,
+    pub(super) queued: u64,
+    /// By name.
+    pub(super) workers: Vec<Worker>,
+    pub(super) exemplars: Option<Box<Buckets>>,
+}
+
+/// A target that does not take calls, and why.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct NotReady {
+    /// `logic.greet`, `flow.greeting`.
+    pub(crate) cell: String,
+    /// Where it is in its life.
+    pub(crate) state: String,
+    /// Why; empty: nobody told.
+    pub(crate) reason: String,
+}
+
+/// Keeps a target in the roster; dropping it takes the target out.
+#[must_use = "dropping it takes the target out"]
+#[derive(Debug)]
+pub(crate) struct Listed {
+    roster: Arc<Roster>,
+    target: Target,
+    member: Arc<Member>,
+}
+
+impl Roster {
+    /// Counts a target that is to be served here.
+    pub(crate) fn list(self: &Arc<Self>, service: &Service) -> Listed {
+        self.add(&service.target, service.about.clone(), service.numbers.clone())
+    }
+
+    /// Tells of a target that cannot run here.
+    pub(crate) fn unfit(self: &Arc<Self>, target: &Target, about: About, reason: &str) -> Listed {
+        let numbers = Arc::<Numbers>::default();
+        numbers.set_state(CANNOT_RUN.into(), Some(reason.to_owned()));
+        self.add(target, Arc::new(about), numbers)
+    }
+
+    fn add(self: &Arc<Self>, target: &Target, about: Arc<About>, numbers: Arc<Numbers>) -> Listed {
+        let member = Arc::new(Member { about, numbers, well_told: AtomicU64::new(0) });
+        let mut rows = self.lock();
+        rows.entry(target.clone()).or_insert_with(|| Row::new(target)).members.push(member.clone());
+        Listed { roster: self.clone(), target: target.clone(), member }
+    }
+
+    /// Shows a recorded call, if its target is counted here.
+    pub(super) fn show(&self, target: &Target, exemplar: impl FnOnce() -> Exemplar) {
+        let shown = self.lock().get(target).map(|row| row.shown.clone());
+        if let Some(shown) = shown {
+            shown.put(exemplar());
+        }
+    }
+
+    /// How all fare now, by name.
+    pub(super) fn read(&self, with_exemplars: bool) -> Vec<Reading> {
+        // Read outside the lock: those who come and go need not wait for 10,000 cells.
+        let rows: Vec<Row> = self.lock().values().map(Row::copied).collect();
+        rows.into_iter().map(|row| row.read(with_exemplars)).collect()
+    }
+
+    /// How many targets take no calls now, and the first so many of them.
+    pub(crate) fn not_ready(&self, most: usize) -> (usize, Vec<NotReady>) {
+        let rows: Vec<(Target, Arc<Member>)> = {
+            let rows = self.lock();
+            let away = rows.iter().filter(|(_, row)| !row.is_ready());
+            away.filter_map(|(target, row)| Some((target.clone(), row.members.last()?.clone()))).collect()
+        };
+        let told = rows.iter().take(most).map(|(target, member)| {
+            let (state, reason) = member.numbers.state();
+            NotReady { cell: name(target), state: state.to_string(), reason: reason.unwrap_or_default() }
+        });
+        (rows.len(), told.collect())
+    }
+
+    /// How many targets there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Target, Row>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut rows = self.roster.lock();
+        let Some(row) = rows.get_mut(&self.target) else { return };
+        row.members.retain(|other| !Arc::ptr_eq(other, &self.member));
+        if row.members.is_empty() {
+            rows.remove(&self.target);
+        } else {
+            self.member.add_to(&mut row.gone);
+        }
+    }
+}
+
+/// What a target is called in labels: a flow has an organ of its own.
+pub(super) fn name(target: &Target) -> String {
+    match target {
+        Target::Cell(name) => name.to_string(),
+        Target::Flow(name) => format!("{}.{name}", cbs::FLOW_ORGAN),
+        Target::Topic(name) => name.to_string(),
+    }
+}
+
+impl Row {
+    fn new(target: &Target) -> Self {
+        let label = labels(&[("cell", &name(target))]).into();
+        Self { label, members: Vec::new(), gone: Sums::default(), shown: Arc::default() }
+    }
+
+    fn copied(&self) -> Self {
+        let Self { label, members, gone, shown } = self;
+        Self { label: label.clone(), members: members.clone(), gone: gone.clone(), shown: shown.clone() }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.members.iter().any(|member| member.is_ready())
+    }
+
+    fn read(self, with_exemplars: bool) -> Reading {
+        let Self { label, members, gone: mut sums, shown } = self;
+        let (mut ready, mut in_flight, mut queued) = (false, 0, 0);
+        let (mut about, mut workers) = (Vec::<Arc<About>>::with_capacity(members.len()), BTreeMap::new());
+        for member in &members {
+            member.add_to(&mut sums);
+            ready = ready || member.is_ready();
+            in_flight += member.numbers.in_flight.load(Ordering::Relaxed);
+            queued += member.numbers.queued.load(Ordering::Relaxed);
+            if !about.contains(&member.about) {
+                about.push(member.about.clone());
+            }
+            member.numbers.workers().into_iter().for_each(|worker| merge(&mut workers, worker));
+        }
+        let workers = workers.into_values().collect();
+        let exemplars = if with_exemplars { shown.read() } else { None };
+        Reading { label, about, ready, sums, in_flight, queued, workers, exemplars }
+    }
+}
+
+/// Two versions of a cell may call their workers alike.
+fn merge(workers: &mut BTreeMap<Text, Worker>, worker: Worker) {
+    let Some(other) = workers.get_mut(&worker.name) else {
+        workers.insert(worker.name.clone(), worker);
+        return;
+    };
+    if other.state == "ready" {
+        other.state = worker.state;
+    }
+    other.in_flight += worker.in_flight;
+    other.queued += worker.queued;
+    other.restarts += worker.restarts;
+    other.lag_us = other.lag_us.max(worker.lag_us);
+    other.lock_wait_us = other.lock_wait_us.max(worker.lock_wait_us);
+    other.credit_bytes = match (other.credit_bytes, worker.credit_bytes) {
+        (Some(one), Some(more)) => Some(one.min(more)),
+        (one, more) => one.or(more),
+    };
+}
+
+impl Reading {
+    /// Whether a call of it has run.
+    pub(super) fn was_called(&self) -> bool {
+        self.sums.took.iter().any(|count| *count > 0)
+    }
+}
+
+impl Member {
+    /// What is only served says nothing about its life.
+    fn is_ready(&self) -> bool {
+        let (state, _) = self.numbers.state();
+        state.is_empty() || state == "ready"
+    }
+
+    fn add_to(&self, sums: &mut Sums) {
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let numbers = &self.numbers;
+        let (calls, errors) = (read(&numbers.calls), read(&numbers.errors));
+        let well = calls.saturating_sub(errors);
+        sums.well += self.well_told.fetch_max(well, Ordering::Relaxed).max(well);
+        sums.errors += errors;
+        sums.by_code.iter_mut().zip(numbers.errors_by_code()).for_each(|(sum, (_, count))| *sum += count);
+        sums.busy_ns = sums.busy_ns.saturating_add(read(&numbers.busy_ns));
+        sums.waited_ns = sums.waited_ns.saturating_add(read(&numbers.waited_ns));
+        sums.shed += read(&numbers.shed);
+        sums.restarts += read(&numbers.restarts);
+        bounds::add(&mut sums.took, &numbers.latency.read());
+    }
+}
+
+#[cfg(test)]
+#[path = "roster_tests.rs"]
+mod tests;

@@ -1,0 +1,160 @@
+//! The log: on standard error, for a person on a terminal, as JSON otherwise; and, where it is wanted, to an
+//! OTLP receiver. What is left out is decided by one filter, which may change while the program runs.
+
+mod limit;
+mod lines;
+mod writer;
+
+use std::{
+    fmt,
+    io::{self, IsTerminal},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use tokio::sync::mpsc;
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
+
+pub(super) use self::lines::LogRecord;
+pub(crate) use self::writer::{LastLines, settle};
+use self::{limit::Limits, lines::Lines, writer::Writer};
+use super::counters::Counters;
+use crate::exit::Failure;
+
+/// The environment variable that filters the log, for example `debug` or `info,bus_nats=trace`.
+const VARIABLE: &str = "CBS_LOG";
+
+/// What libraries say, some of it with the secrets that they send, is only for who names them: `async_nats=trace`.
+/// What of it matters, the body tells in its own words.
+const LIBRARIES: [&str; 7] = ["async_nats", "h2", "hyper", "hyper_util", "rustls", "tonic", "tower"];
+
+/// The log of this program: a handle that is cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// `None` where the program has a log of its own.
+    reload: Option<reload::Handle<EnvFilter, Registry>>,
+    filter: Mutex<Filter>,
+    /// Where lines go besides; set when somebody wants them.
+    exported: Arc<OnceLock<mpsc::Sender<LogRecord>>>,
+    counters: Arc<Counters>,
+}
+
+/// The filter that is in force.
+#[derive(Clone, Debug, Default)]
+struct Filter {
+    text: String,
+    /// How often it was changed.
+    changes: u64,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("filter", &*self.lock()).finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// Starts the log with the filter of `CBS_LOG`, else with this level. The last lines are written when what is
+    /// given with it is dropped.
+    ///
+    /// # Errors
+    /// Usage, for a filter that is none.
+    pub(crate) fn start(level_default: &str) -> Result<(Self, LastLines), Failure> {
+        let text = std::env::var(VARIABLE).ok().filter(|filter| !filter.trim().is_empty());
+        let text = text.unwrap_or_else(|| level_default.to_owned());
+        let filter = parse(&text).map_err(|error| Failure::usage(format_args!("{VARIABLE} is no filter: {error}")))?;
+        let counters = Arc::<Counters>::default();
+        let limiter = Arc::default();
+        let limits = Limits { limiter: Arc::clone(&limiter), counters: counters.clone() };
+        let writer = Writer::start(counters.clone(), limiter).map_err(Failure::not_started)?;
+        let (filter, reload) = reload::Layer::new(filter);
+        let exported = Arc::<OnceLock<_>>::default();
+        let lines = Lines { queue: exported.clone(), counters: counters.clone() };
+        let form = tracing_subscriber::fmt::layer().with_writer(writer);
+        let form: Box<dyn Layer<_> + Send + Sync> = if io::stderr().is_terminal() {
+            let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            form.with_ansi(colour).with_target(false).boxed()
+        } else {
+            form.json().boxed()
+        };
+        let started = tracing_subscriber::registry().with(filter).with(limits).with(form).with(lines).try_init();
+        // A program that started a log of its own before `main_with` keeps it.
+        let reload = started.is_ok().then_some(reload);
+        let filter = Mutex::new(Filter { text, changes: 0 });
+        Ok((Self(Arc::new(Inner { reload, filter, exported, counters })), LastLines(())))
+    }
+
+    /// The filter that is in force.
+    pub(super) fn filter(&self) -> String {
+        self.lock().text.clone()
+    }
+
+    /// Changes the filter; gives the one that it was, and the number of this change.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn set_filter(&self, text: &str) -> Result<(String, u64), String> {
+        let Some(reload) = &self.0.reload else {
+            return Err("this program has a log of its own; its filter cannot be changed from here".to_owned());
+        };
+        let filter = parse(text)?;
+        let mut now = self.lock();
+        reload.reload(filter).map_err(|error| error.to_string())?;
+        now.changes += 1;
+        Ok((std::mem::replace(&mut now.text, text.to_owned()), now.changes))
+    }
+
+    /// Changes the filter back, if this change was the last.
+    pub(super) fn restore(&self, text: &str, change: u64) {
+        if self.lock().changes == change && self.set_filter(text).is_ok() {
+            tracing::info!(target: "cbs::log", "the filter of the log is `{text}` again");
+        }
+    }
+
+    /// Sends all lines from now on here, too; the first place stays.
+    pub(super) fn export(&self, queue: mpsc::Sender<LogRecord>) {
+        drop(self.0.exported.set(queue));
+    }
+
+    /// What telemetry counts of itself.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.0.counters
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Filter> {
+        self.0.filter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a> MakeWriter<'a> for Writer {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Reads a filter; libraries that it does not name say nothing.
+fn parse(text: &str) -> Result<EnvFilter, String> {
+    let wrong = |error: &dyn fmt::Display| format!("`{text}`: {error}; write `info`, or `warn,bus_nats=debug`");
+    let unknown = |part: &&str| !part.contains('=') && !is_level(part) && !part.contains("::") && !part.contains('[');
+    if let Some(word) = text.split(',').map(str::trim).find(|part| !part.is_empty() && unknown(part)) {
+        return Err(wrong(&format_args!("`{word}` is no level: they are off, error, warn, info, debug and trace")));
+    }
+    let quiet = LIBRARIES.iter().filter(|library| !text.contains(*library)).map(|library| format!(",{library}=off"));
+    format!("{text}{}", quiet.collect::<String>())
+        .parse()
+        .map_err(|error: tracing_subscriber::filter::ParseError| wrong(&error))
+}
+
+fn is_level(word: &str) -> bool {
+    word.parse::<tracing::metadata::LevelFilter>().is_ok()
+}
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

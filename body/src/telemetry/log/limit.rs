@@ -1,0 +1,160 @@
+//! Each cell's share of the log, whatever it is written in: 200 lines a second, 1,000 at once. A cell that
+//! logs in a loop takes neither the disk nor the lines of the others.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{Layer, layer::Context};
+
+use super::super::counters::Counters;
+
+/// What cells say of themselves.
+const TARGET: &str = "cbs::cell";
+const LINES_A_SECOND: f64 = 200.0;
+const LINES_AT_ONCE: f64 = 1_000.0;
+/// The most cells that are told apart; beyond them all are given their share anew.
+const CELLS_MAX: usize = 4_096;
+
+/// Counts the lines of each cell.
+#[derive(Default)]
+pub(super) struct Limiter {
+    cells: Mutex<Cells>,
+    news: AtomicBool,
+    first: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+#[derive(Default)]
+struct Cells {
+    buckets: HashMap<Box<str>, Bucket>,
+    told: Option<Instant>,
+}
+
+struct Bucket {
+    lines: f64,
+    since: Instant,
+    left_out: u64,
+}
+
+impl Limiter {
+    /// Whether a line of this cell finds room in its share.
+    fn takes(&self, cell: &str, now: Instant) -> bool {
+        let mut cells = self.lock();
+        if !cells.buckets.contains_key(cell) {
+            if cells.buckets.len() >= CELLS_MAX {
+                cells.buckets.clear();
+            }
+            cells.buckets.insert(cell.into(), Bucket { lines: LINES_AT_ONCE, since: now, left_out: 0 });
+        }
+        let Some(bucket) = cells.buckets.get_mut(cell) else { return true };
+        let passed = now.saturating_duration_since(bucket.since).as_secs_f64();
+        bucket.lines = LINES_AT_ONCE.min(bucket.lines + passed * LINES_A_SECOND);
+        bucket.since = now;
+        if bucket.lines >= 1.0 {
+            bucket.lines -= 1.0;
+            return true;
+        }
+        bucket.left_out += 1;
+        drop(cells);
+        if !self.news.swap(true, Ordering::AcqRel)
+            && let Some(first) = self.first.get()
+        {
+            first();
+        }
+        false
+    }
+
+    /// Is called when lines are left out of which nothing has been told yet.
+    pub(super) fn on_first(&self, first: Box<dyn Fn() + Send + Sync>) {
+        drop(self.first.set(first));
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        self.news.load(Ordering::Acquire)
+    }
+
+    /// Tells how many lines of which cells were left out, unless it was told a moment ago.
+    pub(super) fn tell(&self, every: Duration) {
+        if !self.has_news() {
+            return;
+        }
+        let now = Instant::now();
+        let mut cells = self.lock();
+        if cells.told.is_some_and(|told| now.saturating_duration_since(told) < every) {
+            return;
+        }
+        cells.told = Some(now);
+        self.news.store(false, Ordering::Release);
+        let left_out: Vec<_> = cells
+            .buckets
+            .iter_mut()
+            .filter(|(_, bucket)| bucket.left_out > 0)
+            .map(|(cell, bucket)| (cell.clone(), std::mem::take(&mut bucket.left_out)))
+            .collect();
+        drop(cells);
+        for (cell, lines) in left_out {
+            tracing::warn!(
+                target: "cbs::log",
+                %cell,
+                lines,
+                "{lines} lines of the cell were left out: a cell may log {LINES_A_SECOND} a second, {LINES_AT_ONCE} at once"
+            );
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cells> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks the limiter about each line of a cell, for all that write the log.
+pub(super) struct Limits {
+    pub(super) limiter: std::sync::Arc<Limiter>,
+    pub(super) counters: std::sync::Arc<Counters>,
+}
+
+impl<S: Subscriber> Layer<S> for Limits {
+    fn event_enabled(&self, event: &Event<'_>, _context: Context<'_, S>) -> bool {
+        if event.metadata().target() != TARGET {
+            return true;
+        }
+        let mut cell = CellField(String::new());
+        event.record(&mut cell);
+        let takes = self.limiter.takes(&cell.0, Instant::now());
+        if !takes {
+            self.counters.count_line_limited();
+        }
+        takes
+    }
+}
+
+/// Reads the field `cell`.
+struct CellField(String);
+
+impl Visit for CellField {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "cell" {
+            self.0 = format!("{value:?}");
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "cell" {
+            value.clone_into(&mut self.0);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "limit_tests.rs"]
+mod tests;

@@ -1,0 +1,139 @@
+//! Lines on their way to standard error: whoever logs never waits for who reads.
+//!
+//! One thread writes. What waits is bounded in lines and in bytes; a line that finds no room is counted,
+//! and told as soon as there is room again.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    time::Duration,
+};
+
+use super::{super::counters::Counters, limit::Limiter};
+
+/// The most lines that wait.
+const LINES_MAX: usize = 8_192;
+/// The most bytes that they may have together.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long a person's line waits for those before it.
+const SETTLE_LIMIT: Duration = Duration::from_millis(100);
+/// How long the program's end waits for the last lines.
+const END_LIMIT: Duration = Duration::from_secs(1);
+/// How soon it is told what cells' lines were left out.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// The way to the writer, if one was started.
+static WRITER: OnceLock<Writer> = OnceLock::new();
+
+/// Waits a moment until all lines that were logged before are written: what is written to standard error
+/// directly comes after them then.
+pub(crate) fn settle() {
+    if let Some(writer) = WRITER.get() {
+        writer.settled(SETTLE_LIMIT);
+    }
+}
+
+/// Waits until the last lines are written, for a second at the most. Dropped at the program's end.
+#[derive(Debug)]
+pub(crate) struct LastLines(pub(super) ());
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        if let Some(writer) = WRITER.get() {
+            writer.settled(END_LIMIT);
+        }
+    }
+}
+
+enum Word {
+    Line(Vec<u8>),
+    /// Something is to be told of left-out lines.
+    Wake,
+    /// Answered when all lines before it are written.
+    Settled(SyncSender<()>),
+}
+
+/// Takes lines; a clone is another way to the same thread.
+#[derive(Clone)]
+pub(super) struct Writer {
+    words: SyncSender<Word>,
+    waiting: Arc<AtomicUsize>,
+    counters: Arc<Counters>,
+}
+
+impl Writer {
+    /// Starts the thread that writes. It ends with the program.
+    pub(super) fn start(counters: Arc<Counters>, limiter: Arc<Limiter>) -> io::Result<Self> {
+        let (words, queue) = sync_channel(LINES_MAX);
+        let writer = Self { words, waiting: Arc::default(), counters };
+        let (waiting, counters) = (writer.waiting.clone(), writer.counters.clone());
+        let (wake, awake) = (writer.clone(), limiter.clone());
+        awake.on_first(Box::new(move || drop(wake.words.try_send(Word::Wake))));
+        std::thread::Builder::new()
+            .name("cbs-stderr".to_owned())
+            .spawn(move || write(&queue, &waiting, &counters, &limiter))?;
+        drop(WRITER.set(writer.clone()));
+        Ok(writer)
+    }
+
+    fn settled(&self, limit: Duration) {
+        let (settled, done) = sync_channel(1);
+        // A queue that is full is not waited for: nobody reads.
+        if self.words.try_send(Word::Settled(settled)).is_ok() {
+            // Not in time: the lines come later.
+            _ = done.recv_timeout(limit);
+        }
+    }
+
+    fn line(&self, line: &[u8]) {
+        let fits = self.waiting.fetch_add(line.len(), Ordering::Relaxed) + line.len() <= BYTES_MAX;
+        if !fits || self.words.try_send(Word::Line(line.to_owned())).is_err() {
+            self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+            self.counters.count_line_dropped();
+        }
+    }
+}
+
+/// What tracing writes a line to: it comes in one piece.
+impl Write for Writer {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.line(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes until nobody is left who could log.
+fn write(queue: &Receiver<Word>, waiting: &AtomicUsize, counters: &Counters, limiter: &Limiter) {
+    let mut told = 0;
+    loop {
+        let next = if limiter.has_news() {
+            queue.recv_timeout(TELL_EVERY)
+        } else {
+            queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        };
+        match next {
+            Ok(Word::Line(line)) => {
+                // That nobody reads it is no reason to stop.
+                drop(io::stderr().lock().write_all(&line));
+                waiting.fetch_sub(line.len(), Ordering::Relaxed);
+            }
+            Ok(Word::Settled(settled)) => drop(settled.try_send(())),
+            Ok(Word::Wake) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        limiter.tell(TELL_EVERY);
+        let dropped = counters.lines_dropped();
+        if dropped > told && waiting.load(Ordering::Relaxed) < BYTES_MAX / 2 {
+            tracing::warn!(target: "cbs::log", "{} lines of the log were left out: standard error took no more", dropped - told);
+            told = dropped;
+        }
+    }
+}

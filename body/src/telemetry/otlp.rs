@@ -1,0 +1,137 @@
+//! Spans and lines of the log on their way to an OTLP receiver, by gRPC.
+//!
+//! Whoever records puts what it has into a bounded queue and goes on; one task for each signal sends it in
+//! batches. A receiver that hangs, refuses or is not there costs what finds no room: it is counted, told
+//! once, and its return is told.
+
+mod endpoint;
+mod span;
+mod task;
+
+use std::{sync::Arc, time::Duration};
+
+use cbs::Span;
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
+    resource::v1::Resource,
+};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(super) use self::endpoint::Endpoint;
+use self::task::{LogPort, Sending, SpanPort};
+use super::{counters::Counters, log::LogRecord};
+use crate::output;
+
+/// The target of this room's own lines, which are never sent.
+pub(super) const TARGET: &str = "cbs::otlp";
+/// How many spans, and how many lines, may wait.
+const WAITING_MAX: usize = 2_048;
+/// How long the last batches may take when the program ends.
+const END_LIMIT: Duration = Duration::from_secs(2);
+
+/// What sends.
+pub(super) struct Exporter {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    resource: Resource,
+    counters: Arc<Counters>,
+}
+
+impl Exporter {
+    /// For what this resource says; nothing is sent yet.
+    pub(super) fn new(resource: Resource, counters: Arc<Counters>) -> Self {
+        Self { tasks: TaskTracker::new(), stop: CancellationToken::new(), resource, counters }
+    }
+
+    /// Starts to send spans; gives their queue.
+    pub(super) fn spans(&self, endpoint: &Endpoint) -> mpsc::Sender<Arc<Span>> {
+        let (queue, waiting) = mpsc::channel(WAITING_MAX);
+        let port = SpanPort::new(endpoint, self.resource.clone());
+        let sending = Sending::new(port, waiting, self.counters.clone(), self.stop.clone());
+        self.tasks.spawn(sending.run());
+        queue
+    }
+
+    /// Starts to send lines of the log; gives their queue.
+    pub(super) fn logs(&self, endpoint: &Endpoint) -> mpsc::Sender<LogRecord> {
+        let (queue, waiting) = mpsc::channel(WAITING_MAX);
+        let port = LogPort::new(endpoint, self.resource.clone());
+        let sending = Sending::new(port, waiting, self.counters.clone(), self.stop.clone());
+        self.tasks.spawn(sending.run());
+        queue
+    }
+
+    /// Sends what waits, for two seconds at the most, and ends.
+    pub(super) async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        // The tasks know the limit themselves; this is for one that cannot keep it.
+        if tokio::time::timeout(END_LIMIT * 2, self.tasks.wait()).await.is_err() {
+            tracing::warn!(target: TARGET, "what was to be sent at the end is given up");
+        }
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A text as OTLP writes it.
+pub(super) fn text(text: impl Into<String>) -> AnyValue {
+    AnyValue { value: Some(Value::StringValue(text.into())) }
+}
+
+/// An attribute whose value is a text.
+pub(super) fn attribute(key: &str, value: impl Into<String>) -> KeyValue {
+    KeyValue { key: key.to_owned(), value: Some(text(value)), ..KeyValue::default() }
+}
+
+fn number(key: &str, value: i64) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(Value::IntValue(value)) }),
+        ..KeyValue::default()
+    }
+}
+
+fn scope() -> InstrumentationScope {
+    InstrumentationScope {
+        name: "cbs".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    }
+}
+
+/// What all that a body sends is about (<https://opentelemetry.io/docs/specs/semconv/resource/>);
+/// `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` count more than what the body says of itself.
+pub(super) fn resource(namespace: &str, body: &str) -> Resource {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let own = [
+        ("service.name", Some("cbs".to_owned())),
+        ("service.namespace", Some(namespace.to_owned())),
+        ("service.instance.id", Some(body.to_owned())),
+        ("service.version", Some(env!("CARGO_PKG_VERSION").to_owned())),
+        ("host.name", host),
+    ];
+    let given = std::env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+    let name = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty());
+    let mut all: std::collections::BTreeMap<String, String> =
+        own.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+    for (key, value) in endpoint::pairs(&given).flatten() {
+        all.insert(key, value);
+    }
+    if let Some(name) = name {
+        all.insert("service.name".to_owned(), name);
+    }
+    let mut attributes: Vec<_> = all.into_iter().map(|(key, value)| attribute(&key, value)).collect();
+    attributes.push(number("process.pid", i64::from(std::process::id())));
+    Resource { attributes, ..Resource::default() }
+}
+
+/// A receiver's words on one line, no longer than anybody reads.
+fn words(text: &str) -> String {
+    output::harmless(text).chars().take(300).collect()
+}

@@ -1,0 +1,107 @@
+//! Where the receiver is, and what it wants to be told with each request.
+
+use std::{fmt, time::Duration};
+
+use tonic::{
+    metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue},
+    transport::{self, Channel, ClientTlsConfig},
+};
+
+/// How long a connection may take to be built.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+type Header = (MetadataKey<Ascii>, MetadataValue<Ascii>);
+
+/// A receiver's address. Its `Debug` shows no secret.
+#[derive(Clone)]
+pub(in crate::telemetry) struct Endpoint {
+    endpoint: transport::Endpoint,
+    headers: Vec<Header>,
+}
+
+impl Endpoint {
+    /// Reads an address, and headers as `key=value,key=value`, values percent-encoded.
+    ///
+    /// # Errors
+    /// What is wrong, without what was given: it may hold a secret.
+    pub(in crate::telemetry) fn new(url: &str, headers: Option<&str>) -> Result<Self, String> {
+        let url = url.trim().trim_end_matches('/');
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        if !["http", "https"].contains(&scheme) || rest.is_empty() {
+            return Err("the OTLP receiver's address is none: write http://host:4317, or https://".to_owned());
+        }
+        if rest.split('/').next().is_some_and(|authority| authority.contains('@')) {
+            return Err("the OTLP receiver's address holds a user: give a header instead (OTEL_EXPORTER_OTLP_HEADERS)"
+                .to_owned());
+        }
+        let endpoint = transport::Endpoint::from_shared(url.to_owned());
+        let mut endpoint = endpoint.map_err(|_| "the OTLP receiver's address is none: write http://host:4317")?;
+        if scheme == "https" {
+            let tls = endpoint.tls_config(ClientTlsConfig::new().with_native_roots());
+            endpoint = tls.map_err(|error| format!("TLS to the OTLP receiver: {error}"))?;
+        }
+        let endpoint = endpoint.connect_timeout(CONNECT_LIMIT);
+        let headers = headers.map(headers_of).transpose()?.unwrap_or_default();
+        Ok(Self { endpoint, headers })
+    }
+
+    /// A way there; the connection is built with the first request.
+    pub(super) fn channel(&self) -> Channel {
+        self.endpoint.connect_lazy()
+    }
+
+    /// What each request carries.
+    pub(super) fn add_headers(&self, metadata: &mut MetadataMap) {
+        for (key, value) in &self.headers {
+            metadata.insert(key.clone(), value.clone());
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("url", self.endpoint.uri()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.endpoint.uri(), f)
+    }
+}
+
+fn headers_of(text: &str) -> Result<Vec<Header>, String> {
+    let wrong = || "OTEL_EXPORTER_OTLP_HEADERS holds no headers: write key=value,key=value".to_owned();
+    pairs(text)
+        .map(|pair| {
+            let (key, value) = pair.ok_or_else(wrong)?;
+            let key = MetadataKey::from_bytes(key.to_ascii_lowercase().as_bytes()).map_err(|_| wrong())?;
+            let mut value: MetadataValue<Ascii> = value.parse().map_err(|_| wrong())?;
+            // Logs show it as such.
+            value.set_sensitive(true);
+            Ok((key, value))
+        })
+        .collect()
+}
+
+/// `key=value,key=value`, values percent-encoded; `None` for what is no pair.
+pub(super) fn pairs(text: &str) -> impl Iterator<Item = Option<(String, String)>> + '_ {
+    text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        let key = key.trim();
+        (!key.is_empty()).then(|| (key.to_owned(), decode(value.trim())))
+    })
+}
+
+fn decode(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((byte, after)) = rest.split_first() {
+        let hex = after
+            .split_at_checked(2)
+            .and_then(|(hex, after)| Some((u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?, after)));
+        let (decoded, after) = hex.filter(|_| *byte == b'%').unwrap_or((*byte, after));
+        bytes.push(decoded);
+        rest = after;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

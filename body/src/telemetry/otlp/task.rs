@@ -1,0 +1,253 @@
+//! The task that sends one signal: batches, tries again, tells of outages, ends in time.
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use cbs::Span;
+use opentelemetry_proto::tonic::{
+    collector::{
+        logs::v1::{ExportLogsServiceRequest, logs_service_client::LogsServiceClient},
+        trace::v1::{ExportTraceServiceRequest, trace_service_client::TraceServiceClient},
+    },
+    logs::v1::{ResourceLogs, ScopeLogs},
+    resource::v1::Resource,
+    trace::v1::{ResourceSpans, ScopeSpans},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Status, transport::Channel};
+
+use super::{
+    super::{
+        counters::{Counters, Reason, Signal},
+        log::LogRecord,
+    },
+    END_LIMIT, Endpoint, TARGET, scope, span, words,
+};
+
+/// The most of one batch.
+const BATCH_MAX: usize = 512;
+/// How long a batch waits to be full.
+const BATCH_WAIT: Duration = Duration::from_secs(1);
+/// How long the receiver may take for one.
+const EXPORT_LIMIT: Duration = Duration::from_secs(5);
+/// The waits before a batch is sent again that was not taken for a reason that may pass.
+const BACKOFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+
+/// Sends batches of one signal.
+pub(super) trait Port: Send + 'static {
+    type Item: Send + 'static;
+    const SIGNAL: Signal;
+
+    /// Where to.
+    fn endpoint(&self) -> &Endpoint;
+
+    /// Sends a batch; gives how many of it the receiver did not want.
+    fn send(&mut self, batch: &[Self::Item]) -> impl Future<Output = Result<i64, Status>> + Send;
+}
+
+/// The task's state: what is lost when it must end is still known then.
+pub(super) struct Sending<P: Port> {
+    port: P,
+    waiting: mpsc::Receiver<P::Item>,
+    batch: Vec<P::Item>,
+    counters: Arc<Counters>,
+    stop: CancellationToken,
+    /// Whether it has been told that the receiver takes nothing.
+    outage: bool,
+}
+
+impl<P: Port> Sending<P> {
+    pub(super) fn new(
+        port: P,
+        waiting: mpsc::Receiver<P::Item>,
+        counters: Arc<Counters>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { port, waiting, batch: Vec::new(), counters, stop, outage: false }
+    }
+
+    /// Sends until it is stopped, and then what waits, for as long as there is time.
+    pub(super) async fn run(mut self) {
+        let stop = self.stop.clone();
+        let limit = async {
+            stop.cancelled().await;
+            sleep(END_LIMIT).await;
+        };
+        tokio::select! {
+            () = self.send_all() => {}
+            () = limit => {}
+        }
+        let left = self.batch.len() + self.waiting.len();
+        self.counters.count_dropped(P::SIGNAL, Reason::Stopped, left);
+    }
+
+    async fn send_all(&mut self) {
+        while self.fill().await {
+            let sent = self.send_batch().await;
+            let count = self.batch.len();
+            match sent {
+                Ok(refused) => {
+                    let refused = usize::try_from(refused).unwrap_or(0).min(count);
+                    self.counters.count_exported(P::SIGNAL, count - refused);
+                    self.counters.count_dropped(P::SIGNAL, Reason::Refused, refused);
+                }
+                Err(status) if may_pass(&status) => self.counters.count_dropped(P::SIGNAL, Reason::Failed, count),
+                Err(_) => self.counters.count_dropped(P::SIGNAL, Reason::Refused, count),
+            }
+            self.batch.clear();
+        }
+    }
+
+    /// Fills the batch; `false` when nothing will come any more.
+    async fn fill(&mut self) -> bool {
+        let Self { waiting, batch, stop, .. } = self;
+        tokio::select! {
+            biased;
+            count = waiting.recv_many(batch, BATCH_MAX) => if count == 0 { return false },
+            () = stop.cancelled() => {}
+        }
+        let until = Instant::now() + BATCH_WAIT;
+        while batch.len() < BATCH_MAX && !stop.is_cancelled() {
+            let more = waiting.recv_many(batch, BATCH_MAX - batch.len());
+            tokio::select! {
+                more = timeout_at(until, more) => if !matches!(more, Ok(1..)) { break },
+                () = stop.cancelled() => {}
+            }
+        }
+        // Stopped: what waits now is all that there will be.
+        while batch.len() < BATCH_MAX
+            && let Ok(item) = waiting.try_recv()
+        {
+            batch.push(item);
+        }
+        !batch.is_empty()
+    }
+
+    async fn send_batch(&mut self) -> Result<i64, Status> {
+        let mut waits = BACKOFF.iter();
+        loop {
+            let late = |_| Err(Status::deadline_exceeded("no answer"));
+            let sent = timeout(EXPORT_LIMIT, self.port.send(&self.batch)).await.unwrap_or_else(late);
+            self.tell(&sent);
+            match (&sent, waits.next()) {
+                (Err(status), Some(wait)) if may_pass(status) && !self.stop.is_cancelled() => {
+                    // Stopped meanwhile: tried once more at once.
+                    drop(timeout(*wait, self.stop.cancelled()).await);
+                }
+                _ => return sent,
+            }
+        }
+    }
+
+    /// One line when an outage begins, and one when it ends.
+    fn tell(&mut self, sent: &Result<i64, Status>) {
+        let endpoint = self.port.endpoint();
+        match sent {
+            Err(status) if !self.outage => {
+                let (code, message) = (status.code(), words(status.message()));
+                tracing::warn!(target: TARGET, %endpoint, "the OTLP receiver takes no {}: {code}: {message}", Name(P::SIGNAL));
+                self.outage = true;
+            }
+            Ok(_) if self.outage => {
+                tracing::info!(target: TARGET, %endpoint, "the OTLP receiver takes {} again", Name(P::SIGNAL));
+                self.outage = false;
+            }
+            _ => {}
+        }
+    }
+}
+
+struct Name(Signal);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Signal::Traces => "spans",
+            Signal::Logs => "lines of the log",
+        })
+    }
+}
+
+/// Which failures are worth another attempt: <https://opentelemetry.io/docs/specs/otlp/#failures>. A connection
+/// that cannot be built is `Unavailable` or `Unknown` to tonic.
+fn may_pass(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unavailable
+            | Code::DataLoss
+            | Code::ResourceExhausted
+            | Code::Unknown
+    )
+}
+
+/// Sends spans.
+pub(super) struct SpanPort {
+    client: TraceServiceClient<Channel>,
+    endpoint: Endpoint,
+    resource: Resource,
+}
+
+impl SpanPort {
+    pub(super) fn new(endpoint: &Endpoint, resource: Resource) -> Self {
+        Self { client: TraceServiceClient::new(endpoint.channel()), endpoint: endpoint.clone(), resource }
+    }
+}
+
+impl Port for SpanPort {
+    type Item = Arc<Span>;
+    const SIGNAL: Signal = Signal::Traces;
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    async fn send(&mut self, batch: &[Arc<Span>]) -> Result<i64, Status> {
+        let spans = batch.iter().map(|span| span::write(span)).collect();
+        let scope_spans = vec![ScopeSpans { scope: Some(scope()), spans, ..ScopeSpans::default() }];
+        let resource = Some(self.resource.clone());
+        let resource_spans = vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
+        let mut request = Request::new(ExportTraceServiceRequest { resource_spans });
+        self.endpoint.add_headers(request.metadata_mut());
+        let answer = self.client.export(request).await?.into_inner();
+        Ok(answer.partial_success.map_or(0, |partial| partial.rejected_spans))
+    }
+}
+
+/// Sends lines of the log.
+pub(super) struct LogPort {
+    client: LogsServiceClient<Channel>,
+    endpoint: Endpoint,
+    resource: Resource,
+}
+
+impl LogPort {
+    pub(super) fn new(endpoint: &Endpoint, resource: Resource) -> Self {
+        Self { client: LogsServiceClient::new(endpoint.channel()), endpoint: endpoint.clone(), resource }
+    }
+}
+
+impl Port for LogPort {
+    type Item = LogRecord;
+    const SIGNAL: Signal = Signal::Logs;
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    async fn send(&mut self, batch: &[LogRecord]) -> Result<i64, Status> {
+        let scope_logs = vec![ScopeLogs { scope: Some(scope()), log_records: batch.to_vec(), ..ScopeLogs::default() }];
+        let resource = Some(self.resource.clone());
+        let resource_logs = vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }];
+        let mut request = Request::new(ExportLogsServiceRequest { resource_logs });
+        self.endpoint.add_headers(request.metadata_mut());
+        let answer = self.client.export(request).await?.into_inner();
+        Ok(answer.partial_success.map_or(0, |partial| partial.rejected_log_records))
+    }
+}

@@ -1,0 +1,131 @@
+//! What a body answers about itself: the spans that it remembers, and the filter of its log.
+
+use std::{sync::Arc, time::Duration};
+
+use bus_nats::Nats;
+use cbs::{CellError, Code, Span, Uuid};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    log::Log,
+    memory::{BYTES_MAX, SPANS_MAX},
+    spans::Spans,
+};
+
+/// Asks for the spans of a trace or a request.
+pub(crate) const ASK_TRACE: &str = "trace";
+/// Asks for the filter of the log, or changes it.
+pub(crate) const ASK_LOG: &str = "log";
+/// What an answer has besides its spans.
+const ROOM: usize = 4 * 1024;
+/// How many changes of the filter may wait to be taken back.
+const WAITING_MAX: usize = 64;
+
+/// What a body tells of a trace.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// The spans that found room in the answer, the oldest first.
+    pub(crate) spans: Vec<Span>,
+    /// How many did not.
+    pub(crate) left_out: usize,
+    pub(crate) kept: Kept,
+}
+
+/// What a body remembers at all.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    pub(crate) spans: u64,
+    pub(crate) bytes: u64,
+    pub(crate) spans_max: usize,
+    pub(crate) bytes_max: usize,
+    /// When the oldest began, in milliseconds since 1970; `None`: there is none.
+    pub(crate) since_ms: Option<u64>,
+    /// The share of traces that are recorded whole.
+    pub(crate) ratio: f64,
+}
+
+/// What a body tells of its log.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Filtered {
+    /// The filter that is in force.
+    pub(crate) filter: String,
+    /// The one before, where it was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) was: Option<String>,
+}
+
+/// Answers about spans.
+pub(super) fn answer_trace(nats: &Nats, spans: Option<Arc<Spans>>) {
+    let room = nats.server().max_payload.saturating_sub(ROOM);
+    nats.on_question(ASK_TRACE, move |question| {
+        let told = spans.as_ref().map_or_else(
+            || Err(CellError::new(Code::Unavailable, "this body records nothing: its telemetry is off")),
+            |spans| trace(spans, &question, room),
+        );
+        std::future::ready(told)
+    });
+}
+
+fn trace(spans: &Spans, question: &Value, room: usize) -> Result<Value, CellError> {
+    let id = question.get("id").and_then(Value::as_str).and_then(|id| id.parse::<Uuid>().ok());
+    let id = id.ok_or_else(|| CellError::bad_request("the question names no `id` of 32 hexadecimal digits"))?;
+    let memory = spans.memory();
+    let mut found = memory.trace(id.into_bytes());
+    if found.is_empty() {
+        found = memory.request(id);
+    }
+    found.sort_by_key(|span| span.began_ns);
+    let (mut taken, mut left_out, mut bytes) = (Vec::new(), 0, 0);
+    for span in found {
+        let value = serde_json::to_value(&*span).map_err(|error| CellError::new(Code::Internal, error.to_string()))?;
+        bytes += value.to_string().len() + 1;
+        if bytes > room {
+            left_out += 1;
+        } else {
+            taken.push(value);
+        }
+    }
+    Ok(json!({ "spans": taken, "left_out": left_out, "kept": kept(spans) }))
+}
+
+fn kept(spans: &Spans) -> Kept {
+    let counters = spans.counters();
+    Kept {
+        spans: counters.spans_kept(),
+        bytes: counters.spans_kept_bytes(),
+        spans_max: SPANS_MAX,
+        bytes_max: BYTES_MAX,
+        since_ms: spans.memory().oldest_ns().map(|ns| ns / 1_000_000),
+        ratio: spans.ratio(),
+    }
+}
+
+/// Answers about the log; what is to be taken back later is taken back by these tasks.
+pub(super) fn answer_log(nats: &Nats, log: Log, tasks: TaskTracker, stop: CancellationToken) {
+    nats.on_question(ASK_LOG, move |question| std::future::ready(change(&log, &question, &tasks, &stop)));
+}
+
+fn change(log: &Log, question: &Value, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Value, CellError> {
+    let Some(filter) = question.get("filter").and_then(Value::as_str) else {
+        return Ok(json!(Filtered { filter: log.filter(), was: None }));
+    };
+    let back_in = question.get("for_ms").and_then(Value::as_u64).map(Duration::from_millis);
+    if back_in.is_some() && tasks.len() >= WAITING_MAX {
+        return Err(CellError::new(Code::Overloaded, format!("{WAITING_MAX} changes wait to be taken back already")));
+    }
+    let (was, change) = log.set_filter(filter).map_err(CellError::bad_request)?;
+    tracing::info!(target: "cbs::log", "the filter of the log is `{filter}` now; it was `{was}`");
+    if let Some(back_in) = back_in {
+        let (log, stop, was) = (log.clone(), stop.clone(), was.clone());
+        tasks.spawn(async move {
+            let passed = async {
+                tokio::time::sleep(back_in).await;
+                log.restore(&was, change);
+            };
+            stop.run_until_cancelled(passed).await;
+        });
+    }
+    Ok(json!(Filtered { filter: filter.to_owned(), was: Some(was) }))
+}

@@ -1,0 +1,55 @@
+//! What is sampled, and what becomes of a span.
+
+use super::*;
+use crate::telemetry::testing::{note, span};
+
+fn spans(queue: Option<mpsc::Sender<Arc<Span>>>) -> Spans {
+    Spans::new(1.0, Duration::from_secs(1), queue, Arc::default())
+}
+
+#[test]
+fn of_ids_made_one_after_another_the_ratio_is_sampled() {
+    let sampled = (0..100_000).filter(|_| is_sampled(cbs::Uuid::now_v7().into_bytes(), 0.1)).count();
+    assert!((9_000..11_000).contains(&sampled), "{sampled}");
+}
+
+#[test]
+fn none_and_all_are_exact_and_the_answer_for_an_id_is_always_the_same() {
+    for _ in 0..1_000 {
+        let id = cbs::Uuid::now_v7().into_bytes();
+        assert!(is_sampled(id, 1.0));
+        assert!(!is_sampled(id, 0.0));
+        assert_eq!(is_sampled(id, 0.5), is_sampled(id, 0.5));
+    }
+}
+
+#[test]
+fn notes_beyond_a_spans_share_are_counted() {
+    let mut span = span(cbs::Uuid::now_v7());
+    span.notes = (0..64).map(|_| note(1_024)).collect();
+    bound(&mut span);
+    assert!((20..32).contains(&span.notes.len()), "{}", span.notes.len());
+    assert_eq!(span.notes.len() + span.notes_dropped as usize, 64);
+}
+
+#[test]
+fn who_records_never_waits_for_who_exports() {
+    let (queue, waiting) = mpsc::channel(2);
+    let spans = spans(Some(queue));
+    for _ in 0..5 {
+        spans.record(span(cbs::Uuid::now_v7()));
+    }
+    assert_eq!(waiting.len(), 2);
+    let dropped: u64 = spans.counters.otlp_dropped().map(|(_, _, count)| count).sum();
+    assert_eq!((spans.counters.spans_recorded(), spans.counters.spans_kept(), dropped), (5, 5, 3));
+}
+
+#[test]
+fn a_watcher_sees_every_span() {
+    let spans = spans(None);
+    let seen = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = seen.clone();
+    spans.watch(Box::new(move |_| _ = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed)));
+    spans.record(span(cbs::Uuid::now_v7()));
+    assert_eq!(seen.load(std::sync::atomic::Ordering::Relaxed), 1);
+}

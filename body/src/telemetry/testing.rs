@@ -1,0 +1,35 @@
+//! Spans for tests.
+
+use std::time::Duration;
+
+use cbs::{CellName, Distance, Side, Source, Span, Target, Text, Trace, Uuid, span_of_attempt};
+
+/// A span of the handling of a request, at the root of a trace of its own.
+pub(crate) fn span(id: Uuid) -> Span {
+    let trace = Trace { trace_id: id.into_bytes(), span_id: span_of_attempt(id, 0), flags: 1 };
+    let place = Source { body: "one".into(), cell: "cell logic.greet".into(), revision: "sha256:1".into() };
+    Span {
+        trace,
+        parent: None,
+        side: Side::Server,
+        target: Target::Cell(CellName::new("logic.greet").expect("a name")),
+        language: "rust".into(),
+        place,
+        peer: Source::default(),
+        id,
+        attempt: 0,
+        began_ns: 1_000_000_000,
+        waited: Duration::ZERO,
+        elapsed: Duration::from_millis(2),
+        distance: Distance::Nats,
+        error: None,
+        notes: Vec::new(),
+        notes_dropped: 0,
+        tracestate: Text::default(),
+    }
+}
+
+/// A note of about so many bytes.
+pub(crate) fn note(bytes: usize) -> cbs::Note {
+    cbs::Note::Attribute { key: "key".into(), value: Text::from("x".repeat(bytes)) }
+}

@@ -1,0 +1,65 @@
+//! Many specs in one deploy.
+
+use crate::{
+    cells,
+    fleet::{Deployed, Fleet},
+    memory::Memory,
+    program::Program,
+    report::Line,
+    stage::Bench,
+};
+
+const MEGABYTE: f64 = 1e6;
+
+pub(super) async fn measure(bench: &Bench, count: usize, bodies: usize) -> anyhow::Result<Vec<Line>> {
+    let (mut deploys, mut changes, mut held) = (Vec::new(), Vec::new(), Vec::new());
+    // A fleet a round: the first deploy of a namespace is the one to measure.
+    for _ in 0..bench.rounds.min(3) {
+        let fleet = Fleet::start(&Program::of_many(count)?, bodies).await?;
+        let specs = fleet.specs()?;
+        let file = specs.join("cells.yaml");
+        std::fs::write(&file, cells::specs(cells::many(count), ""))?;
+        let before = most(&fleet)?;
+        deploys.push(fleet.deploy(&specs).await?);
+        held.push((most(&fleet)? - before) / MEGABYTE);
+        std::fs::write(&file, cells::specs(cells::many(count), "  timeout: 9s\n"))?;
+        changes.push(fleet.deploy(&specs).await?);
+        fleet.stop().await?;
+    }
+    let what = match bodies {
+        1 => format!("{count} specs to a body"),
+        _ => format!("{count} specs to {bodies} bodies"),
+    };
+    let part = |of: fn(&Deployed) -> std::time::Duration| deploys.iter().map(|it| of(it).as_secs_f64()).collect();
+    let total = Line::new(format!("{what}: `cbs deploy`"), "s", part(Deployed::total))
+        .note("Rust cells, one replica each, a new fleet a round; 0.6 s of it is the time that an old revision has");
+    let total = if bodies > 1 { total.at_most(5.0) } else { total };
+    Ok(vec![
+        total,
+        Line::new(format!("{what}: until the plan is shown"), "s", part(|it| it.read))
+            .note("specs are read, checked, packed, and tried out"),
+        Line::new(format!("{what}: until the head is written"), "s", part(|it| it.written)),
+        Line::new(format!("{what}: until all follow"), "s", part(|it| it.followed)),
+        Line::new(
+            format!("{what}: all of them changed"),
+            "s",
+            changes.iter().map(|it| it.total().as_secs_f64()).collect(),
+        )
+        .note("each is replaced by a new revision beside the old one"),
+        Line::new(
+            format!("{what}: most memory of `cbs deploy`"),
+            "MB",
+            deploys.iter().map(|it| it.memory / MEGABYTE).collect(),
+        ),
+        Line::new(format!("{what}: memory that a body takes for it"), "MB", held).note("the most of all bodies"),
+    ])
+}
+
+/// The most that one of the bodies has ever held.
+fn most(fleet: &Fleet) -> anyhow::Result<f64> {
+    let mut most = 0.0_f64;
+    for body in &fleet.bodies {
+        most = most.max(Memory::of(body.pid()?)?.peak);
+    }
+    Ok(most)
+}

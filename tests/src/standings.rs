@@ -1,0 +1,118 @@
+//! Where what is deployed runs, as `cbs bodies` tells it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::World;
+
+/// How every entry of the fleet fares in every body: a letter an entry, `r` for ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standings(BTreeMap<String, Told>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    states: Vec<char>,
+    /// The hash of the head that the body has applied.
+    head: String,
+    /// All that it tells, as JSON.
+    all: String,
+}
+
+impl Standings {
+    /// Asks `cbs bodies`; empty where nobody answers.
+    pub async fn read(world: &World, url: &str) -> Self {
+        let done = world.run(&["bodies", "--format", "json", "--nats", url]).await;
+        let bodies: Vec<Value> = serde_json::from_str(&done.stdout).unwrap_or_default();
+        let text = |body: &Value, at: &str| body.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self(
+            bodies
+                .iter()
+                .map(|body| {
+                    let states = letters(&text(body, "/states"));
+                    let told = Told { states, head: text(body, "/applied/head"), all: body.to_string() };
+                    (text(body, "/body"), told)
+                })
+                .collect(),
+        )
+    }
+
+    /// The bodies that live.
+    pub fn bodies(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// How many bodies live.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nobody lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many instances are ready in a body.
+    #[must_use]
+    pub fn ready_in(&self, body: &str) -> usize {
+        self.0.get(body).map_or(0, |told| told.states.iter().filter(|state| **state == 'r').count())
+    }
+
+    /// How many instances are ready altogether.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        self.bodies().map(|body| self.ready_in(body)).sum()
+    }
+
+    /// How many entries are served by somebody, whatever the revision and whoever should.
+    #[must_use]
+    pub fn served(&self) -> usize {
+        let serving = |told: &Told| {
+            let serves = told.states.iter().enumerate().filter(|(_, state)| "reoukyu".contains(**state));
+            serves.map(|(index, _)| index).collect::<Vec<_>>()
+        };
+        self.0.values().flat_map(serving).collect::<BTreeSet<usize>>().len()
+    }
+
+    /// Whether all have applied one head, and nothing is under way in any of them.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        let heads: BTreeSet<&str> = self.0.values().map(|told| told.head.as_str()).collect();
+        let quiet = |told: &Told| told.states.iter().all(|state| ".rx".contains(*state));
+        heads.len() == 1 && self.0.values().all(quiet)
+    }
+
+    /// Whether bodies of these ids live, have one head, and have so many instances ready.
+    #[must_use]
+    pub fn are(&self, bodies: usize, ready: usize) -> bool {
+        self.len() == bodies && self.settled() && self.ready() == ready
+    }
+
+    /// The same spread of what is ready, whatever else has changed.
+    #[must_use]
+    pub fn spread(&self) -> Vec<(&str, &[char])> {
+        self.0.iter().map(|(body, told)| (body.as_str(), told.states.as_slice())).collect()
+    }
+
+    /// Whether a body tells these words, for example of its troubles.
+    #[must_use]
+    pub fn tell(&self, words: &str) -> bool {
+        self.0.values().any(|told| told.all.contains(words))
+    }
+}
+
+/// `.3r2` are three absent and two ready.
+fn letters(states: &str) -> Vec<char> {
+    let mut letters = Vec::new();
+    let mut rest = states.chars().peekable();
+    while let Some(letter) = rest.next() {
+        let mut count = String::new();
+        while let Some(digit) = rest.next_if(char::is_ascii_digit) {
+            count.push(digit);
+        }
+        letters.extend(std::iter::repeat_n(letter, count.parse().unwrap_or(1)));
+    }
+    letters
+}

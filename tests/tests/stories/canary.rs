@@ -1,0 +1,170 @@
+//! Canaries: a new revision gets a share of the calls, and what becomes of it follows from how it does.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use e2e::{Body, Fleet, LIMIT, Load, Process};
+use futures::{StreamExt, future::join_all};
+use serde_json::{Value, json};
+use testkit::{eventually, within};
+
+/// The first Python cell of a body may have to wait for an environment to be made.
+const FIRST_TIME: &str = "120s";
+/// A canary that is judged soon, with the tenth part of the calls.
+const JUDGED: &str = ", replicas: all, rollout: { canary: { share: 10%, calls: 50, after: 2s } }";
+
+/// A cell that answers with its text, and fails one call of so many (0: none).
+fn says(fleet: &Fleet, text: &str, fails: u32, more: &str) -> PathBuf {
+    let code = format!(
+        "calls = 0\n\n\nasync def say(whom: dict | None) -> dict:\n    global calls\n    calls += 1\n    \
+         if {fails} and calls % {fails} == 0:\n        raise ValueError('no luck')\n    \
+         return {{'text': '{text}', 'body': '{text}'}}\n"
+    );
+    fleet.world.python("demo.say", &code, more)
+}
+
+async fn deploy(fleet: &Fleet, folder: &std::path::Path) -> e2e::Done {
+    fleet.run(&["deploy", folder.to_str().unwrap(), "--timeout", FIRST_TIME]).await
+}
+
+/// Two bodies that run the first revision on both.
+async fn two_with_one() -> (Fleet, Vec<Process>) {
+    let fleet = Fleet::with_jetstream().await;
+    let bodies = join_all(["a", "b"].map(async |id| fleet.up(&Body::bare(id)).await)).await;
+    let _ = deploy(&fleet, &says(&fleet, "one", 0, ", replicas: all")).await.with_status(0);
+    (fleet, bodies)
+}
+
+/// What `cbs bodies` says of all.
+async fn bodies(fleet: &Fleet) -> Vec<Value> {
+    let told = fleet.run(&["bodies", "--format", "json"]).await.with_status(0).stdout;
+    serde_json::from_str(&told).unwrap()
+}
+
+async fn until_all_are(fleet: &Fleet, state: &str) {
+    let what = format!("two bodies that say {state}");
+    eventually(&what, LIMIT, async || bodies(fleet).await.iter().filter(|body| body["states"] == state).count() == 2)
+        .await;
+}
+
+/// Hears what becomes of canaries: states with their reasons.
+async fn hears(fleet: &Fleet) -> impl Future<Output = (String, String)> + use<> {
+    let caller = fleet.caller().await;
+    let mut heard = caller.client().subscribe("cbs.default.event.cbs.cell.>").await.unwrap();
+    caller.client().flush().await.unwrap();
+    async move {
+        let _caller = caller;
+        loop {
+            let event = within(LIMIT, "an event of a canary", heard.next()).await.unwrap();
+            let payload: Value = serde_json::from_slice(&event.payload).unwrap();
+            let text = |field: &str| payload[field].as_str().unwrap_or_default().to_owned();
+            if matches!(text("state").as_str(), "canary-promoted" | "canary-rolled-back") {
+                return (text("state"), text("reason"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_canary_at_ten_percent_gets_ten_percent_of_ten_thousand_calls() {
+    let (fleet, _bodies) = two_with_one().await;
+    let canary = ", replicas: all, rollout: { canary: { share: 10%, calls: 100000, after: 1h } }";
+    let done = deploy(&fleet, &says(&fleet, "two", 0, canary)).await.with_status(0);
+    assert!(done.stderr.contains("10 % of its calls go to revision"), "{}", done.stderr);
+    until_all_are(&fleet, "j").await;
+    let load = Load::new(&fleet.caller().await, "demo.say", json!({}));
+    load.run(8, 1250).await;
+    assert_eq!(load.failed(), Vec::<String>::new());
+    let (one, two) = (load.answered_by("one"), load.answered_by("two"));
+    assert_eq!(one + two, 10_000);
+    // Two bodies count each for itself, and may be in the middle of ten.
+    assert!((998..=1002).contains(&two), "{two} of ten thousand");
+    // Nobody finds the canary.
+    let ls = fleet.run(&["ls"]).await.with_status(0).stdout;
+    assert_eq!(ls.matches("demo.say").count(), 2, "{ls}");
+}
+
+#[tokio::test]
+async fn a_canary_that_fails_a_fifth_of_its_calls_is_rolled_back_by_itself_within_ten_seconds() {
+    let (fleet, _bodies) = two_with_one().await;
+    let heard = hears(&fleet).await;
+    let load = Load::new(&fleet.caller().await, "demo.say", json!({}));
+    let story = async {
+        let bad = says(&fleet, "two", 5, JUDGED);
+        let done = fleet.run(&["deploy", bad.to_str().unwrap(), "--wait=false"]).await.with_status(0);
+        assert!(done.stderr.contains("is written"), "{}", done.stderr);
+        let began = eventually_judged(&fleet).await;
+        let (state, reason) = heard.await;
+        let took = began.elapsed();
+        assert_eq!(state, "canary-rolled-back", "{reason}");
+        assert!(reason.contains("calls failed, and 0 of"), "{reason}");
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        until_all_are(&fleet, "b").await;
+        bad
+    };
+    let bad = tokio::select! {
+        bad = story => bad,
+        () = load.run(4, usize::MAX) => unreachable!("the load never ends"),
+    };
+    let failed = load.failed();
+    assert!(failed.iter().all(|line| line.contains("cell-failed") || line.contains("failed")), "{failed:?}");
+    // Who asks is told, and the same again changes nothing.
+    let told = bodies(&fleet).await;
+    assert!(told.iter().all(|body| body["troubles"].to_string().contains("was rolled back")), "{told:?}");
+    let history = fleet.run(&["history"]).await.with_status(0);
+    assert!(history.stderr.contains("rolled back"), "{history:?}");
+    let again = deploy(&fleet, &bad).await.with_status(1);
+    assert!(again.stderr.contains("was rolled back, its old revision serves on"), "{}", again.stderr);
+    let fresh = Load::new(&fleet.caller().await, "demo.say", json!({}));
+    fresh.run(2, 100).await;
+    assert_eq!((fresh.failed(), fresh.answered_by("one")), (Vec::new(), 200));
+    // A change of it is a new canary beside the revision that serves.
+    let _ = deploy(&fleet, &says(&fleet, "three", 0, JUDGED)).await.with_status(0);
+    until_all_are(&fleet, "j").await;
+    // And without a canary it goes as ever.
+    let _ = deploy(&fleet, &says(&fleet, "two", 0, ", replicas: all")).await.with_status(0);
+    until_all_are(&fleet, "r").await;
+}
+
+/// When the canary began to be judged; it may be over soon.
+async fn eventually_judged(fleet: &Fleet) -> Instant {
+    let judged = |body: &Value| matches!(body["states"].as_str(), Some("j" | "b"));
+    eventually("a canary that is judged", LIMIT, async || bodies(fleet).await.iter().any(judged)).await;
+    Instant::now()
+}
+
+#[tokio::test]
+async fn a_good_canary_is_promoted_without_a_failed_call() {
+    let (fleet, _bodies) = two_with_one().await;
+    let heard = hears(&fleet).await;
+    let load = Load::new(&fleet.caller().await, "demo.say", json!({}));
+    let story = async {
+        let good = says(&fleet, "two", 0, JUDGED);
+        let _ = deploy(&fleet, &good).await.with_status(0);
+        let (state, reason) = heard.await;
+        assert_eq!(state, "canary-promoted", "{reason}");
+        until_all_are(&fleet, "r").await;
+        // The old revision answers for half a second more, beside the new one.
+        eventually("two alone", LIMIT, async || {
+            let fresh = Load::new(&fleet.caller().await, "demo.say", json!({}));
+            fresh.run(1, 40).await;
+            fresh.answered_by("two") == 40
+        })
+        .await;
+        good
+    };
+    let good = tokio::select! {
+        good = story => good,
+        () = load.run(4, usize::MAX) => unreachable!("the load never ends"),
+    };
+    assert_eq!(load.failed(), Vec::<String>::new());
+    let history = fleet.run(&["history"]).await.with_status(0);
+    assert!(history.stderr.contains("promoted"), "{history:?}");
+    // The same again is what runs.
+    let again = deploy(&fleet, &good).await.with_status(0);
+    assert!(again.stdout.contains("nothing to change"), "{again:?}");
+    let ls = fleet.run(&["ls"]).await.with_status(0).stdout;
+    assert_eq!(ls.matches("demo.say").count(), 2, "{ls}");
+}

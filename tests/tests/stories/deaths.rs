@@ -1,0 +1,94 @@
+//! Bodies die, or stand still, at the worst moment.
+
+use std::time::{Duration, Instant};
+
+use async_nats::ConnectOptions;
+use e2e::{Caller, Fleet, LIMIT, Load, Process};
+use futures::future::join_all;
+use nix::sys::signal::Signal;
+use serde_json::json;
+use testkit::eventually;
+
+use crate::{stories, told};
+
+const IDS: [&str; 3] = ["one", "two", "three"];
+/// Native cells of the stories' body.
+const CELLS: [&str; 6] = ["story.tells", "story.slow", "story.holds", "story.frees", "story.big", "story.calls"];
+/// Callers at once.
+const CALLERS: usize = 4;
+/// What a body tells of an instance that it gives up.
+const STOPS: &str = r#""message":"stops: "#;
+/// A lease.
+const LEASE: Duration = Duration::from_secs(3);
+
+async fn bodies(fleet: &Fleet) -> Vec<Process> {
+    join_all(IDS.map(async |id| fleet.up(&stories(id)).await)).await
+}
+
+#[tokio::test]
+async fn a_body_dies_between_its_new_revision_and_the_end_of_its_old_one() {
+    let fleet = Fleet::with_jetstream().await;
+    let mut bodies = bodies(&fleet).await;
+    let folder = fleet.world.rust("specs", ["story.tells"], ", replicas: 2");
+    let _ = fleet.deploy(&folder).await.with_status(0);
+    let before = fleet.standings().await;
+    let at = IDS.iter().position(|id| before.ready_in(id) == 1).unwrap();
+    // What the dead one holds is answered by nobody: its callers do not wait long.
+    let options = ConnectOptions::new().request_timeout(Some(Duration::from_secs(2)));
+    let caller = Caller::connect(fleet.server.url(), options).await;
+    let load = Load::new(&caller, "story.tells", json!({}));
+    let death = async {
+        fleet.world.rust("specs", ["story.tells"], ", replicas: 2, timeout: 9s");
+        let mut deploying = fleet.spawn(&["deploy", folder.to_str().unwrap()]);
+        // Ready for the second time: the old revision has half a second more.
+        let victim = &mut bodies[at];
+        let revisions = |body: &Process| body.told().matches(r#""message":"ready""#).count();
+        eventually("the new revision", LIMIT, async || revisions(victim) == 2).await;
+        victim.signal(Signal::SIGKILL);
+        let killed = Instant::now();
+        let last = victim.ended().await.stderr;
+        assert!(!last.contains(STOPS), "too late, the old one had been told to stop: {last}");
+        let _ = deploying.ended().await.with_status(0);
+        eventually("two bodies that have it", LIMIT, async || fleet.standings().await.are(2, 2)).await;
+        told(&format!("the others had converged {:?} after the death", killed.elapsed()));
+        let (now, others) = (load.answered(), IDS.iter().filter(|id| **id != IDS[at]).collect::<Vec<_>>());
+        eventually("calls go on", LIMIT, async || load.answered() > now + 100).await;
+        assert!(others.iter().all(|id| load.answered_by(id) > 0));
+    };
+    tokio::select! {
+        () = death => {}
+        () = load.run(CALLERS, usize::MAX) => {}
+    }
+    let failed = load.failed();
+    assert!(failed.len() <= CALLERS && failed.iter().all(|why| why.contains("timed out")), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_stands_still_for_longer_than_two_leases_takes_nothing_away_when_it_goes_on() {
+    let fleet = Fleet::with_jetstream().await;
+    let bodies = bodies(&fleet).await;
+    let _ = fleet.deploy(&fleet.world.rust("specs", CELLS, "")).await.with_status(0);
+    let before = fleet.standings().await;
+    let at = (0..IDS.len()).max_by_key(|at| before.ready_in(IDS[*at])).unwrap();
+    let had = before.ready_in(IDS[at]);
+    assert!(before.are(3, CELLS.len()) && had > 0, "{before:?}");
+    bodies[at].signal(Signal::SIGSTOP);
+    let stopped = Instant::now();
+    eventually("others to take over", LIMIT, async || fleet.standings().await.are(2, CELLS.len())).await;
+    // sleep: standing still for so long is the story.
+    tokio::time::sleep((LEASE * 2 + Duration::from_secs(1)).saturating_sub(stopped.elapsed())).await;
+    bodies[at].signal(Signal::SIGCONT);
+    let went_on = Instant::now();
+    // At each moment somebody serves each cell, until the former spread is there.
+    eventually("the former spread", LIMIT, async || {
+        let now = fleet.standings().await;
+        assert!(now.served() == CELLS.len(), "{now:?}");
+        now.are(3, CELLS.len()) && now.spread() == before.spread()
+    })
+    .await;
+    told(&format!("the former spread was back {:?} after the body went on", went_on.elapsed()));
+    let caller = fleet.caller().await;
+    assert_eq!(caller.call("story.tells", &json!({})).await.status, 200);
+    // The others never gave up what they had, and the one that stood still stopped nothing at all.
+    assert!(!bodies[at].told().contains(STOPS), "{}", bodies[at].told());
+}

@@ -1,0 +1,65 @@
+//! What the chapter on operating, the alerts and the dashboard know of, a running body tells.
+
+use std::collections::BTreeSet;
+
+use e2e::{Body, Fleet, Process};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// Told only by a body that has something to tell: that a call was made again.
+const SELDOM: [&str; 2] = ["cbs_retries_denied_total", "cbs_retries_total"];
+const HTTP: [&str; 4] = ["--http", "127.0.0.1:0", "--format", "json"];
+const TELLS: &str = "async def tell(given: dict) -> dict:\n    return given\n";
+
+/// The first column of the table of metrics.
+fn documented() -> BTreeSet<String> {
+    let page = include_str!("../../../deploy/OPERATING.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    rows.map(|(name, _)| name.to_owned())
+        .filter(|name| name.starts_with("cbs_") || name.starts_with("process_"))
+        .collect()
+}
+
+/// The names on a body's page, in Prometheus' own form.
+async fn told(body: &mut Process) -> BTreeSet<String> {
+    body.until_printed("\"http\"").await;
+    let said: Value = serde_json::from_str(&body.printed()).unwrap();
+    let address = said["http"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let asked = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(asked.as_bytes()).await.unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    types.map(|(name, _)| name.to_owned()).collect()
+}
+
+#[tokio::test]
+async fn bodies_tell_the_metrics_that_are_documented_and_no_others() {
+    let fleet = Fleet::with_jetstream().await;
+    let spec = |name: &str, source: &str| {
+        format!("apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec: {{ {source} }}\n")
+    };
+    let pinned = Body::greeting("pinned")
+        .file("cells/demo.tells.yaml", &spec("demo.tells", "runtime: python, source: 'tells.py:tell'"))
+        .file("cells/demo.shout.yaml", &spec("demo.shout", "runtime: exec, command: [python3, shout.py]"))
+        .file("cells/tells.py", TELLS)
+        .file("cells/shout.py", include_str!("../../sidecars/shout.py"))
+        .with(&HTTP);
+    let mut pinned = fleet.world.start(fleet.command(&pinned));
+    let mut joined = fleet.world.start(fleet.command(&Body::bare("joined").with(&HTTP)));
+    pinned.until_printed("\"http\"").await;
+    let caller = fleet.caller().await;
+    for cell in ["demo.tells", "demo.shout"] {
+        caller.until_answered(cell, &json!({ "text": "a" })).await;
+    }
+    let told = &told(&mut pinned).await | &told(&mut joined).await;
+    let documented = documented();
+    let unknown: Vec<_> = told.difference(&documented).collect();
+    assert!(unknown.is_empty(), "deploy/OPERATING.md has no row for {unknown:?}");
+    let silent: Vec<_> = documented.difference(&told).filter(|name| !SELDOM.contains(&name.as_str())).collect();
+    assert!(silent.is_empty(), "deploy/OPERATING.md has rows for what no body tells: {silent:?}");
+}

@@ -1,0 +1,54 @@
+//! Deploys again and again, while calls come all the time.
+
+use std::time::{Duration, Instant};
+
+use e2e::{Body, Fleet, Load};
+use futures::future::join_all;
+use serde_json::json;
+use testkit::within;
+
+use crate::told;
+
+/// From the command's start until only the new text answers, the worst of all, on a machine that builds meanwhile.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Twenty edits in full.
+#[tokio::test]
+async fn edits_of_a_python_cell_are_deployed_in_a_row_under_500_calls_a_second_and_none_fails() {
+    let fleet = Fleet::with_jetstream().await;
+    let _bodies = join_all(["one", "two", "three"].map(async |id| fleet.up(&Body::bare(id)).await)).await;
+    let _ = fleet.deploy(&fleet.world.says("text 0", ", replicas: 2")).await.with_status(0);
+    let caller = fleet.caller().await;
+    let load = Load::new(&caller, "demo.say", json!({}));
+    let edits = async {
+        let mut took = Vec::new();
+        for edit in 1..=if e2e::in_full() { 20 } else { 4 } {
+            let (text, began) = (format!("text {edit}"), Instant::now());
+            let folder = fleet.world.says(&text, ", replicas: 2");
+            let seen = async {
+                loop {
+                    if caller.call("demo.say", &json!({})).await.text("text") == text {
+                        return began.elapsed();
+                    }
+                }
+            };
+            let deploy = fleet.deploy(&folder);
+            let (done, first) = tokio::join!(deploy, within(LIMIT, "the new text", seen));
+            let _ = done.with_status(0);
+            // All have followed: nobody says the old text.
+            for _ in 0..20 {
+                assert_eq!(caller.call("demo.say", &json!({})).await.text("text"), text);
+            }
+            let all = began.elapsed();
+            assert!(all < LIMIT, "{all:?} for edit {edit}");
+            took.push((first.as_millis(), all.as_millis()));
+        }
+        took
+    };
+    let took = tokio::select! {
+        took = edits => took,
+        () = load.at_pace(25, 500) => unreachable!("calls go on until the edits are done"),
+    };
+    assert_eq!(load.failed(), Vec::<String>::new());
+    told(&format!("ms to the first new text, to the end: {took:?}; {} calls", load.answered()));
+}

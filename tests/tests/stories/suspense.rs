@@ -1,0 +1,131 @@
+//! NATS is away in the middle of a deploy, or forgets what was deployed.
+
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream;
+use e2e::{Fleet, LIMIT, Process, World};
+use futures::future::join_all;
+use serde_json::json;
+use testkit::eventually;
+
+use crate::{stories, told};
+
+/// A lease.
+const LEASE: Duration = Duration::from_secs(3);
+
+/// A minute in full; else longer than two leases.
+fn outage() -> Duration {
+    if e2e::in_full() { Duration::from_secs(60) } else { LEASE * 2 + Duration::from_secs(2) }
+}
+
+/// Two bodies with the stories' cells, of which `story.watches` calls the Python cell in its own body all the time.
+async fn watching(fleet: &Fleet) -> Vec<Process> {
+    let bodies = join_all(["one", "two"].map(async |id| {
+        let mut command = fleet.command(&stories(id));
+        command.env("STORY_MANY", "400");
+        let mut body = fleet.world.start(command);
+        body.until_printed(&format!("body {id}, namespace ")).await;
+        body
+    }))
+    .await;
+    let _ = fleet.deploy(&says(&fleet.world, "before")).await.with_status(0);
+    let watches = fleet.world.rust("watches", ["story.watches"], ", timeout: 5m");
+    let _ = fleet.deploy(&watches).await.with_status(0);
+    let (caller, watch) = (fleet.caller().await, json!({ "cell": "demo.say" }));
+    caller.send("story.watches", &[("Cbs-Timeout-Ms", "300000")], &watch).await;
+    eventually("calls within a body", LIMIT, async || watched(&bodies) == (1, 0)).await;
+    bodies
+}
+
+/// A cell that leaves a mark of each call, in every body.
+fn says(world: &World, text: &str) -> std::path::PathBuf {
+    let marks = world.here().join("marks");
+    let code = format!(
+        "async def say(whom: dict | None) -> dict:\n    with open('{}', 'a') as marks:\n        marks.write('.')\n    \
+         return {{'text': '{text}'}}\n",
+        marks.display()
+    );
+    world.python("demo.say", &code, ", replicas: all")
+}
+
+fn marks(world: &World) -> u64 {
+    std::fs::metadata(world.here().join("marks")).map_or(0, |marks| marks.len())
+}
+
+/// How often the watching cell has said that it was answered, and that it was not.
+fn watched(bodies: &[Process]) -> (usize, usize) {
+    let printed: String = bodies.iter().map(Process::printed).collect();
+    let times = |words: &str| printed.matches(words).count();
+    (times("\nanswered after "), times("\nunavailable after ") + times("\ntimeout after ") + times("\ninternal after "))
+}
+
+async fn until_all_say(fleet: &Fleet, text: &str, ready: usize) {
+    let caller = fleet.caller().await;
+    let said = async || caller.call("demo.say", &json!({})).await.text("text");
+    eventually(&format!("the text {text}"), LIMIT, async || said().await == text).await;
+    eventually("both bodies to follow", LIMIT, async || fleet.standings().await.are(2, ready)).await;
+    for _ in 0..20 {
+        assert_eq!(said().await, text);
+    }
+}
+
+#[tokio::test]
+async fn nats_is_away_for_long_in_the_middle_of_a_deploy_and_the_fleet_follows_without_a_hand() {
+    let mut fleet = Fleet::with_jetstream().await;
+    let bodies = watching(&fleet).await;
+    let folder = says(&fleet.world, "after");
+    // So much that writing it takes a while.
+    fleet.world.many("demo.say", 400, "");
+    let mut deploying = fleet.spawn(&["deploy", folder.to_str().unwrap(), "--timeout", "150s"]);
+    deploying.until_told("many.c399").await;
+    fleet.server.kill().await;
+    let gone = Instant::now();
+    let said = |body: &Process| body.told().contains("nothing is changed");
+    eventually("bodies that say so", LIMIT, async || bodies.iter().all(said)).await;
+    // sleep: an outage of this length is the story.
+    tokio::time::sleep((outage() - LEASE).saturating_sub(gone.elapsed())).await;
+    let before = marks(&fleet.world);
+    // sleep: calls at the end of the outage are counted.
+    tokio::time::sleep(outage().saturating_sub(gone.elapsed())).await;
+    assert!(marks(&fleet.world) > before + 20, "{} calls in the outage", marks(&fleet.world) - before);
+    fleet.server.restart().await;
+    let back = Instant::now();
+    let done = deploying.ended_within(Duration::from_secs(160)).await;
+    told(&format!("cbs deploy ended {:?} after NATS came back, with {}", back.elapsed(), last_words(&done.stderr)));
+    let instructed = done.status == 0 || done.stderr.contains("deploy again");
+    if done.status != 0 {
+        // What it says is to be done is done, and no more than that.
+        let _ = fleet.deploy(&folder).await.with_status(0);
+    }
+    until_all_say(&fleet, "after", 2 * 2 + 400 - 1).await;
+    told(&format!("all said the new text {:?} after NATS came back", back.elapsed()));
+    assert_eq!(watched(&bodies), (1, 0), "{}{}", bodies[0].printed(), bodies[1].printed());
+    assert!(instructed, "it neither waited nor said what to do: {}", done.stderr);
+}
+
+fn last_words(told: &str) -> String {
+    let lines: Vec<&str> = told.lines().collect();
+    lines[lines.len().saturating_sub(4)..].join(" / ")
+}
+
+#[tokio::test]
+async fn buckets_that_are_deleted_under_bodies_stop_nothing_and_the_next_deploy_is_followed() {
+    let fleet = Fleet::with_jetstream().await;
+    let bodies = watching(&fleet).await;
+    let client = fleet.caller().await.client().clone();
+    let jetstream = jetstream::new(client);
+    for stream in ["KV_cbs_default_desired", "KV_cbs_default_presence", "OBJ_cbs_default_bundles"] {
+        jetstream.delete_stream(stream).await.unwrap_or_else(|error| panic!("{stream}: {error}"));
+    }
+    let (gone, before) = (Instant::now(), marks(&fleet.world));
+    // sleep: what is to go wrong may take two leases to do so.
+    tokio::time::sleep(LEASE * 2 + Duration::from_secs(1)).await;
+    assert!(marks(&fleet.world) > before + 20, "{} calls since", marks(&fleet.world) - before);
+    assert_eq!(fleet.caller().await.call("demo.say", &json!({})).await.text("text"), "before");
+    let again = says(&fleet.world, "after");
+    fleet.world.rust("demo.say", ["story.watches"], ", timeout: 5m");
+    let _ = fleet.deploy(&again).await.with_status(0);
+    until_all_say(&fleet, "after", 3).await;
+    told(&format!("followed {:?} after the buckets were deleted", gone.elapsed()));
+    assert_eq!(watched(&bodies), (1, 0), "{}{}", bodies[0].printed(), bodies[1].printed());
+}

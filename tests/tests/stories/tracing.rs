@@ -1,0 +1,293 @@
+//! Where a call's time went; what bodies log; and that none of it ever holds up a call.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use e2e::{Body, Collector, Fleet, LIMIT, Load, Process, attributes, hex};
+use serde_json::{Value, json};
+use testkit::eventually;
+
+use crate::stories;
+
+/// Long enough to compile a Dart cell, or to make the environment of Python cells, for the first time.
+const FIRST_TIME: Duration = Duration::from_secs(120);
+
+/// A body of the stories' program with these cells.
+fn body(id: &str, cells: &[&str]) -> Body {
+    cells.iter().fold(stories(id), |body, cell| body.cell(cell, ""))
+}
+
+async fn up_with(fleet: &Fleet, body: &Body, vars: &[(&str, &str)]) -> Process {
+    let mut command = fleet.command(body);
+    command.envs(vars.iter().copied());
+    let mut process = fleet.world.start(command);
+    process.until_printed_within(FIRST_TIME, &format!("body {}, namespace ", body.id())).await;
+    process
+}
+
+/// The spans of `cbs … --trace --format json`.
+fn spans(trace: &Value) -> Vec<Value> {
+    trace["spans"].as_array().cloned().unwrap_or_default()
+}
+
+/// The roots of a trace: spans whose parent is none of them.
+fn roots(spans: &[Value]) -> Vec<&Value> {
+    let known = |id: &Value| spans.iter().any(|span| span["span_id"] == *id);
+    spans.iter().filter(|span| !known(&span["parent_id"])).collect()
+}
+
+#[tokio::test]
+async fn the_trace_of_a_flow_in_three_languages_arrives_whole_and_cbs_shows_the_same() {
+    let (fleet, collector) = (Fleet::start().await, Collector::start().await);
+    let specs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs/variants/polyglot");
+    let up = Body::of_specs("one", &specs).with(&["--trace-ratio", "1"]);
+    let mut process = up_with(&fleet, &up, &[("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())]).await;
+    let run = ["flow", "run", "greeting", r#"{"name":"Ada"}"#, "--trace", "--format", "json"];
+    let done = fleet.run(&run).await.with_status(0);
+    let told: Value = serde_json::from_str(&done.stdout).expect("JSON");
+    assert_eq!(told["reply"], json!({ "text": "Hello, Ada!" }));
+    let (shown, id) = (spans(&told["trace"]), told["trace"]["trace"].as_str().expect("an id").to_owned());
+    let [root] = roots(&shown).try_into().expect("one root");
+    assert_eq!((root["side"].as_str(), root["target"].as_str()), (Some("client"), Some("flow greeting")));
+    for language in ["rust", "python", "dart"] {
+        assert!(shown.iter().any(|span| span["language"] == language), "{language}: {shown:?}");
+    }
+    let kept = shown.len() - 1;
+    eventually("the trace at the receiver", LIMIT, async || collector.trace(&id).len() == kept).await;
+    let sent: BTreeMap<_, _> =
+        collector.trace(&id).iter().map(|span| (hex(&span.span_id), hex(&span.parent_span_id))).collect();
+    for span in shown.iter().filter(|span| *span != root) {
+        let own = span["span_id"].as_str().expect("an id");
+        assert_eq!(sent.get(own).map(String::as_str), span["parent_id"].as_str(), "{span}");
+    }
+    let of_greet = collector.trace(&id).into_iter().find(|span| span.name == "logic.greet").expect("a span");
+    let about = attributes(&of_greet.attributes);
+    assert_eq!((about["rpc.system.name"].as_str(), about["rpc.method"].as_str()), ("cbs", "logic.greet"));
+    let resource = collector.resources().pop().expect("a resource");
+    assert_eq!((resource["service.name"].as_str(), resource["service.instance.id"].as_str()), ("cbs", "one"));
+    // The tree for a person, found by the trace and by a request of it.
+    let request = shown.iter().find(|span| span["target"] == "cell logic.greet").expect("a span")["request"].clone();
+    for id in [id.as_str(), request.as_str().expect("an id")] {
+        let tree = fleet.run(&["trace", id]).await.with_status(0).stdout;
+        for words in ["flow greeting", "io.prompt_name", "logic.greet", "python", "dart", "(attempt 2)", "greeting.shy"]
+        {
+            assert!(tree.contains(words), "{words} is not in:\n{tree}");
+        }
+    }
+    _ = process.terminate().await.with_status(0);
+}
+
+#[tokio::test]
+async fn a_call_with_trace_is_shown_through_two_bodies_that_sample_nothing() {
+    let fleet = Fleet::start().await;
+    let none = ["--trace-ratio", "0"];
+    let _one = fleet.up(&body("one", &["story.calls"]).with(&none)).await;
+    let _two = fleet.up(&body("two", &["story.logs"]).with(&none)).await;
+    let input = json!({ "cell": "story.logs", "input": { "lines": 1 } }).to_string();
+    fleet.caller().await.until_answered("story.logs", &json!({})).await;
+    let done = fleet.run(&["call", "story.calls", &input, "--trace"]).await.with_status(0);
+    for words in ["story.calls", "  story.logs", "one", "two", "nats", "lines = 1", "trace "] {
+        assert!(done.stderr.contains(words), "{words} is not in:\n{}", done.stderr);
+    }
+    assert!(!done.stdout.contains("trace"), "{}", done.stdout);
+    // The same call unasked leaves nothing behind.
+    let answer = fleet.run(&["call", "story.calls", &input]).await.with_status(0);
+    assert_eq!(answer.stderr, "");
+}
+
+#[tokio::test]
+async fn a_call_that_failed_is_found_by_the_command_that_it_prints() {
+    let fleet = Fleet::start().await;
+    let _one = fleet.up(&body("one", &["story.panics"]).with(&["--trace-ratio", "0"])).await;
+    let failed = fleet.run(&["call", "story.panics", "{}"]).await.with_status(1);
+    let id = failed.stderr.split("cbs trace ").nth(1).expect("a hint").split_whitespace().next().expect("an id");
+    let tree = fleet.run(&["trace", id]).await.with_status(0).stdout;
+    assert!(tree.contains("story.panics") && tree.contains("cell-failed"), "{tree}");
+    let nothing = fleet.run(&["trace", "0123456789abcdef0123456789abcdef"]).await.with_status(1).stderr;
+    for words in ["no body has a span", "one keeps 1 span since", "8192", "--trace-ratio"] {
+        assert!(nothing.contains(words), "{words} is not in:\n{nothing}");
+    }
+    let off = fleet.up(&body("two", &["story.calls"]).with(&["--telemetry", "off"])).await;
+    let told = fleet.run(&["trace", "0123456789abcdef0123456789abcdef"]).await.with_status(1).stderr;
+    assert!(told.contains("two: this body records nothing"), "{told}");
+    drop(off);
+    _ = fleet.run(&["trace", "nonsense"]).await.with_status(64);
+}
+
+/// Calls while the receiver is of no use; the body ends in time and has told of it once.
+async fn bears(url: &str) {
+    let fleet = Fleet::start().await;
+    let sent = body("one", &["story.logs"]).with(&["--trace-ratio", "1", "--otlp", url, "--otlp-logs"]);
+    let mut process = fleet.up(&sent).await;
+    let caller = fleet.caller().await;
+    let load = Load::new(&caller, "story.logs", json!({ "lines": 0, "body": "one" }));
+    load.run(8, 500).await;
+    assert_eq!((load.answered(), load.failed()), (4_000, vec![]));
+    process.until_told("the OTLP receiver takes no spans").await;
+    let ending = Instant::now();
+    let done = process.terminate().await.with_status(0);
+    assert!(ending.elapsed() < Duration::from_secs(10), "{:?}", ending.elapsed());
+    assert_eq!(done.stderr.matches("the OTLP receiver takes no spans").count(), 1, "{}", done.stderr);
+}
+
+#[tokio::test]
+async fn a_receiver_that_never_answers_costs_no_call() {
+    let deaf = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    bears(&format!("http://{}", deaf.local_addr().expect("an address"))).await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_not_there_costs_no_call() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", gone.local_addr().expect("an address"));
+    drop(gone);
+    bears(&url).await;
+}
+
+#[tokio::test]
+async fn the_log_is_changed_while_the_body_runs_and_goes_back_by_itself() {
+    let fleet = Fleet::start().await;
+    let mut process = fleet.up(&body("one", &["story.logs"])).await;
+    let caller = fleet.caller().await;
+    let quiet = json!({ "lines": 1, "line": "whispered", "debug": true });
+    caller.call("story.logs", &quiet).await;
+    let shown = fleet.run(&["log-level"]).await.with_status(0).stdout;
+    assert!(shown.contains("one") && shown.contains("info"), "{shown}");
+    let wrong = fleet.run(&["log-level", "infoo"]).await.with_status(1);
+    assert!(wrong.stderr.contains("`infoo` is no level"), "{}", wrong.stderr);
+    _ = fleet.run(&["log-level", "info,cbs::cell=debug", "--for", "1s"]).await.with_status(0);
+    let heard = json!({ "lines": 1, "line": "spoken", "debug": true });
+    caller.call("story.logs", &heard).await;
+    process.until_told("spoken 0").await;
+    process.until_told("is `info` again").await;
+    let back = fleet.run(&["log-level", "--body", "one", "--format", "json"]).await.with_status(0).stdout;
+    assert_eq!(serde_json::from_str::<Value>(&back).expect("JSON")[0]["filter"], "info");
+    _ = fleet.run(&["log-level", "--body", "nobody"]).await.with_status(1);
+    let done = process.terminate().await.with_status(0);
+    assert!(!done.stderr.contains("whispered"), "{}", done.stderr);
+    let line = done.stderr.lines().find(|line| line.contains("spoken 0")).expect("the line");
+    let line: Value = serde_json::from_str(line).expect("JSON");
+    assert_eq!(line["fields"]["trace_id"].as_str().map(str::len), Some(32), "{line}");
+    assert_eq!(line["fields"]["id"].as_str().map(str::len), Some(36), "{line}");
+}
+
+#[tokio::test]
+async fn a_cell_that_logs_in_a_loop_has_its_share_and_what_is_left_out_is_told() {
+    let fleet = Fleet::start().await;
+    let mut process = fleet.up(&body("one", &["story.logs"])).await;
+    fleet.caller().await.call("story.logs", &json!({ "lines": 20_000, "line": "again" })).await;
+    process.until_told("lines of the cell were left out").await;
+    let done = process.terminate().await.with_status(0);
+    let lines = done.stderr.matches("again ").count();
+    assert!((1_000..6_000).contains(&lines), "{lines}");
+}
+
+#[tokio::test]
+async fn a_reader_of_the_log_that_stands_still_holds_up_no_call() {
+    let fleet = Fleet::start().await;
+    let mut command = fleet.command(&body("one", &["story.logs"]));
+    // Nobody reads it: a pipe holds 64 KiB.
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let process = command.spawn().expect("a process");
+    let caller = fleet.caller().await;
+    caller.until_answered("story.logs", &json!({})).await;
+    let line = "x".repeat(10_000);
+    for _ in 0..20 {
+        let answer = caller.call("story.logs", &json!({ "lines": 40, "line": line })).await;
+        assert_eq!(answer.status, 200, "{}", answer.line);
+    }
+    drop(process);
+}
+
+#[tokio::test]
+async fn lines_of_calls_arrive_at_the_receiver_with_their_trace() {
+    let (fleet, collector) = (Fleet::start().await, Collector::start().await);
+    let sent = body("one", &["story.logs"]);
+    let vars = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()), ("CBS_OTLP_LOGS", "1"), ("CBS_LOG", "trace")];
+    let mut process = up_with(&fleet, &sent, &vars).await;
+    fleet.caller().await.call("story.logs", &json!({ "lines": 2, "line": "carried" })).await;
+    let found = || collector.lines().into_iter().filter(|line| format!("{:?}", line.body).contains("carried")).count();
+    eventually("the lines at the receiver", LIMIT, async || found() == 2).await;
+    _ = process.terminate().await.with_status(0);
+    let lines = collector.lines();
+    let line = lines
+        .iter()
+        .find(|line| attributes(&line.attributes).get("cbs.cell").is_some_and(|cell| cell == "story.logs"))
+        .expect("a line of the cell");
+    assert_eq!((line.trace_id.len(), line.span_id.len()), (16, 8));
+    // Sending lines makes none that are sent.
+    assert!(lines.len() < 1_000, "{}", lines.len());
+}
+
+#[tokio::test]
+async fn no_secret_is_shown_however_much_is_logged() {
+    let fleet = Fleet::with_config("authorization { user: ada, password: sesame }\n").await;
+    let collector = Collector::start().await;
+    let vars = [
+        ("CBS_LOG", "trace"),
+        ("CBS_OTLP_LOGS", "1"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20opensesame"),
+    ];
+    let url = format!("nats://ada:sesame@127.0.0.1:{}", fleet.server.port());
+    let mut command = body("one", &["story.logs"]).with(&["--trace-ratio", "1"]).command(&fleet.world);
+    command.args(["--nats", &url]).envs(vars);
+    let mut process = fleet.world.start(command);
+    let printed = process.until_printed("body one, namespace ").await;
+    let run = async |arguments: &[&str]| {
+        let mut command = fleet.world.cbs(&[arguments, &["--nats", &url]].concat());
+        command.env("CBS_LOG", "trace");
+        let done = fleet.world.finish(command).await;
+        format!("{}{}", done.stdout, done.stderr)
+    };
+    let called = run(&["call", "story.logs", r#"{"lines":1,"line":"heard"}"#, "--trace"]).await;
+    let listed = run(&["ls", "--format", "json"]).await;
+    let wrong = run(&["call", "story.logs", "{}", "--password", "sesame", "--user", "eve"]).await;
+    eventually("the header at the receiver", LIMIT, async || {
+        collector.authorizations().iter().any(|header| header == "Bearer opensesame")
+    })
+    .await;
+    let done = process.terminate().await.with_status(0);
+    assert!(done.stderr.contains("heard 0"), "{}", done.stderr);
+    let lines = format!("{:?}", collector.lines());
+    for shown in [&printed, &done.stdout, &done.stderr, &called, &listed, &wrong, &lines] {
+        assert!(
+            !shown.contains("sesame"),
+            "{}",
+            shown.lines().find(|line| line.contains("sesame")).unwrap_or_default()
+        );
+    }
+}
+
+#[tokio::test]
+async fn garbage_in_trace_headers_begins_a_new_trace() {
+    let (fleet, collector) = (Fleet::start().await, Collector::start().await);
+    let sent = body("one", &["story.logs"]).with(&["--trace-ratio", "0", "--otlp", collector.url()]);
+    let mut process = fleet.up(&sent).await;
+    let caller = fleet.caller().await;
+    let (id, long) = ("4bf92f3577b34da6a3ce929d0e0e4736", "x".repeat(10_240));
+    let good = format!("00-{id}-00f067aa0c4902c7-01");
+    let all_flags = format!("00-{id}-00f067aa0c4902c7-ff");
+    for wrong in [
+        "garbage".to_owned(),
+        format!("00-{}-00f067aa0c4902c7-01", "0".repeat(32)),
+        format!("00-{id}-{}-01", "0".repeat(16)),
+        format!("ff-{id}-00f067aa0c4902c7-01"),
+        long.clone(),
+    ] {
+        let headers = [("traceparent", wrong.as_str()), ("tracestate", long.as_str())];
+        assert_eq!(caller.call_with("story.logs", &headers, &json!({})).await.status, 200, "{wrong}");
+    }
+    for right in [&good, &all_flags] {
+        let headers = [("traceparent", right.as_str()), ("tracestate", long.as_str())];
+        assert_eq!(caller.call_with("story.logs", &headers, &json!({})).await.status, 200);
+    }
+    _ = process.terminate().await.with_status(0);
+    let got = collector.trace(id);
+    assert_eq!(got.len(), 2, "{got:?}");
+    assert!(got.iter().all(|span| hex(&span.parent_span_id) == "00f067aa0c4902c7"), "{got:?}");
+}
