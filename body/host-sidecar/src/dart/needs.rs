@@ -122,8 +122,8 @@ mod tests {
     fn what_stands_in_pubs_cache_is_known_by_its_place() {
         let commit = "0123456789abcdef0123456789abcdef01234567";
         for (root, expected) in [
-            ("/home/me/.pub-cache/hosted/pub.dev/words-1.2.3", true),
-            ("/home/me/.pub-cache/hosted/pub.dev/words-more", false),
+            ("/home/me/.pub-cache/hosted/registry/words-1.2.3", true),
+            ("/home/me/.pub-cache/hosted/registry/words-more", false),
             ("/home/me/hosted/words-1.2.3", false),
             ("/home/me/git/words-dart", false),
             ("/home/me/git/house/words-2", false),
