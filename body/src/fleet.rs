@@ -3,7 +3,7 @@
 //! The mind is the crate `fleet`: pure, and proven there. Here are its hands.
 //!
 //! - `store`: the buckets of a namespace. `parcel`: a spec as it travels.
-//! - `writing`: a deploy, all or nothing. `waiting`: until every body has followed.
+//! - `writing`: a deploy, all or nothing. `waiting`: until every body has followed. `patience`: while NATS is away.
 //! - `stock`: what lies in the buckets. `collecting`: what of it may go.
 //! - `driver`: tells the mind what happens and does what it says. `life`: one instance. `cache`: code on disk.
 
@@ -12,6 +12,7 @@ mod collecting;
 mod driver;
 mod life;
 mod parcel;
+mod patience;
 mod stock;
 mod store;
 mod waiting;
@@ -26,6 +27,7 @@ use spec::CellSpec;
 pub(crate) use self::{
     driver::{Driver, Joining},
     parcel::{Letter, Parcel},
+    patience::{Patience, Stage},
     stock::Stock,
     store::{Now, Store},
     waiting::{Outcome, Wanted, wait},

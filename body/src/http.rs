@@ -86,11 +86,13 @@ impl Http {
 /// Takes connections until it is told to stop.
 async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, stop: &CancellationToken) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut told = false;
     loop {
         let next = async { (room.clone().acquire_owned().await.ok(), listener.accept().await) };
         let Some((permit, accepted)) = stop.run_until_cancelled(next).await else { return };
         match accepted {
             Ok((stream, _)) => {
+                told = false;
                 let (site, stop) = (site.clone(), stop.clone());
                 tasks.spawn(async move {
                     // Who takes longer is cut off, whatever they wait for.
@@ -99,7 +101,10 @@ async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, s
                 });
             }
             Err(error) => {
-                tracing::warn!("no HTTP connection can be accepted: {error}");
+                // Once, for it may last.
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!("no HTTP connection can be accepted: {error}");
+                }
                 _ = stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
             }
         }

@@ -31,10 +31,15 @@ pub(crate) enum Format {
 
 /// Writes lines to standard output. A reader that has gone away (`cbs ls | head -1`) is no error.
 pub(crate) fn print(text: impl std::fmt::Display) -> io::Result<()> {
+    print_on(text).map(drop)
+}
+
+/// The same for what writes again and again: `false` when its reader has gone away.
+pub(crate) fn print_on(text: impl std::fmt::Display) -> io::Result<bool> {
     let mut stdout = anstream::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        done => done,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        done => done.map(|()| true),
     }
 }
 

@@ -40,7 +40,6 @@ use cbs::Recorder;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::otlp::Exporter;
-#[allow(unused_imports, reason = "for the page of metrics")]
 pub(crate) use self::{
     counters::Counters,
     flags::Flags,
@@ -87,7 +86,6 @@ impl Telemetry {
     }
 
     /// What telemetry counts of itself.
-    #[allow(dead_code, reason = "for the page of metrics")]
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         self.log.counters()
     }

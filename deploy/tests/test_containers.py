@@ -115,6 +115,18 @@ def test_whoever_stops_a_body_waits_long_enough() -> None:
     assert [int(body["stop_grace_period"].rstrip("s")) > least for body in bodies] == [True, True]
 
 
+def test_whoever_starts_a_body_starts_it_until_there_is_a_server() -> None:
+    """A body that finds none ends at once; the image's first process reaps for it."""
+    text = UNIT.read_text()
+    assert re.search(r"^StartLimitIntervalSec=0$", text, re.MULTILINE)
+    assert re.search(r"^Restart=on-failure$", text, re.MULTILINE)
+    bodies = [body for name, body in document(COMPOSE)["services"].items() if name.startswith("body-")]
+    assert [body["restart"] for body in bodies] == ["unless-stopped", "unless-stopped"]
+    recipe = CONTAINERFILE.read_text()
+    assert 'ENTRYPOINT ["/usr/bin/tini", "--", "/usr/local/bin/cbs"]' in recipe
+    assert re.search(r"apt-get install .*\btini\b", recipe)
+
+
 def test_there_is_one_limit_of_memory() -> None:
     """The alert on memory is right only where the limit is the one that it knows."""
     values = document(DEPLOY / "helm/cbs/values.yaml")

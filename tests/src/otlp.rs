@@ -24,7 +24,7 @@ use opentelemetry_proto::tonic::{
 use tokio::task::JoinSet;
 use tonic::{
     Request, Response, Status,
-    transport::{Server, server::TcpIncoming},
+    transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
 };
 
 /// Takes all that is sent, until it is dropped.
@@ -52,11 +52,26 @@ impl Collector {
     /// # Panics
     /// When it cannot.
     pub async fn start() -> Self {
+        Self::serve("http://127.0.0.1", Server::builder())
+    }
+
+    /// The same with TLS, for `localhost`; gives the certificate to trust, as PEM.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub async fn with_tls() -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let pem = made.cert.pem();
+        let tls = ServerTlsConfig::new().identity(Identity::from_pem(&pem, made.signing_key.serialize_pem()));
+        (Self::serve("https://localhost", Server::builder().tls_config(tls).expect("TLS")), pem)
+    }
+
+    fn serve(at: &str, mut server: Server) -> Self {
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
-        let url = format!("http://{}", incoming.local_addr().expect("an address"));
+        let url = format!("{at}:{}", incoming.local_addr().expect("an address").port());
         let got = Arc::<Mutex<Got>>::default();
         let taking = Taking(got.clone());
-        let server = Server::builder()
+        let server = server
             .add_service(TraceServiceServer::new(taking.clone()))
             .add_service(LogsServiceServer::new(taking))
             .serve_with_incoming(incoming);

@@ -51,12 +51,20 @@ pub enum StoreError {
     /// The server was started without JetStream, or the account has none.
     #[error("the server offers no JetStream: start it with `-js`, or put `jetstream {{}}` into its configuration")]
     NoJetStream,
-    /// The server did not answer, or refused; it may do otherwise later.
+    /// The server did not answer, or cannot do it now; it may do otherwise later.
     #[error("{bucket}: {reason}")]
     Unavailable {
         /// The bucket.
         bucket: String,
         /// What went wrong.
+        reason: String,
+    },
+    /// The server answered, and refused: it will do so again.
+    #[error("{bucket}: the server refuses: {reason}")]
+    Refused {
+        /// The bucket.
+        bucket: String,
+        /// Why.
         reason: String,
     },
     /// More bytes than a value may have.
@@ -149,8 +157,10 @@ impl Nats {
                 Err(error) if replicas > 1 && has_too_few_servers(&error) => replicas -= 1,
                 // Another may have been quicker.
                 Err(error) if error.kind() == CreateKeyValueErrorKind::BucketCreate => {
-                    let found = self.existing_bucket(&settings.name).await;
-                    return found.map_err(|_| unavailable(&settings.name, &error));
+                    return match self.existing_bucket(&settings.name).await {
+                        Err(StoreError::NoBucket(_)) => Err(unavailable(&settings.name, &error)),
+                        found => found,
+                    };
                 }
                 Err(error) => return Err(self.wrong(&settings.name, &error)),
             }
@@ -173,7 +183,7 @@ impl Nats {
         Bucket { store, client: self.client(), context: self.jetstream() }
     }
 
-    fn wrong(&self, bucket: &str, error: &dyn std::error::Error) -> StoreError {
+    fn wrong(&self, bucket: &str, error: &(dyn std::error::Error + 'static)) -> StoreError {
         if self.server().jetstream { unavailable(bucket, error) } else { StoreError::NoJetStream }
     }
 }
@@ -252,6 +262,8 @@ impl Bucket {
         self.check_size(key, &value)?;
         self.store.update(key, value, revision).await.map_err(|error| match error.kind() {
             UpdateErrorKind::WrongLastRevision => self.conflict(key),
+            // The servers of a cluster are about to agree on another value.
+            _ if refused_with(&error, jetstream::ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT) => self.conflict(key),
             _ => self.unavailable(&error),
         })
     }
@@ -276,14 +288,19 @@ impl Bucket {
         StoreError::Conflict { bucket: self.name().to_owned(), key: key.to_owned() }
     }
 
-    fn unavailable(&self, error: &dyn std::error::Error) -> StoreError {
+    fn unavailable(&self, error: &(dyn std::error::Error + 'static)) -> StoreError {
         unavailable(self.name(), error)
     }
 }
 
-/// The whole chain of causes in one line.
-fn unavailable(bucket: &str, error: &dyn std::error::Error) -> StoreError {
-    StoreError::Unavailable { bucket: bucket.to_owned(), reason: chain(error) }
+/// Why it was not done, the whole chain of causes in one line.
+fn unavailable(bucket: &str, error: &(dyn std::error::Error + 'static)) -> StoreError {
+    let (bucket, reason) = (bucket.to_owned(), chain(error));
+    // As of HTTP: 4xx is the asker's fault, but for a timeout. All else may pass, as too many listings at once do.
+    match refusal(error).filter(|refused| refused.error_code() != jetstream::ErrorCode::MAXIMUM_CONSUMERS_LIMIT) {
+        Some(refused) if matches!(refused.code(), 400..=407 | 409..=499) => StoreError::Refused { bucket, reason },
+        _ => StoreError::Unavailable { bucket, reason },
+    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -300,27 +317,31 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Why the server refused.
-fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<jetstream::ErrorCode> {
+fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<jetstream::Error> {
     let mut cause = Some(error);
     while let Some(inner) = cause {
         if let Some(refused) = inner.downcast_ref::<jetstream::Error>() {
-            return Some(refused.error_code());
+            return Some(refused.clone());
         }
         // It names its cause without giving it.
         if let Some(error) = inner.downcast_ref::<CreateStreamError>()
             && let CreateStreamErrorKind::JetStream(refused) = error.kind()
         {
-            return Some(refused.error_code());
+            return Some(refused);
         }
         cause = inner.source();
     }
     None
 }
 
+fn refused_with(error: &(dyn std::error::Error + 'static), code: jetstream::ErrorCode) -> bool {
+    refusal(error).is_some_and(|refused| refused.error_code() == code)
+}
+
 /// Whether the server says that there is no such stream.
 fn says_not_found(error: &(dyn std::error::Error + 'static)) -> bool {
     match refusal(error) {
-        Some(code) => code == jetstream::ErrorCode::STREAM_NOT_FOUND,
+        Some(refused) => refused.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND,
         None => chain(error).contains("stream not found"),
     }
 }
@@ -335,5 +356,5 @@ fn has_too_few_servers(error: &(dyn std::error::Error + 'static)) -> bool {
         Code::ACCOUNT_RESOURCES_EXCEEDED,
         Code::NO_LIMITS,
     ];
-    refusal(error).is_some_and(|code| few.contains(&code))
+    refusal(error).is_some_and(|refused| few.contains(&refused.error_code()))
 }

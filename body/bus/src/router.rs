@@ -70,19 +70,12 @@ impl Router {
         self.routes.rcu(|routes| Routes { body: route, ..Routes::clone(routes) });
     }
 
-    /// Sets the routes of these targets; `None`: as the body's.
+    /// Sets the routes of all targets at once; of those with `None`, and of those that are not
+    /// among these, it is the body's.
     pub fn set_routes(&self, routes: impl IntoIterator<Item = (Target, Option<Route>)>) {
-        let changes: Vec<_> = routes.into_iter().collect();
-        self.routes.rcu(|current| {
-            let mut next = Routes::clone(current);
-            for (target, route) in &changes {
-                match route {
-                    Some(route) => next.targets.insert(target.clone(), *route),
-                    None => next.targets.remove(target),
-                };
-            }
-            next
-        });
+        let wanted = routes.into_iter().filter_map(|(target, route)| Some((target, route?)));
+        let targets: HashMap<Target, Route> = wanted.collect();
+        self.routes.rcu(|current| Routes { body: current.body, targets: targets.clone() });
     }
 
     /// Names the targets that are known to exist, from specs or presence: where nobody serves

@@ -176,6 +176,10 @@ async fn the_route_nats_goes_over_nats() {
     assert_eq!(scene.call(cell()).await, here());
     scene.router.set_routes([(cell(), None)]);
     assert_eq!(scene.call(cell()).await, there());
+    // A target that is named no more goes as the body is set, as one that was never named.
+    scene.router.set_routes([(cell(), Some(Route::LocalFirst))]);
+    scene.router.set_routes([(other(), Some(Route::LocalFirst))]);
+    assert_eq!(scene.call(cell()).await, there());
     let alone = Scene::new(false, None).await;
     alone.router.set_route(Route::Nats);
     assert_eq!(alone.call(cell()).await, here());

@@ -5,7 +5,7 @@ use std::sync::{
 
 use cbs::{BodyBus, BoxFuture, BusError, Envelope, Handler, Service, Serving, Target};
 use futures::future::join_all;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{Berth, Split};
 use crate::{InProcess, Settings};
@@ -153,4 +153,43 @@ async fn a_canary_that_is_promoted_while_it_is_away_serves_when_it_is_back() {
     let _serving = stage.berth.serve(service(&stage.canary)).await.unwrap();
     call(&stage.bus, 100).await;
     assert_eq!(stage.canary.calls(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn shares_are_exact_and_no_call_fails_whoever_calls_while_a_canary_is_promoted() {
+    let mut stage = stage(Counting::new(true, 1 << 20)).await;
+    stage.split.share(Some(("two".into(), 10)));
+    let bus = stage.bus.clone();
+    let callers = || {
+        let mut all = JoinSet::new();
+        for _ in 0..8 {
+            let bus = bus.clone();
+            all.spawn(async move { call(&bus, 500).await });
+        }
+        all.join_all()
+    };
+    callers().await;
+    assert_eq!(stage.canary.calls(), 400, "one of ten of four thousand");
+    // It takes calls of its own, and the base goes, while they call on: each is answered.
+    let base = stage.serving.remove(0);
+    let promotion = async {
+        stage.berth.promote().await.unwrap();
+        base.stop().await;
+    };
+    tokio::join!(callers(), promotion);
+    assert_eq!(stage.base.calls() + stage.canary.calls(), 8_000);
+    callers().await;
+    assert_eq!(stage.base.calls() + stage.canary.calls(), 12_000);
+}
+
+#[tokio::test]
+async fn a_canary_that_ends_with_a_share_costs_no_call_and_has_it_again_when_it_is_back() {
+    let mut stage = stage(Counting::new(true, 1 << 20)).await;
+    stage.split.share(Some(("two".into(), 50)));
+    drop(stage.serving.pop());
+    call(&stage.bus, 100).await;
+    assert_eq!((stage.base.calls(), stage.canary.calls()), (100, 0));
+    let _serving = stage.berth.serve(service(&stage.canary)).await.unwrap();
+    call(&stage.bus, 100).await;
+    assert_eq!((stage.base.calls(), stage.canary.calls()), (150, 50));
 }

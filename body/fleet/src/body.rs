@@ -138,6 +138,13 @@ impl Body {
         Ok(())
     }
 
+    /// Whether a spec is there: it is not among what is missing, now or at a later head, before
+    /// it is forgotten.
+    #[must_use]
+    pub fn knows(&self, spec: &ContentHash) -> bool {
+        self.contents.knows(spec)
+    }
+
     fn arrived(&mut self, hash: ContentHash, now: Moment) {
         if self.seen.missing.remove(&hash) && self.seen.missing.is_empty() {
             self.adopt(now);

@@ -49,6 +49,12 @@ impl Contents {
         Ok(())
     }
 
+    /// Whether a spec has been seen, and is not forgotten.
+    #[must_use]
+    pub fn knows(&self, spec: &ContentHash) -> bool {
+        self.specs.contains(spec)
+    }
+
     /// Takes the objects of a manifest that was made here.
     pub fn objects(&mut self, objects: &[Object]) {
         for Object { hash, bytes } in objects {

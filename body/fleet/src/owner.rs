@@ -116,11 +116,8 @@ impl Round<'_> {
         if share != place.held.share() {
             self.pass.actions.push(Action::Share { target: place.target.clone(), canary: share });
         }
-        let ready = place.held.live(place.main()).filter(|it| it.phase == Phase::Ready).map(|it| it.since).min();
-        let settle = if planted(Bug::NoSettling) { 0 } else { self.fleet.timing().settle };
-        let settled = ready.map(|since| since.plus(settle));
         let others = place.held.instances().iter().any(|it| place.is_old(it) && it.phase != Phase::Stopping);
-        if others && (settled.is_some_and(|at| self.clock.reached(at)) || planted(Bug::StopsOldFirst)) {
+        if others && (self.is_settled(place) || planted(Bug::StopsOldFirst)) {
             let why = |it: &crate::Instance| match (place.is_old(it), it.canary && place.rolled_back.is_some()) {
                 (false, _) => None,
                 (true, false) => Some(Why::Replaced),
@@ -128,6 +125,13 @@ impl Round<'_> {
             };
             self.stop(place.target, place.held, place.entry.drain_ms, why);
         }
+    }
+
+    /// Whether the wanted revision has been ready for a while.
+    fn is_settled(&mut self, place: &Place<'_>) -> bool {
+        let ready = place.held.live(place.main()).filter(|it| it.phase == Phase::Ready).map(|it| it.since).min();
+        let settle = if planted(Bug::NoSettling) { 0 } else { self.fleet.timing().settle };
+        ready.is_some_and(|since| self.clock.reached(since.plus(settle)))
     }
 
     /// Keeps a canary beside its base, and judges it; the share that it gets now.
@@ -181,10 +185,13 @@ impl Round<'_> {
         refused: bool,
     ) -> Standing {
         let main = place.main();
+        let stays = place.rolled_back.is_some() && place.main_serves() && self.is_settled(place);
         self.stop(place.target, place.held, place.entry.drain_ms, |it| match relied {
             // Its owner waits for the end of whatever it cannot tell from an old revision.
             _ if recreated && (it.revision != main || refused) => Some(Why::Recreated),
             Some(why) => Some(why.clone()),
+            // Nobody relies on a canary beside what it was to replace.
+            None if stays && it.canary => Some(Why::RolledBack),
             None => (it.phase == Phase::Starting).then_some(Why::Unneeded),
         });
         // What is being started again serves soon: it is left as what serves.

@@ -6,8 +6,8 @@
 //! ends of the sidecar protocol cannot drift apart.
 //!
 //! [`Builder::prepare_soon`] is for a person who has just saved a file: what is not compiled yet serves from its kernel
-//! first, and the program is there later. On a quiet machine a kernel of a small cell takes 0.4 s to make and a program
-//! 1.2 s; on a busy one from a save to its first answer 0.7 to 2.3 s pass.
+//! first, and the program is there later. A kernel of a small cell takes 0.4 s to make, a program 1.2 s, on a busy machine
+//! three. From a save to its first answer 0.4 to 0.6 s pass, on a busy machine up to 2.3 s.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), host_sidecar::dart::Error> {

@@ -169,6 +169,10 @@ impl Instances {
         if let Some(split) = splits.get(target).and_then(Weak::upgrade) {
             return split;
         }
+        // Those of cells that have gone: now and then, for thousands may come at once.
+        if splits.len().is_power_of_two() {
+            splits.retain(|_, split| split.strong_count() > 0);
+        }
         let split = Arc::new(Split::default());
         splits.insert(target.clone(), Arc::downgrade(&split));
         split

@@ -20,7 +20,8 @@ const WAIT: Duration = Duration::from_secs(2);
 ///
 /// Without a FILTER it shows the present one of each body. A filter is a level (`off`, `error`,
 /// `warn`, `info`, `debug`, `trace`), or levels by target: `info,bus_nats=trace`; cells log as
-/// `cbs::cell`. A body that is started again has the filter of its CBS_LOG.
+/// `cbs::cell`. A body that is started again has the filter of its CBS_LOG. Whoever may publish on
+/// `cbs.<ns>.ctl` may change it (`deploy/permissions`).
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogLevel {
     /// The new filter, for example `debug` or `info,cbs::cell=debug`
@@ -28,7 +29,7 @@ pub(crate) struct LogLevel {
     /// Only this body [default: all bodies of the namespace]
     #[arg(long, value_name = "ID")]
     body: Option<BodyId>,
-    /// Go back to the present filter after this time
+    /// Go back after this time to the filter that was last set for good
     #[arg(long = "for", value_name = "TIME", value_parser = input::duration, requires = "filter")]
     back_in: Option<Duration>,
 }

@@ -90,11 +90,12 @@ impl Top {
                 continue;
             }
             sort.apply(&mut rows);
-            match globals.format {
-                Format::Json => output::print(json!({ "time": output::moment(cbs::now_ms()), "targets": rows }))?,
-                Format::Human => output::print(table(&rows, by_body))?,
-            }
-            if self.once {
+            let read = match globals.format {
+                Format::Json => output::print_on(json!({ "time": output::moment(cbs::now_ms()), "targets": rows }))?,
+                Format::Human => output::print_on(table(&rows, by_body))?,
+            };
+            // `cbs top --format json | head -1` ends with its reader.
+            if self.once || !read {
                 return Ok(Status::Done);
             }
         }

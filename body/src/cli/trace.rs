@@ -62,6 +62,11 @@ impl Trace {
     }
 }
 
+/// A share as so many of a hundred, without the dust of floating point: 0.07 are 7.
+fn per_hundred(ratio: f64) -> f64 {
+    (ratio * 1e8).round() / 1e6
+}
+
 /// What the bodies of a namespace know of a trace.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -86,7 +91,7 @@ impl Found {
         others.dedup();
         // What was found by a request's id tells which trace it is.
         for trace in others.into_iter().filter(|trace| *trace != id.into_bytes()).take(TRACES_MAX) {
-            found.silent.clear();
+            (found.silent, found.left_out) = (Vec::new(), 0);
             found.ask(nats, Uuid::from_bytes(trace)).await?;
         }
         found.settle();
@@ -166,10 +171,10 @@ impl Found {
                 },
             );
             lines.push(format!(
-                "  {body} keeps {since}; at most {} and {} MiB, of {} in 100 traces, and of calls that fail or are slow",
+                "  {body} keeps {since}; at most {} and {} MiB, of {} of 100 traces, and of calls that fail or are slow",
                 kept.spans_max,
                 kept.bytes_max / (1024 * 1024),
-                kept.ratio * 100.0,
+                per_hundred(kept.ratio),
             ));
         }
         for (body, reason) in &self.silent {

@@ -1,20 +1,24 @@
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Instant,
+};
 
 use bus_nats::{Nats, Options};
 use cbs::Target;
 use fleet::{Entry, Object, Version};
-use testkit::{NatsServer, eventually};
+use testkit::{NatsServer, eventually, within};
 
 use super::*;
-use crate::fleet::{Draft, Parcel, Written};
+use crate::fleet::{Draft, Parcel, Patience, Written};
 
 type Checked = Result<(), Box<dyn std::error::Error>>;
 
 const LONG: Duration = Duration::from_secs(30);
 /// An hour, made short: longer than a deploy takes on a busy machine.
 const AGE: Duration = Duration::from_secs(3);
-/// Shorter than twenty deploys take.
-const SHORT: Duration = Duration::from_millis(600);
+/// An hour in deploys: longer than one takes, and shorter than [`THINGS`] take.
+const DEPLOYS: u32 = 20;
+const THINGS: usize = 60;
 
 async fn store(server: &NatsServer, age: Duration) -> anyhow::Result<Store> {
     let nats = Nats::connect_client(Options::new(server.url(), "deployer".parse()?)).await?;
@@ -40,7 +44,7 @@ fn head(draft: &Draft) -> Head {
 
 async fn deploy(store: &Store, parcel: Parcel) -> anyhow::Result<Written> {
     let draft = draft(store, parcel).await?;
-    draft.write(store, head(&draft)).await
+    draft.write(store, head(&draft), &Patience::new(store.nats().clone(), LONG, |_| {})).await
 }
 
 /// Waits until all that lies there is old.
@@ -141,18 +145,28 @@ async fn content_that_is_deployed_again_while_it_is_collected_stays() -> Checked
     Ok(())
 }
 
-/// Two who deploy twenty things over and over, and somebody who collects all the while: each thing has left
+/// Two who deploy sixty things over and over, and somebody who collects all the while: each thing has left
 /// history and is old when its turn comes again.
 #[tokio::test]
 async fn two_who_deploy_and_one_who_collects_lose_nothing() -> Checked {
     let server = NatsServer::with_jetstream().await;
-    let store = async || Ok::<_, anyhow::Error>(store(&server, SHORT).await?.with_history_max(4));
+    // A busy machine takes longer for all of it.
+    let (first, began) = (store(&server, AGE).await?, Instant::now());
+    for text in ["one", "two", "three"] {
+        deploy(&first, parcel("demo.say", text)?).await?;
+    }
+    let age = began.elapsed() / 3 * DEPLOYS;
+    let store = async || Ok::<_, anyhow::Error>(store(&server, age).await?.with_history_max(4));
     let stores = [store().await?, store().await?, store().await?];
     let (turn, done, written) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicUsize::new(0));
+    let removed = AtomicUsize::new(0);
+    // On a busy machine something is old, and history stands still for a collector's look at it, only now and then.
+    let is_over = || written.load(Ordering::Relaxed) >= 100 && removed.load(Ordering::Relaxed) > 0;
     let deployer = async |store: &Store| {
-        while written.load(Ordering::Relaxed) < 80 {
-            let text = (turn.fetch_add(1, Ordering::Relaxed) % 20).to_string();
-            // A conflict, or the machine was too busy for so short an hour: the next one comes.
+        while !is_over() {
+            let text = (turn.fetch_add(1, Ordering::Relaxed) % THINGS).to_string();
+            // A conflict, or the machine was too busy for so short an hour: it sets no head, or puts what it
+            // reuses anew. The next one comes.
             if let Ok(Written::Head(_)) = deploy(store, parcel("demo.say", &text)?).await {
                 written.fetch_add(1, Ordering::Relaxed);
             }
@@ -161,16 +175,15 @@ async fn two_who_deploy_and_one_who_collects_lose_nothing() -> Checked {
         anyhow::Ok(())
     };
     let collector = async |store: &Store| {
-        let mut removed = 0;
         while !done.load(Ordering::Relaxed) {
             // History changes under it: then it has no whole view, and leaves all as it is.
-            removed += store.collect().await.unwrap_or_default();
+            removed.fetch_add(store.collect().await.unwrap_or_default(), Ordering::Relaxed);
         }
-        anyhow::Ok(removed)
     };
-    let (one, two, removed) = tokio::join!(deployer(&stores[0]), deployer(&stores[1]), collector(&stores[2]));
+    let all = async { tokio::join!(deployer(&stores[0]), deployer(&stores[1]), collector(&stores[2])) };
+    let limited = within(LONG * 3, "a hundred deploys, and something that is collected", Box::pin(all));
+    let (one, two, ()) = Box::pin(limited).await;
     one.and(two)?;
-    assert!(removed? > 0, "nothing was ever collected");
     assert_eq!(lost(&stores[0]).await?, Vec::new());
     assert_eq!(stores[0].history().await?.heads().len(), 4);
     Ok(())
@@ -199,5 +212,49 @@ async fn lost_content_is_put_back_by_who_has_it() -> Checked {
     store.desired().remove_at(&kept.name, kept.revision).await?;
     let other = draft(&store, parcel("demo.other", "two")?).await.err().ok_or("an error")?;
     assert!(other.to_string().contains("not in the store any more"), "{other}");
+    Ok(())
+}
+
+/// Somebody else's answer to a head that was sent: it is there, it is in history, another is there.
+#[tokio::test]
+async fn a_head_of_which_nobody_knows_whether_it_was_written_is_looked_for() -> Checked {
+    let server = NatsServer::with_jetstream().await;
+    let store = store(&server, Duration::from_hours(1)).await?;
+    let patience = Patience::new(store.nats().clone(), LONG, |_| {});
+    deploy(&store, parcel("demo.say", "one")?).await?;
+    let (lost, late) =
+        (draft(&store, parcel("demo.say", "two")?).await?, draft(&store, parcel("demo.say", "six")?).await?);
+    let sent = head(&lost);
+    let is_set = |written: &Written| matches!(written, Written::Head(head) if head.number == 2);
+    for _ in 0..2 {
+        assert!(is_set(&lost.write(&store, sent.clone(), &patience).await?), "it was written, and is told so again");
+    }
+    deploy(&store, parcel("demo.say", "three")?).await?;
+    assert!(is_set(&lost.write(&store, sent, &patience).await?), "it was written, and replaced since");
+    let written = late.write(&store, head(&late), &patience).await?;
+    assert!(matches!(written, Written::Conflict(conflict) if conflict.head.number == 3));
+    let heads = store.history().await?;
+    assert_eq!(heads.heads().iter().map(|head| head.number).collect::<Vec<_>>(), [1, 2, 3]);
+    Ok(())
+}
+
+/// A head that was sent in time and arrives when what it reuses has grown old, with a collector under way.
+#[tokio::test]
+async fn what_a_late_head_reuses_is_put_anew() -> Checked {
+    let server = NatsServer::with_jetstream().await;
+    let store = store(&server, AGE).await?;
+    deploy(&store, parcel("demo.say", "one")?).await?;
+    draft(&store, parcel("demo.say", "two")?).await?.put(&store).await?;
+    let draft = draft(&store, parcel("demo.say", "two")?).await?;
+    draft.put(&store).await?;
+    let patience = Patience::new(store.nats().clone(), LONG, |_| {});
+    let sent = head(&draft);
+    let (old, revision) = draft.base().head.clone().ok_or("a head")?;
+    until_old(&store).await;
+    let (stock, reached) = (store.stock().await?, store.reached().await?);
+    store.desired().put(&keys::history(old.number), old.encode().into()).await?;
+    store.desired().update(keys::HEAD, sent.encode().into(), revision).await?;
+    assert!(matches!(draft.write(&store, sent, &patience).await?, Written::Head(_)));
+    assert_eq!((store.remove(&stock, &reached).await?, lost(&store).await?), (0, Vec::new()));
     Ok(())
 }

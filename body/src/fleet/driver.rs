@@ -20,7 +20,7 @@ use std::{
 
 use bus_nats::Nats;
 use cbs::{BodyId, Namespace, Target};
-use fleet::{Body, ContentHash, Facts, Manifest, Standstill, Timing};
+use fleet::{Body, ContentHash, Facts, Standstill, Timing};
 use futures::{Stream, StreamExt};
 use tokio::{
     sync::watch,
@@ -76,7 +76,7 @@ struct Calls {
     /// How callers treat cells, by the spec that says so.
     policies: BTreeMap<ContentHash, Policy>,
     /// The head that calls follow.
-    known: Option<(ContentHash, Arc<Manifest>)>,
+    known: Option<ContentHash>,
 }
 
 /// What others were told of this body.

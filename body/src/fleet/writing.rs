@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     Parcel,
+    patience::{Patience, Stage},
     stock::Stock,
     store::{Now, REQUESTS_MAX, Store},
 };
@@ -99,40 +100,74 @@ impl Draft {
     }
 
     /// Writes it, with `head` as the new head: everything or nothing.
-    pub(crate) async fn write(&self, store: &Store, head: Head) -> anyhow::Result<Written> {
-        self.put(store).await?;
-        // What was young enough to be used as it lies must not grow too old before the head names it.
+    pub(crate) async fn write(&self, store: &Store, head: Head, patience: &Patience) -> anyhow::Result<Written> {
+        patience.with(Stage::Content, async || self.put(store).await).await?;
+        if !patience.with(Stage::Head(head.number), async || self.set(store, &head).await).await? {
+            let conflict = patience.with(Stage::Content, async || self.conflict(store).await).await?;
+            return Ok(Written::Conflict(Box::new(conflict)));
+        }
+        // It was sent in time and came late: what it reuses might be on its way out, and is put anew.
+        if self.is_late(store)
+            && let Err(error) = patience.with(Stage::Head(head.number), async || self.put(store).await).await
+        {
+            tracing::warn!("head {} is written, and some of its content may be missing: {error:#}", head.number);
+        }
+        if let Err(error) = store.prune(&self.stock, head.number).await {
+            tracing::warn!("history is longer than it should be until the next deploy: {error}");
+        }
+        Ok(Written::Head(head))
+    }
+
+    /// Whether what was young enough to be used as it lies may be too old for that by now.
+    fn is_late(&self, store: &Store) -> bool {
+        self.stock.age() >= store.garbage_age() / 2
+    }
+
+    /// Sets the head, also where that was tried before and nobody knows what came of it; whether it is set.
+    async fn set(&self, store: &Store, head: &Head) -> anyhow::Result<bool> {
+        if let Some(is_set) = self.fate(store, head).await? {
+            return Ok(is_set);
+        }
         ensure!(
-            self.stock.age() < store.garbage_age() / 2,
+            !self.is_late(store),
             "it took longer than {} minutes to write its content: deploy again; nothing was changed",
             store.garbage_age().as_secs() / 120
         );
-        let bytes = head.encode();
+        let bytes = head.encode().into();
         let set = match &self.base.head {
-            None => store.desired().create(keys::HEAD, bytes.clone().into()).await,
+            None => store.desired().create(keys::HEAD, bytes).await,
             Some((old, revision)) => {
                 store.desired().put(&keys::history(old.number), old.encode().into()).await?;
-                store.desired().update(keys::HEAD, bytes.clone().into(), *revision).await
+                store.desired().update(keys::HEAD, bytes, *revision).await
             }
         };
-        let set = match set {
-            Ok(_) => Ok(()),
-            // Nobody knows whether it was written: what is there now tells.
-            Err(error) => match store.desired().get_latest(keys::HEAD).await {
-                Ok(Some(now)) if now.value == bytes => Ok(()),
-                _ => Err(error),
-            },
-        };
-        match set {
-            Ok(()) => {
-                if let Err(error) = store.prune(&self.stock, head.number).await {
-                    tracing::warn!("history is longer than it should be until the next deploy: {error}");
-                }
-                Ok(Written::Head(head))
+        let Err(error) = set else { return Ok(true) };
+        // Nobody knows whether it was written: what is there now tells.
+        match (self.fate(store, head).await, error) {
+            (Ok(Some(is_set)), _) => Ok(is_set),
+            // A cluster that is about to agree on a head, perhaps on this one, shows the old one until then.
+            (_, error @ StoreError::Conflict { .. }) => {
+                let bucket = store.desired().name().to_owned();
+                Err(StoreError::Unavailable { bucket, reason: error.to_string() }.into())
             }
-            Err(StoreError::Conflict { .. }) => self.conflict(store).await.map(Box::new).map(Written::Conflict),
-            Err(error) => Err(error.into()),
+            (_, error) => Err(error.into()),
         }
+    }
+
+    /// What became of a head that was perhaps sent: it is set, or another was first, or neither yet.
+    async fn fate(&self, store: &Store, head: &Head) -> anyhow::Result<Option<bool>> {
+        let now = store.desired().get_latest(keys::HEAD).await?;
+        let base = self.base.head.as_ref().map(|(_, revision)| *revision);
+        if now.as_ref().map(|entry| entry.revision) == base {
+            return Ok(None);
+        }
+        let bytes = head.encode();
+        if now.is_some_and(|entry| entry.value == bytes) {
+            return Ok(Some(true));
+        }
+        // Whoever has replaced it since has put it into history.
+        let former = store.desired().get_latest(&keys::history(head.number)).await?;
+        Ok(Some(former.is_some_and(|entry| entry.value == bytes)))
     }
 
     /// Puts what is missing of it and what might be collected before the head names it; how many
@@ -198,7 +233,7 @@ impl Draft {
 
     /// Whether content has to be put: it is not there, or nothing holds it and it is no more young.
     fn is_due(&self, store: &Store, kept: Option<&Kept>, needed: bool) -> bool {
-        kept.is_none_or(|kept| !needed && kept.age >= store.garbage_age() / 2)
+        kept.is_none_or(|kept| !needed && kept.age + self.stock.age() >= store.garbage_age() / 2)
     }
 
     /// Content that is neither stored nor at hand: fatal only where it would be brought back.

@@ -197,7 +197,7 @@ impl Row {
             ready = ready || member.is_ready();
             in_flight += member.numbers.in_flight.load(Ordering::Relaxed);
             queued += member.numbers.queued.load(Ordering::Relaxed);
-            if !about.contains(&member.about) {
+            if !about.iter().any(|other| looks_like(other, &member.about)) {
                 about.push(member.about.clone());
             }
             member.numbers.workers().into_iter().for_each(|worker| merge(&mut workers, worker));
@@ -206,6 +206,12 @@ impl Row {
         let exemplars = if with_exemplars { shown.read() } else { None };
         Reading { label, about, ready, sums, in_flight, queued, workers, exemplars }
     }
+}
+
+/// Whether labels tell these two apart: a series must not come twice.
+fn looks_like(one: &About, other: &About) -> bool {
+    let told = |about: &About| [about.language.clone(), about.version.clone(), about.revision.clone()];
+    told(one) == told(other)
 }
 
 /// Two versions of a cell may call their workers alike.

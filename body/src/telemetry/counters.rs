@@ -41,7 +41,6 @@ pub(crate) struct Counters {
 
 impl Counters {
     /// Spans recorded.
-    #[allow(dead_code, reason = "for the page of metrics")]
     pub(crate) fn spans_recorded(&self) -> u64 {
         self.recorded.load(Ordering::Relaxed)
     }
@@ -57,13 +56,11 @@ impl Counters {
     }
 
     /// What the receiver took, by signal.
-    #[allow(dead_code, reason = "for the page of metrics")]
     pub(crate) fn otlp_exported(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         SIGNALS.iter().zip(&self.exported).map(|(signal, count)| (*signal, count.load(Ordering::Relaxed)))
     }
 
     /// What never reached the receiver, by signal and reason.
-    #[allow(dead_code, reason = "for the page of metrics")]
     pub(crate) fn otlp_dropped(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
         let of = |(signal, counts): (&&'static str, &'_ [AtomicU64; REASONS.len()])| {
             let signal = *signal;
@@ -74,7 +71,6 @@ impl Counters {
     }
 
     /// Lines of the log that standard error did not take in time, and those beyond a cell's share.
-    #[allow(dead_code, reason = "for the page of metrics")]
     pub(crate) fn log_lines_dropped(&self) -> u64 {
         self.lines_dropped.load(Ordering::Relaxed) + self.lines_limited.load(Ordering::Relaxed)
     }

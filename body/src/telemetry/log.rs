@@ -11,7 +11,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use tokio::sync::mpsc;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
@@ -19,7 +18,7 @@ use tracing_subscriber::{
 pub(super) use self::lines::LogRecord;
 pub(crate) use self::writer::{LastLines, settle};
 use self::{limit::Limits, lines::Lines, writer::Writer};
-use super::counters::Counters;
+use super::{counters::Counters, otlp::Queue};
 use crate::exit::Failure;
 
 /// The environment variable that filters the log, for example `debug` or `info,bus_nats=trace`.
@@ -39,14 +38,19 @@ struct Inner {
     reload: Option<reload::Handle<EnvFilter, Registry>>,
     filter: Mutex<Filter>,
     /// Where lines go besides; set when somebody wants them.
-    exported: Arc<OnceLock<mpsc::Sender<LogRecord>>>,
+    exported: Arc<OnceLock<Queue<LogRecord>>>,
     counters: Arc<Counters>,
 }
+
+/// The most bytes of a filter: every line is held against all of it.
+const FILTER_BYTES_MAX: usize = 1_024;
 
 /// The filter that is in force.
 #[derive(Clone, Debug, Default)]
 struct Filter {
     text: String,
+    /// The one that was set for good: what is only for a time goes back to it.
+    lasting: String,
     /// How often it was changed.
     changes: u64,
 }
@@ -84,7 +88,7 @@ impl Log {
         let started = tracing_subscriber::registry().with(filter).with(limits).with(form).with(lines).try_init();
         // A program that started a log of its own before `main_with` keeps it.
         let reload = started.is_ok().then_some(reload);
-        let filter = Mutex::new(Filter { text, changes: 0 });
+        let filter = Mutex::new(Filter { lasting: text.clone(), text, changes: 0 });
         Ok((Self(Arc::new(Inner { reload, filter, exported, counters })), LastLines(())))
     }
 
@@ -93,30 +97,39 @@ impl Log {
         self.lock().text.clone()
     }
 
-    /// Changes the filter; gives the one that it was, and the number of this change.
+    /// Changes the filter, for good or for a time; gives the one that it was, and the number of this change.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn set_filter(&self, text: &str) -> Result<(String, u64), String> {
+    pub(super) fn set_filter(&self, text: &str, for_good: bool) -> Result<(String, u64), String> {
+        self.apply(&mut self.lock(), text, for_good)
+    }
+
+    fn apply(&self, now: &mut Filter, text: &str, for_good: bool) -> Result<(String, u64), String> {
         let Some(reload) = &self.0.reload else {
             return Err("this program has a log of its own; its filter cannot be changed from here".to_owned());
         };
         let filter = parse(text)?;
-        let mut now = self.lock();
         reload.reload(filter).map_err(|error| error.to_string())?;
         now.changes += 1;
+        if for_good {
+            text.clone_into(&mut now.lasting);
+        }
         Ok((std::mem::replace(&mut now.text, text.to_owned()), now.changes))
     }
 
-    /// Changes the filter back, if this change was the last.
-    pub(super) fn restore(&self, text: &str, change: u64) {
-        if self.lock().changes == change && self.set_filter(text).is_ok() {
+    /// Goes back to the filter that was set for good, if this change was the last.
+    pub(super) fn restore(&self, change: u64) {
+        let mut now = self.lock();
+        let text = now.lasting.clone();
+        if now.changes == change && self.apply(&mut now, &text, true).is_ok() {
+            drop(now);
             tracing::info!(target: "cbs::log", "the filter of the log is `{text}` again");
         }
     }
 
     /// Sends all lines from now on here, too; the first place stays.
-    pub(super) fn export(&self, queue: mpsc::Sender<LogRecord>) {
+    pub(super) fn export(&self, queue: Queue<LogRecord>) {
         drop(self.0.exported.set(queue));
     }
 
@@ -140,12 +153,16 @@ impl<'a> MakeWriter<'a> for Writer {
 
 /// Reads a filter; libraries that it does not name say nothing.
 fn parse(text: &str) -> Result<EnvFilter, String> {
+    if text.len() > FILTER_BYTES_MAX {
+        return Err(format!("a filter has at most {FILTER_BYTES_MAX} bytes, this one has {}", text.len()));
+    }
     let wrong = |error: &dyn fmt::Display| format!("`{text}`: {error}; write `info`, or `warn,bus_nats=debug`");
     let unknown = |part: &&str| !part.contains('=') && !is_level(part) && !part.contains("::") && !part.contains('[');
     if let Some(word) = text.split(',').map(str::trim).find(|part| !part.is_empty() && unknown(part)) {
         return Err(wrong(&format_args!("`{word}` is no level: they are off, error, warn, info, debug and trace")));
     }
-    let quiet = LIBRARIES.iter().filter(|library| !text.contains(*library)).map(|library| format!(",{library}=off"));
+    let families: Vec<&str> = text.split(',').filter_map(|part| part.trim().split(['=', '[', ':']).next()).collect();
+    let quiet = LIBRARIES.iter().filter(|library| !families.contains(library)).map(|library| format!(",{library}=off"));
     format!("{text}{}", quiet.collect::<String>())
         .parse()
         .map_err(|error: tracing_subscriber::filter::ParseError| wrong(&error))

@@ -23,5 +23,18 @@ fn libraries_are_quiet_unless_they_are_named() -> Result<(), String> {
     assert!(all.contains("async_nats=off") && all.contains("h2=off"), "{all}");
     let named = parse("info,async_nats=trace")?.to_string();
     assert!(named.contains("async_nats=trace") && !named.contains("async_nats=off"), "{named}");
+    let part = parse("info,async_nats::connection=trace")?.to_string();
+    assert!(!part.contains("async_nats=off"), "{part}");
+    // Names of others in which theirs stand.
+    let alike = parse("trace,my_hyperdrive=trace,hyper_util=info,cbs::tower=debug")?.to_string();
+    for quiet in ["hyper=off", "tower=off", "async_nats=off"] {
+        assert!(alike.contains(quiet), "{quiet} is not in {alike}");
+    }
     Ok(())
+}
+
+#[test]
+fn a_filter_has_an_end() {
+    let long = vec!["a=info"; 1_000].join(",");
+    assert!(parse(&long).is_err_and(|error| error.contains("at most 1024 bytes")), "{}", long.len());
 }

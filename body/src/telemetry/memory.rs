@@ -1,8 +1,9 @@
 //! The spans that a body remembers, for `cbs trace`: bounded in number and in bytes, the oldest goes first.
 //!
-//! All spans of a trace stand in one of eight shards, so that those who record seldom meet and who asks
-//! for a trace holds up few. What was sampled and what is kept though it was not (errors, slow calls) have
-//! rooms of their own: a flood of errors does not push out the trace that somebody asked for.
+//! They stand in eight shards, so that those who record seldom meet, and who asks holds up few of them for a
+//! moment. The spans of one trace are spread over all shards: a trace may fill all the room that there is.
+//! What was sampled and what is kept though it was not (errors, slow calls) have rooms of their own: a flood of
+//! errors does not push out the trace that somebody asked for.
 
 use std::{
     collections::VecDeque,
@@ -48,30 +49,33 @@ impl Memory {
         Self { shards: Default::default(), counters }
     }
 
-    /// Keeps a span; the oldest of its room go where there is none for it.
-    pub(super) fn keep(&self, span: Arc<Span>) {
-        let size = size_of_span(&span);
-        let Some(shard) = self.shards.get(shard_of(span.trace.trace_id)) else { return };
+    /// Keeps a span of this size; the oldest of its room go where there is none for it.
+    pub(super) fn keep(&self, size: usize, span: Arc<Span>) {
+        let Some(shard) = self.shards.get(shard_of(span.trace.span_id)) else { return };
         let sampled = span.trace.is_sampled();
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         let room = if sampled { &mut shard.sampled } else { &mut shard.others };
         let went = room.keep(size, span);
-        drop(shard);
+        // Within the lock: none is counted as gone before it was counted as kept.
         self.counters.count_kept((1, size as u64), went);
     }
 
     /// The spans of a trace, the oldest first.
     pub(super) fn trace(&self, trace_id: [u8; 16]) -> Vec<Arc<Span>> {
-        let Some(shard) = self.shards.get(shard_of(trace_id)) else { return Vec::new() };
-        let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        shard.all().filter(|span| span.trace.trace_id == trace_id).cloned().collect()
+        let mut found = self.find(|span| span.trace.trace_id == trace_id);
+        found.sort_by_key(|span| span.began_ns);
+        found
     }
 
     /// The spans of a request, whatever trace they are of.
     pub(super) fn request(&self, id: Uuid) -> Vec<Arc<Span>> {
+        self.find(|span| span.id == id)
+    }
+
+    fn find(&self, is: impl Fn(&Span) -> bool) -> Vec<Arc<Span>> {
         let of = |shard: &Mutex<Shard>| {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.all().filter(|span| span.id == id).cloned().collect::<Vec<_>>()
+            shard.all().filter(|span| is(span)).cloned().collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(of).collect()
     }
@@ -110,16 +114,19 @@ impl Room {
 }
 
 /// The low bytes of an id are the random ones.
-fn shard_of(trace_id: [u8; 16]) -> usize {
-    usize::from(trace_id[15]) % SHARDS
+fn shard_of(span_id: [u8; 8]) -> usize {
+    usize::from(span_id[7]) % SHARDS
 }
 
-/// Roughly what a span takes: itself, and the texts that it may be the last to hold.
-fn size_of_span(span: &Span) -> usize {
-    let texts = [&span.language, &span.place.body, &span.place.cell, &span.place.revision];
+/// Roughly what a span takes: itself, its place in the memory, and the texts that it may be the last to hold.
+pub(super) fn size_of_span(span: &Span) -> usize {
+    /// The counts of an `Arc`, and a place in a queue.
+    const AROUND: usize = 4 * size_of::<usize>();
+    let texts = [&span.language, &span.place.body, &span.place.cell, &span.place.revision, &span.tracestate];
     let peer = [&span.peer.body, &span.peer.cell, &span.peer.revision];
     let texts: usize = texts.into_iter().chain(peer).map(|text| text.len()).sum();
-    size_of::<Span>() + texts + span.notes.iter().map(size_of_note).sum::<usize>()
+    let names = span.target.name().len() + span.error.as_ref().map_or(0, |code| code.as_str().len());
+    AROUND + size_of::<Span>() + texts + names + span.notes.iter().map(size_of_note).sum::<usize>()
 }
 
 /// What a note takes.

@@ -8,6 +8,10 @@ fn memory() -> (Memory, Arc<Counters>) {
     (Memory::new(counters.clone()), counters)
 }
 
+fn keep(memory: &Memory, span: Span) {
+    memory.keep(size_of_span(&span), Arc::new(span));
+}
+
 /// An id of the shard 0.
 fn id(number: u128) -> Uuid {
     Uuid::from_u128(number << 8)
@@ -17,7 +21,7 @@ fn id(number: u128) -> Uuid {
 fn the_oldest_goes_where_a_room_is_full() {
     let (memory, counters) = memory();
     for number in 1..=ROOM_SPANS_MAX as u128 + 1 {
-        memory.keep(Arc::new(span(id(number))));
+        keep(&memory, span(id(number)));
     }
     assert!(memory.trace(id(1).into_bytes()).is_empty());
     assert_eq!(memory.trace(id(2).into_bytes()).len(), 1);
@@ -30,7 +34,7 @@ fn bytes_are_bounded_and_what_is_counted_is_what_is_there() {
     for number in 1..2_000 {
         let mut big = span(id(number));
         big.notes = vec![note(16 * 1024)];
-        memory.keep(Arc::new(big));
+        keep(&memory, big);
     }
     assert!(counters.spans_kept_bytes() <= ROOM_BYTES_MAX as u64, "{}", counters.spans_kept_bytes());
     assert!(counters.spans_kept_bytes() > ROOM_BYTES_MAX as u64 / 2);
@@ -40,11 +44,11 @@ fn bytes_are_bounded_and_what_is_counted_is_what_is_there() {
 #[test]
 fn a_flood_of_errors_does_not_push_out_what_was_sampled() {
     let (memory, _) = memory();
-    memory.keep(Arc::new(span(id(1))));
+    keep(&memory, span(id(1)));
     for number in 2..10_000 {
         let mut failed = span(id(number));
         failed.trace.flags = 0;
-        memory.keep(Arc::new(failed));
+        keep(&memory, failed);
     }
     assert_eq!(memory.trace(id(1).into_bytes()).len(), 1);
 }
@@ -54,9 +58,21 @@ fn a_span_is_found_by_its_trace_and_by_its_request() {
     let (memory, _) = memory();
     let mut foreign = span(id(7));
     foreign.trace.trace_id = [9; 16];
-    memory.keep(Arc::new(foreign));
+    keep(&memory, foreign);
     assert!(memory.trace(id(7).into_bytes()).is_empty());
     assert_eq!(memory.trace([9; 16]).len(), 1);
     assert_eq!(memory.request(id(7)).len(), 1);
     assert_eq!(memory.oldest_ns(), Some(1_000_000_000));
+}
+
+#[test]
+fn one_trace_may_fill_all_the_room_that_sampled_spans_have() {
+    let (memory, counters) = memory();
+    let all = SPANS_MAX / ROOMS;
+    for number in 0..all as u128 {
+        let mut one = span(Uuid::from_u128(number));
+        one.trace.trace_id = [9; 16];
+        keep(&memory, one);
+    }
+    assert_eq!((memory.trace([9; 16]).len(), counters.spans_kept()), (all, all as u64));
 }

@@ -5,6 +5,7 @@
 //! once, and its return is told.
 
 mod endpoint;
+mod queue;
 mod span;
 mod task;
 
@@ -15,18 +16,15 @@ use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
     resource::v1::Resource,
 };
-use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(super) use self::endpoint::Endpoint;
 use self::task::{LogPort, Sending, SpanPort};
+pub(super) use self::{endpoint::Endpoint, queue::Queue};
 use super::{counters::Counters, log::LogRecord};
 use crate::output;
 
 /// The target of this room's own lines, which are never sent.
 pub(super) const TARGET: &str = "cbs::otlp";
-/// How many spans, and how many lines, may wait.
-const WAITING_MAX: usize = 2_048;
 /// How long the last batches may take when the program ends.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
@@ -45,8 +43,8 @@ impl Exporter {
     }
 
     /// Starts to send spans; gives their queue.
-    pub(super) fn spans(&self, endpoint: &Endpoint) -> mpsc::Sender<Arc<Span>> {
-        let (queue, waiting) = mpsc::channel(WAITING_MAX);
+    pub(super) fn spans(&self, endpoint: &Endpoint) -> Queue<Arc<Span>> {
+        let (queue, waiting) = queue::queue();
         let port = SpanPort::new(endpoint, self.resource.clone());
         let sending = Sending::new(port, waiting, self.counters.clone(), self.stop.clone());
         self.tasks.spawn(sending.run());
@@ -54,8 +52,8 @@ impl Exporter {
     }
 
     /// Starts to send lines of the log; gives their queue.
-    pub(super) fn logs(&self, endpoint: &Endpoint) -> mpsc::Sender<LogRecord> {
-        let (queue, waiting) = mpsc::channel(WAITING_MAX);
+    pub(super) fn logs(&self, endpoint: &Endpoint) -> Queue<LogRecord> {
+        let (queue, waiting) = queue::queue();
         let port = LogPort::new(endpoint, self.resource.clone());
         let sending = Sending::new(port, waiting, self.counters.clone(), self.stop.clone());
         self.tasks.spawn(sending.run());
@@ -134,4 +132,16 @@ pub(super) fn resource(namespace: &str, body: &str) -> Resource {
 /// A receiver's words on one line, no longer than anybody reads.
 fn words(text: &str) -> String {
     output::harmless(text).chars().take(300).collect()
+}
+
+/// Queues for tests.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::Queue;
+
+    /// A queue that nobody empties, and how many wait in it.
+    pub(in crate::telemetry) fn queue<T>() -> (Queue<T>, impl Fn() -> u64) {
+        let (queue, waiting) = super::queue::queue();
+        (queue, move || waiting.items.len() as u64)
+    }
 }

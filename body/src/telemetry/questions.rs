@@ -115,14 +115,14 @@ fn change(log: &Log, question: &Value, tasks: &TaskTracker, stop: &CancellationT
     if back_in.is_some() && tasks.len() >= WAITING_MAX {
         return Err(CellError::new(Code::Overloaded, format!("{WAITING_MAX} changes wait to be taken back already")));
     }
-    let (was, change) = log.set_filter(filter).map_err(CellError::bad_request)?;
+    let (was, change) = log.set_filter(filter, back_in.is_none()).map_err(CellError::bad_request)?;
     tracing::info!(target: "cbs::log", "the filter of the log is `{filter}` now; it was `{was}`");
     if let Some(back_in) = back_in {
-        let (log, stop, was) = (log.clone(), stop.clone(), was.clone());
+        let (log, stop) = (log.clone(), stop.clone());
         tasks.spawn(async move {
             let passed = async {
                 tokio::time::sleep(back_in).await;
-                log.restore(&was, change);
+                log.restore(change);
             };
             stop.run_until_cancelled(passed).await;
         });

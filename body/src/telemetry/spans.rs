@@ -5,13 +5,12 @@ use std::{
     time::Duration,
 };
 
-use cbs::{Note, Recorder, Span};
-use tokio::sync::mpsc;
-
 use super::{
     counters::{Counters, Reason, Signal},
     memory::{self, Memory},
+    otlp::Queue,
 };
+use cbs::{Note, Recorder, Span};
 
 /// The most bytes of notes that a span keeps; what is beyond is counted with what found no room.
 const NOTES_BYTES_MAX: usize = 32 * 1024;
@@ -24,18 +23,13 @@ pub(crate) struct Spans {
     ratio: f64,
     slow: Duration,
     memory: Memory,
-    queue: Option<mpsc::Sender<Arc<Span>>>,
+    queue: Option<Queue<Arc<Span>>>,
     watcher: OnceLock<Watcher>,
     counters: Arc<Counters>,
 }
 
 impl Spans {
-    pub(super) fn new(
-        ratio: f64,
-        slow: Duration,
-        queue: Option<mpsc::Sender<Arc<Span>>>,
-        counters: Arc<Counters>,
-    ) -> Self {
+    pub(super) fn new(ratio: f64, slow: Duration, queue: Option<Queue<Arc<Span>>>, counters: Arc<Counters>) -> Self {
         let memory = Memory::new(counters.clone());
         Self { ratio, slow, memory, queue, watcher: OnceLock::new(), counters }
     }
@@ -74,13 +68,15 @@ impl Recorder for Spans {
         if let Some(watcher) = self.watcher.get() {
             watcher(&span);
         }
-        let span = Arc::new(span);
-        if let Some(queue) = &self.queue
-            && queue.try_send(span.clone()).is_err()
-        {
-            self.counters.count_dropped(Signal::Traces, Reason::QueueFull, 1);
+        let (size, span) = (memory::size_of_span(&span), Arc::new(span));
+        if let Some(queue) = &self.queue {
+            // A flood of errors leaves half of the room to what was sampled.
+            let has_room = span.trace.is_sampled() || !queue.is_half_full();
+            if !(has_room && queue.offer(size, span.clone())) {
+                self.counters.count_dropped(Signal::Traces, Reason::QueueFull, 1);
+            }
         }
-        self.memory.keep(span);
+        self.memory.keep(size, span);
     }
 }
 

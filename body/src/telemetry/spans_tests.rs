@@ -3,7 +3,7 @@
 use super::*;
 use crate::telemetry::testing::{note, span};
 
-fn spans(queue: Option<mpsc::Sender<Arc<Span>>>) -> Spans {
+fn spans(queue: Option<Queue<Arc<Span>>>) -> Spans {
     Spans::new(1.0, Duration::from_secs(1), queue, Arc::default())
 }
 
@@ -34,14 +34,26 @@ fn notes_beyond_a_spans_share_are_counted() {
 
 #[test]
 fn who_records_never_waits_for_who_exports() {
-    let (queue, waiting) = mpsc::channel(2);
+    let (queue, waiting) = crate::telemetry::otlp::testing::queue();
     let spans = spans(Some(queue));
-    for _ in 0..5 {
-        spans.record(span(cbs::Uuid::now_v7()));
-    }
-    assert_eq!(waiting.len(), 2);
-    let dropped: u64 = spans.counters.otlp_dropped().map(|(_, _, count)| count).sum();
-    assert_eq!((spans.counters.spans_recorded(), spans.counters.spans_kept(), dropped), (5, 5, 3));
+    let record = |count: u64, flags: u8| {
+        for _ in 0..count {
+            let mut span = span(cbs::Uuid::now_v7());
+            span.trace.flags = flags;
+            spans.record(span);
+        }
+    };
+    let dropped = || spans.counters.otlp_dropped().map(|(_, _, count)| count).sum::<u64>();
+    // What was not sampled takes no more than half of the room.
+    record(2_000, 0);
+    let others = waiting();
+    assert!((1_000..1_100).contains(&others), "{others}");
+    assert_eq!(dropped() + others, 2_000);
+    record(1_000, 1);
+    assert_eq!(waiting(), others + 1_000);
+    record(1_000, 1);
+    assert_eq!((spans.counters.spans_recorded(), waiting() + dropped()), (4_000, 4_000));
+    assert!(waiting() <= 2_048, "{}", waiting());
 }
 
 #[test]

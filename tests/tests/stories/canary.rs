@@ -49,19 +49,25 @@ async fn until_all_are(fleet: &Fleet, state: &str) {
         .await;
 }
 
-/// Hears what becomes of canaries: states with their reasons.
-async fn hears(fleet: &Fleet) -> impl Future<Output = (String, String)> + use<> {
+/// What becomes of a canary in the end.
+const ENDS: [&str; 2] = ["canary-promoted", "canary-rolled-back"];
+
+/// Hears the next event of a cell with one of these states: the state, the reason, the revision.
+async fn hears<const N: usize>(
+    fleet: &Fleet,
+    states: [&'static str; N],
+) -> impl Future<Output = (String, String, String)> + use<N> {
     let caller = fleet.caller().await;
     let mut heard = caller.client().subscribe("cbs.default.event.cbs.cell.>").await.unwrap();
     caller.client().flush().await.unwrap();
     async move {
         let _caller = caller;
         loop {
-            let event = within(LIMIT, "an event of a canary", heard.next()).await.unwrap();
+            let event = within(LIMIT, "an event of a cell", heard.next()).await.unwrap();
             let payload: Value = serde_json::from_slice(&event.payload).unwrap();
             let text = |field: &str| payload[field].as_str().unwrap_or_default().to_owned();
-            if matches!(text("state").as_str(), "canary-promoted" | "canary-rolled-back") {
-                return (text("state"), text("reason"));
+            if states.contains(&text("state").as_str()) {
+                return (text("state"), text("reason"), text("revision"));
             }
         }
     }
@@ -89,14 +95,14 @@ async fn a_canary_at_ten_percent_gets_ten_percent_of_ten_thousand_calls() {
 #[tokio::test]
 async fn a_canary_that_fails_a_fifth_of_its_calls_is_rolled_back_by_itself_within_ten_seconds() {
     let (fleet, _bodies) = two_with_one().await;
-    let heard = hears(&fleet).await;
+    let heard = hears(&fleet, ENDS).await;
     let load = Load::new(&fleet.caller().await, "demo.say", json!({}));
     let story = async {
         let bad = says(&fleet, "two", 5, JUDGED);
         let done = fleet.run(&["deploy", bad.to_str().unwrap(), "--wait=false"]).await.with_status(0);
         assert!(done.stderr.contains("is written"), "{}", done.stderr);
         let began = eventually_judged(&fleet).await;
-        let (state, reason) = heard.await;
+        let (state, reason, _) = heard.await;
         let took = began.elapsed();
         assert_eq!(state, "canary-rolled-back", "{reason}");
         assert!(reason.contains("calls failed, and 0 of"), "{reason}");
@@ -138,12 +144,12 @@ async fn eventually_judged(fleet: &Fleet) -> Instant {
 #[tokio::test]
 async fn a_good_canary_is_promoted_without_a_failed_call() {
     let (fleet, _bodies) = two_with_one().await;
-    let heard = hears(&fleet).await;
+    let heard = hears(&fleet, ENDS).await;
     let load = Load::new(&fleet.caller().await, "demo.say", json!({}));
     let story = async {
         let good = says(&fleet, "two", 0, JUDGED);
         let _ = deploy(&fleet, &good).await.with_status(0);
-        let (state, reason) = heard.await;
+        let (state, reason, _) = heard.await;
         assert_eq!(state, "canary-promoted", "{reason}");
         until_all_are(&fleet, "r").await;
         // The old revision answers for half a second more, beside the new one.
@@ -167,4 +173,41 @@ async fn a_good_canary_is_promoted_without_a_failed_call() {
     assert!(again.stdout.contains("nothing to change"), "{again:?}");
     let ls = fleet.run(&["ls"]).await.with_status(0).stdout;
     assert_eq!(ls.matches("demo.say").count(), 2, "{ls}");
+}
+
+#[tokio::test]
+async fn what_is_replaced_and_what_does_not_start_is_told() {
+    let (fleet, _bodies) = two_with_one().await;
+    let replaced = hears(&fleet, ["replaced"]).await;
+    let _ = deploy(&fleet, &says(&fleet, "two", 0, ", replicas: all")).await.with_status(0);
+    let (_, reason, two) = replaced.await;
+    assert_eq!(reason, "");
+    let ls = fleet.run(&["ls", "--format", "json"]).await.with_status(0).stdout;
+    assert!(!two.is_empty() && ls.contains(&two), "{two} serves now: {ls}");
+    let failed = hears(&fleet, ["failed"]).await;
+    let code = "raise RuntimeError('no luck')\n\n\nasync def say(whom: dict | None) -> dict:\n    return {}\n";
+    let broken = fleet.world.python("demo.say", code, ", replicas: all");
+    let _ = fleet.run(&["deploy", broken.to_str().unwrap(), "--wait=false"]).await.with_status(0);
+    let (_, reason, three) = failed.await;
+    assert!(reason.contains("no luck") && three != two, "{three}: {reason}");
+    // A canary that another takes the place of never served: nothing is told to be replaced.
+    let replaced = hears(&fleet, ["replaced", "canary-promoted"]).await;
+    let long = ", replicas: all, rollout: { canary: { share: 10%, calls: 100000, after: 1h } }";
+    let _ = deploy(&fleet, &says(&fleet, "two", 0, ", replicas: all")).await.with_status(0);
+    for text in ["three", "four"] {
+        let _ = deploy(&fleet, &says(&fleet, text, 0, long)).await.with_status(0);
+        until_all_are(&fleet, "j").await;
+    }
+    let good = says(&fleet, "five", 0, JUDGED);
+    let load = Load::new(&fleet.caller().await, "demo.say", json!({}));
+    let story = async {
+        let _ = deploy(&fleet, &good).await.with_status(0);
+        replaced.await
+    };
+    let (state, reason, _) = tokio::select! {
+        told = story => told,
+        () = load.run(4, usize::MAX) => unreachable!("the load never ends"),
+    };
+    assert_eq!(state, "canary-promoted", "{reason}");
+    assert_eq!(load.failed(), Vec::<String>::new());
 }

@@ -8,7 +8,7 @@ use crate::stories;
 #[tokio::test]
 async fn a_cell_that_panics_costs_its_caller_an_error_and_tells_no_stranger_why() {
     let fleet = Fleet::start().await;
-    let body = fleet.up(&stories("one").cell("story.panics", "").cell("story.tells", "")).await;
+    let mut body = fleet.up(&stories("one").cell("story.panics", "").cell("story.tells", "")).await;
     let caller = fleet.caller().await;
     let mut tap = caller.tap().await;
     // Put together by the cell, so that the request does not hold the words.
@@ -16,7 +16,8 @@ async fn a_cell_that_panics_costs_its_caller_an_error_and_tells_no_stranger_why(
     assert_eq!((answer.status, answer.text("code")), (500, "cell-failed".to_owned()));
     let message = answer.text("message");
     let id = message.rsplit(' ').next().unwrap();
-    let told = body.told();
+    // No answer waits for the log.
+    let told = body.until_told("sunflower").await;
     let line = told.lines().find(|line| line.contains("sunflower")).unwrap_or_else(|| panic!("{told}"));
     assert!(id.len() == 36 && line.contains(id), "{id} is not in {line}");
     let heard = tap.heard();

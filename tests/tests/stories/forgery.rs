@@ -131,18 +131,26 @@ fn wrote(body: i32, name: &str) -> bool {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(std::path::PathBuf::from);
     let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache"))).unwrap();
     let bodies = cache.join("cbs/bodies");
-    let mut folders = vec![bodies.join(format!("{body}.one"))];
-    assert!(folders[0].is_dir(), "no {}: bodies keep their code elsewhere", folders[0].display());
+    // Named after the body and its process.
+    let own = format!("one.{body}-");
+    let is_own =
+        |path: &Path| path.is_dir() && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&own));
+    let mut folders: Vec<_> = within(&bodies).into_iter().filter(|path| is_own(path)).collect();
+    assert!(!folders.is_empty(), "no {own}* in {}: bodies keep their code elsewhere", bodies.display());
     if bodies.join(name).exists() {
         return true;
     }
     while let Some(folder) = folders.pop() {
-        for entry in folder.read_dir().into_iter().flatten().flatten() {
-            if entry.file_name() == name {
+        for path in within(&folder) {
+            if path.file_name().is_some_and(|found| found == name) {
                 return true;
             }
-            folders.extend(Some(entry.path()).filter(|path| path.is_dir()));
+            folders.extend(Some(path).filter(|path| path.is_dir()));
         }
     }
     false
+}
+
+fn within(folder: &Path) -> Vec<std::path::PathBuf> {
+    folder.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }

@@ -53,19 +53,13 @@ async fn stored(admin: &Client, bucket: &str, key: &str) -> Option<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn a_deployer_deploys_and_a_body_runs_it_and_cannot_deploy() {
+async fn a_deployer_deploys_and_a_body_runs_it() {
     let store = tempfile::tempdir().unwrap();
     let fleet = guarded(store.path()).await;
     let _ = deploy(&fleet, "guarded").await.with_status(0);
     let _body = fleet.up(&web1()).await;
     let caller = Caller::connect(fleet.server.url(), user("web1", "_INBOX.web1.test")).await;
     caller.until_answered("demo.say", &json!({})).await;
-
-    let folder = says(&fleet, "never");
-    let done = fleet.run(&["deploy", folder.to_str().unwrap(), "--user", "web1", "--password", "web1"]).await;
-    assert_ne!(done.status, 0, "{done:?}");
-    let history = fleet.run(&[&["history", "--format", "json"][..], &DEPLOYER].concat()).await.with_status(0).stdout;
-    assert_eq!(serde_json::from_str::<Vec<Value>>(&history).unwrap().len(), 1, "{history}");
 
     // Its owner changes it, and it follows; events are heard.
     let mut events = fleet.world.start(
@@ -82,6 +76,20 @@ async fn a_deployer_deploys_and_a_body_runs_it_and_cannot_deploy() {
     // A deployer calls nobody.
     let called = fleet.run(&[&["call", "demo.say", "{}", "--timeout", "1s"][..], &DEPLOYER].concat()).await;
     assert_eq!(called.status, 1, "{called:?}");
+}
+
+#[tokio::test]
+async fn a_body_cannot_deploy_and_is_told_so_without_the_patience_for_a_server_that_is_away() {
+    let store = tempfile::tempdir().unwrap();
+    let fleet = guarded(store.path()).await;
+    let folder = says(&fleet, "guarded");
+    let first = ["deploy", folder.to_str().unwrap(), "--wait=false"];
+    let _ = fleet.run(&[&first[..], &DEPLOYER].concat()).await.with_status(0);
+    let folder = says(&fleet, "never");
+    let done = fleet.run(&["deploy", folder.to_str().unwrap(), "--user", "web1", "--password", "web1"]).await;
+    assert_ne!(done.status, 0, "{done:?}");
+    let history = fleet.run(&[&["history", "--format", "json"][..], &DEPLOYER].concat()).await.with_status(0).stdout;
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&history).unwrap().len(), 1, "{history}");
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use tokio::{
 /// Told only by a body that has something to tell: that a call was made again.
 const SELDOM: [&str; 2] = ["cbs_retries_denied_total", "cbs_retries_total"];
 const HTTP: [&str; 4] = ["--http", "127.0.0.1:0", "--format", "json"];
+/// A cell without an SDK; here it says how many bytes it takes, as SDKs do.
+const SHOUT: &str = include_str!("../../sidecars/shout.py");
 const TELLS: &str = "async def tell(given: dict) -> dict:\n    return given\n";
 
 /// The first column of the table of metrics.
@@ -47,14 +49,14 @@ async fn bodies_tell_the_metrics_that_are_documented_and_no_others() {
         .file("cells/demo.tells.yaml", &spec("demo.tells", "runtime: python, source: 'tells.py:tell'"))
         .file("cells/demo.shout.yaml", &spec("demo.shout", "runtime: exec, command: [python3, shout.py]"))
         .file("cells/tells.py", TELLS)
-        .file("cells/shout.py", include_str!("../../sidecars/shout.py"))
+        .file("cells/shout.py", &SHOUT.replace("b\"demo.shout\")", "b\"demo.shout\"), field(6, 1 << 20)"))
         .with(&HTTP);
     let mut pinned = fleet.world.start(fleet.command(&pinned));
     let mut joined = fleet.world.start(fleet.command(&Body::bare("joined").with(&HTTP)));
     pinned.until_printed("\"http\"").await;
     let caller = fleet.caller().await;
-    for cell in ["demo.tells", "demo.shout"] {
-        caller.until_answered(cell, &json!({ "text": "a" })).await;
+    for (cell, input) in [("demo.tells", json!({ "text": "a" })), ("demo.shout", json!("a"))] {
+        caller.until_answered(cell, &input).await;
     }
     let told = &told(&mut pinned).await | &told(&mut joined).await;
     let documented = documented();

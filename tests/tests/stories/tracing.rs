@@ -9,7 +9,11 @@ use std::{
 
 use e2e::{Body, Collector, Fleet, LIMIT, Load, Process, attributes, hex};
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{eventually, within};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::stories;
 
@@ -27,6 +31,24 @@ async fn up_with(fleet: &Fleet, body: &Body, vars: &[(&str, &str)]) -> Process {
     let mut process = fleet.world.start(command);
     process.until_printed_within(FIRST_TIME, &format!("body {}, namespace ", body.id())).await;
     process
+}
+
+/// Where the body said that it answers over HTTP, without `http://`.
+async fn address(body: &mut Process) -> String {
+    let told = body.until_told("HTTP: http://").await;
+    let after = told.split("HTTP: http://").nth(1).and_then(|rest| rest.split('/').next());
+    after.expect("an address").to_owned()
+}
+
+/// What the body answers over HTTP, its head included.
+async fn page(address: &str, path: &str) -> String {
+    let asking = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: body\r\n\r\n").as_bytes()).await?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await.map(|_| page)
+    };
+    within(LIMIT, path, asking).await.expect("a page")
 }
 
 /// The spans of `cbs … --trace --format json`.
@@ -118,20 +140,65 @@ async fn a_call_that_failed_is_found_by_the_command_that_it_prints() {
     _ = fleet.run(&["trace", "nonsense"]).await.with_status(64);
 }
 
-/// Calls while the receiver is of no use; the body ends in time and has told of it once.
+/// A number on the body's page of metrics.
+fn number(page: &str, series: &str) -> u64 {
+    let found = page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+    found.unwrap_or_else(|| panic!("no {series} in\n{page}"))
+}
+
+/// Calls while the receiver is of no use: all are answered in time, what waits is bounded and what finds no
+/// room counted; the body ends in time and has told of it once.
 async fn bears(url: &str) {
     let fleet = Fleet::start().await;
-    let sent = body("one", &["story.logs"]).with(&["--trace-ratio", "1", "--otlp", url, "--otlp-logs"]);
+    let sent = body("one", &["story.logs"]).with(&["--trace-ratio", "1", "--otlp", url, "--otlp-logs", "--http", "0"]);
     let mut process = fleet.up(&sent).await;
+    let address = address(&mut process).await;
     let caller = fleet.caller().await;
     let load = Load::new(&caller, "story.logs", json!({ "lines": 0, "body": "one" }));
     load.run(8, 500).await;
     assert_eq!((load.answered(), load.failed()), (4_000, vec![]));
     process.until_told("the OTLP receiver takes no spans").await;
+    // Each call leaves a span, and some thousands may wait or be under way.
+    let dropped = || async {
+        let page = page(&address, "/metrics").await;
+        let of = |reason| number(&page, &format!("cbs_otlp_dropped_total{{signal=\"traces\",reason=\"{reason}\"}}"));
+        assert_eq!(number(&page, "cbs_otlp_exported_total{signal=\"traces\"}"), 0);
+        assert!(
+            number(&page, "cbs_spans_kept") <= 8_192 && number(&page, "cbs_spans_kept_bytes") <= 16 << 20,
+            "{page}"
+        );
+        of("queue-full") + of("failed")
+    };
+    let (before, memory) = (dropped().await, process.peak_memory());
+    assert!(before >= 4_000 - 2_048 - 512, "{before}");
+    load.run(8, 500).await;
+    assert_eq!((load.answered(), load.failed()), (8_000, vec![]));
+    let after = dropped().await;
+    assert!(after >= 8_000 - 2_048 - 512 && after > before, "{before}, {after}");
+    // Queues and memory were full before: nothing grows by what comes after.
+    let grown = process.peak_memory() - memory;
+    assert!(grown < 48 << 20, "{grown} bytes more");
     let ending = Instant::now();
     let done = process.terminate().await.with_status(0);
     assert!(ending.elapsed() < Duration::from_secs(10), "{:?}", ending.elapsed());
     assert_eq!(done.stderr.matches("the OTLP receiver takes no spans").count(), 1, "{}", done.stderr);
+}
+
+#[tokio::test]
+async fn spans_arrive_over_tls_at_a_receiver_whose_certificate_is_trusted_and_at_no_other() {
+    let (fleet, (collector, pem)) = (Fleet::start().await, Collector::with_tls().await);
+    let trusted = fleet.world.write("ca.pem", &pem);
+    let sent = |id: &str| body(id, &["story.logs"]).with(&["--trace-ratio", "1", "--otlp", collector.url()]);
+    let mut stranger = fleet.up(&sent("stranger")).await;
+    let caller = fleet.caller().await;
+    caller.call("story.logs", &json!({})).await;
+    stranger.until_told("the OTLP receiver takes no spans").await;
+    _ = stranger.terminate().await.with_status(0);
+    assert!(collector.resources().is_empty(), "{:?}", collector.resources());
+    let mut process = up_with(&fleet, &sent("one"), &[("SSL_CERT_FILE", &trusted.to_string_lossy())]).await;
+    caller.call("story.logs", &json!({})).await;
+    eventually("a span over TLS", LIMIT, async || !collector.resources().is_empty()).await;
+    _ = process.terminate().await.with_status(0);
 }
 
 #[tokio::test]
@@ -260,6 +327,45 @@ async fn no_secret_is_shown_however_much_is_logged() {
             "{}",
             shown.lines().find(|line| line.contains("sesame")).unwrap_or_default()
         );
+    }
+}
+
+#[tokio::test]
+async fn no_token_and_no_seed_is_shown_however_much_is_logged() {
+    let fleet = Fleet::with_config("authorization { token: opensesame }\n").await;
+    // A seed that opens nothing, from the documentation of NATS' keys, and a JWT that is none.
+    let (jwt, seed) =
+        ("eyJ0eXAiOiJKV1QifQ.sesame.sesame", "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY");
+    let creds = format!(
+        "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
+         -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+    );
+    fleet.world.write("user.creds", &creds);
+    let up = body("one", &["story.logs"]).with(&["--trace-ratio", "1", "--http", "0", "--token", "opensesame"]);
+    let mut command = fleet.command(&up);
+    command.env("CBS_LOG", "trace");
+    let mut process = fleet.world.start(command);
+    let printed = process.until_printed("body one, namespace ").await;
+    let address = address(&mut process).await;
+    let run = async |arguments: &[&str]| {
+        let mut command = fleet.world.cbs(&[arguments, &["--nats", fleet.server.url()]].concat());
+        command.env("CBS_LOG", "trace");
+        let done = fleet.world.finish(command).await;
+        format!("{}{}", done.stdout, done.stderr)
+    };
+    let called =
+        run(&["call", "story.logs", r#"{"lines":1,"line":"heard"}"#, "--trace", "--token", "opensesame"]).await;
+    assert!(called.contains("story.logs"), "{called}");
+    let wrong = run(&["ls", "--token", "anothersesame"]).await;
+    let creds = run(&["ls", "--creds", "user.creds"]).await;
+    assert!(wrong.contains("error") && creds.contains("error"), "{wrong}\n{creds}");
+    let pages = [page(&address, "/metrics").await, page(&address, "/readyz").await];
+    let done = process.terminate().await.with_status(0);
+    for shown in [&printed, &done.stdout, &done.stderr, &called, &wrong, &creds, &pages[0], &pages[1]] {
+        for secret in ["sesame", seed] {
+            let line = shown.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None);
+        }
     }
 }
 

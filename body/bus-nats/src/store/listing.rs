@@ -4,12 +4,12 @@
 //! to that revision: what somebody has put anew meanwhile has a later revision and stays, and no marker
 //! is left behind, of which there would soon be more than of values.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::{
-    HeaderMap, Message,
+    Client, HeaderMap, Message,
     jetstream::{
-        consumer::{DeliverPolicy, ReplayPolicy, push::OrderedConfig},
+        consumer::{Consumer, DeliverPolicy, ReplayPolicy, push::OrderedConfig},
         stream::{Info, Stream},
     },
 };
@@ -18,6 +18,9 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::{Bucket, Objects, REQUEST_LIMIT, StoreError, unavailable};
+
+/// How long the next of many messages may take. One that was removed on its way never comes.
+const QUIET_MAX: Duration = Duration::from_secs(2);
 
 /// What lies under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,13 +77,11 @@ impl Bucket {
         let scan = Scan { bucket: self.name(), stream: &self.store.stream, subject: format!("{prefix}{filter}") };
         let now = self.times().await?.ts;
         let mut listed = Vec::new();
-        scan.run(true, self.client.new_inbox(), |message, revision, at| {
+        for (message, revision, at) in scan.run(true, &self.client).await? {
             let removed = message.headers.as_ref().is_some_and(is_marker);
             let name = message.subject.strip_prefix(&prefix).filter(|_| !removed);
             listed.extend(name.map(|name| Kept { name: name.to_owned(), revision, age: since(now, at) }));
-            Ok(())
-        })
-        .await?;
+        }
         Ok(listed)
     }
 
@@ -118,16 +119,14 @@ impl Objects {
         let stream = self.stream().await?;
         let scan = Scan { bucket: &self.name, stream: &stream, subject: format!("$O.{}.M.>", self.name) };
         let mut listed = Vec::new();
-        scan.run(false, self.client.new_inbox(), |message, revision, at| {
+        for (message, revision, at) in scan.run(false, &self.client).await? {
             let info: async_nats::jetstream::object_store::ObjectInfo =
                 serde_json::from_slice(&message.payload).map_err(|error| unavailable(&self.name, &error))?;
             if !info.deleted {
                 let kept = Kept { name: info.name, revision, age: since(now, at) };
                 listed.push(KeptObject { kept, subject: message.subject.to_string(), nuid: info.nuid });
             }
-            Ok(())
-        })
-        .await?;
+        }
         Ok(listed)
     }
 
@@ -153,7 +152,7 @@ impl Objects {
     pub async fn sweep(&self, age: Duration) -> Result<usize, StoreError> {
         let stream = self.stream().await?;
         let prefix = format!("$O.{}.C.", self.name);
-        let wrong = |error: &dyn std::error::Error| unavailable(&self.name, error);
+        let wrong = |error: &(dyn std::error::Error + 'static)| unavailable(&self.name, error);
         let mut pieces = Vec::new();
         let mut subjects = stream.info_with_subjects(format!("{prefix}>")).await.map_err(|error| wrong(&error))?;
         while let Some(subject) = subjects.next().await {
@@ -190,15 +189,24 @@ struct Scan<'a> {
     subject: String,
 }
 
+/// A message, its sequence, and when it came, in nanoseconds since 1970.
+type Found = (Message, u64, i128);
+
 impl Scan<'_> {
-    /// Tells each message with its sequence and its time, the last of each subject.
-    async fn run(
-        self,
-        headers_only: bool,
-        inbox: String,
-        mut each: impl FnMut(Message, u64, i128) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let wrong = |error: &dyn std::error::Error| unavailable(self.bucket, error);
+    /// The last message of each subject.
+    async fn run(self, headers_only: bool, client: &Client) -> Result<Vec<Found>, StoreError> {
+        let until = Instant::now() + REQUEST_LIMIT;
+        while Instant::now() < until {
+            if let Some(found) = self.once(headers_only, client.new_inbox()).await? {
+                return Ok(found);
+            }
+        }
+        Err(silent(self.bucket))
+    }
+
+    /// `None` where the last of them does not come: somebody has removed it meanwhile.
+    async fn once(&self, headers_only: bool, inbox: String) -> Result<Option<Vec<Found>>, StoreError> {
+        let wrong = |error: &(dyn std::error::Error + 'static)| unavailable(self.bucket, error);
         let config = OrderedConfig {
             deliver_subject: inbox,
             filter_subject: self.subject.clone(),
@@ -208,19 +216,28 @@ impl Scan<'_> {
             ..OrderedConfig::default()
         };
         let consumer = self.stream.create_consumer(config).await.map_err(|error| wrong(&error))?;
+        let name = consumer.cached_info().name.clone();
+        let found = self.all(consumer).await;
+        // By itself it is gone after half a minute, and a server bears only so many.
+        let _ = self.stream.delete_consumer(&name).await;
+        found
+    }
+
+    async fn all(&self, consumer: Consumer<OrderedConfig>) -> Result<Option<Vec<Found>>, StoreError> {
+        let wrong = |error: &(dyn std::error::Error + 'static)| unavailable(self.bucket, error);
+        let mut found = Vec::new();
         if consumer.cached_info().num_pending == 0 {
-            return Ok(());
+            return Ok(Some(found));
         }
         let mut messages = consumer.messages().await.map_err(|error| wrong(&error))?;
         loop {
-            let next = timeout(REQUEST_LIMIT, messages.next()).await.map_err(|_| silent(self.bucket))?;
-            let Some(message) = next else { return Err(silent(self.bucket)) };
-            let message = message.map_err(|error| wrong(&error))?;
+            let Ok(next) = timeout(QUIET_MAX, messages.next()).await else { return Ok(None) };
+            let message = next.ok_or_else(|| silent(self.bucket))?.map_err(|error| wrong(&error))?;
             let info = message.info().map_err(|error| wrong(error.as_ref()))?;
             let (sequence, at, pending) = (info.stream_sequence, info.published.unix_timestamp_nanos(), info.pending);
-            each(message.message, sequence, at)?;
+            found.push((message.message, sequence, at));
             if pending == 0 {
-                return Ok(());
+                return Ok(Some(found));
             }
         }
     }

@@ -189,3 +189,27 @@ fn fleet_4_what_is_being_started_again_is_not_ready_and_its_old_revision_goes_on
     assert_eq!(stage.serving("cell a.b"), [(0, entry("two").version.revision)]);
     Ok(())
 }
+
+#[test]
+fn fleet_10_who_never_follows_a_head_is_waited_for_and_then_not_counted_on() -> Checked {
+    let mut stage = Stage::new(2)?;
+    stage.deploy(&[("cell a.b", entry("one").into())])?;
+    stage.run(3000)?;
+    let (mute, old) = stage.serving("cell a.b")[0];
+    let other = 1 - mute;
+    let (head, objects) = stage.prepare(&[("cell a.b", entry("two").into())])?;
+    stage.objects(&objects)?;
+    stage.specs(&objects)?;
+    stage.revision += 1;
+    // The owner beats on, and is never told of the head.
+    let (revision, now) = (stage.revision, stage.now);
+    stage.bodies[other].head(Some(&head.encode()), revision, now)?;
+    let patience = fleet::Timing::default().patience;
+    stage.run(patience - 500)?;
+    assert_eq!(stage.serving("cell a.b"), [(mute, old)], "it may still follow");
+    stage.run(1000)?;
+    let new = entry("two").version.revision;
+    let serving = stage.serving("cell a.b");
+    assert!(serving.contains(&(other, new)) && serving.contains(&(mute, old)), "{serving:?}");
+    Ok(())
+}

@@ -233,3 +233,28 @@ fn a_ruling_is_read_as_it_is_written() {
     assert_eq!(fleet::Ruling::decode(b"promote").map(|it| it.verdict), Some(Verdict::Promote));
     assert_eq!((fleet::Ruling::decode(b"promoted"), fleet::Ruling::decode(&[0xff])), (None, None));
 }
+
+#[test]
+fn what_was_rolled_back_goes_also_where_its_base_waits_to_be_left() -> Checked {
+    let mut stage = Stage::new(2)?;
+    let target = "cell a.b".parse()?;
+    let (old, new) = (entry("one"), entry("two"));
+    let rollout = Rollout::Canary(CanaryRules::share(10));
+    let canary = Entry { base: Some(old.version.clone()), rollout, ..new };
+    stage.deploy(&[("cell a.b", old.clone().into())])?;
+    stage.run(3000)?;
+    stage.deploy(&[("cell a.b", canary.clone().into())])?;
+    stage.run(1000)?;
+    let owner = stage.serving("cell a.b")[0].0;
+    assert_eq!(stage.serving("cell a.b").len(), 2);
+    // Its owner leaves, and the one that takes over cannot start the base.
+    stage.broken.insert("one".into());
+    stage.bodies[owner].drain();
+    stage.run(1000)?;
+    assert_eq!(stage.serving("cell a.b").len(), 2, "both go on until another serves");
+    stage.rule(&target, canary.version.revision, Verdict::RollBack);
+    stage.run(1000)?;
+    assert_eq!(stage.serving("cell a.b"), [(owner, old.version.revision)]);
+    assert_eq!(stage.bodies[owner].own().held()[&target].share(), None);
+    Ok(())
+}

@@ -56,7 +56,7 @@ pub(super) async fn compile(
     command.args(["--suppress-analytics", "compile"]);
     match form {
         Form::Program | Form::Source => command.arg("exe"),
-        // Without Dart's own libraries, which every Dart has: a thirtieth of the size, and half of the time.
+        // Without Dart's own libraries, which every Dart has: 0.3 MB instead of 9, and half of the time.
         Form::Kernel => command.args(["kernel", "--no-link-platform"]),
     };
     command.arg("--packages").arg(source.with_file_name(PACKAGES)).arg("--output").arg(output).arg(source);

@@ -70,7 +70,9 @@ impl Driver {
 
     fn stop(&mut self, target: &Target, instance: u64, why: &Why, limit: u64) {
         tracing::info!(%target, "stops: {why}");
-        if *why == Why::Replaced {
+        // A canary that another one replaces never had calls of its own: what serves goes on.
+        let is_canary = self.lives.get(instance).is_some_and(|it| it.canary);
+        if *why == Why::Replaced && !is_canary {
             let held = self.mind.own().held().get(target);
             let mut ready = held.into_iter().flat_map(|held| held.instances());
             if let Some(new) = ready.rfind(|it| it.phase == Phase::Ready && !it.canary && it.id != instance) {
@@ -94,13 +96,13 @@ impl Driver {
 
     /// Calls follow the head that was applied.
     pub(super) fn follow(&mut self) {
-        let known = self.calls.known.as_ref().map(|(hash, _)| *hash);
-        let Some(desired) = self.mind.desired().filter(|desired| known != Some(desired.hash)) else { return };
-        // The mind asks for no spec twice that this head or the one before it names.
-        let mut named = desired.manifest.objects().0;
-        named.extend(self.calls.known.iter().flat_map(|(_, manifest)| manifest.objects().0));
-        self.calls.policies.retain(|spec, _| named.contains(spec));
-        self.calls.known = Some((desired.hash, desired.manifest.clone()));
+        let Some(desired) = self.mind.desired().filter(|desired| self.calls.known != Some(desired.hash)) else {
+            return;
+        };
+        // The mind asks for no spec twice as long as it knows it: not for one of the next head either, which may be
+        // on its way already.
+        self.calls.policies.retain(|spec, _| self.mind.knows(spec));
+        self.calls.known = Some(desired.hash);
         let entries = desired.manifest.entries();
         let known = entries.iter().map(|(target, _)| target.clone()).collect();
         let cells = entries.iter().filter(|(target, _)| matches!(target, Target::Cell(_)));

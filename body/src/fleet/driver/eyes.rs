@@ -60,7 +60,8 @@ pub(super) enum Done {
     Born(u64, Box<(Bucket, Watching)>),
     /// The bucket of verdicts is there; on the connection of this number.
     Judges(u64, Box<Verdicts>),
-    Fetched,
+    /// All that could be fetched was; on the connection of this number.
+    Fetched(u64),
     Put(Result<(), StoreError>),
     Head(Result<Option<(Bytes, u64)>, StoreError>),
     /// What is decided about a canary, and whether this body was the first to say so.
@@ -79,7 +80,7 @@ pub(super) struct Eyes {
     pub(super) work: JoinSet<Done>,
     /// Which connection: what was begun on a former one is of no use.
     epoch: u64,
-    /// What looks for something on this connection, ended with it.
+    /// What looks for something or fetches on this connection, ended with it.
     seekers: Vec<AbortHandle>,
     pub(super) under_way: UnderWay,
     /// What was fetched, one object at a time.
@@ -99,6 +100,8 @@ pub(super) struct UnderWay {
     pub(super) fetching: bool,
     pub(super) putting: bool,
     ruling: BTreeSet<(Target, Revision)>,
+    /// What seeks the bucket of verdicts.
+    judges: Option<AbortHandle>,
     /// The head's revision as the watch told it last; 0: there is none.
     pub(super) watched: u64,
     /// What a look found, and that the watch told another one.
@@ -139,18 +142,28 @@ impl Eyes {
     pub(super) fn open(&mut self, after: Duration) {
         self.forget();
         let (nats, namespace, epoch) = (self.nats.clone(), self.namespace.clone(), self.epoch);
-        let seeker = self.work.spawn(async move {
+        self.seeker(async move {
             sleep(after).await;
             let opened = timeout(WORK_LIMIT, open(&nats, &namespace)).await;
             Done::Opened(epoch, Box::new(opened.unwrap_or_else(|_| Err(late(keys::presence_bucket(&namespace))))))
         });
-        self.seekers.push(seeker);
     }
 
-    /// What was begun is of no use any more.
+    /// Begins what is of no use on another connection.
+    fn seeker(&mut self, work: impl Future<Output = Done> + Send + 'static) -> AbortHandle {
+        self.seekers.retain(|seeker| !seeker.is_finished());
+        let seeker = self.work.spawn(work);
+        self.seekers.push(seeker.clone());
+        seeker
+    }
+
+    /// What was begun is of no use any more: who waits for an answer from a connection that is
+    /// gone would hold up what is asked for on the next one.
     fn forget(&mut self) {
         self.epoch += 1;
         self.seekers.drain(..).for_each(|seeker| seeker.abort());
+        self.under_way.fetching = false;
+        self.under_way.judges = None;
         (self.under_way.watched, self.under_way.apart) = (0, None);
     }
 
@@ -193,7 +206,7 @@ impl Eyes {
     /// Waits for the first deploy: a body need not have the right to make the bucket.
     fn seek(&mut self) {
         let (nats, namespace, epoch) = (self.nats.clone(), self.namespace.clone(), self.epoch);
-        let seeker = self.work.spawn(async move {
+        self.seeker(async move {
             loop {
                 sleep(SEEK_EVERY).await;
                 if let Ok(Ok(Some(born))) = timeout(WORK_LIMIT, desired(&nats, &namespace)).await {
@@ -201,7 +214,6 @@ impl Eyes {
                 }
             }
         });
-        self.seekers.push(seeker);
     }
 
     /// The first deploy has come.
@@ -213,11 +225,12 @@ impl Eyes {
 
     /// A canary is deployed: its verdict is to be heard of.
     pub(super) fn seek_verdicts(&mut self) {
-        if self.watches.verdicts.is_some() || !self.is_up() {
+        let sought = self.under_way.judges.as_ref().is_some_and(|seeker| !seeker.is_finished());
+        if self.watches.verdicts.is_some() || sought || !self.is_up() {
             return;
         }
         let (nats, namespace, epoch) = (self.nats.clone(), self.namespace.clone(), self.epoch);
-        let seeker = self.work.spawn(async move {
+        let seeker = self.seeker(async move {
             loop {
                 // Its deployer made it, unless somebody deleted it.
                 let made = async {
@@ -232,7 +245,7 @@ impl Eyes {
                 sleep(WORK_LIMIT).await;
             }
         });
-        self.seekers.push(seeker);
+        self.under_way.judges = Some(seeker);
     }
 
     /// The verdicts that there are; `None` where it is of no use.
@@ -273,7 +286,7 @@ impl Eyes {
             return self.reopen(&late(keys::presence_bucket(&self.namespace)));
         }
         if let (Some(desired), true) = (self.desired.clone(), self.watches.head.is_some()) {
-            self.work.spawn(async move {
+            self.seeker(async move {
                 let got = timeout(WORK_LIMIT, desired.get(keys::HEAD)).await;
                 let got = got.unwrap_or_else(|_| Err(late(desired.name().to_owned())));
                 Done::Head(got.map(|entry| entry.map(|entry| (entry.value, entry.revision))))
@@ -294,12 +307,16 @@ impl Eyes {
         self.under_way.apart = apart;
     }
 
-    /// Fetches what the mind misses, some at a time. What does not come is asked for again later.
+    /// Fetches what the mind misses, some at a time. What does not come is asked for again later,
+    /// and nothing is without a connection.
     pub(super) fn fetch(&mut self, missing: Vec<Key>) {
+        if !self.is_up() {
+            return;
+        }
         let Some(desired) = self.desired.clone().filter(|_| !missing.is_empty()) else { return };
         self.under_way.fetching = true;
-        let fetched = self.fetched.0.clone();
-        self.work.spawn(async move {
+        let (fetched, epoch) = (self.fetched.0.clone(), self.epoch);
+        self.seeker(async move {
             let wanted = missing.into_iter().map(|key| get(desired.clone(), key));
             let mut all = stream::iter(wanted).buffer_unordered(REQUESTS_MAX);
             let mut whole = true;
@@ -314,8 +331,15 @@ impl Eyes {
                 // A cluster's replica may be behind by a moment.
                 sleep(REOPEN_AFTER).await;
             }
-            Done::Fetched
+            Done::Fetched(epoch)
         });
+    }
+
+    /// A fetch has ended; what is still missing may be asked for again.
+    pub(super) fn has_fetched(&mut self, epoch: u64) {
+        if epoch == self.epoch {
+            self.under_way.fetching = false;
+        }
     }
 
     /// Whether a lease can be put now.
@@ -420,3 +444,7 @@ async fn get(desired: Bucket, key: Key) -> Option<(Key, Bytes)> {
 pub(super) fn late(bucket: String) -> StoreError {
     StoreError::Unavailable { bucket, reason: "no answer in time".to_owned() }
 }
+
+#[cfg(test)]
+#[path = "eyes_tests.rs"]
+mod tests;

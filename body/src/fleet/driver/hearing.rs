@@ -178,7 +178,7 @@ impl Driver {
                 }
             }
             Done::Head(Err(error)) => self.eyes.reopen(&error),
-            Done::Fetched => self.eyes.under_way.fetching = false,
+            Done::Fetched(epoch) => self.eyes.has_fetched(epoch),
             Done::Put(put) => {
                 self.eyes.under_way.putting = false;
                 match put {

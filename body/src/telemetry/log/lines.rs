@@ -7,7 +7,6 @@ use std::{
 
 use cbs::{Uuid, span_of};
 pub(in crate::telemetry) use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use tokio::sync::mpsc;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -17,7 +16,7 @@ use tracing_subscriber::{Layer, layer::Context};
 use super::{
     super::{
         counters::{Counters, Reason, Signal},
-        otlp::{self, attribute},
+        otlp::{self, Queue, attribute},
     },
     LIBRARIES,
 };
@@ -27,7 +26,7 @@ const TEXT_BYTES_MAX: usize = 16 * 1024;
 
 /// Sends lines on, once somebody wants them.
 pub(super) struct Lines {
-    pub(super) queue: Arc<OnceLock<mpsc::Sender<LogRecord>>>,
+    pub(super) queue: Arc<OnceLock<Queue<LogRecord>>>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -40,19 +39,23 @@ impl<S: Subscriber> Layer<S> for Lines {
         if target == otlp::TARGET || LIBRARIES.contains(&family) {
             return;
         }
-        let Ok(room) = queue.try_reserve() else {
-            self.counters.count_dropped(Signal::Logs, Reason::QueueFull, 1);
-            return;
+        // What finds no room is not even written.
+        let taken = !queue.is_full() && {
+            let (size, record) = record(event);
+            queue.offer(size, record)
         };
-        room.send(record(event));
+        if !taken {
+            self.counters.count_dropped(Signal::Logs, Reason::QueueFull, 1);
+        }
     }
 }
 
-fn record(event: &Event<'_>) -> LogRecord {
-    let mut fields = Fields(LogRecord::default());
+/// The record of a line, and about how many bytes it has.
+fn record(event: &Event<'_>) -> (usize, LogRecord) {
+    let mut fields = Fields { record: LogRecord::default(), size: size_of::<LogRecord>() };
     event.record(&mut fields);
     let (level, now) = (*event.metadata().level(), cbs::now_ns());
-    let mut record = fields.0;
+    let Fields { mut record, size } = fields;
     record.time_unix_nano = now;
     record.observed_time_unix_nano = now;
     record.severity_text = level.to_string();
@@ -64,30 +67,38 @@ fn record(event: &Event<'_>) -> LogRecord {
         Level::DEBUG => 5,
         Level::TRACE => 1,
     };
-    record.attributes.push(attribute("code.namespace", event.metadata().target()));
-    record
+    // OpenTelemetry has no name for where in a program a line is from, unless it is a function.
+    record.attributes.push(attribute("cbs.log.target", event.metadata().target()));
+    (size, record)
 }
 
 /// The fields of an event, as a record takes them.
-struct Fields(LogRecord);
+struct Fields {
+    record: LogRecord,
+    size: usize,
+}
+
+/// About what an attribute takes besides its text.
+const ATTRIBUTE_BYTES: usize = 128;
 
 impl Fields {
     fn take(&mut self, name: &str, mut text: String) {
         text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        self.size += text.len() + ATTRIBUTE_BYTES;
         match name {
-            "message" => self.0.body = Some(otlp::text(text)),
+            "message" => self.record.body = Some(otlp::text(text)),
             "trace_id" => match u128::from_str_radix(&text, 16) {
-                Ok(id) if text.len() == 32 => self.0.trace_id = id.to_be_bytes().to_vec(),
-                _ => self.0.attributes.push(attribute(name, text)),
+                Ok(id) if text.len() == 32 => self.record.trace_id = id.to_be_bytes().to_vec(),
+                _ => self.record.attributes.push(attribute(name, text)),
             },
             "id" => {
                 if let Ok(id) = text.parse::<Uuid>() {
-                    self.0.span_id = span_of(id).to_vec();
+                    self.record.span_id = span_of(id).to_vec();
                 }
-                self.0.attributes.push(attribute("cbs.request.id", text));
+                self.record.attributes.push(attribute("cbs.request.id", text));
             }
-            "cell" => self.0.attributes.push(attribute("cbs.cell", text)),
-            name => self.0.attributes.push(attribute(name, text)),
+            "cell" => self.record.attributes.push(attribute("cbs.cell", text)),
+            name => self.record.attributes.push(attribute(name, text)),
         }
     }
 }

@@ -12,10 +12,7 @@ use opentelemetry_proto::tonic::{
     resource::v1::Resource,
     trace::v1::{ResourceSpans, ScopeSpans},
 };
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep, timeout, timeout_at},
-};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status, transport::Channel};
 
@@ -24,11 +21,16 @@ use super::{
         counters::{Counters, Reason, Signal},
         log::LogRecord,
     },
-    END_LIMIT, Endpoint, TARGET, scope, span, words,
+    END_LIMIT, Endpoint, TARGET,
+    queue::{Waiting, Weighed},
+    scope, span, words,
 };
 
 /// The most of one batch.
 const BATCH_MAX: usize = 512;
+/// About the most bytes of one request, unless one item alone has more: receivers take 4 MiB, if nobody told
+/// them otherwise.
+const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long a batch waits to be full.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
 /// How long the receiver may take for one.
@@ -45,14 +47,14 @@ pub(super) trait Port: Send + 'static {
     fn endpoint(&self) -> &Endpoint;
 
     /// Sends a batch; gives how many of it the receiver did not want.
-    fn send(&mut self, batch: &[Self::Item]) -> impl Future<Output = Result<i64, Status>> + Send;
+    fn send(&mut self, batch: &[Weighed<Self::Item>]) -> impl Future<Output = Result<i64, Status>> + Send;
 }
 
 /// The task's state: what is lost when it must end is still known then.
 pub(super) struct Sending<P: Port> {
     port: P,
-    waiting: mpsc::Receiver<P::Item>,
-    batch: Vec<P::Item>,
+    waiting: Waiting<P::Item>,
+    batch: Vec<Weighed<P::Item>>,
     counters: Arc<Counters>,
     stop: CancellationToken,
     /// Whether it has been told that the receiver takes nothing.
@@ -60,12 +62,7 @@ pub(super) struct Sending<P: Port> {
 }
 
 impl<P: Port> Sending<P> {
-    pub(super) fn new(
-        port: P,
-        waiting: mpsc::Receiver<P::Item>,
-        counters: Arc<Counters>,
-        stop: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(port: P, waiting: Waiting<P::Item>, counters: Arc<Counters>, stop: CancellationToken) -> Self {
         Self { port, waiting, batch: Vec::new(), counters, stop, outage: false }
     }
 
@@ -80,24 +77,38 @@ impl<P: Port> Sending<P> {
             () = self.send_all() => {}
             () = limit => {}
         }
-        let left = self.batch.len() + self.waiting.len();
+        let left = self.batch.len() + self.waiting.items.len();
         self.counters.count_dropped(P::SIGNAL, Reason::Stopped, left);
     }
 
     async fn send_all(&mut self) {
         while self.fill().await {
-            let sent = self.send_batch().await;
-            let count = self.batch.len();
-            match sent {
-                Ok(refused) => {
-                    let refused = usize::try_from(refused).unwrap_or(0).min(count);
-                    self.counters.count_exported(P::SIGNAL, count - refused);
-                    self.counters.count_dropped(P::SIGNAL, Reason::Refused, refused);
-                }
-                Err(status) if may_pass(&status) => self.counters.count_dropped(P::SIGNAL, Reason::Failed, count),
-                Err(_) => self.counters.count_dropped(P::SIGNAL, Reason::Refused, count),
+            while !self.batch.is_empty() {
+                self.send_some().await;
             }
-            self.batch.clear();
+        }
+    }
+
+    /// Sends as much of the batch as one request takes.
+    async fn send_some(&mut self) {
+        let mut room = REQUEST_BYTES_MAX;
+        let fits = |weighed: &&Weighed<P::Item>| {
+            let fits = weighed.size <= room;
+            room = room.saturating_sub(weighed.size);
+            fits
+        };
+        let count = self.batch.iter().take_while(fits).count().max(1);
+        let sent = self.send_with_patience(count).await;
+        let bytes = self.batch.drain(..count).map(|weighed| weighed.size).sum();
+        self.waiting.done(bytes);
+        match sent {
+            Ok(refused) => {
+                let refused = usize::try_from(refused).unwrap_or(0).min(count);
+                self.counters.count_exported(P::SIGNAL, count - refused);
+                self.counters.count_dropped(P::SIGNAL, Reason::Refused, refused);
+            }
+            Err(status) if may_pass(&status) => self.counters.count_dropped(P::SIGNAL, Reason::Failed, count),
+            Err(_) => self.counters.count_dropped(P::SIGNAL, Reason::Refused, count),
         }
     }
 
@@ -106,12 +117,12 @@ impl<P: Port> Sending<P> {
         let Self { waiting, batch, stop, .. } = self;
         tokio::select! {
             biased;
-            count = waiting.recv_many(batch, BATCH_MAX) => if count == 0 { return false },
+            count = waiting.items.recv_many(batch, BATCH_MAX) => if count == 0 { return false },
             () = stop.cancelled() => {}
         }
         let until = Instant::now() + BATCH_WAIT;
         while batch.len() < BATCH_MAX && !stop.is_cancelled() {
-            let more = waiting.recv_many(batch, BATCH_MAX - batch.len());
+            let more = waiting.items.recv_many(batch, BATCH_MAX - batch.len());
             tokio::select! {
                 more = timeout_at(until, more) => if !matches!(more, Ok(1..)) { break },
                 () = stop.cancelled() => {}
@@ -119,18 +130,19 @@ impl<P: Port> Sending<P> {
         }
         // Stopped: what waits now is all that there will be.
         while batch.len() < BATCH_MAX
-            && let Ok(item) = waiting.try_recv()
+            && let Ok(item) = waiting.items.try_recv()
         {
             batch.push(item);
         }
         !batch.is_empty()
     }
 
-    async fn send_batch(&mut self) -> Result<i64, Status> {
+    async fn send_with_patience(&mut self, count: usize) -> Result<i64, Status> {
         let mut waits = BACKOFF.iter();
         loop {
+            let some = self.batch.get(..count).unwrap_or_default();
             let late = |_| Err(Status::deadline_exceeded("no answer"));
-            let sent = timeout(EXPORT_LIMIT, self.port.send(&self.batch)).await.unwrap_or_else(late);
+            let sent = timeout(EXPORT_LIMIT, self.port.send(some)).await.unwrap_or_else(late);
             self.tell(&sent);
             match (&sent, waits.next()) {
                 (Err(status), Some(wait)) if may_pass(status) && !self.stop.is_cancelled() => {
@@ -160,6 +172,9 @@ impl<P: Port> Sending<P> {
     }
 }
 
+/// The type of the detail by which a receiver asks for another attempt.
+const RETRY_INFO: &[u8] = b"google.rpc.RetryInfo";
+
 struct Name(Signal);
 
 impl fmt::Display for Name {
@@ -174,6 +189,10 @@ impl fmt::Display for Name {
 /// Which failures are worth another attempt: <https://opentelemetry.io/docs/specs/otlp/#failures>. A connection
 /// that cannot be built is `Unavailable` or `Unknown` to tonic.
 fn may_pass(status: &Status) -> bool {
+    if status.code() == Code::ResourceExhausted {
+        // Too much for now where the receiver says when to come again, and too large for ever where it does not.
+        return status.details().windows(RETRY_INFO.len()).any(|part| part == RETRY_INFO);
+    }
     matches!(
         status.code(),
         Code::Cancelled
@@ -182,7 +201,6 @@ fn may_pass(status: &Status) -> bool {
             | Code::OutOfRange
             | Code::Unavailable
             | Code::DataLoss
-            | Code::ResourceExhausted
             | Code::Unknown
     )
 }
@@ -208,8 +226,8 @@ impl Port for SpanPort {
         &self.endpoint
     }
 
-    async fn send(&mut self, batch: &[Arc<Span>]) -> Result<i64, Status> {
-        let spans = batch.iter().map(|span| span::write(span)).collect();
+    async fn send(&mut self, batch: &[Weighed<Arc<Span>>]) -> Result<i64, Status> {
+        let spans = batch.iter().map(|weighed| span::write(&weighed.item)).collect();
         let scope_spans = vec![ScopeSpans { scope: Some(scope()), spans, ..ScopeSpans::default() }];
         let resource = Some(self.resource.clone());
         let resource_spans = vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
@@ -241,8 +259,9 @@ impl Port for LogPort {
         &self.endpoint
     }
 
-    async fn send(&mut self, batch: &[LogRecord]) -> Result<i64, Status> {
-        let scope_logs = vec![ScopeLogs { scope: Some(scope()), log_records: batch.to_vec(), ..ScopeLogs::default() }];
+    async fn send(&mut self, batch: &[Weighed<LogRecord>]) -> Result<i64, Status> {
+        let log_records = batch.iter().map(|weighed| weighed.item.clone()).collect();
+        let scope_logs = vec![ScopeLogs { scope: Some(scope()), log_records, ..ScopeLogs::default() }];
         let resource = Some(self.resource.clone());
         let resource_logs = vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }];
         let mut request = Request::new(ExportLogsServiceRequest { resource_logs });

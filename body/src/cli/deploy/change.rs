@@ -1,0 +1,193 @@
+//! A change of desired state: it is shown, written, and waited for.
+
+use std::time::Duration;
+
+use bus_nats::Nats;
+use fleet::Head;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::plan;
+use crate::{
+    cli::{Globals, input},
+    exit::{Failure, Outcome, Status},
+    fleet::{Draft, Outcome as Followed, Patience, Stage, Store, Wanted, Written, wait},
+    output::{self, Format, GOOD, WARNING},
+};
+
+/// How long a deploy may spend on what is not its own work.
+const COLLECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How a change is made.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Change {
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Wait until every body has followed
+    #[arg(long, value_name = "YES", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub(super) wait: bool,
+    /// How long to wait for NATS where it does not answer, and then for bodies
+    #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "60s")]
+    pub(super) timeout: Duration,
+}
+
+impl Change {
+    /// How long it is tried again where NATS does not answer.
+    pub(super) fn patience(&self, nats: &Nats) -> Patience {
+        Patience::new(nats.clone(), self.timeout, |line| output::tell(output::harmless(line)))
+    }
+
+    /// Shows the plan, writes it, and waits.
+    pub(super) async fn make(
+        &self,
+        globals: &Globals,
+        patience: &Patience,
+        store: Option<&Store>,
+        draft: Draft,
+        head: impl FnOnce(&Draft) -> Head,
+    ) -> Outcome {
+        let diff = draft.diff();
+        if self.dry_run {
+            match globals.format {
+                Format::Json => output::print_json(&plan::as_json(&diff))?,
+                Format::Human if diff.is_empty() => output::print("nothing would change")?,
+                Format::Human => output::print(plan::table(&diff))?,
+            }
+            return Ok(Status::Done);
+        }
+        let Some(store) = store else { return Ok(Status::Done) };
+        if let Some(hint) = store.hint() {
+            output::warn(hint);
+        }
+        if diff.is_empty() || draft.is_empty() {
+            return self.nothing(globals, patience, store, &draft).await;
+        }
+        output::tell(plan::table(&diff));
+        let head = match draft.write(store, head(&draft), patience).await? {
+            Written::Head(head) => head,
+            Written::Conflict(conflict) => {
+                output::tell("what the other changed:");
+                output::tell(plan::table(&conflict.theirs));
+                return Err(Failure::failed(format_args!(
+                    "{}; nothing was changed",
+                    output::harmless(&conflict.to_string())
+                )));
+            }
+        };
+        output::tell(format_args!("head {} is written", head.number));
+        warn_of_broken(&draft);
+        let following =
+            async { if self.wait { self.follow(store, &draft, &head, false).await.map(Some) } else { Ok(None) } };
+        let (followed, collected) = tokio::join!(following, collect(store));
+        let bodies = followed?;
+        match globals.format {
+            Format::Json => output::print_json(&json!({
+                "head": head.number,
+                "changes": plan::as_json(&diff),
+                "bodies": bodies,
+                "collected": collected,
+            }))?,
+            Format::Human => output::print(format_args!("{GOOD}deployed{GOOD:#}: head {}", head.number))?,
+        }
+        Ok(Status::Done)
+    }
+
+    /// All of it is deployed already: content that was lost is put back, and bodies are waited for as ever.
+    async fn nothing(&self, globals: &Globals, patience: &Patience, store: &Store, draft: &Draft) -> Outcome {
+        let mended = patience.with(Stage::Content, async || draft.put(store).await).await?;
+        if mended > 0 {
+            output::warn(format_args!(
+                "{} of what is deployed had been lost, and {} put back",
+                output::count(mended, "part", "parts"),
+                if mended == 1 { "is" } else { "are" }
+            ));
+        }
+        warn_of_broken(draft);
+        let head = draft.base().head.as_ref().map(|(head, _)| head);
+        let bodies = match head {
+            Some(head) if self.wait => Some(self.follow(store, draft, head, true).await?),
+            _ => None,
+        };
+        match globals.format {
+            Format::Json => output::print_json(&json!({
+                "head": head.map(|head| head.number),
+                "changes": plan::as_json(&draft.diff()),
+                "bodies": bodies,
+                "mended": mended,
+            }))?,
+            Format::Human => {
+                let follow = bodies.map(|bodies| format!("; {}", followers(bodies))).unwrap_or_default();
+                output::print(format_args!("nothing to change{follow}"))?;
+            }
+        }
+        Ok(Status::Done)
+    }
+
+    /// Waits until bodies have followed; how many there are.
+    async fn follow(&self, store: &Store, draft: &Draft, head: &Head, is_old: bool) -> Result<usize, Failure> {
+        let touched = draft.touched();
+        let wanted = Wanted { head: head.hash(), manifest: draft.manifest(), touched: &touched, is_old };
+        let tell = |line: String| output::tell(format_args!("  {}", output::harmless(&line)));
+        match wait(store, &wanted, self.timeout, tell).await {
+            Followed::Converged { bodies } => {
+                if !is_old {
+                    output::tell(followers(bodies));
+                }
+                for (target, revision, share) in draft.judged() {
+                    output::tell(format_args!(
+                        "{target}: {share} % of its calls go to revision {revision}, which is being judged: it is promoted \
+                         or rolled back by itself (`cbs events` tells when, `cbs bodies` and `cbs history` afterwards)"
+                    ));
+                }
+                Ok(bodies)
+            }
+            Followed::Nobody => {
+                output::tell(format_args!(
+                    "{WARNING}nobody runs it yet:{WARNING:#} no body has joined the fleet of this namespace; `cbs up` starts one"
+                ));
+                Ok(0)
+            }
+            Followed::Not(missing) => {
+                missing.iter().for_each(|line| output::tell(format_args!("  {}", output::harmless(line))));
+                let number = head.number;
+                Err(Failure::failed(format_args!(
+                    "head {number} is deployed, and not everything follows; `cbs rollback` brings the former state back"
+                )))
+            }
+        }
+    }
+}
+
+/// `2 bodies follow`.
+fn followers(bodies: usize) -> String {
+    let follow = if bodies == 1 { "follows" } else { "follow" };
+    format!("{} {follow}", output::count(bodies, "body", "bodies"))
+}
+
+/// Says what cannot be started anywhere anew: it goes on where it runs.
+fn warn_of_broken(draft: &Draft) {
+    let broken = draft.broken();
+    if let Some(first) = broken.first() {
+        let more = if broken.len() > 1 { format!(" and {} more", broken.len() - 1) } else { String::new() };
+        output::warn(format_args!("the content of {first}{more} is not in the store any more: deploy it again"));
+    }
+}
+
+/// Removes what no head reaches; how much. That it fails is no fault of the deploy: the next one tries again.
+async fn collect(store: &Store) -> Option<usize> {
+    match Box::pin(timeout(COLLECT_LIMIT, store.collect())).await {
+        Ok(Ok(removed)) => {
+            tracing::info!(removed, "old content was collected");
+            Some(removed)
+        }
+        Ok(Err(error)) => {
+            tracing::info!("old content was not collected, the next deploy tries again: {error:#}");
+            None
+        }
+        Err(_) => {
+            tracing::info!("collecting old content took too long, the next deploy goes on");
+            None
+        }
+    }
+}

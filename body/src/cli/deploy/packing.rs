@@ -1,0 +1,43 @@
+//! Specs are read, checked and packed before anything is touched.
+
+use cbs::Target;
+
+use crate::{exit::Failure, fleet::Parcel, output, specs};
+
+/// Reads, checks and packs all specs: every mistake is told, and nothing has been touched.
+pub(super) fn parcels(paths: &specs::Paths) -> Result<Vec<Parcel>, Failure> {
+    let specs = paths.load().map_err(|error| specs::failure(&error))?;
+    let cells = specs.cells().map(|spec| {
+        let parcel = check_code(spec).and_then(|()| Parcel::of_cell(spec));
+        (&spec.metadata, Target::from(spec.name.clone()), parcel)
+    });
+    let flows = specs.flows().map(|spec| (&spec.metadata, Target::from(spec.name.clone()), Parcel::of_flow(spec)));
+    let (mut parcels, mut wrong) = (Vec::new(), 0);
+    for (metadata, target, parcel) in cells.chain(flows) {
+        match parcel {
+            Ok(parcel) => parcels.push(parcel),
+            Err(error) => {
+                wrong += 1;
+                output::tell(format_args!("{}:{}: {target}: {error:#}", metadata.file.display(), metadata.line));
+            }
+        }
+    }
+    if wrong > 0 {
+        let specs = output::count(wrong, "spec", "specs");
+        return Err(Failure::failed(format_args!("{specs} cannot be deployed; nothing was changed")));
+    }
+    Ok(parcels)
+}
+
+/// What can be seen of a cell's code without running it.
+#[cfg(feature = "python")]
+fn check_code(spec: &spec::CellSpec) -> anyhow::Result<()> {
+    let spec::Runtime::Python(python) = &spec.runtime else { return Ok(()) };
+    host_python::check_source(&python.file, &python.function, &spec.name).map_err(anyhow::Error::msg)
+}
+
+/// This program hosts no Python, so it cannot read any.
+#[cfg(not(feature = "python"))]
+fn check_code(_: &spec::CellSpec) -> anyhow::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! How a deployer goes on while NATS does not answer: it restarts, a cluster chooses a leader, a link is lost.
+//!
+//! Each step of a deploy may be carried out twice: it reads, or writes content under its hash, or looks first
+//! whether the head is written already. So what time may mend is tried again, and all else ends at once.
+
+use std::{fmt, time::Duration};
+
+use anyhow::anyhow;
+use bus_nats::{LinkState, Nats, store::StoreError};
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// The wait before a step is tried again. An election takes seconds.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// How far a deploy has come, and so what is known when it ends early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// No head was sent yet: whatever was written is in force nowhere.
+    Content,
+    /// The head of this number was sent, and nobody may have answered.
+    Head(u64),
+}
+
+impl Stage {
+    /// While it is tried again.
+    fn so_far(self) -> String {
+        match self {
+            Self::Content => "nothing is changed yet".to_owned(),
+            Self::Head(number) => format!("whether head {number} is written is not known yet"),
+        }
+    }
+
+    /// When it has ended early.
+    fn at_last(self) -> String {
+        match self {
+            Self::Content => "nothing was changed, and `cbs deploy` again is safe".to_owned(),
+            Self::Head(number) => format!(
+                "whether head {number} was written is not known: `cbs history` tells it, and `cbs deploy` again is safe"
+            ),
+        }
+    }
+}
+
+/// Until when, and with what voice.
+pub(crate) struct Patience {
+    nats: Nats,
+    limit: Duration,
+    until: Instant,
+    tell: fn(&str),
+}
+
+impl Patience {
+    /// For so long from now on; `tell` gets a line when a step has to be tried again.
+    pub(crate) fn new(nats: Nats, limit: Duration, tell: fn(&str)) -> Self {
+        Self { nats, limit, until: Instant::now() + limit, tell }
+    }
+
+    /// Carries out a step, again and again while NATS does not answer.
+    ///
+    /// # Errors
+    /// As the step; where it was the store that failed, with what is known of the head.
+    pub(crate) async fn with<T>(
+        &self,
+        stage: Stage,
+        mut step: impl AsyncFnMut() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let mut link = self.nats.link();
+        let mut is_told = false;
+        loop {
+            let reported = self.nats.counters().server_errors;
+            let tried = tokio::select! {
+                tried = Box::pin(step()) => tried,
+                // What was asked of a connection that is lost is never answered.
+                _ = link.wait_for(|state| *state == LinkState::Down) => Err(anyhow!(Lost)),
+            };
+            let error = match tried {
+                Ok(done) => return Ok(done),
+                // Silence is also the answer to what a user may not do: then the server has said so besides.
+                Err(error) if may_pass(&error) && reported == self.nats.counters().server_errors => error,
+                Err(error) if error.is::<StoreError>() => return Err(ended(&error, stage)),
+                Err(error) => return Err(error),
+            };
+            if !is_told && Instant::now() < self.until {
+                (self.tell)(&format!("NATS does not answer; trying again, {}: {error:#}", stage.so_far()));
+                is_told = true;
+            }
+            let again = async {
+                sleep(AGAIN_AFTER).await;
+                let _ = link.wait_for(|state| *state == LinkState::Up).await;
+            };
+            if timeout_at(self.until, again).await.is_err() {
+                let error = error.context(format!("NATS did not answer within {:?}", self.limit));
+                return Err(ended(&error, stage));
+            }
+        }
+    }
+}
+
+/// The connection was lost while a step was under way.
+#[derive(Debug)]
+struct Lost;
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is lost")
+    }
+}
+
+impl std::error::Error for Lost {}
+
+fn may_pass(error: &anyhow::Error) -> bool {
+    error.is::<Lost>() || matches!(error.downcast_ref(), Some(StoreError::Unavailable { .. }))
+}
+
+fn ended(error: &anyhow::Error, stage: Stage) -> anyhow::Error {
+    anyhow!("{error:#}; {}", stage.at_last())
+}
+
+#[cfg(test)]
+#[path = "patience_tests.rs"]
+mod tests;

@@ -1,0 +1,91 @@
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bus_nats::Options;
+use testkit::{NatsServer, eventually};
+
+use super::*;
+
+type Checked = Result<(), Box<dyn std::error::Error>>;
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn away() -> anyhow::Error {
+    StoreError::Unavailable { bucket: "desired".to_owned(), reason: "timed out".to_owned() }.into()
+}
+
+async fn nats(server: &NatsServer) -> anyhow::Result<Nats> {
+    Ok(Nats::connect_client(Options::new(server.url(), "deployer".parse()?)).await?)
+}
+
+#[tokio::test]
+async fn silence_is_waited_out_and_told_once() -> Checked {
+    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let server = NatsServer::with_jetstream().await;
+    let tell = |line: &str| TOLD.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line.to_owned());
+    let patience = Patience::new(nats(&server).await?, LONG, tell);
+    let tries = AtomicUsize::new(0);
+    let step = async || match tries.fetch_add(1, Ordering::Relaxed) {
+        0 | 1 => Err(away().context("what it was about")),
+        done => Ok(done),
+    };
+    assert_eq!(patience.with(Stage::Content, step).await?, 2);
+    let told = TOLD.lock().map_err(|_| "poisoned")?.clone();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("NATS does not answer; trying again, nothing is changed yet: "), "{told:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_step_on_a_connection_that_is_lost_is_tried_again_on_the_next() -> Checked {
+    let mut server = NatsServer::with_jetstream().await;
+    let patience = Patience::new(nats(&server).await?, LONG, |_| {});
+    let tries = AtomicUsize::new(0);
+    let step = async || match tries.fetch_add(1, Ordering::Relaxed) {
+        0 => std::future::pending().await,
+        _ => Ok(()),
+    };
+    let outage = async {
+        eventually("the first try", LONG, async || tries.load(Ordering::Relaxed) == 1).await;
+        server.kill().await;
+        server.restart().await;
+    };
+    let (done, ()) = tokio::join!(patience.with(Stage::Content, step), outage);
+    done?;
+    assert_eq!(tries.load(Ordering::Relaxed), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_time_does_not_mend_ends_at_once_and_when_time_is_up_it_says_what_is_known() -> Checked {
+    let server = NatsServer::with_jetstream().await;
+    let patience = Patience::new(nats(&server).await?, Duration::from_millis(1), |_| {});
+    let mut ends = Vec::new();
+    let refused = || StoreError::Refused { bucket: "desired".to_owned(), reason: "full".to_owned() };
+    for (stage, error) in [
+        (Stage::Content, away()),
+        (Stage::Head(7), away()),
+        (Stage::Content, refused().into()),
+        (Stage::Content, anyhow!("a mistake")),
+    ] {
+        let error = Mutex::new(Some(error));
+        let step = async || match error.lock().map(|mut error| error.take()) {
+            Ok(Some(error)) => Err::<(), _>(error),
+            _ => Err(anyhow!("it was tried twice")),
+        };
+        ends.push(patience.with(stage, step).await.err().ok_or("an error")?.to_string());
+    }
+    assert_eq!(
+        ends,
+        [
+            "NATS did not answer within 1ms: desired: timed out; nothing was changed, and `cbs deploy` again is safe",
+            "NATS did not answer within 1ms: desired: timed out; whether head 7 was written is not known: `cbs history` \
+             tells it, and `cbs deploy` again is safe",
+            "desired: the server refuses: full; nothing was changed, and `cbs deploy` again is safe",
+            "a mistake",
+        ]
+    );
+    Ok(())
+}
