@@ -16,7 +16,7 @@ use futures::StreamExt;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::message::{CONTENT_TYPE_HEADER, Form, form_of, headers_len, on_one_line, one_line};
+use crate::message::{CONTENT_TYPE_HEADER, Form, TRACESTATE_BYTES_MAX, form_of, headers_len, on_one_line, one_line};
 
 /// How many events may wait for one subscriber; more are missed, and counted.
 const QUEUE: usize = 1_024;
@@ -105,7 +105,7 @@ fn read_bare(message: &Message) -> Envelope {
     event.schema = text("ce-dataschema");
     event.source.cell = text("ce-cbscell");
     event.foreign_trace = Trace::parse(&text("traceparent")).filter(|trace| *trace != event.trace());
-    event.tracestate = text("tracestate");
+    event.tracestate = Some(text("tracestate")).filter(|it| it.len() <= TRACESTATE_BYTES_MAX).unwrap_or_default();
     let source = text("ce-source");
     match source.strip_prefix("/cbs/").and_then(|rest| rest.split_once('/')) {
         Some((_, body)) => event.source.body = body.into(),

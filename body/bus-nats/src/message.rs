@@ -18,7 +18,7 @@ const ERROR_LINE_MAX: usize = 512;
 /// what else stands in it.
 const ERROR_BYTES_MAX: usize = frame::HEADER_BYTES_MAX - 2 * 1024;
 /// The most bytes of a `tracestate` that are carried on; W3C asks for 512.
-const TRACESTATE_BYTES_MAX: usize = 4 * 1024;
+pub(crate) const TRACESTATE_BYTES_MAX: usize = 4 * 1024;
 /// How much older than its timeout a request may be: clocks differ.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 
