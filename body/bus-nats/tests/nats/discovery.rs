@@ -112,11 +112,14 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
         (&numbers.shed, 2),
         (&numbers.restarts, 6),
         (&numbers.busy_ns, 8_000),
+        (&numbers.waited_ns, 9),
         (&numbers.in_flight, 3),
         (&numbers.queued, 5),
     ] {
         number.store(value, Ordering::Relaxed);
     }
+    numbers.latency.record(Duration::from_millis(1));
+    let latency = numbers.latency.read();
     numbers.count_error(&Code::Overloaded, "overloaded: no room".to_owned());
     let stats = &answers(&plain(&server).await, "$SRV.STATS.demo", 1).await[0];
     assert_eq!(stats["type"], "io.nats.micro.v1.stats_response");
@@ -127,9 +130,11 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
     assert_eq!(endpoint["last_error"], "overloaded: no room");
     let worker = json!({
         "name": "lane 0", "state": "ready", "in_flight": 1, "queued": 0, "lag_us": 7, "lock_wait_us": 0, "restarts": 0,
+        "credit_bytes": null,
     });
     let data = json!({
         "shed": 2, "in_flight": 3, "queued": 5, "state": "ready", "reason": "", "restarts": 6, "workers": [worker],
+        "waited": 9, "latency": &latency, "errors": { "overloaded": 1 },
     });
     assert_eq!(endpoint["data"], data);
 
@@ -138,6 +143,7 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
     let row = &rows[0];
     assert_eq!((row.target.to_string(), row.body.as_str()), ("cell demo.echo".to_owned(), "body-1"));
     assert_eq!((&row.workers, row.restarts), (&vec![lane], 6));
+    assert_eq!((&row.latency, row.errors_by_code.get("overloaded")), (&latency, Some(&1)));
     assert_eq!((row.calls, row.errors, row.shed, row.in_flight, row.queued), (4, 1, 2, 3, 5));
     assert_eq!((row.mean, row.last_error.as_str()), (Duration::from_micros(2), "overloaded: no room"));
 }
