@@ -1,5 +1,7 @@
 //! Many specs in one deploy.
 
+use std::path::Path;
+
 use crate::{
     cells,
     fleet::{Deployed, Fleet},
@@ -17,12 +19,11 @@ pub(super) async fn measure(bench: &Bench, count: usize, bodies: usize) -> anyho
     for _ in 0..bench.rounds.min(3) {
         let fleet = Fleet::start(&Program::of_many(count)?, bodies).await?;
         let specs = fleet.specs()?;
-        let file = specs.join("cells.yaml");
-        std::fs::write(&file, cells::specs(cells::many(count), ""))?;
+        write(&specs, count, "")?;
         let before = most(&fleet)?;
         deploys.push(fleet.deploy(&specs).await?);
         held.push((most(&fleet)? - before) / MEGABYTE);
-        std::fs::write(&file, cells::specs(cells::many(count), "  timeout: 9s\n"))?;
+        write(&specs, count, "  timeout: 9s\n")?;
         changes.push(fleet.deploy(&specs).await?);
         fleet.stop().await?;
     }
@@ -53,6 +54,15 @@ pub(super) async fn measure(bench: &Bench, count: usize, bodies: usize) -> anyho
         ),
         Line::new(format!("{what}: memory that a body takes for it"), "MB", held).note("the most of all bodies"),
     ])
+}
+
+/// Writes so many specs; a file of specs may have a mebibyte.
+fn write(folder: &Path, count: usize, more: &str) -> anyhow::Result<()> {
+    let names: Vec<_> = cells::many(count).collect();
+    for (number, names) in names.chunks(5_000).enumerate() {
+        std::fs::write(folder.join(format!("cells{number}.yaml")), cells::specs(names, more))?;
+    }
+    Ok(())
 }
 
 /// The most that one of the bodies has ever held.

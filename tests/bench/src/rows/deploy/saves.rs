@@ -49,12 +49,12 @@ const EDITED: [Edited; 3] = [
         dart: false,
     },
     Edited { what: "Python", file: "says.py", spec: PYTHON, text: python, goal: Some(200.0), dart: false },
-    Edited { what: "Dart", file: "bin/main.dart", spec: DART, text: dart, goal: None, dart: true },
+    Edited { what: "Dart", file: "says/bin/main.dart", spec: DART, text: dart, goal: Some(1_500.0), dart: true },
 ];
 const PYTHON: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: bench.says }\n\
     spec: { runtime: python, source: 'says.py:say' }\n";
 const DART: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: bench.says }\n\
-    spec: { runtime: dart, source: bin/main.dart }\n";
+    spec: { runtime: dart, source: says/bin/main.dart }\n";
 
 /// The cell tells what its spec says.
 fn setting(number: u32) -> String {
@@ -99,11 +99,11 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
 fn folder(edited: &Edited) -> anyhow::Result<TempDir> {
     let folder = tempfile::tempdir()?;
     if edited.dart {
-        fs::create_dir(folder.path().join("bin"))?;
+        fs::create_dir_all(folder.path().join("says/bin"))?;
         for file in ["pubspec.yaml", "pubspec_overrides.yaml"] {
             let from = guests::folder("echo_dart").join(file);
             if from.is_file() {
-                fs::copy(from, folder.path().join(file))?;
+                fs::copy(from, folder.path().join("says").join(file))?;
             }
         }
     }
