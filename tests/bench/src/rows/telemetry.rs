@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -54,8 +54,22 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
         for side in [none, counted, recorded] {
             side.stop().await;
         }
+        lines.push(scrape(bench.rounds));
         Ok(lines)
     })
+}
+
+/// A page of metrics of a body of 10,000 cells that were all called.
+fn scrape(rounds: usize) -> Line {
+    let page = body::metrics_of_cells(10_000);
+    let bytes = page(false);
+    let took = (0..rounds).map(|_| {
+        let began = Instant::now();
+        page(false);
+        began.elapsed().as_secs_f64() * 1e3
+    });
+    let line = Line::new("a page of metrics of 10,000 cells", "ms", took.collect()).at_most(50.0);
+    line.note(format!("written in process: {} MB", bytes / 1_000_000))
 }
 
 /// A body and a client of it.
