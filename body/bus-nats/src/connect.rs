@@ -3,6 +3,7 @@
 use std::{error::Error, fmt::Display, io, path::Path, sync::Arc, time::Duration};
 
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc;
 
 use crate::{ConnectError, ConnectErrorKind, Options};
@@ -93,16 +94,7 @@ fn addresses(url: &str) -> Result<Vec<ServerAddr>, ConnectError> {
 
 /// The text that stands percent-encoded in an address, as it must where it has signs of its own.
 fn decode_percent(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((byte, after)) = rest.split_first() {
-        let hex = after
-            .split_at_checked(2)
-            .and_then(|(hex, after)| Some((u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?, after)));
-        let (decoded, after) = hex.filter(|_| *byte == b'%').unwrap_or((*byte, after));
-        bytes.push(decoded);
-        rest = after;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 async fn authenticate(

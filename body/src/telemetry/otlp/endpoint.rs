@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use percent_encoding::percent_decode_str;
 use tonic::{
     metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue},
     transport::{self, Channel, ClientTlsConfig},
@@ -89,19 +90,6 @@ pub(super) fn pairs(text: &str) -> impl Iterator<Item = Option<(String, String)>
     text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=')?;
         let key = key.trim();
-        (!key.is_empty()).then(|| (key.to_owned(), decode(value.trim())))
+        (!key.is_empty()).then(|| (key.to_owned(), percent_decode_str(value.trim()).decode_utf8_lossy().into_owned()))
     })
-}
-
-fn decode(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((byte, after)) = rest.split_first() {
-        let hex = after
-            .split_at_checked(2)
-            .and_then(|(hex, after)| Some((u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?, after)));
-        let (decoded, after) = hex.filter(|_| *byte == b'%').unwrap_or((*byte, after));
-        bytes.push(decoded);
-        rest = after;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
