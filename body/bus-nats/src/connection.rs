@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, Event, Message, StatusCode, Subject};
+use async_nats::{Client, Event, Message, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -21,6 +21,9 @@ use crate::{
 
 /// How long a barrier waits before it says that the server does not answer.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a barrier waits for its answer before it asks again: the connection that answers may just be
+/// building itself again.
+const BARRIER_AGAIN: Duration = Duration::from_millis(250);
 /// For so long after a connection was built again, nobody to take a call does not mean that there
 /// is nobody: others try once in [`RECONNECT_DELAY_MAX`] to come back.
 const BACK_LATELY: Duration = RECONNECT_DELAY_MAX.saturating_mul(2);
@@ -112,6 +115,8 @@ impl Tally {
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) inbox: Inbox,
+    /// Where a barrier is sent. `None`: to the connection's own inbox.
+    barrier: Option<Subject>,
     up: AtomicBool,
     /// When it was last built again, in milliseconds since 1970; 0: never.
     back_ms: AtomicU64,
@@ -122,9 +127,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(client: Client, inbox: Inbox) -> Self {
+    /// `barrier` is the subject of its barriers where its own messages do not come back to it.
+    pub(crate) fn new(client: Client, inbox: Inbox, barrier: Option<Subject>) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { client, inbox, up: AtomicBool::new(true), back_ms: AtomicU64::new(0), tasks, stop }
+        Self { client, inbox, barrier, up: AtomicBool::new(true), back_ms: AtomicU64::new(0), tasks, stop }
     }
 
     /// Starts to read the inbox and to follow the client's events, until the connection is closed.
@@ -166,22 +172,45 @@ impl Connection {
 
     /// Goes to the server and back: all that was sent before on this connection has been
     /// taken by the server, and all that the server sent before has been received.
-    /// `flush` of async-nats says neither. It is a request to a subject that nobody serves.
-    pub(crate) async fn barrier(&self, subject: &str) -> Result<(), &'static str> {
+    /// `flush` of async-nats says neither.
+    ///
+    /// It is a message to the connection's own inbox, or, where the server does not echo, a request that the
+    /// body's other connection answers. Whatever comes to its inbox proves that the server has taken it, also
+    /// the answer of somebody else who listens, and the server's that nobody does: so it does not
+    /// matter who else subscribes to the subject.
+    pub(crate) async fn barrier(&self) -> Result<(), &'static str> {
+        let (reply, mut expected) = self.inbox.expect();
+        // Checked after the inbox knows of it: a loss from here on ends its waiting.
         if !self.is_up() {
             return Err("the connection to the server is lost");
         }
-        let (reply, mut expected) = self.inbox.expect();
-        let sent = self.client.publish_with_reply(Subject::from(subject), reply, Bytes::new());
         let round = async {
-            sent.await.map_err(|_| "the connection is closed")?;
-            match expected.message().await {
-                Some(message) if is_no_responders(&message) => Ok(()),
-                Some(_) => Err("somebody serves the barrier's subject"),
-                None => Err("the connection to the server was lost"),
+            loop {
+                let sent = match &self.barrier {
+                    Some(subject) => self.client.publish_with_reply(subject.clone(), reply.clone(), Bytes::new()).await,
+                    None => self.client.publish(reply.clone(), Bytes::new()).await,
+                };
+                sent.map_err(|_| "the connection is closed")?;
+                if let Ok(answer) = tokio::time::timeout(BARRIER_AGAIN, expected.message()).await {
+                    return answer.map(drop).ok_or("the connection to the server was lost");
+                }
             }
         };
         tokio::time::timeout(BARRIER_TIMEOUT, round).await.unwrap_or(Err("the server does not answer"))
+    }
+
+    /// Answers the barriers of the body's other connection until this one is closed.
+    pub(crate) fn answer_barriers(self: &Arc<Self>, mut barriers: Subscriber) {
+        let (connection, stop) = (self.clone(), self.stop.clone());
+        let answering = async move {
+            while let Some(barrier) = barriers.next().await {
+                let Some(reply_to) = barrier.reply else { continue };
+                if let Err(error) = connection.client.publish(reply_to, Bytes::new()).await {
+                    tracing::warn!(%error, "a barrier could not be answered");
+                }
+            }
+        };
+        self.tasks.spawn(async move { stop.run_until_cancelled(answering).await });
     }
 
     /// Follows the client's events until the connection is closed.

@@ -5,7 +5,8 @@
 //! from a sample of the replies, and on a timeout ask each of them for a sign of life on
 //! `cbs.<ns>.body.<id>.ctl`, which a body answers at once whatever its cells do. One that misses
 //! three in a row is ejected: calls to its targets go to the others by their own subjects, in turn,
-//! until it answers again or the server says that it is gone.
+//! until it answers again or the server says that it is gone. The server says so only where nobody else
+//! subscribes to the subject, as one who listens to `>` does: after [`SILENT_MAX`] it is gone all the same.
 
 use std::{
     collections::HashMap,
@@ -28,6 +29,9 @@ const MISSES: u32 = 3;
 const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 /// How often an ejected body is probed, and how long one that answered is not asked again.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// How long an ejected body is probed before it counts as gone: by then the server has cut off a client that
+/// stands still, also with its own default pings (three of 120 s).
+const SILENT_MAX: Duration = Duration::from_mins(10);
 /// All of the first so many replies are looked at, and one in so many of those that follow.
 const SAMPLES_FIRST: u64 = 64;
 const SAMPLES_EVERY: u64 = 32;
@@ -163,12 +167,14 @@ impl Members {
     /// Probes a body until it answers or is gone, and ejects it meanwhile when it misses too many.
     async fn probe(&self, body: BodyId) {
         let subject = Subject::of_control(&self.namespace, &body);
+        let started = Instant::now();
         let mut missed = 0;
         loop {
             match self.ask(&subject).await {
                 // What may not be asked cannot be known: nobody is ejected for that.
                 Sign::Alive | Sign::Refused => return self.let_in(&body, true),
                 Sign::Gone => return self.let_in(&body, false),
+                Sign::Silent if started.elapsed() >= SILENT_MAX => return self.let_in(&body, false),
                 Sign::Silent => missed += 1,
                 Sign::Unsent => {}
             }

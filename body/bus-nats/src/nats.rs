@@ -255,14 +255,13 @@ impl Nats {
     pub async fn close(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
-        let barrier = self.0.barrier_subject();
         let taken = async {
             // A cell that blocks keeps the task that polls it from ending.
             self.0.tasks.wait().await;
-            tokio::join!(self.0.serve.barrier(&barrier), self.0.call.barrier(&barrier))
+            tokio::join!(self.0.serve.barrier(), self.0.call.barrier())
         };
         if tokio::time::timeout(CLOSE_TIMEOUT, taken).await.is_err() {
-            tracing::warn!("closed without the server's word: what was sent last may be lost");
+            tracing::warn!("closed before the server confirmed; recently sent messages may be lost");
         }
         self.0.serve.close().await;
         self.0.call.close().await;
@@ -282,7 +281,9 @@ async fn one(
     let (_, random) = Uuid::new_v4().as_u64_pair();
     let opened = Inbox::open(&client, format!("{}.{inbox}{:07x}", inbox_prefix(options), random & 0xfff_ffff)).await;
     let (inbox, reader) = opened.map_err(|error| closed(&options.url, &error))?;
-    let connection = Arc::new(Connection::new(client, inbox));
+    // What a body sends there does not come back to it: its other connection answers.
+    let barrier = (purpose == Purpose::Serve).then(|| Subject::of_barrier(&options.namespace, &options.body));
+    let connection = Arc::new(Connection::new(client, inbox, barrier.map(|subject| String::from(subject).into())));
     connection.start(reader, events, link.clone(), tally.clone());
     Ok(connection)
 }
@@ -297,6 +298,8 @@ fn closed(url: &str, error: &SubscribeError) -> ConnectError {
 
 impl Inner {
     async fn open_body(&self) -> Result<(), SubscribeError> {
+        let barriers = Subject::of_barrier(&self.options.namespace, &self.options.body);
+        self.call.answer_barriers(self.call.client.subscribe(barriers.to_string()).await?);
         self.services.start().await?;
         let cells = Subject::of_cells_in_body(&self.options.namespace, &self.options.body);
         let subscriber = self.serve.client.subscribe(cells.to_string()).await?;
@@ -313,10 +316,6 @@ impl Inner {
 
     fn lost(&self, error: &SubscribeError) -> ConnectError {
         closed(&self.options.url, error)
-    }
-
-    fn barrier_subject(&self) -> String {
-        Subject::of_barrier(&self.options.namespace, &self.options.body).into()
     }
 
     async fn serve(&self, service: Service) -> Result<Box<dyn Serving>, BusError> {
@@ -341,11 +340,11 @@ impl Inner {
         let registration = self.register.add(served.clone());
         self.services.add(organ(&target)).await.map_err(|error| unavailable(error.to_string()))?;
         let (stop, stopped) = oneshot::channel();
-        let reading = Reading { served, subscriber, barrier: self.barrier_subject(), stop: stopped };
+        let reading = Reading { served, subscriber, stop: stopped };
         // Who closes before all has been answered has waited long enough.
         let closed = self.stop.clone();
         self.tasks.spawn(async move { closed.run_until_cancelled(reading.run()).await });
-        self.serve.barrier(&self.barrier_subject()).await.map_err(|reason| unavailable(reason.to_owned()))?;
+        self.serve.barrier().await.map_err(|reason| unavailable(reason.to_owned()))?;
         Ok(Box::new(ServingNats { registration, stop }))
     }
 
@@ -362,7 +361,7 @@ impl Inner {
             None => client.subscribe(String::from(subject)).await,
         };
         let subscriber = subscriber.map_err(|error| unavailable(error.to_string()))?;
-        self.serve.barrier(&self.barrier_subject()).await.map_err(|reason| unavailable(reason.to_owned()))?;
+        self.serve.barrier().await.map_err(|reason| unavailable(reason.to_owned()))?;
         Ok(Box::new(EventsNats::start(subscriber, prefix, &self.tasks, &self.stop)))
     }
 }

@@ -95,7 +95,6 @@ impl Served {
 pub(crate) struct Reading {
     pub(crate) served: Arc<Served>,
     pub(crate) subscriber: Subscriber,
-    pub(crate) barrier: String,
     /// Asks for the end; the sender that comes with it is dropped when all has been answered.
     pub(crate) stop: oneshot::Receiver<oneshot::Sender<()>>,
 }
@@ -103,31 +102,29 @@ pub(crate) struct Reading {
 impl Reading {
     /// Serves until asked to stop, then ends without losing a request.
     pub(crate) async fn run(self) {
-        let Self { served, mut subscriber, barrier, stop } = self;
+        let Self { served, mut subscriber, stop } = self;
         let mut pending = FuturesUnordered::new();
         let asked = serve_until(&served, &mut subscriber, &mut pending, stop).await.and_then(Result::ok);
         // On the heap: a cell that serves for days need not hold room for its last second.
-        Box::pin(end(&served, &mut subscriber, pending, asked.is_some().then_some(&barrier))).await;
+        Box::pin(end(&served, &mut subscriber, pending, asked.is_some())).await;
         drop(asked);
     }
 }
 
-/// Ends a subscription. With a barrier's subject: the server is told to send no more, while
+/// Ends a subscription. Where it is `asked` to: the server is told to send no more, while
 /// reading goes on; a barrier proves that it has sent all; what has arrived is answered; a
 /// second barrier proves that the answers have been taken.
 async fn end<'a>(
     served: &'a Served,
     subscriber: &mut Subscriber,
     mut pending: FuturesUnordered<BoxFuture<'a, ()>>,
-    barrier: Option<&String>,
+    asked: bool,
 ) {
     let (connection, target) = (&served.answering.connection, &served.service.target);
     let mut proved = Ok(());
     // The server takes this number as "now", the client keeps the subscription.
-    if let Some(barrier) = barrier
-        && subscriber.unsubscribe_after(u64::MAX).await.is_ok()
-    {
-        let first = serve_until(served, subscriber, &mut pending, connection.barrier(barrier)).await;
+    if asked && subscriber.unsubscribe_after(u64::MAX).await.is_ok() {
+        let first = serve_until(served, subscriber, &mut pending, connection.barrier()).await;
         proved = first.unwrap_or(Err("the connection is closed"));
     }
     // Without a barrier too: nobody may be sent here while what is pending ends. Fails where the
@@ -137,10 +134,10 @@ async fn end<'a>(
     while pending.next().await.is_some() {}
     served.direct.close();
     served.direct.wait().await;
-    if let Some(barrier) = barrier {
-        let proved = proved.and(connection.barrier(barrier).await);
+    if asked {
+        let proved = proved.and(connection.barrier().await);
         if let Err(reason) = proved {
-            tracing::warn!(%target, reason, "stopped without the server's word: calls under way may be lost");
+            tracing::warn!(%target, reason, "stopped before the server confirmed; calls under way may be lost");
         }
     }
 }

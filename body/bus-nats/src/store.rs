@@ -30,6 +30,10 @@ use crate::Nats;
 /// The most time that one request to JetStream takes. A leader's election takes 4 to 9 s.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
 
+/// The same where the server itself has no JetStream and another one of its cluster may have: usually it is
+/// answered at once that there is none, but for somebody who listens to `>`.
+const REQUEST_LIMIT_ELSEWHERE: Duration = Duration::from_secs(3);
+
 /// On how many servers of a cluster a bucket lies: as many as go on when one of them fails.
 pub const REPLICAS_DEFAULT: usize = 3;
 
@@ -128,7 +132,7 @@ pub struct Bucket {
 impl Nats {
     fn jetstream(&self) -> jetstream::Context {
         let mut context = jetstream::new(self.client());
-        context.set_timeout(REQUEST_LIMIT);
+        context.set_timeout(if self.server().jetstream { REQUEST_LIMIT } else { REQUEST_LIMIT_ELSEWHERE });
         context
     }
 

@@ -51,8 +51,8 @@ impl Subject {
         Self(format!("cbs.{namespace}.body.{body}.cell.*.*"))
     }
 
-    /// `cbs.<ns>.body.<id>.barrier`: served by nobody, so that a request to it comes back
-    /// from the server as no-responders, in order with all that was sent before it.
+    /// `cbs.<ns>.body.<id>.barrier`: the body's own round trips. What one of its connections asks there the
+    /// other answers, so that the answer comes in order with all that was sent before.
     #[must_use]
     pub fn of_barrier(namespace: &Namespace, body: &BodyId) -> Self {
         Self(format!("cbs.{namespace}.body.{body}.barrier"))

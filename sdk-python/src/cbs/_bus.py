@@ -138,7 +138,9 @@ class Bus:
                 if client.is_connected:
                     await self._pass_barrier(client, 2.0)
             except Exception as error:  # noqa: BLE001 - it is closed one way or the other
-                _logger.warning("closed without the server's word: %s", _told(error))
+                _logger.warning(
+                    "closed before the server confirmed; recently sent messages may be lost: %s", _told(error)
+                )
             await client.close()
         self._give_up()
 
@@ -153,15 +155,15 @@ class Bus:
         """Wait until the server has read all that was sent before, and all that it sent before is here.
 
         The client's own flush proves neither: it writes its ping ahead of what still waits to be written.
-        A request that nobody serves comes back in order. Raises TimeoutError, or `CellError` ``unavailable``.
+        A message to the connection's own inbox comes back in order, whoever else listens.
+        Raises TimeoutError, or `CellError` ``unavailable``.
         """
         await self._pass_barrier(self._up("the barrier"), timeout)
 
     async def _pass_barrier(self, client: Client, timeout: float) -> None:
         token, expected = self._expect()
         try:
-            subject = _names.subject_of_barrier(self.namespace, self._id)
-            await client.publish(subject, reply=f"{self._inbox}.{token}")
+            await client.publish(f"{self._inbox}.{token}")
             async with asyncio.timeout(timeout):
                 await expected
         except _Lost:

@@ -112,7 +112,7 @@ def subject_of_cells_in_body(namespace: str, body: str) -> str:
 
 
 def subject_of_barrier(namespace: str, body: str) -> str:
-    """Return the subject that nobody serves: a request to it comes back behind all that was sent before it."""
+    """Return the subject of the body's own round trips, which one of its connections answers for the other."""
     return f"cbs.{namespace}.body.{body}.barrier"
 
 

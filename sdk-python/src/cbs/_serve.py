@@ -158,7 +158,7 @@ class Standalone:
             try:
                 await self._drain(stage, deadline)
             except Exception as error:  # noqa: BLE001 - a lost connection; the others are still to be drained
-                _logger.warning("stopped without the server's word, calls may be lost: %r", error)
+                _logger.warning("stopped before the server confirmed; calls under way may be lost: %r", error)
             stage.clear()
         await self._finish(deadline)
         given_up = len(self._tasks)

@@ -13,6 +13,7 @@ mod flood;
 mod handlers;
 mod hanging;
 mod limits;
+mod listeners;
 mod stopping;
 mod store;
 mod support;
