@@ -201,7 +201,7 @@ def test_a_models_mistakes_have_the_same_form() -> None:
         (b'{"name":1}', "`name`: input should be a valid string", "name"),
         (b'{"name":"a","tags":[1,"x"]}', "`tags[1]`: input should be a valid integer", "tags[1]"),
         (b"{}", "the payload: object missing required field `name`", "."),
-        (b"{", "the payload: invalid JSON", "."),
+        (b"{", "the payload: JSON is malformed: expecting property name", "."),
         (b'{"name":1,"tags":2}', "`name`: input should be a valid string (and 1 more)", "name"),
     ]:
         with pytest.raises(cbs.CellError) as raised:

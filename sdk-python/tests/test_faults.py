@@ -30,7 +30,7 @@ RAISED: list[BaseException] = [
     SystemExit("secret"),
 ]
 UNSENDABLE = [
-    cbs.CellError("a.b", "no JSON", details={1, 2}),
+    cbs.CellError("a.b", "no JSON", details={1, object()}),
     cbs.CellError("a.b", "no JSON", details={"n": float("nan")}),
     cbs.CellError("a.b", "half a pair: \ud800"),
     cbs.CellError("a.b", ValueError("no text")),  # type: ignore[arg-type]

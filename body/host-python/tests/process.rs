@@ -213,3 +213,66 @@ async fn requirements_that_cannot_be_had_are_told() {
         assert!(reason.contains(part), "{reason}");
     }
 }
+
+/// The entries of a list in `payloads.json`: the name, the payload, and what Python says of it.
+fn payloads(list: &str) -> Vec<(String, Vec<u8>, String)> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../specs/vectors/payloads.json");
+    let all: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let bytes = |entry: &serde_json::Value| {
+        let digits = entry["payload"].as_str().unwrap();
+        let once = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
+        once.collect::<Vec<_>>().repeat(entry["times"].as_u64().map_or(1, |times| times.try_into().unwrap()))
+    };
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let entries = all[list].as_array().unwrap().iter();
+    entries.map(|entry| (text(&entry["name"]), bytes(entry), text(&entry["python"]))).collect()
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_refused_in_a_lane_and_in_a_process() {
+    for fields in ["", APART] {
+        let body = Body::new();
+        let running = body.cell("async def run(input):\n    return input\n", fields).await;
+        for (name, payload, reason) in payloads("refused") {
+            let error = body.bus.call(Envelope::request(target("demo.cell"), payload)).await.unwrap_err();
+            assert_eq!(error.code(), &Code::BadRequest, "{name}: {error}");
+            assert!(error.to_string().contains(&format!("the payload: {reason}")), "{name}: {error}");
+        }
+        for (name, payload, _) in payloads("accepted").into_iter().chain(payloads("beyond-64-bits")) {
+            let reply = body.bus.call(Envelope::request(target("demo.cell"), payload.clone())).await.unwrap();
+            let read = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap();
+            assert_eq!(read(&reply.payload), read(&payload), "{name}");
+        }
+        assert!(!body.log.text().contains("ERROR"), "{}", body.log.text());
+        within(LONG, "the stop", running.stop()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_union_of_dataclasses_is_served_and_a_number_that_json_has_not_is_the_cells_failure() {
+    let text = "
+from dataclasses import dataclass
+from typing import Literal
+@dataclass
+class Cat:
+    kind: Literal['cat']
+@dataclass
+class Dog:
+    kind: Literal['dog']
+    age: float
+async def run(pet: Cat | Dog) -> Dog:
+    return Dog('dog', float('nan') if isinstance(pet, Cat) else pet.age)
+";
+    for fields in ["", APART] {
+        let body = Body::new();
+        let running = body.cell(text, fields).await;
+        assert_eq!(body.call("demo.cell", json!({"kind": "dog", "age": 2})).await.unwrap()["age"], json!(2.0));
+        let error = body.call("demo.cell", json!({"kind": "dog", "age": "x"})).await.unwrap_err();
+        assert_eq!(error.to_string(), "bad-request: `age`: expected `float`, got `str`");
+        let error = body.call("demo.cell", json!({"kind": "cat"})).await.unwrap_err();
+        assert_eq!(error.code(), &Code::CellFailed);
+        let why = "the result is no JSON: `age`: NaN is no number of JSON";
+        eventually("the reason is logged", LONG, async || body.log.text().contains(why)).await;
+        within(LONG, "the stop", running.stop()).await;
+    }
+}

@@ -21,6 +21,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from cbs._cell import Definition, EncodeError, definition
+from cbs._codec import checked
 from cbs._context import CURRENT, CallInfo, Context, Incoming, Outgoing
 from cbs._errors import CellError, Outcome
 from cbs._hooks import Hook, State, hooks
@@ -432,7 +433,8 @@ def _cell_error(code: str, message: str, retryable: bool, details: str | None, o
 
 
 def _details(error: CellError) -> str | None:
-    return None if error.details is None else json.dumps(error.details, allow_nan=False)
+    """Return an error's details as JSON; EncodeError where it cannot cross the wire."""
+    return None if checked(error).details is None else json.dumps(error.details)
 
 
 def _one_line(error: BaseException) -> str:

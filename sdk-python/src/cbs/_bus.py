@@ -216,7 +216,7 @@ class Bus:
         Raises `CellError`: the cell's, or why it could not be reached, with its ``outcome``.
         """
         target = checked_target(target, {"cell", "flow"})
-        payload, content_type = encode_any(value)
+        payload, content_type = encode_any(value, f"the input for {target}")
         sent = Outgoing(target, payload, content_type, "", timeout, idempotency_key, False, attributes or {})
         request = envelope_of(Kind.REQUEST, sent, None, self.body)
         return decode_reply(target, await self.send(request, timeout), returns)
@@ -224,7 +224,7 @@ class Bus:
     async def publish(self, topic: str, value: Any = None, *, attributes: Mapping[str, str] | None = None) -> None:
         """Publish an event, as a CloudEvent that any NATS client can read. That nobody listens is no error."""
         target = checked_target("topic " + topic, {"topic"})
-        payload, content_type = encode_any(value)
+        payload, content_type = encode_any(value, f"the event for {target}")
         sent = Outgoing(target, payload, content_type, attributes=attributes or {})
         await self.tell(envelope_of(Kind.EVENT, sent, None, self.body))
 

@@ -7,6 +7,7 @@ type is made once and kept.
 from __future__ import annotations
 
 import importlib.util
+import json
 import typing
 from collections.abc import Callable
 from functools import lru_cache
@@ -63,13 +64,13 @@ def encoder_of(hint: Any) -> Encode:
     exact = hint if _is_plain(hint) else None
     # Of JSON's own types a subclass is another thing: `True` is no int.
     alike = exact if exact is not None and exact.__module__ != "builtins" else ()
-    read = decoder_of(hint)
+    read, write = decoder_of(hint), _ENGINE.writer(hint)
 
     def encode(value: Any) -> tuple[bytes, str]:
         try:
-            payload = _dump(value)
+            payload = write(value)
         except _failures as error:
-            raise _unwritable(value, error) from None
+            raise _unwritable("the result", value, error) from None
         if type(value) is not exact and not isinstance(value, alike):
             try:
                 read(payload)
@@ -80,14 +81,30 @@ def encoder_of(hint: Any) -> Encode:
     return encode
 
 
-def encode_any(value: Any) -> tuple[bytes, str]:
-    """Write any value that JSON can hold; bytes are the payload itself."""
+def encode_any(value: Any, what: str = "the result") -> tuple[bytes, str]:
+    """Write any value that JSON can hold; bytes are the payload itself. ``what`` it is, is for the message."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value), BYTES_TYPE
     try:
         return _dump(value), ""
     except _failures as error:
-        raise _unwritable(value, error) from None
+        raise _unwritable(what, value, error) from None
+
+
+def checked(error: CellError) -> CellError:
+    """Return an error as it crosses the wire, its details as JSON's own types.
+
+    Raises EncodeError for one that cannot: its host answers ``cell-failed`` in its place.
+    """
+    try:
+        if type(error.message) is not str or type(error.retryable) is not bool:
+            raise TypeError("its message is to be a text, and `retryable` a bool")
+        text = _dump(error.data())
+    except _failures as wrong:
+        raise EncodeError(f"the CellError `{error.code}` cannot be sent: {wrong}") from error
+    if error.details is not None:
+        error.details = json.loads(text)["details"]
+    return error
 
 
 def is_json(content_type: str) -> bool:
@@ -112,7 +129,7 @@ def _decoder(hint: Any) -> Decode:
     if hint is None or hint is object:
         hint = Any
     if _pydantic.holds(hint):
-        return _pydantic.decoder(hint)
+        return _pydantic.decoder(hint, _ENGINE.decoder(Any))
     made: Decode = _ENGINE.decoder(hint)
     return made
 
@@ -130,10 +147,10 @@ def _name(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) else str(hint)
 
 
-def _unwritable(value: Any, error: Exception) -> EncodeError:
+def _unwritable(what: str, value: Any, error: Exception) -> EncodeError:
     if hasattr(value, "__await__"):
         close = getattr(value, "close", None)
         if close is not None:
             close()  # else Python warns of one that nobody awaited
-        return EncodeError("the result is a coroutine: the cell, or what decorates it, is to be an `async def`")
-    return EncodeError(f"the result is no JSON: {error}")
+        return EncodeError(f"{what} is a coroutine: await it; a cell, or what decorates one, is to be an `async def`")
+    return EncodeError(f"{what} is no JSON: {error}")

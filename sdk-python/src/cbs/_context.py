@@ -178,7 +178,7 @@ class Context:
         left = remaining if timeout is None else min(timeout, remaining)
         if left <= 0:
             raise no_time_left(target)
-        payload, content_type = encode_any(value)
+        payload, content_type = encode_any(value, f"the input for {target}")
         request = Outgoing(target, payload, content_type, "", left, idempotency_key, idempotent, attributes or {})
         reply = await self._port.call(self._info, request)
         return decode_reply(target, reply, returns)
@@ -190,7 +190,7 @@ class Context:
         topic that is none.
         """
         target = checked_target("topic " + topic, {"topic"})
-        payload, content_type = encode_any(value)
+        payload, content_type = encode_any(value, f"the event for {target}")
         await self._port.publish(self._info, Outgoing(target, payload, content_type, attributes=attributes or {}))
 
     async def print(self, line: str) -> None:

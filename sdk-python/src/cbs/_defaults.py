@@ -41,6 +41,11 @@ def first(info: Any, fits: Callable[[Any], bool]) -> Any:
     return None
 
 
+def has_own(kind: Any) -> bool:
+    """Whether a class is a dataclass with a field that nobody gives it: ``init=False``."""
+    return dataclasses.is_dataclass(kind) and not all(field.init for field in dataclasses.fields(kind))
+
+
 @lru_cache(maxsize=256)
 def _plain(kind: type) -> tuple[tuple[str, Any], ...]:
     if not dataclasses.is_dataclass(kind):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -123,23 +122,6 @@ class CellError(Exception):
 
 class EncodeError(TypeError):
     """A result that its type, or JSON, cannot hold. The cell's host answers ``cell-failed``."""
-
-
-def checked(error: CellError) -> CellError:
-    """Return an error as it crosses the wire, its details as JSON's own types.
-
-    Raises EncodeError for one that cannot: its host answers ``cell-failed`` in its place.
-    """
-    try:
-        if type(error.message) is not str or type(error.retryable) is not bool:
-            raise TypeError("its message is to be a text, and `retryable` a bool")
-        text = json.dumps(error.data(), ensure_ascii=False, allow_nan=False)
-        text.encode()  # half of a surrogate pair is no text
-    except (TypeError, ValueError, RecursionError) as wrong:
-        raise EncodeError(f"the CellError `{error.code}` cannot be sent: {wrong}") from error
-    if error.details is not None:
-        error.details = json.loads(text)["details"]
-    return error
 
 
 def not_run(error: CellError) -> CellError:

@@ -17,9 +17,10 @@ from types import ModuleType
 from typing import Any
 
 from cbs._cell import Definition, definition, is_cell
+from cbs._codec import checked
 from cbs._context import CURRENT, Context
 from cbs._envelope import TIMEOUT_DEFAULT, Envelope, Kind, id_text, new_id, trace_text, trace_within
-from cbs._errors import CellError, EncodeError, cell_failed, checked, overloaded, timed_out
+from cbs._errors import CellError, EncodeError, cell_failed, overloaded, timed_out
 from cbs._hooks import State, hooks
 from cbs._log import ids_of
 from cbs._port import Incoming, Outgoing, Port

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +21,7 @@ def holds(hint: Any) -> bool:
 def _search(hint: Any, seen: set[Any]) -> bool:
     if not isinstance(hint, type) or typing.get_origin(hint) is not None:
         return any(_search(part, seen) for part in typing.get_args(hint))
-    if _is_model(hint):
+    if is_model(hint):
         return True
     if hint in seen or not (dataclasses.is_dataclass(hint) or typing.is_typeddict(hint) or hasattr(hint, "_fields")):
         return False
@@ -32,19 +33,21 @@ def _search(hint: Any, seen: set[Any]) -> bool:
     return any(_search(part, seen) for part in parts.values())
 
 
-def _is_model(hint: type) -> bool:
+def is_model(hint: type) -> bool:
+    """Whether a class is one that pydantic reads and writes."""
     # A model brings pydantic with it: whoever has none installed has none of these either.
     pydantic = sys.modules.get("pydantic")
     return pydantic is not None and (issubclass(hint, pydantic.BaseModel) or hasattr(hint, "__pydantic_core_schema__"))
 
 
-def decoder(hint: Any) -> Callable[..., Any]:
-    """Return what reads JSON as this type."""
+def decoder(hint: Any, check: Callable[[bytes], Any]) -> Callable[..., Any]:
+    """Return what reads JSON as this type; ``check`` refuses what is no JSON, of which pydantic takes more."""
     import pydantic
 
     read: Callable[[bytes], Any] = pydantic.TypeAdapter(hint).validate_json
 
     def decode(payload: bytes, _content_type: str = "") -> Any:
+        check(payload)
         try:
             return read(payload or b"null")
         except pydantic.ValidationError as error:
@@ -76,8 +79,33 @@ def _adapter(model: Any) -> Any:
 
 def dump(value: Any) -> Any:
     """Turn a model into what JSON has types for; TypeError for anything else."""
-    if _is_model(type(value)):
-        # By alias, for that is how it is read.
-        kind: Any = type(value)
-        return _adapter(kind).dump_python(value, mode="json", by_alias=True)
-    raise TypeError(f"`{type(value).__name__}` is nothing that JSON can hold")
+    kind: Any = type(value)
+    if not is_model(kind):
+        raise TypeError(unwritable(value))
+    # By alias, for that is how it is read.
+    written = _adapter(kind).dump_python(value, mode="json", by_alias=True)
+    if _holds(written, lambda part: part is None):
+        # Pydantic makes null of a NaN that stands deep in it. Whoever writes the values as they are refuses it.
+        values = _adapter(kind).dump_python(value, by_alias=True)
+        if _holds(values, lambda part: isinstance(part, float) and not math.isfinite(part)):
+            return values
+    return written
+
+
+def _holds(value: Any, fits: Callable[[Any], bool]) -> bool:
+    """Whether a value is such a one, or has one in it."""
+    if isinstance(value, Mapping):
+        return any(_holds(part, fits) for part in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_holds(part, fits) for part in value)
+    return fits(value)
+
+
+def unwritable(value: object) -> str:
+    """Say why a value cannot be written, and what to write in its place."""
+    text = f"`{type(value).__name__}` is nothing that JSON can hold"
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):
+        # Of numpy, pandas, PyTorch and their kin.
+        method = "tolist" if getattr(value, "shape", ()) else "item"
+        text += f"; write the `.{method}()` of it"
+    return text

@@ -167,7 +167,7 @@ class TestBody:
         Raises `CellError`.
         """
         target = checked_target(target, {"cell", "flow"})
-        payload, content_type = encode_any(value)
+        payload, content_type = encode_any(value, f"the input for {target}")
         sent = Outgoing(target, payload, content_type, timeout=timeout, attributes=attributes or {})
         reply = await self._answer(sent, None)
         return decode_reply(target, reply, returns)
@@ -266,7 +266,7 @@ class TestBody:
             raise cell_failed(call.id)
         if callable(stand_in):
             return await self._lane.answer(call, self._port, definition(stand_in), State())
-        return Incoming(*encode_any(stand_in))
+        return Incoming(*encode_any(stand_in, f"the answer that stands in for {target}"))
 
     def _check_size(self, envelope: Envelope) -> None:
         envelope.check_attributes()
