@@ -30,4 +30,5 @@ export 'src/span.dart';
 export 'src/target.dart';
 export 'src/topic_filter.dart';
 export 'src/trace.dart';
+export 'src/unwritable_error.dart';
 export 'src/uuid.dart';

@@ -113,6 +113,15 @@ void main() {
       expect(error.message, '`lines[1].tea`: true or false where String belongs');
     });
 
+    test('a number of the other kind is named', () async {
+      final score = cell.typed('a.b', (ctx, double score) => score, decode: (json) => json['score'] as double);
+      expect(await TestBody([score]).call<Object?>('a.b', {'score': 1.25}), 1.25);
+      final error = await refused(score, {'score': 3});
+      expect(error.message, '`score`: an int where double belongs: read it as num, with toDouble()');
+      final count = cell.typed('a.b', (ctx, int count) => count, decode: (json) => json['count'] as int);
+      expect((await refused(count, {'count': 1.5})).message, '`count`: a double where int belongs');
+    });
+
     test('what cannot be parsed is a bad request too', () async {
       final error = await refused(orders, {'id': 7, 'due': 'tomorrow', 'lines': <Object?>[]});
       expect((error.code, error.message), ('bad-request', '`due`: Invalid date format'));

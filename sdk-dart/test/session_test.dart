@@ -189,11 +189,25 @@ void main() {
       expect((await body.error(1)).code, 'bad-request');
     });
 
-    test('what JSON cannot hold is an internal error', () async {
-      final (body, _) = await session([cell('demo.echo', (ctx, input) => double.nan)]);
-      await body.welcome();
-      body.request(1, null);
-      expect((await body.error(1)).code, 'internal');
+    test('what JSON cannot hold is the failure of the cell, and the log names the place', () async {
+      final wrong = {
+        'scores': [1, double.nan],
+      };
+      for (final (handler, place) in <(JsonHandler, String)>[
+        ((ctx, input) => wrong, 'scores[1]'),
+        ((ctx, input) async => wrong, 'scores[1]'),
+        ((ctx, input) => ctx.call<Object?>('demo.other', wrong), 'scores[1]'),
+        ((ctx, input) => ctx.publish('demo.happened', wrong), 'scores[1]'),
+        ((ctx, input) => throw CellException('demo.wrong', 'wrong', details: wrong), 'details.scores[1]'),
+      ]) {
+        final (body, _) = await session([cell('demo.echo', handler)]);
+        await body.welcome();
+        body.request(1, null);
+        final line = (await body.next<Log>()).message;
+        expect(line, 'the cell failed: no JSON: `$place`: NaN is no number of JSON');
+        final error = await body.error(1);
+        expect((error.code, error.message.contains('NaN')), ('cell-failed', false));
+      }
     });
 
     test('SIDE-2: a reply larger than the body reads is an error instead', () async {

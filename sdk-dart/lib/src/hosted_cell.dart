@@ -7,6 +7,8 @@ import 'context.dart';
 import 'envelope.dart';
 import 'handlers.dart';
 import 'home.dart';
+import 'payload.dart';
+import 'unwritable_error.dart';
 import 'wire/frame.dart' show Level;
 
 /// A cell in its home, ready to answer. Whatever its handler does, the answer is a reply or an error as data.
@@ -38,16 +40,31 @@ final class HostedCell {
   FutureOr<Envelope> answer(Context context, Envelope request) {
     try {
       final reply = _handler(context, request);
-      if (reply is Envelope) return reply;
-      return reply.then((reply) => reply, onError: (Object error, StackTrace stack) => _failed(context, error, stack));
+      if (reply is Envelope) return _checked(context, reply);
+      return reply.then((reply) => _checked(context, reply),
+          onError: (Object error, StackTrace stack) => _failed(context, error, stack));
     } catch (error, stack) {
       return _failed(context, error, stack);
     }
   }
 
+  Envelope _failed(Context context, Object error, StackTrace stack) =>
+      error is CellException ? _checked(context, Envelope.error(error)) : _crashed(context, error, stack);
+
+  /// An error whose details JSON cannot hold is the cell's failure.
+  Envelope _checked(Context context, Envelope reply) {
+    final details = reply.error?.details;
+    if (details == null) return reply;
+    try {
+      Payload.encode(details);
+      return reply;
+    } catch (error, stack) {
+      return _crashed(context, error is UnwritableError ? error.within('details') : error, stack);
+    }
+  }
+
   /// The message of what is no [CellException] stays in the body: its log has it, under the request's id.
-  Envelope _failed(Context context, Object error, StackTrace stack) {
-    if (error is CellException) return Envelope.error(error);
+  Envelope _crashed(Context context, Object error, StackTrace stack) {
     _bus.log(context, Level.error, 'the cell failed: $error', fields: {'error': error.runtimeType, 'stack': stack});
     return Envelope.error(CellException.cellFailed(context.request.id));
   }

@@ -61,7 +61,10 @@ abstract final class TypedPayload {
     if (error is ArgumentError) return '${error.message ?? 'does not fit'}';
     if (places.isMissing) return 'missing';
     final expected = _expected.firstMatch('$error')?.group(1);
-    final found = _kind(places.value);
+    final value = places.value;
+    if (expected == 'double' && value is int) return 'an int where double belongs: read it as num, with toDouble()';
+    if (expected == 'int' && value is double) return 'a double where int belongs';
+    final found = _kind(value);
     return expected == null ? '$found does not fit' : '$found where $expected belongs';
   }
 
