@@ -24,6 +24,9 @@ const DEPTH_MAX: usize = 16;
 /// Folders whose content other programs made.
 const MADE: &[&str] = &["__pycache__", "build", "node_modules", "target", "venv"];
 
+/// The endings of what a Python package is made of, and of packages that are files.
+const PACKAGES: &[&str] = &[".py", ".toml", ".cfg", ".c", ".whl", ".zip", ".gz"];
+
 /// The files of a cell's code.
 #[derive(Debug)]
 pub(crate) struct Code {
@@ -36,7 +39,8 @@ pub(crate) struct Code {
 impl Code {
     /// The code of a cell; `None` for a cell that is linked in.
     ///
-    /// - Python: the `.py` files and the requirements in the folder of its source, and below.
+    /// - Python: the `.py` files and the requirements in the folder of its source, and below, and the files that the
+    ///   requirements name.
     /// - Dart: the `.dart` files and the manifest of its package (the nearest `pubspec.yaml`), and whatever else of this
     ///   machine its code imports.
     /// - A command: those of its words that are files, as seen from the spec's folder.
@@ -46,14 +50,29 @@ impl Code {
     pub(crate) fn of(spec: &CellSpec) -> Option<io::Result<Self>> {
         match &spec.runtime {
             Runtime::Rust => None,
-            Runtime::Python(python) => Some(Self::below(folder(&python.file), |name| {
-                name.ends_with(".py") || ["requirements.txt", "pyproject.toml"].contains(&name)
-            })),
+            Runtime::Python(python) => Some(Self::python(&python.file)),
             Runtime::Dart(sidecar) | Runtime::Exec(sidecar) => Some(match &sidecar.program {
                 Program::Source(source) => Self::dart(source),
                 Program::Command(words) => Ok(Self::words(folder(&spec.metadata.file), words)),
             }),
         }
+    }
+
+    fn python(source: &Path) -> io::Result<Self> {
+        let root = folder(source);
+        let is_code = |name: &str| name.ends_with(".py") || ["requirements.txt", "pyproject.toml"].contains(&name);
+        let mut code = Self::below(root, is_code)?;
+        // What is named and not there is told by who starts the cell.
+        for named in required(source).unwrap_or_default() {
+            let Ok(place) = named.strip_prefix(root) else { continue };
+            if named.is_dir() {
+                let is_part = |name: &str| PACKAGES.iter().any(|ending| name.ends_with(ending));
+                code.files.extend(Self::below(&named, is_part)?.files.iter().map(|file| place.join(file)));
+            } else {
+                code.files.insert(place.to_owned());
+            }
+        }
+        Ok(code)
     }
 
     fn dart(source: &Path) -> io::Result<Self> {
@@ -134,6 +153,18 @@ impl Code {
         }
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
+}
+
+/// What the requirements beside a Python cell's file name by relative paths.
+#[cfg(feature = "python")]
+fn required(source: &Path) -> io::Result<Vec<PathBuf>> {
+    host_python::named_by_requirements(source).map_err(io::Error::other)
+}
+
+/// This program hosts no Python, so it reads no requirements.
+#[cfg(not(feature = "python"))]
+fn required(_: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(Vec::new())
 }
 
 /// The folder that a file is in.

@@ -34,6 +34,24 @@ fn a_python_cells_code_is_what_stands_in_its_folder() -> Checked {
     Ok(())
 }
 
+#[cfg(feature = "python")]
+#[test]
+fn what_its_requirements_name_is_a_python_cells_code() -> Checked {
+    let folder = tempfile::tempdir()?;
+    for path in ["a.py", "limits.txt", "pkg/pyproject.toml", "pkg/data.csv", "../lib/setup.py", "../base.txt"] {
+        write(&folder.path().join("cell"), path, "")?;
+    }
+    write(folder.path(), "cell/requirements.txt", "-r ../base.txt\n-c limits.txt\n-e ../lib\n./pkg\n")?;
+    let spec = "runtime: python, source: 'cell/a.py:f'";
+    let files: Vec<_> = code(folder.path(), spec)?.files.into_iter().collect();
+    let named = ["../base.txt", "../lib/setup.py", "a.py", "limits.txt", "pkg/pyproject.toml", "requirements.txt"];
+    assert_eq!(files, named.map(PathBuf::from));
+    let before = code(folder.path(), spec)?.hash()?;
+    write(folder.path(), "base.txt", "six")?;
+    assert_ne!(code(folder.path(), spec)?.hash()?, before);
+    Ok(())
+}
+
 #[test]
 fn a_dart_cells_code_is_its_package() -> Checked {
     let folder = tempfile::tempdir()?;

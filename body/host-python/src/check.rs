@@ -5,14 +5,17 @@ use std::{ffi::CStr, fs, path::Path, process::Command};
 use cbs::CellName;
 use pyo3::{prelude::*, types::PyBytes};
 
-use crate::interpreter::{self, BUILT, embedded};
+use crate::{
+    interpreter::{self, BUILT, embedded},
+    requirements::Requirements,
+};
 
 const CHECK_TEXT: &str = include_str!("../python/check.py");
 const CHECK: &CStr = embedded(concat!(include_str!("../python/check.py"), "\0"));
 
 /// Checks a file that a spec names as `file.py:function` of this cell: that it is there and can be read as Python,
 /// that it has the function, that a caller could fill the function's parameters, and that its decorator says no other
-/// name. Nothing of it is run. Starts the interpreter.
+/// name, and that what its requirements name by paths is there. Nothing of it is run. Starts the interpreter.
 ///
 /// # Errors
 /// What is wrong, with file and line, for a person.
@@ -42,6 +45,8 @@ pub(crate) fn check_apart(file: &Path, function: &str, name: &CellName) -> Resul
     if said.is_empty() { Ok(()) } else { Err(said.into_owned()) }
 }
 
+/// The file's content, where what it requires beside it can be read too.
 fn read(file: &Path) -> Result<Vec<u8>, String> {
+    Requirements::beside(file)?;
     fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
 }

@@ -19,6 +19,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// How long to wait for another process that makes the same.
 const LOCK_LIMIT: Duration = Duration::from_secs(180);
 
+/// How lines begin that pip writes around the reason why a package cannot be built.
+const FRAME: [&str; 5] = ["note: ", "hint: ", "× ", "╰─>", "[end of output]"];
+
 /// Why an environment cannot be made.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum EnvironmentError {
@@ -42,7 +45,7 @@ pub(crate) enum EnvironmentError {
     },
 }
 
-fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> EnvironmentError {
+pub(crate) fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> EnvironmentError {
     let what = what.into();
     move |error| EnvironmentError::Io { what, error: error.to_string() }
 }
@@ -72,9 +75,12 @@ pub(crate) fn site_packages(environment: &Path) -> PathBuf {
 }
 
 /// What is installed besides what every environment has.
+#[derive(Default)]
 pub(crate) struct Packages<'a> {
-    /// As pip reads them in a file of requirements.
-    pub(crate) lines: &'a [String],
+    /// Files of requirements by their names; the first names the others.
+    pub(crate) lists: Vec<(String, &'a str)>,
+    /// Whether the lists have a hash of everything: then pip installs nothing without one beside them.
+    pub(crate) is_hashed: bool,
     /// The folder that paths in them are relative to.
     pub(crate) from: Option<&'a Path>,
 }
@@ -88,7 +94,7 @@ pub(crate) fn shared_place() -> PathBuf {
 /// made, which is logged once; the SDK works without.
 pub(crate) fn shared() -> Option<&'static Path> {
     static SHARED: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let make = || match ensure(&shared_place(), &Packages { lines: &[], from: None }) {
+    let make = || match ensure(&shared_place(), &Packages::default()) {
         Ok(site) => Some(site),
         Err(error) => {
             tracing::warn!(
@@ -138,21 +144,30 @@ fn install(target: &Path, packages: &Packages<'_>) -> Result<(), EnvironmentErro
     let has_pip = run(python().args(["-c", "import pip; assert int(pip.__version__.split('.')[0]) >= 23"])).is_ok();
     let how: &[&str] = if has_pip { &["-m", "venv", "--without-pip"] } else { &["-m", "venv"] };
     run(python().args(how).arg(target))?;
-    let list = target.join("requirements.txt");
-    let lines = format!("{MSGSPEC}\n{}\n", packages.lines.join("\n"));
-    fs::write(&list, lines).map_err(io_error(format!("cannot write {}", list.display())))?;
     let own = target.join("bin/python");
-    let mut pip = if has_pip { python() } else { Command::new(&own) };
-    pip.args(["-m", "pip"]);
-    if has_pip {
-        pip.arg("--python").arg(&own);
+    let pip = || {
+        let mut pip = if has_pip { python() } else { Command::new(&own) };
+        pip.args(["-m", "pip"]);
+        if has_pip {
+            pip.arg("--python").arg(&own);
+        }
+        pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]);
+        pip.args(["--timeout", "10", "--retries", "1"]);
+        if let Some(folder) = packages.from {
+            pip.current_dir(folder);
+        }
+        pip
+    };
+    for (name, text) in &packages.lists {
+        let list = target.join(name);
+        fs::write(&list, text).map_err(io_error(format!("cannot write {}", list.display())))?;
     }
-    pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]);
-    pip.args(["--timeout", "10", "--retries", "1", "-r"]).arg(&list);
-    if let Some(folder) = packages.from {
-        pip.current_dir(folder);
+    let Some((list, _)) = packages.lists.first() else { return run(pip().arg(MSGSPEC)) };
+    if packages.is_hashed {
+        run(pip().arg(MSGSPEC))?;
+        return run(pip().arg("-r").arg(target.join(list)));
     }
-    run(&mut pip)
+    run(pip().arg(MSGSPEC).arg("-r").arg(target.join(list)))
 }
 
 /// Runs a program to its end, within its time.
@@ -195,7 +210,8 @@ fn last_lines(mut file: fs::File) -> String {
     let mut text = Vec::new();
     _ = file.rewind().and_then(|()| file.read_to_end(&mut text));
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines = text.lines().map(str::trim).filter(|line| !FRAME.iter().any(|begin| line.starts_with(begin)));
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
     lines.get(lines.len().saturating_sub(6)..).unwrap_or_default().join("; ")
 }
 

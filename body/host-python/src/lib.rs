@@ -80,11 +80,18 @@
 //! # What one interpreter cannot hold
 //!
 //! A crash in C code ends the body; code in C that keeps Python's lock stops all Python cells, and is told of; a
-//! `sys.setrecursionlimit` beyond the default can overflow a stack; a child of `os.fork` ends at once (use `subprocess`,
-//! or `multiprocessing` with `spawn`); what a subprocess inherits as standard output is the body's. For cells that need
+//! `sys.setrecursionlimit` beyond the default can overflow a stack; `os.fork` raises, for the child would have none of
+//! the process's other threads; what a subprocess inherits as standard output is the body's. For cells that need
 //! more than that there is `isolation: process`: this program again as a [`worker()`], one lane, started and watched as
 //! any sidecar is. There a call that does not end 250 ms after it was cancelled ends the process, which is started
 //! again. A `requirements.txt` beside the cell's file, or dependencies in a `pyproject.toml`, imply it.
+//!
+//! # Threads and processes of cells
+//!
+//! A thread that is started below a call carries its context (`cbs._carry`). `multiprocessing` spawns: a new process first
+//! gets the SDK and the cell's module under its own name, with what it is told to do (`python/children.py`). What it
+//! prints, and whatever is written to `sys.stdout.fileno()`, comes through a pipe of the lane's; it ends with its parent,
+//! and with the cell.
 //!
 //! # Layout
 //!
@@ -124,5 +131,6 @@ pub use self::{
     host::PythonHost,
     interpreter::InterpreterError,
     process::WORKER_COMMAND,
+    requirements::named_by_requirements,
     worker::worker,
 };

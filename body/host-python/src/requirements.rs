@@ -1,93 +1,139 @@
 //! What a cell asks for beside its file: `requirements.txt`, or the dependencies in `pyproject.toml`.
 
+mod line;
+mod reader;
+
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
+use self::reader::{Asked, copy, decode, folder};
 use crate::{
-    environment::{EnvironmentError, Packages, ensure, folder, short_hash},
+    environment::{self, EnvironmentError, Packages, ensure, io_error, short_hash},
     interpreter::BUILT,
 };
 
 /// Prints the dependencies of a `pyproject.toml`, one a line.
-const DEPENDENCIES: &str = "import sys, tomllib; project = tomllib.load(open(sys.argv[1], 'rb')).get('project', {}); \
+const DEPENDENCIES: &str = "import sys, tomllib; project = tomllib.loads(sys.stdin.read()).get('project', {}); \
                             print('\\n'.join(project.get('dependencies', [])))";
-/// What every environment has in any case, and what the program brings itself.
-const OURS: [&str; 3] = ["cbs-sdk", "cbs_sdk", "msgspec"];
+/// A package of more files than this is none: somebody named a folder with all that he has.
+const FILES_MAX: usize = 5_000;
+/// What says how a package is built.
+const MANIFESTS: [&str; 3] = ["pyproject.toml", "setup.py", "setup.cfg"];
 
 /// What a cell needs that its body's environment may not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Requirements {
     /// The file that says so.
     pub(crate) file: PathBuf,
-    /// As pip reads them, one a line.
-    lines: Vec<String>,
+    asked: Asked,
 }
 
 impl Requirements {
     /// What is asked for beside this file; `None`: nothing, or only what every environment has.
+    ///
+    /// # Errors
+    /// What cannot be read, or is named and not there: with the file and its line, for a person.
     pub(crate) fn beside(file: &Path) -> Result<Option<Self>, String> {
-        let folder = file.parent().unwrap_or(Path::new("."));
+        let folder = folder(file);
         let (named, project) = (folder.join("requirements.txt"), folder.join("pyproject.toml"));
-        let (file, text) = match fs::read_to_string(&named) {
-            Ok(text) => (named, text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && project.is_file() => {
-                let text = dependencies(&project)?;
-                (project, text)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(format!("{}: {error}", named.display())),
+        let (file, text) = match read(&named)? {
+            Some(text) => (named, text),
+            None => match read(&project)? {
+                Some(text) => (project.clone(), dependencies(&project, &text)?),
+                None => return Ok(None),
+            },
         };
-        let asked = |line: &&str| !line.is_empty() && !line.starts_with('#') && !is_ours(line);
-        let lines: Vec<_> = text.lines().map(str::trim).filter(asked).map(str::to_owned).collect();
-        Ok((!lines.is_empty()).then_some(Self { file, lines }))
+        let asked = Asked::of(&file, &text)?;
+        Ok(asked.is_any.then_some(Self { file, asked }))
     }
 
     /// All that says what is installed, as one text. What is named by a path is another thing in another folder, and
-    /// a file of further requirements another when it has changed.
-    fn told(&self, from: Option<&Path>) -> String {
-        let mut text = self.lines.join("\n");
-        if self.lines.iter().any(|line| line.starts_with(['-', '.', '/']) || line.contains("file:")) {
-            let folder = std::path::absolute(from.unwrap_or(Path::new("."))).unwrap_or_default();
-            text.push('\n');
-            text.push_str(&folder.to_string_lossy());
+    /// when its content has changed.
+    fn told(&self) -> io::Result<String> {
+        let mut text = self.asked.texts.join("\n\n");
+        if !self.asked.places.is_empty() {
+            text.push_str(&format!("\n{}", std::path::absolute(folder(&self.file))?.display()));
         }
-        for file in self.lines.iter().filter_map(|line| further(line)) {
-            let file = from.unwrap_or(Path::new(".")).join(file);
-            text.push('\n');
-            // One that cannot be read is pip's to complain of.
-            text.push_str(&fs::read_to_string(file).unwrap_or_default());
+        for place in &self.asked.places {
+            for file in files(&place.path)? {
+                let name = file.strip_prefix(&place.path).unwrap_or(&file);
+                if !place.is_editable || MANIFESTS.iter().any(|manifest| name == Path::new(manifest)) {
+                    text.push_str(&format!("\n{} {}", name.display(), short_hash(&fs::read(&file)?)));
+                }
+            }
         }
-        text
+        Ok(text)
     }
 
     /// An environment that has it all, made if it is not there. Returns its site-packages. Blocks.
     pub(crate) fn install(&self) -> Result<PathBuf, EnvironmentError> {
-        let from = self.file.parent().map(Path::to_owned).filter(|folder| !folder.as_os_str().is_empty());
-        let place = folder().join(format!("requirements-{}", short_hash(self.told(from.as_deref()).as_bytes())));
-        ensure(&place, &Packages { lines: &self.lines, from: from.as_deref() })
+        let told = self.told().map_err(io_error("cannot read what it names by paths"))?;
+        let place = environment::folder().join(format!("requirements-{}", short_hash(told.as_bytes())));
+        let lists = self.asked.texts.iter().enumerate().map(|(index, text)| (copy(index), text.as_str())).collect();
+        ensure(&place, &Packages { lists, is_hashed: self.asked.is_hashed, from: Some(folder(&self.file)) })
     }
 }
 
-/// The file that a line of requirements takes others from: `-r more.txt`.
-fn further(line: &str) -> Option<&str> {
-    let flags = ["--requirement", "--constraint", "-r", "-c"];
-    let rest = flags.into_iter().find_map(|flag| line.strip_prefix(flag))?;
-    Some(rest.trim_start_matches(['=', ' ', '\t']).trim())
+/// The files and folders that the requirements beside a cell's file name by relative paths: `-r base.txt`, `-e ../lib`.
+/// They are part of its code wherever they stand.
+///
+/// # Errors
+/// What cannot be read, or is named and not there: with the file and its line, for a person.
+pub fn named_by_requirements(file: &Path) -> Result<Vec<PathBuf>, String> {
+    Ok(Requirements::beside(file)?.map(|found| found.asked.named).unwrap_or_default())
 }
 
-fn is_ours(line: &str) -> bool {
-    let name = line.split(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)).next().unwrap_or_default();
-    OURS.contains(&name.to_ascii_lowercase().as_str())
+/// The text of a file; `None`: it is not there.
+fn read(file: &Path) -> Result<Option<String>, String> {
+    match fs::read(file) {
+        Ok(content) => decode(&content).map(Some).map_err(|reason| format!("{}: {reason}", file.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: {error}", file.display())),
+    }
 }
 
-fn dependencies(project: &Path) -> Result<String, String> {
+/// All files below a place, in order, but what is hidden or made by building a package there.
+fn files(place: &Path) -> io::Result<Vec<PathBuf>> {
+    let (mut files, mut open) = (Vec::new(), vec![place.to_owned()]);
+    while let Some(path) = open.pop() {
+        if !path.is_dir() {
+            files.push(path);
+            if files.len() > FILES_MAX {
+                return Err(io::Error::other(format!("{} has more than {FILES_MAX} files", place.display())));
+            }
+            continue;
+        }
+        for entry in fs::read_dir(&path)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_made = ["__pycache__", "build", "venv"].contains(&&*name) || name.ends_with(".egg-info");
+            // A link to a folder may lead in circles, and one that leads nowhere is nothing.
+            let is_link = entry.file_type()?.is_symlink() && !entry.path().is_file();
+            if !name.starts_with('.') && !is_made && !is_link {
+                open.push(entry.path());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The dependencies in the text of this `pyproject.toml`, one a line.
+fn dependencies(project: &Path, text: &str) -> Result<String, String> {
     let wrong = |reason: &dyn std::fmt::Display| format!("{}: {reason}", project.display());
     let mut command = Command::new(BUILT.executable);
-    let output = command.args(["-I", "-S", "-X", "utf8", "-c", DEPENDENCIES]).arg(project).output();
-    let output = output.map_err(|error| wrong(&error))?;
+    command.args(["-I", "-S", "-X", "utf8", "-c", DEPENDENCIES]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| wrong(&error))?;
+    if let Some(mut input) = child.stdin.take() {
+        // One that ends before it has read everything says why.
+        _ = input.write_all(text.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(|error| wrong(&error))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -96,26 +142,4 @@ fn dependencies(project: &Path) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(folder: &Path, more: &str) -> Result<String, Box<dyn std::error::Error>> {
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join("requirements.txt"), "-r more.txt\n")?;
-        fs::write(folder.join("more.txt"), more)?;
-        let found = Requirements::beside(&folder.join("cell.py"))?.ok_or("nothing was asked for")?;
-        Ok(found.told(Some(folder)))
-    }
-
-    #[test]
-    fn what_is_named_by_its_path_is_another_elsewhere_and_when_it_changes() -> Result<(), Box<dyn std::error::Error>> {
-        let place = tempfile::tempdir()?;
-        let first = told(&place.path().join("a"), "attrs")?;
-        assert_eq!(first, told(&place.path().join("a"), "attrs")?);
-        assert_ne!(first, told(&place.path().join("b"), "attrs")?);
-        assert_ne!(first, told(&place.path().join("a"), "attrs==25.1.0")?);
-        let plain = Requirements { file: "a/requirements.txt".into(), lines: vec!["attrs".to_owned()] };
-        assert_eq!(plain.told(Some(place.path())), plain.told(None), "a name is the same everywhere");
-        Ok(())
-    }
-}
+mod tests;

@@ -178,7 +178,9 @@ async fn requirements_beside_the_file_are_installed_for_its_own_processes() {
         "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n",
     );
     body.file("local/backend.py", BACKEND);
-    body.file("requirements.txt", "# what it needs\ncbs-sdk\n./local\n");
+    body.file("requirements.txt", "\u{feff}# what it needs\r\ncbs-sdk\r\n-r more/base.txt\r\n");
+    body.file("more/base.txt", "-c limits.txt\n./local # as seen from the cell's folder\n");
+    body.file("more/limits.txt", "tiny==1.0\n");
     let text = "import cbs, tiny\nasync def run(input):\n    return tiny.ANSWER\n";
     body.file("cell.py", text);
     let running = body.begin(&body.spec("demo.cell", "cell.py:run", ""));
@@ -205,11 +207,16 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 #[tokio::test]
 async fn requirements_that_cannot_be_had_are_told() {
     let body = Body::new();
-    body.file("pyproject.toml", "[project]\nname = 'x'\nversion = '1'\ndependencies = ['./nowhere-at-all']\n");
+    body.file(
+        "local/pyproject.toml",
+        "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n",
+    );
+    body.file("local/backend.py", "def build_wheel(*_, **__):\n    raise RuntimeError('nothing-at-all')\n");
+    body.file("requirements.txt", "./local\n");
     body.file("cell.py", "async def run(input):\n    pass\n");
     let running = body.begin(&body.spec("demo.cell", "cell.py:run", ""));
     let reason = running.ready(LONG * 5).await.unwrap_err().reason.unwrap();
-    for part in ["demo.cell", "cannot be installed", "pyproject.toml", "nowhere-at-all"] {
+    for part in ["demo.cell", "cannot be installed", "requirements.txt", "nothing-at-all"] {
         assert!(reason.contains(part), "{reason}");
     }
 }

@@ -72,11 +72,15 @@ fn sources(_: &Specs) -> Vec<Wrong> {
 
 #[cfg(feature = "python")]
 impl Wrong {
-    /// A message that begins with `<file>:<line>: `, or with the file alone.
+    /// A message that begins with `<file>:<line>: `, or with a file alone; else it is about this file.
     fn at(file: PathBuf, message: &str) -> Self {
-        let rest = message.strip_prefix(&*file.to_string_lossy()).unwrap_or(message).trim_start_matches(':');
-        let numbered = rest.split_once(": ").and_then(|(line, rest)| Some((line.parse().ok()?, rest)));
-        let (line, said) = numbered.unwrap_or((1, rest.trim_start()));
+        let place = message.split_once(": ").and_then(|(place, said)| {
+            let numbered = place.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse().ok()?)));
+            let (named, line) = numbered.unwrap_or((place, 1));
+            let named = PathBuf::from(named);
+            (named == file || named.is_file()).then_some((named, line, said))
+        });
+        let (file, line, said) = place.unwrap_or((file, 1, message));
         let (message, hint) = match said.split_once("; ") {
             Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
             None => (said.to_owned(), None),

@@ -36,6 +36,8 @@ impl Ignore {
     }
 
     fn read(text: &str) -> Result<Self, String> {
+        // Editors on Windows begin a file with a byte order mark.
+        let text = text.trim_start_matches('\u{feff}');
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         lines.map(Pattern::read).collect::<Result<_, _>>().map(Self)
     }
@@ -100,6 +102,7 @@ mod tests {
             ("models/*.bin", "models/large.bin", false, true),
             ("models/*.bin", "deep/models/large.bin", false, false),
             ("# *.py", "a.py", false, false),
+            ("\u{feff}*.csv", "a.csv", false, true),
         ] {
             assert_eq!(Ignore::read(line)?.has(Path::new(path), is_folder), expected, "{line} and {path}");
         }

@@ -14,7 +14,7 @@ use host_sidecar::dart::{self, Dependency, Needs};
 use serde_json::json;
 use spec::{CellSpec, Program, Runtime};
 
-use super::{Code, DEPTH_MAX, MADE, folder, ignore::Ignore, package};
+use super::{Code, DEPTH_MAX, MADE, folder, ignore::Ignore, package, required};
 use crate::bundle::FILES_MAX;
 
 /// A folder of more files than this is not looked through to its end.
@@ -58,7 +58,7 @@ impl Item {
 impl Luggage {
     /// What travels with a cell; `None` for a cell that is linked in.
     ///
-    /// - Python: the folder of its source.
+    /// - Python: the folder of its source, and what its requirements name by relative paths.
     /// - Dart: its package (the nearest `pubspec.yaml`), and the packages that its code imports.
     /// - A command: those of its words that are files, as seen from the spec's folder; where one stands in a folder of
     ///   that, the whole of the folder; and the libraries beside a program that it names.
@@ -70,9 +70,7 @@ impl Luggage {
     pub(crate) fn of(spec: &CellSpec) -> Option<io::Result<Self>> {
         match &spec.runtime {
             Runtime::Rust => None,
-            Runtime::Python(python) => {
-                Some(Self::packed(|all| all.walk(folder(&python.file), folder(&python.file), MADE)))
-            }
+            Runtime::Python(python) => Some(Self::packed(|all| all.python(&python.file))),
             Runtime::Dart(sidecar) | Runtime::Exec(sidecar) => Some(match &sidecar.program {
                 Program::Source(source) => Self::packed(|all| all.dart(source)),
                 Program::Command(words) => Self::packed(|all| all.words(folder(&spec.metadata.file), words)),
@@ -125,6 +123,18 @@ impl Luggage {
                     "{} has more than {LOOK_MAX} files: {ELSEWHERE}",
                     root.display()
                 )));
+            }
+        }
+        Ok(())
+    }
+
+    fn python(&mut self, source: &Path) -> io::Result<()> {
+        self.walk(folder(source), folder(source), MADE)?;
+        for named in required(source)? {
+            if named.is_dir() {
+                self.walk(&named, &named, MADE)?;
+            } else {
+                self.0.insert(named.clone(), Item::File(named));
             }
         }
         Ok(())

@@ -60,6 +60,22 @@ fn all_of_a_cells_folder_travels_but_what_others_made_or_is_hidden_and_specs() -
     Ok(())
 }
 
+#[cfg(feature = "python")]
+#[test]
+fn what_a_python_cells_requirements_name_travels_too() -> Checked {
+    let folder = tempfile::tempdir()?;
+    for path in ["cell/a.py", "base.txt", "lib/pyproject.toml", "lib/lib.py", "cell/.hidden/limits.txt"] {
+        write(folder.path(), path, "")?;
+    }
+    write(folder.path(), "cell/requirements.txt", "-r ../base.txt\n-c .hidden/limits.txt\n../lib\n")?;
+    let travels =
+        ["../base.txt", "../lib/lib.py", "../lib/pyproject.toml", ".hidden/limits.txt", "a.py", "requirements.txt"];
+    assert_eq!(places(&luggage(folder.path(), PYTHON)?, &folder.path().join("cell")), travels);
+    write(folder.path(), "cell/requirements.txt", "-r ../nowhere.txt\n")?;
+    assert!(refused(folder.path(), PYTHON).contains("requirements.txt:1: there is no file "));
+    Ok(())
+}
+
 #[test]
 fn links_may_lead_within_the_folder_alone() -> Checked {
     let folder = tempfile::tempdir()?;

@@ -1,0 +1,254 @@
+//! Requirements with all that they name: files of further requirements, and packages at paths.
+//!
+//! What pip is given is a copy: without what every environment has, and in UTF-8. The copy stands in another folder, so
+//! that its `-r` and `-c` are to name copies too; whatever else is relative is relative to the folder that pip runs in,
+//! as with `pip install -r requirements.txt` in the folder of the cell.
+
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use super::line::{Line, is_address};
+
+/// More files than this name each other in a circle.
+const FILES_MAX: usize = 64;
+
+/// What a file of requirements asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// What pip is to read: the file itself, and after it those that it names, under the names of [`copy`].
+    pub(super) texts: Vec<String>,
+    /// Whether there is anything to install.
+    pub(super) is_any: bool,
+    /// Whether pip will want a hash of everything that it installs.
+    pub(super) is_hashed: bool,
+    /// The packages at paths, and folders of packages.
+    pub(super) places: Vec<Place>,
+    /// The files and places that are named by relative paths: they are needed wherever the cell runs.
+    pub(super) named: Vec<PathBuf>,
+}
+
+/// Something on this machine that is installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    /// It is used from where it stands: its code may change.
+    pub(super) is_editable: bool,
+}
+
+/// The name of a copy, by its place in [`Asked::texts`].
+pub(super) fn copy(index: usize) -> String {
+    if index == 0 { "requirements.txt".to_owned() } else { format!("requirements-{index}.txt") }
+}
+
+impl Asked {
+    /// Reads requirements that stand in this file, or were taken from it.
+    ///
+    /// # Errors
+    /// With the file, for a person: a file that cannot be read, or that is named and is not there.
+    pub(super) fn of(file: &Path, text: &str) -> Result<Self, String> {
+        let mut asked = Self::default();
+        let folder = folder(file);
+        Reader { asked: &mut asked, folder, is_relative: true }.read(file, text, false)?;
+        Ok(asked)
+    }
+}
+
+struct Reader<'a> {
+    asked: &'a mut Asked,
+    /// Where pip runs.
+    folder: &'a Path,
+    /// Whether the file that is read was named by a relative path.
+    is_relative: bool,
+}
+
+impl Reader<'_> {
+    /// Reads one file; returns its place in the texts.
+    fn read(&mut self, file: &Path, text: &str, is_limit: bool) -> Result<usize, String> {
+        let index = self.asked.texts.len();
+        if index == FILES_MAX {
+            return Err(format!("{}: more than {FILES_MAX} files name each other by `-r` and `-c`", file.display()));
+        }
+        self.asked.texts.push(String::new());
+        let mut copy = String::new();
+        for logical in logical_lines(text) {
+            let kept = self.line(file, &logical, is_limit).map_err(|reason| {
+                // The lines of a `pyproject.toml` are not those of the list.
+                let is_list = file.extension().is_some_and(|extension| extension != "toml");
+                let number = if is_list { format!(":{}", logical.number) } else { String::new() };
+                format!("{}{number}: {reason}", file.display())
+            })?;
+            copy.push_str(&kept);
+            // As many lines as there were: what pip says of line 7 is so of the file itself.
+            (0..logical.count).for_each(|_| copy.push('\n'));
+        }
+        if let Some(text) = self.asked.texts.get_mut(index) {
+            *text = copy;
+        }
+        Ok(index)
+    }
+
+    /// What the copy says instead of a line.
+    fn line(&mut self, file: &Path, logical: &Logical, is_limit: bool) -> Result<String, String> {
+        let text = logical.text.as_str();
+        self.asked.is_hashed |= text.contains("--hash") || text.starts_with("--require-hashes");
+        let asks = match Line::read(text) {
+            Line::Empty | Line::Ours => return Ok(String::new()),
+            Line::Requirements(named) if !is_address(named) => {
+                return Ok(format!("-r {}", self.further(file, named, false)?));
+            }
+            Line::Constraints(named) if !is_address(named) => {
+                return Ok(format!("-c {}", self.further(file, named, true)?));
+            }
+            Line::Links(named) if !is_address(named) && !named.starts_with("file:") => {
+                return self.links(file, named);
+            }
+            Line::Editable(named) => self.package(named, true).map(|()| !is_limit)?,
+            Line::Local(named) => self.package(named, false).map(|()| !is_limit)?,
+            Line::Requirements(_) | Line::Package => !is_limit,
+            Line::Constraints(_) | Line::Links(_) | Line::Option => false,
+        };
+        self.asked.is_any |= asks;
+        Ok(text.to_owned())
+    }
+
+    /// Reads another file; returns the name of its copy. It is named as seen from the file that names it.
+    fn further(&mut self, file: &Path, named: &str, is_limit: bool) -> Result<String, String> {
+        let path = self.path(folder(file), named);
+        let content = fs::read(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => format!("there is no file {}", path.display()),
+            _ => format!("{}: {error}", path.display()),
+        })?;
+        let text = decode(&content).map_err(|reason| format!("{}: {reason}", path.display()))?;
+        let was_relative = self.is_relative;
+        self.is_relative &= !Path::new(named).is_absolute();
+        self.note(&path, named);
+        let index = self.read(&path, &text, is_limit)?;
+        self.is_relative = was_relative;
+        Ok(copy(index))
+    }
+
+    /// A folder of packages: as seen from the file that names it, or from where pip runs.
+    fn links(&mut self, file: &Path, named: &str) -> Result<String, String> {
+        let places = [folder(file), self.folder].map(|folder| self.path(folder, named));
+        let path = places
+            .into_iter()
+            .find(|path| path.exists())
+            .ok_or_else(|| format!("there is no `{named}` in {}", self.folder.display()))?;
+        let absolute = std::path::absolute(&path).map_err(|error| error.to_string())?;
+        self.note(&path, named);
+        self.asked.places.push(Place { path, is_editable: false });
+        let quoted = absolute.display().to_string().replace('\'', "'\"'\"'");
+        Ok(format!("--find-links '{quoted}'"))
+    }
+
+    /// A package at a path, as seen from where pip runs.
+    fn package(&mut self, named: &str, is_editable: bool) -> Result<(), String> {
+        let path = self.path(self.folder, named);
+        if !path.exists() {
+            return Err(format!("there is no `{named}` in {}", self.folder.display()));
+        }
+        if path.is_dir() && !["pyproject.toml", "setup.py"].iter().any(|file| path.join(file).is_file()) {
+            return Err(format!("`{named}` is no package: it has no pyproject.toml and no setup.py"));
+        }
+        self.note(&path, named);
+        self.asked.places.push(Place { path, is_editable });
+        Ok(())
+    }
+
+    /// What a file in a folder names. Whatever stands elsewhere is seen from where pip runs: `cells/pay/../base.txt`.
+    fn path(&self, from: &Path, named: &str) -> PathBuf {
+        let whole = from.join(named);
+        whole.strip_prefix(self.folder).map(|path| self.folder.join(plain(path))).unwrap_or(whole)
+    }
+
+    fn note(&mut self, path: &Path, named: &str) {
+        if self.is_relative && !Path::new(named).is_absolute() && !self.asked.named.iter().any(|known| known == path) {
+            self.asked.named.push(path.to_owned());
+        }
+    }
+}
+
+/// Text of a file, as editors and shells on Windows write it too.
+///
+/// # Errors
+/// Where it is in another encoding, with what to do.
+pub(super) fn decode(content: &[u8]) -> Result<String, &'static str> {
+    let wrong = "it is not UTF-8; save it as UTF-8";
+    let wide = |content: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (pairs, rest) = content.as_chunks::<2>();
+        let text = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect::<Result<String, _>>();
+        text.ok().filter(|_| rest.is_empty()).ok_or(wrong)
+    };
+    match content {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).map_err(|_| wrong),
+        all => String::from_utf8(all.to_vec()).map_err(|_| wrong),
+    }
+}
+
+/// A line that may go on over several.
+struct Logical {
+    /// Its first line's number.
+    number: usize,
+    count: usize,
+    /// Without its comment, and without blanks around it.
+    text: String,
+}
+
+/// The lines as pip joins them: a backslash at the end of a line goes on with the next one.
+fn logical_lines(text: &str) -> Vec<Logical> {
+    let mut all = Vec::new();
+    let mut open: Option<Logical> = None;
+    for (line, number) in text.lines().zip(1..) {
+        let mut logical = open.take().unwrap_or_else(|| Logical { number, count: 0, text: String::new() });
+        logical.count += 1;
+        let is_comment = line.trim_start().starts_with('#');
+        match line.strip_suffix('\\') {
+            Some(begun) if !is_comment => {
+                logical.text.push_str(begun);
+                open = Some(logical);
+            }
+            _ => {
+                logical.text.push_str(if is_comment { " " } else { "" });
+                logical.text.push_str(line);
+                all.push(logical);
+            }
+        }
+    }
+    all.extend(open);
+    for logical in &mut all {
+        logical.text = without_comment(&logical.text).trim().to_owned();
+    }
+    all
+}
+
+/// A comment begins with `#` at the line's begin or after a blank.
+fn without_comment(line: &str) -> &str {
+    let begins = |(at, _): &(usize, &str)| {
+        line.get(..*at).is_some_and(|before| before.is_empty() || before.ends_with([' ', '\t']))
+    };
+    line.match_indices('#').find(begins).and_then(|(at, _)| line.get(..at)).unwrap_or(line)
+}
+
+/// The folder that a file is in.
+pub(super) fn folder(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A relative path without `.`, and without `..` where a folder stands before it.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
+}
