@@ -145,6 +145,10 @@ async fn a_traceback_shows_the_cells_own_lines() {
 async fn the_check_runs_nothing_and_sees_what_can_be_seen() {
     let body = Body::new();
     body.file("ran", "");
+    body.file("sound.py", "from . import cell\nYES = 1\n");
+    body.file("broken.py", "def (:\n");
+    body.file("deep/__init__.py", "");
+    body.file("deep/up.py", "from ..sound import YES\nfrom ... import cell\n");
     let run = "open(__file__ + '.ran', 'w')\n";
     for (text, parts) in [
         ("async def run(input)\n    pass\n", &["cell.py:2", "expected ':'"][..]),
@@ -155,6 +159,12 @@ async fn the_check_runs_nothing_and_sees_what_can_be_seen() {
             "import cbs\n@cbs.cell('demo.other')\nasync def run(input):\n    pass\n",
             &["cell.py:3", "demo.other", "demo.cell"],
         ),
+        ("from .. import top\ndef run():\n    pass\n", &["cell.py:2", "`from .. import` leads above the folder"]),
+        ("def run():\n    from ..top import it\n", &["cell.py:3", "`from ..top import` leads above the folder"]),
+        ("from .nothing import it\ndef run():\n    pass\n", &["cell.py:2", "no module `.nothing`"]),
+        ("from . import nothing\ndef run():\n    pass\n", &["cell.py:2", "no `nothing` to import"]),
+        ("import broken\ndef run():\n    pass\n", &["broken.py:1", "SyntaxError"]),
+        ("from deep.up import it\ndef run():\n    pass\n", &["up.py:2", "`from ... import` leads above the folder"]),
     ] {
         for fields in ["", "isolation: process"] {
             let error = body.checked(&format!("{run}{text}"), fields).expect_err(text);
@@ -169,6 +179,9 @@ async fn the_check_runs_nothing_and_sees_what_can_be_seen() {
         "from other import run\n",
         "run = lambda input: input\n",
         "try:\n    import fast\nexcept ImportError:\n    async def run():\n        pass\n",
+        "from . import sound, run\nfrom .sound import YES\nimport deep\ndef run():\n    pass\n",
+        "try:\n    from .. import top\nexcept ImportError:\n    top = None\ndef run():\n    pass\n",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..top import it\ndef run():\n    pass\n",
     ] {
         assert_eq!(body.checked(&format!("{run}{text}"), ""), Ok(()), "{text}");
     }

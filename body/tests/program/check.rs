@@ -43,3 +43,21 @@ async fn a_path_that_is_not_there_is_status_2() {
     let done = World::new().run(&["check", "nowhere"]).await.with_status(2);
     assert!(done.stderr.contains("nowhere"), "{}", done.stderr);
 }
+
+#[cfg(feature = "python")]
+#[tokio::test]
+async fn mistakes_in_the_files_around_a_python_cell_have_their_places() {
+    let world = World::new();
+    let spec =
+        "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: a.b }\nspec: { runtime: python, source: c.py:f }\n";
+    world.write("cells/spec.yaml", spec);
+    world.write("cells/c.py", "import helper\nasync def f(input):\n    pass\n");
+    world.write("cells/helper.py", "\nfrom .. import top\n");
+    let done = world.run(&["check", "cells"]).await.with_status(1);
+    assert!(done.stdout.starts_with("cells/helper.py:2: `from .. import` leads above"), "{}", done.stdout);
+    world.write("cells/requirements.txt", "six\n-r base.txt\n");
+    let done = world.run(&["check", "cells", "--format", "json"]).await.with_status(1);
+    let mistakes: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(mistakes[0]["message"], "there is no file cells/base.txt");
+    assert_eq!((&mistakes[0]["file"], &mistakes[0]["line"]), (&"cells/requirements.txt".into(), &2.into()));
+}
