@@ -55,7 +55,7 @@ async def running(folder: Path, url: str, *more: str) -> AsyncIterator[asyncio.s
     )
     assert program.stderr is not None
     line = (await asyncio.wait_for(program.stderr.readline(), 20)).decode()
-    assert line.startswith("serving logic.greet"), line
+    assert line.startswith("serving logic."), line
     try:
         yield program
     finally:
@@ -70,6 +70,59 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / f"n{abs(hash(tmp_path)) % 10**9}"
     made.mkdir()
     return made
+
+
+_PROCESSES = """
+import asyncio
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import cbs
+
+def square(number):
+    return number * number
+
+@cbs.cell("logic.greet")
+def squares(method: str) -> list[int]:
+    context = multiprocessing.get_context(method)
+    lingering = context.Process(target=time.sleep, args=(60,))
+    lingering.start()
+    lingering.terminate()
+    lingering.join()
+    with context.Pool(2) as pool:
+        found = pool.map(square, [1, 2])
+    with ProcessPoolExecutor(1, context) as executor:
+        return found + list(executor.map(square, [3]))
+
+@cbs.cell("logic.double")
+async def double(number: int) -> int:
+    return 2 * number
+
+@cbs.cell("logic.threads")
+async def threads(ctx: cbs.Context) -> bool:
+    with ThreadPoolExecutor(1) as pool:
+        twice = asyncio.get_running_loop().run_in_executor(pool, lambda: cbs.current().call_sync("logic.double", 3))
+        return await twice == 6 and await asyncio.wrap_future(pool.submit(lambda: cbs.current().id)) == ctx.id
+"""
+
+
+async def test_cells_start_threads_and_processes(nats_url: str, folder: Path) -> None:
+    cells = folder / "work.py"
+    cells.write_text(_PROCESSES, encoding="utf-8")
+    async with (
+        running(folder, nats_url, "work.py", "--timeout", "30") as program,
+        cbs.connect(nats_url, namespace=folder.name) as bus,
+    ):
+        for method in ("fork", "spawn", "forkserver"):
+            assert await bus.call("logic.greet", method, timeout=30) == [1, 4, 9]
+        assert await bus.call("logic.threads") is True
+        # A process that a pool ends with SIGTERM had this one's handler, and its way to say so.
+        assert program.returncode is None
+        assert await bus.call("logic.double", 2) == 4
+        program.send_signal(signal.SIGTERM)
+        _, said = await asyncio.wait_for(program.communicate(), 20)
+        assert await program.wait() == 0
+        assert said.decode().count("draining") == 1, said
 
 
 async def test_it_serves_a_file_and_drains_on_sigterm(nats_url: str, folder: Path) -> None:

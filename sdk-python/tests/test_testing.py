@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
@@ -240,6 +241,43 @@ async def test_bus_8_what_is_too_large_is_refused_before_it_is_sent() -> None:
         assert (await failing(body, "logic.grow", 10_000)).message.startswith("the reply of cell logic.grow has 100")
         with pytest.raises(cbs.CellError, match="too-large: the envelope has 33 attributes"):
             await body.call("shop.who", attributes={f"k{number}": "" for number in range(33)})
+
+
+_POOL = ThreadPoolExecutor(1)
+
+
+@cbs.cell("demo.threads")
+async def _threads(ctx: cbs.Context) -> list[str]:
+    found: list[str] = []
+
+    def here() -> None:
+        found.append(cbs.current().id)
+
+    class Mine(threading.Thread):
+        def run(self) -> None:
+            here()
+
+    for thread in (Mine(), threading.Thread(target=here), threading.Timer(0, here)):
+        thread.start()
+        await asyncio.to_thread(thread.join)
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, here)
+    await loop.run_in_executor(_POOL, here)
+    await asyncio.wrap_future(_POOL.submit(here))
+    assert await loop.run_in_executor(_POOL, lambda: cbs.current().call_sync("demo.sum", [1, 2])) == 3
+    return [*found, ctx.id]
+
+
+async def test_threads_below_a_call_know_it() -> None:
+    async with TestBody(_threads) as body:
+        body.answer("demo.sum", 3)
+        for _ in range(2):
+            found = await body.call("demo.threads")
+            assert len(found) == 7
+            assert len(set(found)) == 1
+    # The pool's thread was started by a call that has ended, and belongs to none.
+    with pytest.raises(LookupError, match=r"no call runs here: .* on threads that it starts"):
+        _POOL.submit(cbs.current).result()
 
 
 async def test_def_cells_run_on_threads_with_their_context(caplog: pytest.LogCaptureFixture) -> None:

@@ -20,6 +20,7 @@ from itertools import count
 from types import FrameType, TracebackType
 from typing import Any
 
+from cbs import _carry
 from cbs._cell import Definition, EncodeError, definition
 from cbs._codec import checked
 from cbs._context import CURRENT, CallInfo, Context, Incoming, Outgoing
@@ -40,13 +41,18 @@ answered often calls again at once, and a bell costs more than a look."""
 
 LANE: ContextVar[Native | None] = ContextVar("cbs_lane", default=None)
 """The lane whose code runs: what it prints and logs outside of calls is its cell's."""
+MODULE: ContextVar[Module | None] = ContextVar("cbs_module", default=None)
+"""The file of that lane's cell."""
+_carry.MARKS.append(LANE)
 
 _ERROR, _WARNING = 40, 30
 
 
 def serve(native: Native, module: Module, source: bytes, function: str) -> None:
     """Run a lane on this thread until the body says stop."""
+    _carry.install()
     LANE.set(native)
+    MODULE.set(module)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.set_default_executor(ThreadPoolExecutor(THREADS_MAX, "cbs-to-thread"))
@@ -67,6 +73,7 @@ def serve(native: Native, module: Module, source: bytes, function: str) -> None:
         lane.forget()
         loop.close()
         asyncio.set_event_loop(None)
+        MODULE.set(None)
         LANE.set(None)
 
 
@@ -259,7 +266,6 @@ class Lane:
         payload = call.claim()
         if payload is None:
             return
-        LANE.set(self.native)
         cell, context, key = self._cell, None, call.key
         self._on_threads[key] = (call, threading.get_ident())
         try:

@@ -289,13 +289,16 @@ def active() -> Context | None:
 
 
 def current() -> Context:
-    """Return the context of the call that runs now, in ``async def`` cells and in ``def`` cells on their threads.
+    """Return the context of the call that runs now: in a cell, in what it calls, and on threads that it starts.
 
-    Raises LookupError outside of calls.
+    Raises LookupError outside of calls: in hooks, when a module is loaded, and in other processes.
     """
     context = active()
     if context is None:
-        raise LookupError("no call runs here: cbs.current() works in a cell and in what it calls")
+        raise LookupError(
+            "no call runs here: cbs.current() works in a cell, in what it calls, and on threads that it starts "
+            "(Thread, ThreadPoolExecutor, asyncio.to_thread); not in hooks, at import, or in processes that it starts"
+        )
     return context
 
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
+from cbs import _carry
 from cbs._cell import Definition, definition, is_cell
 from cbs._codec import checked
 from cbs._context import CURRENT, Context
@@ -116,6 +117,7 @@ class Lane:
     """Cells by their names, and the modules that they come from."""
 
     def __init__(self, sources: Iterable[ModuleType | Callable[..., Any]], threads: int = THREADS) -> None:
+        _carry.install()
         self.cells: dict[str, tuple[Definition, State]] = {}
         self._states: dict[int, State] = {}
         self._modules: list[ModuleType] = []
@@ -222,8 +224,8 @@ class Lane:
         request = call.request
         # A task of its own: what the cell sets in its context is the call's alone, and a cell that does
         # not end when it is told to costs its caller no more than the deadline.
-        context = self._base.copy()
-        context.run(CURRENT.set, lambda: Context(call, port, state))
+        context, loop = self._base.copy(), asyncio.get_running_loop()
+        context.run(CURRENT.set, lambda: Context(call, port, state, loop))
         if found.never_suspends:
             try:
                 return context.run(_finish, self._guarded(call, port, found, state))

@@ -110,3 +110,6 @@ class Module(Protocol):
 
     def unload(self) -> None:
         """Forget it, and all that it imported from beside itself."""
+
+    def at_end(self, end: Callable[[], None]) -> None:
+        """Do this when it is forgotten."""

@@ -28,6 +28,7 @@ from cbs._version import VERSION
 
 DONE, FAILED, NOT_STARTED, USAGE = 0, 1, 2, 64
 DRAIN_SECONDS = 30.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -137,8 +138,9 @@ async def _serve(lane: Lane, bus: Bus, options: argparse.Namespace) -> int:
     def signalled() -> None:
         (now if stop.is_set() else stop).set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, signalled)
+    os.register_at_fork(before=_hold_signals, after_in_parent=_free_signals, after_in_child=_forget_signals)
     served = Standalone(lane, bus, Limits(options.concurrency, options.queue, options.timeout))
     try:
         if not await _started(served, stop, now):
@@ -167,6 +169,22 @@ async def _serve(lane: Lane, bus: Bus, options: argparse.Namespace) -> int:
         sys.stderr.write(f"{lane.blocking} `def` cells are still at work on threads, and are given up\n")
         _end(DONE)
     return DONE
+
+
+def _hold_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _free_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def _forget_signals() -> None:
+    """Let a forked child end by a signal: it has this program's handlers, and its way to hear of one."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _free_signals()
 
 
 async def _started(served: Standalone, stop: asyncio.Event, now: asyncio.Event) -> bool:
@@ -219,7 +237,10 @@ def _load(wanted: str) -> Lane:
             raise NotStartedError(f"{wanted}: {error}") from None
         raise NotStartedError(f"there is no module `{name}` in {folder} or in what is installed") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the module's own code runs
-        raise NotStartedError(f"{wanted} cannot be loaded\n{_trace(error)}") from None
+        hint = ""
+        if path.endswith(".py") and isinstance(error, ImportError) and "relative import" in str(error):
+            hint = "\na file is loaded by itself: name it as a module of its package, such as `package.module`"
+        raise NotStartedError(f"{wanted} cannot be loaded\n{_trace(error)}{hint}") from None
     if path.endswith(".py") and Path(getattr(found, "__file__", None) or "").resolve() != Path(path).resolve():
         raise NotStartedError(f"{path}: another module is called `{name}`: give the file another name")
     for part in app.split(".") if app else ():
