@@ -107,6 +107,8 @@ pub(crate) struct Health {
     pub(crate) ident: AtomicU64,
     /// It has been told of that it is blocked now.
     pub(crate) told: AtomicBool,
+    /// It was told to end.
+    pub(crate) stopping: AtomicBool,
 }
 
 impl Lane {
@@ -157,6 +159,9 @@ impl Lane {
     }
 
     pub(crate) fn tell(&self, news: News) {
+        if matches!(news, News::Stop { .. }) {
+            self.health.stopping.store(true, Ordering::Relaxed);
+        }
         let mut inbox = self.inbox();
         // A lane that does not answer needs no second question.
         if inbox.closed || (matches!(news, News::Ping) && !inbox.news.is_empty()) {

@@ -4,7 +4,7 @@ use std::{
     ffi::CStr,
     io,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     thread,
 };
 
@@ -48,8 +48,11 @@ pub(crate) fn spawn(number: u32, parts: Parts) -> io::Result<Arc<Lane>> {
         // A lane that could not start says so until it is dropped.
         if !matches!(standing, Standing::Failed(_)) {
             inner.standing.send_replace(Standing::Ended(failed));
-            // One that nobody told to end is missed at once, not with the next call.
-            watch::rouse();
+            // One that nobody told to end is missed at once, not with the next call. The others are not looked for:
+            // each look is at all lanes of the process, and a body that stops ends them all.
+            if !inner.health.stopping.load(Ordering::Relaxed) {
+                watch::rouse();
+            }
         }
     })?;
     Ok(lane)
