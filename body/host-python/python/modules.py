@@ -14,8 +14,9 @@ import builtins
 import importlib
 import importlib.util
 import linecache
+import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, EXTENSION_SUFFIXES
 from itertools import count
@@ -31,40 +32,62 @@ _folders: dict[str, Cell] = {}
 class Cell(InspectLoader):
     """One life of a cell's file in one lane, and of what it imports from beside it."""
 
-    def __init__(self, file: str) -> None:
-        self.name = f"{_PREFIX}{next(_numbers)}"
+    def __init__(self, file: str, name: str | None = None) -> None:
+        self.name = name or f"{_PREFIX}{next(_numbers)}"
         self.file = Path(file)
         self.folder = self.file.parent
+        self.source = b""
         self._files: dict[str, Path] = {self.name: self.file}
+        self._found: set[str] = set()
         self._builtins = {**vars(builtins), "__import__": self._import}
         self._beside: dict[str, bool] = {}
+        self._ends: list[Callable[[], None]] = []
+
+    def offer(self, source: bytes) -> None:
+        """Let the word `import` find the cell's file by its package's name; the caller has read its bytes."""
+        self.source = source
+        _folders[self.name] = self
 
     def load(self, source: bytes) -> ModuleType:
-        """Run the cell's file, whose bytes the caller has read. What it raises is the caller's."""
-        spec = ModuleSpec(self.name, self, origin=str(self.file), is_package=True)
-        spec.submodule_search_locations = []
-        spec.has_location = True
-        module = importlib.util.module_from_spec(spec)
-        _folders[self.name] = self
-        sys.modules[self.name] = module
+        """Run the cell's file. What it raises is the caller's."""
+        self.offer(source)
+        module = sys.modules[self.name] = importlib.util.module_from_spec(self._package())
         try:
-            self._run(compile(source, str(self.file), "exec", dont_inherit=True), module)
+            self.exec_module(module)
         except BaseException:
             self.unload()
             raise
         return module
 
+    def at_end(self, end: Callable[[], None]) -> None:
+        """Do this when the cell ends."""
+        self._ends.append(end)
+
     def unload(self) -> None:
-        """Forget the cell's modules."""
+        """Forget the cell's modules, and end what belongs to them."""
         _folders.pop(self.name, None)
-        within = self.name + "."
-        for name in [name for name in list(sys.modules) if name == self.name or name.startswith(within)]:
-            del sys.modules[name]
+        for name in (self.name, *self._found):
+            sys.modules.pop(name, None)
+        self._found.clear()
         for file in self._files.values():
             linecache.cache.pop(str(file), None)
+        while self._ends:
+            try:
+                self._ends.pop()()
+            except Exception:
+                logging.getLogger("cbs").exception("something of the cell's could not be ended")
+
+    def _package(self) -> ModuleSpec:
+        spec = ModuleSpec(self.name, self, origin=str(self.file), is_package=True)
+        spec.submodule_search_locations = []
+        spec.has_location = True
+        return spec
 
     def find(self, fullname: str) -> ModuleSpec | None:
-        """Find a module or a package beside the cell's file."""
+        """Find the cell's file, or a module or a package beside it."""
+        if fullname == self.name:
+            return self._package()
+        self._found.add(fullname)
         base = self.folder.joinpath(*fullname.split(".")[1:])
         for file, package in ((base / "__init__.py", True), (base.with_name(base.name + ".py"), False)):
             if file.is_file():
@@ -91,7 +114,8 @@ class Cell(InspectLoader):
     def get_code(self, fullname: str) -> CodeType:
         """Compile the module from its source: never from, or to, a `.pyc`."""
         file = self._files[fullname]
-        return compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+        source = self.source if fullname == self.name else file.read_bytes()
+        return compile(source, str(file), "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
         """Run a module with the cell's own builtins."""

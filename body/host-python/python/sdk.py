@@ -9,6 +9,10 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 
 
+SOURCES: dict[str, tuple[bool, str]] = {}
+"""Of each module whether it has modules of its own, and its text."""
+
+
 class Embedded(MetaPathFinder, InspectLoader):
     """Finds and loads the modules of one package from their texts; tracebacks show them as `<cbs>/…`."""
 
@@ -49,4 +53,5 @@ class Embedded(MetaPathFinder, InspectLoader):
 
 def install(sources: Mapping[str, tuple[bool, str]]) -> None:
     """Put the embedded SDK before all other ways to find a module."""
-    sys.meta_path.insert(0, Embedded(sources))
+    SOURCES.update(sources)
+    sys.meta_path.insert(0, Embedded(SOURCES))

@@ -30,6 +30,13 @@ pub(crate) const BUILT: Built = Built {
 const SDK: &[(&str, bool, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 const PROCESS_SOURCE: &CStr = embedded(concat!(include_str!("../python/process.py"), "\0"));
 const SDK_FINDER: &CStr = embedded(concat!(include_str!("../python/sdk.py"), "\0"));
+const CHILDREN: &CStr = embedded(concat!(include_str!("../python/children.py"), "\0"));
+/// What a process of `multiprocessing` runs of this crate.
+const CHILD_TEXTS: [(&str, &str); 3] = [
+    ("child", include_str!("../python/child.py")),
+    ("modules", include_str!("../python/modules.py")),
+    ("sdk", include_str!("../python/sdk.py")),
+];
 
 /// A Python, as a build knows it.
 pub(crate) struct Built {
@@ -260,6 +267,8 @@ pub(crate) fn furnish(site: Option<&Path>) -> Result<(), InterpreterError> {
             Some(tracing::Level::ERROR) | None => 40,
         };
         process(py)?.call_method1("install", (wrap_pyfunction!(unknown, py)?, level))?;
+        let children = PyModule::from_code(py, CHILDREN, c"<cbs>/host/children.py", c"cbs_host_children")?;
+        children.call_method1("install", (BTreeMap::from(CHILD_TEXTS),))?;
         Ok(())
     };
     FURNISHED.get_or_init(|| Python::attach(|py| furnish(py).map_err(|error: PyErr| failed(&error)))).clone()

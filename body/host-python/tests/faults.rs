@@ -277,12 +277,12 @@ async def run(input: int):
 }
 
 #[tokio::test]
-async fn a_fork_ends_in_the_child_and_a_subprocess_works() {
+async fn a_fork_past_the_refusal_ends_in_the_child_and_a_subprocess_works() {
     let body = Body::new();
     let text = "
-import os, subprocess, sys
+import os, posix, subprocess, sys
 async def run(input):
-    child = os.fork()
+    child = posix.fork()
     if child == 0:
         os.write(1, b'the child runs the body\\n')
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
