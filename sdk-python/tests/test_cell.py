@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 import cbs
-from cbs._cell import Definition, definition
+from cbs._cell import Definition, definition, definitions
 
 
 @dataclass
@@ -267,3 +268,25 @@ def test_what_is_no_function_is_refused() -> None:
 def test_a_name_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match=r"test_cell\.py:\d+: `greet` is no cell name: write `organ\.cell`"):
         cbs.cell("greet")(lambda: None)
+
+
+def test_a_decorator_above_the_cells_own_is_in_force_too() -> None:
+    def shouting(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        async def call(*arguments: Any) -> Greeting:
+            greeting: Greeting = await function(*arguments)
+            return Greeting(greeting.text.upper())
+
+        return call
+
+    module = types.ModuleType("module")
+    vars(module).update(greet=shouting(greet), again=greet)
+    assert answer_of(definition(shouting(greet), "logic.greet"), b'{"name":"Ada"}') == b'{"text":"HELLO, ADA!"}'
+    assert [found.function for found in definitions(vars(module).values())] == [greet]
+    del vars(module)["again"]
+    assert [found.function for found in definitions(vars(module).values())] == [vars(module)["greet"]]
+
+
+def test_what_cannot_be_marked_is_refused_with_its_place() -> None:
+    with pytest.raises(TypeError, match=r"test_cell\.py:\d+: .* cannot be marked as a cell"):
+        cbs.cell("logic.length")(len)

@@ -84,3 +84,41 @@ def test_a_state_says_what_it_lacks() -> None:
     assert state.pool == 1
     with pytest.raises(AttributeError, match="the state has no `database`; a `@cbs.start` function sets it"):  # noqa: RUF043
         _ = state.database
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("@cbs.start\ndef wrong(state):\n    yield", r"module\.py:\d+: a @cbs\.start function cannot `yield`"),
+        ("@cbs.stop\nasync def wrong():\n    yield", r"module\.py:\d+: a @cbs\.stop function cannot `yield`"),
+        ("import contextlib\n@cbs.start\n@contextlib.contextmanager\ndef wrong():\n    yield", "cannot `yield`"),
+        ("class Store:\n    @cbs.start\n    def wrong(state): pass", r"module\.py:\d+: .* not in a class"),
+        ("cbs.start([].clear)", r"module\.py:\d+: .* cannot be marked as a hook"),
+    ],
+)
+def test_a_hook_that_would_never_run_is_refused(code: str, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        exec(compile("import cbs\n" + code, "module.py", "exec"), {"__name__": "module"})
+
+
+def test_one_function_may_be_both_hooks_and_decorators_stand_around_it() -> None:
+    module = types.ModuleType("module")
+    code = """
+import cbs, functools
+def counted(function):
+    @functools.wraps(function)
+    def call(state):
+        state.counted += 1
+        function(state)
+    return call
+@counted
+@cbs.start
+@cbs.stop
+def both(state): state.runs += 1
+"""
+    exec(code, vars(module))
+    starts, stops = hooks(module)
+    state = cbs.State(counted=0, runs=0)
+    for hook in [*starts, *stops]:
+        asyncio.run(hook.run(state))
+    assert vars(state) == {"counted": 2, "runs": 2}

@@ -6,8 +6,8 @@ import dis
 import inspect
 import sys
 import typing
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from cbs import _names
@@ -44,6 +44,8 @@ class Definition:
     """(context or None, input) -> the result, or the coroutine of an ``async def``."""
     encode: Encode
     """result -> (payload, content type; empty means JSON); raises `EncodeError`."""
+    shape: _Shape
+    """Which of its parameters is what."""
 
 
 def cell(name: str) -> Callable[[_F], _F]:
@@ -72,7 +74,12 @@ def cell(name: str) -> Callable[[_F], _F]:
         except ValueError as error:
             raise ValueError(f"{_place(function)}: {error}") from None
         # The types of a function that stands in another one are known only there.
-        setattr(function, _MARK, _define(function, name, around.f_locals))
+        found = _define(function, name, around.f_locals)
+        try:
+            setattr(function, _MARK, found)
+        except AttributeError:
+            place = f"{around.f_code.co_filename}:{around.f_lineno}"
+            raise TypeError(f"{place}: `{function!r}` cannot be marked as a cell: call it from a `def`") from None
         return function
 
     return decorate
@@ -93,12 +100,32 @@ def definition(function: Callable[..., Any], name: str | None = None) -> Definit
             f"{_place(function)}: the spec says `{name}`, the decorator says `{found.name}`; write the same name in "
             "both, or leave the decorator out"
         )
-    return found
+    return found if found.function is function else _around(function, found)
 
 
-def is_cell(value: object) -> bool:
-    """Whether a value is a function that `cell` has decorated."""
-    return isinstance(getattr(value, _MARK, None), Definition)
+def _around(outer: Callable[..., Any], found: Definition) -> Definition:
+    """Return the definition of a decorator above `@cbs.cell`, to which `functools.wraps` has copied the mark."""
+    return replace(
+        found,
+        function=outer,
+        is_async=found.is_async or inspect.iscoroutinefunction(outer),
+        never_suspends=_never_suspends(outer),
+        invoke=_invoke(outer, found.shape),
+    )
+
+
+def definitions(values: Iterable[object]) -> list[Definition]:
+    """Return the definitions of those values that are cells, each once, in order."""
+    found: dict[int, Definition] = {}
+    for value in values:
+        marked = getattr(value, _MARK, None)
+        if not isinstance(marked, Definition):
+            continue
+        if marked.function is value:
+            found[id(marked)] = marked
+        else:
+            found.setdefault(id(marked), definition(value))  # type: ignore[arg-type]
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +159,7 @@ def _define(function: Callable[..., Any], name: str | None, local: dict[str, Any
         decode=_decode(read, shape.input),
         invoke=_invoke(function, shape),
         encode=encode,
+        shape=shape,
     )
 
 

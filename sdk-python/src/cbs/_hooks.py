@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from types import ModuleType, SimpleNamespace
+from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any, TypeVar
 
 _MARK = "__cbs_hook__"
@@ -47,25 +47,37 @@ def start(function: _F) -> _F:
     It takes nothing or the `State`; ``async def`` or ``def``. What it raises keeps the module's
     cells from serving; the body tries again with backoff.
     """
-    return _mark(function, "start", sys._getframe(1).f_globals)
+    return _mark(function, "start", sys._getframe(1))
 
 
 def stop(function: _F) -> _F:
     """Mark a function of a module that runs once in each lane after the module's last call."""
-    return _mark(function, "stop", sys._getframe(1).f_globals)
+    return _mark(function, "stop", sys._getframe(1))
 
 
-def _mark(function: _F, kind: str, owner: dict[str, Any]) -> _F:
+def _mark(function: _F, kind: str, around: FrameType) -> _F:
+    place = f"{around.f_code.co_filename}:{around.f_lineno}"
     parameters = list(inspect.signature(function).parameters.values())
     positional = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
     if len(parameters) > 1 or any(parameter.kind not in positional for parameter in parameters):
-        code, name = getattr(inspect.unwrap(function), "__code__", None), getattr(function, "__name__", "hook")
-        place = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else repr(function)
+        name = getattr(function, "__name__", "hook")
         raise TypeError(
             f"{place}: a @cbs.{kind} function takes nothing or the state: write `{name}()` or "
             f"`{name}(state: cbs.State)`"
         )
-    setattr(function, _MARK, (kind, Hook(function, bool(parameters), owner)))
+    inner = inspect.unwrap(function)
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        raise TypeError(
+            f"{place}: a @cbs.{kind} function cannot `yield`: what stands before the `yield` belongs into a @cbs.start "
+            "function, what stands after it into a @cbs.stop function"
+        )
+    if "__qualname__" in around.f_locals and around.f_locals is not around.f_globals:
+        raise TypeError(f"{place}: a @cbs.{kind} function stands in a module, not in a class: nobody would run it")
+    known = getattr(function, "__dict__", {}).get(_MARK, {})
+    try:
+        setattr(function, _MARK, {**known, kind: Hook(function, bool(parameters), around.f_globals)})
+    except AttributeError:
+        raise TypeError(f"{place}: `{function!r}` cannot be marked as a hook: call it from a `def`") from None
     return function
 
 
@@ -74,13 +86,15 @@ def hooks(module: ModuleType) -> tuple[list[Hook], list[Hook]]:
 
     What a module has merely imported is not its own.
     """
-    found: dict[str, list[Hook]] = {"start": [], "stop": []}
+    found: dict[str, dict[int, Hook]] = {"start": {}, "stop": {}}
     for value in list(vars(module).values()):
         # Not through the type: a mock, or a class with a `__getattr__`, has whatever it is asked for.
-        marked = getattr(value, "__dict__", {}).get(_MARK)
-        if marked is None:
-            continue
-        kind, hook = marked
-        if hook.owner is vars(module) and hook not in found[kind]:
-            found[kind].append(hook)
-    return found["start"], found["stop"][::-1]
+        for kind, hook in getattr(value, "__dict__", {}).get(_MARK, {}).items():
+            if hook.owner is not vars(module):
+                continue
+            if value is hook.function:
+                found[kind][id(hook)] = hook
+            else:
+                # `functools.wraps` has copied the mark: a decorator above `@cbs.start` stands around the hook.
+                found[kind].setdefault(id(hook), Hook(value, hook.wants_state, hook.owner))
+    return list(found["start"].values()), list(found["stop"].values())[::-1]

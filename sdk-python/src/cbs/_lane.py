@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import math
 import sys
 import threading
 import time
@@ -17,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from cbs import _carry
-from cbs._cell import Definition, definition, is_cell
+from cbs._cell import Definition, definition, definitions
 from cbs._codec import checked
 from cbs._context import CURRENT, Context
 from cbs._envelope import TIMEOUT_DEFAULT, Envelope, Kind, id_text, new_id, trace_text, trace_within
@@ -28,6 +29,8 @@ from cbs._port import Incoming, Outgoing, Port
 
 _logger = logging.getLogger("cbs")
 
+_TIMEOUT_MOST = 365 * 86400.0
+"""What is said of a longer timeout, in seconds."""
 THREADS = 64
 """How many ``def`` cells run at once in a lane; a thread is made when it is first needed."""
 
@@ -102,7 +105,7 @@ def envelope_of(kind: Kind, sent: Outgoing, within: Call | None, body: str) -> E
     envelope.source = (body, "", "")
     if sent.timeout is not None:
         # Rounded up: a call with half a millisecond left is not one without a limit.
-        envelope.timeout_ms = max(1, -int(-sent.timeout * 1000 // 1))
+        envelope.timeout_ms = max(1, math.ceil(min(_TIMEOUT_MOST, sent.timeout) * 1000))
     if within is not None:
         envelope.correlation_id = within.request.correlation
         envelope.causation_id = within.request.id
@@ -133,12 +136,12 @@ class Lane:
         self._lingering: set[asyncio.Future[Any]] = set()
         for source in sources:
             if isinstance(source, ModuleType):
-                found = {id(value): value for value in vars(source).values() if is_cell(value)}
+                found = definitions(vars(source).values())
                 if not found:
                     raise ValueError(f"the module `{source.__name__}` has no cells: decorate a function with @cbs.cell")
                 self._know(source)
-                for function in found.values():
-                    self._add(definition(function))
+                for each in found:
+                    self._add(each)
             else:
                 self._add(definition(source))
 
@@ -147,7 +150,7 @@ class Lane:
             name = getattr(found.function, "__name__", repr(found.function))
             raise ValueError(f"`{name}` has no name as a cell: decorate it with @cbs.cell")
         known = self.cells.get(found.name)
-        if known is not None and known[0] is not found:
+        if known is not None and known[0].function is not found.function:
             raise ValueError(f"two functions are called `{found.name}`: a name is one cell's")
         module = sys.modules.get(found.function.__module__)
         self.cells[found.name] = (found, self._know(module) if module is not None else State())
