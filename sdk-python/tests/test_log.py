@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import cbs
-from cbs._log import BodyHandler, Ids
+from cbs._log import TEXT_MAX, BodyHandler, Ids, shortened
 from cbs.testing import TestBody
 
 
@@ -106,3 +106,11 @@ def test_a_line_that_cannot_be_written_fails_nothing(root: logging.Logger, capfd
     handler = root.handlers[-1]
     handler.handle(logging.makeLogRecord({"msg": "%d", "args": ("text",)}))
     assert "--- Logging error ---" in capfd.readouterr().err
+
+
+def test_a_text_that_is_too_long_loses_its_middle() -> None:
+    assert shortened("x" * TEXT_MAX) == "x" * TEXT_MAX
+    cut = shortened("begins " + "x" * 5_000_000 + " ends")
+    assert len(cut) < TEXT_MAX + 100
+    assert (cut[:6], cut[-4:]) == ("begins", "ends")
+    assert "(4991820 characters left out)" in cut

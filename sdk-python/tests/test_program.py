@@ -37,6 +37,17 @@ async def slow(seconds: float) -> str:
     await asyncio.sleep(seconds)  # sleep: work that takes a while
     return "answered"
 
+@cbs.cell("logic.leaves")
+async def leaves() -> str:
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    asyncio.get_running_loop().create_task(leave())
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0)
+    return "still here"
+
 @cbs.cell("logic.stuck")
 def stuck() -> None:
     threading.Event().wait(60)
@@ -136,6 +147,18 @@ async def test_it_serves_a_file_and_drains_on_sigterm(nats_url: str, folder: Pat
         assert program.returncode == 0, err
         assert out.decode().splitlines() == ["started", "greeting Ada", "stopped"]
         assert err.decode() == "draining; a second signal stops now\n"
+
+
+async def test_a_task_of_a_cell_that_leaves_ends_no_other_call(nats_url: str, folder: Path) -> None:
+    async with running(folder, nats_url) as program, cbs.connect(nats_url, namespace=folder.name) as bus:
+        slow = asyncio.create_task(bus.call("logic.slow", 0.3))
+        await bus.barrier()
+        assert await bus.call("logic.leaves") == "still here"
+        assert await slow == "answered"
+        program.send_signal(signal.SIGTERM)
+        _, err = await asyncio.wait_for(program.communicate(), 20)
+        assert program.returncode == 0, err
+        assert b"a task of a cell raised SystemExit: the cells go on" in err
 
 
 async def test_a_second_signal_stops_at_once(nats_url: str, folder: Path) -> None:

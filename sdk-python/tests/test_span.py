@@ -65,6 +65,8 @@ def test_whatever_an_author_says_becomes_a_text_and_raises_nothing() -> None:
     looped.append(looped)
     assert _span.note_text(looped) == "[[...]]"
     assert len(_span.note_text("x" * 5_000)) == 1_024
+    assert _span._mapping("no mapping") == {"attributes": "no mapping"}
+    assert _span._mapping([("key", 1)]) == {"key": 1}
 
 
 def test_a_test_reads_what_a_cell_said_about_each_of_its_calls() -> None:

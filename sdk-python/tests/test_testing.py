@@ -404,3 +404,52 @@ async def test_a_cell_sees_nothing_of_its_callers_context_variables() -> None:
 
     async with TestBody(sets, reads) as body:
         assert await body.call("logic.sets") == "none"
+
+
+async def test_a_stand_in_that_can_answer_nothing_is_refused_at_once() -> None:
+    async with TestBody(shop) as body:
+        with pytest.raises(TypeError, match="a cell has one input"):
+            body.answer("stock.reserve", lambda order, more: order)
+        with pytest.raises(TypeError, match="a cell is a function, not a class"):
+            body.answer("stock.reserve", dict)
+        with pytest.raises(TypeError, match=r"the answer of cell stock\.reserve"):
+            body.answer("stock.reserve", object())
+
+
+async def test_what_is_printed_is_a_text_here_as_there() -> None:
+    @cbs.cell("logic.print")
+    async def say(line: Any, ctx: cbs.Context) -> None:
+        await ctx.print(line)
+
+    @cbs.cell("logic.half")
+    async def half(ctx: cbs.Context) -> None:
+        await ctx.print("\ud800")
+
+    async with TestBody(say, half) as body:
+        await body.call("logic.print", "line")
+        assert (await failing(body, "logic.print", 7)).code == "cell-failed"
+        assert (await failing(body, "logic.half")).code == "cell-failed"
+        assert body.printed == ["line"]
+
+
+async def test_a_cell_error_without_its_parts_is_the_cells_failure() -> None:
+    class Bare(cbs.CellError):
+        def __init__(self) -> None:
+            pass
+
+    @cbs.cell("logic.bare")
+    async def bare() -> None:
+        raise Bare
+
+    async with TestBody(bare) as body:
+        assert (await failing(body, "logic.bare")).code == "cell-failed"
+
+
+async def test_a_timeout_may_be_infinite_and_is_no_nan() -> None:
+    @cbs.cell("logic.echo")
+    async def echo(value: Any) -> Any:
+        return value
+
+    async with TestBody(echo) as body:
+        assert await body.call("logic.echo", 1, timeout=float("inf")) == 1
+        assert (await failing(body, "logic.echo", 1, timeout=float("nan"))).code == "timeout"

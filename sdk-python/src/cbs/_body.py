@@ -26,6 +26,7 @@ from cbs._codec import checked
 from cbs._context import CURRENT, CallInfo, Context, Incoming, Outgoing
 from cbs._errors import CellError, Outcome
 from cbs._hooks import Hook, State, hooks
+from cbs._log import shortened
 from cbs._native import Errand, Module, Native, NativeCall, Stop
 from cbs._threads import THREADS_MAX, Threads
 
@@ -333,7 +334,7 @@ class Lane:
     def log(self, call: NativeCall | None, level: int, message: str, error: BaseException | None = None) -> None:
         """Write to the body's log; a failure to do so is no call's."""
         try:
-            fields = {"exception": _traceback(error)} if error is not None else None
+            fields = {"exception": shortened(_traceback(error))} if error is not None else None
             self.native.log(call, level, "cbs", message, fields)
         except BaseException:  # noqa: BLE001 - there is no other place to say it
             return
@@ -396,7 +397,8 @@ class LanePort:
 
     def log(self, info: CallInfo | None, level: int, logger: str, message: str, fields: Mapping[str, str]) -> None:
         """Write to the body's log, from any thread."""
-        self._native.log(info, level, logger, message, fields)
+        cut = {key: shortened(value) for key, value in fields.items()}
+        self._native.log(info, level, logger, shortened(message), cut)
 
     def attribute(self, info: NativeCall, key: str, value: str) -> None:
         """Say something about a call, from any thread."""

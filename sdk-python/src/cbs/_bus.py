@@ -240,7 +240,7 @@ class Bus:
     async def send(self, request: Envelope, timeout: float) -> Incoming:
         """Send a request and wait for its reply, at most ``timeout`` seconds."""
         target, deadline = request.target, time.monotonic() + timeout
-        if timeout <= 0:
+        if not timeout > 0:  # NaN neither
             raise no_time_left(target)
         subject = _names.subject_of(self.namespace, target)
         request.target = ""  # the subject says it

@@ -100,8 +100,9 @@ def checked(error: CellError) -> CellError:
         if type(error.message) is not str or type(error.retryable) is not bool:
             raise TypeError("its message is to be a text, and `retryable` a bool")
         text = _dump(error.data())
-    except _failures as wrong:
-        raise EncodeError(f"the CellError `{error.code}` cannot be sent: {wrong}") from error
+    except Exception as wrong:  # noqa: BLE001 - its parts are whatever the cell put there
+        name = getattr(error, "code", type(error).__name__)
+        raise EncodeError(f"the CellError `{name}` cannot be sent: {wrong}") from error
     if error.details is not None:
         error.details = json.loads(text)["details"]
     return error

@@ -176,7 +176,7 @@ class Context:
         target = checked_target(target, {"cell", "flow"})
         remaining = self.remaining
         left = remaining if timeout is None else min(timeout, remaining)
-        if left <= 0:
+        if not left > 0:  # NaN neither
             raise no_time_left(target)
         payload, content_type = encode_any(value, f"the input for {target}")
         request = Outgoing(target, payload, content_type, "", left, idempotency_key, idempotent, attributes or {})
@@ -195,11 +195,11 @@ class Context:
 
     async def print(self, line: str) -> None:
         """Print one line to the standard output of the body's program."""
-        await self._port.print(self._info, line)
+        await self._port.print(self._info, _checked_text(line))
 
     async def ask(self, question: str) -> str | None:
         """Ask the person at the body's program; `None` where nobody can be asked."""
-        return await self._port.ask(self._info, question)
+        return await self._port.ask(self._info, _checked_text(question))
 
     @overload
     def call_sync(
@@ -272,6 +272,14 @@ class Context:
             coroutine.close()
             raise RuntimeError("the event loop of the call has ended, and with it the call")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+
+def _checked_text(text: str) -> str:
+    """Return a text, or raise what it raises on every host: what is none is a mistake of the cell's."""
+    if not isinstance(text, str):
+        raise TypeError(f"what is printed is a text, not {type(text).__name__}")
+    text.encode()  # half of a surrogate pair is no text
+    return text
 
 
 CURRENT: ContextVar[Context | Callable[[], Context] | None] = ContextVar("cbs", default=None)

@@ -38,8 +38,10 @@ class Events:
         self._missed = 0
         self._more = asyncio.Event()
         self._subscription: Subscription | None = None
+        self._left = False
 
     async def __aenter__(self) -> Self:
+        self._left = False
         if self._subscription is None:
             subject = _names.subject_of_events(self._bus.namespace, self._filter)
             client = self._bus.client
@@ -51,6 +53,7 @@ class Events:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._left = True
         subscription, self._subscription = self._subscription, None
         if subscription is not None and not self._bus.closed.is_set():
             await subscription.unsubscribe()
@@ -59,8 +62,11 @@ class Events:
         return self
 
     async def __anext__(self) -> Event:
-        await self.__aenter__()
+        if not self._left:
+            await self.__aenter__()
         while not self._queue:
+            if self._left:
+                raise StopAsyncIteration
             self._more.clear()
             closing = asyncio.ensure_future(self._bus.closed.wait())
             arriving = asyncio.ensure_future(self._more.wait())

@@ -14,6 +14,10 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 _IDS = frozenset({"cbs_cell", "cbs_id", "cbs_correlation_id", "cbs_trace_id"})
 
 
+TEXT_MAX = 8192
+"""How many characters of a message or a field go to a body's log."""
+
+
 class CellLog(logging.LoggerAdapter[logging.Logger]):
     """A logger named after the cell, whose records carry the call's ids.
 
@@ -71,6 +75,14 @@ class BodyHandler(logging.Handler):
                 port.log(info, record.levelno, record.name, record.getMessage(), fields_of(record))
         except Exception:  # noqa: BLE001 - a line of the log must not fail a call
             self.handleError(record)
+
+
+def shortened(text: str) -> str:
+    """Return a text that a line of the log can hold: what is too long loses its middle."""
+    if len(text) <= TEXT_MAX:
+        return text
+    half = TEXT_MAX // 2
+    return f"{text[:half]}\n… ({len(text) - 2 * half} characters left out) …\n{text[-half:]}"
 
 
 def fields_of(record: logging.LogRecord) -> Mapping[str, str]:

@@ -110,7 +110,7 @@ def write_error(framed: bool, body: str, identity: str, error: CellError) -> tup
         envelope.source = (body, "", "")
         envelope.error = error
         return _frame.encode(envelope), None
-    return data, {ERROR_CODE: str(error.status), ERROR: one_line(str(error))}
+    return data, {ERROR_CODE: str(error.status), ERROR: one_line(f"{error.code}: {error.message}")}
 
 
 def _shortened(error: CellError) -> CellError:

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -50,12 +50,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-5s %(name)s %(cbs_id)s %(message)s"))
     logging.basicConfig(level=level if level in logging.getLevelNamesMapping() else "INFO", handlers=[handler])
     try:
-        return asyncio.run(_run(options))
+        with asyncio.Runner() as runner:
+            return _finished(runner.get_loop(), _run(options))
     except NotStartedError as error:
         sys.stderr.write(f"error: {error}\n")
         return NOT_STARTED
     except KeyboardInterrupt:
         return FAILED
+
+
+def _finished(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, int]) -> int:
+    """Run the loop until the work is done, whatever the tasks of cells raise through it, as a body does."""
+    task = loop.create_task(work)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+            # While cells are served a signal is no KeyboardInterrupt.
+            interrupted = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            if task.done() or (interrupted and isinstance(error, KeyboardInterrupt)):
+                raise
+            logging.getLogger("cbs").exception("a task of a cell raised %s: the cells go on", type(error).__name__)
 
 
 def _parser() -> argparse.ArgumentParser:

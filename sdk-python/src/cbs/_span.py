@@ -47,9 +47,16 @@ class Span:
 
     def event(self, name: str, attributes: Mapping[str, object] | None = None, /, **more: object) -> None:
         """Say that something happened now, for example ``cache miss``, with attributes of its own."""
-        said = {**(attributes or {}), **more} if more else attributes or {}
+        said = {**_mapping(attributes), **more}
         told = [(note_text(key), note_text(value)) for key, value in list(said.items())[:NOTES_MAX]]
         self._port.event(self._info, note_text(name), told)
+
+
+def _mapping(attributes: Any) -> Mapping[str, object]:
+    try:
+        return dict(attributes or {})
+    except (TypeError, ValueError):
+        return {"attributes": attributes}  # what is no mapping is told all the same
 
 
 def note_text(value: object) -> str:

@@ -21,7 +21,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from cbs import _frame, _names
-from cbs._cell import definition
+from cbs._cell import Definition, definition
 from cbs._codec import decoder_of, encode_any, is_json
 from cbs._context import checked_target, decode_reply
 from cbs._envelope import TIMEOUT_DEFAULT, Envelope, Kind
@@ -86,7 +86,7 @@ class TestBody:
         self._typed = list(typed)
         self._payload_max = payload_max
         self._events: list[Event] = []
-        self._stand_ins: dict[str, Callable[..., Any] | Any] = {}
+        self._stand_ins: dict[str, Any] = {}
         self._calls: dict[str, list[Any]] = {}
         self._spans: dict[str, list[TestSpan]] = {}
         self._port = _Port(self)
@@ -209,8 +209,17 @@ class TestBody:
 
         A function is called as a cell of that name would be, an error is raised, any other value is
         the answer.
+
+        Raises TypeError for a function that can be no cell, and for a value that JSON cannot hold.
         """
-        self._stand_ins[checked_target(target, {"cell", "flow"})] = stand_in
+        target = checked_target(target, {"cell", "flow"})
+        if isinstance(stand_in, Exception):
+            self._stand_ins[target] = stand_in
+        elif callable(stand_in):
+            self._stand_ins[target] = definition(stand_in)
+        else:
+            encode_any(stand_in, f"the answer of {target}")
+            self._stand_ins[target] = stand_in
 
     def calls(self, target: str) -> list[Any]:
         """Return what a target was called with, as JSON's own types, in order."""
@@ -235,7 +244,7 @@ class TestBody:
                 "the body does not run: write `async with TestBody(…) as body:`, which runs the start hooks"
             )
         timeout = TIMEOUT_DEFAULT if sent.timeout is None else sent.timeout
-        if timeout <= 0:
+        if not timeout > 0:  # NaN neither
             raise no_time_left(sent.target)
         request = envelope_of(Kind.REQUEST, sent, within, "test")
         self._check_size(request)
@@ -264,8 +273,8 @@ class TestBody:
             raise timed_out(target, timeout)
         if isinstance(stand_in, Exception):
             raise cell_failed(call.id)
-        if callable(stand_in):
-            return await self._lane.answer(call, self._port, definition(stand_in), State())
+        if isinstance(stand_in, Definition):
+            return await self._lane.answer(call, self._port, stand_in, State())
         return Incoming(*encode_any(stand_in, f"the answer that stands in for {target}"))
 
     def _check_size(self, envelope: Envelope) -> None:
