@@ -33,6 +33,12 @@ final class Greeting {
   Map<String, Object?> toJson() => {'text': text};
 }
 
+/// What says nothing about itself.
+final class Mute implements Exception {
+  @override
+  String toString() => throw StateError('no text');
+}
+
 Greeting greet(Context ctx, Name input) => Greeting('Hello, ${input.name}!');
 
 void main() {
@@ -226,6 +232,34 @@ void main() {
         expect((error.code, error.message.contains('secret')), ('cell-failed', false));
       }
       expect(body.log.single.message, contains('secret'));
+    });
+
+    test('what has no text is told by its class', () async {
+      final body = TestBody([cell('a.b', (ctx, input) => throw Mute())]);
+      await expectLater(
+        body.call<Object?>('a.b', null),
+        throwsA(isA<CellException>().having((error) => error.code, 'code', 'cell-failed')),
+      );
+      expect(body.log.single.message, 'the cell failed: (Mute, whose toString throws)');
+    });
+
+    test('an error that is too large for a header loses its details, and what its message has too many', () async {
+      final body = TestBody([
+        cell('a.details', (ctx, input) => throw CellException('a.b', 'é', retryable: true, details: 'x' * 70000)),
+        cell('a.message', (ctx, input) => throw CellException('a.b', 'é' * 70000)),
+      ]);
+      Future<CellException> error(String name) async {
+        try {
+          return fail('an error was expected, not ${await body.call<Object?>(name, null)}');
+        } on CellException catch (error) {
+          return error;
+        }
+      }
+
+      final details = await error('a.details');
+      expect((details.message, details.retryable, details.details), ('é', true, null));
+      final message = await error('a.message');
+      expect((message.code, message.message.endsWith('é … (cut)')), ('a.b', true));
     });
 
     test('a reply that does not fit its caller is an internal error', () async {

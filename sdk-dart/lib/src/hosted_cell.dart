@@ -1,4 +1,5 @@
 import 'dart:async';
+import 'dart:convert';
 
 import 'body_bus.dart';
 import 'cell.dart';
@@ -8,6 +9,7 @@ import 'envelope.dart';
 import 'handlers.dart';
 import 'home.dart';
 import 'payload.dart';
+import 'text_of.dart';
 import 'unwritable_error.dart';
 import 'wire/frame.dart' show Level;
 
@@ -24,6 +26,9 @@ final class HostedCell {
 
   final BodyBus _bus;
   final Handler _handler;
+
+  /// The most bytes that message and details of an error have together: a frame's header, less what else is in it.
+  static const _errorBytesMax = 62 * 1024;
 
   /// How long a request may take, in microseconds: what its caller and the cell's spec both grant.
   int grantedUs(Envelope request) {
@@ -51,13 +56,19 @@ final class HostedCell {
   Envelope _failed(Context context, Object error, StackTrace stack) =>
       error is CellException ? _checked(context, Envelope.error(error)) : _crashed(context, error, stack);
 
-  /// An error whose details JSON cannot hold is the cell's failure.
+  /// An error whose details JSON cannot hold is the cell's failure; of one that is too large for a frame's header the
+  /// details go, and what its message has too many.
   Envelope _checked(Context context, Envelope reply) {
-    final details = reply.error?.details;
-    if (details == null) return reply;
+    final told = reply.error;
+    if (told == null) return reply;
     try {
-      Payload.encode(details);
-      return reply;
+      final details = told.details == null ? 0 : Payload.encode(told.details).length;
+      final message = utf8.encode(told.message);
+      if (message.length + details <= _errorBytesMax) return reply;
+      final cut = message.length <= _errorBytesMax
+          ? told.message
+          : '${utf8.decode(message.sublist(0, _errorBytesMax), allowMalformed: true)} … (cut)';
+      return Envelope.error(CellException(told.code, cut, retryable: told.retryable, notRun: told.notRun));
     } catch (error, stack) {
       return _crashed(context, error is UnwritableError ? error.within('details') : error, stack);
     }
@@ -65,7 +76,8 @@ final class HostedCell {
 
   /// The message of what is no [CellException] stays in the body: its log has it, under the request's id.
   Envelope _crashed(Context context, Object error, StackTrace stack) {
-    _bus.log(context, Level.error, 'the cell failed: $error', fields: {'error': error.runtimeType, 'stack': stack});
+    final reason = 'the cell failed: ${textOf(error)}';
+    _bus.log(context, Level.error, reason, fields: {'error': error.runtimeType, 'stack': stack});
     return Envelope.error(CellException.cellFailed(context.request.id));
   }
 }

@@ -5,6 +5,7 @@ import '../handlers.dart';
 import '../home.dart';
 import '../hosted_cell.dart';
 import '../payload.dart';
+import '../text_of.dart';
 import '../wire/frame.dart';
 import 'session_bus.dart';
 import 'wire_time.dart';
@@ -61,7 +62,7 @@ final class HostedCells {
         await hosted.cell.onStart?.call(hosted.home);
         _started.add(hosted);
       } catch (error, stack) {
-        final reason = 'the start of ${hosted.cell.name} failed: $error';
+        final reason = 'the start of ${hosted.cell.name} failed: ${textOf(error)}';
         _bus.log(null, Level.error, reason, fields: {'stack': stack});
         return reason;
       }
@@ -87,7 +88,8 @@ final class HostedCells {
         final stopped = Future.sync(() => hosted.cell.onStop?.call());
         await stopped.timeout(remaining.isNegative ? Duration.zero : remaining);
       } catch (error, stack) {
-        _bus.log(null, Level.error, 'the stop of ${hosted.cell.name} failed: $error', fields: {'stack': stack});
+        _bus.log(null, Level.error, 'the stop of ${hosted.cell.name} failed: ${textOf(error)}',
+            fields: {'stack': stack});
       }
     }
   }

@@ -11,6 +11,7 @@ import '../envelope.dart';
 import '../handlers.dart';
 import '../hosted_cell.dart';
 import '../isolate_pool.dart';
+import '../text_of.dart';
 import '../version.dart';
 import '../wire/envelope_reader.dart';
 import '../wire/frame.dart';
@@ -102,7 +103,7 @@ final class Session {
 
   /// An error that no cell's call can be told of: of a future that nobody awaited, say.
   void unhandled(Object error, StackTrace stack) {
-    _bus.log(null, Level.error, 'an error that nobody caught: $error', fields: {'stack': stack});
+    _bus.log(null, Level.error, 'an error that nobody caught: ${textOf(error)}', fields: {'stack': stack});
   }
 
   void _onFrame(Uint8List bytes, int start, int end) {

@@ -7,6 +7,7 @@ import '../context.dart';
 import '../envelope.dart';
 import '../kind.dart';
 import '../payload.dart';
+import '../text_of.dart';
 import '../wire/byte_writer.dart';
 import '../wire/frame.dart';
 import '../wire/frame_writer.dart';
@@ -182,7 +183,7 @@ final class SessionBus implements BodyBus {
       within: context?.within ?? 0,
       logger: logger,
       fields: [
-        for (final MapEntry(:key, :value) in (fields ?? const {}).entries) (key, _cut('$value')),
+        for (final MapEntry(:key, :value) in (fields ?? const {}).entries) (key, _cut(textOf(value))),
       ],
     );
     if (_put((out) => FrameWriter.write(out, line)) != null) _logsDropped++;
