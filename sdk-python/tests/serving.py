@@ -45,7 +45,7 @@ async def serving(
             await standalone.stop(5.0)
 
 
-async def eventually(holds: Callable[[], bool], within: float = 10.0) -> None:
+async def eventually(holds: Callable[[], bool], within: float = 30.0) -> None:
     """Wait until a condition holds; fail when it does not in time."""
     async with asyncio.timeout(within):
         while not holds():

@@ -102,7 +102,7 @@ async def test_where_all_threads_hang_calls_are_refused_and_do_not_pile_up() -> 
     async with body:
         for _ in range(2):
             with pytest.raises(cbs.CellError) as raised:
-                await body.call("fault.hangs", timeout=0.05)
+                await body.call("fault.hangs", timeout=0.5)
             assert raised.value.code == "timeout"
         with pytest.raises(cbs.CellError) as raised:
             await body.call("fault.hangs")
@@ -131,7 +131,7 @@ async def test_a_thread_that_outlives_its_loop_is_told() -> None:
 
     def life() -> None:
         with TestBody(late) as body, pytest.raises(cbs.CellError, match="timeout"):
-            body.call_sync("fault.late", timeout=0.05)
+            body.call_sync("fault.late", timeout=0.5)
 
     await asyncio.to_thread(life)
     go_on.set()
