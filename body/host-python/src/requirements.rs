@@ -78,13 +78,15 @@ impl Requirements {
     }
 }
 
-/// The files and folders that the requirements beside a cell's file name by relative paths: `-r base.txt`, `-e ../lib`.
-/// They are part of its code wherever they stand.
+/// The files and folders that a `requirements.txt` beside a cell's file names by relative paths: `-r base.txt`,
+/// `-e ../lib`. They are part of its code wherever they stand. A `pyproject.toml` knows no relative paths.
 ///
 /// # Errors
 /// What cannot be read, or is named and not there: with the file and its line, for a person.
 pub fn named_by_requirements(file: &Path) -> Result<Vec<PathBuf>, String> {
-    Ok(Requirements::beside(file)?.map(|found| found.asked.named).unwrap_or_default())
+    let list = folder(file).join("requirements.txt");
+    let Some(text) = read(&list)? else { return Ok(Vec::new()) };
+    Ok(Asked::of(&list, &text)?.named)
 }
 
 /// The text of a file; `None`: it is not there.

@@ -55,6 +55,20 @@ impl Asked {
     }
 }
 
+/// What stands in a copy for a line.
+enum Kept<'a> {
+    Line(String),
+    File(Further<'a>),
+}
+
+/// A file that a line names.
+struct Further<'a> {
+    named: &'a str,
+    path: PathBuf,
+    text: String,
+    is_limit: bool,
+}
+
 struct Reader<'a> {
     asked: &'a mut Asked,
     /// Where pip runs.
@@ -79,7 +93,10 @@ impl Reader<'_> {
                 let number = if is_list { format!(":{}", logical.number) } else { String::new() };
                 format!("{}{number}: {reason}", file.display())
             })?;
-            copy.push_str(&kept);
+            match kept {
+                Kept::Line(line) => copy.push_str(&line),
+                Kept::File(further) => copy.push_str(&self.further(&further)?),
+            }
             // As many lines as there were: what pip says of line 7 is so of the file itself.
             (0..logical.count).for_each(|_| copy.push('\n'));
         }
@@ -90,19 +107,15 @@ impl Reader<'_> {
     }
 
     /// What the copy says instead of a line.
-    fn line(&mut self, file: &Path, logical: &Logical, is_limit: bool) -> Result<String, String> {
+    fn line<'a>(&mut self, file: &Path, logical: &'a Logical, is_limit: bool) -> Result<Kept<'a>, String> {
         let text = logical.text.as_str();
         self.asked.is_hashed |= text.contains("--hash") || text.starts_with("--require-hashes");
         let asks = match Line::read(text) {
-            Line::Empty | Line::Ours => return Ok(String::new()),
-            Line::Requirements(named) if !is_address(named) => {
-                return Ok(format!("-r {}", self.further(file, named, false)?));
-            }
-            Line::Constraints(named) if !is_address(named) => {
-                return Ok(format!("-c {}", self.further(file, named, true)?));
-            }
+            Line::Empty | Line::Ours => return Ok(Kept::Line(String::new())),
+            Line::Requirements(named) if !is_address(named) => return self.open(file, named, false).map(Kept::File),
+            Line::Constraints(named) if !is_address(named) => return self.open(file, named, true).map(Kept::File),
             Line::Links(named) if !is_address(named) && !named.starts_with("file:") => {
-                return self.links(file, named);
+                return self.links(file, named).map(Kept::Line);
             }
             Line::Editable(named) => self.package(named, true).map(|()| !is_limit)?,
             Line::Local(named) => self.package(named, false).map(|()| !is_limit)?,
@@ -110,23 +123,28 @@ impl Reader<'_> {
             Line::Constraints(_) | Line::Links(_) | Line::Option => false,
         };
         self.asked.is_any |= asks;
-        Ok(text.to_owned())
+        Ok(Kept::Line(text.to_owned()))
     }
 
-    /// Reads another file; returns the name of its copy. It is named as seen from the file that names it.
-    fn further(&mut self, file: &Path, named: &str, is_limit: bool) -> Result<String, String> {
+    /// Another file's text. It is named as seen from the file that names it.
+    fn open<'a>(&self, file: &Path, named: &'a str, is_limit: bool) -> Result<Further<'a>, String> {
         let path = self.path(folder(file), named);
         let content = fs::read(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => format!("there is no file {}", path.display()),
             _ => format!("{}: {error}", path.display()),
         })?;
         let text = decode(&content).map_err(|reason| format!("{}: {reason}", path.display()))?;
+        Ok(Further { named, path, text, is_limit })
+    }
+
+    /// Reads another file; returns the line that names its copy.
+    fn further(&mut self, further: &Further<'_>) -> Result<String, String> {
         let was_relative = self.is_relative;
-        self.is_relative &= !Path::new(named).is_absolute();
-        self.note(&path, named);
-        let index = self.read(&path, &text, is_limit)?;
+        self.is_relative &= !Path::new(further.named).is_absolute();
+        self.note(&further.path, further.named);
+        let index = self.read(&further.path, &further.text, further.is_limit)?;
         self.is_relative = was_relative;
-        Ok(copy(index))
+        Ok(format!("{} {}", if further.is_limit { "-c" } else { "-r" }, copy(index)))
     }
 
     /// A folder of packages: as seen from the file that names it, or from where pip runs.

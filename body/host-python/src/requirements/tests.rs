@@ -69,6 +69,7 @@ fn what_is_not_there_is_told_with_its_line() -> Checked {
         let (_folder, found) = beside(&files)?;
         let reason = found.err().unwrap_or_default();
         assert!(reason.contains(said), "`{said}` is not in `{reason}`");
+        assert!(reason.len() < 300, "{reason}");
     }
     let (_folder, found) = beside(&[("pyproject.toml", &format!("{TOML}dependencies = ['x @ file:x.whl']\n"))])?;
     let reason = found.err().unwrap_or_default();
