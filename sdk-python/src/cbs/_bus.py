@@ -341,10 +341,10 @@ def _is_no_responders(message: Msg) -> bool:
 
 def _client() -> Client:
     try:
-        from nats.aio.client import Client as Made
+        from cbs._client import TolerantClient
     except ImportError:
         raise ImportError("the bus needs nats-py: pip install 'cbs-sdk[nats]'") from None
-    return Made()
+    return TolerantClient()
 
 
 def _without_secrets(url: str) -> str:

@@ -133,6 +133,8 @@ def read_reply(payload: bytes, headers: Headers | None) -> Incoming:
         raise CellError(Code.INTERNAL, f"the reply cannot be read: {error}") from None
     if reply.kind is Kind.ERROR:
         raise reply.error or CellError(Code.INTERNAL, "an error reply without an error")
+    if reply.kind is not Kind.REPLY:
+        raise CellError(Code.INTERNAL, "the reply cannot be read: the frame is no reply")
     return Incoming(reply.payload, reply.content_type, reply.schema, dict(reply.attributes))
 
 
