@@ -35,6 +35,9 @@ pub(crate) use self::{
 };
 use crate::app::Manners;
 
+/// The word by which bodies are asked whether they are of the fleet.
+pub(crate) const ASK_FLEET: &str = "fleet";
+
 /// How a body fares in its fleet, for those who watch it from within: health and metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Following {

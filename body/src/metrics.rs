@@ -62,6 +62,7 @@ fn nats(page: &mut Page, vitals: &Vitals) {
     page.one("cbs_nats_connected", Kind::Gauge, "Whether all connections to NATS stand: 1 or 0.", connected);
     for (name, help, count) in [
         ("cbs_nats_reconnections_total", "Connections that were built again.", counters.reconnects),
+        ("cbs_nats_clients_replaced_total", "Clients that ended by themselves.", counters.clients_replaced),
         ("cbs_nats_slow_consumers_total", "Times that a full buffer dropped messages.", counters.slow_consumers),
         ("cbs_nats_stale_requests_total", "Requests refused whose caller had long given up.", counters.stale),
         ("cbs_nats_bodies_ejected_total", "Times that a silent body's calls went to others.", counters.ejections),

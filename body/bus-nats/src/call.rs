@@ -84,16 +84,21 @@ async fn send(
 ) -> Result<Sent, BusError> {
     request.check_attributes().map_err(|error| BusError::new(error, Outcome::NotRun))?;
     let frame = frame::encode(request);
-    let limit = connection.client.max_payload();
+    let limit = connection.client().max_payload();
     if frame.len() > limit {
         return Err(BusError::too_large(target, frame.len(), limit));
     }
-    let (reply, mut expected) = connection.inbox.expect();
+    let mut waited = connection.inbox.expect();
     // Checked after the inbox knows of the call: a loss from here on ends its waiting.
+    if !connection.is_up() && connection.is_up_soon().await {
+        // What was expected before is given up with the connection that was lost.
+        waited = connection.inbox.expect();
+    }
+    let (reply, mut expected) = waited;
     if !connection.is_up() {
         return Err(BusError::unavailable(target, "the connection to NATS is lost"));
     }
-    let sent = connection.client.publish_with_reply(subject.clone(), reply, frame).await;
+    let sent = connection.client().publish_with_reply(subject.clone(), reply, frame).await;
     sent.map_err(|error| BusError::unavailable(target, error))?;
     match expected.message().await {
         Some(message) if is_no_responders(&message) => Ok(Sent::NoResponders),

@@ -15,6 +15,8 @@ const EVENTS: usize = 256;
 /// 65,536, which a burst of 100,000 requests fills before the reading task has refused them.
 /// Room is taken only by what waits.
 const SUBSCRIPTION_CAPACITY: usize = 1 << 20;
+/// The first wait between two attempts to build a connection again; the first attempt is made at once.
+pub(crate) const RECONNECT_DELAY_MIN: Duration = Duration::from_millis(20);
 /// The longest wait between two attempts to build a connection again.
 pub(crate) const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
 
@@ -44,8 +46,8 @@ pub(crate) async fn connect(
         .max_reconnects(None)
         .subscription_capacity(SUBSCRIPTION_CAPACITY)
         .reconnect_delay_callback(|attempts| {
-            let doubled = Duration::from_millis(20).saturating_mul(1 << attempts.min(10));
-            doubled.min(RECONNECT_DELAY_MAX)
+            let Some(waits) = attempts.checked_sub(2) else { return Duration::ZERO };
+            RECONNECT_DELAY_MIN.saturating_mul(1 << waits.min(10)).min(RECONNECT_DELAY_MAX)
         })
         // Subjects are made of checked names.
         .skip_subject_validation(true)

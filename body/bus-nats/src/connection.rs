@@ -3,20 +3,23 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use async_nats::{Client, Event, Message, StatusCode, Subject, Subscriber};
+use async_nats::{Client, Event, Message, StatusCode, Subject, SubscribeError, connection::State};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    connect::RECONNECT_DELAY_MAX,
-    inbox::{Inbox, InboxReader},
+    ConnectError, ConnectErrorKind, Options,
+    connect::{Purpose, RECONNECT_DELAY_MAX, RECONNECT_DELAY_MIN, connect, redact},
+    inbox::Inbox,
+    link::{Link, Pulse, Tally},
+    subscription::{Subscription, Subscriptions},
 };
 
 /// How long a barrier waits before it says that the server does not answer.
@@ -27,97 +30,24 @@ const BARRIER_AGAIN: Duration = Duration::from_millis(250);
 /// For so long after a connection was built again, nobody to take a call does not mean that there
 /// is nobody: others try once in [`RECONNECT_DELAY_MAX`] to come back.
 const BACK_LATELY: Duration = RECONNECT_DELAY_MAX.saturating_mul(2);
-
-/// Whether a body reaches its server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkState {
-    /// All connections stand.
-    Up,
-    /// At least one is lost; it is being built again.
-    Down,
-}
-
-/// What went wrong on the connections of a body, since it was started. Each only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub struct Counters {
-    /// Connections built again.
-    pub reconnects: u64,
-    /// Times that the client dropped messages because a subscription's buffer was full.
-    pub slow_consumers: u64,
-    /// Requests refused because their caller had long given up.
-    pub stale: u64,
-    /// Times that another body gave no sign of life and its calls went to others.
-    pub ejections: u64,
-    /// Errors that the server reported, such as a permission that is missing.
-    pub server_errors: u64,
-}
-
-/// Whether all connections of a body stand, for those who watch.
-pub(crate) struct Link {
-    lost: AtomicUsize,
-    state: watch::Sender<LinkState>,
-}
-
-impl Link {
-    pub(crate) fn new() -> Self {
-        Self { lost: AtomicUsize::new(0), state: watch::Sender::new(LinkState::Up) }
-    }
-
-    pub(crate) fn watch(&self) -> watch::Receiver<LinkState> {
-        self.state.subscribe()
-    }
-
-    fn one_lost(&self) {
-        // Counted while the state is held: with two connections the last word must be the true one.
-        self.state.send_modify(|state| {
-            if self.lost.fetch_add(1, Ordering::AcqRel) == 0 {
-                tracing::warn!("the connection to NATS is lost; calls fail until it is back");
-            }
-            *state = LinkState::Down;
-        });
-    }
-
-    fn one_back(&self) {
-        self.state.send_modify(|state| {
-            if self.lost.fetch_sub(1, Ordering::AcqRel) == 1 {
-                tracing::info!("connected to NATS again");
-                *state = LinkState::Up;
-            }
-        });
-    }
-}
-
-/// [`Counters`] as they are counted.
-#[derive(Default)]
-pub(crate) struct Tally {
-    pub(crate) reconnects: AtomicU64,
-    pub(crate) slow_consumers: AtomicU64,
-    pub(crate) stale: AtomicU64,
-    pub(crate) ejections: AtomicU64,
-    pub(crate) server_errors: AtomicU64,
-}
-
-impl Tally {
-    pub(crate) fn read(&self) -> Counters {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counters {
-            reconnects: read(&self.reconnects),
-            slow_consumers: read(&self.slow_consumers),
-            stale: read(&self.stale),
-            ejections: read(&self.ejections),
-            server_errors: read(&self.server_errors),
-        }
-    }
-}
+/// A call made while a connection has been lost for less than this waits for it to be built again: a client
+/// that could not read a message loses its connection and has another within some milliseconds.
+const BLIP: Duration = Duration::from_millis(250);
 
 /// One connection to the server.
 pub(crate) struct Connection {
-    pub(crate) client: Client,
+    options: Options,
+    purpose: Purpose,
+    /// With its client, whose place another one takes when it ends by itself.
+    subscriptions: Arc<Subscriptions>,
     pub(crate) inbox: Inbox,
     /// Where a barrier is sent. `None`: to the connection's own inbox.
     barrier: Option<Subject>,
     up: AtomicBool,
+    /// When it was last lost, in milliseconds since 1970.
+    lost_ms: AtomicU64,
+    /// Wakes who waits for it to be built again.
+    back: Notify,
     /// When it was last built again, in milliseconds since 1970; 0: never.
     back_ms: AtomicU64,
     /// Those who read the inbox and follow the client's events. They outlive the body's other
@@ -127,24 +57,54 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// `barrier` is the subject of its barriers where its own messages do not come back to it.
-    pub(crate) fn new(client: Client, inbox: Inbox, barrier: Option<Subject>) -> Self {
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { client, inbox, barrier, up: AtomicBool::new(true), back_ms: AtomicU64::new(0), tasks, stop }
+    /// Connects. The inbox is `<prefix of the body>.<name>`. Reads it, and follows the client's events, until the
+    /// connection is closed.
+    pub(crate) async fn open(
+        options: &Options,
+        purpose: Purpose,
+        inbox: String,
+        link: &Arc<Link>,
+        tally: &Arc<Tally>,
+    ) -> Result<Arc<Self>, ConnectError> {
+        let (client, events) = connect(options, purpose).await?;
+        let subscriptions = Arc::new(Subscriptions::of(client));
+        let opened = Inbox::open(&subscriptions, inbox).await;
+        let (inbox, reader) = opened.map_err(|error| closed(options, &error))?;
+        // What a body sends on the one that serves does not come back to it: its other connection answers.
+        let barrier = (purpose == Purpose::Serve)
+            .then(|| Subject::from(String::from(cbs::Subject::of_barrier(&options.namespace, &options.body))));
+        let connection = Arc::new(Self {
+            options: options.clone(),
+            purpose,
+            subscriptions,
+            inbox,
+            barrier,
+            up: AtomicBool::new(true),
+            lost_ms: AtomicU64::new(0),
+            back: Notify::new(),
+            back_ms: AtomicU64::new(0),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        });
+        let (stop_reader, stop_events) = (connection.stop.clone(), connection.stop.clone());
+        connection.tasks.spawn(async move { stop_reader.run_until_cancelled(reader.run()).await });
+        let follow = connection.clone().follow(events, link.clone(), tally.clone());
+        connection.tasks.spawn(async move { stop_events.run_until_cancelled(follow).await });
+        Ok(connection)
     }
 
-    /// Starts to read the inbox and to follow the client's events, until the connection is closed.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        reader: InboxReader,
-        events: mpsc::Receiver<Event>,
-        link: Arc<Link>,
-        tally: Arc<Tally>,
-    ) {
-        let (stop_reader, stop_events) = (self.stop.clone(), self.stop.clone());
-        self.tasks.spawn(async move { stop_reader.run_until_cancelled(reader.run()).await });
-        let follow = self.clone().follow(events, link, tally);
-        self.tasks.spawn(async move { stop_events.run_until_cancelled(follow).await });
+    /// The client of now. Who keeps it sees nothing of the one that takes its place.
+    pub(crate) fn client(&self) -> Arc<Client> {
+        self.subscriptions.client()
+    }
+
+    /// Subscribes, until the subscription is dropped or the connection is closed.
+    pub(crate) async fn subscribe(
+        &self,
+        subject: String,
+        group: Option<String>,
+    ) -> Result<Subscription, SubscribeError> {
+        self.subscriptions.add(subject, group).await
     }
 
     /// Whether it was built again so lately that others may not be back yet.
@@ -158,6 +118,17 @@ impl Connection {
         self.up.load(Ordering::Relaxed)
     }
 
+    /// Whether the connection stands, perhaps after a moment: one that was lost just now is waited for.
+    pub(crate) async fn is_up_soon(&self) -> bool {
+        if self.is_up() {
+            return true;
+        }
+        let back = self.back.notified();
+        let lost = Duration::from_millis(cbs::now_ms().saturating_sub(self.lost_ms.load(Ordering::Relaxed)));
+        let Some(wait) = BLIP.checked_sub(lost) else { return self.is_up() };
+        self.is_up() || tokio::time::timeout(wait, back).await.is_ok()
+    }
+
     /// Ends the connection for good.
     pub(crate) async fn close(&self) {
         self.stop.cancel();
@@ -167,7 +138,8 @@ impl Connection {
         self.up.store(false, Ordering::Relaxed);
         self.inbox.give_up();
         // Ends the socket. With the server gone there may be no room for the word, and no socket.
-        let _ = self.client.drain().now_or_never();
+        let _ = self.client().drain().now_or_never();
+        self.subscriptions.end();
     }
 
     /// Goes to the server and back: all that was sent before on this connection has been
@@ -184,11 +156,12 @@ impl Connection {
         if !self.is_up() {
             return Err("the connection to the server is lost");
         }
+        let client = self.client();
         let round = async {
             loop {
                 let sent = match &self.barrier {
-                    Some(subject) => self.client.publish_with_reply(subject.clone(), reply.clone(), Bytes::new()).await,
-                    None => self.client.publish(reply.clone(), Bytes::new()).await,
+                    Some(subject) => client.publish_with_reply(subject.clone(), reply.clone(), Bytes::new()).await,
+                    None => client.publish(reply.clone(), Bytes::new()).await,
                 };
                 sent.map_err(|_| "the connection is closed")?;
                 if let Ok(answer) = tokio::time::timeout(BARRIER_AGAIN, expected.message()).await {
@@ -200,12 +173,12 @@ impl Connection {
     }
 
     /// Answers the barriers of the body's other connection until this one is closed.
-    pub(crate) fn answer_barriers(self: &Arc<Self>, mut barriers: Subscriber) {
+    pub(crate) fn answer_barriers(self: &Arc<Self>, mut barriers: Subscription) {
         let (connection, stop) = (self.clone(), self.stop.clone());
         let answering = async move {
             while let Some(barrier) = barriers.next().await {
                 let Some(reply_to) = barrier.reply else { continue };
-                if let Err(error) = connection.client.publish(reply_to, Bytes::new()).await {
+                if let Err(error) = connection.client().publish(reply_to, Bytes::new()).await {
                     tracing::warn!(%error, "a barrier could not be answered");
                 }
             }
@@ -213,34 +186,113 @@ impl Connection {
         self.tasks.spawn(async move { stop.run_until_cancelled(answering).await });
     }
 
-    /// Follows the client's events until the connection is closed.
+    /// Follows the client's events until the connection is closed. A client whose events end has ended by
+    /// itself, whatever it says of its state; so has one that reads nothing any more.
     async fn follow(self: Arc<Self>, mut events: mpsc::Receiver<Event>, link: Arc<Link>, tally: Arc<Tally>) {
-        while let Some(event) = events.recv().await {
-            match event {
-                Event::Connected if !self.up.swap(true, Ordering::Relaxed) => {
-                    self.back_ms.store(cbs::now_ms(), Ordering::Relaxed);
-                    tally.reconnects.fetch_add(1, Ordering::Relaxed);
-                    link.one_back();
-                }
-                Event::Disconnected | Event::Closed => {
-                    if self.up.swap(false, Ordering::Relaxed) {
-                        link.one_lost();
+        let mut pulse = Pulse::new(self.options.ping_interval);
+        loop {
+            let why = loop {
+                tokio::select! {
+                    event = events.recv() => match event {
+                        Some(event) => self.event(event, &link, &tally),
+                        None => break "has ended on a message that it cannot read, with a malformed header",
+                    },
+                    () = pulse.tick() => {
+                        let client = self.client();
+                        self.agree(&client.connection_state(), &link, &tally);
+                        if self.is_up() && pulse.is_still(client.statistics().in_bytes.load(Ordering::Relaxed)) {
+                            break "reads nothing any more";
+                        }
                     }
-                    self.inbox.give_up();
                 }
-                Event::SlowConsumer(subscription) => {
-                    tally.slow_consumers.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(subscription, "messages were dropped: a subscription's buffer is full");
-                }
-                Event::ServerError(error) => {
-                    tally.server_errors.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(%error, "the NATS server reports an error");
-                }
-                Event::ClientError(error) => tracing::debug!(%error, "NATS client error"),
-                Event::LameDuckMode => tracing::info!("the NATS server is about to stop; moving to another"),
-                Event::Connected | Event::Draining => {}
-            }
+            };
+            self.is_lost(&link);
+            tracing::error!(
+                "the NATS client of a connection {why}; a new one takes its place (runbook: CbsNatsFlapping)"
+            );
+            events = self.renew().await;
+            tally.clients_replaced.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn event(&self, event: Event, link: &Link, tally: &Tally) {
+        match event {
+            Event::Connected => self.is_back(link, tally),
+            Event::Disconnected | Event::Closed => self.is_lost(link),
+            Event::SlowConsumer(subscription) => {
+                tally.slow_consumers.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(subscription, "messages were dropped: a subscription's buffer is full");
+            }
+            Event::ServerError(error) => {
+                tally.server_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "the NATS server reports an error");
+            }
+            Event::ClientError(error) => tracing::debug!(%error, "NATS client error"),
+            Event::LameDuckMode => tracing::info!("the NATS server is about to stop; moving to another"),
+            Event::Draining => {}
+        }
+    }
+
+    /// Holds what is known against what the client says: an event may have been lost in a flood of others.
+    fn agree(&self, state: &State, link: &Link, tally: &Tally) {
+        match state {
+            State::Connected => self.is_back(link, tally),
+            State::Disconnected => self.is_lost(link),
+            State::Pending => {}
+        }
+    }
+
+    fn is_back(&self, link: &Link, tally: &Tally) {
+        if !self.up.swap(true, Ordering::Relaxed) {
+            let lost = Duration::from_millis(cbs::now_ms().saturating_sub(self.lost_ms.load(Ordering::Relaxed)));
+            if lost < BLIP {
+                let ms = lost.as_millis();
+                tracing::warn!(
+                    "the connection to NATS was lost for {ms} ms: either the server cut it off, or it brought a message \
+                     with a malformed header or subject, which the client cannot read (runbook: CbsNatsFlapping)"
+                );
+            }
+            self.back_ms.store(cbs::now_ms(), Ordering::Relaxed);
+            tally.reconnects.fetch_add(1, Ordering::Relaxed);
+            link.one_back();
+            self.back.notify_waiters();
+        }
+    }
+
+    fn is_lost(&self, link: &Link) {
+        if self.up.swap(false, Ordering::Relaxed) {
+            self.lost_ms.store(cbs::now_ms(), Ordering::Relaxed);
+            link.one_lost();
+        }
+        self.inbox.give_up();
+    }
+
+    /// Puts a new client in the place of one that has ended, with all its subscriptions. Its first event says
+    /// that it is connected.
+    async fn renew(&self) -> mpsc::Receiver<Event> {
+        let mut wait = RECONNECT_DELAY_MIN;
+        loop {
+            let renewed = async {
+                let (client, events) = connect(&self.options, self.purpose).await?;
+                let handed = self.subscriptions.hand_to(client).await;
+                handed.map_err(|error| closed(&self.options, &error))?;
+                Ok::<_, ConnectError>(events)
+            };
+            match Box::pin(renewed).await {
+                Ok(events) => return events,
+                Err(error) => tracing::debug!(%error, "no new connection yet"),
+            }
+            tokio::time::sleep(wait).await;
+            wait = wait.saturating_mul(2).min(RECONNECT_DELAY_MAX);
+        }
+    }
+}
+
+pub(crate) fn closed(options: &Options, error: &SubscribeError) -> ConnectError {
+    ConnectError {
+        kind: ConnectErrorKind::Protocol,
+        message: format!("the NATS server at {} closed the connection ({error})", redact(&options.url)),
+        hint: "see the server's log".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use async_nats::{Message, Subject, Subscriber};
+use async_nats::{Message, Subject};
 use bytes::Bytes;
 use cbs::{BodyId, BoxFuture, BusError, CellError, Code, Outcome};
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::{
     connection::{Connection, is_no_responders},
     serve::Answering,
+    subscription::Subscription,
 };
 
 /// How many questions of one subject may be answered at once; more are refused.
@@ -80,7 +81,7 @@ impl Answer {
 }
 
 /// Answers questions to the body itself, until the connection is closed. Signs of life wait for no answer.
-pub(crate) async fn run(mut subscriber: Subscriber, answering: Arc<Answering>) {
+pub(crate) async fn run(mut subscriber: Subscription, answering: Arc<Answering>) {
     let sign = Bytes::from(serde_json::json!({ "body": answering.body }).to_string());
     let mut answers = FuturesUnordered::new();
     loop {
@@ -110,13 +111,13 @@ pub(crate) async fn run(mut subscriber: Subscriber, answering: Arc<Answering>) {
 }
 
 async fn reply(answering: &Answering, reply_to: Subject, payload: Bytes) {
-    if let Err(error) = answering.connection.client.publish(reply_to, payload).await {
+    if let Err(error) = answering.connection.client().publish(reply_to, payload).await {
         tracing::warn!(%error, "a question to this body could not be answered");
     }
 }
 
 fn written(answering: &Answering, answer: Result<Value, CellError>) -> Bytes {
-    let (body, payload_max) = (answering.body.as_str(), answering.connection.client.max_payload());
+    let (body, payload_max) = (answering.body.as_str(), answering.connection.client().max_payload());
     let write = |answer: Result<Value, CellError>| {
         let (answer, error) = answer.map_or_else(|error| (None, Some(error)), |answer| (Some(answer), None));
         serde_json::to_vec(&Answer { body: body.to_owned(), answer, error }).unwrap_or_default()
@@ -144,7 +145,7 @@ pub(crate) async fn ask_all(
     if !connection.is_up() {
         return Err(unavailable(&"the connection to NATS is lost"));
     }
-    let client = &connection.client;
+    let client = connection.client();
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| unavailable(&error))?;
     let asked = client.publish_with_reply(Subject::from(subject), inbox, question.to_string().into()).await;
@@ -176,7 +177,8 @@ pub(crate) async fn ask(
         return Err(unavailable(&"the connection to NATS is lost"));
     }
     let (reply, mut expected) = connection.inbox.expect();
-    let asked = connection.client.publish_with_reply(Subject::from(subject), reply, question.to_string().into()).await;
+    let asked =
+        connection.client().publish_with_reply(Subject::from(subject), reply, question.to_string().into()).await;
     asked.map_err(|error| unavailable(&error))?;
     match timeout(wait, expected.message()).await {
         Ok(Some(message)) if is_no_responders(&message) => {

@@ -3,48 +3,53 @@
 
 use std::sync::Arc;
 
-use async_nats::{Message, Subscriber};
-use cbs::{CellName, Target};
+use async_nats::Message;
+use cbs::{BusError, CellError, CellName, Code, Outcome, Target};
 use futures::StreamExt;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    message::{form_of, write_reply},
+    message::{form_of, write_error},
     register::Register,
     serve::{Answering, not_here},
+    subscription::Subscription,
 };
 
 /// How many requests to this body alone may be under way at once; reading pauses at the limit.
 const PENDING_MAX: usize = 4_096;
 
 /// Answers requests to this body's cells until the connection is closed.
-pub(crate) async fn run(subscriber: Subscriber, register: Arc<Register>, answering: Arc<Answering>) {
+pub(crate) async fn run(subscriber: Subscription, register: Arc<Register>, answering: Arc<Answering>) {
     subscriber.for_each_concurrent(PENDING_MAX, |message| answer(message, &register, &answering)).await;
 }
 
 async fn answer(message: Message, register: &Register, answering: &Answering) {
-    let Some(target) = target_of(&message.subject) else { return };
+    let Some(target) = target_of(&message.subject) else { return refuse(message, nameless(), answering).await };
     let served = register.find(&target);
     // The token keeps the cell's stop waiting for this answer; taken before asking whether it stops.
     let token = served.as_ref().map(|served| TaskTracker::token(&served.direct));
     match served {
         Some(served) if !served.direct.is_closed() => served.answer(message).await,
-        _ => refuse(message, &target, answering).await,
+        _ => refuse(message, not_here(&target, &answering.body), answering).await,
     }
     drop(token);
 }
 
-async fn refuse(mut message: Message, target: &Target, answering: &Answering) {
+/// The subject of a request past the queue group ends with no cell's name.
+fn nameless() -> BusError {
+    BusError::new(CellError::new(Code::NotFound, "the subject names no cell"), Outcome::NotRun)
+}
+
+async fn refuse(mut message: Message, error: BusError, answering: &Answering) {
     let Some(reply_to) = message.reply.take() else { return };
-    let error = not_here(target, &answering.body);
-    let client = &answering.connection.client;
-    let (headers, payload) = write_reply(form_of(&message), target, &answering.body, Err(error), client.max_payload());
+    let client = answering.connection.client();
+    let (headers, payload) = write_error(form_of(&message), &answering.body, error);
     let sent = match headers {
         None => client.publish(reply_to, payload).await,
         Some(headers) => client.publish_with_headers(reply_to, headers, payload).await,
     };
     if let Err(error) = sent {
-        tracing::warn!(%target, %error, "a refusal could not be sent");
+        tracing::warn!(%error, "a refusal could not be sent");
     }
 }
 

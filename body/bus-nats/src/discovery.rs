@@ -85,8 +85,8 @@ pub(crate) async fn discover(
     if !connection.is_up() {
         return Err(unavailable(&"the connection to NATS is lost"));
     }
-    let inbox = connection.client.new_inbox();
-    let client = &connection.client;
+    let client = connection.client();
+    let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| unavailable(&error))?;
     for verb in ["$SRV.INFO", "$SRV.STATS"] {
         let asked = client.publish_with_reply(verb, inbox.clone(), "".into()).await;

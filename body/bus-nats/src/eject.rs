@@ -21,7 +21,10 @@ use bytes::Bytes;
 use cbs::{BodyId, CellName, Namespace, Subject, Target};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::connection::{Connection, Tally, is_no_responders};
+use crate::{
+    connection::{Connection, is_no_responders},
+    link::Tally,
+};
 
 /// How many probes in a row a body misses before it is ejected.
 const MISSES: u32 = 3;
@@ -196,7 +199,7 @@ impl Members {
         let errors = self.tally.read().server_errors;
         let (reply, mut expected) = self.connection.inbox.expect();
         let subject = async_nats::Subject::from(subject.as_str());
-        if self.connection.client.publish_with_reply(subject, reply, Bytes::new()).await.is_err() {
+        if self.connection.client().publish_with_reply(subject, reply, Bytes::new()).await.is_err() {
             return Sign::Unsent;
         }
         match tokio::time::timeout(PROBE_TIMEOUT, expected.message()).await {

@@ -7,7 +7,7 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-use async_nats::{Client, HeaderMap, Message, Subject, Subscriber};
+use async_nats::{Client, HeaderMap, Message, Subject};
 use cbs::{
     BoxFuture, BusError, Envelope, EventStream, Heard, Kind, Namespace, Outcome, Target, Text, Topic, Trace, Uuid,
     frame,
@@ -16,7 +16,10 @@ use futures::StreamExt;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::message::{CONTENT_TYPE_HEADER, Form, TRACESTATE_BYTES_MAX, form_of, headers_len, on_one_line, one_line};
+use crate::{
+    message::{CONTENT_TYPE_HEADER, Form, TRACESTATE_BYTES_MAX, form_of, headers_len, on_one_line, one_line},
+    subscription::Subscription,
+};
 
 /// How many events may wait for one subscriber; more are missed, and counted.
 const QUEUE: usize = 1_024;
@@ -167,7 +170,7 @@ impl Backlog {
 impl EventsNats {
     /// Reads a subscription whose subjects begin with `prefix` bytes before the topic.
     pub(crate) fn start(
-        mut subscriber: Subscriber,
+        mut subscriber: Subscription,
         prefix: usize,
         tasks: &TaskTracker,
         stop: &CancellationToken,

@@ -11,9 +11,11 @@ use std::{
     },
 };
 
-use async_nats::{Client, Message, Subject, SubscribeError, Subscriber};
+use async_nats::{Message, Subject, SubscribeError};
 use futures::StreamExt;
 use tokio::sync::oneshot;
+
+use crate::subscription::{Subscription, Subscriptions};
 
 /// The callers that wait, by the number in their reply subject. Bounded by its callers: each
 /// entry belongs to a future that takes it away when it ends.
@@ -35,8 +37,11 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// Subscribes to `<prefix>.*`. The second part reads the replies; someone must run it.
-    pub(crate) async fn open(client: &Client, prefix: String) -> Result<(Self, InboxReader), SubscribeError> {
-        let subscriber = client.subscribe(format!("{prefix}.*")).await?;
+    pub(crate) async fn open(
+        subscriptions: &Arc<Subscriptions>,
+        prefix: String,
+    ) -> Result<(Self, InboxReader), SubscribeError> {
+        let subscriber = subscriptions.add(format!("{prefix}.*"), None).await?;
         let waiting = Arc::new(Waiting::default());
         let reader = InboxReader { subscriber, waiting: waiting.clone() };
         Ok((Self { prefix, next: AtomicU64::new(0), waiting }, reader))
@@ -90,7 +95,7 @@ impl Drop for Expected {
 
 /// Reads the replies of an inbox.
 pub(crate) struct InboxReader {
-    subscriber: Subscriber,
+    subscriber: Subscription,
     waiting: Arc<Waiting>,
 }
 

@@ -17,7 +17,7 @@
 //! # Layout
 //!
 //! - [`Nats`]: the connections of a body or a client. [`Options`], [`ConnectError`]: how they come about.
-//! - `inbox`: replies find their callers. `call`: one call, from envelope to reply.
+//! - `connection`: one connection, whose client may have to be replaced. `subscription`: what outlives that. `inbox`: replies find their callers. `call`: one call, from envelope to reply.
 //! - `register`: what this body serves. `serve`: a served target, from subscription to the end without loss. `direct`: the same past the queue group.
 //! - `control`: questions to bodies themselves.
 //! - `eject`: callers go around bodies that hang.
@@ -36,6 +36,7 @@ mod eject;
 mod error;
 mod event;
 mod inbox;
+mod link;
 mod message;
 mod nats;
 mod options;
@@ -44,10 +45,11 @@ mod serve;
 pub mod server;
 mod services;
 pub mod store;
+mod subscription;
 
 pub use self::{
-    connection::{Counters, LinkState},
     error::{ConnectError, ConnectErrorKind},
+    link::{Counters, LinkState},
     nats::{Nats, ServerInfo},
     options::{CONNECT_TIMEOUT_DEFAULT, Credentials, Options, PING_INTERVAL_DEFAULT, Tls, URL_DEFAULT},
     register::Announced,

@@ -134,6 +134,11 @@ fn bounded(error: BusError) -> BusError {
     BusError::new(error, outcome)
 }
 
+/// Writes an error of the body's own, which is small, in the form of its request.
+pub(crate) fn write_error(form: Form, body: &Text, error: BusError) -> (Option<HeaderMap>, Bytes) {
+    write_reply_unbounded(form, body, Err(error))
+}
+
 fn write_reply_unbounded(form: Form, body: &Text, reply: Result<Envelope, BusError>) -> (Option<HeaderMap>, Bytes) {
     match (form, reply) {
         (Form::Framed, reply) => {
@@ -172,7 +177,11 @@ pub(crate) fn read_reply(message: Message) -> Result<Envelope, BusError> {
     };
     reply.distance = Distance::Nats;
     // Not by value: an envelope has some 300 bytes, and most replies are no errors.
-    if reply.kind == Kind::Error { reply.into_result() } else { Ok(reply) }
+    match reply.kind {
+        Kind::Reply => Ok(reply),
+        Kind::Error => reply.into_result(),
+        _ => Err(CellError::new(Code::Internal, "the reply cannot be read: the frame is no reply").into()),
+    }
 }
 
 fn read_bare_reply(message: Message) -> Result<Envelope, BusError> {

@@ -16,15 +16,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::bus::{NatsBus, Way};
 use crate::{
-    ConnectError, ConnectErrorKind, Counters, LinkState, Options,
+    ConnectError, Counters, LinkState, Options,
     call::Known,
-    connect::{Purpose, connect, inbox_prefix, redact},
-    connection::{Connection, Link, Tally},
+    connect::{Purpose, inbox_prefix, redact},
+    connection::{Connection, closed},
     control::{self, Answerer, Questions},
     direct, discovery,
     eject::Members,
     event::EventsNats,
-    inbox::Inbox,
+    link::{Link, Tally},
     register::{Announced, Listing, Register, organ},
     serve::{Answering, Reading, Served, ServingNats},
     services::Services,
@@ -131,7 +131,7 @@ impl Nats {
             stop,
         }));
         if body {
-            nats.0.open_body().await.map_err(|error| nats.0.lost(&error))?;
+            nats.0.open_body().await.map_err(|error| closed(&nats.0.options, &error))?;
         }
         Ok(nats)
     }
@@ -176,8 +176,8 @@ impl Nats {
     }
 
     /// The client of the connection that calls.
-    pub(crate) fn client(&self) -> async_nats::Client {
-        self.0.call.client.clone()
+    pub(crate) fn client(&self) -> Arc<async_nats::Client> {
+        self.0.call.client()
     }
 
     /// Whether the server is reached, and when that changes.
@@ -189,12 +189,12 @@ impl Nats {
     /// What the server says of itself.
     #[must_use]
     pub fn server(&self) -> ServerInfo {
-        let info = self.0.call.client.server_info();
+        let info = self.0.call.client().server_info();
         ServerInfo {
             url: redact(&self.0.options.url),
             version: info.version,
             name: info.server_name,
-            max_payload: self.0.call.client.max_payload(),
+            max_payload: self.0.call.client().max_payload(),
             jetstream: info.jetstream,
         }
     }
@@ -276,46 +276,28 @@ async fn one(
     link: &Arc<Link>,
     tally: &Arc<Tally>,
 ) -> Result<Arc<Connection>, ConnectError> {
-    let (client, events) = connect(options, purpose).await?;
     // Two programs that go by one name must not read each other's replies.
     let (_, random) = Uuid::new_v4().as_u64_pair();
-    let opened = Inbox::open(&client, format!("{}.{inbox}{:07x}", inbox_prefix(options), random & 0xfff_ffff)).await;
-    let (inbox, reader) = opened.map_err(|error| closed(&options.url, &error))?;
-    // What a body sends there does not come back to it: its other connection answers.
-    let barrier = (purpose == Purpose::Serve).then(|| Subject::of_barrier(&options.namespace, &options.body));
-    let connection = Arc::new(Connection::new(client, inbox, barrier.map(|subject| String::from(subject).into())));
-    connection.start(reader, events, link.clone(), tally.clone());
-    Ok(connection)
-}
-
-fn closed(url: &str, error: &SubscribeError) -> ConnectError {
-    ConnectError {
-        kind: ConnectErrorKind::Protocol,
-        message: format!("the NATS server at {} closed the connection ({error})", redact(url)),
-        hint: "see the server's log".to_owned(),
-    }
+    let inbox = format!("{}.{inbox}{:07x}", inbox_prefix(options), random & 0xfff_ffff);
+    Connection::open(options, purpose, inbox, link, tally).await
 }
 
 impl Inner {
     async fn open_body(&self) -> Result<(), SubscribeError> {
         let barriers = Subject::of_barrier(&self.options.namespace, &self.options.body);
-        self.call.answer_barriers(self.call.client.subscribe(barriers.to_string()).await?);
+        self.call.answer_barriers(self.call.subscribe(barriers.into(), None).await?);
         self.services.start().await?;
         let cells = Subject::of_cells_in_body(&self.options.namespace, &self.options.body);
-        let subscriber = self.serve.client.subscribe(cells.to_string()).await?;
+        let subscriber = self.serve.subscribe(cells.into(), None).await?;
         let (stop, register, answering) = (self.stop.clone(), self.register.clone(), self.answering.clone());
         self.tasks.spawn(async move { stop.run_until_cancelled(direct::run(subscriber, register, answering)).await });
         let namespace = &self.options.namespace;
         for subject in [Subject::of_control(namespace, &self.options.body), Subject::of_all_controls(namespace)] {
-            let subscriber = self.serve.client.subscribe(subject.to_string()).await?;
+            let subscriber = self.serve.subscribe(subject.into(), None).await?;
             let (stop, answer) = (self.stop.clone(), control::run(subscriber, self.answering.clone()));
             self.tasks.spawn(async move { stop.run_until_cancelled(answer).await });
         }
         Ok(())
-    }
-
-    fn lost(&self, error: &SubscribeError) -> ConnectError {
-        closed(&self.options.url, error)
     }
 
     async fn serve(&self, service: Service) -> Result<Box<dyn Serving>, BusError> {
@@ -334,8 +316,7 @@ impl Inner {
             answering: self.answering.clone(),
             direct: TaskTracker::new(),
         });
-        let client = &self.serve.client;
-        let subscriber = client.queue_subscribe(String::from(subject), group.to_owned()).await;
+        let subscriber = self.serve.subscribe(subject.into(), Some(group.to_owned())).await;
         let subscriber = subscriber.map_err(|error| unavailable(error.to_string()))?;
         let registration = self.register.add(served.clone());
         self.services.add(organ(&target)).await.map_err(|error| unavailable(error.to_string()))?;
@@ -355,11 +336,7 @@ impl Inner {
         };
         let subject = Subject::of_events(&self.options.namespace, &wanted.filter);
         let prefix = subject.as_str().len() - wanted.filter.as_str().len();
-        let client = &self.serve.client;
-        let subscriber = match &wanted.group {
-            Some(group) => client.queue_subscribe(String::from(subject), group.to_string()).await,
-            None => client.subscribe(String::from(subject)).await,
-        };
+        let subscriber = self.serve.subscribe(subject.into(), wanted.group.map(|group| group.to_string())).await;
         let subscriber = subscriber.map_err(|error| unavailable(error.to_string()))?;
         self.serve.barrier().await.map_err(|reason| unavailable(reason.to_owned()))?;
         Ok(Box::new(EventsNats::start(subscriber, prefix, &self.tasks, &self.stop)))

@@ -12,17 +12,19 @@ use std::{
     task::Poll,
 };
 
-use async_nats::{Message, Subscriber};
+use async_nats::Message;
 use cbs::{BoxFuture, BusError, CellError, Code, Distance, Envelope, Service, Serving, Subject, Target, Text};
 use futures::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    connection::{Connection, Tally},
+    connection::Connection,
     control::Questions,
+    link::Tally,
     message::{form_of, is_stale, read_request, stale, write_reply},
     register::Registration,
+    subscription::Subscription,
 };
 
 /// How many requests of one subscription may be under way at once. The handler's own limit is
@@ -66,7 +68,7 @@ impl Served {
         };
         // A message without a reply subject asks for no answer.
         let Some(reply_to) = reply_to else { return };
-        let client = &self.answering.connection.client;
+        let client = self.answering.connection.client();
         let (headers, payload) = write_reply(form, target, &self.answering.body, reply, client.max_payload());
         let sent = match headers {
             None => client.publish(reply_to, payload).await,
@@ -94,7 +96,7 @@ impl Served {
 /// The subscription of a served target, read by one task.
 pub(crate) struct Reading {
     pub(crate) served: Arc<Served>,
-    pub(crate) subscriber: Subscriber,
+    pub(crate) subscriber: Subscription,
     /// Asks for the end; the sender that comes with it is dropped when all has been answered.
     pub(crate) stop: oneshot::Receiver<oneshot::Sender<()>>,
 }
@@ -116,20 +118,18 @@ impl Reading {
 /// second barrier proves that the answers have been taken.
 async fn end<'a>(
     served: &'a Served,
-    subscriber: &mut Subscriber,
+    subscriber: &mut Subscription,
     mut pending: FuturesUnordered<BoxFuture<'a, ()>>,
     asked: bool,
 ) {
     let (connection, target) = (&served.answering.connection, &served.service.target);
     let mut proved = Ok(());
-    // The server takes this number as "now", the client keeps the subscription.
-    if asked && subscriber.unsubscribe_after(u64::MAX).await.is_ok() {
+    if asked && subscriber.stop_sending().await {
         let first = serve_until(served, subscriber, &mut pending, connection.barrier()).await;
         proved = first.unwrap_or(Err("the connection is closed"));
     }
-    // Without a barrier too: nobody may be sent here while what is pending ends. Fails where the
-    // connection is closed: then there is nothing to unsubscribe.
-    let _ = subscriber.unsubscribe().await;
+    // Without a barrier too: nobody may be sent here while what is pending ends.
+    subscriber.unsubscribe().await;
     serve_until(served, subscriber, &mut pending, std::future::pending::<()>()).await;
     while pending.next().await.is_some() {}
     served.direct.close();
@@ -145,7 +145,7 @@ async fn end<'a>(
 /// Reads and answers until `end` is done (its value) or the subscription has ended (`None`).
 async fn serve_until<'a, T>(
     served: &'a Served,
-    subscriber: &mut Subscriber,
+    subscriber: &mut Subscription,
     pending: &mut FuturesUnordered<BoxFuture<'a, ()>>,
     end: impl Future<Output = T>,
 ) -> Option<T> {

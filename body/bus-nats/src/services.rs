@@ -10,16 +10,18 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Message, Subscriber};
+use async_nats::Message;
 use cbs::{BodyId, Namespace, Subject};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    connection::{Connection, Tally},
+    connection::Connection,
     event::timestamp,
+    link::Tally,
     register::{Listing, Register, endpoint},
+    subscription::Subscription,
 };
 
 /// The longest that an answer waits, so that the bodies of a fleet do not answer in one instant.
@@ -81,14 +83,14 @@ impl Services {
         if !self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(subject.clone()) {
             return Ok(());
         }
-        let subscriber = self.connection.client.subscribe(subject).await?;
+        let subscriber = self.connection.subscribe(subject, None).await?;
         let stop = self.stop.clone();
         let services = self.clone();
         self.tasks.spawn(async move { stop.run_until_cancelled(services.answer_all(subscriber, asked)).await });
         Ok(())
     }
 
-    async fn answer_all(&self, mut questions: Subscriber, asked: Asked) {
+    async fn answer_all(&self, mut questions: Subscription, asked: Asked) {
         while let Some(question) = questions.next().await {
             let jitter = cbs::Uuid::new_v4().as_u128() % JITTER_MAX_MS;
             tokio::time::sleep(Duration::from_millis(u64::try_from(jitter).unwrap_or(0))).await;
@@ -116,7 +118,7 @@ impl Services {
         let (Some(reply_to), false) = (question.reply.clone(), told.is_empty()) else { return };
         let Some(answer) = self.describe(verb, organ, number, &told) else { return };
         let payload = answer.to_string().into_bytes();
-        if let Err(error) = self.connection.client.publish(reply_to, payload.into()).await {
+        if let Err(error) = self.connection.client().publish(reply_to, payload.into()).await {
             tracing::warn!(organ, verb, %error, "an answer to $SRV could not be sent");
         }
     }

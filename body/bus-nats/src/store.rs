@@ -7,15 +7,17 @@ mod listing;
 mod objects;
 mod watching;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use async_nats::{
-    Client,
+    Client, HeaderMap,
     jetstream::{
         self,
         context::{CreateKeyValueErrorKind, CreateStreamError, CreateStreamErrorKind},
-        kv::{self, CreateErrorKind, EntryErrorKind, Operation, UpdateErrorKind},
-        stream::{LastRawMessageErrorKind, StorageType},
+        kv::{self, UpdateErrorKind},
+        message::StreamMessage,
+        stream::{DirectGetErrorKind, LastRawMessageErrorKind, StorageType},
     },
 };
 use bytes::Bytes;
@@ -115,23 +117,30 @@ impl BucketSettings {
 /// A value and its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The value.
+    /// The value; empty where nobody put it: what lies there is an answer of JetStream, which somebody had
+    /// the server send to this key. That is logged as an error.
     pub value: Bytes,
     /// Grows with every change of the bucket; for [`Bucket::update`].
     pub revision: u64,
 }
 
 /// A bucket of keys and values.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Bucket {
+    nats: Nats,
+    name: String,
+    opened: Arc<ArcSwap<Opened>>,
+}
+
+/// A bucket as one client has opened it.
+struct Opened {
+    client: Arc<Client>,
     store: kv::Store,
-    client: Client,
-    context: jetstream::Context,
 }
 
 impl Nats {
     fn jetstream(&self) -> jetstream::Context {
-        let mut context = jetstream::new(self.client());
+        let mut context = jetstream::new(async_nats::Client::clone(&self.client()));
         context.set_timeout(if self.server().jetstream { REQUEST_LIMIT } else { REQUEST_LIMIT_ELSEWHERE });
         context
     }
@@ -184,7 +193,9 @@ impl Nats {
     }
 
     fn opened(&self, store: kv::Store) -> Bucket {
-        Bucket { store, client: self.client(), context: self.jetstream() }
+        let name = store.name.clone();
+        let opened = ArcSwap::from_pointee(Opened { client: self.client(), store });
+        Bucket { nats: self.clone(), name, opened: Arc::new(opened) }
     }
 
     fn wrong(&self, bucket: &str, error: &(dyn std::error::Error + 'static)) -> StoreError {
@@ -196,13 +207,25 @@ impl Bucket {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.store.name
+        &self.name
+    }
+
+    /// The bucket as the client of now has opened it: the one before may have ended by itself.
+    async fn opened(&self) -> Result<Arc<Opened>, StoreError> {
+        let opened = self.opened.load_full();
+        if Arc::ptr_eq(&opened.client, &self.nats.client()) {
+            return Ok(opened);
+        }
+        let opened = self.nats.existing_bucket(&self.name).await?.opened.load_full();
+        self.opened.store(opened.clone());
+        Ok(opened)
     }
 
     /// On how many servers it lies, where the servers are a cluster; `None` on a server that is alone.
     #[must_use]
     pub fn replicas(&self) -> Option<usize> {
-        let info = self.store.stream.cached_info();
+        let opened = self.opened.load();
+        let info = opened.store.stream.cached_info();
         // A lone server tells of itself as a leader without a cluster.
         info.cluster.as_ref().and_then(|cluster| cluster.name.as_ref()).map(|_| info.config.num_replicas)
     }
@@ -212,10 +235,9 @@ impl Bucket {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn get_latest(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        let subject = format!("$KV.{}.{key}", self.name());
-        match self.store.stream.get_last_raw_message_by_subject(&subject).await {
-            Ok(message) if listing::is_marker(&message.headers) => Ok(None),
-            Ok(message) => Ok(Some(Entry { value: message.payload, revision: message.sequence })),
+        let opened = self.opened().await?;
+        match opened.store.stream.get_last_raw_message_by_subject(&self.subject(key)).await {
+            Ok(message) => Ok(self.entry(key, message, 0)),
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(self.unavailable(&error)),
         }
@@ -226,15 +248,29 @@ impl Bucket {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        match self.store.entry(key).await {
-            Ok(Some(entry)) if entry.operation == Operation::Put => {
-                Ok(Some(Entry { value: entry.value, revision: entry.revision }))
-            }
-            Ok(_) => Ok(None),
-            // A key of such a form was never written.
-            Err(error) if error.kind() == EntryErrorKind::InvalidKey => Ok(None),
+        let opened = self.opened().await?;
+        if !opened.store.stream.cached_info().config.allow_direct {
+            return self.get_latest(key).await;
+        }
+        match opened.store.stream.direct_get_last_for_subject(self.subject(key)).await {
+            // The server puts its headers to those that are there.
+            Ok(message) => Ok(self.entry(key, message, 1)),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.unavailable(&error)),
         }
+    }
+
+    fn subject(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.name)
+    }
+
+    /// The entry that a message is; `None` where it says that there is none.
+    fn entry(&self, key: &str, message: StreamMessage, added: usize) -> Option<Entry> {
+        if is_marker(&message.headers) {
+            return None;
+        }
+        let value = value(&self.name, key, &message.headers, message.payload, added);
+        Some(Entry { value, revision: message.sequence })
     }
 
     /// Writes a value, whatever was there, and gives its revision.
@@ -243,7 +279,7 @@ impl Bucket {
     /// [`StoreError::Unavailable`], [`StoreError::TooLarge`].
     pub async fn put(&self, key: &str, value: Bytes) -> Result<u64, StoreError> {
         self.check_size(key, &value)?;
-        self.store.put(key, value).await.map_err(|error| self.unavailable(&error))
+        self.opened().await?.store.put(key, value).await.map_err(|error| self.unavailable(&error))
     }
 
     /// Writes a value where there is none, and gives its revision.
@@ -251,11 +287,13 @@ impl Bucket {
     /// # Errors
     /// [`StoreError::Conflict`] where there is one, else as [`Self::put`].
     pub async fn create(&self, key: &str, value: Bytes) -> Result<u64, StoreError> {
-        self.check_size(key, &value)?;
-        self.store.create(key, value).await.map_err(|error| match error.kind() {
-            CreateErrorKind::AlreadyExists => self.conflict(key),
-            _ => self.unavailable(&error),
-        })
+        match self.update(key, value.clone(), 0).await {
+            Err(conflict @ StoreError::Conflict { .. }) => match self.removed_at(key).await? {
+                Some(revision) => self.update(key, value, revision).await,
+                None => Err(conflict),
+            },
+            done => done,
+        }
     }
 
     /// Writes a value over that of the revision, and gives the new revision: compare and set.
@@ -264,7 +302,7 @@ impl Bucket {
     /// [`StoreError::Conflict`] where another has written meanwhile, else as [`Self::put`].
     pub async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, StoreError> {
         self.check_size(key, &value)?;
-        self.store.update(key, value, revision).await.map_err(|error| match error.kind() {
+        self.opened().await?.store.update(key, value, revision).await.map_err(|error| match error.kind() {
             UpdateErrorKind::WrongLastRevision => self.conflict(key),
             // The servers of a cluster are about to agree on another value.
             _ if refused_with(&error, jetstream::ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT) => self.conflict(key),
@@ -277,11 +315,11 @@ impl Bucket {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn remove(&self, key: &str) -> Result<(), StoreError> {
-        self.store.purge(key).await.map_err(|error| self.unavailable(&error))
+        self.opened().await?.store.purge(key).await.map_err(|error| self.unavailable(&error))
     }
 
     fn check_size(&self, key: &str, value: &Bytes) -> Result<(), StoreError> {
-        let limit = self.client.max_payload();
+        let limit = self.nats.client().max_payload();
         if value.len() <= limit {
             return Ok(());
         }
@@ -297,11 +335,50 @@ impl Bucket {
     }
 }
 
+/// The headers of JetStream's answers to questions for stored messages, and of what it republishes. An answer
+/// goes to whatever subject the question names, also to a key that the asker may not write: its payload is
+/// what somebody else may have put.
+const ANSWER_HEADERS: [&str; 6] =
+    ["Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Last-Sequence", "Nats-Num-Pending"];
+
+/// The payload of a stored message, unless it is an answer of JetStream: then nothing. `added` is how many of
+/// each of its headers the way adds by which it was read.
+fn value(bucket: &str, key: &str, headers: &HeaderMap, payload: Bytes, added: usize) -> Bytes {
+    if ANSWER_HEADERS.iter().all(|name| headers.get_all(*name).count() <= added) {
+        return payload;
+    }
+    tracing::error!(
+        bucket,
+        key = key.escape_debug().to_string(),
+        "an answer of JetStream lies under a key, and is ignored: somebody had the server send it there; deploy again"
+    );
+    Bytes::new()
+}
+
+/// Whether a message says that a key was removed, or ran out.
+fn is_marker(headers: &HeaderMap) -> bool {
+    headers.get("KV-Operation").is_some() || headers.get("Nats-Marker-Reason").is_some()
+}
+
+/// What the server answers where a server, an account or a stream has no room left; some of these with the
+/// status of a failure that may pass.
+const FULL: [jetstream::ErrorCode; 5] = [
+    jetstream::ErrorCode::INSUFFICIENT_RESOURCES,
+    jetstream::ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+    jetstream::ErrorCode::MEMORY_RESOURCES_EXCEEDED,
+    jetstream::ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+    jetstream::ErrorCode::STREAM_STORE_FAILED,
+];
+
 /// Why it was not done, the whole chain of causes in one line.
 fn unavailable(bucket: &str, error: &(dyn std::error::Error + 'static)) -> StoreError {
     let (bucket, reason) = (bucket.to_owned(), chain(error));
     // As of HTTP: 4xx is the asker's fault, but for a timeout. All else may pass, as too many listings at once do.
     match refusal(error).filter(|refused| refused.error_code() != jetstream::ErrorCode::MAXIMUM_CONSUMERS_LIMIT) {
+        Some(refused) if FULL.contains(&refused.error_code()) => {
+            let reason = format!("JetStream is full ({reason}): remove what is not needed, or raise its limits");
+            StoreError::Refused { bucket, reason }
+        }
         Some(refused) if matches!(refused.code(), 400..=407 | 409..=499) => StoreError::Refused { bucket, reason },
         _ => StoreError::Unavailable { bucket, reason },
     }

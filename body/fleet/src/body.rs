@@ -72,6 +72,12 @@ impl Body {
         self.seen.revision = 0;
     }
 
+    /// Whether the connection counts as up.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.fleet.is_connected()
+    }
+
     /// The connection is down. What runs goes on.
     pub fn disconnected(&mut self) {
         self.fleet.disconnected();

@@ -115,6 +115,12 @@ impl Fleet {
         }
     }
 
+    /// Whether the connection counts as up.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.link.connected
+    }
+
     /// The connection is down.
     pub fn disconnected(&mut self) {
         self.link.connected = false;

@@ -161,7 +161,7 @@ impl Rollback {
 async fn present(store: &Store, patience: &Patience) -> anyhow::Result<(Now, Stock)> {
     let read = async || {
         // What lies there first: what is put later is young.
-        let stock = Box::pin(store.stock()).await?;
+        let stock = Box::pin(store.sound_stock()).await?;
         Ok((store.now().await?, stock))
     };
     patience.with(Stage::Content, read).await

@@ -75,6 +75,7 @@ fn troubles(endpoint: &Endpoint) -> Option<String> {
     let counters = &endpoint.connections;
     let told: Vec<String> = [
         (counters.reconnects, "connections built again"),
+        (counters.clients_replaced, "of them with a new client, after a message that cannot be read"),
         (counters.slow_consumers, "times messages were dropped for a full buffer"),
         (counters.stale, "requests refused as stale"),
         (counters.ejections, "silent bodies passed over"),

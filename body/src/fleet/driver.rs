@@ -33,7 +33,7 @@ use self::{
     lives::Lives,
 };
 use super::{
-    Following, Policy,
+    ASK_FLEET, Following, Policy,
     cache::Cache,
     life::{Hands, Word},
 };
@@ -42,6 +42,10 @@ use crate::{
     exit::Failure,
 };
 
+/// A connection that is built again within this was not away: a client that could not read a message has
+/// another connection within milliseconds, and anybody who may call a cell can bring that about, again and again.
+/// Much less than a lease, so that nobody's lease ends unheard meanwhile.
+const BRIEF: Duration = Duration::from_millis(500);
 /// How long a body tries to join before it says so.
 const JOIN_QUIET: Duration = Duration::from_secs(5);
 /// How long a body that ends waits for others to take over, at the most.
@@ -68,6 +72,10 @@ pub(crate) struct Driver {
     calls: Calls,
     told: Told,
     drain: Duration,
+    /// When the connection was lost, until that counts: one that is back within a moment was no absence.
+    lost: Option<Instant>,
+    /// The connection was away for a moment only: what is opened again begins nothing anew.
+    is_brief: bool,
 }
 
 /// How this body's calls travel.
@@ -107,6 +115,7 @@ impl Driver {
             runtimes: instances.runtimes().map(|runtime| (runtime.to_owned(), version.clone())).collect(),
         };
         let link = nats.link();
+        nats.on_question(ASK_FLEET, |_| std::future::ready(Ok(true.into())));
         Ok(Self {
             mind: Body::new(facts, natives, Timing::default()),
             hands: Arc::new(Hands::new(nats.clone(), namespace.clone(), instances, cache)),
@@ -116,6 +125,8 @@ impl Driver {
             calls: Calls::default(),
             told: Told { standstill: None, lease: false, fares: watch::channel(Following::default()).0 },
             drain,
+            lost: None,
+            is_brief: false,
         })
     }
 
@@ -185,6 +196,7 @@ impl Driver {
             () = sleep_until(self.clock.pass_at()) => {}
             () = sleep_until(self.clock.beat_at()) => {}
             () = sleep_until(self.clock.look_at()) => self.look(),
+            () = sleep_until(self.lost.unwrap_or_else(Instant::now) + BRIEF), if self.lost.is_some() => self.is_lost(),
         }
     }
 

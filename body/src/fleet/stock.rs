@@ -41,6 +41,20 @@ impl Stock {
 }
 
 impl Store {
+    /// Lists what lies there and is what its name says: all else is as good as lost, and is put anew.
+    pub(crate) async fn sound_stock(&self) -> Result<Stock, StoreError> {
+        let mut stock = Box::pin(self.stock()).await?;
+        for (name, entry) in Box::pin(self.desired().all(&format!("{}*", keys::SPEC))).await? {
+            if let Some(Key::Spec(hash)) = keys::desired_key(&name)
+                && ContentHash::of(&entry.value) != hash
+            {
+                tracing::warn!("what lies under `{name}` has another hash: it is put anew where it is at hand");
+                stock.specs.remove(&hash);
+            }
+        }
+        Ok(stock)
+    }
+
     /// Lists what lies there.
     pub(crate) async fn stock(&self) -> Result<Stock, StoreError> {
         let mut stock = Stock::default();

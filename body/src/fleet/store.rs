@@ -29,6 +29,9 @@ pub(crate) struct Now {
     pub(crate) lost: Vec<ContentHash>,
     /// What was decided about its canaries.
     pub(crate) rulings: BTreeMap<Target, Ruling>,
+    /// The revision of what lies where the head should, and cannot be read; then `head` is the last one of
+    /// history, with this revision.
+    pub(crate) damaged: Option<u64>,
 }
 
 impl Now {
@@ -150,10 +153,24 @@ impl Store {
     /// The present head and its manifest.
     pub(crate) async fn now(&self) -> anyhow::Result<Now> {
         let Some(entry) = self.desired.get_latest(keys::HEAD).await? else { return Ok(Now::default()) };
-        let head = Head::decode(&entry.value)?;
+        let (head, damaged) = match Head::decode(&entry.value) {
+            Ok(head) => (head, None),
+            Err(error) => {
+                let damaged = Some(entry.revision);
+                let Some(head) = self.history().await?.latest().cloned() else {
+                    tracing::warn!("{error}, and nothing was deployed before: deploy again");
+                    return Ok(Now { damaged, ..Now::default() });
+                };
+                let number = head.number;
+                tracing::warn!(
+                    "{error}: what follows is head {number}, the last before it; to mend it, deploy everything"
+                );
+                (head, damaged)
+            }
+        };
         let (manifest, trees, lost) = self.read(head.manifest, &BTreeMap::new()).await?;
         let rulings = self.rulings(&manifest).await?;
-        Ok(Now { head: Some((head, entry.revision)), manifest, trees, lost, rulings })
+        Ok(Now { head: Some((head, entry.revision)), manifest, trees, lost, rulings, damaged })
     }
 
     /// What was decided about the canaries of a manifest.
@@ -170,13 +187,13 @@ impl Store {
             Err(StoreError::NoBucket(_)) => return Ok(BTreeMap::new()),
             bucket => bucket?,
         };
-        let bucket = &bucket;
-        let wanted = canaries.into_iter().map(async |(target, revision)| {
-            let found = bucket.get_latest(&keys::verdict(&target, revision)).await?;
-            Ok(found.and_then(|entry| Ruling::decode(&entry.value)).map(|ruling| (target, ruling)))
+        // By a consumer: the right to ask for one of them would be one to have it sent to any subject.
+        let all: BTreeMap<_, _> = bucket.all(">").await?.into_iter().collect();
+        let found = canaries.into_iter().filter_map(|(target, revision)| {
+            let entry = all.get(&keys::verdict(&target, revision))?;
+            Some((target, Ruling::decode(&entry.value)?))
         });
-        let found: Vec<_> = stream::iter(wanted).buffer_unordered(REQUESTS_MAX).try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
+        Ok(found.collect())
     }
 
     /// The manifest of a root.

@@ -10,12 +10,14 @@ use bus_nats::{
     store::{Change, Seen, StoreError, Watching},
 };
 use fleet::{ContentHash, LEASE_MS, Manifest, Presence, Standing, Timing};
+use serde_json::json;
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout_at},
 };
 
-use super::Store;
+use super::{ASK_FLEET, Store};
+use crate::output;
 
 /// What nobody can run is only believed after so long: a body that refuses is heard by the
 /// others at the same moment as here, and they answer with their next lease.
@@ -26,6 +28,9 @@ const OLD_STOPS: Duration = Duration::from_millis(100);
 
 /// Two leases: within them every body that lives is heard, as FLEET-7 says.
 const HOLD: Duration = Duration::from_millis(2 * LEASE_MS);
+
+/// How long bodies are waited for that are asked whether they live.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The wait before another watch of the leases is opened.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
@@ -104,7 +109,7 @@ pub(crate) async fn wait(store: &Store, wanted: &Wanted<'_>, limit: Duration, mu
                 continue;
             }
         };
-        match follow(watching, wanted, &mut heard, &mut link, until, &mut tell_new).await {
+        match follow(store, watching, wanted, &mut heard, &mut link, until, &mut tell_new).await {
             Some(Outcome::Converged { bodies }) => {
                 if !wanted.is_old {
                     // The old revision answers for so long beside the new one, and its bodies do not say so.
@@ -138,6 +143,7 @@ async fn open(store: &Store, heard: &mut Heard) -> Result<Watching, StoreError> 
 
 /// Follows one watch: `None` when it has ended.
 async fn follow(
+    store: &Store,
     mut watching: Watching,
     wanted: &Wanted<'_>,
     heard: &mut Heard,
@@ -168,7 +174,14 @@ async fn follow(
         }
         if heard.is_trusted(wanted) {
             if now.bodies == 0 {
-                return Some(Outcome::Nobody);
+                heard.unheard = living(store).await;
+                if heard.unheard == 0 {
+                    return Some(Outcome::Nobody);
+                }
+                // They live, and will be heard of again.
+                heard.hold(HOLD);
+                tell(format!("{} of the fleet without a lease yet", output::count(heard.unheard, "body", "bodies")));
+                continue;
             }
             if now.missing.is_empty() {
                 return Some(Outcome::Converged { bodies: now.bodies });
@@ -184,6 +197,13 @@ async fn follow(
     }
 }
 
+/// How many bodies of the fleet answer when they are asked, whatever became of their leases. Who may not ask
+/// hears of none.
+async fn living(store: &Store) -> usize {
+    let answers = store.nats().ask_all(&json!({ "ask": ASK_FLEET }), ANSWERS_WITHIN).await;
+    answers.map_or(0, |answers| answers.iter().filter(|(_, answer)| answer.is_ok()).count())
+}
+
 /// The bodies as they were heard.
 #[derive(Default)]
 struct Heard {
@@ -193,6 +213,8 @@ struct Heard {
     is_whole: bool,
     /// Before this moment the absence of a body means nothing.
     trusted: Option<Instant>,
+    /// How many bodies of the fleet answered while none had a lease.
+    unheard: usize,
 }
 
 impl Heard {
@@ -243,6 +265,12 @@ impl Heard {
             return Outcome::Not(vec![error.map_or_else(silent, why)]);
         }
         let now = picture(&self.presences(), wanted);
+        if now.bodies == 0 && self.unheard > 0 {
+            let bodies = output::count(self.unheard, "body lives", "bodies live");
+            return Outcome::Not(vec![format!(
+                "{bodies}, and no lease of theirs is there: their logs have the reason"
+            )]);
+        }
         if now.missing.is_empty() {
             let followed = now.followed;
             return Outcome::Not(vec![format!(

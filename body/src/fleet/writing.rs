@@ -95,6 +95,10 @@ impl Draft {
 
     /// Whether writing it would set no head: the one that holds says the same, and can be read.
     pub(crate) fn is_empty(&self) -> bool {
+        self.base.damaged.is_none() && self.says_the_same()
+    }
+
+    fn says_the_same(&self) -> bool {
         self.base.head.as_ref().is_some_and(|(head, _)| head.manifest == self.root())
             || self.base.head.is_none() && self.manifest.entries().is_empty()
     }
@@ -134,9 +138,10 @@ impl Draft {
             store.garbage_age().as_secs() / 120
         );
         let bytes = head.encode().into();
-        let set = match &self.base.head {
-            None => store.desired().create(keys::HEAD, bytes).await,
-            Some((old, revision)) => {
+        let set = match (&self.base.head, self.base.damaged) {
+            (None, None) => store.desired().create(keys::HEAD, bytes).await,
+            (None, Some(revision)) => store.desired().update(keys::HEAD, bytes, revision).await,
+            (Some((old, revision)), _) => {
                 store.desired().put(&keys::history(old.number), old.encode().into()).await?;
                 store.desired().update(keys::HEAD, bytes, *revision).await
             }
@@ -157,7 +162,7 @@ impl Draft {
     /// What became of a head that was perhaps sent: it is set, or another was first, or neither yet.
     async fn fate(&self, store: &Store, head: &Head) -> anyhow::Result<Option<bool>> {
         let now = store.desired().get_latest(keys::HEAD).await?;
-        let base = self.base.head.as_ref().map(|(_, revision)| *revision);
+        let base = self.base.head.as_ref().map(|(_, revision)| *revision).or(self.base.damaged);
         if now.as_ref().map(|entry| entry.revision) == base {
             return Ok(None);
         }

@@ -1,6 +1,6 @@
 //! What the users of `deploy/permissions` may do, on a real server.
 
-use std::path::Path;
+use std::{future::IntoFuture, path::Path};
 
 use async_nats::{Client, ConnectOptions};
 use e2e::{Body, Caller, Fleet, LIMIT};
@@ -202,4 +202,95 @@ async fn a_server_that_restarts_under_these_permissions_finds_its_fleet_again() 
     let caller = Caller::connect(fleet.server.url(), user("web1", "_INBOX.web1.test")).await;
     until_said(&caller, "after").await;
     assert!(!body.told().to_lowercase().contains("permissions violation"), "{}", body.told());
+}
+
+/// The numbers and the authors' words of all heads, as `cbs history` tells them.
+async fn history(fleet: &Fleet) -> Vec<(u64, String)> {
+    let told = fleet.run(&[&["history", "--format", "json"][..], &DEPLOYER].concat()).await.with_status(0).stdout;
+    let heads = serde_json::from_str::<Vec<Value>>(&told).unwrap();
+    heads.iter().map(|head| (head["number"].as_u64().unwrap(), head["message"].as_str().unwrap().to_owned())).collect()
+}
+
+/// A head that nobody deployed, made of the present one.
+fn forged(head: &[u8]) -> Vec<u8> {
+    let mut forged: Value = serde_json::from_slice(head).unwrap();
+    forged["message"] = "forged".into();
+    forged["number"] = (forged["number"].as_u64().unwrap() + 1).into();
+    serde_json::to_vec(&forged).unwrap()
+}
+
+#[tokio::test]
+async fn a_body_that_has_the_server_send_what_it_wrote_to_the_head_forges_none() {
+    let store = tempfile::tempdir().unwrap();
+    let fleet = guarded(store.path()).await;
+    let _ = deploy(&fleet, "first").await.with_status(0);
+    let (body, admin) = (connect(&fleet, "web1", "_INBOX.web1").await, connect(&fleet, "all", "_INBOX_all").await);
+    let head = stored(&admin, "cbs_default_desired", "head").await.unwrap();
+    let evil = forged(&head);
+    // All that a body may write in streams.
+    for (stream, subject) in [
+        ("KV_cbs_default_verdicts", "$KV.cbs_default_verdicts.x"),
+        ("KV_cbs_default_presence", "$KV.cbs_default_presence.web1"),
+    ] {
+        let last = json!({ "last_by_subj": subject }).to_string();
+        let push = json!({ "stream_name": stream, "config": { "name": "push", "deliver_subject": HEAD,
+            "deliver_policy": "all", "ack_policy": "none", "filter_subject": subject, "mem_storage": true } });
+        let pull = json!({ "stream_name": stream, "config": { "name": "pull", "deliver_policy": "all",
+            "ack_policy": "none", "filter_subject": subject, "mem_storage": true } });
+        body.publish(subject, evil.clone().into()).await.unwrap();
+        for config in [push, pull] {
+            let name = config["config"]["name"].as_str().unwrap().to_owned();
+            let create = format!("$JS.API.CONSUMER.CREATE.{stream}.{name}.{subject}");
+            let made = within(LIMIT, "a consumer", body.request(create, config.to_string().into())).await.unwrap();
+            assert!(made.payload.windows(7).any(|part| part == b"created"), "{made:?}");
+        }
+        for (question, payload) in [
+            (format!("$JS.API.DIRECT.GET.{stream}.{subject}"), String::new()),
+            (format!("$JS.API.DIRECT.GET.{stream}"), last.clone()),
+            (format!("$JS.API.STREAM.MSG.GET.{stream}"), last.clone()),
+            (format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.pull"), String::new()),
+        ] {
+            body.publish_with_reply(question, HEAD, payload.into()).await.unwrap();
+        }
+        body.publish(subject, evil.clone().into()).await.unwrap();
+        // Its answer comes after all that was asked before it.
+        within(LIMIT, "an answer", body.request("$JS.API.INFO", "".into())).await.unwrap();
+    }
+    assert_eq!(stored(&admin, "cbs_default_desired", "head").await.unwrap(), head);
+    assert_eq!(history(&fleet).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_of_jetstream_that_lies_where_the_head_should_is_no_head_and_a_deploy_mends_it() {
+    let store = tempfile::tempdir().unwrap();
+    let fleet = guarded(store.path()).await;
+    for text in ["first", "second"] {
+        let _ = deploy(&fleet, text).await.with_status(0);
+    }
+    let mut running = fleet.up(&web1()).await;
+    let caller = Caller::connect(fleet.server.url(), user("web1", "_INBOX.web1.test")).await;
+    caller.until_answered("demo.say", &json!({})).await;
+    until_said(&caller, "second").await;
+    let admin = connect(&fleet, "all", "_INBOX_all").await;
+    let evil = forged(&stored(&admin, "cbs_default_desired", "head").await.unwrap());
+    let verdict = "$KV.cbs_default_verdicts.x";
+    for key in ["head", "history.0000000003"] {
+        let put = async_nats::jetstream::new(admin.clone()).publish(verdict, evil.clone().into()).await.unwrap();
+        within(LIMIT, "the verdict lies there", put.into_future()).await.unwrap();
+        let question = format!("$JS.API.DIRECT.GET.KV_cbs_default_verdicts.{verdict}");
+        admin.publish_with_reply(question, format!("$KV.cbs_default_desired.{key}"), "".into()).await.unwrap();
+        eventually("the answer lies there", LIMIT, async || {
+            stored(&admin, "cbs_default_desired", key).await.is_some_and(|value| value == evil)
+        })
+        .await;
+    }
+    let _ = running.until_told("an answer of JetStream lies under a key").await;
+    assert!(history(&fleet).await.iter().all(|(_, message)| message != "forged"));
+    until_said(&caller, "second").await;
+
+    let done = deploy(&fleet, "third").await.with_status(0);
+    assert!(done.stderr.contains("1 body follows"), "{}", done.stderr);
+    until_said(&caller, "third").await;
+    let heads = history(&fleet).await;
+    assert!(heads.iter().all(|(_, message)| message != "forged"), "{heads:?}");
 }

@@ -82,10 +82,10 @@ impl BodyBus for NatsBus {
     fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
         Box::pin(async move {
             let connection = &self.inner.call;
-            if !connection.is_up() {
+            if !connection.is_up_soon().await {
                 return Err(BusError::unavailable(event.target()?, "the connection to NATS is lost"));
             }
-            event::publish(&connection.client, &self.inner.options.namespace, event).await
+            event::publish(&connection.client(), &self.inner.options.namespace, event).await
         })
     }
 

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use async_nats::{
-    Client, HeaderMap, Message,
+    Client, Message,
     jetstream::{
         consumer::{Consumer, DeliverPolicy, ReplayPolicy, push::OrderedConfig},
         stream::{Info, Stream},
@@ -17,7 +17,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
-use super::{Bucket, Objects, REQUEST_LIMIT, StoreError, unavailable};
+use super::{Bucket, Objects, REQUEST_LIMIT, StoreError, is_marker, unavailable};
 
 /// How long the next of many messages may take. One that was removed on its way never comes.
 const QUIET_MAX: Duration = Duration::from_secs(2);
@@ -73,16 +73,26 @@ impl Bucket {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn list(&self, filter: &str) -> Result<Vec<Kept>, StoreError> {
-        let prefix = format!("$KV.{}.", self.name());
-        let scan = Scan { bucket: self.name(), stream: &self.store.stream, subject: format!("{prefix}{filter}") };
+        let prefix = self.subject("");
+        let opened = self.opened().await?;
+        let scan = Scan { bucket: self.name(), stream: &opened.store.stream, subject: format!("{prefix}{filter}") };
         let now = self.times().await?.ts;
         let mut listed = Vec::new();
-        for (message, revision, at) in scan.run(true, &self.client).await? {
+        for (message, revision, at) in scan.run(true, &opened.client).await? {
             let removed = message.headers.as_ref().is_some_and(is_marker);
             let name = message.subject.strip_prefix(&prefix).filter(|_| !removed);
             listed.extend(name.map(|name| Kept { name: name.to_owned(), revision, age: since(now, at) }));
         }
         Ok(listed)
+    }
+
+    /// The revision that removed a key; `None` where it is there, or never was.
+    pub(super) async fn removed_at(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        let opened = self.opened().await?;
+        let scan = Scan { bucket: self.name(), stream: &opened.store.stream, subject: self.subject(key) };
+        let found = scan.run(true, &opened.client).await?;
+        let removed = found.into_iter().find(|(message, ..)| message.headers.as_ref().is_some_and(is_marker));
+        Ok(removed.map(|(_, revision, _)| revision))
     }
 
     /// Removes what a revision put under a key, and leaves nothing behind: watchers are not told. Gives
@@ -91,8 +101,9 @@ impl Bucket {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn remove_at(&self, key: &str, revision: u64) -> Result<bool, StoreError> {
-        let subject = format!("$KV.{}.{key}", self.name());
-        remove(self.name(), &self.store.stream, subject, Some(revision)).await.map(|gone| gone > 0)
+        remove(self.name(), &self.opened().await?.store.stream, self.subject(key), Some(revision))
+            .await
+            .map(|gone| gone > 0)
     }
 
     /// How long ago the bucket was made, by the server's clock.
@@ -105,7 +116,7 @@ impl Bucket {
     }
 
     async fn times(&self) -> Result<Times, StoreError> {
-        times(self.name(), &self.context, &self.store.stream_name).await
+        times(self.name(), &self.nats.jetstream(), &self.opened().await?.store.stream_name).await
     }
 }
 
@@ -140,8 +151,13 @@ impl Objects {
         if remove(&self.name, &stream, object.subject.clone(), Some(object.kept.revision)).await? == 0 {
             return Ok(false);
         }
-        remove(&self.name, &stream, format!("$O.{}.C.{}", self.name, object.nuid), None).await?;
+        self.remove_pieces(&object.nuid).await?;
         Ok(true)
+    }
+
+    pub(super) async fn remove_pieces(&self, nuid: &str) -> Result<(), StoreError> {
+        let pieces = format!("$O.{}.C.{nuid}", self.name);
+        remove(&self.name, &self.stream().await?, pieces, None).await.map(drop)
     }
 
     /// Removes pieces that belong to no object and whose last came longer ago than `age`: what is left of
@@ -274,9 +290,4 @@ fn since(now: Timestamp, at: i128) -> Duration {
 
 pub(super) fn silent(bucket: &str) -> StoreError {
     StoreError::Unavailable { bucket: bucket.to_owned(), reason: "no answer in time".to_owned() }
-}
-
-/// Whether a message says that a key was removed, or ran out.
-pub(super) fn is_marker(headers: &HeaderMap) -> bool {
-    headers.get("KV-Operation").is_some() || headers.get("Nats-Marker-Reason").is_some()
 }

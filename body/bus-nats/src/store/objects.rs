@@ -1,18 +1,26 @@
 //! Objects larger than a message, in pieces.
 
+use std::{collections::HashMap, sync::Arc};
+
 use async_nats::{
-    Client,
+    Client, HeaderMap,
     jetstream::{
         self,
-        object_store::{self, DeleteErrorKind, GetErrorKind, ObjectStore},
+        object_store::{self, DeleteErrorKind, GetErrorKind, ObjectInfo, ObjectOptions, ObjectStore},
     },
 };
 use bytes::Bytes;
+use cbs::Uuid;
+use data_encoding::BASE64URL;
 use futures::StreamExt;
+use sha2::{Digest, Sha256};
 use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::{REQUEST_LIMIT, StoreError, chain, has_too_few_servers, listing::silent, says_not_found, unavailable};
 use crate::Nats;
+
+/// How large the pieces of an object are, as other clients write them.
+const PIECE_BYTES: usize = 128 * 1024;
 
 /// A bucket of objects.
 #[derive(Clone)]
@@ -20,7 +28,7 @@ pub struct Objects {
     pub(super) name: String,
     store: ObjectStore,
     pub(super) context: jetstream::Context,
-    pub(super) client: Client,
+    pub(super) client: Arc<Client>,
 }
 
 impl Nats {
@@ -70,13 +78,60 @@ impl Nats {
 }
 
 impl Objects {
-    /// Writes an object, over an older one of its name.
+    /// Writes an object, over an older one of its name. One that cannot be written whole leaves nothing behind.
+    ///
+    /// It is written here rather than by async-nats, which neither gives the server's refusal nor says under which
+    /// name it left the pieces.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Refused`] where there is no room, [`StoreError::Unavailable`].
     pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let mut bytes = bytes;
-        self.store.put(name, &mut bytes).await.map(drop).map_err(|error| unavailable(&self.name, &error))
+        let older = self.store.info(name).await.ok().map(|info| info.nuid);
+        let nuid = Uuid::new_v4().simple().to_string();
+        let done = self.put_pieces(name, bytes, &nuid).await;
+        // The pieces of what was replaced, or of what did not come about.
+        let left = match &done {
+            Ok(()) => older,
+            Err(_) => Some(nuid),
+        };
+        if let Some(left) = left
+            && let Err(error) = self.remove_pieces(&left).await
+        {
+            tracing::warn!("pieces of an object stay until old content is collected: {error}");
+        }
+        done
+    }
+
+    async fn put_pieces(&self, name: &str, bytes: &[u8], nuid: &str) -> Result<(), StoreError> {
+        let (pieces, no_headers) = (format!("$O.{}.C.{nuid}", self.name), HeaderMap::new());
+        for piece in bytes.chunks(PIECE_BYTES) {
+            self.publish(pieces.clone(), no_headers.clone(), Bytes::copy_from_slice(piece)).await?;
+        }
+        let info = ObjectInfo {
+            name: name.to_owned(),
+            description: None,
+            metadata: HashMap::new(),
+            headers: None,
+            options: Some(ObjectOptions { link: None, max_chunk_size: Some(PIECE_BYTES) }),
+            bucket: self.name.clone(),
+            nuid: nuid.to_owned(),
+            size: bytes.len(),
+            chunks: bytes.len().div_ceil(PIECE_BYTES),
+            modified: Some(async_nats::datetime::now()),
+            digest: Some(format!("SHA-256={}", BASE64URL.encode(&Sha256::digest(bytes)))),
+            deleted: false,
+        };
+        let info = serde_json::to_vec(&info).map_err(|error| unavailable(&self.name, &error))?;
+        let mut only_the_last = HeaderMap::new();
+        only_the_last.insert("Nats-Rollup", "sub");
+        let subject = format!("$O.{}.M.{}", self.name, BASE64URL.encode(name.as_bytes()));
+        self.publish(subject, only_the_last, info.into()).await
+    }
+
+    async fn publish(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<(), StoreError> {
+        let wrong = |error| unavailable(&self.name, &error);
+        let sent = self.context.publish_with_headers(subject, headers, payload).await.map_err(wrong)?;
+        sent.await.map(drop).map_err(wrong)
     }
 
     /// Reads an object of `limit` bytes at the most; `None` where there is none. What comes back is what was put:

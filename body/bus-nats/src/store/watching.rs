@@ -1,18 +1,24 @@
 //! A bucket as it changes.
 
-use async_nats::jetstream::kv::{Operation, Watch};
+use async_nats::{
+    Message,
+    jetstream::consumer::{
+        DeliverPolicy, ReplayPolicy,
+        push::{Ordered, OrderedConfig},
+    },
+};
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::timeout;
 
-use super::{Bucket, Entry, REQUEST_LIMIT, StoreError, listing::silent, unavailable};
+use super::{Bucket, Entry, REQUEST_LIMIT, StoreError, is_marker, listing::silent, unavailable, value};
 
 /// One change of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The key.
     pub key: String,
-    /// Its value; `None`: removed, or too old.
+    /// Its value, as [`Entry::value`]; `None`: removed, or too old.
     pub value: Option<Bytes>,
     /// The revision of the bucket that the change made.
     pub revision: u64,
@@ -31,7 +37,9 @@ pub enum Seen {
 /// leap: whoever must not miss one opens a new watch when the connection is back.
 pub struct Watching {
     bucket: String,
-    watch: Watch,
+    /// What stands before a key in its subject.
+    prefix: String,
+    messages: Ordered,
     /// How far the snapshot is.
     snapshot: Snapshot,
 }
@@ -51,22 +59,18 @@ impl Bucket {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn watch(&self, filter: &str) -> Result<Watching, StoreError> {
-        let watch = self.store.watch_with_history(filter).await.map_err(|error| self.unavailable(&error))?;
-        // A watch of nothing never says that all has been told: the stream is asked.
-        let snapshot = if self.is_empty(filter).await? { Snapshot::Told } else { Snapshot::Coming };
-        Ok(Watching { bucket: self.name().to_owned(), watch, snapshot })
-    }
-
-    /// Whether no message is there under a filter, markers of removal included.
-    async fn is_empty(&self, filter: &str) -> Result<bool, StoreError> {
-        let subject = format!("$KV.{}.{filter}", self.name());
-        let mut subjects =
-            self.store.stream.info_with_subjects(subject).await.map_err(|error| self.unavailable(&error))?;
-        match subjects.next().await {
-            None => Ok(true),
-            Some(Ok(_)) => Ok(false),
-            Some(Err(error)) => Err(self.unavailable(&error)),
-        }
+        let opened = self.opened().await?;
+        let config = OrderedConfig {
+            deliver_subject: opened.client.new_inbox(),
+            filter_subject: self.subject(filter),
+            deliver_policy: DeliverPolicy::LastPerSubject,
+            replay_policy: ReplayPolicy::Instant,
+            ..OrderedConfig::default()
+        };
+        let consumer = opened.store.stream.create_consumer(config).await.map_err(|error| self.unavailable(&error))?;
+        let snapshot = if consumer.cached_info().num_pending == 0 { Snapshot::Told } else { Snapshot::Coming };
+        let messages = consumer.messages().await.map_err(|error| self.unavailable(&error))?;
+        Ok(Watching { bucket: self.name().to_owned(), prefix: self.subject(""), messages, snapshot })
     }
 
     /// All keys of a filter with their values.
@@ -98,18 +102,22 @@ impl Watching {
             self.snapshot = Snapshot::Done;
             return Ok(Seen::Current);
         }
-        let entry = match self.watch.next().await {
-            Some(Ok(entry)) => entry,
+        let message = match self.messages.next().await {
+            Some(Ok(message)) => message,
             Some(Err(error)) => return Err(unavailable(&self.bucket, &error)),
             None => {
                 let (bucket, reason) = (self.bucket.clone(), "the watch has ended".to_owned());
                 return Err(StoreError::Unavailable { bucket, reason });
             }
         };
-        if matches!(self.snapshot, Snapshot::Coming) && entry.seen_current {
+        let info = message.info().map_err(|error| unavailable(&self.bucket, error.as_ref()))?;
+        if matches!(self.snapshot, Snapshot::Coming) && info.pending == 0 {
             self.snapshot = Snapshot::Told;
         }
-        let value = (entry.operation == Operation::Put).then_some(entry.value);
-        Ok(Seen::Change(Change { key: entry.key, value, revision: entry.revision }))
+        let revision = info.stream_sequence;
+        let Message { subject, payload, headers, .. } = message.message;
+        let (key, headers) = (subject.strip_prefix(&self.prefix).unwrap_or_default(), headers.unwrap_or_default());
+        let value = (!is_marker(&headers)).then(|| value(&self.bucket, key, &headers, payload, 0));
+        Ok(Seen::Change(Change { key: key.to_owned(), value, revision }))
     }
 }

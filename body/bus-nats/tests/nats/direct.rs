@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use cbs::{Code, Envelope, Outcome};
+use futures::StreamExt;
 use testkit::{NatsServer, within};
 
-use crate::support::{LONG, body, call, client, echo, fault, request, serve, stop};
+use crate::support::{LONG, body, call, client, echo, fault, plain, request, serve, settle, stop};
 
 #[tokio::test]
 async fn a_call_to_one_body_reaches_that_body_alone() {
@@ -38,6 +39,34 @@ async fn what_a_body_does_not_serve_or_no_longer_serves_is_not_found_there() {
     stop(serving).await;
     let done = within(LONG, "an outcome", here.call(request("demo.echo", "1"))).await;
     assert_eq!(fault(done), (Code::NotFound, Outcome::NotRun));
+}
+
+#[tokio::test]
+async fn a_subject_of_one_body_that_names_no_cell_is_answered_too() {
+    let server = NatsServer::start().await;
+    let _body = body(&server, "body-1").await;
+    let plain = plain(&server).await;
+    for name in ["NO.PE", "x.é"] {
+        let asked = plain.request(format!("cbs.default.body.body-1.cell.{name}"), "1".into());
+        let reply = within(LONG, "a reply", asked).await.unwrap();
+        assert_eq!(reply.headers.unwrap().get("Nats-Service-Error-Code").unwrap().as_str(), "404", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_frame_that_is_no_reply_is_none() {
+    let server = NatsServer::start().await;
+    let (plain, client) = (plain(&server).await, client(&server).await);
+    let mut requests = plain.subscribe("cbs.default.cell.demo.odd").await.unwrap();
+    settle(&plain).await;
+    let call = async { client.bus().call(request("demo.odd", "1")).await };
+    let answer = async {
+        let request = requests.next().await.unwrap();
+        // Its own request, as it came.
+        plain.publish(request.reply.unwrap(), request.payload).await.unwrap();
+    };
+    let (done, ()) = within(LONG, "an outcome", async { tokio::join!(call, answer) }).await;
+    assert_eq!(*done.unwrap_err().code(), Code::Internal);
 }
 
 #[tokio::test]

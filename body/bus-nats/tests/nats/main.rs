@@ -14,6 +14,7 @@ mod handlers;
 mod hanging;
 mod limits;
 mod listeners;
+mod malformed;
 mod stopping;
 mod store;
 mod support;

@@ -1,6 +1,6 @@
 //! Buckets and objects on a real server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus_nats::{
     Nats,
@@ -8,7 +8,7 @@ use bus_nats::{
 };
 use testkit::{NatsServer, eventually, within};
 
-use crate::support::{LONG, body};
+use crate::support::{LONG, body, plain};
 
 async fn bucket(nats: &Nats, name: &str) -> Bucket {
     within(LONG, "a bucket", nats.bucket(&BucketSettings::kept(name))).await.unwrap()
@@ -166,4 +166,45 @@ async fn an_object_that_is_put_anew_stays_and_what_a_dead_deployer_left_is_swept
     eventually("an old piece", LONG, async || objects.sweep(Duration::from_millis(1)).await.unwrap() == 1).await;
     assert_eq!(objects.sweep(Duration::ZERO).await, Ok(0));
     assert_eq!(objects.get("a", usize::MAX).await.unwrap().unwrap(), vec![7; 300_000]);
+}
+
+#[tokio::test]
+async fn an_answer_of_jetstream_that_lies_under_a_key_is_no_value_however_it_is_read() {
+    let server = NatsServer::with_jetstream().await;
+    let nats = body(&server, "one").await;
+    let (bucket, others) = (bucket(&nats, "desired").await, bucket(&nats, "verdicts").await);
+    bucket.put("head", "right".into()).await.unwrap();
+    let mut watching = bucket.watch("head").await.unwrap();
+    assert_eq!(change(&mut watching).await, ("head".into(), Some("right".into())));
+    assert_eq!(seen(&mut watching).await, Seen::Current);
+    others.put("x", "forged".into()).await.unwrap();
+    // Whoever may ask names the subject that the answer goes to.
+    let stranger = plain(&server).await;
+    let question = "$JS.API.DIRECT.GET.KV_verdicts.$KV.verdicts.x";
+    stranger.publish_with_reply(question, "$KV.desired.head", "".into()).await.unwrap();
+    assert_eq!(change(&mut watching).await, ("head".into(), Some(String::new())));
+    let (got, latest) = (bucket.get("head").await.unwrap().unwrap(), bucket.get_latest("head").await.unwrap().unwrap());
+    assert_eq!((&got.value[..], &got), (&b""[..], &latest));
+    assert_eq!(bucket.all("head").await.unwrap(), [("head".to_owned(), got.clone())]);
+    // It is written over as any other.
+    bucket.update("head", "mended".into(), got.revision).await.unwrap();
+    assert_eq!(bucket.get("head").await.unwrap().unwrap().value, "mended");
+}
+
+#[tokio::test]
+async fn a_full_store_is_told_at_once_and_what_did_not_fit_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let limit = format!("jetstream {{ store_dir: \"{}\", max_file_store: 1MB }}", folder.path().display());
+    let server = NatsServer::with_config(&limit).await;
+    let nats = body(&server, "one").await;
+    let objects = nats.objects("bundles", 1).await.unwrap();
+    for _ in 0..2 {
+        let started = Instant::now();
+        let refused = objects.put("large", &[7; 3_000_000]).await.unwrap_err();
+        assert!(matches!(&refused, StoreError::Refused { reason, .. } if reason.contains("full")), "{refused}");
+        assert!(started.elapsed() < LONG / 4, "{:?}", started.elapsed());
+        objects.put("small", &[7; 300_000]).await.unwrap();
+    }
+    assert_eq!(objects.names().await.unwrap(), ["small"]);
+    assert_eq!(objects.sweep(Duration::ZERO).await, Ok(0), "no piece without a name");
 }

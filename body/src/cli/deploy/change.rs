@@ -60,7 +60,7 @@ impl Change {
         if let Some(hint) = store.hint() {
             output::warn(hint);
         }
-        if diff.is_empty() || draft.is_empty() {
+        if draft.is_empty() || diff.is_empty() && draft.base().damaged.is_none() {
             return self.nothing(globals, patience, store, &draft).await;
         }
         output::tell(plan::table(&diff));

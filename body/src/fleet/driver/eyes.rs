@@ -170,7 +170,13 @@ impl Eyes {
     /// The connection is down: nothing is seen any more.
     pub(super) fn close(&mut self) {
         self.forget();
-        (self.watches, self.presence) = (Watches::default(), None);
+        self.watches = Watches::default();
+    }
+
+    /// It is down for longer than a moment: no lease is put until all is seen again.
+    pub(super) fn close_for_long(&mut self) {
+        self.close();
+        self.presence = None;
     }
 
     /// Something cannot be seen: all is looked at anew. Leases are put meanwhile.
@@ -416,7 +422,7 @@ async fn rule(
     match bucket.create(&key, ruling.encode().into()).await {
         Ok(_) => Ok((ruling, true)),
         Err(StoreError::Conflict { .. }) => {
-            let theirs = bucket.get(&key).await?.and_then(|entry| Ruling::decode(&entry.value));
+            let theirs = bucket.all(&key).await?.pop().and_then(|(_, entry)| Ruling::decode(&entry.value));
             let reason = || format!("what lies under `{key}` is no verdict: remove it");
             theirs
                 .map(|ruling| (ruling, false))

@@ -12,6 +12,8 @@ use fleet::{
     keys::{self, Key},
 };
 
+use tokio::time::Instant;
+
 use super::{Driver, eyes::Done};
 use crate::fleet::{
     Letter,
@@ -22,12 +24,25 @@ impl Driver {
     pub(super) fn link(&mut self) {
         let state = *self.eyes.link.borrow_and_update();
         match state {
-            LinkState::Up => self.eyes.open(Duration::ZERO),
+            LinkState::Up => {
+                // Not yet counted as lost, or back before the loss was even heard of.
+                self.is_brief = self.mind.is_connected();
+                self.lost = None;
+                self.eyes.open(Duration::ZERO);
+            }
             LinkState::Down => {
                 self.eyes.close();
-                self.mind.disconnected();
+                self.lost = self.lost.or_else(|| Some(Instant::now()));
             }
         }
+        self.clock.happened();
+    }
+
+    /// The connection is lost, and for longer than a moment.
+    pub(super) fn is_lost(&mut self) {
+        self.lost = None;
+        self.eyes.close_for_long();
+        self.mind.disconnected();
         self.clock.happened();
     }
 
@@ -158,11 +173,16 @@ impl Driver {
             Done::Opened(epoch, opened) => match self.eyes.opened(epoch, *opened) {
                 Ok(Some(verdicts)) => {
                     self.verdicts(verdicts);
-                    self.mind.connected(now);
+                    if !std::mem::take(&mut self.is_brief) {
+                        self.mind.connected(now);
+                    }
                     self.heed();
                 }
                 Ok(None) => {}
-                Err(error) => self.eyes.reopen(&error),
+                Err(error) => {
+                    self.is_brief = false;
+                    self.eyes.reopen(&error);
+                }
             },
             Done::Born(epoch, born) => self.eyes.born(epoch, *born),
             Done::Judges(epoch, verdicts) => {

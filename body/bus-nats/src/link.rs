@@ -1,0 +1,128 @@
+//! Whether the connections of a body stand, and what went wrong on them.
+
+use std::{
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+/// After so many ping intervals without a byte from the server a client is dead, whatever it says: it
+/// gives a silent server up after three.
+const SILENT_PINGS: u32 = 5;
+
+/// Whether a body reaches its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// All connections stand.
+    Up,
+    /// At least one is lost; it is being built again.
+    Down,
+}
+
+/// What went wrong on the connections of a body, since it was started. Each only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Connections built again.
+    pub reconnects: u64,
+    /// Times that the client dropped messages because a subscription's buffer was full.
+    pub slow_consumers: u64,
+    /// Requests refused because their caller had long given up.
+    pub stale: u64,
+    /// Times that another body gave no sign of life and its calls went to others.
+    pub ejections: u64,
+    /// Errors that the server reported, such as a permission that is missing.
+    pub server_errors: u64,
+    /// Times that a client ended by itself and another took its place: it got a message that it cannot read.
+    pub clients_replaced: u64,
+}
+
+/// Whether all connections of a body stand, for those who watch.
+pub(crate) struct Link {
+    lost: AtomicUsize,
+    state: watch::Sender<LinkState>,
+}
+
+impl Link {
+    pub(crate) fn new() -> Self {
+        Self { lost: AtomicUsize::new(0), state: watch::Sender::new(LinkState::Up) }
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<LinkState> {
+        self.state.subscribe()
+    }
+
+    pub(crate) fn one_lost(&self) {
+        // Counted while the state is held: with two connections the last word must be the true one.
+        self.state.send_modify(|state| {
+            if self.lost.fetch_add(1, Ordering::AcqRel) == 0 {
+                tracing::warn!("the connection to NATS is lost; calls fail until it is back");
+            }
+            *state = LinkState::Down;
+        });
+    }
+
+    pub(crate) fn one_back(&self) {
+        self.state.send_modify(|state| {
+            if self.lost.fetch_sub(1, Ordering::AcqRel) == 1 {
+                tracing::info!("connected to NATS again");
+                *state = LinkState::Up;
+            }
+        });
+    }
+}
+
+/// [`Counters`] as they are counted.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) reconnects: AtomicU64,
+    pub(crate) slow_consumers: AtomicU64,
+    pub(crate) stale: AtomicU64,
+    pub(crate) ejections: AtomicU64,
+    pub(crate) server_errors: AtomicU64,
+    pub(crate) clients_replaced: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn read(&self) -> Counters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counters {
+            reconnects: read(&self.reconnects),
+            slow_consumers: read(&self.slow_consumers),
+            stale: read(&self.stale),
+            ejections: read(&self.ejections),
+            server_errors: read(&self.server_errors),
+            clients_replaced: read(&self.clients_replaced),
+        }
+    }
+}
+
+/// Whether a client still reads from its server, which answers its pings.
+pub(crate) struct Pulse {
+    interval: Interval,
+    in_bytes: u64,
+    still: u32,
+}
+
+impl Pulse {
+    pub(crate) fn new(every: Duration) -> Self {
+        let mut interval = interval(every.max(Duration::from_millis(100)));
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { interval, in_bytes: 0, still: 0 }
+    }
+
+    pub(crate) async fn tick(&mut self) {
+        self.interval.tick().await;
+    }
+
+    /// Whether it has read as little as this for too long.
+    pub(crate) fn is_still(&mut self, in_bytes: u64) -> bool {
+        self.still = if in_bytes == self.in_bytes { self.still + 1 } else { 0 };
+        self.in_bytes = in_bytes;
+        self.still >= SILENT_PINGS
+    }
+}

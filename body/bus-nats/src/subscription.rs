@@ -1,0 +1,200 @@
+//! Subscriptions that outlive their client: where a client has ended by itself, a new one takes them over.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use arc_swap::ArcSwap;
+use async_nats::{Client, Message, SubscribeError, Subscriber};
+use futures::{Stream, task::AtomicWaker};
+
+/// A subscription of a [`Connection`](crate::connection::Connection). Ends when it is unsubscribed or when the
+/// connection is closed; not when its client ends.
+pub(crate) struct Subscription {
+    subscriber: Subscriber,
+    seat: Arc<Seat>,
+    all: Arc<Subscriptions>,
+}
+
+/// What a subscription is of, and where a new client's subscriber is left for it.
+struct Seat {
+    number: u64,
+    subject: String,
+    group: Option<String>,
+    /// Whether something was handed: all that is looked at while nothing was.
+    has_news: AtomicBool,
+    /// Of who waits for the subscription.
+    waker: AtomicWaker,
+    handed: Mutex<Handed>,
+}
+
+#[derive(Default)]
+struct Handed {
+    next: Option<Subscriber>,
+    /// No other subscriber will come.
+    over: bool,
+}
+
+impl Seat {
+    fn lock(&self) -> MutexGuard<'_, Handed> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn subscribe(&self, client: &Client) -> Result<Subscriber, SubscribeError> {
+        match &self.group {
+            Some(group) => client.queue_subscribe(self.subject.clone(), group.clone()).await,
+            None => client.subscribe(self.subject.clone()).await,
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Handed)) {
+        change(&mut self.lock());
+        self.has_news.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+/// The client of a connection and its subscriptions.
+pub(crate) struct Subscriptions {
+    client: ArcSwap<Client>,
+    /// Held by who subscribes, and by who brings a new client: each subscription has one subscriber.
+    changing: tokio::sync::Mutex<()>,
+    seats: Mutex<Seats>,
+}
+
+#[derive(Default)]
+struct Seats {
+    next: u64,
+    by_number: HashMap<u64, Arc<Seat>>,
+}
+
+impl Subscriptions {
+    pub(crate) fn of(client: Client) -> Self {
+        let (changing, seats) = Default::default();
+        Self { client: ArcSwap::from_pointee(client), changing, seats }
+    }
+
+    /// The client of now.
+    pub(crate) fn client(&self) -> Arc<Client> {
+        self.client.load_full()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Subscribes.
+    pub(crate) async fn add(
+        self: &Arc<Self>,
+        subject: String,
+        group: Option<String>,
+    ) -> Result<Subscription, SubscribeError> {
+        let _changing = self.changing.lock().await;
+        let number = {
+            let mut seats = self.lock();
+            seats.next += 1;
+            seats.next
+        };
+        let seat = Arc::new(Seat {
+            number,
+            subject,
+            group,
+            has_news: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            handed: Mutex::default(),
+        });
+        let subscriber = seat.subscribe(&self.client()).await?;
+        self.lock().by_number.insert(number, seat.clone());
+        Ok(Subscription { subscriber, seat, all: self.clone() })
+    }
+
+    /// Subscribes all of them anew with this client, which takes the place of the one before.
+    pub(crate) async fn hand_to(&self, client: Client) -> Result<(), SubscribeError> {
+        let _changing = self.changing.lock().await;
+        let seats: Vec<_> = self.lock().by_number.values().cloned().collect();
+        for seat in seats {
+            let subscriber = seat.subscribe(&client).await?;
+            seat.change(|handed| {
+                // Dropped where it is over: that unsubscribes.
+                handed.next = (!handed.over).then_some(subscriber);
+            });
+        }
+        self.client.store(Arc::new(client));
+        Ok(())
+    }
+
+    /// Ends all of them once they have given what they hold.
+    pub(crate) fn end(&self) {
+        let seats: Vec<_> = self.lock().by_number.drain().map(|(_, seat)| seat).collect();
+        seats.iter().for_each(|seat| seat.change(|handed| handed.over = true));
+    }
+}
+
+impl Subscription {
+    /// Tells the server to send no more, while the client keeps the subscription: a quirk of async-nats, held by
+    /// the tests of stopping. Gives whether it was told.
+    pub(crate) async fn stop_sending(&mut self) -> bool {
+        self.is_the_last();
+        self.subscriber.unsubscribe_after(u64::MAX).await.is_ok()
+    }
+
+    /// Unsubscribes; what has arrived is still read.
+    pub(crate) async fn unsubscribe(&mut self) {
+        self.is_the_last();
+        // Fails where the client has ended: then there is nothing to unsubscribe.
+        let _ = self.subscriber.unsubscribe().await;
+    }
+
+    /// From now on no other client takes it over.
+    fn is_the_last(&mut self) {
+        self.all.lock().by_number.remove(&self.seat.number);
+        let mut handed = self.seat.lock();
+        handed.over = true;
+        if let Some(next) = handed.next.take() {
+            self.subscriber = next;
+        }
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Message;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
+        loop {
+            let ended = match Pin::new(&mut self.subscriber).poll_next(context) {
+                Poll::Ready(Some(message)) => return Poll::Ready(Some(message)),
+                Poll::Ready(None) => true,
+                // A client that reads nothing any more does not end its subscriptions either.
+                Poll::Pending => false,
+            };
+            self.seat.waker.register(context.waker());
+            let has_news = self.seat.has_news.swap(false, Ordering::Acquire);
+            if !has_news && !ended {
+                return Poll::Pending;
+            }
+            let (next, over) = {
+                let mut handed = self.seat.lock();
+                (handed.next.take(), handed.over)
+            };
+            match next {
+                Some(next) => self.subscriber = next,
+                None if over => return Poll::Ready(None),
+                None => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.all.lock().by_number.remove(&self.seat.number);
+        // The seat goes with it; what was handed to it unsubscribes when it is dropped.
+        self.seat.lock().over = true;
+    }
+}
