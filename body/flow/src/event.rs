@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use cbs::{CellError, Target, Text};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::CallId;
+use crate::{CallId, Json};
 
 /// What happened outside. The events of a run, in their order, are its whole history:
 /// the same events given to a new run of the same plan give the same decisions.
@@ -16,14 +15,14 @@ pub enum Event {
     /// The flow was called. The first event; a second one is ignored.
     Started {
         /// The flow's input, `.input` in expressions.
-        input: Value,
+        input: Json,
     },
     /// A call was answered.
     Answered {
         /// Which call.
         call: CallId,
         /// The answer.
-        value: Value,
+        value: Json,
     },
     /// A call failed.
     Failed {
@@ -55,7 +54,7 @@ pub enum Decision {
         #[serde(with = "target_text")]
         target: Target,
         /// What it is given.
-        input: Value,
+        input: Json,
         /// The most time the call may take; `None`: what remains of the flow's own.
         timeout: Option<Duration>,
         /// 0 for the first attempt, one more for each retry, as in an envelope.
@@ -72,7 +71,7 @@ pub enum Decision {
     /// was caught meanwhile may still be open: drop it.
     Finish {
         /// The flow's answer.
-        output: Value,
+        output: Json,
     },
     /// The flow failed, nothing follows. Calls that still run and waits are abandoned: drop them.
     Fail {
@@ -91,6 +90,13 @@ pub enum Note {
     Skipped {
         /// The step's id.
         step: Text,
+    },
+    /// An expression has no value. The error that this leads to says so without any value of the run.
+    NoValue {
+        /// The error's message: which step, which expression, why.
+        message: String,
+        /// The error with its values, cut: for the body's own log, and for nobody else.
+        values: String,
     },
     /// The step failed for good, and its `catch` takes over.
     Caught {

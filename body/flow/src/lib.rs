@@ -60,15 +60,38 @@
 //! half a second, not the end of a machine. An expression that has no value fails its step with the
 //! code `flow.expression`.
 //!
+//! That error names the expression and the kinds of values (`cannot add a map and a number`), never a
+//! value; the values are in a [`Note::NoValue`], for the body's own log. A text that stands in the
+//! expression as `error("no lines")` is told as it is.
+//!
+//! # Numbers
+//!
+//! What only passes through a flow is the text that came in, see [`Json`]. What an expression takes
+//! apart keeps its numbers' digits, however many. `+`, `-`, `*` and `%` of integers are exact at any
+//! size, `/` where nothing remains; everything else, `sqrt` and `pow` too, is calculated in doubles, where an
+//! integer that no double holds is an error. A fraction counts as a double as soon as it is
+//! calculated with.
+//!
+//! # Where expressions differ from jq
+//!
+//! - Refused are definitions, recursion, time, environment and effects: a [`Problem`] says which and why.
+//! - Numbers that are not calculated with stay as they are written: `1.10` and `1e3` too.
+//! - A place in a list is a whole number: `.[1.0]` of a payload's `1.0` is an error, `.[4 / 2]` is not.
+//! - A number as the key of a map finds nothing, and is no error.
+//! - `capture` and `match` leave out groups that took no part, where jq says `null`.
+//! - `@base64d` needs its padding; a text is not multiplied by a fraction.
+//! - A character beyond U+FFFF in a text is written as itself, not as two escapes.
+//!
 //! # Layout
 //!
 //! - `definition`: a flow as its author means it, and the problems it may have
 //! - `codes`: the codes of problems
 //! - `plan`: from a flow to its plan; `plan::order` is who waits for whom, `plan::check` the rest
+//! - `json`: values that are passed on
 //! - `template`: JSON with expressions in it
 //! - `expression`: jq. `syntax` and `walk` read and go through its tree; `functions`,
-//!   `allowed` and `reads` check it; `meter` and `natives` bound it; `engine` compiles and
-//!   runs it by jaq; `value` converts
+//!   `allowed` and `reads` check it; `meter` and `natives` bound it; `math` calculates; `engine` compiles and
+//!   runs it by jaq; `value` writes JSON; `failure` says why there is none
 //! - `event`, `call`: what a run is told and decides
 //! - `run`: the state machine; `run::calls` is a step that runs, `run::failure` what a failure
 //!   leads to, `run::retry` when and after what wait
@@ -79,6 +102,7 @@ mod codes;
 mod definition;
 mod event;
 mod expression;
+mod json;
 mod plan;
 mod run;
 mod suggest;
@@ -90,5 +114,6 @@ pub use call::{CallId, CallIdError};
 pub use codes::CODES;
 pub use definition::{Catch, Each, Flow, PARALLEL_DEFAULT, PathPart, Problem, Retry, Step};
 pub use event::{Decision, Event, Note};
+pub use json::Json;
 pub use plan::{Plan, PlanStep};
 pub use run::Run;

@@ -9,14 +9,10 @@ mod start;
 use std::{collections::VecDeque, sync::Arc};
 
 use cbs::CellError;
-use serde_json::Value;
+use jaq_json::Val;
 
-use self::{calls::Calls, error::expression_error};
-use crate::{
-    CallId, Decision, Event, Plan,
-    expression::{Scope, Stored},
-    plan::PlanStep,
-};
+use self::calls::Calls;
+use crate::{CallId, Decision, Event, Json, Plan, expression::Scope, plan::PlanStep};
 
 /// One run of a flow: told what happened, it decides what to do.
 ///
@@ -37,9 +33,9 @@ pub struct Run {
     plan: Arc<Plan>,
     seed: u64,
     phase: Phase,
-    input: Stored,
+    input: Json,
     progress: Vec<Progress>,
-    values: Vec<Option<Stored>>,
+    values: Vec<Option<Json>>,
     /// Steps whose needs are done, in the order in which they start.
     ready: VecDeque<usize>,
     /// How many steps are not done.
@@ -85,7 +81,7 @@ impl Run {
             plan,
             seed,
             phase: Phase::New,
-            input: Stored::new(Value::Null),
+            input: Json::null(),
             ready: VecDeque::new(),
             open: steps,
             decisions: Vec::new(),
@@ -116,9 +112,9 @@ impl Run {
         self.phase == Phase::Done
     }
 
-    fn started(&mut self, input: Value) -> Outcome {
+    fn started(&mut self, input: Json) -> Outcome {
         self.phase = Phase::Running;
-        self.input = Stored::new(input);
+        self.input = input;
         let is_free = |progress: &Progress| matches!(progress, Progress::Blocked(0));
         self.ready = (0..self.open).filter(|index| self.progress.get(*index).is_some_and(is_free)).collect();
         Ok(())
@@ -135,21 +131,22 @@ impl Run {
         if self.phase == Phase::Running && self.open == 0 {
             self.phase = Phase::Done;
             let output = match plan.output() {
-                Some(output) => output
-                    .fill(&self.scope(None, None))
-                    .map_err(|reason| expression_error(format!("the flow's output has no value: {reason}")))?,
-                None => self.values.pop().flatten().map_or(Value::Null, |last| last.value),
+                Some(output) => {
+                    let output = output.fill(&self.scope(None, None));
+                    output.map_err(|failure| self.no_value("the flow's output has no value: ", failure))?
+                }
+                None => self.values.pop().flatten().unwrap_or_else(Json::null),
             };
             self.decisions.push(Decision::Finish { output });
         }
         Ok(())
     }
 
-    fn scope<'a>(&'a self, item: Option<(&'a Value, u32)>, error: Option<&'a Value>) -> Scope<'a> {
+    fn scope<'a>(&'a self, item: Option<(&'a Val, u32)>, error: Option<&'a Json>) -> Scope<'a> {
         Scope { names: self.plan.names(), input: &self.input, steps: &self.values, item, error }
     }
 
-    fn answered(&mut self, call: &CallId, value: Value) -> Outcome {
+    fn answered(&mut self, call: &CallId, value: Json) -> Outcome {
         let plan = Arc::clone(&self.plan);
         let Some((index, step)) = find(&plan, call) else { return Ok(()) };
         match self.progress.get_mut(index) {
@@ -169,11 +166,11 @@ impl Run {
         Ok(())
     }
 
-    fn done(&mut self, index: usize, value: Value) {
+    fn done(&mut self, index: usize, value: Json) {
         self.set(index, Progress::Done);
         self.open = self.open.saturating_sub(1);
         if let Some(slot) = self.values.get_mut(index) {
-            *slot = Some(Stored::new(value));
+            *slot = Some(value);
         }
         for next in self.plan.step(index).map_or(&[][..], |step| &step.next) {
             if let Some(Progress::Blocked(missing)) = self.progress.get_mut(*next) {
@@ -196,7 +193,7 @@ fn find<'p>(plan: &'p Plan, call: &CallId) -> Option<(usize, &'p PlanStep)> {
     plan.steps().iter().enumerate().find(|(_, step)| step.id() == call.step())
 }
 
-fn decision(step: &PlanStep, call: CallId, input: Value) -> Decision {
+fn decision(step: &PlanStep, call: CallId, input: Json) -> Decision {
     let attempt = call.attempt();
     Decision::Call { call, target: step.target().clone(), input, timeout: step.timeout, attempt }
 }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::{
-    PathPart, Problem,
-    expression::{Expression, Mistake, Names, Scope},
+    Json, PathPart, Problem,
+    expression::{Expression, Failure, Mistake, Names, Scope},
 };
 
 /// A template whose expressions are compiled.
@@ -85,14 +85,17 @@ impl Template {
     ///
     /// # Errors
     /// Says which expression has no value, and why.
-    pub(crate) fn fill(&self, scope: &Scope<'_>) -> Result<Value, String> {
+    pub(crate) fn fill(&self, scope: &Scope<'_>) -> Result<Json, Failure> {
         match self {
-            Self::Fixed(value) => Ok(value.clone()),
+            Self::Fixed(value) => Ok(Json::from(value.clone())),
             Self::Computed(expression) => expression.evaluate(scope),
-            Self::List(items) => items.iter().map(|item| item.fill(scope)).collect::<Result<_, _>>().map(Value::Array),
+            Self::List(items) => {
+                let items = items.iter().map(|item| item.fill(scope)).collect::<Result<Vec<_>, _>>()?;
+                Ok(Json::list(&items))
+            }
             Self::Map(entries) => {
-                let entries = entries.iter().map(|(key, entry)| Ok((key.clone(), entry.fill(scope)?)));
-                entries.collect::<Result<_, String>>().map(Value::Object)
+                let entries = entries.iter().map(|(key, entry)| Ok((key.as_str(), entry.fill(scope)?)));
+                Ok(Json::map(entries.collect::<Result<Vec<_>, Failure>>()?))
             }
         }
     }

@@ -7,11 +7,10 @@ use std::{
 
 use cbs::{
     About, BoxFuture, BusError, CellContext, CellError, Code, Envelope, FlowName, Handler, Home, Numbers, Outcome,
-    Service, Target, Uuid, from_json, to_json,
+    Service, Target, Uuid,
 };
-use flow::{CallId, Decision, Event, Plan, Run};
+use flow::{CallId, Decision, Event, Json, Note, Plan, Run};
 use futures::{StreamExt, stream::FuturesUnordered};
-use serde_json::Value;
 
 use crate::{
     Limits, StepObserver, StepReport,
@@ -83,9 +82,8 @@ impl Work for FlowWork {
         request: Envelope,
     ) -> BoxFuture<'a, Result<Envelope, CellError>> {
         Box::pin(async move {
-            let input = from_json(&request.payload)?;
-            let output = self.drive(context, input).await?;
-            Ok(Envelope::reply(to_json(&output)?))
+            let output = self.drive(context, Json::read(&request.payload)?).await?;
+            Ok(Envelope::reply(output.into_bytes()))
         })
     }
 }
@@ -94,7 +92,7 @@ impl Work for FlowWork {
 struct StepCall {
     call: CallId,
     target: Target,
-    input: Value,
+    input: Json,
     timeout: Option<Duration>,
     attempt: u32,
     id: Option<Uuid>,
@@ -114,7 +112,7 @@ impl FlowWork {
 
     /// Tells the engine what happens and does what it decides, until the run is over. What
     /// still runs then is dropped with the run.
-    async fn drive(&self, context: &CellContext, input: Value) -> Result<Value, CellError> {
+    async fn drive(&self, context: &CellContext, input: Json) -> Result<Json, CellError> {
         let mut run = Run::seeded(self.plan.clone(), context.id().as_u64_pair().1);
         let mut outside = FuturesUnordered::new();
         let mut failed = Vec::new();
@@ -124,6 +122,18 @@ impl FlowWork {
                 match decision {
                     Decision::Finish { output } => return Ok(output),
                     Decision::Fail { error } => return Err(error),
+                    Decision::Note(Note::NoValue { message, values }) => {
+                        // The values are for this log alone: the error that leaves has none.
+                        tracing::warn!(
+                            target: "cbs::cell",
+                            flow = %self.flow(),
+                            id = %context.id(),
+                            correlation_id = %context.correlation_id(),
+                            trace_id = %context.trace().id(),
+                            %values,
+                            "an expression has no value: {message}"
+                        );
+                    }
                     Decision::Note(note) => {
                         if let Some(observer) = &self.observer {
                             observer.noted(self.flow(), &note);
@@ -161,10 +171,7 @@ impl FlowWork {
     async fn call(&self, context: &CellContext, step: StepCall) -> Done {
         let StepCall { call, target, input, timeout, attempt, id } = step;
         let began = Instant::now();
-        let mut request = match to_json(&input) {
-            Ok(payload) => context.request(target.clone(), payload),
-            Err(error) => return Done { event: Event::Failed { call, error, not_run: true }, id: None },
-        };
+        let mut request = context.request(target.clone(), input.into_bytes());
         request.id = id.unwrap_or(request.id);
         request.attempt = attempt;
         if attempt > 0 {
@@ -216,11 +223,11 @@ fn earlier(failed: &[(CallId, Uuid)], call: &CallId) -> Option<Uuid> {
 }
 
 /// The answer as JSON, which is all that a flow can look into.
-fn read(target: &Target, reply: &Envelope) -> Result<Value, CellError> {
+fn read(target: &Target, reply: &Envelope) -> Result<Json, CellError> {
     let wrong =
         |what: &str| CellError::new(Code::CellFailed, format!("{target} answered {what}, and a flow reads JSON"));
     if !is_json(reply.content_type()) {
         return Err(wrong(&format!("in {}", reply.content_type().chars().take(80).collect::<String>())));
     }
-    from_json(&reply.payload).map_err(|_| wrong("what is no JSON"))
+    Json::read(&reply.payload).map_err(|_| wrong("what is no JSON"))
 }

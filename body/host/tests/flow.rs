@@ -15,7 +15,7 @@ use cbs::{
 use flow::Note;
 use host::{FlowHandler, Limits, Schemas, StepObserver, StepReport};
 use serde_json::{Value, json};
-use support::{bus, call, home, serve, specs, target};
+use support::{Logged, bus, call, home, serve, specs, target};
 use testkit::{Peer, peer};
 use tokio::time::Instant;
 
@@ -245,4 +245,39 @@ async fn a_flow_calls_a_flow() {
     let _outer = bus.serve(outer.service(Arc::default())).await.unwrap();
     let reply = bus.call(Envelope::request(Target::Flow(name), "5")).await.unwrap();
     assert_eq!(reply.payload, "20");
+}
+
+#[tokio::test]
+async fn what_a_flow_passes_on_stays_byte_for_byte() {
+    let steps = r#"- { id: a, call: demo.a, with: "${ .input }" }
+- { id: b, call: demo.b, with: { id: "${ .steps.a.id }", "all": "${ .steps.a }" } }"#;
+    let (bus, mut peer) = peer();
+    let flow = handler(bus, steps, None);
+    let text = r#"{ "id": 12345678901234567890123, "price" : 1.50 }"#;
+    let test = async {
+        let a = peer.expect("demo.a").await;
+        assert_eq!(a.envelope().payload, text);
+        a.answer(Ok(Envelope::reply(text)));
+        let b = peer.expect("demo.b").await;
+        assert_eq!(b.envelope().payload, format!(r#"{{"all":{text},"id":12345678901234567890123}}"#));
+        b.answer(Ok(Envelope::reply("1e2")));
+    };
+    let (answer, ()) = tokio::join!(flow.handle(Envelope::request(target("flow test"), text)), test);
+    assert_eq!(answer.unwrap().payload, "1e2");
+}
+
+#[tokio::test]
+async fn a_failed_expression_gives_no_value_of_the_run_away() {
+    let steps = r#"- { id: auth, call: demo.login }
+- { id: b, call: demo.b, with: "${ .steps.auth + 1 }" }"#;
+    let (log, _guard) = Logged::listen();
+    let error = play(steps, json!(null), async |peer| {
+        peer.expect("demo.login").await.reply(json!({"user": "ada", "token": "tok-SECRET"}));
+    })
+    .await
+    .unwrap_err();
+    assert!(log.text().contains("tok-SECRET"), "{}", log.text());
+    let message = "step `b` failed: `${ .steps.auth + 1 }`: cannot add a map and a number";
+    assert_eq!((error.code().as_str(), error.error().message.as_str()), ("flow.expression", message));
+    assert!(!format!("{error:?}").contains("SECRET"));
 }

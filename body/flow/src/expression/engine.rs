@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fmt::{self, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::OnceLock,
 };
@@ -14,30 +13,52 @@ use jaq_core::{
         parse::{Def, Term as Tree},
     },
 };
-use jaq_json::{Error, Val};
+use jaq_json::Val;
 
 use super::{
-    Mistake,
+    Failure, Mistake,
     functions::FUNCTIONS,
     meter::metered,
     natives::{self, Budget, Meter, Metered},
-    syntax::Term,
+    syntax::{Term, literal},
     walk::children,
 };
 
 /// The name of the expression itself among the definitions.
 const MAIN: &str = "__main";
-/// How much of a failure's text is kept: jaq puts whole values into it.
-const MESSAGE_CHARS_MAX: usize = 200;
 
 /// A compiled expression.
-pub(super) struct Program(Filter<Metered>);
+pub(super) struct Program {
+    filter: Filter<Metered>,
+    /// The texts that it gives to `error`: they stand in the spec, so they may be told.
+    raised: Vec<String>,
+}
 
-/// jaq's definitions in jq, metered.
+/// What jq's manual says where jaq's definitions do otherwise. Each stands in the place of jaq's, and so
+/// sees functions in Rust, and definitions that stand before.
+const OURS: &str = r#"
+def del(f): reduce ([[path(f)] | group_by(.)[] | .[0]] | reverse)[] as $path (.; getpath($path) |= empty);
+def join($s): [][0] as $null | reduce .[] as $x ($null;
+  (if . == $null then "" else . + $s end)
+  + ($x | if . == $null then "" elif . < "" then tojson else . end)
+) // "";
+def from_entries: reduce .[] as $x ({}; . + {
+  ($x | if .key == [][0] then .k // .name // .Name // .K // .Key else .key end
+    | if . >= "" and . < [] then . else tojson end):
+  ($x | if has("value") then .value elif has("v") then .v else .Value end)
+});
+"#;
+/// Definitions of jaq's that are functions of ours.
+const NATIVE: &[&str] = &["infinite", "nan"];
+
+/// The definitions in jq, metered.
 fn definitions() -> &'static [Def<&'static str>] {
     static DEFINITIONS: OnceLock<Vec<Def<&'static str>>> = OnceLock::new();
     DEFINITIONS.get_or_init(|| {
+        let ours = jaq_core::load::parse(OURS, |parser| parser.defs()).unwrap_or_default();
         let all = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
+        let all = all.filter(|definition| !NATIVE.contains(&definition.name));
+        let all = all.map(|jaqs| ours.iter().find(|ours| ours.name == jaqs.name).cloned().unwrap_or(jaqs));
         all.map(|Def { name, args, body }| Def { name, args, body: metered(body) }).collect()
     })
 }
@@ -57,10 +78,19 @@ fn called<'s>(term: &Term<'s>, names: &mut BTreeSet<&'s str>) {
     children(term).into_iter().for_each(|child| called(child, names));
 }
 
+/// The texts of `error("…")` in a term.
+fn raised(term: &Term<'_>, texts: &mut Vec<String>) {
+    if let Tree::Call("error", arguments) = term {
+        texts.extend(arguments.iter().filter_map(literal));
+    }
+    children(term).into_iter().for_each(|child| raised(child, texts));
+}
+
 impl Program {
     /// Compiles a term that was checked.
     pub(super) fn compile(term: Term<'_>) -> Result<Self, Mistake> {
-        let mut names = BTreeSet::new();
+        let (mut names, mut texts) = (BTreeSet::new(), Vec::new());
+        raised(&term, &mut texts);
         let body = metered(term);
         called(&body, &mut names);
         let used = definitions().iter().filter(|definition| names.contains(definition.name)).cloned();
@@ -74,35 +104,39 @@ impl Program {
         let functions = functions.filter(|(name, ..)| is_pure(name));
         let compiled =
             Compiler::default().with_funs(natives::functions().into_iter().chain(functions)).compile(modules);
-        compiled.map(Self).map_err(|errors| {
+        compiled.map(|filter| Self { filter, raised: texts }).map_err(|errors| {
             let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
             wrong(&first.map_or_else(String::new, |(name, kind)| format!("there is no {} `{name}`", kind.as_str())))
         })
     }
 
     /// Runs the program; it must give exactly one value.
-    pub(super) fn run(&self, root: Val) -> Result<Val, String> {
+    pub(super) fn run(&self, root: Val) -> Result<Val, Failure> {
         let budget = Budget::new();
         // A guard against faults in jaq: a flow's fault must stay the flow's.
         let result = catch_unwind(AssertUnwindSafe(|| self.run_metered(root, &budget)));
-        result.unwrap_or_else(|_| Err("the expression engine failed on these values".to_owned()))
+        result.unwrap_or_else(|_| Err(Failure::plain("the expression engine failed on these values")))
     }
 
-    fn run_metered(&self, root: Val, budget: &Budget) -> Result<Val, String> {
-        let meter = Meter { program: &self.0.lut, budget };
-        let mut values = self.0.id.run((Ctx::<Metered>::new(meter, Vars::new([])), root));
-        let mut next =
-            || values.next().map(|value| value.map_err(|error| error.get_err().map_or_else(|_| String::new(), text)));
+    fn run_metered(&self, root: Val, budget: &Budget) -> Result<Val, Failure> {
+        let meter = Meter { program: &self.filter.lut, budget };
+        let mut values = self.filter.id.run((Ctx::<Metered>::new(meter, Vars::new([])), root));
+        let failure = |error| Failure::of_jaq(error, &self.raised);
+        let mut next = || {
+            let value = values.next()?;
+            // What is no error is a `break`, and has its `label` within the expression.
+            Some(value.map_err(|error| error.get_err().map_or_else(|_| Failure::plain("it breaks off"), failure)))
+        };
         let first = next();
         let second = if matches!(first, Some(Ok(_))) { next() } else { None };
         if budget.is_spent() {
-            return Err(natives::SPENT.to_owned());
+            return Err(Failure::plain(natives::SPENT));
         }
         match (first, second) {
-            (None, _) => Err("it gives no value; write `… // null` for one that may be missing".to_owned()),
-            (Some(Err(message)), _) | (_, Some(Err(message))) => Err(message),
-            (Some(Ok(_)), Some(Ok(_))) => Err("it gives more than one value; write `[…]` for a list".to_owned()),
-            (Some(Ok(value)), None) => natives::check_size(&value).map(|()| value).map_err(text),
+            (None, _) => Err(Failure::plain("it gives no value; write `… // null` for one that may be missing")),
+            (Some(Err(failure)), _) | (_, Some(Err(failure))) => Err(failure),
+            (Some(Ok(_)), Some(Ok(_))) => Err(Failure::plain("it gives more than one value; write `[…]` for a list")),
+            (Some(Ok(value)), None) => natives::check_size(&value).map(|()| value).map_err(failure),
         }
     }
 }
@@ -121,6 +155,7 @@ fn is_pure(name: &str) -> bool {
         "matches",
         "max_by_or_empty",
         "min_by_or_empty",
+        "path",
         "split_",
         "split_matches",
         "unescape_html",
@@ -130,33 +165,4 @@ fn is_pure(name: &str) -> bool {
 
 fn wrong(message: &str) -> Mistake {
     Mistake::new("flow-syntax", message)
-}
-
-/// An error of jaq's as one line of bounded length.
-fn text(error: Error) -> String {
-    let mut line = Line { text: String::new(), left: MESSAGE_CHARS_MAX };
-    let written = match error.into_val() {
-        Val::TStr(text) | Val::BStr(text) => line.write_str(&String::from_utf8_lossy(&text)),
-        other => write!(line, "{other}"),
-    };
-    if written.is_err() {
-        line.text.push('…');
-    }
-    line.text
-}
-
-/// Text that takes so many characters and then refuses, so that a great value is never written out.
-struct Line {
-    text: String,
-    left: usize,
-}
-
-impl Write for Line {
-    fn write_str(&mut self, part: &str) -> fmt::Result {
-        for char in part.chars() {
-            self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
-            self.text.push(if char.is_control() { ' ' } else { char });
-        }
-        Ok(())
-    }
 }

@@ -25,8 +25,16 @@ pub(super) const WEIGH: &str = "__weigh";
 pub(super) const HOLD: &str = "__hold";
 /// Passes its input; costs what a regular expression may cost on it.
 pub(super) const SEARCH: &str = "__search";
-/// `l * r`, with a look at the size of what comes out before it is made.
-pub(super) const MULTIPLY: &str = "__multiply";
+/// The function that calculates in place of an operator.
+pub(super) fn function_of(operator: Math) -> &'static str {
+    match operator {
+        Math::Add => "__add",
+        Math::Sub => "__subtract",
+        Math::Mul => "__multiply",
+        Math::Div => "__divide",
+        Math::Rem => "__remainder",
+    }
+}
 
 /// Functions in Rust that go through all of their input: it is weighed first.
 const THOROUGH: &[&str] = &[
@@ -101,10 +109,16 @@ fn is_small(term: &Term<'_>) -> bool {
 fn operation<'s>(left: Term<'s>, operator: BinaryOp<&'s str>, right: Term<'s>) -> Term<'s> {
     let both = |left, operator, right| Tree::BinOp(Box::new(left), operator, Box::new(right));
     match operator {
-        BinaryOp::Math(Math::Mul) => then(Tree::Call(MULTIPLY, vec![weighed(left), weighed(right)]), TICK),
-        BinaryOp::Math(Math::Sub) => then(both(weighed(left), operator, weighed(right)), TICK),
-        BinaryOp::Math(Math::Add) => then(both(left, operator, held(right)), TICK),
-        BinaryOp::Math(_) | BinaryOp::Comma => then(both(left, operator, right), TICK),
+        BinaryOp::Math(math) => {
+            let (left, right) = match math {
+                Math::Mul | Math::Sub => (weighed(left), weighed(right)),
+                Math::Add => (left, held(right)),
+                Math::Div | Math::Rem => (left, right),
+            };
+            // The first argument varies slowest, and in jq that is the right side.
+            then(Tree::Call(function_of(math), vec![right, left]), TICK)
+        }
+        BinaryOp::Comma => then(both(left, operator, right), TICK),
         BinaryOp::Cmp(_) => both(weighed(left), operator, weighed(right)),
         // `l += r` is `r as $x | l |= . + $x`.
         BinaryOp::UpdateMath(math) => {
@@ -119,6 +133,8 @@ fn operation<'s>(left: Term<'s>, operator: BinaryOp<&'s str>, right: Term<'s>) -
 }
 
 fn call<'s>(name: &'s str, mut arguments: Vec<Term<'s>>) -> Term<'s> {
+    // jaq's `fabs` is one of doubles; `abs` keeps the digits of integers.
+    let name = if name == "fabs" { "abs" } else { name };
     if GATHERING.contains(&name) {
         arguments = arguments.into_iter().map(held).collect();
     }

@@ -2,7 +2,9 @@
 
 mod allowed;
 mod engine;
+mod failure;
 mod functions;
+mod math;
 mod meter;
 mod names;
 mod natives;
@@ -11,15 +13,19 @@ mod syntax;
 mod value;
 mod walk;
 
-use std::{borrow::Cow, fmt, iter, sync::OnceLock};
+use std::{borrow::Cow, fmt, iter};
 
 use cbs::Text;
 use jaq_core::{load::parse::Term as Tree, path::Part};
 use jaq_json::{Map, Val};
-use serde_json::Value;
 
-pub(crate) use self::names::Names;
-use self::{engine::Program, reads::Reads, syntax::Term};
+use crate::Json;
+
+use self::{engine::Program, failure::cut, reads::Reads, syntax::Term};
+pub(crate) use self::{
+    failure::{Failure, kind},
+    names::Names,
+};
 
 /// A mistake in an expression: a [`Problem`](crate::Problem) without its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,32 +46,15 @@ impl Mistake {
     }
 }
 
-/// A value and, once an expression needed it, the same in jaq's form.
-#[derive(Debug)]
-pub(crate) struct Stored {
-    pub(crate) value: Value,
-    jaq: OnceLock<Val>,
-}
-
-impl Stored {
-    pub(crate) fn new(value: Value) -> Self {
-        Self { value, jaq: OnceLock::new() }
-    }
-
-    fn jaq(&self) -> Val {
-        self.jaq.get_or_init(|| value::to_jaq(&self.value)).clone()
-    }
-}
-
 /// What an expression reads when it is run.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
     pub(crate) names: &'a [Text],
-    pub(crate) input: &'a Stored,
+    pub(crate) input: &'a Json,
     /// The steps' values, in the order of `names`; those that are done have one.
-    pub(crate) steps: &'a [Option<Stored>],
-    pub(crate) item: Option<(&'a Value, u32)>,
-    pub(crate) error: Option<&'a Value>,
+    pub(crate) steps: &'a [Option<Json>],
+    pub(crate) item: Option<(&'a Val, u32)>,
+    pub(crate) error: Option<&'a Json>,
 }
 
 /// A checked and compiled expression.
@@ -76,7 +65,7 @@ pub(crate) struct Expression {
 
 enum Kind {
     /// `.input.a.b`, `.steps.x`: taken as it is, the commonest and quickest.
-    Plain { root: Root, keys: Vec<String> },
+    Plain { root: Root, keys: Vec<Val> },
     /// Everything else.
     Jq { program: Box<Program>, reads: Reads },
 }
@@ -116,16 +105,21 @@ impl Expression {
         syntax::parse(code).is_ok()
     }
 
-    /// The expression's value.
+    /// The expression's value; what it takes as it is, is the text that came in.
     ///
     /// # Errors
     /// One line that names the expression and says why it has no value.
-    pub(crate) fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, String> {
+    pub(crate) fn evaluate(&self, scope: &Scope<'_>) -> Result<Json, Failure> {
         let value = match &self.kind {
             Kind::Plain { root, keys } => take(*root, keys, scope),
-            Kind::Jq { program, reads } => program.run(reads.root(scope)).and_then(|value| value::from_jaq(&value)),
+            Kind::Jq { program, reads } => {
+                reads.root(scope).and_then(|root| program.run(root)).and_then(|value| value::to_json(&value))
+            }
         };
-        value.map_err(|reason| format!("`${{ {} }}`: {reason}", shortened(&self.code)))
+        value.map_err(|Failure { message, values }| {
+            let message = format!("`${{ {} }}`: {message}", shortened(&self.code));
+            Failure { message, values }
+        })
     }
 }
 
@@ -164,50 +158,66 @@ fn plain(term: &Term<'_>, names: &Names<'_>) -> Option<Kind> {
         }
         _ => return None,
     };
-    Some(Kind::Plain { root, keys: keys.collect() })
+    Some(Kind::Plain { root, keys: keys.map(|key| value::text_to_jaq(&key)).collect() })
 }
 
 /// What jq gives for such a path: `null` where a name is missing, an error below what has no names.
-fn take(root: Root, keys: &[String], scope: &Scope<'_>) -> Result<Value, String> {
-    let index;
-    let start = match root {
-        Root::Input => Some(&scope.input.value),
-        Root::Step(step) => scope.steps.get(step).and_then(Option::as_ref).map(|stored| &stored.value),
-        Root::Item => scope.item.map(|(item, _)| item),
-        Root::Index => {
-            index = scope.item.map_or(Value::Null, |(_, index)| Value::from(index));
-            Some(&index)
-        }
+fn take(root: Root, keys: &[Val], scope: &Scope<'_>) -> Result<Json, Failure> {
+    let given = match root {
+        Root::Input => Some(scope.input),
+        Root::Step(step) => scope.steps.get(step).and_then(Option::as_ref),
         Root::Error => scope.error,
+        Root::Item => return scope.item.map_or_else(|| Ok(Json::null()), |(item, _)| below(item, keys)),
+        Root::Index => {
+            let index = scope.item.map_or(Val::Null, |(_, index)| Val::from(index as usize));
+            return below(&index, keys);
+        }
     };
-    let mut value = start.unwrap_or(&Value::Null);
+    match given {
+        None => Ok(Json::null()),
+        Some(whole) if keys.is_empty() => Ok(whole.clone()),
+        Some(whole) => below(parsed(whole)?, keys),
+    }
+}
+
+fn below(start: &Val, keys: &[Val]) -> Result<Json, Failure> {
+    let mut value = start;
     for key in keys {
         value = match value {
-            Value::Object(entries) => entries.get(key).unwrap_or(&Value::Null),
-            Value::Null => &Value::Null,
-            Value::Bool(_) | Value::Number(_) => return Err(format!("cannot index {value} with \"{key}\"")),
-            Value::String(_) => return Err(format!("cannot index a text with \"{key}\"")),
-            Value::Array(_) => return Err(format!("cannot index a list with \"{key}\"")),
+            Val::Obj(entries) => entries.get(key).unwrap_or(&Val::Null),
+            Val::Null => &Val::Null,
+            other => {
+                let (message, values) = (format!("cannot index {} with {key}", kind(other)), Some(cut(other)));
+                return Err(Failure { message, values });
+            }
         };
     }
-    Ok(value.clone())
+    value::to_json(value)
+}
+
+fn parsed(json: &Json) -> Result<&Val, Failure> {
+    json.parsed().ok_or_else(|| Failure::plain("the expression engine cannot read the value"))
 }
 
 impl Reads {
     /// The root that an expression sees: no more than it reads.
-    fn root(&self, scope: &Scope<'_>) -> Val {
+    fn root(&self, scope: &Scope<'_>) -> Result<Val, Failure> {
         let steps = self.steps.iter().filter_map(|index| {
-            let stored = scope.steps.get(*index)?.as_ref()?;
-            Some((value::text_to_jaq(scope.names.get(*index)?), stored.jaq()))
+            let json = scope.steps.get(*index)?.as_ref()?;
+            let name = value::text_to_jaq(scope.names.get(*index)?);
+            Some(parsed(json).map(|value| (name, value.clone())))
         });
-        let steps = Val::obj(steps.collect::<Map>());
-        let input = self.input.then(|| ("input", scope.input.jaq()));
+        let steps = Val::obj(steps.collect::<Result<Map, Failure>>()?);
+        let input = if self.input { Some(("input", parsed(scope.input)?.clone())) } else { None };
         let item = self.item.then_some(scope.item).flatten();
-        let item = item.map(|(item, index)| [("item", value::to_jaq(item)), ("index", Val::from(index as usize))]);
-        let error = self.error.then_some(scope.error).flatten().map(|error| ("error", value::to_jaq(error)));
+        let item = item.map(|(item, index)| [("item", item.clone()), ("index", Val::from(index as usize))]);
+        let error = match scope.error {
+            Some(error) if self.error => Some(("error", parsed(error)?.clone())),
+            _ => None,
+        };
         let roots =
             input.into_iter().chain(iter::once(("steps", steps))).chain(item.into_iter().flatten()).chain(error);
-        Val::obj(roots.map(|(name, value)| (value::text_to_jaq(name), value)).collect::<Map>())
+        Ok(Val::obj(roots.map(|(name, value)| (value::text_to_jaq(name), value)).collect::<Map>()))
     }
 }
 

@@ -3,18 +3,21 @@
 use std::cell::Cell;
 
 use jaq_core::{
-    DataT, Exn, Lut, Native, ValX,
+    DataT, Exn, Lut, Native,
     box_iter::box_once,
     data::HasLut,
     native::{Fun, v},
+    ops::Math,
 };
 use jaq_json::{Error, Num, Val};
 use jaq_std::ValT as _;
 
 use super::{
-    meter::{HOLD, MULTIPLY, SEARCH, TICK, WEIGH},
+    math::calculate,
+    meter::{HOLD, SEARCH, TICK, WEIGH, function_of},
     value,
 };
+use crate::Json;
 
 /// Units of work that one evaluation may use: some tenths of a second of a core.
 pub(super) const UNITS: usize = 1_000_000;
@@ -105,20 +108,26 @@ impl Meter<'_> {
 /// What is said of an evaluation that ran out of its budget.
 pub(super) const SPENT: &str = "it takes too long or too much memory; let a cell compute it";
 
+/// What is said of a text that `fromjson` and `tonumber` cannot read.
+pub(super) const NO_JSON: &str = "the text is no JSON";
+
 fn spend(left: &Cell<usize>, amount: usize) -> Option<()> {
     let rest = left.get().checked_sub(amount);
     left.set(rest.unwrap_or(0));
     rest.map(|_| ())
 }
 
-fn limit(size: usize, most: usize) -> Result<(), Error> {
+pub(super) fn limit(size: usize, most: usize) -> Result<(), Error> {
     if size > most { Err(too_large()) } else { Ok(()) }
 }
 
+/// What is said of a value that is too large or too deep.
+pub(super) fn too_large_text() -> String {
+    format!("it gives too much: at most {PARTS_MAX} parts, {TEXT_MAX} bytes of text and {DEPTH_MAX} levels")
+}
+
 fn too_large() -> Error {
-    Error::str(format_args!(
-        "it gives too much: at most {PARTS_MAX} parts, {TEXT_MAX} bytes of text and {DEPTH_MAX} levels"
-    ))
+    Error::str(too_large_text())
 }
 
 /// The whole size of a value; shared parts count as often as they appear.
@@ -154,13 +163,21 @@ pub(super) fn check_size(value: &Val) -> Result<(), Error> {
     Size::default().add(value, 0)
 }
 
+/// A whole double as an integer, as jq has one kind of number.
+fn whole(value: Val) -> Val {
+    match value {
+        Val::Num(Num::Float(float)) => Val::Num(value::number(float)),
+        value => value,
+    }
+}
+
 /// A function that passes its input when it has paid: as a value, as a path, in an update.
 macro_rules! toll {
     ($name:ident, $pay:ident) => {
         ($name, v(0), {
             let run = Native::<Metered>::new(|(context, value)| {
                 let paid = context.data().$pay(&value);
-                box_once(paid.map(|()| value).map_err(Exn::from))
+                box_once(paid.map(|()| whole(value)).map_err(Exn::from))
             });
             let paths = run.with_paths(|(context, place)| {
                 let paid = context.data().$pay(&place.0);
@@ -174,6 +191,41 @@ macro_rules! toll {
     };
 }
 
+/// A function that takes a text off the input's beginning or end; what is no text stays as it is.
+macro_rules! trim {
+    ($name:literal, $strip:ident) => {
+        (
+            $name,
+            v(1),
+            Native::new(|(mut context, input)| {
+                let taken = context.pop_var();
+                let rest = match (&input, &taken) {
+                    (Val::TStr(text), Val::TStr(taken)) => text.$strip(&***taken).map(|rest| text.slice_ref(rest)),
+                    _ => None,
+                };
+                box_once(Ok(rest.map_or(input, Val::utf8_str)))
+            }),
+        )
+    };
+}
+
+/// An operator as a function of its two sides.
+macro_rules! arithmetic {
+    ($operator:expr) => {
+        (
+            function_of($operator),
+            v(2),
+            Native::new(|(mut context, input)| {
+                let left = context.pop_var();
+                let right = context.pop_var();
+                // In `. + [1]` it is the left side: held once, that is extended in place.
+                drop(input);
+                box_once(calculate($operator, left, right).map_err(Exn::from))
+            }),
+        )
+    };
+}
+
 /// Our functions; they go before jaq's of the same name.
 pub(super) fn functions() -> Vec<Fun<Metered>> {
     vec![
@@ -181,37 +233,23 @@ pub(super) fn functions() -> Vec<Fun<Metered>> {
         toll!(WEIGH, weigh),
         toll!(HOLD, hold),
         toll!(SEARCH, search),
-        (
-            MULTIPLY,
-            v(2),
-            Native::new(|mut cv| {
-                let right = cv.0.pop_var();
-                let left = cv.0.pop_var();
-                box_once(multiply(left, right))
-            }),
-        ),
+        arithmetic!(Math::Add),
+        arithmetic!(Math::Sub),
+        arithmetic!(Math::Mul),
+        arithmetic!(Math::Div),
+        arithmetic!(Math::Rem),
+        ("infinite", v(0), Native::new(|_| box_once(Ok(Val::from(f64::INFINITY))))),
+        ("nan", v(0), Native::new(|_| box_once(Ok(Val::from(f64::NAN))))),
+        trim!("ltrimstr", strip_prefix),
+        trim!("rtrimstr", strip_suffix),
         ("fromjson", v(0), Native::new(|cv| box_once(from_json(&cv.1).map_err(Exn::from)))),
     ]
-}
-
-fn multiply<'a>(left: Val, right: Val) -> ValX<'a, Val> {
-    if let (Val::TStr(text) | Val::BStr(text), Val::Num(times)) | (Val::Num(times), Val::TStr(text) | Val::BStr(text)) =
-        (&left, &right)
-    {
-        let times = match times {
-            Num::Int(times) => usize::try_from(*times).unwrap_or(0),
-            Num::BigInt(_) => usize::MAX,
-            Num::Float(_) | Num::Dec(_) => 0,
-        };
-        limit(text.len().max(1).saturating_mul(times), TEXT_MAX)?;
-    }
-    Ok((left * right)?)
 }
 
 /// jaq's own reader recurses as deep as the text says; this one stops at 128 levels.
 fn from_json(text: &Val) -> Result<Val, Error> {
     let bytes = text.try_as_utf8_bytes_owned()?;
     limit(bytes.len(), TEXT_MAX)?;
-    let parsed = serde_json::from_slice(&bytes).map_err(|error| Error::str(format_args!("no JSON: {error}")))?;
-    Ok(value::to_jaq(&parsed))
+    let parsed = if bytes.is_empty() { None } else { Json::read(&bytes).ok() };
+    parsed.and_then(|json| json.parsed().cloned()).ok_or_else(|| Error::str(NO_JSON))
 }

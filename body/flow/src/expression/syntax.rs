@@ -3,7 +3,7 @@
 use jaq_core::load::{
     Lexer, Parser,
     lex::{StrPart, Token},
-    parse::{self},
+    parse::{self, BinaryOp},
     span,
 };
 
@@ -76,7 +76,9 @@ fn prefixes(code: &str) -> usize {
 }
 
 fn is_deeper(term: &Term<'_>, depth: usize) -> bool {
-    match depth.checked_sub(1) {
+    // An operator of arithmetic is a call when it is compiled, and takes up as much stack as two terms.
+    let weight = if matches!(term, parse::Term::BinOp(_, BinaryOp::Math(_), _)) { 2 } else { 1 };
+    match depth.checked_sub(weight) {
         None => true,
         Some(left) => children(term).into_iter().any(|child| is_deeper(child, left)),
     }

@@ -1,79 +1,100 @@
-//! JSON values to jaq's and back.
+//! jaq's values to JSON.
 
-use jaq_json::{Map, Num, Val};
-use serde_json::{Number, Value};
+use jaq_json::{Num, Val};
+
+use super::Failure;
+use crate::Json;
 
 /// The greatest integer below which every integer is a float too.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-
-/// A JSON value as jaq's.
-pub(crate) fn to_jaq(value: &Value) -> Val {
-    match value {
-        Value::Null => Val::Null,
-        Value::Bool(truth) => Val::Bool(*truth),
-        Value::Number(number) => Val::Num(number_to_jaq(number)),
-        Value::String(text) => text_to_jaq(text),
-        Value::Array(items) => items.iter().map(to_jaq).collect(),
-        Value::Object(entries) => {
-            Val::obj(entries.iter().map(|(key, value)| (text_to_jaq(key), to_jaq(value))).collect::<Map>())
-        }
-    }
-}
 
 /// A text as jaq's.
 pub(super) fn text_to_jaq(text: &str) -> Val {
     Val::utf8_str(text.as_bytes().to_vec())
 }
 
-fn number_to_jaq(number: &Number) -> Num {
-    if let Some(number) = number.as_i64() {
-        Num::from_integral(number)
-    } else if let Some(number) = number.as_u64() {
-        Num::from_integral(number)
-    } else {
-        Num::Float(number.as_f64().unwrap_or(f64::NAN))
+/// A float as jaq's number. jq has one kind of number, so what is whole becomes an integer: a place in
+/// a list, and what cells expect of `4 / 2`.
+pub(super) fn number(float: f64) -> Num {
+    if float.fract() == 0.0 && float.abs() <= EXACT_MAX {
+        #[allow(clippy::cast_possible_truncation, reason = "whole, and within ±2^53")]
+        return Num::Int(float as isize);
     }
+    Num::Float(float)
 }
 
-/// jaq's value as JSON.
+/// jaq's value as JSON; numbers that were not calculated with keep their digits.
 ///
 /// # Errors
 /// What JSON does not have: numbers that are not finite, keys that are no text.
-pub(super) fn from_jaq(value: &Val) -> Result<Value, String> {
-    Ok(match value {
-        Val::Null => Value::Null,
-        Val::Bool(truth) => Value::Bool(*truth),
-        Val::Num(number) => Value::Number(number_from_jaq(number)?),
-        Val::BStr(text) | Val::TStr(text) => Value::String(String::from_utf8_lossy(text).into_owned()),
-        Val::Arr(items) => Value::Array(items.iter().map(from_jaq).collect::<Result<_, _>>()?),
-        Val::Obj(entries) => {
-            let entries = entries.iter().map(|(key, value)| Ok((key_from_jaq(key)?, from_jaq(value)?)));
-            Value::Object(entries.collect::<Result<_, String>>()?)
+pub(super) fn to_json(value: &Val) -> Result<Json, Failure> {
+    let mut text = Vec::new();
+    write(value, &mut text)?;
+    Ok(Json::trusted(text))
+}
+
+fn write(value: &Val, out: &mut Vec<u8>) -> Result<(), Failure> {
+    match value {
+        Val::Null => out.extend_from_slice(b"null"),
+        Val::Bool(truth) => out.extend_from_slice(if *truth { b"true" } else { b"false" }),
+        Val::Num(number) => write_number(number, out)?,
+        Val::BStr(text) | Val::TStr(text) => write_text(text, out),
+        Val::Arr(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write(item, out)?;
+            }
+            out.push(b']');
         }
-    })
-}
-
-fn key_from_jaq(key: &Val) -> Result<String, String> {
-    match key {
-        Val::BStr(text) | Val::TStr(text) => Ok(String::from_utf8_lossy(text).into_owned()),
-        _ => Err("a key of a map is no text; write `(… | tostring)`".to_owned()),
+        Val::Obj(entries) => {
+            out.push(b'{');
+            for (index, (key, value)) in entries.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                let (Val::BStr(key) | Val::TStr(key)) = key else {
+                    return Err(Failure::plain("a key of a map is no text; write `(… | tostring)`"));
+                };
+                write_text(key, out);
+                out.push(b':');
+                write(value, out)?;
+            }
+            out.push(b'}');
+        }
     }
+    Ok(())
 }
 
-/// jq has one kind of number: what is whole becomes an integer, as cells expect of `4 / 2`.
-fn number_from_jaq(number: &Num) -> Result<Number, String> {
-    let float = match number {
-        Num::Int(number) => return Ok(Number::from(*number)),
-        Num::Float(float) => *float,
-        Num::BigInt(number) => match number.to_string().parse::<u64>() {
-            Ok(number) => return Ok(Number::from(number)),
-            Err(_) => number.to_string().parse().unwrap_or(f64::NAN),
+fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    let text = serde_json::Value::String(String::from_utf8_lossy(text).into_owned());
+    out.extend_from_slice(text.to_string().as_bytes());
+}
+
+fn write_number(number: &Num, out: &mut Vec<u8>) -> Result<(), Failure> {
+    let written = match number {
+        Num::Float(float) => match self::number(*float) {
+            Num::Int(whole) => whole.to_string(),
+            _ => serde_json::Number::from_f64(*float).map(|number| number.to_string()).unwrap_or_default(),
         },
-        Num::Dec(text) => text.parse().unwrap_or(f64::NAN),
+        other => other.to_string(),
     };
-    if float.fract() == 0.0 && float.abs() <= EXACT_MAX {
-        #[allow(clippy::cast_possible_truncation, reason = "whole, and within ±2^53")]
-        return Ok(Number::from(float as i64));
+    // Integers of any length and decimals as they were written, if others can read them.
+    if serde_json::from_str::<f64>(&written).is_err() {
+        return match number {
+            Num::Dec(text) => match text.parse::<f64>() {
+                Ok(float) if float.is_finite() => write_number(&Num::Float(float), out),
+                _ => Err(not_finite()),
+            },
+            _ => Err(not_finite()),
+        };
     }
-    Number::from_f64(float).ok_or_else(|| "the number is not finite, and JSON has no such number".to_owned())
+    out.extend_from_slice(written.as_bytes());
+    Ok(())
+}
+
+fn not_finite() -> Failure {
+    Failure::plain("the number is not finite or too large, and JSON has no such number")
 }

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use cbs::CellError;
-use serde_json::Value;
+use jaq_json::Val;
 
-use crate::CallId;
+use crate::{CallId, Json};
 
 /// What runs, what was answered, what comes next.
 pub(super) struct Calls {
     /// The items of an `each`.
-    items: Option<Vec<Value>>,
+    items: Option<Vec<Val>>,
     parallel: usize,
     /// The item that starts next.
     next: usize,
     live: BTreeMap<u32, Live>,
-    answers: Vec<Value>,
+    answers: Vec<Json>,
     /// Set when an item failed for good: no other starts.
     failure: Option<CellError>,
 }
@@ -25,23 +25,23 @@ pub(super) struct Live {
     attempt: u32,
     is_waiting: bool,
     /// Kept for further attempts, where there may be some.
-    input: Option<Value>,
+    input: Option<Json>,
 }
 
 impl Live {
-    pub(super) fn new(input: Option<Value>) -> Self {
+    pub(super) fn new(input: Option<Json>) -> Self {
         Self { attempt: 0, is_waiting: false, input }
     }
 }
 
 impl Calls {
-    pub(super) fn new(items: Option<Vec<Value>>, parallel: usize) -> Self {
-        let answers = vec![Value::Null; items.as_ref().map_or(1, Vec::len)];
+    pub(super) fn new(items: Option<Vec<Val>>, parallel: usize) -> Self {
+        let answers = vec![Json::null(); items.as_ref().map_or(1, Vec::len)];
         Self { items, parallel, next: 0, live: BTreeMap::new(), answers, failure: None }
     }
 
     /// The item to start now, with its value where there is an `each`.
-    pub(super) fn next(&self) -> Option<(u32, Option<&Value>)> {
+    pub(super) fn next(&self) -> Option<(u32, Option<&Val>)> {
         let is_free = self.failure.is_none() && self.live.len() < self.parallel && self.next < self.answers.len();
         let item = u32::try_from(self.next).ok().filter(|_| is_free)?;
         Some((item, self.items.as_ref().and_then(|items| items.get(self.next))))
@@ -74,7 +74,7 @@ impl Calls {
     }
 
     /// Ends a running attempt with its answer.
-    pub(super) fn answer(&mut self, call: &CallId, value: Value) {
+    pub(super) fn answer(&mut self, call: &CallId, value: Json) {
         self.end(call);
         let item = usize::try_from(call.item().unwrap_or(0)).unwrap_or(usize::MAX);
         if let Some(slot) = self.answers.get_mut(item) {
@@ -83,12 +83,15 @@ impl Calls {
     }
 
     /// The step's value, when every call was answered.
-    pub(super) fn all(&mut self) -> Option<Value> {
+    pub(super) fn all(&mut self) -> Option<Json> {
         if !self.live.is_empty() || self.next < self.answers.len() {
             return None;
         }
         let mut answers = std::mem::take(&mut self.answers);
-        Some(if self.items.is_some() { Value::Array(answers) } else { answers.pop().unwrap_or_default() })
+        Some(match self.items {
+            Some(_) => Json::list(&answers),
+            None => answers.pop().unwrap_or_else(Json::null),
+        })
     }
 
     /// Lets a call wait for its next attempt, which is `call`.
@@ -100,7 +103,7 @@ impl Calls {
     }
 
     /// Starts the attempt that waited; its input, where it did wait.
-    pub(super) fn wake(&mut self, call: &CallId, is_last: bool) -> Option<Value> {
+    pub(super) fn wake(&mut self, call: &CallId, is_last: bool) -> Option<Json> {
         self.live(call).filter(|live| live.is_waiting)?;
         let live = self.live.get_mut(&call.item().unwrap_or(0))?;
         live.is_waiting = false;

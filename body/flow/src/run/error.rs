@@ -1,15 +1,23 @@
 //! The errors that a run gives of its own.
 
 use cbs::{CellError, Text};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::plan::PlanStep;
+use super::Run;
+use crate::{Decision, Note, expression::Failure, plan::PlanStep};
 
 /// The code of an error that an expression gave.
 const EXPRESSION_CODE: &str = "flow.expression";
 
-pub(super) fn expression_error(reason: String) -> CellError {
-    CellError::domain(EXPRESSION_CODE, reason)
+impl Run {
+    /// The error of an expression without a value; the values themselves go into a note.
+    pub(super) fn no_value(&mut self, place: &str, failure: Failure) -> CellError {
+        let message = format!("{place}{}", failure.message);
+        if let Some(values) = failure.values {
+            self.decisions.push(Decision::Note(Note::NoValue { message: message.clone(), values }));
+        }
+        CellError::domain(EXPRESSION_CODE, message)
+    }
 }
 
 /// The error of a flow: the step's own, with the step's name in its message and, where it has none, its details.
@@ -21,15 +29,4 @@ pub(super) fn named(step: &PlanStep, item: Option<u32>, what: &str, error: CellE
         None => json!({ "step": step.id() }),
     });
     CellError { code: error.code, message, retryable: error.retryable, details: Some(details) }
-}
-
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a map",
-    }
 }

@@ -3,15 +3,9 @@
 use cbs::CellError;
 use serde_json::json;
 
-use super::{
-    Outcome, Progress, Run,
-    calls::Calls,
-    decision,
-    error::{expression_error, named},
-    find, retry,
-};
+use super::{Outcome, Progress, Run, calls::Calls, decision, error::named, find, retry};
 use crate::{
-    CallId, Decision, Note,
+    CallId, Decision, Json, Note,
     plan::{PlanCatch, PlanStep},
 };
 use std::sync::Arc;
@@ -88,10 +82,11 @@ impl Run {
         let root = json!({
             "code": error.code.as_str(), "message": error.message, "retryable": error.retryable, "details": error.details,
         });
+        let root = Json::from(root);
         self.decisions.push(Decision::Note(Note::Caught { step: step.name().clone(), error }));
         let with = catch.with.as_ref().map(|with| with.fill(&self.scope(None, Some(&root)))).transpose();
-        let with = with.map_err(|reason| named(step, None, ": its catch failed", expression_error(reason)))?;
-        let with = with.unwrap_or_default();
+        let with = with.map_err(|failure| named(step, None, ": its catch failed", self.no_value("", failure)))?;
+        let with = with.unwrap_or_else(Json::null);
         match &catch.target {
             None => self.done(index, with),
             Some(target) => {

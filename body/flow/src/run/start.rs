@@ -1,14 +1,17 @@
 //! How a step begins: whether it runs at all, over which items, with what input.
 
-use serde_json::Value;
+use jaq_json::Val;
 
 use super::{
     Outcome, Progress, Run,
     calls::{Calls, Live},
     decision,
-    error::{expression_error, kind},
 };
-use crate::{CallId, Decision, Note, plan::PlanStep};
+use crate::{
+    CallId, Decision, Json, Note,
+    expression::{Failure, kind},
+    plan::PlanStep,
+};
 
 impl Run {
     /// Starts a step whose needs are done.
@@ -16,27 +19,30 @@ impl Run {
         let scope = self.scope(None, None);
         let wanted = step.when.as_ref().map(|when| when.fill(&scope)).transpose();
         match wanted {
-            Ok(Some(Value::Null | Value::Bool(false))) => {
+            Ok(Some(wanted)) if wanted.is_no() => {
                 self.decisions.push(Decision::Note(Note::Skipped { step: step.name().clone() }));
-                self.done(index, Value::Null);
+                self.done(index, Json::null());
                 return Ok(());
             }
             Ok(_) => {}
-            Err(reason) => return self.given_up(index, step, None, expression_error(reason)),
+            Err(failure) => return self.fails(index, step, None, failure),
         }
         let items = step.each.as_ref().map(|each| each.items.fill(&scope)).transpose();
         let items = match items {
             Ok(None) => None,
-            Ok(Some(Value::Array(items))) if items.is_empty() => {
-                self.done(index, Value::Array(items));
-                return Ok(());
-            }
-            Ok(Some(Value::Array(items))) => Some(items),
-            Ok(Some(other)) => {
-                let reason = format!("`each` goes through a list, and this is {}", kind(&other));
-                return self.given_up(index, step, None, expression_error(reason));
-            }
-            Err(reason) => return self.given_up(index, step, None, expression_error(reason)),
+            Ok(Some(list)) => match list.parsed() {
+                Some(Val::Arr(items)) if items.is_empty() => {
+                    self.done(index, list);
+                    return Ok(());
+                }
+                Some(Val::Arr(items)) => Some(items.to_vec()),
+                other => {
+                    let found = kind(other.unwrap_or(&Val::Null));
+                    let failure = Failure::plain(format!("`each` goes through a list, and this is {found}"));
+                    return self.fails(index, step, None, failure);
+                }
+            },
+            Err(failure) => return self.fails(index, step, None, failure),
         };
         let parallel = step.each.as_ref().map_or(1, |each| each.parallel);
         self.set(index, Progress::Calling(Calls::new(items, parallel)));
@@ -51,14 +57,19 @@ impl Run {
             let item_scope = value.map(|value| (value, item));
             let input = step.with.as_ref().map(|with| with.fill(&self.scope(item_scope, None))).transpose();
             match input {
-                Ok(input) => self.call(index, step, item, input.unwrap_or_default()),
-                Err(reason) => return self.given_up(index, step, Some(item), expression_error(reason)),
+                Ok(input) => self.call(index, step, item, input.unwrap_or_else(Json::null)),
+                Err(failure) => return self.fails(index, step, Some(item), failure),
             }
         }
         Ok(())
     }
 
-    fn call(&mut self, index: usize, step: &PlanStep, item: u32, input: Value) {
+    fn fails(&mut self, index: usize, step: &PlanStep, item: Option<u32>, failure: Failure) -> Outcome {
+        let error = self.no_value("", failure);
+        self.given_up(index, step, item, error)
+    }
+
+    fn call(&mut self, index: usize, step: &PlanStep, item: u32, input: Json) {
         let Some(Progress::Calling(calls)) = self.progress.get_mut(index) else { return };
         let may_retry = step.retry.as_ref().is_some_and(|retry| retry.max > 0);
         calls.start(item, Live::new(may_retry.then(|| input.clone())));

@@ -5,7 +5,7 @@ mod properties;
 use std::time::Duration;
 
 use cbs::{CellError, Code};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
@@ -51,6 +51,7 @@ fn short(decisions: &[Decision]) -> Vec<String> {
         Decision::Finish { output } => format!("finish {output}"),
         Decision::Fail { error } => format!("fail {error}"),
         Decision::Note(Note::Skipped { step }) => format!("skip {step}"),
+        Decision::Note(Note::NoValue { .. }) => "no value".to_owned(),
         Decision::Note(Note::Caught { step, error }) => format!("caught {step} {}", error.code),
     };
     decisions.iter().map(one).collect()
@@ -71,10 +72,10 @@ trait Told {
 
 impl Told for Run {
     fn begin(&mut self, input: Value) -> Vec<String> {
-        short(&self.handle(Event::Started { input }))
+        short(&self.handle(Event::Started { input: input.into() }))
     }
     fn answer(&mut self, call: &str, value: Value) -> Vec<String> {
-        short(&self.handle(Event::Answered { call: call.parse().unwrap(), value }))
+        short(&self.handle(Event::Answered { call: call.parse().unwrap(), value: value.into() }))
     }
     fn failed(&mut self, call: &str, error: CellError, not_run: bool) -> Vec<String> {
         short(&self.handle(Event::Failed { call: call.parse().unwrap(), error, not_run }))
@@ -105,11 +106,11 @@ fn steps_run_one_after_the_other_and_the_last_value_is_the_answer() {
 #[test]
 fn a_call_carries_the_target_the_timeout_and_the_attempt() {
     let timed = Step { timeout: Some(Duration::from_secs(3)), target: "flow greeting".parse().unwrap(), ..step("a") };
-    let decisions = run(flow(vec![timed])).handle(Event::Started { input: json!(1) });
+    let decisions = run(flow(vec![timed])).handle(Event::Started { input: json!(1).into() });
     let target = "flow greeting".parse().unwrap();
     let call = "a".parse().unwrap();
     let timeout = Some(Duration::from_secs(3));
-    assert_eq!(decisions, [Decision::Call { call, target, input: json!(null), timeout, attempt: 0 }]);
+    assert_eq!(decisions, [Decision::Call { call, target, input: Json::null(), timeout, attempt: 0 }]);
 }
 
 #[test]
@@ -275,7 +276,10 @@ fn no_call_of_the_event_that_fails_the_flow_is_made() {
     ]));
     run.begin(json!(null));
     let decisions = run.answer("a", json!(5));
-    assert_eq!(decisions, ["fail flow.expression: step `c` failed: `${ .steps.a.x }`: cannot index 5 with \"x\""]);
+    assert_eq!(
+        decisions,
+        ["no value", "fail flow.expression: step `c` failed: `${ .steps.a.x }`: cannot index a number with \"x\""]
+    );
 }
 
 #[test]
@@ -320,7 +324,7 @@ fn a_fallback_that_fails_fails_the_flow() {
     let mut wrong = run(flow(vec![caught("${ .error.code.x }")]));
     wrong.begin(json!(null));
     let failed = wrong.fail("a", crash());
-    assert!(failed[1].starts_with("fail flow.expression: step `a`: its catch failed: `${"), "{failed:?}");
+    assert!(failed[2].starts_with("fail flow.expression: step `a`: its catch failed: `${"), "{failed:?}");
 }
 
 #[test]
@@ -334,7 +338,7 @@ fn an_expression_that_fails_can_be_caught_wherever_it_stands() {
     ] {
         let caught = Step { catch: catch(&["flow.expression"], None, "rescued"), ..bad };
         let decisions = run(flow(vec![caught])).begin(json!({"x": 1}));
-        assert_eq!(decisions, ["caught a flow.expression", "finish \"rescued\""]);
+        assert_eq!(decisions, ["no value", "caught a flow.expression", "finish \"rescued\""]);
     }
 }
 
@@ -383,7 +387,10 @@ fn an_output_that_fails_fails_the_flow() {
     let failed = run.answer("a", json!("text"));
     assert_eq!(
         failed,
-        ["fail flow.expression: the flow's output has no value: `${ .steps.a.x }`: cannot index a text with \"x\""]
+        [
+            "no value",
+            "fail flow.expression: the flow's output has no value: `${ .steps.a.x }`: cannot index a text with \"x\""
+        ]
     );
 }
 
@@ -392,4 +399,35 @@ fn plans_are_shared_by_threads_and_runs_move_between_them() {
     fn shared<T: Send + Sync>() {}
     shared::<Plan>();
     shared::<Run>();
+}
+
+#[test]
+fn the_values_of_a_failed_expression_are_in_a_note_and_not_in_the_error() {
+    let mut run = run(flow(vec![step("auth"), with("b", "${ .steps.auth + 1 }")]));
+    run.begin(json!(null));
+    let call = "auth".parse().unwrap();
+    let decisions = run.handle(Event::Answered { call, value: json!({"token": "tok-SECRET"}).into() });
+    let [Decision::Note(Note::NoValue { message, values }), Decision::Fail { error }] = decisions.as_slice() else {
+        panic!("{decisions:?}");
+    };
+    let said = "`${ .steps.auth + 1 }`: cannot add a map and a number";
+    assert_eq!((message.as_str(), error.message.as_str()), (said, &*format!("step `b` failed: {said}")));
+    assert!(values.contains("tok-SECRET") && !format!("{error:?}").contains("SECRET"), "{values}");
+}
+
+#[test]
+fn what_passes_through_stays_byte_for_byte() {
+    let text = "{ \"id\": 12345678901234567890123, \"at\" : 1.50, \"b\":1e2,\"b\": -0 }";
+    let fan = Step { each: each("${ [1, 2] }", 2), with: Some(json!("${ .steps.a }")), ..step("b") };
+    let mut flow = flow(vec![with("a", "${ .input }"), fan]);
+    flow.output = Some(json!({"all": "${ .steps.b }", "first": "${ .steps.a.id }"}));
+    let mut run = run(flow);
+    let json = |text: &str| Json::read(&text.to_owned().into()).unwrap();
+    assert_eq!(short(&run.handle(Event::Started { input: json(text) })), [format!("a({text})")]);
+    let answered = |call: &str, text: &str| Event::Answered { call: call.parse().unwrap(), value: json(text) };
+    let calls = [format!("b[0]({text})"), format!("b[1]({text})")];
+    assert_eq!(short(&run.handle(answered("a", text))), calls);
+    assert_eq!(short(&run.handle(answered("b[0]", text))), NOTHING);
+    let output = format!("{{\"all\":[{text},1.0],\"first\":12345678901234567890123}}");
+    assert_eq!(short(&run.handle(answered("b[1]", "1.0"))), [format!("finish {output}")]);
 }

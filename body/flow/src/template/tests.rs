@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::expression::Stored;
 
 fn names() -> Names<'static> {
     Names { steps: &[], before: &[], own: None, each: false, catch: false }
@@ -15,11 +14,12 @@ fn made(value: &Value) -> (Template, Vec<Problem>) {
     (template, problems)
 }
 
-fn filled(value: &Value) -> Result<Value, String> {
+fn filled(value: &Value) -> Result<Value, Failure> {
     let (template, problems) = made(value);
     assert_eq!(problems, []);
-    let input = Stored::new(json!({"name": "Ada", "n": 2}));
-    template.fill(&Scope { names: &[], input: &input, steps: &[], item: None, error: None })
+    let input = Json::from(json!({"name": "Ada", "n": 2}));
+    let scope = Scope { names: &[], input: &input, steps: &[], item: None, error: None };
+    template.fill(&scope).map(|json| serde_json::from_slice(&json.into_bytes()).unwrap())
 }
 
 #[test]

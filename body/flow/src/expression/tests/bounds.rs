@@ -110,6 +110,9 @@ fn an_expression_as_deep_as_may_be_is_refused_or_run_but_never_overflows_the_sta
             wrap("1|", "1", "", times),
             wrap("1,", "1", "", times),
             wrap("1+", "1", "", times),
+            wrap("1*", "1", "", times),
+            wrap("", "1", "+1", times),
+            wrap("", "1", "/1", times),
             wrap("1 as $x|", "1", "", times),
             wrap("if 1 then ", "1", " end", times),
             wrap("if 1 then 1 else ", "1", " end", times),
@@ -127,7 +130,7 @@ fn an_expression_as_deep_as_may_be_is_refused_or_run_but_never_overflows_the_sta
             wrap("1 as [", "$x", "]", times) + "|1",
         ] {
             if let Ok(expression) = compile(&code) {
-                let (names, input) = (ids(), Stored::new(json!(null)));
+                let (names, input) = (ids(), Json::null());
                 let _ =
                     expression.evaluate(&Scope { names: &names, input: &input, steps: &[], item: None, error: None });
             }

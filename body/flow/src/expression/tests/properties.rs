@@ -21,25 +21,13 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Numbers that are equal are equal, whole ones with and without a point.
-fn same(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Number(l), Value::Number(r)) => l == r || l.as_f64() == r.as_f64(),
-        (Value::Array(l), Value::Array(r)) => l.len() == r.len() && l.iter().zip(r).all(|(l, r)| same(l, r)),
-        (Value::Object(l), Value::Object(r)) => {
-            l.len() == r.len() && l.iter().all(|(key, value)| r.get(key).is_some_and(|other| same(value, other)))
-        }
-        (l, r) => l == r,
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn a_value_through_jq_is_the_same_value(value in json_value()) {
-        let back = run_on("[.input][0] | .", value.clone()).unwrap();
-        prop_assert!(same(&value, &back), "{value} became {back}");
+        let text = value.to_string();
+        prop_assert_eq!(text_on("[.input][0] | .", &text), Ok(text));
     }
 
     #[test]
