@@ -7,6 +7,7 @@ mod node;
 mod parse;
 mod pieces;
 mod scalar;
+mod tabs;
 
 pub(crate) use node::{Content, Entry, Node};
 pub(crate) use parse::documents;

@@ -10,7 +10,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Marks, Tag};
 use super::{
     Content, Entry, Node,
     pieces::{Piece, pieces},
-    scalar,
+    scalar, tabs,
 };
 use crate::{
     code,
@@ -63,7 +63,8 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn piece(&mut self, piece: Piece<'_>) {
-        let mut parser = Parser::new_from_str(piece.text);
+        let text = tabs::separated(piece.text);
+        let mut parser = Parser::new_from_str(&text);
         while let Some(next) = parser.next_event() {
             match next {
                 Ok((event, marks)) => {
@@ -73,8 +74,14 @@ impl Builder<'_> {
                 }
                 Err(error) => {
                     let place = Span { offset: self.places.offset(*error.marker()), len: 0 };
-                    let hint = "look for a bracket, quote, colon or indentation that is amiss here or above".to_owned();
-                    self.findings.add(place, code::SYNTAX, format!("no YAML: {}", error.info()), hint);
+                    let hint = match error.info() {
+                        tabs::REFUSED => "a tab follows the colon: write a blank",
+                        info if info.contains("byte order mark") => {
+                            "an invisible byte order mark (BOM) stands here: delete it, or write `---` before it"
+                        }
+                        _ => "look for a bracket, quote, colon or indentation that is amiss here or above",
+                    };
+                    self.findings.add(place, code::SYNTAX, format!("no YAML: {}", error.info()), hint.to_owned());
                     break;
                 }
             }

@@ -14,28 +14,43 @@ pub(super) struct Piece<'a> {
     pub(super) lines_before: usize,
 }
 
+/// Stands at the beginning of files of some editors.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 pub(super) fn pieces(source: &Source) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let (mut start, mut lines_before) = (0, 0);
     // Until the first line of content, `---` still belongs to the same piece: directives
     // and comments stand before it.
     let mut prologue = true;
+    // Whether a piece says nothing so far.
+    let mut is_empty = true;
     let mut cut = |start: &mut usize, lines_before: &mut usize, end: usize, line: usize| {
         let text = source.slice(Span::between(*start, end));
         pieces.push(Piece { text, lines_before: *lines_before });
         (*start, *lines_before) = (end, line);
     };
     for (index, (offset, line)) in source.lines().enumerate() {
+        let unmarked = line.trim_start_matches(BYTE_ORDER_MARK);
+        let begins = unmarked.len() < line.len() && (is_empty || is_mark(unmarked, "---"));
+        if begins && offset > start {
+            // The parser takes the mark at the beginning of its text alone.
+            cut(&mut start, &mut lines_before, offset, index);
+            (prologue, is_empty) = (true, true);
+        }
+        let line = if begins { unmarked } else { line };
         if is_mark(line, "---") {
             if !prologue {
                 cut(&mut start, &mut lines_before, offset, index);
+                is_empty = true;
             }
             prologue = false;
+            is_empty &= line.trim() == "---";
         } else if is_mark(line, "...") {
             cut(&mut start, &mut lines_before, offset + line.len(), index + 1);
-            prologue = true;
+            (prologue, is_empty) = (true, true);
         } else if !(line.trim().is_empty() || line.starts_with(['#', '%'])) {
-            prologue = false;
+            (prologue, is_empty) = (false, false);
         }
     }
     cut(&mut start, &mut lines_before, source.text.len(), 0);

@@ -128,3 +128,48 @@ fn laughs_do_not_grow_to_a_billion() {
     let found = mistakes(&cell(laughs));
     assert_eq!(found.iter().map(|mistake| mistake.code).collect::<Vec<_>>(), ["spec-alias"; 4]);
 }
+
+#[test]
+fn a_tab_after_a_colon_separates_as_a_blank_does() {
+    for (yaml, meaning) in [
+        ("{ b:\t5 }", json!({ "b": 5 })),
+        ("{ b:\t\ttext, c:\ttrue,\td: \t1 }", json!({ "b": "text", "c": true, "d": 1 })),
+        ("\n      a:\t5\n      b:\t[x,\ty]\n      c:\t-1", json!({ "a": 5, "b": ["x", "y"], "c": -1 })),
+        ("{ \"q\":\t'a:\tb', r:\tx }", json!({ "q": "a:\tb", "r": "x" })),
+        (
+            "\n      a:\tb # c:\td\n      t: |\n        k:\tv\n      u: k:v",
+            json!({ "a": "b", "t": "k:\tv\n", "u": "k:v" }),
+        ),
+    ] {
+        assert_eq!(value(yaml), meaning, "{yaml:?}");
+    }
+    let timeout = cell("  timeout:\t5s");
+    assert_eq!(load(&timeout).unwrap().cells().next().unwrap().timeout, Duration::from_secs(5));
+    // As with a blank, a list or map does not begin on the line of its key; the place is that of the text.
+    for (yaml, column) in [("  config:\ta: 5", 12), ("  config:\t- a", 11)] {
+        let found = mistakes(&cell(yaml));
+        assert_eq!(places(&found)[0], ("spec-syntax", 6, column), "{yaml:?}: {found:?}");
+    }
+    // More tabs than are replaced one by one: what to do is said.
+    let many = (0..4000).map(|n| format!("    k{n}:\tv\n")).collect::<String>();
+    let found = mistakes(&cell(&format!("  config:\n{many}")));
+    assert_eq!(found[0].hint.as_deref(), Some("a tab follows the colon: write a blank"));
+}
+
+#[test]
+fn a_byte_order_mark_may_stand_before_every_document() {
+    let (one, two) = (cell("  queue: 1"), cell("  queue: 2").replace("price", "stock"));
+    for joined in [
+        format!("\u{feff}{one}\n---\n\u{feff}{two}"),
+        format!("\u{feff}{one}\n\u{feff}---\n{two}"),
+        format!("\u{feff}---\n{one}\n...\n\u{feff}{two}"),
+        format!("# one\n{one}\n---\n# two\n\u{feff}{two}"),
+    ] {
+        assert_eq!(load(&joined).unwrap_or_else(|error| panic!("{joined:?}: {error}")).cells().len(), 2);
+        let wrong = joined.replace("queue: 2", "queu: 2");
+        let line = 1 + wrong.lines().position(|line| line.contains("queu:")).unwrap();
+        assert_eq!(places(&mistakes(&wrong)), [("spec-unknown-field", line, 3)], "{wrong:?}");
+    }
+    let found = mistakes(&format!("{one}\n\u{feff}{two}"));
+    assert!(found[0].hint.as_ref().unwrap().contains("byte order mark (BOM)"), "{found:?}");
+}
