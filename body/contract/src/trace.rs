@@ -53,7 +53,7 @@ impl Trace {
         let mut byte = [0];
         unhex(flags, &mut byte)?;
         let [flags] = byte;
-        found.flags = flags;
+        found.flags = flags & KNOWN;
         (found.trace_id != [0; 16] && found.span_id != [0; 8]).then_some(found)
     }
 }
@@ -74,7 +74,8 @@ impl fmt::Display for Trace {
     /// Writes the `traceparent` header.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let span = u64::from_be_bytes(self.span_id);
-        write!(f, "00-{:032x}-{span:016x}-{:02x}", u128::from_be_bytes(self.trace_id), self.flags)
+        // A frame may carry flags of a later version; version 00 has none of them.
+        write!(f, "00-{:032x}-{span:016x}-{:02x}", u128::from_be_bytes(self.trace_id), self.flags & KNOWN)
     }
 }
 
@@ -99,6 +100,8 @@ impl<'de> Deserialize<'de> for Trace {
 
 /// The bit of a trace's flags that says: recorded.
 const SAMPLED: u8 = 1;
+/// The flags of version 00: recorded, and a trace id that is random.
+const KNOWN: u8 = SAMPLED | 2;
 
 impl Trace {
     /// The trace's id as text: 32 hexadecimal digits.

@@ -23,6 +23,19 @@ fn a_later_version_may_say_more() {
 }
 
 #[test]
+fn flags_that_this_version_does_not_know_go_no_further() {
+    for (flags, known) in [("ff", "03"), ("09", "01"), ("fc", "00"), ("02", "02")] {
+        for version in ["00", "cc"] {
+            let text = format!("{version}-{}-{flags}", &TEXT[3..52]);
+            assert_eq!(Trace::parse(&text).unwrap().to_string(), format!("00-{}-{known}", &TEXT[3..52]), "{text}");
+        }
+    }
+    // From a frame, they come unread.
+    let trace = Trace { flags: 0xff, ..Trace::parse(TEXT).unwrap() };
+    assert!(trace.to_string().ends_with("-03"), "{trace}");
+}
+
+#[test]
 fn what_is_no_traceparent_is_none() {
     let zeros = [
         "00-00000000000000000000000000000000-b7ad6b7169203331-01",

@@ -20,9 +20,13 @@ final class Trace {
     return Trace(
       Uint8List.fromList([
         for (var at = 0; at < 50; at += 2) int.parse(digits.substring(at, at + 2), radix: 16),
-      ]),
+      ])
+        ..last &= _known,
     );
   }
+
+  /// The flags of version `00`: recorded, and a trace id that is random.
+  static const _known = 3;
 
   static final _form = RegExp(r'^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$');
 
@@ -45,5 +49,6 @@ final class Trace {
 
   /// The `traceparent`.
   @override
-  String toString() => '00-${Uuid.hex(bytes, 0, 16)}-${Uuid.hex(bytes, 16, 24)}-${Uuid.hex(bytes, 24)}';
+  String toString() =>
+      '00-${Uuid.hex(bytes, 0, 16)}-${Uuid.hex(bytes, 16, 24)}-${(bytes[24] & _known).toRadixString(16).padLeft(2, '0')}';
 }

@@ -23,6 +23,8 @@ ATTRIBUTES_BYTES_MAX = 8 * 1024
 
 _STALE_AFTER_MS = 5_000
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII | re.DOTALL)
+# The flags of version 00: recorded, and a trace id that is random.
+_TRACE_FLAGS = 3
 
 
 class Kind(IntEnum):
@@ -128,12 +130,12 @@ def trace_bytes(traceparent: str) -> bytes:
     version, trace, span, flags, more = found.groups()
     if version == "ff" or (version == "00" and more is not None) or not trace.strip("0") or not span.strip("0"):
         return b""
-    return bytes.fromhex(trace + span + flags)
+    return bytes.fromhex(trace + span) + bytes([int(flags, 16) & _TRACE_FLAGS])
 
 
 def trace_text(trace: bytes) -> str:
     """Write a trace's position as ``traceparent``."""
-    return f"00-{trace[:16].hex()}-{trace[16:24].hex()}-{trace[24:].hex()}"
+    return f"00-{trace[:16].hex()}-{trace[16:24].hex()}-{trace[24] & _TRACE_FLAGS:02x}"
 
 
 def trace_within(request: Envelope) -> bytes:
