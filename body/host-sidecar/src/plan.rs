@@ -4,6 +4,8 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::{OsStr, OsString},
+    fs,
+    io::Read as _,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf, absolute},
     process::Command,
@@ -20,6 +22,9 @@ use sidecar::{PROTOCOL, proto};
 use spec::{CellSpec, Limits, Workers};
 
 use crate::{Settings, environment::environment};
+
+/// How much of a program is read to see its first line: the kernel looks at no more.
+const SCRIPT_HEAD: u64 = 256;
 
 /// A program that serves a cell, and how it is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +59,7 @@ impl Launch {
             if !can_run(path) {
                 return Err(format!("`{}` cannot be run: `chmod +x` it, or name its interpreter", path.display()));
             }
-            return Ok(());
+            return check_script(path);
         }
         let path = self.env.get("PATH").map(OsString::from).or_else(|| env::var_os("PATH")).unwrap_or_default();
         let found = env::split_paths(&path).any(|folder| can_run(&folder.join(program)));
@@ -95,6 +100,28 @@ impl Launch {
     pub(crate) fn program(&self) -> String {
         self.command.first().map(|program| program.display().to_string()).unwrap_or_default()
     }
+}
+
+/// Whether a script's first line names an interpreter that is there: the system says of one that is
+/// not that the script itself is missing.
+fn check_script(path: &Path) -> Result<(), String> {
+    let mut head = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(SCRIPT_HEAD).read_to_end(&mut head));
+    // What may be run and not be read is no script.
+    let Some(line) = read.ok().and_then(|_| head.strip_prefix(b"#!")) else { return Ok(()) };
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let shown = path.display();
+    if line.ends_with(b"\r") {
+        return Err(format!(
+            "`{shown}` cannot be run: its first line ends with a carriage return; save it with Unix line ends"
+        ));
+    }
+    let interpreter = line.trim_ascii().split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    if interpreter.is_empty() || Path::new(OsStr::from_bytes(interpreter)).is_file() {
+        return Ok(());
+    }
+    let interpreter = String::from_utf8_lossy(interpreter);
+    Err(format!("`{shown}` cannot be run: its first line names `{}`, which is not there", interpreter.escape_debug()))
 }
 
 fn is_path(program: &OsStr) -> bool {
@@ -196,6 +223,29 @@ mod tests {
             limits: Limits::default(),
             instances: Workers { min: NonZeroU32::MIN, max: NonZeroU32::MIN },
         }
+    }
+
+    #[test]
+    fn a_script_whose_interpreter_is_not_there_is_told_as_such() -> std::io::Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir()?;
+        let script = folder.path().join("x.sh");
+        for (text, reason) in [
+            ("#!/bin/sh\nexit 0\n", None),
+            ("#!/usr/bin/env python3\n", None),
+            ("echo", None),
+            ("#!/bin/sh\r\nexit 0\r\n", Some("carriage return")),
+            ("#!/no/such/shell -e\n", Some("its first line names `/no/such/shell`, which is not there")),
+        ] {
+            fs::write(&script, text)?;
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+            let checked = launch(&[&script.to_string_lossy()]).check();
+            match reason {
+                None => assert_eq!(checked, Ok(()), "{text:?}"),
+                Some(reason) => assert!(checked.as_ref().is_err_and(|error| error.contains(reason)), "{checked:?}"),
+            }
+        }
+        Ok(())
     }
 
     #[test]
