@@ -107,7 +107,7 @@ impl Luggage {
                     continue;
                 }
                 if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-                    check_link(&file, &whole)?;
+                    check_link(root, &path, &whole)?;
                 }
                 if kind.is_file() {
                     self.0.insert(place.join(&path), Item::File(file));
@@ -274,20 +274,26 @@ fn is_spec(name: &str, file: &Path) -> bool {
     is_yaml && {
         let mut head = Vec::new();
         let read = fs::File::open(file).and_then(|file| file.take(SPEC_HEAD as u64).read_to_end(&mut head));
-        read.is_ok() && String::from_utf8_lossy(&head).lines().any(|line| line.starts_with("apiVersion: cbs/"))
+        read.is_ok() && spec::is_spec(&String::from_utf8_lossy(&head))
     }
 }
 
-fn check_link(file: &Path, root: &Path) -> io::Result<()> {
-    let target = fs::canonicalize(file).map_err(|error| at(file, &error))?;
-    if target.starts_with(root) {
-        return Ok(());
+fn check_link(root: &Path, path: &Path, whole: &Path) -> io::Result<()> {
+    let file = root.join(path);
+    let target = fs::canonicalize(&file).map_err(|error| at(&file, &error))?;
+    let refused = |reason: &str| Err(io::Error::other(format!("{} is a link {reason}", file.display())));
+    if !target.starts_with(whole) {
+        let out = format!(
+            "out of the cell's folder, to {}: put a copy there, or name it in a `.cbsignore`",
+            target.display()
+        );
+        return refused(&out);
     }
-    Err(io::Error::other(format!(
-        "{} is a link out of the cell's folder, to {}: put a copy there, or name it in a `.cbsignore`",
-        file.display(),
-        target.display()
-    )))
+    let is_above = |above: &Path| fs::canonicalize(root.join(above)).is_ok_and(|above| above == target);
+    if path.ancestors().skip(1).any(is_above) {
+        return refused("to a folder that it stands in: take it out, or name it in a `.cbsignore`");
+    }
+    Ok(())
 }
 
 /// A package configuration as Dart reads it, with paths that hold anywhere.

@@ -90,9 +90,26 @@ fn links_may_lead_within_the_folder_alone() -> Checked {
     symlink("..", folder.path().join("cell/up"))?;
     assert!(refused(folder.path(), PYTHON).contains("up is a link out of the cell's folder"));
     fs::remove_file(folder.path().join("cell/up"))?;
-    // A circle is no end.
-    symlink(".", folder.path().join("cell/round"))?;
-    assert!(refused(folder.path(), PYTHON).contains("is nested deeper than 16 folders"));
+    Ok(())
+}
+
+#[test]
+fn a_link_to_a_folder_that_it_stands_in_is_told_as_such() -> Checked {
+    let folder = tempfile::tempdir()?;
+    write(folder.path(), "cell/a.py", "1")?;
+    write(folder.path(), "cell/one/b.py", "1")?;
+    write(folder.path(), "cell/two/c.py", "1")?;
+    for (link, target) in [("round", "."), ("one/up", ".."), ("one/self", "../one")] {
+        symlink(target, folder.path().join("cell").join(link))?;
+        let reason = refused(folder.path(), PYTHON);
+        assert!(reason.contains(&format!("{link} is a link to a folder that it stands in")), "{reason}");
+        fs::remove_file(folder.path().join("cell").join(link))?;
+    }
+    // Two folders that lead to each other; one that leads to another is fine.
+    symlink("../two", folder.path().join("cell/one/two"))?;
+    luggage(folder.path(), PYTHON)?;
+    symlink("../one", folder.path().join("cell/two/one"))?;
+    assert!(refused(folder.path(), PYTHON).contains("is a link to a folder that it stands in"));
     Ok(())
 }
 
