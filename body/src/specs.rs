@@ -1,6 +1,6 @@
 //! Specs from the paths of a command line, and their mistakes as a person reads them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anstyle::AnsiColor;
 use spec::{Diagnostic, Diagnostics, Specs};
@@ -52,14 +52,13 @@ impl Perhaps {
 impl Paths {
     /// Reads and checks them all.
     pub(crate) fn load(&self) -> Result<Specs, spec::Error> {
-        let options =
-            spec::Options { schemas: self.schemas.clone(), allow_remote: self.allow_remote, ..Default::default() };
-        if !self.growing {
-            return spec::load(&self.paths, &options);
-        }
-        let holds = |path: &PathBuf| !path.is_dir() || has_specs(path);
-        let paths: Vec<PathBuf> = self.places().into_iter().filter(holds).collect();
-        if paths.is_empty() { Ok(Specs::default()) } else { spec::load(&paths, &options) }
+        let options = spec::Options {
+            schemas: self.schemas.clone(),
+            allow_remote: self.allow_remote,
+            allow_empty: self.growing,
+            ..Default::default()
+        };
+        spec::load(&self.places(), &options)
     }
 
     /// The files and folders that are read.
@@ -73,16 +72,12 @@ impl Paths {
     }
 }
 
-/// Whether a folder has a file that [`spec::load`] would read.
-fn has_specs(folder: &Path) -> bool {
-    let is_spec = |path: &Path| {
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        !hidden && path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && !path.is_dir()
-    };
-    let read = |folder: PathBuf| folder.read_dir().into_iter().flatten().filter_map(Result::ok);
-    [folder.to_owned(), folder.join("cells"), folder.join("flows")]
-        .into_iter()
-        .any(|folder| read(folder).any(|entry| is_spec(&entry.path())))
+/// Tells what was not read and might be expected to be.
+pub(crate) fn tell_notes(notes: &[Diagnostic]) {
+    for note in notes {
+        let hint = note.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        output::tell(format_args!("note: {}: {}{hint}", note.file.display(), note.message));
+    }
 }
 
 /// Why specs could not be taken, as the program ends: mistakes have been `tell`-ed before.
@@ -92,6 +87,7 @@ pub(crate) fn failure(error: &spec::Error) -> Failure {
         spec::Error::Mistakes(mistakes) => {
             output::tell(report(mistakes));
             output::tell("");
+            tell_notes(mistakes.notes());
             Failure::failed(format_args!("{}; nothing was started", found(mistakes)))
         }
     }

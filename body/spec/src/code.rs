@@ -16,6 +16,8 @@ codes! {
     TOO_LARGE = "spec-too-large", "a file of specs is larger than 1 MiB";
     NOT_TEXT = "spec-not-text", "a file of specs is no UTF-8 text, or has a NUL character";
     EMPTY = "spec-empty", "a file or folder has no specs";
+    FOREIGN = "spec-foreign", "a note: a file of a folder is passed over, for it has no `apiVersion: cbs/…`";
+    NOT_READ = "spec-not-read", "a note: a folder that is not read has specs";
     TOO_MANY = "spec-too-many", "a file has so many mistakes that the rest is left out";
     SYNTAX = "spec-syntax", "a document is no YAML";
     TOO_DEEP = "spec-too-deep", "a document is nested more than 64 levels deep";
@@ -32,7 +34,7 @@ codes! {
     CONFLICT = "spec-conflict", "two fields stand together that exclude each other";
     BAD_NAME = "spec-bad-name", "a name breaks the rules of names";
     BAD_VALUE = "spec-bad-value", "a text is none of those that its field takes";
-    BAD_DURATION = "spec-bad-duration", "a duration is not of the form `250ms`, `5s`, `1m` or `1h`";
+    BAD_DURATION = "spec-bad-duration", "a duration is not of the form `250ms`, `1.5s` or `1m30s`";
     BAD_SIZE = "spec-bad-size", "a size is not of the form `64MiB`";
     BAD_VERSION = "spec-bad-version", "a cell's version is no semantic version";
     OUT_OF_RANGE = "spec-out-of-range", "a number, duration, size or text is too small or too large";

@@ -2,15 +2,22 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs, io,
     io::Read as _,
     path::{Path, PathBuf},
 };
 
 use crate::{
-    Diagnostic, bounds::FILE_BYTES_MAX, code, error::PathError, findings::Findings, source::Source, source::Span,
+    API_VERSION, Diagnostic, bounds::FILE_BYTES_MAX, code, error::PathError, findings::Findings, source::Source,
+    source::Span,
 };
 
+/// How many folders below one are looked into for specs that are not read, and how many files of each.
+const FOLDERS_MAX: usize = 200;
+const FILES_MAX: usize = 50;
+/// How much of such a file is read: the version of a spec stands at its beginning.
+const HEAD_BYTES: u64 = 4096;
 /// The folders of a folder of specs that are read too.
 const FOLDERS: [&str; 2] = ["cells", "flows"];
 
@@ -18,11 +25,21 @@ const FOLDERS: [&str; 2] = ["cells", "flows"];
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// The files, each once, in the order of the paths and then of their names.
-    pub(crate) files: Vec<PathBuf>,
+    pub(crate) files: Vec<File>,
     /// Folders without any.
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Folders that are not read and have specs.
+    pub(crate) notes: Vec<Diagnostic>,
     /// Paths that cannot be followed.
     pub(crate) errors: Vec<PathError>,
+}
+
+/// A file of specs.
+#[derive(Debug)]
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    /// Whether it was named, and not found in a folder that was.
+    pub(crate) is_named: bool,
 }
 
 /// Follows every path.
@@ -31,24 +48,56 @@ pub(crate) fn find(paths: &[PathBuf]) -> Found {
     let mut seen = BTreeSet::new();
     for path in paths {
         match files_of(path) {
-            Ok(files) if files.is_empty() => {
-                let message = "there are no specs in this folder".to_owned();
-                let hint = "put them in as *.yaml, or into its folders cells and flows".to_owned();
-                found.diagnostics.push(Diagnostic::of_file(path.clone(), code::EMPTY, message).with_hint(Some(hint)));
-            }
+            Ok(files) if files.is_empty() => found.diagnostics.push(empty(path)),
             Ok(files) => {
                 // One file by two paths is one file, not two specs of one name.
-                found.files.extend(files.into_iter().filter(|file| seen.insert(file.canonicalize().ok())));
+                found.files.extend(files.into_iter().filter(|file| seen.insert(file.path.canonicalize().ok())));
             }
             Err(source) => found.errors.push(PathError { path: path.clone(), source }),
         }
     }
+    let read: BTreeSet<_> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let is_read = |folder: &PathBuf| folder.canonicalize().is_ok_and(|folder| read.contains(&folder));
+    for folder in paths.iter().flat_map(|path| unread(path)).filter(|folder| !is_read(folder)) {
+        let message = "the specs in this folder are not read".to_owned();
+        let hint =
+            "name the folder as well, or move them up: of a folder *.yaml, cells/*.yaml and flows/*.yaml are read";
+        found.notes.push(Diagnostic::of_file(folder, code::NOT_READ, message).with_hint(Some(hint.to_owned())));
+    }
     found
 }
 
-fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+/// The mistake of a folder that has no specs.
+pub(crate) fn empty(folder: &Path) -> Diagnostic {
+    let message = "there are no specs in this folder".to_owned();
+    let hint = "put them in as *.yaml, or into its folders cells and flows".to_owned();
+    Diagnostic::of_file(folder.to_owned(), code::EMPTY, message).with_hint(Some(hint))
+}
+
+/// The note of a file that was found and is somebody else's.
+pub(crate) fn foreign(file: &Path) -> Diagnostic {
+    let message = format!("passed over: it has no `apiVersion: {API_VERSION}`");
+    Diagnostic::of_file(file.to_owned(), code::FOREIGN, message)
+}
+
+/// Whether a YAML text says of itself that it holds specs: it has a line `apiVersion: cbs/…` that is no comment.
+#[must_use]
+pub fn is_spec(text: &str) -> bool {
+    const VERSIONS: &str = "cbs/";
+    let is_api = |line: &str| {
+        let mut parts = line.split("apiVersion").skip(1);
+        parts.any(|rest| {
+            let rest = rest.trim_start_matches(['"', '\'']).trim_start();
+            let value = rest.strip_prefix(':').map(|value| value.trim_start().trim_start_matches(['"', '\'']));
+            value.is_some_and(|value| value.starts_with(VERSIONS))
+        })
+    };
+    text.lines().any(|line| !line.trim_start().starts_with('#') && is_api(line))
+}
+
+fn files_of(path: &Path) -> io::Result<Vec<File>> {
     if !fs::metadata(path)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        return Ok(vec![File { path: path.to_owned(), is_named: true }]);
     }
     let mut files = yaml_files(path)?;
     for folder in FOLDERS.map(|name| path.join(name)) {
@@ -56,7 +105,33 @@ fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
             files.extend(yaml_files(&folder)?);
         }
     }
-    Ok(files)
+    Ok(files.into_iter().map(|path| File { path, is_named: false }).collect())
+}
+
+/// The folders one level below those that are read which hold specs, and are not read themselves.
+fn unread(path: &Path) -> Vec<PathBuf> {
+    let is_hidden = |name: &OsStr| name.as_encoded_bytes().starts_with(b".");
+    let below = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.filter(|entry| !is_hidden(&entry.file_name())).map(|entry| entry.path()).take(FOLDERS_MAX)
+    };
+    let own = FOLDERS.map(|name| path.join(name));
+    let folders = own.iter().cloned().chain([path.to_owned()]).flat_map(below);
+    let has_specs = |folder: &PathBuf| {
+        let files = yaml_files(folder).unwrap_or_default();
+        files.iter().take(FILES_MAX).any(|file| head(file).is_some_and(|head| is_spec(&head)))
+    };
+    let mut folders: Vec<_> = folders.filter(|folder| !own.contains(folder) && has_specs(folder)).collect();
+    folders.sort();
+    folders
+}
+
+/// The beginning of a file.
+fn head(file: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    fs::File::open(file).ok()?.take(HEAD_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The files of a folder that are YAML and not hidden, by name.

@@ -30,10 +30,10 @@
 //! let error = spec::load_texts([("greeting.yaml".into(), &*yaml)], &options).unwrap_err();
 //! let mistakes: Vec<String> = error.diagnostics().into_iter().flatten().map(ToString::to_string).collect();
 //! assert_eq!(mistakes, [
-//!     "greeting.yaml:5:49: `timeout` must be a duration such as `250ms`, `5s`, `1m` or `1h` [spec-bad-duration]\n \
+//!     "greeting.yaml:5:49: `timeout` must be a duration such as `250ms`, `1.5s` or `1m30s` [spec-bad-duration]\n \
 //!       5 | spec: { runtime: rust, concurrency: 8, timeout: 250 }\n   \
 //!         |                                                 ^^^\n\
-//!      hint: say the unit, for example `250s`",
+//!      hint: say the unit, for example `250s` or `250ms`",
 //!     "greeting.yaml:12:26: no spec declares the cell logic.great [spec-unknown-cell]\n \
 //!       12 |     - { id: greet, call: logic.great, with: \"${ .input }\" }\n    \
 //!          |                          ^^^^^^^^^^^\n\
@@ -87,10 +87,12 @@ pub use deployment::{Canary, Deployment, Replicas, Rollout};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use editor::editor_schema;
 pub use error::{Error, PathError};
+pub use files::is_spec;
 pub use load::{Options, load, load_texts};
 pub use schema::{Schema, Violation};
 pub use source::Span;
 pub use specs::{FlowSpec, Metadata, Specs};
+pub use units::{duration, duration_hint};
 
 /// The `apiVersion` that this program reads.
 pub const API_VERSION: &str = "cbs/v1alpha1";

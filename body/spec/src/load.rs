@@ -20,6 +20,8 @@ pub struct Options {
     pub schemas: Option<PathBuf>,
     /// Whether flows may call what no spec declares: it runs elsewhere.
     pub allow_remote: bool,
+    /// Whether folders may have no specs as yet.
+    pub allow_empty: bool,
     /// Schemas that are linked into the program, `("demo/v1/Name", json)`: taken where the
     /// folder has none of that name.
     pub embedded_schemas: &'static [(&'static str, &'static str)],
@@ -28,18 +30,36 @@ pub struct Options {
 /// Reads and checks all specs of some files and folders.
 ///
 /// Of a folder `DIR` the files `DIR/*.yaml`, `DIR/cells/*.yaml` and `DIR/flows/*.yaml` are read
-/// (`.yml` too, hidden files not) and nothing deeper. A file given twice is read once.
+/// (`.yml` too, hidden files not) and nothing deeper; of these, files without `apiVersion: cbs/…` are
+/// passed over. A file given twice is read once. What is not read is in the [`notes`](Specs::notes).
 ///
 /// # Errors
 /// [`Error::Paths`] where a given path is not there; else [`Error::Mistakes`] with every mistake
 /// of every file.
 pub fn load(paths: &[PathBuf], options: &Options) -> Result<Specs, Error> {
-    let found = files::find(paths);
+    let mut found = files::find(paths);
+    if options.allow_empty {
+        found.diagnostics.clear();
+    }
     if !found.errors.is_empty() {
         return Err(Error::Paths(found.errors));
     }
-    let texts = found.files.iter().map(|file| files::read(file)).collect();
-    check(found.files, texts, found.diagnostics, options)
+    let (mut files, mut texts, mut notes) = (Vec::new(), Vec::new(), found.notes);
+    for file in found.files {
+        let findings = files::read(&file.path);
+        if file.is_named || findings.count() > 0 || files::is_spec(&findings.source.text) {
+            files.push(file.path);
+            texts.push(findings);
+        } else {
+            notes.push(files::foreign(&file.path));
+        }
+    }
+    let mut diagnostics = found.diagnostics;
+    let is_bare = |folder: &PathBuf| folder.is_dir() && !files.iter().any(|file| file.starts_with(folder));
+    if files.is_empty() && diagnostics.is_empty() && !options.allow_empty {
+        diagnostics.extend(paths.iter().filter(|path| is_bare(path)).map(|path| files::empty(path)));
+    }
+    check(files, texts, Report { diagnostics, notes }, options)
 }
 
 /// The same for texts that are at hand, for example linked into the program.
@@ -51,19 +71,22 @@ pub fn load(paths: &[PathBuf], options: &Options) -> Result<Specs, Error> {
 pub fn load_texts<'a>(texts: impl IntoIterator<Item = (PathBuf, &'a str)>, options: &Options) -> Result<Specs, Error> {
     let texts = texts.into_iter().map(|(file, text)| (files::text(&file, text.as_bytes().to_vec()), file));
     let (texts, files) = texts.unzip();
-    check(files, texts, Vec::new(), options)
+    check(files, texts, Report::default(), options)
 }
 
-fn check(
-    files: Vec<PathBuf>,
-    texts: Vec<Findings>,
-    mut diagnostics: Vec<Diagnostic>,
-    options: &Options,
-) -> Result<Specs, Error> {
+/// What is known before the texts are read.
+#[derive(Default)]
+struct Report {
+    diagnostics: Vec<Diagnostic>,
+    notes: Vec<Diagnostic>,
+}
+
+fn check(files: Vec<PathBuf>, texts: Vec<Findings>, report: Report, options: &Options) -> Result<Specs, Error> {
+    let Report { mut diagnostics, notes } = report;
     let schemas = Schemas::new(options);
     let reads: Vec<FileRead> = texts.into_iter().map(|findings| documents(findings, &schemas)).collect();
     across::check(&reads, options.allow_remote);
-    let mut specs = Specs { files, ..Specs::default() };
+    let mut specs = Specs { files, notes, ..Specs::default() };
     for FileRead { findings, documents } in reads {
         diagnostics.extend(findings.into_sorted());
         for spec in documents.into_iter().filter_map(|document| document.spec) {
@@ -73,7 +96,11 @@ fn check(
             }
         }
     }
-    if diagnostics.is_empty() { Ok(specs) } else { Err(Error::Mistakes(Diagnostics(diagnostics))) }
+    if diagnostics.is_empty() {
+        Ok(specs)
+    } else {
+        Err(Error::Mistakes(Diagnostics { list: diagnostics, notes: specs.notes }))
+    }
 }
 
 /// Reads the documents of one file.

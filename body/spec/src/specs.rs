@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use cbs::{CellName, FlowName};
 
-use crate::{CellSpec, Deployment};
+use crate::{CellSpec, Deployment, Diagnostic};
 
 /// All specs of one load, each valid and all of them fitting together; never changed afterwards.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,7 @@ pub struct Specs {
     pub(crate) cells: BTreeMap<CellName, Arc<CellSpec>>,
     pub(crate) flows: BTreeMap<FlowName, Arc<FlowSpec>>,
     pub(crate) files: Vec<PathBuf>,
+    pub(crate) notes: Vec<Diagnostic>,
 }
 
 impl Specs {
@@ -41,6 +42,12 @@ impl Specs {
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {
         &self.files
+    }
+
+    /// What was not read and might be expected to be: no mistakes.
+    #[must_use]
+    pub fn notes(&self) -> &[Diagnostic] {
+        &self.notes
     }
 }
 

@@ -33,6 +33,7 @@ impl Check {
     pub(crate) fn run(&self, format: Format) -> Outcome {
         match self.paths.load() {
             Ok(specs) => {
+                specs::tell_notes(specs.notes());
                 let wrong = sources(&specs);
                 if wrong.is_empty() {
                     well(&specs, format)?;
@@ -45,6 +46,7 @@ impl Check {
                 Ok(Status::Failed)
             }
             Err(spec::Error::Mistakes(mistakes)) => {
+                specs::tell_notes(mistakes.notes());
                 wrong(&mistakes, format)?;
                 Ok(Status::Failed)
             }

@@ -1,6 +1,6 @@
 //! The JSON that a command sends.
 
-use std::io::Read;
+use std::{io::Read, time::Duration};
 
 use cbs::Bytes;
 
@@ -8,6 +8,8 @@ use crate::exit::Failure;
 
 /// The most that is read from standard input; servers take 64 MiB at most.
 const INPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The longest time that a flag takes.
+const DURATION_MAX: Duration = Duration::from_secs(86_400);
 
 /// The argument's JSON; `-` stands for standard input, nothing for `null`.
 ///
@@ -38,28 +40,17 @@ fn standard_input() -> Result<Vec<u8>, Failure> {
     Ok(text)
 }
 
-/// Reads a duration: `250ms`, `5s`, `1m`, `1h`; a bare number is seconds.
-pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let seconds = match unit {
-        "ms" => 1e-3,
-        "s" | "" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => f64::NAN,
-    };
-    let seconds = number.parse::<f64>().unwrap_or(f64::NAN) * seconds;
-    std::time::Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|duration| !duration.is_zero() && *duration <= std::time::Duration::from_secs(86_400))
-        .ok_or_else(|| "write a duration up to a day as `250ms`, `5s`, `1m` or `1h`".to_owned())
+/// Reads a duration up to a day, in the grammar of specs: `500ms`, `1.5s`, `1m30s`, `2h`, `1d`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    match spec::duration(text) {
+        Some(duration) if duration <= DURATION_MAX => Ok(duration),
+        Some(_) => Err("write a duration up to `1d`".to_owned()),
+        None => Err(spec::duration_hint(text)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::exit::Status;
 
@@ -77,13 +68,11 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
-        assert_eq!(duration("2"), Ok(Duration::from_secs(2)));
-        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
-        for text in ["", "s", "-1s", "5 s", "1d", "0s", "25h", "1e3s", "NaN", "inf"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
+    fn durations_are_those_of_specs_up_to_a_day() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1d"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(duration("500").unwrap_err(), "say the unit, for example `500s` or `500ms`");
+        assert!(duration("1d1ms").unwrap_err().contains("up to `1d`"));
+        assert!(duration("soon").unwrap_err().contains("`1.5s`"));
     }
 }

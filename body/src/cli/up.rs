@@ -153,7 +153,10 @@ impl Up {
     /// The specs to begin with. `cbs dev` begins without those that have mistakes, and says which.
     fn read(&self, paths: &specs::Paths) -> Result<(spec::Specs, Option<spec::Error>), Failure> {
         match paths.load() {
-            Ok(specs) => Ok((specs, None)),
+            Ok(specs) => {
+                specs::tell_notes(specs.notes());
+                Ok((specs, None))
+            }
             Err(error @ spec::Error::Mistakes(_)) if self.live.is_some() => Ok((spec::Specs::default(), Some(error))),
             Err(error) => Err(specs::failure(&error)),
         }

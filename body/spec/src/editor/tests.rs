@@ -145,14 +145,14 @@ fn both_judge_a_cells_fields_alike() {
     field("queue", &[json!(0)], &[json!(-1), json!(1_000_001)]);
     field(
         "timeout",
-        &[json!("1ms"), json!("250ms"), json!("5s"), json!("1m"), json!("24h")],
+        &[json!("1ms"), json!("250ms"), json!("1.5s"), json!("1m30s"), json!("24h"), json!("1d"), json!("1h0m0s")],
         &[
             json!(5),
             json!("5"),
-            json!("0s"),
             json!("5 s"),
-            json!("1.5s"),
-            json!("1d"),
+            json!("1.5"),
+            json!("1s1m"),
+            json!(".5s"),
             json!("-1s"),
             json!(""),
             json!("05s"),

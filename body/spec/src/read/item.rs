@@ -62,9 +62,9 @@ impl<'a> Item<'a> {
     }
 
     pub(super) fn duration(self) -> Option<Duration> {
-        const WANTED: &str = "a duration such as `250ms`, `5s`, `1m` or `1h`";
+        const WANTED: &str = "a duration such as `250ms`, `1.5s` or `1m30s`";
         if let Content::Number(number) = &self.node.content {
-            let hint = format!("say the unit, for example `{number}s`");
+            let hint = units::duration_hint(&number.to_string());
             return self.report(code::BAD_DURATION, format!("`{}` must be {WANTED}", self.name), Some(hint));
         }
         let text = self.text_as(WANTED)?;
@@ -74,8 +74,7 @@ impl<'a> Item<'a> {
             }
             None => {
                 let message = format!("`{}` is no duration", shown(text));
-                let hint = "write a whole number from 1 and `ms`, `s`, `m` or `h`, for example `5s`";
-                self.report(code::BAD_DURATION, message, Some(hint.to_owned()))
+                self.report(code::BAD_DURATION, message, Some(units::duration_hint(text)))
             }
         }
     }

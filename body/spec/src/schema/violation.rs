@@ -5,7 +5,7 @@ use std::fmt;
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use serde::Serialize;
 
-/// The most characters of a message: it may quote the value, which may be large.
+/// The most characters of a message or path: both may hold names as long as a payload.
 const MESSAGE_CHARS_MAX: usize = 200;
 
 /// One place of a value that does not fit.
@@ -31,7 +31,8 @@ impl From<ValidationError<'_>> for Violation {
             | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
                 (unexpected.first().map(String::as_str), "is not expected".to_owned())
             }
-            _ => (None, error.to_string()),
+            // The value itself stays out: it is the caller's, and may be all of a large payload.
+            _ => (None, error.masked_with("it").to_string()),
         };
         let mut path = error.instance_path().to_string();
         if let Some(field) = field {

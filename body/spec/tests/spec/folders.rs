@@ -99,3 +99,53 @@ fn mistakes_come_in_the_order_of_files_and_places() {
 fn a_byte_order_mark_is_no_mistake() {
     assert_eq!(diagnostics(crate::support::load(&format!("\u{feff}{}", cell("")))), []);
 }
+
+/// The notes of a load, as `file code`.
+fn noted(root: &Path, notes: &[spec::Diagnostic]) -> Vec<String> {
+    notes.iter().map(|note| format!("{} {}", note.file.strip_prefix(root).unwrap().display(), note.code)).collect()
+}
+
+#[test]
+fn a_file_that_was_found_and_is_no_spec_is_passed_over_with_a_note() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    write(root, "a.yaml", named("a"));
+    write(root, "docker-compose.yml", "services:\n  cbs:\n    image: cbs/app:1\n");
+    write(root, "k8s.yaml", "apiVersion: apps/v1\nkind: Deployment\n# apiVersion: cbs/v1alpha1\n");
+    write(root, "off.yaml", named("off").lines().map(|line| format!("# {line}\n")).collect::<String>());
+    write(
+        root,
+        "cells/b.yaml",
+        named("b").replace("apiVersion: cbs", "\"apiVersion\" : 'cbs").replace("alpha1", "alpha1'"),
+    );
+    let specs = spec::load(&[root.to_owned()], &Options::default()).unwrap();
+    assert_eq!(specs.cells().len(), 2);
+    let passed = ["docker-compose.yml", "k8s.yaml", "off.yaml"].map(|file| format!("{file} spec-foreign"));
+    assert_eq!(noted(root, specs.notes()), passed);
+    // Named, it is a mistake, and so is a folder that has nothing else.
+    assert!(spec::load(&[root.join("k8s.yaml")], &Options::default()).is_err());
+    fs::remove_file(root.join("a.yaml")).unwrap();
+    fs::remove_dir_all(root.join("cells")).unwrap();
+    let error = spec::load(&[root.to_owned()], &Options::default()).unwrap_err();
+    let mistakes = error.diagnostics().unwrap();
+    assert_eq!(places(&mistakes.iter().cloned().collect::<Vec<_>>()), [("spec-empty", 1, 1)]);
+    assert_eq!(noted(root, mistakes.notes()), passed);
+    let growing = Options { allow_empty: true, ..Options::default() };
+    assert_eq!(spec::load(&[root.to_owned()], &growing).unwrap().cells().len(), 0);
+}
+
+#[test]
+fn folders_with_specs_that_are_not_read_are_told() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    write(root, "cells/a.yaml", named("a"));
+    for file in ["cells/billing/b.yaml", "flows/more/c.yml", "other/d.yaml", ".git/e.yaml", "cells/far/below/f.yaml"] {
+        write(root, file, named("b"));
+    }
+    write(root, "charts/values.yaml", "image: x");
+    let unread = ["cells/billing", "flows/more", "other"].map(|folder| format!("{folder} spec-not-read"));
+    let specs = spec::load(&[root.to_owned()], &Options::default()).unwrap();
+    assert_eq!(noted(root, specs.notes()), unread);
+    let specs = spec::load(&[root.to_owned(), root.join("other")], &Options::default()).unwrap();
+    assert_eq!(noted(root, specs.notes()), &unread[..2]);
+}

@@ -61,7 +61,7 @@ fn what_does_not_fit_is_told_with_its_path() {
     assert_eq!(schema.validate(&json!({ "a": [{ "x/y": "" }] })), Ok(()));
     let violations = schema.validate(&json!({ "a": [{ "x/y": 1 }, {}, { "x/y": "", "z": 1 }] })).unwrap_err();
     let shown: Vec<String> = violations.iter().map(ToString::to_string).collect();
-    assert_eq!(shown, ["/a/0/x~1y: 1 is not of type \"string\"", "/a/1/x~1y: is missing", "/a/2/z: is not expected"]);
+    assert_eq!(shown, ["/a/0/x~1y: it is not of type \"string\"", "/a/1/x~1y: is missing", "/a/2/z: is not expected"]);
 }
 
 #[test]

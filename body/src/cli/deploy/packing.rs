@@ -7,6 +7,7 @@ use crate::{exit::Failure, fleet::Parcel, output, specs};
 /// Reads, checks and packs all specs: every mistake is told, and nothing has been touched.
 pub(super) fn parcels(paths: &specs::Paths) -> Result<Vec<Parcel>, Failure> {
     let specs = paths.load().map_err(|error| specs::failure(&error))?;
+    specs::tell_notes(specs.notes());
     let cells = specs.cells().map(|spec| {
         let parcel = check_code(spec).and_then(|()| Parcel::of_cell(spec));
         (&spec.metadata, Target::from(spec.name.clone()), parcel)
