@@ -27,13 +27,16 @@
 //!
 //! // A driver in small: it carries out each decision and tells the run what came of it.
 //! let mut output = None;
-//! let mut events = vec![Event::Started { input: json!({"name": "Ada"}) }];
+//! let mut events = vec![Event::Started { input: json!({"name": "Ada"}).into() }];
 //! while let Some(event) = events.pop() {
 //!     for decision in run.handle(event) {
 //!         match decision {
 //!             Decision::Call { call, target, input, .. } => {
 //!                 let value = match target.name() {
-//!                     "logic.greet" => json!({"text": format!("Hello, {}!", input["name"].as_str().unwrap())}),
+//!                     "logic.greet" => {
+//!                         let input: serde_json::Value = serde_json::from_slice(&input.into_bytes())?;
+//!                         json!({"text": format!("Hello, {}!", input["name"].as_str().unwrap())}).into()
+//!                     }
 //!                     _ => input,
 //!                 };
 //!                 events.push(Event::Answered { call, value });
@@ -45,7 +48,8 @@
 //!         }
 //!     }
 //! }
-//! assert_eq!(output, Some(json!("Hello, Ada!")));
+//! assert_eq!(output, Some(json!("Hello, Ada!").into()));
+//! # Ok::<(), serde_json::Error>(())
 //! ```
 //!
 //! # Expressions

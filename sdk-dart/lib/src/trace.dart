@@ -18,9 +18,7 @@ final class Trace {
     if (!_form.hasMatch(traceparent)) throw FormatException('not a traceparent of version 00', traceparent);
     final digits = traceparent.substring(3).replaceAll('-', '');
     return Trace(
-      Uint8List.fromList([
-        for (var at = 0; at < 50; at += 2) int.parse(digits.substring(at, at + 2), radix: 16),
-      ])
+      Uint8List.fromList([for (var at = 0; at < 50; at += 2) int.parse(digits.substring(at, at + 2), radix: 16)])
         ..last &= _known,
     );
   }
