@@ -21,7 +21,7 @@ def test_a_shy_one_says_so_in_its_span() -> None:
         async with TestBody(greet, config={"logic.greet": {"shy": True}}) as body:
             with pytest.raises(CellError, match="too shy"):
                 await body.call("logic.greet", {"name": "Ada"})
-            assert [span.events for span in body.spans("logic.greet")] == [[("too shy", {"attempt": "0"})]]
+            assert [span.events for span in body.spans("logic.greet")] == [[("too shy", {"attempt": "1"})]]
 
     asyncio.run(story())
 

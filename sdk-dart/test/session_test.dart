@@ -117,7 +117,7 @@ void main() {
         'id': '01937f00-1234-7abc-8def-0123456789ab',
         'correlation': '01937f00-1234-7abc-8def-0123456789ab',
         'trace': '00-01937f0012347abc8def0123456789ab-8def0123456789a9-00',
-        'attempt': 2,
+        'attempt': 3,
         'caller': 'cell shop.cart',
         'config': {'a': 1},
         'in time': true,

@@ -141,6 +141,17 @@ def test_what_does_not_fit_says_where(engine: ModuleType, hint: Any, payload: by
 
 
 @engines
+@pytest.mark.parametrize(
+    ("hint", "payload"),
+    [(Size, b'"' + b"x" * 100_000 + b'"'), (dict[str, Order], b'{"' + b"x" * 100_000 + b'":7}'), (Item, b'{"sku":[]}')],
+)
+def test_an_error_is_short_however_long_the_payload(engine: ModuleType, hint: Any, payload: bytes) -> None:
+    with pytest.raises(cbs.CellError) as raised:
+        engine.decoder(hint)(payload)
+    assert len(json.dumps(raised.value.data())) < 2_000
+
+
+@engines
 def test_a_text_that_is_nested_without_end_is_refused(engine: ModuleType) -> None:
     with pytest.raises(cbs.CellError) as raised:
         engine.decoder(Any)(b"[" * 200_000)

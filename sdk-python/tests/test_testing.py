@@ -185,7 +185,7 @@ async def test_bus_2_bus_9_ids_trace_and_time_are_inherited() -> None:
         assert 0 < inner["remaining"] <= 3.0
         assert 0 < other["remaining"] <= 1.5
         root = await body.call("shop.who", attributes={"tenant": "blue"})
-        assert (root["caller"], root["attempt"], root["attributes"]) == ("", 0, {"tenant": "blue"})
+        assert (root["caller"], root["attempt"], root["attributes"]) == ("", 1, {"tenant": "blue"})
         assert root["correlation_id"] == root["id"]
 
 

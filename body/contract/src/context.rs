@@ -11,8 +11,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    BodyBus, BodyId, BoxFuture, BusError, CellError, Distance, Envelope, Note, Notes, Recorder, Source,
-    TIMEOUT_DEFAULT, Target, Text, Topic, Trace, from_json, now_ns, span_of, span_of_attempt, to_json,
+    BodyBus, BodyId, BoxFuture, BusError, CellError, Code, Distance, Envelope, Note, Notes, Recorder, Source,
+    TIMEOUT_DEFAULT, Target, Text, Topic, Trace, now_ns, span_of, span_of_attempt,
+    typed::{exact_from_json, written},
 };
 
 /// The terminal of the program that hosts the cell.
@@ -162,10 +163,10 @@ impl CellContext {
         self.correlation_id
     }
 
-    /// 0 for the first attempt of the call, one more for each retry.
+    /// 1 for the first attempt of the call, one more for each retry: as traces count. (In an envelope it is 0.)
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.attempt
+        self.attempt.saturating_add(1)
     }
 
     /// Who made the call: a claim for diagnosis, never authority.
@@ -256,15 +257,20 @@ impl CellContext {
     /// Calls another cell with JSON and waits for its JSON.
     ///
     /// # Errors
-    /// The other cell's error, or why it could not be reached; `bad-request` for a name that is none.
+    /// The other cell's error, or why it could not be reached; `bad-request` for a name that is none; `internal` for a
+    /// reply that does not fit; `cell-failed` for an input that JSON cannot hold, for which the log has the reason.
     pub async fn call<I, O>(&self, cell: &str, input: &I) -> Result<O, CellError>
     where
         I: Serialize + Sync + ?Sized,
         O: DeserializeOwned,
     {
         let name = cell.parse().map_err(|error: crate::NameError| CellError::bad_request(error.to_string()))?;
-        let reply = self.send(self.request(Target::Cell(name), to_json(input)?)).await?;
-        from_json(&reply.payload)
+        let input = written(self, "input for another cell", input)?;
+        let reply = self.send(self.request(Target::Cell(name), input)).await?;
+        // The other cell is at fault, not whoever called this one.
+        exact_from_json(&reply.payload).map_err(|error| {
+            CellError::new(Code::Internal, format!("the reply of {cell} does not fit: {}", error.message))
+        })
     }
 
     /// Publishes an event as JSON.
@@ -276,7 +282,7 @@ impl CellContext {
         E: Serialize + Sync + ?Sized,
     {
         let topic = Topic::new(topic).map_err(|error| CellError::bad_request(error.to_string()))?;
-        let event = self.inherit(Envelope::event(topic, to_json(event)?));
+        let event = self.inherit(Envelope::event(topic, written(self, "event", event)?));
         Ok(self.home.bus.publish(event).await?)
     }
 

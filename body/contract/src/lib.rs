@@ -45,6 +45,7 @@ mod context;
 mod envelope;
 mod error;
 pub mod frame;
+mod json;
 mod latency;
 mod name;
 mod numbers;

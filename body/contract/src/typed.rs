@@ -1,11 +1,11 @@
 //! Functions as cells: JSON in, JSON out, typed.
 
-use std::{future::Future, marker::PhantomData};
+use std::{fmt, future::Future, marker::PhantomData};
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Cell, CellContext, CellError, Envelope, NativeCell};
+use crate::{Cell, CellContext, CellError, Code, Envelope, NativeCell, json};
 
 /// An `async fn(&CellContext, Input) -> Result<Output, CellError>`. Implemented for every such
 /// function; do not implement it by hand.
@@ -39,14 +39,23 @@ where
     Output: Serialize + Send + 'static,
 {
     async fn call(&self, context: &CellContext, request: Envelope) -> Result<Envelope, CellError> {
-        let input = from_json(&request.payload)?;
+        let input = exact_from_json(&request.payload)?;
         let output = self.function.invoke(context, input).await?;
-        Ok(Envelope::reply(to_json(&output)?))
+        Ok(Envelope::reply(written(context, "output", &output)?))
     }
 }
 
 /// Makes a cell of an async function. Input and output are JSON by serde; input that does not
 /// fit is answered with `bad-request` and the path of the field.
+///
+/// Where JSON and serde leave a choice, the rule is that of every language of CBS:
+///
+/// - NaN and infinities are no JSON. Input that holds one is a `bad-request`; an output, a call's input or an event
+///   that holds one is the cell's failure (`cell-failed`), and the body's log names the field. None becomes null, but
+///   where [`serde_json::Value`] has made null of it before.
+/// - An integer is exact or refused: one that does not fit into 64 bits is a `bad-request` that names the field,
+///   also where the type could hold it (`u128`) or would round it (`f64`, `Value`). Larger ones are sent as texts.
+/// - Texts are whole: invalid UTF-8, or half of a surrogate pair, is a `bad-request`.
 ///
 /// ```
 /// use cbs::{CellContext, CellError};
@@ -77,7 +86,8 @@ where
 /// Reads a JSON payload; an empty one is `null`.
 ///
 /// # Errors
-/// `bad-request` with the path of the field that does not fit.
+/// `bad-request` with the path of the field that does not fit. Integers beyond 64 bits are read as serde reads them:
+/// `f64` and [`serde_json::Value`] round them.
 pub fn from_json<T: DeserializeOwned>(payload: &Bytes) -> Result<T, CellError> {
     let text: &[u8] = if payload.is_empty() { b"null" } else { payload };
     // The quick reader first: it does not know where it is, which matters only on failure.
@@ -86,21 +96,47 @@ pub fn from_json<T: DeserializeOwned>(payload: &Bytes) -> Result<T, CellError> {
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             // What is no JSON at all has no fields.
             let path = if error.inner().is_data() { error.path().to_string() } else { ".".to_owned() };
-            let place = if path == "." { "the payload".to_owned() } else { format!("`{path}`") };
-            CellError::bad_request(format!("{place}: {}", error.inner()))
-                .with_details(serde_json::json!({ "path": path }))
+            misfit(&path, error.inner())
         })?;
-        reader.end().map_err(|error| CellError::bad_request(format!("the payload: {error}")))?;
+        reader.end().map_err(|error| misfit(".", &error))?;
         Ok(value)
     })
+}
+
+/// [`from_json`] for what a cell reads: integers beyond 64 bits are refused, for serde would round them.
+pub(crate) fn exact_from_json<T: DeserializeOwned>(payload: &Bytes) -> Result<T, CellError> {
+    match json::wide_integer(payload) {
+        Some(path) => Err(misfit(&path, "an integer beyond 64 bits: send it as a text")),
+        None => from_json(payload),
+    }
+}
+
+fn misfit(path: &str, reason: impl fmt::Display) -> CellError {
+    let place = if path == "." { "the payload".to_owned() } else { format!("`{path}`") };
+    CellError::bad_request(format!("{place}: {reason}")).with_details(serde_json::json!({ "path": path }))
 }
 
 /// Writes a JSON payload.
 ///
 /// # Errors
-/// `internal` for what JSON cannot hold, such as a map whose keys are no texts.
+/// `cell-failed` for what JSON cannot hold: NaN, infinities, a map whose keys are no texts. The message names the field.
 pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, CellError> {
-    serde_json::to_vec(value)
-        .map(Bytes::from)
-        .map_err(|error| CellError::new(crate::Code::Internal, format!("the output is no JSON: {error}")))
+    let failed = |reason: String| CellError::new(Code::CellFailed, format!("no JSON: {reason}"));
+    let json = serde_json::to_vec(value).map_err(|error| failed(error.to_string()))?;
+    // serde_json writes null for a number that JSON has not.
+    if json.windows(4).any(|part| part == b"null")
+        && let Some((path, name)) = json::not_finite(value)
+    {
+        let place = if path == "." { String::new() } else { format!("`{path}`: ") };
+        return Err(failed(format!("{place}{name} is no number of JSON")));
+    }
+    Ok(Bytes::from(json))
+}
+
+/// Writes what a cell gives away. What cannot be written is its own failure: the log has the reason, the caller an id.
+pub(crate) fn written<T: Serialize + ?Sized>(context: &CellContext, what: &str, value: &T) -> Result<Bytes, CellError> {
+    to_json(value).map_err(|error| {
+        context.log().error(format_args!("the cell's {what} cannot be sent: {}", error.message));
+        CellError::cell_failed(context.id())
+    })
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use std::{
+    collections::BTreeMap,
     future,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -9,7 +10,7 @@ use std::{
 
 use cbs::{
     BodyBus, BoxFuture, BusError, Bytes, CellContext, CellError, Code, Console, Envelope, EventStream, Home, Outcome,
-    Service, Serving, Subscription, TIMEOUT_DEFAULT, Trace, Uuid, span_of,
+    Service, Serving, Subscription, TIMEOUT_DEFAULT, Trace, Uuid, span_of, to_json,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -172,7 +173,7 @@ async fn a_cell_reaches_its_home_and_the_terminal() {
     assert_eq!(*outside.printed.lock().unwrap(), ["Hello, Ada!"]);
     assert_eq!(context.ask("Who?").await, Ok(Some("Who? Ada".to_owned())));
     assert_eq!(context.home().config, json!({ "currency": "EUR" }));
-    assert_eq!((context.id(), context.correlation_id(), context.attempt()), (request.id, request.id, 2));
+    assert_eq!((context.id(), context.correlation_id(), context.attempt()), (request.id, request.id, 3));
 }
 
 #[derive(Deserialize)]
@@ -231,4 +232,91 @@ async fn a_typed_cell_says_which_field_of_its_input_is_wrong() {
     let trailing = ask(r#"{"items":[]} {}"#).await.unwrap_err();
     assert_eq!(trailing.code, Code::BadRequest);
     assert!(trailing.message.contains("trailing characters"), "{trailing}");
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Shape {
+    Circle { radius: f64 },
+    Line(f32, f32),
+    Point,
+}
+
+#[derive(Default, Serialize)]
+struct Drawing {
+    note: Option<String>,
+    shapes: Vec<Shape>,
+    by_name: BTreeMap<String, (u8, Option<f64>)>,
+}
+
+#[test]
+fn a_number_that_json_has_not_is_refused_with_its_place() {
+    let by_name = |number| BTreeMap::from([("a b".to_owned(), (1, Some(number)))]);
+    let cases = [
+        (
+            Drawing { shapes: vec![Shape::Point, Shape::Circle { radius: f64::NAN }], ..Drawing::default() },
+            "`shapes[1].circle.radius`: NaN",
+        ),
+        (
+            Drawing { shapes: vec![Shape::Line(1.0, f32::NEG_INFINITY)], ..Drawing::default() },
+            "`shapes[0].line[1]`: -Infinity",
+        ),
+        (Drawing { by_name: by_name(f64::INFINITY), ..Drawing::default() }, "`by_name.a b[1]`: Infinity"),
+    ];
+    for (value, place) in cases {
+        let error = to_json(&value).unwrap_err();
+        assert_eq!((error.code, error.message), (Code::CellFailed, format!("no JSON: {place} is no number of JSON")));
+    }
+    assert_eq!(to_json(&f64::NAN).unwrap_err().message, "no JSON: NaN is no number of JSON");
+    let fine = Drawing { shapes: vec![Shape::Circle { radius: 1.5 }], by_name: by_name(0.5), ..Drawing::default() };
+    let json = json!({"note": null, "shapes": [{"circle": {"radius": 1.5}}], "by_name": {"a b": [1, 0.5]}});
+    assert_eq!(serde_json::from_slice::<Value>(&to_json(&fine).unwrap()).unwrap(), json);
+    assert_eq!(to_json(&BTreeMap::from([((1, 2), 3)])).unwrap_err().code, Code::CellFailed);
+}
+
+#[tokio::test]
+async fn what_a_cell_cannot_write_is_its_own_failure_and_callers_get_an_id() {
+    async fn average(_: &CellContext, (): ()) -> Result<f64, CellError> {
+        Ok(f64::NAN)
+    }
+    let outside = outside(Ok("[]"));
+    let request = Envelope::request("shop.average".parse().unwrap(), "null");
+    let context = CellContext::new(home(&outside), &request);
+    let failed = CellError::cell_failed(request.id);
+    let cell = cbs::cell("shop.average", average);
+    assert_eq!(cell.cell().call(&context, request).await, Err(failed.clone()));
+    assert_eq!(context.call::<_, Value>("stock.reserve", &f64::NAN).await, Err(failed.clone()));
+    assert_eq!(context.publish("order.placed", &[f64::NAN]).await, Err(failed));
+    assert!(outside.sent.lock().unwrap().is_empty());
+    let misfit = context.call::<_, u32>("stock.reserve", &()).await.unwrap_err();
+    assert_eq!(misfit.code, Code::Internal);
+    assert!(
+        misfit.message.starts_with("the reply of stock.reserve does not fit: the payload: invalid type"),
+        "{misfit}"
+    );
+}
+
+#[tokio::test]
+async fn an_integer_beyond_64_bits_is_a_bad_request_that_names_the_field() {
+    async fn echo(_: &CellContext, input: Value) -> Result<Value, CellError> {
+        Ok(input)
+    }
+    let vectors: Value = serde_json::from_str(include_str!("../../../specs/vectors/payloads.json")).unwrap();
+    let vectors = vectors["beyond-64-bits"].as_array().unwrap();
+    assert!(!vectors.is_empty());
+    for vector in vectors {
+        let digits = vector["payload"].as_str().unwrap();
+        let payload = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
+        let request = Envelope::request("demo.echo".parse().unwrap(), payload.collect::<Vec<_>>());
+        let context = CellContext::new(home(&outside(Ok("18446744073709551616"))), &request);
+        let error = cbs::cell("demo.echo", echo).cell().call(&context, request).await.unwrap_err();
+        assert_eq!(
+            (error.code, error.details),
+            (Code::BadRequest, Some(json!({ "path": vector["path"] }))),
+            "{vector}"
+        );
+        assert!(error.message.ends_with("an integer beyond 64 bits: send it as a text"), "{}", error.message);
+        let reply = context.call::<_, Value>("demo.other", &1).await.unwrap_err();
+        assert_eq!(reply.code, Code::Internal);
+    }
 }

@@ -102,7 +102,7 @@ def run(input) -> dict:
     assert_eq!((&said["id"], &said["correlation"]), (&json!(id), &json!(id)));
     assert_eq!(
         (&said["attempt"], &said["attributes"], &said["config"]),
-        (&json!(2), &json!({"tenant": "blue"}), &json!({"limit": 3}))
+        (&json!(3), &json!({"tenant": "blue"}), &json!({"limit": 3}))
     );
     assert_eq!(said["revision"], json!(running.spec().metadata.revision.as_str()));
     for left in [&said["left"], &said["remaining"]] {

@@ -178,7 +178,7 @@ impl<W: Work> Guard<W> {
             place: home.source().clone(),
             peer: context.caller().clone(),
             id: context.id(),
-            attempt: context.attempt(),
+            attempt: context.attempt().saturating_sub(1),
             began_ns: cbs::now_ns().saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)),
             waited,
             elapsed,

@@ -62,8 +62,8 @@ final class Context {
   /// The id of the request that began it all.
   String get correlationId => '$_correlation';
 
-  /// 0 for the first attempt of the call, one more for each retry.
-  int get attempt => request.attempt;
+  /// 1 for the first attempt of the call, one more for each retry: as traces count. (In an envelope it is 0.)
+  int get attempt => request.attempt + 1;
 
   /// Who made the call: a claim for diagnosis, never authority.
   Source get caller => request.source;
@@ -72,7 +72,8 @@ final class Context {
   Map<String, Object?> get config => home.config;
 
   /// The position in the trace that this call's own requests carry, as a W3C `traceparent`.
-  String get traceparent => '${request.trace?.at(_id, attempt) ?? Trace.implied(_correlation, _id, attempt)}';
+  String get traceparent =>
+      '${request.trace?.at(_id, request.attempt) ?? Trace.implied(_correlation, _id, request.attempt)}';
 
   /// The span that the body records of this call: for attributes and events of its author.
   Span get span => _span ??= Span(_bus, this);

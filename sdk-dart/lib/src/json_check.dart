@@ -3,10 +3,9 @@ import 'dart:typed_data';
 
 /// Finds what `jsonDecode` takes, and makes something else of: numbers that it cannot hold, and halves of pairs.
 final class JsonCheck {
-  JsonCheck._(this._payload) : _halves = _mayHaveHalves(_payload);
+  JsonCheck._(this._payload);
 
   final Uint8List _payload;
-  final bool _halves;
 
   /// The parts of the place, the innermost first.
   final _places = <Object>[];
@@ -22,6 +21,7 @@ final class JsonCheck {
 
   /// What is amiss in the [value] of a payload, with the place of it; null where nothing is.
   static ({String path, String reason})? fault(Object? value, Uint8List payload) {
+    if (!_isSuspect(payload)) return null;
     final check = JsonCheck._(payload);
     final reason = check._reason(value, 0);
     if (reason == null) return null;
@@ -36,11 +36,11 @@ final class JsonCheck {
         if (_wide.contains(value)) return 'an integer beyond 64 bits: send it as a text';
         return value.isFinite ? null : 'number out of range';
       case String():
-        return _halves && _isHalved(value) ? _half : null;
+        return _isHalved(value) ? _half : null;
       case Map<String, dynamic>():
         if (depth >= depthMax) return _deep;
         for (final MapEntry(:key, value: entry) in value.entries) {
-          if (_halves && _isHalved(key)) return _half;
+          if (_isHalved(key)) return _half;
           final reason = _reason(entry, depth + 1);
           if (reason == null) continue;
           _places.add(key);
@@ -69,14 +69,44 @@ final class JsonCheck {
     return path.isEmpty ? '.' : '$path';
   }
 
-  /// Whether it has an escape such as `\ud83d`: no other bytes give a half.
-  static bool _mayHaveHalves(Uint8List payload) {
-    for (var at = payload.indexOf(_backslash); at >= 0 && at + 2 < payload.length;) {
-      if (payload[at + 1] == 0x75 && payload[at + 2] | 0x20 == 0x64) return true;
-      // What follows a backslash is no other escape's begin.
-      at = payload.indexOf(_backslash, at + 2);
+  /// Whether something may be amiss: it looks at the bytes of a JSON text alone, for most have nothing of the kind.
+  static bool _isSuspect(Uint8List json) {
+    var depth = 0;
+    var digits = 0;
+    for (var at = 0; at < json.length; at++) {
+      final byte = json[at];
+      if (byte >= 0x30 && byte <= 0x39) {
+        if (++digits >= _digitsMin) return true;
+        continue;
+      }
+      // 1e308 is the largest there is.
+      if (digits > 0 && byte | 0x20 == 0x65 && _digitsAfter(json, at) >= 3) return true;
+      digits = 0;
+      if (byte == _quote) {
+        for (at++; json[at] != _quote; at++) {
+          if (json[at] != _backslash) continue;
+          // An escape such as `\ud83d`: no other bytes give half of a pair.
+          if (json[at + 1] == 0x75 && json[at + 2] | 0x20 == 0x64) return true;
+          at++;
+        }
+      } else if (byte == 0x5b || byte == 0x7b) {
+        if (++depth > depthMax) return true;
+      } else if (byte == 0x5d || byte == 0x7d) {
+        depth--;
+      }
     }
     return false;
+  }
+
+  /// No integer beyond 64 bits has fewer.
+  static const _digitsMin = 19;
+
+  static int _digitsAfter(Uint8List json, int at) {
+    var digits = 0;
+    for (var next = at + 1; next < json.length && _isNumber(json[next]); next++) {
+      if (json[next] >= 0x30 && json[next] <= 0x39) digits++;
+    }
+    return digits;
   }
 
   static bool _isHalved(String text) {

@@ -65,7 +65,7 @@ class Context:
 
     @property
     def attempt(self) -> int:
-        """0 for the first attempt of the call, one more for each retry."""
+        """1 for the first attempt of the call, one more for each retry: as traces count."""
         return self._info.attempt
 
     @property

@@ -56,6 +56,7 @@ _STATUSES = {
     Code.TIMEOUT: 504,
 }
 _DOMAIN_STATUS = 422
+_SAID_MAX = 500
 
 
 def status_of(code: str) -> int:
@@ -132,8 +133,14 @@ def not_run(error: CellError) -> CellError:
 
 def bad_request(path: str, what: str) -> CellError:
     """Make the error for a payload that does not fit: ``path`` names the field, ``.`` the payload itself."""
+    path, what = _cut(path), _cut(what)
     place = "the payload" if path == "." else f"`{path}`"
     return CellError(Code.BAD_REQUEST, f"{place}: {what}", details={"path": path})
+
+
+def _cut(text: str) -> str:
+    """Cut what may hold a key or a value of a payload: an error is for a person to read."""
+    return text if len(text) <= _SAID_MAX else f"{text[:_SAID_MAX]} … (cut)"
 
 
 def cell_failed(identity: str) -> CellError:

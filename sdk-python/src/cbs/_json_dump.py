@@ -126,12 +126,20 @@ def _key(key: Any) -> str:
     if isinstance(key, int) and not isinstance(key, bool):
         return int.__repr__(key)
     if isinstance(key, float):
-        return re.sub(r"e([+-])0*", lambda sign: "e-" if sign[1] == "-" else "e", float.__repr__(key))
+        return _float_key(float(key))
     text = _text(key)
     if text is None:
         said = str(key) if isinstance(key, bool | None) else f"a `{type(key).__name__}`"
         raise UnwritableError(f"a map's keys are texts: {said} cannot be one")
     return text
+
+
+def _float_key(key: float) -> str:
+    """Write a number as msgspec does: as a key its spelling counts."""
+    text = float.__repr__(key)
+    if 1e-5 <= abs(key) < 1e-4:
+        return f"{decimal.Decimal(text):f}"
+    return re.sub(r"e([+-])0*", lambda sign: "e-" if sign[1] == "-" else "e", text)
 
 
 def _foreign(value: Any) -> Any:

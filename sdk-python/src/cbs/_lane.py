@@ -64,8 +64,8 @@ class Call:
 
     @property
     def attempt(self) -> int:
-        """0 for the first attempt."""
-        return self.request.attempt
+        """1 for the first attempt."""
+        return self.request.attempt + 1
 
     @property
     def caller(self) -> str:

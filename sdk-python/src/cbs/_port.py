@@ -20,7 +20,7 @@ class CallInfo(Protocol):
 
     @property
     def attempt(self) -> int:
-        """0 for the first attempt, one more for each retry."""
+        """1 for the first attempt, one more for each retry."""
 
     @property
     def caller(self) -> str:

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 mod form;
+mod payloads;
 
 use std::{collections::HashSet, path::PathBuf, str::FromStr, sync::Once};
 

@@ -139,7 +139,7 @@ pub(super) fn document(span: &Span) -> Value {
         "language": span.language,
         "peer": { "body": span.peer.body, "cell": span.peer.cell },
         "request": span.id.to_string(),
-        "attempt": span.attempt,
+        "attempt": u64::from(span.attempt) + 1,
         "began": output::moment(span.began_ns / 1_000_000),
         "began_ns": span.began_ns,
         "wait_us": micros(span.waited),

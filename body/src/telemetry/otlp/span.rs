@@ -77,7 +77,7 @@ fn about(span: &Span) -> Vec<KeyValue> {
         attribute("rpc.method", method(&span.target)),
         attribute("cbs.distance", span.distance.to_string()),
         attribute("cbs.request.id", span.id.to_string()),
-        number("cbs.attempt", i64::from(span.attempt)),
+        number("cbs.attempt", i64::from(span.attempt) + 1),
     ];
     let texts = [
         ("cbs.body", &span.place.body),

@@ -202,7 +202,7 @@ final class TestBody {
       schema: request.schema,
       contentType: request.contentType,
       timeoutMs: timeoutMs,
-      trace: context.request.trace?.at(id!, context.attempt),
+      trace: context.request.trace?.at(id!, context.request.attempt),
       tracestate: context.request.tracestate,
       attributes: request.attributes,
       attempt: request.attempt,
