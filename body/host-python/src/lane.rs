@@ -171,6 +171,12 @@ impl Lane {
         self.wake(inbox);
     }
 
+    /// Done when its thread has ended.
+    pub(crate) async fn has_ended(&self) {
+        let mut standing = self.standing.subscribe();
+        _ = standing.wait_for(|standing| matches!(standing, Standing::Ended(_))).await;
+    }
+
     fn wake(&self, mut inbox: MutexGuard<'_, Inbox>) {
         if self.health.waits_since.load(Ordering::Relaxed) == 0 {
             self.health.waits_since.store(now_us(), Ordering::Relaxed);

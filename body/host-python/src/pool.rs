@@ -13,7 +13,8 @@ use std::{
 use cbs::{BusError, CellContext, CellError, Code, Envelope, Home, Outcome, Worker};
 use tokio::{
     runtime::Handle,
-    sync::{oneshot, watch},
+    sync::{Semaphore, oneshot, watch},
+    time::timeout,
 };
 
 use crate::{
@@ -34,6 +35,12 @@ const REGROW_US: u64 = 5_000_000;
 /// How many calls may wait in one lane, as a multiple of the cell's concurrency: what its callers have given up
 /// waits too, until the lane comes to it.
 const WAITING_FACTOR: usize = 4;
+
+/// How many lanes are told to end at once. Each thread that waits for Python's lock wakes every 5 ms to ask for it: a
+/// thousand that all do so need more of the processor than what they wait for.
+static ENDING: Semaphore = Semaphore::const_new(16);
+/// A lane that takes longer to end keeps the next one waiting no more: it runs a stop hook.
+const ENDING_WAIT: Duration = Duration::from_millis(20);
 
 /// What the lanes of a cell are made of.
 pub(crate) struct Plan {
@@ -275,11 +282,13 @@ impl Pool {
         self.stopping.store(true, Ordering::Release);
         let lanes = std::mem::take(&mut *self.lanes.write().unwrap_or_else(PoisonError::into_inner));
         for lane in &lanes {
+            // It is never closed.
+            let _turn = ENDING.acquire().await;
             lane.tell(News::Stop { hooks: true });
+            _ = timeout(ENDING_WAIT, lane.has_ended()).await;
         }
         for lane in lanes {
-            let mut standing = lane.standing.subscribe();
-            _ = standing.wait_for(|standing| matches!(standing, Standing::Ended(_))).await;
+            lane.has_ended().await;
         }
     }
 }

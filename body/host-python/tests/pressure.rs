@@ -9,7 +9,10 @@
 
 mod support;
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use cbs::{Code, Outcome};
 use futures::future::join_all;
@@ -81,4 +84,24 @@ async def run(input):
     let refused = call().await;
     assert_eq!((refused.code(), refused.outcome()), (&Code::Overloaded, Outcome::NotRun));
     running.stop().await;
+}
+
+#[tokio::test]
+async fn the_stop_hooks_of_many_lanes_run_side_by_side() {
+    let body = Body::new();
+    let text = "
+import asyncio, cbs; wait = asyncio.sleep
+@cbs.stop
+async def close():
+    await wait(0.5)
+    print('closed')
+async def run(input):
+    pass
+";
+    let running = body.cell(text, "workers: 40").await;
+    let began = Instant::now();
+    running.stop().await;
+    // One after the other they would take 20 s.
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    assert_eq!(body.log.text().matches("closed").count(), 40);
 }
