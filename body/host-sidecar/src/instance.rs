@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long a process that closed its socket is waited for, to learn how it ends.
-pub(crate) const EXIT_PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long what a process wrote is still read when it has ended: what it left behind may hold its pipes open.
 pub(crate) const OUTPUT_PATIENCE: Duration = Duration::from_millis(200);
 /// SIGKILL takes a moment; a process that the kernel cannot end is left to its thread.
@@ -77,7 +77,8 @@ impl Instance {
         };
         self.row.started(process.pid());
         let last = LastLines::default();
-        let mut outputs = self.read(pipes, process.pid(), &last);
+        let enough = CancellationToken::new();
+        let mut outputs = self.read(pipes, process.pid(), &last, &enough);
         let mut since = None;
         let broke = self
             .serve(&process, socket, || {
@@ -86,8 +87,14 @@ impl Instance {
             })
             .await;
         let exit = self.see_off(&process, &broke).await;
-        // They are read to their end unless something that the process left behind holds them open.
-        let _ = timeout(OUTPUT_PATIENCE, async { while outputs.join_next().await.is_some() {} }).await;
+        // They are read to their end unless something that the process left behind holds them open. What the process has
+        // said is there then, however busy the machine is.
+        let mut all_read =
+            async || timeout(OUTPUT_PATIENCE, async { while outputs.join_next().await.is_some() {} }).await;
+        if all_read().await.is_err() {
+            enough.cancel();
+            let _ = all_read().await;
+        }
         let Some(reason) = self.reason(broke, exit) else { return Ended::Orderly };
         let cell = self.plan.home.target.name();
         tracing::error!(
@@ -105,7 +112,7 @@ impl Instance {
         Ok((process, pipes, socket))
     }
 
-    fn read(&self, pipes: Pipes, pid: u32, last: &LastLines) -> JoinSet<()> {
+    fn read(&self, pipes: Pipes, pid: u32, last: &LastLines, enough: &CancellationToken) -> JoinSet<()> {
         let mut outputs = JoinSet::new();
         let settings = &self.plan.settings;
         let output = |stream, last| Output {
@@ -118,11 +125,11 @@ impl Instance {
         };
         let (stdout, stderr) = (output(Stream::Stdout, LastLines::default()), output(Stream::Stderr, last.clone()));
         match tokio::process::ChildStdout::from_std(pipes.stdout) {
-            Ok(pipe) => drop(outputs.spawn(stdout.read(pipe))),
+            Ok(pipe) => drop(outputs.spawn(stdout.read(pipe, enough.clone()))),
             Err(error) => tracing::warn!(%error, "the output of a process cannot be read"),
         }
         match tokio::process::ChildStderr::from_std(pipes.stderr) {
-            Ok(pipe) => drop(outputs.spawn(stderr.read(pipe))),
+            Ok(pipe) => drop(outputs.spawn(stderr.read(pipe, enough.clone()))),
             Err(error) => tracing::warn!(%error, "the output of a process cannot be read"),
         }
         outputs

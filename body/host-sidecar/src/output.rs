@@ -11,6 +11,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::{MissedTickBehavior, interval},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::rate::Bucket;
 
@@ -73,19 +74,22 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Reads to the end, and never waits for anything else: the process must not be held up by its log.
-    pub(crate) async fn read(self, mut pipe: impl AsyncRead + Unpin) {
+    /// Reads to the end, and never waits for anything else: the process must not be held up by its log. Once `enough` is
+    /// cancelled it reads what is there, and waits for no more.
+    pub(crate) async fn read(self, mut pipe: impl AsyncRead + Unpin, enough: CancellationToken) {
         let mut bucket = Bucket::new(self.lines_per_second, self.lines_burst, Instant::now());
         let (mut dropped, mut lines, mut buffer) = (0u64, Lines::default(), vec![0; READ_BYTES]);
         let mut tell = interval(TELL_EVERY);
         tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let read = tokio::select! {
-                read = pipe.read(&mut buffer) => read,
+                biased;
                 _ = tell.tick(), if dropped > 0 => {
                     self.tell(std::mem::take(&mut dropped));
                     continue;
                 }
+                read = pipe.read(&mut buffer) => read,
+                () = enough.cancelled() => Ok(0),
             };
             // An output that cannot be read is as good as closed.
             let bytes = buffer.get(..read.unwrap_or(0)).unwrap_or_default();
