@@ -25,9 +25,9 @@ use crate::{
 const PENDING_MAX: usize = 16;
 /// How long an answer may take to be found.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-/// How long after the last answer no further one is expected: bodies look into their memory, and answer at once.
-/// Some are an ocean away, and some are busy.
-const QUIET: Duration = Duration::from_millis(300);
+/// How long after the last answer of several bodies no further one is expected: they look into their memory, and answer at
+/// once. Some are an ocean away, and some are busy.
+pub(crate) const QUIET: Duration = Duration::from_millis(300);
 /// The most answers to one question that are read.
 const ANSWERS_MAX: usize = 4_096;
 

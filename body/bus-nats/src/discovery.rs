@@ -6,7 +6,7 @@ use cbs::{BusError, CellError, Code, Namespace, Outcome, Target, Text, Times, Wo
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
-use crate::{Counters, connection::Connection};
+use crate::{Counters, connection::Connection, control::QUIET};
 
 /// One served target in one body, as its body tells.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -68,9 +68,6 @@ fn display<S: serde::Serializer>(value: &Target, serializer: S) -> Result<S::Ok,
 fn micros<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(value.as_secs_f64() * 1e6)
 }
-
-/// How long after the last answer no further one is expected: bodies answer within 10 ms.
-const QUIET: Duration = Duration::from_millis(60);
 
 /// Asks all services of a namespace what they serve and how it goes, for `wait` at the most.
 pub(crate) async fn discover(
