@@ -16,13 +16,17 @@ enum Fault {
     ForgetsTimeouts,
     ChangesIds,
     LosesAttributes,
-    SaysThatNobodyRan,
+    SaysThatItRan,
     ChangesCodes,
     StopsWithoutWaiting,
     LosesEvents,
     DoublesEvents,
     GivesMoreTime,
     HidesLosses,
+    /// Says that it has a limit.
+    TakesAnySize,
+    /// Says that it goes down.
+    StaysUp,
 }
 
 struct Broken(Arc<InProcess>, Fault);
@@ -32,7 +36,7 @@ impl Broken {
         match (self.1, answer) {
             (Fault::ChangesIds, Ok(reply)) => Ok(Envelope { id: Uuid::now_v7(), ..reply }),
             (Fault::LosesAttributes, Ok(reply)) => Ok(Envelope { attributes: Vec::new(), ..reply }),
-            (Fault::SaysThatNobodyRan, Err(error)) => Err(BusError::new(error.into_error(), Outcome::Ran)),
+            (Fault::SaysThatItRan, Err(error)) => Err(BusError::new(error.into_error(), Outcome::Ran)),
             (Fault::ChangesCodes, Err(error)) => {
                 let outcome = error.outcome();
                 Err(BusError::new(CellError { code: Code::Internal, ..error.into_error() }, outcome))
@@ -90,49 +94,62 @@ fn stage(fault: Fault) -> Stage {
     Stage::new(bus.clone(), bus).event_queue(100)
 }
 
-/// Plays the case and asserts that it fails.
-async fn bites<F: Future<Output = ()>>(fault: Fault, case: impl FnOnce(Stage) -> F) {
+/// Plays the case and asserts that it fails for what is wrong with the bus: that it says so.
+async fn bites<F: Future<Output = ()>>(fault: Fault, words: &str, case: impl FnOnce(Stage) -> F) {
     let played = AssertUnwindSafe(case(stage(fault))).catch_unwind().await;
-    assert!(played.is_err(), "a bus that {fault:?} passed the case");
+    let Err(panic) = played else { panic!("a bus that {fault:?} passed the case") };
+    let constant = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let said = constant.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    assert!(said.contains(words), "a bus that {fault:?} failed for another reason than `{words}`: {said}");
 }
 
 // Time is paused: what waits for a deadline does not keep the test waiting.
 #[tokio::test(start_paused = true)]
 async fn every_broken_promise_about_calls_is_noticed() {
-    bites(Fault::ForgetsTimeouts, suite::bus_1_a_call_without_an_answer_ends_at_its_timeout).await;
-    bites(Fault::ChangesIds, suite::bus_2_a_reply_carries_its_requests_ids_and_what_the_handler_gave_it).await;
-    bites(Fault::LosesAttributes, suite::bus_2_a_reply_carries_its_requests_ids_and_what_the_handler_gave_it).await;
-    bites(Fault::SaysThatNobodyRan, suite::bus_3_a_call_that_nobody_serves_fails_at_once).await;
-    bites(Fault::ChangesCodes, suite::bus_5_a_handlers_error_reaches_the_caller_unchanged).await;
-    bites(Fault::GivesMoreTime, suite::bus_9_a_handler_sees_what_remains_of_the_callers_time).await;
+    let unanswered = suite::bus_1_a_call_without_an_answer_ends_at_its_timeout;
+    bites(Fault::ForgetsTimeouts, "a call: not within", unanswered).await;
+    let replies = suite::bus_2_a_reply_carries_its_requests_ids_and_what_the_handler_gave_it;
+    bites(Fault::ChangesIds, ": the ids", replies).await;
+    bites(Fault::LosesAttributes, ": the attributes", replies).await;
+    bites(Fault::SaysThatItRan, "left: Ran\n right: NotRun", suite::bus_3_a_call_that_nobody_serves_fails_at_once)
+        .await;
+    let errors = suite::bus_5_a_handlers_error_reaches_the_caller_unchanged;
+    bites(Fault::ChangesCodes, "left: Err(BusError { error: CellError { code: Internal", errors).await;
+    let time = suite::bus_9_a_handler_sees_what_remains_of_the_callers_time;
+    bites(Fault::GivesMoreTime, "the handler saw", time).await;
 }
 
 // A paused clock stands still as long as a load keeps the runtime busy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_broken_promise_about_stopping_is_noticed() {
-    bites(Fault::StopsWithoutWaiting, suite::bus_6_stop_answers_what_it_has).await;
-    bites(Fault::StopsWithoutWaiting, |stage| suite::bus_6_stop_under_load_loses_no_call(stage.stops(50))).await;
+    let waits = suite::bus_6_stop_answers_what_it_has;
+    bites(Fault::StopsWithoutWaiting, "stop returned while calls run", waits).await;
+    let under_load = |stage: Stage| suite::bus_6_stop_under_load_loses_no_call(stage.stops(50));
+    bites(Fault::StopsWithoutWaiting, " after the stop", under_load).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_broken_promise_about_events_is_noticed() {
+    let events = suite::bus_7_an_event_reaches_every_subscription_and_one_of_each_group;
     for fault in [Fault::LosesEvents, Fault::DoublesEvents] {
-        bites(fault, suite::bus_7_an_event_reaches_every_subscription_and_one_of_each_group).await;
+        bites(fault, "how often a subscription heard each event", events).await;
     }
-    bites(Fault::HidesLosses, suite::bus_11_a_subscription_that_does_not_read_is_told_what_it_missed).await;
+    let slow = suite::bus_11_a_subscription_that_does_not_read_is_told_what_it_missed;
+    bites(Fault::HidesLosses, ", missed 0", slow).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_does_not_hold_is_noticed() {
-    bites(Fault::ChangesIds, |stage| suite::bus_8_what_is_too_large_is_not_sent(stage.payload_max(100_000))).await;
-    bites(Fault::ChangesIds, |stage| suite::bus_8_a_reply_that_is_too_large_is_an_error(stage.payload_max(100_000)))
-        .await;
+    let request = |stage: Stage| suite::bus_8_what_is_too_large_is_not_sent(stage.payload_max(100_000));
+    bites(Fault::TakesAnySize, "expected too-large, and there came a reply", request).await;
+    let reply = |stage: Stage| suite::bus_8_a_reply_that_is_too_large_is_an_error(stage.payload_max(100_000));
+    bites(Fault::TakesAnySize, "expected too-large, and there came a reply", reply).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bus_that_does_not_go_down_is_noticed() {
-    let stays_up = |stage: Stage| {
+    let down = |stage: Stage| {
         suite::bus_10_calls_and_events_fail_at_once_while_the_bus_is_down(stage.outage(async || {}, async || {}))
     };
-    bites(Fault::ChangesIds, stays_up).await;
+    bites(Fault::StaysUp, "the bus is down, and a call was answered", down).await;
 }

@@ -110,8 +110,20 @@ impl NatsServer {
     /// When the server does not start.
     pub async fn restart(&mut self) {
         self.kill().await;
-        let store = self.store.take();
-        *self = Self { store, ..Self::with_settings(self.settings.clone()).await };
+        let started = Self::with_settings_again(self.settings.clone());
+        let server = within(2 * LIMIT, "a nats-server on the port that it had", started).await;
+        *self = Self { store: self.store.take(), ..server };
+    }
+
+    /// A server on the port and the store that it had. Somebody may hold them for a moment: a connection that was given the
+    /// port, a process that another test has forked and that has not become its program yet.
+    async fn with_settings_again(settings: Settings) -> Self {
+        loop {
+            match Self::try_with_settings(settings.clone()).await {
+                Err(StartError::PortTaken(_) | StartError::StoreTaken(_)) => tokio::task::yield_now().await,
+                other => return other.unwrap_or_else(|error| panic!("this test needs its nats-server again: {error}")),
+            }
+        }
     }
 
     /// Freezes the server (SIGSTOP): connections stay open and nothing comes back.

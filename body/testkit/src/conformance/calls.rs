@@ -48,17 +48,17 @@ pub async fn bus_1_a_call_without_any_time_left_ends_at_once(stage: Stage) {
 pub async fn bus_1_hanging_calls_do_not_hold_up_others(stage: Stage) {
     let _hangs = serve(&stage.callee(), "demo.hangs", |_| future::pending()).await;
     let _serving = serve(&stage.callee(), CELL, echo).await;
-    let mut hanging = JoinSet::new();
+    let (hang, mut hanging) = (Duration::from_secs(4), JoinSet::new());
     for _ in 0..100 {
         let caller = stage.caller.clone();
-        let request = Envelope { timeout: Some(Duration::from_secs(2)), ..request("demo.hangs", "{}") };
+        let request = Envelope { timeout: Some(hang), ..request("demo.hangs", "{}") };
         hanging.spawn(async move { call(&caller, request).await });
     }
     let started = Instant::now();
     for _ in 0..20 {
         call(&stage.caller, request(CELL, "{}")).await.expect("the other cell answers");
     }
-    assert!(started.elapsed() < Duration::from_secs(2), "20 calls took {:?}", started.elapsed());
+    assert!(started.elapsed() < hang, "20 calls took {:?}", started.elapsed());
     for answer in hanging.join_all().await {
         assert_fails(&answer, &Code::Timeout, Outcome::Unknown);
     }
@@ -127,7 +127,7 @@ pub async fn bus_9_a_handler_sees_what_remains_of_the_callers_time(stage: Stage)
         echo(request)
     })
     .await;
-    let sent = [Duration::from_millis(1_500), Duration::from_secs(3), Duration::from_secs(3600)];
+    let sent = [Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(3600)];
     for timeout in sent {
         call(&stage.caller, Envelope { timeout: Some(timeout), ..request(CELL, "{}") }).await.expect("it is served");
     }

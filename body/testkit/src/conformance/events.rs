@@ -50,7 +50,7 @@ pub async fn bus_7_an_event_reaches_every_subscription_and_one_of_each_group(sta
     }
     publish(&stage.caller, event("order.created", LAST)).await.expect("the bus is up");
     for stream in &mut whole {
-        assert_eq!(hear_all(stream).await, expected);
+        assert_eq!(hear_all(stream).await, expected, "how often a subscription heard each event");
     }
     let [one, two] = &mut shared;
     let mut together = BTreeSet::new();
