@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cbs::{BodyBus, CellError, Code, Envelope};
 use serde_json::json;
@@ -267,13 +267,15 @@ async def run(input: int):
     return subprocess.run(['echo', 'out'], capture_output=True, text=True).stdout
 ";
     let _running = body.cell(text, "").await;
+    let began = Instant::now();
     assert_eq!(body.call("demo.cell", json!(5_000)).await, Ok(json!("out\n")));
     body.log.has(&["INFO", "demo.cell", "stdout", "hello there!", "correlation_id="]).await;
     body.log.has(&["INFO", "demo.cell", "stderr", "to stderr"]).await;
     body.log.has(&["WARN", "demo.cell", "lines that the cell printed were left out"]).await;
-    let lines =
-        body.log.text().matches("xxxx ").count() + body.log.text().lines().filter(|line| line.contains("xxxx")).count();
-    assert!((900..2_500).contains(&lines), "{lines}");
+    // A thousand at once, and two hundred a second.
+    let most = 1_000 + 200 * (1 + usize::try_from(began.elapsed().as_secs()).unwrap());
+    let lines = body.log.text().lines().filter(|line| line.contains("xxxx")).count();
+    assert!((900..=most).contains(&lines), "{lines} of {most}");
 }
 
 #[tokio::test]
@@ -305,11 +307,9 @@ async def run(input: float):
     let running = body.cell(text, "workers: { min: 1, max: 8 }").await;
     let bus = body.bus.clone();
     let calls = (0..8).map(|_| call_within(&*bus, "demo.cell", json!(1.5), LONG));
-    let began = std::time::Instant::now();
     let grown = eventually("there are eight", LONG, async || workers(&running).len() == 8);
     let (answers, ()) = tokio::join!(futures::future::join_all(calls), grown);
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
     eventually("one is left", Duration::from_secs(30), async || workers(&running).len() == 1).await;
     assert_eq!(call_within(&*bus, "demo.cell", json!(0.0), LONG).await, Ok(json!(null)));
     assert_eq!(running.state().borrow().restarts, 0);

@@ -90,7 +90,7 @@ async def run(ctx, input):
     ctx.span.attribute('step', 'after')
 ";
         let running = body.cell(text, place).await;
-        let short = Envelope { timeout: Some(Duration::from_millis(500)), ..sampled(&json!(null)) };
+        let short = Envelope { timeout: Some(Duration::from_secs(2)), ..sampled(&json!(null)) };
         let (answer, span) = recorded(&body, short).await;
         assert_eq!((answer, span.error), (Err(Code::Timeout), Some(Code::Timeout)), "{place}");
         assert_eq!(span.notes, [attribute("step", "before")], "{place}");

@@ -34,11 +34,12 @@ async fn a_lane_whose_start_hook_never_ends_goes_when_it_is_given_up() {
         "cell.py",
         "import asyncio, cbs; wait = asyncio.sleep\n@cbs.start\nasync def open():\n    print('opening')\n    await wait(1e6)\nasync def run(input):\n    pass\n",
     );
-    let running = body.begin(&body.spec("demo.cell", "cell.py:run", ""));
+    // Named as no other cell of these tests: they may run in one process.
+    let running = body.begin(&body.spec("slow.cell", "cell.py:run", ""));
     body.log.has(&["opening"]).await;
-    assert_eq!(threads("py0 demo.cell"), 1);
+    assert_eq!(threads("py0 slow.cell"), 1);
     drop(running);
-    eventually("its thread has ended", LONG, async || threads("py0 demo.cell") == 0).await;
+    eventually("its thread has ended", LONG, async || threads("py0 slow.cell") == 0).await;
 }
 
 #[tokio::test]

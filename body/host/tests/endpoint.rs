@@ -92,7 +92,7 @@ async fn a_cell_that_hangs_times_out_and_frees_its_room() {
         let began = Instant::now();
         let error = call(&*bus, "demo.moody", json!("hang")).await.unwrap_err();
         assert_eq!((error.code(), error.outcome()), (&Code::Timeout, Outcome::Unknown));
-        assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
+        assert_eq!(began.elapsed().as_millis() / 100, 2, "{:?}", began.elapsed());
     }
     assert_eq!(call(&*bus, "demo.moody", json!("fine")).await, Ok(json!("fine")));
     assert_eq!(served.endpoint.numbers().in_flight.load(Ordering::Relaxed), 0);

@@ -16,25 +16,29 @@ use cbs::{
 use host::{Endpoint, Limits, Schemas};
 use support::{bus, home, limits, target};
 
-/// Samples the traces whose id ends in an even byte; what takes longer than 20 ms is slow.
+/// Samples the traces whose id ends in an even byte.
 #[derive(Default)]
-struct Kept(Mutex<Vec<Span>>);
+struct Kept {
+    spans: Mutex<Vec<Span>>,
+    /// What takes longer is slow; else nothing is, however busy the machine is.
+    slow: Option<Duration>,
+}
 
 impl Recorder for Kept {
     fn samples(&self, trace_id: [u8; 16]) -> bool {
         trace_id[15].is_multiple_of(2)
     }
     fn slow(&self) -> Duration {
-        Duration::from_millis(20)
+        self.slow.unwrap_or(Duration::MAX)
     }
     fn record(&self, span: Span) {
-        self.0.lock().unwrap().push(span);
+        self.spans.lock().unwrap().push(span);
     }
 }
 
 impl Kept {
     fn take(&self) -> Vec<Span> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.spans.lock().unwrap())
     }
 }
 
@@ -56,15 +60,21 @@ async fn outer(context: &CellContext, wish: String) -> Result<String, CellError>
     context.call("demo.inner", &wish).await
 }
 
+type Two = (Arc<InProcess>, Vec<(Arc<Endpoint>, Box<dyn Serving>)>);
+
 /// Two cells under the eyes of a recorder.
-async fn two(kept: &Arc<Kept>) -> (Arc<InProcess>, Vec<(Arc<Endpoint>, Box<dyn Serving>)>) {
+async fn two(kept: &Arc<Kept>) -> Two {
+    two_within(kept, Duration::from_secs(60)).await
+}
+
+/// The same with this timeout.
+async fn two_within(kept: &Arc<Kept>, timeout: Duration) -> Two {
     let bus = bus();
     let mut serving = Vec::new();
     for cell in [cbs::cell("demo.inner", inner), cbs::cell("demo.outer", outer)] {
         let mut home = home(bus.clone(), cell.name()).with_recorder(Some(kept.clone()));
         home.language = "rust".into();
-        let endpoint =
-            Endpoint::new(Arc::new(home), cell.cell(), limits(1, 4, Duration::from_millis(75)), Schemas::default());
+        let endpoint = Endpoint::new(Arc::new(home), cell.cell(), limits(1, 4, timeout), Schemas::default());
         serving.push((endpoint.clone(), bus.serve(endpoint.service(Arc::default())).await.unwrap()));
     }
     (bus, serving)
@@ -113,7 +123,7 @@ async fn a_sampled_root_is_recorded_with_all_that_follows() {
 
 #[tokio::test]
 async fn errors_and_slow_calls_are_recorded_unsampled_and_still_fit_together() {
-    let kept = Arc::<Kept>::default();
+    let kept = Arc::new(Kept { slow: Some(Duration::from_millis(20)), ..Kept::default() });
     let (bus, _served) = two(&kept).await;
     let root = request("demo.outer", "fail", false);
     bus.call(root.clone()).await.unwrap_err();
@@ -148,7 +158,7 @@ async fn who_sampled_it_elsewhere_decides() {
 #[tokio::test(start_paused = true)]
 async fn waiting_and_being_turned_away_are_recorded() {
     let kept = Arc::<Kept>::default();
-    let (bus, _served) = two(&kept).await;
+    let (bus, _served) = two_within(&kept, Duration::from_millis(75)).await;
     let calls = (0..7).map(|_| bus.call(request("demo.inner", "dawdle", true)));
     let answers = futures::future::join_all(calls).await;
     let spans = kept.take();

@@ -1,7 +1,5 @@
 //! `cbs call`, `flow run`, `ls` and `describe`, against a body.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use testkit::NatsServer;
 
@@ -52,9 +50,8 @@ async fn an_error_is_told_with_its_code_and_details() {
 #[tokio::test]
 async fn a_cell_that_nobody_serves_is_not_found_long_before_the_deadline() {
     let greeting = Greeting::start().await;
-    let started = Instant::now();
-    let done = greeting.run(&["call", "nobody.home", "{}", "--timeout", "20s"]).await.with_status(1);
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    // Longer than the end of a command is waited for.
+    let done = greeting.run(&["call", "nobody.home", "{}", "--timeout", "5m"]).await.with_status(1);
     assert!(done.stderr.starts_with("not-found: "), "{}", done.stderr);
 }
 

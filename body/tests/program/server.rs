@@ -52,8 +52,11 @@ async fn commands_of_the_same_folder_find_the_server_that_up_has_started() {
     // A second body joins the first one's server.
     let mut second = world.start(&["up", &greeting_specs(), "--body", "second"]);
     second.until("try: ").await;
-    let listed = world.run(&["ls"]).await.with_status(0).stdout;
-    assert!(listed.contains("second") && listed.lines().count() == 9, "{listed}");
+    testkit::eventually("both bodies are listed", crate::support::LIMIT, async || {
+        let listed = world.run(&["ls"]).await.with_status(0).stdout;
+        listed.contains("second") && listed.lines().count() == 9
+    })
+    .await;
     second.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(second.ended().await.0.success());
     assert_eq!(world.runs(), 1);

@@ -8,7 +8,7 @@ use testkit::{NatsServer, within};
 
 use crate::support::{LONG, body, client, plain};
 
-const WAIT: Duration = Duration::from_secs(5);
+const WAIT: Duration = LONG;
 
 fn answers(nats: &bus_nats::Nats, with: &'static str) {
     nats.on_question("who", move |question| async move {

@@ -195,7 +195,7 @@ async fn something_that_speaks_no_nats_is_not_waited_for_longer_than_the_limit()
     // Nobody accepts: the kernel does, and nothing is ever said.
     let started = std::time::Instant::now();
     let error = connect(options.clone()).await.err().unwrap();
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     assert_eq!(error.kind, ConnectErrorKind::Unreachable, "{error}");
 }
 

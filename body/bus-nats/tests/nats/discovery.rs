@@ -7,13 +7,13 @@ use std::{
 };
 
 use async_nats::Client;
-use bus_nats::Nats;
+use bus_nats::{Nats, discovery::Endpoint};
 use cbs::{About, Code, Envelope, Service, Worker};
 use futures::StreamExt;
 use serde_json::{Value, json};
-use testkit::{NatsServer, within};
+use testkit::{NatsServer, eventually};
 
-use crate::support::{LONG, body, call, client, echo, options, plain, request, serve, service, settle, stop};
+use crate::support::{AT_ONCE, LONG, body, call, client, echo, options, plain, request, serve, service, settle, stop};
 
 /// No body takes so long for an answer; it decides how long a test waits for one too many.
 const QUIET: Duration = Duration::from_millis(250);
@@ -138,8 +138,7 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
     });
     assert_eq!(endpoint["data"], data);
 
-    let rows = discover(&client(&server).await).await;
-    assert_eq!(rows.len(), 1);
+    let rows = discover(&client(&server).await, 1).await;
     let row = &rows[0];
     assert_eq!((row.target.to_string(), row.body.as_str()), ("cell demo.echo".to_owned(), "body-1"));
     assert_eq!((&row.workers, row.restarts), (&vec![lane], 6));
@@ -148,8 +147,15 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
     assert_eq!((row.mean, row.last_error.as_str()), (Duration::from_micros(2), "overloaded: no room"));
 }
 
-async fn discover(nats: &Nats) -> Vec<bus_nats::discovery::Endpoint> {
-    within(LONG, "discovery", nats.discover(Duration::from_secs(2))).await.unwrap()
+/// So many rows. On a busy machine an answer may come later than discovery waits: then it asks again.
+async fn discover(nats: &Nats, count: usize) -> Vec<Endpoint> {
+    let mut rows = Vec::new();
+    eventually("all that is served is found", LONG, async || {
+        rows = nats.discover(LONG).await.unwrap();
+        rows.len() == count
+    })
+    .await;
+    rows
 }
 
 #[tokio::test]
@@ -166,7 +172,7 @@ async fn a_namespace_sees_its_own_services_only() {
     let demo_client =
         Nats::connect_client(bus_nats::Options { body: "client-2".parse().unwrap(), ..demo }).await.unwrap();
     for (nats, expected) in [(&client(&server).await, "body-1"), (&demo_client, "body-2")] {
-        let rows = discover(nats).await;
+        let rows = discover(nats, 1).await;
         assert_eq!(rows.iter().map(|row| row.body.as_str()).collect::<Vec<_>>(), [expected]);
         assert_eq!(call(nats, request("logic.greet", "1")).await.unwrap().source.body, expected);
     }
@@ -187,7 +193,7 @@ async fn more_than_500_cells_of_an_organ_make_a_second_instance() {
     sizes.sort_unstable();
     assert_eq!(sizes, [1, 500]);
     answers(&plain, "$SRV.PING.big.body-1-big-1", 1).await;
-    assert_eq!(discover(&client(&server).await).await.len(), 501);
+    discover(&client(&server).await, 501).await;
     stop(serving.pop().unwrap()).await;
     answers(&plain, "$SRV.PING.big", 1).await;
 }
@@ -200,10 +206,10 @@ async fn a_stopped_cell_is_gone_from_discovery_and_may_come_back() {
     let _other = serve(&body, echo("logic.echo")).await;
     let lone = serve(&body, echo("io.print")).await;
     let client = client(&server).await;
-    assert_eq!(discover(&client).await.len(), 3);
+    discover(&client, 3).await;
     stop(serving).await;
     drop(lone);
-    let rows = discover(&client).await;
+    let rows = discover(&client, 1).await;
     assert_eq!(rows.iter().map(|row| row.target.name()).collect::<Vec<_>>(), ["logic.echo"]);
     let plain = plain(&server).await;
     answers(&plain, "$SRV.PING.io", 0).await;
@@ -217,7 +223,7 @@ async fn discovery_is_quick_where_nobody_serves_and_passes_over_services_that_ar
     let client = client(&server).await;
     let started = std::time::Instant::now();
     let rows = client.discover(LONG).await.unwrap();
-    assert!(rows.is_empty() && started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(rows.is_empty() && started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
 
     let plain = plain(&server).await;
     let mut asked = plain.subscribe("$SRV.>").await.unwrap();
@@ -233,7 +239,7 @@ async fn discovery_is_quick_where_nobody_serves_and_passes_over_services_that_ar
     });
     let body = body(&server, "body-1").await;
     let _serving = serve(&body, service("demo.echo", |_| async { Ok(Envelope::reply("")) })).await;
-    assert_eq!(discover(&client).await.len(), 1);
+    discover(&client, 1).await;
 }
 
 #[tokio::test]
@@ -244,14 +250,14 @@ async fn what_is_announced_is_told_of_while_nobody_serves_it() {
     cell.numbers.set_state("restarting".into(), Some("it fell".to_owned()));
     let announced = nats.announce(cell.clone()).await.unwrap();
     let client = client(&server).await;
-    let away = discover(&client).await;
+    let away = discover(&client, 1).await;
     assert_eq!((&*away[0].state, &*away[0].reason), ("restarting", "it fell"), "{away:?}");
     cell.numbers.set_state("ready".into(), None);
     let serving = serve(&nats, cell.clone()).await;
-    let served = discover(&client).await;
-    assert_eq!(served.len(), 1, "told once: {served:?}");
+    // Told once.
+    let served = discover(&client, 1).await;
     assert_eq!((&*served[0].state, served[0].calls), ("ready", 0));
     serving.stop().await;
     drop(announced);
-    assert_eq!(discover(&client).await, []);
+    discover(&client, 0).await;
 }

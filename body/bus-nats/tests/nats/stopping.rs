@@ -137,9 +137,11 @@ async fn stop_in_flight(server: &NatsServer, drop_it: bool) -> (Vec<Result<Envel
     let serving = serve(&nats, slow).await;
     let client = client(server).await;
     let mut calls = JoinSet::new();
+    // What a drop loses is waited for.
+    let timeout = Some(if drop_it { Duration::from_secs(5) } else { LONG });
     for number in 0..CALLS {
         let client = client.clone();
-        let asked = Envelope { timeout: Some(Duration::from_secs(2)), ..request("slow.echo", number.to_string()) };
+        let asked = Envelope { timeout, ..request("slow.echo", number.to_string()) };
         calls.spawn(async move { client.bus().call(asked).await });
     }
     eventually("some calls run", LONG, async || runs.load(Ordering::Relaxed) >= 100).await;

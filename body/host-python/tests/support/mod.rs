@@ -2,11 +2,13 @@
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::{
+    cell::RefCell,
     env,
     fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock},
+    rc::{Rc, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -74,11 +76,12 @@ pub(crate) struct Body {
     pub(crate) log: Log,
     pub(crate) spans: Arc<Spans>,
     supervisor: Supervisor,
+    _turn: Rc<Turn>,
 }
 
 impl Body {
     pub(crate) fn new() -> Self {
-        let log = Log::listen();
+        let (turn, log) = (turn(), Log::listen());
         // The worker is a test of this very program that only cells start.
         let worker = [env::current_exe().unwrap().into(), "--exact".into(), "worker".into(), "--ignored".into()];
         let command = worker.into_iter().chain(["--nocapture".into(), "--".into()]).collect();
@@ -98,6 +101,7 @@ impl Body {
             log,
             spans: Arc::default(),
             supervisor: Supervisor::new(vec![host], restarts),
+            _turn: turn,
         }
     }
 
@@ -195,12 +199,30 @@ pub(crate) fn count(folder: &str) -> usize {
     fs::read_dir(Path::new("/proc/self").join(folder)).unwrap().count()
 }
 
+/// The log is the whole process's: where several tests run in one, as with `cargo test`, each waits for its turn.
+type Turn = MutexGuard<'static, ()>;
+
+/// The turn of the test of this thread: that of a body which it has, or a new one, with an empty log.
+fn turn() -> Rc<Turn> {
+    static TURN: Mutex<()> = Mutex::new(());
+    thread_local!(static HELD: RefCell<Weak<Turn>> = const { RefCell::new(Weak::new()) });
+    HELD.with_borrow_mut(|held| {
+        held.upgrade().unwrap_or_else(|| {
+            // A test that failed has had its turn as well.
+            let turn = Rc::new(TURN.lock().unwrap_or_else(PoisonError::into_inner));
+            Log::listen().0.lock().unwrap().clear();
+            *held = Rc::downgrade(&turn);
+            turn
+        })
+    })
+}
+
 /// What the whole process logs: lanes are threads of their own.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Listens from now on. With nextest every test has a process, and so a log, of its own.
+    /// Listens from now on.
     pub(crate) fn listen() -> Self {
         static LOG: OnceLock<Log> = OnceLock::new();
         LOG.get_or_init(|| {

@@ -14,8 +14,8 @@ use testkit::{eventually, within};
 
 pub(crate) type Checked = Result<(), Box<dyn StdError>>;
 
-/// Compiling takes a second and a half, on a busy machine ten times that.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+/// Compiling takes a second and a half, on a busy machine far more: what compiles is nice to everything else.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 fn real_dart() -> Result<Dart, String> {
     dart::find().map_err(|error| format!("{error}; for the tests: deploy/setup.sh lint"))
