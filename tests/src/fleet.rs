@@ -13,6 +13,8 @@ use crate::{Body, Caller, Done, LIMIT, Process, Standings, World};
 const MONITORED: &str = "accounts {\n  ALL { users: [ { user: all, password: all } ] }\n  \
     SYS { users: [ { user: sys, password: sys } ] }\n}\nsystem_account: SYS\nno_auth_user: all\n";
 
+/// More than the start of a body may take: a Dart cell is compiled, the environment of Python cells is made.
+const START_LIMIT: Duration = Duration::from_secs(120);
 /// More than a deploy may take.
 const DEPLOY_LIMIT: Duration = Duration::from_secs(160);
 
@@ -59,7 +61,7 @@ impl Fleet {
     /// Starts a body and waits until it is ready.
     pub async fn up(&self, body: &Body) -> Process {
         let mut process = self.world.start(self.command(body));
-        process.until_printed(&format!("body {}, namespace ", body.id())).await;
+        process.until_printed_within(START_LIMIT, &format!("body {}, namespace ", body.id())).await;
         process
     }
 

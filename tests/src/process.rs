@@ -17,6 +17,9 @@ use crate::LIMIT;
 
 /// A program that runs. Its outputs go to files, so that a program never waits for its reader, and its last
 /// words outlive it. Dropping it kills it; where the story fails, its outputs are shown.
+///
+/// What a running program writes may come late, so its outputs can only be waited for; they can be read, and searched
+/// for what must not be there, once it has ended ([`Done`]).
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -25,6 +28,13 @@ pub struct Process {
     what: String,
     out: PathBuf,
     err: PathBuf,
+}
+
+/// One of a program's two outputs.
+#[derive(Clone, Copy)]
+enum Output {
+    Stdout,
+    Stderr,
 }
 
 /// How a program ended.
@@ -44,7 +54,7 @@ impl Done {
     /// # Panics
     /// When it is another one.
     #[track_caller]
-    #[must_use = "what it said may be checked as well"]
+    #[expect(clippy::return_self_not_must_use, reason = "the check may be all that a story needs")]
     pub fn with_status(self, status: i32) -> Self {
         assert_eq!(self.status, status, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
@@ -70,24 +80,12 @@ impl Process {
         self.pid
     }
 
-    /// What it has written to standard output.
-    #[must_use]
-    pub fn printed(&self) -> String {
-        read(&self.out)
-    }
-
-    /// What it has written to standard error: the log, and what people are told.
-    #[must_use]
-    pub fn told(&self) -> String {
-        read(&self.err)
-    }
-
-    /// Waits until these words stand on standard output.
+    /// Waits until these words stand on standard output; gives all that does.
     ///
     /// # Panics
     /// When they do not, or the program ends without them.
     pub async fn until_printed(&mut self, words: &str) -> String {
-        self.until(words, LIMIT, Self::printed).await
+        self.until_printed_within(LIMIT, words).await
     }
 
     /// The same, for what takes long, such as a compiler.
@@ -95,27 +93,56 @@ impl Process {
     /// # Panics
     /// As [`Self::until_printed`].
     pub async fn until_printed_within(&mut self, limit: Duration, words: &str) -> String {
-        self.until(words, limit, Self::printed).await
+        self.until(words, limit, Output::Stdout, |text| text.contains(words)).await
     }
 
-    /// Waits until these words stand on standard error.
+    /// Waits until standard output is as wanted.
     ///
     /// # Panics
-    /// When they do not, or the program ends without them.
-    pub async fn until_told(&mut self, words: &str) -> String {
-        self.until(words, LIMIT, Self::told).await
+    /// As [`Self::until_printed`].
+    pub async fn until_printed_is(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        self.until(what, LIMIT, Output::Stdout, wanted).await
     }
 
-    async fn until(&mut self, words: &str, limit: Duration, text: fn(&Self) -> String) -> String {
-        let what = format!("`{words}` from {}", self.what);
+    /// Waits until these words stand on standard error (the log, and what people are told); gives all that does.
+    ///
+    /// # Panics
+    /// As [`Self::until_printed`].
+    pub async fn until_told(&mut self, words: &str) -> String {
+        self.until_told_is(words, |text| text.contains(words)).await
+    }
+
+    /// Waits until standard error is as wanted.
+    ///
+    /// # Panics
+    /// As [`Self::until_printed`].
+    pub async fn until_told_is(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        self.until(what, LIMIT, Output::Stderr, wanted).await
+    }
+
+    async fn until(&mut self, what: &str, limit: Duration, output: Output, wanted: impl Fn(&str) -> bool) -> String {
+        let what = format!("`{what}` from {}", self.what);
+        let mut found = String::new();
         eventually(&what, limit, async || {
             let ended = self.child.try_wait().expect("our child");
-            let found = text(self).contains(words);
-            assert!(found || ended.is_none(), "{what}: it ended without ({ended:?})");
-            found
+            let mut text = self.read(output);
+            // A line that is not whole yet says half of what it will say.
+            text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+            let is_there = wanted(&text);
+            assert!(is_there || ended.is_none(), "{what}: it ended without ({ended:?})");
+            found = text;
+            is_there
         })
         .await;
-        text(self)
+        found
+    }
+
+    fn read(&self, output: Output) -> String {
+        let path = match output {
+            Output::Stdout => &self.out,
+            Output::Stderr => &self.err,
+        };
+        String::from_utf8_lossy(&std::fs::read(path).expect("an output's file")).into_owned()
     }
 
     /// The most memory that it has held so far, in bytes; 0 where it has ended, or there is no /proc.
@@ -151,7 +178,7 @@ impl Process {
     pub async fn ended_within(&mut self, limit: Duration) -> Done {
         let status = within(limit, &format!("the end of {}", self.what), self.child.wait()).await;
         let status = status.expect("our child").code().unwrap_or(-1);
-        Done { status, stdout: self.printed(), stderr: self.told() }
+        Done { status, stdout: self.read(Output::Stdout), stderr: self.read(Output::Stderr) }
     }
 
     /// Sends SIGTERM and waits for the end.
@@ -161,22 +188,19 @@ impl Process {
     }
 
     /// `kill -9`, and waits for the end.
-    pub async fn kill(&mut self) {
+    pub async fn kill(&mut self) -> Done {
         self.signal(Signal::SIGKILL);
-        self.ended().await;
+        self.ended().await
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}\nstdout:\n{}\nstderr:\n{}", self.what, self.printed(), self.told());
+            let [out, err] = [Output::Stdout, Output::Stderr].map(|output| self.read(output));
+            eprintln!("{}\nstdout:\n{out}\nstderr:\n{err}", self.what);
         }
     }
-}
-
-fn read(path: &Path) -> String {
-    String::from_utf8_lossy(&std::fs::read(path).expect("an output's file")).into_owned()
 }
 
 /// The child processes of a process.

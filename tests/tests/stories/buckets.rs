@@ -14,7 +14,7 @@ async fn deploy(fleet: &Fleet, folder: &Path, more: &[&str]) -> e2e::Done {
 async fn a_fleet_whose_namespace_is_deleted_serves_on_and_follows_what_is_deployed_anew() {
     let fleet = Fleet::with_jetstream().await;
     let _bodies = [fleet.up(&Body::bare("one")).await, fleet.up(&Body::bare("two")).await];
-    let _ = deploy(&fleet, &fleet.world.says("before", ", replicas: all"), &[]).await.with_status(0);
+    deploy(&fleet, &fleet.world.says("before", ", replicas: all"), &[]).await.with_status(0);
     let caller = fleet.caller().await;
     let context = async_nats::jetstream::new(caller.client().clone());
     for bucket in ["KV_cbs_default_desired", "KV_cbs_default_presence", "OBJ_cbs_default_bundles"] {
@@ -35,5 +35,5 @@ async fn a_fleet_whose_namespace_is_deleted_serves_on_and_follows_what_is_deploy
     })
     .await;
     // And it goes on to follow.
-    let _ = deploy(&fleet, &fleet.world.says("later", ", replicas: all"), &[]).await.with_status(0);
+    deploy(&fleet, &fleet.world.says("later", ", replicas: all"), &[]).await.with_status(0);
 }

@@ -36,7 +36,7 @@ async fn the_leader_of_desired_state_goes_in_the_middle_of_a_deploy_and_all_conv
     .await;
     world.says("before", "");
     world.rust("specs", ["logic.greet"], "");
-    let _ = deploy(&world, &url).ended_within(LIMIT).await.with_status(0);
+    deploy(&world, &url).ended_within(LIMIT).await.with_status(0);
     told(&format!("copies of {DESIRED} that cbs made: {}", cluster.copies(DESIRED).await));
     for stream in [DESIRED, "KV_cbs_default_presence", "OBJ_cbs_default_bundles"] {
         cluster.replicate(stream).await;
@@ -62,7 +62,7 @@ async fn the_leader_of_desired_state_goes_in_the_middle_of_a_deploy_and_all_conv
     let gone = Instant::now();
     let done = deploying.ended_within(LIMIT).await;
     told(&format!("cbs deploy ended {:?} after the leader's end: {:?}", gone.elapsed(), done.stderr.lines().last()));
-    let _ = done.with_status(0);
+    done.with_status(0);
     // Flows in three bodies, and two cells.
     let all = 3 * flows() + 2;
     eventually("all three bodies to follow", LIMIT, async || Standings::read(&world, &url).await.are(3, all)).await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use async_nats::ConnectOptions;
+use async_nats::{ConnectOptions, HeaderMap};
 use e2e::{Caller, Fleet, LIMIT, Load, Process};
 use futures::future::join_all;
 use nix::sys::signal::Signal;
@@ -25,30 +25,38 @@ async fn bodies(fleet: &Fleet) -> Vec<Process> {
     join_all(IDS.map(async |id| fleet.up(&stories(id)).await)).await
 }
 
+/// Makes a call that never ends, in this body alone.
+async fn hold(caller: &Caller, body: &mut Process, id: &str) {
+    let subject = format!("cbs.default.body.{id}.cell.story.holds");
+    let headers = HeaderMap::from_iter([("Cbs-Timeout-Ms".parse().unwrap(), "60000".parse().unwrap())]);
+    let client = caller.client();
+    client.publish_with_headers(subject, headers, r#"{"hold":true}"#.into()).await.unwrap();
+    body.until_printed("\nheld\n").await;
+}
+
 #[tokio::test]
 async fn a_body_dies_between_its_new_revision_and_the_end_of_its_old_one() {
     let fleet = Fleet::with_jetstream().await;
     let mut bodies = bodies(&fleet).await;
-    let folder = fleet.world.rust("specs", ["story.tells"], ", replicas: 2");
-    let _ = fleet.deploy(&folder).await.with_status(0);
+    let folder = fleet.world.rust("specs", ["story.holds"], ", replicas: 2, timeout: 1m");
+    fleet.deploy(&folder).await.with_status(0);
     let before = fleet.standings().await;
     let at = IDS.iter().position(|id| before.ready_in(id) == 1).unwrap();
     // What the dead one holds is answered by nobody: its callers do not wait long.
     let options = ConnectOptions::new().request_timeout(Some(Duration::from_secs(2)));
     let caller = Caller::connect(fleet.server.url(), options).await;
-    let load = Load::new(&caller, "story.tells", json!({}));
+    let load = Load::new(&caller, "story.holds", json!({}));
     let death = async {
-        fleet.world.rust("specs", ["story.tells"], ", replicas: 2, timeout: 9s");
-        let mut deploying = fleet.spawn(&["deploy", folder.to_str().unwrap()]);
-        // Ready for the second time: the old revision has half a second more.
+        // The old revision cannot end as long as this call runs in it.
         let victim = &mut bodies[at];
-        let revisions = |body: &Process| body.told().matches(r#""message":"ready""#).count();
-        eventually("the new revision", LIMIT, async || revisions(victim) == 2).await;
-        victim.signal(Signal::SIGKILL);
+        hold(&caller, victim, IDS[at]).await;
+        fleet.world.rust("specs", ["story.holds"], ", replicas: 2, timeout: 2m");
+        let mut deploying = fleet.spawn(&["deploy", folder.to_str().unwrap()]);
+        let ready = |log: &str| log.matches(r#""message":"ready""#).count() == 2;
+        victim.until_told_is("the new revision is ready", ready).await;
+        victim.kill().await;
         let killed = Instant::now();
-        let last = victim.ended().await.stderr;
-        assert!(!last.contains(STOPS), "too late, the old one had been told to stop: {last}");
-        let _ = deploying.ended().await.with_status(0);
+        deploying.ended().await.with_status(0);
         eventually("two bodies that have it", LIMIT, async || fleet.standings().await.are(2, 2)).await;
         told(&format!("the others had converged {:?} after the death", killed.elapsed()));
         let (now, others) = (load.answered(), IDS.iter().filter(|id| **id != IDS[at]).collect::<Vec<_>>());
@@ -66,8 +74,8 @@ async fn a_body_dies_between_its_new_revision_and_the_end_of_its_old_one() {
 #[tokio::test]
 async fn a_body_that_stands_still_for_longer_than_two_leases_takes_nothing_away_when_it_goes_on() {
     let fleet = Fleet::with_jetstream().await;
-    let bodies = bodies(&fleet).await;
-    let _ = fleet.deploy(&fleet.world.rust("specs", CELLS, "")).await.with_status(0);
+    let mut bodies = bodies(&fleet).await;
+    fleet.deploy(&fleet.world.rust("specs", CELLS, "")).await.with_status(0);
     let before = fleet.standings().await;
     let at = (0..IDS.len()).max_by_key(|at| before.ready_in(IDS[*at])).unwrap();
     let had = before.ready_in(IDS[at]);
@@ -90,5 +98,6 @@ async fn a_body_that_stands_still_for_longer_than_two_leases_takes_nothing_away_
     let caller = fleet.caller().await;
     assert_eq!(caller.call("story.tells", &json!({})).await.status, 200);
     // The others never gave up what they had, and the one that stood still stopped nothing at all.
-    assert!(!bodies[at].told().contains(STOPS), "{}", bodies[at].told());
+    let log = bodies[at].kill().await.stderr;
+    assert!(!log.contains(STOPS), "{log}");
 }

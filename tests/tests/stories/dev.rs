@@ -14,15 +14,15 @@ async fn an_empty_folder_waits_for_its_first_cell_and_shows_who_calls_it() {
     let mut dev = fleet.world.start(fleet.world.cbs(&["dev", "--body", "mine", "--nats", fleet.server.url()]));
     let printed = dev.until_printed("try: cbs new cell demo.shout --lang python").await;
     assert!(printed.contains("body mine, namespace default"), "{printed}");
-    let _ = fleet.world.run(&["new", "cell", "demo.shout", "--lang", "python"]).await.with_status(0);
+    fleet.world.run(&["new", "cell", "demo.shout", "--lang", "python"]).await.with_status(0);
     let printed = dev.until_printed("try: cbs call demo.shout ").await;
     assert!(printed.contains("cbs.default.cell.demo.shout"), "{printed}");
     let done = fleet.run(&["call", "demo.shout", r#"{"text":"hello"}"#]).await.with_status(0);
     assert_eq!(done.stdout, "{\"text\":\"HELLO\"}\n");
     dev.until_printed(" a client -> demo.shout ok nats ").await;
-    let _ = fleet.run(&["call", "demo.shout", "7"]).await.with_status(1);
+    fleet.run(&["call", "demo.shout", "7"]).await.with_status(1);
     dev.until_printed(" a client -> demo.shout bad-request nats ").await;
-    let _ = dev.terminate().await.with_status(0);
+    dev.terminate().await.with_status(0);
 }
 
 #[tokio::test]
@@ -36,15 +36,15 @@ async fn calls_between_cells_are_shown_unless_quiet() {
     };
     let mut loud = dev("loud", &[]);
     loud.until_printed("try: cbs call ").await;
-    let _ = fleet.run(&["call", "logic.greet", r#"{"name":"Ada"}"#]).await.with_status(0);
+    fleet.run(&["call", "logic.greet", r#"{"name":"Ada"}"#]).await.with_status(0);
     loud.until_printed(" a client -> logic.greet ok nats ").await;
     let _ = fleet.run(&["flow", "run", "greeting", r#"{"name":"Ada"}"#]).await;
     loud.until_printed(" a client -> flow greeting ").await;
     loud.until_printed(" flow greeting -> logic.greet ok body ").await;
-    let _ = loud.terminate().await.with_status(0);
+    loud.terminate().await.with_status(0);
     let mut quiet = dev("quiet", &["--quiet"]);
     quiet.until_printed("try: cbs call ").await;
-    let _ = fleet.run(&["call", "logic.greet", r#"{"name":"Ada"}"#]).await.with_status(0);
+    fleet.run(&["call", "logic.greet", r#"{"name":"Ada"}"#]).await.with_status(0);
     let done = quiet.terminate().await.with_status(0);
     assert!(!done.stdout.contains(" -> "), "{}", done.stdout);
 }
@@ -89,13 +89,12 @@ async fn a_killed_process_is_an_event_and_so_is_its_return() {
     heard.until_printed("\"cbs.body.joined\"").await;
     let killed = *children(running.pid()).first().expect("a worker process");
     signal::kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
-    eventually("two times ready", LIMIT, async || heard.printed().matches("\"cbs.cell.ready\"").count() == 2).await;
+    heard.until_printed_is("two times ready", |text| text.matches("\"cbs.cell.ready\"").count() == 2).await;
     fleet.world.write("one/cells/tells.py", &code.replace("42", "43"));
     // The old version goes after the new one is told of.
     heard.until_printed("\"cbs.cell.stopped\"").await;
-    let _ = running.terminate().await.with_status(0);
-    heard.until_printed("\"cbs.body.left\"").await;
-    let events = events(&heard.printed());
+    running.terminate().await.with_status(0);
+    let events = events(&heard.until_printed("\"cbs.body.left\"").await);
     let topics: Vec<&str> = events.iter().map(|event| event["topic"].as_str().unwrap()).collect();
     let expected = [
         "cbs.cell.ready",
@@ -152,7 +151,7 @@ async fn top_shows_what_each_cell_did_in_the_last_second() {
     };
     tokio::select! {
         () = load.run(1, usize::MAX) => {}
-        () = eventually("a busy second", LIMIT, async || events(&top.printed()).iter().any(busy)) => {}
+        _ = top.until_printed_is("a busy second", |text| events(text).iter().any(busy)) => {}
     }
-    let _ = top.terminate().await.with_status(0);
+    top.terminate().await.with_status(0);
 }

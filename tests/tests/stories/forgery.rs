@@ -37,13 +37,13 @@ impl Buckets {
 async fn prepared() -> (Fleet, e2e::Process, Buckets, String) {
     let fleet = Fleet::with_jetstream().await;
     let mut body = fleet.up(&Body::bare("one")).await;
-    let _ = fleet.deploy(&fleet.world.says("first", "")).await.with_status(0);
+    fleet.deploy(&fleet.world.says("first", "")).await.with_status(0);
     let buckets = Buckets::of(&fleet).await;
     let first = buckets.names().await;
-    let _ = fleet.deploy(&fleet.world.says("second", "")).await.with_status(0);
+    fleet.deploy(&fleet.world.says("second", "")).await.with_status(0);
     let second = buckets.names().await.into_iter().find(|name| !first.contains(name)).unwrap();
-    let _ = fleet.run(&["rollback"]).await.with_status(0);
-    let _ = body.terminate().await.with_status(0);
+    fleet.run(&["rollback"]).await.with_status(0);
+    body.terminate().await.with_status(0);
     let body = fleet.up(&Body::bare("one")).await;
     eventually("the first text again", LIMIT, async || fleet.standings().await.are(1, 1)).await;
     (fleet, body, buckets, second)

@@ -15,7 +15,7 @@ async fn a_flow_greets_over_nats_and_the_body_prints_the_line() {
     let run = fleet.run(&["flow", "run", "greeting", r#"{"name":"Ada"}"#]).await.with_status(0);
     assert_eq!(run.stdout, "{\"text\":\"Hello, Ada!\"}\n");
     body.until_printed("\nHello, Ada!\n").await;
-    let _ = body.terminate().await.with_status(0);
+    body.terminate().await.with_status(0);
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ async fn masses_of_specs_are_deployed_at_once_with_progress_and_bounded_memory()
 #[tokio::test]
 async fn one_broken_spec_among_a_thousand_and_nothing_is_touched() {
     let fleet = Fleet::with_jetstream().await;
-    let body: Process = fleet.up(&stories("one")).await;
+    let mut body: Process = fleet.up(&stories("one")).await;
     let folder = fleet.world.many("specs", 999, "");
     fleet.world.rust("specs", ["many.broken"], ", timeout: soon");
     let done = fleet.deploy(&folder).await.with_status(1);
@@ -61,5 +61,6 @@ async fn one_broken_spec_among_a_thousand_and_nothing_is_touched() {
     assert!(done.stdout.is_empty(), "{}", done.stdout);
     let history = fleet.run(&["history"]).await.with_status(1);
     assert!(history.stderr.contains("nothing was ever deployed"), "{}", history.stderr);
-    assert!(!body.told().contains(r#""message":"starts""#), "{}", body.told());
+    let log = body.terminate().await.with_status(0).stderr;
+    assert!(!log.contains(r#""message":"starts""#), "{log}");
 }

@@ -23,15 +23,14 @@ async fn while_nats_is_gone_calls_fail_fast_and_all_resumes_when_it_is_back() {
     fleet.server.kill().await;
     body.until_printed("\nunavailable after ").await;
     fleet.server.restart().await;
-    eventually("calls are answered again", LIMIT, async || body.printed().matches("\nanswered after ").count() == 2)
-        .await;
+    body.until_printed_is("calls answered again", |text| text.matches("\nanswered after ").count() >= 2).await;
     fleet.caller().await.until_answered("story.tells", &json!({})).await;
 
-    let printed = body.printed();
+    let printed = body.kill().await.stdout;
     let failed = printed.lines().find_map(|line| line.strip_prefix("unavailable after ")?.strip_suffix(" ms"));
     let ms: u64 = failed.unwrap().parse().unwrap();
     // A call may take 10 s; one that waits for NATS would take them all.
-    assert!(ms < 2000, "{printed}");
+    assert!(ms < 8000, "{printed}");
     assert!(!printed.contains("\ntimeout"), "{printed}");
 }
 
@@ -42,7 +41,7 @@ async fn a_body_told_to_stop_while_nats_is_gone_ends_at_once() {
     fleet.server.kill().await;
     body.until_told("the connection to NATS is lost").await;
     let asked = Instant::now();
-    let _ = body.terminate().await.with_status(0);
+    body.terminate().await.with_status(0);
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
 }
 

@@ -27,8 +27,7 @@ fn documented() -> BTreeSet<String> {
 
 /// The names on a body's page, in Prometheus' own form.
 async fn told(body: &mut Process) -> BTreeSet<String> {
-    body.until_printed("\"http\"").await;
-    let said: Value = serde_json::from_str(&body.printed()).unwrap();
+    let said: Value = serde_json::from_str(&body.until_printed("\n}\n").await).unwrap();
     let address = said["http"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/').to_owned();
     let mut stream = TcpStream::connect(&address).await.unwrap();
     let asked = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

@@ -14,7 +14,7 @@ async fn behind(fleet: &Fleet, proxy: &Proxy) -> Process {
     command.args(["--nats", &proxy.url()]);
     let mut body = fleet.world.start(command);
     body.until_printed("body one, namespace ").await;
-    let _ = fleet.deploy(&fleet.world.says("before", "")).await.with_status(0);
+    fleet.deploy(&fleet.world.says("before", "")).await.with_status(0);
     body
 }
 
@@ -34,7 +34,7 @@ async fn a_watch_that_hears_of_no_change_is_found_out() {
     // Requests are answered, but what is watched says nothing; nor does it ever again.
     proxy.pass(Passes::AllBut("$KV."));
     let (folder, began) = (fleet.world.says("after", ""), Instant::now());
-    let _ = fleet.deploy_with(&folder, &["--wait=false"]).await.with_status(0);
+    fleet.deploy_with(&folder, &["--wait=false"]).await.with_status(0);
     eventually("a word that is lost", LIMIT, async || proxy.lost() > 0).await;
     // The words come back after longer than a lease.
     // sleep: not to hear for so long is the story.
@@ -52,7 +52,7 @@ async fn a_server_that_falls_silent_is_left_and_what_was_missed_is_made_up_for()
     let mut body = behind(&fleet, &proxy).await;
     proxy.pass(Passes::Nothing);
     let (folder, began) = (fleet.world.says("after", ""), Instant::now());
-    let _ = fleet.deploy_with(&folder, &["--wait=false"]).await.with_status(0);
+    fleet.deploy_with(&folder, &["--wait=false"]).await.with_status(0);
     // Nothing was closed: that nobody answers is all that it can see.
     body.until_told("nothing is changed").await;
     proxy.pass(Passes::Everything);

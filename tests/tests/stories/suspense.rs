@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use e2e::{Fleet, LIMIT, Process, World};
-use futures::future::join_all;
+use futures::future::{join_all, select_all};
 use serde_json::json;
 use testkit::eventually;
 
@@ -25,7 +25,7 @@ fn many() -> usize {
 
 /// Two bodies with the stories' cells, of which `story.watches` calls the Python cell in its own body all the time.
 async fn watching(fleet: &Fleet) -> Vec<Process> {
-    let bodies = join_all(["one", "two"].map(async |id| {
+    let mut bodies = join_all(["one", "two"].map(async |id| {
         let mut command = fleet.command(&stories(id));
         command.env("STORY_MANY", many().to_string());
         let mut body = fleet.world.start(command);
@@ -33,12 +33,13 @@ async fn watching(fleet: &Fleet) -> Vec<Process> {
         body
     }))
     .await;
-    let _ = fleet.deploy(&says(&fleet.world, "before")).await.with_status(0);
+    fleet.deploy(&says(&fleet.world, "before")).await.with_status(0);
     let watches = fleet.world.rust("watches", ["story.watches"], ", timeout: 5m");
-    let _ = fleet.deploy(&watches).await.with_status(0);
+    fleet.deploy(&watches).await.with_status(0);
     let (caller, watch) = (fleet.caller().await, json!({ "cell": "demo.say" }));
     caller.send("story.watches", &[("Cbs-Timeout-Ms", "300000")], &watch).await;
-    eventually("calls within a body", LIMIT, async || watched(&bodies) == (1, 0)).await;
+    // One of the two has the watching cell.
+    select_all(bodies.iter_mut().map(|body| Box::pin(body.until_printed("\nanswered after ")))).await;
     bodies
 }
 
@@ -57,9 +58,12 @@ fn marks(world: &World) -> u64 {
     std::fs::metadata(world.here().join("marks")).map_or(0, |marks| marks.len())
 }
 
-/// How often the watching cell has said that it was answered, and that it was not.
-fn watched(bodies: &[Process]) -> (usize, usize) {
-    let printed: String = bodies.iter().map(Process::printed).collect();
+/// How often the watching cell has said that it was answered, and that it was not. Ends the bodies.
+async fn watched(bodies: &mut [Process]) -> (usize, usize) {
+    let mut printed = String::new();
+    for body in bodies {
+        printed += &body.kill().await.stdout;
+    }
     let times = |words: &str| printed.matches(words).count();
     (times("\nanswered after "), times("\nunavailable after ") + times("\ntimeout after ") + times("\ninternal after "))
 }
@@ -77,15 +81,16 @@ async fn until_all_say(fleet: &Fleet, text: &str, ready: usize) {
 #[tokio::test]
 async fn nats_is_away_for_long_in_the_middle_of_a_deploy_and_the_fleet_follows_without_a_hand() {
     let mut fleet = Fleet::with_jetstream().await;
-    let bodies = watching(&fleet).await;
+    let mut bodies = watching(&fleet).await;
     let folder = says(&fleet.world, "after");
     fleet.world.many("demo.say", many(), "");
     let mut deploying = fleet.spawn(&["deploy", folder.to_str().unwrap(), "--timeout", "150s"]);
     deploying.until_told(&format!("many.c{}", many() - 1)).await;
     fleet.server.kill().await;
     let gone = Instant::now();
-    let said = |body: &Process| body.told().contains("nothing is changed");
-    eventually("bodies that say so", LIMIT, async || bodies.iter().all(said)).await;
+    for body in &mut bodies {
+        body.until_told("nothing is changed").await;
+    }
     // sleep: an outage of this length is the story.
     tokio::time::sleep((outage() - LEASE).saturating_sub(gone.elapsed())).await;
     let before = marks(&fleet.world);
@@ -97,10 +102,10 @@ async fn nats_is_away_for_long_in_the_middle_of_a_deploy_and_the_fleet_follows_w
     let done = deploying.ended_within(Duration::from_secs(160)).await;
     told(&format!("cbs deploy ended {:?} after NATS came back, with {}", back.elapsed(), last_words(&done.stderr)));
     // It has waited, whether its head was written before the outage or after.
-    let _ = done.with_status(0);
+    done.with_status(0);
     until_all_say(&fleet, "after", 2 * 2 + many() - 1).await;
     told(&format!("all said the new text {:?} after NATS came back", back.elapsed()));
-    assert_eq!(watched(&bodies), (1, 0), "{}{}", bodies[0].printed(), bodies[1].printed());
+    assert_eq!(watched(&mut bodies).await, (1, 0));
 }
 
 fn last_words(told: &str) -> String {
@@ -111,7 +116,7 @@ fn last_words(told: &str) -> String {
 #[tokio::test]
 async fn buckets_that_are_deleted_under_bodies_stop_nothing_and_the_next_deploy_is_followed() {
     let fleet = Fleet::with_jetstream().await;
-    let bodies = watching(&fleet).await;
+    let mut bodies = watching(&fleet).await;
     let client = fleet.caller().await.client().clone();
     let jetstream = jetstream::new(client);
     for stream in ["KV_cbs_default_desired", "KV_cbs_default_presence", "OBJ_cbs_default_bundles"] {
@@ -124,8 +129,8 @@ async fn buckets_that_are_deleted_under_bodies_stop_nothing_and_the_next_deploy_
     assert_eq!(fleet.caller().await.call("demo.say", &json!({})).await.text("text"), "before");
     let again = says(&fleet.world, "after");
     fleet.world.rust("demo.say", ["story.watches"], ", timeout: 5m");
-    let _ = fleet.deploy(&again).await.with_status(0);
+    fleet.deploy(&again).await.with_status(0);
     until_all_say(&fleet, "after", 3).await;
     told(&format!("followed {:?} after the buckets were deleted", gone.elapsed()));
-    assert_eq!(watched(&bodies), (1, 0), "{}{}", bodies[0].printed(), bodies[1].printed());
+    assert_eq!(watched(&mut bodies).await, (1, 0));
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use testkit::{eventually, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::stories;
@@ -100,7 +100,7 @@ async fn the_trace_of_a_flow_in_three_languages_arrives_whole_and_cbs_shows_the_
             assert!(tree.contains(words), "{words} is not in:\n{tree}");
         }
     }
-    _ = process.terminate().await.with_status(0);
+    process.terminate().await.with_status(0);
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn a_call_that_failed_is_found_by_the_command_that_it_prints() {
     let told = fleet.run(&["trace", "0123456789abcdef0123456789abcdef"]).await.with_status(1).stderr;
     assert!(told.contains("two: this body records nothing"), "{told}");
     drop(off);
-    _ = fleet.run(&["trace", "nonsense"]).await.with_status(64);
+    fleet.run(&["trace", "nonsense"]).await.with_status(64);
 }
 
 /// A number on the body's page of metrics.
@@ -180,7 +180,7 @@ async fn bears(url: &str) {
     assert!(grown < 48 << 20, "{grown} bytes more");
     let ending = Instant::now();
     let done = process.terminate().await.with_status(0);
-    assert!(ending.elapsed() < Duration::from_secs(10), "{:?}", ending.elapsed());
+    assert!(ending.elapsed() < Duration::from_secs(20), "{:?}", ending.elapsed());
     assert_eq!(done.stderr.matches("the OTLP receiver takes no spans").count(), 1, "{}", done.stderr);
 }
 
@@ -193,12 +193,12 @@ async fn spans_arrive_over_tls_at_a_receiver_whose_certificate_is_trusted_and_at
     let caller = fleet.caller().await;
     caller.call("story.logs", &json!({})).await;
     stranger.until_told("the OTLP receiver takes no spans").await;
-    _ = stranger.terminate().await.with_status(0);
+    stranger.terminate().await.with_status(0);
     assert!(collector.resources().is_empty(), "{:?}", collector.resources());
     let mut process = up_with(&fleet, &sent("one"), &[("SSL_CERT_FILE", &trusted.to_string_lossy())]).await;
     caller.call("story.logs", &json!({})).await;
     eventually("a span over TLS", LIMIT, async || !collector.resources().is_empty()).await;
-    _ = process.terminate().await.with_status(0);
+    process.terminate().await.with_status(0);
 }
 
 #[tokio::test]
@@ -209,10 +209,10 @@ async fn a_receiver_that_never_answers_costs_no_call() {
 
 #[tokio::test]
 async fn a_receiver_that_is_not_there_costs_no_call() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", gone.local_addr().expect("an address"));
-    drop(gone);
-    bears(&url).await;
+    // Bound and not listened at: connections are refused, and the port is nobody else's.
+    let gone = TcpSocket::new_v4().expect("a socket");
+    gone.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    bears(&format!("http://{}", gone.local_addr().expect("an address"))).await;
 }
 
 #[tokio::test]
@@ -226,14 +226,14 @@ async fn the_log_is_changed_while_the_body_runs_and_goes_back_by_itself() {
     assert!(shown.contains("one") && shown.contains("info"), "{shown}");
     let wrong = fleet.run(&["log-level", "infoo"]).await.with_status(1);
     assert!(wrong.stderr.contains("`infoo` is no level"), "{}", wrong.stderr);
-    _ = fleet.run(&["log-level", "info,cbs::cell=debug", "--for", "1s"]).await.with_status(0);
+    fleet.run(&["log-level", "info,cbs::cell=debug", "--for", "1s"]).await.with_status(0);
     let heard = json!({ "lines": 1, "line": "spoken", "debug": true });
     caller.call("story.logs", &heard).await;
     process.until_told("spoken 0").await;
     process.until_told("is `info` again").await;
     let back = fleet.run(&["log-level", "--body", "one", "--format", "json"]).await.with_status(0).stdout;
     assert_eq!(serde_json::from_str::<Value>(&back).expect("JSON")[0]["filter"], "info");
-    _ = fleet.run(&["log-level", "--body", "nobody"]).await.with_status(1);
+    fleet.run(&["log-level", "--body", "nobody"]).await.with_status(1);
     let done = process.terminate().await.with_status(0);
     assert!(!done.stderr.contains("whispered"), "{}", done.stderr);
     let line = done.stderr.lines().find(|line| line.contains("spoken 0")).expect("the line");
@@ -279,7 +279,7 @@ async fn lines_of_calls_arrive_at_the_receiver_with_their_trace() {
     fleet.caller().await.call("story.logs", &json!({ "lines": 2, "line": "carried" })).await;
     let found = || collector.lines().into_iter().filter(|line| format!("{:?}", line.body).contains("carried")).count();
     eventually("the lines at the receiver", LIMIT, async || found() == 2).await;
-    _ = process.terminate().await.with_status(0);
+    process.terminate().await.with_status(0);
     let lines = collector.lines();
     let line = lines
         .iter()
@@ -392,7 +392,7 @@ async fn garbage_in_trace_headers_begins_a_new_trace() {
         let headers = [("traceparent", right.as_str()), ("tracestate", long.as_str())];
         assert_eq!(caller.call_with("story.logs", &headers, &json!({})).await.status, 200);
     }
-    _ = process.terminate().await.with_status(0);
+    process.terminate().await.with_status(0);
     let got = collector.trace(id);
     assert_eq!(got.len(), 2, "{got:?}");
     assert!(got.iter().all(|span| hex(&span.parent_span_id) == "00f067aa0c4902c7"), "{got:?}");
