@@ -90,6 +90,38 @@ fn tests_wait_for_a_condition() -> Checked {
     hold(&rule, &broken)
 }
 
+/// Under so many seconds a machine that compiles beside its tests may take.
+const BUSY_SECS: u64 = 4;
+
+/// Whether a line asserts that something took less time than a busy machine may take.
+fn bounds_a_busy_machine(line: &str) -> bool {
+    let bounds = |unit: &str| line.split_once(unit).map(|(_, rest)| rest.split(')').next().unwrap_or_default());
+    let seconds = bounds("< Duration::from_secs(").and_then(|count| count.parse::<u64>().ok());
+    line.contains("assert")
+        && (bounds("< Duration::from_millis(").is_some() || seconds.is_some_and(|seconds| seconds < BUSY_SECS))
+}
+
+#[test]
+fn no_test_fails_on_a_busy_machine() -> Checked {
+    let mut broken = Vec::new();
+    for file in tree::files(&["rs"])? {
+        let found = file.lines().filter(|(_, text)| bounds_a_busy_machine(text));
+        broken.extend(found.map(|(line, text)| format!("{} {}", file.at(line), text.trim())));
+    }
+    let rule = format!(
+        "A bound on the clock is one that no busy machine reaches: {BUSY_SECS} s at the least, or a clock that is paused \
+         and compared exactly."
+    );
+    hold(&rule, &broken)
+}
+
+#[test]
+fn the_bounds_that_a_busy_machine_breaks_are_seen() {
+    let bound = |unit: &str| format!("assert!(began.elapsed() < Duration::{unit}, \"late\");");
+    assert!(bounds_a_busy_machine(&bound("from_millis(900)")) && bounds_a_busy_machine(&bound("from_secs(3)")));
+    assert!(!bounds_a_busy_machine(&bound("from_secs(10)")));
+}
+
 #[test]
 fn no_registry_is_named() -> Checked {
     let mut broken = Vec::new();
