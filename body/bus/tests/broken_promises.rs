@@ -89,7 +89,8 @@ impl Serving for Hasty {
 }
 
 fn stage(fault: Fault) -> Stage {
-    let event_queue = if fault == Fault::HidesLosses { 100_000 } else { 100 };
+    // What comes twice is not to be missed.
+    let event_queue = if matches!(fault, Fault::HidesLosses | Fault::DoublesEvents) { 100_000 } else { 100 };
     let bus = Arc::new(Broken(InProcess::new(Settings { event_queue, ..Settings::default() }), fault));
     Stage::new(bus.clone(), bus).event_queue(100)
 }
