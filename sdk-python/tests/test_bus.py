@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -67,37 +66,6 @@ async def test_cells_call_each_other_over_nats(nats_url: str) -> None:
         )
         assert (event.attributes, event.missed) == ({"tenant": "blue"}, 0)
         assert (await served.bus.call("shop.blocking", {"sku": "tea"}))["main"] is False
-
-
-MALFORMED = [
-    b"\xff\xff\xff\xff",
-    b"NATS/9.9\r\n\r\n",
-    b"\r\n\r\n",
-    b"x",
-    b"NATS/1.0\r\nno colon\r\n\r\n",
-    b"NATS/1.0\r\n: no name\r\n\r\n",
-    b"NATS/1.0\r\nA\xff: x\r\n\r\n",
-    b"NATS/1.0\r\nA: \xff\r\n\r\n",
-    b"NATS/1.0\r\nA: x\ry\r\n\r\n",
-    b"NATS/1.0 abc\r\n\r\n",
-]
-"""Headers that are none: the server passes them on."""
-
-
-async def test_a_message_that_cannot_be_read_costs_nobody_else_an_answer(nats_url: str) -> None:
-    async with serving(nats_url, echo) as served, served.bus.events("order.>"):
-        url = urlsplit(nats_url)
-        _, writer = await asyncio.open_connection(url.hostname, url.port)
-        writer.write(b'CONNECT {"headers":true,"verbose":false}\r\n')
-        for header in MALFORMED:
-            for name in ("cell.logic.echo", "event.order.x"):
-                subject = f"cbs.{served.namespace}.{name}".encode()
-                size = str(len(header)).encode()
-                writer.write(b"HPUB " + subject + b" r.x " + size + b" " + size + b"\r\n" + header + b"\r\n")
-                writer.write(b"PUB " + subject + b" r\xff 1\r\n1\r\n")
-            await writer.drain()
-            assert await served.bus.call("logic.echo", 1, timeout=2) == 1, header
-        writer.close()
 
 
 async def test_bus_1_a_call_ends_within_its_timeout(nats_url: str) -> None:

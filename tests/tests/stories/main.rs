@@ -22,6 +22,7 @@ mod flood;
 mod forgery;
 mod greeting;
 mod languages;
+mod listeners;
 mod masses;
 mod mistakes;
 mod outage;
