@@ -80,18 +80,63 @@ fn check_inbox(options: &Options) -> Result<(), ConnectError> {
     Err(ConnectError { kind: ConnectErrorKind::Address, message, hint: "write for example _INBOX_ada".to_owned() })
 }
 
+/// The schemes that are spoken.
+const SCHEMES: [&str; 2] = ["nats", "tls"];
+
+/// Reads addresses that are joined by commas; blanks around them, and an empty one at the end, mean nothing.
 fn addresses(url: &str) -> Result<Vec<ServerAddr>, ConnectError> {
-    let wrong = |part: &str, reason: &dyn Display| ConnectError {
-        kind: ConnectErrorKind::Address,
-        message: format!("`{}` is no NATS address ({reason})", redact(part)),
-        hint: "write nats://host:port".to_owned(),
+    let parts: Vec<&str> = parts(url).collect();
+    if parts.is_empty() {
+        return Err(no_address(url, "it is empty", HINT_ADDRESS));
+    }
+    parts.into_iter().map(address).collect()
+}
+
+const HINT_ADDRESS: &str = "write nats://host:port";
+
+fn address(part: &str) -> Result<ServerAddr, ConnectError> {
+    check_scheme(part)?;
+    let wrong = |reason: &dyn Display| no_address(part, &reason.to_string(), HINT_ADDRESS);
+    let address = part.parse::<ServerAddr>().map_err(|error| wrong(&error))?;
+    if address.host().is_empty() {
+        return Err(wrong(&"it names no host"));
+    }
+    // `nats:/host` and `nats//host` would be the host `nats`.
+    let path = part.split_once("://").map_or(part, |(_, rest)| rest).split(['?', '#']).next().unwrap_or_default();
+    if path.split_once('/').is_some_and(|(_, path)| !path.is_empty()) {
+        return Err(wrong(&"it has a path"));
+    }
+    Ok(address)
+}
+
+/// Other schemes lead to other programs: a connection to them would wait for a greeting that never comes.
+fn check_scheme(part: &str) -> Result<(), ConnectError> {
+    let Some((scheme, _)) = part.split_once("://") else { return Ok(()) };
+    let lower = scheme.to_ascii_lowercase();
+    if SCHEMES.contains(&lower.as_str()) {
+        return Ok(());
+    }
+    let shown: String = scheme.chars().take(20).collect();
+    let (reason, hint) = match lower.as_str() {
+        "ws" | "wss" => (
+            format!("{lower}:// is not spoken here"),
+            "write nats:// or tls://, with the port where the server takes its clients",
+        ),
+        "http" | "https" => {
+            (format!("{lower}:// is for web servers"), "write nats:// or tls://, with the server's port for clients")
+        }
+        _ => (format!("{shown}:// is not spoken here"), "write nats:// or tls://"),
     };
-    let parse = |part: &str| match part.trim().parse::<ServerAddr>() {
-        Ok(address) if address.host().is_empty() => Err(wrong(part, &"it names no host")),
-        Ok(address) => Ok(address),
-        Err(error) => Err(wrong(part, &error)),
-    };
-    url.split(',').map(parse).collect()
+    Err(no_address(part, &reason, hint))
+}
+
+fn no_address(part: &str, reason: &str, hint: &str) -> ConnectError {
+    let message = format!("`{}` is no NATS address ({reason})", redact(part).escape_debug());
+    ConnectError { kind: ConnectErrorKind::Address, message, hint: hint.to_owned() }
+}
+
+fn parts(url: &str) -> impl Iterator<Item = &str> {
+    url.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
 /// The text that stands percent-encoded in an address, as it must where it has signs of its own.
@@ -174,7 +219,7 @@ fn files(message: &str, hint: &str) -> ConnectError {
 
 fn explain(url: &str, error: &async_nats::ConnectError) -> ConnectError {
     use async_nats::ConnectErrorKind as Kind;
-    let url = redact(url);
+    let url = shown(url);
     let text = Arc::new(error.to_string());
     let (kind, message, hint) = match error.kind() {
         Kind::Authentication | Kind::AuthorizationViolation => (
@@ -208,8 +253,19 @@ fn is_of_tls(error: &async_nats::ConnectError) -> bool {
     io.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
+/// Addresses as people are shown them: with scheme, host and port alone, ready to be given again.
+pub(crate) fn shown(url: &str) -> String {
+    let one = |part: &str| {
+        let Ok(address) = address(part) else { return redact(part) };
+        let scheme = if address.tls_required() { "tls" } else { "nats" };
+        let (host, port) = (address.host(), address.port());
+        if host.contains(':') { format!("{scheme}://[{host}]:{port}") } else { format!("{scheme}://{host}:{port}") }
+    };
+    parts(url).map(one).collect::<Vec<_>>().join(",")
+}
+
 /// An address without what stands before its `@`.
-pub(crate) fn redact(url: &str) -> String {
+fn redact(url: &str) -> String {
     let one = |part: &str| match (part.split_once("://"), part.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
         (None, Some((_, host))) => host.to_owned(),

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     ConnectError, ConnectErrorKind, Options,
-    connect::{Purpose, RECONNECT_DELAY_MAX, RECONNECT_DELAY_MIN, connect, redact},
+    connect::{Purpose, RECONNECT_DELAY_MAX, RECONNECT_DELAY_MIN, connect, shown},
     inbox::Inbox,
     link::{Link, Pulse, Tally},
     subscription::{Subscription, Subscriptions},
@@ -291,7 +291,7 @@ impl Connection {
 pub(crate) fn closed(options: &Options, error: &SubscribeError) -> ConnectError {
     ConnectError {
         kind: ConnectErrorKind::Protocol,
-        message: format!("the NATS server at {} closed the connection ({error})", redact(&options.url)),
+        message: format!("the NATS server at {} closed the connection ({error})", shown(&options.url)),
         hint: "see the server's log".to_owned(),
     }
 }

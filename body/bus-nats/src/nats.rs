@@ -18,7 +18,7 @@ use self::bus::{NatsBus, Way};
 use crate::{
     ConnectError, Counters, LinkState, Options,
     call::Known,
-    connect::{Purpose, inbox_prefix, redact},
+    connect::{Purpose, inbox_prefix, shown},
     connection::{Connection, closed},
     control::{self, Answerer, Questions},
     direct, discovery,
@@ -191,7 +191,7 @@ impl Nats {
     pub fn server(&self) -> ServerInfo {
         let info = self.0.call.client().server_info();
         ServerInfo {
-            url: redact(&self.0.options.url),
+            url: shown(&self.0.options.url),
             version: info.version,
             name: info.server_name,
             max_payload: self.0.call.client().max_payload(),

@@ -380,6 +380,11 @@ fn unavailable(bucket: &str, error: &(dyn std::error::Error + 'static)) -> Store
             StoreError::Refused { bucket, reason }
         }
         Some(refused) if matches!(refused.code(), 400..=407 | 409..=499) => StoreError::Refused { bucket, reason },
+        // Nobody answers for a bucket whose servers are away, though the server that was asked is there.
+        None if reason.contains("deadline has elapsed") => {
+            let reason = "no answer in time; if its only copy is on a server that is away, start that server again";
+            StoreError::Unavailable { bucket, reason: reason.to_owned() }
+        }
         _ => StoreError::Unavailable { bucket, reason },
     }
 }
