@@ -13,7 +13,7 @@
 //! # async fn run() -> Result<(), host_sidecar::dart::Error> {
 //! use host_sidecar::dart::Builder;
 //!
-//! let builder = Builder::new(Builder::default_cache()?);
+//! let builder = Builder::default();
 //! let ready = builder.prepare("cells/io_print_greeting/bin/main.dart".as_ref()).await?;
 //! assert_eq!(ready.form, host_sidecar::dart::Form::Program);
 //! # Ok(())
@@ -102,11 +102,20 @@ pub struct Builder {
     _stops: DropGuard,
 }
 
+impl Default for Builder {
+    /// Keeps what it compiles in `dart-cells` of the per-user tools cache: `$CBS_TOOLS`, else `cbs/tools` in the user's
+    /// cache folder. Where the environment names no such folder, [`Self::check`] says so, and nothing is compiled.
+    fn default() -> Self {
+        let tools = find::tools(|name| env::var_os(name));
+        Self::of(Work { folder: tools.map(|tools| tools.join("dart-cells")), dart: None, time_max: COMPILE_TIME_MAX })
+    }
+}
+
 impl Builder {
     /// A builder that keeps what it compiles in this folder, which is made when it is needed.
     #[must_use]
     pub fn new(cache: PathBuf) -> Self {
-        Self::of(Work { folder: cache, dart: None, time_max: COMPILE_TIME_MAX })
+        Self::of(Work { folder: Some(cache), dart: None, time_max: COMPILE_TIME_MAX })
     }
 
     /// The same with this Dart, instead of the one that [`find`] finds.
@@ -129,19 +138,12 @@ impl Builder {
         Self { work: Arc::new(work), builds: Builds::default(), tasks: TaskTracker::new(), stop, _stops: stops }
     }
 
-    /// `dart-cells` in the per-user tools cache: `$CBS_TOOLS`, else `cbs/tools` in the user's cache folder.
+    /// Whether there is a Dart to compile with, and a folder for what is compiled.
     ///
     /// # Errors
-    /// [`Error::NoCache`] where the environment names no such folder.
-    pub fn default_cache() -> Result<PathBuf, Error> {
-        find::tools(|name| env::var_os(name)).map(|tools| tools.join("dart-cells")).ok_or(Error::NoCache)
-    }
-
-    /// Whether there is a Dart to compile with.
-    ///
-    /// # Errors
-    /// What to install.
+    /// What to install, or which variable to set.
     pub fn check(&self) -> Result<(), Error> {
+        self.work.folder()?;
         self.work.dart().map(drop)
     }
 

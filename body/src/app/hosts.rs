@@ -19,7 +19,7 @@ pub(crate) struct Hosts(Vec<Arc<dyn Host>>);
 /// elsewhere a cell is started when it is at its best.
 ///
 /// # Errors
-/// When a linked-in cell has a bad name, or two have one; when there is no place for what is compiled.
+/// When a linked-in cell has a bad name, or two have one.
 pub(crate) fn hosts(
     cells: Vec<NativeCell>,
     namespace: &Namespace,
@@ -32,8 +32,7 @@ pub(crate) fn hosts(
     if let Some(nats) = nats {
         settings = settings.with_payload_max(nats.server().max_payload);
     }
-    let dart = dart::Builder::new(dart::Builder::default_cache().map_err(Failure::not_started)?);
-    let dart = SidecarHost::dart(settings.clone(), dart);
+    let dart = SidecarHost::dart(settings.clone(), dart::Builder::default());
     Ok(Hosts(vec![
         #[cfg(feature = "python")]
         Arc::new(host_python::PythonHost::new(settings.clone())),

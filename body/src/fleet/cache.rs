@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, Permissions},
     io,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -14,6 +14,7 @@ use std::{
 
 use cbs::{BodyId, Bytes};
 use fleet::ContentHash;
+use nix::unistd::Uid;
 use tempfile::TempDir;
 
 use crate::bundle::{self, Bundle};
@@ -46,12 +47,17 @@ type Files = Vec<(PathBuf, ContentHash)>;
 impl Cache {
     /// A new folder for this process, and none any more for those that have gone.
     pub(crate) fn new(body: &BodyId) -> io::Result<Self> {
-        let above = place().ok_or_else(|| io::Error::other("neither XDG_CACHE_HOME nor HOME is set"))?;
-        Self::in_folder(&above, body)
+        let above = place();
+        let named = |error| {
+            let folder = above.display();
+            io::Error::other(format!("{folder}: {error}; set XDG_CACHE_HOME to a folder that this user may write to"))
+        };
+        Self::in_folder(&above, body).map_err(named)
     }
 
     fn in_folder(above: &Path, body: &BodyId) -> io::Result<Self> {
         bundle::private().recursive(true).create(above)?;
+        check_own(above)?;
         sweep(above);
         for number in 0..NAMES_MAX {
             let name = format!("{body}.{}-{number}", std::process::id());
@@ -64,7 +70,7 @@ impl Cache {
             let (used, count) = (Mutex::default(), AtomicU64::new(0));
             return Ok(Self { folder: Arc::new(folder), used, count, lock, _locked: locked });
         }
-        Err(io::Error::other(format!("{} is full of what others left", above.display())))
+        Err(io::Error::other("it is full of what others left"))
     }
 
     /// The code of a bundle: as another instance uses it, if it is as it was unpacked; else as it
@@ -157,10 +163,23 @@ impl Drop for Code {
     }
 }
 
-fn place() -> Option<PathBuf> {
+/// `cbs/bodies` in the user's cache folder; for a user without a home, a folder of its own among the temporary ones.
+fn place() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    Some(cache?.join("cbs/bodies"))
+    match cache {
+        Some(cache) => cache.join("cbs/bodies"),
+        None => std::env::temp_dir().join(format!("cbs-bodies-{}", Uid::current())),
+    }
+}
+
+/// Whether a folder that was there before is this user's alone: code is started from it.
+fn check_own(folder: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(folder)?;
+    if found.is_dir() && found.uid() == Uid::current().as_raw() && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other("it is not a folder that this user alone may write to"))
 }
 
 /// Makes all files of a folder read-only, and tells their hashes. Folders may be written to:

@@ -98,10 +98,21 @@ fn is_program(file: &Path) -> bool {
     file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
+/// A file without a name: a pipe may be held open by what a program leaves behind. On Linux it is in memory, for a
+/// folder of temporary files may be full.
+fn scratch() -> std::io::Result<std::fs::File> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::memfd::{MFdFlags, memfd_create};
+        Ok(memfd_create(c"cbs-answer", MFdFlags::MFD_CLOEXEC)?.into())
+    }
+    #[cfg(not(target_os = "linux"))]
+    tempfile::tempfile()
+}
+
 /// What the program says to `--version`.
 fn ask(path: &Path) -> Result<String, String> {
-    // Into a file: a pipe may be held open by what the program leaves behind.
-    let answer = tempfile::tempfile().map_err(|error| error.to_string())?;
+    let answer = scratch().map_err(|error| format!("there is no place for its answer: {error}"))?;
     let stdout = answer.try_clone().map_err(|error| error.to_string())?;
     let mut command = Command::new(path);
     command.arg("--version").stdin(Stdio::null()).stdout(stdout).stderr(Stdio::null());

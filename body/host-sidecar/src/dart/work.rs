@@ -31,7 +31,8 @@ const ENTRY: &str = "main.dart";
 /// What a compilation needs, also when nobody waits for it any longer.
 #[derive(Debug)]
 pub(super) struct Work {
-    pub(super) folder: PathBuf,
+    /// Where it is kept; `None` where the environment names no place.
+    pub(super) folder: Option<PathBuf>,
     pub(super) dart: Option<Dart>,
     pub(super) time_max: Duration,
 }
@@ -39,6 +40,10 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn dart(&self) -> Result<Dart, Error> {
         self.dart.clone().map_or_else(find, Ok)
+    }
+
+    pub(super) fn folder(&self) -> Result<&Path, Error> {
+        self.folder.as_deref().ok_or(Error::NoCache)
     }
 
     /// The program of a source; made now where there is none.
@@ -115,7 +120,7 @@ impl Work {
         let reading = tokio::task::spawn_blocking(move || {
             let source = package::source(&source)?;
             let dart = work.dart()?;
-            let cache = Cache::open(&work.folder)?;
+            let cache = Cache::open(work.folder()?)?;
             let sdk = sdk::extract(&cache)?;
             let package = Package::of(&source, &sdk)?;
             let key = sources::fingerprint(&dart, &source, &package)?;
