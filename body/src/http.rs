@@ -2,11 +2,12 @@
 //!
 //! Whoever reaches the address may ask; nothing can be changed. So it is off unless it is asked
 //! for, and on this machine alone unless an address is named. One request a connection, so many
-//! connections at once, so much time for each: who asks slowly takes nothing from others.
+//! connections at once, so much time for each; where all places are taken, a newcomer gets that of the oldest.
 
 mod accept;
 mod address;
 mod answer;
+mod places;
 mod scrape;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -15,17 +16,18 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::address::Flags;
-use self::answer::Site;
+use self::{
+    answer::Site,
+    places::{Place, Places},
+};
 use crate::{exit::Failure, health::Vitals, metrics::Lag, output};
 
-/// How many connections are served at once; more wait to be accepted. A scraper, a probe and
-/// some people need a handful.
+/// How many connections are served at once. A scraper, a probe and some people need a handful.
 const CONNECTIONS_MAX: usize = 64;
 /// How long a request's head may take.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
@@ -85,19 +87,20 @@ impl Http {
 
 /// Takes connections until it is told to stop.
 async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, stop: &CancellationToken) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Places::new(CONNECTIONS_MAX);
     let mut told = false;
     loop {
-        let next = async { (room.clone().acquire_owned().await.ok(), listener.accept().await) };
-        let Some((permit, accepted)) = stop.run_until_cancelled(next).await else { return };
+        let Some(accepted) = stop.run_until_cancelled(listener.accept()).await else { return };
         match accepted {
             Ok((stream, _)) => {
                 told = false;
-                let (site, stop) = (site.clone(), stop.clone());
+                let (site, stop, place) = (site.clone(), stop.clone(), places.take());
                 tasks.spawn(async move {
-                    // Who takes longer is cut off, whatever they wait for.
-                    _ = timeout(CONNECTION_LIMIT, serve(stream, site, stop)).await;
-                    drop(permit);
+                    tokio::select! {
+                        // Who takes longer is cut off, whatever they wait for.
+                        _ = timeout(CONNECTION_LIMIT, serve(stream, &site, &place, stop)) => {}
+                        () = place.given_away() => tracing::debug!("an HTTP connection was closed for a newer one"),
+                    }
                 });
             }
             Err(error) => {
@@ -112,9 +115,9 @@ async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, s
 }
 
 /// Answers one request.
-async fn serve(stream: TcpStream, site: Arc<Site>, stop: CancellationToken) {
+async fn serve(stream: TcpStream, site: &Site, place: &Place, stop: CancellationToken) {
     let answer = service_fn(|request: hyper::Request<Incoming>| {
-        let site = site.clone();
+        place.has_asked();
         async move { Ok::<_, std::convert::Infallible>(site.answer(&request).await) }
     });
     let mut http = http1::Builder::new();
