@@ -1,13 +1,22 @@
 //! The signals that ask the program to stop.
 
-use std::io;
+use std::{io, time::Duration};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
+};
+
+/// Signals that come within this time of one are the same wish: a process manager that signals a process and then
+/// its group, GNU `timeout`, a key that is held down.
+const SAME_WISH: Duration = Duration::from_secs(1);
 
 /// SIGINT and SIGTERM, from the moment that this is made.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// Until when what comes is the same wish.
+    same_until: Option<Instant>,
 }
 
 impl Signals {
@@ -16,14 +25,22 @@ impl Signals {
     /// # Errors
     /// When the system refuses.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, same_until: None })
     }
 
-    /// Waits for the next of them and says its name. Cancel-safe.
+    /// Waits for the next wish to stop and says its signal's name. Cancel-safe.
     pub(crate) async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+        loop {
+            let name = tokio::select! {
+                _ = self.interrupt.recv() => "SIGINT",
+                _ = self.terminate.recv() => "SIGTERM",
+            };
+            let now = Instant::now();
+            if self.same_until.is_none_or(|until| now >= until) {
+                self.same_until = Some(now + SAME_WISH);
+                return name;
+            }
         }
     }
 }
