@@ -32,6 +32,9 @@ pub(crate) use self::{
 use self::{cells::Cells, flows::Flows, wiring::Wiring};
 use crate::{exit::Failure, health::Vitals};
 
+/// After how long a new version that was not ready in time is started again.
+const START_AGAIN: Duration = Duration::from_secs(5);
+
 /// What a body is made of.
 pub(crate) struct Plan {
     pub(crate) specs: Specs,
@@ -134,15 +137,19 @@ impl App {
         drain: Duration,
         mut changed: impl FnMut(&Self, &[Change]),
     ) -> Ended {
+        // The last specs, where a cell of theirs is to be started again.
+        let mut again = None;
         let why = loop {
             let specs = tokio::select! {
                 why = stops.next() => break why,
                 Some(specs) = news.next() => specs,
+                Some(specs) = later(&mut again) => specs,
             };
             // Not to be dropped half-way: that would end cells with calls in them.
             let (since, changes) = (Instant::now(), self.apply(&specs).await);
             changes.iter().for_each(|change| change.tell(since.elapsed()));
             changed(&self, &changes);
+            again = self.cells.has_slow().then_some(specs);
         };
         if let Some(why) = why {
             tracing::info!("{why}: finishing what runs, for {} s at the most; again stops at once", drain.as_secs());
@@ -167,4 +174,12 @@ impl App {
         self.wiring.close().await;
         ended
     }
+}
+
+/// These specs, if any, after a while.
+async fn later(specs: &mut Option<Specs>) -> Option<Specs> {
+    if specs.is_some() {
+        tokio::time::sleep(START_AGAIN).await;
+    }
+    specs.take()
 }

@@ -34,6 +34,8 @@ pub(crate) struct Code {
     root: PathBuf,
     /// As seen from the folder, in order.
     files: BTreeSet<PathBuf>,
+    /// The folders in it that were searched for them, as seen from it.
+    searched: Vec<PathBuf>,
 }
 
 impl Code {
@@ -89,15 +91,21 @@ impl Code {
 
     fn below(root: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Self> {
         let mut files = BTreeSet::new();
+        let mut searched = Vec::new();
         let mut folders = vec![(PathBuf::new(), 0)];
         while let Some((folder, depth)) = folders.pop() {
             for entry in fs::read_dir(root.join(&folder))? {
                 let entry = entry?;
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let path = folder.join(&name);
-                let kind = fs::metadata(root.join(&path));
-                // What has gone since it was listed, and a link that leads nowhere, are no code.
-                let Ok(kind) = kind else { continue };
+                let listed = entry.file_type()?;
+                let kind = if listed.is_symlink() {
+                    // What has gone since it was listed, and a link that leads nowhere, are no code.
+                    let Ok(behind) = fs::metadata(root.join(&path)) else { continue };
+                    behind.file_type()
+                } else {
+                    listed
+                };
                 if kind.is_dir() && depth < DEPTH_MAX && !name.starts_with('.') && !MADE.contains(&name.as_str()) {
                     folders.push((path, depth + 1));
                 } else if kind.is_file() && wanted(&name) {
@@ -111,15 +119,16 @@ impl Code {
                     return Err(io::Error::other(message));
                 }
             }
+            searched.push(folder);
         }
-        Ok(Self { root: root.to_owned(), files })
+        Ok(Self { root: root.to_owned(), files, searched })
     }
 
     fn words(folder: &Path, words: &[String]) -> Self {
         let program = words.first().filter(|word| word.contains('/')).map(PathBuf::from);
         let program = program.and_then(|program| std::path::absolute(program).ok());
         let arguments = words.iter().skip(1).map(PathBuf::from).filter(|word| folder.join(word).is_file());
-        Self { root: folder.to_owned(), files: program.into_iter().chain(arguments).collect() }
+        Self { root: folder.to_owned(), files: program.into_iter().chain(arguments).collect(), searched: Vec::new() }
     }
 
     /// The files, as seen from the working folder.
@@ -127,9 +136,10 @@ impl Code {
         self.files.iter().map(|file| self.root.join(file))
     }
 
-    /// The folders that hold the files.
+    /// The folders that hold the files, or would hold a new one.
     pub(crate) fn folders(&self) -> impl Iterator<Item = PathBuf> {
-        let own = std::iter::once(self.root.clone());
+        let searched = self.searched.iter().map(|folder| self.root.join(folder));
+        let own = std::iter::once(self.root.clone()).chain(searched);
         own.chain(self.files.iter().map(|file| folder(&self.root.join(file)).to_owned()))
     }
 

@@ -1,22 +1,25 @@
 //! Specs and code that change while a body runs them.
 
+mod traces;
+
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use spec::Specs;
 use tokio::sync::mpsc;
 
+use self::traces::Traces;
 use crate::{code::Code, output, specs};
 
 /// An editor writes a file in several steps; what is read after so long a silence is whole.
 const QUIET: Duration = Duration::from_millis(30);
 /// A file that never comes to rest is read all the same.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Some file systems tell nothing: a look now and then finds what they hold back.
+/// Some file systems report nothing: the times and sizes of files are compared now and then.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Watches the folders of specs, of their schemas and of their cells' code. Folders rather than files:
@@ -25,10 +28,23 @@ pub(crate) struct Watch {
     paths: specs::Paths,
     watcher: RecommendedWatcher,
     watched: BTreeSet<PathBuf>,
-    /// Something happened; what it was is found by looking.
-    happened: mpsc::Receiver<()>,
+    /// The files of the cells' code.
+    code: BTreeSet<PathBuf>,
+    /// Times and sizes of all these, from before they were last read.
+    traces: Traces,
+    /// What the system reports; what it was is found by looking.
+    happened: mpsc::Receiver<Notice>,
     /// What is wrong with the specs now, as it was told.
     wrong: Option<String>,
+}
+
+/// What the system reports of the folders.
+#[derive(Clone, Copy, Debug)]
+enum Notice {
+    /// Something was written, replaced or removed.
+    Written,
+    /// More happened than the system could queue: perhaps only that many files were read, by this program itself.
+    Unknown,
 }
 
 impl Watch {
@@ -38,9 +54,27 @@ impl Watch {
     /// When the system gives no watch.
     pub(crate) fn new(paths: specs::Paths, specs: &Specs, wrong: Option<&spec::Error>) -> notify::Result<Self> {
         let (tell, happened) = mpsc::channel(1);
-        // One word is enough, however much has happened.
-        let watcher = notify::recommended_watcher(move |_| _ = tell.try_send(()))?;
-        let mut watch = Self { paths, watcher, watched: BTreeSet::new(), happened, wrong: None };
+        // What was written after these specs were read, and before they are watched, is found by a first look.
+        _ = tell.try_send(Notice::Written);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let notice = match event {
+                // Who only reads changes nothing: that may be this program itself.
+                Ok(event) if matches!(event.kind, EventKind::Access(_)) => return,
+                Ok(event) if !event.need_rescan() => Notice::Written,
+                Ok(_) | Err(_) => Notice::Unknown,
+            };
+            // One notice is enough, however much has happened.
+            _ = tell.try_send(notice);
+        })?;
+        let mut watch = Self {
+            paths,
+            watcher,
+            watched: BTreeSet::new(),
+            code: BTreeSet::new(),
+            traces: Traces::default(),
+            happened,
+            wrong: None,
+        };
         watch.follow(specs);
         if let Some(wrong) = wrong {
             watch.tell(wrong);
@@ -74,14 +108,26 @@ impl Watch {
         }
     }
 
-    /// Waits until something has happened and come to rest, or it is time to look anyway.
+    /// Waits until something was written and has come to rest.
     async fn rest(&mut self) {
-        if tokio::time::timeout(LOOK_AGAIN, self.happened.recv()).await.is_err() {
-            return;
+        loop {
+            match tokio::time::timeout(LOOK_AGAIN, self.happened.recv()).await {
+                Ok(Some(Notice::Written)) => break,
+                Ok(Some(Notice::Unknown)) | Err(_) if self.traces == self.traces_now() => {}
+                Ok(Some(Notice::Unknown)) | Err(_) => break,
+                // The watcher is ours: it never ends before this.
+                Ok(None) => std::future::pending().await,
+            }
         }
-        let settled = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, self.happened.recv()).await {} };
+        let settled = async { while let Ok(Some(_)) = tokio::time::timeout(QUIET, self.happened.recv()).await {} };
         // Restless for so long: what is there is read.
         let _ = tokio::time::timeout(PATIENCE, settled).await;
+        // Before the files are read: what changes meanwhile is a change.
+        self.traces = self.traces_now();
+    }
+
+    fn traces_now(&self) -> Traces {
+        Traces::of(&self.watched, &self.code)
     }
 
     /// Says once what is wrong.
@@ -98,7 +144,7 @@ impl Watch {
 
     /// Watches also what has come since: a mistake in a new folder is mended there.
     fn follow_more(&mut self) {
-        for folder in folders(&self.paths, &Specs::default()) {
+        for folder in spec_folders(&self.paths) {
             if !self.watched.contains(&folder) && self.watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
                 self.watched.insert(folder);
             }
@@ -108,7 +154,9 @@ impl Watch {
     /// Watches the folders that these specs and their code stand in, and no others.
     /// Whether there is one that was not watched before.
     fn follow(&mut self, specs: &Specs) -> bool {
-        let wanted = folders(&self.paths, specs);
+        let code: Vec<Code> = specs.cells().filter_map(|spec| Code::of(spec)?.ok()).collect();
+        let mut wanted = spec_folders(&self.paths);
+        wanted.extend(code.iter().flat_map(Code::folders).filter(|folder| folder.is_dir()));
         for gone in self.watched.difference(&wanted) {
             // A folder that has been removed is watched no more anyway.
             let _ = self.watcher.unwatch(gone);
@@ -122,11 +170,13 @@ impl Watch {
         }
         let grown = watched.difference(&self.watched).next().is_some();
         self.watched = watched;
+        self.code = code.iter().flat_map(Code::files).collect();
         grown
     }
 }
 
-fn folders(paths: &specs::Paths, specs: &Specs) -> BTreeSet<PathBuf> {
+/// The folders that specs and their schemas are read from.
+fn spec_folders(paths: &specs::Paths) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     for path in &paths.places() {
         let folder = if path.is_dir() { path.as_path() } else { parent(path) };
@@ -137,9 +187,6 @@ fn folders(paths: &specs::Paths, specs: &Specs) -> BTreeSet<PathBuf> {
     }
     if let Some(schemas) = &paths.schemas {
         below(schemas, &mut folders, 0);
-    }
-    for code in specs.cells().filter_map(|spec| Code::of(spec)?.ok()) {
-        folders.extend(code.folders());
     }
     folders.retain(|folder| folder.is_dir());
     folders
@@ -156,4 +203,43 @@ fn below(folder: &Path, folders: &mut BTreeSet<PathBuf>, depth: usize) {
 
 fn parent(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longer than it takes to notice a change, and shorter than until the files are compared anyway.
+    const WINDOW: Duration = Duration::from_secs(1);
+    const SPEC: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.tells }\n\
+        spec: { runtime: python, source: 'tells.py:tell' }\n";
+
+    #[tokio::test]
+    async fn who_only_reads_wakes_nobody_and_what_is_written_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("tells.yaml", SPEC);
+        write("tells.py", "async def tell(): return 1");
+        write("empty/data.bin", "1");
+        let paths = vec![folder.path().to_owned()];
+        let paths = specs::Paths { paths, schemas: None, allow_remote: false, growing: false };
+        let specs = paths.load().unwrap();
+        let mut watch = Watch::new(paths, &specs, None).unwrap();
+        // The first look, which reads everything itself.
+        assert_eq!(watch.next().await.cells().count(), 1);
+        for path in ["tells.yaml", "tells.py", "empty/data.bin"] {
+            std::fs::read(folder.path().join(path)).unwrap();
+            folder.path().join("empty").read_dir().unwrap().for_each(drop);
+        }
+        assert!(tokio::time::timeout(WINDOW, watch.next()).await.is_err(), "reading is no change");
+        for path in ["tells.py", "tells.yaml", "empty/new.py"] {
+            write(path, if path == "tells.yaml" { SPEC } else { "async def tell(): return 2" });
+            let found = tokio::time::timeout(LOOK_AGAIN, watch.next()).await;
+            assert_eq!(found.expect("a change").cells().count(), 1, "{path}");
+        }
+    }
 }

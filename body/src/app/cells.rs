@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bus_nats::{Announced, Nats};
 use cbs::{About, CellName, Home, Namespace, Target};
 use futures::future::join_all;
-use host::{Restarts, Running, State, Supervisor};
+use host::{Phase, Restarts, Running, State, Supervisor};
 use spec::{CellSpec, Specs};
 
 use super::{Hosts, Standing, events::Events};
@@ -29,14 +29,44 @@ pub(super) struct Cells {
     events: Arc<Events>,
     roster: Arc<Roster>,
     hosted: BTreeMap<CellName, Hosted>,
-    /// What cannot run here, and why.
+    /// What cannot run here, and why; an older version of it may be hosted.
     unfit: BTreeMap<CellName, Unfit>,
+    /// New versions that did not start, while an older one goes on.
+    failed: BTreeMap<CellName, Failed>,
+}
+
+/// A version that did not start. It is not started again: it would fail again.
+struct Failed {
+    version: Version,
+    reason: String,
+    /// Whether it was only not ready in time: what it waits for, such as a compiler, may be done when it is
+    /// started again.
+    is_slow: bool,
+}
+
+/// What tells one version of a cell from another.
+struct Version {
+    spec: Arc<CellSpec>,
+    /// Hash of its code; `None` for what is linked in.
+    code: Option<String>,
+}
+
+impl Version {
+    fn of(spec: &Arc<CellSpec>) -> Self {
+        Self { spec: spec.clone(), code: Hosts::code(spec) }
+    }
+
+    /// Whether two want the same, schemas included.
+    fn is_same(&self, other: &Self) -> bool {
+        let hashes = |spec: &CellSpec| [&spec.input, &spec.output].map(|s| s.as_ref().map(|s| s.hash().to_owned()));
+        let of = |version: &Self| (version.spec.metadata.revision.clone(), hashes(&version.spec));
+        of(self) == of(other) && self.code == other.code
+    }
 }
 
 struct Hosted {
     running: Running,
-    /// Tells one version of the cell's code from another; `None` for what is linked in.
-    code: Option<String>,
+    version: Version,
     /// Keeps the cell in the answers to discovery also while it is restarted.
     announced: Option<Announced>,
     /// Counts it.
@@ -47,7 +77,8 @@ struct Hosted {
 struct Unfit {
     spec: Arc<CellSpec>,
     reason: String,
-    _listed: Listed,
+    /// Lists it where no older version is listed.
+    _listed: Option<Listed>,
 }
 
 /// What became of a cell or a flow when the specs changed.
@@ -99,26 +130,34 @@ impl Cells {
         roster: Arc<Roster>,
     ) -> Self {
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
-        Self { supervisor, home, nats, events, roster, hosted: BTreeMap::new(), unfit: BTreeMap::new() }
+        let (hosted, unfit, failed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { supervisor, home, nats, events, roster, hosted, unfit, failed }
     }
 
     /// Makes these the cells. What is as it was is left alone.
     pub(super) async fn apply(&mut self, specs: &Specs) -> Vec<Change> {
-        self.unfit.clear();
+        let unfit = std::mem::take(&mut self.unfit).into_iter().map(|(name, unfit)| (name, unfit.reason));
+        let (unfit, mut failed): (BTreeMap<_, _>, _) = (unfit.collect(), std::mem::take(&mut self.failed));
         let mut changes = Vec::new();
         let mut coming = Vec::new();
         for spec in specs.cells().filter(|spec| spec.deployment.enabled) {
-            let code = Hosts::code(spec);
-            let same = |hosted: &Hosted| is_same(hosted.running.spec(), spec) && hosted.code == code;
-            if self.hosted.get(&spec.name).is_some_and(same) {
+            let version = Version::of(spec);
+            if self.hosted.get(&spec.name).is_some_and(|hosted| hosted.version.is_same(&version)) {
                 continue;
+            }
+            if let Some(known) = failed.remove(&spec.name).filter(|known| known.version.is_same(&version)) {
+                let is_slow = known.is_slow;
+                self.failed.insert(spec.name.clone(), known);
+                if !is_slow {
+                    continue;
+                }
             }
             match self.supervisor.start(spec.clone(), (self.home)(spec.name.clone().into())) {
                 Ok(running) => {
                     let listed = self.roster.list(running.service());
-                    coming.push(Hosted { running, code, announced: None, _listed: listed });
+                    coming.push(Hosted { running, version, announced: None, _listed: listed });
                 }
-                Err(error) => changes.push(self.refuse(spec, error.to_string())),
+                Err(error) => changes.extend(self.refuse(spec, error.to_string(), unfit.get(&spec.name))),
             }
         }
         let wanted = |name: &CellName| specs.cell(name).is_some_and(|spec| spec.deployment.enabled);
@@ -134,24 +173,39 @@ impl Cells {
                 Change { target: name.into(), what: Changed::Removed }
             })),
         );
-        for (hosted, change) in come {
-            self.hosted.insert(hosted.running.spec().name.clone(), hosted);
-            changes.push(change);
+        for Replaced { hosted, failed, change } in come {
+            let name = hosted.running.spec().name.clone();
+            let reason = failed.as_ref().map(|failed| failed.reason.clone());
+            let before = match failed {
+                Some(failed) => self.failed.insert(name.clone(), failed),
+                None => self.failed.remove(&name),
+            };
+            // A slow one that is still slow has been reported.
+            if reason.is_none() || before.map(|before| before.reason) != reason {
+                changes.push(change);
+            }
+            self.hosted.insert(name, hosted);
         }
         changes.extend(left);
         changes
     }
 
-    /// A spec that cannot run here; an older version of it goes on.
-    fn refuse(&mut self, spec: &Arc<CellSpec>, reason: String) -> Change {
+    /// A spec that cannot run here; an older version of it goes on. No change where it could not run `before`, for
+    /// the same reason.
+    fn refuse(&mut self, spec: &Arc<CellSpec>, reason: String, before: Option<&String>) -> Option<Change> {
         let target = spec.name.clone().into();
-        if self.hosted.contains_key(&spec.name) {
-            return Change { target, what: Changed::Kept(reason) };
-        }
-        let listed = self.roster.unfit(&target, about(spec), &reason);
+        let is_hosted = self.hosted.contains_key(&spec.name);
+        let listed = (!is_hosted).then(|| self.roster.unfit(&target, about(spec), &reason));
+        let is_known = before == Some(&reason);
         let unfit = Unfit { spec: spec.clone(), reason: reason.clone(), _listed: listed };
         self.unfit.insert(spec.name.clone(), unfit);
-        Change { target, what: Changed::Refused(reason) }
+        let what = if is_hosted { Changed::Kept(reason) } else { Changed::Refused(reason) };
+        (!is_known).then_some(Change { target, what })
+    }
+
+    /// Whether a new version was not ready in time, and is to be started again.
+    pub(super) fn has_slow(&self) -> bool {
+        self.failed.values().any(|failed| failed.is_slow)
     }
 
     /// Why nothing runs, where nothing does.
@@ -167,17 +221,20 @@ impl Cells {
 
     pub(super) fn standings(&self, namespace: &Namespace) -> impl Iterator<Item = Standing> {
         let hosted = self.hosted.values().map(|hosted| Standing::of_cell(namespace, &hosted.running));
-        hosted.chain(self.unfit.values().map(|it| Standing::of_unfit(namespace, &it.spec, &it.reason)))
+        let unfit = self.unfit.iter().filter(|(name, _)| !self.hosted.contains_key(*name));
+        hosted.chain(unfit.map(|(_, it)| Standing::of_unfit(namespace, &it.spec, &it.reason)))
     }
 }
 
 impl Hosted {
-    async fn stop(self) {
-        let Self { running, announced, _listed: listed, .. } = self;
+    /// Ends it, and says which version it was.
+    async fn stop(self) -> Version {
+        let Self { running, version, announced, _listed: listed } = self;
         drop(announced);
         running.stop().await;
         // Counted to its last call.
         drop(listed);
+        version
     }
 }
 
@@ -186,36 +243,39 @@ fn about(spec: &CellSpec) -> About {
     About { language: spec.language().into(), revision: spec.metadata.revision.as_str().into(), ..About::default() }
 }
 
-/// Whether two specs of a cell want the same, schemas included.
-fn is_same(one: &CellSpec, other: &CellSpec) -> bool {
-    let hashes = |spec: &CellSpec| [&spec.input, &spec.output].map(|s| s.as_ref().map(|s| s.hash().to_owned()));
-    one.metadata.revision == other.metadata.revision && hashes(one) == hashes(other)
+/// What became of a cell's new version.
+struct Replaced {
+    /// What runs now.
+    hosted: Hosted,
+    /// The new version, where it did not start and the old one runs.
+    failed: Option<Failed>,
+    change: Change,
 }
 
 /// Lets the new version take calls before the old one stops. The old one goes on where the new
 /// one does not become ready; where there is no old one, the new one is kept whatever becomes of it.
-async fn replace(nats: Option<&Nats>, events: &Events, old: Option<Hosted>, mut new: Hosted) -> (Hosted, Change) {
+async fn replace(nats: Option<&Nats>, events: &Events, old: Option<Hosted>, mut new: Hosted) -> Replaced {
     let target: Target = new.running.spec().name.clone().into();
     let ready = new.running.started(START_LIMIT).await;
-    let (hosted, what) = match (old, ready) {
+    let what = match (old, ready) {
         (Some(old), Err(state)) => {
-            new.stop().await;
-            return (old, Change { target, what: Changed::Kept(reason(&state)) });
+            let (reason, is_slow) = (reason(&state), state.phase == Phase::Starting);
+            let failed = Some(Failed { version: new.stop().await, reason: reason.clone(), is_slow });
+            return Replaced { hosted: old, failed, change: Change { target, what: Changed::Kept(reason) } };
         }
         (Some(old), Ok(())) => {
             events.follow(&new.running);
             events.replaced(&new.running);
             old.stop().await;
-            (new, Changed::Replaced)
+            Changed::Replaced
         }
         (None, _) => {
             events.follow(&new.running);
-            (new, Changed::Added)
+            Changed::Added
         }
     };
-    new = hosted;
     new.announced = announce(nats, &new.running).await;
-    (new, Change { target, what })
+    Replaced { hosted: new, failed: None, change: Change { target, what } }
 }
 
 fn reason(state: &State) -> String {

@@ -57,6 +57,85 @@ async fn a_broken_save_is_told_and_the_old_version_goes_on() {
     eventually("the mended version to serve", LIMIT, mended).await;
 }
 
+/// A module that counts its starts, and then does something.
+fn counted(starts: &std::path::Path, then: &str) -> String {
+    let count = format!("with open({:?}, 'a') as file:\n    file.write('x')\n", starts.to_string_lossy());
+    format!("{count}{then}\n")
+}
+
+/// Saves that start and fail, each in its own way.
+const BROKEN: &[&str] = &[
+    "def broken(:",
+    "import nowhere_at_all",
+    "raise SystemExit(3)",
+    "async def other(given: dict): return given",
+    "import cbs\nclass Odd: pass\nasync def tell(given: Odd): return 1",
+    "import cbs\n@cbs.start\nasync def start(): raise RuntimeError('no')\nasync def tell(given: dict): return 1",
+];
+
+#[tokio::test]
+async fn a_broken_save_is_told_once_and_started_once() {
+    for isolation in ["", ", isolation: process"] {
+        let fleet = Fleet::start().await;
+        let spec = SPEC.replace("'tells.py:tell'", &format!("'tells.py:tell'{isolation}"));
+        // Told apart from the broken one: its saves show that the broken one has been passed over since.
+        let other = SPEC.replace("demo.tells", "demo.other").replace("tells.py", "other/other.py");
+        let body = Body::bare("one")
+            .file("cells/demo.tells.yaml", &spec)
+            .file("cells/demo.other.yaml", &other)
+            .file("cells/tells.py", &code(0))
+            .file("cells/other/other.py", &code(0))
+            .with(&["--watch"]);
+        let mut body = fleet.up(&body).await;
+        let (starts, mut told) = (fleet.world.here().join("starts"), 0);
+        let caller = fleet.caller().await;
+        for (index, broken) in BROKEN.iter().enumerate() {
+            fleet.world.write("one/cells/tells.py", &counted(&starts, broken));
+            told += 1;
+            let kept = |text: &str| text.matches("kept the old cell demo.tells: ").count();
+            eventually("a line about the save", LIMIT, async || kept(&body.told()) == told).await;
+            let once = std::fs::read(&starts).map_or(0, |count| count.len());
+            for version in 1..=3 {
+                let version = u32::try_from(index).unwrap() * 10 + version;
+                fleet.world.write("one/cells/other/other.py", &code(version));
+                let serves = async || caller.call("demo.other", &json!({})).await.json()["version"] == json!(version);
+                eventually("another cell's save to serve", LIMIT, serves).await;
+            }
+            assert_eq!(kept(&body.told()), told, "{broken}: {}", body.told());
+            assert_eq!(std::fs::read(&starts).map_or(0, |count| count.len()), once, "{broken} was started again");
+            assert_eq!(caller.call("demo.tells", &json!({})).await.json()["version"], json!(0), "the old one serves");
+        }
+        fleet.world.write("one/cells/tells.py", &code(9));
+        let mended = async || caller.call("demo.tells", &json!({})).await.json()["version"] == json!(9);
+        eventually("the mended version to serve", LIMIT, mended).await;
+        let _ = body.terminate().await.with_status(0);
+    }
+}
+
+#[tokio::test]
+async fn a_dart_cell_that_does_not_compile_is_told_once() {
+    let fleet = Fleet::start().await;
+    let other = SPEC.replace("demo.tells", "demo.other").replace("tells.py", "../other/other.py");
+    let body = dart(Body::bare("one"))
+        .file("tells/lib/version.dart", "const version = 1;\n")
+        .file("cells/demo.other.yaml", &other)
+        .file("other/other.py", &code(0))
+        .with(&["--watch"]);
+    let mut body = fleet.up(&body).await;
+    let caller = fleet.caller().await;
+    caller.until_answered("demo.tells", &json!({})).await;
+    fleet.world.write("one/tells/lib/version.dart", "const version = ;\n");
+    let kept = |text: &str| text.matches("kept the old cell demo.tells: ").count();
+    eventually("a line about the save", COMPILED, async || kept(&body.told()) == 1).await;
+    for version in 1..=3 {
+        fleet.world.write("one/other/other.py", &code(version));
+        let serves = async || caller.call("demo.other", &json!({})).await.json()["version"] == json!(version);
+        eventually("another cell's save to serve", LIMIT, serves).await;
+    }
+    assert_eq!(kept(&body.told()), 1, "{}", body.told());
+    let _ = body.terminate().await.with_status(0);
+}
+
 #[tokio::test]
 async fn a_link_that_is_swapped_as_in_a_mounted_config_map_is_seen() {
     let fleet = Fleet::start().await;
