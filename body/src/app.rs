@@ -3,6 +3,7 @@
 mod calls;
 mod cells;
 mod events;
+mod example;
 mod flows;
 mod hosts;
 mod instances;

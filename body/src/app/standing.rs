@@ -1,9 +1,13 @@
 //! Where a cell or flow of a body stands, as a person or a program is told.
 
+use std::sync::Arc;
+
 use cbs::{Namespace, Subject, Target};
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
-use spec::{CellSpec, FlowSpec};
+use serde_json::Value;
+use spec::{CellSpec, FlowSpec, Schema};
+
+use super::example::example;
 
 /// One cell or flow of the body's specs.
 #[derive(Debug, Serialize)]
@@ -20,9 +24,9 @@ pub(crate) struct Standing {
     /// Why it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
-    /// An input that it would take, for a call that only looks.
+    /// The schema of its input.
     #[serde(skip)]
-    pub(crate) example: Option<Value>,
+    input: Option<Arc<Schema>>,
     /// Whether calling it twice does no harm.
     #[serde(skip)]
     pub(crate) idempotent: bool,
@@ -52,7 +56,7 @@ impl Standing {
 
     fn of_spec(namespace: &Namespace, spec: &CellSpec) -> Self {
         Self {
-            example: example(spec),
+            input: spec.input.clone(),
             idempotent: spec.idempotent,
             ..Self::new(namespace, spec.name.clone().into(), spec.language())
         }
@@ -60,7 +64,7 @@ impl Standing {
 
     fn new(namespace: &Namespace, target: Target, language: &'static str) -> Self {
         let subject = Subject::of(namespace, &target).into();
-        Self { target, language, subject, state: String::new(), reason: None, example: None, idempotent: false }
+        Self { target, language, subject, state: String::new(), reason: None, input: None, idempotent: false }
     }
 
     /// Whether calls reach it.
@@ -68,17 +72,15 @@ impl Standing {
         self.state == "ready"
     }
 
+    /// An input that it accepts; `None` where no schema says what it accepts, or none is found.
+    pub(crate) fn example(&self) -> Option<Value> {
+        example(self.input.as_deref()?)
+    }
+
     /// Whether it is of no use to this body at all.
     pub(crate) fn cannot_run(&self) -> bool {
         self.state == "cannot run"
     }
-}
-
-/// The first of some usual inputs that the cell's schema takes.
-fn example(spec: &CellSpec) -> Option<Value> {
-    let usual = [json!({ "name": "Ada" }), json!({ "text": "hello" }), json!({}), json!("hello"), json!(1), json!([])];
-    let schema = spec.input.as_ref()?;
-    usual.into_iter().find(|value| schema.accepts(value))
 }
 
 fn as_text<S: Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {

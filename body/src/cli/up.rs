@@ -32,6 +32,9 @@ const STORE: &str = ".cbs/nats";
 /// How long `cbs dev` finishes what runs: its person waits.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// For how many cells an input is looked for: a person waits.
+const EXAMPLES_MAX: usize = 32;
+
 /// The share of traces that a body records whole, unless it is said otherwise.
 const TRACE_RATIO: f64 = 0.01;
 /// The same where one person looks.
@@ -349,18 +352,23 @@ impl Told<'_> {
         format!("{table}\n\n{body}{call}")
     }
 
-    /// A call of a cell that is ready, to be pasted into another terminal of the same folder;
-    /// best one that does no harm.
+    /// A call of a cell that is ready, with an input that it accepts, to be pasted into another terminal of the same
+    /// folder; best one that does no harm. `None` where no schema says what a cell accepts.
     fn call(&self) -> Option<String> {
         let address = self.address?;
-        let cells = self.standings.iter().filter(|s| s.is_ready() && matches!(s.target, Target::Cell(_)));
-        let cell = cells.max_by_key(|standing| (standing.idempotent, standing.example.is_some()))?;
-        let input = cell.example.clone().unwrap_or_else(|| json!({}));
+        let is_cell = |standing: &&Standing| standing.is_ready() && matches!(standing.target, Target::Cell(_));
+        let mut cells: Vec<_> = self.standings.iter().filter(is_cell).collect();
+        cells.sort_by_key(|standing| !standing.idempotent);
+        let (name, input) = cells
+            .into_iter()
+            .take(EXAMPLES_MAX)
+            .find_map(|standing| Some((standing.target.name(), standing.example()?.to_string())))?;
+        let input = shlex::try_quote(&input).ok()?;
         let namespace = self.globals.namespace_given().map(|name| format!(" --namespace {name}")).unwrap_or_default();
         let server = match self.place {
-            Place::ToBeNamed => format!(" --nats {address}"),
+            Place::ToBeNamed => format!(" --nats {}", shlex::try_quote(address).ok()?),
             _ => String::new(),
         };
-        Some(format!("cbs call {} '{input}'{namespace}{server}", cell.target.name()))
+        Some(format!("cbs call {name} {input}{namespace}{server}"))
     }
 }

@@ -17,7 +17,11 @@ async fn an_empty_folder_waits_for_its_first_cell_and_shows_who_calls_it() {
     fleet.world.run(&["new", "cell", "demo.shout", "--lang", "python"]).await.with_status(0);
     let printed = dev.until_printed("try: cbs call demo.shout ").await;
     assert!(printed.contains("cbs.default.cell.demo.shout"), "{printed}");
-    let done = fleet.run(&["call", "demo.shout", r#"{"text":"hello"}"#]).await.with_status(0);
+    // As a person does: what is proposed is pasted.
+    let proposed = printed.lines().find_map(|line| line.strip_prefix("try: cbs call ")).unwrap();
+    let words = shlex::split(proposed).unwrap();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = fleet.world.run(&[&["call"], words.as_slice()].concat()).await.with_status(0);
     assert_eq!(done.stdout, "{\"text\":\"HELLO\"}\n");
     dev.until_printed(" a client -> demo.shout ok nats ").await;
     fleet.run(&["call", "demo.shout", "7"]).await.with_status(1);

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{exit::Failure, output};
 
-/// Writes the cell's folder and its spec, and gives the command that runs it.
+/// The schema of a new cell's input: payloads are checked against it, and people are shown one that fits.
+const INPUT: &str = include_str!("templates/input.json.txt");
+
+/// Writes the cell's folder, its spec and the schema of its input, and gives the command that runs it.
 pub(super) fn write(
     name: &CellName,
     language: Language,
@@ -24,7 +27,9 @@ pub(super) fn write(
     let package_name = name.as_str().replace(['.', '-'], "_");
     let package = folder.join("cells").join(&package_name);
     let spec = folder.join("specs/cells").join(format!("{name}.yaml"));
-    if let Some(path) = [&package, &spec].into_iter().find(|path| path.symlink_metadata().is_ok()) {
+    let schema = schema_name(name);
+    let input = folder.join("specs/schemas").join(format!("{schema}.json"));
+    if let Some(path) = [&package, &spec, &input].into_iter().find(|path| path.symlink_metadata().is_ok()) {
         return Err(files::there(path));
     }
     let cargo = (language == Language::Rust).then(|| workspace::around(&package));
@@ -44,6 +49,7 @@ pub(super) fn write(
         ("body", &way("body")),
         ("testkit", &way("body/testkit")),
         ("sdk", &sdk),
+        ("schema", &schema),
         ("own", &own),
         ("hint", files::schema_hint(&folder, Some(&cbs))?),
     ];
@@ -51,6 +57,7 @@ pub(super) fn write(
         |(path, text): &(&str, &str)| NewFile { path: package.join(fill(path, &words)), text: fill(text, &words) };
     let mut new: Vec<NewFile> = language.files().iter().map(new_file).collect();
     new.push(NewFile { path: spec.clone(), text: fill(language.spec(), &words) });
+    new.push(NewFile { path: input, text: fill(INPUT, &words) });
     files::write(&new)?;
     new.iter().for_each(|file| output::tell(format_args!("wrote {}", shown(&file.path))));
     let Some((standing, _)) = cargo else { return Ok(format!("cbs up {}", shown(&spec))) };
@@ -59,6 +66,15 @@ pub(super) fn write(
         output::tell(format_args!("added {package_name} to the members in {}", shown(manifest)));
     }
     Ok(next(&package, &package_name, &spec, &standing))
+}
+
+/// The name of the schema of its input: `demo/v1/ShoutInput` for `demo.shout`.
+fn schema_name(name: &CellName) -> String {
+    let words = name.part().split(['_', '-']).filter_map(|word| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
+    });
+    format!("{}/v1/{}Input", name.organ(), words.collect::<String>())
 }
 
 /// What the package's manifest says about the workspace around it.

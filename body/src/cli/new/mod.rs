@@ -27,7 +27,7 @@ pub(crate) struct New {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Writes cells/<organ>_<cell>/ and specs/cells/<name>.yaml
+    /// Writes cells/<organ>_<cell>/, specs/cells/<name>.yaml and the schema of its input
     Cell {
         /// The name, for example `logic.shout`
         name: CellName,
