@@ -59,6 +59,10 @@ pub fn main_with(cells: Vec<NativeCell>) -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == host_python::WORKER_COMMAND) {
         return host_python::worker(std::env::args_os().skip(2));
     }
+    // A shell's completion wants candidates, and nothing else.
+    if let Some(status) = cli::answer_shell() {
+        return status.into();
+    }
     // Refused where the program installed one before; that one serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = cli::parse().and_then(|cli| {

@@ -5,14 +5,20 @@
 
 mod own;
 
-use std::{convert::Infallible, path::PathBuf};
+use std::{convert::Infallible, path::PathBuf, time::Duration};
 
-use bus_nats::{ConnectError, Credentials, Nats, Options, Tls, URL_DEFAULT, server};
+use bus_nats::{
+    CONNECT_TIMEOUT_DEFAULT, ConnectError, ConnectErrorKind, Credentials, Nats, Options, Tls, URL_DEFAULT, server,
+};
 use cbs::{BodyId, Namespace};
+use tokio::time::Instant;
 
 use self::own::Own;
 pub(crate) use self::own::Store;
 use crate::{exit::Failure, output, runfile};
+
+/// The wait before a connection is tried again: a server that restarts takes a second or two.
+const CONNECT_AGAIN: Duration = Duration::from_millis(500);
 
 /// The server and who connects to it.
 #[derive(Clone, Debug, clap::Args)]
@@ -87,10 +93,48 @@ impl Flags {
 
     /// Connects a command that calls and asks.
     pub(crate) async fn client(&self, namespace: &Namespace) -> Result<Nats, Failure> {
+        self.client_within(namespace, CONNECT_TIMEOUT_DEFAULT).await
+    }
+
+    /// The same for a command whose user waits for so long.
+    pub(crate) async fn client_within(&self, namespace: &Namespace, limit: Duration) -> Result<Nats, Failure> {
+        let options = self.client_options(namespace, limit)?;
+        Nats::connect_client(options).await.map_err(|error| not_connected(&error))
+    }
+
+    /// The same, again and again for so long while no server answers; `tell` is told of it once.
+    pub(crate) async fn client_patient(
+        &self,
+        namespace: &Namespace,
+        limit: Duration,
+        tell: impl Fn(&str),
+    ) -> Result<Nats, Failure> {
+        let until = Instant::now() + limit;
+        let mut is_told = false;
+        loop {
+            let left = until.saturating_duration_since(Instant::now()).max(CONNECT_AGAIN);
+            // Without any patience it is tried once, for as long as that takes.
+            let left = if limit.is_zero() { CONNECT_TIMEOUT_DEFAULT } else { left };
+            let options = self.client_options(namespace, left)?;
+            let error = match Nats::connect_client(options).await {
+                Ok(nats) => return Ok(nats),
+                Err(error) => error,
+            };
+            if error.kind != ConnectErrorKind::Unreachable || Instant::now() + CONNECT_AGAIN > until {
+                return Err(not_connected(&error));
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                tell(&format!("{error}; trying again for {}", output::short(limit)));
+            }
+            tokio::time::sleep(CONNECT_AGAIN).await;
+        }
+    }
+
+    fn client_options(&self, namespace: &Namespace, limit: Duration) -> Result<Options, Failure> {
         let named = self.named().map(str::to_owned);
         let url = named.or_else(runfile::find).or_else(usual).ok_or_else(no_server)?;
         let options = self.options(&url, namespace, crate::identity::client());
-        Nats::connect_client(options).await.map_err(|error| not_connected(&error))
+        Ok(Options { connect_timeout: limit.min(CONNECT_TIMEOUT_DEFAULT), ..options })
     }
 
     /// Finds the server for a command that serves, and starts one where none was named.

@@ -92,6 +92,7 @@ pub use load::{Options, load, load_texts};
 pub use schema::{Schema, Violation};
 pub use source::Span;
 pub use specs::{FlowSpec, Metadata, Specs};
+pub use suggest::nearest;
 pub use units::{duration, duration_hint};
 
 /// The `apiVersion` that this program reads.

@@ -1,7 +1,8 @@
 //! Did you mean?
 
 /// The candidate that a text most likely means, if one is near enough.
-pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = fold(text);
     candidates
         .into_iter()

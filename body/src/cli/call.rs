@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use cbs::{BodyId, BusError, Bytes, CellName, Code, Envelope, Span, Target, Trace};
+use cbs::{BodyId, BusError, Bytes, CellName, Envelope, Span, Target, Trace};
 use serde_json::{Value, json};
 
-use super::{Globals, input, trace::Found};
+use super::{Globals, completions, input, names, trace::Found};
 use crate::{
     app::{client_span, client_span_of, ended},
     exit::{Failure, Outcome, Status},
@@ -16,9 +16,10 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Call {
     /// The cell, for example `logic.greet`
+    #[arg(add = completions::cells())]
     cell: CellName,
     /// The input as JSON; `-` reads it from standard input [default: null]
-    #[arg(value_name = "JSON")]
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
     input: Option<String>,
     /// How long to wait for the answer
     #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "5s")]
@@ -59,8 +60,8 @@ impl Once {
     /// Connects, calls the target once (in one body, where one is named), and prints the answer's payload as it came.
     pub(super) async fn run(self, globals: &Globals) -> Outcome {
         let Self { target, payload, timeout, body, trace } = self;
-        let nats = globals.nats.client(&globals.namespace()).await?;
-        let mut request = Envelope { timeout: Some(timeout), ..Envelope::request(target, payload) };
+        let nats = globals.nats.client_within(&globals.namespace(), timeout).await?;
+        let mut request = Envelope { timeout: Some(timeout), ..Envelope::request(target.clone(), payload) };
         let mut own = trace.then(|| root(&mut request)).flatten();
         let id = request.id;
         let bus = body.clone().map_or_else(|| nats.bus(), |body| nats.in_body(body));
@@ -73,6 +74,13 @@ impl Once {
             }
             None => None,
         };
+        let hint = match &reply {
+            Err(error) if body.is_none() && globals.format == Format::Human && names::is_missing(error) => {
+                let namespace = globals.namespace();
+                names::hint(&target, &names::known(&nats, &namespace).await)
+            }
+            _ => None,
+        };
         nats.close().await;
         let found = found.zip(own).map(|(found, own)| {
             found.map(|mut found| {
@@ -82,7 +90,7 @@ impl Once {
         });
         match globals.format {
             Format::Json => told_json(reply, found),
-            Format::Human => told(reply, found, body.as_ref(), id),
+            Format::Human => told(reply, found, (body.as_ref(), hint), id),
         }
     }
 }
@@ -98,7 +106,12 @@ fn root(request: &mut Envelope) -> Option<Span> {
 type Traced = Option<Result<Found, BusError>>;
 
 /// The answer to standard output, the rest to standard error.
-fn told(reply: Result<Envelope, BusError>, found: Traced, body: Option<&BodyId>, id: cbs::Uuid) -> Outcome {
+fn told(
+    reply: Result<Envelope, BusError>,
+    found: Traced,
+    (body, hint): (Option<&BodyId>, Option<String>),
+    id: cbs::Uuid,
+) -> Outcome {
     let outcome = match reply {
         Ok(reply) => {
             output::print_bytes(&reply.payload)?;
@@ -107,11 +120,12 @@ fn told(reply: Result<Envelope, BusError>, found: Traced, body: Option<&BodyId>,
         Err(error) => {
             let failure = failed(&error, Format::Human);
             let not_run = error.outcome() == cbs::Outcome::NotRun;
+            hint.into_iter().for_each(output::tell);
             if let (Some(body), true) = (body, not_run) {
                 output::tell(format_args!("only the body {body} was asked; `cbs ls` shows what each serves"));
             }
             // Who ran it, or refused it, keeps what failed; where nobody was there, nobody does.
-            if found.is_none() && !(not_run && matches!(error.code(), Code::NotFound | Code::Unavailable)) {
+            if found.is_none() && !names::is_missing(&error) {
                 output::tell(format_args!("{FAINT}where its time went: cbs trace {}{FAINT:#}", id.simple()));
             }
             Err(failure)

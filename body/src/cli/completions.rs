@@ -1,25 +1,121 @@
-//! `cbs completions`: what a shell needs to complete commands.
+//! `cbs completions`: what a shell needs to complete commands, options, and the names of cells and flows.
+//!
+//! The script of a shell asks this program at each completion. Names are those that the server of the folder tells, or
+//! the one that the command line names; where none answers soon, there are none. No server is ever started for it.
 
-use clap::CommandFactory;
-use clap_complete::Shell;
+use std::{ffi::OsStr, time::Duration};
 
+use cbs::Target;
+use clap::{Args, CommandFactory, FromArgMatches};
+use clap_complete::{
+    ArgValueCompleter, CompletionCandidate,
+    env::{CompleteEnv, Shells},
+};
+
+use super::{Cli, Globals, names};
 use crate::{
-    exit::{Outcome, Status},
+    exit::{Failure, Outcome, Status},
     output,
 };
+
+/// The variable by which a shell's script asks this program; its value names the shell.
+const VARIABLE: &str = "CBS_COMPLETE";
+/// How long a person's key press may take.
+const LIMIT: Duration = Duration::from_millis(600);
 
 /// Prints the completions of a shell, for example for `source <(cbs completions bash)`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Completions {
     /// The shell
-    shell: Shell,
+    #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
+    shell: String,
 }
 
 impl Completions {
     pub(crate) fn run(&self) -> Outcome {
+        let shells = Shells::builtins();
+        let shell = shells.completer(&self.shell).ok_or_else(|| Failure::usage("this shell is not known"))?;
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut super::Cli::command(), "cbs", &mut script);
+        shell.write_registration(VARIABLE, "cbs", "cbs", &program(), &mut script)?;
         output::print_bytes(script.trim_ascii_end())?;
         Ok(Status::Done)
     }
+}
+
+/// How the shell will find this program: as it was found now.
+fn program() -> String {
+    let program = std::env::args_os().next().unwrap_or_else(|| "cbs".into());
+    let is_path = program.as_encoded_bytes().contains(&b'/');
+    let absolute = is_path.then(|| std::path::absolute(&program).ok()).flatten();
+    absolute.map_or(program, Into::into).to_string_lossy().into_owned()
+}
+
+/// Answers a shell's script, where it is one that asks. Whatever goes wrong, a person who presses a key is told nothing.
+pub(crate) fn answer() -> Option<Status> {
+    std::env::var_os(VARIABLE)?;
+    let here = std::env::current_dir().ok();
+    match CompleteEnv::with_factory(Cli::command).var(VARIABLE).try_complete(std::env::args_os(), here.as_deref()) {
+        Ok(true) => Some(Status::Done),
+        Ok(false) => None,
+        Err(_) => Some(Status::Failed),
+    }
+}
+
+/// Completes the names of cells.
+pub(super) fn cells() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| candidates(word, |target| matches!(target, Target::Cell(_))))
+}
+
+/// Completes the names of flows.
+pub(super) fn flows() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| candidates(word, |target| matches!(target, Target::Flow(_))))
+}
+
+/// Completes the names of both.
+pub(super) fn targets() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| candidates(word, |_| true))
+}
+
+fn candidates(word: &OsStr, is_wanted: fn(&Target) -> bool) -> Vec<CompletionCandidate> {
+    let look = || {
+        let globals = globals()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        let names = runtime.block_on(async {
+            let look = async {
+                let namespace = globals.namespace();
+                let nats = globals.nats.client(&namespace).await.ok()?;
+                Some(names::known(&nats, &namespace).await)
+            };
+            tokio::time::timeout(LIMIT, look).await.ok().flatten()
+        });
+        runtime.shutdown_background();
+        names
+    };
+    let word = word.to_string_lossy();
+    let names = look().unwrap_or_default().into_iter().filter(is_wanted);
+    names
+        .filter(|target| target.name().starts_with(&*word))
+        .map(|target| CompletionCandidate::new(target.name()))
+        .collect()
+}
+
+/// What the command line that is completed says to every command, such as which server. The rest of it may be half
+/// written, so only these options are read.
+fn globals() -> Option<Globals> {
+    let mut command = Globals::augment_args(clap::Command::new("cbs").no_binary_name(true).ignore_errors(true));
+    let takes = |word: &str| {
+        let option = command.get_arguments().find(|argument| argument.get_long() == Some(word))?;
+        Some(option.get_action().takes_values())
+    };
+    let mut words = std::env::args().skip_while(|word| word != "--").skip(1);
+    let mut options = Vec::new();
+    while let Some(word) = words.next() {
+        let Some(name) = word.strip_prefix("--") else { continue };
+        let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
+        let Some(takes_value) = takes(name) else { continue };
+        let needs_more = takes_value && value.is_none();
+        options.push(word);
+        options.extend(words.next().filter(|_| needs_more));
+    }
+    Globals::from_arg_matches(&command.try_get_matches_from_mut(options).ok()?).ok()
 }

@@ -13,13 +13,14 @@ use anyhow::Context;
 use bus_nats::Nats;
 use cbs::Target;
 use fleet::Head;
+use tokio::time::timeout;
 
 use self::change::Change;
-use super::{Globals, target};
+use super::{Globals, completions, names, target};
 use crate::{
     exit::{Failure, Outcome},
     fleet::{Draft, Now, Patience, Stage, Stock, Store},
-    specs,
+    output, specs,
 };
 
 /// Makes the fleet run what these specs say, and waits until it does.
@@ -47,7 +48,7 @@ pub(crate) struct DiffSpecs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Undeploy {
     /// Cells (`logic.greet`) and flows (`greeting`)
-    #[arg(required = true, value_name = "NAME", value_parser = target)]
+    #[arg(required = true, value_name = "NAME", value_parser = target, add = completions::targets())]
     targets: Vec<Target>,
     #[command(flatten)]
     change: Change,
@@ -66,10 +67,13 @@ pub(crate) struct Rollback {
     change: Change,
 }
 
+/// How long a look at the bodies may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(1);
+
 impl Deploy {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let parcels = packing::parcels(&self.paths)?;
-        let nats = connect(globals).await?;
+        let nats = self.change.connect(globals).await?;
         let outcome = async {
             let (dry_run, patience) = (self.change.dry_run, self.change.patience(&nats));
             let store = open(globals, &nats, &patience, dry_run).await?;
@@ -82,6 +86,9 @@ impl Deploy {
                 Some(store) => present(store, &patience).await?,
                 None => Default::default(),
             };
+            if now.head.is_none() {
+                warn_of_lost_history(globals, &nats).await;
+            }
             let draft = Draft::deploy(now, stock, parcels)?;
             let head = |draft: &Draft| next(draft, &self.message);
             Box::pin(self.change.make(globals, &patience, store.as_ref(), draft, head)).await
@@ -100,7 +107,7 @@ impl DiffSpecs {
 
 impl Undeploy {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
-        let nats = connect(globals).await?;
+        let nats = self.change.connect(globals).await?;
         let outcome = async {
             let patience = self.change.patience(&nats);
             let store = open(globals, &nats, &patience, true).await?.ok_or_else(|| never(globals))?;
@@ -112,13 +119,14 @@ impl Undeploy {
                     lost.short()
                 )));
             }
-            let unknown: Vec<String> =
-                self.targets.iter().filter(|it| now.manifest.get(it).is_none()).map(ToString::to_string).collect();
-            if !unknown.is_empty() {
+            let unknown: Vec<&Target> = self.targets.iter().filter(|it| now.manifest.get(it).is_none()).collect();
+            if let Some(first) = unknown.first() {
                 let namespace = globals.namespace();
-                let names = unknown.join(", ");
+                let names = unknown.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let hint =
+                    names::hint(first, &names::of(&now.manifest)).map(|hint| format!("; {hint}")).unwrap_or_default();
                 return Err(Failure::failed(format_args!(
-                    "not deployed in the namespace {namespace}: {names}; nothing was changed"
+                    "not deployed in the namespace {namespace}: {names}; nothing was changed{hint}"
                 )));
             }
             let manifest = now.manifest.without(&self.targets.iter().cloned().collect::<BTreeSet<_>>());
@@ -131,7 +139,7 @@ impl Undeploy {
 
 impl Rollback {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
-        let nats = connect(globals).await?;
+        let nats = self.change.connect(globals).await?;
         let outcome = async {
             let patience = self.change.patience(&nats);
             let store = open(globals, &nats, &patience, true).await?.ok_or_else(|| never(globals))?;
@@ -211,9 +219,28 @@ async fn open(
     opened.map_err(|error| Failure::not_started(format_args!("{error:#}")))
 }
 
+/// Says so where bodies run what the server no longer knows, as after it came back with empty streams.
+pub(super) async fn warn_of_lost_history(globals: &Globals, nats: &Nats) {
+    let bodies = timeout(LOOK_LIMIT, Store::bodies(nats, &globals.namespace())).await;
+    // Without an answer there is nothing to compare with, and whoever asked goes on.
+    let bodies = bodies.ok().and_then(Result::ok).unwrap_or_default();
+    let applied: Vec<u64> = bodies.iter().filter_map(|body| Some(body.applied?.number)).collect();
+    if let Some(newest) = applied.iter().max() {
+        let (count, run) =
+            (output::count(applied.len(), "body", "bodies"), if applied.len() == 1 { "runs" } else { "run" });
+        output::warn(format_args!(
+            "{count} {run} head {newest}, and the server has no head: its history is lost, as after a restart with empty \
+             streams; bodies go on with what they have until everything is deployed again"
+        ));
+    }
+}
+
 /// The desired state of a namespace to which something was deployed.
 pub(super) async fn deployed(globals: &Globals, nats: &Nats) -> Result<Store, Failure> {
     let store = Store::existing(nats.clone(), globals.namespace()).await.map_err(Failure::not_started)?;
+    if store.is_none() {
+        warn_of_lost_history(globals, nats).await;
+    }
     store.ok_or_else(|| never(globals))
 }
 

@@ -6,12 +6,12 @@ use bus_nats::discovery::Endpoint;
 use cbs::{Subject, Target};
 
 use super::{
-    Globals,
+    Globals, completions,
     ls::{self, or_dash},
-    target,
+    names, target,
 };
 use crate::{
-    exit::{Failure, Outcome, Status},
+    exit::{Outcome, Status},
     output::{self, BOLD, Format},
 };
 
@@ -19,18 +19,18 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Describe {
     /// A cell (`logic.greet`) or a flow (`greeting`)
-    #[arg(value_name = "NAME", value_parser = target)]
+    #[arg(value_name = "NAME", value_parser = target, add = completions::targets())]
     target: Target,
 }
 
 impl Describe {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
-        let mut found = ls::discover(globals).await?;
+        let (mut found, deployed) =
+            ls::discover_or(globals, |found| found.iter().all(|endpoint| endpoint.target != self.target)).await?;
+        let known = names::served(&found);
         found.retain(|endpoint| endpoint.target == self.target);
         if found.is_empty() {
-            let namespace = globals.namespace();
-            let line = format!("nobody serves {} in the namespace {namespace}; `cbs ls` shows what runs", self.target);
-            return Err(Failure::failed(line));
+            return Err(ls::nobody(globals, &self.target, &(&known | &deployed)));
         }
         match globals.format {
             Format::Json => output::print_json(&found)?,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cbs::{FlowName, Target};
 use clap::Subcommand;
 
-use super::{Globals, call::Once, input};
+use super::{Globals, call::Once, completions, input};
 use crate::exit::Outcome;
 
 /// Runs flows.
@@ -20,9 +20,10 @@ enum Command {
     /// Runs a flow on a body that hosts it, and prints its answer
     Run {
         /// The flow, for example `greeting`
+        #[arg(add = completions::flows())]
         flow: FlowName,
         /// The input as JSON; `-` reads it from standard input [default: null]
-        #[arg(value_name = "JSON")]
+        #[arg(value_name = "JSON", allow_negative_numbers = true)]
         input: Option<String>,
         /// How long to wait for the answer
         #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "1m")]

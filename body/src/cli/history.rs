@@ -8,9 +8,9 @@ use fleet::{Head, Presence, Standing};
 use serde_json::json;
 
 use super::{
-    Globals,
-    deploy::{closing, connect, deployed},
-    target,
+    Globals, completions,
+    deploy::{closing, connect, deployed, warn_of_lost_history},
+    names, target,
 };
 use crate::{
     exit::{Failure, Outcome, Status},
@@ -26,7 +26,7 @@ pub(crate) struct History {}
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
     /// A cell (`logic.greet`) or a flow (`greeting`)
-    #[arg(value_name = "NAME", value_parser = target)]
+    #[arg(value_name = "NAME", value_parser = target, add = completions::targets())]
     target: Target,
     /// As its author wrote it, or with all that the fleet knows of it
     #[arg(long, short, value_enum, default_value_t)]
@@ -50,6 +50,9 @@ impl History {
         let outcome = async {
             let store = deployed(globals, &nats).await?;
             let history = store.history().await?;
+            if history.heads().is_empty() {
+                warn_of_lost_history(globals, &nats).await;
+            }
             match globals.format {
                 Format::Json => output::print_json(&history.heads())?,
                 Format::Human => {
@@ -91,7 +94,9 @@ impl Get {
             let now = store.now().await?;
             let Some((_, item)) = now.manifest.get(&self.target) else {
                 let namespace = globals.namespace();
-                let line = format_args!("{} is not deployed in the namespace {namespace}", self.target);
+                let hint = names::hint(&self.target, &names::of(&now.manifest));
+                let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+                let line = format_args!("{} is not deployed in the namespace {namespace}{hint}", self.target);
                 return Err(Failure::failed(line));
             };
             let Some(entry) = item.known() else {

@@ -1,10 +1,11 @@
 //! `cbs ls`: what runs where.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bus_nats::discovery::Endpoint;
+use cbs::Target;
 
-use super::Globals;
+use super::{Globals, completions, names, target};
 use crate::{
     exit::{Failure, Outcome, Status},
     output::{self, Format},
@@ -15,11 +16,22 @@ pub(super) const DISCOVERY_WAIT: Duration = Duration::from_millis(300);
 
 /// Lists the cells and flows of the namespace and the bodies that serve them.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Ls {}
+pub(crate) struct Ls {
+    /// Only these cells (`logic.greet`) and flows (`greeting`)
+    #[arg(value_name = "NAME", value_parser = target, add = completions::targets())]
+    targets: Vec<Target>,
+}
 
 impl Ls {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
-        let found = discover(globals).await?;
+        let is_missing = |found: &[Endpoint]| {
+            self.targets.iter().find(|target| found.iter().all(|endpoint| endpoint.target != **target)).cloned()
+        };
+        let (mut found, deployed) = discover_or(globals, |found| is_missing(found).is_some()).await?;
+        if let Some(missing) = is_missing(&found) {
+            return Err(nobody(globals, &missing, &(&names::served(&found) | &deployed)));
+        }
+        found.retain(|endpoint| self.targets.is_empty() || self.targets.contains(&endpoint.target));
         match globals.format {
             Format::Json => output::print_json(&found)?,
             Format::Human if found.is_empty() => {
@@ -34,14 +46,29 @@ impl Ls {
     }
 }
 
-/// All that bodies of the namespace say they serve, by target and body.
-pub(super) async fn discover(globals: &Globals) -> Result<Vec<Endpoint>, Failure> {
-    let nats = globals.nats.client(&globals.namespace()).await?;
+/// All that bodies of the namespace say they serve, by target and body; and what is deployed, where something is
+/// missing among it.
+pub(super) async fn discover_or(
+    globals: &Globals,
+    is_missing: impl FnOnce(&[Endpoint]) -> bool,
+) -> Result<(Vec<Endpoint>, BTreeSet<Target>), Failure> {
+    let namespace = globals.namespace();
+    let nats = globals.nats.client(&namespace).await?;
     let found = nats.discover(DISCOVERY_WAIT).await;
+    let deployed = match &found {
+        Ok(found) if is_missing(found) => names::deployed(&nats, &namespace).await,
+        _ => BTreeSet::new(),
+    };
     nats.close().await;
     let mut found = found.map_err(|error| super::call::failed(&error, globals.format))?;
     found.sort_by(|one, other| (&one.target, &one.body).cmp(&(&other.target, &other.body)));
-    Ok(found)
+    Ok((found, deployed))
+}
+
+/// Nobody serves this one of the names that are known.
+pub(super) fn nobody(globals: &Globals, target: &Target, known: &BTreeSet<Target>) -> Failure {
+    let hint = names::hint(target, known).unwrap_or_else(|| "`cbs ls` shows what runs".to_owned());
+    Failure::failed(format_args!("nobody serves {target} in the namespace {}; {hint}", globals.namespace()))
 }
 
 fn table(found: &[Endpoint]) -> String {

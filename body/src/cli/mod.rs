@@ -14,12 +14,13 @@ mod history;
 mod input;
 mod log_level;
 mod ls;
+mod names;
 mod new;
 mod top;
 mod trace;
 mod up;
 
-pub(crate) use self::input::duration;
+pub(crate) use self::{completions::answer as answer_shell, input::duration};
 use cbs::{FlowName, Namespace, NativeCell, Target};
 use clap::{Parser, Subcommand};
 

@@ -59,15 +59,6 @@ async fn a_log_filter_that_is_none_is_wrong_usage() {
 }
 
 #[tokio::test]
-async fn completions_complete_commands() {
-    let world = World::new();
-    for shell in ["bash", "zsh", "fish"] {
-        let script = world.run(&["completions", shell]).await.with_status(0);
-        assert!(script.stdout.contains("describe"), "{shell}");
-    }
-}
-
-#[tokio::test]
 async fn the_doctor_says_what_there_is() {
     let done = World::new().run(&["doctor", "--format", "json"]).await;
     let found: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();

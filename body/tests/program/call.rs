@@ -36,6 +36,18 @@ async fn a_call_prints_the_answer_as_it_came() {
 }
 
 #[tokio::test]
+async fn a_negative_number_is_an_input_and_no_option() {
+    let greeting = Greeting::start().await;
+    for number in ["-5", "-0", "-1.5", "-1e3"] {
+        for command in [&["call", "logic.greet", number][..], &["flow", "run", "greeting", number]] {
+            let done = greeting.run(command).await.with_status(1);
+            assert!(!done.stderr.contains("unexpected argument"), "{command:?}: {}", done.stderr);
+        }
+    }
+    greeting.run(&["call", "logic.greet", "--nonsense"]).await.with_status(64);
+}
+
+#[tokio::test]
 async fn an_error_is_told_with_its_code_and_details() {
     let greeting = Greeting::start().await;
     let done = greeting.run(&["call", "logic.greet", r#"{"nam":1}"#]).await.with_status(1);

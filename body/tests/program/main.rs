@@ -11,6 +11,7 @@ mod arguments;
 mod call;
 mod check;
 mod demo;
+mod names;
 mod new;
 mod server;
 mod support;

@@ -19,6 +19,61 @@ async fn a_wrong_address_is_one_line_and_status_2() {
 }
 
 #[tokio::test]
+async fn a_scheme_that_is_not_spoken_is_refused_at_once() {
+    // Takes connections, and says nothing: whoever waits for a greeting waits for long.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let world = World::new();
+    for (written, words) in [
+        ("ws://", "ws:// is not spoken here"),
+        ("WSS://", "wss:// is not spoken here"),
+        ("http://", "http:// is for web servers"),
+        ("https://", "https:// is for web servers"),
+        ("nat://", "nat:// is not spoken here"),
+        ("nats:/", "has a path"),
+        ("nats//", "has a path"),
+    ] {
+        let since = std::time::Instant::now();
+        let done = world.run(&["call", "x.y", "--nats", &format!("{written}{address}")]).await.with_status(2);
+        assert!(done.stderr.contains(words), "{written}: {}", done.stderr);
+        assert!(done.stderr.contains("write nats://"), "{written}: {}", done.stderr);
+        assert!(since.elapsed() < std::time::Duration::from_secs(3), "{written}: {:?}", since.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_command_waits_no_longer_for_a_server_than_its_timeout() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://{}", silent.local_addr().unwrap());
+    let world = World::new();
+    for command in [&["call", "logic.greet"][..], &["flow", "run", "greeting"], &["undeploy", "logic.greet"]] {
+        let since = std::time::Instant::now();
+        world.run(&[command, &["--timeout", "300ms", "--nats", &url]].concat()).await.with_status(2);
+        assert!(since.elapsed() < std::time::Duration::from_secs(4), "{command:?}: {:?}", since.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_deploy_waits_for_a_server_that_is_being_started() {
+    let world = World::new();
+    // A port that refuses until the server has it.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("nats://127.0.0.1:{port}");
+    let mut deploy = world.start(&["deploy", &greeting_specs(), "--timeout", "20s", "--wait", "false", "--nats", &url]);
+    deploy.until_told("trying again for 20 s").await;
+    let store = Some(world.here().join("store"));
+    let settings = bus_nats::server::Settings { port: Some(port), store, ..Default::default() };
+    let server = bus_nats::server::Server::start(settings).await.unwrap();
+    let (status, stdout, stderr) = deploy.ended().await;
+    assert_eq!(status.code(), Some(0), "{stdout}\n{stderr}");
+    drop(server);
+    let since = std::time::Instant::now();
+    world.run(&["rollback", "--timeout", "1s", "--nats", "nats://127.0.0.1:1"]).await.with_status(2);
+    let took = since.elapsed();
+    assert!(took > std::time::Duration::from_millis(400) && took < std::time::Duration::from_secs(4), "{took:?}");
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_one_line_and_status_2_and_the_right_one_works() {
     let (server, world) = (NatsServer::with_config(PASSWORD).await, World::new());
     for wrong in [&[][..], &["--user", "ada", "--password", "wrong"]] {

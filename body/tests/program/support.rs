@@ -106,7 +106,12 @@ impl World {
 
     /// Starts the program, to be talked with.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        self.start_command(self.command(arguments))
+    }
+
+    /// The same for a command of [`Self::command`].
+    pub(crate) fn start_command(&self, mut command: Command) -> Running {
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         Running {
             stdout: BufReader::new(child.stdout.take().unwrap()).lines(),
             stderr: BufReader::new(child.stderr.take().unwrap()).lines(),

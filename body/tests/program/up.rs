@@ -89,11 +89,68 @@ async fn a_body_finishes_what_runs_before_it_ends() {
 }
 
 #[tokio::test]
+async fn a_second_signal_soon_after_the_first_is_the_same_wish() {
+    let (server, world) = (NatsServer::start().await, World::new());
+    let (mut body, caller) = in_the_middle_of_a_run(&world, &server, "2s", &[]).await;
+    body.signal(Signal::SIGTERM);
+    body.until_told("again stops at once").await;
+    // As a shell's Ctrl-C and a process manager's signal that come together.
+    body.signal(Signal::SIGTERM);
+    body.signal(Signal::SIGINT);
+    let (status, stdout, stderr) = caller.ended().await;
+    assert_eq!((status.code(), stdout.as_str()), (Some(0), "\"waited\"\n"), "{stderr}");
+    assert_eq!(body.ended().await.0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_body_without_a_home_starts() {
+    let world = World::new();
+    let server = NatsServer::start().await;
+    for home in [None, Some("")] {
+        let mut command = world.command(&["up", &greeting_specs(), "--nats", server.url()]);
+        for name in ["HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "CBS_TOOLS"] {
+            command.env_remove(name);
+        }
+        command.envs(home.map(|home| ("HOME", home)));
+        let mut body = world.start_command(command);
+        body.until("try: ").await;
+        body.signal(Signal::SIGTERM);
+        assert_eq!(body.ended().await.0.code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn the_address_that_is_printed_can_be_pasted() {
+    let (server, world) = (NatsServer::start().await, World::new());
+    let port = server.url().rsplit_once(':').unwrap().1;
+    for named in [
+        format!(" {}\n", server.url()),
+        format!("{}?x=1", server.url()),
+        format!("{}, nats://127.0.0.1:{port},", server.url()),
+        format!("127.0.0.1:{port}"),
+    ] {
+        let mut command = world.command(&["up", &greeting_specs()]);
+        command.env("NATS_URL", &named);
+        let mut body = world.start_command(command);
+        let told = body.until("try: ").await;
+        let line = told.lines().find_map(|line| line.strip_prefix("try: ")).unwrap();
+        let words = shlex::split(line).unwrap();
+        assert_eq!(words.first().map(String::as_str), Some("cbs"), "{line}");
+        let words: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
+        let done = world.run(&words).await.with_status(0);
+        assert_eq!(done.stdout, "{\"text\":\"Hello, Ada!\"}\n", "{line}");
+        assert!(words.last().is_some_and(|address| address.ends_with(server.url())), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_second_signal_stops_now() {
     let (server, world) = (NatsServer::start().await, World::new());
     let (mut body, _caller) = in_the_middle_of_a_run(&world, &server, "2m", &[]).await;
     body.signal(Signal::SIGINT);
     body.until_told("again stops at once").await;
+    // sleep: within a second it would be the same wish.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     body.signal(Signal::SIGINT);
     let (status, _, stderr) = body.ended().await;
     assert_eq!(status.code(), Some(1), "{stderr}");
@@ -140,7 +197,8 @@ async fn what_cannot_run_here_is_shown_and_the_rest_runs() {
     let exec = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: logic.exec }\nspec: { runtime: exec, command: [cat] }\n";
     world.write("specs/cells/c.yaml", exec);
     let mut body = world.start(&["up", "specs"]);
-    let told = body.until("try: ").await;
+    let told = body.until("body ").await;
+    assert!(!told.contains("try: "), "no schema says what logic.greet takes: {told}");
     let state = |name: &str| told.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
     assert!(state("logic.greet ").ends_with(" ready"), "{told}");
     assert!(state("logic.other ").contains("cannot run: no Rust cell `logic.other` is linked"), "{told}");

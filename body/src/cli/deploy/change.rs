@@ -33,6 +33,12 @@ pub(super) struct Change {
 }
 
 impl Change {
+    /// Connects, also to a server that is just being started again.
+    pub(super) async fn connect(&self, globals: &Globals) -> Result<Nats, Failure> {
+        let tell = |line: &str| output::tell(output::harmless(line));
+        globals.nats.client_patient(&globals.namespace(), self.timeout, tell).await
+    }
+
     /// How long it is tried again where NATS does not answer.
     pub(super) fn patience(&self, nats: &Nats) -> Patience {
         Patience::new(nats.clone(), self.timeout, |line| output::tell(output::harmless(line)))
