@@ -75,7 +75,7 @@ struct Hosted {
 
 /// A cell that cannot run here.
 struct Unfit {
-    spec: Arc<CellSpec>,
+    version: Version,
     reason: String,
     /// Lists it where no older version is listed.
     _listed: Option<Listed>,
@@ -136,8 +136,10 @@ impl Cells {
 
     /// Makes these the cells. What is as it was is left alone.
     pub(super) async fn apply(&mut self, specs: &Specs) -> Vec<Change> {
-        let unfit = std::mem::take(&mut self.unfit).into_iter().map(|(name, unfit)| (name, unfit.reason));
-        let (unfit, mut failed): (BTreeMap<_, _>, _) = (unfit.collect(), std::mem::take(&mut self.failed));
+        // Nothing is listed twice: what still cannot run is listed anew.
+        let unfit = std::mem::take(&mut self.unfit).into_iter();
+        let unfit = unfit.map(|(name, Unfit { version, reason, .. })| (name, (version, reason)));
+        let (mut unfit, mut failed): (BTreeMap<_, _>, _) = (unfit.collect(), std::mem::take(&mut self.failed));
         let mut changes = Vec::new();
         let mut coming = Vec::new();
         for spec in specs.cells().filter(|spec| spec.deployment.enabled) {
@@ -157,7 +159,7 @@ impl Cells {
                     let listed = self.roster.list(running.service());
                     coming.push(Hosted { running, version, announced: None, _listed: listed });
                 }
-                Err(error) => changes.extend(self.refuse(spec, error.to_string(), unfit.get(&spec.name))),
+                Err(error) => changes.extend(self.refuse(version, error.to_string(), unfit.remove(&spec.name))),
             }
         }
         let wanted = |name: &CellName| specs.cell(name).is_some_and(|spec| spec.deployment.enabled);
@@ -190,15 +192,15 @@ impl Cells {
         changes
     }
 
-    /// A spec that cannot run here; an older version of it goes on. No change where it could not run `before`, for
-    /// the same reason.
-    fn refuse(&mut self, spec: &Arc<CellSpec>, reason: String, before: Option<&String>) -> Option<Change> {
-        let target = spec.name.clone().into();
-        let is_hosted = self.hosted.contains_key(&spec.name);
+    /// A version that cannot run here; an older one goes on. No change where it is the one that could not run
+    /// `before`, for the same reason.
+    fn refuse(&mut self, version: Version, reason: String, before: Option<(Version, String)>) -> Option<Change> {
+        let spec = &version.spec;
+        let (name, target) = (spec.name.clone(), Target::from(spec.name.clone()));
+        let is_hosted = self.hosted.contains_key(&name);
         let listed = (!is_hosted).then(|| self.roster.unfit(&target, about(spec), &reason));
-        let is_known = before == Some(&reason);
-        let unfit = Unfit { spec: spec.clone(), reason: reason.clone(), _listed: listed };
-        self.unfit.insert(spec.name.clone(), unfit);
+        let is_known = before.is_some_and(|(before, its)| its == reason && before.is_same(&version));
+        self.unfit.insert(name, Unfit { version, reason: reason.clone(), _listed: listed });
         let what = if is_hosted { Changed::Kept(reason) } else { Changed::Refused(reason) };
         (!is_known).then_some(Change { target, what })
     }
@@ -222,7 +224,7 @@ impl Cells {
     pub(super) fn standings(&self, namespace: &Namespace) -> impl Iterator<Item = Standing> {
         let hosted = self.hosted.values().map(|hosted| Standing::of_cell(namespace, &hosted.running));
         let unfit = self.unfit.iter().filter(|(name, _)| !self.hosted.contains_key(*name));
-        hosted.chain(unfit.map(|(_, it)| Standing::of_unfit(namespace, &it.spec, &it.reason)))
+        hosted.chain(unfit.map(|(_, it)| Standing::of_unfit(namespace, &it.version.spec, &it.reason)))
     }
 }
 

@@ -69,6 +69,7 @@ const BROKEN: &[&str] = &[
     "import nowhere_at_all",
     "raise SystemExit(3)",
     "async def other(given: dict): return given",
+    "async def third(given: dict): return given",
     "import cbs\nclass Odd: pass\nasync def tell(given: Odd): return 1",
     "import cbs\n@cbs.start\nasync def start(): raise RuntimeError('no')\nasync def tell(given: dict): return 1",
 ];
