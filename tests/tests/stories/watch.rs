@@ -78,20 +78,20 @@ const BROKEN: &[&str] = &[
 async fn a_broken_save_is_told_once_and_started_once() {
     for isolation in ["", ", isolation: process"] {
         let fleet = Fleet::start().await;
-        let spec = SPEC.replace("'tells.py:tell'", &format!("'tells.py:tell'{isolation}"));
-        // Told apart from the broken one: its saves show that the broken one has been passed over since.
+        let spec = SPEC.replace("'tells.py:tell'", &format!("'tells/tells.py:tell'{isolation}"));
+        // In a folder of its own: its saves show that the broken one has been passed over since.
         let other = SPEC.replace("demo.tells", "demo.other").replace("tells.py", "other/other.py");
         let body = Body::bare("one")
             .file("cells/demo.tells.yaml", &spec)
             .file("cells/demo.other.yaml", &other)
-            .file("cells/tells.py", &code(0))
+            .file("cells/tells/tells.py", &code(0))
             .file("cells/other/other.py", &code(0))
             .with(&["--watch"]);
         let mut body = fleet.up(&body).await;
         let (starts, mut told) = (fleet.world.here().join("starts"), 0);
         let caller = fleet.caller().await;
         for (index, broken) in BROKEN.iter().enumerate() {
-            fleet.world.write("one/cells/tells.py", &counted(&starts, broken));
+            fleet.world.write("one/cells/tells/tells.py", &counted(&starts, broken));
             told += 1;
             let kept = |text: &str| text.matches("kept the old cell demo.tells: ").count();
             eventually("a line about the save", LIMIT, async || kept(&body.told()) == told).await;
@@ -106,7 +106,7 @@ async fn a_broken_save_is_told_once_and_started_once() {
             assert_eq!(std::fs::read(&starts).map_or(0, |count| count.len()), once, "{broken} was started again");
             assert_eq!(caller.call("demo.tells", &json!({})).await.json()["version"], json!(0), "the old one serves");
         }
-        fleet.world.write("one/cells/tells.py", &code(9));
+        fleet.world.write("one/cells/tells/tells.py", &code(9));
         let mended = async || caller.call("demo.tells", &json!({})).await.json()["version"] == json!(9);
         eventually("the mended version to serve", LIMIT, mended).await;
         let _ = body.terminate().await.with_status(0);

@@ -22,12 +22,9 @@ pub(super) fn fill(template: &str, words: &[(&str, &str)]) -> String {
 /// The path as seen from the working folder, where it is below it, ready to paste.
 pub(super) fn shown(path: &Path) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
-    let path = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
-    if path.contains(|c: char| c.is_whitespace() || c == '\'') {
-        format!("'{}'", path.replace('\'', r"'\''"))
-    } else {
-        path
-    }
+    let path = path.strip_prefix(&here).unwrap_or(path).to_string_lossy();
+    // A path has no NUL, which is all that cannot be quoted.
+    shlex::try_quote(&path).unwrap_or_else(|_| path.clone()).into_owned()
 }
 
 /// Why nothing was written.
