@@ -66,8 +66,8 @@ fn counted(starts: &std::path::Path, then: &str) -> String {
 /// Saves that start and fail, each in its own way.
 const BROKEN: &[&str] = &[
     "def broken(:",
-    "import nowhere_at_all",
-    "raise SystemExit(3)",
+    "import nowhere_at_all\nasync def tell(given: dict): return 1",
+    "raise SystemExit(3)\nasync def tell(given: dict): return 1",
     "async def other(given: dict): return given",
     "async def third(given: dict): return given",
     "import cbs\nclass Odd: pass\nasync def tell(given: Odd): return 1",
