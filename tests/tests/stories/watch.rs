@@ -109,7 +109,7 @@ async fn a_broken_save_is_told_once_and_started_once() {
         fleet.world.write("one/cells/tells/tells.py", &code(9));
         let mended = async || caller.call("demo.tells", &json!({})).await.json()["version"] == json!(9);
         eventually("the mended version to serve", LIMIT, mended).await;
-        let _ = body.terminate().await.with_status(0);
+        body.terminate().await.with_status(0);
     }
 }
 
@@ -134,7 +134,7 @@ async fn a_dart_cell_that_does_not_compile_is_told_once() {
         eventually("another cell's save to serve", LIMIT, serves).await;
     }
     assert_eq!(kept(&body.told()), 1, "{}", body.told());
-    let _ = body.terminate().await.with_status(0);
+    body.terminate().await.with_status(0);
 }
 
 #[tokio::test]
