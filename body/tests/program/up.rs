@@ -1,5 +1,7 @@
 //! `cbs up`: its table, its signals, its end.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use testkit::NatsServer;

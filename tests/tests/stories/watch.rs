@@ -94,7 +94,7 @@ async fn a_broken_save_is_told_once_and_started_once() {
             fleet.world.write("one/cells/tells/tells.py", &counted(&starts, broken));
             told += 1;
             let kept = |text: &str| text.matches("kept the old cell demo.tells: ").count();
-            eventually("a line about the save", LIMIT, async || kept(&body.told()) == told).await;
+            body.until_told_is("a line about the save", |text| kept(text) == told).await;
             let once = std::fs::read(&starts).map_or(0, |count| count.len());
             for version in 1..=3 {
                 let version = u32::try_from(index).unwrap() * 10 + version;
@@ -102,7 +102,8 @@ async fn a_broken_save_is_told_once_and_started_once() {
                 let serves = async || caller.call("demo.other", &json!({})).await.json()["version"] == json!(version);
                 eventually("another cell's save to serve", LIMIT, serves).await;
             }
-            assert_eq!(kept(&body.told()), told, "{broken}: {}", body.told());
+            let log = body.until_told_is("the log so far", |_| true).await;
+            assert_eq!(kept(&log), told, "{broken}: {log}");
             assert_eq!(std::fs::read(&starts).map_or(0, |count| count.len()), once, "{broken} was started again");
             assert_eq!(caller.call("demo.tells", &json!({})).await.json()["version"], json!(0), "the old one serves");
         }
@@ -127,13 +128,14 @@ async fn a_dart_cell_that_does_not_compile_is_told_once() {
     caller.until_answered("demo.tells", &json!({})).await;
     fleet.world.write("one/tells/lib/version.dart", "const version = ;\n");
     let kept = |text: &str| text.matches("kept the old cell demo.tells: ").count();
-    eventually("a line about the save", COMPILED, async || kept(&body.told()) == 1).await;
+    body.until_told_is("a line about the save", |text| kept(text) == 1).await;
     for version in 1..=3 {
         fleet.world.write("one/other/other.py", &code(version));
         let serves = async || caller.call("demo.other", &json!({})).await.json()["version"] == json!(version);
         eventually("another cell's save to serve", LIMIT, serves).await;
     }
-    assert_eq!(kept(&body.told()), 1, "{}", body.told());
+    let log = body.until_told_is("the log so far", |_| true).await;
+    assert_eq!(kept(&log), 1, "{log}");
     body.terminate().await.with_status(0);
 }
 
