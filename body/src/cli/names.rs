@@ -64,8 +64,8 @@ mod tests {
         let known = BTreeSet::from(targets);
         let hint = |name: &str| hint(&name.parse().unwrap(), &known);
         assert_eq!(hint("logic.great").as_deref(), Some("did you mean `logic.greet`?"));
-        assert_eq!(hint("logic.gret").as_deref(), Some("did you mean `logic.greet`?"));
-        assert_eq!(hint("flow gret").as_deref(), Some("did you mean `greet`?"));
+        assert_eq!(hint("logic.greeet").as_deref(), Some("did you mean `logic.greet`?"));
+        assert_eq!(hint("flow greeet").as_deref(), Some("did you mean `greet`?"));
         assert_eq!(hint("stock.reserve"), None);
         assert!(hint("io.print").is_some_and(|hint| hint.contains("no body serves it now")));
     }

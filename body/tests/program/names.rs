@@ -32,8 +32,8 @@ async fn a_name_that_is_near_one_that_is_served_is_told() {
         (&["call", "logic.great", "{}"][..], "did you mean `logic.greet`?"),
         (&["call", "io.print-greeting"], "did you mean `io.print_greeting`?"),
         (&["flow", "run", "greetings"], "did you mean `greeting`?"),
-        (&["describe", "logic.gret"], "did you mean `logic.greet`?"),
-        (&["ls", "logic.gret"], "did you mean `logic.greet`?"),
+        (&["describe", "logic.greeet"], "did you mean `logic.greet`?"),
+        (&["ls", "logic.greeet"], "did you mean `logic.greet`?"),
     ] {
         let done = greeting.run(arguments).await.with_status(1);
         assert!(done.stderr.contains(meant), "{arguments:?}: {}", done.stderr);
