@@ -8,11 +8,13 @@ use std::{
 use arc_swap::ArcSwap;
 use cbs::{BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription, Target};
 use futures::future;
+use tokio::time::Instant;
 
 use crate::{
     InProcess,
     in_process::{IfFull, Untaken, callable},
     registered::Registered,
+    registry::Members,
 };
 
 /// How calls to a target travel.
@@ -39,9 +41,8 @@ pub struct Link {
 /// A body's bus: its own cells first, the network for all others.
 ///
 /// A call to a target that is hosted here and has room is handled here and never touches the
-/// network. One that finds no room goes to the other bodies that serve the target, and is
-/// refused with `overloaded` where there are none; it never queues here, for it would stand in
-/// the way of calls that came from afar and can go nowhere else. Without NATS it queues.
+/// network. One that finds no room goes to the other bodies that serve the target; where there
+/// are none, or they have no room either, it queues here.
 ///
 /// Events go over NATS where there is NATS, so that every subscription of a group sees the
 /// same bus.
@@ -96,12 +97,27 @@ impl Router {
     }
 
     /// A call that nobody here took.
-    async fn call_untaken(&self, untaken: Untaken, target: &Target) -> Result<Envelope, BusError> {
+    async fn call_untaken(&self, untaken: Untaken, members: &Members) -> Result<Envelope, BusError> {
         match &self.link {
-            Some(link) if untaken.full => overflow(link, target, *untaken.request).await,
+            Some(link) if untaken.full => self.overflow(link, *untaken.request, members).await,
             // All that served it here are stopping: it is the others' now.
             Some(link) => link.bus.call(*untaken.request).await,
-            None => Err(self.nobody(BusError::not_found(target), target)),
+            None => Err(self.nobody(BusError::not_found(&members.target), &members.target)),
+        }
+    }
+
+    /// A call that found no room here: other bodies may have some; else it waits here.
+    async fn overflow(&self, link: &Link, mut request: Envelope, members: &Members) -> Result<Envelope, BusError> {
+        let began = Instant::now();
+        let refused = match link.elsewhere.call(request.clone()).await {
+            Err(error) if error.outcome() == Outcome::NotRun && has_no_room(error.code()) => error,
+            done => return done,
+        };
+        request.timeout = request.timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
+        match self.local.hand(members, request, IfFull::Wait) {
+            Ok(taken) => taken.await,
+            // All that served it here have begun to stop.
+            Err(_) => Err(refused),
         }
     }
 
@@ -123,16 +139,9 @@ impl Router {
     }
 }
 
-/// A call that found no room here: other bodies may have some.
-async fn overflow(link: &Link, target: &Target, request: Envelope) -> Result<Envelope, BusError> {
-    match link.elsewhere.call(request).await {
-        Err(error)
-            if error.outcome() == Outcome::NotRun && matches!(error.code(), Code::NotFound | Code::Unavailable) =>
-        {
-            Err(BusError::overloaded(target))
-        }
-        done => done,
-    }
+/// Whether others could not take a call: there are none, or their queues are full.
+fn has_no_room(code: &Code) -> bool {
+    matches!(code, Code::NotFound | Code::Unavailable | Code::Overloaded)
 }
 
 impl BodyBus for Router {
@@ -155,7 +164,7 @@ impl BodyBus for Router {
                     match self.local.hand(&members, request, if_full) {
                         Ok(taken) => taken.await,
                         // On the heap, so that it takes no room in the calls that never need it.
-                        Err(untaken) => Box::pin(self.call_untaken(untaken, &members.target)).await,
+                        Err(untaken) => Box::pin(self.call_untaken(untaken, &members)).await,
                     }
                 })
             }

@@ -147,12 +147,22 @@ async fn a_call_without_room_here_goes_to_the_others() {
 }
 
 #[tokio::test]
-async fn a_call_without_room_anywhere_is_overloaded() {
-    for nobody in [BusError::not_found(&cell()), BusError::unavailable(&cell(), "the connection is down")] {
-        let scene = Scene::new(true, Some(nobody)).await;
+async fn a_call_that_nobody_else_takes_waits_here() {
+    let refusals = [
+        BusError::not_found(&cell()),
+        BusError::unavailable(&cell(), "the connection is down"),
+        BusError::overloaded(&cell()),
+    ];
+    for refusal in refusals {
+        let scene = Scene::new(true, Some(refusal)).await;
         scene.full();
-        assert_eq!(scene.call(cell()).await, Err(BusError::overloaded(&cell())));
+        assert_eq!(scene.call(cell()).await, here());
+        assert_eq!(scene.log(), ["elsewhere call"]);
     }
+}
+
+#[tokio::test]
+async fn a_call_that_may_have_run_elsewhere_does_not_run_here_too() {
     let timeout = BusError::timeout(&cell(), Duration::from_secs(1));
     let scene = Scene::new(true, Some(timeout.clone())).await;
     scene.full();
