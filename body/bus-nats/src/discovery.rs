@@ -1,10 +1,14 @@
 //! Discovery as a client: who serves what, asked by the services protocol (ADR-32).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use cbs::{BusError, CellError, Code, Namespace, Outcome, Target, Text, Times, Worker};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{Counters, connection::Connection, control::QUIET};
 
@@ -69,7 +73,11 @@ fn micros<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok
     serializer.serialize_f64(value.as_secs_f64() * 1e6)
 }
 
-/// Asks all services of a namespace what they serve and how it goes, for `wait` at the most.
+/// How long a body that has answered the ping is waited for: one with thousands of cells writes for a while.
+const SLOW: Duration = Duration::from_secs(3);
+
+/// Asks all services of a namespace what they serve and how it goes, for `wait` at the most; longer only
+/// where one has answered the ping, and not yet all of it.
 pub(crate) async fn discover(
     connection: &Connection,
     namespace: &Namespace,
@@ -85,32 +93,67 @@ pub(crate) async fn discover(
     let client = connection.client();
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| unavailable(&error))?;
-    for verb in ["$SRV.INFO", "$SRV.STATS"] {
+    // A body answers in this order: after the ping it is known who is still to tell.
+    for verb in ["$SRV.PING", "$SRV.INFO", "$SRV.STATS"] {
         let asked = client.publish_with_reply(verb, inbox.clone(), "".into()).await;
         asked.map_err(|error| unavailable(&error))?;
     }
-    let mut found = BTreeMap::new();
-    let mut stats = Vec::new();
-    let deadline = tokio::time::Instant::now() + wait;
-    let mut patience = wait;
-    while let Ok(Some(answer)) =
-        tokio::time::timeout_at(deadline.min(tokio::time::Instant::now() + patience), answers.next()).await
-    {
-        patience = QUIET;
-        if answer.status == Some(async_nats::StatusCode::NO_RESPONDERS) {
-            continue;
+    let mut heard = Heard::default();
+    let started = Instant::now();
+    let mut until = started + wait;
+    while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
+        if answer.status != Some(async_nats::StatusCode::NO_RESPONDERS) {
+            heard.hear(&answer.payload, namespace);
         }
+        until = if heard.is_whole() { (Instant::now() + QUIET).min(started + wait) } else { started + wait.max(SLOW) };
+    }
+    Ok(heard.endpoints())
+}
+
+/// What has been answered so far.
+#[derive(Default)]
+struct Heard {
+    found: Found,
+    stats: Vec<Instance<EndpointStats>>,
+    /// The service instances that have answered the ping, and not yet with this.
+    no_info: BTreeSet<String>,
+    no_stats: BTreeSet<String>,
+}
+
+impl Heard {
+    fn hear(&mut self, payload: &[u8], namespace: &Namespace) {
         // What does not read as an answer comes from a service that is none of ours.
-        match serde_json::from_slice(&answer.payload) {
-            Ok(Answer::Info(info)) if info.metadata.namespace == namespace.as_str() => info.read(&mut found),
-            Ok(Answer::Stats(answer)) => stats.push(answer),
+        let Ok(answer) = serde_json::from_slice::<Answer>(payload) else { return };
+        match answer {
+            Answer::Ping(ping) if ping.metadata.is_of(namespace) => {
+                self.no_info.insert(ping.id.clone());
+                self.no_stats.insert(ping.id);
+            }
+            Answer::Info(info) if info.metadata.is_of(namespace) => {
+                self.no_info.remove(&info.id);
+                info.read(&mut self.found);
+            }
+            Answer::Stats(stats) if stats.metadata.is_of(namespace) => {
+                self.no_stats.remove(&stats.id);
+                self.stats.push(stats);
+            }
             _ => {}
         }
     }
-    for answer in stats {
-        answer.add(&mut found);
+
+    fn is_whole(&self) -> bool {
+        self.no_info.is_empty() && self.no_stats.is_empty()
     }
-    Ok(found.into_values().collect())
+
+    fn endpoints(mut self) -> Vec<Endpoint> {
+        for service in self.no_info.union(&self.no_stats) {
+            tracing::warn!(service, "a service did not tell in time all that it serves: some of it is missing here");
+        }
+        for stats in self.stats {
+            stats.add(&mut self.found);
+        }
+        self.found.into_values().collect()
+    }
 }
 
 /// Endpoints by service instance and subject.
@@ -119,10 +162,18 @@ type Found = BTreeMap<(String, String), Endpoint>;
 #[derive(Deserialize)]
 #[serde(tag = "type")]
 enum Answer {
+    #[serde(rename = "io.nats.micro.v1.ping_response")]
+    Ping(Ping),
     #[serde(rename = "io.nats.micro.v1.info_response")]
     Info(Instance<EndpointInfo>),
     #[serde(rename = "io.nats.micro.v1.stats_response")]
     Stats(Instance<EndpointStats>),
+}
+
+#[derive(Deserialize)]
+struct Ping {
+    id: String,
+    metadata: InstanceMetadata,
 }
 
 #[derive(Deserialize)]
@@ -140,6 +191,12 @@ struct InstanceMetadata {
     namespace: String,
     #[serde(rename = "cbs.body")]
     body: Text,
+}
+
+impl InstanceMetadata {
+    fn is_of(&self, namespace: &Namespace) -> bool {
+        self.namespace == namespace.as_str()
+    }
 }
 
 #[derive(Deserialize)]

@@ -19,6 +19,8 @@ const ERROR_LINE_MAX: usize = 512;
 const ERROR_BYTES_MAX: usize = frame::HEADER_BYTES_MAX - 2 * 1024;
 /// The most bytes of a `tracestate` that are carried on; W3C asks for 512.
 pub(crate) const TRACESTATE_BYTES_MAX: usize = 4 * 1024;
+/// The time of a bare caller who says none: the target's own timeout, a day at the most.
+const TIMEOUT_UNSAID: Duration = Duration::from_hours(24);
 /// How much older than its timeout a request may be: clocks differ.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 
@@ -68,7 +70,8 @@ pub(crate) fn stale(target: &Target) -> BusError {
 
 /// Reads a bare message: its bytes are the payload, a few headers are understood, foreign ids are kept.
 fn read_bare(message: Message) -> Result<Envelope, BusError> {
-    let mut envelope = Envelope { id: Uuid::now_v7(), payload: message.payload, ..Envelope::default() };
+    let timeout = Some(TIMEOUT_UNSAID);
+    let mut envelope = Envelope { id: Uuid::now_v7(), payload: message.payload, timeout, ..Envelope::default() };
     let Some(headers) = message.headers else { return Ok(envelope) };
     let text = |name: &str| headers.get(name).map(|value| Text::from(value.as_str())).unwrap_or_default();
     envelope.content_type = text(CONTENT_TYPE_HEADER);

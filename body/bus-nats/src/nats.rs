@@ -206,7 +206,8 @@ impl Nats {
     }
 
     /// Asks all bodies of the namespace what they serve and how it goes. Returns soon after the
-    /// last has answered, after `wait` at the latest. Sorted by service and subject.
+    /// last has answered, after `wait` at the latest where nobody is in the middle of it. Sorted by
+    /// service and subject.
     ///
     /// # Errors
     /// `unavailable` when the server cannot be asked.

@@ -103,6 +103,8 @@ async fn trace_timeout_and_foreign_ids_of_a_bare_request_reach_the_handler() {
     // Garbage starts a new trace, as W3C asks, and its state goes with it.
     assert_eq!(seen[1].foreign_trace, None);
     assert_eq!(seen[1].tracestate, "");
+    // Who says nothing waits as long as the cell may take, and its own timeout says how long that is.
+    assert_eq!(seen[1].timeout, Some(Duration::from_hours(24)));
     assert_ne!(seen[0].id, seen[1].id);
 }
 

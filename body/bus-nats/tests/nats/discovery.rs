@@ -11,7 +11,8 @@ use bus_nats::{Nats, discovery::Endpoint};
 use cbs::{About, Code, Envelope, Service, Worker};
 use futures::StreamExt;
 use serde_json::{Value, json};
-use testkit::{NatsServer, eventually};
+use testkit::{NatsServer, eventually, within};
+use tokio::task::JoinSet;
 
 use crate::support::{AT_ONCE, LONG, body, call, client, echo, options, plain, request, serve, service, settle, stop};
 
@@ -196,6 +197,48 @@ async fn more_than_500_cells_of_an_organ_make_a_second_instance() {
     discover(&client(&server).await, 501).await;
     stop(serving.pop().unwrap()).await;
     answers(&plain, "$SRV.PING.big", 1).await;
+}
+
+/// A body that answers the ping at once, and writes for a while before it tells the rest.
+async fn slow_body(client: Client, slow: Duration) -> JoinSet<()> {
+    let mut questions = client.subscribe("$SRV.*").await.unwrap();
+    client.flush().await.unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        while let Some(question) = questions.next().await {
+            let (kind, rest) = match question.subject.as_str() {
+                "$SRV.PING" => ("ping", json!({})),
+                "$SRV.INFO" => ("info", json!({ "metadata": { "cbs.cell": "cell slow.cell" }, "subject": "s" })),
+                _ => (
+                    "stats",
+                    json!({ "num_requests": 7, "num_errors": 0, "average_processing_time": 0, "subject": "s" }),
+                ),
+            };
+            if kind != "ping" {
+                // sleep: the time that the body takes to write its answer.
+                tokio::time::sleep(slow).await;
+            }
+            let answer = json!({
+                "type": format!("io.nats.micro.v1.{kind}_response"), "id": "slow-1", "endpoints": [rest],
+                "metadata": { "cbs.namespace": "default", "cbs.body": "slow" },
+            });
+            client.publish(question.reply.unwrap(), answer.to_string().into()).await.unwrap();
+        }
+    });
+    tasks
+}
+
+#[tokio::test]
+async fn who_has_answered_the_ping_is_waited_for_though_others_are_quick() {
+    let server = NatsServer::start().await;
+    let quick = body(&server, "body-1").await;
+    let _serving = serve(&quick, echo("logic.greet")).await;
+    let _slow = slow_body(plain(&server).await, Duration::from_millis(250)).await;
+    // The last word comes half a second after the question.
+    let wait = Duration::from_millis(300);
+    let rows = within(LONG, "discovery", client(&server).await.discover(wait)).await.unwrap();
+    let told: Vec<_> = rows.iter().map(|row| (row.target.to_string(), row.calls)).collect();
+    assert_eq!(told, [("cell logic.greet".to_owned(), 0), ("cell slow.cell".to_owned(), 7)]);
 }
 
 #[tokio::test]
