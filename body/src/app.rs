@@ -85,9 +85,10 @@ impl App {
         let Plan { specs, hosts, vitals, route, console, observer, watcher, recorder, patient } = plan;
         let (namespace, body) = (vitals.namespace.clone(), vitals.body.clone());
         let wiring = Wiring::new(vitals.clone(), route, nats, watcher, recorder.clone());
-        let bus = wiring.bus.clone();
+        let (bus, reply_max) = (wiring.bus.clone(), wiring.reply_max());
         let home = Arc::new(move |target: Target| {
-            Home::new(target, body.clone(), bus.clone(), console.clone()).with_recorder(recorder.clone())
+            let home = Home::new(target, body.clone(), bus.clone(), console.clone());
+            home.with_recorder(recorder.clone()).with_reply_max(reply_max)
         });
         let roster = vitals.roster();
         let cells = Cells::new(&hosts, home.clone(), wiring.nats.clone(), wiring.events.clone(), roster.clone());

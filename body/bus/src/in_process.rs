@@ -119,6 +119,12 @@ impl InProcess {
         Arc::new(Self { settings, registry: Arc::new(Registry::new()), events, closed: AtomicBool::new(false) })
     }
 
+    /// The most bytes that a message may have as a frame.
+    #[must_use]
+    pub fn payload_max(&self) -> usize {
+        self.settings.payload_max
+    }
+
     /// Whether somebody serves the target here.
     #[must_use]
     pub fn hosted(&self, target: &Target) -> bool {

@@ -45,6 +45,8 @@ pub struct Home {
     pub language: Text,
     /// What takes the spans of its calls, and times them; `None`: nobody looks.
     pub recorder: Option<Arc<dyn Recorder>>,
+    /// The most bytes that a reply of the cell may have as a frame.
+    pub reply_max: usize,
     source: Source,
 }
 
@@ -61,6 +63,7 @@ impl Home {
             config: serde_json::Value::Null,
             language: Text::default(),
             recorder: None,
+            reply_max: usize::MAX,
             source,
         }
     }
@@ -76,6 +79,12 @@ impl Home {
     #[must_use]
     pub fn with_recorder(self, recorder: Option<Arc<dyn Recorder>>) -> Self {
         Self { recorder, ..self }
+    }
+
+    /// The same home on a bus that carries replies of so many bytes at the most.
+    #[must_use]
+    pub fn with_reply_max(self, reply_max: usize) -> Self {
+        Self { reply_max, ..self }
     }
 
     /// The cell itself as the source of what it sends.

@@ -127,7 +127,7 @@ impl<W: Work> Guard<W> {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             },
-            Ok(Ok(Ok(mut reply))) => match self.work.check_output(&context, &reply) {
+            Ok(Ok(Ok(mut reply))) => match self.check_reply(&context, &reply) {
                 Ok(()) => {
                     reply.source.body = self.body.clone();
                     self.numbers.calls.fetch_add(1, Ordering::Relaxed);
@@ -136,13 +136,19 @@ impl<W: Work> Guard<W> {
                     }
                     return Ok(reply);
                 }
-                Err(error) => error.into(),
+                Err(error) => error,
             },
             Ok(Ok(Err(error))) => error.into(),
             Ok(Err(panic)) => self.panicked(&context, &panic),
             Err(_) => BusError::timeout(&self.target, granted),
         };
         Err(self.failed(&context, waited, busy, error))
+    }
+
+    /// Whether a reply may go out: by its schema, and by what a message may have.
+    fn check_reply(&self, context: &CellContext, reply: &Envelope) -> Result<(), BusError> {
+        self.work.check_output(context, reply)?;
+        bus::reply::check_reply_size(reply, &self.target, context.home().reply_max)
     }
 
     /// Counts and records a call that failed.

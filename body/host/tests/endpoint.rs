@@ -72,6 +72,20 @@ async fn a_panic_costs_its_own_caller_an_error_and_the_log_has_the_rest() {
     assert!(numbers.last_error().is_some_and(|line| line.contains("cell-failed") && !line.contains("4711")));
 }
 
+#[tokio::test]
+async fn a_reply_that_is_too_large_is_counted_as_the_error_that_its_caller_gets() {
+    async fn large(_: &CellContext, bytes: usize) -> Result<String, CellError> {
+        Ok("x".repeat(bytes))
+    }
+    let bus = bus();
+    let served = serve(&bus, &cbs::cell("demo.large", large), Limits::default(), Schemas::default()).await;
+    let error = call(&*bus, "demo.large", json!(1 << 20)).await.unwrap_err();
+    assert_eq!((error.code(), error.outcome()), (&Code::TooLarge, Outcome::Ran));
+    let numbers = served.endpoint.numbers();
+    assert_eq!([&numbers.calls, &numbers.errors].map(|n| n.load(Ordering::Relaxed)), [1, 1]);
+    assert!(numbers.last_error().is_some_and(|line| line.contains("too-large")));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_panic_before_the_future_or_at_its_drop_is_contained_too() {
     let bus = bus();

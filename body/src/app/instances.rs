@@ -102,10 +102,11 @@ impl Instances {
         let body = vitals.body.clone();
         let wiring = Wiring::new(vitals, route, Some(nats), None, recorder.clone());
         wiring.events.body("joined");
-        let bus = wiring.bus.clone();
+        let (bus, reply_max) = (wiring.bus.clone(), wiring.reply_max());
         let recorder = Some(recorder.unwrap_or_else(|| Arc::new(Nobody)));
         let home = Arc::new(move |target: Target| {
-            Home::new(target, body.clone(), bus.clone(), console.clone()).with_recorder(recorder.clone())
+            let home = Home::new(target, body.clone(), bus.clone(), console.clone());
+            home.with_recorder(recorder.clone()).with_reply_max(reply_max)
         });
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
         let runtimes = hosts.all().iter().map(|host| host.runtime()).collect();

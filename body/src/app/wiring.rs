@@ -64,6 +64,11 @@ impl Wiring {
         Self { bus, retry, nats, events, local, router, vitals }
     }
 
+    /// The most bytes that a reply may have.
+    pub(super) fn reply_max(&self) -> usize {
+        self.local.payload_max()
+    }
+
     /// Tells that the body takes no new work.
     pub(super) fn draining(&self) {
         self.vitals.draining();

@@ -38,7 +38,8 @@ pub(crate) fn target(name: &str) -> Target {
 }
 
 pub(crate) fn home(bus: Arc<dyn BodyBus>, name: &str) -> Home {
-    Home::new(target(name), BodyId::new("web1").unwrap(), bus, Arc::new(NoConsole))
+    let home = Home::new(target(name), BodyId::new("web1").unwrap(), bus, Arc::new(NoConsole));
+    home.with_reply_max(Settings::default().payload_max)
 }
 
 pub(crate) fn limits(concurrency: usize, queue: usize, timeout: Duration) -> Limits {
