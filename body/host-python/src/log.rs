@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError, atomic::Ordering},
-    time::Instant,
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
 use cbs::{CellContext, Numbers};
@@ -12,6 +12,8 @@ use tracing::Level;
 /// How many lines a second a cell may have in the log, and how many at once: as many printed ones, and as many others.
 const LINES_PER_SECOND: f64 = 200.0;
 const LINES_AT_ONCE: f64 = 1000.0;
+/// How soon it is told again that lines were left out.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// A line as Python's logging knows it.
 pub(crate) struct Line<'a> {
@@ -42,11 +44,7 @@ macro_rules! line {
     };
 }
 
-impl<'a> Line<'a> {
-    pub(crate) fn warning(message: &'a str) -> Self {
-        Self { level: 30, logger: "cbs", message, fields: BTreeMap::new() }
-    }
-
+impl Line<'_> {
     /// Whether the body's log shows lines of this level.
     pub(crate) fn is_shown(level: u32) -> bool {
         match level {
@@ -92,16 +90,21 @@ pub(crate) struct CellLines {
 }
 
 impl CellLines {
-    /// What is to be told of lines that were left out, once there is room to tell.
+    /// What is to be told of lines that were left out: of each kind once a second at the most.
     pub(crate) fn left_out(&self) -> impl Iterator<Item = String> {
         let printed = self.printed.left_out().map(|count| left_out(count, "printed"));
         let logged = self.logged.left_out().map(|count| left_out(count, "logged"));
         printed.into_iter().chain(logged)
     }
+
+    /// Whether lines were left out that are yet to be told of.
+    pub(crate) fn has_untold(&self) -> bool {
+        self.printed.has_untold() || self.logged.has_untold()
+    }
 }
 
 /// Says how many lines there are not, and what the cell did with them.
-pub(crate) fn left_out(count: u64, what: &str) -> String {
+fn left_out(count: u64, what: &str) -> String {
     format!("{count} lines that the cell {what} were left out: too many at once")
 }
 
@@ -109,33 +112,46 @@ struct Bucket {
     room: f64,
     filled: Instant,
     left_out: u64,
+    told: Option<Instant>,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self(Mutex::new(Bucket { room: LINES_AT_ONCE, filled: Instant::now(), left_out: 0 }))
+        Self(Mutex::new(Bucket { room: LINES_AT_ONCE, filled: Instant::now(), left_out: 0, told: None }))
     }
 }
 
 impl Lines {
-    /// Whether a line may be written: how many before it might not. `None`: not this one.
-    pub(crate) fn admit(&self) -> Option<u64> {
-        let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether a line may be written; one that may not is counted.
+    pub(crate) fn admit(&self) -> bool {
+        let mut bucket = self.lock();
         bucket.fill();
-        if bucket.room < 1.0 {
+        let admitted = bucket.room >= 1.0;
+        if admitted {
+            bucket.room -= 1.0;
+        } else {
             bucket.left_out += 1;
             Numbers::lines_dropped().fetch_add(1, Ordering::Relaxed);
-            return None;
         }
-        bucket.room -= 1.0;
-        Some(std::mem::take(&mut bucket.left_out))
+        admitted
     }
 
-    /// How many lines were left out and not yet told of, once there is room to tell.
-    pub(crate) fn left_out(&self) -> Option<u64> {
-        let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        bucket.fill();
-        (bucket.left_out > 0 && bucket.room >= 1.0).then(|| std::mem::take(&mut bucket.left_out))
+    /// How many lines were left out and not yet told of, unless something was told a moment ago.
+    fn left_out(&self) -> Option<u64> {
+        let mut bucket = self.lock();
+        let is_due = bucket.told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
+        (bucket.left_out > 0 && is_due).then(|| {
+            bucket.told = Some(Instant::now());
+            std::mem::take(&mut bucket.left_out)
+        })
+    }
+
+    fn has_untold(&self) -> bool {
+        self.lock().left_out > 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Bucket> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     call::Call,
     errand::{Arrived, Done, Errands},
     lane::{Lane, News, Standing},
-    log::{CellLines, Line, left_out},
+    log::{CellLines, Line},
     port_call::PortCall,
     watch,
 };
@@ -130,7 +130,9 @@ impl Port {
         if !Line::is_shown(level) {
             return;
         }
-        let Some(left_out) = self.lines.logged.admit() else { return };
+        if !self.lines.logged.admit() {
+            return;
+        }
         let call = call.map(|call| call.get().call.as_ref());
         // What a cell says may hold halves of characters (names of files do): a line of the log must not fail for it.
         let (logger, message) = (logger.to_string_lossy(), message.to_string_lossy());
@@ -138,21 +140,17 @@ impl Port {
         let fields = fields.map(|(key, value)| (key, value.to_string_lossy().into_owned())).collect();
         let line = Line { level, logger: &logger, message: &message, fields };
         // Whoever reads the log may be slow: nobody waits for it with Python's lock.
-        py.detach(|| {
-            self.tell_left_out(left_out, "logged");
-            self.line(call, &line);
-        });
+        py.detach(|| self.line(call, &line));
     }
 
     /// Writes what a cell printed to the body's log, unless it prints too much.
     fn printed(&self, py: Python<'_>, call: Option<&Bound<'_, PortCall>>, stream: &str, text: &Bound<'_, PyString>) {
-        let Some(left_out) = self.lines.printed.admit() else { return };
+        if !self.lines.printed.admit() {
+            return;
+        }
         let call = call.map(|call| call.get().call.as_ref());
         let text = text.to_string_lossy();
-        py.detach(|| {
-            self.tell_left_out(left_out, "printed");
-            self.line(call, &Line { level: 20, logger: stream, message: &text, fields: BTreeMap::new() });
-        });
+        py.detach(|| self.line(call, &Line { level: 20, logger: stream, message: &text, fields: BTreeMap::new() }));
     }
 
     /// A call was cancelled and has not ended: it is at this place.
@@ -168,12 +166,6 @@ impl Port {
 }
 
 impl Port {
-    fn tell_left_out(&self, count: u64, what: &str) {
-        if count > 0 {
-            self.line(None, &Line::warning(&left_out(count, what)));
-        }
-    }
-
     fn line(&self, call: Option<&Call>, line: &Line<'_>) {
         line.write(self.home.target.name(), call.map(|call| &call.context));
     }

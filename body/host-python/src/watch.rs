@@ -144,7 +144,11 @@ impl Watch {
                 look_at(&pool, lane, ask);
             }
             for told in pool.lines.left_out() {
-                tracing::warn!(target: "cbs::cell", cell = %pool.plan.home.target.name(), "{told}");
+                // No line of the cell: its share of the log is spent.
+                tracing::warn!(target: "cbs::log", cell = %pool.plan.home.target.name(), "{told}");
+            }
+            if pool.lines.has_untold() {
+                sooner(IDLE_EVERY);
             }
         }
         if busy && ask {

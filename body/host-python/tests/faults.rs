@@ -271,7 +271,7 @@ async def run(input: int):
     assert_eq!(body.call("demo.cell", json!(5_000)).await, Ok(json!("out\n")));
     body.log.has(&["INFO", "demo.cell", "stdout", "hello there!", "correlation_id="]).await;
     body.log.has(&["INFO", "demo.cell", "stderr", "to stderr"]).await;
-    body.log.has(&["WARN", "demo.cell", "lines that the cell printed were left out"]).await;
+    body.log.has(&["WARN", "cbs::log", "demo.cell", "lines that the cell printed were left out"]).await;
     // A thousand at once, and two hundred a second.
     let most = 1_000 + 200 * (1 + usize::try_from(began.elapsed().as_secs()).unwrap());
     let lines = body.log.text().lines().filter(|line| line.contains("xxxx")).count();

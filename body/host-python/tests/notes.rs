@@ -159,7 +159,7 @@ async def run(ctx, input: int):
     assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
     body.log.has(&["INFO", "demo.cell", "flood 0", &trace]).await;
     body.log.has(&["INFO", "printed all the same", &trace]).await;
-    body.log.has(&["WARN", "demo.cell", "lines that the cell logged were left out"]).await;
+    body.log.has(&["WARN", "cbs::log", "demo.cell", "lines that the cell logged were left out"]).await;
     running.stop().await;
     let written = body.log.records().iter().filter(|line| line.contains("flood ")).count();
     let dropped = Numbers::lines_dropped().load(Ordering::Relaxed);

@@ -98,8 +98,9 @@ impl Desk {
     fn tell_left_out(&self) {
         let (left_out, cell) = (self.lines.left_out(), self.home.target.name());
         if left_out > 0 {
+            // No line of the cell: its share of the log is spent.
             tracing::warn!(
-                target: "cbs::cell", %cell, dropped = left_out,
+                target: "cbs::log", %cell, dropped = left_out,
                 "{left_out} lines of the process's log were left out: more than {} a second", self.lines_per_second
             );
         }

@@ -119,8 +119,9 @@ impl Output {
     }
 
     fn tell(&self, dropped: u64) {
+        // No line of the cell: its share of the log is spent.
         tracing::warn!(
-            target: "cbs::cell",
+            target: "cbs::log",
             cell = %self.cell,
             pid = self.pid,
             stream = self.stream.as_str(),
