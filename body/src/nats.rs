@@ -11,6 +11,7 @@ use bus_nats::{
     CONNECT_TIMEOUT_DEFAULT, ConnectError, ConnectErrorKind, Credentials, Nats, Options, Tls, URL_DEFAULT, server,
 };
 use cbs::{BodyId, Namespace};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use tokio::time::Instant;
 
 use self::own::Own;
@@ -41,7 +42,7 @@ pub(crate) struct Flags {
     #[arg(long, global = true, env = "NATS_NKEY", value_name = "SEED", hide_env_values = true)]
     nkey: Option<String>,
     /// A file of credentials (JWT and seed)
-    #[arg(long, global = true, env = "NATS_CREDS", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, global = true, env = "NATS_CREDS", value_name = "FILE", hide_env_values = true, value_parser = file())]
     creds: Option<PathBuf>,
     /// What the subjects of replies begin with, as the user's permissions have it [default: _INBOX]
     #[arg(long, global = true, env = "NATS_INBOX_PREFIX", value_name = "SUBJECT", hide_env_values = true)]
@@ -50,13 +51,13 @@ pub(crate) struct Flags {
     #[arg(long, global = true)]
     tls: bool,
     /// A PEM file of authorities to trust besides the system's
-    #[arg(long, global = true, env = "NATS_CA", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, global = true, env = "NATS_CA", value_name = "FILE", hide_env_values = true, value_parser = file())]
     tls_ca: Option<PathBuf>,
     /// A PEM file of the client's certificate
-    #[arg(long, global = true, env = "NATS_CERT", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, global = true, env = "NATS_CERT", value_name = "FILE", hide_env_values = true, value_parser = file())]
     tls_cert: Option<PathBuf>,
     /// A PEM file of the certificate's key
-    #[arg(long, global = true, env = "NATS_KEY", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, global = true, env = "NATS_KEY", value_name = "FILE", hide_env_values = true, value_parser = file())]
     tls_key: Option<PathBuf>,
 }
 
@@ -220,6 +221,11 @@ pub(crate) enum Whose {
     Folder,
     /// Whoever listens at the usual port.
     Usual,
+}
+
+/// Reads a path that may be empty: a variable that is set to nothing names no file.
+fn file() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 fn filled(value: Option<&str>) -> Option<&str> {

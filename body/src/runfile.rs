@@ -77,14 +77,13 @@ fn leave_in(runs: &Path, folder: PathBuf, url: &str) -> io::Result<Option<RunFil
 fn find_in(runs: &Path, folder: &Path) -> Option<String> {
     let file = file_of(runs, folder);
     let left = read(&file).filter(|left| left.folder == folder)?;
-    if lives(&left.url) {
-        return Some(left.url);
-    }
-    // A body that lives starts its server again, at the same address.
+    // The server ended with its program; whatever answers at its port now is another.
     if !runs_still(left.pid) {
         let _ = fs::remove_file(&file);
+        return None;
     }
-    None
+    // A body that lives starts its server again, at the same address.
+    lives(&left.url).then_some(left.url)
 }
 
 fn read(file: &Path) -> Option<Left> {
@@ -162,6 +161,20 @@ mod tests {
         assert_eq!(find_in(runs.path(), &here), None);
         assert_eq!(fs::read_dir(runs.path()).unwrap().count(), 0);
         assert!(leave_in(runs.path(), here, "nats://127.0.0.1:1").unwrap().is_some());
+    }
+
+    #[test]
+    fn what_answers_at_the_port_of_a_program_that_has_ended_is_another() {
+        let runs = tempfile::tempdir().unwrap();
+        let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (here, url) = (PathBuf::from("/here"), format!("nats://{}", stranger.local_addr().unwrap()));
+        let left = leave_in(runs.path(), here.clone(), &url).unwrap().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let stale = Left { pid: child.id(), ..read(&left.file).unwrap() };
+        fs::write(&left.file, serde_json::to_vec(&stale).unwrap()).unwrap();
+        assert_eq!(find_in(runs.path(), &here), None);
+        assert_eq!(fs::read_dir(runs.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -46,8 +46,16 @@ async fn follow(nats: &Nats, filter: TopicFilter, globals: &Globals) -> Outcome 
     output::tell(format_args!("{FAINT}following {filter} in the namespace {}{FAINT:#}", globals.namespace()));
     while let Some(heard) = events.next().await {
         match heard {
-            Heard::Event(event) if globals.format == Format::Json => output::print(document(&event))?,
-            Heard::Event(event) => output::print(line(&event))?,
+            Heard::Event(event) => {
+                let read = match globals.format {
+                    Format::Json => output::print_on(document(&event))?,
+                    Format::Human => output::print_on(line(&event))?,
+                };
+                // `cbs events | head -1` ends with its reader.
+                if !read {
+                    return Ok(Status::Done);
+                }
+            }
             Heard::Missed(count) => {
                 let missed = output::count(usize::try_from(count).unwrap_or(usize::MAX), "event was", "events were");
                 output::warn(format_args!("{missed} missed: they came faster than they could be shown"));

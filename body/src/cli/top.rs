@@ -65,8 +65,10 @@ impl Top {
         next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut trouble = None;
         loop {
-            if let Some(screen) = &mut screen {
-                screen.show(&page(&mut rows, (sort, shown), globals, trouble.as_deref()))?;
+            if let Some(screen) = &mut screen
+                && !screen.show(&page(&mut rows, (sort, shown), globals, trouble.as_deref()))?
+            {
+                return Ok(Status::Done);
             }
             tokio::select! {
                 _ = next.tick() => match nats.discover(DISCOVERY_WAIT).await {
@@ -94,7 +96,7 @@ impl Top {
                 Format::Json => output::print_on(json!({ "time": output::moment(cbs::now_ms()), "targets": rows }))?,
                 Format::Human => output::print_on(table(&rows, by_body))?,
             };
-            // `cbs top --format json | head -1` ends with its reader.
+            // It ends with its reader (`cbs top | head -1`), as the live page does.
             if self.once || !read {
                 return Ok(Status::Done);
             }

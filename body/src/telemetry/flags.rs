@@ -23,11 +23,11 @@ pub(crate) struct Flags {
     telemetry: Switch,
     /// The share of traces that are recorded whole, from 0 to 1; calls that fail or are slow always are
     /// [default: 0.01, of `dev` 1; OTEL_TRACES_SAMPLER is understood]
-    #[arg(long, env = "CBS_TRACE_RATIO", value_name = "RATIO", value_parser = ratio, hide_env_values = true)]
-    trace_ratio: Option<f64>,
+    #[arg(long, env = "CBS_TRACE_RATIO", value_name = "RATIO", value_parser = unless_empty(ratio), hide_env_values = true)]
+    trace_ratio: Option<Perhaps<f64>>,
     /// Calls that take longer are recorded though they were not sampled [default: 1s]
-    #[arg(long, env = "CBS_TRACE_SLOW", value_name = "TIME", value_parser = crate::cli::duration, hide_env_values = true)]
-    trace_slow: Option<Duration>,
+    #[arg(long, env = "CBS_TRACE_SLOW", value_name = "TIME", value_parser = unless_empty(crate::cli::duration), hide_env_values = true)]
+    trace_slow: Option<Perhaps<Duration>>,
     /// An OTLP receiver (gRPC) for spans, for example http://127.0.0.1:4317
     /// [default: OTEL_EXPORTER_OTLP_ENDPOINT, else none]; headers come from OTEL_EXPORTER_OTLP_HEADERS
     #[arg(long, value_name = "URL")]
@@ -40,8 +40,18 @@ pub(crate) struct Flags {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Switch {
     #[default]
+    #[value(alias = "")]
     On,
     Off,
+}
+
+/// A variable that is empty says nothing: charts and compose files set those that their user left out.
+type Perhaps<T> = Option<T>;
+
+fn unless_empty<T>(
+    read: impl Fn(&str) -> Result<T, String> + Clone,
+) -> impl Fn(&str) -> Result<Perhaps<T>, String> + Clone {
+    move |text| if text.is_empty() { Ok(None) } else { read(text).map(Some) }
 }
 
 /// What is wanted, read and checked.
@@ -66,8 +76,8 @@ impl Flags {
     fn wanted_in(&self, ratio_default: f64, var: &dyn Fn(&str) -> Option<String>) -> Result<Wanted, Failure> {
         let is = |name: &str, value: &str| var(name).is_some_and(|found| found.trim().eq_ignore_ascii_case(value));
         let on = self.telemetry == Switch::On;
-        let ratio = self.trace_ratio.or_else(|| sampler(var)).unwrap_or(ratio_default);
-        let slow = self.trace_slow.unwrap_or(SLOW_DEFAULT);
+        let ratio = self.trace_ratio.flatten().or_else(|| sampler(var)).unwrap_or(ratio_default);
+        let slow = self.trace_slow.flatten().unwrap_or(SLOW_DEFAULT);
         if is("OTEL_SDK_DISABLED", "true") {
             return Ok(Wanted { on, ratio, slow, traces: None, logs: None });
         }

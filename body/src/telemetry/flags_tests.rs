@@ -26,7 +26,7 @@ fn the_sampler_of_opentelemetry_is_understood_and_our_own_ratio_counts_more() ->
     ] {
         let set = [("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", arg)];
         assert_eq!(wanted(&Flags::default(), &set)?.ratio, ratio, "{sampler}");
-        let own = Flags { trace_ratio: Some(0.5), ..Flags::default() };
+        let own = Flags { trace_ratio: Some(Some(0.5)), ..Flags::default() };
         assert_eq!(wanted(&own, &set)?.ratio, 0.5, "{sampler}");
     }
     Ok(())

@@ -157,6 +157,10 @@ fn parse(text: &str) -> Result<EnvFilter, String> {
         return Err(format!("a filter has at most {FILTER_BYTES_MAX} bytes, this one has {}", text.len()));
     }
     let wrong = |error: &dyn fmt::Display| format!("`{text}`: {error}; write `info`, or `warn,bus_nats=debug`");
+    // Else it would be read as `off`, errors and all.
+    if text.split(',').all(|part| part.trim().is_empty()) {
+        return Err(wrong(&"it is empty; `off` turns the log off"));
+    }
     let unknown = |part: &&str| !part.contains('=') && !is_level(part) && !part.contains("::") && !part.contains('[');
     if let Some(word) = text.split(',').map(str::trim).find(|part| !part.is_empty() && unknown(part)) {
         return Err(wrong(&format_args!("`{word}` is no level: they are off, error, warn, info, debug and trace")));

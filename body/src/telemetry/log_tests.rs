@@ -11,7 +11,13 @@ fn a_filter_is_levels_and_levels_by_target() {
 
 #[test]
 fn what_is_no_filter_is_named() {
-    for (wrong, named) in [("infoo", "infoo"), ("info,bus_nats=loud", "bus_nats=loud"), ("warn,verbose", "verbose")] {
+    for (wrong, named) in [
+        ("", "is empty"),
+        (" , ", "is empty"),
+        ("infoo", "infoo"),
+        ("info,bus_nats=loud", "bus_nats=loud"),
+        ("warn,verbose", "verbose"),
+    ] {
         let error = parse(wrong).err().unwrap_or_default();
         assert!(error.contains(named) && error.contains("write `info`"), "{wrong}: {error}");
     }

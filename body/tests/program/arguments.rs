@@ -50,6 +50,34 @@ async fn wrong_usage_is_status_64_and_nothing_on_standard_output() {
 }
 
 #[tokio::test]
+async fn a_variable_that_is_empty_is_one_that_is_not_set() {
+    let world = World::new();
+    let mut command = world.command(&["demo", "--name", "Ada"]);
+    for name in [
+        "NATS_URL",
+        "NATS_USER",
+        "NATS_PASSWORD",
+        "NATS_TOKEN",
+        "NATS_NKEY",
+        "NATS_CREDS",
+        "NATS_CA",
+        "NATS_CERT",
+        "NATS_KEY",
+        "NATS_INBOX_PREFIX",
+        "CBS_NAMESPACE",
+        "CBS_LOG",
+        "CBS_TELEMETRY",
+        "CBS_TRACE_RATIO",
+        "CBS_TRACE_SLOW",
+        "CBS_OTLP_LOGS",
+    ] {
+        command.env(name, "");
+    }
+    let done = finish(command).await.with_status(0);
+    assert_eq!(done.stdout.trim_end(), "Hello, Ada!", "{}", done.stderr);
+}
+
+#[tokio::test]
 async fn a_log_filter_that_is_none_is_wrong_usage() {
     let world = World::new();
     let mut command = world.command(&["check", "."]);

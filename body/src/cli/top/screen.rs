@@ -27,7 +27,7 @@ pub(super) enum Key {
 
 /// The terminal while it is ours; dropped, it is as before.
 pub(super) struct Screen {
-    /// `None`: standard output is no terminal, and pages follow one another.
+    /// `None`: standard output is no terminal, or one that cannot place what is written: pages follow one another.
     before: Option<Option<Termios>>,
     keys: mpsc::Receiver<Key>,
 }
@@ -39,7 +39,8 @@ impl Screen {
     /// When it cannot be written, or no thread can be started.
     pub(super) fn open() -> io::Result<Self> {
         let (tell, keys) = mpsc::channel(16);
-        if !io::stdout().is_terminal() {
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        if is_dumb || !io::stdout().is_terminal() {
             return Ok(Self { before: None, keys });
         }
         let modes = single_keys();
@@ -52,17 +53,18 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Shows a page in the place of the last one, as much of it as fits.
-    pub(super) fn show(&mut self, page: &str) -> io::Result<()> {
+    /// Shows a page in the place of the last one, as much of it as fits; `false` when its reader has gone away.
+    pub(super) fn show(&mut self, page: &str) -> io::Result<bool> {
         if self.before.is_none() {
-            return crate::output::print(page);
+            return crate::output::print_on(page);
         }
         // Places stay where no colour is wanted.
         let plain = anstream::AutoStream::choice(&io::stdout()) == anstream::ColorChoice::Never;
         let page = if plain { anstream::adapter::strip_str(page).to_string() } else { page.to_owned() };
         let lines = page.lines().take(height());
         let text: String = lines.flat_map(|line| [line, ERASE_LINE]).collect();
-        write(&format!("{HOME}{}{ERASE_BELOW}", text.trim_end_matches("\r\n")))
+        write(&format!("{HOME}{}{ERASE_BELOW}", text.trim_end_matches("\r\n")))?;
+        Ok(true)
     }
 
     /// The next key; never where there are none.
