@@ -3,7 +3,8 @@
 //! The mind is the crate `fleet`: pure, and proven there. Here are its hands.
 //!
 //! - `store`: the buckets of a namespace. `parcel`: a spec as it travels.
-//! - `writing`: a deploy, all or nothing. `waiting`: until every body has followed. `patience`: while NATS is away.
+//! - `writing`: a deploy, all or nothing. `waiting`: until every body has followed, `replaced`: or
+//!   another head stands there. `patience`: while NATS is away.
 //! - `stock`: what lies in the buckets. `collecting`: what of it may go.
 //! - `driver`: tells the mind what happens and does what it says. `life`: one instance. `cache`: code on disk.
 
@@ -13,6 +14,7 @@ mod driver;
 mod life;
 mod parcel;
 mod patience;
+mod replaced;
 mod stock;
 mod store;
 mod waiting;
@@ -28,6 +30,7 @@ pub(crate) use self::{
     driver::{Driver, Joining},
     parcel::{Letter, Parcel},
     patience::{Patience, Stage},
+    replaced::{Replaced, replaced},
     stock::Stock,
     store::{Now, Store},
     waiting::{Outcome, Wanted, wait},

@@ -150,6 +150,11 @@ impl Store {
         ))
     }
 
+    /// Whether this one is the present head.
+    pub(super) async fn is_head(&self, head: &Head) -> Result<bool, StoreError> {
+        Ok(self.desired.get_latest(keys::HEAD).await?.is_some_and(|entry| entry.value == head.encode()))
+    }
+
     /// The present head and its manifest.
     pub(crate) async fn now(&self) -> anyhow::Result<Now> {
         let Some(entry) = self.desired.get_latest(keys::HEAD).await? else { return Ok(Now::default()) };

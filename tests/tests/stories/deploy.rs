@@ -208,6 +208,29 @@ async fn of_those_who_deploy_at_once_all_but_one_are_told_what_the_other_changed
 }
 
 #[tokio::test]
+async fn who_waits_for_a_head_that_another_replaces_is_told_what_the_other_changed() {
+    let fleet = Fleet::with_jetstream().await;
+    let _bodies = fleet_of(&fleet, &["one"]).await;
+    // A process that never says hello is being started for ten seconds.
+    let spec = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.late }\n\
+                spec: { runtime: exec, command: [sleep, '60'] }\n";
+    let late = fleet.world.write("late/demo.late.yaml", spec);
+    let other = fleet.world.write("other/demo.late.yaml", &spec.replace("60", "61"));
+    let second = async {
+        eventually("the first head", LIMIT, async || fleet.run(&["history"]).await.status == 0).await;
+        fleet.run(&["deploy", other.to_str().unwrap(), "--wait=false", "--message", "in a hurry"]).await
+    };
+    let first = async { fleet.run(&["deploy", late.to_str().unwrap()]).await };
+    let (first, second) = tokio::join!(first, second);
+    let _ = second.with_status(0);
+    let told = first.with_status(1).stderr;
+    for part in ["replaced by head 2", "(in a hurry)", "what the other changed", "cell demo.late"] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    assert!(!told.contains("cbs rollback"), "that would undo what the other deployed: {told}");
+}
+
+#[tokio::test]
 async fn the_cells_of_a_body_that_is_killed_are_back_elsewhere_and_the_spread_with_the_body() {
     let fleet = Fleet::with_jetstream().await;
     let ids = ["one", "two", "three"];

@@ -1,17 +1,18 @@
 //! A change of desired state: it is shown, written, and waited for.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bus_nats::Nats;
+use cbs::Target;
 use fleet::Head;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::plan;
 use crate::{
     cli::{Globals, input},
     exit::{Failure, Outcome, Status},
-    fleet::{Draft, Outcome as Followed, Patience, Stage, Store, Wanted, Written, wait},
+    fleet::{Draft, Outcome as Followed, Patience, Replaced, Stage, Store, Wanted, Written, replaced, wait},
     output::{self, Format, GOOD, WARNING},
 };
 
@@ -132,10 +133,7 @@ impl Change {
 
     /// Waits until bodies have followed; how many there are.
     async fn follow(&self, store: &Store, draft: &Draft, head: &Head, is_old: bool) -> Result<usize, Failure> {
-        let touched = draft.touched();
-        let wanted = Wanted { head: head.hash(), manifest: draft.manifest(), touched: &touched, is_old };
-        let tell = |line: String| output::tell(format_args!("  {}", output::harmless(&line)));
-        match wait(store, &wanted, self.timeout, tell).await {
+        match self.followed(store, draft, head, is_old).await? {
             Followed::Converged { bodies } => {
                 if !is_old {
                     output::tell(followers(bodies));
@@ -163,6 +161,41 @@ impl Change {
             }
         }
     }
+
+    /// Waits for this head, and for those that replace it and leave alone what it touches.
+    async fn followed(&self, store: &Store, draft: &Draft, head: &Head, is_old: bool) -> Result<Followed, Failure> {
+        let until = Instant::now() + self.timeout;
+        let tell = |line: String| output::tell(format_args!("  {}", output::harmless(&line)));
+        let (diff, entries) = (draft.diff(), draft.manifest().entries());
+        let mut targets = diff.targets();
+        targets.extend(draft.touched().into_iter().filter_map(|index| entries.get(index)).map(|(target, _)| target));
+        let (mut head, mut manifest) = (head.clone(), draft.manifest().clone());
+        loop {
+            let touched = targets.iter().filter_map(|target| manifest.get(target).map(|(index, _)| index)).collect();
+            let wanted = Wanted { head: head.hash(), manifest: &manifest, touched: &touched, is_old };
+            let replaced = tokio::select! {
+                followed = wait(store, &wanted, until - Instant::now(), tell) => return Ok(followed),
+                replaced = replaced(store, &head, &manifest) => replaced,
+            };
+            outrun(&head, &targets, &replaced)?;
+            (head, manifest) = (replaced.by, replaced.manifest);
+        }
+    }
+}
+
+/// Tells of a head that another replaced before every body had followed it. That one is waited for where it
+/// leaves alone what this one touched.
+fn outrun(head: &Head, touched: &BTreeSet<&Target>, Replaced { by, theirs, .. }: &Replaced) -> Result<(), Failure> {
+    let message = if by.message.is_empty() { String::new() } else { format!(" ({})", by.message) };
+    let told =
+        output::harmless(&format!("head {} is replaced by head {} of {}{message}", head.number, by.number, by.who));
+    if !theirs.targets().is_disjoint(touched) {
+        output::tell("what the other changed:");
+        output::tell(plan::table(theirs));
+        return Err(Failure::failed(format_args!("{told} before every body had followed it")));
+    }
+    output::tell(format_args!("{told}, which changes nothing of this: bodies follow that one"));
+    Ok(())
 }
 
 /// `2 bodies follow`.
