@@ -77,11 +77,16 @@ pub(crate) enum Ended {
 
 impl App {
     /// Starts all cells and flows that can run here, and waits until they are ready (or have
-    /// failed, or take too long: [`Self::standings`] tells).
+    /// failed, or take too long: [`Self::standings`] tells), or until `stops` says stop: those that are ready have calls by
+    /// then, which [`Self::stop`] finishes. Gives that word too.
     ///
     /// # Errors
     /// When nothing can run here.
-    pub(crate) async fn start(plan: Plan, nats: Option<Nats>) -> Result<Self, Failure> {
+    pub(crate) async fn start(
+        plan: Plan,
+        nats: Option<Nats>,
+        stops: &mut (impl Stream<Item = &'static str> + Unpin),
+    ) -> Result<(Self, Option<&'static str>), Failure> {
         let Plan { specs, hosts, vitals, route, console, observer, watcher, recorder, patient } = plan;
         let (namespace, body) = (vitals.namespace.clone(), vitals.body.clone());
         let wiring = Wiring::new(vitals.clone(), route, nats, watcher, recorder.clone());
@@ -96,14 +101,27 @@ impl App {
         // Without it a cell that blocks is not named; that is no reason not to run.
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
         let mut app = Self { namespace, wiring, cells, flows, _watchdog: watchdog };
-        app.apply(&specs).await;
+        let hurry = app.cells.hurry();
+        let mut told = None;
+        {
+            let mut applied = std::pin::pin!(app.apply(&specs));
+            tokio::select! {
+                biased;
+                _ = &mut applied => {}
+                Some(why) = stops.next() => {
+                    told = Some(why);
+                    hurry.cancel();
+                    applied.await;
+                }
+            }
+        }
         if let Some(reasons) = app.cells.nothing().filter(|_| app.flows.is_empty() && !patient) {
             return Err(Failure::failed(format_args!("nothing can run here: {reasons}")));
         }
         vitals.started();
         app.wiring.events.body("joined");
         app.wiring.events.settle().await;
-        Ok(app)
+        Ok((app, told))
     }
 
     /// Makes the body run these specs instead of those it has, without a failed call: what is new

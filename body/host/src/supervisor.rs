@@ -66,13 +66,21 @@ pub struct Supervisor {
     hosts: Vec<Arc<dyn Host>>,
     restarts: Restarts,
     tasks: TaskTracker,
+    hurry: CancellationToken,
 }
 
 impl Supervisor {
     /// A supervisor over these hosts, one for each runtime.
     #[must_use]
     pub fn new(hosts: Vec<Arc<dyn Host>>, restarts: Restarts) -> Self {
-        Self { hosts, restarts, tasks: TaskTracker::new() }
+        Self { hosts, restarts, tasks: TaskTracker::new(), hurry: CancellationToken::new() }
+    }
+
+    /// Ends every wait for a first start ([`Running::started`]) once it is cancelled: a body that is told to stop waits for
+    /// no cell to become ready.
+    #[must_use]
+    pub fn hurry(&self) -> CancellationToken {
+        self.hurry.clone()
     }
 
     /// Whether the cell could be started here.
@@ -112,7 +120,7 @@ impl Supervisor {
             history: History::new(self.restarts.clone()),
         };
         let task = self.tasks.spawn(life.live());
-        Ok(Running { spec, endpoint, service, state, stop, task })
+        Ok(Running { spec, endpoint, service, state, stop, hurry: self.hurry.clone(), task })
     }
 
     fn host(&self, spec: &CellSpec) -> Result<&Arc<dyn Host>, HostError> {
@@ -133,6 +141,7 @@ pub struct Running {
     service: Service,
     state: watch::Receiver<State>,
     stop: CancellationToken,
+    hurry: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -181,7 +190,12 @@ impl Running {
     pub async fn started(&self, limit: Duration) -> Result<(), State> {
         let mut state = self.state.clone();
         // No answer in time, or a driver that has gone: the state as it is tells.
-        _ = tokio::time::timeout(limit, state.wait_for(|state| state.phase != Phase::Starting)).await;
+        let settled = state.wait_for(|state| state.phase != Phase::Starting);
+        tokio::select! {
+            biased;
+            _ = tokio::time::timeout(limit, settled) => {}
+            () = self.hurry.cancelled() => {}
+        }
         let now = state.borrow().clone();
         if now.phase == Phase::Ready { Ok(()) } else { Err(now) }
     }

@@ -7,6 +7,7 @@ use cbs::{About, CellName, Home, Namespace, Target};
 use futures::future::join_all;
 use host::{Phase, Restarts, Running, State, Supervisor};
 use spec::{CellSpec, Specs};
+use tokio_util::sync::CancellationToken;
 
 use super::{Hosts, Standing, events::Events};
 use crate::{
@@ -132,6 +133,11 @@ impl Cells {
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
         let (hosted, unfit, failed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { supervisor, home, nats, events, roster, hosted, unfit, failed }
+    }
+
+    /// Ends the wait of [`Self::apply`] for cells that are not ready, once it is cancelled.
+    pub(super) fn hurry(&self) -> CancellationToken {
+        self.supervisor.hurry()
     }
 
     /// Makes these the cells. What is as it was is left alone.

@@ -8,7 +8,7 @@ use bus::Route;
 use bus_nats::Nats;
 use cbs::{BodyId, NativeCell, Target};
 use clap::ValueEnum;
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use serde_json::json;
 
 use super::{Globals, dev::Live, input};
@@ -180,7 +180,7 @@ impl Up {
         let watch = self.watch.then(|| Watch::new(paths, &specs, wrong.as_ref())).transpose();
         let watch = watch.map_err(|error| Failure::not_started(format_args!("files cannot be watched: {error}")))?;
         let (patient, watcher) = (self.live.is_some(), self.live.map(Live::watcher).transpose()?.flatten());
-        let starting = async {
+        let planning = async {
             let nats = match url {
                 Some(url) => {
                     let options = globals.nats.options(url, &namespace, body.clone());
@@ -205,18 +205,23 @@ impl Up {
                 recorder: seen.telemetry.recorder(),
                 patient,
             };
-            Ok::<_, Failure>((start(plan, nats).await?, server))
+            Ok::<_, Failure>((plan, nats, server))
         };
-        let (app, server) = tokio::select! {
-            started = starting => started?,
+        let (plan, nats, server) = tokio::select! {
+            planned = planning => planned?,
             signal = signals.next() => return Err(too_soon(signal)),
         };
+        let stops = stream::unfold(signals, |signals| async { Some((signals.next().await, signals)) });
+        let mut stops = std::pin::pin!(stops);
+        let (app, told_to_stop) = start(plan, nats, &mut stops).await?;
         let address = server.map(|server| server.url);
         let standings = app.standings();
         let (address, http) = (address.as_deref(), seen.http.as_deref());
         let mut told = Told { globals, body: &body, address, http, place, patient, standings };
-        told.tell()?;
-        let stops = stream::unfold(signals, |signals| async { Some((signals.next().await, signals)) });
+        if told_to_stop.is_none() {
+            told.tell()?;
+        }
+        let stops = stream::iter(told_to_stop).chain(stops);
         let news = stream::unfold(watch, |watch| async {
             let mut watch = watch?;
             Some((watch.next().await, Some(watch)))
@@ -255,8 +260,12 @@ impl Up {
 
 /// Starts the body. Where it cannot start, its connection ends before a server of our own does:
 /// a connection that is lost would be one more complaint.
-async fn start(plan: Plan, nats: Option<Nats>) -> Result<App, Failure> {
-    let started = App::start(plan, nats.clone()).await;
+async fn start(
+    plan: Plan,
+    nats: Option<Nats>,
+    stops: &mut (impl Stream<Item = &'static str> + Unpin),
+) -> Result<(App, Option<&'static str>), Failure> {
+    let started = App::start(plan, nats.clone(), stops).await;
     if let (Err(_), Some(nats)) = (&started, nats) {
         nats.close().await;
     }

@@ -22,14 +22,20 @@ async fn in_the_middle_of_a_run(world: &World, server: &NatsServer, wait: &str, 
     world.write("waiting.yaml", &waiting(wait));
     let mut body = world.start(&[&["up", "waiting.yaml", "--nats", server.url()], more].concat());
     body.until("waiting").await;
+    let caller = begun(world, server).await;
+    (body, caller)
+}
+
+/// Who calls that flow, when its run has begun.
+async fn begun(world: &World, server: &NatsServer) -> Running {
     let caller = world.start(&["flow", "run", "waiting", "--nats", server.url()]);
     testkit::eventually("the run has begun", LIMIT, async || {
         let listed = world.run(&["ls", "--format", "json", "--nats", server.url()]).await.with_status(0);
-        let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
-        listed[0]["in_flight"] == 1
+        let listed: Vec<Value> = serde_json::from_str(&listed.stdout).unwrap();
+        listed.iter().any(|target| target["in_flight"] == 1)
     })
     .await;
-    (body, caller)
+    caller
 }
 
 #[tokio::test]
@@ -143,6 +149,28 @@ async fn the_address_that_is_printed_can_be_pasted() {
         assert_eq!(done.stdout, "{\"text\":\"Hello, Ada!\"}\n", "{line}");
         assert!(words.last().is_some_and(|address| address.ends_with(server.url())), "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_signal_while_a_cell_is_being_started_loses_no_call_of_the_others() {
+    let (server, world) = (NatsServer::start().await, World::new());
+    world.write("waiting.yaml", &waiting("2s"));
+    world.write(
+        "slow.yaml",
+        "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.slow }\nspec: { runtime: exec, command: [sleep, '60'] }\n",
+    );
+    let body = world.start(&["up", "waiting.yaml", "slow.yaml", "--nats", server.url()]);
+    testkit::eventually("the flow is served", LIMIT, async || {
+        let listed = world.run(&["ls", "--format", "json", "--nats", server.url()]).await;
+        listed.stdout.contains("waiting")
+    })
+    .await;
+    let caller = begun(&world, &server).await;
+    body.signal(Signal::SIGTERM);
+    let (status, stdout, stderr) = caller.ended().await;
+    assert_eq!((status.code(), stdout.as_str()), (Some(0), "\"waited\"\n"), "{stderr}");
+    let (status, stdout, stderr) = body.ended().await;
+    assert_eq!((status.code(), stdout.as_str()), (Some(0), ""), "{stderr}");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use std::{
 use bus::Route;
 use bus_nats::Nats;
 use cbs::{BodyId, Envelope, FlowName, Namespace, Target};
+use futures::stream;
 
 use self::{greeting::Greeting, steps::Steps};
 use super::{Globals, call};
@@ -107,7 +108,7 @@ impl Demo {
             recorder: telemetry.recorder(),
             patient: false,
         };
-        let app = App::start(plan, nats).await?;
+        let (app, _) = App::start(plan, nats, &mut stream::pending()).await?;
         let flow = FlowName::new("greeting").map_err(Failure::failed)?;
         let input =
             self.name.as_ref().map_or_else(|| serde_json::json!({}), |name| serde_json::json!({ "name": name }));
