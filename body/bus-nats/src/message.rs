@@ -14,9 +14,6 @@ pub(crate) const ERROR_HEADER: &str = "Nats-Service-Error";
 pub(crate) const CONTENT_TYPE_HEADER: &str = "Content-Type";
 /// The longest one-line error in a header, in characters.
 const ERROR_LINE_MAX: usize = 512;
-/// The most bytes that message and details of an error may have together: a frame's header, less
-/// what else stands in it.
-const ERROR_BYTES_MAX: usize = frame::HEADER_BYTES_MAX - 2 * 1024;
 /// The most bytes of a `tracestate` that are carried on; W3C asks for 512.
 pub(crate) const TRACESTATE_BYTES_MAX: usize = 4 * 1024;
 /// The time of a bare caller who says none: the target's own timeout, a day at the most.
@@ -110,7 +107,7 @@ pub(crate) fn write_reply(
     payload_max: usize,
 ) -> (Option<HeaderMap>, Bytes) {
     let reply = reply.and_then(Envelope::into_result);
-    let reply = reply.and_then(|reply| Ok(reply.check_attributes().map(|()| reply)?)).map_err(bounded);
+    let reply = reply.and_then(|reply| Ok(reply.check_attributes().map(|()| reply)?)).map_err(BusError::shortened);
     let written = write_reply_unbounded(form, body, reply);
     let bytes = written.1.len() + written.0.as_ref().map_or(0, headers_len);
     if bytes <= payload_max {
@@ -118,23 +115,6 @@ pub(crate) fn write_reply(
     }
     let message = format!("the reply of {target} has {bytes} bytes, the limit is {payload_max}");
     write_reply_unbounded(form, body, Err(CellError::new(Code::TooLarge, message).into()))
-}
-
-/// An error travels in a frame's header, which is bounded: of one that is longer the details go,
-/// and what its message has too many.
-fn bounded(error: BusError) -> BusError {
-    let told = error.error();
-    let details = told.details.as_ref().map_or(0, |details| details.to_string().len());
-    if told.message.len() + details <= ERROR_BYTES_MAX {
-        return error;
-    }
-    let outcome = error.outcome();
-    let mut error = CellError { details: None, ..error.into_error() };
-    if error.message.len() > ERROR_BYTES_MAX {
-        error.message.truncate(error.message.floor_char_boundary(ERROR_BYTES_MAX));
-        error.message.push_str(" … (cut)");
-    }
-    BusError::new(error, outcome)
 }
 
 /// Writes an error of the body's own, which is small, in the form of its request.

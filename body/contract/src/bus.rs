@@ -25,7 +25,7 @@ pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 ///   its timeout.
 /// - **BUS-4** Of several that serve one target, exactly one MUST be handed a call.
 /// - **BUS-5** A handler's error MUST reach the caller with code, message, retryable, details
-///   and outcome unchanged.
+///   and outcome unchanged, as far as [`ERROR_BYTES_MAX`](crate::ERROR_BYTES_MAX) goes.
 /// - **BUS-6** When [`Serving::stop`] has returned, every call that the bus took for the handler
 ///   MUST have been answered, and the handler MUST NOT be handed another.
 /// - **BUS-7** An event MUST reach every subscription that matches: once for each that has no

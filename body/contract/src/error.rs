@@ -4,7 +4,11 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Target, Text};
+use crate::{Target, Text, frame};
+
+/// The most bytes that message and details of an error have together on their way: a frame's header, less what else
+/// stands in it.
+pub const ERROR_BYTES_MAX: usize = frame::HEADER_BYTES_MAX - 2 * 1024;
 
 /// What kind of error it is. The first ten are the house's own; a cell's own errors are
 /// [`Code::Domain`], a text of the form `domain.code`.
@@ -233,6 +237,23 @@ impl BusError {
         Self { error: Box::new(error), outcome }
     }
 
+    /// The same error, of a size that a frame's header holds: of one whose message and details have more than
+    /// [`ERROR_BYTES_MAX`] together the details go, and what its message has too many.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        let details = self.error.details.as_ref().map_or(0, |details| details.to_string().len());
+        if self.error.message.len().saturating_add(details) <= ERROR_BYTES_MAX {
+            return self;
+        }
+        self.error.details = None;
+        let message = &mut self.error.message;
+        if message.len() > ERROR_BYTES_MAX {
+            message.truncate(message.floor_char_boundary(ERROR_BYTES_MAX));
+            message.push_str(" … (cut)");
+        }
+        self
+    }
+
     /// Nobody serves the target.
     #[must_use]
     pub fn not_found(target: &Target) -> Self {
@@ -309,5 +330,26 @@ impl From<CellError> for BusError {
 impl From<BusError> for CellError {
     fn from(error: BusError) -> Self {
         error.into_error()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_header_cannot_hold_is_left_out_of_an_error() {
+        let error = |message: &str, details: usize| {
+            let error = CellError::domain("a.b", message).retryable().with_details("x".repeat(details).into());
+            BusError::new(error, Outcome::Ran)
+        };
+        assert_eq!(error("short", 60_000).shortened(), error("short", 60_000));
+        let details = error("short", 70_000).shortened();
+        assert_eq!((&*details.error().message, &details.error().details), ("short", &None));
+        assert_eq!((details.error().retryable, details.outcome()), (true, Outcome::Ran));
+        let message = error(&"é".repeat(70_000), 1).shortened();
+        let written = frame::encode(&crate::Envelope::error(message));
+        let read = frame::decode(written).map(crate::Envelope::into_result);
+        assert!(matches!(read, Ok(Err(error)) if error.error().message.ends_with("é … (cut)")));
     }
 }

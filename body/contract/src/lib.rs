@@ -74,7 +74,7 @@ pub use self::{
     cell::{Cell, DynCell, NativeCell},
     context::{CellContext, Console, CurrentSpan, Home, Log},
     envelope::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CONTENT_TYPE_DEFAULT, Distance, Envelope, Kind, Source, now_ms},
-    error::{BusError, CellError, Code, Outcome},
+    error::{BusError, CellError, Code, ERROR_BYTES_MAX, Outcome},
     latency::{Latency, Times},
     name::{
         BodyId, CellName, FLOW_ORGAN, FlowName, NameError, Namespace, PART_BYTES_MAX, TOPIC_PARTS_MAX, Target, Topic,

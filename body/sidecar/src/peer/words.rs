@@ -4,7 +4,7 @@ use bytes::Bytes;
 use cbs::{BusError, CellError, Code, Envelope, Outcome, frame};
 
 pub(super) fn error(error: BusError) -> Bytes {
-    frame::encode(&Envelope::error(error))
+    frame::encode(&Envelope::error(error.shortened()))
 }
 
 /// Nobody reads this: its caller has gone.

@@ -99,7 +99,7 @@ impl Inbound for Cells {
 }
 
 fn failure(error: BusError) -> Bytes {
-    frame::encode(&Envelope::error(error))
+    frame::encode(&Envelope::error(error.shortened()))
 }
 
 /// Runs a cell within its caller's deadline, and behind a guard against panics.
