@@ -34,7 +34,7 @@ def _parsed(source: bytes, file: str) -> ast.Module | str:
     try:
         return ast.parse(source, file)
     except SyntaxError as error:
-        return f"{file}:{error.lineno}: {type(error).__name__}: {error.msg}"
+        return f"{file}:{error.lineno or 1}: {type(error).__name__}: {error.msg}"
     except (ValueError, RecursionError, MemoryError) as error:
         return f"{file}: {error}"
 
@@ -43,16 +43,16 @@ def _top(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Return the statements of a module, with those in its conditions."""
     for node in body:
         yield node
-        if isinstance(node, ast.If | ast.Try | ast.With):
+        if isinstance(node, ast.If | ast.For | ast.While | ast.Try | ast.TryStar | ast.With | ast.Match):
             for name in ("body", "orelse", "finalbody"):
                 yield from _top(getattr(node, name, []))
-            for handler in getattr(node, "handlers", []):
-                yield from _top(handler.body)
+            for branch in [*getattr(node, "handlers", []), *getattr(node, "cases", [])]:
+                yield from _top(branch.body)
 
 
 def _missing(statements: list[ast.stmt], file: str, function: str) -> str | None:
     names = _names(statements)
-    if names is None or function in names:
+    if names is None or function in names or "__getattr__" in names:
         # Made some other way than by `def`: known when the file runs.
         return None
     functions = sorted(node.name for node in statements if isinstance(node, _Function))

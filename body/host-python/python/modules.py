@@ -21,7 +21,7 @@ from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, EXTENSION_SUFFIXES
 from itertools import count
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
 _PREFIX = "cbs_cells_"
@@ -116,6 +116,16 @@ class Cell(InspectLoader):
         file = self._files[fullname]
         source = self.source if fullname == self.name else file.read_bytes()
         return compile(source, str(file), "exec", dont_inherit=True)
+
+    def get_data(self, path: str) -> bytes:
+        """Return a file beside a module, for `pkgutil.get_data`."""
+        return Path(path).read_bytes()
+
+    def get_resource_reader(self, fullname: str) -> Any:
+        """Return what reads the files beside a module, for `importlib.resources`."""
+        from importlib.readers import FileReader  # most cells never ask, and it imports much
+
+        return FileReader(SimpleNamespace(path=str(self._files[fullname])))  # type: ignore[arg-type]
 
     def exec_module(self, module: ModuleType) -> None:
         """Run a module with the cell's own builtins."""

@@ -43,6 +43,25 @@ async def run(input):
 }
 
 #[tokio::test]
+async fn files_beside_a_cell_are_read_as_resources() {
+    let body = Body::new();
+    body.file("beside.txt", "beside");
+    body.file("words/__init__.py", "");
+    body.file("words/all.txt", "all");
+    let text = "
+import importlib.resources, json, pkgutil
+import words
+async def run(input):
+    read = lambda package, name: importlib.resources.files(package).joinpath(name).read_text()
+    found = [read(words, 'all.txt'), read(__package__, 'beside.txt')]
+    return json.dumps([*found, pkgutil.get_data(words.__name__, 'all.txt').decode()])
+";
+    body.file("cell.py", text);
+    let _cell = body.start("demo.cell", "cell.py:run", "").await;
+    assert_eq!(body.call("demo.cell", json!(null)).await, Ok(json!("[\"all\", \"beside\", \"all\"]")));
+}
+
+#[tokio::test]
 async fn two_versions_of_a_file_live_side_by_side() {
     let body = Body::new();
     body.file("cell.py", "async def run(input):\n    return 1\n");
@@ -178,6 +197,9 @@ async fn the_check_runs_nothing_and_sees_what_can_be_seen() {
         "import cbs\n@cbs.cell('demo.cell')\ndef run(input: int, context: cbs.Context) -> int:\n    return 1\n",
         "from other import run\n",
         "run = lambda input: input\n",
+        "match 1:\n    case 1:\n        async def run():\n            pass\n",
+        "for each in [1]:\n    async def run():\n        pass\n",
+        "def __getattr__(name):\n    return lambda: name\n",
         "try:\n    import fast\nexcept ImportError:\n    async def run():\n        pass\n",
         "from . import sound, run\nfrom .sound import YES\nimport deep\ndef run():\n    pass\n",
         "try:\n    from .. import top\nexcept ImportError:\n    top = None\ndef run():\n    pass\n",
