@@ -429,15 +429,6 @@ async def test_a_bus_that_is_closed_says_so(nats_url: str) -> None:
         cbs.connect(nats_url, namespace="No_Name")
 
 
-async def test_a_bus_can_be_opened_again(nats_url: str) -> None:
-    bus = cbs.connect(nats_url, namespace="again")
-    for number in range(2):
-        async with bus, bus.events("order.*") as events:
-            await bus.publish("order.placed", number)
-            assert (await anext(events)).value == number
-        assert bus.closed.is_set()
-
-
 async def test_entering_that_is_cancelled_leaves_nothing_behind() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()  # until the other side hangs up
@@ -471,22 +462,3 @@ async def test_a_cancellation_that_is_swallowed_is_said_again() -> None:
     await asyncio.sleep(0)
     await _cancelled(task)
     assert (task.done(), swallowed) == (True, 2)
-
-
-async def test_a_listener_that_has_left_hears_no_more(nats_url: str) -> None:
-    async with serving(nats_url, echo) as served:
-        async with served.bus.events("order.left") as events:
-            await served.bus.publish("order.left", 1)
-            assert (await anext(events)).value == 1
-        with pytest.raises(StopAsyncIteration):
-            await asyncio.wait_for(anext(events), 5)
-        async with events:
-            await served.bus.publish("order.left", 2)
-            assert (await anext(events)).value == 2
-
-
-async def test_a_call_may_wait_for_ever_and_not_for_nan(nats_url: str) -> None:
-    async with serving(nats_url, echo) as served:
-        assert await served.bus.call("logic.echo", 1, timeout=float("inf")) == 1
-        assert await served.bus.call("logic.echo", 1, timeout=1e300) == 1
-        assert (await failing(served, "logic.echo", 1, timeout=float("nan"))).code == "timeout"
