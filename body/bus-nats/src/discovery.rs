@@ -74,14 +74,15 @@ fn micros<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok
 }
 
 /// How long a body that has answered the ping is waited for: one with thousands of cells writes for a while.
-const SLOW: Duration = Duration::from_secs(3);
+pub(crate) const SLOW: Duration = Duration::from_secs(3);
 
-/// Asks all services of a namespace what they serve and how it goes, for `wait` at the most; longer only
-/// where one has answered the ping, and not yet all of it.
+/// Asks all services of a namespace what they serve and how it goes, for `wait` at the most; up to `limit` where one
+/// has answered the ping, and not yet all of it.
 pub(crate) async fn discover(
     connection: &Connection,
     namespace: &Namespace,
     wait: Duration,
+    limit: Duration,
 ) -> Result<Vec<Endpoint>, BusError> {
     let unavailable = |reason: &dyn std::fmt::Display| {
         let message = format!("the services cannot be asked: {reason}");
@@ -105,7 +106,7 @@ pub(crate) async fn discover(
         if answer.status != Some(async_nats::StatusCode::NO_RESPONDERS) {
             heard.hear(&answer.payload, namespace);
         }
-        until = if heard.is_whole() { (Instant::now() + QUIET).min(started + wait) } else { started + wait.max(SLOW) };
+        until = if heard.is_whole() { (Instant::now() + QUIET).min(started + wait) } else { started + wait.max(limit) };
     }
     Ok(heard.endpoints())
 }

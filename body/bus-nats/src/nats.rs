@@ -205,14 +205,21 @@ impl Nats {
         self.0.tally.read()
     }
 
-    /// Asks all bodies of the namespace what they serve and how it goes. Returns soon after the
-    /// last has answered, after `wait` at the latest where nobody is in the middle of it. Sorted by
-    /// service and subject.
+    /// Asks all bodies of the namespace what they serve and how it goes. Returns 300 ms after the last answer, and after
+    /// `wait` at the latest; a body that has begun to answer is waited for up to 3 s. Sorted by service and subject.
     ///
     /// # Errors
     /// `unavailable` when the server cannot be asked.
     pub async fn discover(&self, wait: Duration) -> Result<Vec<discovery::Endpoint>, BusError> {
-        discovery::discover(&self.0.call, &self.0.options.namespace, wait).await
+        discovery::discover(&self.0.call, &self.0.options.namespace, wait, discovery::SLOW).await
+    }
+
+    /// Asks as [`Self::discover`] does, and returns what has been answered when `limit` is over.
+    ///
+    /// # Errors
+    /// As [`Self::discover`].
+    pub async fn discover_within(&self, limit: Duration) -> Result<Vec<discovery::Endpoint>, BusError> {
+        discovery::discover(&self.0.call, &self.0.options.namespace, limit, limit).await
     }
 
     /// Answers questions to this body whose `ask` is this word, until it is closed. An answer must come soon:

@@ -183,7 +183,13 @@ impl Stream for Subscription {
                 (handed.next.take(), handed.over)
             };
             match next {
-                Some(next) => self.subscriber = next,
+                Some(next) => {
+                    self.subscriber = next;
+                    // The end is looked at again once the new client has given what it holds.
+                    if over {
+                        self.seat.has_news.store(true, Ordering::Release);
+                    }
+                }
                 None if over => return Poll::Ready(None),
                 None => return Poll::Pending,
             }

@@ -80,19 +80,23 @@ pub(crate) fn foreign(file: &Path) -> Diagnostic {
     Diagnostic::of_file(file.to_owned(), code::FOREIGN, message)
 }
 
-/// Whether a YAML text says of itself that it holds specs: it has a line `apiVersion: cbs/…` that is no comment.
+/// Whether a YAML text says of itself that it holds specs: it has a key `apiVersion` with a value `cbs/…`, outside of
+/// comments. Text that merely mentions one has none.
 #[must_use]
 pub fn is_spec(text: &str) -> bool {
+    const KEY: &str = "apiVersion";
     const VERSIONS: &str = "cbs/";
+    const QUOTES: [char; 2] = ['"', '\''];
     let is_api = |line: &str| {
-        let mut parts = line.split("apiVersion").skip(1);
-        parts.any(|rest| {
-            let rest = rest.trim_start_matches(['"', '\'']).trim_start();
-            let value = rest.strip_prefix(':').map(|value| value.trim_start().trim_start_matches(['"', '\'']));
-            value.is_some_and(|value| value.starts_with(VERSIONS))
+        line.match_indices(KEY).any(|(at, _)| {
+            let (before, rest) = line.split_at(at);
+            let before = before.trim_end_matches(QUOTES).trim_end();
+            let value = rest.trim_start_matches(KEY).trim_start_matches(QUOTES).trim_start().strip_prefix(':');
+            let value = value.map(|value| value.trim_start().trim_start_matches(QUOTES));
+            (before.is_empty() || before.ends_with(['{', ',', '-'])) && value.is_some_and(|it| it.starts_with(VERSIONS))
         })
     };
-    text.lines().any(|line| !line.trim_start().starts_with('#') && is_api(line))
+    text.lines().any(|line| !line.trim_start().starts_with('#') && is_api(line.trim_start_matches('\u{feff}')))
 }
 
 fn files_of(path: &Path) -> io::Result<Vec<File>> {
@@ -190,4 +194,31 @@ fn refused(file: &Path, code: &'static str, message: String, hint: &str) -> Find
     let findings = Findings::new(Source::new(file.to_owned(), ""));
     findings.add_whole(Diagnostic::of_file(file.to_owned(), code, message).with_hint(Some(hint.to_owned())));
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_spec;
+
+    #[test]
+    fn a_spec_has_the_key_and_a_text_that_mentions_it_has_not() {
+        for text in [
+            "apiVersion: cbs/v1alpha1\n",
+            "\u{feff}apiVersion: cbs/v1alpha1",
+            "kind: Cell\n\"apiVersion\": 'cbs/v1'",
+            "- apiVersion: cbs/v1",
+            "{\"kind\": \"Cell\", \"apiVersion\" : \"cbs/v1\"}",
+        ] {
+            assert!(is_spec(text), "{text}");
+        }
+        for text in [
+            "",
+            "# apiVersion: cbs/v1alpha1",
+            "apiVersion: apps/v1",
+            "prompt: write a spec that begins with apiVersion: cbs/v1alpha1",
+            "myapiVersion: cbs/v1",
+        ] {
+            assert!(!is_spec(text), "{text}");
+        }
+    }
 }

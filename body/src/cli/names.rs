@@ -14,8 +14,7 @@ const LOOK_LIMIT: Duration = Duration::from_millis(250);
 
 /// What bodies serve, or what is deployed. What cannot be asked in time is left out.
 pub(super) async fn known(nats: &Nats, namespace: &Namespace) -> BTreeSet<Target> {
-    let served = async { timeout(LOOK_LIMIT, nats.discover(LOOK_LIMIT)).await.ok()?.ok() };
-    let (served, deployed) = tokio::join!(served, deployed(nats, namespace));
+    let (served, deployed) = tokio::join!(nats.discover_within(LOOK_LIMIT), deployed(nats, namespace));
     let served = served.unwrap_or_default();
     served.into_iter().map(|endpoint| endpoint.target).chain(deployed).collect()
 }

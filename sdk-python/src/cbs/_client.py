@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from nats.aio.client import Client
@@ -21,7 +22,8 @@ class TolerantClient(Client):
 
     async def _read_loop(self) -> None:
         await super()._read_loop()
-        # It has ended on something that it did not expect, and nobody else would notice.
-        if self.is_connected:
+        # It has ended on something that it did not expect, and nobody else would notice; cancelled it is to end.
+        task = asyncio.current_task()
+        if self.is_connected and not (task and task.cancelling()):
             _logger.warning("nats: the client has stopped reading; connecting again")
             await self._process_op_err(ProtocolError())

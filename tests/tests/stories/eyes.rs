@@ -225,7 +225,8 @@ async fn whoever_asks_slowly_takes_nothing_from_others() {
         }
         let since = Instant::now();
         assert_eq!(get(&address, "/healthz", "*/*").await.status, 200);
-        assert!(since.elapsed() < Duration::from_secs(2), "a probe waited for {:?}", since.elapsed());
+        // Slow connections are cut off after five seconds.
+        assert!(since.elapsed() < Duration::from_secs(4), "a probe waited for {:?}", since.elapsed());
     }
     body.terminate().await.with_status(0);
 }
