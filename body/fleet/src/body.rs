@@ -72,6 +72,13 @@ impl Body {
         self.seen.revision = 0;
     }
 
+    /// The connection was away for a moment only: all watches begin anew, as after
+    /// [`Self::connected`], and nobody was absent.
+    pub fn watched_anew(&mut self) {
+        self.fleet.watched_anew();
+        self.seen.revision = 0;
+    }
+
     /// Whether the connection counts as up.
     #[must_use]
     pub fn is_connected(&self) -> bool {

@@ -108,10 +108,19 @@ impl Fleet {
     /// known of others stays, and is not counted against them for two leases.
     pub fn connected(&mut self, now: Moment) {
         self.link = Link { connected: true, hold_until: now.plus(self.timing.hold), ..Link::default() };
-        // The bucket is in memory: a server that was started again counts from one.
+        self.watched_anew();
+        for peer in self.peers.values_mut() {
+            peer.lost = false;
+        }
+    }
+
+    /// The watch of leases begins anew. The bucket is in memory: a server that was started again
+    /// counts from one. A watch tells the last lease of each body alone, so nothing old comes late.
+    pub fn watched_anew(&mut self) {
+        self.link.own_revision = 0;
+        self.link.forgotten.clear();
         for peer in self.peers.values_mut() {
             peer.revision = 0;
-            peer.lost = false;
         }
     }
 

@@ -272,3 +272,7 @@ impl Driver {
         if timeout_at(until, self.lives.gone()).await.is_ok() { Ended::Drained } else { Ended::TimeUp }
     }
 }
+
+#[cfg(test)]
+#[path = "driver/driver_tests.rs"]
+mod tests;

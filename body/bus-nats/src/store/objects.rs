@@ -78,7 +78,8 @@ impl Nats {
 }
 
 impl Objects {
-    /// Writes an object, over an older one of its name. One that cannot be written whole leaves nothing behind.
+    /// Writes an object, over an older one of its name. One that cannot be written whole leaves nothing behind;
+    /// where its last part stays without an answer, it may be there, and is whole.
     ///
     /// It is written here rather than by async-nats, which neither gives the server's refusal nor says under which
     /// name it left the pieces.
@@ -88,10 +89,17 @@ impl Objects {
     pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let older = self.store.info(name).await.ok().map(|info| info.nuid);
         let nuid = Uuid::new_v4().simple().to_string();
-        let done = self.put_pieces(name, bytes, &nuid).await;
+        let pieces = self.put_pieces(bytes, &nuid).await;
+        let is_whole = pieces.is_ok();
+        let done = match pieces {
+            Ok(()) => self.put_info(name, bytes, &nuid).await,
+            failed => failed,
+        };
         // The pieces of what was replaced, or of what did not come about.
         let left = match &done {
             Ok(()) => older,
+            // The server may have written it without an answer: then these are its pieces.
+            Err(StoreError::Unavailable { .. }) if is_whole => None,
             Err(_) => Some(nuid),
         };
         if let Some(left) = left
@@ -102,11 +110,16 @@ impl Objects {
         done
     }
 
-    async fn put_pieces(&self, name: &str, bytes: &[u8], nuid: &str) -> Result<(), StoreError> {
+    async fn put_pieces(&self, bytes: &[u8], nuid: &str) -> Result<(), StoreError> {
         let (pieces, no_headers) = (format!("$O.{}.C.{nuid}", self.name), HeaderMap::new());
         for piece in bytes.chunks(PIECE_BYTES) {
             self.publish(pieces.clone(), no_headers.clone(), Bytes::copy_from_slice(piece)).await?;
         }
+        Ok(())
+    }
+
+    /// Names an object whose pieces are there.
+    async fn put_info(&self, name: &str, bytes: &[u8], nuid: &str) -> Result<(), StoreError> {
         let info = ObjectInfo {
             name: name.to_owned(),
             description: None,
@@ -196,3 +209,7 @@ impl Objects {
         Ok(names)
     }
 }
+
+#[cfg(test)]
+#[path = "objects_tests.rs"]
+mod tests;

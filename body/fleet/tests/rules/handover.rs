@@ -82,6 +82,32 @@ fn fleet_8_a_body_that_does_not_hear_itself_changes_nothing() -> Checked {
 }
 
 #[test]
+fn fleet_7_a_bucket_that_counts_from_one_after_a_loss_of_a_moment_makes_nobody_silent() -> Checked {
+    let mut stage = Stage::new(2)?;
+    stage.revision = 5000;
+    stage.deploy(&[("cell a.b", entry("one").into())])?;
+    stage.run(8000)?;
+    let serving = stage.serving("cell a.b");
+    assert_eq!(serving.len(), 1);
+    stage.revision = 0;
+    stage.bodies.iter_mut().for_each(fleet::Body::watched_anew);
+    for _ in 0..100 {
+        stage.run(100)?;
+        assert_eq!(stage.serving("cell a.b"), serving);
+    }
+    // So may that of heads.
+    stage.deploy(&[("cell a.b", entry("two").into())])?;
+    stage.run(8000)?;
+    assert_ne!(stage.serving("cell a.b")[0].1, serving[0].1);
+    // Who is silent on the new watch is gone, as before.
+    let owner = stage.serving("cell a.b")[0].0;
+    stage.deaf.insert(owner);
+    stage.run(5000)?;
+    assert!(stage.serving("cell a.b").iter().any(|(at, _)| *at != owner));
+    Ok(())
+}
+
+#[test]
 fn fleet_9_what_a_silent_body_owned_is_taken_over() -> Checked {
     for told in [true, false] {
         let mut stage = Stage::new(2)?;

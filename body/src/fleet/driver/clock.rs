@@ -62,6 +62,12 @@ impl Clock {
         slept
     }
 
+    /// As if the machine had slept for a lease: its clock goes on, and nobody had a turn.
+    #[cfg(test)]
+    pub(super) fn miss_turns(&mut self) {
+        self.began = self.began.saturating_sub(Duration::from_millis(LEASE_MS));
+    }
+
     /// A pass is due soon.
     pub(super) fn happened(&mut self) {
         self.pass = Instant::now();
@@ -122,8 +128,7 @@ mod tests {
     fn who_had_no_turn_for_a_lease_has_slept() {
         let mut clock = Clock::new();
         assert!(!clock.slept());
-        // As if the machine had slept: its clock went on, and nobody had a turn.
-        clock.began = clock.began.saturating_sub(Duration::from_millis(LEASE_MS));
+        clock.miss_turns();
         assert!(clock.slept());
         assert!(!clock.slept());
     }

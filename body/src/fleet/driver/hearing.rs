@@ -173,7 +173,10 @@ impl Driver {
             Done::Opened(epoch, opened) => match self.eyes.opened(epoch, *opened) {
                 Ok(Some(verdicts)) => {
                     self.verdicts(verdicts);
-                    if !std::mem::take(&mut self.is_brief) {
+                    // Who slept meanwhile was absent, however brief the loss was.
+                    if std::mem::take(&mut self.is_brief) && self.mind.is_connected() {
+                        self.mind.watched_anew();
+                    } else {
                         self.mind.connected(now);
                     }
                     self.heed();
