@@ -10,8 +10,10 @@ mod answer;
 mod places;
 mod scrape;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use bus_nats::open_files;
+use futures::FutureExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -90,7 +92,7 @@ async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, s
     let places = Places::new(CONNECTIONS_MAX);
     let mut told = false;
     loop {
-        let Some(accepted) = stop.run_until_cancelled(listener.accept()).await else { return };
+        let Some(accepted) = stop.run_until_cancelled(next(listener)).await else { return };
         match accepted {
             Ok((stream, _)) => {
                 told = false;
@@ -110,6 +112,22 @@ async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, s
                 }
                 _ = stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
             }
+        }
+    }
+}
+
+/// The next connection. Where the process may open no more files, it takes one from the reserve: probes must be
+/// answered, or the body would be ended for it.
+async fn next(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    loop {
+        let failed = match listener.accept().await {
+            Ok(accepted) => return Ok(accepted),
+            Err(error) => error,
+        };
+        let Some(_reserve) = open_files::reserve() else { return Err(failed) };
+        // At once or not at all: the system refuses also where no connection waits.
+        if let Some(accepted) = listener.accept().now_or_never() {
+            return accepted;
         }
     }
 }

@@ -1,12 +1,22 @@
 //! From options to a connection, and from what goes wrong to what to do about it.
 
-use std::{error::Error, fmt::Display, io, path::Path, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt::Display,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc;
 
-use crate::{ConnectError, ConnectErrorKind, Options};
+use crate::{
+    ConnectError, ConnectErrorKind, Options,
+    open_files::{self, Reserve},
+};
 
 /// How many events of a connection may wait to be followed.
 const EVENTS: usize = 256;
@@ -37,6 +47,8 @@ pub(crate) async fn connect(
     let addresses = addresses(&options.url)?;
     check_inbox(options)?;
     let (sender, events) = mpsc::channel(EVENTS);
+    let attempts = Arc::new(Attempts::default());
+    let connected = attempts.clone();
     let settings = authenticate(ConnectOptions::new(), options, &addresses).await?;
     let settings = encrypt(settings, options)?
         .name(format!("cbs {} {}", options.namespace, options.body))
@@ -45,13 +57,13 @@ pub(crate) async fn connect(
         .custom_inbox_prefix(inbox_prefix(options))
         .max_reconnects(None)
         .subscription_capacity(SUBSCRIPTION_CAPACITY)
-        .reconnect_delay_callback(|attempts| {
-            let Some(waits) = attempts.checked_sub(2) else { return Duration::ZERO };
-            RECONNECT_DELAY_MIN.saturating_mul(1 << waits.min(10)).min(RECONNECT_DELAY_MAX)
-        })
+        .reconnect_delay_callback(move |number| attempts.delay(number))
         // Subjects are made of checked names.
         .skip_subject_validation(true)
         .event_callback(move |event| {
+            if matches!(event, Event::Connected) {
+                connected.succeeded();
+            }
             let sender = sender.clone();
             // Nobody follows a connection that is being closed.
             async move { drop(sender.send(event).await) }
@@ -60,6 +72,32 @@ pub(crate) async fn connect(
     // Boxed: async-nats' future has some 30 KB.
     let client = Box::pin(settings.connect(addresses)).await.map_err(|error| explain(&options.url, &error))?;
     Ok((client, events))
+}
+
+/// The attempts to build one connection. Where the process may open no more files, every second attempt is made at once
+/// after the one before has failed, with the reserve of descriptors open: so it is open for a moment only, and cells
+/// that want files all the time do not get what a connection needs.
+#[derive(Default)]
+struct Attempts(Mutex<Option<Reserve>>);
+
+impl Attempts {
+    /// The wait before the attempt of this number, the first of which is 1.
+    fn delay(&self, number: usize) -> Duration {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The attempt before has ended: its reserve is closed before others take it.
+        if held.take().is_none() {
+            *held = open_files::reserve();
+            if held.is_some() {
+                return Duration::ZERO;
+            }
+        }
+        let Some(waits) = number.checked_sub(2) else { return Duration::ZERO };
+        RECONNECT_DELAY_MIN.saturating_mul(1 << waits.min(10)).min(RECONNECT_DELAY_MAX)
+    }
+
+    fn succeeded(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// `_INBOX.<body>`: replies of one body are not for others to read, and permissions can say so.

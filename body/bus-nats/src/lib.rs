@@ -25,6 +25,7 @@
 //! - `services`: answers to `$SRV`. [`discovery`]: questions to it.
 //! - [`store`]: what outlives a body: buckets of values, leases and objects, in JetStream.
 //! - [`server`]: a nats-server of our own.
+//! - [`open_files`]: the limit of open files, and the reserve that lets a full body connect again.
 
 mod call;
 mod connect;
@@ -39,6 +40,7 @@ mod inbox;
 mod link;
 mod message;
 mod nats;
+pub mod open_files;
 mod options;
 mod register;
 mod serve;

@@ -106,7 +106,7 @@ impl Instance {
     async fn spawn(&self) -> Result<(Process, Pipes, Socket), String> {
         let socket = Socket::open().map_err(|error| error.to_string())?;
         let command = self.plan.launch.command(socket.path())?;
-        let (process, pipes) = Process::spawn(command, self.plan.launch.limits)
+        let (process, pipes) = Process::spawn(command, self.plan.launch.limits, self.plan.settings.files_soft)
             .await
             .map_err(|error| format!("cannot be run: {error}"))?;
         Ok((process, pipes, socket))

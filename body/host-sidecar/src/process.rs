@@ -10,7 +10,7 @@ use std::{
 
 use nix::{
     sys::{
-        resource::{Resource, setrlimit},
+        resource::{Resource, getrlimit, setrlimit},
         signal::{self, Signal},
     },
     unistd::Pid,
@@ -68,10 +68,15 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the command in a process group of its own, without input, within these limits.
-    pub(crate) async fn spawn(mut command: Command, limits: Limits) -> io::Result<(Self, Pipes)> {
+    /// Starts the command in a process group of its own, without input, within these limits, and else with this soft
+    /// limit of open files.
+    pub(crate) async fn spawn(
+        mut command: Command,
+        limits: Limits,
+        files_soft: Option<u64>,
+    ) -> io::Result<(Self, Pipes)> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        before_exec(&mut command, limits);
+        before_exec(&mut command, limits, files_soft)?;
         let (started, process) = oneshot::channel();
         thread::Builder::new().name("cbs-process".into()).stack_size(STACK_BYTES).spawn(move || {
             let mut child = match command.spawn() {
@@ -141,7 +146,10 @@ fn await_end(pid: Pid) {
 }
 
 /// What the new process does before it becomes its program.
-fn before_exec(command: &mut Command, limits: Limits) {
+fn before_exec(command: &mut Command, limits: Limits, files_soft: Option<u64>) -> io::Result<()> {
+    let (_, files_hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let files = limits.files.map(|limit| (limit, limit)).or(files_soft.map(|soft| (soft.min(files_hard), files_hard)));
+    let memory = limits.memory.map(|limit| (limit, limit));
     #[cfg(target_os = "linux")]
     let parent = Pid::this();
     let prepare = move || {
@@ -153,15 +161,16 @@ fn before_exec(command: &mut Command, limits: Limits) {
                 return Err(nix::errno::Errno::ESRCH.into());
             }
         }
-        for (resource, limit) in [(MEMORY, limits.memory), (Resource::RLIMIT_NOFILE, limits.files)] {
-            if let Some(limit) = limit {
-                setrlimit(resource, limit, limit)?;
+        for (resource, limits) in [(MEMORY, memory), (Resource::RLIMIT_NOFILE, files)] {
+            if let Some((soft, hard)) = limits {
+                setrlimit(resource, soft, hard)?;
             }
         }
         Ok(())
     };
     // SAFETY: between fork and exec only calls that are safe in a signal handler: prctl, getppid, setrlimit.
     unsafe { command.pre_exec(prepare) };
+    Ok(())
 }
 
 /// What `limits.memory` bounds: private memory that can be written to (heap, anonymous maps, the

@@ -12,7 +12,7 @@ type Tested = Result<(), Box<dyn Error>>;
 async fn shell(script: &str, limits: Limits) -> io::Result<(Process, Pipes)> {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
-    Process::spawn(command, limits).await
+    Process::spawn(command, limits, None).await
 }
 
 async fn ended(process: &Process) -> String {
@@ -43,7 +43,7 @@ async fn an_end_is_told_in_words() -> Tested {
 
 #[tokio::test]
 async fn a_program_that_is_none_is_an_error() {
-    let error = Process::spawn(Command::new("/nowhere/at/all"), Limits::default()).await.err();
+    let error = Process::spawn(Command::new("/nowhere/at/all"), Limits::default(), None).await.err();
     assert_eq!(error.map(|error| error.kind()), Some(io::ErrorKind::NotFound));
 }
 

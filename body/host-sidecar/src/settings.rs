@@ -20,6 +20,9 @@ pub struct Settings {
     pub lines_per_second: u32,
     /// How many lines are logged at once before [`Self::lines_per_second`] counts.
     pub lines_burst: u32,
+    /// The soft limit of open files that a process begins with, unless its `limits.files` says another; `None`: the
+    /// body's own.
+    pub files_soft: Option<u64>,
     /// How long what is waited for.
     pub times: Times,
 }
@@ -37,6 +40,7 @@ impl Settings {
             requests_max: 256,
             lines_per_second: 200,
             lines_burst: 1_000,
+            files_soft: None,
             times: Times::default(),
         }
     }

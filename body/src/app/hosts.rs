@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bus_nats::Nats;
+use bus_nats::{Nats, open_files};
 use cbs::{Namespace, NativeCell};
 use host::{Host, NativeHost};
 use host_sidecar::{Settings, SidecarHost, dart};
@@ -28,7 +28,7 @@ pub(crate) fn hosts(
 ) -> Result<Hosts, Failure> {
     let native = NativeHost::new(cells)
         .map_err(|errors| Failure::failed(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-    let mut settings = Settings::new(namespace.clone());
+    let mut settings = Settings { files_soft: open_files::started_with(), ..Settings::new(namespace.clone()) };
     if let Some(nats) = nats {
         settings = settings.with_payload_max(nats.server().max_payload);
     }

@@ -1,5 +1,6 @@
 //! `cbs up`: runs a body.
 
+mod files;
 mod joining;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -107,6 +108,7 @@ impl Up {
         pinned: Option<specs::Paths>,
     ) -> Outcome {
         let specs = pinned.as_ref().map(|paths| self.read(paths)).transpose()?;
+        files::raise_limit(specs.as_ref().map(|(specs, _)| specs));
         let mut signals = Signals::new()?;
         let vitals = Vitals::new(self.body.clone().unwrap_or_else(identity::body), globals.namespace());
         let ratio = if self.live.is_some() { TRACE_RATIO_DEV } else { TRACE_RATIO };

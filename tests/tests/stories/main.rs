@@ -18,6 +18,7 @@ mod deploy;
 mod dev;
 mod eyes;
 mod faults;
+mod files;
 mod flood;
 mod forgery;
 mod greeting;
