@@ -157,32 +157,44 @@ impl App {
         drain: Duration,
         mut changed: impl FnMut(&Self, &[Change]),
     ) -> Ended {
+        let hurry = self.cells.hurry();
         // The last specs, where a cell of theirs is to be started again.
         let mut again = None;
-        let why = loop {
+        let until = loop {
             let specs = tokio::select! {
-                why = stops.next() => break why,
+                why = stops.next() => break time_limit(why, drain),
                 Some(specs) = news.next() => specs,
                 Some(specs) = later(&mut again) => specs,
             };
-            // Not to be dropped half-way: that would end cells with calls in them.
-            let (since, changes) = (Instant::now(), self.apply(&specs).await);
+            let since = Instant::now();
+            let changes = {
+                let mut applied = std::pin::pin!(self.apply(&specs));
+                tokio::select! {
+                    biased;
+                    changes = &mut applied => changes,
+                    why = stops.next() => {
+                        // What is not ready is not waited for. What was replaced has calls to finish.
+                        hurry.cancel();
+                        let until = time_limit(why, drain);
+                        tokio::select! {
+                            _ = timeout_at(until, applied) => break until,
+                            Some(_) = stops.next() => return Ended::AtOnce,
+                        }
+                    }
+                }
+            };
             changes.iter().for_each(|change| change.tell(since.elapsed()));
             changed(&self, &changes);
             again = self.cells.has_slow().then_some(specs);
         };
-        if let Some(why) = why {
-            tracing::info!("{why}: finishing what runs, for {} s at the most; again stops at once", drain.as_secs());
-        }
         tokio::select! {
-            ended = self.stop(drain) => ended,
+            ended = self.stop(until) => ended,
             Some(_) = stops.next() => Ended::AtOnce,
         }
     }
 
-    /// Takes no new work, finishes what runs for `drain` at the most, and leaves the bus.
-    pub(crate) async fn stop(self, drain: Duration) -> Ended {
-        let until = Instant::now() + drain;
+    /// Takes no new work, finishes what runs until then at the latest, and leaves the bus.
+    pub(crate) async fn stop(self, until: Instant) -> Ended {
         self.wiring.draining();
         // Flows first: their runs need the cells. What is not done at the time limit is dropped, and with
         // it what it serves.
@@ -194,6 +206,14 @@ impl App {
         self.wiring.close().await;
         ended
     }
+}
+
+/// Until when a body that is told to stop may finish what runs; a person is told so, and why.
+fn time_limit(why: Option<&str>, drain: Duration) -> Instant {
+    if let Some(why) = why {
+        tracing::info!("{why}: finishing what runs, for {} s at the most; again stops at once", drain.as_secs());
+    }
+    Instant::now() + drain
 }
 
 /// These specs, if any, after a while.

@@ -36,7 +36,7 @@ pub(super) struct Cells {
     failed: BTreeMap<CellName, Failed>,
 }
 
-/// A version that did not start. It is not started again: it would fail again.
+/// A version that did not start. It is not started again, for it would fail again, unless it was only slow.
 struct Failed {
     version: Version,
     reason: String,

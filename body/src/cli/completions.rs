@@ -3,7 +3,10 @@
 //! The script of a shell asks this program at each completion. Names are those that the server of the folder tells, or
 //! the one that the command line names; where none answers soon, there are none. No server is ever started for it.
 
-use std::{ffi::OsStr, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    time::Duration,
+};
 
 use cbs::Target;
 use clap::{Args, CommandFactory, FromArgMatches};
@@ -78,7 +81,7 @@ pub(super) fn targets() -> ArgValueCompleter {
 
 fn candidates(word: &OsStr, is_wanted: fn(&Target) -> bool) -> Vec<CompletionCandidate> {
     let look = || {
-        let globals = globals()?;
+        let globals = globals(std::env::args_os().skip_while(|word| word != "--").skip(1))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let names = runtime.block_on(async {
             let look = async {
@@ -99,23 +102,56 @@ fn candidates(word: &OsStr, is_wanted: fn(&Target) -> bool) -> Vec<CompletionCan
         .collect()
 }
 
-/// What the command line that is completed says to every command, such as which server. The rest of it may be half
-/// written, so only these options are read.
-fn globals() -> Option<Globals> {
+/// What the words of the command line that is completed say to every command, such as which server. The rest of it may
+/// be half written, so only these options are read.
+fn globals(mut words: impl Iterator<Item = OsString>) -> Option<Globals> {
     let mut command = Globals::augment_args(clap::Command::new("cbs").no_binary_name(true).ignore_errors(true));
     let takes = |word: &str| {
         let option = command.get_arguments().find(|argument| argument.get_long() == Some(word))?;
         Some(option.get_action().takes_values())
     };
-    let mut words = std::env::args().skip_while(|word| word != "--").skip(1);
     let mut options = Vec::new();
     while let Some(word) = words.next() {
-        let Some(name) = word.strip_prefix("--") else { continue };
+        // A word that is not UTF-8 is no option: it may be the name of a file.
+        let Some(name) = word.to_str().and_then(|word| word.strip_prefix("--")) else { continue };
         let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
         let Some(takes_value) = takes(name) else { continue };
         let needs_more = takes_value && value.is_none();
         options.push(word);
-        options.extend(words.next().filter(|_| needs_more));
+        if needs_more {
+            options.extend(words.next());
+        }
     }
     Globals::from_arg_matches(&command.try_get_matches_from_mut(options).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn every_option_of_a_line_is_read() {
+        for before in [
+            "cbs call --namespace=blue --nats nats://b:1 lo",
+            "cbs --namespace blue call --nats=nats://b:1 lo",
+            "cbs --tls --nats nats://b:1 call --namespace blue lo",
+            "cbs --namespace=blue --tls call --json --nats nats://b:1 --names",
+        ] {
+            let found = globals(before.split(' ').map(OsString::from)).map(|globals| {
+                let (namespace, nats) = (globals.namespace().to_string(), format!("{:?}", globals.nats));
+                (namespace, nats.contains("nats://b:1"))
+            });
+            assert_eq!(found, Some(("blue".to_owned(), true)), "{before}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_not_utf_8_is_passed_over() {
+        let words = ["cbs", "call", "--nats", "nats://b:1"].map(OsString::from);
+        let file = OsString::from_vec(b"in-\xff.json".to_vec());
+        let words = words.into_iter().chain([file.clone(), "--namespace".into(), "blue".into(), file]);
+        assert_eq!(globals(words).map(|globals| globals.namespace().to_string()), Some("blue".to_owned()));
+    }
 }

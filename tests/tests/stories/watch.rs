@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use e2e::{Body, Fleet, LIMIT, Load};
+use nix::sys::signal::Signal;
 use serde_json::json;
 use testkit::eventually;
 
@@ -112,6 +113,24 @@ async fn a_broken_save_is_told_once_and_started_once() {
         eventually("the mended version to serve", LIMIT, mended).await;
         body.terminate().await.with_status(0);
     }
+}
+
+#[tokio::test]
+async fn a_body_that_waits_for_a_saved_version_ends_when_it_is_told_to() {
+    let fleet = Fleet::start().await;
+    let body =
+        Body::bare("one").file("cells/demo.tells.yaml", SPEC).file("cells/tells.py", &code(1)).with(&["--watch"]);
+    let mut body = fleet.up(&body).await;
+    let caller = fleet.caller().await;
+    caller.until_answered("demo.tells", &json!({})).await;
+    let starts = fleet.world.here().join("starts");
+    let slow = "import asyncio, cbs\n@cbs.start\nasync def start(): await asyncio.Event().wait()\n\
+                async def tell(given: dict): return 1";
+    fleet.world.write("one/cells/tells.py", &counted(&starts, slow));
+    eventually("the saved version to start", LIMIT, async || starts.exists()).await;
+    body.signal(Signal::SIGTERM);
+    // A version that is saved has 30 s to become ready.
+    body.ended_within(Duration::from_secs(15)).await.with_status(0);
 }
 
 #[tokio::test]

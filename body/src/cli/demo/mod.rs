@@ -116,7 +116,7 @@ impl Demo {
         let (started, trace) = (Instant::now(), request.id.simple());
         let answer = app.bus().call(request).await;
         let took = started.elapsed();
-        app.stop(STOP_LIMIT).await;
+        app.stop(tokio::time::Instant::now() + STOP_LIMIT).await;
         telemetry.stop().await;
         let answer = answer.map_err(|error| call::failed(&error, globals.format))?;
         output::tell(format_args!("{FAINT}flow greeting done in {}, trace {trace}{FAINT:#}", output::short(took)));
