@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -19,6 +20,9 @@ from typing import Any, NoReturn
 from weakref import WeakKeyDictionary, WeakSet
 
 from cbs import _body
+
+END_LIMIT = 1.0
+"""Seconds that the processes of a cell have to end, all together, before they are killed."""
 
 _texts: Mapping[str, str] = {}
 _started: WeakKeyDictionary[Any, WeakSet[Any]] = WeakKeyDictionary()
@@ -119,9 +123,25 @@ def _know(cell: Any, popen: Any) -> None:
 
 
 def _end(cell: Any) -> None:
-    """End what a cell has left behind."""
+    """End what a cell has left behind: a process that does not end when it is asked to is killed."""
     left = [popen for popen in _started.pop(cell, ()) if popen.poll() is None]
     for popen in left:
         popen.terminate()
+    stubborn = _living_after_limit(left)
+    for popen in stubborn:
+        popen.kill()
+    living = _living_after_limit(stubborn)
     if left:
         logging.getLogger("cbs").warning("the cell left %d processes behind; they are ended", len(left))
+    if living:
+        pids = ", ".join(str(popen.pid) for popen in living)
+        logging.getLogger("cbs").error("these processes of the cell have not ended: %s", pids)
+
+
+def _living_after_limit(processes: list[Any]) -> list[Any]:
+    """Wait for the end of all of them, for `END_LIMIT`; return those that have not ended."""
+    until = time.monotonic() + END_LIMIT
+    # `wait` would have no limit where a process has closed the pipe by which its end is seen.
+    while (living := [popen for popen in processes if popen.poll() is None]) and time.monotonic() < until:
+        time.sleep(0.01)
+    return living

@@ -162,8 +162,12 @@ class _Pipe:
     def end(self) -> None:
         """Read no more. Others may have the descriptor still: so their end is not waited for."""
         self._ended = True
-        os.write(self.writes, b"\n")
-        os.close(self.writes)
+        try:
+            os.write(self.writes, b"\n")
+        except BrokenPipeError:
+            pass  # the reader was awake: it has seen the end, and has gone
+        finally:
+            os.close(self.writes)
 
 
 class Outside:

@@ -8,9 +8,10 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::SystemTime,
 };
 
-use self::reader::{Asked, copy, decode, folder};
+use self::reader::{Asked, PlaceKind, copy, decode, folder};
 use crate::{
     environment::{self, EnvironmentError, Packages, ensure, io_error, short_hash},
     interpreter::BUILT,
@@ -59,9 +60,14 @@ impl Requirements {
             text.push_str(&format!("\n{}", std::path::absolute(folder(&self.file))?.display()));
         }
         for place in &self.asked.places {
+            if place.kind == PlaceKind::Links {
+                links(&place.path)?.iter().for_each(|line| text.push_str(line));
+                continue;
+            }
             for file in files(&place.path)? {
                 let name = file.strip_prefix(&place.path).unwrap_or(&file);
-                if !place.is_editable || MANIFESTS.iter().any(|manifest| name == Path::new(manifest)) {
+                let is_manifest = || MANIFESTS.iter().any(|manifest| name == Path::new(manifest));
+                if place.kind == PlaceKind::Package || is_manifest() {
                     text.push_str(&format!("\n{} {}", name.display(), short_hash(&fs::read(&file)?)));
                 }
             }
@@ -96,6 +102,30 @@ fn read(file: &Path) -> Result<Option<String>, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: {error}", file.display())),
     }
+}
+
+/// What tells one content of a folder of packages from another, in order. It may be large: no file is read.
+fn links(place: &Path) -> io::Result<Vec<String>> {
+    let paths = if place.is_dir() {
+        // As pip does: folders below it are not looked at.
+        fs::read_dir(place)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?
+    } else {
+        vec![place.to_owned()]
+    };
+    let mut lines = Vec::new();
+    for path in paths {
+        let about = match fs::metadata(&path) {
+            Ok(about) if about.is_file() => about,
+            Ok(_) => continue,
+            // A link that leads nowhere, or a file that has gone meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let changed = about.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        lines.push(format!("\n{} {} {}", path.display(), about.len(), changed.as_nanos()));
+    }
+    lines.sort();
+    Ok(lines)
 }
 
 /// All files below a place, in order, but what is hidden or made by building a package there.

@@ -141,6 +141,36 @@ def run(input):
 }
 
 #[tokio::test]
+async fn a_process_that_does_not_end_when_it_is_asked_to_is_killed_with_the_cell() {
+    let text = "
+import multiprocessing, signal, time
+left = []
+def linger():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print('lingering')
+    time.sleep(600)  # sleep: it is to be ended
+def run(method: str):
+    left.append(multiprocessing.get_context(method).Process(target=linger))
+    left[-1].start()
+    return left[-1].pid
+";
+    for fields in EVERYWHERE {
+        let body = Body::new();
+        let running = body.cell(text, &format!("timeout: 20s\n{fields}")).await;
+        let mut pids = Vec::new();
+        for method in ["spawn", "spawn", "forkserver"] {
+            pids.push(call_within(&*body.bus, "demo.cell", json!(method), LONG).await.unwrap());
+        }
+        eventually("they ignore it", LONG, async || body.log.text().matches("lingering").count() == 3).await;
+        within(LONG, "the stop", running.stop()).await;
+        let path = |pid: &serde_json::Value| Path::new("/proc").join(pid.to_string());
+        // Those that are spawned leave no zombie either.
+        eventually("they have ended", LONG, async || !pids.iter().any(lives) && !path(&pids[0]).exists()).await;
+        body.log.has(&["WARN", "demo.cell", "left 3 processes behind"]).await;
+    }
+}
+
+#[tokio::test]
 async fn a_process_ends_with_the_one_that_was_killed() {
     let text = "
 import multiprocessing, os, signal, time
@@ -239,4 +269,28 @@ def run(input):
         }
         within(LONG, "the stop", running.stop()).await;
     }
+}
+
+#[tokio::test]
+async fn a_pipe_whose_reader_has_gone_first_is_closed() {
+    let text = "
+import os, sys
+def run(input):
+    sys.stdout.fileno()
+    pipe = next(iter(sys.stdout._pipes.values()))
+    # As where its reader has seen the end before it is woken.
+    gone = object.__new__(type(pipe))
+    reads, gone.writes = os.pipe()
+    os.close(reads)
+    before = os.fstat(gone.writes).st_ino
+    gone.end()
+    try:
+        return os.fstat(gone.writes).st_ino != before
+    except OSError:
+        return True
+";
+    let body = Body::new();
+    let running = body.cell(text, "").await;
+    assert_eq!(body.call("demo.cell", json!(null)).await, Ok(json!(true)), "{}", body.log.text());
+    within(LONG, "the stop", running.stop()).await;
 }

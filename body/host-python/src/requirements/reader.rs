@@ -33,8 +33,18 @@ pub(super) struct Asked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) path: PathBuf,
-    /// It is used from where it stands: its code may change.
-    pub(super) is_editable: bool,
+    pub(super) kind: PlaceKind,
+}
+
+/// How pip uses a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PlaceKind {
+    /// A package that is copied.
+    Package,
+    /// A package that is used from where it stands: its code may change.
+    Editable,
+    /// A folder of packages, of which pip takes what it needs.
+    Links,
 }
 
 /// The name of a copy, by its place in [`Asked::texts`].
@@ -117,8 +127,8 @@ impl Reader<'_> {
             Line::Links(named) if !is_address(named) && !named.starts_with("file:") => {
                 return self.links(file, named).map(Kept::Line);
             }
-            Line::Editable(named) => self.package(named, true).map(|()| !is_limit)?,
-            Line::Local(named) => self.package(named, false).map(|()| !is_limit)?,
+            Line::Editable(named) => self.package(named, PlaceKind::Editable).map(|()| !is_limit)?,
+            Line::Local(named) => self.package(named, PlaceKind::Package).map(|()| !is_limit)?,
             Line::Requirements(_) | Line::Package => !is_limit,
             Line::Constraints(_) | Line::Links(_) | Line::Option => false,
         };
@@ -156,13 +166,13 @@ impl Reader<'_> {
             .ok_or_else(|| format!("there is no `{named}` in {}", self.folder.display()))?;
         let absolute = std::path::absolute(&path).map_err(|error| error.to_string())?;
         self.note(&path, named);
-        self.asked.places.push(Place { path, is_editable: false });
+        self.asked.places.push(Place { path, kind: PlaceKind::Links });
         let quoted = absolute.display().to_string().replace('\'', "'\"'\"'");
         Ok(format!("--find-links '{quoted}'"))
     }
 
     /// A package at a path, as seen from where pip runs.
-    fn package(&mut self, named: &str, is_editable: bool) -> Result<(), String> {
+    fn package(&mut self, named: &str, kind: PlaceKind) -> Result<(), String> {
         let path = self.path(self.folder, named);
         if !path.exists() {
             return Err(format!("there is no `{named}` in {}", self.folder.display()));
@@ -171,7 +181,7 @@ impl Reader<'_> {
             return Err(format!("`{named}` is no package: it has no pyproject.toml and no setup.py"));
         }
         self.note(&path, named);
-        self.asked.places.push(Place { path, is_editable });
+        self.asked.places.push(Place { path, kind });
         Ok(())
     }
 

@@ -149,3 +149,27 @@ fn what_is_named_by_its_path_is_named() -> Checked {
     assert_eq!(named, wanted);
     Ok(())
 }
+
+#[test]
+fn a_folder_of_links_is_told_apart_by_names_sizes_and_times() -> Checked {
+    let (folder, found) = beside(&[("requirements.txt", "-f wheels\nsix\n"), ("wheels/deep/b.whl", "1")])?;
+    let found = found?.ok_or("nothing is asked for")?;
+    let wheels = folder.path().join("wheels");
+    for number in 0..=FILES_MAX {
+        fs::write(wheels.join(format!("{number}.whl")), "")?;
+    }
+    std::os::unix::fs::symlink("nowhere", wheels.join("link.whl"))?;
+    let mut known = vec![found.told()?];
+    fs::write(wheels.join("deep/b.whl"), "22")?;
+    assert_eq!(found.told()?, known[0], "pip does not look there");
+    fs::write(wheels.join("a.whl"), "1")?;
+    known.push(found.told()?);
+    fs::write(wheels.join("a.whl"), "22")?;
+    known.push(found.told()?);
+    fs::File::options().write(true).open(wheels.join("a.whl"))?.set_modified(SystemTime::UNIX_EPOCH)?;
+    known.push(found.told()?);
+    known.sort();
+    known.dedup();
+    assert_eq!(known.len(), 4);
+    Ok(())
+}
