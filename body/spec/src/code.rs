@@ -13,6 +13,7 @@ macro_rules! codes {
 
 codes! {
     UNREADABLE = "spec-unreadable", "a file of a folder of specs cannot be read";
+    NO_FILE = "spec-no-file", "a note: what was found under the name of a file of specs is a FIFO, a socket or a device";
     TOO_LARGE = "spec-too-large", "a file of specs is larger than 1 MiB";
     NOT_TEXT = "spec-not-text", "a file of specs is no UTF-8 text, or has a NUL character";
     EMPTY = "spec-empty", "a file or folder has no specs";

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use serde::Serialize;
 
 use crate::{
-    render,
+    CellSpec, render,
     source::{Source, Span},
 };
 
@@ -79,12 +79,14 @@ impl fmt::Display for Diagnostic {
 /// Every mistake of a load, by file in the order of reading and by place in the file.
 ///
 /// [`Display`](fmt::Display) prints them all with an empty line between.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Diagnostics {
     pub(crate) list: Vec<Diagnostic>,
     #[serde(skip)]
     pub(crate) notes: Vec<Diagnostic>,
+    #[serde(skip)]
+    pub(crate) cells: Vec<Arc<CellSpec>>,
 }
 
 impl Diagnostics {
@@ -97,6 +99,11 @@ impl Diagnostics {
     #[must_use]
     pub fn notes(&self) -> &[Diagnostic] {
         &self.notes
+    }
+
+    /// The cells whose own specs could be read: what they name can be checked as well.
+    pub fn cells(&self) -> impl ExactSizeIterator<Item = &Arc<CellSpec>> {
+        self.cells.iter()
     }
 
     /// How many there are.

@@ -80,6 +80,16 @@ pub(crate) fn foreign(file: &Path) -> Diagnostic {
     Diagnostic::of_file(file.to_owned(), code::FOREIGN, message)
 }
 
+/// The note of what was found and is a FIFO, a socket or a device: reading it might never end.
+pub(crate) fn special(file: &Path) -> Diagnostic {
+    Diagnostic::of_file(file.to_owned(), code::NO_FILE, "passed over: it is no regular file".to_owned())
+}
+
+/// Whether a path leads to a FIFO, a socket or a device.
+pub(crate) fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
 /// Whether a YAML text says of itself that it holds specs: it has a key `apiVersion` with a value `cbs/…`, outside of
 /// comments. Text that merely mentions one has none.
 #[must_use]
@@ -133,6 +143,9 @@ fn unread(path: &Path) -> Vec<PathBuf> {
 
 /// The beginning of a file.
 fn head(file: &Path) -> Option<String> {
+    if is_special(file) {
+        return None;
+    }
     let mut bytes = Vec::new();
     fs::File::open(file).ok()?.take(HEAD_BYTES).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())

@@ -46,6 +46,10 @@ pub fn load(paths: &[PathBuf], options: &Options) -> Result<Specs, Error> {
     }
     let (mut files, mut texts, mut notes) = (Vec::new(), Vec::new(), found.notes);
     for file in found.files {
+        if !file.is_named && files::is_special(&file.path) {
+            notes.push(files::special(&file.path));
+            continue;
+        }
         let findings = files::read(&file.path);
         if file.is_named || findings.count() > 0 || files::is_spec(&findings.source.text) {
             files.push(file.path);
@@ -99,7 +103,8 @@ fn check(files: Vec<PathBuf>, texts: Vec<Findings>, report: Report, options: &Op
     if diagnostics.is_empty() {
         Ok(specs)
     } else {
-        Err(Error::Mistakes(Diagnostics { list: diagnostics, notes: specs.notes }))
+        let cells = specs.cells.into_values().collect();
+        Err(Error::Mistakes(Diagnostics { list: diagnostics, notes: specs.notes, cells }))
     }
 }
 

@@ -1,9 +1,9 @@
 //! `cbs check`: checks specs, offline.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use serde::Serialize;
-use spec::{Diagnostics, Specs};
+use spec::{CellSpec, Diagnostic, Diagnostics};
 
 use crate::{
     exit::{Failure, Outcome, Status},
@@ -22,6 +22,14 @@ struct Wrong {
     column: usize,
 }
 
+/// A mistake of either kind, as programs read it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Mistake<'a> {
+    Spec(&'a Diagnostic),
+    Source(&'a Wrong),
+}
+
 /// Checks specs, and the code of Python cells without running it, offline; reports every mistake with its place.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
@@ -34,7 +42,7 @@ impl Check {
         match self.paths.load() {
             Ok(specs) => {
                 specs::tell_notes(specs.notes());
-                let wrong = sources(&specs);
+                let wrong = sources(specs.cells());
                 if wrong.is_empty() {
                     well(&specs, format)?;
                     return Ok(Status::Done);
@@ -47,7 +55,7 @@ impl Check {
             }
             Err(spec::Error::Mistakes(mistakes)) => {
                 specs::tell_notes(mistakes.notes());
-                wrong(&mistakes, format)?;
+                tell(&mistakes, &sources(mistakes.cells()), format)?;
                 Ok(Status::Failed)
             }
             Err(error @ spec::Error::Paths(_)) => Err(Failure::not_started(error)),
@@ -57,18 +65,18 @@ impl Check {
 
 /// What can be seen of the code that specs name, without running it.
 #[cfg(feature = "python")]
-fn sources(specs: &Specs) -> Vec<Wrong> {
-    let check = |spec: &spec::CellSpec| {
+fn sources<'a>(cells: impl Iterator<Item = &'a Arc<CellSpec>>) -> Vec<Wrong> {
+    let check = |spec: &CellSpec| {
         let spec::Runtime::Python(python) = &spec.runtime else { return None };
         let message = host_python::check_source(&python.file, &python.function, &spec.name).err()?;
         Some(Wrong::at(python.file.clone(), &message))
     };
-    specs.cells().filter_map(|spec| check(spec)).collect()
+    cells.filter_map(|spec| check(spec)).collect()
 }
 
 /// This program hosts no Python, so it cannot read any.
 #[cfg(not(feature = "python"))]
-fn sources(_: &Specs) -> Vec<Wrong> {
+fn sources<'a>(_: impl Iterator<Item = &'a Arc<CellSpec>>) -> Vec<Wrong> {
     Vec::new()
 }
 
@@ -111,9 +119,17 @@ fn well(specs: &spec::Specs, format: Format) -> std::io::Result<()> {
     output::print(format_args!("{GOOD}ok:{GOOD:#} {cells} and {flows} in {files}"))
 }
 
-fn wrong(mistakes: &Diagnostics, format: Format) -> std::io::Result<()> {
+/// Mistakes in specs, and those in the code of the cells that could be read.
+fn tell(mistakes: &Diagnostics, wrong: &[Wrong], format: Format) -> std::io::Result<()> {
     match format {
-        Format::Json => output::print_json(mistakes),
-        Format::Human => output::print(format_args!("{}\n\n{}", specs::report(mistakes), specs::found(mistakes))),
+        Format::Json => {
+            let all = mistakes.iter().map(Mistake::Spec).chain(wrong.iter().map(Mistake::Source));
+            output::print_json(&all.collect::<Vec<_>>())
+        }
+        Format::Human => {
+            let sources = if wrong.is_empty() { String::new() } else { format!("\n\n{}", listed(wrong)) };
+            let (report, found) = (specs::report(mistakes), specs::found(mistakes));
+            output::print(format_args!("{report}\n\n{found}{sources}"))
+        }
     }
 }

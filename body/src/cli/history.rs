@@ -54,7 +54,7 @@ impl History {
                 warn_of_lost_history(globals, &nats).await;
             }
             match globals.format {
-                Format::Json => output::print_json(&history.heads())?,
+                Format::Json => output::print_json(&history.heads().iter().rev().collect::<Vec<_>>())?,
                 Format::Human => {
                     let head = ["head", "when", "who", "manifest", "message"];
                     output::print(output::table(head, history.heads().iter().rev().map(row)))?;

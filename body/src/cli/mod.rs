@@ -20,6 +20,8 @@ mod top;
 mod trace;
 mod up;
 
+use std::io;
+
 pub(crate) use self::{completions::answer as answer_shell, input::duration};
 use cbs::{FlowName, Namespace, NativeCell, Target};
 use clap::{Parser, Subcommand};
@@ -113,9 +115,13 @@ enum Command {
 pub(crate) fn parse() -> Result<Cli, Failure> {
     Cli::try_parse().map_err(|error| {
         let status = if error.use_stderr() { Status::Usage } else { Status::Done };
-        // A reader that has gone away is no reason to fail.
-        let _ = error.print();
-        Failure { status, message: String::new() }
+        match error.print() {
+            // A reader that has gone away is no reason to fail.
+            Err(unwritten) if status == Status::Done && unwritten.kind() != io::ErrorKind::BrokenPipe => {
+                unwritten.into()
+            }
+            _ => Failure { status, message: String::new() },
+        }
     })
 }
 

@@ -100,3 +100,15 @@ async fn the_doctor_says_what_there_is() {
     assert_eq!(done.stdout.contains(" missing "), !served, "{}", done.stdout);
     assert!(done.stdout.contains("CBS_NATS_SERVER"), "{}", done.stdout);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn help_that_cannot_be_written_is_status_1() {
+    for argument in ["--help", "--version"] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cbs"));
+        let done = command.arg(argument).stdout(full).output().unwrap();
+        assert_eq!(done.status.code(), Some(1), "{argument}");
+        assert!(String::from_utf8_lossy(&done.stderr).contains("No space left on device"), "{done:?}");
+    }
+}

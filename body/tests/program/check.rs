@@ -61,3 +61,22 @@ async fn mistakes_in_the_files_around_a_python_cell_have_their_places() {
     assert_eq!(mistakes[0]["message"], "there is no file cells/base.txt");
     assert_eq!((&mistakes[0]["file"], &mistakes[0]["line"]), (&"cells/requirements.txt".into(), &2.into()));
 }
+
+#[cfg(feature = "python")]
+#[tokio::test]
+async fn mistakes_in_specs_and_in_code_are_told_at_once() {
+    let world = World::new();
+    let python =
+        "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: a.b }\nspec: { runtime: python, source: c.py:f }\n";
+    world.write("cells/python.yaml", python);
+    world.write("cells/c.py", "\ndef f(:\n");
+    world.write("cells/greet.yaml", TWO_MISTAKES);
+    let done = world.run(&["check", "cells"]).await.with_status(1);
+    for words in ["cells/greet.yaml:4:9:", "2 mistakes in 1 file", "cells/c.py:2: ", "1 mistake in the code of cells"] {
+        assert!(done.stdout.contains(words), "{words} is not in:\n{}", done.stdout);
+    }
+    let done = world.run(&["check", "cells", "--format", "json"]).await.with_status(1);
+    let mistakes: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    let codes: Vec<_> = mistakes.as_array().unwrap().iter().map(|mistake| mistake["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["spec-bad-name", "spec-unknown-field", "python-source"]);
+}

@@ -117,7 +117,7 @@ async fn a_deploy_serves_and_a_change_of_it_and_a_rollback_brings_the_former_bac
     until_said(&caller, "first").await;
     let history: Value =
         serde_json::from_str(&fleet.run(&["history", "--format", "json"]).await.with_status(0).stdout).unwrap();
-    assert_eq!((history[0]["manifest"].clone(), &history[2]["restores"]), (history[2]["manifest"].clone(), &json!(1)));
+    assert_eq!((history[2]["manifest"].clone(), &history[0]["restores"]), (history[0]["manifest"].clone(), &json!(1)));
     let spec = fleet.run(&["get", "demo.say", "-o", "yaml"]).await.with_status(0).stdout;
     assert!(spec.starts_with("apiVersion: cbs/v1alpha1\nkind: Cell\n"), "{spec}");
 

@@ -149,3 +149,25 @@ fn folders_with_specs_that_are_not_read_are_told() {
     let specs = spec::load(&[root.to_owned(), root.join("other")], &Options::default()).unwrap();
     assert_eq!(noted(root, specs.notes()), &unread[..2]);
 }
+
+#[test]
+fn a_fifo_that_is_found_is_passed_over_with_a_note_and_one_that_is_named_is_read() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    write(root, "a.yaml", named("a"));
+    fs::create_dir(root.join("deeper")).unwrap();
+    for fifo in ["p.yaml", "deeper/q.yaml"] {
+        assert!(std::process::Command::new("mkfifo").arg(root.join(fifo)).status().unwrap().success());
+    }
+    let specs = spec::load(&[root.to_owned()], &Options::default()).unwrap();
+    assert_eq!(specs.cells().len(), 1);
+    assert_eq!(noted(root, specs.notes()), ["p.yaml spec-no-file"]);
+    // As a shell's `<(…)` is.
+    let (path, text) = (root.join("p.yaml"), fs::read(root.join("a.yaml")).unwrap());
+    let writer = std::thread::spawn({
+        let path = path.clone();
+        move || fs::write(path, text)
+    });
+    assert_eq!(spec::load(&[path], &Options::default()).unwrap().cells().len(), 1);
+    writer.join().unwrap().unwrap();
+}
