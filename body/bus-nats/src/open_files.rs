@@ -1,7 +1,7 @@
 //! The limit of open files, and a reserve below it for what a body must be able to open: its
 //! connections to NATS and those of its probes.
 //!
-//! Of the descriptors that the hard limit allows, the last [`RESERVE`] are beyond the soft limit: cells that open all they
+//! Of the descriptors that the hard limit allows, the last `RESERVE` are beyond the soft limit: cells that open all they
 //! can do not get them. Where a connection cannot be opened for want of descriptors, [`reserve`] raises the
 //! soft limit to the hard one, until its guard is dropped. What was opened meanwhile stays open.
 //!
