@@ -310,8 +310,13 @@ fn picture(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Picture {
         let standings: Vec<_> = followed.iter().map(|body| of(body)).collect();
         let ready = standings.iter().any(|(standing, ..)| standing.is_promise());
         let open = standings.iter().filter(|(standing, ..)| !is_settled(*standing) || is_failing(*standing));
-        let mut words: Vec<String> =
-            open.map(|(standing, body, why)| format!("{target} {} in {body}{why}", word(*standing))).collect();
+        let nowhere = enabled && behind.is_empty() && standings.iter().all(|(standing, ..)| is_unowned(*standing));
+        let mut words: Vec<String> = open
+            .map(|(standing, body, why)| match nowhere {
+                true => format!("{target} serves on in {body}, for no body has the labels that it asks for{why}"),
+                false => format!("{target} {} in {body}{why}", word(*standing)),
+            })
+            .collect();
         if enabled && !ready && words.is_empty() {
             let refused = standings.iter().filter(|(standing, ..)| standing.is_refused());
             words = refused.map(|(_, body, why)| format!("{target} cannot run in {body}{why}")).collect();
@@ -321,7 +326,8 @@ fn picture(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Picture {
         }
         // A start that failed is tried again; what nobody can run stays so.
         let serves = standings.iter().any(|(standing, ..)| standing.is_promise() && !is_failing(*standing));
-        hopeless &= words.is_empty() || !serves && standings.iter().all(|(standing, ..)| is_settled(*standing));
+        hopeless &=
+            words.is_empty() || nowhere || !serves && standings.iter().all(|(standing, ..)| is_settled(*standing));
         missing.extend(words);
     }
     Picture { followed: followed.len(), bodies: stay.len(), hopeless: hopeless && !missing.is_empty(), missing }
@@ -329,6 +335,11 @@ fn picture(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Picture {
 
 fn is_settled(standing: Standing) -> bool {
     standing.is_settled() || standing == Standing::RefusedOld
+}
+
+/// The body neither owns the entry nor refuses it: where all say so, none has the labels that it asks for.
+fn is_unowned(standing: Standing) -> bool {
+    matches!(standing, Standing::Absent | Standing::Extra | Standing::Old)
 }
 
 /// It serves an older revision, and cannot run this one or has rolled it back.

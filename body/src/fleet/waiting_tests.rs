@@ -74,6 +74,13 @@ fn what_nobody_can_run_is_hopeless_and_the_reason_is_told() -> Checked {
     }
     let nowhere = look(&[body("a", head(), ".")?], true)?;
     assert!(nowhere.hopeless && nowhere.missing.concat().contains("labels"), "{nowhere:?}");
+    for states in ["e", "o"] {
+        let kept = look(&[body("a", head(), states)?, body("b", head(), ".")?], true)?;
+        assert!(
+            kept.hopeless && kept.missing.concat().contains("serves on in a, for no body has the labels"),
+            "{kept:?}"
+        );
+    }
     // Who is behind may be the one that can.
     let open = look(&[body("a", head(), "x")?, body("b", ContentHash::of(b"old"), "r")?], true)?;
     assert!(!open.hopeless, "{open:?}");

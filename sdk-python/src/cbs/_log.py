@@ -58,8 +58,8 @@ class Ids(logging.Filter):
 class BodyHandler(logging.Handler):
     """Hands records to the port of the call that runs; outside of calls, to the lane's own port.
 
-    For the root logger of an interpreter that a body embeds. What a record brings as ``extra``
-    becomes the line's fields, an exception the field ``exception``. It never raises.
+    For the root logger of an interpreter that a body embeds. What a record brings as ``extra``, and an
+    exception, go along with the line. It never raises.
     """
 
     def __init__(self, port: Port | None = None, level: int = logging.NOTSET) -> None:
