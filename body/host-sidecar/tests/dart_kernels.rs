@@ -136,10 +136,11 @@ async fn where_nothing_can_be_compiled_the_source_is_run_and_nothing_comes_later
     Ok(())
 }
 
-/// A cell that answers with what it was asked; `slow` when there is a file, and it notes in another that it runs.
+/// A cell that answers with what it was asked; `slow` when there is a file, and it makes an entry in a folder when it
+/// begins. An entry each: what Dart appends to one file is lost where two processes append at once.
 const ECHO: &str = "import 'dart:io';\nimport 'package:cbs/cbs.dart';\n\
     Future<void> main() => serve([cell('demo.echo', (ctx, input) async {\n\
-    \x20 if (input == 'slow') File('DONE.slow').writeAsStringSync('x', mode: FileMode.append, flush: true);\n\
+    \x20 if (input == 'slow') (Directory('DONE.slow')..createSync()).createTempSync();\n\
     \x20 while (input == 'slow' && !File('DONE').existsSync()) {\n\
     \x20   await Future<void>.delayed(const Duration(milliseconds: 20));\n\
     \x20 }\n\
@@ -209,8 +210,8 @@ async fn a_program_takes_over_from_its_kernel_without_a_failed_call() -> Checked
         async move { call(&*bus, "demo.echo", "\"slow\"").await.map_err(|error| error.to_string()) }
     }));
     // The load has calls under way as well: these say themselves that they run.
-    let noted = shop.root.path().join("done.slow");
-    let all_are_in = || std::fs::read(&noted).is_ok_and(|noted| noted.len() >= 4);
+    let begun = shop.root.path().join("done.slow");
+    let all_are_in = || std::fs::read_dir(&begun).is_ok_and(|entries| entries.count() >= 4);
     eventually("the slow calls are in", LIMIT, async || all_are_in()).await;
     shop.write("go", "")?;
     let is_draining = || workers(&body.running).iter().any(|worker| worker.state == "draining");
