@@ -106,7 +106,7 @@ async fn programs_that_nobody_waits_for_are_made_one_at_a_time_and_nicely() -> C
     assert!(made.iter().all(Result::is_ok), "{made:?}");
     assert!(!shop.root.path().join("wrong").exists(), "two were compiled at once");
     let nice = fs::read_to_string(shop.root.path().join("nice"))?;
-    assert!(nice.lines().all(|nice| nice.trim().parse().is_ok_and(|nice: i32| nice >= 16)), "{nice}");
+    assert!(nice.lines().all(|nice| nice.trim().parse().is_ok_and(|nice: i32| nice >= 10)), "{nice}");
     Ok(())
 }
 

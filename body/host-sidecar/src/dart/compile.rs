@@ -80,8 +80,8 @@ pub(super) async fn compile(
     }
 }
 
-/// What a compilation that nobody waits for gets of a busy machine: Linux weighs it 29 where it weighs a call 1,024.
-const NICE: i32 = 16;
+/// What a compilation that nobody waits for gets of a busy machine: Linux weighs it 110 where it weighs a call 1,024.
+const NICE: i32 = 10;
 
 fn be_nice(command: &mut Command) {
     let prepare = || {
