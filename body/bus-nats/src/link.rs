@@ -1,7 +1,7 @@
 //! Whether the connections of a body stand, and what went wrong on them.
 
 use std::{
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -45,11 +45,14 @@ pub struct Counters {
 pub(crate) struct Link {
     lost: AtomicUsize,
     state: watch::Sender<LinkState>,
+    /// Another server than that of the connection has answered for JetStream.
+    pub(crate) found_jetstream: AtomicBool,
 }
 
 impl Link {
     pub(crate) fn new() -> Self {
-        Self { lost: AtomicUsize::new(0), state: watch::Sender::new(LinkState::Up) }
+        let state = watch::Sender::new(LinkState::Up);
+        Self { lost: AtomicUsize::new(0), state, found_jetstream: AtomicBool::new(false) }
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<LinkState> {

@@ -2,7 +2,11 @@
 
 mod bus;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use async_nats::SubscribeError;
@@ -178,6 +182,11 @@ impl Nats {
     /// The client of the connection that calls.
     pub(crate) fn client(&self) -> Arc<async_nats::Client> {
         self.0.call.client()
+    }
+
+    /// Whether another server than that of the connection has answered for JetStream.
+    pub(crate) fn found_jetstream_elsewhere(&self) -> &AtomicBool {
+        &self.0.link.found_jetstream
     }
 
     /// Whether the server is reached, and when that changes.

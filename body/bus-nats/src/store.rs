@@ -7,14 +7,18 @@ mod listing;
 mod objects;
 mod watching;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use async_nats::{
     Client, HeaderMap,
     jetstream::{
         self,
-        context::{CreateKeyValueErrorKind, CreateStreamError, CreateStreamErrorKind},
+        context::{AccountErrorKind, CreateKeyValueErrorKind, CreateStreamError, CreateStreamErrorKind},
         kv::{self, UpdateErrorKind},
         message::StreamMessage,
         stream::{DirectGetErrorKind, LastRawMessageErrorKind, StorageType},
@@ -32,9 +36,9 @@ use crate::Nats;
 /// The most time that one request to JetStream takes. A leader's election takes 4 to 9 s.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
 
-/// The same where the server itself has no JetStream and another one of its cluster may have: usually it is
-/// answered at once that there is none, but for somebody who listens to `>`.
-const REQUEST_LIMIT_ELSEWHERE: Duration = Duration::from_secs(3);
+/// The most time of the first question where the server itself has no JetStream: whether another server of its
+/// cluster has it. Where none has, that is answered at once, but for somebody who listens to `>`.
+const FIRST_LIMIT_ELSEWHERE: Duration = Duration::from_secs(3);
 
 /// On how many servers of a cluster a bucket lies: as many as go on when one of them fails.
 pub const REPLICAS_DEFAULT: usize = 3;
@@ -141,8 +145,26 @@ struct Opened {
 impl Nats {
     fn jetstream(&self) -> jetstream::Context {
         let mut context = jetstream::new(async_nats::Client::clone(&self.client()));
-        context.set_timeout(if self.server().jetstream { REQUEST_LIMIT } else { REQUEST_LIMIT_ELSEWHERE });
+        context.set_timeout(REQUEST_LIMIT);
         context
+    }
+
+    /// JetStream to open something in: where the server itself has none, it is asked once whether another one has.
+    async fn found_jetstream(&self) -> Result<jetstream::Context, StoreError> {
+        let mut context = self.jetstream();
+        let found = self.found_jetstream_elsewhere();
+        if self.server().jetstream || found.load(Ordering::Relaxed) {
+            return Ok(context);
+        }
+        context.set_timeout(FIRST_LIMIT_ELSEWHERE);
+        match context.query_account().await.map_err(|error| error.kind()) {
+            Ok(_) => {}
+            // Its servers choose a leader, say.
+            Err(AccountErrorKind::JetStream(refused)) if !IS_OFF.contains(&refused.error_code()) => {}
+            Err(_) => return Err(StoreError::NoJetStream),
+        }
+        found.store(true, Ordering::Relaxed);
+        Ok(self.jetstream())
     }
 
     /// Opens a bucket; makes it where it is not there.
@@ -175,7 +197,7 @@ impl Nats {
                         found => found,
                     };
                 }
-                Err(error) => return Err(self.wrong(&settings.name, &error)),
+                Err(error) => return Err(unavailable(&settings.name, &error)),
             }
         }
     }
@@ -185,10 +207,10 @@ impl Nats {
     /// # Errors
     /// [`StoreError::NoBucket`] besides those of [`Self::bucket`].
     pub async fn existing_bucket(&self, name: &str) -> Result<Bucket, StoreError> {
-        match self.jetstream().get_key_value(name).await {
+        match self.found_jetstream().await?.get_key_value(name).await {
             Ok(store) => Ok(self.opened(store)),
             Err(error) if says_not_found(&error) => Err(StoreError::NoBucket(name.to_owned())),
-            Err(error) => Err(self.wrong(name, &error)),
+            Err(error) => Err(unavailable(name, &error)),
         }
     }
 
@@ -196,10 +218,6 @@ impl Nats {
         let name = store.name.clone();
         let opened = ArcSwap::from_pointee(Opened { client: self.client(), store });
         Bucket { nats: self.clone(), name, opened: Arc::new(opened) }
-    }
-
-    fn wrong(&self, bucket: &str, error: &(dyn std::error::Error + 'static)) -> StoreError {
-        if self.server().jetstream { unavailable(bucket, error) } else { StoreError::NoJetStream }
     }
 }
 
@@ -359,6 +377,10 @@ fn value(bucket: &str, key: &str, headers: &HeaderMap, payload: Bytes, added: us
 fn is_marker(headers: &HeaderMap) -> bool {
     headers.get("KV-Operation").is_some() || headers.get("Nats-Marker-Reason").is_some()
 }
+
+/// What the server answers where there is no JetStream, or not for this account.
+const IS_OFF: [jetstream::ErrorCode; 2] =
+    [jetstream::ErrorCode::JETSTREAM_NOT_ENABLED, jetstream::ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT];
 
 /// What the server answers where a server, an account or a stream has no room left; some of these with the
 /// status of a failure that may pass.

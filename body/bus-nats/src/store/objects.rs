@@ -38,9 +38,9 @@ impl Nats {
     /// # Errors
     /// [`StoreError::NoJetStream`], [`StoreError::Unavailable`].
     pub async fn objects(&self, name: &str, replicas: usize) -> Result<Objects, StoreError> {
-        let store = match self.jetstream().get_object_store(name).await {
+        let store = match self.found_jetstream().await?.get_object_store(name).await {
             Err(error) if says_not_found(&error) => self.new_objects(name, replicas).await?,
-            found => found.map_err(|error| self.wrong(name, &error))?,
+            found => found.map_err(|error| unavailable(name, &error))?,
         };
         Ok(self.opened_objects(name, store))
     }
@@ -50,10 +50,10 @@ impl Nats {
     /// # Errors
     /// [`StoreError::NoBucket`] besides those of [`Self::objects`].
     pub async fn existing_objects(&self, name: &str) -> Result<Objects, StoreError> {
-        match self.jetstream().get_object_store(name).await {
+        match self.found_jetstream().await?.get_object_store(name).await {
             Ok(store) => Ok(self.opened_objects(name, store)),
             Err(error) if says_not_found(&error) => Err(StoreError::NoBucket(name.to_owned())),
-            Err(error) => Err(self.wrong(name, &error)),
+            Err(error) => Err(unavailable(name, &error)),
         }
     }
 
@@ -67,7 +67,7 @@ impl Nats {
             };
             match self.jetstream().create_object_store(config).await {
                 Err(error) if replicas > 1 && has_too_few_servers(&error) => replicas -= 1,
-                made => return made.map_err(|error| self.wrong(name, &error)),
+                made => return made.map_err(|error| unavailable(name, &error)),
             }
         }
     }

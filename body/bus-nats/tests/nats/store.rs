@@ -6,9 +6,14 @@ use bus_nats::{
     Nats,
     store::{Bucket, BucketSettings, Change, Seen, StoreError, Watching},
 };
+use futures::StreamExt;
 use testkit::{NatsServer, eventually, within};
+use tokio::{task::JoinSet, time::timeout};
 
-use crate::support::{LONG, body, plain};
+use crate::support::{AT_ONCE, LONG, body, plain, settle};
+
+/// Longer than the first question to JetStream may take, and as long as a leader's election may.
+const ELECTION: Duration = Duration::from_secs(4);
 
 async fn bucket(nats: &Nats, name: &str) -> Bucket {
     within(LONG, "a bucket", nats.bucket(&BucketSettings::kept(name))).await.unwrap()
@@ -207,4 +212,45 @@ async fn a_full_store_is_told_at_once_and_what_did_not_fit_leaves_nothing_behind
     }
     assert_eq!(objects.names().await.unwrap(), ["small"]);
     assert_eq!(objects.sweep(Duration::ZERO).await, Ok(0), "no piece without a name");
+}
+
+/// Has the clients of one server reach the JetStream of another, as within a cluster, for as long as it is held.
+async fn share_jetstream(of: &NatsServer, with: &NatsServer) -> JoinSet<()> {
+    let patient = async_nats::ConnectOptions::new().request_timeout(None);
+    let (of, with, mut tasks) = (patient.connect(of.url()).await.unwrap(), plain(with).await, JoinSet::new());
+    for subject in ["$JS.API.>", "$KV.>"] {
+        let (of, with, asked) = (of.clone(), with.clone(), with.subscribe(subject).await.unwrap());
+        tasks.spawn(asked.for_each_concurrent(None, move |question| {
+            let (of, with) = (of.clone(), with.clone());
+            async move {
+                let request = async_nats::Request::new().payload(question.payload);
+                let request = request.headers(question.headers.unwrap_or_default());
+                let answer = of.send_request(question.subject, request).await.unwrap();
+                let headers = answer.headers.unwrap_or_default();
+                with.publish_with_headers(question.reply.unwrap(), headers, answer.payload).await.unwrap();
+            }
+        }));
+    }
+    settle(&with).await;
+    tasks
+}
+
+#[tokio::test]
+async fn where_another_server_has_jetstream_only_the_first_question_has_a_short_limit() {
+    let (without, with) = (NatsServer::start().await, NatsServer::with_jetstream().await);
+    let nats = body(&without, "one").await;
+    let nobody = within(AT_ONCE, "the word that there is none", nats.existing_bucket("desired")).await;
+    assert_eq!(nobody.err(), Some(StoreError::NoJetStream));
+
+    let _shared = share_jetstream(&with, &without).await;
+    assert!(!nats.server().jetstream);
+    let bucket = bucket(&nats, "desired").await;
+    bucket.put("head", "a".into()).await.unwrap();
+    with.pause();
+    let mut asked = Box::pin(async { tokio::join!(bucket.get_latest("head"), nats.existing_bucket("desired")) });
+    assert!(timeout(ELECTION, &mut asked).await.is_err(), "it gave up within {ELECTION:?}");
+    with.resume();
+    let (got, opened) = within(LONG, "answers", asked).await;
+    assert_eq!(got.unwrap().unwrap().value, "a");
+    assert_eq!(opened.unwrap().name(), "desired");
 }
