@@ -7,7 +7,8 @@
 //! 2. A deploy that reuses what is stored and what the head it replaces does not reach puts it anew,
 //!    unless it is younger than half of the age below; and it sets its head within the other half, or
 //!    gives up. So what it reuses is too young to be removed until its head is there to be read.
-//! 3. History is read from the leader, whole and without a gap, or nothing is removed.
+//! 3. History is read from the leader, whole and without a gap, or nothing is removed. An entry that cannot be
+//!    read may name any manifest: while it is there, all of them stay.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +18,11 @@ use std::{
 use anyhow::{Context, ensure};
 use bus_nats::store::{Kept, StoreError};
 use cbs::Bytes;
-use fleet::{ContentHash, GARBAGE_AGE_MS, Head, History, Reachable, Stored, garbage, keys, reachable};
+use fleet::{
+    ContentHash, GARBAGE_AGE_MS, Head, History, ManifestError, Reachable, Stored, garbage,
+    keys::{self, Key},
+    reachable,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Store, stock::Stock, store::REQUESTS_MAX};
@@ -32,7 +37,7 @@ impl Store {
         if !self.is_any_old(&stock) {
             return Ok(0);
         }
-        let reached = self.reached().await?;
+        let reached = self.reached(&stock).await?;
         self.remove(&stock, &reached).await
     }
 
@@ -43,8 +48,8 @@ impl Store {
 
     /// All that heads reach, the present one and the former ones. One manifest after another: a hundred of
     /// them with ten thousand entries each would not fit into memory.
-    async fn reached(&self) -> anyhow::Result<Reachable> {
-        let mut heads = self.heads().await?;
+    async fn reached(&self, stock: &Stock) -> anyhow::Result<Reachable> {
+        let (mut heads, damaged) = self.heads().await?;
         let mut reached = Reachable::default();
         let mut before: BTreeMap<ContentHash, Bytes> = BTreeMap::new();
         while let Some(head) = heads.pop() {
@@ -58,26 +63,71 @@ impl Store {
             reached.bundles.extend(of_one.bundles);
             before = trees;
         }
+        if !damaged.is_empty() {
+            for key in damaged {
+                tracing::warn!(
+                    "`{key}` in the bucket {} cannot be read as a former head: until newer heads replace it, all \
+                     manifests that are stored are kept, and what they name",
+                    self.desired().name()
+                );
+            }
+            self.reach_all(stock, &mut reached, &before).await?;
+        }
         Ok(reached)
     }
 
-    /// Every head that is there, oldest first; none of them may be misread.
-    async fn heads(&self) -> anyhow::Result<Vec<Head>> {
+    /// Adds all that a damaged head may name: every manifest that is stored, also of a deploy that set no head, its
+    /// leaves, its specs and its bundles; of one that has lost some leaves, what the others name. Not kept is what
+    /// no stored manifest names.
+    async fn reach_all(
+        &self,
+        stock: &Stock,
+        reached: &mut Reachable,
+        known: &BTreeMap<ContentHash, Bytes>,
+    ) -> anyhow::Result<()> {
+        for &tree in stock.trees.keys() {
+            if reached.trees.contains(&tree) {
+                continue;
+            }
+            match self.read(tree, known).await {
+                Ok((manifest, trees, _)) => {
+                    let (specs, bundles) = manifest.objects();
+                    reached.trees.extend(trees.into_keys());
+                    reached.specs.extend(specs);
+                    reached.bundles.extend(bundles);
+                }
+                // A leaf: it stays where a manifest names it.
+                Err(error) if is_no_root(&error, tree) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Every head that can be read, oldest first, and the keys of history that hold none.
+    async fn heads(&self) -> anyhow::Result<(Vec<Head>, Vec<String>)> {
         let now = self.desired().get_latest(keys::HEAD).await?.context("there is no head")?;
+        let now = Head::decode(&now.value)?;
         let former = self.desired().all(&format!("{}*", keys::HISTORY)).await?;
-        let mut heads = BTreeMap::new();
-        for bytes in former.into_iter().map(|(_, entry)| entry.value).chain([now.value]) {
-            let head = Head::decode(&bytes)?;
-            heads.insert(head.number, head);
+        let (mut heads, mut damaged, mut unread) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        for (key, entry) in former {
+            match Head::decode(&entry.value) {
+                Ok(head) if keys::history(head.number) == key => _ = heads.insert(head.number, head),
+                _ => {
+                    if let Some(Key::History(number)) = keys::desired_key(&key) {
+                        unread.insert(number);
+                    }
+                    damaged.push(key);
+                }
+            }
         }
-        let mut before = None;
-        for &number in heads.keys().rev() {
-            // The oldest end where somebody pruned them.
-            let gap = before.is_some_and(|later: u64| later != number + 1);
-            ensure!(!gap, "history has a gap after head {number}");
-            before = Some(number);
+        heads.insert(now.number, now);
+        // The oldest end where somebody pruned them.
+        for (&number, &later) in heads.keys().zip(heads.keys().skip(1)) {
+            let is_told = (number + 1..later).all(|between| unread.contains(&between));
+            ensure!(is_told, "history has a gap after head {number}");
         }
-        Ok(heads.into_values().collect())
+        Ok((heads.into_values().collect(), damaged))
     }
 
     async fn remove(&self, stock: &Stock, reached: &Reachable) -> anyhow::Result<usize> {
@@ -120,6 +170,10 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn is_no_root(error: &anyhow::Error, tree: ContentHash) -> bool {
+    matches!(error.downcast_ref(), Some(ManifestError::Unreadable { hash, .. }) if *hash == tree)
 }
 
 #[cfg(test)]

@@ -58,10 +58,16 @@ async fn until_old(store: &Store) {
     .await;
 }
 
+/// What lies there, then what of it heads reach.
+async fn reached(store: &Store) -> anyhow::Result<(Stock, Reachable)> {
+    let stock = store.stock().await?;
+    let reached = store.reached(&stock).await?;
+    Ok((stock, reached))
+}
+
 /// What heads reach and the store has not.
 async fn lost(store: &Store) -> anyhow::Result<Vec<ContentHash>> {
-    let reached = store.reached().await?;
-    let stock = store.stock().await?;
+    let (stock, reached) = reached(store).await?;
     let lies = |hash: &ContentHash| {
         stock.trees.contains_key(hash) || stock.specs.contains_key(hash) || stock.bundles.contains_key(hash)
     };
@@ -100,11 +106,9 @@ async fn while_history_cannot_be_read_nothing_goes() -> Checked {
     until_old(&store).await;
     let whole = store.stock().await?;
     let before = store.desired().get(&keys::history(2)).await?.ok_or("a head")?;
-    // A gap, a head of a newer program, a manifest that is not whole.
+    // A gap, a manifest that is not whole.
     store.desired().remove(&keys::history(2)).await?;
     assert!(store.collect().await.is_err_and(|error| error.to_string().contains("gap")));
-    store.desired().put(&keys::history(2), "{}".into()).await?;
-    assert!(store.collect().await.is_err());
     store.desired().put(&keys::history(2), before.value).await?;
     let root = store.history().await?.get(3)?.manifest;
     let tree = whole.trees.get(&root).ok_or("a root")?;
@@ -112,6 +116,38 @@ async fn while_history_cannot_be_read_nothing_goes() -> Checked {
     assert!(store.collect().await.is_err_and(|error| error.to_string().contains("not there any more")));
     let now = store.stock().await?;
     assert_eq!((now.trees.len(), now.specs.len(), now.bundles.len()), (7, 4, 4));
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_an_entry_of_history_cannot_be_read_all_that_it_may_name_stays_and_the_rest_goes() -> Checked {
+    let server = NatsServer::with_jetstream().await;
+    let store = store(&server, AGE).await?;
+    for text in ["one", "two", "three"] {
+        deploy(&store, parcel("demo.say", text)?).await?;
+    }
+    let whole = store.stock().await?;
+    let before = store.desired().get(&keys::history(2)).await?.ok_or("a head")?;
+    // Two deployers that died before their heads; of one the root is there.
+    draft(&store, parcel("demo.dead", "four")?).await?.put(&store).await?;
+    let dead = draft(&store, parcel("demo.rootless", "five")?).await?;
+    dead.put(&store).await?;
+    let root = store.stock().await?.trees.get(&dead.root()).cloned().ok_or("a root")?;
+    store.desired().remove_at(&root.name, root.revision).await?;
+    for damaged in ["{}", "", &String::from_utf8(store.history().await?.get(1)?.encode())?] {
+        store.desired().put(&keys::history(2), damaged.to_owned().into()).await?;
+        assert_eq!(store.heads().await?.1, [keys::history(2)], "{damaged}");
+    }
+    until_old(&store).await;
+    assert_eq!(store.collect().await?, 3, "a leaf, a spec and a bundle of the one without a root");
+    assert_eq!(store.collect().await?, 0);
+    let now = store.stock().await?;
+    let names = |stock: &Stock| {
+        stock.trees.keys().chain(stock.specs.keys()).chain(stock.bundles.keys()).copied().collect::<BTreeSet<_>>()
+    };
+    assert!(names(&now).is_superset(&names(&whole)));
+    store.desired().put(&keys::history(2), before.value).await?;
+    assert_eq!((store.collect().await?, lost(&store).await?), (4, Vec::new()), "the other dead one's");
     Ok(())
 }
 
@@ -124,7 +160,7 @@ async fn content_that_is_deployed_again_while_it_is_collected_stays() -> Checked
         deploy(&store, parcel("demo.say", "one")?).await?;
         draft(&store, parcel("demo.say", "two")?).await?.put(&store).await?;
         until_old(&store).await;
-        let (stock, reached) = (store.stock().await?, store.reached().await?);
+        let (stock, reached) = reached(&store).await?;
         if is_careful {
             deploy(&store, parcel("demo.say", "two")?).await?;
         } else {
@@ -251,7 +287,7 @@ async fn what_a_late_head_reuses_is_put_anew() -> Checked {
     let sent = head(&draft);
     let (old, revision) = draft.base().head.clone().ok_or("a head")?;
     until_old(&store).await;
-    let (stock, reached) = (store.stock().await?, store.reached().await?);
+    let (stock, reached) = reached(&store).await?;
     store.desired().put(&keys::history(old.number), old.encode().into()).await?;
     store.desired().update(keys::HEAD, sent.encode().into(), revision).await?;
     assert!(matches!(draft.write(&store, sent, &patience).await?, Written::Head(_)));

@@ -221,7 +221,7 @@ impl Store {
     }
 
     /// The manifest of a root, as much of it as is there, what it is made of, and what is not there.
-    async fn read(
+    pub(super) async fn read(
         &self,
         root: ContentHash,
         known: &BTreeMap<ContentHash, Bytes>,
