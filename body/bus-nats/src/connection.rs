@@ -225,6 +225,7 @@ impl Connection {
             }
             Event::ServerError(error) => {
                 tally.server_errors.fetch_add(1, Ordering::Relaxed);
+                link.reports(&error);
                 tracing::warn!(%error, "the NATS server reports an error");
             }
             Event::ClientError(error) => tracing::debug!(%error, "NATS client error"),

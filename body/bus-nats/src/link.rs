@@ -1,10 +1,14 @@
 //! Whether the connections of a body stand, and what went wrong on them.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use async_nats::ServerError;
 use tokio::{
     sync::watch,
     time::{Interval, MissedTickBehavior, interval},
@@ -13,6 +17,10 @@ use tokio::{
 /// After so many ping intervals without a byte from the server a client is dead, whatever it says: it
 /// gives a silent server up after three.
 const SILENT_PINGS: u32 = 5;
+
+/// What is done without where the server does not permit it: a consumer's flow control, and its removal, for it is
+/// gone soon by itself.
+const DISPENSABLE: [&str; 2] = ["\"$JS.FC.", "\"$JS.API.CONSUMER.DELETE."];
 
 /// Whether a body reaches its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +55,32 @@ pub(crate) struct Link {
     state: watch::Sender<LinkState>,
     /// Another server than that of the connection has answered for JetStream.
     pub(crate) found_jetstream: AtomicBool,
+    /// What the server did not permit, the last time, in its words.
+    denied: watch::Sender<Option<Arc<str>>>,
 }
 
 impl Link {
     pub(crate) fn new() -> Self {
         let state = watch::Sender::new(LinkState::Up);
-        Self { lost: AtomicUsize::new(0), state, found_jetstream: AtomicBool::new(false) }
+        let (found_jetstream, denied) = (AtomicBool::new(false), watch::Sender::new(None));
+        Self { lost: AtomicUsize::new(0), state, found_jetstream, denied }
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<LinkState> {
         self.state.subscribe()
+    }
+
+    pub(crate) fn denials(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.denied.subscribe()
+    }
+
+    pub(crate) fn reports(&self, error: &ServerError) {
+        if let ServerError::Other(text) = error
+            && text.starts_with("Permissions Violation")
+            && !DISPENSABLE.iter().any(|subject| text.contains(subject))
+        {
+            self.denied.send_replace(Some(text.as_str().into()));
+        }
     }
 
     pub(crate) fn one_lost(&self) {

@@ -195,6 +195,12 @@ impl Nats {
         self.0.link.watch()
     }
 
+    /// What the server did not permit, the last time, in its words; changes each time. Without what is done without.
+    #[must_use]
+    pub fn denials(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.0.link.denials()
+    }
+
     /// What the server says of itself.
     #[must_use]
     pub fn server(&self) -> ServerInfo {

@@ -3,11 +3,14 @@
 //! Each step of a deploy may be carried out twice: it reads, or writes content under its hash, or looks first
 //! whether the head is written already. So what time may mend is tried again, and all else ends at once.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use bus_nats::{LinkState, Nats, store::StoreError};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
 
 /// The wait before a step is tried again. An election takes seconds.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -64,12 +67,15 @@ impl Patience {
         stage: Stage,
         mut step: impl AsyncFnMut() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let mut link = self.nats.link();
+        let (mut link, mut denials) = (self.nats.link(), self.nats.denials());
         let mut is_told = false;
         loop {
             let reported = self.nats.counters().server_errors;
             let tried = tokio::select! {
+                biased;
                 tried = Box::pin(step()) => tried,
+                // What a user may not ask is never answered.
+                denied = denied(&mut denials) => Err(anyhow!(denied)),
                 // What was asked of a connection that is lost is never answered.
                 _ = link.wait_for(|state| *state == LinkState::Down) => Err(anyhow!(Lost)),
             };
@@ -77,7 +83,7 @@ impl Patience {
                 Ok(done) => return Ok(done),
                 // Silence is also the answer to what a user may not do: then the server has said so besides.
                 Err(error) if may_pass(&error) && reported == self.nats.counters().server_errors => error,
-                Err(error) if error.is::<StoreError>() => return Err(ended(&error, stage)),
+                Err(error) if error.is::<StoreError>() || error.is::<Denied>() => return Err(ended(&error, stage)),
                 Err(error) => return Err(error),
             };
             if !is_told && Instant::now() < self.until {
@@ -107,6 +113,31 @@ impl fmt::Display for Lost {
 }
 
 impl std::error::Error for Lost {}
+
+/// The server does not permit something, in its words.
+#[derive(Debug)]
+struct Denied(Arc<str>);
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(what) = self;
+        write!(f, "the NATS server does not permit it: {what}; deploy as a user with the permissions of a deployer")
+    }
+}
+
+impl std::error::Error for Denied {}
+
+/// Ends when the server does not permit something.
+async fn denied(denials: &mut watch::Receiver<Option<Arc<str>>>) -> Denied {
+    loop {
+        if denials.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        if let Some(what) = denials.borrow_and_update().clone() {
+            return Denied(what);
+        }
+    }
+}
 
 fn may_pass(error: &anyhow::Error) -> bool {
     error.is::<Lost>() || matches!(error.downcast_ref(), Some(StoreError::Unavailable { .. }))

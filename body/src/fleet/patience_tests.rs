@@ -89,3 +89,33 @@ async fn what_time_does_not_mend_ends_at_once_and_when_time_is_up_it_says_what_i
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn what_the_server_does_not_permit_ends_at_once_and_says_what_it_was() -> Checked {
+    let folder = tempfile::tempdir()?;
+    for (denied, why) in [
+        ("publish: { deny: \"$JS.API.STREAM.CREATE.>\" }", "for Publish to \"$JS.API.STREAM.CREATE.KV_cbs_default_"),
+        ("subscribe: { deny: \"_INBOX.>\" }", "for Subscription to \"_INBOX.deployer."),
+    ] {
+        let config = format!(
+            "jetstream {{ store_dir: \"{}\" }}\nauthorization {{ users: [{{ user: ada, password: ada, permissions: {{ \
+             {denied} }} }}] }}",
+            folder.path().display()
+        );
+        let server = NatsServer::with_config(&config).await;
+        let mut options = Options::new(server.url(), "deployer".parse()?);
+        (options.credentials.user, options.credentials.password) = (Some("ada".to_owned()), Some("ada".to_owned()));
+        let nats = Nats::connect_client(options).await?;
+        let patience = Patience::new(nats.clone(), LONG, |_| {});
+        let open = async || Ok(super::super::Store::open(nats.clone(), cbs::Namespace::default()).await?);
+        let began = Instant::now();
+        let error = patience.with(Stage::Content, open).await.err().ok_or("an error")?.to_string();
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}: {error}", began.elapsed());
+        let told = format!("the NATS server does not permit it: Permissions Violation {why}");
+        assert!(
+            error.starts_with(&told) && error.ends_with("nothing was changed, and `cbs deploy` again is safe"),
+            "{error}"
+        );
+    }
+    Ok(())
+}

@@ -1,6 +1,10 @@
 //! What the users of `deploy/permissions` may do, on a real server.
 
-use std::{future::IntoFuture, path::Path};
+use std::{
+    future::IntoFuture,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use async_nats::{Client, ConnectOptions};
 use e2e::{Body, Caller, Fleet, LIMIT};
@@ -86,8 +90,13 @@ async fn a_body_cannot_deploy_and_is_told_so_without_the_patience_for_a_server_t
     let first = ["deploy", folder.to_str().unwrap(), "--wait=false"];
     fleet.run(&[&first[..], &DEPLOYER].concat()).await.with_status(0);
     let folder = says(&fleet, "never");
-    let done = fleet.run(&["deploy", folder.to_str().unwrap(), "--user", "web1", "--password", "web1"]).await;
-    assert_ne!(done.status, 0, "{done:?}");
+    for inbox in ["_INBOX.web1", "_INBOX"] {
+        let (began, user) = (Instant::now(), ["--user", "web1", "--password", "web1", "--inbox-prefix", inbox]);
+        let done = fleet.run(&[&["deploy", folder.to_str().unwrap()][..], &user].concat()).await;
+        // A request to JetStream is waited for 15 s.
+        assert!(done.status != 0 && began.elapsed() < Duration::from_secs(10), "{:?}: {done:?}", began.elapsed());
+        assert!(done.stderr.contains("does not permit it: Permissions Violation"), "{}", done.stderr);
+    }
     let history = fleet.run(&[&["history", "--format", "json"][..], &DEPLOYER].concat()).await.with_status(0).stdout;
     assert_eq!(serde_json::from_str::<Vec<Value>>(&history).unwrap().len(), 1, "{history}");
 }
