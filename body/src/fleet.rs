@@ -4,7 +4,7 @@
 //!
 //! - `store`: the buckets of a namespace. `parcel`: a spec as it travels.
 //! - `writing`: a deploy, all or nothing. `waiting`: until every body has followed, `replaced`: or
-//!   another head stands there. `patience`: while NATS is away.
+//!   another head stands there. `patience`: while NATS is away. `unplaced`: why something does not move.
 //! - `stock`: what lies in the buckets. `collecting`: what of it may go.
 //! - `driver`: tells the mind what happens and does what it says. `life`: one instance. `cache`: code on disk.
 
@@ -17,6 +17,7 @@ mod patience;
 mod replaced;
 mod stock;
 mod store;
+mod unplaced;
 mod waiting;
 mod writing;
 
@@ -33,6 +34,7 @@ pub(crate) use self::{
     replaced::{Replaced, replaced},
     stock::Stock,
     store::{Now, Store},
+    unplaced::{explain, is_leaving},
     waiting::{Outcome, Wanted, wait},
     writing::{Draft, Written},
 };

@@ -67,8 +67,8 @@ pub(crate) struct Rollback {
     change: Change,
 }
 
-/// How long a look at the bodies may take.
-const LOOK_LIMIT: Duration = Duration::from_secs(1);
+/// How long a look besides the work of a command may take.
+pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 impl Deploy {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {

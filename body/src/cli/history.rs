@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
+use bus_nats::Nats;
 use cbs::Target;
 use clap::ValueEnum;
 use fleet::{Head, Presence, Standing};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{
     Globals, completions,
-    deploy::{closing, connect, deployed, warn_of_lost_history},
+    deploy::{LOOK_LIMIT, closing, connect, deployed, warn_of_lost_history},
     names, target,
 };
 use crate::{
     exit::{Failure, Outcome, Status},
-    fleet::{Letter, Store},
+    fleet::{Letter, Now, Store, explain, is_leaving},
     output::{self, Format},
 };
 
@@ -124,7 +127,10 @@ impl Bodies {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let nats = connect(globals).await?;
         let outcome = async {
-            let bodies = Store::bodies(&nats, &globals.namespace()).await.map_err(Failure::not_started)?;
+            let mut bodies = Store::bodies(&nats, &globals.namespace()).await.map_err(Failure::not_started)?;
+            if bodies.iter().any(is_leaving) {
+                explain_leaving(globals, &nats, &mut bodies).await;
+            }
             match globals.format {
                 Format::Json => output::print_json(&bodies)?,
                 Format::Human if bodies.is_empty() => {
@@ -138,6 +144,19 @@ impl Bodies {
             Ok(Status::Done)
         };
         closing(nats.clone(), Box::pin(outcome)).await
+    }
+}
+
+/// Adds to each body's troubles why it serves on what it should leave, where no other body may have it.
+async fn explain_leaving(globals: &Globals, nats: &Nats, bodies: &mut [Presence]) {
+    let deployed = async {
+        let store = Store::existing(nats.clone(), globals.namespace()).await?.context("nothing was ever deployed")?;
+        store.now().await
+    };
+    match timeout(LOOK_LIMIT, Box::pin(deployed)).await.map_err(anyhow::Error::from).flatten() {
+        Ok(Now { head: Some((head, _)), manifest, .. }) => explain(bodies, head.hash(), &manifest),
+        Ok(_) => {}
+        Err(error) => output::warn(output::harmless(&format!("what is deployed cannot be read: {error:#}"))),
     }
 }
 

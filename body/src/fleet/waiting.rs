@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{ASK_FLEET, Store};
+use super::{ASK_FLEET, Store, unplaced};
 use crate::output;
 
 /// What nobody can run is only believed after so long: a body that refuses is heard by the
@@ -313,7 +313,7 @@ fn picture(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Picture {
         let nowhere = enabled && behind.is_empty() && standings.iter().all(|(standing, ..)| is_unowned(*standing));
         let mut words: Vec<String> = open
             .map(|(standing, body, why)| match nowhere {
-                true => format!("{target} serves on in {body}, for no body has the labels that it asks for{why}"),
+                true => format!("{}{why}", unplaced::reason(target, body)),
                 false => format!("{target} {} in {body}{why}", word(*standing)),
             })
             .collect();

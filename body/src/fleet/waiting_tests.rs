@@ -96,3 +96,23 @@ fn what_is_disabled_runs_nowhere_and_a_body_that_ends_counts_no_more() -> Checke
     assert_eq!((now.missing, now.bodies), (Vec::new(), 1));
     Ok(())
 }
+
+#[test]
+fn a_body_that_serves_what_asks_for_labels_of_nobody_says_so() -> Checked {
+    let mut entry = Entry::new(Version::new(ContentHash::of(b"spec"), None), "python");
+    entry.place = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
+    let manifest = Manifest::new([(Target::Cell("demo.say".parse()?), entry.into())])?;
+    let explained = |labels: &[(&str, &str)]| {
+        let ids = [("a", head(), "e"), ("b", head(), "o"), ("c", head(), "."), ("d", ContentHash::of(b"old"), "e")];
+        let bodies = ids.map(|(id, head, states)| body(id, head, states).map(|(_, presence)| presence));
+        let mut bodies = bodies.into_iter().collect::<Result<Vec<_>, _>>()?;
+        bodies[2].facts.labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        unplaced::explain(&mut bodies, head(), &manifest);
+        let told = bodies.iter().flat_map(|body| body.troubles.iter().skip(1)).map(|trouble| trouble.reason.clone());
+        Ok::<_, Box<dyn std::error::Error>>(told.collect::<Vec<_>>())
+    };
+    let says = |body: &str| format!("cell demo.say serves on in {body}, for no body has the labels that it asks for");
+    assert_eq!(explained(&[("zone", "b")])?, [says("a"), says("b")]);
+    assert_eq!(explained(&[("zone", "a")])?, [""; 0]);
+    Ok(())
+}

@@ -369,3 +369,19 @@ async fn a_deploy_does_not_outlast_its_time_while_the_server_is_silent() {
     assert_eq!(done.status, 1, "{done:?}");
     assert!(took < Duration::from_secs(12), "{took:?}");
 }
+
+#[tokio::test]
+async fn what_serves_on_for_nobody_has_the_labels_that_it_asks_for_says_so_in_bodies_too() {
+    let fleet = Fleet::with_jetstream().await;
+    deploy(&fleet, &natives(&fleet, "specs", &["logic.greet"], "")).await.with_status(0);
+    let _body = fleet.up(&Body::bare("one")).await;
+    fleet.caller().await.until_answered("logic.greet", &json!({ "name": "Ada" })).await;
+    let reason = "cell logic.greet serves on in one, for no body has the labels that it asks for";
+    let folder = natives(&fleet, "specs", &["logic.greet"], ", place: { zone: a }");
+    let done = deploy(&fleet, &folder).await.with_status(1);
+    assert!(done.stderr.contains(reason), "{}", done.stderr);
+    let table = fleet.run(&["bodies"]).await.with_status(0).stdout;
+    assert!(table.contains("1 extra") && table.ends_with(&format!("\none: {reason}\n")), "{table}");
+    let [(_, told)] = &bodies(&fleet).await[..] else { panic!("one body") };
+    assert_eq!(told["troubles"], json!([{ "index": 0, "reason": reason }]));
+}

@@ -1,0 +1,30 @@
+//! What serves on in a body that should leave it, for no body has the labels that it asks for.
+
+use cbs::{BodyId, Target};
+use fleet::{ContentHash, Entry, Manifest, Presence, Standing, Trouble};
+
+/// The reason, for people.
+pub(super) fn reason(target: &Target, body: &BodyId) -> String {
+    format!("{target} serves on in {body}, for no body has the labels that it asks for")
+}
+
+/// Whether a body serves something that it should leave: `extra` or `old`.
+pub(crate) fn is_leaving(body: &Presence) -> bool {
+    body.states.count(Standing::Extra) + body.states.count(Standing::Old) > 0
+}
+
+/// Adds the reason to the troubles of each body that has applied this head.
+pub(crate) fn explain(bodies: &mut [Presence], head: ContentHash, manifest: &Manifest) {
+    for (index, (target, item)) in manifest.entries().iter().enumerate() {
+        let is_wanted = |entry: &&Entry| entry.enabled && !entry.place.is_empty();
+        let Some(entry) = item.known().filter(is_wanted) else { continue };
+        if bodies.iter().any(|body| !body.draining && body.facts.fits(entry)) {
+            continue;
+        }
+        for body in bodies.iter_mut().filter(|body| body.applied.is_some_and(|applied| applied.head == head)) {
+            if matches!(body.states.at(index), Standing::Extra | Standing::Old) {
+                body.troubles.push(Trouble { index, reason: reason(target, &body.facts.body) });
+            }
+        }
+    }
+}
