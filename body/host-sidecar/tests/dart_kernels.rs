@@ -33,8 +33,8 @@ fn of_programs(lines: &str) -> String {
 /// Writes what is given instead of the compiled program.
 const NO_CELL: &str = "while [ \"$1\" != --output ]; do shift; done\n\
                        printf '#!/bin/sh\\nexit 3\\n' > \"$2\"; chmod 755 \"$2\"; exit 0";
-/// Waits for a file, its number being in another.
-const WAIT: &str = "echo $$ > child; until [ -e go ]; do sleep 0.02; done";
+/// Waits for a file, its number being in another, which is there only when it is whole.
+const WAIT: &str = "echo $$ > child.part; mv child.part child; until [ -e go ]; do sleep 0.02; done";
 
 #[tokio::test]
 async fn what_was_saved_serves_from_its_kernel_and_its_program_comes_later() -> Checked {
