@@ -16,7 +16,7 @@ use pyo3::{
     types::{PyDict, PyString},
 };
 
-use crate::log::Line;
+use crate::log::line;
 
 /// What the program was built with (build.rs).
 pub(crate) const BUILT: Built = Built {
@@ -235,7 +235,7 @@ pub(crate) fn process(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
 /// Logs what belongs to no cell.
 #[pyfunction]
 fn unknown(level: u32, logger: &str, message: &Bound<'_, PyString>) {
-    Line { level, logger, message: &message.to_string_lossy(), fields: BTreeMap::new() }.write("", None);
+    sidecar::log::write(&line(level, logger, &message.to_string_lossy(), Vec::new()), "", None);
 }
 
 /// Makes the built-in SDK importable.

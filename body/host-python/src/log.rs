@@ -1,13 +1,12 @@
 //! What cells say and print, as lines of the body's log, bounded.
 
 use std::{
-    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use cbs::{CellContext, Numbers};
-use tracing::Level;
+use cbs::Numbers;
+use sidecar::proto;
 
 /// How many lines a second a cell may have in the log, and how many at once: as many printed ones, and as many others.
 const LINES_PER_SECOND: f64 = 200.0;
@@ -15,68 +14,20 @@ const LINES_AT_ONCE: f64 = 1000.0;
 /// How soon it is told again that lines were left out.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// A line as Python's logging knows it.
-pub(crate) struct Line<'a> {
-    /// One of Python's levels: 10 debug, 20 info, 30 warning, 40 error.
-    pub(crate) level: u32,
-    /// Which part of the cell says it.
-    pub(crate) logger: &'a str,
-    pub(crate) message: &'a str,
-    pub(crate) fields: BTreeMap<String, String>,
-}
-
-macro_rules! line {
-    ($level:ident, $line:expr, $cell:expr, $context:expr, $fields:expr) => {
-        match $context {
-            Some(context) => tracing::$level!(
-                target: "cbs::cell",
-                cell = %$cell,
-                id = %context.id(),
-                correlation_id = %context.correlation_id(),
-                trace_id = %context.trace().id(),
-                logger = %$line.logger,
-                "{}{}", $line.message, $fields
-            ),
-            None => tracing::$level!(
-                target: "cbs::cell", cell = %$cell, logger = %$line.logger, "{}{}", $line.message, $fields
-            ),
-        }
-    };
-}
-
-impl Line<'_> {
-    /// Whether the body's log shows lines of this level.
-    pub(crate) fn is_shown(level: u32) -> bool {
-        match level {
-            40.. => tracing::enabled!(target: "cbs::cell", Level::ERROR),
-            30.. => tracing::enabled!(target: "cbs::cell", Level::WARN),
-            20.. => tracing::enabled!(target: "cbs::cell", Level::INFO),
-            _ => tracing::enabled!(target: "cbs::cell", Level::DEBUG),
-        }
-    }
-
-    /// Writes it, with the ids of the call that it belongs to.
-    pub(crate) fn write(&self, cell: &str, context: Option<&CellContext>) {
-        let fields = Fields(&self.fields);
-        match self.level {
-            40.. => line!(error, self, cell, context, fields),
-            30.. => line!(warn, self, cell, context, fields),
-            20.. => line!(info, self, cell, context, fields),
-            _ => line!(debug, self, cell, context, fields),
-        }
+/// The level that one of Python's is: 10 debug, 20 info, 30 warning, 40 error.
+pub(crate) fn level_of(level: u32) -> proto::Level {
+    match level {
+        40.. => proto::Level::Error,
+        30.. => proto::Level::Warn,
+        20.. => proto::Level::Info,
+        _ => proto::Level::Debug,
     }
 }
 
-/// What a record brings besides its line: ` key=value`, and the traceback on lines of its own.
-struct Fields<'a>(&'a BTreeMap<String, String>);
-
-impl std::fmt::Display for Fields<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (key, value) in self.0.iter().filter(|(key, _)| *key != "exception") {
-            write!(f, " {key}={value}")?;
-        }
-        self.0.get("exception").map_or(Ok(()), |exception| write!(f, "\n{exception}"))
-    }
+/// A line of this level, of this part of the cell.
+pub(crate) fn line(level: u32, logger: &str, message: &str, fields: Vec<proto::Field>) -> proto::Log {
+    let level = level_of(level).into();
+    proto::Log { level, message: message.to_owned(), within: 0, logger: logger.to_owned(), fields }
 }
 
 /// Which lines of one kind may go to the log.

@@ -1,7 +1,6 @@
 //! What Python sees of its lane: taking calls in batches, giving answers in batches, the log.
 
 use std::{
-    collections::BTreeMap,
     os::fd::RawFd,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
@@ -14,12 +13,13 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyString, PyTuple},
 };
+use sidecar::{log, proto};
 
 use crate::{
     call::Call,
     errand::{Arrived, Done, Errands},
     lane::{Lane, News, Standing},
-    log::{CellLines, Line},
+    log::{CellLines, level_of, line},
     port_call::PortCall,
     watch,
 };
@@ -125,22 +125,22 @@ impl Port {
         level: u32,
         logger: &Bound<'_, PyString>,
         message: &Bound<'_, PyString>,
-        fields: Option<BTreeMap<String, Bound<'_, PyString>>>,
-    ) {
-        if !Line::is_shown(level) {
-            return;
-        }
-        if !self.lines.logged.admit() {
-            return;
+        fields: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        if !log::is_shown(level_of(level)) || !self.lines.logged.admit() {
+            return Ok(());
         }
         let call = call.map(|call| call.get().call.as_ref());
         // What a cell says may hold halves of characters (names of files do): a line of the log must not fail for it.
         let (logger, message) = (logger.to_string_lossy(), message.to_string_lossy());
+        let text = |of: Bound<'_, PyAny>| -> PyResult<_> { Ok(of.str()?.to_string_lossy().into_owned()) };
         let fields = fields.into_iter().flatten();
-        let fields = fields.map(|(key, value)| (key, value.to_string_lossy().into_owned())).collect();
-        let line = Line { level, logger: &logger, message: &message, fields };
+        let fields = fields.map(|(key, value)| Ok(proto::Field { key: text(key)?, value: text(value)? }));
+        let fields = fields.collect::<PyResult<_>>()?;
+        let line = line(level, &logger, &message, fields);
         // Whoever reads the log may be slow: nobody waits for it with Python's lock.
         py.detach(|| self.line(call, &line));
+        Ok(())
     }
 
     /// Writes what a cell printed to the body's log, unless it prints too much.
@@ -150,7 +150,7 @@ impl Port {
         }
         let call = call.map(|call| call.get().call.as_ref());
         let text = text.to_string_lossy();
-        py.detach(|| self.line(call, &Line { level: 20, logger: stream, message: &text, fields: BTreeMap::new() }));
+        py.detach(|| self.line(call, &line(20, stream, &text, Vec::new())));
     }
 
     /// A call was cancelled and has not ended: it is at this place.
@@ -166,8 +166,8 @@ impl Port {
 }
 
 impl Port {
-    fn line(&self, call: Option<&Call>, line: &Line<'_>) {
-        line.write(self.home.target.name(), call.map(|call| &call.context));
+    fn line(&self, call: Option<&Call>, line: &proto::Log) {
+        log::write(line, self.home.target.name(), call.map(|call| &call.context));
     }
 
     /// An errand's end as (number, error or `None`, value).

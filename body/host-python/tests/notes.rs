@@ -166,3 +166,25 @@ async def run(ctx, input: int):
     assert_eq!(written as u64 + dropped, 20_000, "every line is written or counted");
     assert!((1_000..10_000).contains(&written), "{written}");
 }
+
+#[tokio::test]
+async fn a_line_of_the_log_has_the_same_fields_in_the_body_and_in_a_process() {
+    let text = "async def run(ctx, input):
+    ctx.log.warning('placed', extra={'sku': 'green tea', 'id': 'mine', 'count': 2})\n";
+    for place in PLACES {
+        let body = Body::new();
+        let running = body.cell(text, place).await;
+        let request = Envelope { timeout: Some(LONG), ..Envelope::request(target("demo.cell"), "null") };
+        let id = request.id;
+        body.bus.call(request).await.unwrap();
+        body.log.has(&["placed"]).await;
+        let log = body.log.text();
+        let line = log.lines().find(|line| line.contains("placed")).unwrap();
+        let fields = r#"{"count":"2","extra_id":"mine","sku":"green tea"}"#;
+        let (trace, own) = (id.simple(), format!("logger=demo.cell cbs.fields={fields}"));
+        let expected =
+            format!("WARN cbs::cell: placed cell=demo.cell id={id} correlation_id={id} trace_id={trace} {own}");
+        assert!(line.ends_with(&expected), "{place}: {line}\n{expected}");
+        running.stop().await;
+    }
+}

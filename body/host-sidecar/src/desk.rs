@@ -1,7 +1,6 @@
 //! What a process asks of its body: calls, events, lines, questions.
 
 use std::{
-    fmt::Write,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,14 +12,11 @@ use cbs::{
     BoxFuture, BusError, Bytes, CellContext, CellError, Code, Envelope, Home, Kind, Source, TIMEOUT_DEFAULT, Uuid,
     frame,
 };
-use sidecar::{Hold, Inbound, Peer, Told, proto};
+use sidecar::{Hold, Inbound, Peer, Told, log, proto};
 use tokio::sync::{mpsc, oneshot};
-use tracing::Level;
 
 use crate::{Settings, rate::Meter, vitals::Vitals};
 
-/// A line of the log is cut here.
-const LOG_BYTES_MAX: usize = 8 * 1024;
 /// How long a question waits that no call asks: one of the start hook.
 const ASK_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a frame that prints costs at least.
@@ -106,27 +102,10 @@ impl Desk {
         }
     }
 
-    fn log(&self, log: &proto::Log, context: Option<&CellContext>) {
-        let cell = self.home.target.name();
-        let id = context.map(|context| tracing::field::display(context.id()));
-        let correlation_id = context.map(|context| tracing::field::display(context.correlation_id()));
-        let trace_id = context.map(|context| tracing::field::display(context.trace().id()));
-        let logger = (!log.logger.is_empty()).then_some(log.logger.as_str());
-        let fields = fields(&log.fields);
-        let message = cut(&log.message);
-        macro_rules! say {
-            ($level:ident, $shown:ident) => {
-                // What the body's log does not show takes no room in it.
-                if tracing::enabled!(target: "cbs::cell", Level::$shown) && self.lines.admit() {
-                    tracing::$level!(target: "cbs::cell", %cell, id, correlation_id, trace_id, logger, fields, "{message}");
-                }
-            };
-        }
-        match log.level() {
-            proto::Level::Error => say!(error, ERROR),
-            proto::Level::Warn => say!(warn, WARN),
-            proto::Level::Info => say!(info, INFO),
-            proto::Level::Debug => say!(debug, DEBUG),
+    fn log(&self, line: &proto::Log, context: Option<&CellContext>) {
+        // What the body's log does not show takes no room in it.
+        if log::is_shown(line.level()) && self.lines.admit() {
+            log::write(line, self.home.target.name(), context);
         }
     }
 }
@@ -195,21 +174,6 @@ async fn publish(home: &Home, event: Envelope) -> Result<Envelope, BusError> {
         Ok(published) => published.map(|()| Envelope::reply(Bytes::new())),
         Err(_) => Err(BusError::timeout(&target, limit)),
     }
-}
-
-/// `key=value`, with a space between; `None` where there are none.
-fn fields(fields: &[proto::Field]) -> Option<String> {
-    let mut text = String::new();
-    for proto::Field { key, value } in fields {
-        let space = if text.is_empty() { "" } else { " " };
-        // Writing to a text never fails.
-        let _ = write!(text, "{space}{key}={value}");
-    }
-    (!text.is_empty()).then(|| cut(&text).to_owned())
-}
-
-fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(LOG_BYTES_MAX)).unwrap_or(text)
 }
 
 /// Prints one line after the other. A terminal that does not take them holds up nothing but the

@@ -120,6 +120,8 @@ mod socket;
 mod succession;
 mod vitals;
 
+pub use sidecar::log;
+
 pub use self::{
     environment::SOCKET_VARIABLE,
     host::SidecarHost,

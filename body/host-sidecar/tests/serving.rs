@@ -178,7 +178,7 @@ async fn a_line_of_the_log_has_the_ids_of_its_call() -> Tested {
     within(LONG, "the reply", body.bus.call(outer)).await?;
     let log = logged.text();
     let line = log.lines().find(|line| line.contains("so it is")).ok_or("no line")?;
-    for part in ["WARN", "cbs::cell", "cell=demo.echo", &id, &trace, "logger=\"scripted\"", "colour=green"] {
+    for part in ["WARN", "cbs::cell", "cell=demo.echo", &id, &trace, "logger=scripted", "{\"colour\":\"green\"}"] {
         assert!(line.contains(part), "`{part}` is not in: {line}");
     }
     Ok(())

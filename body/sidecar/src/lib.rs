@@ -104,6 +104,7 @@
 //! - **SIDE-23** When the connection ends, every request under way MUST fail at once with the reason, and a sidecar's
 //!   process MUST end.
 
+pub mod log;
 mod notes;
 mod peer;
 mod serve;

@@ -1,6 +1,7 @@
 //! The log: on standard error, for a person on a terminal, as JSON otherwise; and, where it is wanted, to an
 //! OTLP receiver. What is left out is decided by one filter, which may change while the program runs.
 
+mod form;
 mod limit;
 mod lines;
 mod writer;
@@ -81,9 +82,9 @@ impl Log {
         let form = tracing_subscriber::fmt::layer().with_writer(writer);
         let form: Box<dyn Layer<_> + Send + Sync> = if io::stderr().is_terminal() {
             let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            form.with_ansi(colour).with_target(false).boxed()
+            form.with_ansi(colour).with_target(false).fmt_fields(form::Plain).boxed()
         } else {
-            form.json().boxed()
+            form.event_format(form::Json).boxed()
         };
         let started = tracing_subscriber::registry().with(filter).with(limits).with(form).with(lines).try_init();
         // A program that started a log of its own before `main_with` keeps it.

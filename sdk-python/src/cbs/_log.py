@@ -88,7 +88,7 @@ def shortened(text: str) -> str:
 def fields_of(record: logging.LogRecord) -> Mapping[str, str]:
     """Return what a record brings besides its line, as texts; the ids go with the call."""
     brought = record.__dict__.items()
-    fields = {key: str(value) for key, value in brought if key not in _STANDARD and key not in _IDS}
+    fields = {str(key): str(value) for key, value in brought if key not in _STANDARD and key not in _IDS}
     if record.exc_info and record.exc_info[0] is not None:
         fields["exception"] = logging.Formatter().formatException(record.exc_info)
     return fields

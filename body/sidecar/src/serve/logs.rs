@@ -13,7 +13,7 @@ use tracing::{
 };
 
 use super::scope::Scopes;
-use crate::{Peer, proto};
+use crate::{Peer, log, proto};
 
 /// What [`CellContext::log`](cbs::CellContext::log) writes to.
 const CELL_TARGET: &str = "cbs::cell";
@@ -66,9 +66,11 @@ impl Subscriber for LogSubscriber {
             Level::INFO => proto::Level::Info,
             Level::DEBUG | Level::TRACE => proto::Level::Debug,
         };
-        let logger = if line.is_cells { String::new() } else { target.to_owned() };
+        if !line.is_cells {
+            target.clone_into(&mut line.logger);
+        }
         let within = self.scopes.within(line.envelope);
-        let Line { message, fields, .. } = line;
+        let Line { message, logger, fields, .. } = line;
         peer.log(proto::Log { level: level.into(), message, within, logger, fields });
     }
 
@@ -81,6 +83,7 @@ impl Subscriber for LogSubscriber {
 struct Line {
     is_cells: bool,
     message: String,
+    logger: String,
     envelope: Option<cbs::Uuid>,
     fields: Vec<proto::Field>,
 }
@@ -106,6 +109,11 @@ impl Line {
                 if name == "id" {
                     self.envelope = value.parse().ok();
                 }
+            }
+            "logger" if self.is_cells => self.logger = value,
+            log::OWN_FIELDS if self.is_cells => {
+                let own = log::own_fields(&value).unwrap_or_default();
+                self.fields.extend(own.into_iter().map(|(key, value)| proto::Field { key, value }));
             }
             name => self.fields.push(proto::Field { key: name.to_owned(), value }),
         }

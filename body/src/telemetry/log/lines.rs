@@ -6,6 +6,7 @@ use std::{
 };
 
 use cbs::{Uuid, span_of};
+use host_sidecar::log;
 pub(in crate::telemetry) use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use tracing::{
     Event, Level, Subscriber,
@@ -83,6 +84,10 @@ const ATTRIBUTE_BYTES: usize = 128;
 
 impl Fields {
     fn take(&mut self, name: &str, mut text: String) {
+        if let Some(own) = (name == log::OWN_FIELDS).then(|| log::own_fields(&text)).flatten() {
+            own.into_iter().for_each(|(key, text)| self.take(&key, text));
+            return;
+        }
         text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
         self.size += text.len() + ATTRIBUTE_BYTES;
         match name {

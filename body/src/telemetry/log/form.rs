@@ -1,0 +1,133 @@
+//! Forms of a line. In both of them the fields that a cell's author gave a line stand beside the body's own.
+
+use std::fmt;
+
+use host_sidecar::log;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    field::RecordFields,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::Writer,
+        time::{FormatTime, SystemTime},
+    },
+    registry::LookupSpan,
+};
+
+/// One JSON object a line: `timestamp`, `level`, `fields` and `target`, as `tracing_subscriber`'s own form has them.
+pub(super) struct Json;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'static> FormatEvent<S, N> for Json {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut timestamp = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
+        let mut fields = Fields(Vec::new());
+        event.record(&mut fields);
+        let metadata = event.metadata();
+        let line = Line { timestamp, level: metadata.level().as_str(), fields, target: metadata.target() };
+        writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    level: &'a str,
+    fields: Fields,
+    target: &'a str,
+}
+
+/// Fields in their order. A name that is there already stays as it is.
+struct Fields(Vec<(String, Value)>);
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl Fields {
+    fn take(&mut self, name: &str, value: Value) {
+        let own = value.as_str().filter(|_| name == log::OWN_FIELDS).and_then(log::own_fields);
+        match own {
+            Some(own) => own.into_iter().for_each(|(key, text)| self.take(&key, text.into())),
+            None if self.0.iter().any(|(there, _)| there == name) => {}
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.take(field.name(), value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.take(field.name(), value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.take(field.name(), value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.take(field.name(), value.into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.take(field.name(), value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.take(field.name(), format!("{value:?}").into());
+    }
+}
+
+/// Fields for people: the message, ` key=value` of each field, and an exception on lines of its own.
+pub(super) struct Plain;
+
+impl<'a> FormatFields<'a> for Plain {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'a>, fields: R) -> fmt::Result {
+        let mut read = Fields(Vec::new());
+        fields.record(&mut read);
+        let mut take = |name| read.0.extract_if(.., |(there, _)| there == name).next().map(|(_, value)| text(value));
+        let (message, exception) = (take("message").unwrap_or_default(), take("exception"));
+        write!(writer, "{}", harmless(&message))?;
+        for (name, value) in read.0 {
+            let (name, value) = (harmless(&name), word(text(value)));
+            if writer.has_ansi_escapes() {
+                write!(writer, " \x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}")?;
+            } else {
+                write!(writer, " {name}={value}")?;
+            }
+        }
+        exception.map_or(Ok(()), |exception| write!(writer, "\n{}", harmless(&exception)))
+    }
+}
+
+fn text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// A value as one word: in quotation marks where it is not one.
+fn word(text: String) -> String {
+    let is_word = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
+    if is_word { text } else { format!("{text:?}") }
+}
+
+/// The text without what a terminal obeys.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+#[path = "form_tests.rs"]
+mod tests;
