@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import types
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
@@ -50,7 +51,7 @@ async def test_hooks_run_once_around_all_calls() -> None:
     assert shop.STOPPED == ["store 1"]
 
 
-async def test_a_start_that_fails_fails_the_body_and_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stop_hooks_do_not_run_where_a_start_hook_of_their_module_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_database() -> None:
         raise OSError("no database")
 
@@ -58,6 +59,22 @@ async def test_a_start_that_fails_fails_the_body_and_is_undone(monkeypatch: pyte
     monkeypatch.setattr("cbs._lane.hooks", lambda _: ([*starts, Hook(no_database, wants_state=False)], stops))
     with pytest.raises(OSError, match="no database"):
         async with TestBody(shop):
+            pytest.fail("it was started")
+    assert (shop.STARTED, shop.STOPPED) == (["store", "second"], [])
+
+
+async def test_a_start_that_fails_stops_the_modules_before_it() -> None:
+    away = types.ModuleType("away")
+    code = """
+import cbs
+@cbs.start
+def start(): raise OSError("no database")
+@cbs.cell("logic.away")
+def cell(): pass
+"""
+    exec(code, vars(away))
+    with pytest.raises(OSError, match="no database"):
+        async with TestBody(shop, away):
             pytest.fail("it was started")
     assert (shop.STARTED, shop.STOPPED) == (["store", "second"], ["store 0"])
 

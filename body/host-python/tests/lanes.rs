@@ -249,8 +249,9 @@ async def run(ctx, input):
 #[tokio::test]
 async fn a_start_hook_that_fails_keeps_the_cell_from_serving() {
     let body = Body::new();
-    let own = "import cbs\n@cbs.start\ndef open():\n    raise cbs.CellError('demo.database', 'it is away')\nasync def run(input):\n    pass\n";
+    let own = "import cbs\n@cbs.start\ndef open():\n    raise cbs.CellError('demo.database', 'it is away')\n@cbs.stop\ndef close():\n    print('closed')\nasync def run(input):\n    pass\n";
     assert_eq!(body.refused(own).await, "the start hook failed: demo.database: it is away");
+    assert!(!body.log.text().contains("closed"), "a stop hook ran though the start failed:\n{}", body.log.text());
     let other = "import cbs\n@cbs.start\nasync def open():\n    1 / 0\nasync def run(input):\n    pass\n";
     let reason = body.refused(other).await;
     assert!(reason.contains("cell.py:4: ZeroDivisionError"), "{reason}");

@@ -51,7 +51,10 @@ def start(function: _F) -> _F:
 
 
 def stop(function: _F) -> _F:
-    """Mark a function of a module that runs once in each lane after the module's last call."""
+    """Mark a function of a module that runs once in each lane after the module's last call.
+
+    It runs only where all start hooks of the module have succeeded.
+    """
     return _mark(function, "stop", sys._getframe(1))
 
 

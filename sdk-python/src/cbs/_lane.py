@@ -166,13 +166,13 @@ class Lane:
         return self._states[id(module)]
 
     async def start(self) -> None:
-        """Run the modules' start hooks. Where one fails, what has been started is stopped again, and it raises."""
+        """Run the modules' start hooks. Where one fails, the modules before it are stopped again, and it raises."""
         try:
             for module in self._modules:
-                # Before its hooks: what the first of them opened is closed when the second one fails.
-                self._started.append(module)
                 for hook in hooks(module)[0]:
                     await hook.run(self.state_of(module))
+                # After its hooks, as a body does: a stop hook may rely on all that the start hooks make.
+                self._started.append(module)
         except BaseException:
             await self.stop()
             raise
