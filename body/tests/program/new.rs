@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use testkit::NatsServer;
+
 use crate::support::World;
 
 /// This checkout, as a manifest in the world's folder names it.
@@ -73,19 +75,38 @@ async fn a_folder_that_is_no_checkout_is_refused() {
 }
 
 #[tokio::test]
-async fn a_new_flow_passes_the_check() {
-    let world = World::new();
+async fn the_next_command_of_a_new_flow_runs_it_in_an_empty_folder() {
+    let (server, world) = (NatsServer::start().await, World::new());
     let done = world.run(&["new", "flow", "order", "--path", "sub"]).await.with_status(0);
-    assert_eq!(done.stdout, "cbs check sub/specs/flows/order.yaml\n");
-    world.run(&["check", "sub/specs/flows/order.yaml"]).await.with_status(0);
+    assert_eq!(done.stdout, "cbs up sub/specs/cells/logic.greet.yaml sub/specs/flows/order.yaml\n");
+    world.run(&["check", "sub/specs"]).await.with_status(0);
+    let next: Vec<&str> = done.stdout.split_whitespace().skip(1).chain(["--nats", server.url()]).collect();
+    let mut body = world.start(&next);
+    body.until("body ").await;
+    let run = ["flow", "run", "order", r#"{"name":"Ada"}"#, "--nats", server.url()];
+    assert_eq!(world.run(&run).await.with_status(0).stdout, "{\"text\":\"HELLO, ADA!\"}\n");
+}
+
+#[tokio::test]
+async fn a_new_flow_calls_the_cell_that_the_folder_has() {
+    let world = World::new();
+    let own = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: logic.greet }\nspec: { runtime: rust }\n";
+    world.write("specs/mine.yaml", own);
+    let done = world.run(&["new", "flow", "order"]).await.with_status(0);
+    assert_eq!(done.stdout, "cbs up specs/mine.yaml specs/flows/order.yaml\n");
+    world.run(&["check", "specs"]).await.with_status(0);
+    // Another flow finds what the first one wrote.
+    let done = world.run(&["new", "flow", "other"]).await.with_status(0);
+    assert_eq!(done.stdout, "cbs up specs/mine.yaml specs/flows/other.yaml\n");
 }
 
 #[tokio::test]
 async fn the_next_command_is_ready_to_paste_and_readable_to_programs() {
     let world = World::new();
     let done = world.run(&["new", "flow", "order", "--path", "my shop"]).await.with_status(0);
-    assert_eq!(done.stdout, "cbs check 'my shop/specs/flows/order.yaml'\n");
+    let next = "cbs up 'my shop/specs/cells/logic.greet.yaml' 'my shop/specs/flows/order.yaml'\n";
+    assert_eq!(done.stdout, next);
     let done = world.run(&["new", "flow", "order", "--format", "json"]).await.with_status(0);
     let told: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
-    assert_eq!(told, serde_json::json!({ "next": "cbs check specs/flows/order.yaml" }));
+    assert_eq!(told, serde_json::json!({ "next": "cbs up specs/cells/logic.greet.yaml specs/flows/order.yaml" }));
 }

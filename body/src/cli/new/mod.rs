@@ -41,7 +41,7 @@ enum What {
         #[arg(long, value_name = "DIR")]
         cbs: Option<PathBuf>,
     },
-    /// Writes specs/flows/<name>.yaml
+    /// Writes specs/flows/<name>.yaml, and the spec of the cell that it calls where there is none
     Flow {
         /// The name, for example `order`
         name: FlowName,
