@@ -126,12 +126,17 @@ impl Package {
         if output.contains(NO_MAIN) {
             return Error::source(source, "it has no `main`: the source of a cell is the file whose `main` serves it");
         }
-        let hint = match (output.contains(UNKNOWN), &self.root) {
-            (false, _) => String::new(),
-            (true, Some(root)) => {
-                format!("\nhint: name the package in {}, then `dart pub get` there", root.join(PUBSPEC).display())
+        let missing = output.split_once(UNKNOWN).and_then(|(_, rest)| rest.split('\'').next());
+        let hint = match (missing, &self.root) {
+            (None, _) => String::new(),
+            (Some(name), Some(root)) if names(&self.pubspec, name) => {
+                format!("\nhint: `{name}` stands in {PUBSPEC}: run `dart pub get` in {}", root.display())
             }
-            (true, None) => {
+            (Some(name), Some(root)) => {
+                let pubspec = root.join(PUBSPEC);
+                format!("\nhint: name `{name}` in {}, then run `dart pub get` there", pubspec.display())
+            }
+            (Some(_), None) => {
                 format!("\nhint: a file that no {PUBSPEC} stands above knows `package:{SDK}` and no other")
             }
         };
@@ -183,6 +188,12 @@ fn name(pubspec: &str) -> Option<&str> {
     let value = pubspec.lines().find_map(|line| line.strip_prefix("name:"))?;
     let value = value.split('#').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
     Some(value).filter(|name| !name.is_empty())
+}
+
+/// Whether a pubspec has this package among its dependencies, as far as a look at its lines tells.
+fn names(pubspec: &str, package: &str) -> bool {
+    let is_it = |line: &str| line.trim_start().strip_prefix(package).is_some_and(|rest| rest.starts_with(':'));
+    pubspec.lines().filter(|line| line.starts_with(' ')).any(is_it)
 }
 
 /// The language version that the lower bound of a pubspec's `sdk:` means: `^3.5.0` gives `3.5`.

@@ -140,6 +140,23 @@ fn what_cannot_be_a_package_is_told_with_its_file() -> Checked {
 }
 
 #[test]
+fn a_package_that_is_missing_is_told_with_what_to_do() -> Checked {
+    let (_root, source) = cell()?;
+    let pubspec = source.ancestors().nth(2).ok_or("no folder")?.join("pubspec.yaml");
+    let told = || -> Result<String, Error> {
+        let said = "Error: Couldn't resolve the package 'near' in 'package:near/near.dart'.".to_owned();
+        Ok(Package::of(&source, Path::new("/sdk"))?.explain(&source, said).to_string())
+    };
+    let hint = format!("\nhint: name `near` in {}, then run `dart pub get` there", pubspec.display());
+    assert!(told()?.ends_with(&hint), "{}", told()?);
+    write(&pubspec, "name: greet\ndependencies:\n  nearer: any\n  near:\n    path: ../near\n")?;
+    let folder = pubspec.parent().ok_or("no folder")?.display();
+    let hint = format!("\nhint: `near` stands in pubspec.yaml: run `dart pub get` in {folder}");
+    assert!(told()?.ends_with(&hint), "{}", told()?);
+    Ok(())
+}
+
+#[test]
 fn the_hash_covers_all_that_is_imported_and_nothing_else() -> Checked {
     let (_root, source) = cell()?;
     got(&source)?;
