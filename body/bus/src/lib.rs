@@ -2,7 +2,7 @@
 //!
 //! [`InProcess`] is a whole [`BodyBus`](cbs::BodyBus) without a network: the fast path of a body, and the bus of
 //! unit tests. [`Router`] puts it in front of NATS. [`Retry`] tries failed calls again within a
-//! budget; [`Room`] and [`within`] are what a host bounds its cells with.
+//! budget; [`ConcurrencyLimit`] and [`within`] are what a host bounds its cells with.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -41,7 +41,7 @@
 //!   what, read without a lock), `registered` and `gate` (stopping without loss), `events` (bounded queues).
 //! - [`Router`], [`Link`], [`Route`]: here first, else over NATS.
 //! - [`Split`], [`Berth`]: a share of a target's calls for a canary.
-//! - [`policy`]: [`Room`] (how many run and wait), [`within`] (deadlines), [`Retry`] and its budget.
+//! - [`policy`]: [`ConcurrencyLimit`] (how many run and wait), [`within`] (deadlines), [`Retry`] and its budget.
 //! - [`reply`]: what a reply carries, whatever handler made it.
 
 mod events;
@@ -58,7 +58,7 @@ pub use self::{
     in_process::{InProcess, Settings},
     policy::{
         deadline::{Elapsed, Within, within},
-        limit::{Permit, Room, RoomSettings},
+        limit::{ConcurrencyLimit, ConcurrencySettings, Permit},
         retry::{Retried, Retry, RetryPolicy},
     },
     router::{Link, Route, Router},

@@ -156,7 +156,9 @@ async fn a_compiler_that_hangs_is_ended_with_its_children() -> Checked {
 
 #[tokio::test]
 async fn whoever_gives_up_does_not_stop_the_compiler_but_the_end_of_the_builder_does() -> Checked {
-    let shop = Workshop::new("[ $n = 0 ] || { echo $$ > child.part; mv child.part child; until [ -e go ]; do sleep 0.02; done; }")?;
+    let shop = Workshop::new(
+        "[ $n = 0 ] || { echo $$ > child.part; mv child.part child; until [ -e go ]; do sleep 0.02; done; }",
+    )?;
     let source = shop.write("greet.dart", "void main() => print('patience');\n")?;
     let builder = shop.builder();
     let started = || shop.root.path().join("child").is_file();

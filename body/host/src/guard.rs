@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bus::{Permit, Room, within};
+use bus::{ConcurrencyLimit, Permit, within};
 use cbs::{
     BoxFuture, BusError, CellContext, CellError, Code, Envelope, Handler, Home, Kind, Numbers, Outcome, Side, Span,
     TIMEOUT_DEFAULT, Target, Text,
@@ -65,7 +65,7 @@ pub(crate) struct Guard<W> {
     /// What takes longer is recorded; `None`: nobody records.
     slow: Option<Duration>,
     timeout: Duration,
-    room: Room,
+    limit: ConcurrencyLimit,
     label: Label,
 }
 
@@ -73,11 +73,11 @@ impl<W: Work> Guard<W> {
     pub(crate) fn new(target: Target, limits: Limits, work: W) -> Self {
         contain::install_hook();
         let numbers = Arc::<Numbers>::default();
-        let room = Room::new(limits.room, numbers.clone());
+        let limit = ConcurrencyLimit::new(limits.concurrency, numbers.clone());
         let label = Label::new(target.name());
         let body = work.home().body.as_str().into();
         let slow = work.home().recorder.as_ref().map(|recorder| recorder.slow());
-        Self { work, target, numbers, body, slow, timeout: limits.timeout, room, label }
+        Self { work, target, numbers, body, slow, timeout: limits.timeout, limit, label }
     }
 
     /// How long the request may take: what its caller and the spec both grant.
@@ -88,7 +88,7 @@ impl<W: Work> Guard<W> {
     /// Waits for room. The time that passes is the caller's.
     async fn wait(&self, mut request: Envelope) -> Result<Envelope, BusError> {
         let (arrived, granted) = (tokio::time::Instant::now(), self.granted(&request));
-        match self.room.enter(request.payload.len(), granted).await {
+        match self.limit.acquire(request.payload.len(), granted).await {
             Some(permit) => {
                 let waited = arrived.elapsed();
                 request.timeout = Some(granted.saturating_sub(waited));
@@ -224,7 +224,7 @@ impl<W: Work> Handler for Guard<W> {
         if scope::depth() >= DEPTH_MAX {
             return Box::pin(std::future::ready(Err(self.too_deep())));
         }
-        match self.room.try_enter() {
+        match self.limit.try_acquire() {
             Some(permit) => Box::pin(self.answer(request, permit, Duration::ZERO)),
             None => Box::pin(self.wait(request)),
         }
@@ -238,7 +238,7 @@ impl<W: Work> Handler for Guard<W> {
         if self.work.lease().is_none() {
             return Err(Box::new(request));
         }
-        match self.room.try_enter() {
+        match self.limit.try_acquire() {
             Some(permit) => Ok(Box::pin(self.answer(request, permit, Duration::ZERO))),
             None => Err(Box::new(request)),
         }

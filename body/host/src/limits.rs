@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bus::RoomSettings;
+use bus::ConcurrencySettings;
 use cbs::TIMEOUT_DEFAULT;
 use spec::{CellSpec, FlowSpec};
 
@@ -10,7 +10,7 @@ use spec::{CellSpec, FlowSpec};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How many run at once, how many more may wait.
-    pub room: RoomSettings,
+    pub concurrency: ConcurrencySettings,
     /// The most time that one may take, waiting included; a caller may give it less.
     pub timeout: Duration,
 }
@@ -18,14 +18,15 @@ pub struct Limits {
 impl Default for Limits {
     /// 64 run, 256 wait, for 5 s at most.
     fn default() -> Self {
-        Self { room: RoomSettings::default(), timeout: TIMEOUT_DEFAULT }
+        Self { concurrency: ConcurrencySettings::default(), timeout: TIMEOUT_DEFAULT }
     }
 }
 
 impl From<&CellSpec> for Limits {
     fn from(spec: &CellSpec) -> Self {
-        let room = RoomSettings { concurrency: spec.concurrency, queue: spec.queue, ..RoomSettings::default() };
-        Self { room, timeout: spec.timeout }
+        let concurrency =
+            ConcurrencySettings { concurrency: spec.concurrency, queue: spec.queue, ..ConcurrencySettings::default() };
+        Self { concurrency, timeout: spec.timeout }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bus::{Room, RoomSettings};
+use bus::{ConcurrencyLimit, ConcurrencySettings};
 use bus_nats::Nats;
 use cbs::{BusError, Code, Envelope, Service};
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -16,12 +16,12 @@ use crate::support::{LONG, body, options, request, serve, service, target};
 
 /// A cell that takes a second, 64 at once; 256 more may wait.
 fn sleeper() -> Service {
-    let room = Arc::new(Room::new(RoomSettings::default(), Arc::default()));
+    let limit = Arc::new(ConcurrencyLimit::new(ConcurrencySettings::default(), Arc::default()));
     service("slow.sleep", move |request| {
-        let room = room.clone();
+        let limit = limit.clone();
         async move {
             let timeout = request.timeout.unwrap_or_default();
-            let Some(_permit) = room.enter(request.payload.len(), timeout).await else {
+            let Some(_permit) = limit.acquire(request.payload.len(), timeout).await else {
                 return Err(BusError::overloaded(&target("slow.sleep")));
             };
             // sleep: the work that the handler does.

@@ -14,9 +14,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::deadline::within;
 
-/// How much fits into a [`Room`].
+/// How much fits into a [`ConcurrencyLimit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoomSettings {
+pub struct ConcurrencySettings {
     /// How many calls run at once; at least 1.
     pub concurrency: usize,
     /// How many more may wait.
@@ -25,7 +25,7 @@ pub struct RoomSettings {
     pub queue_bytes: usize,
 }
 
-impl Default for RoomSettings {
+impl Default for ConcurrencySettings {
     /// 64 run, 256 wait with 64 MiB at most.
     fn default() -> Self {
         Self { concurrency: 64, queue: 256, queue_bytes: 64 * 1024 * 1024 }
@@ -40,17 +40,17 @@ impl Default for RoomSettings {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// use std::{sync::Arc, time::Duration};
-/// use bus::{Room, RoomSettings};
-/// let room = Room::new(RoomSettings { concurrency: 1, queue: 0, ..RoomSettings::default() }, Arc::default());
-/// let inside = room.try_enter();
+/// use bus::{ConcurrencyLimit, ConcurrencySettings};
+/// let limit = ConcurrencyLimit::new(ConcurrencySettings { concurrency: 1, queue: 0, ..ConcurrencySettings::default() }, Arc::default());
+/// let inside = limit.try_acquire();
 /// assert!(inside.is_some());
-/// assert!(room.enter(0, Duration::from_secs(1)).await.is_none()); // nobody may wait
+/// assert!(limit.acquire(0, Duration::from_secs(1)).await.is_none()); // nobody may wait
 /// drop(inside);
-/// assert!(room.enter(0, Duration::from_secs(1)).await.is_some());
+/// assert!(limit.acquire(0, Duration::from_secs(1)).await.is_some());
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Room {
+pub struct ConcurrencyLimit {
     permits: Semaphore,
     queue: u64,
     queue_bytes: usize,
@@ -72,22 +72,22 @@ impl Drop for Permit<'_> {
 }
 
 /// One who waits; counted until dropped.
-struct Waiting<'a> {
-    room: &'a Room,
+struct QueuedCall<'a> {
+    limit: &'a ConcurrencyLimit,
     bytes: usize,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueuedCall<'_> {
     fn drop(&mut self) {
-        self.room.waiting_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.room.numbers.queued.fetch_sub(1, Ordering::Relaxed);
+        self.limit.waiting_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.limit.numbers.queued.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Room {
+impl ConcurrencyLimit {
     /// An empty room that tells its state through `numbers`.
     #[must_use]
-    pub fn new(settings: RoomSettings, numbers: Arc<Numbers>) -> Self {
+    pub fn new(settings: ConcurrencySettings, numbers: Arc<Numbers>) -> Self {
         Self {
             permits: Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
             queue: u64::try_from(settings.queue).unwrap_or(u64::MAX),
@@ -98,15 +98,15 @@ impl Room {
     }
 
     /// Comes in if there is room now. `None` sheds nothing: the call may go elsewhere.
-    pub fn try_enter(&self) -> Option<Permit<'_>> {
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
         self.permits.try_acquire().ok().map(|permit| self.permit(permit))
     }
 
     /// Comes in now, or waits for room if so many and so many bytes may still wait. `None`
     /// when they may not, or when no room was made within `timeout`: the call never ran, and
     /// is counted as shed.
-    pub async fn enter(&self, bytes: usize, timeout: Duration) -> Option<Permit<'_>> {
-        if let Some(permit) = self.try_enter() {
+    pub async fn acquire(&self, bytes: usize, timeout: Duration) -> Option<Permit<'_>> {
+        if let Some(permit) = self.try_acquire() {
             return Some(permit);
         }
         let permit = match self.wait(bytes) {
@@ -125,10 +125,10 @@ impl Room {
     }
 
     /// Counts first and asks then, so that two who come together cannot both take the last place.
-    fn wait(&self, bytes: usize) -> Option<Waiting<'_>> {
+    fn wait(&self, bytes: usize) -> Option<QueuedCall<'_>> {
         let queued = self.numbers.queued.fetch_add(1, Ordering::Relaxed);
         let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let waiting = Waiting { room: self, bytes };
+        let waiting = QueuedCall { limit: self, bytes };
         let fits = queued < self.queue && before.saturating_add(bytes) <= self.queue_bytes;
         fits.then_some(waiting)
     }

@@ -6,13 +6,13 @@ use std::{
 use cbs::Numbers;
 use futures::{FutureExt, poll};
 
-use super::{Room, RoomSettings};
+use super::{ConcurrencyLimit, ConcurrencySettings};
 
 const LONG: Duration = Duration::from_secs(5);
 
-fn room(concurrency: usize, queue: usize, queue_bytes: usize) -> (Room, Arc<Numbers>) {
+fn limit(concurrency: usize, queue: usize, queue_bytes: usize) -> (ConcurrencyLimit, Arc<Numbers>) {
     let numbers = Arc::<Numbers>::default();
-    (Room::new(RoomSettings { concurrency, queue, queue_bytes }, numbers.clone()), numbers)
+    (ConcurrencyLimit::new(ConcurrencySettings { concurrency, queue, queue_bytes }, numbers.clone()), numbers)
 }
 
 fn seen(numbers: &Numbers) -> [u64; 3] {
@@ -21,13 +21,13 @@ fn seen(numbers: &Numbers) -> [u64; 3] {
 
 #[tokio::test]
 async fn so_many_run_so_many_wait_and_the_rest_is_shed() {
-    let (room, numbers) = room(2, 1, 1_000);
-    let (first, _second) = (room.enter(10, LONG).await.unwrap(), room.enter(10, LONG).await.unwrap());
-    let mut third = room.enter(10, LONG).boxed();
+    let (limit, numbers) = limit(2, 1, 1_000);
+    let (first, _second) = (limit.acquire(10, LONG).await.unwrap(), limit.acquire(10, LONG).await.unwrap());
+    let mut third = limit.acquire(10, LONG).boxed();
     assert!(poll!(&mut third).is_pending());
     assert_eq!(seen(&numbers), [2, 1, 0]);
-    assert!(room.enter(10, LONG).await.is_none());
-    assert!(room.try_enter().is_none());
+    assert!(limit.acquire(10, LONG).await.is_none());
+    assert!(limit.try_acquire().is_none());
     assert_eq!(seen(&numbers), [2, 1, 1]);
     drop(first);
     assert!(poll!(&mut third).is_ready());
@@ -36,12 +36,12 @@ async fn so_many_run_so_many_wait_and_the_rest_is_shed() {
 
 #[tokio::test]
 async fn those_that_wait_are_bounded_in_bytes_too() {
-    let (room, numbers) = room(1, 100, 1_000);
-    let _inside = room.enter(0, LONG).await.unwrap();
-    let mut waits = room.enter(600, LONG).boxed();
+    let (limit, numbers) = limit(1, 100, 1_000);
+    let _inside = limit.acquire(0, LONG).await.unwrap();
+    let mut waits = limit.acquire(600, LONG).boxed();
     assert!(poll!(&mut waits).is_pending());
-    assert!(room.enter(401, LONG).await.is_none());
-    let mut fits = room.enter(400, LONG).boxed();
+    assert!(limit.acquire(401, LONG).await.is_none());
+    let mut fits = limit.acquire(400, LONG).boxed();
     assert!(poll!(&mut fits).is_pending());
     assert_eq!(seen(&numbers), [1, 2, 1]);
     drop(waits);
@@ -50,8 +50,8 @@ async fn those_that_wait_are_bounded_in_bytes_too() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_ends_with_the_callers_time() {
-    let (room, numbers) = room(1, 1, 1_000);
-    let _inside = room.enter(0, LONG).await.unwrap();
-    assert!(room.enter(0, Duration::from_millis(50)).await.is_none());
+    let (limit, numbers) = limit(1, 1, 1_000);
+    let _inside = limit.acquire(0, LONG).await.unwrap();
+    assert!(limit.acquire(0, Duration::from_millis(50)).await.is_none());
     assert_eq!(seen(&numbers), [1, 0, 1]);
 }

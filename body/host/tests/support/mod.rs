@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bus::{InProcess, RoomSettings, Settings};
+use bus::{ConcurrencySettings, InProcess, Settings};
 use cbs::{
     BodyBus, BodyId, BoxFuture, BusError, CellError, Console, DynCell, Envelope, Home, NativeCell, Serving, Target,
 };
@@ -43,7 +43,7 @@ pub(crate) fn home(bus: Arc<dyn BodyBus>, name: &str) -> Home {
 }
 
 pub(crate) fn limits(concurrency: usize, queue: usize, timeout: Duration) -> Limits {
-    Limits { room: RoomSettings { concurrency, queue, ..RoomSettings::default() }, timeout }
+    Limits { concurrency: ConcurrencySettings { concurrency, queue, ..ConcurrencySettings::default() }, timeout }
 }
 
 /// Serves a cell as a body does.
