@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use bus::Route;
 use bus_nats::Nats;
-use cbs::{BodyBus, Console, Home, Namespace, Recorder, Target};
+use cbs::{BodyBus, CellEnv, Console, Namespace, Recorder, Target};
 use futures::{Stream, StreamExt};
 use host::{StepObserver, Watchdog};
 use spec::Specs;
@@ -91,13 +91,13 @@ impl App {
         let (namespace, body) = (vitals.namespace.clone(), vitals.body.clone());
         let wiring = Wiring::new(vitals.clone(), route, nats, watcher, recorder.clone());
         let (bus, reply_max) = (wiring.bus.clone(), wiring.reply_max());
-        let home = Arc::new(move |target: Target| {
-            let home = Home::new(target, body.clone(), bus.clone(), console.clone());
-            home.with_recorder(recorder.clone()).with_reply_max(reply_max)
+        let env = Arc::new(move |target: Target| {
+            let env = CellEnv::new(target, body.clone(), bus.clone(), console.clone());
+            env.with_recorder(recorder.clone()).with_reply_max(reply_max)
         });
         let roster = vitals.roster();
-        let cells = Cells::new(&hosts, home.clone(), wiring.nats.clone(), wiring.events.clone(), roster.clone());
-        let flows = Flows::new(home, observer, roster.clone());
+        let cells = Cells::new(&hosts, env.clone(), wiring.nats.clone(), wiring.events.clone(), roster.clone());
+        let flows = Flows::new(env, observer, roster.clone());
         // Without it a cell that blocks is not named; that is no reason not to run.
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
         let mut app = Self { namespace, wiring, cells, flows, _watchdog: watchdog };

@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use crate::{BoxFuture, CellContext, CellError, Envelope, Home};
+use crate::{BoxFuture, CellContext, CellEnv, CellError, Envelope};
 
 /// A cell: it does one task. Functions are cells too, and shorter: see [`cell`](crate::cell()).
 /// Write this trait for what needs raw envelopes, state, or the hooks.
@@ -35,7 +35,7 @@ pub trait Cell: Send + Sync + 'static {
 
     /// Runs once before the first call. An error keeps the cell from serving; it is tried
     /// again with backoff.
-    fn start(&self, _home: &Home) -> impl Future<Output = Result<(), CellError>> + Send {
+    fn start(&self, _home: &CellEnv) -> impl Future<Output = Result<(), CellError>> + Send {
         async { Ok(()) }
     }
 
@@ -51,7 +51,7 @@ pub trait DynCell: Send + Sync + 'static {
     /// See [`Cell::call`].
     fn call<'a>(&'a self, context: &'a CellContext, request: Envelope) -> BoxFuture<'a, Result<Envelope, CellError>>;
     /// See [`Cell::start`].
-    fn start<'a>(&'a self, home: &'a Home) -> BoxFuture<'a, Result<(), CellError>>;
+    fn start<'a>(&'a self, env: &'a CellEnv) -> BoxFuture<'a, Result<(), CellError>>;
     /// See [`Cell::stop`].
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
@@ -61,8 +61,8 @@ impl<C: Cell> DynCell for C {
         Box::pin(Cell::call(self, context, request))
     }
 
-    fn start<'a>(&'a self, home: &'a Home) -> BoxFuture<'a, Result<(), CellError>> {
-        Box::pin(Cell::start(self, home))
+    fn start<'a>(&'a self, env: &'a CellEnv) -> BoxFuture<'a, Result<(), CellError>> {
+        Box::pin(Cell::start(self, env))
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

@@ -28,7 +28,7 @@ pub trait Console: Send + Sync + 'static {
 
 /// Where a cell lives: made once when it is started, shared by all of its calls.
 #[derive(Clone)]
-pub struct Home {
+pub struct CellEnv {
     /// What the cell calls others through.
     pub bus: Arc<dyn BodyBus>,
     /// The terminal of the body's program.
@@ -50,7 +50,7 @@ pub struct Home {
     source: Source,
 }
 
-impl Home {
+impl CellEnv {
     /// A home for a cell.
     pub fn new(target: Target, body: BodyId, bus: Arc<dyn BodyBus>, console: Arc<dyn Console>) -> Self {
         let source = Source { body: body.as_str().into(), cell: target.to_string().into(), revision: Text::default() };
@@ -110,7 +110,7 @@ impl Home {
 /// # let _ = cbs::cell("shop.place", place);
 /// ```
 pub struct CellContext {
-    home: Arc<Home>,
+    env: Arc<CellEnv>,
     id: Uuid,
     correlation_id: Uuid,
     attempt: u32,
@@ -126,11 +126,11 @@ pub struct CellContext {
 impl CellContext {
     /// The context of a request that arrived now.
     #[must_use]
-    pub fn new(home: Arc<Home>, request: &Envelope) -> Self {
+    pub fn new(env: Arc<CellEnv>, request: &Envelope) -> Self {
         let timeout = request.timeout.unwrap_or(TIMEOUT_DEFAULT);
         let now = Instant::now();
         Self {
-            home,
+            env,
             id: request.id,
             correlation_id: request.correlation(),
             attempt: request.attempt,
@@ -148,9 +148,9 @@ impl CellContext {
     /// The context of a request that arrived now and, if its trace begins here, is recorded with
     /// all that follows from it where the home's recorder says so; the request says so too then.
     #[must_use]
-    pub fn sampled(home: Arc<Home>, request: &mut Envelope) -> Self {
-        let mut context = Self::new(home, request);
-        if let (None, None, Some(recorder)) = (request.foreign_trace, request.causation_id, &context.home.recorder)
+    pub fn sampled(env: Arc<CellEnv>, request: &mut Envelope) -> Self {
+        let mut context = Self::new(env, request);
+        if let (None, None, Some(recorder)) = (request.foreign_trace, request.causation_id, &context.env.recorder)
             && recorder.samples(context.correlation_id.into_bytes())
         {
             let trace = context.trace().sampled();
@@ -186,8 +186,8 @@ impl CellContext {
 
     /// Where the cell lives: its body, its revision, its config.
     #[must_use]
-    pub fn home(&self) -> &Home {
-        &self.home
+    pub fn env(&self) -> &CellEnv {
+        &self.env
     }
 
     /// When the caller gives up.
@@ -260,7 +260,7 @@ impl CellContext {
     /// # Errors
     /// Whatever the bus or the other cell answers.
     pub async fn send(&self, request: Envelope) -> Result<Envelope, BusError> {
-        self.home.bus.call(request).await
+        self.env.bus.call(request).await
     }
 
     /// Calls another cell with JSON and waits for its JSON.
@@ -292,7 +292,7 @@ impl CellContext {
     {
         let topic = Topic::new(topic).map_err(|error| CellError::bad_request(error.to_string()))?;
         let event = self.inherit(Envelope::event(topic, written(self, "event", event)?));
-        Ok(self.home.bus.publish(event).await?)
+        Ok(self.env.bus.publish(event).await?)
     }
 
     /// Prints one line to the standard output of the body's program.
@@ -300,7 +300,7 @@ impl CellContext {
     /// # Errors
     /// `internal` when it cannot be written.
     pub async fn print(&self, line: impl Into<String>) -> Result<(), CellError> {
-        self.home.console.print(line.into()).await
+        self.env.console.print(line.into()).await
     }
 
     /// Asks the person at the body's program. `None` where nobody can be asked.
@@ -308,7 +308,7 @@ impl CellContext {
     /// # Errors
     /// `internal` when the answer cannot be read.
     pub async fn ask(&self, question: impl Into<String>) -> Result<Option<String>, CellError> {
-        self.home.console.ask(question.into()).await
+        self.env.console.ask(question.into()).await
     }
 
     /// Writes to the body's log, with this call's ids.
@@ -321,7 +321,7 @@ impl CellContext {
         Envelope {
             correlation_id: Some(self.correlation_id),
             causation_id: Some(self.id),
-            source: self.home.source.clone(),
+            source: self.env.source.clone(),
             foreign_trace: self.foreign_trace.map(|_| self.trace()),
             tracestate: self.tracestate.clone(),
             ..envelope
@@ -369,7 +369,7 @@ macro_rules! level {
             let context = self.0;
             tracing::$name!(
                 target: "cbs::cell",
-                cell = %context.home.target.name(),
+                cell = %context.env.target.name(),
                 id = %context.id,
                 correlation_id = %context.correlation_id,
                 trace_id = %context.trace().id(),

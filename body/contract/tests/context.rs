@@ -9,8 +9,8 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, Bytes, CellContext, CellError, Code, Console, Envelope, EventStream, Home, Outcome,
-    Service, Serving, Subscription, TIMEOUT_DEFAULT, Trace, Uuid, span_of, to_json,
+    BodyBus, BoxFuture, BusError, Bytes, CellContext, CellEnv, CellError, Code, Console, Envelope, EventStream,
+    Outcome, Service, Serving, Subscription, TIMEOUT_DEFAULT, Trace, Uuid, span_of, to_json,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -53,9 +53,9 @@ fn outside(answer: Result<&'static str, CellError>) -> Arc<Outside> {
     Arc::new(Outside { sent: Mutex::default(), printed: Mutex::default(), answer })
 }
 
-fn home(outside: &Arc<Outside>) -> Arc<Home> {
-    let home = Home::new("shop.cart".parse().unwrap(), "web1".parse().unwrap(), outside.clone(), outside.clone());
-    Arc::new(home.with_spec("a1b2".into(), json!({ "currency": "EUR" })))
+fn env(outside: &Arc<Outside>) -> Arc<CellEnv> {
+    let env = CellEnv::new("shop.cart".parse().unwrap(), "web1".parse().unwrap(), outside.clone(), outside.clone());
+    Arc::new(env.with_spec("a1b2".into(), json!({ "currency": "EUR" })))
 }
 
 fn request() -> Envelope {
@@ -65,7 +65,7 @@ fn request() -> Envelope {
 /// What a cell sends that calls and publishes once while it handles the request.
 async fn sent_while_handling(request: &Envelope) -> [Envelope; 2] {
     let outside = outside(Ok("7"));
-    let context = CellContext::new(home(&outside), request);
+    let context = CellContext::new(env(&outside), request);
     assert_eq!(context.call::<_, u32>("stock.reserve", &3).await, Ok(7));
     context.publish("order.placed", "seven").await.unwrap();
     let sent = outside.sent.lock().unwrap().clone();
@@ -97,7 +97,7 @@ async fn without_a_foreign_trace_none_is_sent_and_the_ids_imply_it() {
     for sent in sent_while_handling(&root).await {
         assert_eq!(sent.foreign_trace, None);
         assert_eq!(sent.trace(), Trace { trace_id: root.id.into_bytes(), span_id: span_of(root.id), flags: 0 });
-        assert_eq!(sent.trace(), CellContext::new(home(&outside(Ok("{}"))), &root).trace());
+        assert_eq!(sent.trace(), CellContext::new(env(&outside(Ok("{}"))), &root).trace());
     }
 }
 
@@ -115,7 +115,7 @@ async fn a_foreign_trace_goes_on_with_the_handling_as_its_span() {
 async fn the_remaining_time_only_shrinks_and_goes_along_with_calls() {
     let timeout = Duration::from_secs(2);
     let request = Envelope { timeout: Some(timeout), ..request() };
-    let context = CellContext::new(home(&outside(Ok("{}"))), &request);
+    let context = CellContext::new(env(&outside(Ok("{}"))), &request);
     let first = context.remaining();
     assert!(first <= timeout && first > timeout / 2);
     let sent = context.request("stock.reserve".parse().unwrap(), "{}").timeout.unwrap();
@@ -134,7 +134,7 @@ async fn the_remaining_time_only_shrinks_and_goes_along_with_calls() {
 fn no_timeout_is_the_default_none_left_is_none_and_any_fits_the_clock() {
     let remaining = |timeout| {
         let request = Envelope { timeout, ..request() };
-        CellContext::new(home(&outside(Ok("{}"))), &request).remaining()
+        CellContext::new(env(&outside(Ok("{}"))), &request).remaining()
     };
     assert!(remaining(None) <= TIMEOUT_DEFAULT && remaining(None) > TIMEOUT_DEFAULT / 2);
     assert_eq!(remaining(Some(Duration::ZERO)), Duration::ZERO);
@@ -145,7 +145,7 @@ fn no_timeout_is_the_default_none_left_is_none_and_any_fits_the_clock() {
 #[tokio::test]
 async fn names_that_are_none_are_told_before_anything_is_sent() {
     let outside = outside(Ok("{}"));
-    let context = CellContext::new(home(&outside), &request());
+    let context = CellContext::new(env(&outside), &request());
     let called = context.call::<_, Value>("Stock.Reserve", &()).await.unwrap_err();
     let published = context.publish("order.*", &()).await.unwrap_err();
     for error in [called, published] {
@@ -158,7 +158,7 @@ async fn names_that_are_none_are_told_before_anything_is_sent() {
 #[tokio::test]
 async fn another_cells_error_comes_back_as_it_is() {
     let error = CellError::domain("stock.empty", "no more tea").retryable().with_details(json!([1]));
-    let context = CellContext::new(home(&outside(Err(error.clone()))), &request());
+    let context = CellContext::new(env(&outside(Err(error.clone()))), &request());
     assert_eq!(context.call::<_, Value>("stock.reserve", &()).await, Err(error.clone()));
     let sent = context.send(context.request("stock.reserve".parse().unwrap(), "{}")).await;
     assert_eq!(sent, Err(BusError::new(error, Outcome::Ran)));
@@ -168,11 +168,11 @@ async fn another_cells_error_comes_back_as_it_is() {
 async fn a_cell_reaches_its_home_and_the_terminal() {
     let outside = outside(Ok("{}"));
     let request = Envelope { attempt: 2, ..request() };
-    let context = CellContext::new(home(&outside), &request);
+    let context = CellContext::new(env(&outside), &request);
     context.print("Hello, Ada!").await.unwrap();
     assert_eq!(*outside.printed.lock().unwrap(), ["Hello, Ada!"]);
     assert_eq!(context.ask("Who?").await, Ok(Some("Who? Ada".to_owned())));
-    assert_eq!(context.home().config, json!({ "currency": "EUR" }));
+    assert_eq!(context.env().config, json!({ "currency": "EUR" }));
     assert_eq!((context.id(), context.correlation_id(), context.attempt()), (request.id, request.id, 3));
 }
 
@@ -198,7 +198,7 @@ async fn total(_: &CellContext, order: Order) -> Result<Total, CellError> {
 async fn ask(payload: &str) -> Result<Bytes, CellError> {
     let cell = cbs::cell("shop.total", total);
     let request = Envelope::request(cell.name().parse().unwrap(), payload.to_owned());
-    let context = CellContext::new(home(&outside(Ok("{}"))), &request);
+    let context = CellContext::new(env(&outside(Ok("{}"))), &request);
     cell.cell().call(&context, request).await.map(|reply| reply.payload)
 }
 
@@ -281,7 +281,7 @@ async fn what_a_cell_cannot_write_is_its_own_failure_and_callers_get_an_id() {
     }
     let outside = outside(Ok("[]"));
     let request = Envelope::request("shop.average".parse().unwrap(), "null");
-    let context = CellContext::new(home(&outside), &request);
+    let context = CellContext::new(env(&outside), &request);
     let failed = CellError::cell_failed(request.id);
     let cell = cbs::cell("shop.average", average);
     assert_eq!(cell.cell().call(&context, request).await, Err(failed.clone()));
@@ -308,7 +308,7 @@ async fn an_integer_beyond_64_bits_is_a_bad_request_that_names_the_field() {
         let digits = vector["payload"].as_str().unwrap();
         let payload = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
         let request = Envelope::request("demo.echo".parse().unwrap(), payload.collect::<Vec<_>>());
-        let context = CellContext::new(home(&outside(Ok("18446744073709551616"))), &request);
+        let context = CellContext::new(env(&outside(Ok("18446744073709551616"))), &request);
         let error = cbs::cell("demo.echo", echo).cell().call(&context, request).await.unwrap_err();
         assert_eq!(
             (error.code, error.details),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bus::{InProcess, Settings};
-use cbs::{BodyBus, BodyId, BoxFuture, CellError, Console, Envelope, Home, Target};
+use cbs::{BodyBus, BodyId, BoxFuture, CellEnv, CellError, Console, Envelope, Target};
 use futures::{StreamExt, stream::FuturesUnordered};
 use host::{Restarts, Supervisor};
 use host_python::PythonHost;
@@ -96,8 +96,8 @@ async fn main() {
         );
         let specs = spec::load_texts([("specs.yaml".into(), &*yaml)], &spec::Options::default()).unwrap();
         let spec = specs.cells().next().unwrap().clone();
-        let home = Home::new(spec.name.clone().into(), BodyId::new("bench").unwrap(), bus.clone(), Arc::new(Nowhere));
-        let cell = supervisor.start(spec, home).unwrap();
+        let env = CellEnv::new(spec.name.clone().into(), BodyId::new("bench").unwrap(), bus.clone(), Arc::new(Nowhere));
+        let cell = supervisor.start(spec, env).unwrap();
         cell.ready(Duration::from_secs(30)).await.unwrap();
         running.push(cell);
     }

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use cbs::{BusError, Bytes, CellContext, CellError, Envelope, Home, Text};
+use cbs::{BusError, Bytes, CellContext, CellEnv, CellError, Envelope, Text};
 use futures::task::AtomicWaker;
 use sidecar::hand_on_notes;
 use tokio::sync::oneshot;
@@ -41,10 +41,10 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(home: &Arc<Home>, request: Envelope) -> (Arc<Self>, oneshot::Receiver<Answer>) {
+    pub(crate) fn new(env: &Arc<CellEnv>, request: Envelope) -> (Arc<Self>, oneshot::Receiver<Answer>) {
         let (tell, answer) = oneshot::channel();
         let call = Self {
-            context: CellContext::new(home.clone(), &request),
+            context: CellContext::new(env.clone(), &request),
             request,
             since_us: now_us(),
             state: AtomicU8::new(WAITING),
@@ -130,7 +130,7 @@ impl Call {
         }
         self.leave();
         if let Some(tell) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let target = &self.context.home().target;
+            let target = &self.context.env().target;
             _ = tell.send(Err(BusError::unavailable(target, "its lane ended before the call's turn")));
         }
     }

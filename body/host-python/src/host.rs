@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fs, path::Path, sync::Arc, time::Duration};
 
-use cbs::{BoxFuture, Home};
+use cbs::{BoxFuture, CellEnv};
 use host::{Host, HostError, Started};
 use host_sidecar::Settings;
 use spec::{CellSpec, Python, Runtime};
@@ -66,24 +66,24 @@ impl Host for PythonHost {
         checked.map_err(HostError::Runtime)
     }
 
-    fn start<'a>(&'a self, spec: &'a CellSpec, home: &'a Home) -> BoxFuture<'a, Result<Started, HostError>> {
+    fn start<'a>(&'a self, spec: &'a CellSpec, env: &'a CellEnv) -> BoxFuture<'a, Result<Started, HostError>> {
         Box::pin(async move {
             let python = python(spec)?;
             if process::is_apart(python)? {
-                self.workers.launch(spec, python, home).await
+                self.workers.launch(spec, python, env).await
             } else {
-                self.start_in_lanes(spec, python, home).await
+                self.start_in_lanes(spec, python, env).await
             }
         })
     }
 }
 
 impl PythonHost {
-    async fn start_in_lanes(&self, spec: &CellSpec, python: &Python, home: &Home) -> Result<Started, HostError> {
+    async fn start_in_lanes(&self, spec: &CellSpec, python: &Python, env: &CellEnv) -> Result<Started, HostError> {
         let file = python.file.clone();
         let source = blocking(move || ready(&file)).await??;
         let plan = Plan {
-            home: Arc::new(home.clone()),
+            env: Arc::new(env.clone()),
             file: std::path::absolute(&python.file).unwrap_or_else(|_| python.file.clone()),
             source,
             function: python.function.clone(),

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use cbs::Home;
+use cbs::CellEnv;
 use pyo3::{prelude::*, sync::PyOnceLock, types::PyBytes};
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ const MODULES: &CStr = embedded(concat!(include_str!("../python/modules.py"), "\
 
 /// What a lane is made of.
 pub(crate) struct Parts {
-    pub(crate) home: Arc<Home>,
+    pub(crate) env: Arc<CellEnv>,
     pub(crate) errands: Arc<Errands>,
     pub(crate) lines: Arc<CellLines>,
     pub(crate) file: PathBuf,
@@ -40,7 +40,7 @@ pub(crate) struct Parts {
 pub(crate) fn spawn(number: u32, parts: Parts) -> io::Result<Arc<Lane>> {
     let lane = Lane::new(number)?;
     let inner = lane.clone();
-    let name = format!("py{number} {}", parts.home.target.name());
+    let name = format!("py{number} {}", parts.env.target.name());
     thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
         let failed = Python::attach(|py| serve(py, &inner, parts).err().map(|error| error.to_string()));
         inner.clear();
@@ -63,7 +63,7 @@ fn serve(py: Python<'_>, lane: &Arc<Lane>, parts: Parts) -> PyResult<()> {
     let loader = LOADER.get_or_try_init(py, || {
         PyModule::from_code(py, MODULES, c"<cbs>/host/modules.py", c"cbs_host_modules").map(Bound::unbind)
     })?;
-    let config = match &parts.home.config {
+    let config = match &parts.env.config {
         Value::Null => "{}".to_owned(),
         config => config.to_string(),
     };
@@ -71,7 +71,7 @@ fn serve(py: Python<'_>, lane: &Arc<Lane>, parts: Parts) -> PyResult<()> {
     let module = loader.bind(py).call_method1("Cell", (parts.file.to_string_lossy(),))?;
     let port = Port {
         lane: lane.clone(),
-        home: parts.home,
+        env: parts.env,
         errands: parts.errands,
         lines: parts.lines,
         config: config.unbind(),

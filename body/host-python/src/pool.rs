@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use cbs::{BusError, CellContext, CellError, Code, Envelope, Home, Outcome, Worker};
+use cbs::{BusError, CellContext, CellEnv, CellError, Code, Envelope, Outcome, Worker};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, oneshot, watch},
@@ -44,7 +44,7 @@ const ENDING_WAIT: Duration = Duration::from_millis(20);
 
 /// What the lanes of a cell are made of.
 pub(crate) struct Plan {
-    pub(crate) home: Arc<Home>,
+    pub(crate) env: Arc<CellEnv>,
     /// Absolute, so that tracebacks are.
     pub(crate) file: PathBuf,
     /// The file's bytes, read once: all lanes run the same.
@@ -122,7 +122,7 @@ impl Pool {
     fn launch(&self) -> Result<Arc<Lane>, StartError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let parts = lane_thread::Parts {
-            home: self.plan.home.clone(),
+            env: self.plan.env.clone(),
             errands: self.errands.clone(),
             lines: self.lines.clone(),
             file: self.plan.file.clone(),
@@ -143,13 +143,13 @@ impl Pool {
         context: &'a CellContext,
         request: Envelope,
     ) -> Result<(Pending<'a>, oneshot::Receiver<Answer>), BusError> {
-        let (call, answer) = Call::new(&self.plan.home, request);
+        let (call, answer) = Call::new(&self.plan.env, request);
         let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
         let least = match lanes.as_slice() {
             [only] => Some(only),
             several => several.iter().min_by_key(|lane| (lane.behind_us() > LATE_US, lane.load.now())),
         };
-        let lane = least.ok_or_else(|| BusError::unavailable(&self.plan.home.target, "it is being stopped"))?;
+        let lane = least.ok_or_else(|| BusError::unavailable(&self.plan.env.target, "it is being stopped"))?;
         if !lane.offer(&call, self.plan.concurrency.saturating_mul(WAITING_FACTOR)) {
             _ = call.abandon();
             let message = "too many calls wait for the cell's lanes: it is blocked";
@@ -223,7 +223,7 @@ impl Pool {
     /// What keeps one lane from starting may keep the next one too: another is tried after a while.
     fn not_grown(&self, reason: &dyn std::fmt::Display) {
         self.grow_from.store(now_us().saturating_add(REGROW_US), Ordering::Relaxed);
-        let cell = self.plan.home.target.name();
+        let cell = self.plan.env.target.name();
         tracing::warn!(
             target: "cbs::cell", %cell,
             "a further lane could not be started, and is tried again in {} s: {reason}", REGROW_US / 1_000_000

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
-use cbs::{Bytes, CellError, Code, Home, Text};
+use cbs::{Bytes, CellEnv, CellError, Code, Text};
 use host::HostError;
 use pyo3::{
     exceptions::PyValueError,
@@ -28,7 +28,7 @@ use crate::{
 #[pyclass(frozen, module = "cbs")]
 pub(crate) struct Port {
     pub(crate) lane: Arc<Lane>,
-    pub(crate) home: Arc<Home>,
+    pub(crate) env: Arc<CellEnv>,
     pub(crate) errands: Arc<Errands>,
     pub(crate) lines: Arc<CellLines>,
     /// The spec's `config` as Python's own map.
@@ -155,19 +155,19 @@ impl Port {
 
     /// A call was cancelled and has not ended: it is at this place.
     fn stuck(&self, place: &Bound<'_, PyString>) {
-        watch::stuck(self.home.target.name(), &place.to_string_lossy(), self.exit_when_stuck);
+        watch::stuck(self.env.target.name(), &place.to_string_lossy(), self.exit_when_stuck);
     }
 
     /// The spec's name of the cell.
     #[getter]
     fn cell(&self) -> &str {
-        self.home.target.name()
+        self.env.target.name()
     }
 }
 
 impl Port {
     fn line(&self, call: Option<&Call>, line: &proto::Log) {
-        log::write(line, self.home.target.name(), call.map(|call| &call.context));
+        log::write(line, self.env.target.name(), call.map(|call| &call.context));
     }
 
     /// An errand's end as (number, error or `None`, value).

@@ -237,17 +237,17 @@ impl PortCall {
 
     #[getter]
     fn cell(&self) -> &str {
-        self.port.get().home.target.name()
+        self.port.get().env.target.name()
     }
 
     #[getter]
     fn body(&self) -> &str {
-        self.port.get().home.body.as_str()
+        self.port.get().env.body.as_str()
     }
 
     #[getter]
     fn revision(&self) -> &str {
-        &self.port.get().home.revision
+        &self.port.get().env.revision
     }
 
     #[getter]
@@ -266,7 +266,7 @@ impl PortCall {
     fn publish(&self, number: u64, sent: Sent) -> PyResult<Option<Errand>> {
         let event = Envelope { kind: Kind::Event, timeout: None, ..self.envelope(&sent)? };
         let call = self.call.clone();
-        let work = async move { call.context.home().bus.publish(event).await.map(|()| Arrived::Nothing) };
+        let work = async move { call.context.env().bus.publish(event).await.map(|()| Arrived::Nothing) };
         Ok(self.errand(number, work))
     }
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
-use cbs::Home;
+use cbs::CellEnv;
 use host::{HostError, Started};
 use host_sidecar::{Launch, Settings};
 use spec::{CellSpec, Isolation, Python};
@@ -30,7 +30,7 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    pub(crate) async fn launch(&self, spec: &CellSpec, python: &Python, home: &Home) -> Result<Started, HostError> {
+    pub(crate) async fn launch(&self, spec: &CellSpec, python: &Python, env: &CellEnv) -> Result<Started, HostError> {
         let file = absolute(&python.file).unwrap_or_else(|_| python.file.clone());
         let wanted = Requirements::beside(&file).map_err(HostError::Runtime)?;
         let name = spec.name.clone();
@@ -50,7 +50,7 @@ impl Workers {
             limits: spec::Limits::default(),
             instances: python.workers,
         };
-        host_sidecar::launch(&self.settings, launch, spec, home).await
+        host_sidecar::launch(&self.settings, launch, spec, env).await
     }
 
     fn command(&self) -> Result<Vec<OsString>, HostError> {

@@ -145,7 +145,7 @@ impl Watch {
             }
             for told in pool.lines.left_out() {
                 // No line of the cell: its share of the log is spent.
-                tracing::warn!(target: "cbs::log", cell = %pool.plan.home.target.name(), "{told}");
+                tracing::warn!(target: "cbs::log", cell = %pool.plan.env.target.name(), "{told}");
             }
             if pool.lines.has_untold() {
                 sooner(IDLE_EVERY);
@@ -193,12 +193,12 @@ fn look_at(pool: &Arc<Pool>, lane: &Arc<Lane>, ask: bool) {
     let (habits, behind) = (pool.plan.habits, lane.behind_us());
     if habits.exit_when_stuck && lane.cancel_waits() && behind >= micros(STUCK_AFTER) {
         let place = place(pool, lane);
-        stuck(pool.plan.home.target.name(), &place, true);
+        stuck(pool.plan.env.target.name(), &place, true);
     }
     if behind < micros(habits.blocked_after) {
         lane.health.told.store(false, Ordering::Relaxed);
     } else if !lane.health.told.swap(true, Ordering::Relaxed) {
-        let (cell, place) = (pool.plan.home.target.name(), place(pool, lane));
+        let (cell, place) = (pool.plan.env.target.name(), place(pool, lane));
         tracing::warn!(
             target: "cbs::cell",
             %cell,

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use cbs::{Cell, CellContext, CellError, CellName, Code, DynCell, Envelope, Home};
+use cbs::{Cell, CellContext, CellEnv, CellError, CellName, Code, DynCell, Envelope};
 use futures::FutureExt;
 use pyo3::prelude::*;
 use sidecar::{Connection, Options, proto};
@@ -140,14 +140,14 @@ impl Apart {
         }
     }
 
-    fn plan(&self, home: &Home) -> Result<Plan, String> {
+    fn plan(&self, env: &CellEnv) -> Result<Plan, String> {
         interpreter::start().map_err(|error| error.to_string())?;
         interpreter::furnish(self.task.site.as_deref()).map_err(|error| error.to_string())?;
         // A crash in C code tells its Python lines on standard error, which the body logs.
         let watched = Python::attach(|py| py.import("faulthandler")?.call_method1("enable", (2,)).map(drop));
         watched.map_err(|error| error.to_string())?;
         Ok(Plan {
-            home: Arc::new(home.clone()),
+            env: Arc::new(env.clone()),
             source: std::fs::read(&self.task.file).map_err(|error| format!("{}: {error}", self.task.file.display()))?,
             file: self.task.file.clone(),
             function: self.task.function.clone(),
@@ -166,9 +166,9 @@ impl Cell for Apart {
         crate::cell::call(&pool, context, request, true).await
     }
 
-    async fn start(&self, home: &Home) -> Result<(), CellError> {
+    async fn start(&self, env: &CellEnv) -> Result<(), CellError> {
         let failed = |reason: String| CellError::new(Code::Internal, reason);
-        let plan = self.plan(home).map_err(failed)?;
+        let plan = self.plan(env).map_err(failed)?;
         let pool = Pool::start(plan).await.map_err(|error| match error {
             StartError::Cell(host::HostError::Start(error)) => error,
             other => failed(other.to_string()),

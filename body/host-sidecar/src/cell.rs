@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cbs::{Bytes, Cell, CellContext, CellError, Code, Distance, Envelope, Home, Kind, Outcome, frame};
+use cbs::{Bytes, Cell, CellContext, CellEnv, CellError, Code, Distance, Envelope, Kind, Outcome, frame};
 use sidecar::Gone;
 use tokio::{
     sync::Mutex,
@@ -15,7 +15,7 @@ use crate::crew::{Crew, Entry, Lease};
 
 /// What the body's endpoint calls. Dropping it kills the processes; [`Cell::stop`] loses nothing.
 pub(crate) struct ProcessCell {
-    pub(crate) home: Arc<Home>,
+    pub(crate) env: Arc<CellEnv>,
     pub(crate) crew: Arc<Crew>,
     pub(crate) stop: CancellationToken,
     /// The keeper, which holds all that runs for the cell: it ends with this.
@@ -26,8 +26,8 @@ pub(crate) struct ProcessCell {
 
 impl Cell for ProcessCell {
     async fn call(&self, context: &CellContext, mut request: Envelope) -> Result<Envelope, CellError> {
-        request.target = Some(self.home.target.clone());
-        let within = Arc::new(CellContext::new(self.home.clone(), &request));
+        request.target = Some(self.env.target.clone());
+        let within = Arc::new(CellContext::new(self.env.clone(), &request));
         let within = Noted { within, recorded: context };
         loop {
             let Some(lease) = self.place().await else {
@@ -68,7 +68,7 @@ impl ProcessCell {
     }
 
     fn unavailable(&self, reason: &str) -> Envelope {
-        Envelope::error(cbs::BusError::unavailable(&self.home.target, reason))
+        Envelope::error(cbs::BusError::unavailable(&self.env.target, reason))
     }
 
     /// A reply as it came: a frame, or bare.
@@ -97,7 +97,7 @@ impl ProcessCell {
     }
 
     fn lost(&self, context: &CellContext, gone: Gone) -> Result<Envelope, CellError> {
-        let target = &self.home.target;
+        let target = &self.env.target;
         match gone {
             Gone::TooLarge { bytes, limit } => Ok(Envelope::error(cbs::BusError::too_large(target, bytes, limit))),
             Gone::Full { .. } => Ok(Envelope::error(cbs::BusError::overloaded(target))),

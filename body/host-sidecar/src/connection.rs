@@ -39,7 +39,7 @@ impl<'a> Connection<'a> {
         let settings = &plan.settings;
         let or = |said: u32, else_: usize| if said == 0 { else_ } else { said as usize };
         let room = or(hello.in_flight_max, plan.concurrency);
-        let (desk, printing) = Desk::new(plan.home.clone(), vitals.clone(), settings);
+        let (desk, printing) = Desk::new(plan.env.clone(), vitals.clone(), settings);
         let agreed = sidecar::Settings {
             side: Side::Body,
             frame_bytes_max: or(hello.frame_bytes_max, settings.frame_bytes_max),

@@ -1,6 +1,6 @@
 use std::error::Error;
 
-use cbs::{BodyId, BoxFuture, CellError, Console, Home};
+use cbs::{BodyId, BoxFuture, CellEnv, CellError, Console};
 use sidecar::{Peer, Side, wire::Frames};
 
 use super::*;
@@ -22,9 +22,9 @@ impl Console for NoConsole {
 /// A process with room for so many calls, that nobody talks to. The engine keeps its connection open.
 fn member(number: u32, room: usize) -> Result<(Arc<Member>, impl Sized), Box<dyn Error>> {
     let bus = bus::InProcess::new(bus::Settings::default());
-    let home = Home::new("demo.echo".parse()?, BodyId::new("web1")?, bus, Arc::new(NoConsole));
+    let env = CellEnv::new("demo.echo".parse()?, BodyId::new("web1")?, bus, Arc::new(NoConsole));
     let vitals = Arc::<Vitals>::default();
-    let (desk, _) = Desk::new(Arc::new(home), vitals.clone(), &crate::Settings::new(cbs::Namespace::default()));
+    let (desk, _) = Desk::new(Arc::new(env), vitals.clone(), &crate::Settings::new(cbs::Namespace::default()));
     let agreed = sidecar::Settings {
         side: Side::Body,
         frame_bytes_max: 1_000,

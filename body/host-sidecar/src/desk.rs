@@ -9,7 +9,7 @@ use std::{
 };
 
 use cbs::{
-    BoxFuture, BusError, Bytes, CellContext, CellError, Code, Envelope, Home, Kind, Source, TIMEOUT_DEFAULT, Uuid,
+    BoxFuture, BusError, Bytes, CellContext, CellEnv, CellError, Code, Envelope, Kind, Source, TIMEOUT_DEFAULT, Uuid,
     frame,
 };
 use sidecar::{Hold, Inbound, Peer, Told, log, proto};
@@ -24,7 +24,7 @@ const PRINT_BYTES_MIN: u64 = 6;
 
 /// Where the requests, lines and questions of one process arrive.
 pub(crate) struct Desk {
-    home: Arc<Home>,
+    env: Arc<CellEnv>,
     source: Source,
     vitals: Arc<Vitals>,
     printer: Printer,
@@ -36,19 +36,19 @@ pub(crate) struct Desk {
 impl Desk {
     /// A desk, and the work of its printer, which is to be run beside it.
     pub(crate) fn new(
-        home: Arc<Home>,
+        env: Arc<CellEnv>,
         vitals: Arc<Vitals>,
         settings: &Settings,
     ) -> (Arc<Self>, impl Future<Output = ()> + use<>) {
         let source = Source {
-            body: home.body.as_str().into(),
-            cell: home.target.to_string().into(),
-            revision: home.revision.clone(),
+            body: env.body.as_str().into(),
+            cell: env.target.to_string().into(),
+            revision: env.revision.clone(),
         };
-        let (printer, printing) = Printer::new(home.clone(), settings.credit);
+        let (printer, printing) = Printer::new(env.clone(), settings.credit);
         let lines = Meter::new(settings.lines_per_second, settings.lines_burst);
         let lines_per_second = settings.lines_per_second;
-        (Arc::new(Self { home, source, vitals, printer, lines, lines_per_second }), printing)
+        (Arc::new(Self { env, source, vitals, printer, lines, lines_per_second }), printing)
     }
 
     /// Waits until what the process has printed so far is written.
@@ -92,7 +92,7 @@ impl Desk {
 
     /// Tells how many lines of its log were left out, where there were any.
     fn tell_left_out(&self) {
-        let (left_out, cell) = (self.lines.left_out(), self.home.target.name());
+        let (left_out, cell) = (self.lines.left_out(), self.env.target.name());
         if left_out > 0 {
             // No line of the cell: its share of the log is spent.
             tracing::warn!(
@@ -105,7 +105,7 @@ impl Desk {
     fn log(&self, line: &proto::Log, context: Option<&CellContext>) {
         // What the body's log does not show takes no room in it.
         if log::is_shown(line.level()) && self.lines.admit() {
-            log::write(line, self.home.target.name(), context);
+            log::write(line, self.env.target.name(), context);
         }
     }
 }
@@ -124,11 +124,11 @@ impl Inbound for Desk {
         request: proto::Request,
         context: Option<Arc<CellContext>>,
     ) -> BoxFuture<'static, Bytes> {
-        let (home, asked) = (self.home.clone(), self.complete(request.envelope, context.as_deref()));
+        let (env, asked) = (self.env.clone(), self.complete(request.envelope, context.as_deref()));
         Box::pin(async move {
             let answer = match asked {
-                Ok(event) if event.kind == Kind::Event => publish(&home, event).await,
-                Ok(request) => home.bus.call(request).await,
+                Ok(event) if event.kind == Kind::Event => publish(&env, event).await,
+                Ok(request) => env.bus.call(request).await,
                 Err(error) => Err(error),
             };
             frame::encode(&answer.unwrap_or_else(Envelope::error))
@@ -136,10 +136,10 @@ impl Inbound for Desk {
     }
 
     fn ask(&self, _: &Arc<Peer>, ask: proto::Ask, context: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> {
-        let home = self.home.clone();
+        let env = self.env.clone();
         let limit = context.map_or(ASK_TIMEOUT, |context| context.remaining());
         Box::pin(async move {
-            let answer = match tokio::time::timeout(limit, home.console.ask(ask.question)).await {
+            let answer = match tokio::time::timeout(limit, env.console.ask(ask.question)).await {
                 Ok(answer) => answer.and_then(|answer| cbs::to_json(&answer)),
                 Err(_) => Err(CellError::new(Code::Timeout, "nobody answered the question in time")),
             };
@@ -167,10 +167,10 @@ impl Inbound for Desk {
 }
 
 /// Publishes within the time that the event has.
-async fn publish(home: &Home, event: Envelope) -> Result<Envelope, BusError> {
+async fn publish(env: &CellEnv, event: Envelope) -> Result<Envelope, BusError> {
     let limit = event.timeout.unwrap_or(TIMEOUT_DEFAULT);
     let target = event.target()?.clone();
-    match tokio::time::timeout(limit, home.bus.publish(event)).await {
+    match tokio::time::timeout(limit, env.bus.publish(event)).await {
         Ok(published) => published.map(|()| Envelope::reply(Bytes::new())),
         Err(_) => Err(BusError::timeout(&target, limit)),
     }
@@ -189,7 +189,7 @@ enum Line {
 }
 
 impl Printer {
-    fn new(home: Arc<Home>, credit: u64) -> (Self, impl Future<Output = ()>) {
+    fn new(env: Arc<CellEnv>, credit: u64) -> (Self, impl Future<Output = ()>) {
         // As many as the process can send on its credit: bounded by it, and never full.
         let capacity = usize::try_from(credit / PRINT_BYTES_MIN).unwrap_or(usize::MAX).saturating_add(64);
         let (lines, mut queue) = mpsc::channel(capacity.min(tokio::sync::Semaphore::MAX_PERMITS));
@@ -199,8 +199,8 @@ impl Printer {
             while let Some(line) = queue.recv().await {
                 match line {
                     Line::Print(line, hold) => {
-                        if let Err(error) = home.console.print(line).await {
-                            tracing::warn!(target: "cbs::cell", cell = %home.target.name(), "a line was not printed: {error}");
+                        if let Err(error) = env.console.print(line).await {
+                            tracing::warn!(target: "cbs::cell", cell = %env.target.name(), "a line was not printed: {error}");
                         }
                         left.fetch_sub(1, Ordering::Release);
                         drop(hold);

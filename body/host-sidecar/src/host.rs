@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::Path, sync::Arc};
 
-use cbs::{BoxFuture, Home};
+use cbs::{BoxFuture, CellEnv};
 use host::{Host, HostError, Started};
 use spec::{CellSpec, Program, Rollout, Runtime, Sidecar, Workers};
 
@@ -55,7 +55,7 @@ impl SidecarHost {
         }
     }
 
-    async fn run(&self, spec: &CellSpec, home: &Home) -> Result<Started, HostError> {
+    async fn run(&self, spec: &CellSpec, env: &CellEnv) -> Result<Started, HostError> {
         let sidecar = self.sidecar(spec)?;
         let (command, later) = match (&sidecar.program, &self.kind) {
             (Program::Command(command), _) => (words(command), None),
@@ -70,7 +70,7 @@ impl SidecarHost {
         };
         let launch = described(spec, sidecar, command);
         let better = later.map(|later| -> Better { Box::pin(better(spec.name.to_string(), launch.clone(), later)) });
-        launch_until(&self.settings, (launch, better), spec, home).await
+        launch_until(&self.settings, (launch, better), spec, env).await
     }
 }
 
@@ -113,8 +113,8 @@ impl Host for SidecarHost {
         }
     }
 
-    fn start<'a>(&'a self, spec: &'a CellSpec, home: &'a Home) -> BoxFuture<'a, Result<Started, HostError>> {
-        Box::pin(self.run(spec, home))
+    fn start<'a>(&'a self, spec: &'a CellSpec, env: &'a CellEnv) -> BoxFuture<'a, Result<Started, HostError>> {
+        Box::pin(self.run(spec, env))
     }
 }
 

@@ -96,7 +96,7 @@ impl Instance {
             let _ = all_read().await;
         }
         let Some(reason) = self.reason(broke, exit) else { return Ended::Orderly };
-        let cell = self.plan.home.target.name();
+        let cell = self.plan.env.target.name();
         tracing::error!(
             target: "cbs::cell", %cell, pid = process.pid(), stderr = last.text(), "a process of the cell ended: {reason}"
         );
@@ -117,7 +117,7 @@ impl Instance {
         let settings = &self.plan.settings;
         let output = |stream, last| Output {
             stream,
-            cell: self.plan.home.target.name().into(),
+            cell: self.plan.env.target.name().into(),
             pid,
             lines_per_second: settings.lines_per_second,
             lines_burst: settings.lines_burst,
@@ -154,7 +154,7 @@ impl Instance {
             }
         };
         tracing::debug!(
-            target: "cbs::cell", cell = %self.plan.home.target.name(), pid = process.pid(), sdk = hello.sdk,
+            target: "cbs::cell", cell = %self.plan.env.target.name(), pid = process.pid(), sdk = hello.sdk,
             language = hello.language, "a process of the cell said hello"
         );
         Connection::open(self, process, frames, &hello).run(ready).await
@@ -176,7 +176,7 @@ impl Instance {
                     return Some(exit);
                 }
                 tracing::warn!(
-                    target: "cbs::cell", cell = %self.plan.home.target.name(), pid = process.pid(),
+                    target: "cbs::cell", cell = %self.plan.env.target.name(), pid = process.pid(),
                     "a process of the cell did not end when it was told to, and is killed"
                 );
             }

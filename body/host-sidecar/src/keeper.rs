@@ -112,7 +112,7 @@ impl Keeper {
     /// One process after the other, each when the one before has left: never are two more there than the cell is to
     /// have.
     fn succeed(&mut self, step: Step) {
-        let cell = self.plan.home.target.name().to_owned();
+        let cell = self.plan.env.target.name().to_owned();
         match step {
             Step::Begin(launch) => {
                 let all = self.seats.keys().copied().collect();
@@ -193,7 +193,7 @@ async fn slot(instance: Instance, first: oneshot::Sender<Result<(), String>>) {
         }
         wait = if ready_for >= times.backoff_max { times.backoff } else { wait };
         tracing::warn!(
-            target: "cbs::cell", cell = %instance.plan.home.target.name(), instance = instance.number,
+            target: "cbs::cell", cell = %instance.plan.env.target.name(), instance = instance.number,
             "a process of the cell is started again in {} ms", wait.as_millis()
         );
         if instance.stop.run_until_cancelled(sleep(wait)).await.is_none() {

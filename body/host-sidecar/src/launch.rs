@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cbs::Home;
+use cbs::CellEnv;
 use host::{HostError, Started};
 use spec::CellSpec;
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};
@@ -27,8 +27,8 @@ use crate::{
 ///
 /// # Errors
 /// [`HostError::Runtime`] when no process could be made to serve: which program, what it did, how to mend it.
-pub async fn launch(settings: &Settings, launch: Launch, spec: &CellSpec, home: &Home) -> Result<Started, HostError> {
-    launch_until(settings, (launch, None), spec, home).await
+pub async fn launch(settings: &Settings, launch: Launch, spec: &CellSpec, env: &CellEnv) -> Result<Started, HostError> {
+    launch_until(settings, (launch, None), spec, env).await
 }
 
 /// The same in processes that are replaced, without a failed call, once there is something better. Until then they are
@@ -37,7 +37,7 @@ pub(crate) async fn launch_until(
     settings: &Settings,
     (launch, better): (Launch, Option<Better>),
     spec: &CellSpec,
-    home: &Home,
+    env: &CellEnv,
 ) -> Result<Started, HostError> {
     let at = format!(
         "the program `{}` of `{}` ({}:{})",
@@ -53,7 +53,7 @@ pub(crate) async fn launch_until(
     let silence = times.ping * 2;
     let (crew, rows, stop) = (Crew::new(), Rows::default(), CancellationToken::new());
     let called = if better.is_some() { "kernel process" } else { "process" };
-    let plan = Arc::new(Plan::new(settings, launch, spec, home).called(called));
+    let plan = Arc::new(Plan::new(settings, launch, spec, env).called(called));
     // What is better begins to be made when what is soonest serves: it takes nothing from the start.
     let opened = CancellationToken::new();
     let better = better.map(|better| -> Better { Box::pin(after(opened.clone(), better)) });
@@ -62,7 +62,7 @@ pub(crate) async fn launch_until(
     let mut task = JoinSet::new();
     task.spawn(keeper.keep());
     // From here on dropping it ends all.
-    let cell = ProcessCell { home: plan.home.clone(), crew: crew.clone(), stop, keeper: Mutex::new(task), stop_limit };
+    let cell = ProcessCell { env: plan.env.clone(), crew: crew.clone(), stop, keeper: Mutex::new(task), stop_limit };
     let failure = last_failure(first).await;
     if let Err(last) = crew.open() {
         let reason = match last.or(failure) {

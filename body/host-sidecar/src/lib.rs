@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use std::sync::Arc;
-//! use cbs::{BodyBus, BoxFuture, CellError, Console, Envelope, Home, Namespace};
+//! use cbs::{BodyBus, BoxFuture, CellError, Console, Envelope, CellEnv, Namespace};
 //! use host::{Restarts, Supervisor};
 //! use host_sidecar::{Settings, SidecarHost};
 //!
@@ -22,8 +22,8 @@
 //! let host = SidecarHost::exec(Settings::new(Namespace::default()));
 //! let supervisor = Supervisor::new(vec![Arc::new(host)], Restarts::default());
 //! for spec in specs.cells() {
-//!     let home = Home::new(spec.name.clone().into(), "web1".parse()?, bus.clone(), Arc::new(NoConsole));
-//!     let running = supervisor.start(spec.clone(), home)?;
+//!     let env = CellEnv::new(spec.name.clone().into(), "web1".parse()?, bus.clone(), Arc::new(NoConsole));
+//!     let running = supervisor.start(spec.clone(), env)?;
 //!     running.ready(std::time::Duration::from_secs(10)).await.map_err(|state| format!("{state:?}"))?;
 //! }
 //! let reply = bus.call(Envelope::request("demo.shout".parse()?, r#""hello""#)).await?;

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use cbs::{Home, NOTES_MAX};
+use cbs::{CellEnv, NOTES_MAX};
 use nix::{
     sys::resource::{Resource, getrlimit},
     unistd::{AccessFlags, Uid, access},
@@ -136,7 +136,7 @@ fn can_run(path: &Path) -> bool {
 pub(crate) struct Plan {
     pub(crate) launch: Launch,
     pub(crate) settings: Settings,
-    pub(crate) home: Arc<Home>,
+    pub(crate) env: Arc<CellEnv>,
     /// The cell's `concurrency`.
     pub(crate) concurrency: usize,
     /// What its processes are called, before their numbers.
@@ -147,7 +147,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(settings: &Settings, launch: Launch, spec: &CellSpec, home: &Home) -> Self {
+    pub(crate) fn new(settings: &Settings, launch: Launch, spec: &CellSpec, env: &CellEnv) -> Self {
         let config =
             if spec.config.is_empty() { Vec::new() } else { serde_json::to_vec(&spec.config).unwrap_or_default() };
         let cell = proto::Cell {
@@ -157,9 +157,9 @@ impl Plan {
             concurrency: u32::try_from(spec.concurrency).unwrap_or(u32::MAX),
             timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
         };
-        let home = Arc::new(home.clone());
+        let env = Arc::new(env.clone());
         let (settings, concurrency) = (settings.clone(), spec.concurrency);
-        Self { launch, settings, home, concurrency, called: "process", cell, predecessor: None }
+        Self { launch, settings, env, concurrency, called: "process", cell, predecessor: None }
     }
 
     /// The same with processes that are called so.
@@ -172,7 +172,7 @@ impl Plan {
         Self {
             launch,
             settings: self.settings.clone(),
-            home: self.home.clone(),
+            env: self.env.clone(),
             concurrency: self.concurrency,
             called: "process",
             cell: self.cell.clone(),
@@ -196,7 +196,7 @@ impl Plan {
         proto::Welcome {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            body: self.home.body.to_string(),
+            body: self.env.body.to_string(),
             namespace: settings.namespace.to_string(),
             cells: vec![self.cell.clone()],
             frame_bytes_max: u32::try_from(settings.frame_bytes_max).unwrap_or(u32::MAX),

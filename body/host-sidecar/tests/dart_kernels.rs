@@ -14,7 +14,7 @@ use std::{
 };
 
 use bus::InProcess;
-use cbs::{BodyBus, BodyId, Envelope, Home};
+use cbs::{BodyBus, BodyId, CellEnv, Envelope};
 use host::{Restarts, Running, Supervisor};
 use host_sidecar::{
     Settings, SidecarHost,
@@ -160,9 +160,9 @@ impl Body {
         let bus = InProcess::new(bus::Settings::default());
         let supervisor = Supervisor::new(vec![Arc::new(host)], Restarts::default());
         let terminal = Arc::<support::Terminal>::default();
-        let home = Home::new("demo.echo".parse()?, BodyId::new("web1")?, bus.clone(), terminal);
+        let env = CellEnv::new("demo.echo".parse()?, BodyId::new("web1")?, bus.clone(), terminal);
         let spec = spec("demo.echo", &format!("runtime: dart\nsource: {}\n{fields}", source.display()))?;
-        let running = supervisor.start(spec, home)?;
+        let running = supervisor.start(spec, env)?;
         running.ready(LIMIT).await.map_err(|state| format!("not ready: {state:?}"))?;
         Ok(Self { bus, running })
     }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use bus_nats::{Nats, Options};
-use cbs::{BodyBus, BodyId, CellContext, Home};
+use cbs::{BodyBus, BodyId, CellContext, CellEnv};
 use host::{Phase, Started};
 use host_sidecar::{Launch, Settings};
 use nix::{
@@ -152,10 +152,10 @@ async fn launched(
     settings: &Settings,
     script: &str,
     most: u32,
-) -> Result<(Started, Arc<Home>), Box<dyn std::error::Error>> {
+) -> Result<(Started, Arc<CellEnv>), Box<dyn std::error::Error>> {
     let spec = spec("demo.echo", &scripted(script, "demo.echo", ""))?;
     let body = Body::new(settings.clone())?;
-    let home = Home::new("demo.echo".parse()?, BodyId::new("web1")?, body.bus.clone(), body.terminal.clone());
+    let env = CellEnv::new("demo.echo".parse()?, BodyId::new("web1")?, body.bus.clone(), body.terminal.clone());
     let launch = Launch {
         command: [env!("CARGO_BIN_EXE_scripted-sidecar"), script, "demo.echo"].map(Into::into).to_vec(),
         folder: None,
@@ -163,20 +163,20 @@ async fn launched(
         limits: Limits::default(),
         instances: Workers { min: NonZeroU32::MIN, max: NonZeroU32::new(most).ok_or("0")? },
     };
-    let started = host_sidecar::launch(settings, launch, &spec, &home).await?;
-    Ok((started, Arc::new(home)))
+    let started = host_sidecar::launch(settings, launch, &spec, &env).await?;
+    Ok((started, Arc::new(env)))
 }
 
 #[tokio::test]
 async fn processes_are_added_while_all_are_full_and_leave_when_they_are_idle() -> Tested {
     let mut settings = settings();
     (settings.times.ping, settings.times.idle) = (Duration::from_millis(50), Duration::from_millis(300));
-    let (started, home) = launched(&settings, "pair", 3).await?;
+    let (started, env) = launched(&settings, "pair", 3).await?;
     let workers = started.workers.clone().ok_or("nobody tells of workers")?;
     assert_eq!(workers().len(), 1);
     // Each takes two at once: five need three.
     let requests: Vec<_> = (0..5).map(|_| request("demo.echo", "hold")).collect();
-    let contexts: Vec<_> = requests.iter().map(|request| CellContext::new(home.clone(), request)).collect();
+    let contexts: Vec<_> = requests.iter().map(|request| CellContext::new(env.clone(), request)).collect();
     let mut calls: Vec<_> =
         contexts.iter().zip(requests).map(|(context, request)| started.cell.call(context, request)).collect();
     eventually("all five are in three processes", LONG, async || {
@@ -194,7 +194,7 @@ async fn processes_are_added_while_all_are_full_and_leave_when_they_are_idle() -
     let last = workers().pop().ok_or("none is left")?;
     assert_eq!((last.state.as_str(), last.lag_us, last.lock_wait_us, last.restarts), ("ready", 42, 7, 0));
     let request = request("demo.echo", "echo");
-    let reply = started.cell.call(&CellContext::new(home, &request), request).await?;
+    let reply = started.cell.call(&CellContext::new(env, &request), request).await?;
     assert_eq!(reply.payload, "echo");
     started.cell.stop().await;
     Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use cbs::{
-    About, BoxFuture, BusError, CellContext, CellError, DynCell, Envelope, Handler, Home, Numbers, Service, Text,
+    About, BoxFuture, BusError, CellContext, CellEnv, CellError, DynCell, Envelope, Handler, Numbers, Service, Text,
 };
 use spec::{CellSpec, Schema};
 
@@ -31,16 +31,16 @@ pub struct Endpoint {
 impl Endpoint {
     /// A handler of a cell that has been started.
     #[must_use]
-    pub fn new(home: Arc<Home>, cell: Arc<dyn DynCell>, limits: Limits, schemas: Schemas) -> Arc<Self> {
-        let endpoint = Self::vacant(home, limits, schemas);
+    pub fn new(env: Arc<CellEnv>, cell: Arc<dyn DynCell>, limits: Limits, schemas: Schemas) -> Arc<Self> {
+        let endpoint = Self::vacant(env, limits, schemas);
         endpoint.put(Some(cell));
         endpoint
     }
 
     /// A handler whose cell is yet to be started: `unavailable` until [`Self::put`].
-    pub(crate) fn vacant(home: Arc<Home>, limits: Limits, schemas: Schemas) -> Arc<Self> {
-        let target = home.target.clone();
-        let work = CellWork { cell: ArcSwapOption::empty(), home, schemas };
+    pub(crate) fn vacant(env: Arc<CellEnv>, limits: Limits, schemas: Schemas) -> Arc<Self> {
+        let target = env.target.clone();
+        let work = CellWork { cell: ArcSwapOption::empty(), env, schemas };
         Arc::new(Self { guard: Guard::new(target, limits, work) })
     }
 
@@ -77,15 +77,15 @@ struct Incarnation(Arc<dyn DynCell>);
 
 struct CellWork {
     cell: ArcSwapOption<Incarnation>,
-    home: Arc<Home>,
+    env: Arc<CellEnv>,
     schemas: Schemas,
 }
 
 impl Work for CellWork {
     type Lease = Arc<Incarnation>;
 
-    fn home(&self) -> &Arc<Home> {
-        &self.home
+    fn env(&self) -> &Arc<CellEnv> {
+        &self.env
     }
 
     fn lease(&self) -> Option<Arc<Incarnation>> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use cbs::{
-    About, BoxFuture, BusError, CellContext, CellError, Code, Envelope, FlowName, Handler, Home, Numbers, Outcome,
+    About, BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, FlowName, Handler, Numbers, Outcome,
     Service, Target, Uuid,
 };
 use flow::{CallId, Decision, Event, Json, Note, Plan, Run};
@@ -30,9 +30,14 @@ impl FlowHandler {
     /// A handler of a flow whose home names the flow as its target. The observer is told of
     /// every finished attempt of a step.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, home: Arc<Home>, limits: Limits, observer: Option<Arc<dyn StepObserver>>) -> Arc<Self> {
+    pub fn new(
+        plan: Arc<Plan>,
+        env: Arc<CellEnv>,
+        limits: Limits,
+        observer: Option<Arc<dyn StepObserver>>,
+    ) -> Arc<Self> {
         let target = Target::Flow(plan.name().clone());
-        Arc::new(Self { guard: Guard::new(target, limits, FlowWork { plan, home, observer }) })
+        Arc::new(Self { guard: Guard::new(target, limits, FlowWork { plan, env, observer }) })
     }
 
     /// The service to be served: this handler, its numbers, and what discovery tells.
@@ -60,15 +65,15 @@ impl Handler for FlowHandler {
 
 struct FlowWork {
     plan: Arc<Plan>,
-    home: Arc<Home>,
+    env: Arc<CellEnv>,
     observer: Option<Arc<dyn StepObserver>>,
 }
 
 impl Work for FlowWork {
     type Lease = ();
 
-    fn home(&self) -> &Arc<Home> {
-        &self.home
+    fn env(&self) -> &Arc<CellEnv> {
+        &self.env
     }
 
     fn lease(&self) -> Option<()> {

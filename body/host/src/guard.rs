@@ -12,7 +12,7 @@ use std::{
 
 use bus::{ConcurrencyLimit, Permit, within};
 use cbs::{
-    BoxFuture, BusError, CellContext, CellError, Code, Envelope, Handler, Home, Kind, Numbers, Outcome, Side, Span,
+    BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, Handler, Kind, Numbers, Outcome, Side, Span,
     TIMEOUT_DEFAULT, Target, Text,
 };
 
@@ -32,7 +32,7 @@ pub(crate) trait Work: Send + Sync + 'static {
     type Lease: Send + Sync;
 
     /// Where its calls live.
-    fn home(&self) -> &Arc<Home>;
+    fn env(&self) -> &Arc<CellEnv>;
 
     /// Begins a call: `None` where it cannot run now.
     fn lease(&self) -> Option<Self::Lease>;
@@ -75,8 +75,8 @@ impl<W: Work> Guard<W> {
         let numbers = Arc::<Numbers>::default();
         let limit = ConcurrencyLimit::new(limits.concurrency, numbers.clone());
         let label = Label::new(target.name());
-        let body = work.home().body.as_str().into();
-        let slow = work.home().recorder.as_ref().map(|recorder| recorder.slow());
+        let body = work.env().body.as_str().into();
+        let slow = work.env().recorder.as_ref().map(|recorder| recorder.slow());
         Self { work, target, numbers, body, slow, timeout: limits.timeout, limit, label }
     }
 
@@ -95,7 +95,7 @@ impl<W: Work> Guard<W> {
                 self.answer(request, permit, waited).await
             }
             None => {
-                let context = CellContext::sampled(self.work.home().clone(), &mut request);
+                let context = CellContext::sampled(self.work.env().clone(), &mut request);
                 Err(self.failed(&context, arrived.elapsed(), Duration::ZERO, BusError::overloaded(&self.target)))
             }
         }
@@ -104,7 +104,7 @@ impl<W: Work> Guard<W> {
     async fn answer(&self, mut request: Envelope, permit: Permit<'_>, waited: Duration) -> Result<Envelope, BusError> {
         let granted = self.granted(&request);
         request.timeout = Some(granted);
-        let context = CellContext::sampled(self.work.home().clone(), &mut request);
+        let context = CellContext::sampled(self.work.env().clone(), &mut request);
         let Some(lease) = self.work.lease() else {
             let error = BusError::unavailable(&self.target, "it is being restarted");
             return Err(self.failed(&context, waited, Duration::ZERO, error));
@@ -148,7 +148,7 @@ impl<W: Work> Guard<W> {
     /// Whether a reply may go out: by its schema, and by what a message may have.
     fn check_reply(&self, context: &CellContext, reply: &Envelope) -> Result<(), BusError> {
         self.work.check_output(context, reply)?;
-        bus::reply::check_reply_size(reply, &self.target, context.home().reply_max)
+        bus::reply::check_reply_size(reply, &self.target, context.env().reply_max)
     }
 
     /// Counts and records a call that failed.
@@ -171,8 +171,8 @@ impl<W: Work> Guard<W> {
 
     #[cold]
     fn record(&self, context: &CellContext, waited: Duration, busy: Duration, error: Option<Code>) {
-        let home = context.home();
-        let Some(recorder) = &home.recorder else { return };
+        let env = context.env();
+        let Some(recorder) = &env.recorder else { return };
         let elapsed = waited + busy;
         let (notes, notes_dropped) = context.notes().take();
         recorder.record(Span {
@@ -180,8 +180,8 @@ impl<W: Work> Guard<W> {
             parent: context.parent(),
             side: Side::Server,
             target: self.target.clone(),
-            language: home.language.clone(),
-            place: home.source().clone(),
+            language: env.language.clone(),
+            place: env.source().clone(),
             peer: context.caller().clone(),
             id: context.id(),
             attempt: context.attempt().saturating_sub(1),

@@ -8,7 +8,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use bus::{InProcess, Settings};
-//! use cbs::{BodyBus, BoxFuture, CellContext, CellError, Console, Envelope, Home, Target};
+//! use cbs::{BodyBus, BoxFuture, CellContext, CellError, Console, Envelope, CellEnv, Target};
 //! use host::{Endpoint, Limits, Schemas};
 //!
 //! async fn greet(_: &CellContext, name: String) -> Result<String, CellError> {
@@ -31,9 +31,9 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let bus = InProcess::new(Settings::default());
 //! let target: Target = "logic.greet".parse()?;
-//! let home = Home::new(target.clone(), cbs::BodyId::new("web1")?, bus.clone(), Arc::new(NoConsole));
+//! let env = CellEnv::new(target.clone(), cbs::BodyId::new("web1")?, bus.clone(), Arc::new(NoConsole));
 //! let cell = cbs::cell("logic.greet", greet).cell();
-//! let endpoint = Endpoint::new(Arc::new(home), cell, Limits::default(), Schemas::default());
+//! let endpoint = Endpoint::new(Arc::new(env), cell, Limits::default(), Schemas::default());
 //! let _serving = bus.serve(endpoint.service(Arc::default())).await?;
 //! let reply = bus.call(Envelope::request(target, r#""Ada""#)).await?;
 //! assert_eq!(reply.payload, r#""Hello, Ada!""#);

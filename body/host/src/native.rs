@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use cbs::{BoxFuture, CellName, DynCell, Home, NativeCell};
+use cbs::{BoxFuture, CellEnv, CellName, DynCell, NativeCell};
 use spec::{CellSpec, Runtime};
 
 use crate::runtime::{Host, HostError, Started};
@@ -70,10 +70,10 @@ impl Host for NativeHost {
         self.find(&spec.name).map(drop)
     }
 
-    fn start<'a>(&'a self, spec: &'a CellSpec, home: &'a Home) -> BoxFuture<'a, Result<Started, HostError>> {
+    fn start<'a>(&'a self, spec: &'a CellSpec, env: &'a CellEnv) -> BoxFuture<'a, Result<Started, HostError>> {
         Box::pin(async move {
             let cell = self.find(&spec.name)?.clone();
-            cell.start(home).await?;
+            cell.start(env).await?;
             Ok(Started::new(cell))
         })
     }

@@ -2,7 +2,7 @@
 
 use std::{future, sync::Arc};
 
-use cbs::{BoxFuture, CellError, CellName, DynCell, Home, NameError, Workers};
+use cbs::{BoxFuture, CellEnv, CellError, CellName, DynCell, NameError, Workers};
 use spec::CellSpec;
 
 /// Starts cells of one runtime. What it starts it also ends: when [`Started::cell`] has been
@@ -20,7 +20,7 @@ pub trait Host: Send + Sync + 'static {
 
     /// Starts a cell once, and runs its start hook; done when it can take calls. Called again
     /// after a failure. The supervisor sets a time limit and catches panics.
-    fn start<'a>(&'a self, spec: &'a CellSpec, home: &'a Home) -> BoxFuture<'a, Result<Started, HostError>>;
+    fn start<'a>(&'a self, spec: &'a CellSpec, env: &'a CellEnv) -> BoxFuture<'a, Result<Started, HostError>>;
 }
 
 /// A cell that was started once.

@@ -5,7 +5,7 @@ mod history;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use cbs::{Home, Service};
+use cbs::{CellEnv, Service};
 use spec::CellSpec;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -97,14 +97,14 @@ impl Supervisor {
     ///
     /// # Errors
     /// As [`Self::check`]. What goes wrong later is the [`State`]'s.
-    pub fn start(&self, spec: Arc<CellSpec>, home: Home) -> Result<Running, HostError> {
+    pub fn start(&self, spec: Arc<CellSpec>, env: CellEnv) -> Result<Running, HostError> {
         let host = self.host(&spec)?.clone();
         host.check(&spec)?;
         let config = serde_json::Value::Object(spec.config.clone());
-        let mut home = home.with_spec(spec.metadata.revision.as_str().into(), config);
-        home.language = spec.language().into();
-        let home = Arc::new(home);
-        let endpoint = Endpoint::vacant(home.clone(), Limits::from(&*spec), Schemas::from(&*spec));
+        let mut env = env.with_spec(spec.metadata.revision.as_str().into(), config);
+        env.language = spec.language().into();
+        let env = Arc::new(env);
+        let endpoint = Endpoint::vacant(env.clone(), Limits::from(&*spec), Schemas::from(&*spec));
         let service = endpoint.service(Arc::new(about(&spec)));
         service.numbers.set_state(Phase::Starting.to_string().into(), None);
         let (tell, state) = watch::channel(State { phase: Phase::Starting, reason: None, restarts: 0 });
@@ -113,7 +113,7 @@ impl Supervisor {
             host,
             service: service.clone(),
             spec: spec.clone(),
-            home,
+            env,
             endpoint: endpoint.clone(),
             state: tell,
             stop: stop.clone(),

@@ -15,7 +15,7 @@ use cbs::{
 use flow::Note;
 use host::{FlowHandler, Limits, Schemas, StepObserver, StepReport};
 use serde_json::{Value, json};
-use support::{Logged, bus, call, home, serve, specs, target};
+use support::{Logged, bus, call, env, serve, specs, target};
 use testkit::{Peer, peer};
 use tokio::time::Instant;
 
@@ -44,7 +44,7 @@ fn handler(bus: Arc<dyn BodyBus>, steps: &str, watched: Option<Arc<Watched>>) ->
     let specs = spec::load_texts([("flow.yaml".into(), yaml.as_str())], &options).unwrap();
     let flow = specs.flows().next().unwrap().clone();
     let observer = watched.map(|watched| watched as Arc<dyn StepObserver>);
-    FlowHandler::new(flow.plan.clone(), Arc::new(home(bus, "flow test")), Limits::from(&*flow), observer)
+    FlowHandler::new(flow.plan.clone(), Arc::new(env(bus, "flow test")), Limits::from(&*flow), observer)
 }
 
 /// Runs the flow against a scripted test.
@@ -241,7 +241,7 @@ async fn a_flow_calls_a_flow() {
     let name: FlowName = "outer".parse().unwrap();
     let spec = specs(yaml).flow(&name).unwrap().clone();
     let outer =
-        FlowHandler::new(spec.plan.clone(), Arc::new(home(bus.clone(), "flow outer")), Limits::from(&*spec), None);
+        FlowHandler::new(spec.plan.clone(), Arc::new(env(bus.clone(), "flow outer")), Limits::from(&*spec), None);
     let _outer = bus.serve(outer.service(Arc::default())).await.unwrap();
     let reply = bus.call(Envelope::request(Target::Flow(name), "5")).await.unwrap();
     assert_eq!(reply.payload, "20");

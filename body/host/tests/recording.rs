@@ -14,7 +14,7 @@ use cbs::{
     span_of, span_of_attempt,
 };
 use host::{Endpoint, Limits, Schemas};
-use support::{bus, home, limits, target};
+use support::{bus, env, limits, target};
 
 /// Samples the traces whose id ends in an even byte.
 #[derive(Default)]
@@ -72,9 +72,9 @@ async fn two_within(kept: &Arc<Kept>, timeout: Duration) -> Two {
     let bus = bus();
     let mut serving = Vec::new();
     for cell in [cbs::cell("demo.inner", inner), cbs::cell("demo.outer", outer)] {
-        let mut home = home(bus.clone(), cell.name()).with_recorder(Some(kept.clone()));
-        home.language = "rust".into();
-        let endpoint = Endpoint::new(Arc::new(home), cell.cell(), limits(1, 4, timeout), Schemas::default());
+        let mut env = env(bus.clone(), cell.name()).with_recorder(Some(kept.clone()));
+        env.language = "rust".into();
+        let endpoint = Endpoint::new(Arc::new(env), cell.cell(), limits(1, 4, timeout), Schemas::default());
         serving.push((endpoint.clone(), bus.serve(endpoint.service(Arc::default())).await.unwrap()));
     }
     (bus, serving)

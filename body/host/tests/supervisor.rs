@@ -12,11 +12,11 @@ use std::{
 };
 
 use bus::InProcess;
-use cbs::{BodyBus, BoxFuture, Cell, CellContext, CellError, Code, DynCell, Envelope, Home, NativeCell};
+use cbs::{BodyBus, BoxFuture, Cell, CellContext, CellEnv, CellError, Code, DynCell, Envelope, NativeCell};
 use host::{Host, HostError, NativeHost, Phase, Restarts, Running, Started, State, Supervisor};
 use serde_json::json;
 use spec::CellSpec;
-use support::{bus, call, cell_spec, home, specs, target};
+use support::{bus, call, cell_spec, env, specs, target};
 use testkit::within;
 use tokio::sync::{Semaphore, watch};
 
@@ -48,7 +48,7 @@ impl Cell for Tracked {
         }
         Ok(Envelope::reply(request.payload))
     }
-    async fn start(&self, _: &Home) -> Result<(), CellError> {
+    async fn start(&self, _: &CellEnv) -> Result<(), CellError> {
         if self.starts.fetch_add(1, Ordering::SeqCst) >= self.wrong {
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl Cell for Tracked {
 fn start(bus: &Arc<InProcess>, name: &str, cell: &Tracked) -> Running {
     let host = NativeHost::new([NativeCell::new(name, cell.clone())]).unwrap();
     let supervisor = Supervisor::new(vec![Arc::new(host)], Restarts::default());
-    supervisor.start(cell_spec(name, ""), home(bus.clone(), name)).unwrap()
+    supervisor.start(cell_spec(name, ""), env(bus.clone(), name)).unwrap()
 }
 
 async fn phase(state: &mut watch::Receiver<State>, phase: Phase) -> State {
@@ -181,7 +181,7 @@ impl Host for Processes {
     fn check(&self, _: &CellSpec) -> Result<(), HostError> {
         Ok(())
     }
-    fn start<'a>(&'a self, _: &'a CellSpec, _: &'a Home) -> BoxFuture<'a, Result<Started, HostError>> {
+    fn start<'a>(&'a self, _: &'a CellSpec, _: &'a CellEnv) -> BoxFuture<'a, Result<Started, HostError>> {
         let end = self.end.lock().unwrap().take();
         let ended = async move {
             match end {
@@ -200,7 +200,7 @@ async fn a_cell_that_ends_by_itself_leaves_the_bus_until_it_is_back() {
     let cell = NativeCell::new("demo.cell", Tracked::default()).cell();
     let host = Processes { cell, end: Mutex::new(Some(end)) };
     let supervisor = Supervisor::new(vec![Arc::new(host)], Restarts::default());
-    let running = supervisor.start(cell_spec("demo.cell", ""), home(bus.clone(), "demo.cell")).unwrap();
+    let running = supervisor.start(cell_spec("demo.cell", ""), env(bus.clone(), "demo.cell")).unwrap();
     running.ready(LONG).await.unwrap();
     kill.send("exit status 3".to_owned()).unwrap();
     let mut state = running.state();

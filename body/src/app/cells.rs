@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bus_nats::{Announced, Nats};
-use cbs::{About, CellName, Home, Namespace, Target};
+use cbs::{About, CellEnv, CellName, Namespace, Target};
 use futures::future::join_all;
 use host::{Phase, Restarts, Running, State, Supervisor};
 use spec::{CellSpec, Specs};
@@ -20,12 +20,12 @@ use crate::{
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// Makes a cell's home.
-pub(super) type MakeHome = Arc<dyn Fn(Target) -> Home + Send + Sync>;
+pub(super) type MakeEnv = Arc<dyn Fn(Target) -> CellEnv + Send + Sync>;
 
 /// All cells that a body was given.
 pub(super) struct Cells {
     supervisor: Supervisor,
-    home: MakeHome,
+    env: MakeEnv,
     nats: Option<Nats>,
     events: Arc<Events>,
     roster: Arc<Roster>,
@@ -125,14 +125,14 @@ impl Change {
 impl Cells {
     pub(super) fn new(
         hosts: &Hosts,
-        home: MakeHome,
+        env: MakeEnv,
         nats: Option<Nats>,
         events: Arc<Events>,
         roster: Arc<Roster>,
     ) -> Self {
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
         let (hosted, unfit, failed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { supervisor, home, nats, events, roster, hosted, unfit, failed }
+        Self { supervisor, env, nats, events, roster, hosted, unfit, failed }
     }
 
     /// Ends the wait of [`Self::apply`] for cells that are not ready, once it is cancelled.
@@ -160,7 +160,7 @@ impl Cells {
                     continue;
                 }
             }
-            match self.supervisor.start(spec.clone(), (self.home)(spec.name.clone().into())) {
+            match self.supervisor.start(spec.clone(), (self.env)(spec.name.clone().into())) {
                 Ok(running) => {
                     let listed = self.roster.list(running.service());
                     coming.push(Hosted { running, version, announced: None, _listed: listed });

@@ -9,13 +9,13 @@ use spec::{FlowSpec, Specs};
 
 use super::{
     Change, Standing,
-    cells::{Changed, MakeHome},
+    cells::{Changed, MakeEnv},
 };
 use crate::metrics::{Listed, Roster};
 
 /// All flows that a body was given, served or not.
 pub(super) struct Flows {
-    home: MakeHome,
+    env: MakeEnv,
     observer: Option<Arc<dyn StepObserver>>,
     roster: Arc<Roster>,
     flows: BTreeMap<FlowName, Flow>,
@@ -28,8 +28,8 @@ pub(super) struct Flow {
 }
 
 impl Flows {
-    pub(super) fn new(home: MakeHome, observer: Option<Arc<dyn StepObserver>>, roster: Arc<Roster>) -> Self {
-        Self { home, observer, roster, flows: BTreeMap::new() }
+    pub(super) fn new(env: MakeEnv, observer: Option<Arc<dyn StepObserver>>, roster: Arc<Roster>) -> Self {
+        Self { env, observer, roster, flows: BTreeMap::new() }
     }
 
     /// Makes these the flows: the new version takes runs before the old one finishes its own.
@@ -42,7 +42,7 @@ impl Flows {
         let coming = specs
             .flows()
             .filter(|spec| spec.deployment.enabled && !same(spec))
-            .map(|spec| Flow::serve(&self.home, &self.roster, self.observer.clone(), spec.clone()));
+            .map(|spec| Flow::serve(&self.env, &self.roster, self.observer.clone(), spec.clone()));
         let coming = join_all(coming).await;
         let wanted = |name: &FlowName| specs.flow(name).is_some_and(|spec| spec.deployment.enabled);
         let gone: Vec<_> = self.flows.keys().filter(|name| !wanted(name)).cloned().collect();
@@ -87,15 +87,15 @@ impl Flows {
 impl Flow {
     /// Serves a flow; done when calls reach it.
     pub(super) async fn serve(
-        home: &MakeHome,
+        env: &MakeEnv,
         roster: &Arc<Roster>,
         observer: Option<Arc<dyn StepObserver>>,
         spec: Arc<FlowSpec>,
     ) -> Self {
-        let home = home(spec.name.clone().into());
-        let home = Arc::new(home.with_spec(spec.metadata.revision.as_str().into(), serde_json::Value::Null));
-        let bus = home.bus.clone();
-        let handler = FlowHandler::new(spec.plan.clone(), home, Limits::from(&*spec), observer);
+        let env = env(spec.name.clone().into());
+        let env = Arc::new(env.with_spec(spec.metadata.revision.as_str().into(), serde_json::Value::Null));
+        let bus = env.bus.clone();
+        let handler = FlowHandler::new(spec.plan.clone(), env, Limits::from(&*spec), observer);
         let service = handler.service(Arc::new(about(&spec)));
         let listed = roster.list(&service);
         let serving = bus.serve(service).await.map_err(|error| error.to_string());

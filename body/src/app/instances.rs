@@ -8,14 +8,14 @@ use std::{
 
 use bus::{Berth, Route, Split};
 use bus_nats::{Announced, Nats};
-use cbs::{Console, Home, Numbers, Recorder, Serving, Span, Target, Text};
+use cbs::{CellEnv, Console, Numbers, Recorder, Serving, Span, Target, Text};
 use host::{Phase, Restarts, Running, State, Supervisor, Watchdog};
 use spec::{CellSpec, FlowSpec};
 use tokio::sync::watch;
 
 use super::{
     Hosts,
-    cells::{MakeHome, announce},
+    cells::{MakeEnv, announce},
     flows::Flow,
     wiring::{Manners, Wiring},
 };
@@ -32,7 +32,7 @@ pub(crate) enum Deployed {
 /// one cell may serve side by side.
 pub(crate) struct Instances {
     supervisor: Supervisor,
-    home: MakeHome,
+    env: MakeEnv,
     wiring: Wiring,
     runtimes: BTreeSet<&'static str>,
     /// What stands between a cell and its canary, as long as an instance of the cell is here.
@@ -104,15 +104,15 @@ impl Instances {
         wiring.events.body("joined");
         let (bus, reply_max) = (wiring.bus.clone(), wiring.reply_max());
         let recorder = Some(recorder.unwrap_or_else(|| Arc::new(Nobody)));
-        let home = Arc::new(move |target: Target| {
-            let home = Home::new(target, body.clone(), bus.clone(), console.clone());
-            home.with_recorder(recorder.clone()).with_reply_max(reply_max)
+        let env = Arc::new(move |target: Target| {
+            let env = CellEnv::new(target, body.clone(), bus.clone(), console.clone());
+            env.with_recorder(recorder.clone()).with_reply_max(reply_max)
         });
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
         let runtimes = hosts.all().iter().map(|host| host.runtime()).collect();
         // Without it a cell that blocks is not named; that is no reason not to run.
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
-        Self { supervisor, home, wiring, runtimes, splits: Mutex::default(), _watchdog: watchdog }
+        Self { supervisor, env, wiring, runtimes, splits: Mutex::default(), _watchdog: watchdog }
     }
 
     /// The runtimes whose cells it can start.
@@ -140,11 +140,11 @@ impl Instances {
         match deployed {
             Deployed::Cell(spec) => {
                 let target: Target = spec.name.clone().into();
-                let mut home = (self.home)(target.clone());
+                let mut env = (self.env)(target.clone());
                 let is_canary = canary.is_some();
-                let berth = Berth::new(home.bus.clone(), self.split(&target), canary);
-                home.bus = Arc::new(berth.clone());
-                let running = self.supervisor.start(spec, home).map_err(|error| error.to_string())?;
+                let berth = Berth::new(env.bus.clone(), self.split(&target), canary);
+                env.bus = Arc::new(berth.clone());
+                let running = self.supervisor.start(spec, env).map_err(|error| error.to_string())?;
                 let listed = self.wiring.vitals.roster().list(running.service());
                 let mut state = running.state();
                 until(&mut state, |phase| phase != Phase::Starting).await;
@@ -159,7 +159,7 @@ impl Instances {
                 Ok(Instance { life: Life::Cell(Box::new(cell)), announced, _listed: Some(listed) })
             }
             Deployed::Flow(spec) => {
-                let serving = Flow::serve(&self.home, self.wiring.vitals.roster(), None, spec).await.serving?;
+                let serving = Flow::serve(&self.env, self.wiring.vitals.roster(), None, spec).await.serving?;
                 Ok(Instance { life: Life::Flow(serving), announced: None, _listed: None })
             }
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellContext, CellError, Code, Console, Envelope, EventStream, Home,
+    BodyBus, BodyId, BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Console, Envelope, EventStream,
     NativeCell, Outcome, Service, Serving, Subscription, TIMEOUT_DEFAULT, Target, Text, from_json, to_json,
 };
 use serde_json::Value;
@@ -116,14 +116,14 @@ impl Harness {
     /// # Panics
     /// As [`Self::call`].
     pub async fn send(&self, cell: &NativeCell, request: Envelope) -> Result<Envelope, CellError> {
-        let home = Arc::new(self.home(cell));
+        let env = Arc::new(self.env(cell));
         if !self.started().contains(cell.name()) {
-            cell.cell().start(&home).await?;
+            cell.cell().start(&env).await?;
             self.started().insert(cell.name().to_owned());
         }
         let timeout = request.timeout.unwrap_or(self.timeout);
         let request = Envelope { timeout: Some(timeout), ..request };
-        let context = CellContext::new(home, &request);
+        let context = CellContext::new(env, &request);
         let called = tokio::time::timeout(timeout, cell.cell().call(&context, request.clone())).await;
         match called {
             Ok(replied) => Ok(replied?.answering(&request)),
@@ -176,9 +176,9 @@ impl Harness {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn home(&self, cell: &NativeCell) -> Home {
+    fn env(&self, cell: &NativeCell) -> CellEnv {
         let body = BodyId::new("harness").expect("a valid id");
-        Home::new(target(cell.name()), body, self.world.clone(), self.world.clone())
+        CellEnv::new(target(cell.name()), body, self.world.clone(), self.world.clone())
             .with_spec(Text::default(), self.config.clone())
     }
 }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use cbs::{Cell, CellContext, CellError, Code, Envelope, Home, NativeCell};
+use cbs::{Cell, CellContext, CellEnv, CellError, Code, Envelope, NativeCell};
 use serde_json::{Value, json};
 use testkit::Harness;
 
@@ -57,7 +57,7 @@ async fn bad_input_is_refused_as_in_a_body() {
 async fn greet(context: &CellContext, (): ()) -> Result<String, CellError> {
     let name = context.ask("Your name?").await?.unwrap_or_else(|| "world".to_owned());
     context.print(format!("Hello, {name}!")).await?;
-    Ok(context.home().config["greeting"].to_string())
+    Ok(context.env().config["greeting"].to_string())
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ impl Cell for Counted {
         Ok(Envelope { schema: "demo/v1/Counts".into(), ..Envelope::reply(counts) })
     }
 
-    async fn start(&self, _: &Home) -> Result<(), CellError> {
+    async fn start(&self, _: &CellEnv) -> Result<(), CellError> {
         match self.starts.fetch_add(1, Ordering::SeqCst) {
             0 => Err(CellError::new(Code::Unavailable, "not yet")),
             _ => Ok(()),

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::ensure;
 use bus_nats::Nats;
 use bytes::Bytes;
-use cbs::{BodyBus, BodyId, CellContext, Distance, Envelope, Home, Namespace, Target};
+use cbs::{BodyBus, BodyId, CellContext, CellEnv, Distance, Envelope, Namespace, Target};
 
 use crate::{cells::Silent, hosting};
 
@@ -26,9 +26,9 @@ impl Caller {
     pub(crate) async fn connect(url: &str, namespace: &Namespace) -> anyhow::Result<Self> {
         let client = hosting::client(url, namespace).await?;
         let target: Target = "bench.caller".parse()?;
-        let home = Home::new(target.clone(), BodyId::new("bench-client")?, client.bus(), Arc::new(Silent));
+        let env = CellEnv::new(target.clone(), BodyId::new("bench-client")?, client.bus(), Arc::new(Silent));
         let request = Envelope { timeout: Some(TIME), ..Envelope::request(target, Bytes::new()) };
-        Ok(Self { client, context: CellContext::new(Arc::new(home), &request) })
+        Ok(Self { client, context: CellContext::new(Arc::new(env), &request) })
     }
 
     /// The bus below, for calls that are no cell's.

@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context as _, anyhow};
 use bus::{InProcess, Link, Retry, Route, Router, Settings};
 use bus_nats::{Nats, Options};
-use cbs::{BodyBus, BodyId, Home, Namespace, NativeCell, Recorder, Serving, Target};
+use cbs::{BodyBus, BodyId, CellEnv, Namespace, NativeCell, Recorder, Serving, Target};
 use futures::future::{join_all, try_join_all};
 use host::{FlowHandler, Limits, NativeHost, Restarts, Running, Supervisor, Watchdog};
 use spec::Specs;
@@ -54,17 +54,17 @@ impl Body {
         let bus = wire(&specs, &id, nats.as_ref());
         let host = NativeHost::new(cells).map_err(|errors| anyhow!("{errors:?}"))?;
         let supervisor = Supervisor::new(vec![Arc::new(host)], Restarts::default());
-        let home = |target: Target| {
-            Home::new(target, id.clone(), bus.clone(), Arc::new(Silent)).with_recorder(recorder.clone())
+        let env = |target: Target| {
+            CellEnv::new(target, id.clone(), bus.clone(), Arc::new(Silent)).with_recorder(recorder.clone())
         };
-        let started = specs.cells().map(|spec| supervisor.start(spec.clone(), home(spec.name.clone().into())));
+        let started = specs.cells().map(|spec| supervisor.start(spec.clone(), env(spec.name.clone().into())));
         let cells: Vec<Running> = started.collect::<Result<_, _>>()?;
         for ready in join_all(cells.iter().map(|cell| cell.ready(READY_LIMIT))).await {
             ready.map_err(|state| anyhow!("a cell is {}: {}", state.phase, state.reason.unwrap_or_default()))?;
         }
         let flows = try_join_all(specs.flows().map(async |spec| {
-            let home = Arc::new(home(spec.name.clone().into()));
-            let handler = FlowHandler::new(spec.plan.clone(), home, Limits::from(&**spec), None);
+            let env = Arc::new(env(spec.name.clone().into()));
+            let handler = FlowHandler::new(spec.plan.clone(), env, Limits::from(&**spec), None);
             bus.serve(handler.service(Arc::default())).await
         }));
         let flows = flows.await?;

@@ -48,7 +48,7 @@ fn word<'a>(input: &'a Value, field: &str) -> &'a str {
 async fn slow(context: &CellContext, input: Value) -> Result<Value, CellError> {
     // sleep: a slow cell is what the stories need.
     tokio::time::sleep(Duration::from_millis(number(&input, "ms"))).await;
-    Ok(json!({ "body": context.home().body }))
+    Ok(json!({ "body": context.env().body }))
 }
 
 /// With `hold` answers only when it is freed, and prints `held`; else answers at once.
@@ -59,7 +59,7 @@ async fn holds(context: &CellContext, input: Value) -> Result<Value, CellError> 
         context.print("held").await?;
         freed.await;
     }
-    Ok(json!({ "body": context.home().body }))
+    Ok(json!({ "body": context.env().body }))
 }
 
 /// Logs as many lines as `lines` says, with the text `line`, at the level `debug` where `debug` is set.
@@ -71,7 +71,7 @@ async fn logs(context: &CellContext, input: Value) -> Result<Value, CellError> {
             None => context.log().info(format_args!("{} {count}", word(&input, "line"))),
         }
     }
-    Ok(json!({ "body": context.home().body }))
+    Ok(json!({ "body": context.env().body }))
 }
 
 /// Frees what `story.holds` holds in this process.
@@ -100,7 +100,7 @@ async fn calls(context: &CellContext, input: Value) -> Result<Value, CellError> 
 async fn tells(context: &CellContext, _: Value) -> Result<Value, CellError> {
     context.log().info(format_args!("told"));
     Ok(json!({
-        "body": context.home().body,
+        "body": context.env().body,
         "id": context.id().to_string(),
         "correlation_id": context.correlation_id().to_string(),
         "traceparent": context.trace().to_string(),

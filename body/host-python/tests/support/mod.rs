@@ -14,7 +14,7 @@ use std::{
 
 use bus::{InProcess, Settings};
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellError, Console, Envelope, Home, Recorder, Span, Target, Uuid, Worker,
+    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, Envelope, Recorder, Span, Target, Uuid, Worker,
 };
 use host::{Host, Restarts, Running, State, Supervisor};
 use host_python::PythonHost;
@@ -126,13 +126,13 @@ impl Body {
         specs.cells().next().unwrap().clone()
     }
 
-    pub(crate) fn home(&self, spec: &CellSpec) -> Home {
-        Home::new(spec.name.clone().into(), BodyId::new("web1").unwrap(), self.bus.clone(), self.screen.clone())
+    pub(crate) fn env(&self, spec: &CellSpec) -> CellEnv {
+        CellEnv::new(spec.name.clone().into(), BodyId::new("web1").unwrap(), self.bus.clone(), self.screen.clone())
             .with_recorder(Some(self.spans.clone()))
     }
 
     pub(crate) fn begin(&self, spec: &Arc<CellSpec>) -> Running {
-        self.supervisor.start(spec.clone(), self.home(spec)).unwrap()
+        self.supervisor.start(spec.clone(), self.env(spec)).unwrap()
     }
 
     /// Starts a cell from `source` (`file.py:function`), and waits until calls reach it.
@@ -158,7 +158,7 @@ impl Body {
     pub(crate) async fn refused(&self, text: &str) -> String {
         self.file("cell.py", text);
         let spec = self.spec("demo.cell", "cell.py:run", "");
-        let running = match self.supervisor.start(spec.clone(), self.home(&spec)) {
+        let running = match self.supervisor.start(spec.clone(), self.env(&spec)) {
             Ok(running) => running,
             Err(error) => return error.to_string(),
         };

@@ -12,7 +12,7 @@ use std::{
 
 use bus::InProcess;
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellError, Console, Envelope, Home, Namespace, NativeCell, Recorder, Span,
+    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, Envelope, Namespace, NativeCell, Recorder, Span,
     Target, Worker,
 };
 use host::{NativeHost, Restarts, Running, State, Supervisor};
@@ -133,16 +133,16 @@ impl Body {
         name: &str,
         fields: &str,
     ) -> Result<Running, Box<dyn std::error::Error>> {
-        let home = Home::new(name.parse()?, BodyId::new("web1")?, bus, self.terminal.clone());
-        let home = home.with_recorder(Some(self.spans.clone()));
-        Ok(self.supervisor.start(spec(name, fields)?, home)?)
+        let env = CellEnv::new(name.parse()?, BodyId::new("web1")?, bus, self.terminal.clone());
+        let env = env.with_recorder(Some(self.spans.clone()));
+        Ok(self.supervisor.start(spec(name, fields)?, env)?)
     }
 
     /// Starts a cell of a spec that was read from a file.
     pub(crate) fn start_spec(&self, spec: Arc<CellSpec>) -> Result<Running, Box<dyn std::error::Error>> {
         let target = spec.name.clone().into();
-        let home = Home::new(target, BodyId::new("web1")?, self.bus.clone(), self.terminal.clone());
-        Ok(self.supervisor.start(spec, home)?)
+        let env = CellEnv::new(target, BodyId::new("web1")?, self.bus.clone(), self.terminal.clone());
+        Ok(self.supervisor.start(spec, env)?)
     }
 
     /// Starts a scripted cell and waits until it takes calls.

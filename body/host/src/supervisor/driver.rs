@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use cbs::{BoxFuture, DynCell, Home, Service, Serving};
+use cbs::{BoxFuture, CellEnv, DynCell, Service, Serving};
 use spec::CellSpec;
 use tokio::{
     sync::watch,
@@ -27,7 +27,7 @@ use crate::{
 pub(super) struct Life {
     pub(super) host: Arc<dyn Host>,
     pub(super) spec: Arc<CellSpec>,
-    pub(super) home: Arc<Home>,
+    pub(super) env: Arc<CellEnv>,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) service: Service,
     pub(super) state: watch::Sender<State>,
@@ -45,7 +45,7 @@ enum End {
 
 impl Life {
     pub(super) async fn live(mut self) {
-        let label = Label::new(self.home.target.name());
+        let label = Label::new(self.env.target.name());
         loop {
             let (reason, ready_for) = match self.once(&label).await {
                 End::Stopped => break,
@@ -92,7 +92,7 @@ impl Life {
         let Started { cell, ended, workers } = started;
         self.endpoint.numbers().set_workers(workers);
         self.endpoint.put(Some(cell.clone()));
-        let served = self.stop.run_until_cancelled(self.home.bus.serve(self.service.clone())).await;
+        let served = self.stop.run_until_cancelled(self.env.bus.serve(self.service.clone())).await;
         let end = match served {
             None => End::Stopped,
             Some(Err(error)) => {
@@ -109,7 +109,7 @@ impl Life {
     /// Starts the cell within its time.
     async fn start(&self, label: &Label) -> Result<Started, String> {
         let limit = self.history.restarts.start_timeout;
-        match timeout(limit, Contained::new(label, || self.host.start(&self.spec, &self.home))).await {
+        match timeout(limit, Contained::new(label, || self.host.start(&self.spec, &self.env))).await {
             Ok(Ok(started)) => started.map_err(|error| error.to_string()),
             Ok(Err(panic)) => Err(format!("the start hook panicked: {panic}")),
             Err(_) => Err(format!("it was not started within {} s", limit.as_secs())),

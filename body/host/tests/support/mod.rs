@@ -9,7 +9,7 @@ use std::{
 
 use bus::{ConcurrencySettings, InProcess, Settings};
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellError, Console, DynCell, Envelope, Home, NativeCell, Serving, Target,
+    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, DynCell, Envelope, NativeCell, Serving, Target,
 };
 use host::{Endpoint, Limits, Schemas};
 use serde_json::Value;
@@ -37,9 +37,9 @@ pub(crate) fn target(name: &str) -> Target {
     name.parse().unwrap()
 }
 
-pub(crate) fn home(bus: Arc<dyn BodyBus>, name: &str) -> Home {
-    let home = Home::new(target(name), BodyId::new("web1").unwrap(), bus, Arc::new(NoConsole));
-    home.with_reply_max(Settings::default().payload_max)
+pub(crate) fn env(bus: Arc<dyn BodyBus>, name: &str) -> CellEnv {
+    let env = CellEnv::new(target(name), BodyId::new("web1").unwrap(), bus, Arc::new(NoConsole));
+    env.with_reply_max(Settings::default().payload_max)
 }
 
 pub(crate) fn limits(concurrency: usize, queue: usize, timeout: Duration) -> Limits {
@@ -58,7 +58,7 @@ pub(crate) async fn serve_dyn(
     limits: Limits,
     schemas: Schemas,
 ) -> Served {
-    let endpoint = Endpoint::new(Arc::new(home(bus.clone(), name)), cell, limits, schemas);
+    let endpoint = Endpoint::new(Arc::new(env(bus.clone(), name)), cell, limits, schemas);
     let serving = bus.serve(endpoint.service(Arc::default())).await.unwrap();
     Served { endpoint, serving }
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cbs::{BodyId, BoxFuture, CellError, CellName, Code, DynCell, Home, Target};
+use cbs::{BodyId, BoxFuture, CellEnv, CellError, CellName, Code, DynCell, Target};
 use futures::FutureExt;
 use tokio::{
     net::UnixStream,
@@ -156,7 +156,7 @@ impl Connection {
     ///
     /// # Errors
     /// The body's id is no id, or the cell's config is no JSON.
-    pub fn home(&self, target: Target) -> Result<Home, Error> {
+    pub fn env(&self, target: Target) -> Result<CellEnv, Error> {
         let body: BodyId = self.welcome.body.parse()?;
         let bus = Arc::new(SidecarBus { peer: self.peer.clone(), scopes: self.cells.scopes.clone() });
         let cell = self.welcome.cells.iter().find(|cell| cell.name == target.name());
@@ -167,7 +167,7 @@ impl Connection {
         };
         let config = config.map_err(|cause| Error::Config { cell: target.to_string(), cause })?;
         let console = Arc::new(SidecarConsole(self.peer.clone()));
-        Ok(Home::new(target, body, bus, console).with_spec(revision.into(), config))
+        Ok(CellEnv::new(target, body, bus, console).with_spec(revision.into(), config))
     }
 
     /// Runs start hooks, says ready, serves until the body drains this process, runs stop
@@ -196,8 +196,8 @@ impl Connection {
             let found = cells.iter().find(|(name, _)| name.as_str() == wanted.name);
             let missing = || Error::NoSuchCell { wanted: wanted.name.clone(), has: cells.keys().cloned().collect() };
             let (name, cell) = found.ok_or_else(missing)?;
-            let home = Arc::new(self.home(Target::Cell(name.clone()))?);
-            chosen.insert(name.clone(), Served { cell: cell.clone(), home, timeout: timeout_of(wanted) });
+            let env = Arc::new(self.env(Target::Cell(name.clone()))?);
+            chosen.insert(name.clone(), Served { cell: cell.clone(), env, timeout: timeout_of(wanted) });
         }
         if chosen.is_empty() { Err(Error::NotWelcome("a welcome without a cell")) } else { Ok(chosen) }
     }
@@ -266,7 +266,7 @@ impl Session {
 }
 
 async fn start(name: &CellName, served: &Served) -> Result<(), Error> {
-    let started = AssertUnwindSafe(served.cell.start(&served.home)).catch_unwind().await;
+    let started = AssertUnwindSafe(served.cell.start(&served.env)).catch_unwind().await;
     let failed = |cause| Error::Start { cell: name.clone(), cause };
     started
         .unwrap_or_else(|panic| Err(CellError::new(Code::CellFailed, format!("it panicked: {}", message(&*panic)))))

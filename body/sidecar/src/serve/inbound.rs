@@ -9,7 +9,7 @@ use std::{
 };
 
 use cbs::{
-    BoxFuture, BusError, Bytes, CellContext, CellError, CellName, DynCell, Envelope, Home, Outcome, TIMEOUT_DEFAULT,
+    BoxFuture, BusError, Bytes, CellContext, CellEnv, CellError, CellName, DynCell, Envelope, Outcome, TIMEOUT_DEFAULT,
     Target, frame,
 };
 use futures::FutureExt;
@@ -28,7 +28,7 @@ pub(super) type Health = Arc<dyn Fn() -> proto::Pong + Send + Sync>;
 #[derive(Clone)]
 pub(super) struct Served {
     pub(super) cell: Arc<dyn DynCell>,
-    pub(super) home: Arc<Home>,
+    pub(super) env: Arc<CellEnv>,
     /// The most that one call may take.
     pub(super) timeout: Duration,
 }
@@ -104,10 +104,10 @@ fn failure(error: BusError) -> Bytes {
 
 /// Runs a cell within its caller's deadline, and behind a guard against panics.
 async fn answer(served: Served, mut request: Envelope, notes: Outgoing) -> Bytes {
-    let Served { cell, home, timeout } = served;
+    let Served { cell, env, timeout } = served;
     let timeout = request.timeout.map_or(timeout, |wanted| wanted.min(timeout));
     request.timeout = Some(timeout);
-    let context = CellContext::new(home, &request);
+    let context = CellContext::new(env, &request);
     let work = AssertUnwindSafe(async { cell.call(&context, request).await }).catch_unwind();
     let mut work = std::pin::pin!(notes.sent(&context, work));
     // A cell that answers at once needs no timer.
@@ -122,7 +122,7 @@ async fn answer(served: Served, mut request: Envelope, notes: Outgoing) -> Bytes
             context.log().error(format_args!("the cell panicked: {}", message(&*panic)));
             failure(BusError::new(CellError::cell_failed(context.id()), Outcome::Ran))
         }
-        Err(_) => failure(BusError::timeout(&context.home().target, timeout)),
+        Err(_) => failure(BusError::timeout(&context.env().target, timeout)),
     }
 }
 

@@ -49,14 +49,14 @@ async fn a_request_is_answered_while_others_run_and_calls_back() -> Checked {
         Box::pin(async move { format!("{} {within:?}", request.within).into() })
     });
     let pair = pair(settings(Side::Body), body, inbound)?;
-    let context = Arc::new(cbs::CellContext::new(home(), &cbs::Envelope::request("demo.cell".parse()?, "")));
+    let context = Arc::new(cbs::CellContext::new(env(), &cbs::Envelope::request("demo.cell".parse()?, "")));
     let answer = within(LIMIT, "the answer", pair.body.request("x".into(), 0, Some(context.clone()))).await?;
     let expected = format!("1 {:?}", Some(context.id().to_string()));
     assert_eq!(answer, expected, "the context of the request that a call back is made within");
     Ok(())
 }
 
-fn home() -> Arc<cbs::Home> {
+fn env() -> Arc<cbs::CellEnv> {
     struct Nothing;
     impl cbs::Console for Nothing {
         fn print(&self, _: String) -> cbs::BoxFuture<'_, Result<(), cbs::CellError>> {
@@ -67,7 +67,7 @@ fn home() -> Arc<cbs::Home> {
         }
     }
     let (bus, _world) = testkit::peer();
-    Arc::new(cbs::Home::new("demo.cell".parse().unwrap(), "body-1".parse().unwrap(), bus, Arc::new(Nothing)))
+    Arc::new(cbs::CellEnv::new("demo.cell".parse().unwrap(), "body-1".parse().unwrap(), bus, Arc::new(Nothing)))
 }
 
 #[tokio::test]

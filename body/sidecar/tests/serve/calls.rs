@@ -23,7 +23,7 @@ impl Cell for Doer {
             b"publish" => context.publish("order.placed", &7).await.map(|()| Envelope::reply("published")),
             b"serve" => {
                 let wanted = cbs::Subscription { filter: "order.*".parse().unwrap(), group: None };
-                Ok(Envelope::reply(match context.home().bus.subscribe(wanted).await {
+                Ok(Envelope::reply(match context.env().bus.subscribe(wanted).await {
                     Ok(_) => "subscribed".to_owned(),
                     Err(error) => error.to_string(),
                 }))
@@ -37,8 +37,8 @@ impl Cell for Doer {
             b"hang" => std::future::pending().await,
             b"panic" => panic!("a secret"),
             b"config" => {
-                let home = context.home();
-                Ok(Envelope::reply(format!("{} {} {}", home.body, home.revision, home.config)))
+                let env = context.env();
+                Ok(Envelope::reply(format!("{} {} {}", env.body, env.revision, env.config)))
             }
             _ => Err(CellError::domain("tea.empty", "no more tea")),
         }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use cbs::{Cell, CellContext, CellError, CellName, DynCell, Envelope, Home, frame};
+use cbs::{Cell, CellContext, CellEnv, CellError, CellName, DynCell, Envelope, frame};
 use sidecar::{Connection, End, Error, Options, proto, wire::Kind};
 use testkit::within;
 use tokio::{io::AsyncReadExt, net::UnixStream, sync::Semaphore};
@@ -41,9 +41,9 @@ impl Cell for Waiter {
         Ok(Envelope::reply(request.payload))
     }
 
-    async fn start(&self, home: &Home) -> Result<(), CellError> {
+    async fn start(&self, env: &CellEnv) -> Result<(), CellError> {
         self.started.fetch_add(1, Ordering::SeqCst);
-        home.console.print("starting".into()).await?;
+        env.console.print("starting".into()).await?;
         self.start.clone()
     }
 

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellContext, CellError, Console, Envelope, EventStream, Home, Service,
+    BodyBus, BodyId, BoxFuture, BusError, CellContext, CellEnv, CellError, Console, Envelope, EventStream, Service,
     Serving, Subscription, Trace, Uuid,
 };
 use serde::Deserialize;
@@ -60,12 +60,12 @@ fn every_call_stands_where_the_vectors_say() -> Result<(), Box<dyn std::error::E
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../specs/vectors/traces.json");
     let vectors: Vectors = serde_json::from_str(&std::fs::read_to_string(file)?)?;
     assert!(!vectors.about.is_empty() && !vectors.texts.is_empty());
-    let home = Home::new("demo.cell".parse()?, BodyId::new("web1")?, Arc::new(Nowhere), Arc::new(Nowhere));
-    let home = Arc::new(home);
+    let env = CellEnv::new("demo.cell".parse()?, BodyId::new("web1")?, Arc::new(Nowhere), Arc::new(Nowhere));
+    let env = Arc::new(env);
     for Position { name, id, correlation_id, attempt, trace, traceparent } in vectors.positions {
         let request = Envelope::request("demo.cell".parse()?, "");
         let request = Envelope { id, correlation_id, attempt, foreign_trace: trace, ..request };
-        let context = CellContext::new(home.clone(), &request);
+        let context = CellContext::new(env.clone(), &request);
         assert_eq!(context.trace().to_string(), traceparent, "{name}");
         let onward = context.request("demo.other".parse()?, "").foreign_trace;
         assert_eq!(onward.map(|trace| trace.to_string()), trace.map(|_| traceparent), "{name}");
