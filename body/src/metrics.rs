@@ -90,7 +90,7 @@ fn fleet(page: &mut Page, vitals: &Vitals) {
 /// Spans, what is exported, and the log.
 fn telemetry(page: &mut Page, vitals: &Vitals) {
     // What sidecars and interpreters leave out is counted where it is left out.
-    let mut lines = cbs::Numbers::lines_dropped().load(std::sync::atomic::Ordering::Relaxed);
+    let mut lines = cbs::Stats::lines_dropped().load(std::sync::atomic::Ordering::Relaxed);
     if let Some(counters) = vitals.counters() {
         lines += counters.log_lines_dropped();
         page.one("cbs_spans_recorded_total", Kind::Counter, "Spans recorded.", counters.spans_recorded());
@@ -107,9 +107,9 @@ fn telemetry(page: &mut Page, vitals: &Vitals) {
 
 fn runtime(page: &mut Page, lag: Option<&Lag>) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        let numbers = runtime.metrics();
-        page.one("cbs_runtime_workers", Kind::Gauge, "Threads that run tasks.", numbers.num_workers());
-        page.one("cbs_runtime_tasks", Kind::Gauge, "Tasks that are alive.", numbers.num_alive_tasks());
+        let stats = runtime.metrics();
+        page.one("cbs_runtime_workers", Kind::Gauge, "Threads that run tasks.", stats.num_workers());
+        page.one("cbs_runtime_tasks", Kind::Gauge, "Tasks that are alive.", stats.num_alive_tasks());
     }
     if let Some(lag) = lag {
         let help = "How late a task was woken at the worst in the last 15 s; a millisecond or two is the timer's own.";
@@ -137,14 +137,14 @@ fn called(roster: &Arc<Roster>, number: usize) -> Option<Listed> {
     }
     let target = format!("organ{}.cell{number}", number % 100).parse().ok()?;
     let about = cbs::About { language: "rust".into(), revision: "0123456789ab".into(), ..Default::default() };
-    let service = cbs::Service { target, handler: Arc::new(Nobody), about: Arc::new(about), numbers: Arc::default() };
+    let service = cbs::Service { target, handler: Arc::new(Nobody), about: Arc::new(about), stats: Arc::default() };
     // Of each size up to half a second.
     for micros in (0..20).map(|power| 1_u64 << power) {
         let took = std::time::Duration::from_micros(micros);
-        service.numbers.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        service.numbers.count_run(std::time::Duration::ZERO, took);
-        service.numbers.latency.record(took);
+        service.stats.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        service.stats.count_run(std::time::Duration::ZERO, took);
+        service.stats.latency.record(took);
     }
-    service.numbers.set_state("ready".into(), None);
+    service.stats.set_state("ready".into(), None);
     Some(roster.list(&service))
 }

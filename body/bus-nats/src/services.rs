@@ -189,30 +189,30 @@ fn info(told: &Listing) -> Value {
 }
 
 fn stats(told: &Listing) -> Value {
-    let (target, numbers) = (&told.service.target, &told.service.numbers);
-    let (state, reason) = numbers.state();
+    let (target, stats) = (&told.service.target, &told.service.stats);
+    let (state, reason) = stats.state();
     let read = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
-    let (calls, busy) = (read(&numbers.calls), read(&numbers.busy_ns));
+    let (calls, busy) = (read(&stats.calls), read(&stats.busy_ns));
     json!({
         "name": endpoint(target),
         "subject": told.subject.as_str(),
         "queue_group": Subject::group(target),
         "num_requests": calls,
-        "num_errors": read(&numbers.errors),
-        "last_error": numbers.last_error().unwrap_or_default(),
+        "num_errors": read(&stats.errors),
+        "last_error": stats.last_error().unwrap_or_default(),
         "processing_time": busy,
         "average_processing_time": busy.checked_div(calls).unwrap_or(0),
         "data": {
-            "shed": read(&numbers.shed),
-            "in_flight": read(&numbers.in_flight),
-            "queued": read(&numbers.queued),
+            "shed": read(&stats.shed),
+            "in_flight": read(&stats.in_flight),
+            "queued": read(&stats.queued),
             "state": state.as_str(),
             "reason": reason.unwrap_or_default(),
-            "restarts": read(&numbers.restarts),
-            "workers": numbers.workers(),
-            "waited": read(&numbers.waited_ns),
-            "latency": numbers.latency.read(),
-            "errors": numbers.errors_by_code().filter(|(_, count)| *count > 0).collect::<BTreeMap<_, _>>(),
+            "restarts": read(&stats.restarts),
+            "workers": stats.workers(),
+            "waited": read(&stats.waited_ns),
+            "latency": stats.latency.read(),
+            "errors": stats.errors_by_code().filter(|(_, count)| *count > 0).collect::<BTreeMap<_, _>>(),
         },
     })
 }

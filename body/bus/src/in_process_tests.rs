@@ -34,7 +34,7 @@ fn event() -> Envelope {
 
 async fn serve(bus: &InProcess, name: &'static str, room: bool) -> Box<dyn Serving> {
     let handler = Arc::new(Named { name, room: AtomicBool::new(room) });
-    let service = Service { target: target(), handler, about: Arc::default(), numbers: Arc::default() };
+    let service = Service { target: target(), handler, about: Arc::default(), stats: Arc::default() };
     bus.serve(service).await.unwrap()
 }
 
@@ -68,7 +68,7 @@ async fn a_topic_has_no_server_and_a_cell_no_listeners() {
     let bus = InProcess::new(Settings::default());
     let handler = Arc::new(Named { name: "a", room: AtomicBool::new(true) });
     let target: Target = "topic order.created".parse().unwrap();
-    let service = Service { target, handler, about: Arc::default(), numbers: Arc::default() };
+    let service = Service { target, handler, about: Arc::default(), stats: Arc::default() };
     assert_eq!(bus.serve(service).await.err().unwrap().code(), &Code::BadRequest);
     assert_eq!(bus.call(event()).await.unwrap_err().code(), &Code::BadRequest);
     let request = Envelope::request("demo.cell".parse().unwrap(), "{}");

@@ -26,7 +26,7 @@
 //!     target: target.clone(),
 //!     handler: Arc::new(Echo),
 //!     about: Arc::default(),
-//!     numbers: Arc::default(),
+//!     stats: Arc::default(),
 //! }).await?;
 //! let reply = bus.call(Envelope::request(target, "hello")).await?;
 //! assert_eq!(reply.payload, "hello");

@@ -93,7 +93,7 @@ impl Scene {
         });
         let router = Arc::new(Router::new(InProcess::new(Settings::default()), link));
         let here = Arc::new(Here { gate: Semaphore::new(100), room: AtomicBool::new(true) });
-        let service = Service { target: cell(), handler: here.clone(), about: Arc::default(), numbers: Arc::default() };
+        let service = Service { target: cell(), handler: here.clone(), about: Arc::default(), stats: Arc::default() };
         let serving = Some(router.serve(service).await.unwrap());
         log.lock().unwrap().clear();
         Self { router, here, log, serving }

@@ -47,7 +47,7 @@ fn target() -> Target {
 }
 
 fn service(handler: &Arc<Counting>) -> Service {
-    Service { target: target(), handler: handler.clone(), about: Arc::default(), numbers: Arc::default() }
+    Service { target: target(), handler: handler.clone(), about: Arc::default(), stats: Arc::default() }
 }
 
 struct Stage {

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use crate::{BusError, CellName, Envelope, Numbers, Target, Text, TopicFilter};
+use crate::{BusError, CellName, Envelope, Stats, Target, Text, TopicFilter};
 
 /// A future on the heap, as traits that are used through `dyn` return them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -114,7 +114,7 @@ pub struct Service {
     /// What discovery tells.
     pub about: Arc<About>,
     /// What statistics tell; whoever made the handler counts.
-    pub numbers: Arc<Numbers>,
+    pub stats: Arc<Stats>,
 }
 
 /// What discovery tells about a served target. An empty text means: not told.

@@ -33,7 +33,7 @@
 //!
 //! - [`Cell`], [`cell()`], [`NativeCell`]: what authors write. [`CellContext`]: what they are given.
 //! - [`Envelope`]: what is exchanged. [`frame`]: the same as bytes. [`proto`]: its schema.
-//! - [`BodyBus`], [`Handler`], [`Service`]: what a bus is, and what it hands requests to. [`Numbers`]: what it counts.
+//! - [`BodyBus`], [`Handler`], [`Service`]: what a bus is, and what it hands requests to. [`Stats`]: what it counts.
 //! - [`Trace`], [`Span`], [`Recorder`]: what is recorded of a call. [`Latency`]: how long calls took.
 //! - [`CellError`], [`BusError`], [`Code`], [`Outcome`]: errors as data.
 //! - [`CellName`], [`FlowName`], [`Topic`], [`Namespace`], [`BodyId`], [`Target`], [`Subject`]: names.
@@ -48,7 +48,7 @@ pub mod frame;
 mod json;
 mod latency;
 mod name;
-mod numbers;
+mod stats;
 mod subject;
 mod text;
 mod trace;
@@ -80,7 +80,7 @@ pub use self::{
         BodyId, CellName, FLOW_ORGAN, FlowName, NameError, Namespace, PART_BYTES_MAX, TOPIC_PARTS_MAX, Target, Topic,
         TopicFilter,
     },
-    numbers::{Numbers, Worker, Workers},
+    stats::{Stats, Worker, Workers},
     subject::{CELL_GROUP, FLOW_GROUP, Subject},
     text::Text,
     trace::{

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cbs::Numbers;
+use cbs::Stats;
 use sidecar::proto;
 
 /// How many lines a second a cell may have in the log, and how many at once: as many printed ones, and as many others.
@@ -82,7 +82,7 @@ impl Lines {
             bucket.room -= 1.0;
         } else {
             bucket.left_out += 1;
-            Numbers::lines_dropped().fetch_add(1, Ordering::Relaxed);
+            Stats::lines_dropped().fetch_add(1, Ordering::Relaxed);
         }
         admitted
     }

@@ -67,8 +67,8 @@ async fn a_thousand_calls_at_once_are_answered() {
         while let Some((index, answer)) = calls.next().await {
             assert_eq!(answer, Ok(json!({"text": format!("Hello, {index}")})), "{kind}");
         }
-        let numbers = running.handler().numbers();
-        assert_eq!((numbers.calls.load(Ordering::Relaxed), numbers.in_flight.load(Ordering::Relaxed)), (1000, 0));
+        let stats = running.handler().stats();
+        assert_eq!((stats.calls.load(Ordering::Relaxed), stats.in_flight.load(Ordering::Relaxed)), (1000, 0));
         let lane = workers(&running)[0].clone();
         assert_eq!((lane.in_flight, lane.queued, lane.state.as_str()), (0, 0, "ready"), "{kind}");
         running.stop().await;
@@ -287,12 +287,11 @@ async fn a_stop_under_load_loses_nothing() {
         };
         let mut calls: FuturesUnordered<_> = (0..300).map(one).collect();
         // Every call is in the body's hands before the stop.
-        let numbers = running.handler().numbers().clone();
-        let taken = |numbers: &cbs::Numbers| {
-            numbers.calls.load(Ordering::Relaxed) + numbers.in_flight.load(Ordering::Relaxed) >= 300
-        };
+        let stats = running.handler().stats().clone();
+        let taken =
+            |stats: &cbs::Stats| stats.calls.load(Ordering::Relaxed) + stats.in_flight.load(Ordering::Relaxed) >= 300;
         let mut answered = 0;
-        while !taken(&numbers) {
+        while !taken(&stats) {
             answered += usize::from(calls.next().await.unwrap().is_ok());
         }
         let drained = async {
@@ -306,7 +305,7 @@ async fn a_stop_under_load_loses_nothing() {
 }
 
 /// Modules, threads, modules of cells, and open files.
-fn numbers(census: &Value) -> Vec<u64> {
+fn stats(census: &Value) -> Vec<u64> {
     let inner = census[0].as_array().into_iter().flatten();
     inner.chain(census.get(1)).filter_map(Value::as_u64).collect()
 }
@@ -330,11 +329,11 @@ async fn two_hundred_starts_and_stops_leave_nothing_behind() {
         }
     }
     // Threads of `def` cells end by themselves, a moment later.
-    assert_eq!(numbers(&first).len(), 4, "{first}");
+    assert_eq!(stats(&first).len(), 4, "{first}");
     testkit::eventually("it is as it was", LONG, async || {
         let now = json!([body.call("demo.census", json!(null)).await.unwrap(), count("fd")]);
         // What was still ending when it was counted first may have ended since.
-        numbers(&now).iter().zip(numbers(&first)).all(|(now, first)| *now <= first)
+        stats(&now).iter().zip(stats(&first)).all(|(now, first)| *now <= first)
     })
     .await;
 }

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cbs::{BodyBus, Code, Envelope, Note, Numbers, Span, Trace};
+use cbs::{BodyBus, Code, Envelope, Note, Span, Stats, Trace};
 use serde_json::{Value, json};
 use support::{Body, LONG, target};
 
@@ -162,7 +162,7 @@ async def run(ctx, input: int):
     body.log.has(&["WARN", "cbs::log", "demo.cell", "lines that the cell logged were left out"]).await;
     running.stop().await;
     let written = body.log.records().iter().filter(|line| line.contains("flood ")).count();
-    let dropped = Numbers::lines_dropped().load(Ordering::Relaxed);
+    let dropped = Stats::lines_dropped().load(Ordering::Relaxed);
     assert_eq!(written as u64 + dropped, 20_000, "every line is written or counted");
     assert!((1_000..10_000).contains(&written), "{written}");
 }

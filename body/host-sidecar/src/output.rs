@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cbs::Numbers;
+use cbs::Stats;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::{MissedTickBehavior, interval},
@@ -100,7 +100,7 @@ impl Output {
                     self.log(&line);
                 } else {
                     dropped += 1;
-                    Numbers::lines_dropped().fetch_add(1, Ordering::Relaxed);
+                    Stats::lines_dropped().fetch_add(1, Ordering::Relaxed);
                 }
             };
             if bytes.is_empty() {

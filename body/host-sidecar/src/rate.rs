@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cbs::Numbers;
+use cbs::Stats;
 
 /// A bucket of tokens: `burst` at once, and `per_second` of them come back.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Meter {
         let admitted = state.0.take(Instant::now());
         if !admitted {
             state.1 += 1;
-            Numbers::lines_dropped().fetch_add(1, Ordering::Relaxed);
+            Stats::lines_dropped().fetch_add(1, Ordering::Relaxed);
         }
         admitted
     }
@@ -67,10 +67,10 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_told_once() {
-        let (meter, before) = (Meter::new(0, 2), Numbers::lines_dropped().load(Ordering::Relaxed));
+        let (meter, before) = (Meter::new(0, 2), Stats::lines_dropped().load(Ordering::Relaxed));
         assert_eq!((0..5).filter(|_| meter.admit()).count(), 2);
         assert_eq!((meter.left_out(), meter.left_out()), (3, 0));
-        assert!(Numbers::lines_dropped().load(Ordering::Relaxed) >= before + 3, "the program's own count");
+        assert!(Stats::lines_dropped().load(Ordering::Relaxed) >= before + 3, "the program's own count");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use cbs::{
-    About, BoxFuture, BusError, CellContext, CellEnv, CellError, DynCell, Envelope, Handler, Numbers, Service, Text,
+    About, BoxFuture, BusError, CellContext, CellEnv, CellError, DynCell, Envelope, Handler, Service, Stats, Text,
 };
 use spec::{CellSpec, Schema};
 
@@ -52,13 +52,13 @@ impl Endpoint {
     /// The service to be served: this handler, its numbers, and what discovery tells.
     #[must_use]
     pub fn service(self: &Arc<Self>, about: Arc<About>) -> Service {
-        Service { target: self.guard.target.clone(), handler: self.clone(), about, numbers: self.numbers().clone() }
+        Service { target: self.guard.target.clone(), handler: self.clone(), about, stats: self.stats().clone() }
     }
 
     /// The cell's numbers since the endpoint was made; restarts do not reset them.
     #[must_use]
-    pub fn numbers(&self) -> &Arc<Numbers> {
-        &self.guard.numbers
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.guard.stats
     }
 }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use cbs::{
-    About, BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, FlowName, Handler, Numbers, Outcome,
-    Service, Target, Uuid,
+    About, BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, FlowName, Handler, Outcome, Service,
+    Stats, Target, Uuid,
 };
 use flow::{CallId, Decision, Event, Json, Note, Plan, Run};
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -43,13 +43,13 @@ impl FlowHandler {
     /// The service to be served: this handler, its numbers, and what discovery tells.
     #[must_use]
     pub fn service(self: &Arc<Self>, about: Arc<About>) -> Service {
-        Service { target: self.guard.target.clone(), handler: self.clone(), about, numbers: self.numbers().clone() }
+        Service { target: self.guard.target.clone(), handler: self.clone(), about, stats: self.stats().clone() }
     }
 
     /// The flow's numbers since the handler was made.
     #[must_use]
-    pub fn numbers(&self) -> &Arc<Numbers> {
-        &self.guard.numbers
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.guard.stats
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use bus::{ConcurrencyLimit, Permit, within};
 use cbs::{
-    BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, Handler, Kind, Numbers, Outcome, Side, Span,
+    BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, Handler, Kind, Outcome, Side, Span, Stats,
     TIMEOUT_DEFAULT, Target, Text,
 };
 
@@ -60,7 +60,7 @@ pub(crate) trait Work: Send + Sync + 'static {
 pub(crate) struct Guard<W> {
     pub(crate) work: W,
     pub(crate) target: Target,
-    pub(crate) numbers: Arc<Numbers>,
+    pub(crate) stats: Arc<Stats>,
     body: Text,
     /// What takes longer is recorded; `None`: nobody records.
     slow: Option<Duration>,
@@ -72,12 +72,12 @@ pub(crate) struct Guard<W> {
 impl<W: Work> Guard<W> {
     pub(crate) fn new(target: Target, limits: Limits, work: W) -> Self {
         contain::install_hook();
-        let numbers = Arc::<Numbers>::default();
-        let limit = ConcurrencyLimit::new(limits.concurrency, numbers.clone());
+        let stats = Arc::<Stats>::default();
+        let limit = ConcurrencyLimit::new(limits.concurrency, stats.clone());
         let label = Label::new(target.name());
         let body = work.env().body.as_str().into();
         let slow = work.env().recorder.as_ref().map(|recorder| recorder.slow());
-        Self { work, target, numbers, body, slow, timeout: limits.timeout, limit, label }
+        Self { work, target, stats, body, slow, timeout: limits.timeout, limit, label }
     }
 
     /// How long the request may take: what its caller and the spec both grant.
@@ -116,9 +116,9 @@ impl<W: Work> Guard<W> {
         let answer = within(granted, work).await;
         // The context read the clock when it was made: its deadline tells when that was.
         let busy = Instant::now() + granted - context.deadline();
-        self.numbers.count_run(waited, busy);
+        self.stats.count_run(waited, busy);
         if self.slow.is_some() {
-            self.numbers.latency.record(waited + busy);
+            self.stats.latency.record(waited + busy);
         }
         drop(permit);
         let error = match answer {
@@ -130,7 +130,7 @@ impl<W: Work> Guard<W> {
             Ok(Ok(Ok(mut reply))) => match self.check_reply(&context, &reply) {
                 Ok(()) => {
                     reply.source.body = self.body.clone();
-                    self.numbers.calls.fetch_add(1, Ordering::Relaxed);
+                    self.stats.calls.fetch_add(1, Ordering::Relaxed);
                     if self.is_recorded(&context, waited + busy) {
                         self.record(&context, waited, busy, None);
                     }
@@ -160,7 +160,7 @@ impl<W: Work> Guard<W> {
 
     #[cold]
     fn counted(&self, error: BusError) -> BusError {
-        self.numbers.count_error(error.code(), error.to_string());
+        self.stats.count_error(error.code(), error.to_string());
         error
     }
 

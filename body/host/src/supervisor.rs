@@ -106,7 +106,7 @@ impl Supervisor {
         let env = Arc::new(env);
         let endpoint = Endpoint::vacant(env.clone(), Limits::from(&*spec), Schemas::from(&*spec));
         let service = endpoint.service(Arc::new(about(&spec)));
-        service.numbers.set_state(Phase::Starting.to_string().into(), None);
+        service.stats.set_state(Phase::Starting.to_string().into(), None);
         let (tell, state) = watch::channel(State { phase: Phase::Starting, reason: None, restarts: 0 });
         let stop = CancellationToken::new();
         let life = Life {

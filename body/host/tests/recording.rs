@@ -95,8 +95,8 @@ async fn what_is_not_sampled_and_goes_well_leaves_nothing() {
     let (bus, served) = two(&kept).await;
     bus.call(request("demo.outer", "fine", false)).await.unwrap();
     assert_eq!(kept.take(), []);
-    let numbers = served[0].0.numbers();
-    assert_eq!((numbers.calls.load(Ordering::Relaxed), numbers.latency.read().calls()), (1, 1));
+    let stats = served[0].0.stats();
+    assert_eq!((stats.calls.load(Ordering::Relaxed), stats.latency.read().calls()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,5 +188,5 @@ async fn without_a_recorder_nothing_is_timed() {
     let bus = bus();
     let served = support::serve(&bus, &cbs::cell("demo.inner", inner), Limits::default(), Schemas::default()).await;
     bus.call(request("demo.inner", "fine", true)).await.unwrap();
-    assert_eq!(served.endpoint.numbers().latency.read().calls(), 0);
+    assert_eq!(served.endpoint.stats().latency.read().calls(), 0);
 }

@@ -8,7 +8,7 @@ use std::{
 
 use bus::{Berth, Route, Split};
 use bus_nats::{Announced, Nats};
-use cbs::{CellEnv, Console, Numbers, Recorder, Serving, Span, Target, Text};
+use cbs::{CellEnv, Console, Recorder, Serving, Span, Stats, Target, Text};
 use host::{Phase, Restarts, Running, State, Supervisor, Watchdog};
 use spec::{CellSpec, FlowSpec};
 use tokio::sync::watch;
@@ -252,9 +252,9 @@ impl Instance {
     }
 
     /// What it counts; `None` for flows.
-    pub(crate) fn numbers(&self) -> Option<Arc<Numbers>> {
+    pub(crate) fn stats(&self) -> Option<Arc<Stats>> {
         match &self.life {
-            Life::Cell(cell) => Some(cell.running.handler().numbers().clone()),
+            Life::Cell(cell) => Some(cell.running.handler().stats().clone()),
             Life::Flow(_) => None,
         }
     }

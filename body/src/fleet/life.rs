@@ -7,7 +7,7 @@ use bus_nats::{
     Nats,
     store::{Bucket, StoreError},
 };
-use cbs::{Bytes, Namespace, Numbers, Target};
+use cbs::{Bytes, Namespace, Stats, Target};
 use fleet::{ContentHash, Version, keys};
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -69,7 +69,7 @@ pub(super) struct Event {
 #[derive(Debug)]
 pub(super) enum What {
     /// Calls reach it; what it counts.
-    Ready(Option<Arc<Numbers>>),
+    Ready(Option<Arc<Stats>>),
     /// It ended by itself and is started again.
     Away,
     /// It did not start, or ended by itself; another try may do better.
@@ -123,7 +123,7 @@ pub(super) async fn live(
             return tell.tell(what).await;
         }
     };
-    tell.tell(What::Ready(instance.numbers())).await;
+    tell.tell(What::Ready(instance.stats())).await;
     let ended = serve(&hands, &mut instance, &mut words, &tell).await;
     let limit = match &ended {
         Ok(limit) => *limit,
@@ -150,7 +150,7 @@ async fn serve(
             turn = instance.turn() => {
                 match turn {
                     Turn::Away => tell.tell(What::Away).await,
-                    Turn::Back => tell.tell(What::Ready(instance.numbers())).await,
+                    Turn::Back => tell.tell(What::Ready(instance.stats())).await,
                     Turn::Ended(reason) => return Err((reason, Duration::ZERO)),
                 }
                 continue;
@@ -166,7 +166,7 @@ async fn serve(
             promoted = timeout(limit, hands.instances.promote(instance)) => promoted,
         };
         match promoted.unwrap_or_else(|_| Err(format!("no calls of its own reached it within {} s", limit.as_secs()))) {
-            Ok(()) => tell.tell(What::Ready(instance.numbers())).await,
+            Ok(()) => tell.tell(What::Ready(instance.stats())).await,
             Err(reason) => return Err((reason, limit)),
         }
     }

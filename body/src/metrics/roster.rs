@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use cbs::{About, Code, Numbers, Service, Target, Text, Worker};
+use cbs::{About, Code, Service, Stats, Target, Text, Worker};
 
 use super::{
     bounds::{self, Counts},
@@ -38,7 +38,7 @@ struct Row {
 #[derive(Debug)]
 struct Member {
     about: Arc<About>,
-    numbers: Arc<Numbers>,
+    stats: Arc<Stats>,
     /// The most calls that went well which anybody was told of. Calls and errors are counted one
     /// after the other: their difference could else shrink for a moment, and would look like a restart.
     well_told: AtomicU64,
@@ -95,18 +95,18 @@ pub(crate) struct Listed {
 impl Roster {
     /// Counts a target that is to be served here.
     pub(crate) fn list(self: &Arc<Self>, service: &Service) -> Listed {
-        self.add(&service.target, service.about.clone(), service.numbers.clone())
+        self.add(&service.target, service.about.clone(), service.stats.clone())
     }
 
     /// Tells of a target that cannot run here.
     pub(crate) fn unfit(self: &Arc<Self>, target: &Target, about: About, reason: &str) -> Listed {
-        let numbers = Arc::<Numbers>::default();
-        numbers.set_state(CANNOT_RUN.into(), Some(reason.to_owned()));
-        self.add(target, Arc::new(about), numbers)
+        let stats = Arc::<Stats>::default();
+        stats.set_state(CANNOT_RUN.into(), Some(reason.to_owned()));
+        self.add(target, Arc::new(about), stats)
     }
 
-    fn add(self: &Arc<Self>, target: &Target, about: Arc<About>, numbers: Arc<Numbers>) -> Listed {
-        let member = Arc::new(Member { about, numbers, well_told: AtomicU64::new(0) });
+    fn add(self: &Arc<Self>, target: &Target, about: Arc<About>, stats: Arc<Stats>) -> Listed {
+        let member = Arc::new(Member { about, stats, well_told: AtomicU64::new(0) });
         let mut rows = self.lock();
         rows.entry(target.clone()).or_insert_with(|| Row::new(target)).members.push(member.clone());
         Listed { roster: self.clone(), target: target.clone(), member }
@@ -135,7 +135,7 @@ impl Roster {
             away.filter_map(|(target, row)| Some((target.clone(), row.members.last()?.clone()))).collect()
         };
         let told = rows.iter().take(most).map(|(target, member)| {
-            let (state, reason) = member.numbers.state();
+            let (state, reason) = member.stats.state();
             NotReady { cell: name(target), state: state.to_string(), reason: reason.unwrap_or_default() }
         });
         (rows.len(), told.collect())
@@ -195,12 +195,12 @@ impl Row {
         for member in &members {
             member.add_to(&mut sums);
             ready = ready || member.is_ready();
-            in_flight += member.numbers.in_flight.load(Ordering::Relaxed);
-            queued += member.numbers.queued.load(Ordering::Relaxed);
+            in_flight += member.stats.in_flight.load(Ordering::Relaxed);
+            queued += member.stats.queued.load(Ordering::Relaxed);
             if !about.iter().any(|other| looks_like(other, &member.about)) {
                 about.push(member.about.clone());
             }
-            member.numbers.workers().into_iter().for_each(|worker| merge(&mut workers, worker));
+            member.stats.workers().into_iter().for_each(|worker| merge(&mut workers, worker));
         }
         let workers = workers.into_values().collect();
         let exemplars = if with_exemplars { shown.read() } else { None };
@@ -244,23 +244,23 @@ impl Reading {
 impl Member {
     /// What is only served says nothing about its life.
     fn is_ready(&self) -> bool {
-        let (state, _) = self.numbers.state();
+        let (state, _) = self.stats.state();
         state.is_empty() || state == "ready"
     }
 
     fn add_to(&self, sums: &mut Sums) {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        let numbers = &self.numbers;
-        let (calls, errors) = (read(&numbers.calls), read(&numbers.errors));
+        let stats = &self.stats;
+        let (calls, errors) = (read(&stats.calls), read(&stats.errors));
         let well = calls.saturating_sub(errors);
         sums.well += self.well_told.fetch_max(well, Ordering::Relaxed).max(well);
         sums.errors += errors;
-        sums.by_code.iter_mut().zip(numbers.errors_by_code()).for_each(|(sum, (_, count))| *sum += count);
-        sums.busy_ns = sums.busy_ns.saturating_add(read(&numbers.busy_ns));
-        sums.waited_ns = sums.waited_ns.saturating_add(read(&numbers.waited_ns));
-        sums.shed += read(&numbers.shed);
-        sums.restarts += read(&numbers.restarts);
-        bounds::add(&mut sums.took, &numbers.latency.read());
+        sums.by_code.iter_mut().zip(stats.errors_by_code()).for_each(|(sum, (_, count))| *sum += count);
+        sums.busy_ns = sums.busy_ns.saturating_add(read(&stats.busy_ns));
+        sums.waited_ns = sums.waited_ns.saturating_add(read(&stats.waited_ns));
+        sums.shed += read(&stats.shed);
+        sums.restarts += read(&stats.restarts);
+        bounds::add(&mut sums.took, &stats.latency.read());
     }
 }
 

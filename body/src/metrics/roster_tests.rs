@@ -16,14 +16,14 @@ impl Handler for Nobody {
 fn service(target: &str, revision: &str) -> Result<Service, cbs::NameError> {
     let about = About { language: "rust".into(), revision: revision.into(), ..About::default() };
     let (target, about) = (target.parse()?, Arc::new(about));
-    Ok(Service { target, handler: Arc::new(Nobody), about, numbers: Arc::default() })
+    Ok(Service { target, handler: Arc::new(Nobody), about, stats: Arc::default() })
 }
 
 fn count(service: &Service, micros: u64) {
     let took = Duration::from_micros(micros);
-    service.numbers.calls.fetch_add(1, Ordering::Relaxed);
-    service.numbers.count_run(Duration::ZERO, took);
-    service.numbers.latency.record(took);
+    service.stats.calls.fetch_add(1, Ordering::Relaxed);
+    service.stats.count_run(Duration::ZERO, took);
+    service.stats.latency.record(took);
 }
 
 fn written(roster: &Roster, form: Form) -> String {
@@ -43,7 +43,7 @@ fn series_come_with_a_cell_and_go_with_it() -> Result<(), cbs::NameError> {
     let cell = service("logic.greet", "abc")?;
     let listed = roster.list(&cell);
     let flow = roster.list(&service("flow greeting", "def")?);
-    cell.numbers.set_state("restarting".into(), None);
+    cell.stats.set_state("restarting".into(), None);
     let text = written(&roster, Form::Prometheus);
     has(&text, "cbs_cell_info{cell=\"logic.greet\",language=\"rust\",version=\"\",revision=\"abc\"} 1");
     has(&text, "cbs_cell_ready{cell=\"logic.greet\"} 0");
@@ -64,7 +64,7 @@ fn what_only_grows_does_not_shrink_when_a_version_is_replaced() -> Result<(), cb
     let (old, new) = (service("logic.greet", "old")?, service("logic.greet", "new")?);
     let listed = roster.list(&old);
     (0..5).for_each(|_| count(&old, 100));
-    old.numbers.count_error(&Code::Timeout, "late".to_owned());
+    old.stats.count_error(&Code::Timeout, "late".to_owned());
     let both = (listed, roster.list(&new));
     count(&new, 1_000);
     for revision in ["old", "new"] {
@@ -95,9 +95,9 @@ fn calls_that_went_well_never_shrink_though_errors_are_counted_in_two_steps() ->
     let well = || roster.read(false).first().map(|reading| reading.sums.well);
     count(&cell, 1);
     // Half of an error: answered, not yet counted as one.
-    cell.numbers.calls.fetch_add(1, Ordering::Relaxed);
+    cell.stats.calls.fetch_add(1, Ordering::Relaxed);
     assert_eq!(well(), Some(2));
-    cell.numbers.errors.fetch_add(1, Ordering::Relaxed);
+    cell.stats.errors.fetch_add(1, Ordering::Relaxed);
     assert_eq!(well(), Some(2), "1 would look as if the body had been started again");
     count(&cell, 1);
     count(&cell, 1);
@@ -119,8 +119,8 @@ fn workers_of_two_versions_that_are_called_alike_are_one() -> Result<(), cbs::Na
         ..Worker::default()
     };
     let (well, away) = (worker("ready", Some(7)), worker("starting", None));
-    versions[0].numbers.set_workers(Some(Arc::new(move || vec![well.clone()])));
-    versions[1].numbers.set_workers(Some(Arc::new(move || vec![away.clone()])));
+    versions[0].stats.set_workers(Some(Arc::new(move || vec![well.clone()])));
+    versions[1].stats.set_workers(Some(Arc::new(move || vec![away.clone()])));
     let text = written(&roster, Form::Prometheus);
     let label = "{cell=\"logic.greet\",worker=\"lane \\\"0\\\"\"}";
     has(&text, &format!("cbs_worker_up{label} 0"));

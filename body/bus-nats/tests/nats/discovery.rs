@@ -101,27 +101,27 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
     let server = NatsServer::start().await;
     let nats = body(&server, "body-1").await;
     let counted = echo("demo.echo");
-    let numbers = counted.numbers.clone();
-    numbers.set_state("ready".into(), None);
+    let stats = counted.stats.clone();
+    stats.set_state("ready".into(), None);
     let lane = Worker { name: "lane 0".into(), state: "ready".into(), in_flight: 1, lag_us: 7, ..Worker::default() };
     let lanes = vec![lane.clone()];
-    numbers.set_workers(Some(Arc::new(move || lanes.clone())));
+    stats.set_workers(Some(Arc::new(move || lanes.clone())));
     let _serving = serve(&nats, counted).await;
     for (number, value) in [
-        (&numbers.calls, 3),
-        (&numbers.errors, 0),
-        (&numbers.shed, 2),
-        (&numbers.restarts, 6),
-        (&numbers.busy_ns, 8_000),
-        (&numbers.waited_ns, 9),
-        (&numbers.in_flight, 3),
-        (&numbers.queued, 5),
+        (&stats.calls, 3),
+        (&stats.errors, 0),
+        (&stats.shed, 2),
+        (&stats.restarts, 6),
+        (&stats.busy_ns, 8_000),
+        (&stats.waited_ns, 9),
+        (&stats.in_flight, 3),
+        (&stats.queued, 5),
     ] {
         number.store(value, Ordering::Relaxed);
     }
-    numbers.latency.record(Duration::from_millis(1));
-    let latency = numbers.latency.read();
-    numbers.count_error(&Code::Overloaded, "overloaded: no room".to_owned());
+    stats.latency.record(Duration::from_millis(1));
+    let latency = stats.latency.read();
+    stats.count_error(&Code::Overloaded, "overloaded: no room".to_owned());
     let stats = &answers(&plain(&server).await, "$SRV.STATS.demo", 1).await[0];
     assert_eq!(stats["type"], "io.nats.micro.v1.stats_response");
     assert!(stats["started"].as_str().unwrap().ends_with('Z'));
@@ -290,12 +290,12 @@ async fn what_is_announced_is_told_of_while_nobody_serves_it() {
     let server = NatsServer::start().await;
     let nats = body(&server, "body-1").await;
     let cell = echo("demo.echo");
-    cell.numbers.set_state("restarting".into(), Some("it fell".to_owned()));
+    cell.stats.set_state("restarting".into(), Some("it fell".to_owned()));
     let announced = nats.announce(cell.clone()).await.unwrap();
     let client = client(&server).await;
     let away = discover(&client, 1).await;
     assert_eq!((&*away[0].state, &*away[0].reason), ("restarting", "it fell"), "{away:?}");
-    cell.numbers.set_state("ready".into(), None);
+    cell.stats.set_state("ready".into(), None);
     let serving = serve(&nats, cell.clone()).await;
     // Told once.
     let served = discover(&client, 1).await;

@@ -39,7 +39,7 @@ where
         target: target(name),
         handler: Arc::new(Function(function)),
         about: Arc::default(),
-        numbers: Arc::default(),
+        stats: Arc::default(),
     }
 }
 

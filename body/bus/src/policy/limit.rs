@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use cbs::Numbers;
+use cbs::Stats;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::deadline::within;
@@ -33,8 +33,8 @@ impl Default for ConcurrencySettings {
 }
 
 /// The room that a cell's calls have: so many run, so many wait, the rest is shed. Those that
-/// wait come in in their order. Keeps [`Numbers::in_flight`], [`Numbers::queued`] and
-/// [`Numbers::shed`].
+/// wait come in in their order. Keeps [`Stats::in_flight`], [`Stats::queued`] and
+/// [`Stats::shed`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -55,19 +55,19 @@ pub struct ConcurrencyLimit {
     queue: u64,
     queue_bytes: usize,
     waiting_bytes: AtomicUsize,
-    numbers: Arc<Numbers>,
+    stats: Arc<Stats>,
 }
 
 /// Room for one call; dropping it makes room for another.
 #[derive(Debug)]
 pub struct Permit<'a> {
     _permit: SemaphorePermit<'a>,
-    numbers: &'a Numbers,
+    stats: &'a Stats,
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.numbers.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -80,20 +80,20 @@ struct QueuedCall<'a> {
 impl Drop for QueuedCall<'_> {
     fn drop(&mut self) {
         self.limit.waiting_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.limit.numbers.queued.fetch_sub(1, Ordering::Relaxed);
+        self.limit.stats.queued.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl ConcurrencyLimit {
-    /// An empty room that tells its state through `numbers`.
+    /// An empty room that tells its state through `stats`.
     #[must_use]
-    pub fn new(settings: ConcurrencySettings, numbers: Arc<Numbers>) -> Self {
+    pub fn new(settings: ConcurrencySettings, stats: Arc<Stats>) -> Self {
         Self {
             permits: Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
             queue: u64::try_from(settings.queue).unwrap_or(u64::MAX),
             queue_bytes: settings.queue_bytes,
             waiting_bytes: AtomicUsize::new(0),
-            numbers,
+            stats,
         }
     }
 
@@ -114,19 +114,19 @@ impl ConcurrencyLimit {
             None => None,
         };
         if permit.is_none() {
-            self.numbers.shed.fetch_add(1, Ordering::Relaxed);
+            self.stats.shed.fetch_add(1, Ordering::Relaxed);
         }
         permit.map(|permit| self.permit(permit))
     }
 
     fn permit<'a>(&'a self, permit: SemaphorePermit<'a>) -> Permit<'a> {
-        self.numbers.in_flight.fetch_add(1, Ordering::Relaxed);
-        Permit { _permit: permit, numbers: &self.numbers }
+        self.stats.in_flight.fetch_add(1, Ordering::Relaxed);
+        Permit { _permit: permit, stats: &self.stats }
     }
 
     /// Counts first and asks then, so that two who come together cannot both take the last place.
     fn wait(&self, bytes: usize) -> Option<QueuedCall<'_>> {
-        let queued = self.numbers.queued.fetch_add(1, Ordering::Relaxed);
+        let queued = self.stats.queued.fetch_add(1, Ordering::Relaxed);
         let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         let waiting = QueuedCall { limit: self, bytes };
         let fits = queued < self.queue && before.saturating_add(bytes) <= self.queue_bytes;

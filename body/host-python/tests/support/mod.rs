@@ -191,7 +191,7 @@ pub(crate) fn target(name: &str) -> Target {
 }
 
 pub(crate) fn workers(running: &Running) -> Vec<Worker> {
-    running.handler().numbers().workers()
+    running.handler().stats().workers()
 }
 
 /// How many entries a folder of `/proc/self` has.

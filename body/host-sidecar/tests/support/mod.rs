@@ -192,7 +192,7 @@ pub(crate) fn request(name: &str, payload: &str) -> Envelope {
 }
 
 pub(crate) fn workers(running: &Running) -> Vec<Worker> {
-    running.handler().numbers().workers()
+    running.handler().stats().workers()
 }
 
 /// The process that serves the cell, or the first of them.

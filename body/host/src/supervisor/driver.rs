@@ -66,7 +66,7 @@ impl Life {
                 break;
             }
             self.state.send_modify(|state| state.restarts += 1);
-            self.endpoint.numbers().restarts.fetch_add(1, Ordering::Relaxed);
+            self.endpoint.stats().restarts.fetch_add(1, Ordering::Relaxed);
         }
         self.enter(Phase::Stopped, None);
     }
@@ -77,7 +77,7 @@ impl Life {
             *state = State { phase, reason: reason.or(state.reason.take()), restarts: state.restarts };
             // Why it was once restarted is no news where it is ready.
             let reason = state.reason.clone().filter(|_| phase != Phase::Ready);
-            self.endpoint.numbers().set_state(phase.to_string().into(), reason);
+            self.endpoint.stats().set_state(phase.to_string().into(), reason);
         });
     }
 
@@ -90,7 +90,7 @@ impl Life {
             Some(Ok(started)) => started,
         };
         let Started { cell, ended, workers } = started;
-        self.endpoint.numbers().set_workers(workers);
+        self.endpoint.stats().set_workers(workers);
         self.endpoint.put(Some(cell.clone()));
         let served = self.stop.run_until_cancelled(self.env.bus.serve(self.service.clone())).await;
         let end = match served {
@@ -101,7 +101,7 @@ impl Life {
             Some(Ok(serving)) => self.serve(serving, ended).await,
         };
         self.endpoint.put(None);
-        self.endpoint.numbers().set_workers(None);
+        self.endpoint.stats().set_workers(None);
         Box::pin(self.end(cell, label)).await;
         end
     }

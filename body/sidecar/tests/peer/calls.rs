@@ -18,8 +18,8 @@ use crate::pair::{Checked, LIMIT, Script, pair, reply, request, settings, strang
 
 #[tokio::test]
 async fn side_9_calls_go_both_ways_at_once_and_numbers_grow() -> Checked {
-    let numbers = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let seen = numbers.clone();
+    let stats = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = stats.clone();
     let (inbound, _told) = Script::new(move |_, request, _| {
         seen.lock().unwrap().push(request.id);
         Box::pin(async move { request.envelope })
@@ -33,7 +33,7 @@ async fn side_9_calls_go_both_ways_at_once_and_numbers_grow() -> Checked {
     for (answer, text) in within(LIMIT, "all calls", join_all(calls)).await {
         assert_eq!(answer?, text);
     }
-    assert_eq!(*numbers.lock().unwrap(), (1..=2_500).collect::<Vec<u64>>());
+    assert_eq!(*stats.lock().unwrap(), (1..=2_500).collect::<Vec<u64>>());
     assert_eq!((pair.body.unanswered(), pair.sidecar.accepted()), (0, 0));
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use cbs::{Numbers, Target, Times};
+use cbs::{Stats, Target, Times};
 use fleet::{Body, Phase, Revision, Tally, Version};
 use tokio::{
     sync::mpsc,
@@ -40,7 +40,7 @@ pub(super) struct Alive {
     pub(super) version: Version,
     pub(super) canary: bool,
     words: mpsc::Sender<Word>,
-    numbers: Option<Arc<Numbers>>,
+    stats: Option<Arc<Stats>>,
 }
 
 /// A canary and what it runs beside, by their instances, and what was counted of the latter before.
@@ -65,7 +65,7 @@ impl Lives {
         let Order { target, instance, version, canary, .. } = order.clone();
         let task = self.tasks.all.spawn(live(hands, order, told, self.events.0.clone()));
         self.tasks.owners.insert(task.id(), instance);
-        self.alive.insert(instance, Alive { target, version, canary, words, numbers: None });
+        self.alive.insert(instance, Alive { target, version, canary, words, stats: None });
     }
 
     /// Tells an instance; whether it lives. Who has ended by itself has said so, or will.
@@ -81,9 +81,9 @@ impl Lives {
     /// Takes note of what an instance said.
     pub(super) fn heard(&mut self, event: &Event) -> Option<Alive> {
         match &event.what {
-            What::Ready(numbers) => {
+            What::Ready(stats) => {
                 let alive = self.alive.get_mut(&event.instance)?;
-                alive.numbers.clone_from(numbers);
+                alive.stats.clone_from(stats);
                 None
             }
             What::Away => None,
@@ -126,9 +126,9 @@ impl Lives {
 
     /// What an instance counted so far.
     fn count(&self, instance: u64) -> Option<Tally> {
-        let numbers = self.alive.get(&instance)?.numbers.as_ref()?;
-        let times: Times = numbers.latency.read();
-        Some(Tally { calls: numbers.calls.load(Ordering::Relaxed), errors: numbers.faults(), times })
+        let stats = self.alive.get(&instance)?.stats.as_ref()?;
+        let times: Times = stats.latency.read();
+        Some(Tally { calls: stats.calls.load(Ordering::Relaxed), errors: stats.faults(), times })
     }
 
     /// Tells all to stop.

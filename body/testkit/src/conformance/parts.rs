@@ -56,7 +56,7 @@ where
     Answering: Future<Output = Answer> + Send + 'static,
 {
     let handler = Arc::new(Function(function));
-    let service = Service { target: target(name), handler, about: Arc::default(), numbers: Arc::default() };
+    let service = Service { target: target(name), handler, about: Arc::default(), stats: Arc::default() };
     within(STEP, "serving a target", bus.serve(service)).await
 }
 

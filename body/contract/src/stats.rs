@@ -16,7 +16,7 @@ use crate::{Code, Latency, Text};
 /// A served target's numbers since it was started. Every field only grows, but for
 /// `in_flight` and `queued`.
 #[derive(Default)]
-pub struct Numbers {
+pub struct Stats {
     /// Requests answered, with a reply or an error.
     pub calls: AtomicU64,
     /// Of these, with an error.
@@ -74,10 +74,10 @@ pub struct Worker {
     pub credit_bytes: Option<u64>,
 }
 
-/// See [`Numbers::lines_dropped`].
+/// See [`Stats::lines_dropped`].
 static LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
 
-impl Numbers {
+impl Stats {
     /// How many lines that cells logged or printed were left out of this program's log, because there were too many at
     /// once. One number for the whole program; whoever leaves a line out adds to it, and tells so in the log.
     pub fn lines_dropped() -> &'static AtomicU64 {
@@ -148,7 +148,7 @@ impl Numbers {
     }
 }
 
-impl fmt::Debug for Numbers {
+impl fmt::Debug for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { calls, errors, shed, .. } = self;
         f.debug_struct("Numbers")
