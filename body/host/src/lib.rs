@@ -1,7 +1,7 @@
 //! Hosting: cells and flows as handlers that keep their limits, fail alone, and are restarted.
 //!
 //! A [`Host`] starts cells of one kind; [`NativeHost`] those that are linked into the program.
-//! A [`Supervisor`] keeps each cell alive and serves it through an [`Endpoint`], which
+//! A [`Supervisor`] keeps each cell alive and serves it through an [`CellHandler`], which
 //! checks schemas, bounds how many calls run, ends them at their deadline, and turns a panic
 //! into an error for one caller. A [`FlowHandler`] does the same for a flow.
 //!
@@ -9,7 +9,7 @@
 //! use std::sync::Arc;
 //! use bus::{InProcess, Settings};
 //! use cbs::{BodyBus, BoxFuture, CellContext, CellError, Console, Envelope, CellEnv, Target};
-//! use host::{Endpoint, Limits, Schemas};
+//! use host::{CellHandler, Limits, Schemas};
 //!
 //! async fn greet(_: &CellContext, name: String) -> Result<String, CellError> {
 //!     Ok(format!("Hello, {name}!"))
@@ -33,8 +33,8 @@
 //! let target: Target = "logic.greet".parse()?;
 //! let env = CellEnv::new(target.clone(), cbs::BodyId::new("web1")?, bus.clone(), Arc::new(NoConsole));
 //! let cell = cbs::cell("logic.greet", greet).cell();
-//! let endpoint = Endpoint::new(Arc::new(env), cell, Limits::default(), Schemas::default());
-//! let _serving = bus.serve(endpoint.service(Arc::default())).await?;
+//! let cell_handler = CellHandler::new(Arc::new(env), cell, Limits::default(), Schemas::default());
+//! let _serving = bus.serve(cell_handler.service(Arc::default())).await?;
 //! let reply = bus.call(Envelope::request(target, r#""Ada""#)).await?;
 //! assert_eq!(reply.payload, r#""Hello, Ada!""#);
 //! # Ok(())
@@ -46,12 +46,12 @@
 //! - [`Host`], [`Started`], [`HostError`]: what can start cells. [`NativeHost`]: Rust cells.
 //! - [`Supervisor`], [`Running`], [`State`], [`Restarts`]: the life of a cell. The decisions
 //!   (`supervisor/history`) are pure; `supervisor/driver` carries them out.
-//! - [`Endpoint`], [`Schemas`], [`Limits`]: a cell as a handler. [`FlowHandler`],
+//! - [`CellHandler`], [`Schemas`], [`Limits`]: a cell as a handler. [`FlowHandler`],
 //!   [`StepObserver`], [`StepReport`]: a flow as one.
 //! - [`Watchdog`]: names the cell that blocks its thread. `guard` is what all handlers share:
 //!   room, deadline, numbers, panics.
 
-mod endpoint;
+mod cell_handler;
 mod flow_handler;
 mod guard;
 mod limits;
@@ -62,7 +62,7 @@ mod schemas;
 mod supervisor;
 
 pub use self::{
-    endpoint::{Endpoint, about},
+    cell_handler::{CellHandler, about},
     flow_handler::FlowHandler,
     guard::watchdog::{Blocked, Watchdog},
     limits::Limits,

@@ -13,8 +13,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::history::Restarts;
 use self::{driver::Life, history::History};
 use crate::{
-    Endpoint, Limits, Schemas,
-    endpoint::about,
+    CellHandler, Limits, Schemas,
+    cell_handler::about,
     runtime::{Host, HostError},
 };
 
@@ -104,8 +104,8 @@ impl Supervisor {
         let mut env = env.with_spec(spec.metadata.revision.as_str().into(), config);
         env.language = spec.language().into();
         let env = Arc::new(env);
-        let endpoint = Endpoint::vacant(env.clone(), Limits::from(&*spec), Schemas::from(&*spec));
-        let service = endpoint.service(Arc::new(about(&spec)));
+        let cell_handler = CellHandler::vacant(env.clone(), Limits::from(&*spec), Schemas::from(&*spec));
+        let service = cell_handler.service(Arc::new(about(&spec)));
         service.stats.set_state(Phase::Starting.to_string().into(), None);
         let (tell, state) = watch::channel(State { phase: Phase::Starting, reason: None, restarts: 0 });
         let stop = CancellationToken::new();
@@ -114,13 +114,13 @@ impl Supervisor {
             service: service.clone(),
             spec: spec.clone(),
             env,
-            endpoint: endpoint.clone(),
+            cell_handler: cell_handler.clone(),
             state: tell,
             stop: stop.clone(),
             history: History::new(self.restarts.clone()),
         };
         let task = self.tasks.spawn(life.live());
-        Ok(Running { spec, endpoint, service, state, stop, hurry: self.hurry.clone(), task })
+        Ok(Running { spec, cell_handler, service, state, stop, hurry: self.hurry.clone(), task })
     }
 
     fn host(&self, spec: &CellSpec) -> Result<&Arc<dyn Host>, HostError> {
@@ -137,7 +137,7 @@ impl Supervisor {
 /// [`Self::stop`] loses nothing.
 pub struct Running {
     spec: Arc<CellSpec>,
-    endpoint: Arc<Endpoint>,
+    cell_handler: Arc<CellHandler>,
     service: Service,
     state: watch::Receiver<State>,
     stop: CancellationToken,
@@ -160,8 +160,8 @@ impl Running {
 
     /// What answers its calls, and counts them.
     #[must_use]
-    pub fn handler(&self) -> &Arc<Endpoint> {
-        &self.endpoint
+    pub fn handler(&self) -> &Arc<CellHandler> {
+        &self.cell_handler
     }
 
     /// The state now, and as it changes.

@@ -67,7 +67,7 @@ async fn a_panic_costs_its_own_caller_an_error_and_the_log_has_the_rest() {
         assert!(text.contains(part), "`{part}` is not in: {text}");
     }
     assert_eq!(call(&*bus, "demo.moody", json!("fine")).await, Ok(json!("fine")));
-    let stats = served.endpoint.stats();
+    let stats = served.cell_handler.stats();
     assert_eq!([&stats.calls, &stats.errors, &stats.in_flight].map(|n| n.load(Ordering::Relaxed)), [2, 1, 0]);
     assert!(stats.last_error().is_some_and(|line| line.contains("cell-failed") && !line.contains("4711")));
 }
@@ -81,7 +81,7 @@ async fn a_reply_that_is_too_large_is_counted_as_the_error_that_its_caller_gets(
     let served = serve(&bus, &cbs::cell("demo.large", large), Limits::default(), Schemas::default()).await;
     let error = call(&*bus, "demo.large", json!(1 << 20)).await.unwrap_err();
     assert_eq!((error.code(), error.outcome()), (&Code::TooLarge, Outcome::Ran));
-    let stats = served.endpoint.stats();
+    let stats = served.cell_handler.stats();
     assert_eq!([&stats.calls, &stats.errors].map(|n| n.load(Ordering::Relaxed)), [1, 1]);
     assert!(stats.last_error().is_some_and(|line| line.contains("too-large")));
 }
@@ -109,7 +109,7 @@ async fn a_cell_that_hangs_times_out_and_frees_its_room() {
         assert_eq!(began.elapsed().as_millis() / 100, 2, "{:?}", began.elapsed());
     }
     assert_eq!(call(&*bus, "demo.moody", json!("fine")).await, Ok(json!("fine")));
-    assert_eq!(served.endpoint.stats().in_flight.load(Ordering::Relaxed), 0);
+    assert_eq!(served.cell_handler.stats().in_flight.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn of_a_hundred_thousand_calls_at_once_each_is_answered() {
         assert_eq!((error.code(), error.outcome()), (&Code::Overloaded, Outcome::NotRun));
         shed += 1;
     }
-    let stats = served.endpoint.stats();
+    let stats = served.cell_handler.stats();
     let now = || [&stats.in_flight, &stats.queued, &stats.shed].map(|number| number.load(Ordering::Relaxed));
     assert_eq!(now(), [64, 256, CALLS as u64 - 320]);
     gate.add_permits(320);

@@ -13,7 +13,7 @@ use cbs::{
     BodyBus, CellContext, CellError, Code, Distance, Envelope, Note, Recorder, Serving, Side, Span, Trace, Uuid,
     span_of, span_of_attempt,
 };
-use host::{Endpoint, Limits, Schemas};
+use host::{CellHandler, Limits, Schemas};
 use support::{bus, env, limits, target};
 
 /// Samples the traces whose id ends in an even byte.
@@ -60,7 +60,7 @@ async fn outer(context: &CellContext, wish: String) -> Result<String, CellError>
     context.call("demo.inner", &wish).await
 }
 
-type Two = (Arc<InProcess>, Vec<(Arc<Endpoint>, Box<dyn Serving>)>);
+type Two = (Arc<InProcess>, Vec<(Arc<CellHandler>, Box<dyn Serving>)>);
 
 /// Two cells under the eyes of a recorder.
 async fn two(kept: &Arc<Kept>) -> Two {
@@ -74,8 +74,8 @@ async fn two_within(kept: &Arc<Kept>, timeout: Duration) -> Two {
     for cell in [cbs::cell("demo.inner", inner), cbs::cell("demo.outer", outer)] {
         let mut env = env(bus.clone(), cell.name()).with_recorder(Some(kept.clone()));
         env.language = "rust".into();
-        let endpoint = Endpoint::new(Arc::new(env), cell.cell(), limits(1, 4, timeout), Schemas::default());
-        serving.push((endpoint.clone(), bus.serve(endpoint.service(Arc::default())).await.unwrap()));
+        let cell_handler = CellHandler::new(Arc::new(env), cell.cell(), limits(1, 4, timeout), Schemas::default());
+        serving.push((cell_handler.clone(), bus.serve(cell_handler.service(Arc::default())).await.unwrap()));
     }
     (bus, serving)
 }
@@ -188,5 +188,5 @@ async fn without_a_recorder_nothing_is_timed() {
     let bus = bus();
     let served = support::serve(&bus, &cbs::cell("demo.inner", inner), Limits::default(), Schemas::default()).await;
     bus.call(request("demo.inner", "fine", true)).await.unwrap();
-    assert_eq!(served.endpoint.stats().latency.read().calls(), 0);
+    assert_eq!(served.cell_handler.stats().latency.read().calls(), 0);
 }

@@ -18,7 +18,7 @@ use super::{
     history::{History, Next},
 };
 use crate::{
-    Endpoint,
+    CellHandler,
     guard::{contain::Contained, scope::Label},
     runtime::{Host, Started},
 };
@@ -28,7 +28,7 @@ pub(super) struct Life {
     pub(super) host: Arc<dyn Host>,
     pub(super) spec: Arc<CellSpec>,
     pub(super) env: Arc<CellEnv>,
-    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) cell_handler: Arc<CellHandler>,
     pub(super) service: Service,
     pub(super) state: watch::Sender<State>,
     pub(super) stop: CancellationToken,
@@ -66,7 +66,7 @@ impl Life {
                 break;
             }
             self.state.send_modify(|state| state.restarts += 1);
-            self.endpoint.stats().restarts.fetch_add(1, Ordering::Relaxed);
+            self.cell_handler.stats().restarts.fetch_add(1, Ordering::Relaxed);
         }
         self.enter(Phase::Stopped, None);
     }
@@ -77,7 +77,7 @@ impl Life {
             *state = State { phase, reason: reason.or(state.reason.take()), restarts: state.restarts };
             // Why it was once restarted is no news where it is ready.
             let reason = state.reason.clone().filter(|_| phase != Phase::Ready);
-            self.endpoint.stats().set_state(phase.to_string().into(), reason);
+            self.cell_handler.stats().set_state(phase.to_string().into(), reason);
         });
     }
 
@@ -90,8 +90,8 @@ impl Life {
             Some(Ok(started)) => started,
         };
         let Started { cell, ended, workers } = started;
-        self.endpoint.stats().set_workers(workers);
-        self.endpoint.put(Some(cell.clone()));
+        self.cell_handler.stats().set_workers(workers);
+        self.cell_handler.put(Some(cell.clone()));
         let served = self.stop.run_until_cancelled(self.env.bus.serve(self.service.clone())).await;
         let end = match served {
             None => End::Stopped,
@@ -100,8 +100,8 @@ impl Life {
             }
             Some(Ok(serving)) => self.serve(serving, ended).await,
         };
-        self.endpoint.put(None);
-        self.endpoint.stats().set_workers(None);
+        self.cell_handler.put(None);
+        self.cell_handler.stats().set_workers(None);
         Box::pin(self.end(cell, label)).await;
         end
     }
@@ -129,7 +129,7 @@ impl Life {
             Some(reason) => {
                 let ready_for = since.elapsed();
                 // Its callers learn at once that it is away, and others may serve them meanwhile.
-                self.endpoint.put(None);
+                self.cell_handler.put(None);
                 self.enter(Phase::Restarting, Some(reason.clone()));
                 self.stop.run_until_cancelled(serving.stop()).await;
                 End::Fell { reason, ready_for }

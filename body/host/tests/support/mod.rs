@@ -11,7 +11,7 @@ use bus::{ConcurrencySettings, InProcess, Settings};
 use cbs::{
     BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, DynCell, Envelope, NativeCell, Serving, Target,
 };
-use host::{Endpoint, Limits, Schemas};
+use host::{CellHandler, Limits, Schemas};
 use serde_json::Value;
 use spec::{CellSpec, Specs};
 use tracing::subscriber::DefaultGuard;
@@ -58,14 +58,14 @@ pub(crate) async fn serve_dyn(
     limits: Limits,
     schemas: Schemas,
 ) -> Served {
-    let endpoint = Endpoint::new(Arc::new(env(bus.clone(), name)), cell, limits, schemas);
-    let serving = bus.serve(endpoint.service(Arc::default())).await.unwrap();
-    Served { endpoint, serving }
+    let cell_handler = CellHandler::new(Arc::new(env(bus.clone(), name)), cell, limits, schemas);
+    let serving = bus.serve(cell_handler.service(Arc::default())).await.unwrap();
+    Served { cell_handler, serving }
 }
 
 /// A served cell.
 pub(crate) struct Served {
-    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) cell_handler: Arc<CellHandler>,
     pub(crate) serving: Box<dyn Serving>,
 }
 

@@ -24,17 +24,17 @@ use crate::{
 /// - Input that does not fit: `bad-request`. Output that does not fit, or a panic: the caller
 ///   gets `cell-failed` with the request's id, the log has the rest under that id.
 /// - While the cell is being restarted: `unavailable`; the body's own calls go to other bodies.
-pub struct Endpoint {
+pub struct CellHandler {
     guard: Guard<CellWork>,
 }
 
-impl Endpoint {
+impl CellHandler {
     /// A handler of a cell that has been started.
     #[must_use]
     pub fn new(env: Arc<CellEnv>, cell: Arc<dyn DynCell>, limits: Limits, schemas: Schemas) -> Arc<Self> {
-        let endpoint = Self::vacant(env, limits, schemas);
-        endpoint.put(Some(cell));
-        endpoint
+        let cell_handler = Self::vacant(env, limits, schemas);
+        cell_handler.put(Some(cell));
+        cell_handler
     }
 
     /// A handler whose cell is yet to be started: `unavailable` until [`Self::put`].
@@ -62,7 +62,7 @@ impl Endpoint {
     }
 }
 
-impl Handler for Endpoint {
+impl Handler for CellHandler {
     fn handle(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         self.guard.handle(request)
     }
