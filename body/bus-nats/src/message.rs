@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
-use cbs::{BusError, CellError, Code, Distance, Envelope, Kind, Outcome, Target, Text, Trace, Uuid, frame};
+use cbs::{BusError, CellError, Code, Envelope, Kind, Outcome, Target, Text, Trace, Transport, Uuid, frame};
 
 /// The header in which a bare caller says how many milliseconds it waits.
 pub(crate) const TIMEOUT_HEADER: &str = "Cbs-Timeout-Ms";
@@ -158,7 +158,7 @@ pub(crate) fn read_reply(message: Message) -> Result<Envelope, BusError> {
             .map_err(|error| CellError::new(Code::Internal, format!("the reply cannot be read: {error}")))?,
         Form::Bare => read_bare_reply(message)?,
     };
-    reply.distance = Distance::Nats;
+    reply.via = Transport::Nats;
     // Not by value: an envelope has some 300 bytes, and most replies are no errors.
     match reply.kind {
         Kind::Reply => Ok(reply),

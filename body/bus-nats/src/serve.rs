@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_nats::Message;
-use cbs::{BoxFuture, BusError, CellError, Code, Distance, Envelope, Service, Serving, Subject, Target, Text};
+use cbs::{BoxFuture, BusError, CellError, Code, Envelope, Service, Serving, Subject, Target, Text, Transport};
 use futures::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
@@ -61,7 +61,7 @@ impl Served {
                 Err(stale(target))
             }
             Ok(mut request) => {
-                request.distance = Distance::Nats;
+                request.via = Transport::Nats;
                 self.handle(request).await
             }
             Err(error) => Err(error),

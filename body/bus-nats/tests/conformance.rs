@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bus::{InProcess, Link, Route, Router};
 use bus_nats::{Nats, Options};
-use cbs::{BodyBus, Distance};
+use cbs::{BodyBus, Transport};
 use testkit::{
     NatsServer,
     conformance::{self, Stage},
@@ -31,7 +31,7 @@ async fn same_body_over_nats() -> Stage {
     let server = NatsServer::start().await;
     let one = body(&server, "one", Route::Nats).await;
     let two = body(&server, "two", Route::LocalFirst).await;
-    Stage::new(one.clone(), one).server(two).distance(Distance::Nats).nats(server)
+    Stage::new(one.clone(), one).server(two).via(Transport::Nats).nats(server)
 }
 
 async fn another_body() -> Stage {
@@ -39,7 +39,7 @@ async fn another_body() -> Stage {
     let caller = body(&server, "caller", Route::LocalFirst).await;
     let one = body(&server, "one", Route::LocalFirst).await;
     let two = body(&server, "two", Route::LocalFirst).await;
-    Stage::new(caller, one).server(two).distance(Distance::Nats).nats(server)
+    Stage::new(caller, one).server(two).via(Transport::Nats).nats(server)
 }
 
 async fn a_client() -> Stage {
@@ -47,7 +47,7 @@ async fn a_client() -> Stage {
     let client = Nats::connect_client(Options::new(server.url(), "client".parse().unwrap())).await.unwrap();
     let one = Nats::connect(Options::new(server.url(), "one".parse().unwrap())).await.unwrap();
     let two = Nats::connect(Options::new(server.url(), "two".parse().unwrap())).await.unwrap();
-    Stage::new(client.bus(), one.bus()).server(two.bus()).distance(Distance::Nats).nats(server)
+    Stage::new(client.bus(), one.bus()).server(two.bus()).via(Transport::Nats).nats(server)
 }
 
 mod in_the_same_body {

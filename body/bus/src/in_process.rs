@@ -11,8 +11,8 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, CellError, Code, Distance, Envelope, EventStream, Outcome, Service, Serving,
-    Subscription, TIMEOUT_DEFAULT, Target, Text,
+    BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription,
+    TIMEOUT_DEFAULT, Target, Text, Transport,
 };
 use futures::future;
 
@@ -79,7 +79,7 @@ impl Future for Taken<'_> {
         match &mut answer {
             Poll::Ready(Ok(reply)) => {
                 let Settings { body, payload_max, .. } = &self.bus.settings;
-                let sealed = reply::seal(reply, &self.ids, body, Distance::Body);
+                let sealed = reply::seal(reply, &self.ids, body, Transport::InProcess);
                 let checked = sealed.and_then(|()| reply::check_reply_size(reply, self.target, *payload_max));
                 if let Err(error) = checked {
                     return Poll::Ready(Err(error));

@@ -1,6 +1,6 @@
 //! What a reply carries, whatever handler made it: the same on every bus.
 
-use cbs::{BusError, CellError, Code, Distance, Envelope, Kind, Outcome, Target, Text, Uuid, frame};
+use cbs::{BusError, CellError, Code, Envelope, Kind, Outcome, Target, Text, Transport, Uuid, frame};
 
 /// The ids that a reply takes over from its request.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ impl Ids {
 ///
 /// # Errors
 /// The error that the handler put into the envelope.
-pub fn seal(reply: &mut Envelope, ids: &Ids, body: &Text, distance: Distance) -> Result<(), BusError> {
+pub fn seal(reply: &mut Envelope, ids: &Ids, body: &Text, via: Transport) -> Result<(), BusError> {
     if reply.kind == Kind::Error {
         std::mem::take(reply).into_result()?;
     }
@@ -37,8 +37,8 @@ pub fn seal(reply: &mut Envelope, ids: &Ids, body: &Text, distance: Distance) ->
     reply.timeout = None;
     reply.idempotent = false;
     // Within the body the handler knows better: what it calls may be a process of its own.
-    if (distance, reply.distance) != (Distance::Body, Distance::Process) {
-        reply.distance = distance;
+    if (via, reply.via) != (Transport::InProcess, Transport::Ipc) {
+        reply.via = via;
     }
     if reply.source.body.is_empty() {
         reply.source.body = body.clone();

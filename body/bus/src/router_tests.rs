@@ -7,8 +7,8 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, Code, Distance, Envelope, EventStream, Handler, Outcome, Service, Serving,
-    Subscription, Target,
+    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Handler, Outcome, Service, Serving, Subscription,
+    Target, Transport,
 };
 use tokio::sync::Semaphore;
 
@@ -33,7 +33,7 @@ impl BodyBus for Net {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         self.note("call");
         let answer = self.answer.clone().map_or_else(|| Ok(Envelope::reply("there").answering(&request)), Err);
-        Box::pin(async { answer.map(|reply| Envelope { distance: Distance::Nats, ..reply }) })
+        Box::pin(async { answer.map(|reply| Envelope { via: Transport::Nats, ..reply }) })
     }
     fn publish(&self, _: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
         self.note("publish");
@@ -99,9 +99,9 @@ impl Scene {
         Self { router, here, log, serving }
     }
 
-    async fn call(&self, target: Target) -> Result<(String, Distance), BusError> {
+    async fn call(&self, target: Target) -> Result<(String, Transport), BusError> {
         let reply = self.router.call(Envelope::request(target, "{}")).await?;
-        Ok((String::from_utf8_lossy(&reply.payload).into_owned(), reply.distance))
+        Ok((String::from_utf8_lossy(&reply.payload).into_owned(), reply.via))
     }
 
     fn full(&self) {
@@ -121,12 +121,12 @@ fn other() -> Target {
     "demo.other".parse().unwrap()
 }
 
-fn here() -> Result<(String, Distance), BusError> {
-    Ok(("here".to_owned(), Distance::Body))
+fn here() -> Result<(String, Transport), BusError> {
+    Ok(("here".to_owned(), Transport::InProcess))
 }
 
-fn there() -> Result<(String, Distance), BusError> {
-    Ok(("there".to_owned(), Distance::Nats))
+fn there() -> Result<(String, Transport), BusError> {
+    Ok(("there".to_owned(), Transport::Nats))
 }
 
 #[tokio::test]

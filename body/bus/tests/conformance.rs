@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use bus::{InProcess, Retry, RetryPolicy, Router, Settings};
-use cbs::{BodyBus, Distance};
+use cbs::{BodyBus, Transport};
 use testkit::conformance::{Stage, compare};
 
 fn staged(bus: Arc<dyn BodyBus>) -> Stage {
     let settings = Settings::default();
     Stage::new(bus.clone(), bus)
-        .distance(Distance::Body)
+        .via(Transport::InProcess)
         .payload_max(settings.payload_max)
         .event_queue(settings.event_queue)
 }

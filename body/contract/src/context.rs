@@ -11,8 +11,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    BodyBus, BodyId, BoxFuture, BusError, CellError, Code, Distance, Envelope, Note, Notes, Recorder, Source,
-    TIMEOUT_DEFAULT, Target, Text, Topic, Trace, now_ns, span_of, span_of_attempt,
+    BodyBus, BodyId, BoxFuture, BusError, CellError, Code, Envelope, Note, Notes, Recorder, Source, TIMEOUT_DEFAULT,
+    Target, Text, Topic, Trace, Transport, now_ns, span_of, span_of_attempt,
     typed::{exact_from_json, written},
 };
 
@@ -119,7 +119,7 @@ pub struct CellContext {
     tracestate: Text,
     deadline: Instant,
     parent: Option<[u8; 8]>,
-    distance: Distance,
+    via: Transport,
     notes: Notes,
 }
 
@@ -140,7 +140,7 @@ impl CellContext {
             // A timeout beyond what a clock can hold is as good as a day.
             deadline: now.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400)),
             parent: request.foreign_trace.map(|trace| trace.span_id).or_else(|| request.causation_id.map(span_of)),
-            distance: request.distance,
+            via: request.via,
             notes: Notes::default(),
         }
     }
@@ -238,10 +238,10 @@ impl CellContext {
         &self.tracestate
     }
 
-    /// How far the request came.
+    /// Transport that carried the request.
     #[must_use]
-    pub fn distance(&self) -> Distance {
-        self.distance
+    pub fn via(&self) -> Transport {
+        self.via
     }
 
     /// What the author said about this call.

@@ -43,24 +43,26 @@ pub struct Source {
     pub revision: Text,
 }
 
-/// How far a reply, or a request, came. Known to the bus that carried it, never on the wire.
+/// Transport that carried a request or a reply. The bus that received it sets it; it is never on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Distance {
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
     /// Within one body.
     #[default]
-    Body,
-    /// From another process of the same body.
-    Process,
+    #[serde(alias = "body")]
+    InProcess,
+    /// From another process of the same body, through a Unix socket.
+    #[serde(alias = "process")]
+    Ipc,
     /// Over NATS.
     Nats,
 }
 
-impl fmt::Display for Distance {
+impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Body => "body",
-            Self::Process => "process",
+            Self::InProcess => "in-process",
+            Self::Ipc => "ipc",
             Self::Nats => "nats",
         })
     }
@@ -119,7 +121,7 @@ pub struct Envelope {
     /// The bytes that it is all about.
     pub payload: Bytes,
     /// How far it came; never on the wire.
-    pub distance: Distance,
+    pub via: Transport,
 }
 
 impl Envelope {

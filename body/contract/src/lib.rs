@@ -73,7 +73,7 @@ pub use self::{
     bus::{About, BodyBus, BoxFuture, EventStream, Handler, Heard, Service, Serving, Subscription, TIMEOUT_DEFAULT},
     cell::{Cell, DynCell, NativeCell},
     context::{CellContext, CellEnv, Console, CurrentSpan, Log},
-    envelope::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CONTENT_TYPE_DEFAULT, Distance, Envelope, Kind, Source, now_ms},
+    envelope::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CONTENT_TYPE_DEFAULT, Envelope, Kind, Source, Transport, now_ms},
     error::{BusError, CellError, Code, ERROR_BYTES_MAX, Outcome},
     latency::{Latency, Times},
     name::{

@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Code, Distance, Source, Target, Text};
+use crate::{Code, Source, Target, Text, Transport};
 
 /// The most notes that a span keeps; what is beyond is counted.
 pub const NOTES_MAX: usize = 64;
@@ -174,8 +174,9 @@ pub struct Span {
     pub waited: Duration,
     /// How long it took altogether.
     pub elapsed: Duration,
-    /// How far the request came, or the reply.
-    pub distance: Distance,
+    /// Transport of the request, or of the reply.
+    #[serde(alias = "distance")]
+    pub via: Transport,
     /// What it failed with.
     pub error: Option<Code>,
     /// What its author said about it.

@@ -11,7 +11,7 @@ mod support;
 
 use std::{process::ExitCode, time::Duration};
 
-use cbs::{BodyBus, Code, Distance, Envelope};
+use cbs::{BodyBus, Code, Envelope, Transport};
 use serde_json::json;
 use support::{Body, LONG, call_within, target, workers};
 use testkit::{eventually, within};
@@ -62,7 +62,7 @@ async fn a_cell_in_a_process_answers_from_there() {
     let body = Body::new();
     let running = body.cell(MOODY, APART).await;
     let reply = body.bus.call(Envelope::request(target("demo.cell"), "\"\"")).await.unwrap();
-    assert_eq!(reply.distance, Distance::Process);
+    assert_eq!(reply.via, Transport::Ipc);
     assert_ne!(reply.payload, std::process::id().to_string());
     assert_eq!(workers(&running).len(), 1);
     within(LONG, "the stop", running.stop()).await;
@@ -182,7 +182,7 @@ async fn requirements_beside_the_file_are_installed_for_its_own_processes() {
     // The first time, an environment is made.
     running.ready(Duration::from_secs(100)).await.unwrap_or_else(|state| panic!("{state:?}\n{}", body.log.text()));
     let reply = body.bus.call(Envelope::request(target("demo.cell"), "null")).await.unwrap();
-    assert_eq!((reply.payload.as_ref(), reply.distance), (&b"42"[..], Distance::Process));
+    assert_eq!((reply.payload.as_ref(), reply.via), (&b"42"[..], Transport::Ipc));
     running.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cbs::{Bytes, Cell, CellContext, CellEnv, CellError, Code, Distance, Envelope, Kind, Outcome, frame};
+use cbs::{Bytes, Cell, CellContext, CellEnv, CellError, Code, Envelope, Kind, Outcome, Transport, frame};
 use sidecar::Gone;
 use tokio::{
     sync::Mutex,
@@ -75,7 +75,7 @@ impl ProcessCell {
     fn read(&self, context: &CellContext, bytes: Bytes) -> Result<Envelope, CellError> {
         let reply = if frame::is_frame(&bytes) { frame::decode(bytes) } else { Ok(Envelope::reply(bytes)) };
         match reply {
-            Ok(reply) if reply.kind == Kind::Reply => Ok(Envelope { distance: Distance::Process, ..reply }),
+            Ok(reply) if reply.kind == Kind::Reply => Ok(Envelope { via: Transport::Ipc, ..reply }),
             Ok(reply) if reply.kind == Kind::Error => self.failed(context, reply),
             Ok(_) => Err(fault(context, "its process sent neither a reply nor an error")),
             Err(error) => Err(fault(context, &format!("its process sent what is no reply: {error}"))),

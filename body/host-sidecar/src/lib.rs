@@ -27,7 +27,7 @@
 //!     running.ready(std::time::Duration::from_secs(10)).await.map_err(|state| format!("{state:?}"))?;
 //! }
 //! let reply = bus.call(Envelope::request("demo.shout".parse()?, r#""hello""#)).await?;
-//! assert_eq!(reply.distance, cbs::Distance::Process);
+//! assert_eq!(reply.via, cbs::Transport::Ipc);
 //! # Ok(())
 //! # }
 //! ```

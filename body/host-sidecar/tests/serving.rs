@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use cbs::{BodyBus, CellContext, CellError, Code, Distance, Envelope, Heard, Outcome, Subscription, Trace, Uuid};
+use cbs::{BodyBus, CellContext, CellError, Code, Envelope, Heard, Outcome, Subscription, Trace, Transport, Uuid};
 use support::{Body, LONG, Logged, Tested, exists, pid, request, settings};
 use testkit::{eventually, within};
 
@@ -16,7 +16,7 @@ async fn a_call_is_answered_from_another_process_and_says_so() -> Tested {
     let request = request("demo.echo", "hello");
     let id = request.id;
     let reply = within(LONG, "the reply", body.bus.call(request)).await?;
-    assert_eq!((reply.payload.as_ref(), reply.distance, reply.id), (&b"hello"[..], Distance::Process, id));
+    assert_eq!((reply.payload.as_ref(), reply.via, reply.id), (&b"hello"[..], Transport::Ipc, id));
     assert_eq!(reply.source.body.as_str(), "web1");
     Ok(())
 }

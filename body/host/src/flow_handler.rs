@@ -187,21 +187,12 @@ impl FlowWork {
         let id = request.id;
         let answer = context.send(request).await;
         let elapsed = began.elapsed();
-        let (body, distance) =
-            answer.as_ref().map(|reply| (reply.source.body.clone(), reply.distance)).unwrap_or_default();
+        let (body, via) = answer.as_ref().map(|reply| (reply.source.body.clone(), reply.via)).unwrap_or_default();
         let answer = answer.and_then(|reply| Ok(read(&target, &reply)?));
         if let Some(observer) = &self.observer {
             let outcome = answer.as_ref().map(|_| ()).map_err(BusError::error);
             let flow = self.flow();
-            observer.finished(&StepReport {
-                flow,
-                call: &call,
-                target: &target,
-                body: &body,
-                distance,
-                elapsed,
-                outcome,
-            });
+            observer.finished(&StepReport { flow, call: &call, target: &target, body: &body, via, elapsed, outcome });
         }
         match answer {
             Ok(value) => Done { event: Event::Answered { call, value }, id: None },

@@ -188,7 +188,7 @@ impl<W: Work> Guard<W> {
             began_ns: cbs::now_ns().saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)),
             waited,
             elapsed,
-            distance: context.distance(),
+            via: context.via(),
             error,
             notes,
             notes_dropped,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cbs::{CellError, Distance, FlowName, Target};
+use cbs::{CellError, FlowName, Target, Transport};
 use flow::{CallId, Note};
 
 /// One finished attempt of a step.
@@ -17,7 +17,7 @@ pub struct StepReport<'a> {
     /// The body that answered; empty where none did or it was not told.
     pub body: &'a str,
     /// How far the answer came.
-    pub distance: Distance,
+    pub via: Transport,
     /// From the call to its answer.
     pub elapsed: Duration,
     /// The error that the attempt ended with, if it did.

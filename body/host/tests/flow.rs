@@ -10,7 +10,8 @@ use std::{
 
 use bus::InProcess;
 use cbs::{
-    BodyBus, BusError, CellContext, CellError, Code, Distance, Envelope, FlowName, Handler, NativeCell, Outcome, Target,
+    BodyBus, BusError, CellContext, CellError, Code, Envelope, FlowName, Handler, NativeCell, Outcome, Target,
+    Transport,
 };
 use flow::Note;
 use host::{FlowHandler, Limits, Schemas, StepObserver, StepReport};
@@ -26,8 +27,8 @@ struct Watched(Mutex<Vec<String>>);
 impl StepObserver for Watched {
     fn finished(&self, report: &StepReport<'_>) {
         let outcome = report.outcome.map_or_else(|error| error.code.to_string(), |()| "ok".to_owned());
-        let StepReport { flow, call, target, body, distance, .. } = report;
-        self.0.lock().unwrap().push(format!("{flow} {call} {target} [{body}] {distance} {outcome}"));
+        let StepReport { flow, call, target, body, via, .. } = report;
+        self.0.lock().unwrap().push(format!("{flow} {call} {target} [{body}] {via} {outcome}"));
     }
     fn noted(&self, flow: &FlowName, note: &Note) {
         self.0.lock().unwrap().push(format!("{flow} {note:?}"));
@@ -208,7 +209,7 @@ async fn an_observer_hears_of_every_step() {
     assert_eq!(call(&*bus, "flow test", json!(21)).await, Ok(json!(7)));
     let lines = watched.0.lock().unwrap().clone();
     assert_eq!(lines.len(), 4, "{lines:?}");
-    assert_eq!(lines[0], format!("test twice cell demo.double [web1] {} ok", Distance::Body));
+    assert_eq!(lines[0], format!("test twice cell demo.double [web1] {} ok", Transport::InProcess));
     assert!(lines[1].starts_with("test Skipped"), "{lines:?}");
     assert_eq!(lines[2], "test bad cell demo.double [] body bad-request");
     assert!(lines[3].starts_with("test Caught"), "{lines:?}");

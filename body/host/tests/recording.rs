@@ -10,7 +10,7 @@ use std::{
 
 use bus::InProcess;
 use cbs::{
-    BodyBus, CellContext, CellError, Code, Distance, Envelope, Note, Recorder, Serving, Side, Span, Trace, Uuid,
+    BodyBus, CellContext, CellError, Code, Envelope, Note, Recorder, Serving, Side, Span, Trace, Transport, Uuid,
     span_of, span_of_attempt,
 };
 use host::{CellHandler, Limits, Schemas};
@@ -112,8 +112,8 @@ async fn a_sampled_root_is_recorded_with_all_that_follows() {
     assert!(inner.trace.is_sampled() && outer.trace.is_sampled());
     assert_eq!((inner.target.to_string(), inner.peer.cell.as_str()), ("cell demo.inner".to_owned(), "cell demo.outer"));
     assert_eq!(
-        (outer.side, outer.distance, outer.language.as_str(), &outer.error),
-        (Side::Server, Distance::Body, "rust", &None)
+        (outer.side, outer.via, outer.language.as_str(), &outer.error),
+        (Side::Server, Transport::InProcess, "rust", &None)
     );
     assert_eq!(inner.notes, [Note::Attribute { key: "wish".into(), value: "fine".into() }]);
     assert!(

@@ -8,8 +8,8 @@ use std::{
 
 use bus::InProcess;
 use cbs::{
-    BodyBus, BoxFuture, BusError, Code, Distance, Envelope, EventStream, Handler, Service, Serving, Subscription,
-    Target, Text,
+    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Handler, Service, Serving, Subscription, Target, Text,
+    Transport,
 };
 
 /// One call that ended.
@@ -20,7 +20,7 @@ pub(crate) struct Seen {
     pub(crate) target: Target,
     /// How it ended; `None`: nobody waits for it any more.
     pub(crate) outcome: Option<Result<(), Code>>,
-    pub(crate) distance: Distance,
+    pub(crate) via: Transport,
     pub(crate) elapsed: Duration,
 }
 
@@ -41,13 +41,13 @@ impl BodyBus for Watched {
             let Some(target) = request.target.clone() else { return self.inner.call(request).await };
             // What is served here is seen by its handler, also where it came by a way around.
             let here = self.local.hosted(&target);
-            let mut pending = Pending::new(&self.watcher, target, request.source.cell.clone(), Distance::Nats);
+            let mut pending = Pending::new(&self.watcher, target, request.source.cell.clone(), Transport::Nats);
             if here {
                 pending.armed = false;
             }
             let answer = self.inner.call(request).await;
             pending.armed = match &answer {
-                Ok(reply) => reply.distance == Distance::Nats && reply.source.body != self.body,
+                Ok(reply) => reply.via == Transport::Nats && reply.source.body != self.body,
                 Err(_) => !here,
             };
             pending.end(&answer);
@@ -82,7 +82,7 @@ struct Front {
 
 impl Front {
     fn begin(&self, request: &Envelope) -> Pending {
-        Pending::new(&self.watcher, self.target.clone(), request.source.cell.clone(), request.distance)
+        Pending::new(&self.watcher, self.target.clone(), request.source.cell.clone(), request.via)
     }
 }
 
@@ -114,8 +114,8 @@ struct Pending {
 }
 
 impl Pending {
-    fn new(watcher: &Watcher, target: Target, source: Text, distance: Distance) -> Self {
-        let seen = Seen { source, target, outcome: None, distance, elapsed: Duration::ZERO };
+    fn new(watcher: &Watcher, target: Target, source: Text, via: Transport) -> Self {
+        let seen = Seen { source, target, outcome: None, via, elapsed: Duration::ZERO };
         Self { seen, since: Instant::now(), watcher: watcher.clone(), armed: true }
     }
 

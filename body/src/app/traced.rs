@@ -9,8 +9,8 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, Code, Distance, Envelope, EventStream, Recorder, Service, Serving, Side, Source,
-    Span, Subscription, Target, Text, Trace, Uuid, now_ns,
+    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Recorder, Service, Serving, Side, Source, Span,
+    Subscription, Target, Text, Trace, Transport, Uuid, now_ns,
 };
 
 /// A bus whose sampled calls are recorded.
@@ -71,7 +71,7 @@ pub(crate) fn client_span(request: &Envelope, target: Target, trace: Trace, pare
         began_ns: now_ns(),
         waited: Duration::ZERO,
         elapsed: Duration::ZERO,
-        distance: Distance::default(),
+        via: Transport::default(),
         error: None,
         notes: Vec::new(),
         notes_dropped: 0,
@@ -84,7 +84,7 @@ pub(crate) fn ended(span: &mut Span, answer: &Result<Envelope, BusError>, elapse
     span.elapsed = elapsed;
     match answer {
         Ok(reply) => {
-            span.distance = reply.distance;
+            span.via = reply.via;
             span.peer.body = reply.source.body.clone();
         }
         Err(error) => span.error = Some(error.code().clone()),

@@ -34,7 +34,7 @@ impl BodyBus for Echo {
             }
             let caller = request.foreign_trace.map(|trace| trace.span_id.to_vec()).unwrap_or_default();
             let source = Source { body: "two".into(), ..Source::default() };
-            Ok(Envelope { distance: Distance::Nats, source, ..Envelope::reply(caller) })
+            Ok(Envelope { via: Transport::Nats, source, ..Envelope::reply(caller) })
         })
     }
 
@@ -74,7 +74,7 @@ async fn a_sampled_call_is_a_span_between_its_caller_and_its_callee() -> Result<
     assert_eq!(reply.payload, own.to_vec(), "the callee's parent is the client's span");
     let [span] = spans(&recorded).try_into().map_err(|spans| format!("{spans:?}"))?;
     assert_eq!((span.side, span.parent, span.trace.span_id, span.id), (Side::Client, Some([2; 8]), own, id));
-    assert_eq!((span.peer.body.as_str(), span.distance, span.error), ("two", Distance::Nats, None));
+    assert_eq!((span.peer.body.as_str(), span.via, span.error), ("two", Transport::Nats, None));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use cbs::{BoxFuture, BusError, Distance, Envelope, Handler, Side, Source, Span, Trace, Uuid};
+use cbs::{BoxFuture, BusError, Envelope, Handler, Side, Source, Span, Trace, Transport, Uuid};
 
 use super::*;
 use crate::metrics::{Exemplars, Form, cells, page::Page};
@@ -150,7 +150,7 @@ fn an_exemplar_names_the_trace_of_the_last_recorded_call_of_its_bucket() -> Resu
         began_ns: 1_000_000_000,
         waited: Duration::ZERO,
         elapsed: Duration::from_micros(micros),
-        distance: Distance::Body,
+        via: Transport::InProcess,
         error: None,
         notes: Vec::new(),
         notes_dropped: 0,

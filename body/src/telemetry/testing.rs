@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cbs::{CellName, Distance, Side, Source, Span, Target, Text, Trace, Uuid, span_of_attempt};
+use cbs::{CellName, Side, Source, Span, Target, Text, Trace, Transport, Uuid, span_of_attempt};
 
 /// A span of the handling of a request, at the root of a trace of its own.
 pub(crate) fn span(id: Uuid) -> Span {
@@ -21,7 +21,7 @@ pub(crate) fn span(id: Uuid) -> Span {
         began_ns: 1_000_000_000,
         waited: Duration::ZERO,
         elapsed: Duration::from_millis(2),
-        distance: Distance::Nats,
+        via: Transport::Nats,
         error: None,
         notes: Vec::new(),
         notes_dropped: 0,

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::ensure;
 use bus_nats::Nats;
 use bytes::Bytes;
-use cbs::{BodyBus, BodyId, CellContext, CellEnv, Distance, Envelope, Namespace, Target};
+use cbs::{BodyBus, BodyId, CellContext, CellEnv, Envelope, Namespace, Target, Transport};
 
 use crate::{cells::Silent, hosting};
 
@@ -54,6 +54,6 @@ impl Caller {
 /// Whether a reply came over NATS, with as many bytes as went out.
 pub(crate) fn check(reply: &Envelope, payload: &Bytes) -> anyhow::Result<()> {
     ensure!(reply.payload.len() == payload.len(), "the cell answers with {} bytes", reply.payload.len());
-    ensure!(reply.distance == Distance::Nats, "the cell was called at the distance {}", reply.distance);
+    ensure!(reply.via == Transport::Nats, "the cell was called at the distance {}", reply.via);
     Ok(())
 }

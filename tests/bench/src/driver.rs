@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use bytes::Bytes;
-use cbs::{CellContext, CellError, Distance, NativeCell, Target};
+use cbs::{CellContext, CellError, NativeCell, Target, Transport};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,7 @@ async fn caller(context: &CellContext, target: &Target, payload: &Bytes, end: In
     while last < end {
         let reply = context.send(context.request(target.clone(), payload.clone())).await?;
         ensure!(reply.payload.len() == payload.len(), "{target} answers with {} bytes", reply.payload.len());
-        ensure!(reply.distance != Distance::Nats, "a call of {target} left the body");
+        ensure!(reply.via != Transport::Nats, "a call of {target} left the body");
         let now = Instant::now();
         times.push(u32::try_from((now - last).as_nanos()).unwrap_or(u32::MAX));
         last = now;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_nats::{Client, HeaderMap, Message};
-use cbs::{Code, Distance, Envelope, Outcome};
+use cbs::{Code, Envelope, Outcome, Transport};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use testkit::{NatsServer, eventually, within};
@@ -238,7 +238,7 @@ async fn a_framed_caller_takes_the_bare_reply_of_a_service_that_is_no_cell() {
     let asked = request("foreign.echo", "[1,2]");
     let reply = call(&client, asked.clone()).await.unwrap();
     assert_eq!(reply.payload, "[1,2]");
-    assert_eq!((reply.id, reply.distance), (asked.id, Distance::Nats));
+    assert_eq!((reply.id, reply.via), (asked.id, Transport::Nats));
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn an_event_is_heard_as_it_was_published() {
     event.attributes = vec![("long".into(), "x".repeat(2_000).into()), ("region".into(), "eu".into())];
     nats.bus().publish(event.clone()).await.unwrap();
     let heard = hear(&mut stream).await;
-    assert_eq!(Envelope { distance: event.distance, ..heard }, event);
+    assert_eq!(Envelope { via: event.via, ..heard }, event);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ thread_local! {
 const HEADER_BYTES_KEPT: usize = 1024;
 
 /// Writes an envelope as a frame. Never fails: what the wire does not carry
-/// ([`Envelope::idempotent`], [`Envelope::distance`]) is left out.
+/// ([`Envelope::idempotent`], [`Envelope::via`]) is left out.
 #[must_use]
 pub fn encode(envelope: &Envelope) -> Bytes {
     HEADER.with_borrow_mut(|written| {

@@ -158,7 +158,7 @@ fn a_timeout_is_rounded_up_to_whole_milliseconds() {
 
 #[test]
 fn what_only_the_caller_knows_stays_with_it() {
-    let known = Envelope { idempotent: true, distance: cbs::Distance::Nats, ..Envelope::default() };
+    let known = Envelope { idempotent: true, via: cbs::Transport::Nats, ..Envelope::default() };
     assert_eq!(frame::decode(frame::encode(&known)), Ok(Envelope::default()));
 }
 

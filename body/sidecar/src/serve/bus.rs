@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, CellError, Code, Console, Distance, Envelope, EventStream, Outcome, Service, Serving,
-    Subscription, TIMEOUT_DEFAULT, Target, frame,
+    BodyBus, BoxFuture, BusError, CellError, Code, Console, Envelope, EventStream, Outcome, Service, Serving,
+    Subscription, TIMEOUT_DEFAULT, Target, Transport, frame,
 };
 
 use super::scope::{Scopes, polled};
@@ -32,7 +32,7 @@ impl SidecarBus {
             Err(_) => return Err(BusError::timeout(&target, timeout)),
         };
         let reply = self::envelope(bytes)?;
-        Ok(Envelope { distance: Distance::Process, ..reply.answering(&envelope) })
+        Ok(Envelope { via: Transport::Ipc, ..reply.answering(&envelope) })
     }
 }
 

@@ -28,7 +28,7 @@ impl StepObserver for Steps {
         };
         output::tell(match &report.outcome {
             Ok(()) => {
-                format!("  {cell:<18}  {language:<6}  {}  {:<4}  {time:>7}{attempt}", report.body, report.distance)
+                format!("  {cell:<18}  {language:<6}  {}  {:<4}  {time:>7}{attempt}", report.body, report.via)
             }
             Err(error) => {
                 format!(

@@ -137,7 +137,7 @@ fn line(seen: &Seen, format: Format) -> String {
     if format == Format::Json {
         let line = json!({
             "time": now, "source": seen.source.as_str(), "target": seen.target.to_string(), "outcome": outcome,
-            "distance": seen.distance.to_string(), "elapsed_us": seen.elapsed.as_secs_f64() * 1e6,
+            "via": seen.via.to_string(), "elapsed_us": seen.elapsed.as_secs_f64() * 1e6,
         });
         return line.to_string();
     }
@@ -149,10 +149,10 @@ fn line(seen: &Seen, format: Format) -> String {
     let time = now.get(11..23).unwrap_or(&now);
     let source = if seen.source.is_empty() { "a client" } else { short(seen.source.as_str()) };
     let (source, target) = (output::harmless(source), seen.target.to_string());
-    let (distance, took) = (seen.distance, output::short(seen.elapsed));
+    let (via, took) = (seen.via, output::short(seen.elapsed));
     let outcome = output::harmless(outcome);
     format!(
-        "{FAINT}{time}{FAINT:#} {source} -> {} {style}{outcome}{style:#} {FAINT}{distance}{FAINT:#} {took}",
+        "{FAINT}{time}{FAINT:#} {source} -> {} {style}{outcome}{style:#} {FAINT}{via}{FAINT:#} {took}",
         short(&target)
     )
 }
@@ -164,14 +164,14 @@ fn short(target: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use cbs::{Code, Distance};
+    use cbs::{Code, Transport};
 
     use super::*;
 
     fn seen(outcome: Option<Result<(), Code>>) -> Result<Seen, cbs::NameError> {
         let target = "logic.greet".parse()?;
-        let (distance, elapsed) = (Distance::Nats, Duration::from_millis(2));
-        Ok(Seen { source: "flow greeting".into(), target, outcome, distance, elapsed })
+        let (via, elapsed) = (Transport::Nats, Duration::from_millis(2));
+        Ok(Seen { source: "flow greeting".into(), target, outcome, via, elapsed })
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::output;
 
-const HEAD: [&str; 9] = ["call", "body", "language", "distance", "wait", "handler", "transport", "total", "error"];
+const HEAD: [&str; 9] = ["call", "body", "language", "via", "wait", "handler", "transport", "total", "error"];
 /// A terminal so wide has room for a picture beside the words.
 const WIDE: usize = 130;
 /// How many characters the picture has.
@@ -21,11 +21,11 @@ const PICTURE: usize = 30;
 pub(super) fn text(tree: &Tree<'_>, verbose: bool, width: usize) -> String {
     let rows = || tree.nodes.iter().map(row);
     let mut text = if width >= WIDE {
-        let [call, body, language, distance, wait, handler, transport, total, error] = HEAD;
-        let head = [call, body, language, distance, wait, handler, transport, total, error, "when"];
+        let [call, body, language, via, wait, handler, transport, total, error] = HEAD;
+        let head = [call, body, language, via, wait, handler, transport, total, error, "when"];
         let wide = rows().zip(&tree.nodes).map(|(row, node)| {
-            let [call, body, language, distance, wait, handler, transport, total, error] = row;
-            [call, body, language, distance, wait, handler, transport, total, error, picture(tree, node)]
+            let [call, body, language, via, wait, handler, transport, total, error] = row;
+            [call, body, language, via, wait, handler, transport, total, error, picture(tree, node)]
         });
         output::table(head, wide)
     } else {
@@ -62,7 +62,7 @@ fn row(node: &Node<'_>) -> [String; 9] {
         format!("{indent}{}{attempt}", name(&span.target)),
         or_dash(body),
         or_dash(server.map_or("", |server| server.language.as_str())),
-        outer_distance(span, outer),
+        outer_via(span, outer),
         time(server.map(|server| server.waited).filter(|waited| !waited.is_zero())),
         time(server.map(|server| server.elapsed.saturating_sub(server.waited))),
         time(client.zip(*server).map(|(client, server)| client.elapsed.saturating_sub(server.elapsed))),
@@ -72,8 +72,8 @@ fn row(node: &Node<'_>) -> [String; 9] {
 }
 
 /// The callee knows how far the request came; the caller how far the reply.
-fn outer_distance(span: &Span, outer: &Span) -> String {
-    let far = if span.distance == cbs::Distance::Body { outer.distance } else { span.distance };
+fn outer_via(span: &Span, outer: &Span) -> String {
+    let far = if span.via == cbs::Transport::InProcess { outer.via } else { span.via };
     far.to_string()
 }
 
@@ -144,7 +144,7 @@ pub(super) fn document(span: &Span) -> Value {
         "began_ns": span.began_ns,
         "wait_us": micros(span.waited),
         "elapsed_us": micros(span.elapsed),
-        "distance": span.distance,
+        "via": span.via,
         "error": span.error.as_ref().map(cbs::Code::as_str),
         "notes": span.notes,
         "notes_dropped": span.notes_dropped,

@@ -4,7 +4,7 @@
 //! (<https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/>): a span is named by its method, `logic.greet`
 //! or `flow.greeting`; kind, status and `error.type` are as there. What only CBS knows stands below `cbs.`.
 
-use cbs::{Distance, Note, Side, Span, Target};
+use cbs::{Note, Side, Span, Target, Transport};
 use opentelemetry_proto::tonic::{
     common::v1::KeyValue,
     trace::v1::{self as otlp, span::SpanKind, status::StatusCode},
@@ -36,7 +36,7 @@ pub(super) fn write(span: &Span) -> otlp::Span {
             }),
         }
     }
-    let remote = span.side == Side::Server && span.distance != Distance::Body;
+    let remote = span.side == Side::Server && span.via != Transport::InProcess;
     otlp::Span {
         trace_id: span.trace.trace_id.to_vec(),
         span_id: span.trace.span_id.to_vec(),
@@ -75,7 +75,7 @@ fn about(span: &Span) -> Vec<KeyValue> {
     let mut all = vec![
         attribute("rpc.system.name", "cbs"),
         attribute("rpc.method", method(&span.target)),
-        attribute("cbs.distance", span.distance.to_string()),
+        attribute("cbs.via", span.via.to_string()),
         attribute("cbs.request.id", span.id.to_string()),
         number("cbs.attempt", i64::from(span.attempt) + 1),
     ];
@@ -88,7 +88,7 @@ fn about(span: &Span) -> Vec<KeyValue> {
         ("cbs.peer.cell", &span.peer.cell),
     ];
     all.extend(texts.iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| attribute(key, text.as_str())));
-    if span.distance == Distance::Nats {
+    if span.via == Transport::Nats {
         all.push(attribute("network.protocol.name", "nats"));
     }
     if span.side == Side::Server {

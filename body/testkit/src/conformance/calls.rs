@@ -83,7 +83,7 @@ pub async fn bus_2_many_calls_at_once_get_their_own_replies(stage: Stage) {
     for (answer, payload) in calls.join_all().await {
         let reply = answer.expect("every call is answered");
         assert_eq!(reply.payload, payload);
-        assert_eq!(reply.distance, stage.distance.unwrap_or(reply.distance));
+        assert_eq!(reply.via, stage.via.unwrap_or(reply.via));
     }
 }
 
@@ -158,8 +158,8 @@ pub async fn bus_9_time_shrinks_along_a_chain_of_calls(stage: Stage) {
     let sent = Duration::from_secs(10);
     let reply = call(&stage.caller, Envelope { timeout: Some(sent), ..request(CELL, "{}") }).await;
     // A reply that is handed on says how far the caller's own call came.
-    let distance = reply.expect("the chain answers").distance;
-    assert_eq!(distance, stage.distance.unwrap_or(distance));
+    let via = reply.expect("the chain answers").via;
+    assert_eq!(via, stage.via.unwrap_or(via));
     let seen = seen.lock().unwrap().clone();
     let [Some(outer), Some(inner)] = seen.as_slice() else { panic!("two timeouts, and there are {seen:?}") };
     assert!(inner <= outer && *outer <= sent, "outer {outer:?}, inner {inner:?}");

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use cbs::{BusError, Bytes, CellError, Code, Distance, Envelope, Outcome, Source, Trace, Uuid};
+use cbs::{BusError, Bytes, CellError, Code, Envelope, Outcome, Source, Trace, Transport, Uuid};
 
 use super::{
     Stage,
@@ -43,7 +43,7 @@ pub(super) async fn play(stage: &Stage, exchanges: &[Exchange]) -> Vec<Seen> {
     for exchange in exchanges {
         let answer = call(&stage.caller, exchange.request.clone()).await;
         if let Ok(reply) = &answer {
-            assert_eq!(reply.distance, stage.distance.unwrap_or(reply.distance), "{}", exchange.name);
+            assert_eq!(reply.via, stage.via.unwrap_or(reply.via), "{}", exchange.name);
         }
         let request = requests.lock().unwrap().pop();
         let request = request.unwrap_or_else(|| panic!("{}: the handler saw nothing: {answer:?}", exchange.name));
@@ -57,12 +57,12 @@ pub(super) async fn play(stage: &Stage, exchanges: &[Exchange]) -> Vec<Seen> {
 pub(super) fn plain_request(seen: Envelope, sent: &Envelope) -> Envelope {
     // A bus may say who it is for a caller that does not.
     let source = if sent.source == Source::default() { Source::default() } else { seen.source.clone() };
-    Envelope { timeout: None, idempotent: false, distance: Distance::default(), source, ..seen }
+    Envelope { timeout: None, idempotent: false, via: Transport::default(), source, ..seen }
 }
 
 /// A reply as a caller gets it, without what differs by nature.
 pub(super) fn plain_reply(reply: Envelope) -> Envelope {
-    Envelope { distance: Distance::default(), source: Source::default(), ..reply }
+    Envelope { via: Transport::default(), source: Source::default(), ..reply }
 }
 
 /// Requests and replies of all shapes.

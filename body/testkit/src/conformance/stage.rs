@@ -2,7 +2,7 @@
 
 use std::{any::Any, sync::Arc};
 
-use cbs::{BodyBus, BoxFuture, Distance};
+use cbs::{BodyBus, BoxFuture, Transport};
 use tokio::sync::Mutex;
 
 use crate::NatsServer;
@@ -20,13 +20,13 @@ type Switch = Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>;
 /// # async fn example(caller: std::sync::Arc<dyn cbs::BodyBus>, callee: std::sync::Arc<dyn cbs::BodyBus>) {
 /// use testkit::{NatsServer, conformance::Stage};
 /// let server = NatsServer::start().await;
-/// let stage = Stage::new(caller, callee).distance(cbs::Distance::Nats).nats(server).stops(200);
+/// let stage = Stage::new(caller, callee).via(cbs::Transport::Nats).nats(server).stops(200);
 /// # }
 /// ```
 pub struct Stage {
     pub(super) caller: Arc<dyn BodyBus>,
     pub(super) servers: Vec<Arc<dyn BodyBus>>,
-    pub(super) distance: Option<Distance>,
+    pub(super) via: Option<Transport>,
     pub(super) payload_max: usize,
     pub(super) call_queue: Option<usize>,
     pub(super) event_queue: usize,
@@ -42,7 +42,7 @@ impl Stage {
         Self {
             caller,
             servers: vec![callee],
-            distance: None,
+            via: None,
             payload_max: bus_nats::server::MAX_PAYLOAD_DEFAULT,
             call_queue: None,
             event_queue: 1024,
@@ -61,8 +61,8 @@ impl Stage {
 
     /// What the caller must be told about the distance of its calls' replies. Default: not looked at.
     #[must_use]
-    pub fn distance(mut self, distance: Distance) -> Self {
-        self.distance = Some(distance);
+    pub fn via(mut self, via: Transport) -> Self {
+        self.via = Some(via);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use bytes::Bytes;
-use cbs::{BodyBus, Distance, Envelope, FlowName, NativeCell, Target};
+use cbs::{BodyBus, Envelope, FlowName, NativeCell, Target, Transport};
 use tokio::runtime::Builder;
 
 use crate::{
@@ -33,7 +33,7 @@ fn here(bench: &Bench) -> anyhow::Result<Line> {
         let body = Body::start(Some(&bench.url), &stage::namespace()?, linked(), &specs).await?;
         let (bus, flow, payload) = (body.bus(), flow()?, cells::payload(128));
         let load = bench.load(1);
-        let run = async || call(&*bus, &flow, &payload, Distance::Body).await;
+        let run = async || call(&*bus, &flow, &payload, Transport::InProcess).await;
         load.run(run).await?;
         let mut rounds = Vec::new();
         for _ in 0..bench.rounds {
@@ -52,9 +52,9 @@ fn over_nats(bench: &Bench) -> anyhow::Result<Vec<Line>> {
         let (bus, flow, payload) = (body.bus(), flow()?, cells::payload(128));
         let [first, ..] = STEPS;
         let cell: Target = first.parse()?;
-        let one = async || call(&*bus, &cell, &payload, Distance::Nats).await;
+        let one = async || call(&*bus, &cell, &payload, Transport::Nats).await;
         // The flow itself is called here; its steps go over NATS.
-        let run = async || call(&*bus, &flow, &payload, Distance::Body).await;
+        let run = async || call(&*bus, &flow, &payload, Transport::InProcess).await;
         let rounds = Rounds::take(bench.rounds, bench.load(RUNS), one, run).await?;
         let alone = Rounds::take(bench.rounds, bench.load(1), one, run).await?;
         body.stop().await;
@@ -78,9 +78,9 @@ fn flow() -> anyhow::Result<Target> {
     Ok(Target::Flow(FLOW.parse::<FlowName>()?))
 }
 
-async fn call(bus: &dyn BodyBus, target: &Target, payload: &Bytes, distance: Distance) -> anyhow::Result<()> {
+async fn call(bus: &dyn BodyBus, target: &Target, payload: &Bytes, via: Transport) -> anyhow::Result<()> {
     let reply = bus.call(Envelope::request(target.clone(), payload.clone())).await?;
     ensure!(reply.payload == *payload, "{target} answers with {} bytes", reply.payload.len());
-    ensure!(reply.distance == distance, "{target} was called at the distance {}", reply.distance);
+    ensure!(reply.via == via, "{target} was called at the distance {}", reply.via);
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use bytes::Bytes;
-use cbs::{BodyBus, Distance, Envelope, Target};
+use cbs::{BodyBus, Envelope, Target, Transport};
 use tokio::runtime::Builder;
 
 use crate::{
@@ -87,7 +87,7 @@ async fn batch(bus: &dyn BodyBus, target: &Target, payload: &Bytes) -> anyhow::R
     let (mut copied, began) = (0, Instant::now());
     for _ in 0..BATCH {
         let reply = bus.call(Envelope::request(target.clone(), payload.clone())).await?;
-        ensure!(reply.distance == Distance::Body, "a call left the body");
+        ensure!(reply.via == Transport::InProcess, "a call left the body");
         copied += u32::from(reply.payload.as_ptr() != payload.as_ptr());
     }
     Ok((began.elapsed(), copied))

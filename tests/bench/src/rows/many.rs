@@ -7,7 +7,7 @@ use std::{cell::Cell, sync::Arc};
 use anyhow::{Context as _, ensure};
 use bus_nats::server::Server;
 use bytes::Bytes;
-use cbs::{BodyBus, Distance, Envelope, Namespace, Target};
+use cbs::{BodyBus, Envelope, Namespace, Target, Transport};
 use tokio::runtime::Builder;
 
 use crate::{
@@ -54,7 +54,7 @@ async fn over_nats(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
     let many = body_of(Some(&bench.url), &many_in, MANY).await?;
     let (to_few, to_many) = (hosting::client(few_url, &few_in).await?, hosting::client(&bench.url, &many_in).await?);
     let load = bench.load(rows::MANY);
-    let found = compare(bench, load, [to_few.bus(), to_many.bus()], Distance::Nats).await;
+    let found = compare(bench, load, [to_few.bus(), to_many.bus()], Transport::Nats).await;
     few.stop().await;
     many.stop().await;
     to_few.close().await;
@@ -65,7 +65,7 @@ async fn over_nats(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
 async fn here(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
     let namespace = stage::namespace()?;
     let (few, many) = (body_of(None, &namespace, FEW).await?, body_of(None, &namespace, MANY).await?);
-    let found = compare(bench, bench.load(1), [few.bus(), many.bus()], Distance::Body).await;
+    let found = compare(bench, bench.load(1), [few.bus(), many.bus()], Transport::InProcess).await;
     few.stop().await;
     many.stop().await;
     found
@@ -81,12 +81,12 @@ async fn compare(
     bench: &Bench,
     load: Load,
     [few, many]: [Arc<dyn BodyBus>; 2],
-    distance: Distance,
+    via: Transport,
 ) -> anyhow::Result<[Rounds; 2]> {
     let (ten, far, all) = (Turns::new(FEW, 1)?, Turns::new(MANY, MANY / FEW)?, Turns::new(MANY, 1)?);
-    let base = async || ten.call(&*few, distance).await;
-    let same = async || far.call(&*many, distance).await;
-    let spread = async || all.call(&*many, distance).await;
+    let base = async || ten.call(&*few, via).await;
+    let same = async || far.call(&*many, via).await;
+    let spread = async || all.call(&*many, via).await;
     Ok([
         Rounds::take(bench.rounds, load.clone(), base, same).await?,
         Rounds::take(bench.rounds, load, base, spread).await?,
@@ -108,13 +108,13 @@ impl Turns {
         Ok(Self { targets, next: Cell::new(0), payload: cells::payload(128) })
     }
 
-    async fn call(&self, bus: &dyn BodyBus, distance: Distance) -> anyhow::Result<()> {
+    async fn call(&self, bus: &dyn BodyBus, via: Transport) -> anyhow::Result<()> {
         let index = self.next.get();
         self.next.set((index + 1) % self.targets.len());
         let target = self.targets.get(index).context("no cells")?;
         let reply = bus.call(Envelope::request(target.clone(), self.payload.clone())).await?;
         ensure!(reply.payload.len() == self.payload.len(), "{target} answers with {} bytes", reply.payload.len());
-        ensure!(reply.distance == distance, "{target} was called at the distance {}", reply.distance);
+        ensure!(reply.via == via, "{target} was called at the distance {}", reply.via);
         Ok(())
     }
 }
