@@ -340,7 +340,7 @@ void main() {
   });
 
   group('the way out', () {
-    test('SIDE-11, SIDE-16: calls carry target, time and where they belong; a bare reply is a payload', () async {
+    test('SIDE-11, SIDE-16: calls carry target, time and where they belong; a plain reply is a payload', () async {
       final (body, _) = await session([
         cell('demo.echo', (ctx, input) => ctx.call<String>('logic.greet', {'name': 'Ada'})),
       ]);

@@ -1,4 +1,4 @@
-"""What other programs see of cells that are served without a body: bare messages, discovery, one body's subjects."""
+"""What other programs see of cells that are served without a body: plain messages, discovery, one body's subjects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def raw(value: bytes) -> bytes:
 async def ask(
     served: Served, name: str, payload: bytes, headers: dict[str, str] | None = None
 ) -> tuple[bytes, dict[str, str]]:
-    """A bare request by a client that knows nothing of CBS."""
+    """A plain request by a client that knows nothing of CBS."""
     subject = f"cbs.{served.namespace}.cell.{name}"
     message = await served.bus.client.request(subject, payload, timeout=5, headers=headers)
     return message.data, message.headers or {}
@@ -77,7 +77,7 @@ async def test_a_frame_of_another_version_is_never_bare(nats_url: str) -> None:
         assert headers == {}
         with pytest.raises(cbs.CellError, match="bad-request: frame version 2, this program reads version 1"):
             read_reply(payload, None)
-        # Headers that only bare messages have say that it is none.
+        # Headers that only plain messages have say that it is none.
         headers = {"Content-Type": "application/octet-stream"}
         assert (await ask(served, "logic.raw", b"\xcb\x02abc", headers))[0] == b"\xcb\x02abc"
 

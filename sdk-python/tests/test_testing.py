@@ -454,12 +454,12 @@ async def test_a_cell_error_without_its_parts_is_the_cells_failure() -> None:
         def __init__(self) -> None:
             pass
 
-    @cbs.cell("logic.bare")
-    async def bare() -> None:
+    @cbs.cell("logic.plain")
+    async def plain() -> None:
         raise Bare
 
-    async with TestBody(bare) as body:
-        assert (await failing(body, "logic.bare")).code == "cell-failed"
+    async with TestBody(plain) as body:
+        assert (await failing(body, "logic.plain")).code == "cell-failed"
 
 
 async def test_a_timeout_may_be_infinite_and_is_no_nan() -> None:

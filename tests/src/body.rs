@@ -37,7 +37,7 @@ impl Body {
 
     /// `cbs up` without any spec yet.
     #[must_use]
-    pub fn bare(id: &str) -> Self {
+    pub fn without_files(id: &str) -> Self {
         Self::empty(id, None)
     }
 

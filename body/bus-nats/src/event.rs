@@ -90,14 +90,14 @@ fn read(message: &Message, prefix: usize) -> Option<Envelope> {
     let topic = message.subject.get(prefix..)?.parse::<Topic>().ok()?;
     let mut event = match form_of(message) {
         Form::Framed => frame::decode(message.payload.clone()).ok()?,
-        Form::Bare => read_bare(message),
+        Form::Plain => read_plain(message),
     };
     event.kind = Kind::Event;
     event.target = Some(Target::Topic(topic));
     Some(event)
 }
 
-fn read_bare(message: &Message) -> Envelope {
+fn read_plain(message: &Message) -> Envelope {
     let mut event = Envelope { payload: message.payload.clone(), ..Envelope::default() };
     let headers = message.headers.clone().unwrap_or_default();
     let text = |name: &str| headers.get(name).map(|value| Text::from(value.as_str())).unwrap_or_default();

@@ -21,7 +21,7 @@
 //! - `register`: what this body serves. `serve`: a served target, from subscription to the end without loss. `direct`: the same past the queue group.
 //! - `control`: questions to bodies themselves.
 //! - `eject`: callers go around bodies that hang.
-//! - `message`: envelopes as NATS messages, framed and bare. `event`: events as CloudEvents.
+//! - `message`: envelopes as NATS messages, framed and plain. `event`: events as CloudEvents.
 //! - `services`: answers to `$SRV`. [`discovery`]: questions to it.
 //! - [`store`]: what outlives a body: buckets of values, leases and objects, in JetStream.
 //! - [`server`]: a nats-server of our own.

@@ -1,4 +1,4 @@
-//! Envelopes as NATS messages: framed for those who speak CBS, bare for everybody else.
+//! Envelopes as NATS messages: framed for those who speak CBS, plain for everybody else.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
 use cbs::{BusError, CellError, Code, Envelope, Kind, Outcome, Target, Text, Trace, Transport, Uuid, frame};
 
-/// The header in which a bare caller says how many milliseconds it waits.
+/// The header in which a plain caller says how many milliseconds it waits.
 pub(crate) const TIMEOUT_HEADER: &str = "Cbs-Timeout-Ms";
-/// The headers of an error to a bare caller (ADR-32): a number, and one line.
+/// The headers of an error to a plain caller (ADR-32): a number, and one line.
 pub(crate) const ERROR_CODE_HEADER: &str = "Nats-Service-Error-Code";
 pub(crate) const ERROR_HEADER: &str = "Nats-Service-Error";
 pub(crate) const CONTENT_TYPE_HEADER: &str = "Content-Type";
@@ -16,7 +16,7 @@ pub(crate) const CONTENT_TYPE_HEADER: &str = "Content-Type";
 const ERROR_LINE_MAX: usize = 512;
 /// The most bytes of a `tracestate` that are carried on; W3C asks for 512.
 pub(crate) const TRACESTATE_BYTES_MAX: usize = 4 * 1024;
-/// The time of a bare caller who says none: the target's own timeout, a day at the most.
+/// The time of a plain caller who says none: the target's own timeout, a day at the most.
 const TIMEOUT_UNSAID: Duration = Duration::from_hours(24);
 /// How much older than its timeout a request may be: clocks differ.
 const STALE_AFTER: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ const STALE_AFTER: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Framed,
-    Bare,
+    Plain,
 }
 
 /// The form of a message: a frame unless its first byte or its headers say otherwise.
@@ -36,14 +36,14 @@ pub(crate) fn form_of(message: &Message) -> Form {
             name.eq_ignore_ascii_case(CONTENT_TYPE_HEADER) || name.to_ascii_lowercase().starts_with("ce-")
         })
     });
-    if !declared && frame::is_frame(&message.payload) { Form::Framed } else { Form::Bare }
+    if !declared && frame::is_frame(&message.payload) { Form::Framed } else { Form::Plain }
 }
 
 /// Reads a request that arrived for `target`.
 pub(crate) fn read_request(message: Message, form: Form, target: &Target) -> Result<Envelope, BusError> {
     let mut request = match form {
         Form::Framed => frame::decode(message.payload).map_err(|error| BusError::bad_request(error.to_string()))?,
-        Form::Bare => read_bare(message)?,
+        Form::Plain => read_plain(message)?,
     };
     if request.kind != Kind::Request {
         return Err(BusError::bad_request("the frame is no request"));
@@ -65,8 +65,8 @@ pub(crate) fn stale(target: &Target) -> BusError {
     BusError::new(CellError::new(Code::Timeout, message), Outcome::NotRun)
 }
 
-/// Reads a bare message: its bytes are the payload, a few headers are understood, foreign ids are kept.
-fn read_bare(message: Message) -> Result<Envelope, BusError> {
+/// Reads a plain message: its bytes are the payload, a few headers are understood, foreign ids are kept.
+fn read_plain(message: Message) -> Result<Envelope, BusError> {
     let timeout = Some(TIMEOUT_UNSAID);
     let mut envelope = Envelope { id: Uuid::now_v7(), payload: message.payload, timeout, ..Envelope::default() };
     let Some(headers) = message.headers else { return Ok(envelope) };
@@ -134,13 +134,13 @@ fn write_reply_unbounded(form: Form, body: &Text, reply: Result<Envelope, BusErr
             reply.source.body = body.clone();
             (None, frame::encode(&reply))
         }
-        (Form::Bare, Ok(reply)) if reply.content_type.is_empty() => (None, reply.payload),
-        (Form::Bare, Ok(reply)) => {
+        (Form::Plain, Ok(reply)) if reply.content_type.is_empty() => (None, reply.payload),
+        (Form::Plain, Ok(reply)) => {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE_HEADER, on_one_line(&reply.content_type).as_str());
             (Some(headers), reply.payload)
         }
-        (Form::Bare, Err(error)) => {
+        (Form::Plain, Err(error)) => {
             let error = error.into_error();
             let mut headers = HeaderMap::new();
             headers.insert(ERROR_CODE_HEADER, error.code.status().to_string().as_str());
@@ -150,13 +150,13 @@ fn write_reply_unbounded(form: Form, body: &Text, reply: Result<Envelope, BusErr
     }
 }
 
-/// Reads what came back for a request: a framed caller accepts a bare reply.
+/// Reads what came back for a request: a framed caller accepts a plain reply.
 pub(crate) fn read_reply(message: Message) -> Result<Envelope, BusError> {
     let form = form_of(&message);
     let mut reply = match form {
         Form::Framed => frame::decode(message.payload)
             .map_err(|error| CellError::new(Code::Internal, format!("the reply cannot be read: {error}")))?,
-        Form::Bare => read_bare_reply(message)?,
+        Form::Plain => read_plain_reply(message)?,
     };
     reply.via = Transport::Nats;
     // Not by value: an envelope has some 300 bytes, and most replies are no errors.
@@ -167,7 +167,7 @@ pub(crate) fn read_reply(message: Message) -> Result<Envelope, BusError> {
     }
 }
 
-fn read_bare_reply(message: Message) -> Result<Envelope, BusError> {
+fn read_plain_reply(message: Message) -> Result<Envelope, BusError> {
     let header = |name: &str| {
         message.headers.as_ref().and_then(|headers| headers.get(name)).map(|value| value.as_str().to_owned())
     };

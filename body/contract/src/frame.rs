@@ -54,7 +54,7 @@ pub enum FrameError {
     Field(u32, &'static str),
 }
 
-/// Whether a message looks like a frame (of any version); what does not is bare.
+/// Whether a message looks like a frame (of any version); what does not is plain.
 #[must_use]
 pub fn is_frame(bytes: &Bytes) -> bool {
     bytes.first() == Some(&MARK)

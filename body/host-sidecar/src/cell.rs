@@ -71,7 +71,7 @@ impl ProcessCell {
         Envelope::error(cbs::BusError::unavailable(&self.env.target, reason))
     }
 
-    /// A reply as it came: a frame, or bare.
+    /// A reply as it came: a frame, or plain.
     fn read(&self, context: &CellContext, bytes: Bytes) -> Result<Envelope, CellError> {
         let reply = if frame::is_frame(&bytes) { frame::decode(bytes) } else { Ok(Envelope::reply(bytes)) };
         match reply {

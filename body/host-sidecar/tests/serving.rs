@@ -25,7 +25,7 @@ async fn a_call_is_answered_from_another_process_and_says_so() -> Tested {
 async fn a_bare_reply_is_its_payload() -> Tested {
     let body = Body::new(settings())?;
     let _running = body.ready("demo.echo", "serve").await?;
-    assert_eq!(body.call("demo.echo", "bare {\"x\":1}").await?, "{\"x\":1}");
+    assert_eq!(body.call("demo.echo", "plain {\"x\":1}").await?, "{\"x\":1}");
     Ok(())
 }
 

@@ -61,7 +61,7 @@ impl Peer {
     }
 
     /// Sends a request, an envelope as bytes, and waits for its reply, the same (framed or
-    /// bare). It is sent when it is first polled, as soon as there is credit for it; dropping
+    /// plain). It is sent when it is first polled, as soon as there is credit for it; dropping
     /// the future takes it back, or cancels it. The caller sets the time limit by dropping it.
     ///
     /// `within` is the number of the other side's request whose handling sends this one; 0: none.

@@ -123,7 +123,7 @@ impl Cache {
     }
 
     /// An empty folder, for specs without code.
-    pub(crate) fn bare(&self) -> PathBuf {
+    pub(crate) fn empty_folder(&self) -> PathBuf {
         self.folder.join("none")
     }
 

@@ -201,7 +201,7 @@ async fn start(hands: &Arc<Hands>, order: &Order) -> Result<(Instance, Option<Ar
         Some(hash) => Some(Box::pin(hands.cache.code(hash, fetch(hands, hash))).await.map_err(failed)?),
         None => None,
     };
-    let root = code.as_ref().map_or_else(|| hands.cache.bare(), |code| code.folder().to_owned());
+    let root = code.as_ref().map_or_else(|| hands.cache.empty_folder(), |code| code.folder().to_owned());
     let schemas = hands.cache.scratch().map_err(|error| What::Failed(error.to_string()))?;
     let loading = tokio::task::spawn_blocking(move || letter.load(&root, &schemas.path().join("schemas")));
     let loaded = loading.await.map_err(|error| What::Failed(error.to_string()))?.map_err(refused)?;

@@ -34,7 +34,7 @@ class FrameError(ValueError):
 
 
 def is_frame(payload: bytes) -> bool:
-    """Whether a message looks like a frame of any version; what does not is bare."""
+    """Whether a message looks like a frame of any version; what does not is plain."""
     return payload[:1] == b"\xcb"
 
 

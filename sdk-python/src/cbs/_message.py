@@ -1,4 +1,4 @@
-"""Envelopes as NATS messages: framed for those who speak CBS, bare for everybody else.
+"""Envelopes as NATS messages: framed for those who speak CBS, plain for everybody else.
 
 Nothing here knows a NATS client: a message is its bytes and its headers.
 """
@@ -17,7 +17,7 @@ Headers = Mapping[str, str]
 
 CONTENT_TYPE = "Content-Type"
 TIMEOUT = "Cbs-Timeout-Ms"
-"""The header in which a bare caller says how many milliseconds it waits."""
+"""The header in which a plain caller says how many milliseconds it waits."""
 ERROR_CODE = "Nats-Service-Error-Code"
 ERROR = "Nats-Service-Error"
 
@@ -124,7 +124,7 @@ def _shortened(error: CellError) -> CellError:
 
 
 def read_reply(payload: bytes, headers: Headers | None) -> Incoming:
-    """Read what came back for a request; a framed caller accepts a bare reply. Raises the error that it carries."""
+    """Read what came back for a request; a framed caller accepts a plain reply. Raises the error that it carries."""
     if not is_framed(payload, headers):
         return _read_bare_reply(payload, headers or {})
     try:

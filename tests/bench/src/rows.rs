@@ -1,6 +1,5 @@
 //! The rows of the table, in groups.
 
-mod bare;
 mod cell;
 mod control;
 mod dart;
@@ -13,6 +12,7 @@ mod here;
 mod hog;
 mod hops;
 mod many;
+mod plain;
 mod process;
 mod python;
 mod telemetry;
@@ -38,7 +38,7 @@ pub(crate) enum Row {
     /// A Rust cell over NATS
     Cell,
     /// A Rust cell called by a plain NATS client
-    Bare,
+    Plain,
     /// A Rust cell called in its own body
     Here,
     /// A flow of three steps
@@ -68,7 +68,7 @@ impl Row {
         match self {
             Self::Control => "control",
             Self::Cell => "cell",
-            Self::Bare => "bare",
+            Self::Plain => "plain",
             Self::Here => "here",
             Self::Flow => "flow",
             Self::Process => "process",
@@ -87,7 +87,7 @@ impl Row {
         match self {
             Self::Control => "raw against itself",
             Self::Cell => "a Rust cell over NATS",
-            Self::Bare => "a Rust cell called by a plain NATS client",
+            Self::Plain => "a Rust cell called by a plain NATS client",
             Self::Here => "a Rust cell called in its own body",
             Self::Flow => "a flow of three steps",
             Self::Process => "`cbs up` as a process",
@@ -107,7 +107,7 @@ impl Row {
         let measured = match self {
             Self::Control => control::measure(bench),
             Self::Cell => cell::measure(bench),
-            Self::Bare => bare::measure(bench),
+            Self::Plain => plain::measure(bench),
             Self::Here => here::measure(bench),
             Self::Flow => flow::measure(bench),
             Self::Process => Ok(process::measure(bench)),

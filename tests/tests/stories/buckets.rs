@@ -13,7 +13,7 @@ async fn deploy(fleet: &Fleet, folder: &Path, more: &[&str]) -> e2e::Done {
 #[tokio::test]
 async fn a_fleet_whose_namespace_is_deleted_serves_on_and_follows_what_is_deployed_anew() {
     let fleet = Fleet::with_jetstream().await;
-    let _bodies = [fleet.up(&Body::bare("one")).await, fleet.up(&Body::bare("two")).await];
+    let _bodies = [fleet.up(&Body::without_files("one")).await, fleet.up(&Body::without_files("two")).await];
     deploy(&fleet, &fleet.world.says("before", ", replicas: all"), &[]).await.with_status(0);
     let caller = fleet.caller().await;
     let context = async_nats::jetstream::new(caller.client().clone());

@@ -31,7 +31,7 @@ async fn deploy(fleet: &Fleet, folder: &std::path::Path) -> e2e::Done {
 /// Two bodies that run the first revision on both.
 async fn two_with_one() -> (Fleet, Vec<Process>) {
     let fleet = Fleet::with_jetstream().await;
-    let bodies = join_all(["a", "b"].map(async |id| fleet.up(&Body::bare(id)).await)).await;
+    let bodies = join_all(["a", "b"].map(async |id| fleet.up(&Body::without_files(id)).await)).await;
     deploy(&fleet, &says(&fleet, "one", 0, ", replicas: all")).await.with_status(0);
     (fleet, bodies)
 }

@@ -27,7 +27,7 @@ async fn the_leader_of_desired_state_goes_in_the_middle_of_a_deploy_and_all_conv
     let (mut cluster, world) = (NatsCluster::start().await, World::new());
     let url = cluster.url();
     let _bodies = join_all(["one", "two", "three"].map(async |id| {
-        let mut command = Body::bare(id).command(&world);
+        let mut command = Body::without_files(id).command(&world);
         command.args(["--nats", &url]);
         let mut body = world.start(command);
         body.until_printed(&format!("body {id}, namespace ")).await;

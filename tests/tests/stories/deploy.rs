@@ -90,7 +90,7 @@ fn ready(states: &str) -> usize {
 }
 
 async fn fleet_of(fleet: &Fleet, ids: &[&str]) -> Vec<Process> {
-    join_all(ids.iter().map(async |id| fleet.up(&Body::bare(id)).await)).await
+    join_all(ids.iter().map(async |id| fleet.up(&Body::without_files(id)).await)).await
 }
 
 #[tokio::test]
@@ -318,7 +318,7 @@ async fn content_that_was_lost_is_put_back_by_the_same_deploy_and_a_body_that_is
     let done = deploy(&fleet, &folder).await.with_status(0);
     assert_eq!(done.stdout, "nothing to change; 1 body follows\n", "{}", done.stderr);
     assert!(done.stderr.contains("3 parts of what is deployed had been lost, and are put back"), "{}", done.stderr);
-    let _late = fleet.up(&Body::bare("three")).await;
+    let _late = fleet.up(&Body::without_files("three")).await;
     let told = fleet.run(&["deploy", folder.to_str().unwrap(), "--format", "json"]).await.with_status(0).stdout;
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!((&told["head"], &told["bodies"], &told["mended"]), (&json!(1), &json!(2), &json!(0)), "{told}");
@@ -349,7 +349,7 @@ async fn a_deploy_whose_server_restarts_waits_for_the_bodies_that_were_there() {
 async fn a_deploy_does_not_outlast_its_time_while_the_server_is_silent() {
     let fleet = Fleet::with_jetstream().await;
     deploy(&fleet, &natives(&fleet, "specs", &["logic.greet"], "")).await.with_status(0);
-    let _body = fleet.up(&Body::bare("one")).await;
+    let _body = fleet.up(&Body::without_files("one")).await;
     // Nobody has this cell.
     let folder = natives(&fleet, "other", &["story.nowhere"], ", place: { zone: a }");
     let mut deploying = fleet.world.start(fleet.world.cbs(&[
@@ -374,7 +374,7 @@ async fn a_deploy_does_not_outlast_its_time_while_the_server_is_silent() {
 async fn what_serves_on_for_nobody_has_the_labels_that_it_asks_for_says_so_in_bodies_too() {
     let fleet = Fleet::with_jetstream().await;
     deploy(&fleet, &natives(&fleet, "specs", &["logic.greet"], "")).await.with_status(0);
-    let _body = fleet.up(&Body::bare("one")).await;
+    let _body = fleet.up(&Body::without_files("one")).await;
     fleet.caller().await.until_answered("logic.greet", &json!({ "name": "Ada" })).await;
     let reason = "cell logic.greet serves on in one, for no body has the labels that it asks for";
     let folder = natives(&fleet, "specs", &["logic.greet"], ", place: { zone: a }");

@@ -85,7 +85,8 @@ async fn a_killed_process_is_an_event_and_so_is_its_return() {
     let code = "async def tell(given: dict) -> dict:\n    return {'answer': 42}\n";
     let spec = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.tells }\n\
                 spec: { runtime: python, isolation: process, source: 'tells.py:tell' }\n";
-    let body = Body::bare("one").file("cells/demo.tells.yaml", spec).file("cells/tells.py", code).with(&["--watch"]);
+    let body =
+        Body::without_files("one").file("cells/demo.tells.yaml", spec).file("cells/tells.py", code).with(&["--watch"]);
     let follow = ["events", "--format", "json", "--nats", fleet.server.url()];
     let mut heard = fleet.world.start(fleet.world.cbs(&follow));
     heard.until_told("following cbs.> in the namespace default").await;

@@ -245,7 +245,7 @@ async fn an_address_that_is_taken_is_told_before_anything_starts() {
 #[tokio::test]
 async fn a_body_of_a_fleet_tells_how_it_follows() {
     let fleet = Fleet::with_jetstream().await;
-    let mut command = fleet.command(&Body::bare("one").with(&["--http", "0", "--format", "json"]));
+    let mut command = fleet.command(&Body::without_files("one").with(&["--http", "0", "--format", "json"]));
     command.env("NO_COLOR", "1");
     let mut body = fleet.world.start(command);
     let address = address(&mut body).await;

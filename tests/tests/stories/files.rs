@@ -107,7 +107,7 @@ async fn a_body_whose_cells_have_opened_all_that_it_may_open_answers_probes_and_
 #[tokio::test]
 async fn the_soft_limit_is_raised_for_the_body_and_not_for_the_processes_that_it_starts() {
     let fleet = Fleet::start().await;
-    let body = Body::bare("raised")
+    let body = Body::without_files("raised")
         .file("cells/demo.own.yaml", &python("demo.own", "source: 'limits.py:limits', isolation: process"))
         .file("cells/demo.shared.yaml", &python("demo.shared", "source: 'limits.py:limits'"))
         .file("cells/limits.py", LIMITS);

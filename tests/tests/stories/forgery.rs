@@ -36,7 +36,7 @@ impl Buckets {
 /// A body that has fetched nothing but the first text, and the name of the bundle of the second.
 async fn prepared() -> (Fleet, e2e::Process, Buckets, String) {
     let fleet = Fleet::with_jetstream().await;
-    let mut body = fleet.up(&Body::bare("one")).await;
+    let mut body = fleet.up(&Body::without_files("one")).await;
     fleet.deploy(&fleet.world.says("first", "")).await.with_status(0);
     let buckets = Buckets::of(&fleet).await;
     let first = buckets.names().await;
@@ -44,7 +44,7 @@ async fn prepared() -> (Fleet, e2e::Process, Buckets, String) {
     let second = buckets.names().await.into_iter().find(|name| !first.contains(name)).unwrap();
     fleet.run(&["rollback"]).await.with_status(0);
     body.terminate().await.with_status(0);
-    let body = fleet.up(&Body::bare("one")).await;
+    let body = fleet.up(&Body::without_files("one")).await;
     eventually("the first text again", LIMIT, async || fleet.standings().await.are(1, 1)).await;
     (fleet, body, buckets, second)
 }

@@ -80,7 +80,7 @@ async fn a_cell_that_spins_for_ever_in_a_process_of_its_own_disturbs_nobody_and_
     let shared = "async def answer(given: dict) -> dict:\n    return given\n";
     let spins =
         "async def answer(given: dict) -> dict:\n    while given.get('spin'):\n        pass\n    return given\n";
-    let body = python(Body::bare("one"), "calm.one", shared, "");
+    let body = python(Body::without_files("one"), "calm.one", shared, "");
     let body = python(body, "calm.two", shared, "");
     let body = python(body, "wild.spins", spins, ", isolation: process, timeout: 500ms");
     let _body = fleet.up(&body).await;
@@ -107,7 +107,7 @@ async fn eight_calls_that_block_grow_the_lanes_to_their_most_and_they_are_back_w
     // sleep: the cell blocks its lane on purpose.
     let block = "time.sleep(given['s'])";
     let code = format!("import time\n\n\nasync def answer(given: dict) -> dict:\n    {block}\n    return given\n");
-    let body = python(Body::bare("one"), "slow.one", &code, ", workers: { min: 1, max: 4 }, timeout: 30s");
+    let body = python(Body::without_files("one"), "slow.one", &code, ", workers: { min: 1, max: 4 }, timeout: 30s");
     let _body = fleet.up(&body).await;
     let caller = fleet.caller().await;
     caller.until_answered("slow.one", &json!({ "s": 0 })).await;
@@ -182,7 +182,8 @@ async fn thirty_lines_of_python_that_know_only_the_protocol_are_a_cell() {
     let script = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("sidecars/shout.py")).unwrap();
     let spec = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.shout }\n\
                 spec: { runtime: exec, command: [python3, shout.py] }\n";
-    let _body = fleet.up(&Body::bare("one").file("cells/demo.shout.yaml", spec).file("cells/shout.py", &script)).await;
+    let _body =
+        fleet.up(&Body::without_files("one").file("cells/demo.shout.yaml", spec).file("cells/shout.py", &script)).await;
     let caller = fleet.caller().await;
     caller.until_answered("demo.shout", &json!("hello")).await;
     assert_eq!(caller.call("demo.shout", &json!("hello")).await.json(), "HELLO!");

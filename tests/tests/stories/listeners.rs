@@ -20,8 +20,8 @@ async fn with_a_listener_to_everything_bodies_start_deploy_take_over_and_stop_as
     caller.client().publish("mark", "".into()).await.unwrap();
     within(LIMIT, "its own message", heard.next()).await.unwrap();
 
-    let mut one = fleet.up(&Body::bare("one")).await;
-    let two = fleet.up(&Body::bare("two")).await;
+    let mut one = fleet.up(&Body::without_files("one")).await;
+    let two = fleet.up(&Body::without_files("two")).await;
     let done = fleet.deploy(&says(&fleet, "first")).await.with_status(0);
     assert!(done.stderr.contains("2 bodies follow"), "{}", done.stderr);
     caller.until_answered("demo.say", &json!({})).await;

@@ -33,7 +33,7 @@ async fn guarded(store: &Path) -> Fleet {
 
 /// The body `web1`, as its permissions name it.
 fn web1() -> Body {
-    Body::bare("web1").with(&["--user", "web1", "--password", "web1"])
+    Body::without_files("web1").with(&["--user", "web1", "--password", "web1"])
 }
 
 fn user(name: &str, inbox: &str) -> ConnectOptions {

@@ -51,7 +51,7 @@ async fn bodies_tell_the_metrics_that_are_documented_and_no_others() {
         .file("cells/shout.py", &SHOUT.replace("b\"demo.shout\")", "b\"demo.shout\"), field(6, 1 << 20)"))
         .with(&HTTP);
     let mut pinned = fleet.world.start(fleet.command(&pinned));
-    let mut joined = fleet.world.start(fleet.command(&Body::bare("joined").with(&HTTP)));
+    let mut joined = fleet.world.start(fleet.command(&Body::without_files("joined").with(&HTTP)));
     pinned.until_printed("\"http\"").await;
     let caller = fleet.caller().await;
     for (cell, input) in [("demo.tells", json!({ "text": "a" })), ("demo.shout", json!("a"))] {

@@ -10,7 +10,7 @@ use crate::told;
 
 /// A body behind a proxy, with the first text deployed.
 async fn behind(fleet: &Fleet, proxy: &Proxy) -> Process {
-    let mut command = Body::bare("one").command(&fleet.world);
+    let mut command = Body::without_files("one").command(&fleet.world);
     command.args(["--nats", &proxy.url()]);
     let mut body = fleet.world.start(command);
     body.until_printed("body one, namespace ").await;

@@ -17,8 +17,10 @@ fn code(version: u32) -> String {
 #[tokio::test]
 async fn twenty_saves_of_a_python_cell_under_load_fail_no_call() {
     let fleet = Fleet::start().await;
-    let body =
-        Body::bare("one").file("cells/demo.tells.yaml", SPEC).file("cells/tells.py", &code(0)).with(&["--watch"]);
+    let body = Body::without_files("one")
+        .file("cells/demo.tells.yaml", SPEC)
+        .file("cells/tells.py", &code(0))
+        .with(&["--watch"]);
     let mut body = fleet.up(&body).await;
     let caller = fleet.caller().await;
     caller.until_answered("demo.tells", &json!({})).await;
@@ -42,8 +44,10 @@ async fn twenty_saves_of_a_python_cell_under_load_fail_no_call() {
 #[tokio::test]
 async fn a_broken_save_is_told_and_the_old_version_goes_on() {
     let fleet = Fleet::start().await;
-    let body =
-        Body::bare("one").file("cells/demo.tells.yaml", SPEC).file("cells/tells.py", &code(1)).with(&["--watch"]);
+    let body = Body::without_files("one")
+        .file("cells/demo.tells.yaml", SPEC)
+        .file("cells/tells.py", &code(1))
+        .with(&["--watch"]);
     let mut body = fleet.up(&body).await;
     let caller = fleet.caller().await;
     caller.until_answered("demo.tells", &json!({})).await;
@@ -82,7 +86,7 @@ async fn a_broken_save_is_told_once_and_started_once() {
         let spec = SPEC.replace("'tells.py:tell'", &format!("'tells/tells.py:tell'{isolation}"));
         // In a folder of its own: its saves show that the broken one has been passed over since.
         let other = SPEC.replace("demo.tells", "demo.other").replace("tells.py", "other/other.py");
-        let body = Body::bare("one")
+        let body = Body::without_files("one")
             .file("cells/demo.tells.yaml", &spec)
             .file("cells/demo.other.yaml", &other)
             .file("cells/tells/tells.py", &code(0))
@@ -118,8 +122,10 @@ async fn a_broken_save_is_told_once_and_started_once() {
 #[tokio::test]
 async fn a_body_that_waits_for_a_saved_version_ends_when_it_is_told_to() {
     let fleet = Fleet::start().await;
-    let body =
-        Body::bare("one").file("cells/demo.tells.yaml", SPEC).file("cells/tells.py", &code(1)).with(&["--watch"]);
+    let body = Body::without_files("one")
+        .file("cells/demo.tells.yaml", SPEC)
+        .file("cells/tells.py", &code(1))
+        .with(&["--watch"]);
     let mut body = fleet.up(&body).await;
     let caller = fleet.caller().await;
     caller.until_answered("demo.tells", &json!({})).await;
@@ -137,7 +143,7 @@ async fn a_body_that_waits_for_a_saved_version_ends_when_it_is_told_to() {
 async fn a_dart_cell_that_does_not_compile_is_told_once() {
     let fleet = Fleet::start().await;
     let other = SPEC.replace("demo.tells", "demo.other").replace("tells.py", "../other/other.py");
-    let body = dart(Body::bare("one"))
+    let body = dart(Body::without_files("one"))
         .file("tells/lib/version.dart", "const version = 1;\n")
         .file("cells/demo.other.yaml", &other)
         .file("other/other.py", &code(0))
@@ -198,7 +204,7 @@ async fn a_saved_dart_cell_serves_with_no_failed_call_before_it_is_compiled_to_a
     // A version that no run before has compiled.
     let first = u64::from(std::process::id()) * 1_000;
     let version = |number: u64| format!("const version = {};\n", first + number);
-    let body = dart(Body::bare("one")).file("tells/lib/version.dart", &version(0)).with(&["--watch"]);
+    let body = dart(Body::without_files("one")).file("tells/lib/version.dart", &version(0)).with(&["--watch"]);
     let _body = fleet.up(&body).await;
     let caller = fleet.caller().await;
     caller.until_answered("demo.tells", &json!({})).await;

@@ -40,7 +40,7 @@ async fn a_reply_over_the_servers_limit_becomes_an_error_in_both_forms() {
     let done = call(&client(&server).await, request("demo.big", "{}")).await;
     assert_eq!(fault(done), (Code::TooLarge, Outcome::Ran));
     let asked = plain(&server).await;
-    let reply = within(LONG, "a bare reply", asked.request("cbs.default.cell.demo.big", "{}".into())).await.unwrap();
+    let reply = within(LONG, "a plain reply", asked.request("cbs.default.cell.demo.big", "{}".into())).await.unwrap();
     let headers = reply.headers.unwrap();
     assert_eq!(headers.get("Nats-Service-Error-Code").unwrap().as_str(), "413");
     assert_eq!(body.counters().reconnects, 0);

@@ -1,7 +1,6 @@
 //! The bus over a real nats-server. One test binary, so that it links once.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
 
-mod bare;
 mod closing;
 mod control;
 mod credentials;
@@ -15,6 +14,7 @@ mod hanging;
 mod limits;
 mod listeners;
 mod malformed;
+mod plain;
 mod stopping;
 mod store;
 mod support;

@@ -60,7 +60,7 @@ impl Load {
                 let plain = plain.clone();
                 async move {
                     let reply = plain.request("cbs.default.cell.load.echo", payload).await;
-                    reply.map(|reply| reply.payload).map_err(|error| format!("bare: {error}"))
+                    reply.map(|reply| reply.payload).map_err(|error| format!("plain: {error}"))
                 }
             });
         }

@@ -166,7 +166,7 @@ fn what_only_the_caller_knows_stays_with_it() {
 fn only_what_begins_with_the_mark_looks_like_a_frame() {
     assert!(frame::is_frame(&Bytes::from_static(&[MARK])));
     assert!(frame::is_frame(&frame::encode(&Envelope::default())));
-    for bare in ["", "{}", "\"text\"", "Ë"] {
-        assert!(!frame::is_frame(&Bytes::from(bare)), "{bare}");
+    for plain in ["", "{}", "\"text\"", "Ë"] {
+        assert!(!frame::is_frame(&Bytes::from(plain)), "{plain}");
     }
 }

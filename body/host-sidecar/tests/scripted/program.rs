@@ -180,7 +180,7 @@ impl Sidecar {
                 "second".to_owned()
             }
             "nonsense" => return self.say(Kind::Reply(proto::Reply { id, envelope: vec![0xCB, 9, 9].into() })).await,
-            "bare" => return self.say(Kind::Reply(proto::Reply { id, envelope: rest.to_owned().into() })).await,
+            "plain" => return self.say(Kind::Reply(proto::Reply { id, envelope: rest.to_owned().into() })).await,
             "fail" => {
                 return self.reply(id, Envelope::error(cbs::CellError::new(rest.into(), "my secret").into())).await;
             }

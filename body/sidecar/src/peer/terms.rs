@@ -41,7 +41,7 @@ pub struct Settings {
 
 /// What takes that which the other side says. Its methods run on the [`Engine`](crate::Engine)'s task and must not block.
 pub trait Inbound: Send + Sync + 'static {
-    /// Answers a request of the other side with an envelope as bytes (framed, or bare: a reply's payload).
+    /// Answers a request of the other side with an envelope as bytes (framed, or plain: a reply's payload).
     ///
     /// The future is polled once in place, and then with the others of this connection on the
     /// engine's task. It is dropped when the other side cancels the request (the engine answers

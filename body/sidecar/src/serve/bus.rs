@@ -36,7 +36,7 @@ impl SidecarBus {
     }
 }
 
-/// A reply of the body: framed, or bare.
+/// A reply of the body: framed, or plain.
 fn envelope(bytes: cbs::Bytes) -> Result<Envelope, BusError> {
     if !frame::is_frame(&bytes) {
         return Ok(Envelope::reply(bytes));

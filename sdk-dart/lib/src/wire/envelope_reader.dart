@@ -26,7 +26,7 @@ abstract final class EnvelopeReader {
   /// The most bytes a header may have.
   static const headerBytesMax = 64 * 1024;
 
-  /// Whether a message looks like a frame, of any version; what does not is bare.
+  /// Whether a message looks like a frame, of any version; what does not is plain.
   static bool isFrame(Uint8List bytes) => bytes.isNotEmpty && bytes[0] == mark;
 
   /// Reads a frame. The payload is a view of [bytes]. Unknown fields are passed over.

@@ -103,7 +103,7 @@ final class Reply extends Frame {
 
   final int id;
 
-  /// An envelope's bytes, or a bare payload: a view.
+  /// An envelope's bytes, or a plain payload: a view.
   final Uint8List envelope;
 }
 

@@ -19,7 +19,7 @@ const GREET: &str = "cbs.default.cell.logic.greet";
 
 async fn ask(client: &Client, subject: &str, payload: impl Into<cbs::Bytes>) -> Message {
     let asked = client.request(subject.to_owned(), payload.into());
-    within(LONG, "a bare reply", asked).await.unwrap()
+    within(LONG, "a plain reply", asked).await.unwrap()
 }
 
 async fn ask_with(client: &Client, subject: &str, headers: &[(&str, &str)], payload: &'static [u8]) -> Message {
@@ -28,14 +28,14 @@ async fn ask_with(client: &Client, subject: &str, headers: &[(&str, &str)], payl
         map.insert(*name, *value);
     }
     let asked = client.request_with_headers(subject.to_owned(), map, payload.into());
-    within(LONG, "a bare reply", asked).await.unwrap()
+    within(LONG, "a plain reply", asked).await.unwrap()
 }
 
 fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
     Some(message.headers.as_ref()?.get(name)?.as_str())
 }
 
-/// The number, the line and the JSON of an error to a bare caller.
+/// The number, the line and the JSON of an error to a plain caller.
 fn bare_error(message: &Message) -> (&str, &str, Value) {
     let code = header(message, "Nats-Service-Error-Code").unwrap();
     let line = header(message, "Nats-Service-Error").unwrap();
