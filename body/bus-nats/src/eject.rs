@@ -135,14 +135,14 @@ impl Members {
         }
     }
 
-    /// Whether calls must ask [`Self::detour`].
+    /// Whether calls must ask [`Self::failover`].
     pub(crate) fn any_ejected(&self) -> bool {
         self.ejected.load(Ordering::Relaxed) > 0
     }
 
     /// The body whose turn it is, where one of those that answer for the target is ejected. `except`
     /// is the one that must not be chosen.
-    pub(crate) fn detour(&self, target: &Target, except: Option<&BodyId>) -> Option<(BodyId, Subject)> {
+    pub(crate) fn failover(&self, target: &Target, except: Option<&BodyId>) -> Option<(BodyId, Subject)> {
         let Target::Cell(cell) = target else { return None };
         let mut known = self.lock();
         let Known { cells, asked } = &mut *known;

@@ -18,7 +18,7 @@
 //!
 //! - [`Nats`]: the connections of a body or a client. [`Options`], [`ConnectError`]: how they come about.
 //! - `connection`: one connection, whose client may have to be replaced. `subscription`: what outlives that. `inbox`: replies find their callers. `call`: one call, from envelope to reply.
-//! - `register`: what this body serves. `serve`: a served target, from subscription to the end without loss. `direct`: the same past the queue group.
+//! - `register`: what this body serves. `serve`: a served target, from subscription to the end without loss. `per_body`: the same past the queue group.
 //! - `control`: questions to bodies themselves.
 //! - `eject`: callers go around bodies that hang.
 //! - `message`: envelopes as NATS messages, framed and plain. `event`: events as CloudEvents.
@@ -31,7 +31,6 @@ mod call;
 mod connect;
 mod connection;
 mod control;
-mod direct;
 pub mod discovery;
 mod eject;
 mod error;
@@ -42,6 +41,7 @@ mod message;
 mod nats;
 pub mod open_files;
 mod options;
+mod per_body;
 mod register;
 mod serve;
 pub mod server;

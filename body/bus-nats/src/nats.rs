@@ -18,17 +18,18 @@ use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::bus::{NatsBus, Way};
+use self::bus::{Callees, NatsBus};
 use crate::{
     ConnectError, Counters, LinkState, Options,
     call::Known,
     connect::{Purpose, inbox_prefix, shown},
     connection::{Connection, closed},
     control::{self, Answerer, Questions},
-    direct, discovery,
+    discovery,
     eject::Members,
     event::EventsNats,
     link::{Link, Tally},
+    per_body,
     register::{Announced, Listing, Register, organ},
     serve::{Answering, Reading, Served, ServingNats},
     services::Services,
@@ -143,19 +144,19 @@ impl Nats {
     /// The bus of this namespace.
     #[must_use]
     pub fn bus(&self) -> Arc<dyn BodyBus> {
-        Arc::new(NatsBus { inner: self.0.clone(), way: Way::Anywhere })
+        Arc::new(NatsBus { inner: self.0.clone(), callees: Callees::Any })
     }
 
     /// The same bus, but for calls that must not come back to this body.
     #[must_use]
-    pub fn elsewhere(&self) -> Arc<dyn BodyBus> {
-        Arc::new(NatsBus { inner: self.0.clone(), way: Way::Elsewhere })
+    pub fn other_bodies(&self) -> Arc<dyn BodyBus> {
+        Arc::new(NatsBus { inner: self.0.clone(), callees: Callees::OtherBodies })
     }
 
     /// The same bus, but calls go to the cells of one body, past the queue group.
     #[must_use]
     pub fn in_body(&self, body: BodyId) -> Arc<dyn BodyBus> {
-        Arc::new(NatsBus { inner: self.0.clone(), way: Way::Body(body) })
+        Arc::new(NatsBus { inner: self.0.clone(), callees: Callees::Body(body) })
     }
 
     /// Tells which targets the specs declare: nobody there means `unavailable`, not `not-found`.
@@ -313,7 +314,7 @@ impl Inner {
         let cells = Subject::of_cells_in_body(&self.options.namespace, &self.options.body);
         let subscriber = self.serve.subscribe(cells.into(), None).await?;
         let (stop, register, answering) = (self.stop.clone(), self.register.clone(), self.answering.clone());
-        self.tasks.spawn(async move { stop.run_until_cancelled(direct::run(subscriber, register, answering)).await });
+        self.tasks.spawn(async move { stop.run_until_cancelled(per_body::run(subscriber, register, answering)).await });
         let namespace = &self.options.namespace;
         for subject in [Subject::of_control(namespace, &self.options.body), Subject::of_all_controls(namespace)] {
             let subscriber = self.serve.subscribe(subject.into(), None).await?;
@@ -337,7 +338,7 @@ impl Inner {
             service,
             subject: subject.clone(),
             answering: self.answering.clone(),
-            direct: TaskTracker::new(),
+            per_body: TaskTracker::new(),
         });
         let subscriber = self.serve.subscribe(subject.into(), Some(group.to_owned())).await;
         let subscriber = subscriber.map_err(|error| unavailable(error.to_string()))?;

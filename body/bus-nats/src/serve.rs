@@ -37,7 +37,7 @@ pub(crate) struct Served {
     pub(crate) subject: Subject,
     pub(crate) answering: Arc<Answering>,
     /// Requests that came by another way than the subscription and are still being answered.
-    pub(crate) direct: TaskTracker,
+    pub(crate) per_body: TaskTracker,
 }
 
 /// What answering a message takes besides the handler; one for a body.
@@ -132,8 +132,8 @@ async fn end<'a>(
     subscriber.unsubscribe().await;
     serve_until(served, subscriber, &mut pending, std::future::pending::<()>()).await;
     while pending.next().await.is_some() {}
-    served.direct.close();
-    served.direct.wait().await;
+    served.per_body.close();
+    served.per_body.wait().await;
     if asked {
         let proved = proved.and(connection.barrier().await);
         if let Err(reason) = proved {

@@ -14,7 +14,7 @@ use testkit::{
 /// A body: its own cells first, the network for all others.
 async fn body(server: &NatsServer, id: &str, route: Route) -> Arc<dyn BodyBus> {
     let nats = Nats::connect(Options::new(server.url(), id.parse().unwrap())).await.unwrap();
-    let link = Link { bus: nats.bus(), elsewhere: nats.elsewhere() };
+    let link = Link { bus: nats.bus(), other_bodies: nats.other_bodies() };
     let router = Router::new(InProcess::new(bus::Settings::default()), Some(link));
     router.set_route(route);
     Arc::new(router)

@@ -35,7 +35,7 @@ pub struct Link {
     pub bus: Arc<dyn BodyBus>,
     /// Calls whatever other bodies serve, never this one: sent on the connection that serves,
     /// which has no echo.
-    pub elsewhere: Arc<dyn BodyBus>,
+    pub other_bodies: Arc<dyn BodyBus>,
 }
 
 /// A body's bus: its own cells first, the network for all others.
@@ -109,7 +109,7 @@ impl Router {
     /// A call that found no room here: other bodies may have some; else it waits here.
     async fn overflow(&self, link: &Link, mut request: Envelope, members: &Members) -> Result<Envelope, BusError> {
         let began = Instant::now();
-        let refused = match link.elsewhere.call(request.clone()).await {
+        let refused = match link.other_bodies.call(request.clone()).await {
             Err(error) if error.outcome() == Outcome::NotRun && has_no_room(error.code()) => error,
             done => return done,
         };

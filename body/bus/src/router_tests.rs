@@ -85,11 +85,11 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(linked: bool, elsewhere: Option<BusError>) -> Self {
+    async fn new(linked: bool, other_bodies: Option<BusError>) -> Self {
         let log = Arc::<Mutex<Vec<String>>>::default();
         let link = linked.then(|| Link {
             bus: Arc::new(Net { name: "nats", log: log.clone(), answer: None }),
-            elsewhere: Arc::new(Net { name: "elsewhere", log: log.clone(), answer: elsewhere }),
+            other_bodies: Arc::new(Net { name: "elsewhere", log: log.clone(), answer: other_bodies }),
         });
         let router = Arc::new(Router::new(InProcess::new(Settings::default()), link));
         let here = Arc::new(Here { gate: Semaphore::new(100), room: AtomicBool::new(true) });

@@ -44,7 +44,7 @@ impl Wiring {
             settings.payload_max = nats.server().max_payload;
         }
         let local = InProcess::new(settings);
-        let link = nats.as_ref().map(|nats| Link { bus: nats.bus(), elsewhere: nats.elsewhere() });
+        let link = nats.as_ref().map(|nats| Link { bus: nats.bus(), other_bodies: nats.other_bodies() });
         let router = Arc::new(Router::new(local.clone(), link));
         router.set_route(route);
         let attempts: Arc<dyn BodyBus> = match recorder {

@@ -100,7 +100,7 @@ pub(crate) async fn client(url: &str, namespace: &Namespace) -> anyhow::Result<N
 
 fn wire(specs: &Specs, body: &BodyId, nats: Option<&Nats>) -> Arc<Retry> {
     let local = InProcess::new(Settings { body: body.as_str().into(), ..Settings::default() });
-    let router = Router::new(local, nats.map(|nats| Link { bus: nats.bus(), elsewhere: nats.elsewhere() }));
+    let router = Router::new(local, nats.map(|nats| Link { bus: nats.bus(), other_bodies: nats.other_bodies() }));
     let cells = || specs.cells().map(|spec| (Target::from(spec.name.clone()), spec));
     let known: Vec<Target> = cells().map(|(target, _)| target).collect();
     router.set_routes(cells().map(|(target, spec)| (target, spec.route.map(route))));

@@ -11,27 +11,29 @@ use super::Inner;
 use crate::{call, connection::Connection, event};
 
 /// Which bodies may answer a call.
-pub(super) enum Way {
-    Anywhere,
-    Elsewhere,
+pub(super) enum Callees {
+    Any,
+    OtherBodies,
     Body(BodyId),
 }
 
 pub(super) struct NatsBus {
     pub(super) inner: Arc<Inner>,
-    pub(super) way: Way,
+    pub(super) callees: Callees,
 }
 
 impl NatsBus {
     /// The connection and the subject of a call to `target`.
     fn path(&self, target: &Target) -> Result<(&Connection, Subject), BusError> {
         let (inner, namespace) = (&self.inner, &self.inner.options.namespace);
-        match (&self.way, target) {
+        match (&self.callees, target) {
             (_, Target::Topic(_)) => Err(BusError::bad_request(format!("{target} cannot be called; publish to it"))),
-            (Way::Anywhere, _) => Ok((&inner.call, Subject::of(namespace, target))),
-            (Way::Elsewhere, _) => Ok((&inner.serve, Subject::of(namespace, target))),
-            (Way::Body(body), Target::Cell(cell)) => Ok((&inner.call, Subject::of_cell_in_body(namespace, body, cell))),
-            (Way::Body(_), Target::Flow(_)) => {
+            (Callees::Any, _) => Ok((&inner.call, Subject::of(namespace, target))),
+            (Callees::OtherBodies, _) => Ok((&inner.serve, Subject::of(namespace, target))),
+            (Callees::Body(body), Target::Cell(cell)) => {
+                Ok((&inner.call, Subject::of_cell_in_body(namespace, body, cell)))
+            }
+            (Callees::Body(_), Target::Flow(_)) => {
                 Err(BusError::bad_request(format!("{target} cannot be called in one body; cells can")))
             }
         }
@@ -41,15 +43,15 @@ impl NatsBus {
 impl NatsBus {
     /// The call, past the queue group, where a body that hangs is in it. `None`: it has not run,
     /// and goes the usual way with the time that it has left.
-    async fn detour(&self, connection: &Connection, request: &mut Envelope) -> Option<Result<Envelope, BusError>> {
+    async fn failover(&self, connection: &Connection, request: &mut Envelope) -> Option<Result<Envelope, BusError>> {
         let (inner, target) = (&self.inner, request.target.clone()?);
-        let except = match self.way {
-            Way::Anywhere => None,
-            Way::Elsewhere => Some(&inner.options.body),
-            Way::Body(_) => return None,
+        let except = match self.callees {
+            Callees::Any => None,
+            Callees::OtherBodies => Some(&inner.options.body),
+            Callees::Body(_) => return None,
         };
         let (started, timeout) = (Instant::now(), request.timeout.unwrap_or(TIMEOUT_DEFAULT));
-        while let Some((body, subject)) = inner.members.detour(&target, except) {
+        while let Some((body, subject)) = inner.members.failover(&target, except) {
             let done = call::call(connection, &inner.known, &inner.members, &mut request.clone(), subject.into()).await;
             let absent = done.as_ref().is_err_and(|error| {
                 error.outcome() == Outcome::NotRun && matches!(error.code(), Code::NotFound | Code::Unavailable)
@@ -71,7 +73,7 @@ impl BodyBus for NatsBus {
             let (connection, subject) = self.path(request.target()?)?;
             let inner = &self.inner;
             if inner.members.any_ejected()
-                && let Some(done) = Box::pin(self.detour(connection, &mut request)).await
+                && let Some(done) = Box::pin(self.failover(connection, &mut request)).await
             {
                 return done;
             }

@@ -4,7 +4,6 @@
 mod closing;
 mod control;
 mod credentials;
-mod direct;
 mod discovery;
 mod events;
 mod faults;
@@ -14,6 +13,7 @@ mod hanging;
 mod limits;
 mod listeners;
 mod malformed;
+mod per_body;
 mod plain;
 mod stopping;
 mod store;

@@ -85,7 +85,7 @@ async fn overflow_goes_to_the_other_bodies_and_never_comes_back() {
     let server = NatsServer::start().await;
     let one = body(&server, "body-1").await;
     let _serving = serve(&one, echo("demo.echo")).await;
-    let done = within(LONG, "an outcome", one.elsewhere().call(request("demo.echo", "1"))).await;
+    let done = within(LONG, "an outcome", one.other_bodies().call(request("demo.echo", "1"))).await;
     assert_eq!(fault(done), (Code::NotFound, Outcome::NotRun));
     // The same call on the usual way comes back to this body, over NATS.
     assert_eq!(call(&one, request("demo.echo", "1")).await.unwrap().source.body, "body-1");
@@ -93,7 +93,7 @@ async fn overflow_goes_to_the_other_bodies_and_never_comes_back() {
     let two = body(&server, "body-2").await;
     let _serving_too = serve(&two, echo("demo.echo")).await;
     for _ in 0..20 {
-        let reply = within(LONG, "a reply", one.elsewhere().call(request("demo.echo", "1"))).await.unwrap();
+        let reply = within(LONG, "a reply", one.other_bodies().call(request("demo.echo", "1"))).await.unwrap();
         assert_eq!(reply.source.body, "body-2");
     }
 }

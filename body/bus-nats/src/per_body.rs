@@ -27,9 +27,9 @@ async fn answer(message: Message, register: &Register, answering: &Answering) {
     let Some(target) = target_of(&message.subject) else { return refuse(message, nameless(), answering).await };
     let served = register.find(&target);
     // The token keeps the cell's stop waiting for this answer; taken before asking whether it stops.
-    let token = served.as_ref().map(|served| TaskTracker::token(&served.direct));
+    let token = served.as_ref().map(|served| TaskTracker::token(&served.per_body));
     match served {
-        Some(served) if !served.direct.is_closed() => served.answer(message).await,
+        Some(served) if !served.per_body.is_closed() => served.answer(message).await,
         _ => refuse(message, not_here(&target, &answering.body), answering).await,
     }
     drop(token);
