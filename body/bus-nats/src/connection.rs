@@ -18,7 +18,7 @@ use crate::{
     ConnectError, ConnectErrorKind, Options,
     connect::{Purpose, RECONNECT_DELAY_MAX, RECONNECT_DELAY_MIN, connect, shown},
     inbox::Inbox,
-    link::{Link, Pulse, Tally},
+    link::{Link, LinkCounters, Pulse},
     subscription::{Subscription, Subscriptions},
 };
 
@@ -64,7 +64,7 @@ impl Connection {
         purpose: Purpose,
         inbox: String,
         link: &Arc<Link>,
-        tally: &Arc<Tally>,
+        counters: &Arc<LinkCounters>,
     ) -> Result<Arc<Self>, ConnectError> {
         let (client, events) = connect(options, purpose).await?;
         let subscriptions = Arc::new(Subscriptions::of(client));
@@ -88,7 +88,7 @@ impl Connection {
         });
         let (stop_reader, stop_events) = (connection.stop.clone(), connection.stop.clone());
         connection.tasks.spawn(async move { stop_reader.run_until_cancelled(reader.run()).await });
-        let follow = connection.clone().follow(events, link.clone(), tally.clone());
+        let follow = connection.clone().follow(events, link.clone(), counters.clone());
         connection.tasks.spawn(async move { stop_events.run_until_cancelled(follow).await });
         Ok(connection)
     }
@@ -188,18 +188,18 @@ impl Connection {
 
     /// Follows the client's events until the connection is closed. A client whose events end has ended by
     /// itself, whatever it says of its state; so has one that reads nothing any more.
-    async fn follow(self: Arc<Self>, mut events: mpsc::Receiver<Event>, link: Arc<Link>, tally: Arc<Tally>) {
+    async fn follow(self: Arc<Self>, mut events: mpsc::Receiver<Event>, link: Arc<Link>, counters: Arc<LinkCounters>) {
         let mut pulse = Pulse::new(self.options.ping_interval);
         loop {
             let why = loop {
                 tokio::select! {
                     event = events.recv() => match event {
-                        Some(event) => self.event(event, &link, &tally),
+                        Some(event) => self.event(event, &link, &counters),
                         None => break "has ended on a message that it cannot read, with a malformed header",
                     },
                     () = pulse.tick() => {
                         let client = self.client();
-                        self.agree(&client.connection_state(), &link, &tally);
+                        self.agree(&client.connection_state(), &link, &counters);
                         if self.is_up() && pulse.is_still(client.statistics().in_bytes.load(Ordering::Relaxed)) {
                             break "reads nothing any more";
                         }
@@ -211,20 +211,20 @@ impl Connection {
                 "the NATS client of a connection {why}; a new one takes its place (runbook: CbsNatsFlapping)"
             );
             events = self.renew().await;
-            tally.clients_replaced.fetch_add(1, Ordering::Relaxed);
+            counters.clients_replaced.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn event(&self, event: Event, link: &Link, tally: &Tally) {
+    fn event(&self, event: Event, link: &Link, counters: &LinkCounters) {
         match event {
-            Event::Connected => self.is_back(link, tally),
+            Event::Connected => self.is_back(link, counters),
             Event::Disconnected | Event::Closed => self.is_lost(link),
             Event::SlowConsumer(subscription) => {
-                tally.slow_consumers.fetch_add(1, Ordering::Relaxed);
+                counters.slow_consumers.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(subscription, "messages were dropped: a subscription's buffer is full");
             }
             Event::ServerError(error) => {
-                tally.server_errors.fetch_add(1, Ordering::Relaxed);
+                counters.server_errors.fetch_add(1, Ordering::Relaxed);
                 link.reports(&error);
                 tracing::warn!(%error, "the NATS server reports an error");
             }
@@ -235,15 +235,15 @@ impl Connection {
     }
 
     /// Holds what is known against what the client says: an event may have been lost in a flood of others.
-    fn agree(&self, state: &State, link: &Link, tally: &Tally) {
+    fn agree(&self, state: &State, link: &Link, counters: &LinkCounters) {
         match state {
-            State::Connected => self.is_back(link, tally),
+            State::Connected => self.is_back(link, counters),
             State::Disconnected => self.is_lost(link),
             State::Pending => {}
         }
     }
 
-    fn is_back(&self, link: &Link, tally: &Tally) {
+    fn is_back(&self, link: &Link, counters: &LinkCounters) {
         if !self.up.swap(true, Ordering::Relaxed) {
             let lost = Duration::from_millis(cbs::now_ms().saturating_sub(self.lost_ms.load(Ordering::Relaxed)));
             if lost < BLIP {
@@ -254,7 +254,7 @@ impl Connection {
                 );
             }
             self.back_ms.store(cbs::now_ms(), Ordering::Relaxed);
-            tally.reconnects.fetch_add(1, Ordering::Relaxed);
+            counters.reconnects.fetch_add(1, Ordering::Relaxed);
             link.one_back();
             self.back.notify_waiters();
         }

@@ -23,7 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     connection::{Connection, is_no_responders},
-    link::Tally,
+    link::LinkCounters,
 };
 
 /// How many probes in a row a body misses before it is ejected.
@@ -51,7 +51,7 @@ pub(crate) fn is_sample(number: u64) -> bool {
 pub(crate) struct Members {
     connection: Arc<Connection>,
     namespace: Namespace,
-    tally: Arc<Tally>,
+    counters: Arc<LinkCounters>,
     tasks: TaskTracker,
     stop: CancellationToken,
     /// How many are ejected: all that a call reads as long as there are none.
@@ -95,11 +95,11 @@ impl Members {
     pub(crate) fn new(
         connection: Arc<Connection>,
         namespace: Namespace,
-        tally: Arc<Tally>,
+        counters: Arc<LinkCounters>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        Self { connection, namespace, tally, tasks, stop, ejected: AtomicUsize::new(0), known: Mutex::default() }
+        Self { connection, namespace, counters, tasks, stop, ejected: AtomicUsize::new(0), known: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -196,7 +196,7 @@ impl Members {
         if !self.connection.is_up() {
             return Sign::Unsent;
         }
-        let errors = self.tally.read().server_errors;
+        let errors = self.counters.read().server_errors;
         let (reply, mut expected) = self.connection.inbox.expect();
         let subject = async_nats::Subject::from(subject.as_str());
         if self.connection.client().publish_with_reply(subject, reply, Bytes::new()).await.is_err() {
@@ -207,7 +207,7 @@ impl Members {
             Ok(Some(_)) => Sign::Alive,
             // The connection was lost.
             Ok(None) => Sign::Unsent,
-            Err(_) if self.tally.read().server_errors > errors => Sign::Refused,
+            Err(_) if self.counters.read().server_errors > errors => Sign::Refused,
             Err(_) => Sign::Silent,
         }
     }
@@ -215,7 +215,7 @@ impl Members {
     fn eject(&self, body: &BodyId) {
         self.lock().asked.insert(body.clone(), State::Ejected);
         self.ejected.fetch_add(1, Ordering::Relaxed);
-        self.tally.ejections.fetch_add(1, Ordering::Relaxed);
+        self.counters.ejections.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%body, "a body gives no sign of life; its calls go to others until it does");
     }
 

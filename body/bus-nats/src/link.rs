@@ -105,7 +105,7 @@ impl Link {
 
 /// [`Counters`] as they are counted.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct LinkCounters {
     pub(crate) reconnects: AtomicU64,
     pub(crate) slow_consumers: AtomicU64,
     pub(crate) stale: AtomicU64,
@@ -114,7 +114,7 @@ pub(crate) struct Tally {
     pub(crate) clients_replaced: AtomicU64,
 }
 
-impl Tally {
+impl LinkCounters {
     pub(crate) fn read(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counters {

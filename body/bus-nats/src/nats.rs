@@ -28,7 +28,7 @@ use crate::{
     discovery,
     eject::Members,
     event::EventsNats,
-    link::{Link, Tally},
+    link::{Link, LinkCounters},
     per_body,
     register::{Announced, Listing, Register, organ},
     serve::{Answering, Reading, Served, ServingNats},
@@ -69,7 +69,7 @@ struct Inner {
     known: Known,
     members: Arc<Members>,
     link: Arc<Link>,
-    tally: Arc<Tally>,
+    counters: Arc<LinkCounters>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -92,9 +92,9 @@ impl Nats {
     }
 
     async fn open(options: Options, body: bool) -> Result<Self, ConnectError> {
-        let (link, tally) = (Arc::new(Link::new()), Arc::new(Tally::default()));
+        let (link, counters) = (Arc::new(Link::new()), Arc::new(LinkCounters::default()));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let connection = |purpose, inbox| one(&options, purpose, inbox, &link, &tally);
+        let connection = |purpose, inbox| one(&options, purpose, inbox, &link, &counters);
         let (serve, call) = if body {
             let (serve, call) = tokio::join!(connection(Purpose::Serve, "s"), connection(Purpose::Call, "c"));
             (serve?, call?)
@@ -108,19 +108,24 @@ impl Nats {
             serve.clone(),
             options.namespace.clone(),
             options.body.clone(),
-            tally.clone(),
+            counters.clone(),
             tasks.clone(),
             stop.clone(),
         ));
         let answering = Arc::new(Answering {
             connection: serve.clone(),
             body: options.body.as_str().into(),
-            tally: tally.clone(),
+            counters: counters.clone(),
             questions: Questions::default(),
         });
         let known = Arc::new(ArcSwap::default());
-        let members =
-            Arc::new(Members::new(call.clone(), options.namespace.clone(), tally.clone(), tasks.clone(), stop.clone()));
+        let members = Arc::new(Members::new(
+            call.clone(),
+            options.namespace.clone(),
+            counters.clone(),
+            tasks.clone(),
+            stop.clone(),
+        ));
         let nats = Self(Arc::new(Inner {
             options,
             serve,
@@ -131,7 +136,7 @@ impl Nats {
             known,
             members,
             link,
-            tally,
+            counters,
             tasks,
             stop,
         }));
@@ -218,7 +223,7 @@ impl Nats {
     /// What went wrong on the connections so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.0.tally.read()
+        self.0.counters.read()
     }
 
     /// Asks all bodies of the namespace what they serve and how it goes. Returns 300 ms after the last answer, and after
@@ -298,12 +303,12 @@ async fn one(
     purpose: Purpose,
     inbox: &str,
     link: &Arc<Link>,
-    tally: &Arc<Tally>,
+    counters: &Arc<LinkCounters>,
 ) -> Result<Arc<Connection>, ConnectError> {
     // Two programs that go by one name must not read each other's replies.
     let (_, random) = Uuid::new_v4().as_u64_pair();
     let inbox = format!("{}.{inbox}{:07x}", inbox_prefix(options), random & 0xfff_ffff);
-    Connection::open(options, purpose, inbox, link, tally).await
+    Connection::open(options, purpose, inbox, link, counters).await
 }
 
 impl Inner {

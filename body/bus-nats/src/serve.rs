@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     connection::Connection,
     control::Questions,
-    link::Tally,
+    link::LinkCounters,
     message::{form_of, is_stale, read_request, stale, write_reply},
     register::Registration,
     subscription::Subscription,
@@ -44,7 +44,7 @@ pub(crate) struct Served {
 pub(crate) struct Answering {
     pub(crate) connection: Arc<Connection>,
     pub(crate) body: Text,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) counters: Arc<LinkCounters>,
     /// What the body itself is asked.
     pub(crate) questions: Questions,
 }
@@ -57,7 +57,7 @@ impl Served {
         let target = &self.service.target;
         let reply = match read_request(message, form, target) {
             Ok(request) if is_stale(&request) => {
-                self.answering.tally.stale.fetch_add(1, Ordering::Relaxed);
+                self.answering.counters.stale.fetch_add(1, Ordering::Relaxed);
                 Err(stale(target))
             }
             Ok(mut request) => {

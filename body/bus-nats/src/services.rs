@@ -19,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     connection::Connection,
     event::timestamp,
-    link::Tally,
+    link::LinkCounters,
     register::{Listing, Register, endpoint},
     subscription::Subscription,
 };
@@ -33,7 +33,7 @@ pub(crate) struct Services {
     connection: Arc<Connection>,
     namespace: Namespace,
     body: BodyId,
-    tally: Arc<Tally>,
+    counters: Arc<LinkCounters>,
     started_ms: u64,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -53,12 +53,12 @@ impl Services {
         connection: Arc<Connection>,
         namespace: Namespace,
         body: BodyId,
-        tally: Arc<Tally>,
+        counters: Arc<LinkCounters>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
         let (started_ms, asked) = (cbs::now_ms(), Mutex::default());
-        Self { register, connection, namespace, body, tally, started_ms, tasks, stop, asked }
+        Self { register, connection, namespace, body, counters, started_ms, tasks, stop, asked }
     }
 
     /// Answers questions to all services.
@@ -142,7 +142,7 @@ impl Services {
                 "started": timestamp(self.started_ms),
                 "endpoints": told.iter().map(stats).collect::<Vec<_>>(),
                 // Of the body, not of the service: ADR-32 has no place for it, and readers pass over it.
-                "cbs_connections": self.tally.read(),
+                "cbs_connections": self.counters.read(),
             }),
             _ => return None,
         };

@@ -8,8 +8,9 @@ use std::{
 use cbs::{BodyId, Target};
 
 use crate::{
-    CanaryTally, ContentHash, Contents, Desired, Facts, Fleet, HEARD_MAX, Head, HeadError, Item, ManifestError, Moment,
-    Own, Pass, Phase, Presence, PresenceError, Revision, Ruling, Standstill, States, Tally, Timing, WrongContent,
+    CanarySample, CanarySamples, ContentHash, Contents, Desired, Facts, Fleet, HEARD_MAX, Head, HeadError, Item,
+    ManifestError, Moment, Own, Pass, Phase, Presence, PresenceError, Revision, Ruling, Standstill, States, Timing,
+    WrongContent,
     keys::Key,
     planted::{Bug, planted},
     presence::{Applied, Beat},
@@ -237,8 +238,8 @@ impl Body {
     }
 
     /// How a canary and its base fare here.
-    pub fn tally(&mut self, target: &Target, canary: Revision, base: Tally, of_canary: Tally) {
-        self.own.tally(target, canary, base, of_canary);
+    pub fn sample(&mut self, target: &Target, canary: Revision, base: CanarySample, of_canary: CanarySample) {
+        self.own.sample(target, canary, base, of_canary);
     }
 
     /// The body is about to end: it takes nothing new and leaves what it has.
@@ -303,13 +304,13 @@ impl Body {
         self.found.0 != *applied || self.found.1.states != *states || !same
     }
 
-    fn tallies(&self) -> Vec<CanaryTally> {
+    fn tallies(&self) -> Vec<CanarySamples> {
         let Some(desired) = &self.desired else { return Vec::new() };
         let with = self.own.held().iter().filter_map(|(target, held)| {
             let (canary, _) = held.share()?;
             let (base, of_canary) = held.tallies(canary)?;
             let (index, _) = desired.manifest.get(target)?;
-            Some(CanaryTally { index, revision: canary, base: base.clone(), canary: of_canary.clone() })
+            Some(CanarySamples { index, revision: canary, base: base.clone(), canary: of_canary.clone() })
         });
         with.collect()
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CanaryRules, Tally};
+use crate::{CanaryRules, CanarySample};
 
 /// What was decided about a canary. The first verdict about a revision is the last: it lies
 /// under a key that can be created once.
@@ -102,7 +102,7 @@ const CALLS_FOR_TIMES: u64 = 100;
 /// - Promoted when it has been ready for `after_ms`, at least `calls_min` were answered, and
 ///   its errors are not above the limit. Nobody calls it: it waits.
 #[must_use]
-pub fn judge(rules: &CanaryRules, base: &Tally, canary: &Tally, ready_ms: u64) -> Judgement {
+pub fn judge(rules: &CanaryRules, base: &CanarySample, canary: &CanarySample, ready_ms: u64) -> Judgement {
     let calls_min = rules.calls_min.max(1);
     let more = f64::from(rules.errors_more_max.min(100)) / 100.0;
     let all_failed = canary.errors >= canary.calls && canary.calls >= calls_min.div_ceil(5);
@@ -126,15 +126,15 @@ pub fn judge(rules: &CanaryRules, base: &Tally, canary: &Tally, ready_ms: u64) -
 
 /// Numbers of calls are far below what a float holds exactly.
 #[allow(clippy::cast_precision_loss)]
-fn ratio(tally: &Tally) -> f64 {
-    if tally.calls == 0 { 0.0 } else { tally.errors.min(tally.calls) as f64 / tally.calls as f64 }
+fn ratio(sample: &CanarySample) -> f64 {
+    if sample.calls == 0 { 0.0 } else { sample.errors.min(sample.calls) as f64 / sample.calls as f64 }
 }
 
 /// The least share of errors that a revision surely has: the lower end of Wilson's interval.
 #[allow(clippy::cast_precision_loss)]
-fn surely_failing(tally: &Tally) -> f64 {
-    let calls = tally.calls.max(1) as f64;
-    let (share, square) = (ratio(tally), DEVIATIONS * DEVIATIONS);
+fn surely_failing(sample: &CanarySample) -> f64 {
+    let calls = sample.calls.max(1) as f64;
+    let (share, square) = (ratio(sample), DEVIATIONS * DEVIATIONS);
     let middle = share + square / (2.0 * calls);
     let width = DEVIATIONS * (share * (1.0 - share) / calls + square / (4.0 * calls * calls)).sqrt();
     (middle - width) / (1.0 + square / calls)

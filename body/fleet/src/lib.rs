@@ -99,7 +99,7 @@
 //! - `hash`, `json`: names of content. [`keys`]: where everything lies.
 //! - `entry`, `manifest`, `head`: desired state. `diff`, `garbage`: what changed, what may go.
 //! - `contents`, `desired`: what a body has of it, checked and whole.
-//! - `states`, `presence`, `tally`: what a body tells. `view`: what it has heard, and whether it
+//! - `states`, `presence`, `sample`: what a body tells. `view`: what it has heard, and whether it
 //!   may rely on that. `own`: what it holds.
 //! - `place`: who owns what. `reconcile`: the pass over all entries; `owner`: one entry in one
 //!   body; `canary`: what becomes of a canary; `action`: what a pass decides.
@@ -125,10 +125,10 @@ mod place;
 mod planted;
 mod presence;
 mod reconcile;
+mod sample;
 #[cfg(test)]
 mod simulation;
 mod states;
-mod tally;
 mod time;
 mod view;
 
@@ -149,11 +149,11 @@ pub use manifest::{ENTRIES_MAX, FORMAT, LEAF_ENTRIES, Manifest, ManifestError, O
 pub use own::{Held, Instance, Own, Phase};
 pub use place::{Candidate, Chooser};
 pub use presence::{
-    Applied, Beat, CanaryTally, Facts, HEARD_MAX, LABELS_MAX, PRESENCE_BYTES_MAX, Presence, PresenceError, REASON_MAX,
-    TALLIES_MAX, TROUBLES_MAX, Trouble,
+    Applied, Beat, CanarySamples, Facts, HEARD_MAX, LABELS_MAX, PRESENCE_BYTES_MAX, Presence, PresenceError,
+    REASON_MAX, SAMPLES_MAX, TROUBLES_MAX, Trouble,
 };
 pub use reconcile::reconcile;
+pub use sample::CanarySample;
 pub use states::{Standing, States, StatesError};
-pub use tally::Tally;
 pub use time::{BEAT_MS, LEASE_MS, Moment, Timing};
 pub use view::{Fleet, Peer, Standstill};

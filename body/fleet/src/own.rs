@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cbs::Target;
 
 use crate::{
-    Action, ContentHash, Facts, Item, Moment, NATIVE_RUNTIME, Revision, Tally, Timing, place,
+    Action, CanarySample, ContentHash, Facts, Item, Moment, NATIVE_RUNTIME, Revision, Timing, place,
     planted::{Bug, planted},
     time::Clock,
 };
@@ -58,7 +58,7 @@ pub struct Held {
     /// The head and the beat at which the body first told that it leaves.
     left_at: Option<(ContentHash, u64)>,
     share: Option<(Revision, u8)>,
-    tallies: Option<(Revision, Tally, Tally)>,
+    tallies: Option<(Revision, CanarySample, CanarySample)>,
 }
 
 impl Held {
@@ -94,7 +94,7 @@ impl Held {
     }
 
     /// Numbers of the old and the new revision, where this canary has any.
-    pub(crate) fn tallies(&self, revision: Revision) -> Option<(&Tally, &Tally)> {
+    pub(crate) fn tallies(&self, revision: Revision) -> Option<(&CanarySample, &CanarySample)> {
         self.tallies.as_ref().filter(|(of, ..)| *of == revision).map(|(_, base, canary)| (base, canary))
     }
 
@@ -279,7 +279,7 @@ impl Own {
     }
 
     /// The numbers of a canary since it and its base run side by side.
-    pub fn tally(&mut self, target: &Target, canary: Revision, base: Tally, of_canary: Tally) {
+    pub fn sample(&mut self, target: &Target, canary: Revision, base: CanarySample, of_canary: CanarySample) {
         if let Some(held) = self.held.get_mut(target) {
             held.tallies = Some((canary, base, of_canary));
         }

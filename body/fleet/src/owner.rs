@@ -3,8 +3,8 @@
 use cbs::Target;
 
 use crate::{
-    Action, CanaryRules, Entry, Held, Judgement, Phase, Revision, Rollout, Standing, Tally, Verdict, Version, Wanted,
-    Why, judge,
+    Action, CanaryRules, CanarySample, Entry, Held, Judgement, Phase, Revision, Rollout, Standing, Verdict, Version,
+    Wanted, Why, judge,
     planted::{Bug, planted},
     reconcile::Round,
 };
@@ -151,11 +151,11 @@ impl Round<'_> {
             return None;
         }
         let since = live.filter(|it| it.phase == Phase::Ready).map(|it| it.since).min()?;
-        let (mut base, mut canary) = (Tally::default(), Tally::default());
+        let (mut base, mut canary) = (CanarySample::default(), CanarySample::default());
         let own = place.held.tallies(side.revision);
         let theirs = self.spoken().flat_map(|peer| &peer.presence.tallies);
-        let theirs = theirs.filter(|tally| tally.index == place.index && tally.revision == side.revision);
-        for (of_base, of_canary) in own.into_iter().chain(theirs.map(|tally| (&tally.base, &tally.canary))) {
+        let theirs = theirs.filter(|sample| sample.index == place.index && sample.revision == side.revision);
+        for (of_base, of_canary) in own.into_iter().chain(theirs.map(|sample| (&sample.base, &sample.canary))) {
             base.add(of_base);
             canary.add(of_canary);
         }

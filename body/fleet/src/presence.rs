@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cbs::BodyId;
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHash, Entry, FLOW_RUNTIME, NATIVE_RUNTIME, Revision, Standing, States, Tally};
+use crate::{CanarySample, ContentHash, Entry, FLOW_RUNTIME, NATIVE_RUNTIME, Revision, Standing, States};
 
 /// The most bytes of a presence.
 pub const PRESENCE_BYTES_MAX: usize = 64 * 1024;
@@ -16,7 +16,7 @@ pub const TROUBLES_MAX: usize = 24;
 /// The most characters of a reason.
 pub const REASON_MAX: usize = 160;
 /// How many canaries a presence has numbers for.
-pub const TALLIES_MAX: usize = 8;
+pub const SAMPLES_MAX: usize = 8;
 /// How many leaving bodies a presence can acknowledge; more have to wait for their turn.
 pub const HEARD_MAX: usize = 64;
 
@@ -119,15 +119,15 @@ pub struct Trouble {
 
 /// How the revisions of a canary fare in one body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CanaryTally {
+pub struct CanarySamples {
     /// The entry's index in the manifest.
     pub index: usize,
     /// The new revision: it tells this canary from a later one.
     pub revision: Revision,
     /// The old revision's calls since both ran.
-    pub base: Tally,
+    pub base: CanarySample,
     /// The new revision's calls.
-    pub canary: Tally,
+    pub canary: CanarySample,
 }
 
 /// A body's lease. Fields of newer programs are left aside.
@@ -155,7 +155,7 @@ pub struct Presence {
     pub troubles: Vec<Trouble>,
     /// Numbers of canaries, as many as fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tallies: Vec<CanaryTally>,
+    pub tallies: Vec<CanarySamples>,
     /// Why a newer head than `applied` is not applied: not whole yet, or not understood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
@@ -177,7 +177,7 @@ impl Presence {
         for trouble in &mut presence.troubles {
             trouble.reason = trouble.reason.chars().take(REASON_MAX).collect();
         }
-        presence.tallies.truncate(TALLIES_MAX);
+        presence.tallies.truncate(SAMPLES_MAX);
         presence.stuck = presence.stuck.map(|reason| reason.chars().take(REASON_MAX).collect());
         while presence.heard.len() > HEARD_MAX {
             presence.heard.pop_last();

@@ -220,7 +220,7 @@ impl Driver {
             self.eyes.fetch(missing);
         }
         if self.clock.beats(self.mind.has_news()) {
-            if self.lives.tally(&mut self.mind) {
+            if self.lives.sample(&mut self.mind) {
                 self.clock.happened();
             }
             if self.eyes.can_put() {

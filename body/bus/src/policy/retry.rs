@@ -67,12 +67,12 @@ struct Entry {
     policy: RetryPolicy,
     budget: Budget,
     /// Outlives a change of the policy.
-    tally: Arc<Tally>,
+    counters: Arc<RetryCounters>,
 }
 
 /// [`Retried`] as it is counted.
 #[derive(Default)]
-struct Tally {
+struct RetryCounters {
     again: AtomicU64,
     denied: AtomicU64,
 }
@@ -123,7 +123,7 @@ impl Retry {
     pub fn retried(&self) -> Vec<(Target, Retried)> {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let all = self.policies.load();
-        let of = |entry: &Entry| Retried { again: read(&entry.tally.again), denied: read(&entry.tally.denied) };
+        let of = |entry: &Entry| Retried { again: read(&entry.counters.again), denied: read(&entry.counters.denied) };
         all.iter().map(|(target, entry)| (target.clone(), of(entry))).collect()
     }
 
@@ -142,10 +142,10 @@ impl Retry {
                 return Err(error);
             }
             if !entry.budget.pay() {
-                entry.tally.denied.fetch_add(1, Ordering::Relaxed);
+                entry.counters.denied.fetch_add(1, Ordering::Relaxed);
                 return Err(error);
             }
-            entry.tally.again.fetch_add(1, Ordering::Relaxed);
+            entry.counters.again.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(delay).await;
             request.attempt = request.attempt.saturating_add(1);
             request.timeout = Some(timeout.saturating_sub(started.elapsed()));
@@ -160,8 +160,8 @@ impl Retry {
 impl Entry {
     /// A policy with a budget of its own, which counts on where the one before it stopped.
     fn new(policy: &RetryPolicy, before: Option<&Arc<Self>>) -> Arc<Self> {
-        let tally = before.map_or_else(Arc::default, |before| before.tally.clone());
-        Arc::new(Self { policy: policy.clone(), budget: Budget::new(), tally })
+        let counters = before.map_or_else(Arc::default, |before| before.counters.clone());
+        Arc::new(Self { policy: policy.clone(), budget: Budget::new(), counters })
     }
 }
 

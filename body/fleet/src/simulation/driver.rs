@@ -8,7 +8,7 @@ use super::{
     server::Word,
     world::{Event, World},
 };
-use crate::{Action, BEAT_MS, Moment, Phase, Revision, Tally, Why, keys::Key};
+use crate::{Action, BEAT_MS, CanarySample, Moment, Phase, Revision, Why, keys::Key};
 
 /// How often a driver reads again what its watches may have lost.
 const RESYNC_MS: u64 = 10_000;
@@ -74,7 +74,7 @@ impl World {
             return Ok(()); // the next connection begins anew
         }
         let life = node.life;
-        self.tally(at);
+        self.sample(at);
         self.pass(at)?;
         self.put_presence(at);
         self.fetch(at, &[]);
@@ -210,21 +210,21 @@ impl World {
     }
 
     /// Calls that canaries and what they run beside have got: a revision is good or bad by its name.
-    pub(super) fn tally(&mut self, at: usize) {
+    pub(super) fn sample(&mut self, at: usize) {
         let Some(body) = self.nodes.get_mut(at).and_then(|node| node.body.as_mut()) else { return };
         let shares: Vec<(Target, Revision)> =
             body.own().held().iter().filter_map(|(target, held)| Some((target.clone(), held.share()?.0))).collect();
         for (target, revision) in shares {
             let held = body.own().held().get(&target);
             let (base, canary) = held.and_then(|held| held.tallies(revision)).unzip();
-            let (mut base, mut canary): (Tally, Tally) =
+            let (mut base, mut canary): (CanarySample, CanarySample) =
                 (base.cloned().unwrap_or_default(), canary.cloned().unwrap_or_default());
             let bad = super::is_bad(revision);
             for call in 0..20 {
                 base.count(1000, false);
                 canary.count(1000, bad && call % 2 == 0);
             }
-            body.tally(&target, revision, base, canary);
+            body.sample(&target, revision, base, canary);
         }
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use fleet::{
-    Beat, CanaryTally, ContentHash, ENTRIES_MAX, PRESENCE_BYTES_MAX, Presence, Revision, Standing, States, Tally,
-    Trouble,
+    Beat, CanarySample, CanarySamples, ContentHash, ENTRIES_MAX, PRESENCE_BYTES_MAX, Presence, Revision, Standing,
+    States, Trouble,
 };
 use proptest::prelude::*;
 
@@ -37,10 +37,10 @@ fn fleet_11_the_worst_presence_fits_and_keeps_what_decides() -> Checked {
     worst.facts.program = "\u{1}".repeat(10_000);
     for at in 0..200 {
         worst.troubles.push(Trouble { index: at, reason: "\u{1}".repeat(1000) });
-        let mut tally = Tally::default();
-        (0..64).for_each(|power| tally.count(1 << power, true));
+        let mut sample = CanarySample::default();
+        (0..64).for_each(|power| sample.count(1 << power, true));
         let revision = Revision::of([&b""[..]]);
-        worst.tallies.push(CanaryTally { index: at, revision, base: tally.clone(), canary: tally });
+        worst.tallies.push(CanarySamples { index: at, revision, base: sample.clone(), canary: sample });
         worst.heard.insert(long("b", at).parse()?, Beat { incarnation: u64::MAX, number: u64::MAX });
     }
     let bytes = worst.encode();

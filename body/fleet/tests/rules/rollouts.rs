@@ -1,6 +1,6 @@
 //! One revision after another.
 
-use fleet::{Action, CanaryRules, Entry, Judgement, Replicas, Rollout, Tally, Verdict, Why, judge};
+use fleet::{Action, CanaryRules, CanarySample, Entry, Judgement, Replicas, Rollout, Verdict, Why, judge};
 
 use crate::stage::{Checked, Stage, entry};
 
@@ -78,14 +78,14 @@ fn canary(stage: &mut Stage, errors_of_ten: u64) -> Checked {
     assert_eq!(stage.serving("cell a.b").len(), 4);
     let shares = stage.bodies.iter().filter_map(|body| body.own().held().get(&target)?.share());
     assert_eq!(shares.collect::<Vec<_>>(), [(entry.version.revision, 10); 2]);
-    let (mut of_base, mut of_canary) = (Tally::default(), Tally::default());
+    let (mut of_base, mut of_canary) = (CanarySample::default(), CanarySample::default());
     for _ in 0..100 {
         for body in &mut stage.bodies {
             for call in 0..10 {
                 of_base.count(900, false);
                 of_canary.count(1000, call < errors_of_ten);
             }
-            body.tally(&target, entry.version.revision, of_base.clone(), of_canary.clone());
+            body.sample(&target, entry.version.revision, of_base.clone(), of_canary.clone());
         }
         stage.run(100)?;
     }
@@ -146,10 +146,10 @@ fn so_many_start_at_once_and_no_more() -> Checked {
 }
 
 /// So many calls, of which so many failed, each as long as this.
-fn calls(all: u64, failed: u64, micros: u64) -> Tally {
-    let mut tally = Tally::default();
-    (0..all).for_each(|call| tally.count(micros, call < failed));
-    tally
+fn calls(all: u64, failed: u64, micros: u64) -> CanarySample {
+    let mut sample = CanarySample::default();
+    (0..all).for_each(|call| sample.count(micros, call < failed));
+    sample
 }
 
 #[test]

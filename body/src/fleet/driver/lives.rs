@@ -6,7 +6,7 @@ use std::{
 };
 
 use cbs::{Stats, Target, Times};
-use fleet::{Body, Phase, Revision, Tally, Version};
+use fleet::{Body, CanarySample, Phase, Revision, Version};
 use tokio::{
     sync::mpsc,
     task::{Id, JoinSet},
@@ -47,7 +47,7 @@ pub(super) struct Alive {
 struct Judged {
     canary: u64,
     base: u64,
-    before: Tally,
+    before: CanarySample,
 }
 
 impl Lives {
@@ -99,7 +99,7 @@ impl Lives {
     }
 
     /// Tells the mind how canaries and what they run beside fare here; whether there are any.
-    pub(super) fn tally(&mut self, mind: &mut Body) -> bool {
+    pub(super) fn sample(&mut self, mind: &mut Body) -> bool {
         let shares = mind.own().held().iter().filter_map(|(target, held)| {
             let (revision, _) = held.share()?;
             let mut ready = held.instances().iter().filter(|it| it.phase == Phase::Ready);
@@ -114,21 +114,21 @@ impl Lives {
             let known = self.judged.get(target).map(|judged| (judged.canary, judged.base));
             if known != Some((*canary, *base)) {
                 // What began after the canary was counted beside it from its beginning.
-                let before = if base > canary { Tally::default() } else { of_base.clone() };
+                let before = if base > canary { CanarySample::default() } else { of_base.clone() };
                 self.judged.insert(target.clone(), Judged { canary: *canary, base: *base, before });
             }
             let before = self.judged.get(target).map(|judged| &judged.before);
             let beside = before.map(|before| since(&of_base, before)).unwrap_or_default();
-            mind.tally(target, *revision, beside, of_canary);
+            mind.sample(target, *revision, beside, of_canary);
         }
         !shares.is_empty()
     }
 
     /// What an instance counted so far.
-    fn count(&self, instance: u64) -> Option<Tally> {
+    fn count(&self, instance: u64) -> Option<CanarySample> {
         let stats = self.alive.get(&instance)?.stats.as_ref()?;
         let times: Times = stats.latency.read();
-        Some(Tally { calls: stats.calls.load(Ordering::Relaxed), errors: stats.faults(), times })
+        Some(CanarySample { calls: stats.calls.load(Ordering::Relaxed), errors: stats.faults(), times })
     }
 
     /// Tells all to stop.
@@ -168,8 +168,8 @@ impl Tasks {
     }
 }
 
-fn since(now: &Tally, before: &Tally) -> Tally {
-    Tally {
+fn since(now: &CanarySample, before: &CanarySample) -> CanarySample {
+    CanarySample {
         calls: now.calls.saturating_sub(before.calls),
         errors: now.errors.saturating_sub(before.errors),
         times: now.times.since(&before.times),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Calls of one revision, their errors and how long they took. Adds up over instances and bodies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Tally {
+pub struct CanarySample {
     /// Calls that were answered, with a reply or an error.
     pub calls: u64,
     /// Of these, with an error that is the callee's fault: `cell-failed`, `internal`,
@@ -16,7 +16,7 @@ pub struct Tally {
     pub times: Times,
 }
 
-impl Tally {
+impl CanarySample {
     /// Counts one call that took so many microseconds.
     pub fn count(&mut self, micros: u64, failed: bool) {
         self.calls = self.calls.saturating_add(1);
@@ -38,28 +38,28 @@ mod tests {
 
     #[test]
     fn percentiles_are_right_within_a_quarter() {
-        let mut tally = Tally::default();
-        assert_eq!(tally.times.percentile(95), None);
+        let mut sample = CanarySample::default();
+        assert_eq!(sample.times.percentile(95), None);
         for micros in 1..=1000 {
-            tally.count(micros, micros % 10 == 0);
+            sample.count(micros, micros % 10 == 0);
         }
-        assert_eq!((tally.calls, tally.errors), (1000, 100));
+        assert_eq!((sample.calls, sample.errors), (1000, 100));
         for percent in [1, 10, 50, 95, 99, 100] {
-            let (found, exact) = (tally.times.percentile(percent).unwrap_or_default(), percent * 10);
+            let (found, exact) = (sample.times.percentile(percent).unwrap_or_default(), percent * 10);
             assert!(found >= exact && found <= exact * 5 / 4 + 2, "{percent} %: {found} for {exact}");
         }
     }
 
     #[test]
     fn tallies_of_bodies_add_up() -> Result<(), serde_json::Error> {
-        let (mut one, mut two) = (Tally::default(), Tally::default());
+        let (mut one, mut two) = (CanarySample::default(), CanarySample::default());
         one.count(100, false);
         two.count(u64::MAX, true);
         two.count(0, false);
         let text = serde_json::to_string(&two)?;
         one.add(&serde_json::from_str(&text)?);
         assert_eq!((one.calls, one.errors, one.times.percentile(1)), (3, 1, Some(1)));
-        assert!(serde_json::from_str::<Tally>(r#"{"times": [[200, 1]]}"#).is_err());
+        assert!(serde_json::from_str::<CanarySample>(r#"{"times": [[200, 1]]}"#).is_err());
         Ok(())
     }
 }
