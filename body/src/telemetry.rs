@@ -23,12 +23,12 @@
 //! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | what the receiver is told of the body | `cbs` |
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | as `CBS_TRACE_RATIO`, which counts more | |
 
+mod admin;
 mod counters;
 mod flags;
 mod log;
 mod memory;
 mod otlp;
-mod questions;
 mod spans;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -41,10 +41,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::otlp::Exporter;
 pub(crate) use self::{
+    admin::{ASK_LOG, ASK_TRACE, Filtered, Kept, Told},
     counters::Counters,
     flags::Flags,
     log::{Log, settle},
-    questions::{ASK_LOG, ASK_TRACE, Filtered, Kept, Told},
     spans::Spans,
 };
 use crate::{exit::Failure, health::Vitals, metrics::Exemplars};
@@ -92,8 +92,8 @@ impl Telemetry {
 
     /// Answers those who ask this body about its spans and its log.
     pub(crate) fn answer(&self, nats: &Nats) {
-        questions::answer_trace(nats, self.spans.clone());
-        questions::answer_log(nats, self.log.clone(), self.tasks.clone(), self.stop.clone());
+        admin::answer_trace(nats, self.spans.clone());
+        admin::answer_log(nats, self.log.clone(), self.tasks.clone(), self.stop.clone());
     }
 
     /// Sends what waits to be sent, for two seconds at the most, and ends.

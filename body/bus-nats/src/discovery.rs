@@ -10,7 +10,7 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Counters, connection::Connection, control::QUIET};
+use crate::{Counters, admin::QUIET, connection::Connection};
 
 /// One served target in one body, as its body tells.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -19,7 +19,7 @@
 //! - [`Nats`]: the connections of a body or a client. [`Options`], [`ConnectError`]: how they come about.
 //! - `connection`: one connection, whose client may have to be replaced. `subscription`: what outlives that. `inbox`: replies find their callers. `call`: one call, from envelope to reply.
 //! - `register`: what this body serves. `serve`: a served target, from subscription to the end without loss. `per_body`: the same past the queue group.
-//! - `control`: questions to bodies themselves.
+//! - `admin`: questions to bodies themselves.
 //! - `eject`: callers go around bodies that hang.
 //! - `message`: envelopes as NATS messages, framed and plain. `event`: events as CloudEvents.
 //! - `services`: answers to `$SRV`. [`discovery`]: questions to it.
@@ -27,10 +27,10 @@
 //! - [`server`]: a nats-server of our own.
 //! - [`open_files`]: the limit of open files, and the reserve that lets a full body connect again.
 
+mod admin;
 mod call;
 mod connect;
 mod connection;
-mod control;
 pub mod discovery;
 mod eject;
 mod error;

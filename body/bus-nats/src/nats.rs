@@ -21,10 +21,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::bus::{Callees, NatsBus};
 use crate::{
     ConnectError, Counters, LinkState, Options,
+    admin::{self, AdminHandler, AdminHandlers},
     call::Known,
     connect::{Purpose, inbox_prefix, shown},
     connection::{Connection, closed},
-    control::{self, Answerer, Questions},
     discovery,
     eject::Members,
     event::EventsNats,
@@ -116,7 +116,7 @@ impl Nats {
             connection: serve.clone(),
             body: options.body.as_str().into(),
             counters: counters.clone(),
-            questions: Questions::default(),
+            questions: AdminHandlers::default(),
         });
         let known = Arc::new(ArcSwap::default());
         let members = Arc::new(Members::new(
@@ -245,13 +245,13 @@ impl Nats {
 
     /// Answers questions to this body whose `ask` is this word, until it is closed. An answer must come soon:
     /// 2 s are waited for it. Where the word is taken, the later answerer counts.
-    pub fn on_question<A, F>(&self, ask: &'static str, answer: A)
+    pub fn on_admin_request<A, F>(&self, ask: &'static str, answer: A)
     where
         A: Fn(Value) -> F + Send + Sync + 'static,
         F: Future<Output = Result<Value, CellError>> + Send + 'static,
     {
-        let answerer: Answerer = Arc::new(move |question| Box::pin(answer(question)));
-        self.0.answering.questions.set(ask, &answerer);
+        let handler: AdminHandler = Arc::new(move |question| Box::pin(answer(question)));
+        self.0.answering.questions.set(ask, &handler);
     }
 
     /// Asks all bodies of the namespace a question: a JSON object whose `ask` is its word. Returns soon after
@@ -265,7 +265,7 @@ impl Nats {
         wait: Duration,
     ) -> Result<Vec<(BodyId, Result<Value, CellError>)>, BusError> {
         let subject = Subject::of_all_controls(&self.0.options.namespace);
-        control::ask_all(&self.0.call, subject.as_str(), question, wait).await
+        admin::ask_all(&self.0.call, subject.as_str(), question, wait).await
     }
 
     /// Asks one body a question, as [`Self::ask_all`] does.
@@ -274,7 +274,7 @@ impl Nats {
     /// `not-found` where there is no such body, `timeout` after `wait`, or what the body answers.
     pub async fn ask(&self, body: &BodyId, question: &Value, wait: Duration) -> Result<Value, BusError> {
         let subject = Subject::of_control(&self.0.options.namespace, body);
-        control::ask(&self.0.call, subject.as_str(), body, question, wait).await
+        admin::ask(&self.0.call, subject.as_str(), body, question, wait).await
     }
 
     /// Ends all tasks, waits until the server has taken all that was sent (2 s at the most), then
@@ -323,7 +323,7 @@ impl Inner {
         let namespace = &self.options.namespace;
         for subject in [Subject::of_control(namespace, &self.options.body), Subject::of_all_controls(namespace)] {
             let subscriber = self.serve.subscribe(subject.into(), None).await?;
-            let (stop, answer) = (self.stop.clone(), control::run(subscriber, self.answering.clone()));
+            let (stop, answer) = (self.stop.clone(), admin::run(subscriber, self.answering.clone()));
             self.tasks.spawn(async move { stop.run_until_cancelled(answer).await });
         }
         Ok(())

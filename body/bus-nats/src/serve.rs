@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    admin::AdminHandlers,
     connection::Connection,
-    control::Questions,
     link::LinkCounters,
     message::{form_of, is_stale, read_request, stale, write_reply},
     register::Registration,
@@ -46,7 +46,7 @@ pub(crate) struct Answering {
     pub(crate) body: Text,
     pub(crate) counters: Arc<LinkCounters>,
     /// What the body itself is asked.
-    pub(crate) questions: Questions,
+    pub(crate) questions: AdminHandlers,
 }
 
 impl Served {

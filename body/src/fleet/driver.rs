@@ -115,7 +115,7 @@ impl Driver {
             runtimes: instances.runtimes().map(|runtime| (runtime.to_owned(), version.clone())).collect(),
         };
         let link = nats.link();
-        nats.on_question(ASK_FLEET, |_| std::future::ready(Ok(true.into())));
+        nats.on_admin_request(ASK_FLEET, |_| std::future::ready(Ok(true.into())));
         Ok(Self {
             mind: Body::new(facts, natives, Timing::default()),
             hands: Arc::new(Hands::new(nats.clone(), namespace.clone(), instances, cache)),

@@ -1,8 +1,8 @@
 //! The bus over a real nats-server. One test binary, so that it links once.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
 
+mod admin;
 mod closing;
-mod control;
 mod credentials;
 mod discovery;
 mod events;

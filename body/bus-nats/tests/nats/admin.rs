@@ -11,7 +11,7 @@ use crate::support::{LONG, body, client, plain};
 const WAIT: Duration = LONG;
 
 fn answers(nats: &bus_nats::Nats, with: &'static str) {
-    nats.on_question("who", move |question| async move {
+    nats.on_admin_request("who", move |question| async move {
         match question["fail"].as_bool() {
             Some(true) => Err(CellError::bad_request("asked to fail")),
             _ => Ok(json!({ "with": with, "bytes": "x".repeat(question["bytes"].as_u64().unwrap_or(0) as usize) })),
@@ -60,7 +60,7 @@ async fn what_cannot_be_answered_is_an_error_with_its_code() {
 async fn what_is_no_question_is_a_sign_of_life_also_while_an_answer_is_looked_for() {
     let server = NatsServer::start().await;
     let (one, client) = (body(&server, "body-1").await, plain(&server).await);
-    one.on_question("hang", |_| std::future::pending());
+    one.on_admin_request("hang", |_| std::future::pending());
     for _ in 0..64 {
         client
             .publish_with_reply("cbs.default.body.body-1.ctl", client.new_inbox(), r#"{"ask":"hang"}"#.into())

@@ -32,30 +32,30 @@ pub(crate) const QUIET: Duration = Duration::from_millis(300);
 const ANSWERS_MAX: usize = 4_096;
 
 /// Answers one kind of question.
-pub(crate) type Answerer = Arc<dyn Fn(Value) -> BoxFuture<'static, Result<Value, CellError>> + Send + Sync>;
+pub(crate) type AdminHandler = Arc<dyn Fn(Value) -> BoxFuture<'static, Result<Value, CellError>> + Send + Sync>;
 
 /// What a body can be asked, by the word that asks for it.
 #[derive(Default)]
-pub(crate) struct Questions(ArcSwap<HashMap<&'static str, Answerer>>);
+pub(crate) struct AdminHandlers(ArcSwap<HashMap<&'static str, AdminHandler>>);
 
-impl Questions {
+impl AdminHandlers {
     /// From now on questions with this word are answered so; later words take the place of earlier ones.
-    pub(crate) fn set(&self, ask: &'static str, answerer: &Answerer) {
+    pub(crate) fn set(&self, ask: &'static str, handler: &AdminHandler) {
         self.0.rcu(|known| {
             let mut next = HashMap::clone(known);
-            next.insert(ask, answerer.clone());
+            next.insert(ask, handler.clone());
             next
         });
     }
 
     async fn answer(&self, asked: Value) -> Result<Value, CellError> {
         let ask = asked.get("ask").and_then(Value::as_str).unwrap_or_default();
-        let Some(answerer) = self.0.load().get(ask).cloned() else {
+        let Some(handler) = self.0.load().get(ask).cloned() else {
             let ask: String = ask.chars().take(80).collect();
             return Err(CellError::new(Code::NotFound, format!("this body knows no question `{ask}`")));
         };
         let late = |_| Err(CellError::new(Code::Timeout, format!("no answer within {} s", ANSWER_LIMIT.as_secs())));
-        timeout(ANSWER_LIMIT, answerer(asked)).await.unwrap_or_else(late)
+        timeout(ANSWER_LIMIT, handler(asked)).await.unwrap_or_else(late)
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) struct Filtered {
 /// Answers about spans.
 pub(super) fn answer_trace(nats: &Nats, spans: Option<Arc<Spans>>) {
     let room = nats.server().max_payload.saturating_sub(ROOM);
-    nats.on_question(ASK_TRACE, move |question| {
+    nats.on_admin_request(ASK_TRACE, move |question| {
         let told = spans.as_ref().map_or_else(
             || Err(CellError::new(Code::Unavailable, "this body records nothing: its telemetry is off")),
             |spans| trace(spans, &question, room),
@@ -104,7 +104,7 @@ fn kept(spans: &Spans) -> Kept {
 
 /// Answers about the log; what is to be taken back later is taken back by these tasks.
 pub(super) fn answer_log(nats: &Nats, log: Log, tasks: TaskTracker, stop: CancellationToken) {
-    nats.on_question(ASK_LOG, move |question| std::future::ready(change(&log, &question, &tasks, &stop)));
+    nats.on_admin_request(ASK_LOG, move |question| std::future::ready(change(&log, &question, &tasks, &stop)));
 }
 
 fn change(log: &Log, question: &Value, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Value, CellError> {
