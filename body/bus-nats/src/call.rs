@@ -21,7 +21,7 @@ const NO_RESPONDERS_WAITS: [Duration; 3] =
     [Duration::from_millis(10), Duration::from_millis(30), Duration::from_millis(80)];
 
 /// The targets that specs declare: nobody there means `unavailable` rather than `not-found`.
-pub(crate) type Known = Arc<ArcSwap<std::collections::HashSet<Target>>>;
+pub(crate) type DeclaredTargets = Arc<ArcSwap<std::collections::HashSet<Target>>>;
 
 /// What came of sending a request once.
 enum Sent {
@@ -33,7 +33,7 @@ enum Sent {
 /// Sends a request to a subject and waits for the reply.
 pub(crate) async fn call(
     connection: &Connection,
-    known: &Known,
+    declared: &DeclaredTargets,
     members: &Arc<Members>,
     request: &mut Envelope,
     subject: String,
@@ -61,7 +61,7 @@ pub(crate) async fn call(
                 }
                 Sent::NoResponders => {}
             }
-            let Some(wait) = waits.next() else { return Err(nobody(connection, known, &target)) };
+            let Some(wait) = waits.next() else { return Err(nobody(connection, declared, &target)) };
             tokio::time::sleep(*wait).await;
             request.timeout = Some(deadline.saturating_duration_since(Instant::now()));
             request.time_ms = cbs::now_ms();
@@ -113,8 +113,8 @@ fn lost(target: &Target) -> BusError {
     BusError::new(CellError::new(Code::Unavailable, message).retryable(), Outcome::Unknown)
 }
 
-fn nobody(connection: &Connection, known: &Known, target: &Target) -> BusError {
-    if known.load().contains(target) {
+fn nobody(connection: &Connection, declared: &DeclaredTargets, target: &Target) -> BusError {
+    if declared.load().contains(target) {
         BusError::unavailable(target, "no body serves it now")
     } else if connection.is_back_lately() {
         BusError::unavailable(target, "the connection to NATS is back, and no body serves it yet")

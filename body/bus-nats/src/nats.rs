@@ -22,7 +22,7 @@ use self::bus::{Callees, NatsBus};
 use crate::{
     ConnectError, Counters, LinkState, Options,
     admin::{self, AdminHandler, AdminHandlers},
-    call::Known,
+    call::DeclaredTargets,
     connect::{Purpose, inbox_prefix, shown},
     connection::{Connection, closed},
     discovery,
@@ -66,7 +66,7 @@ struct Inner {
     register: Arc<Register>,
     services: Arc<Services>,
     answering: Arc<Answering>,
-    known: Known,
+    declared: DeclaredTargets,
     members: Arc<Members>,
     link: Arc<Link>,
     counters: Arc<LinkCounters>,
@@ -118,7 +118,7 @@ impl Nats {
             counters: counters.clone(),
             questions: AdminHandlers::default(),
         });
-        let known = Arc::new(ArcSwap::default());
+        let declared = Arc::new(ArcSwap::default());
         let members = Arc::new(Members::new(
             call.clone(),
             options.namespace.clone(),
@@ -133,7 +133,7 @@ impl Nats {
             register,
             services,
             answering,
-            known,
+            declared,
             members,
             link,
             counters,
@@ -166,7 +166,7 @@ impl Nats {
 
     /// Tells which targets the specs declare: nobody there means `unavailable`, not `not-found`.
     pub fn know(&self, targets: impl IntoIterator<Item = Target>) {
-        self.0.known.store(Arc::new(targets.into_iter().collect::<HashSet<_>>()));
+        self.0.declared.store(Arc::new(targets.into_iter().collect::<HashSet<_>>()));
     }
 
     /// Tells discovery of a target that this body hosts even while it is not served, such as a

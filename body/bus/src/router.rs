@@ -50,7 +50,7 @@ pub struct Router {
     local: Arc<InProcess>,
     link: Option<Link>,
     routes: ArcSwap<Routes>,
-    known: ArcSwap<HashSet<Target>>,
+    declared: ArcSwap<HashSet<Target>>,
 }
 
 #[derive(Clone, Default)]
@@ -63,7 +63,7 @@ impl Router {
     /// A router over what is hosted here and, where there is one, a way to NATS. Routes are
     /// local-first until changed.
     pub fn new(local: Arc<InProcess>, nats: Option<Link>) -> Self {
-        Self { local, link: nats, routes: ArcSwap::default(), known: ArcSwap::default() }
+        Self { local, link: nats, routes: ArcSwap::default(), declared: ArcSwap::default() }
     }
 
     /// Sets the route of all targets that have none of their own.
@@ -81,8 +81,8 @@ impl Router {
 
     /// Names the targets that are known to exist, from specs or presence: where nobody serves
     /// them now, calls fail with `unavailable` instead of `not-found`.
-    pub fn set_known(&self, targets: impl IntoIterator<Item = Target>) {
-        self.known.store(Arc::new(targets.into_iter().collect()));
+    pub fn set_declared(&self, targets: impl IntoIterator<Item = Target>) {
+        self.declared.store(Arc::new(targets.into_iter().collect()));
     }
 
     /// What is hosted in this body.
@@ -132,7 +132,7 @@ impl Router {
     /// The error where nobody serves the target: it depends on whether the target is known.
     fn nobody(&self, error: BusError, target: &Target) -> BusError {
         let absent = *error.code() == Code::NotFound && error.outcome() == Outcome::NotRun;
-        if absent && self.known.load().contains(target) {
+        if absent && self.declared.load().contains(target) {
             return BusError::unavailable(target, "it is known, and nobody serves it now");
         }
         error
@@ -168,7 +168,7 @@ impl BodyBus for Router {
                     }
                 })
             }
-            (None, Some(link)) if self.known.load().is_empty() => link.bus.call(request),
+            (None, Some(link)) if self.declared.load().is_empty() => link.bus.call(request),
             (None, Some(link)) => Box::pin(self.call_there(link, request)),
             (None, None) => Box::pin(future::ready(Err(self.nobody(BusError::not_found(target), target)))),
         }

@@ -198,7 +198,7 @@ async fn the_route_nats_goes_over_nats() {
 #[tokio::test]
 async fn what_is_known_and_not_there_is_unavailable() {
     let scene = Scene::new(false, None).await;
-    scene.router.set_known([other()]);
+    scene.router.set_declared([other()]);
     let error = scene.call(other()).await.unwrap_err();
     assert_eq!((error.code(), error.outcome()), (&Code::Unavailable, Outcome::NotRun));
     let stranger: Target = "demo.stranger".parse().unwrap();

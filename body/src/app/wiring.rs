@@ -92,7 +92,7 @@ impl Wiring {
         if let Some(nats) = &self.nats {
             nats.know(known.clone());
         }
-        self.router.set_known(known);
+        self.router.set_declared(known);
     }
 
     /// Leaves the bus.

@@ -107,7 +107,7 @@ fn wire(specs: &Specs, body: &BodyId, nats: Option<&Nats>) -> Arc<Retry> {
     if let Some(nats) = nats {
         nats.know(known.clone());
     }
-    router.set_known(known);
+    router.set_declared(known);
     let retry = Retry::new(Arc::new(router));
     retry.set_all(cells().map(|(target, _)| (target, None)));
     Arc::new(retry)

@@ -52,7 +52,8 @@ impl NatsBus {
         };
         let (started, timeout) = (Instant::now(), request.timeout.unwrap_or(TIMEOUT_DEFAULT));
         while let Some((body, subject)) = inner.members.failover(&target, except) {
-            let done = call::call(connection, &inner.known, &inner.members, &mut request.clone(), subject.into()).await;
+            let done =
+                call::call(connection, &inner.declared, &inner.members, &mut request.clone(), subject.into()).await;
             let absent = done.as_ref().is_err_and(|error| {
                 error.outcome() == Outcome::NotRun && matches!(error.code(), Code::NotFound | Code::Unavailable)
             });
@@ -77,7 +78,7 @@ impl BodyBus for NatsBus {
             {
                 return done;
             }
-            call::call(connection, &inner.known, &inner.members, &mut request, subject.into()).await
+            call::call(connection, &inner.declared, &inner.members, &mut request, subject.into()).await
         })
     }
 
