@@ -99,7 +99,7 @@ pub(crate) async fn discover(
         let asked = client.publish_with_reply(verb, inbox.clone(), "".into()).await;
         asked.map_err(|error| unavailable(&error))?;
     }
-    let mut heard = Heard::default();
+    let mut heard = Delivery::default();
     let started = Instant::now();
     let mut until = started + wait;
     while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
@@ -113,7 +113,7 @@ pub(crate) async fn discover(
 
 /// What has been answered so far.
 #[derive(Default)]
-struct Heard {
+struct Delivery {
     found: Found,
     stats: Vec<Instance<EndpointStats>>,
     /// The service instances that have answered the ping, and not yet with this.
@@ -121,7 +121,7 @@ struct Heard {
     no_stats: BTreeSet<String>,
 }
 
-impl Heard {
+impl Delivery {
     fn hear(&mut self, payload: &[u8], namespace: &Namespace) {
         // What does not read as an answer comes from a service that is none of ours.
         let Ok(answer) = serde_json::from_slice::<Answer>(payload) else { return };

@@ -9,7 +9,7 @@ use std::sync::{
 
 use async_nats::{Client, HeaderMap, Message, Subject};
 use cbs::{
-    BoxFuture, BusError, Envelope, EventStream, Heard, Kind, Namespace, Outcome, Target, Text, Topic, Trace, Uuid,
+    BoxFuture, BusError, Delivery, Envelope, EventStream, Kind, Namespace, Outcome, Target, Text, Topic, Trace, Uuid,
     frame,
 };
 use futures::StreamExt;
@@ -197,19 +197,19 @@ impl EventsNats {
 }
 
 impl EventStream for EventsNats {
-    fn next(&mut self) -> BoxFuture<'_, Option<Heard>> {
+    fn next(&mut self) -> BoxFuture<'_, Option<Delivery>> {
         Box::pin(async {
             loop {
                 match self.backlog.missed.swap(0, Ordering::Relaxed) {
                     0 => {}
-                    missed => return Some(Heard::Missed(missed)),
+                    missed => return Some(Delivery::Missed(missed)),
                 }
                 tokio::select! {
                     biased;
                     event = self.queue.recv() => {
                         let event = event?;
                         self.backlog.bytes.fetch_sub(event.payload.len(), Ordering::Relaxed);
-                        return Some(Heard::Event(Box::new(event)));
+                        return Some(Delivery::Event(Box::new(event)));
                     }
                     () = self.backlog.more_missed.notified() => {}
                 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use cbs::{BoxFuture, CellName, Envelope, EventStream, Heard, Kind, Subscription, Topic};
+use cbs::{BoxFuture, CellName, Delivery, Envelope, EventStream, Kind, Subscription, Topic};
 use futures::task::AtomicWaker;
 
 /// All subscriptions of a bus.
@@ -34,7 +34,7 @@ struct Listener {
 
 #[derive(Default)]
 struct Queue {
-    heard: VecDeque<Heard>,
+    deliveries: VecDeque<Delivery>,
     events: usize,
     bytes: usize,
     closed: bool,
@@ -98,13 +98,13 @@ impl Listener {
         let bytes = queue.bytes.saturating_add(event.payload.len());
         let fits = !queue.closed && queue.events < self.queue_max && bytes <= self.queue_bytes_max;
         if fits {
-            queue.heard.push_back(Heard::Event(Box::new(event.clone())));
+            queue.deliveries.push_back(Delivery::Event(Box::new(event.clone())));
             (queue.events, queue.bytes) = (queue.events + 1, bytes);
         } else if note_missed && !queue.closed {
             // What was missed stands between the events that it was missed between.
-            match queue.heard.back_mut() {
-                Some(Heard::Missed(missed)) => *missed += 1,
-                _ => queue.heard.push_back(Heard::Missed(1)),
+            match queue.deliveries.back_mut() {
+                Some(Delivery::Missed(missed)) => *missed += 1,
+                _ => queue.deliveries.push_back(Delivery::Missed(1)),
             }
         }
         drop(queue);
@@ -112,15 +112,15 @@ impl Listener {
         fits
     }
 
-    fn take(&self) -> Poll<Option<Heard>> {
+    fn take(&self) -> Poll<Option<Delivery>> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        match queue.heard.pop_front() {
-            Some(heard) => {
-                if let Heard::Event(event) = &heard {
+        match queue.deliveries.pop_front() {
+            Some(deliveries) => {
+                if let Delivery::Event(event) = &deliveries {
                     queue.events -= 1;
                     queue.bytes -= event.payload.len();
                 }
-                Poll::Ready(Some(heard))
+                Poll::Ready(Some(deliveries))
             }
             None if queue.closed => Poll::Ready(None),
             None => Poll::Pending,
@@ -140,7 +140,7 @@ pub(crate) struct Stream {
 }
 
 impl EventStream for Stream {
-    fn next(&mut self) -> BoxFuture<'_, Option<Heard>> {
+    fn next(&mut self) -> BoxFuture<'_, Option<Delivery>> {
         Box::pin(poll_fn(|context| {
             // Registered before looking, so that nothing comes in between unseen.
             self.listener.waker.register(context.waker());

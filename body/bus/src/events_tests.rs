@@ -1,4 +1,4 @@
-use cbs::{Envelope, EventStream, Heard, Subscription, Topic};
+use cbs::{Delivery, Envelope, EventStream, Subscription, Topic};
 use futures::FutureExt;
 
 use super::{Events, Stream};
@@ -21,8 +21,8 @@ fn heard(stream: &mut Stream) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(next) = stream.next().now_or_never() {
         match next {
-            Some(Heard::Event(event)) => all.push(String::from_utf8_lossy(&event.payload).into_owned()),
-            Some(Heard::Missed(count)) => all.push(format!("missed {count}")),
+            Some(Delivery::Event(event)) => all.push(String::from_utf8_lossy(&event.payload).into_owned()),
+            Some(Delivery::Missed(count)) => all.push(format!("missed {count}")),
             None => {
                 all.push("end".to_owned());
                 break;

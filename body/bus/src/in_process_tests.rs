@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, Code, Envelope, Handler, Heard, Outcome, Service, Serving, Subscription, Target,
+    BodyBus, BoxFuture, BusError, Code, Delivery, Envelope, Handler, Outcome, Service, Serving, Subscription, Target,
 };
 
 use super::{InProcess, Settings};
@@ -59,7 +59,7 @@ async fn a_closed_bus_refuses_at_once() {
     let error = bus.call(Envelope::request(target(), "{}")).await.unwrap_err();
     assert_eq!((error.code(), error.outcome()), (&Code::Unavailable, Outcome::NotRun));
     assert_eq!(bus.publish(event()).await.unwrap_err().code(), &Code::Unavailable);
-    assert!(matches!(stream.next().await, Some(Heard::Event(_))));
+    assert!(matches!(stream.next().await, Some(Delivery::Event(_))));
     assert_eq!(stream.next().await, None);
 }
 

@@ -34,7 +34,7 @@ pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// - **BUS-9** The timeout that a handler sees MUST be what remains of the caller's, never more.
 /// - **BUS-10** When the bus is down, calls and events MUST fail at once with `unavailable`.
 /// - **BUS-11** A queue that is full MUST refuse: a call with `overloaded`, an event with
-///   [`Heard::Missed`] to the one who missed it.
+///   [`Delivery::Missed`] to the one who missed it.
 ///
 /// The one mistake that everybody makes: a middleware that keeps an envelope's `timeout` and
 /// then waits. Time that has passed must be taken off before the envelope goes on:
@@ -152,7 +152,7 @@ pub struct Subscription {
 
 /// What a subscription hears.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Heard {
+pub enum Delivery {
     /// An event.
     Event(Box<Envelope>),
     /// So many events came while the subscription's queue was full, and are lost to it.
@@ -162,5 +162,5 @@ pub enum Heard {
 /// The events of a subscription; dropping it ends the subscription.
 pub trait EventStream: Send {
     /// The next event; `None` when the bus has been closed. Cancel-safe.
-    fn next(&mut self) -> BoxFuture<'_, Option<Heard>>;
+    fn next(&mut self) -> BoxFuture<'_, Option<Delivery>>;
 }

@@ -70,7 +70,7 @@ pub use bytes::Bytes;
 pub use uuid::Uuid;
 
 pub use self::{
-    bus::{About, BodyBus, BoxFuture, EventStream, Handler, Heard, Service, Serving, Subscription, TIMEOUT_DEFAULT},
+    bus::{About, BodyBus, BoxFuture, Delivery, EventStream, Handler, Service, Serving, Subscription, TIMEOUT_DEFAULT},
     cell::{Cell, DynCell, NativeCell},
     context::{CellContext, CellEnv, Console, CurrentSpan, Log},
     envelope::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CONTENT_TYPE_DEFAULT, Envelope, Kind, Source, Transport, now_ms},

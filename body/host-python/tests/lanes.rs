@@ -140,7 +140,9 @@ def run(ctx, input: int) -> list:
     ] {
         let running = body.cell(text, "").await;
         assert_eq!(body.call("demo.cell", json!(1)).await, Ok(json!([2, "who? Ada"])), "{kind}\n{}", body.log.text());
-        let Some(cbs::Heard::Event(event)) = within(LONG, "the event", events.next()).await else { panic!("missed") };
+        let Some(cbs::Delivery::Event(event)) = within(LONG, "the event", events.next()).await else {
+            panic!("missed")
+        };
         assert_eq!((event.payload.as_ref(), event.source.cell.as_str()), (&b"[2,\"who? Ada\"]"[..], "cell demo.cell"));
         running.stop().await;
     }

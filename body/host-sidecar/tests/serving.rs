@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use cbs::{BodyBus, CellContext, CellError, Code, Envelope, Heard, Outcome, Subscription, Trace, Transport, Uuid};
+use cbs::{BodyBus, CellContext, CellError, Code, Delivery, Envelope, Outcome, Subscription, Trace, Transport, Uuid};
 use support::{Body, LONG, Logged, Tested, exists, pid, request, settings};
 use testkit::{eventually, within};
 
@@ -137,7 +137,7 @@ async fn an_event_goes_out_with_the_ids_of_its_call() -> Tested {
     let outer = request("demo.echo", "publish order.placed 42");
     let id = outer.id;
     within(LONG, "the reply", body.bus.call(outer)).await?;
-    let Some(Heard::Event(event)) = within(LONG, "the event", events.next()).await else {
+    let Some(Delivery::Event(event)) = within(LONG, "the event", events.next()).await else {
         return Err("no event".into());
     };
     assert_eq!(

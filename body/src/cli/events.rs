@@ -1,7 +1,7 @@
 //! `cbs events`: what is told on the bus, as it is told.
 
 use bus_nats::Nats;
-use cbs::{Envelope, Heard, Subscription, TopicFilter};
+use cbs::{Delivery, Envelope, Subscription, TopicFilter};
 use serde_json::{Value, json};
 
 use super::{Globals, call};
@@ -46,7 +46,7 @@ async fn follow(nats: &Nats, filter: TopicFilter, globals: &Globals) -> Outcome 
     output::tell(format_args!("{FAINT}following {filter} in the namespace {}{FAINT:#}", globals.namespace()));
     while let Some(heard) = events.next().await {
         match heard {
-            Heard::Event(event) => {
+            Delivery::Event(event) => {
                 let read = match globals.format {
                     Format::Json => output::print_on(document(&event))?,
                     Format::Human => output::print_on(line(&event))?,
@@ -56,7 +56,7 @@ async fn follow(nats: &Nats, filter: TopicFilter, globals: &Globals) -> Outcome 
                     return Ok(Status::Done);
                 }
             }
-            Heard::Missed(count) => {
+            Delivery::Missed(count) => {
                 let missed = output::count(usize::try_from(count).unwrap_or(usize::MAX), "event was", "events were");
                 output::warn(format_args!("{missed} missed: they came faster than they could be shown"));
             }

@@ -74,7 +74,7 @@ struct Picture {
 pub(crate) async fn wait(store: &Store, wanted: &Wanted<'_>, limit: Duration, mut tell: impl FnMut(String)) -> Outcome {
     let until = Instant::now() + limit;
     let mut link = store.nats().link();
-    let mut heard = Heard::default();
+    let mut heard = Observed::default();
     let mut told = String::new();
     let mut tell_new = |line: String| {
         if line != told {
@@ -131,7 +131,7 @@ pub(crate) async fn wait(store: &Store, wanted: &Wanted<'_>, limit: Duration, mu
 
 /// Opens a watch of the leases. After the server's restart its bucket is a new one, and who lives has not
 /// been heard yet.
-async fn open(store: &Store, heard: &mut Heard) -> Result<Watching, StoreError> {
+async fn open(store: &Store, heard: &mut Observed) -> Result<Watching, StoreError> {
     let bucket = store.presence().await?;
     let (age, deployed) = tokio::try_join!(bucket.age(), store.desired().age())?;
     // In a namespace that is as young itself nothing was lost.
@@ -146,7 +146,7 @@ async fn follow(
     store: &Store,
     mut watching: Watching,
     wanted: &Wanted<'_>,
-    heard: &mut Heard,
+    heard: &mut Observed,
     link: &mut watch::Receiver<LinkState>,
     until: Instant,
     tell: &mut impl FnMut(String),
@@ -206,7 +206,7 @@ async fn living(store: &Store) -> usize {
 
 /// The bodies as they were heard.
 #[derive(Default)]
-struct Heard {
+struct Observed {
     /// Leases, each with whether it was put since the watch began.
     bodies: BTreeMap<String, (Presence, bool)>,
     /// Whether all that was there when the watch began has been told.
@@ -217,7 +217,7 @@ struct Heard {
     unheard: usize,
 }
 
-impl Heard {
+impl Observed {
     /// A new watch begins.
     fn begin(&mut self) {
         self.bodies.clear();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bus_nats::Nats;
-use cbs::{Envelope, EventStream, Heard, Subscription};
+use cbs::{Delivery, Envelope, EventStream, Subscription};
 use futures::StreamExt;
 use testkit::{NatsServer, within};
 
@@ -21,7 +21,7 @@ async fn publish(nats: &Nats, topic: &str, payload: &str) {
 
 async fn hear(stream: &mut Box<dyn EventStream>) -> Envelope {
     match within(LONG, "an event", stream.next()).await {
-        Some(Heard::Event(event)) => *event,
+        Some(Delivery::Event(event)) => *event,
         other => panic!("expected an event, heard {other:?}"),
     }
 }
@@ -124,7 +124,7 @@ async fn an_event_that_cannot_be_read_is_told_as_missed_at_once() {
     let plain = plain(&server).await;
     for (subject, payload) in [("order.created", &b"\xCB\x09"[..]), ("order.NoTopic", b"{}")] {
         plain.publish(format!("cbs.default.event.{subject}"), payload.into()).await.unwrap();
-        assert_eq!(within(LONG, "the word", stream.next()).await, Some(Heard::Missed(1)), "{subject}");
+        assert_eq!(within(LONG, "the word", stream.next()).await, Some(Delivery::Missed(1)), "{subject}");
     }
     plain.publish("cbs.default.event.order.created", "fine".into()).await.unwrap();
     assert_eq!(hear(&mut stream).await.payload, "fine");
@@ -159,7 +159,7 @@ async fn a_group_hears_each_event_once_and_those_without_one_hear_all() {
             tokio::select! { event = first.next() => (1, event), event = second.next() => (2, event) }
         })
         .await;
-        let (member, Some(Heard::Event(event))) = event else { panic!("{event:?}") };
+        let (member, Some(Delivery::Event(event))) = event else { panic!("{event:?}") };
         assert_eq!(heard.insert(event.payload.clone(), member), None, "{:?} came twice", event.payload);
     }
     assert!(heard.values().any(|member| *member == 1) && heard.values().any(|member| *member == 2));
@@ -181,8 +181,8 @@ async fn whoever_is_too_slow_is_told_how_many_events_it_missed() {
     let (mut heard, mut missed, mut words) = (0, 0, 0);
     while heard + missed < SENT {
         match within(LONG, "an event or the number of those missed", slow.next()).await {
-            Some(Heard::Event(_)) => heard += 1,
-            Some(Heard::Missed(more)) => (missed, words) = (missed + more, words + 1),
+            Some(Delivery::Event(_)) => heard += 1,
+            Some(Delivery::Missed(more)) => (missed, words) = (missed + more, words + 1),
             None => panic!("the stream has ended"),
         }
     }
@@ -208,8 +208,8 @@ async fn a_backlog_is_bounded_in_bytes_too() {
     let (mut heard, mut missed) = (0, 0);
     while heard + missed < SENT {
         match within(LONG, "an event or the number of those missed", slow.next()).await {
-            Some(Heard::Event(_)) => heard += 1,
-            Some(Heard::Missed(more)) => missed += more,
+            Some(Delivery::Event(_)) => heard += 1,
+            Some(Delivery::Missed(more)) => missed += more,
             None => panic!("the stream has ended"),
         }
     }

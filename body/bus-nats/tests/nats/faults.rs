@@ -9,7 +9,7 @@ use std::{
 };
 
 use bus_nats::{LinkState, Nats, Options};
-use cbs::{Code, Envelope, Heard, Outcome, Subscription};
+use cbs::{Code, Delivery, Envelope, Outcome, Subscription};
 use testkit::{NatsServer, eventually, within};
 use tokio::task::JoinSet;
 
@@ -59,7 +59,7 @@ async fn with_the_server_killed_calls_fail_at_once_and_all_resumes_by_itself() {
     .await;
     client.bus().publish(Envelope::event("order.created".parse().unwrap(), "back")).await.unwrap();
     let heard = within(LONG, "an event", events.next()).await;
-    let Some(Heard::Event(event)) = heard else { panic!("{heard:?}") };
+    let Some(Delivery::Event(event)) = heard else { panic!("{heard:?}") };
     assert_eq!(event.payload, "back");
     let found = within(LONG, "discovery", client.discover(LONG)).await.unwrap();
     assert_eq!(found.iter().map(|endpoint| endpoint.connections.reconnects).collect::<Vec<_>>(), [2]);

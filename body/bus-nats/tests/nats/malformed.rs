@@ -4,7 +4,7 @@
 use std::{io, time::Duration};
 
 use bus_nats::{LinkState, Nats, store::BucketSettings};
-use cbs::{Envelope, Heard, Subscription};
+use cbs::{Delivery, Envelope, Subscription};
 use futures::StreamExt;
 use serde_json::json;
 use testkit::{NatsServer, eventually, within};
@@ -117,7 +117,7 @@ async fn a_body_and_its_callers_stay_of_use_whatever_anybody_sends_to_them() {
         let marked = async {
             loop {
                 match events.next().await.unwrap() {
-                    Heard::Event(event) if event.payload == "mark" => return,
+                    Delivery::Event(event) if event.payload == "mark" => return,
                     _ => {}
                 }
             }

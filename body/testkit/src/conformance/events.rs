@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cbs::{Envelope, EventStream, Heard, Kind, Source, Trace, Uuid};
+use cbs::{Delivery, Envelope, EventStream, Kind, Source, Trace, Uuid};
 
 use super::{
     Stage,
@@ -111,7 +111,7 @@ pub async fn bus_7_a_dropped_subscription_hears_no_more(stage: Stage) {
     eventually("one member is left in the group", STEP, async || {
         publish(&stage.caller, event("order.created", "{}")).await.expect("the bus is up");
         let heard = tokio::time::timeout(std::time::Duration::from_millis(300), stays.next()).await;
-        in_a_row = if matches!(heard, Ok(Some(Heard::Event(_)))) { in_a_row + 1 } else { 0 };
+        in_a_row = if matches!(heard, Ok(Some(Delivery::Event(_)))) { in_a_row + 1 } else { 0 };
         in_a_row == 20
     })
     .await;
@@ -131,8 +131,8 @@ pub async fn bus_11_a_subscription_that_does_not_read_is_told_what_it_missed(sta
     let (mut heard, mut missed) = (0, 0);
     while heard + missed < published {
         match within(STEP, "the next of a slow subscription", slow.next()).await {
-            Some(Heard::Event(_)) => heard += 1,
-            Some(Heard::Missed(count)) => missed += count,
+            Some(Delivery::Event(_)) => heard += 1,
+            Some(Delivery::Missed(count)) => missed += count,
             None => panic!("the subscription ended after {heard} events and {missed} missed ones"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cbs::{BodyBus, Code, Envelope, Heard, Outcome};
+use cbs::{BodyBus, Code, Delivery, Envelope, Outcome};
 
 use super::{
     Stage,
@@ -66,7 +66,7 @@ pub async fn bus_10_what_was_served_and_heard_resumes_by_itself(mut stage: Stage
         eventually("events are heard again", STEP, async || {
             let published = publish(&stage.caller, event("order.created", "{}")).await;
             let heard = tokio::time::timeout(Duration::from_millis(300), stream.next()).await;
-            published.is_ok() && matches!(heard, Ok(Some(Heard::Event(_))))
+            published.is_ok() && matches!(heard, Ok(Some(Delivery::Event(_))))
         })
         .await;
     }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Handler, Heard, Outcome, Service, Serving, Subscription,
-    Target,
+    BodyBus, BoxFuture, BusError, Code, Delivery, Envelope, EventStream, Handler, Outcome, Service, Serving,
+    Subscription, Target,
 };
 
 use crate::within;
@@ -145,7 +145,7 @@ pub(super) async fn publish(bus: &Arc<dyn BodyBus>, event: Envelope) -> Result<(
 /// The next event, which must come and must not be a loss.
 pub(super) async fn hear(stream: &mut Box<dyn EventStream>) -> Envelope {
     match within(STEP, "the next event", stream.next()).await {
-        Some(Heard::Event(event)) => *event,
+        Some(Delivery::Event(event)) => *event,
         other => panic!("expected an event, and heard {other:?}"),
     }
 }
