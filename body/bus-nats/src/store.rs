@@ -5,7 +5,7 @@
 
 mod listing;
 mod objects;
-mod watching;
+mod watch;
 
 use std::{
     fmt,
@@ -29,7 +29,7 @@ use bytes::Bytes;
 pub use self::{
     listing::{Kept, KeptObject},
     objects::Objects,
-    watching::{Change, Seen, Watching},
+    watch::{Change, KeyWatch, WatchEvent},
 };
 use crate::Nats;
 

@@ -7,7 +7,7 @@ use std::{
 
 use bus_nats::{
     LinkState,
-    store::{Change, Seen, StoreError, Watching},
+    store::{Change, KeyWatch, StoreError, WatchEvent},
 };
 use fleet::{ContentHash, LEASE_MS, Manifest, Presence, Standing, Timing};
 use serde_json::json;
@@ -131,7 +131,7 @@ pub(crate) async fn wait(store: &Store, wanted: &Wanted<'_>, limit: Duration, mu
 
 /// Opens a watch of the leases. After the server's restart its bucket is a new one, and who lives has not
 /// been heard yet.
-async fn open(store: &Store, heard: &mut Observed) -> Result<Watching, StoreError> {
+async fn open(store: &Store, heard: &mut Observed) -> Result<KeyWatch, StoreError> {
     let bucket = store.presence().await?;
     let (age, deployed) = tokio::try_join!(bucket.age(), store.desired().age())?;
     // In a namespace that is as young itself nothing was lost.
@@ -144,7 +144,7 @@ async fn open(store: &Store, heard: &mut Observed) -> Result<Watching, StoreErro
 /// Follows one watch: `None` when it has ended.
 async fn follow(
     store: &Store,
-    mut watching: Watching,
+    mut watching: KeyWatch,
     wanted: &Wanted<'_>,
     heard: &mut Observed,
     link: &mut watch::Receiver<LinkState>,
@@ -229,16 +229,16 @@ impl Observed {
         self.trusted = self.trusted.max(Some(Instant::now() + time));
     }
 
-    fn hears(&mut self, seen: Seen) {
+    fn hears(&mut self, seen: WatchEvent) {
         match seen {
-            Seen::Current => self.is_whole = true,
-            Seen::Change(Change { key, value: Some(bytes), .. }) => {
+            WatchEvent::Current => self.is_whole = true,
+            WatchEvent::Change(Change { key, value: Some(bytes), .. }) => {
                 // One that cannot be read is a newer program's.
                 if let Ok(presence) = Presence::decode(&bytes) {
                     self.bodies.insert(key, (presence, self.is_whole));
                 }
             }
-            Seen::Change(Change { key, value: None, .. }) => {
+            WatchEvent::Change(Change { key, value: None, .. }) => {
                 // Who ends says so before. All others have died, or the server was away for a lease's time:
                 // then they will be heard again.
                 if self.bodies.remove(&key).is_some_and(|(presence, _)| !presence.draining) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bus_nats::{
     Nats,
-    store::{Bucket, BucketSettings, Change, Seen, StoreError, Watching},
+    store::{Bucket, BucketSettings, Change, KeyWatch, StoreError, WatchEvent},
 };
 use futures::StreamExt;
 use testkit::{NatsServer, eventually, within};
@@ -19,17 +19,17 @@ async fn bucket(nats: &Nats, name: &str) -> Bucket {
     within(LONG, "a bucket", nats.bucket(&BucketSettings::kept(name))).await.unwrap()
 }
 
-async fn seen(watching: &mut Watching) -> Seen {
+async fn seen(watching: &mut KeyWatch) -> WatchEvent {
     within(LONG, "something to see", watching.next()).await.unwrap()
 }
 
 /// A change without its revision.
-async fn change(watching: &mut Watching) -> (String, Option<String>) {
+async fn change(watching: &mut KeyWatch) -> (String, Option<String>) {
     match seen(watching).await {
-        Seen::Change(Change { key, value, .. }) => {
+        WatchEvent::Change(Change { key, value, .. }) => {
             (key, value.map(|value| String::from_utf8_lossy(&value).into_owned()))
         }
-        Seen::Current => panic!("all has been told"),
+        WatchEvent::Current => panic!("all has been told"),
     }
 }
 
@@ -57,7 +57,7 @@ async fn a_watch_tells_what_is_there_then_that_this_was_all_then_what_changes() 
     let nats = body(&server, "one").await;
     let bucket = bucket(&nats, "desired").await;
     let mut nothing = bucket.watch(">").await.unwrap();
-    assert_eq!(seen(&mut nothing).await, Seen::Current, "an empty bucket has been told at once");
+    assert_eq!(seen(&mut nothing).await, WatchEvent::Current, "an empty bucket has been told at once");
     for key in ["spec.a", "spec.b", "tree.c"] {
         bucket.put(key, key.to_owned().into()).await.unwrap();
     }
@@ -66,9 +66,9 @@ async fn a_watch_tells_what_is_there_then_that_this_was_all_then_what_changes() 
     let mut specs = bucket.watch("spec.*").await.unwrap();
     assert_eq!(change(&mut specs).await, ("spec.b".into(), Some("spec.b".into())));
     assert_eq!(change(&mut specs).await, ("spec.a".into(), None));
-    assert_eq!(seen(&mut specs).await, Seen::Current);
+    assert_eq!(seen(&mut specs).await, WatchEvent::Current);
     let mut none = bucket.watch("none.*").await.unwrap();
-    assert_eq!(seen(&mut none).await, Seen::Current, "a filter that nothing passes");
+    assert_eq!(seen(&mut none).await, WatchEvent::Current, "a filter that nothing passes");
     bucket.put("spec.d", "1".into()).await.unwrap();
     assert_eq!(change(&mut specs).await, ("spec.d".into(), Some("1".into())));
     let all = bucket.all(">").await.unwrap();
@@ -82,7 +82,7 @@ async fn who_does_not_renew_a_lease_loses_it_and_watchers_are_told() {
     let settings = BucketSettings::leases("presence", Duration::from_secs(1));
     let leases = nats.bucket(&settings).await.unwrap();
     let mut watching = leases.watch(">").await.unwrap();
-    assert_eq!(seen(&mut watching).await, Seen::Current);
+    assert_eq!(seen(&mut watching).await, WatchEvent::Current);
     leases.put("one", "here".into()).await.unwrap();
     assert_eq!(change(&mut watching).await, ("one".into(), Some("here".into())));
     assert_eq!(change(&mut watching).await, ("one".into(), None));
@@ -181,7 +181,7 @@ async fn an_answer_of_jetstream_that_lies_under_a_key_is_no_value_however_it_is_
     bucket.put("head", "right".into()).await.unwrap();
     let mut watching = bucket.watch("head").await.unwrap();
     assert_eq!(change(&mut watching).await, ("head".into(), Some("right".into())));
-    assert_eq!(seen(&mut watching).await, Seen::Current);
+    assert_eq!(seen(&mut watching).await, WatchEvent::Current);
     others.put("x", "forged".into()).await.unwrap();
     // Whoever may ask names the subject that the answer goes to.
     let stranger = plain(&server).await;

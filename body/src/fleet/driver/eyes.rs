@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bus_nats::{
     LinkState, Nats,
-    store::{Bucket, BucketSettings, Change, Seen, StoreError, Watching},
+    store::{Bucket, BucketSettings, Change, KeyWatch, StoreError, WatchEvent},
 };
 use cbs::{BodyId, Bytes, Namespace, Target};
 use fleet::{
@@ -37,16 +37,16 @@ const FETCHED_MAX: usize = 16;
 /// The open watches of one connection.
 pub(super) struct Open {
     presence: Bucket,
-    leases: Watching,
+    leases: KeyWatch,
     /// `None`: nothing was ever deployed.
-    desired: Option<(Bucket, Watching)>,
+    desired: Option<(Bucket, KeyWatch)>,
     verdicts: Option<Verdicts>,
 }
 
 /// The verdicts that there are, and those to come.
 pub(super) struct Verdicts {
     pub(super) known: Vec<Change>,
-    watching: Watching,
+    watching: KeyWatch,
 }
 
 /// An object that was fetched, and checked against its hash.
@@ -57,7 +57,7 @@ pub(super) enum Done {
     /// On the connection of this number.
     Opened(u64, Box<Result<Open, StoreError>>),
     /// The first deploy has come; on the connection of this number.
-    Born(u64, Box<(Bucket, Watching)>),
+    Born(u64, Box<(Bucket, KeyWatch)>),
     /// The bucket of verdicts is there; on the connection of this number.
     Judges(u64, Box<Verdicts>),
     /// All that could be fetched was; on the connection of this number.
@@ -89,9 +89,9 @@ pub(super) struct Eyes {
 
 #[derive(Default)]
 pub(super) struct Watches {
-    pub(super) head: Option<Watching>,
-    pub(super) leases: Option<Watching>,
-    pub(super) verdicts: Option<Watching>,
+    pub(super) head: Option<KeyWatch>,
+    pub(super) leases: Option<KeyWatch>,
+    pub(super) verdicts: Option<KeyWatch>,
 }
 
 /// Work of which there is one at a time.
@@ -109,7 +109,7 @@ pub(super) struct UnderWay {
 }
 
 /// The next word of a watch; never, where there is none. Cancel-safe.
-pub(super) async fn seen(watching: &mut Option<Watching>) -> Result<Seen, StoreError> {
+pub(super) async fn seen(watching: &mut Option<KeyWatch>) -> Result<WatchEvent, StoreError> {
     match watching {
         Some(watching) => watching.next().await,
         None => std::future::pending().await,
@@ -223,7 +223,7 @@ impl Eyes {
     }
 
     /// The first deploy has come.
-    pub(super) fn born(&mut self, epoch: u64, born: (Bucket, Watching)) {
+    pub(super) fn born(&mut self, epoch: u64, born: (Bucket, KeyWatch)) {
         if epoch == self.epoch {
             (self.desired, self.watches.head) = (Some(born.0), Some(born.1));
         }
@@ -388,7 +388,7 @@ async fn open(nats: &Nats, namespace: &Namespace) -> Result<Open, StoreError> {
     Ok(Open { presence, leases, desired: desired(nats, namespace).await?, verdicts })
 }
 
-async fn desired(nats: &Nats, namespace: &Namespace) -> Result<Option<(Bucket, Watching)>, StoreError> {
+async fn desired(nats: &Nats, namespace: &Namespace) -> Result<Option<(Bucket, KeyWatch)>, StoreError> {
     match nats.existing_bucket(&keys::desired_bucket(namespace)).await {
         Err(StoreError::NoBucket(_)) => Ok(None),
         bucket => {
@@ -404,8 +404,8 @@ async fn watched(bucket: &Bucket) -> Result<Verdicts, StoreError> {
     let mut known = Vec::new();
     loop {
         match watching.next().await? {
-            Seen::Change(change) => known.push(change),
-            Seen::Current => return Ok(Verdicts { known, watching }),
+            WatchEvent::Change(change) => known.push(change),
+            WatchEvent::Current => return Ok(Verdicts { known, watching }),
         }
     }
 }

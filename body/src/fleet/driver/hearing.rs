@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bus_nats::{
     LinkState,
-    store::{Change, Seen, StoreError},
+    store::{Change, StoreError, WatchEvent},
 };
 use cbs::{BodyId, Bytes, Target};
 use fleet::{
@@ -46,9 +46,9 @@ impl Driver {
         self.clock.happened();
     }
 
-    pub(super) fn head(&mut self, word: Result<Seen, StoreError>) {
+    pub(super) fn head(&mut self, word: Result<WatchEvent, StoreError>) {
         match word {
-            Ok(Seen::Change(change)) if change.key == keys::HEAD => {
+            Ok(WatchEvent::Change(change)) if change.key == keys::HEAD => {
                 self.eyes.under_way.watched = change.value.as_ref().map_or(0, |_| change.revision);
                 self.told_head(change.value.as_deref(), change.revision);
             }
@@ -65,11 +65,11 @@ impl Driver {
         self.clock.happened();
     }
 
-    pub(super) fn lease(&mut self, word: Result<Seen, StoreError>) {
+    pub(super) fn lease(&mut self, word: Result<WatchEvent, StoreError>) {
         let now = self.clock.now();
         let change = match word {
-            Ok(Seen::Change(change)) => change,
-            Ok(Seen::Current) => return,
+            Ok(WatchEvent::Change(change)) => change,
+            Ok(WatchEvent::Current) => return,
             Err(error) => return self.eyes.reopen(&error),
         };
         match &change.value {
@@ -87,10 +87,10 @@ impl Driver {
         self.clock.happened();
     }
 
-    pub(super) fn verdict(&mut self, word: Result<Seen, StoreError>) {
+    pub(super) fn verdict(&mut self, word: Result<WatchEvent, StoreError>) {
         match word {
-            Ok(Seen::Change(change)) => self.verdicts([change]),
-            Ok(Seen::Current) => {}
+            Ok(WatchEvent::Change(change)) => self.verdicts([change]),
+            Ok(WatchEvent::Current) => {}
             Err(error) => self.eyes.reopen(&error),
         }
     }

@@ -26,7 +26,7 @@ pub struct Change {
 
 /// What a watch sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum WatchEvent {
     /// A key has this value: one of those that were there, or a new one.
     Change(Change),
     /// All that was there when the watch began has been told; comes once.
@@ -35,7 +35,7 @@ pub enum Seen {
 
 /// What a bucket holds, then every change of it. Changes may be told twice or, after an outage, in one
 /// leap: whoever must not miss one opens a new watch when the connection is back.
-pub struct Watching {
+pub struct KeyWatch {
     bucket: String,
     /// What stands before a key in its subject.
     prefix: String,
@@ -58,7 +58,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn watch(&self, filter: &str) -> Result<Watching, StoreError> {
+    pub async fn watch(&self, filter: &str) -> Result<KeyWatch, StoreError> {
         let opened = self.opened().await?;
         let config = OrderedConfig {
             deliver_subject: opened.client.new_inbox(),
@@ -70,7 +70,7 @@ impl Bucket {
         let consumer = opened.store.stream.create_consumer(config).await.map_err(|error| self.unavailable(&error))?;
         let snapshot = if consumer.cached_info().num_pending == 0 { Snapshot::Told } else { Snapshot::Coming };
         let messages = consumer.messages().await.map_err(|error| self.unavailable(&error))?;
-        Ok(Watching { bucket: self.name().to_owned(), prefix: self.subject(""), messages, snapshot })
+        Ok(KeyWatch { bucket: self.name().to_owned(), prefix: self.subject(""), messages, snapshot })
     }
 
     /// All keys of a filter with their values.
@@ -78,29 +78,29 @@ impl Bucket {
     /// # Errors
     /// [`StoreError::Unavailable`], also where the server is silent for as long as a request may take.
     pub async fn all(&self, filter: &str) -> Result<Vec<(String, Entry)>, StoreError> {
-        let mut watching = self.watch(filter).await?;
+        let mut watch = self.watch(filter).await?;
         let mut found = std::collections::BTreeMap::new();
         loop {
-            match timeout(REQUEST_LIMIT, watching.next()).await.map_err(|_| silent(self.name()))?? {
-                Seen::Current => return Ok(found.into_iter().collect()),
-                Seen::Change(Change { key, value: Some(value), revision }) => {
+            match timeout(REQUEST_LIMIT, watch.next()).await.map_err(|_| silent(self.name()))?? {
+                WatchEvent::Current => return Ok(found.into_iter().collect()),
+                WatchEvent::Change(Change { key, value: Some(value), revision }) => {
                     found.insert(key, Entry { value, revision });
                 }
-                Seen::Change(Change { key, value: None, .. }) => _ = found.remove(&key),
+                WatchEvent::Change(Change { key, value: None, .. }) => _ = found.remove(&key),
             }
         }
     }
 }
 
-impl Watching {
+impl KeyWatch {
     /// What is seen next. Cancel-safe.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the watch has ended: open another.
-    pub async fn next(&mut self) -> Result<Seen, StoreError> {
+    pub async fn next(&mut self) -> Result<WatchEvent, StoreError> {
         if matches!(self.snapshot, Snapshot::Told) {
             self.snapshot = Snapshot::Done;
-            return Ok(Seen::Current);
+            return Ok(WatchEvent::Current);
         }
         let message = match self.messages.next().await {
             Some(Ok(message)) => message,
@@ -118,6 +118,6 @@ impl Watching {
         let Message { subject, payload, headers, .. } = message.message;
         let (key, headers) = (subject.strip_prefix(&self.prefix).unwrap_or_default(), headers.unwrap_or_default());
         let value = (!is_marker(&headers)).then(|| value(&self.bucket, key, &headers, payload, 0));
-        Ok(Seen::Change(Change { key: key.to_owned(), value, revision }))
+        Ok(WatchEvent::Change(Change { key: key.to_owned(), value, revision }))
     }
 }
