@@ -31,7 +31,7 @@ pub(crate) use self::{
     wiring::Manners,
 };
 use self::{cells::Cells, flows::Flows, wiring::Wiring};
-use crate::{exit::Failure, health::Vitals};
+use crate::{exit::Failure, health::BodyStatus};
 
 /// After how long a new version that was not ready in time is started again.
 const START_AGAIN: Duration = Duration::from_secs(5);
@@ -41,7 +41,7 @@ pub(crate) struct Plan {
     pub(crate) specs: Specs,
     pub(crate) hosts: Hosts,
     /// Who it is, and what it shows of itself.
-    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) status: Arc<BodyStatus>,
     /// How calls travel whose cell's spec does not say.
     pub(crate) route: Route,
     pub(crate) console: Arc<dyn Console>,
@@ -87,15 +87,15 @@ impl App {
         nats: Option<Nats>,
         stops: &mut (impl Stream<Item = &'static str> + Unpin),
     ) -> Result<(Self, Option<&'static str>), Failure> {
-        let Plan { specs, hosts, vitals, route, console, observer, watcher, recorder, patient } = plan;
-        let (namespace, body) = (vitals.namespace.clone(), vitals.body.clone());
-        let wiring = Wiring::new(vitals.clone(), route, nats, watcher, recorder.clone());
+        let Plan { specs, hosts, status, route, console, observer, watcher, recorder, patient } = plan;
+        let (namespace, body) = (status.namespace.clone(), status.body.clone());
+        let wiring = Wiring::new(status.clone(), route, nats, watcher, recorder.clone());
         let (bus, reply_max) = (wiring.bus.clone(), wiring.reply_max());
         let env = Arc::new(move |target: Target| {
             let env = CellEnv::new(target, body.clone(), bus.clone(), console.clone());
             env.with_recorder(recorder.clone()).with_reply_max(reply_max)
         });
-        let roster = vitals.roster();
+        let roster = status.roster();
         let cells = Cells::new(&hosts, env.clone(), wiring.nats.clone(), wiring.events.clone(), roster.clone());
         let flows = Flows::new(env, observer, roster.clone());
         // Without it a cell that blocks is not named; that is no reason not to run.
@@ -118,7 +118,7 @@ impl App {
         if let Some(reasons) = app.cells.nothing().filter(|_| app.flows.is_empty() && !patient) {
             return Err(Failure::failed(format_args!("nothing can run here: {reasons}")));
         }
-        vitals.started();
+        status.started();
         app.wiring.events.body("joined");
         app.wiring.events.settle().await;
         Ok((app, told))

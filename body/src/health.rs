@@ -23,7 +23,7 @@ const TOLD_MAX: usize = 50;
 
 /// A body as it shows itself. Made before anything runs, so that there is something to ask while it starts.
 #[derive(Debug)]
-pub(crate) struct Vitals {
+pub(crate) struct BodyStatus {
     pub(crate) body: BodyId,
     pub(crate) namespace: Namespace,
     roster: Arc<Roster>,
@@ -79,7 +79,7 @@ pub(crate) struct Check {
     pub(crate) reason: String,
 }
 
-impl Vitals {
+impl BodyStatus {
     /// A body that starts.
     pub(crate) fn new(body: BodyId, namespace: Namespace) -> Arc<Self> {
         Arc::new(Self {

@@ -27,7 +27,7 @@ use self::{
     answer::Site,
     places::{Place, Places},
 };
-use crate::{exit::Failure, health::Vitals, metrics::Lag, output};
+use crate::{exit::Failure, health::BodyStatus, metrics::Lag, output};
 
 /// How many connections are served at once. A scraper, a probe and some people need a handful.
 const CONNECTIONS_MAX: usize = 64;
@@ -54,7 +54,7 @@ impl Http {
     ///
     /// # Errors
     /// Not started, where the address cannot be had.
-    pub(crate) async fn open(flags: &Flags, vitals: &Arc<Vitals>) -> Result<Option<Self>, Failure> {
+    pub(crate) async fn open(flags: &Flags, status: &Arc<BodyStatus>) -> Result<Option<Self>, Failure> {
         let Some(address) = flags.address() else { return Ok(None) };
         let listener = TcpListener::bind(address).await.map_err(|error| {
             Failure::not_started(format_args!(
@@ -64,7 +64,7 @@ impl Http {
         let address = listener.local_addr()?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let lag = Lag::measure(&tasks, stop.clone());
-        let site = Arc::new(Site::new(vitals.clone(), lag));
+        let site = Arc::new(Site::new(status.clone(), lag));
         let (connections, ends) = (tasks.clone(), stop.clone());
         tasks.spawn(async move { accept(&listener, &site, &connections, &ends).await });
         let http = Self { address, tasks, stop };

@@ -25,25 +25,25 @@ use self::{
     page::{Kind, Page, Seconds, labels},
     roster::Reading,
 };
-use crate::health::Vitals;
+use crate::health::BodyStatus;
 
 /// About so many bytes a page has without any cell.
 const BYTES: usize = 16 * 1024;
 
 /// Writes all numbers of a body. Takes time with many cells (some 40 ms with 10,000): not for a task of the runtime.
-pub(crate) fn page(vitals: &Vitals, lag: Option<&Lag>, form: Form) -> Vec<u8> {
-    let cells = vitals.roster().read(form == Form::OpenMetrics);
+pub(crate) fn page(status: &BodyStatus, lag: Option<&Lag>, form: Form) -> Vec<u8> {
+    let cells = status.roster().read(form == Form::OpenMetrics);
     let mut page = Page::new(form, BYTES + room(&cells));
     let version = labels(&[("version", env!("CARGO_PKG_VERSION"))]);
     page.family("cbs_build_info", Kind::Info, "The program.");
     page.sample(&version, true);
     page.family("cbs_body_info", Kind::Info, "The body.");
-    page.sample(&labels(&[("body", vitals.body.as_str()), ("namespace", vitals.namespace.as_str())]), true);
+    page.sample(&labels(&[("body", status.body.as_str()), ("namespace", status.namespace.as_str())]), true);
     cells::write(&mut page, &cells);
-    cells::write_retries(&mut page, &vitals.retries());
-    nats(&mut page, vitals);
-    fleet(&mut page, vitals);
-    telemetry(&mut page, vitals);
+    cells::write_retries(&mut page, &status.retries());
+    nats(&mut page, status);
+    fleet(&mut page, status);
+    telemetry(&mut page, status);
     runtime(&mut page, lag);
     process::write(&mut page);
     page.finish()
@@ -55,8 +55,8 @@ fn room(cells: &[Reading]) -> usize {
 }
 
 /// The connections of the body; nothing where it has none.
-fn nats(page: &mut Page, vitals: &Vitals) {
-    let Some(nats) = vitals.nats() else { return };
+fn nats(page: &mut Page, status: &BodyStatus) {
+    let Some(nats) = status.nats() else { return };
     let counters = nats.counters();
     let connected = *nats.link().borrow() == LinkState::Up;
     page.one("cbs_nats_connected", Kind::Gauge, "Whether all connections to NATS stand: 1 or 0.", connected);
@@ -72,8 +72,8 @@ fn nats(page: &mut Page, vitals: &Vitals) {
 }
 
 /// How the body fares in its fleet; nothing where it is in none.
-fn fleet(page: &mut Page, vitals: &Vitals) {
-    let Some(following) = vitals.following() else { return };
+fn fleet(page: &mut Page, status: &BodyStatus) {
+    let Some(following) = status.following() else { return };
     let head = following.head_number.unwrap_or(0);
     let troubles = following.troubles;
     page.one("cbs_fleet_following", Kind::Gauge, "Whether it may change what it runs: 1 or 0.", following.following);
@@ -88,10 +88,10 @@ fn fleet(page: &mut Page, vitals: &Vitals) {
 }
 
 /// Spans, what is exported, and the log.
-fn telemetry(page: &mut Page, vitals: &Vitals) {
+fn telemetry(page: &mut Page, status: &BodyStatus) {
     // What sidecars and interpreters leave out is counted where it is left out.
     let mut lines = cbs::Stats::lines_dropped().load(std::sync::atomic::Ordering::Relaxed);
-    if let Some(counters) = vitals.counters() {
+    if let Some(counters) = status.counters() {
         lines += counters.log_lines_dropped();
         page.one("cbs_spans_recorded_total", Kind::Counter, "Spans recorded.", counters.spans_recorded());
         page.one("cbs_spans_kept", Kind::Gauge, "Spans in memory now.", counters.spans_kept());
@@ -120,11 +120,11 @@ fn runtime(page: &mut Page, lag: Option<&Lag>) {
 /// A body of so many cells that were all called, without hosts and without a bus: what it gives writes one
 /// page and says how many bytes it has; `true` for OpenMetrics. For benchmarks.
 pub(crate) fn of_cells(cells: usize) -> impl Fn(bool) -> usize + Send {
-    let vitals = Vitals::new(crate::identity::body(), cbs::Namespace::default());
-    let listed: Vec<Listed> = (0..cells).filter_map(|number| called(vitals.roster(), number)).collect();
+    let status = BodyStatus::new(crate::identity::body(), cbs::Namespace::default());
+    let listed: Vec<Listed> = (0..cells).filter_map(|number| called(status.roster(), number)).collect();
     move |open| {
         debug_assert_eq!(listed.len(), cells, "all names are names");
-        page(&vitals, None, if open { Form::OpenMetrics } else { Form::Prometheus }).len()
+        page(&status, None, if open { Form::OpenMetrics } else { Form::Prometheus }).len()
     }
 }
 

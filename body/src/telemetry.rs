@@ -47,7 +47,7 @@ pub(crate) use self::{
     log::{Log, settle},
     spans::Spans,
 };
-use crate::{exit::Failure, health::Vitals, metrics::Exemplars};
+use crate::{exit::Failure, health::BodyStatus, metrics::Exemplars};
 
 /// The telemetry of one body that runs.
 pub(crate) struct Telemetry {
@@ -63,17 +63,22 @@ impl Telemetry {
     ///
     /// # Errors
     /// Usage, for an OTLP receiver whose address or headers are none.
-    pub(crate) fn start(flags: &Flags, ratio_default: f64, log: &Log, vitals: &Vitals) -> Result<Arc<Self>, Failure> {
+    pub(crate) fn start(
+        flags: &Flags,
+        ratio_default: f64,
+        log: &Log,
+        status: &BodyStatus,
+    ) -> Result<Arc<Self>, Failure> {
         let wanted = flags.wanted(ratio_default)?;
         let counters = log.counters();
-        let exporter = Exporter::new(otlp::resource(vitals.namespace.as_str(), vitals.body.as_str()), counters.clone());
+        let exporter = Exporter::new(otlp::resource(status.namespace.as_str(), status.body.as_str()), counters.clone());
         let queue = wanted.traces.as_ref().map(|endpoint| exporter.spans(endpoint));
         if let Some(endpoint) = &wanted.logs {
             log.export(exporter.logs(endpoint));
         }
         let spans = wanted.on.then(|| Arc::new(Spans::new(wanted.ratio, wanted.slow, queue, counters.clone())));
         if let Some(spans) = &spans {
-            let exemplars = Exemplars::new(vitals.roster().clone());
+            let exemplars = Exemplars::new(status.roster().clone());
             spans.watch(Box::new(move |span| exemplars.note(span)));
         }
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());

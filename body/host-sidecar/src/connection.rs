@@ -11,10 +11,10 @@ use tokio::{
 
 use crate::{
     desk::Desk,
+    heartbeat::Heartbeat,
     instance::{Break, EXIT_PATIENCE, Instance, Stage},
     member::Member,
     process::Process,
-    vitals::Vitals,
 };
 
 /// A process that was welcomed.
@@ -35,11 +35,11 @@ impl<'a> Connection<'a> {
         frames: Frames<UnixStream>,
         hello: &proto::Hello,
     ) -> Self {
-        let (plan, vitals) = (&instance.plan, Arc::<Vitals>::default());
+        let (plan, heartbeat) = (&instance.plan, Arc::<Heartbeat>::default());
         let settings = &plan.settings;
         let or = |said: u32, else_: usize| if said == 0 { else_ } else { said as usize };
         let room = or(hello.in_flight_max, plan.concurrency);
-        let (desk, printing) = Desk::new(plan.env.clone(), vitals.clone(), settings);
+        let (desk, printing) = Desk::new(plan.env.clone(), heartbeat.clone(), settings);
         let agreed = sidecar::Settings {
             side: Side::Body,
             frame_bytes_max: or(hello.frame_bytes_max, settings.frame_bytes_max),
@@ -53,7 +53,7 @@ impl<'a> Connection<'a> {
         running.spawn(engine);
         let mut printer = JoinSet::new();
         printer.spawn(printing);
-        let member = Member::new(instance.number, peer, vitals, desk, room);
+        let member = Member::new(instance.number, peer, heartbeat, desk, room);
         Self { instance, process, member, engine: running, _printer: printer }
     }
 
@@ -64,7 +64,7 @@ impl<'a> Connection<'a> {
         tokio::select! {
             biased;
             () = instance.stop.cancelled() => return Break::Orderly,
-            () = self.member.vitals.ready.notified() => {}
+            () = self.member.heartbeat.ready.notified() => {}
             end = ended(&mut self.engine) => return broke(end, Stage::Ready),
             _ = self.process.ended() => return self.last_words(Stage::Ready).await,
             () = sleep(times.ready) => {
@@ -73,7 +73,7 @@ impl<'a> Connection<'a> {
                 return Break::Stuck(format!("did not say ready within {limit} s: its start hook takes too long"));
             }
         }
-        instance.row.ready(self.member.peer.clone(), self.member.vitals.clone());
+        instance.row.ready(self.member.peer.clone(), self.member.heartbeat.clone());
         instance.crew.join(self.member.clone());
         ready();
         let broke = self.watch().await;
@@ -142,12 +142,12 @@ impl Instance {
     /// Asks after the process's health, and looks whether it is to leave.
     fn look(&self, member: &Arc<Member>, stuck: &mut Option<Instant>) -> Option<Break> {
         let (times, now) = (&self.plan.settings.times, Instant::now());
-        let owes = member.vitals.owes(now, times.ping);
+        let owes = member.heartbeat.owes(now, times.ping);
         if owes >= times.pong {
             let reason = format!("hangs: it has not answered a ping for {} s", times.pong.as_secs_f64());
             return Some(Break::Stuck(reason));
         }
-        member.peer.ping(member.vitals.ping(now));
+        member.peer.ping(member.heartbeat.ping(now));
         // Given up calls that it does not answer take its room. Where they take all of it, it is of no use.
         if member.peer.abandoned().count < member.room {
             *stuck = None;

@@ -128,7 +128,7 @@ impl Crew {
 
     /// Whether all that take calls are full or have calls waiting within them: another would be of use.
     pub(crate) fn is_short(&self) -> bool {
-        self.state().members.iter().all(|member| member.is_full() || member.vitals.queued() > 0)
+        self.state().members.iter().all(|member| member.is_full() || member.heartbeat.queued() > 0)
     }
 
     /// From now on the cell ends with its last process.

@@ -4,7 +4,7 @@ use cbs::{BodyId, BoxFuture, CellEnv, CellError, Console};
 use sidecar::{Peer, Side, wire::Frames};
 
 use super::*;
-use crate::{desk::Desk, vitals::Vitals};
+use crate::{desk::Desk, heartbeat::Heartbeat};
 
 type Tested = Result<(), Box<dyn Error>>;
 
@@ -23,8 +23,8 @@ impl Console for NoConsole {
 fn member(number: u32, room: usize) -> Result<(Arc<Member>, impl Sized), Box<dyn Error>> {
     let bus = bus::InProcess::new(bus::Settings::default());
     let env = CellEnv::new("demo.echo".parse()?, BodyId::new("web1")?, bus, Arc::new(NoConsole));
-    let vitals = Arc::<Vitals>::default();
-    let (desk, _) = Desk::new(Arc::new(env), vitals.clone(), &crate::Settings::new(cbs::Namespace::default()));
+    let heartbeat = Arc::<Heartbeat>::default();
+    let (desk, _) = Desk::new(Arc::new(env), heartbeat.clone(), &crate::Settings::new(cbs::Namespace::default()));
     let agreed = sidecar::Settings {
         side: Side::Body,
         frame_bytes_max: 1_000,
@@ -35,7 +35,7 @@ fn member(number: u32, room: usize) -> Result<(Arc<Member>, impl Sized), Box<dyn
     };
     let (stream, other) = tokio::io::duplex(1_000);
     let (peer, engine) = Peer::new(Frames::new(stream, 1_000), agreed, desk.clone());
-    Ok((Member::new(number, peer, vitals, desk, room), (engine, other)))
+    Ok((Member::new(number, peer, heartbeat, desk, room), (engine, other)))
 }
 
 fn now(crew: &Arc<Crew>) -> Result<Lease, &'static str> {

@@ -15,7 +15,7 @@ use cbs::{
 use sidecar::{Hold, Inbound, Peer, Told, log, proto};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Settings, rate::Meter, vitals::Vitals};
+use crate::{Settings, heartbeat::Heartbeat, rate::Meter};
 
 /// How long a question waits that no call asks: one of the start hook.
 const ASK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ const PRINT_BYTES_MIN: u64 = 6;
 pub(crate) struct Desk {
     env: Arc<CellEnv>,
     source: Source,
-    vitals: Arc<Vitals>,
+    heartbeat: Arc<Heartbeat>,
     printer: Printer,
     /// Which lines of its log are written; what was left out is told with its pongs.
     lines: Meter,
@@ -37,7 +37,7 @@ impl Desk {
     /// A desk, and the work of its printer, which is to be run beside it.
     pub(crate) fn new(
         env: Arc<CellEnv>,
-        vitals: Arc<Vitals>,
+        heartbeat: Arc<Heartbeat>,
         settings: &Settings,
     ) -> (Arc<Self>, impl Future<Output = ()> + use<>) {
         let source = Source {
@@ -48,7 +48,7 @@ impl Desk {
         let (printer, printing) = Printer::new(env.clone(), settings.credit);
         let lines = Meter::new(settings.lines_per_second, settings.lines_burst);
         let lines_per_second = settings.lines_per_second;
-        (Arc::new(Self { env, source, vitals, printer, lines, lines_per_second }), printing)
+        (Arc::new(Self { env, source, heartbeat, printer, lines, lines_per_second }), printing)
     }
 
     /// Waits until what the process has printed so far is written.
@@ -149,9 +149,9 @@ impl Inbound for Desk {
 
     fn tell(&self, _: &Arc<Peer>, told: Told, hold: Hold) {
         match told {
-            Told::Ready => self.vitals.ready.notify_one(),
+            Told::Ready => self.heartbeat.ready.notify_one(),
             Told::Pong(pong) => {
-                self.vitals.pong(&pong);
+                self.heartbeat.pong(&pong);
                 self.tell_left_out();
             }
             Told::Print(print, _) => self.printer.print(print.line, hold),

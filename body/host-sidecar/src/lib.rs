@@ -96,7 +96,7 @@
 //!   gets the next; `keeper` says how many there are, `succession` when better ones take their place; `desk` is where
 //!   they ask the body for something.
 //! - `instance` is one life of one process, of `plan`, `process`, `environment`, `socket`, `handshake`,
-//!   `connection`, `output` with `rate`, `vitals` and `row`.
+//!   `connection`, `output` with `rate`, `heartbeat` and `row`.
 
 mod cell;
 mod connection;
@@ -105,6 +105,7 @@ pub mod dart;
 mod desk;
 mod environment;
 mod handshake;
+mod heartbeat;
 mod host;
 mod instance;
 mod keeper;
@@ -118,7 +119,6 @@ mod row;
 mod settings;
 mod socket;
 mod succession;
-mod vitals;
 
 pub use sidecar::log;
 

@@ -11,14 +11,14 @@ use std::{
 use sidecar::Peer;
 use tokio::sync::Notify;
 
-use crate::{desk::Desk, vitals::Vitals};
+use crate::{desk::Desk, heartbeat::Heartbeat};
 
 /// A process that takes calls.
 pub(crate) struct Member {
     /// Which of the cell's processes it is, from 0.
     pub(crate) number: u32,
     pub(crate) peer: Arc<Peer>,
-    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) heartbeat: Arc<Heartbeat>,
     pub(crate) desk: Arc<Desk>,
     /// The most calls that it takes at once.
     pub(crate) room: usize,
@@ -31,9 +31,15 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn new(number: u32, peer: Arc<Peer>, vitals: Arc<Vitals>, desk: Arc<Desk>, room: usize) -> Arc<Self> {
+    pub(crate) fn new(
+        number: u32,
+        peer: Arc<Peer>,
+        heartbeat: Arc<Heartbeat>,
+        desk: Arc<Desk>,
+        room: usize,
+    ) -> Arc<Self> {
         let (leases, idle, vacated) = (AtomicUsize::new(0), Mutex::new(Instant::now()), Notify::new());
-        Arc::new(Self { number, peer, vitals, desk, room, leases, idle, vacated })
+        Arc::new(Self { number, peer, heartbeat, desk, room, leases, idle, vacated })
     }
 
     /// A call takes a place in it.

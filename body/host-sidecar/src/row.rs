@@ -9,7 +9,7 @@ use std::{
 use cbs::{Worker, Workers};
 use sidecar::Peer;
 
-use crate::vitals::Vitals;
+use crate::heartbeat::Heartbeat;
 
 /// One of a cell's processes, through all its lives.
 pub(crate) struct Row {
@@ -23,7 +23,7 @@ struct Life {
     pid: Option<u32>,
     state: &'static str,
     restarts: u64,
-    serving: Option<(Arc<Peer>, Arc<Vitals>)>,
+    serving: Option<(Arc<Peer>, Arc<Heartbeat>)>,
 }
 
 impl Row {
@@ -33,9 +33,9 @@ impl Row {
         (life.pid, life.state, life.serving) = (Some(pid), "starting", None);
     }
 
-    pub(crate) fn ready(&self, peer: Arc<Peer>, vitals: Arc<Vitals>) {
+    pub(crate) fn ready(&self, peer: Arc<Peer>, heartbeat: Arc<Heartbeat>) {
         let mut life = self.life();
-        (life.state, life.serving) = ("ready", Some((peer, vitals)));
+        (life.state, life.serving) = ("ready", Some((peer, heartbeat)));
     }
 
     pub(crate) fn draining(&self) {
@@ -55,16 +55,16 @@ impl Row {
         let name = life.pid.map_or_else(|| format!("{called} –"), |pid| format!("{called} {pid}"));
         let state = if life.state.is_empty() { "starting" } else { life.state };
         let worker = Worker { name: name.into(), state: state.into(), restarts: life.restarts, ..Worker::default() };
-        let Some((peer, vitals)) = &life.serving else { return worker };
-        let queued = vitals.queued();
+        let Some((peer, heartbeat)) = &life.serving else { return worker };
+        let queued = heartbeat.queued();
         let unanswered = u64::try_from(peer.unanswered()).unwrap_or(u64::MAX);
-        let blocked = life.state == "ready" && vitals.is_silent(Instant::now(), silence);
+        let blocked = life.state == "ready" && heartbeat.is_silent(Instant::now(), silence);
         Worker {
             state: if blocked { "blocked".into() } else { worker.state },
             in_flight: unanswered.saturating_sub(queued),
             queued,
-            lag_us: vitals.lag_us(),
-            lock_wait_us: vitals.lock_wait_us(),
+            lag_us: heartbeat.lag_us(),
+            lock_wait_us: heartbeat.lock_wait_us(),
             credit_bytes: peer.credit(),
             ..worker
         }

@@ -19,7 +19,7 @@ use super::{
     flows::Flow,
     wiring::{Manners, Wiring},
 };
-use crate::{health::Vitals, metrics::Listed};
+use crate::{health::BodyStatus, metrics::Listed};
 
 /// What can be started.
 #[derive(Clone, Debug)]
@@ -93,14 +93,14 @@ pub(crate) enum Turn {
 impl Instances {
     pub(crate) fn new(
         hosts: &Hosts,
-        vitals: Arc<Vitals>,
+        status: Arc<BodyStatus>,
         route: Route,
         console: Arc<dyn Console>,
         nats: Nats,
         recorder: Option<Arc<dyn Recorder>>,
     ) -> Self {
-        let body = vitals.body.clone();
-        let wiring = Wiring::new(vitals, route, Some(nats), None, recorder.clone());
+        let body = status.body.clone();
+        let wiring = Wiring::new(status, route, Some(nats), None, recorder.clone());
         wiring.events.body("joined");
         let (bus, reply_max) = (wiring.bus.clone(), wiring.reply_max());
         let recorder = Some(recorder.unwrap_or_else(|| Arc::new(Nobody)));
@@ -145,7 +145,7 @@ impl Instances {
                 let berth = Berth::new(env.bus.clone(), self.split(&target), canary);
                 env.bus = Arc::new(berth.clone());
                 let running = self.supervisor.start(spec, env).map_err(|error| error.to_string())?;
-                let listed = self.wiring.vitals.roster().list(running.service());
+                let listed = self.wiring.status.roster().list(running.service());
                 let mut state = running.state();
                 until(&mut state, |phase| phase != Phase::Starting).await;
                 let now = state.borrow_and_update().clone();
@@ -159,7 +159,7 @@ impl Instances {
                 Ok(Instance { life: Life::Cell(Box::new(cell)), announced, _listed: Some(listed) })
             }
             Deployed::Flow(spec) => {
-                let serving = Flow::serve(&self.env, self.wiring.vitals.roster(), None, spec).await.serving?;
+                let serving = Flow::serve(&self.env, self.wiring.status.roster(), None, spec).await.serving?;
                 Ok(Instance { life: Life::Flow(serving), announced: None, _listed: None })
             }
         }

@@ -12,7 +12,7 @@ use super::{
     events::Events,
     traced::Traced,
 };
-use crate::health::Vitals;
+use crate::health::BodyStatus;
 
 /// The parts of the bus that outlive one set of specs.
 pub(super) struct Wiring {
@@ -25,20 +25,20 @@ pub(super) struct Wiring {
     local: Arc<InProcess>,
     router: Arc<Router>,
     /// What this body shows of itself.
-    pub(super) vitals: Arc<Vitals>,
+    pub(super) status: Arc<BodyStatus>,
 }
 
 impl Wiring {
     /// With a watcher, it is told of every call that this body answers or sends away; with a recorder,
     /// of every attempt of a sampled call that it makes.
     pub(super) fn new(
-        vitals: Arc<Vitals>,
+        status: Arc<BodyStatus>,
         route: Route,
         nats: Option<Nats>,
         watcher: Option<Watcher>,
         recorder: Option<Arc<dyn Recorder>>,
     ) -> Self {
-        let body = &vitals.body;
+        let body = &status.body;
         let mut settings = Settings { body: body.as_str().into(), ..Settings::default() };
         if let Some(nats) = &nats {
             settings.payload_max = nats.server().max_payload;
@@ -60,8 +60,8 @@ impl Wiring {
             None => retry.clone(),
         };
         let events = Arc::new(Events::new(bus.clone(), body.clone()));
-        vitals.wired(nats.as_ref(), &retry);
-        Self { bus, retry, nats, events, local, router, vitals }
+        status.wired(nats.as_ref(), &retry);
+        Self { bus, retry, nats, events, local, router, status }
     }
 
     /// The most bytes that a reply may have.
@@ -71,7 +71,7 @@ impl Wiring {
 
     /// Tells that the body takes no new work.
     pub(super) fn draining(&self) {
-        self.vitals.draining();
+        self.status.draining();
         self.events.body("draining");
     }
 

@@ -17,7 +17,7 @@ use crate::{
     app::{App, Change, Ended, Plan, Standing, hosts},
     console::Terminal,
     exit::{Failure, Outcome, Status},
-    health::Vitals,
+    health::BodyStatus,
     http::{self, Http},
     identity,
     nats::{Found, Store, Whose, not_connected},
@@ -110,13 +110,13 @@ impl Up {
         let specs = pinned.as_ref().map(|paths| self.read(paths)).transpose()?;
         files::raise_limit(specs.as_ref().map(|(specs, _)| specs));
         let mut signals = Signals::new()?;
-        let vitals = Vitals::new(self.body.clone().unwrap_or_else(identity::body), globals.namespace());
+        let status = BodyStatus::new(self.body.clone().unwrap_or_else(identity::body), globals.namespace());
         let ratio = if self.live.is_some() { TRACE_RATIO_DEV } else { TRACE_RATIO };
-        let telemetry = Telemetry::start(&self.telemetry, ratio, &globals.log, &vitals)?;
-        vitals.recorded(telemetry.counters());
+        let telemetry = Telemetry::start(&self.telemetry, ratio, &globals.log, &status)?;
+        status.recorded(telemetry.counters());
         // First of all: whoever watches over the body may ask from the beginning.
-        let http = Http::open(&self.http, &vitals).await?;
-        let seen = Seen { vitals, http: http.as_ref().map(Http::url), telemetry: telemetry.clone() };
+        let http = Http::open(&self.http, &status).await?;
+        let seen = Seen { status, http: http.as_ref().map(Http::url), telemetry: telemetry.clone() };
         let outcome = self.run_seen(globals, cells, (specs, pinned), seen, &mut signals).await;
         if let Some(http) = http {
             http.close().await;
@@ -176,7 +176,7 @@ impl Up {
         seen: &Seen,
         signals: &mut Signals,
     ) -> Outcome {
-        let (namespace, body) = (globals.namespace(), seen.vitals.body.clone());
+        let (namespace, body) = (globals.namespace(), seen.status.body.clone());
         let route = self.route();
         let console = Arc::new(Terminal::silent()?);
         let watch = self.watch.then(|| Watch::new(paths, &specs, wrong.as_ref())).transpose();
@@ -199,7 +199,7 @@ impl Up {
             let plan = Plan {
                 specs,
                 hosts,
-                vitals: seen.vitals.clone(),
+                status: seen.status.clone(),
                 route,
                 console,
                 observer: None,
@@ -280,7 +280,7 @@ fn too_soon(signal: &str) -> Failure {
 
 /// A body as those see it who look from outside.
 struct Seen {
-    vitals: Arc<Vitals>,
+    status: Arc<BodyStatus>,
     /// Where they ask.
     http: Option<String>,
     telemetry: Arc<Telemetry>,

@@ -10,20 +10,20 @@ use hyper::{
 };
 
 use super::{accept, scrape::Scrapes};
-use crate::{health::Vitals, metrics::Lag};
+use crate::{health::BodyStatus, metrics::Lag};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const PATHS: &str = "here are /healthz, /readyz and /metrics\n";
 
 /// All that can be asked for.
 pub(super) struct Site {
-    vitals: Arc<Vitals>,
+    status: Arc<BodyStatus>,
     scrapes: Scrapes,
 }
 
 impl Site {
-    pub(super) fn new(vitals: Arc<Vitals>, lag: Arc<Lag>) -> Self {
-        Self { scrapes: Scrapes::new(vitals.clone(), lag), vitals }
+    pub(super) fn new(status: Arc<BodyStatus>, lag: Arc<Lag>) -> Self {
+        Self { scrapes: Scrapes::new(status.clone(), lag), status }
     }
 
     pub(super) async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
@@ -46,7 +46,7 @@ impl Site {
     }
 
     fn ready(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        let readiness = self.vitals.readiness();
+        let readiness = self.status.readiness();
         let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         match serde_json::to_vec(&readiness) {
             Ok(json) if accept::json(headers) => response(status, "application/json", json.into()),

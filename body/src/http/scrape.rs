@@ -6,13 +6,13 @@ use bytes::Bytes;
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
-    health::Vitals,
+    health::BodyStatus,
     metrics::{self, Form, Lag},
 };
 
 /// Writes pages.
 pub(super) struct Scrapes {
-    vitals: Arc<Vitals>,
+    status: Arc<BodyStatus>,
     lag: Arc<Lag>,
     last: Arc<Mutex<Option<Last>>>,
 }
@@ -35,8 +35,8 @@ impl AsRef<[u8]> for Shared {
 }
 
 impl Scrapes {
-    pub(super) fn new(vitals: Arc<Vitals>, lag: Arc<Lag>) -> Self {
-        Self { vitals, lag, last: Arc::default() }
+    pub(super) fn new(status: Arc<BodyStatus>, lag: Arc<Lag>) -> Self {
+        Self { status, lag, last: Arc::default() }
     }
 
     /// A page that is no older than this question. `None` where writing it panicked.
@@ -48,10 +48,10 @@ impl Scrapes {
         if let Some(page) = fresh.and_then(|last| last.page.upgrade()) {
             return Some(Bytes::from_owner(Shared(page)));
         }
-        let (vitals, lag, at) = (self.vitals.clone(), self.lag.clone(), Instant::now());
+        let (status, lag, at) = (self.status.clone(), self.lag.clone(), Instant::now());
         // Many cells take a while, and /proc is read: no work for a task.
         let writing = tokio::task::spawn_blocking(move || {
-            let page = Arc::new(metrics::page(&vitals, Some(&lag), form));
+            let page = Arc::new(metrics::page(&status, Some(&lag), form));
             // Held until here also where whoever asked has gone: else pages could be written side by side.
             *last = Some(Last { form, at, page: Arc::downgrade(&page) });
             page

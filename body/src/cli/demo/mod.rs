@@ -20,7 +20,7 @@ use crate::{
     app::{App, Plan, hosts},
     console::{Held, Terminal},
     exit::{Failure, Outcome, Status},
-    health::Vitals,
+    health::BodyStatus,
     identity,
     nats::{Found, Store, not_connected},
     output::{self, BOLD, FAINT, Format},
@@ -91,9 +91,9 @@ impl Demo {
         // The greeting comes last, after the lines about the steps: who asks for it by a pipe and
         // who sits at the terminal both find it at the end.
         let console = Arc::new(Held::new(Terminal::asking()?));
-        let vitals = Vitals::new(body, namespace);
+        let status = BodyStatus::new(body, namespace);
         // Its person may look: all is recorded.
-        let telemetry = Telemetry::start(&self.telemetry, 1.0, &globals.log, &vitals)?;
+        let telemetry = Telemetry::start(&self.telemetry, 1.0, &globals.log, &status)?;
         if let Some(nats) = &nats {
             telemetry.answer(nats);
         }
@@ -101,7 +101,7 @@ impl Demo {
             observer: Some(Arc::new(Steps::new(&specs))),
             specs,
             hosts,
-            vitals,
+            status,
             route: Route::Nats,
             console: console.clone(),
             watcher: None,

@@ -14,7 +14,7 @@ use crate::{
     console::Terminal,
     exit::{Failure, Outcome},
     fleet::{Driver, Joining, Store},
-    health::Vitals,
+    health::BodyStatus,
     nats::not_connected,
     output::{self, Format},
     signals::Signals,
@@ -63,8 +63,8 @@ impl Up {
         seen: &Seen,
         signals: &mut Signals,
     ) -> Outcome {
-        let Seen { vitals, http, telemetry } = seen;
-        let (namespace, body) = (&vitals.namespace, &vitals.body);
+        let Seen { status, http, telemetry } = seen;
+        let (namespace, body) = (&status.namespace, &status.body);
         let Some(url) = url else {
             return Err(Failure::not_started(
                 "a fleet meets on a NATS server, and there is none; `cbs doctor` says what is missing",
@@ -79,9 +79,9 @@ impl Up {
                 nats.close().await;
             }
             let mut driver = driver?;
-            vitals.joined(driver.following());
+            status.joined(driver.following());
             driver.join().await;
-            vitals.started();
+            status.started();
             Ok::<_, Failure>((driver, nats.server().url))
         };
         let (driver, address) = tokio::select! {
@@ -102,11 +102,11 @@ impl Up {
 
     fn driver(
         &self,
-        Seen { vitals, telemetry, .. }: &Seen,
+        Seen { status, telemetry, .. }: &Seen,
         cells: Vec<NativeCell>,
         nats: &Nats,
     ) -> Result<Driver, Failure> {
-        let Vitals { namespace, body, .. } = &**vitals;
+        let BodyStatus { namespace, body, .. } = &**status;
         if !nats.server().jetstream {
             return Err(Failure::not_started(
                 "the server offers no JetStream, and a fleet keeps its state there: start it with `-js`, or run `cbs up PATHS`",
@@ -117,7 +117,7 @@ impl Up {
         let hosts = hosts(cells, namespace, Some(nats), false)?;
         let console = Arc::new(Terminal::silent()?);
         let instances =
-            Instances::new(&hosts, vitals.clone(), self.route(), console, nats.clone(), telemetry.recorder());
+            Instances::new(&hosts, status.clone(), self.route(), console, nats.clone(), telemetry.recorder());
         let joining = Joining {
             body: body.clone(),
             namespace: namespace.clone(),

@@ -3,7 +3,7 @@ use fleet::Moment;
 use testkit::{NatsServer, within};
 
 use super::*;
-use crate::{app::hosts, console::Terminal, fleet::store::presence_settings, health::Vitals};
+use crate::{app::hosts, console::Terminal, fleet::store::presence_settings, health::BodyStatus};
 
 type Checked = Result<(), Box<dyn std::error::Error>>;
 
@@ -17,9 +17,9 @@ async fn joined() -> Result<(NatsServer, Driver, Bucket), Box<dyn std::error::Er
     let (body, namespace): (BodyId, _) = ("one".parse()?, Namespace::default());
     let failed = |_: Failure| "no driver";
     let hosts = hosts(Vec::new(), &namespace, Some(&nats), false).map_err(failed)?;
-    let vitals = Vitals::new(body.clone(), namespace.clone());
+    let status = BodyStatus::new(body.clone(), namespace.clone());
     let console = Arc::new(Terminal::silent()?);
-    let instances = Instances::new(&hosts, vitals, bus::Route::LocalFirst, console, nats.clone(), None);
+    let instances = Instances::new(&hosts, status, bus::Route::LocalFirst, console, nats.clone(), None);
     let leases = nats.bucket(&presence_settings(&namespace)).await?;
     let (labels, natives) = (BTreeMap::new(), BTreeSet::new());
     let joining = Joining { body, namespace, labels, natives, drain: Duration::ZERO };

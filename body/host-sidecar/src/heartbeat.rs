@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 /// What is known of a process's health: the ping that it owes an answer to, and its last pong.
 #[derive(Debug, Default)]
-pub(crate) struct Vitals {
+pub(crate) struct Heartbeat {
     /// Its start hooks are done.
     pub(crate) ready: Notify,
     owed: Mutex<Owed>,
@@ -30,7 +30,7 @@ struct Owed {
     looked: Option<Instant>,
 }
 
-impl Vitals {
+impl Heartbeat {
     /// The next ping's number. Sent now.
     pub(crate) fn ping(&self, now: Instant) -> u64 {
         let mut owed = self.owed();
@@ -104,22 +104,22 @@ mod tests {
 
     #[test]
     fn a_pong_that_stays_out_counts_from_its_ping() {
-        let (vitals, start) = (Vitals::default(), Instant::now());
-        assert_eq!((vitals.ping(start), vitals.owes(start, SECOND)), (1, Duration::ZERO));
-        assert_eq!((vitals.ping(start + SECOND), vitals.owes(start + SECOND, SECOND)), (2, SECOND));
-        vitals.pong(&pong(1));
-        assert_eq!(vitals.owes(start + SECOND * 2, SECOND), Duration::ZERO);
-        vitals.ping(start + SECOND * 3);
-        vitals.pong(&pong(2));
-        assert_eq!(vitals.owes(start + SECOND * 4, SECOND), SECOND, "an old pong answers no new ping");
+        let (heartbeat, start) = (Heartbeat::default(), Instant::now());
+        assert_eq!((heartbeat.ping(start), heartbeat.owes(start, SECOND)), (1, Duration::ZERO));
+        assert_eq!((heartbeat.ping(start + SECOND), heartbeat.owes(start + SECOND, SECOND)), (2, SECOND));
+        heartbeat.pong(&pong(1));
+        assert_eq!(heartbeat.owes(start + SECOND * 2, SECOND), Duration::ZERO);
+        heartbeat.ping(start + SECOND * 3);
+        heartbeat.pong(&pong(2));
+        assert_eq!(heartbeat.owes(start + SECOND * 4, SECOND), SECOND, "an old pong answers no new ping");
     }
 
     #[test]
     fn time_in_which_the_body_stood_still_is_not_the_process_s() {
-        let (vitals, start) = (Vitals::default(), Instant::now());
-        vitals.ping(start);
-        vitals.owes(start, SECOND);
-        assert_eq!(vitals.owes(start + SECOND * 60, SECOND), Duration::ZERO);
-        assert_eq!(vitals.owes(start + SECOND * 62, SECOND), SECOND * 2);
+        let (heartbeat, start) = (Heartbeat::default(), Instant::now());
+        heartbeat.ping(start);
+        heartbeat.owes(start, SECOND);
+        assert_eq!(heartbeat.owes(start + SECOND * 60, SECOND), Duration::ZERO);
+        assert_eq!(heartbeat.owes(start + SECOND * 62, SECOND), SECOND * 2);
     }
 }
