@@ -95,9 +95,9 @@ impl App {
             let env = CellEnv::new(target, body.clone(), bus.clone(), console.clone());
             env.with_recorder(recorder.clone()).with_reply_max(reply_max)
         });
-        let roster = status.roster();
-        let cells = Cells::new(&hosts, env.clone(), wiring.nats.clone(), wiring.events.clone(), roster.clone());
-        let flows = Flows::new(env, observer, roster.clone());
+        let registry = status.registry();
+        let cells = Cells::new(&hosts, env.clone(), wiring.nats.clone(), wiring.events.clone(), registry.clone());
+        let flows = Flows::new(env, observer, registry.clone());
         // Without it a cell that blocks is not named; that is no reason not to run.
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
         let mut app = Self { namespace, wiring, cells, flows, _watchdog: watchdog };

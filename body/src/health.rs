@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::{
     fleet::Following,
-    metrics::{NotReady, Roster},
+    metrics::{MetricsRegistry, NotReady},
     telemetry::Counters,
 };
 
@@ -26,7 +26,7 @@ const TOLD_MAX: usize = 50;
 pub(crate) struct BodyStatus {
     pub(crate) body: BodyId,
     pub(crate) namespace: Namespace,
-    roster: Arc<Roster>,
+    registry: Arc<MetricsRegistry>,
     stage: AtomicU8,
     nats: OnceLock<NoDebug<Nats>>,
     retry: OnceLock<NoDebug<Arc<Retry>>>,
@@ -85,7 +85,7 @@ impl BodyStatus {
         Arc::new(Self {
             body,
             namespace,
-            roster: Arc::default(),
+            registry: Arc::default(),
             stage: AtomicU8::new(Stage::Starting as u8),
             nats: OnceLock::new(),
             retry: OnceLock::new(),
@@ -95,8 +95,8 @@ impl BodyStatus {
     }
 
     /// The cells and flows that it hosts.
-    pub(crate) fn roster(&self) -> &Arc<Roster> {
-        &self.roster
+    pub(crate) fn registry(&self) -> &Arc<MetricsRegistry> {
+        &self.registry
     }
 
     /// Tells of its bus. Only the first counts: a body has one.
@@ -176,9 +176,9 @@ impl BodyStatus {
             let why = || following.reason.clone().unwrap_or_else(|| "it cannot follow its fleet now".to_owned());
             Check::new("fleet", following.following, why)
         });
-        let (cells_not_ready, not_ready) = self.roster.not_ready(TOLD_MAX);
+        let (cells_not_ready, not_ready) = self.registry.not_ready(TOLD_MAX);
         let ready = checks.iter().all(|check| check.ok);
-        Readiness { ready, checks, fleet, cells: self.roster.count(), cells_not_ready, not_ready }
+        Readiness { ready, checks, fleet, cells: self.registry.count(), cells_not_ready, not_ready }
     }
 }
 

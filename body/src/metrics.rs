@@ -9,7 +9,7 @@ mod exemplars;
 mod lag;
 mod page;
 mod process;
-mod roster;
+mod registry;
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ pub(crate) use self::{
     exemplars::Exemplars,
     lag::Lag,
     page::Form,
-    roster::{Listed, NotReady, Roster},
+    registry::{MetricsRegistry, NotReady, Registration},
 };
 use self::{
     page::{Kind, Page, Seconds, labels},
-    roster::Reading,
+    registry::Reading,
 };
 use crate::health::BodyStatus;
 
@@ -32,7 +32,7 @@ const BYTES: usize = 16 * 1024;
 
 /// Writes all numbers of a body. Takes time with many cells (some 40 ms with 10,000): not for a task of the runtime.
 pub(crate) fn page(status: &BodyStatus, lag: Option<&Lag>, form: Form) -> Vec<u8> {
-    let cells = status.roster().read(form == Form::OpenMetrics);
+    let cells = status.registry().read(form == Form::OpenMetrics);
     let mut page = Page::new(form, BYTES + room(&cells));
     let version = labels(&[("version", env!("CARGO_PKG_VERSION"))]);
     page.family("cbs_build_info", Kind::Info, "The program.");
@@ -121,14 +121,14 @@ fn runtime(page: &mut Page, lag: Option<&Lag>) {
 /// page and says how many bytes it has; `true` for OpenMetrics. For benchmarks.
 pub(crate) fn of_cells(cells: usize) -> impl Fn(bool) -> usize + Send {
     let status = BodyStatus::new(crate::identity::body(), cbs::Namespace::default());
-    let listed: Vec<Listed> = (0..cells).filter_map(|number| called(status.roster(), number)).collect();
+    let listed: Vec<Registration> = (0..cells).filter_map(|number| called(status.registry(), number)).collect();
     move |open| {
         debug_assert_eq!(listed.len(), cells, "all names are names");
         page(&status, None, if open { Form::OpenMetrics } else { Form::Prometheus }).len()
     }
 }
 
-fn called(roster: &Arc<Roster>, number: usize) -> Option<Listed> {
+fn called(registry: &Arc<MetricsRegistry>, number: usize) -> Option<Registration> {
     struct Nobody;
     impl cbs::Handler for Nobody {
         fn handle(&self, request: cbs::Envelope) -> cbs::BoxFuture<'_, Result<cbs::Envelope, cbs::BusError>> {
@@ -146,5 +146,5 @@ fn called(roster: &Arc<Roster>, number: usize) -> Option<Listed> {
         service.stats.latency.record(took);
     }
     service.stats.set_state("ready".into(), None);
-    Some(roster.list(&service))
+    Some(registry.list(&service))
 }

@@ -78,7 +78,7 @@ impl Telemetry {
         }
         let spans = wanted.on.then(|| Arc::new(Spans::new(wanted.ratio, wanted.slow, queue, counters.clone())));
         if let Some(spans) = &spans {
-            let exemplars = Exemplars::new(status.roster().clone());
+            let exemplars = Exemplars::new(status.registry().clone());
             spans.watch(Box::new(move |span| exemplars.note(span)));
         }
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());

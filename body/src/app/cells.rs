@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Hosts, Standing, events::Events};
 use crate::{
-    metrics::{Listed, Roster},
+    metrics::{MetricsRegistry, Registration},
     output::{self, BAD, GOOD},
 };
 
@@ -28,10 +28,10 @@ pub(super) struct Cells {
     env: MakeEnv,
     nats: Option<Nats>,
     events: Arc<Events>,
-    roster: Arc<Roster>,
+    registry: Arc<MetricsRegistry>,
     hosted: BTreeMap<CellName, Hosted>,
     /// What cannot run here, and why; an older version of it may be hosted.
-    unfit: BTreeMap<CellName, Unfit>,
+    unsupported: BTreeMap<CellName, Unsupported>,
     /// New versions that did not start, while an older one goes on.
     failed: BTreeMap<CellName, Failed>,
 }
@@ -71,15 +71,15 @@ struct Hosted {
     /// Keeps the cell in the answers to discovery also while it is restarted.
     announced: Option<Announced>,
     /// Counts it.
-    _listed: Listed,
+    _listed: Registration,
 }
 
 /// A cell that cannot run here.
-struct Unfit {
+struct Unsupported {
     version: Version,
     reason: String,
     /// Lists it where no older version is listed.
-    _listed: Option<Listed>,
+    _listed: Option<Registration>,
 }
 
 /// What became of a cell or a flow when the specs changed.
@@ -128,11 +128,11 @@ impl Cells {
         env: MakeEnv,
         nats: Option<Nats>,
         events: Arc<Events>,
-        roster: Arc<Roster>,
+        registry: Arc<MetricsRegistry>,
     ) -> Self {
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
-        let (hosted, unfit, failed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { supervisor, env, nats, events, roster, hosted, unfit, failed }
+        let (hosted, unsupported, failed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { supervisor, env, nats, events, registry, hosted, unsupported, failed }
     }
 
     /// Ends the wait of [`Self::apply`] for cells that are not ready, once it is cancelled.
@@ -143,9 +143,10 @@ impl Cells {
     /// Makes these the cells. What is as it was is left alone.
     pub(super) async fn apply(&mut self, specs: &Specs) -> Vec<Change> {
         // Nothing is listed twice: what still cannot run is listed anew.
-        let unfit = std::mem::take(&mut self.unfit).into_iter();
-        let unfit = unfit.map(|(name, Unfit { version, reason, .. })| (name, (version, reason)));
-        let (mut unfit, mut failed): (BTreeMap<_, _>, _) = (unfit.collect(), std::mem::take(&mut self.failed));
+        let unsupported = std::mem::take(&mut self.unsupported).into_iter();
+        let unsupported = unsupported.map(|(name, Unsupported { version, reason, .. })| (name, (version, reason)));
+        let (mut unsupported, mut failed): (BTreeMap<_, _>, _) =
+            (unsupported.collect(), std::mem::take(&mut self.failed));
         let mut changes = Vec::new();
         let mut coming = Vec::new();
         for spec in specs.cells().filter(|spec| spec.deployment.enabled) {
@@ -162,10 +163,10 @@ impl Cells {
             }
             match self.supervisor.start(spec.clone(), (self.env)(spec.name.clone().into())) {
                 Ok(running) => {
-                    let listed = self.roster.list(running.service());
+                    let listed = self.registry.list(running.service());
                     coming.push(Hosted { running, version, announced: None, _listed: listed });
                 }
-                Err(error) => changes.extend(self.refuse(version, error.to_string(), unfit.remove(&spec.name))),
+                Err(error) => changes.extend(self.refuse(version, error.to_string(), unsupported.remove(&spec.name))),
             }
         }
         let wanted = |name: &CellName| specs.cell(name).is_some_and(|spec| spec.deployment.enabled);
@@ -204,9 +205,9 @@ impl Cells {
         let spec = &version.spec;
         let (name, target) = (spec.name.clone(), Target::from(spec.name.clone()));
         let is_hosted = self.hosted.contains_key(&name);
-        let listed = (!is_hosted).then(|| self.roster.unfit(&target, about(spec), &reason));
+        let listed = (!is_hosted).then(|| self.registry.unsupported(&target, about(spec), &reason));
         let is_known = before.is_some_and(|(before, its)| its == reason && before.is_same(&version));
-        self.unfit.insert(name, Unfit { version, reason: reason.clone(), _listed: listed });
+        self.unsupported.insert(name, Unsupported { version, reason: reason.clone(), _listed: listed });
         let what = if is_hosted { Changed::Kept(reason) } else { Changed::Refused(reason) };
         (!is_known).then_some(Change { target, what })
     }
@@ -218,7 +219,8 @@ impl Cells {
 
     /// Why nothing runs, where nothing does.
     pub(super) fn nothing(&self) -> Option<String> {
-        let reasons = || self.unfit.values().map(|unfit| unfit.reason.as_str()).collect::<Vec<_>>().join("; ");
+        let reasons =
+            || self.unsupported.values().map(|unsupported| unsupported.reason.as_str()).collect::<Vec<_>>().join("; ");
         self.hosted.is_empty().then(reasons)
     }
 
@@ -229,8 +231,8 @@ impl Cells {
 
     pub(super) fn standings(&self, namespace: &Namespace) -> impl Iterator<Item = Standing> {
         let hosted = self.hosted.values().map(|hosted| Standing::of_cell(namespace, &hosted.running));
-        let unfit = self.unfit.iter().filter(|(name, _)| !self.hosted.contains_key(*name));
-        hosted.chain(unfit.map(|(_, it)| Standing::of_unfit(namespace, &it.version.spec, &it.reason)))
+        let unsupported = self.unsupported.iter().filter(|(name, _)| !self.hosted.contains_key(*name));
+        hosted.chain(unsupported.map(|(_, it)| Standing::of_unsupported(namespace, &it.version.spec, &it.reason)))
     }
 }
 

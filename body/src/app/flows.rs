@@ -11,13 +11,13 @@ use super::{
     Change, Standing,
     cells::{Changed, MakeEnv},
 };
-use crate::metrics::{Listed, Roster};
+use crate::metrics::{MetricsRegistry, Registration};
 
 /// All flows that a body was given, served or not.
 pub(super) struct Flows {
     env: MakeEnv,
     observer: Option<Arc<dyn StepObserver>>,
-    roster: Arc<Roster>,
+    registry: Arc<MetricsRegistry>,
     flows: BTreeMap<FlowName, Flow>,
 }
 
@@ -28,8 +28,8 @@ pub(super) struct Flow {
 }
 
 impl Flows {
-    pub(super) fn new(env: MakeEnv, observer: Option<Arc<dyn StepObserver>>, roster: Arc<Roster>) -> Self {
-        Self { env, observer, roster, flows: BTreeMap::new() }
+    pub(super) fn new(env: MakeEnv, observer: Option<Arc<dyn StepObserver>>, registry: Arc<MetricsRegistry>) -> Self {
+        Self { env, observer, registry, flows: BTreeMap::new() }
     }
 
     /// Makes these the flows: the new version takes runs before the old one finishes its own.
@@ -42,7 +42,7 @@ impl Flows {
         let coming = specs
             .flows()
             .filter(|spec| spec.deployment.enabled && !same(spec))
-            .map(|spec| Flow::serve(&self.env, &self.roster, self.observer.clone(), spec.clone()));
+            .map(|spec| Flow::serve(&self.env, &self.registry, self.observer.clone(), spec.clone()));
         let coming = join_all(coming).await;
         let wanted = |name: &FlowName| specs.flow(name).is_some_and(|spec| spec.deployment.enabled);
         let gone: Vec<_> = self.flows.keys().filter(|name| !wanted(name)).cloned().collect();
@@ -88,7 +88,7 @@ impl Flow {
     /// Serves a flow; done when calls reach it.
     pub(super) async fn serve(
         env: &MakeEnv,
-        roster: &Arc<Roster>,
+        registry: &Arc<MetricsRegistry>,
         observer: Option<Arc<dyn StepObserver>>,
         spec: Arc<FlowSpec>,
     ) -> Self {
@@ -97,7 +97,7 @@ impl Flow {
         let bus = env.bus.clone();
         let handler = FlowHandler::new(spec.plan.clone(), env, Limits::from(&*spec), observer);
         let service = handler.service(Arc::new(about(&spec)));
-        let listed = roster.list(&service);
+        let listed = registry.list(&service);
         let serving = bus.serve(service).await.map_err(|error| error.to_string());
         let serving = serving.map(|serving| -> Box<dyn Serving> { Box::new(Counted { serving, listed }) });
         if let Err(reason) = &serving {
@@ -116,7 +116,7 @@ impl Flow {
 /// A flow that is served, and counted as long as it is.
 struct Counted {
     serving: Box<dyn Serving>,
-    listed: Listed,
+    listed: Registration,
 }
 
 impl Serving for Counted {

@@ -48,7 +48,7 @@ impl Hosts {
     }
 
     /// Why a cell cannot run here; `None` where it can.
-    pub(crate) fn unfit(&self, spec: &CellSpec) -> Option<String> {
+    pub(crate) fn unsupported(&self, spec: &CellSpec) -> Option<String> {
         match self.0.iter().find(|host| host.runtime() == spec.language()) {
             None => Some(format!("this program hosts no {}", spec.language())),
             Some(host) => host.check(spec).err().map(|error| error.to_string()),

@@ -19,7 +19,7 @@ use super::{
     flows::Flow,
     wiring::{Manners, Wiring},
 };
-use crate::{health::BodyStatus, metrics::Listed};
+use crate::{health::BodyStatus, metrics::Registration};
 
 /// What can be started.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ pub(crate) struct Instance {
     /// Keeps the cell in the answers to discovery also while it is restarted.
     announced: Option<Announced>,
     /// Counts a cell; a flow is counted as long as it serves.
-    _listed: Option<Listed>,
+    _listed: Option<Registration>,
 }
 
 enum Life {
@@ -145,7 +145,7 @@ impl Instances {
                 let berth = Berth::new(env.bus.clone(), self.split(&target), canary);
                 env.bus = Arc::new(berth.clone());
                 let running = self.supervisor.start(spec, env).map_err(|error| error.to_string())?;
-                let listed = self.wiring.status.roster().list(running.service());
+                let listed = self.wiring.status.registry().list(running.service());
                 let mut state = running.state();
                 until(&mut state, |phase| phase != Phase::Starting).await;
                 let now = state.borrow_and_update().clone();
@@ -159,7 +159,7 @@ impl Instances {
                 Ok(Instance { life: Life::Cell(Box::new(cell)), announced, _listed: Some(listed) })
             }
             Deployed::Flow(spec) => {
-                let serving = Flow::serve(&self.env, self.wiring.status.roster(), None, spec).await.serving?;
+                let serving = Flow::serve(&self.env, self.wiring.status.registry(), None, spec).await.serving?;
                 Ok(Instance { life: Life::Flow(serving), announced: None, _listed: None })
             }
         }

@@ -41,7 +41,7 @@ impl Standing {
         Self { state: now.phase.to_string(), reason, ..Self::of_spec(namespace, cell.spec()) }
     }
 
-    pub(super) fn of_unfit(namespace: &Namespace, spec: &CellSpec, reason: &str) -> Self {
+    pub(super) fn of_unsupported(namespace: &Namespace, spec: &CellSpec, reason: &str) -> Self {
         Self { state: "cannot run".to_owned(), reason: Some(reason.to_owned()), ..Self::of_spec(namespace, spec) }
     }
 

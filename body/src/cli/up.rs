@@ -321,10 +321,10 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn tell(&self) -> std::io::Result<()> {
-        let unfit = self.standings.iter().filter(|standing| standing.cannot_run()).count();
-        if unfit > 0 {
+        let unsupported = self.standings.iter().filter(|standing| standing.cannot_run()).count();
+        if unsupported > 0 {
             let all = self.standings.len();
-            output::warn(format_args!("{unfit} of {all} cannot run in this body; the others do"));
+            output::warn(format_args!("{unsupported} of {all} cannot run in this body; the others do"));
         }
         if let Place::Nowhere(reason) = &self.place {
             output::warn(format_args!("in process, without NATS: {reason}"));

@@ -6,7 +6,7 @@ use cbs::{Code, Target};
 use super::{
     bounds::BOUNDS,
     page::{Kind, Page, Seconds, labels},
-    roster::{Reading, name},
+    registry::{Reading, name},
 };
 
 /// About so many bytes a target takes that was called.

@@ -8,12 +8,12 @@ use std::{
 
 use cbs::{Side, Span};
 
-use super::{bounds, page::Seconds, roster::Roster};
+use super::{bounds, page::Seconds, registry::MetricsRegistry};
 
 /// Takes note of the calls that are recorded, for those to whom a bucket's count is not enough.
 /// One for each cell and bucket, forgotten with the cell.
 #[derive(Clone)]
-pub(crate) struct Exemplars(Arc<Roster>);
+pub(crate) struct Exemplars(Arc<MetricsRegistry>);
 
 /// One call as a bucket shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +33,8 @@ pub(super) type Buckets = [Option<Exemplar>; bounds::COUNT + 1];
 
 impl Exemplars {
     /// Those of the cells of this roster.
-    pub(crate) fn new(roster: Arc<Roster>) -> Self {
-        Self(roster)
+    pub(crate) fn new(registry: Arc<MetricsRegistry>) -> Self {
+        Self(registry)
     }
 
     /// Takes note of a call that this body answered, if its trace is sampled: only then can it be

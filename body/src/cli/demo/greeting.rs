@@ -75,16 +75,16 @@ impl Greeting {
         }
         let texts = || POLYGLOT.iter().map(|(path, text)| (folder.path().join(path), *text));
         let specs = load(texts())?;
-        let why = |spec: &Arc<CellSpec>| Some((spec.name.clone(), hosts.unfit(spec)?));
-        let unfit: Vec<_> = specs.cells().filter_map(why).collect();
-        if unfit.is_empty() {
+        let why = |spec: &Arc<CellSpec>| Some((spec.name.clone(), hosts.unsupported(spec)?));
+        let unsupported: Vec<_> = specs.cells().filter_map(why).collect();
+        if unsupported.is_empty() {
             return Ok(Self { specs, _folder: Some(folder) });
         }
-        for (name, reason) in &unfit {
+        for (name, reason) in &unsupported {
             output::tell(format_args!("{WARNING}{name} runs in Rust{WARNING:#}: {reason}"));
         }
         let instead = texts().map(|(path, text)| {
-            let is_unfit = |file: &str| unfit.iter().any(|(name, _)| file.ends_with(&format!("/{name}.yaml")));
+            let is_unfit = |file: &str| unsupported.iter().any(|(name, _)| file.ends_with(&format!("/{name}.yaml")));
             let native =
                 NATIVE.iter().find(|(file, _)| is_unfit(file) && path.file_name() == Path::new(file).file_name());
             native.map_or((path.clone(), text), |(_, text)| (path.clone(), *text))

@@ -22,7 +22,7 @@ const CANNOT_RUN: &str = "cannot run";
 /// The cells and flows of a body. Changed when they come and go, read when somebody looks; calls
 /// know nothing of it.
 #[derive(Debug, Default)]
-pub(crate) struct Roster(Mutex<BTreeMap<Target, Row>>);
+pub(crate) struct MetricsRegistry(Mutex<BTreeMap<Target, Row>>);
 
 /// All that run one target here: two while one replaces the other, or during a canary.
 #[derive(Debug)]
@@ -86,30 +86,30 @@ pub(crate) struct NotReady {
 /// Keeps a target in the roster; dropping it takes the target out.
 #[must_use = "dropping it takes the target out"]
 #[derive(Debug)]
-pub(crate) struct Listed {
-    roster: Arc<Roster>,
+pub(crate) struct Registration {
+    registry: Arc<MetricsRegistry>,
     target: Target,
     member: Arc<Member>,
 }
 
-impl Roster {
+impl MetricsRegistry {
     /// Counts a target that is to be served here.
-    pub(crate) fn list(self: &Arc<Self>, service: &Service) -> Listed {
+    pub(crate) fn list(self: &Arc<Self>, service: &Service) -> Registration {
         self.add(&service.target, service.about.clone(), service.stats.clone())
     }
 
     /// Tells of a target that cannot run here.
-    pub(crate) fn unfit(self: &Arc<Self>, target: &Target, about: About, reason: &str) -> Listed {
+    pub(crate) fn unsupported(self: &Arc<Self>, target: &Target, about: About, reason: &str) -> Registration {
         let stats = Arc::<Stats>::default();
         stats.set_state(CANNOT_RUN.into(), Some(reason.to_owned()));
         self.add(target, Arc::new(about), stats)
     }
 
-    fn add(self: &Arc<Self>, target: &Target, about: Arc<About>, stats: Arc<Stats>) -> Listed {
+    fn add(self: &Arc<Self>, target: &Target, about: Arc<About>, stats: Arc<Stats>) -> Registration {
         let member = Arc::new(Member { about, stats, well_told: AtomicU64::new(0) });
         let mut rows = self.lock();
         rows.entry(target.clone()).or_insert_with(|| Row::new(target)).members.push(member.clone());
-        Listed { roster: self.clone(), target: target.clone(), member }
+        Registration { registry: self.clone(), target: target.clone(), member }
     }
 
     /// Shows a recorded call, if its target is counted here.
@@ -151,9 +151,9 @@ impl Roster {
     }
 }
 
-impl Drop for Listed {
+impl Drop for Registration {
     fn drop(&mut self) {
-        let mut rows = self.roster.lock();
+        let mut rows = self.registry.lock();
         let Some(row) = rows.get_mut(&self.target) else { return };
         row.members.retain(|other| !Arc::ptr_eq(other, &self.member));
         if row.members.is_empty() {
@@ -265,5 +265,5 @@ impl Member {
 }
 
 #[cfg(test)]
-#[path = "roster_tests.rs"]
+#[path = "registry_tests.rs"]
 mod tests;

@@ -26,9 +26,9 @@ fn count(service: &Service, micros: u64) {
     service.stats.latency.record(took);
 }
 
-fn written(roster: &Roster, form: Form) -> String {
+fn written(registry: &MetricsRegistry, form: Form) -> String {
     let mut page = Page::new(form, 0);
-    cells::write(&mut page, &roster.read(form == Form::OpenMetrics));
+    cells::write(&mut page, &registry.read(form == Form::OpenMetrics));
     String::from_utf8(page.finish()).unwrap_or_default()
 }
 
@@ -39,41 +39,41 @@ fn has(text: &str, line: &str) {
 
 #[test]
 fn series_come_with_a_cell_and_go_with_it() -> Result<(), cbs::NameError> {
-    let roster = Arc::<Roster>::default();
+    let registry = Arc::<MetricsRegistry>::default();
     let cell = service("logic.greet", "abc")?;
-    let listed = roster.list(&cell);
-    let flow = roster.list(&service("flow greeting", "def")?);
+    let listed = registry.list(&cell);
+    let flow = registry.list(&service("flow greeting", "def")?);
     cell.stats.set_state("restarting".into(), None);
-    let text = written(&roster, Form::Prometheus);
+    let text = written(&registry, Form::Prometheus);
     has(&text, "cbs_cell_info{cell=\"logic.greet\",language=\"rust\",version=\"\",revision=\"abc\"} 1");
     has(&text, "cbs_cell_ready{cell=\"logic.greet\"} 0");
     has(&text, "cbs_cell_ready{cell=\"flow.greeting\"} 1");
     has(&text, "cbs_calls_total{cell=\"logic.greet\",outcome=\"error\"} 0");
     assert!(!text.contains("cbs_call_duration_seconds_"), "never called, no histogram:\n{text}");
     drop(listed);
-    let text = written(&roster, Form::Prometheus);
+    let text = written(&registry, Form::Prometheus);
     assert!(!text.contains("logic.greet") && text.contains("flow.greeting"), "{text}");
     drop(flow);
-    assert_eq!(roster.count(), 0);
+    assert_eq!(registry.count(), 0);
     Ok(())
 }
 
 #[test]
 fn what_only_grows_does_not_shrink_when_a_version_is_replaced() -> Result<(), cbs::NameError> {
-    let roster = Arc::<Roster>::default();
+    let registry = Arc::<MetricsRegistry>::default();
     let (old, new) = (service("logic.greet", "old")?, service("logic.greet", "new")?);
-    let listed = roster.list(&old);
+    let listed = registry.list(&old);
     (0..5).for_each(|_| count(&old, 100));
     old.stats.count_error(&Code::Timeout, "late".to_owned());
-    let both = (listed, roster.list(&new));
+    let both = (listed, registry.list(&new));
     count(&new, 1_000);
     for revision in ["old", "new"] {
         let info =
             format!("cbs_cell_info{{cell=\"logic.greet\",language=\"rust\",version=\"\",revision=\"{revision}\"}} 1");
-        has(&written(&roster, Form::Prometheus), &info);
+        has(&written(&registry, Form::Prometheus), &info);
     }
     drop(both.0);
-    let text = written(&roster, Form::Prometheus);
+    let text = written(&registry, Form::Prometheus);
     assert!(!text.contains("\"old\""), "{text}");
     has(&text, "cbs_calls_total{cell=\"logic.greet\",outcome=\"ok\"} 6");
     has(&text, "cbs_calls_total{cell=\"logic.greet\",outcome=\"error\"} 1");
@@ -83,16 +83,16 @@ fn what_only_grows_does_not_shrink_when_a_version_is_replaced() -> Result<(), cb
     has(&text, "cbs_call_duration_seconds_count{cell=\"logic.greet\"} 6");
     has(&text, "cbs_call_duration_seconds_sum{cell=\"logic.greet\"} 0.001500000");
     drop(both.1);
-    assert_eq!(written(&roster, Form::Prometheus).matches("logic.greet").count(), 0);
+    assert_eq!(written(&registry, Form::Prometheus).matches("logic.greet").count(), 0);
     Ok(())
 }
 
 #[test]
 fn calls_that_went_well_never_shrink_though_errors_are_counted_in_two_steps() -> Result<(), cbs::NameError> {
-    let roster = Arc::<Roster>::default();
+    let registry = Arc::<MetricsRegistry>::default();
     let cell = service("logic.greet", "")?;
-    let _listed = roster.list(&cell);
-    let well = || roster.read(false).first().map(|reading| reading.sums.well);
+    let _listed = registry.list(&cell);
+    let well = || registry.read(false).first().map(|reading| reading.sums.well);
     count(&cell, 1);
     // Half of an error: answered, not yet counted as one.
     cell.stats.calls.fetch_add(1, Ordering::Relaxed);
@@ -107,9 +107,9 @@ fn calls_that_went_well_never_shrink_though_errors_are_counted_in_two_steps() ->
 
 #[test]
 fn workers_of_two_versions_that_are_called_alike_are_one() -> Result<(), cbs::NameError> {
-    let roster = Arc::<Roster>::default();
+    let registry = Arc::<MetricsRegistry>::default();
     let versions = [service("logic.greet", "old")?, service("logic.greet", "new")?];
-    let listed = versions.each_ref().map(|version| roster.list(version));
+    let listed = versions.each_ref().map(|version| registry.list(version));
     let worker = |state: &str, credit| Worker {
         name: "lane \"0\"".into(),
         state: state.into(),
@@ -121,7 +121,7 @@ fn workers_of_two_versions_that_are_called_alike_are_one() -> Result<(), cbs::Na
     let (well, away) = (worker("ready", Some(7)), worker("starting", None));
     versions[0].stats.set_workers(Some(Arc::new(move || vec![well.clone()])));
     versions[1].stats.set_workers(Some(Arc::new(move || vec![away.clone()])));
-    let text = written(&roster, Form::Prometheus);
+    let text = written(&registry, Form::Prometheus);
     let label = "{cell=\"logic.greet\",worker=\"lane \\\"0\\\"\"}";
     has(&text, &format!("cbs_worker_up{label} 0"));
     has(&text, &format!("cbs_worker_in_flight{label} 4"));
@@ -133,10 +133,10 @@ fn workers_of_two_versions_that_are_called_alike_are_one() -> Result<(), cbs::Na
 
 #[test]
 fn an_exemplar_names_the_trace_of_the_last_recorded_call_of_its_bucket() -> Result<(), cbs::NameError> {
-    let roster = Arc::<Roster>::default();
-    let exemplars = Exemplars::new(roster.clone());
+    let registry = Arc::<MetricsRegistry>::default();
+    let exemplars = Exemplars::new(registry.clone());
     let cell = service("logic.greet", "")?;
-    let listed = roster.list(&cell);
+    let listed = registry.list(&cell);
     let span = |number: u8, micros: u64, flags: u8, side: Side| Span {
         trace: Trace { trace_id: [number; 16], span_id: [1; 8], flags },
         parent: None,
@@ -165,15 +165,15 @@ fn an_exemplar_names_the_trace_of_the_last_recorded_call_of_its_bucket() -> Resu
     exemplars.note(&span(4, 103, 1, Side::Client));
     exemplars.note(&span(5, 1_000_000_000, 1, Side::Server));
     exemplars.note(&Span { target: "logic.other".parse()?, ..span(6, 1, 1, Side::Server) });
-    let text = written(&roster, Form::OpenMetrics);
+    let text = written(&registry, Form::OpenMetrics);
     let bucket = "cbs_call_duration_seconds_bucket{cell=\"logic.greet\",le=";
     let (two, five) = ("02".repeat(16), "05".repeat(16));
     has(&text, &format!("{bucket}\"0.000128\"}} 2 # {{trace_id=\"{two}\"}} 0.000101000 1.000101000"));
     has(&text, &format!("{bucket}\"+Inf\"}} 3 # {{trace_id=\"{five}\"}} 1000.000000000 1001.000000000"));
     assert_eq!(text.matches("trace_id").count(), 2, "{text}");
-    assert!(!written(&roster, Form::Prometheus).contains("trace_id"));
+    assert!(!written(&registry, Form::Prometheus).contains("trace_id"));
     drop(listed);
-    let _again = roster.list(&service("logic.greet", "")?);
-    assert!(roster.read(true).iter().all(|reading| reading.exemplars.is_none()), "forgotten with the cell");
+    let _again = registry.list(&service("logic.greet", "")?);
+    assert!(registry.read(true).iter().all(|reading| reading.exemplars.is_none()), "forgotten with the cell");
     Ok(())
 }
