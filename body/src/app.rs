@@ -28,7 +28,7 @@ pub(crate) use self::{
     instances::{Deployed, Instance, Instances, Turn},
     standing::Standing,
     traced::{client_span, client_span_of, ended},
-    wiring::Manners,
+    wiring::CallPolicy,
 };
 use self::{cells::Cells, flows::Flows, wiring::Wiring};
 use crate::{exit::Failure, health::BodyStatus};

@@ -38,7 +38,7 @@ pub(crate) use self::{
     waiting::{Outcome, Wanted, wait},
     writing::{Draft, Written},
 };
-use crate::app::Manners;
+use crate::app::CallPolicy;
 
 /// The word by which bodies are asked whether they are of the fleet.
 pub(crate) const ASK_FLEET: &str = "fleet";
@@ -83,7 +83,7 @@ struct Again {
 impl Policy {
     /// `None` for a cell that is called as bodies are set.
     fn of(spec: &CellSpec) -> Option<Self> {
-        let Manners { route, retry } = Manners::of(spec);
+        let CallPolicy { route, retry } = CallPolicy::of(spec);
         let route = route.map(|route| match route {
             Route::LocalFirst => "local-first".to_owned(),
             Route::Nats => "nats".to_owned(),
@@ -98,7 +98,7 @@ impl Policy {
         (route.is_some() || retry.is_some()).then_some(Self { route, retry })
     }
 
-    fn manners(&self) -> Manners {
+    fn call_policy(&self) -> CallPolicy {
         let route = self.route.as_deref().and_then(|word| match word {
             "nats" => Some(Route::Nats),
             "local-first" => Some(Route::LocalFirst),
@@ -111,6 +111,6 @@ impl Policy {
             backoff_max: Duration::from_millis(retry.backoff_max_ms),
             idempotent: retry.idempotent,
         });
-        Manners { route, retry }
+        CallPolicy { route, retry }
     }
 }

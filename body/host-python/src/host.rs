@@ -10,13 +10,13 @@ use spec::{CellSpec, Python, Runtime};
 use crate::{
     cell::PythonCell,
     check, environment, interpreter,
-    pool::{Habits, Plan, Pool, StartError},
+    pool::{Plan, Pool, StartError, WatchdogSettings},
     process::{self, Workers},
 };
 
 /// Hosts Python cells: in lanes of this process's interpreter, or in processes of their own.
 pub struct PythonHost {
-    habits: Habits,
+    watchdog: WatchdogSettings,
     workers: Workers,
 }
 
@@ -25,7 +25,7 @@ impl PythonHost {
     /// those, `settings` says.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { habits: Habits::default(), workers: Workers { settings, command: None } }
+        Self { watchdog: WatchdogSettings::default(), workers: Workers { settings, command: None } }
     }
 
     /// The same with another program for workers than this one with [`WORKER_COMMAND`](crate::WORKER_COMMAND): it is
@@ -39,7 +39,7 @@ impl PythonHost {
     /// The same with another time after which a lane that does not come round counts as blocked; 1 s by default.
     #[must_use]
     pub fn with_blocked_after(mut self, limit: Duration) -> Self {
-        self.habits.blocked_after = limit;
+        self.watchdog.blocked_after = limit;
         self
     }
 }
@@ -90,7 +90,7 @@ impl PythonHost {
             lanes_min: python.workers.min.get(),
             lanes_max: python.workers.max.get(),
             concurrency: spec.concurrency,
-            habits: self.habits,
+            watchdog: self.watchdog,
         };
         let pool = Pool::start(plan).await.map_err(|error| match error {
             StartError::Cell(error) => error,

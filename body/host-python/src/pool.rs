@@ -53,19 +53,19 @@ pub(crate) struct Plan {
     pub(crate) lanes_min: u32,
     pub(crate) lanes_max: u32,
     pub(crate) concurrency: usize,
-    pub(crate) habits: Habits,
+    pub(crate) watchdog: WatchdogSettings,
 }
 
 /// How lanes are watched.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Habits {
+pub(crate) struct WatchdogSettings {
     /// A lane that has not come round for so long counts as blocked.
     pub(crate) blocked_after: Duration,
     /// Whether a call that is stuck ends the process: in a process that the cell has to itself.
     pub(crate) exit_when_stuck: bool,
 }
 
-impl Default for Habits {
+impl Default for WatchdogSettings {
     fn default() -> Self {
         Self { blocked_after: Duration::from_secs(1), exit_when_stuck: false }
     }
@@ -128,7 +128,7 @@ impl Pool {
             file: self.plan.file.clone(),
             source: self.plan.source.clone(),
             function: self.plan.function.clone(),
-            exit_when_stuck: self.plan.habits.exit_when_stuck,
+            exit_when_stuck: self.plan.watchdog.exit_when_stuck,
         };
         lane_thread::spawn(number, parts).map_err(StartError::Thread)
     }
@@ -166,7 +166,7 @@ impl Pool {
 
     /// How the lanes fare.
     pub(crate) fn workers(&self) -> Vec<Worker> {
-        let blocked = u64::try_from(self.plan.habits.blocked_after.as_micros()).unwrap_or(u64::MAX);
+        let blocked = u64::try_from(self.plan.watchdog.blocked_after.as_micros()).unwrap_or(u64::MAX);
         let lock_wait = sampler::lock_wait_us();
         self.lanes().iter().map(|lane| lane.worker(blocked, lock_wait)).collect()
     }

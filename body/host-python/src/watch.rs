@@ -131,7 +131,7 @@ impl Watch {
             let works = lanes.iter().any(|lane| lane.load.now() > 0);
             if works {
                 busy = true;
-                sooner(if pool.varies() || pool.plan.habits.exit_when_stuck { VARYING_EVERY } else { LOOK_EVERY });
+                sooner(if pool.varies() || pool.plan.watchdog.exit_when_stuck { VARYING_EVERY } else { LOOK_EVERY });
             }
             if pool.varies() {
                 pool.balance();
@@ -184,18 +184,18 @@ fn micros(duration: Duration) -> u64 {
 fn look_at(pool: &Arc<Pool>, lane: &Arc<Lane>, ask: bool) {
     if let Standing::Ended(reason) = &*lane.standing.borrow() {
         let reason = format!("lane {}: {}", lane.number, reason.as_deref().unwrap_or("it ended"));
-        if pool.lane_ended(lane, &reason) && pool.plan.habits.exit_when_stuck {
+        if pool.lane_ended(lane, &reason) && pool.plan.watchdog.exit_when_stuck {
             // A process whose only lane has gone is of no use: its supervisor starts another.
             worker::end(&reason);
         }
         return;
     }
-    let (habits, behind) = (pool.plan.habits, lane.behind_us());
-    if habits.exit_when_stuck && lane.cancel_waits() && behind >= micros(STUCK_AFTER) {
+    let (watchdog, behind) = (pool.plan.watchdog, lane.behind_us());
+    if watchdog.exit_when_stuck && lane.cancel_waits() && behind >= micros(STUCK_AFTER) {
         let place = place(pool, lane);
         stuck(pool.plan.env.target.name(), &place, true);
     }
-    if behind < micros(habits.blocked_after) {
+    if behind < micros(watchdog.blocked_after) {
         lane.health.told.store(false, Ordering::Relaxed);
     } else if !lane.health.told.swap(true, Ordering::Relaxed) {
         let (cell, place) = (pool.plan.env.target.name(), place(pool, lane));
@@ -203,7 +203,7 @@ fn look_at(pool: &Arc<Pool>, lane: &Arc<Lane>, ask: bool) {
             target: "cbs::cell",
             %cell,
             "the cell has blocked lane {} for more than {} ms at {place}; its other calls wait: it should await, or be \
-             a `def`, which runs on a thread", lane.number, habits.blocked_after.as_millis()
+             a `def`, which runs on a thread", lane.number, watchdog.blocked_after.as_millis()
         );
     }
     if ask && lane.load.now() > 0 {

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::{
     interpreter::{self, BUILT},
-    pool::{Habits, Plan, Pool, StartError},
+    pool::{Plan, Pool, StartError, WatchdogSettings},
 };
 
 /// How a worker ends that could not serve to the end: EX_SOFTWARE of sysexits.
@@ -154,7 +154,7 @@ impl Apart {
             lanes_min: 1,
             lanes_max: 1,
             concurrency: self.concurrency,
-            habits: Habits { exit_when_stuck: true, ..Habits::default() },
+            watchdog: WatchdogSettings { exit_when_stuck: true, ..WatchdogSettings::default() },
         })
     }
 }

@@ -17,7 +17,7 @@ use super::{
     Hosts,
     cells::{MakeEnv, announce},
     flows::Flow,
-    wiring::{Manners, Wiring},
+    wiring::{CallPolicy, Wiring},
 };
 use crate::{health::BodyStatus, metrics::Registration};
 
@@ -212,8 +212,8 @@ impl Instances {
     }
 
     /// Calls follow these manners from now on; these targets are known.
-    pub(crate) fn know(&self, known: Vec<Target>, manners: Vec<(Target, Manners)>) {
-        self.wiring.know(known, manners);
+    pub(crate) fn know(&self, known: Vec<Target>, call_policy: Vec<(Target, CallPolicy)>) {
+        self.wiring.know(known, call_policy);
     }
 
     /// Tells that this body hands over what it runs.

@@ -80,15 +80,15 @@ impl Wiring {
         let cells = || specs.cells().map(|spec| (Target::from(spec.name.clone()), spec));
         let flows = specs.flows().map(|spec| Target::from(spec.name.clone()));
         let known: Vec<Target> = cells().map(|(target, _)| target).chain(flows).collect();
-        let manners = cells().map(|(target, spec)| (target, Manners::of(spec)));
-        self.know(known, manners.collect());
+        let call_policy = cells().map(|(target, spec)| (target, CallPolicy::of(spec)));
+        self.know(known, call_policy.collect());
     }
 
     /// Calls follow these manners from now on; targets without any, and those of before that
     /// have none now, are called as the body is set.
-    pub(super) fn know(&self, known: Vec<Target>, manners: Vec<(Target, Manners)>) {
-        self.router.set_routes(manners.iter().map(|(target, manners)| (target.clone(), manners.route)));
-        self.retry.set_all(manners.into_iter().map(|(target, manners)| (target, manners.retry)));
+    pub(super) fn know(&self, known: Vec<Target>, call_policy: Vec<(Target, CallPolicy)>) {
+        self.router.set_routes(call_policy.iter().map(|(target, call_policy)| (target.clone(), call_policy.route)));
+        self.retry.set_all(call_policy.into_iter().map(|(target, call_policy)| (target, call_policy.retry)));
         if let Some(nats) = &self.nats {
             nats.know(known.clone());
         }
@@ -107,14 +107,14 @@ impl Wiring {
 
 /// How calls of a cell travel, and when they are made again.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Manners {
+pub(crate) struct CallPolicy {
     /// `None`: as the body is set.
     pub(crate) route: Option<Route>,
     /// `None`: never again.
     pub(crate) retry: Option<RetryPolicy>,
 }
 
-impl Manners {
+impl CallPolicy {
     /// As a cell's spec says.
     pub(crate) fn of(spec: &CellSpec) -> Self {
         Self { route: spec.route.map(route), retry: retry_policy(spec) }

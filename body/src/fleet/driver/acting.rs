@@ -7,7 +7,7 @@ use fleet::{Action, Item, Pass, Phase, Rollout, Ruling, Standstill, Version, Why
 
 use super::{Driver, eyes::late};
 use crate::{
-    app::Manners,
+    app::CallPolicy,
     fleet::{
         Policy,
         life::{Order, Word},
@@ -106,11 +106,11 @@ impl Driver {
         let entries = desired.manifest.entries();
         let known = entries.iter().map(|(target, _)| target.clone()).collect();
         let cells = entries.iter().filter(|(target, _)| matches!(target, Target::Cell(_)));
-        let manners = cells.map(|(target, item)| {
+        let call_policy = cells.map(|(target, item)| {
             let policy = item.known().and_then(|entry| self.calls.policies.get(&entry.version.spec));
-            (target.clone(), policy.map_or_else(Manners::default, Policy::manners))
+            (target.clone(), policy.map_or_else(CallPolicy::default, Policy::call_policy))
         });
-        self.hands.instances.know(known, manners.collect());
+        self.hands.instances.know(known, call_policy.collect());
         tracing::info!(head = desired.head.number, "follows");
         self.heed();
     }
