@@ -7,7 +7,7 @@ mod example;
 mod flows;
 mod hosts;
 mod instances;
-mod standing;
+mod target_status;
 mod traced;
 mod wiring;
 
@@ -26,7 +26,7 @@ pub(crate) use self::{
     cells::Change,
     hosts::{Hosts, hosts},
     instances::{Deployed, Instance, Instances, Turn},
-    standing::Standing,
+    target_status::TargetStatus,
     traced::{client_span, client_span_of, ended},
     wiring::CallPolicy,
 };
@@ -77,7 +77,7 @@ pub(crate) enum Ended {
 
 impl App {
     /// Starts all cells and flows that can run here, and waits until they are ready (or have
-    /// failed, or take too long: [`Self::standings`] tells), or until `stops` says stop: those that are ready have calls by
+    /// failed, or take too long: [`Self::statuses`] tells), or until `stops` says stop: those that are ready have calls by
     /// then, which [`Self::stop`] finishes. Gives that word too.
     ///
     /// # Errors
@@ -140,9 +140,9 @@ impl App {
     }
 
     /// Where every cell and flow of the specs stands.
-    pub(crate) fn standings(&self) -> Vec<Standing> {
+    pub(crate) fn statuses(&self) -> Vec<TargetStatus> {
         let mut all: Vec<_> =
-            self.cells.standings(&self.namespace).chain(self.flows.standings(&self.namespace)).collect();
+            self.cells.statuses(&self.namespace).chain(self.flows.statuses(&self.namespace)).collect();
         all.sort_by(|one, other| one.target.cmp(&other.target));
         all
     }

@@ -363,7 +363,7 @@ impl Body {
             && pass.standstill.is_none()
             && self.stuck().is_none()
             && self.seen.pending.is_none()
-            && pass.states.runs().all(|(standing, _)| standing.is_settled())
+            && pass.states.runs().all(|(status, _)| status.is_settled())
             && self.own.held().values().flat_map(crate::Held::instances).all(|it| it.phase == Phase::Ready)
     }
 

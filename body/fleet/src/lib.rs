@@ -154,6 +154,6 @@ pub use presence::{
 };
 pub use reconcile::reconcile;
 pub use sample::CanarySample;
-pub use states::{Standing, States, StatesError};
+pub use states::{EntryStatus, States, StatesError};
 pub use time::{BEAT_MS, LEASE_MS, Moment, Timing};
 pub use view::{Fleet, Peer, Standstill};

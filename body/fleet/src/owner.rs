@@ -3,7 +3,7 @@
 use cbs::Target;
 
 use crate::{
-    Action, CanaryRules, CanarySample, Entry, Held, Judgement, Phase, Revision, Rollout, Standing, Verdict, Version,
+    Action, CanaryRules, CanarySample, Entry, EntryStatus, Held, Judgement, Phase, Revision, Rollout, Verdict, Version,
     Wanted, Why, judge,
     planted::{Bug, planted},
     reconcile::Round,
@@ -55,7 +55,7 @@ impl Place<'_> {
 
 impl Round<'_> {
     /// This body owns the entry: the wanted revision runs here, and nothing else once it does.
-    pub(crate) fn own_it(&mut self, place: &Place<'_>) -> Standing {
+    pub(crate) fn own_it(&mut self, place: &Place<'_>) -> EntryStatus {
         let starting = place.held.live(place.main()).next().is_some();
         if let Some(instance) = place.promoted().map(|it| it.id) {
             let (target, limit) = (place.target.clone(), place.entry.start_ms);
@@ -77,17 +77,17 @@ impl Round<'_> {
         }
         if place.main_serves() {
             return match place.wanted.side {
-                Some((side, _)) if place.side_serves(side) => Standing::Judged,
-                Some(_) => Standing::Canary,
-                None if place.rolled_back.is_some() => Standing::RolledBack,
-                None => Standing::Ready,
+                Some((side, _)) if place.side_serves(side) => EntryStatus::Judged,
+                Some(_) => EntryStatus::Canary,
+                None if place.rolled_back.is_some() => EntryStatus::RolledBack,
+                None => EntryStatus::Ready,
             };
         }
         match (waits.is_some(), place.old_serves()) {
-            (false, false) => Standing::Starting,
-            (false, true) => Standing::Updating,
-            (true, false) => Standing::Failed,
-            (true, true) => Standing::Kept,
+            (false, false) => EntryStatus::Starting,
+            (false, true) => EntryStatus::Updating,
+            (true, false) => EntryStatus::Failed,
+            (true, true) => EntryStatus::Kept,
         }
     }
 
@@ -183,7 +183,7 @@ impl Round<'_> {
         relied: Option<&Why>,
         recreated: bool,
         refused: bool,
-    ) -> Standing {
+    ) -> EntryStatus {
         let main = place.main();
         let stays = place.rolled_back.is_some() && place.main_serves() && self.is_settled(place);
         self.stop(place.target, place.held, place.entry.drain_ms, |it| match relied {
@@ -197,12 +197,12 @@ impl Round<'_> {
         // What is being started again serves soon: it is left as what serves.
         let serves = place.held.instances().iter().any(|it| matches!(it.phase, Phase::Ready | Phase::Restarting));
         match (serves, refused) {
-            (true, true) => Standing::RefusedOld,
-            (true, false) if place.main_serves() && planted(Bug::ExtraSaysReady) => Standing::Ready,
-            (true, false) if place.main_serves() => Standing::Extra,
-            (true, false) => Standing::Old,
-            (false, true) => Standing::Refused,
-            (false, false) => Standing::Draining,
+            (true, true) => EntryStatus::RefusedOld,
+            (true, false) if place.main_serves() && planted(Bug::ExtraSaysReady) => EntryStatus::Ready,
+            (true, false) if place.main_serves() => EntryStatus::Extra,
+            (true, false) => EntryStatus::Old,
+            (false, true) => EntryStatus::Refused,
+            (false, false) => EntryStatus::Draining,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cbs::BodyId;
 use serde::{Deserialize, Serialize};
 
-use crate::{CanarySample, ContentHash, Entry, FLOW_RUNTIME, NATIVE_RUNTIME, Revision, Standing, States};
+use crate::{CanarySample, ContentHash, Entry, EntryStatus, FLOW_RUNTIME, NATIVE_RUNTIME, Revision, States};
 
 /// The most bytes of a presence.
 pub const PRESENCE_BYTES_MAX: usize = 64 * 1024;
@@ -214,12 +214,12 @@ impl Presence {
     /// Whether the body waits to be heard before it gives something up.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
-        self.states.runs().any(|(standing, _)| standing.is_leaving())
+        self.states.runs().any(|(status, _)| status.is_leaving())
     }
 
     /// How the entry at this index fares, if the body has applied this head.
     #[must_use]
-    pub fn standing(&self, head: ContentHash, index: usize) -> Option<Standing> {
+    pub fn status(&self, head: ContentHash, index: usize) -> Option<EntryStatus> {
         self.applied.is_some_and(|applied| applied.head == head).then(|| self.states.at(index))
     }
 }

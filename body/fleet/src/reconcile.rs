@@ -8,8 +8,8 @@ use std::{cmp::Ordering, collections::btree_map};
 use cbs::Target;
 
 use crate::{
-    Action, Candidate, Chooser, DRAIN_MS_DEFAULT, Desired, Entry, Fleet, Held, Item, Moment, Own, Pass, Phase,
-    Replicas, Rollout, Standing, States, TROUBLES_MAX, Trouble, Verdict, Why,
+    Action, Candidate, Chooser, DRAIN_MS_DEFAULT, Desired, Entry, EntryStatus, Fleet, Held, Item, Moment, Own, Pass,
+    Phase, Replicas, Rollout, States, TROUBLES_MAX, Trouble, Verdict, Why,
     owner::Place,
     planted::{Bug, planted},
     time::Clock,
@@ -138,8 +138,8 @@ impl<'a> Round<'a> {
         let manifest = &self.desired.manifest;
         for (index, ((target, item), key)) in manifest.entries().iter().zip(manifest.keys()).enumerate() {
             let here = self.until(&mut held, target);
-            let standing = self.entry(index, target, item, *key, here);
-            self.pass.states.push(standing);
+            let status = self.entry(index, target, item, *key, here);
+            self.pass.states.push(status);
         }
         for (target, held) in held {
             self.remove(target, held, DRAIN_MS_DEFAULT);
@@ -173,12 +173,12 @@ impl<'a> Round<'a> {
         self.stop(target, held, limit, |_| Some(Why::Undeployed));
     }
 
-    fn entry(&mut self, index: usize, target: &Target, item: &Item, key: u64, held: Option<&'a Held>) -> Standing {
+    fn entry(&mut self, index: usize, target: &Target, item: &Item, key: u64, held: Option<&'a Held>) -> EntryStatus {
         let Some(entry) = item.known() else { return self.foreign(index, target, item, held) };
         if !entry.enabled {
-            let Some(held) = held else { return Standing::Absent };
+            let Some(held) = held else { return EntryStatus::Absent };
             self.remove(target, held, entry.drain_ms);
-            return if held.instances().is_empty() { Standing::Absent } else { Standing::Draining };
+            return if held.instances().is_empty() { EntryStatus::Absent } else { EntryStatus::Draining };
         }
         let ruling = self.fleet.ruling(target, entry.version.revision);
         let wanted = entry.wanted(ruling.map(|ruling| ruling.verdict));
@@ -195,7 +195,7 @@ impl<'a> Round<'a> {
             return self.own_it(&place);
         }
         if place.held.instances().is_empty() {
-            return if refusal.is_some() { Standing::Refused } else { Standing::Absent };
+            return if refusal.is_some() { EntryStatus::Refused } else { EntryStatus::Absent };
         }
         let relied = self.relied(index, place.held, &owners);
         let recreated = entry.rollout == Rollout::Recreate && !owners.others.is_empty();
@@ -241,10 +241,10 @@ impl<'a> Round<'a> {
 
     /// An entry of a newer program: refused; what is held of it goes on until somebody who
     /// understands it serves it and has heard that this body leaves.
-    fn foreign(&mut self, index: usize, target: &Target, item: &Item, held: Option<&Held>) -> Standing {
+    fn foreign(&mut self, index: usize, target: &Target, item: &Item, held: Option<&Held>) -> EntryStatus {
         let lacks = self.own.lacks(target, item);
         self.trouble(index, lacks.as_deref());
-        let Some(held) = held.filter(|held| !held.instances().is_empty()) else { return Standing::Refused };
+        let Some(held) = held.filter(|held| !held.instances().is_empty()) else { return EntryStatus::Refused };
         let hash = self.desired.hash;
         if let Some(left_at) = held.left_at(hash) {
             let mut taken = None;
@@ -260,7 +260,7 @@ impl<'a> Round<'a> {
             }
         }
         let serves = held.instances().iter().any(|it| it.phase == Phase::Ready);
-        if serves { Standing::RefusedOld } else { Standing::Refused }
+        if serves { EntryStatus::RefusedOld } else { EntryStatus::Refused }
     }
 
     /// Whether another body may still have another revision of an entry than the wanted one.
@@ -321,7 +321,7 @@ impl States {
     #[must_use]
     pub fn absent(entries: usize) -> Self {
         let mut states = Self::default();
-        (0..entries).for_each(|_| states.push(Standing::Absent));
+        (0..entries).for_each(|_| states.push(EntryStatus::Absent));
         states
     }
 }

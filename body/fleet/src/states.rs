@@ -8,7 +8,7 @@ use crate::ENTRIES_MAX;
 
 /// How an entry of the manifest fares in one body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Standing {
+pub enum EntryStatus {
     /// Nothing of it is here, and nothing should be.
     #[default]
     Absent,
@@ -43,25 +43,25 @@ pub enum Standing {
     Unknown,
 }
 
-const LETTERS: [(Standing, char); 15] = [
-    (Standing::Absent, '.'),
-    (Standing::Starting, 's'),
-    (Standing::Updating, 'u'),
-    (Standing::Failed, 'f'),
-    (Standing::Kept, 'k'),
-    (Standing::Ready, 'r'),
-    (Standing::Canary, 'c'),
-    (Standing::Judged, 'j'),
-    (Standing::RolledBack, 'b'),
-    (Standing::Extra, 'e'),
-    (Standing::Old, 'o'),
-    (Standing::Refused, 'x'),
-    (Standing::RefusedOld, 'y'),
-    (Standing::Draining, 'd'),
-    (Standing::Unknown, '?'),
+const LETTERS: [(EntryStatus, char); 15] = [
+    (EntryStatus::Absent, '.'),
+    (EntryStatus::Starting, 's'),
+    (EntryStatus::Updating, 'u'),
+    (EntryStatus::Failed, 'f'),
+    (EntryStatus::Kept, 'k'),
+    (EntryStatus::Ready, 'r'),
+    (EntryStatus::Canary, 'c'),
+    (EntryStatus::Judged, 'j'),
+    (EntryStatus::RolledBack, 'b'),
+    (EntryStatus::Extra, 'e'),
+    (EntryStatus::Old, 'o'),
+    (EntryStatus::Refused, 'x'),
+    (EntryStatus::RefusedOld, 'y'),
+    (EntryStatus::Draining, 'd'),
+    (EntryStatus::Unknown, '?'),
 ];
 
-impl Standing {
+impl EntryStatus {
     /// Whether the body owns it and serves it, and goes on until somebody else says so of itself.
     #[must_use]
     pub fn is_promise(self) -> bool {
@@ -99,20 +99,20 @@ impl Standing {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct States {
     /// Each with the index after its last entry.
-    runs: Vec<(Standing, usize)>,
+    runs: Vec<(EntryStatus, usize)>,
 }
 
 impl States {
     /// Adds the next entry's standing.
-    pub fn push(&mut self, standing: Standing) {
-        self.push_run(standing, 1);
+    pub fn push(&mut self, status: EntryStatus) {
+        self.push_run(status, 1);
     }
 
-    fn push_run(&mut self, standing: Standing, count: usize) {
+    fn push_run(&mut self, status: EntryStatus, count: usize) {
         let end = self.len() + count;
         match self.runs.last_mut() {
-            Some((last, last_end)) if *last == standing => *last_end = end,
-            _ => self.runs.push((standing, end)),
+            Some((last, last_end)) if *last == status => *last_end = end,
+            _ => self.runs.push((status, end)),
         }
     }
 
@@ -130,28 +130,28 @@ impl States {
 
     /// The standing of the entry at this index of the manifest; absent beyond the end.
     #[must_use]
-    pub fn at(&self, index: usize) -> Standing {
+    pub fn at(&self, index: usize) -> EntryStatus {
         let run = self.runs.partition_point(|(_, end)| *end <= index);
-        self.runs.get(run).map_or(Standing::Absent, |(standing, _)| *standing)
+        self.runs.get(run).map_or(EntryStatus::Absent, |(status, _)| *status)
     }
 
     /// Runs of equal standings: each with the indices that it covers.
-    pub fn runs(&self) -> impl Iterator<Item = (Standing, std::ops::Range<usize>)> + '_ {
+    pub fn runs(&self) -> impl Iterator<Item = (EntryStatus, std::ops::Range<usize>)> + '_ {
         let starts = std::iter::once(0).chain(self.runs.iter().map(|(_, end)| *end));
-        starts.zip(&self.runs).map(|(start, (standing, end))| (*standing, start..*end))
+        starts.zip(&self.runs).map(|(start, (status, end))| (*status, start..*end))
     }
 
     /// How many entries have this standing.
     #[must_use]
-    pub fn count(&self, standing: Standing) -> usize {
-        self.runs().filter(|(other, _)| *other == standing).map(|(_, range)| range.len()).sum()
+    pub fn count(&self, status: EntryStatus) -> usize {
+        self.runs().filter(|(other, _)| *other == status).map(|(_, range)| range.len()).sum()
     }
 }
 
 impl fmt::Display for States {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (standing, range) in self.runs() {
-            let letter = LETTERS.iter().find(|(other, _)| *other == standing).map_or('?', |(_, letter)| *letter);
+        for (status, range) in self.runs() {
+            let letter = LETTERS.iter().find(|(other, _)| *other == status).map_or('?', |(_, letter)| *letter);
             match range.len() {
                 1 => write!(f, "{letter}")?,
                 count => write!(f, "{letter}{count}")?,
@@ -195,8 +195,8 @@ impl std::str::FromStr for States {
             if count == 0 || states.len() + count > ENTRIES_MAX {
                 return Err(StatesError("a run is empty, or there are more entries than a manifest holds"));
             }
-            let standing = LETTERS.iter().find(|(_, other)| *other == letter).map_or(Standing::Unknown, |(it, _)| *it);
-            states.push_run(standing, count);
+            let status = LETTERS.iter().find(|(_, other)| *other == letter).map_or(EntryStatus::Unknown, |(it, _)| *it);
+            states.push_run(status, count);
         }
         Ok(states)
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use cbs::{BodyId, Target};
 
 use crate::{
-    Beat, ContentHash, Facts, Moment, Presence, Revision, Ruling, Standing, Timing, Verdict, place,
+    Beat, ContentHash, EntryStatus, Facts, Moment, Presence, Revision, Ruling, Timing, Verdict, place,
     planted::{Bug, planted},
     time::Clock,
 };
@@ -294,12 +294,12 @@ impl Fleet {
         left_at: u64,
         clock: &mut Clock,
     ) -> bool {
-        let standing = if planted(Bug::LeavesAtAnyHead) {
+        let status = if planted(Bug::LeavesAtAnyHead) {
             Some(peer.presence.states.at(index))
         } else {
-            peer.presence.standing(head, index)
+            peer.presence.status(head, index)
         };
-        let ready = standing.is_some_and(Standing::is_promise) || planted(Bug::LeavesBeforeReady);
+        let ready = status.is_some_and(EntryStatus::is_promise) || planted(Bug::LeavesBeforeReady);
         let heard = peer.presence.heard.get(&self.body);
         let knows = heard.is_some_and(|beat| beat.incarnation == self.incarnation && beat.number >= left_at);
         ready && (knows || planted(Bug::LeavesUnheard)) && !peer.lost && self.is_fresh(peer, clock)

@@ -59,7 +59,7 @@ pub(crate) enum News {
 
 /// How a lane stands, from its thread's start to its end.
 #[derive(Clone, Debug)]
-pub(crate) enum Standing {
+pub(crate) enum LaneStatus {
     /// Its module is loaded, its start hooks run.
     Starting,
     /// It takes calls.
@@ -89,7 +89,7 @@ pub(crate) struct Lane {
     /// Calls that run in it.
     pub(crate) running: Gauge,
     pub(crate) health: Health,
-    pub(crate) standing: watch::Sender<Standing>,
+    pub(crate) status: watch::Sender<LaneStatus>,
     inbox: Mutex<Inbox>,
     /// What the loop was handed and has perhaps not begun.
     handed: Mutex<Vec<Arc<Call>>>,
@@ -121,7 +121,7 @@ impl Lane {
             load: Gauge::default(),
             running: Gauge::default(),
             health: Health::default(),
-            standing: watch::channel(Standing::Starting).0,
+            status: watch::channel(LaneStatus::Starting).0,
             inbox: Mutex::default(),
             handed: Mutex::default(),
             bell: (ring, hear),
@@ -173,8 +173,8 @@ impl Lane {
 
     /// Done when its thread has ended.
     pub(crate) async fn has_ended(&self) {
-        let mut standing = self.standing.subscribe();
-        _ = standing.wait_for(|standing| matches!(standing, Standing::Ended(_))).await;
+        let mut status = self.status.subscribe();
+        _ = status.wait_for(|status| matches!(status, LaneStatus::Ended(_))).await;
     }
 
     fn wake(&self, mut inbox: MutexGuard<'_, Inbox>) {
@@ -252,11 +252,11 @@ impl Lane {
     /// The lane for a person.
     pub(crate) fn worker(&self, blocked_us: u64, lock_wait_us: u64) -> Worker {
         let (load, running, behind) = (self.load.now(), self.running.now(), self.behind_us());
-        let state = match &*self.standing.borrow() {
-            Standing::Starting => "starting",
-            Standing::Ready if behind >= blocked_us => "blocked",
-            Standing::Ready => "ready",
-            Standing::Failed(_) | Standing::Ended(_) => "stopped",
+        let state = match &*self.status.borrow() {
+            LaneStatus::Starting => "starting",
+            LaneStatus::Ready if behind >= blocked_us => "blocked",
+            LaneStatus::Ready => "ready",
+            LaneStatus::Failed(_) | LaneStatus::Ended(_) => "stopped",
         };
         Worker {
             name: Text::from(format!("lane {}", self.number)),

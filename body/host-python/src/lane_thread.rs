@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     errand::Errands,
     interpreter::embedded,
-    lane::{Lane, Standing},
+    lane::{Lane, LaneStatus},
     log::CellLines,
     port::Port,
     watch,
@@ -44,10 +44,10 @@ pub(crate) fn spawn(number: u32, parts: Parts) -> io::Result<Arc<Lane>> {
     thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
         let failed = Python::attach(|py| serve(py, &inner, parts).err().map(|error| error.to_string()));
         inner.clear();
-        let standing = inner.standing.borrow().clone();
+        let status = inner.status.borrow().clone();
         // A lane that could not start says so until it is dropped.
-        if !matches!(standing, Standing::Failed(_)) {
-            inner.standing.send_replace(Standing::Ended(failed));
+        if !matches!(status, LaneStatus::Failed(_)) {
+            inner.status.send_replace(LaneStatus::Ended(failed));
             // One that nobody told to end is missed at once, not with the next call. The others are not looked for:
             // each look is at all lanes of the process, and a body that stops ends them all.
             if !inner.health.stopping.load(Ordering::Relaxed) {

@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     call::{Answer, Call, Pending},
     errand::Errands,
-    lane::{Lane, News, Standing, now_us},
+    lane::{Lane, LaneStatus, News, now_us},
     lane_thread,
     log::CellLines,
     watch as sampler,
@@ -106,13 +106,13 @@ impl Pool {
         });
         for _ in 0..pool.plan.lanes_min {
             let lane = Unready(Some(pool.launch()?));
-            let mut standing = lane.subscribe();
-            let settled = standing.wait_for(|standing| !matches!(standing, Standing::Starting)).await;
-            match settled.map(|standing| standing.clone()) {
-                Ok(Standing::Ready) => lane.put_into(&pool),
-                Ok(Standing::Failed(error)) => return Err(StartError::Cell(error)),
-                Ok(Standing::Ended(reason)) => return Err(StartError::Lane(reason.unwrap_or_default())),
-                Ok(Standing::Starting) | Err(_) => return Err(StartError::Lane("the lane has gone".to_owned())),
+            let mut status = lane.subscribe();
+            let settled = status.wait_for(|status| !matches!(status, LaneStatus::Starting)).await;
+            match settled.map(|status| status.clone()) {
+                Ok(LaneStatus::Ready) => lane.put_into(&pool),
+                Ok(LaneStatus::Failed(error)) => return Err(StartError::Cell(error)),
+                Ok(LaneStatus::Ended(reason)) => return Err(StartError::Lane(reason.unwrap_or_default())),
+                Ok(LaneStatus::Starting) | Err(_) => return Err(StartError::Lane("the lane has gone".to_owned())),
             }
         }
         sampler::add(&pool);
@@ -231,14 +231,14 @@ impl Pool {
     }
 
     /// A lane that was on its way has come, or has failed.
-    pub(crate) fn arrived(&self, lane: Arc<Lane>, standing: &Standing) {
+    pub(crate) fn arrived(&self, lane: Arc<Lane>, status: &LaneStatus) {
         self.coming.fetch_sub(1, Ordering::AcqRel);
-        match standing {
-            Standing::Ready if self.stopping.load(Ordering::Acquire) => lane.tell(News::Stop { hooks: true }),
-            Standing::Ready => self.admit(lane),
-            Standing::Failed(error) => self.not_grown(error),
-            Standing::Ended(reason) => self.not_grown(&reason.as_deref().unwrap_or("its thread ended")),
-            Standing::Starting => self.not_grown(&"it does not come"),
+        match status {
+            LaneStatus::Ready if self.stopping.load(Ordering::Acquire) => lane.tell(News::Stop { hooks: true }),
+            LaneStatus::Ready => self.admit(lane),
+            LaneStatus::Failed(error) => self.not_grown(error),
+            LaneStatus::Ended(reason) => self.not_grown(&reason.as_deref().unwrap_or("its thread ended")),
+            LaneStatus::Starting => self.not_grown(&"it does not come"),
         }
     }
 
@@ -297,10 +297,10 @@ impl Pool {
 struct Unready(Option<Arc<Lane>>);
 
 impl Unready {
-    fn subscribe(&self) -> watch::Receiver<Standing> {
+    fn subscribe(&self) -> watch::Receiver<LaneStatus> {
         match &self.0 {
-            Some(lane) => lane.standing.subscribe(),
-            None => watch::channel(Standing::Ended(None)).1,
+            Some(lane) => lane.status.subscribe(),
+            None => watch::channel(LaneStatus::Ended(None)).1,
         }
     }
 

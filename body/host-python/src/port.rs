@@ -18,7 +18,7 @@ use sidecar::{log, proto};
 use crate::{
     call::Call,
     errand::{Arrived, Done, Errands},
-    lane::{Lane, News, Standing},
+    lane::{Lane, LaneStatus, News},
     log::{CellLines, level_of, line},
     port_call::PortCall,
     watch,
@@ -64,7 +64,7 @@ impl Port {
 
     /// The lane takes calls.
     fn ready(&self) {
-        self.lane.standing.send_replace(Standing::Ready);
+        self.lane.status.send_replace(LaneStatus::Ready);
     }
 
     /// The lane cannot be started, for this reason.
@@ -75,7 +75,7 @@ impl Port {
             "" => HostError::Runtime(message),
             code => HostError::Start(cell_error(code, message, retryable, details)),
         };
-        self.lane.standing.send_replace(Standing::Failed(error));
+        self.lane.status.send_replace(LaneStatus::Failed(error));
     }
 
     /// All that came since: (calls, calls that were given up, errands that are done, whether to stop). `None`:

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    lane::{Lane, News, Standing, now_us},
+    lane::{Lane, LaneStatus, News, now_us},
     pool::Pool,
     probe, worker,
 };
@@ -161,16 +161,16 @@ impl Watch {
     fn welcome(&self) {
         let mut came = Vec::new();
         lock(&self.coming).retain(|(pool, lane)| {
-            let standing = lane.standing.borrow().clone();
-            let settled = !matches!(standing, Standing::Starting);
+            let status = lane.status.borrow().clone();
+            let settled = !matches!(status, LaneStatus::Starting);
             if settled {
-                came.push((pool.upgrade(), lane.clone(), standing));
+                came.push((pool.upgrade(), lane.clone(), status));
             }
             !settled
         });
-        for (pool, lane, standing) in came {
+        for (pool, lane, status) in came {
             match pool {
-                Some(pool) => pool.arrived(lane, &standing),
+                Some(pool) => pool.arrived(lane, &status),
                 None => lane.tell(News::Stop { hooks: false }),
             }
         }
@@ -182,7 +182,7 @@ fn micros(duration: Duration) -> u64 {
 }
 
 fn look_at(pool: &Arc<Pool>, lane: &Arc<Lane>, ask: bool) {
-    if let Standing::Ended(reason) = &*lane.standing.borrow() {
+    if let LaneStatus::Ended(reason) = &*lane.status.borrow() {
         let reason = format!("lane {}: {}", lane.number, reason.as_deref().unwrap_or("it ended"));
         if pool.lane_ended(lane, &reason) && pool.plan.watchdog.exit_when_stuck {
             // A process whose only lane has gone is of no use: its supervisor starts another.

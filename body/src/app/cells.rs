@@ -9,7 +9,7 @@ use host::{Phase, Restarts, Running, State, Supervisor};
 use spec::{CellSpec, Specs};
 use tokio_util::sync::CancellationToken;
 
-use super::{Hosts, Standing, events::Events};
+use super::{Hosts, TargetStatus, events::Events};
 use crate::{
     metrics::{MetricsRegistry, Registration},
     output::{self, BAD, GOOD},
@@ -229,10 +229,10 @@ impl Cells {
         join_all(self.hosted.into_values().map(Hosted::stop)).await;
     }
 
-    pub(super) fn standings(&self, namespace: &Namespace) -> impl Iterator<Item = Standing> {
-        let hosted = self.hosted.values().map(|hosted| Standing::of_cell(namespace, &hosted.running));
+    pub(super) fn statuses(&self, namespace: &Namespace) -> impl Iterator<Item = TargetStatus> {
+        let hosted = self.hosted.values().map(|hosted| TargetStatus::of_cell(namespace, &hosted.running));
         let unsupported = self.unsupported.iter().filter(|(name, _)| !self.hosted.contains_key(*name));
-        hosted.chain(unsupported.map(|(_, it)| Standing::of_unsupported(namespace, &it.version.spec, &it.reason)))
+        hosted.chain(unsupported.map(|(_, it)| TargetStatus::of_unsupported(namespace, &it.version.spec, &it.reason)))
     }
 }
 

@@ -8,7 +8,7 @@ use host::{FlowHandler, Limits, StepObserver};
 use spec::{FlowSpec, Specs};
 
 use super::{
-    Change, Standing,
+    Change, TargetStatus,
     cells::{Changed, MakeEnv},
 };
 use crate::metrics::{MetricsRegistry, Registration};
@@ -78,8 +78,8 @@ impl Flows {
         join_all(self.flows.into_values().map(Flow::stop)).await;
     }
 
-    pub(super) fn standings(&self, namespace: &Namespace) -> impl Iterator<Item = Standing> {
-        let of = |flow: &Flow| Standing::of_flow(namespace, &flow.spec, flow.serving.as_ref().err());
+    pub(super) fn statuses(&self, namespace: &Namespace) -> impl Iterator<Item = TargetStatus> {
+        let of = |flow: &Flow| TargetStatus::of_flow(namespace, &flow.spec, flow.serving.as_ref().err());
         self.flows.values().map(of)
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use bus_nats::Nats;
 use cbs::Target;
 use clap::ValueEnum;
-use fleet::{Head, Presence, Standing};
+use fleet::{EntryStatus, Head, Presence};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -188,19 +188,19 @@ fn table(bodies: &[Presence]) -> String {
 /// `3 ready, 1 starting`.
 fn state(body: &Presence) -> String {
     let words = [
-        (Standing::Ready, "ready"),
-        (Standing::Canary, "ready, canary starting"),
-        (Standing::Judged, "ready, canary judged"),
-        (Standing::RolledBack, "ready, canary rolled back"),
-        (Standing::Starting, "starting"),
-        (Standing::Updating, "updating"),
-        (Standing::Failed, "failed"),
-        (Standing::Kept, "kept"),
-        (Standing::Extra, "extra"),
-        (Standing::Old, "old"),
-        (Standing::Refused, "refused"),
-        (Standing::RefusedOld, "refused, old serves"),
-        (Standing::Draining, "draining"),
+        (EntryStatus::Ready, "ready"),
+        (EntryStatus::Canary, "ready, canary starting"),
+        (EntryStatus::Judged, "ready, canary judged"),
+        (EntryStatus::RolledBack, "ready, canary rolled back"),
+        (EntryStatus::Starting, "starting"),
+        (EntryStatus::Updating, "updating"),
+        (EntryStatus::Failed, "failed"),
+        (EntryStatus::Kept, "kept"),
+        (EntryStatus::Extra, "extra"),
+        (EntryStatus::Old, "old"),
+        (EntryStatus::Refused, "refused"),
+        (EntryStatus::RefusedOld, "refused, old serves"),
+        (EntryStatus::Draining, "draining"),
     ];
     let counts = words.into_iter().map(|(standing, word)| (body.states.count(standing), word));
     let mut told: Vec<String> =

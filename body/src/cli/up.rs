@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{Globals, dev::Live, input};
 use crate::{
-    app::{App, Change, Ended, Plan, Standing, hosts},
+    app::{App, Change, Ended, Plan, TargetStatus, hosts},
     console::Terminal,
     exit::{Failure, Outcome, Status},
     health::BodyStatus,
@@ -217,9 +217,9 @@ impl Up {
         let mut stops = std::pin::pin!(stops);
         let (app, told_to_stop) = start(plan, nats, &mut stops).await?;
         let address = server.map(|server| server.url);
-        let standings = app.standings();
+        let statuses = app.statuses();
         let (address, http) = (address.as_deref(), seen.http.as_deref());
-        let mut told = Told { globals, body: &body, address, http, place, patient, standings };
+        let mut told = Told { globals, body: &body, address, http, place, patient, statuses };
         if told_to_stop.is_none() {
             told.tell()?;
         }
@@ -232,7 +232,7 @@ impl Up {
         let news = news.chain(stream::pending());
         let tell_again = |app: &App, changes: &[Change]| {
             if patient && changes.iter().any(Change::is_of_the_table) {
-                told.standings = app.standings();
+                told.statuses = app.statuses();
                 // A terminal that has gone is no reason to end.
                 drop(told.tell());
             }
@@ -316,14 +316,14 @@ struct Told<'a> {
     place: Place,
     /// Whether there may be nothing yet.
     patient: bool,
-    standings: Vec<Standing>,
+    statuses: Vec<TargetStatus>,
 }
 
 impl Told<'_> {
     fn tell(&self) -> std::io::Result<()> {
-        let unsupported = self.standings.iter().filter(|standing| standing.cannot_run()).count();
+        let unsupported = self.statuses.iter().filter(|standing| standing.cannot_run()).count();
         if unsupported > 0 {
-            let all = self.standings.len();
+            let all = self.statuses.len();
             output::warn(format_args!("{unsupported} of {all} cannot run in this body; the others do"));
         }
         if let Place::Nowhere(reason) = &self.place {
@@ -332,7 +332,7 @@ impl Told<'_> {
         match self.globals.format {
             Format::Json => output::print_json(&json!({
                 "body": self.body, "namespace": self.globals.namespace(), "nats": self.address, "http": self.http,
-                "targets": self.standings,
+                "targets": self.statuses,
             })),
             Format::Human => output::print(self.text()),
         }
@@ -341,13 +341,13 @@ impl Told<'_> {
     fn text(&self) -> String {
         let nats = self.address.unwrap_or("none, calls stay in this process");
         let body = format!("body {}, namespace {}, NATS {nats}", self.body, self.globals.namespace());
-        if self.patient && self.standings.is_empty() {
+        if self.patient && self.statuses.is_empty() {
             return format!(
                 "{body}\nno cells here yet: what is written into this folder runs a moment later\n\
                  try: {BOLD}cbs new cell demo.shout --lang python{BOLD:#}"
             );
         }
-        let rows = self.standings.iter().map(|standing| {
+        let rows = self.statuses.iter().map(|standing| {
             let name = match &standing.target {
                 Target::Cell(name) => name.to_string(),
                 other => other.to_string(),
@@ -367,8 +367,8 @@ impl Told<'_> {
     /// folder; best one that does no harm. `None` where no schema says what a cell accepts.
     fn call(&self) -> Option<String> {
         let address = self.address?;
-        let is_cell = |standing: &&Standing| standing.is_ready() && matches!(standing.target, Target::Cell(_));
-        let mut cells: Vec<_> = self.standings.iter().filter(is_cell).collect();
+        let is_cell = |standing: &&TargetStatus| standing.is_ready() && matches!(standing.target, Target::Cell(_));
+        let mut cells: Vec<_> = self.statuses.iter().filter(is_cell).collect();
         cells.sort_by_key(|standing| !standing.idempotent);
         let (name, input) = cells
             .into_iter()

@@ -1,7 +1,7 @@
 //! What serves on in a body that should leave it, for no body has the labels that it asks for.
 
 use cbs::{BodyId, Target};
-use fleet::{ContentHash, Entry, Manifest, Presence, Standing, Trouble};
+use fleet::{ContentHash, Entry, EntryStatus, Manifest, Presence, Trouble};
 
 /// The reason, for people.
 pub(super) fn reason(target: &Target, body: &BodyId) -> String {
@@ -10,7 +10,7 @@ pub(super) fn reason(target: &Target, body: &BodyId) -> String {
 
 /// Whether a body serves something that it should leave: `extra` or `old`.
 pub(crate) fn is_leaving(body: &Presence) -> bool {
-    body.states.count(Standing::Extra) + body.states.count(Standing::Old) > 0
+    body.states.count(EntryStatus::Extra) + body.states.count(EntryStatus::Old) > 0
 }
 
 /// Adds the reason to the troubles of each body that has applied this head.
@@ -22,7 +22,7 @@ pub(crate) fn explain(bodies: &mut [Presence], head: ContentHash, manifest: &Man
             continue;
         }
         for body in bodies.iter_mut().filter(|body| body.applied.is_some_and(|applied| applied.head == head)) {
-            if matches!(body.states.at(index), Standing::Extra | Standing::Old) {
+            if matches!(body.states.at(index), EntryStatus::Extra | EntryStatus::Old) {
                 body.troubles.push(Trouble { index, reason: reason(target, &body.facts.body) });
             }
         }

@@ -9,7 +9,7 @@ use bus_nats::{
     LinkState,
     store::{Change, KeyWatch, StoreError, WatchEvent},
 };
-use fleet::{ContentHash, LEASE_MS, Manifest, Presence, Standing, Timing};
+use fleet::{ContentHash, EntryStatus, LEASE_MS, Manifest, Presence, Timing};
 use serde_json::json;
 use tokio::{
     sync::watch,
@@ -333,31 +333,31 @@ fn picture(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Picture {
     Picture { followed: followed.len(), bodies: stay.len(), hopeless: hopeless && !missing.is_empty(), missing }
 }
 
-fn is_settled(standing: Standing) -> bool {
-    standing.is_settled() || standing == Standing::RefusedOld
+fn is_settled(standing: EntryStatus) -> bool {
+    standing.is_settled() || standing == EntryStatus::RefusedOld
 }
 
 /// The body neither owns the entry nor refuses it: where all say so, none has the labels that it asks for.
-fn is_unowned(standing: Standing) -> bool {
-    matches!(standing, Standing::Absent | Standing::Extra | Standing::Old)
+fn is_unowned(standing: EntryStatus) -> bool {
+    matches!(standing, EntryStatus::Absent | EntryStatus::Extra | EntryStatus::Old)
 }
 
 /// It serves an older revision, and cannot run this one or has rolled it back.
-fn is_failing(standing: Standing) -> bool {
-    matches!(standing, Standing::RefusedOld | Standing::RolledBack)
+fn is_failing(standing: EntryStatus) -> bool {
+    matches!(standing, EntryStatus::RefusedOld | EntryStatus::RolledBack)
 }
 
-fn word(standing: Standing) -> &'static str {
+fn word(standing: EntryStatus) -> &'static str {
     match standing {
-        Standing::Starting => "is being started",
-        Standing::Updating => "is being replaced",
-        Standing::Failed => "did not start",
-        Standing::Kept => "did not start, its old revision serves on,",
-        Standing::RefusedOld => "cannot run, its old revision serves on,",
-        Standing::Extra | Standing::Old => "is being handed over",
-        Standing::Draining => "finishes its calls",
-        Standing::Canary => "has a canary that is being started",
-        Standing::RolledBack => "was rolled back, its old revision serves on,",
+        EntryStatus::Starting => "is being started",
+        EntryStatus::Updating => "is being replaced",
+        EntryStatus::Failed => "did not start",
+        EntryStatus::Kept => "did not start, its old revision serves on,",
+        EntryStatus::RefusedOld => "cannot run, its old revision serves on,",
+        EntryStatus::Extra | EntryStatus::Old => "is being handed over",
+        EntryStatus::Draining => "finishes its calls",
+        EntryStatus::Canary => "has a canary that is being started",
+        EntryStatus::RolledBack => "was rolled back, its old revision serves on,",
         _ => "is not settled",
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cbs::{BodyId, Target};
 
 use super::world::World;
-use crate::{Action, Candidate, Chooser, Entry, Phase, Revision, Rollout, Standing, Why};
+use crate::{Action, Candidate, Chooser, Entry, EntryStatus, Phase, Revision, Rollout, Why};
 
 /// Bodies count from when they noticed, the simulation from when it was so.
 pub(super) const HOLD_SLACK_MS: u64 = 1_000;
@@ -74,7 +74,7 @@ impl World {
         };
         let key = desired.manifest.keys().get(index).copied().unwrap_or_default();
         for presence in node.record.before.values() {
-            let had = presence.standing(desired.hash, index) == Some(Standing::Ready);
+            let had = presence.status(desired.hash, index) == Some(EntryStatus::Ready);
             let mut two = [(&node.facts.body, &node.facts.labels), (&presence.facts.body, &presence.facts.labels)]
                 .map(|(body, labels)| Candidate::new(body, labels));
             two.sort_by(|a, b| a.body.cmp(b.body));

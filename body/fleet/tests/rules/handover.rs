@@ -1,6 +1,6 @@
 //! Who leaves when, and who is believed gone.
 
-use fleet::{Action, Standing, Standstill, Why};
+use fleet::{Action, EntryStatus, Standstill, Why};
 
 use crate::stage::{Checked, Stage, entry, facts};
 
@@ -74,7 +74,7 @@ fn fleet_8_a_body_that_does_not_hear_itself_changes_nothing() -> Checked {
     assert_eq!(stage.bodies[0].found().standstill, Some(Standstill::Deaf));
     assert_eq!(stage.serving("cell a.b").len(), 1);
     // It says what it has, also while it may not act.
-    assert_eq!(stage.bodies[0].presence().states.at(0), Standing::Starting);
+    assert_eq!(stage.bodies[0].presence().states.at(0), EntryStatus::Starting);
     stage.deaf.clear();
     stage.run(1000)?;
     assert_eq!((stage.serving("cell a.b").len(), stage.serving("cell c.d").len()), (0, 1));
@@ -208,7 +208,7 @@ fn fleet_4_what_is_being_started_again_is_not_ready_and_its_old_revision_goes_on
     stage.bodies[0].away(&target, new, now);
     stage.run(5000)?;
     assert_eq!(stage.serving("cell a.b"), [(0, entry("one").version.revision)]);
-    assert_eq!(stage.bodies[0].presence().states.at(0), Standing::Updating);
+    assert_eq!(stage.bodies[0].presence().states.at(0), EntryStatus::Updating);
     let now = stage.now;
     stage.bodies[0].ready(&target, new, now);
     stage.run(1000)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleet::{
-    Beat, CanarySample, CanarySamples, ContentHash, ENTRIES_MAX, PRESENCE_BYTES_MAX, Presence, Revision, Standing,
+    Beat, CanarySample, CanarySamples, ContentHash, ENTRIES_MAX, EntryStatus, PRESENCE_BYTES_MAX, Presence, Revision,
     States, Trouble,
 };
 use proptest::prelude::*;
@@ -28,7 +28,7 @@ fn presence(states: States) -> Result<Presence, cbs::NameError> {
 fn fleet_11_the_worst_presence_fits_and_keeps_what_decides() -> Checked {
     let mut states = States::default();
     for at in 0..ENTRIES_MAX {
-        states.push(if at % 2 == 0 { Standing::Ready } else { Standing::Extra });
+        states.push(if at % 2 == 0 { EntryStatus::Ready } else { EntryStatus::Extra });
     }
     let mut worst = presence(states)?;
     let long = |letter: &str, at: usize| format!("{}{at:03}", letter.repeat(60));
@@ -56,7 +56,7 @@ fn fleet_11_ten_thousand_settled_cells_take_little() -> Checked {
     let mut states = States::default();
     for at in 0..10_000_u64 {
         let mine = at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0;
-        states.push(if mine { Standing::Ready } else { Standing::Absent });
+        states.push(if mine { EntryStatus::Ready } else { EntryStatus::Absent });
     }
     let bytes = presence(states)?.encode().len();
     println!("10,000 cells, a quarter of them here: {bytes} bytes");
@@ -69,8 +69,8 @@ fn fleet_11_a_presence_of_a_newer_program_is_read() -> Checked {
     let mut value = serde_json::to_value(presence("r2Q3x".parse()?)?)?;
     value["moon"] = serde_json::json!({ "phase": "full" });
     let read = Presence::decode(&serde_json::to_vec(&value)?)?;
-    let standings: Vec<Standing> = (0..7).map(|at| read.states.at(at)).collect();
-    use Standing::{Absent, Ready, Refused, Unknown};
+    let standings: Vec<EntryStatus> = (0..7).map(|at| read.states.at(at)).collect();
+    use EntryStatus::{Absent, Ready, Refused, Unknown};
     assert_eq!(standings, [Ready, Ready, Unknown, Unknown, Unknown, Refused, Absent]);
     for wrong in ["3r", "r0", "r9999999", "r99999"] {
         assert!(wrong.parse::<States>().is_err(), "{wrong}");
@@ -84,7 +84,7 @@ proptest! {
     fn states_are_read_as_they_are_written(letters in prop::collection::vec(0..4u8, 0..300)) {
         let mut states = States::default();
         for letter in &letters {
-            states.push([Standing::Absent, Standing::Ready, Standing::Extra, Standing::Refused][usize::from(*letter)]);
+            states.push([EntryStatus::Absent, EntryStatus::Ready, EntryStatus::Extra, EntryStatus::Refused][usize::from(*letter)]);
         }
         let text = states.to_string();
         prop_assert!(text.len() <= letters.len());

@@ -196,7 +196,7 @@ fn what_is_rolled_back_is_told_with_the_reason() -> Checked {
     canary(&mut stage, 2)?;
     for body in &mut stage.bodies {
         let presence = body.presence();
-        assert_eq!(presence.states.at(0), fleet::Standing::RolledBack);
+        assert_eq!(presence.states.at(0), fleet::EntryStatus::RolledBack);
         assert!(presence.troubles[0].reason.contains("was rolled back"), "{:?}", presence.troubles);
     }
     Ok(())

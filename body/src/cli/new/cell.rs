@@ -8,7 +8,7 @@ use super::{
     checkout,
     files::{self, NewFile, fill, shown},
     language::Language,
-    workspace::{self, Standing},
+    workspace::{self, EntryStatus},
 };
 use crate::{exit::Failure, output};
 
@@ -61,7 +61,7 @@ pub(super) fn write(
     files::write(&new)?;
     new.iter().for_each(|file| output::tell(format_args!("wrote {}", shown(&file.path))));
     let Some((standing, _)) = cargo else { return Ok(format!("cbs up {}", shown(&spec))) };
-    if let Standing::Joins { manifest, text } = &standing {
+    if let EntryStatus::Joins { manifest, text } = &standing {
         fs::write(manifest, text).map_err(|error| Failure::failed(format_args!("{}: {error}", manifest.display())))?;
         output::tell(format_args!("added {package_name} to the members in {}", shown(manifest)));
     }
@@ -78,12 +78,12 @@ fn schema_name(name: &CellName) -> String {
 }
 
 /// What the package's manifest says about the workspace around it.
-fn own_part(standing: &Standing, workspace: Option<&Path>) -> String {
+fn own_part(standing: &EntryStatus, workspace: Option<&Path>) -> String {
     match standing {
-        Standing::Apart => {
+        EntryStatus::Apart => {
             "\n# The workspace around it has no list of members that could be added to.\n[workspace]\n".to_owned()
         }
-        Standing::Member | Standing::Joins { .. } if workspace.is_some_and(workspace::has_lints) => {
+        EntryStatus::Member | EntryStatus::Joins { .. } if workspace.is_some_and(workspace::has_lints) => {
             "\n[lints]\nworkspace = true\n".to_owned()
         }
         _ => String::new(),
@@ -91,10 +91,10 @@ fn own_part(standing: &Standing, workspace: Option<&Path>) -> String {
 }
 
 /// The command that runs it, ready to paste.
-fn next(package: &Path, package_name: &str, spec: &Path, standing: &Standing) -> String {
+fn next(package: &Path, package_name: &str, spec: &Path, standing: &EntryStatus) -> String {
     let reached = match standing {
-        Standing::Member | Standing::Joins { .. } => format!("-p {package_name}"),
-        Standing::Alone | Standing::Apart => format!("--manifest-path {}", shown(&package.join("Cargo.toml"))),
+        EntryStatus::Member | EntryStatus::Joins { .. } => format!("-p {package_name}"),
+        EntryStatus::Alone | EntryStatus::Apart => format!("--manifest-path {}", shown(&package.join("Cargo.toml"))),
     };
     format!("cargo run {reached} -- up {}", shown(spec))
 }

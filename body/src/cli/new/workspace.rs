@@ -8,7 +8,7 @@ use std::{
 
 /// How a new package stands to the workspace around it.
 #[derive(Debug, PartialEq)]
-pub(super) enum Standing {
+pub(super) enum EntryStatus {
     /// There is none.
     Alone,
     /// It is a member already, by a pattern.
@@ -20,7 +20,7 @@ pub(super) enum Standing {
 }
 
 /// Looks for the workspace around a package's folder.
-pub(super) fn around(package: &Path) -> (Standing, Option<PathBuf>) {
+pub(super) fn around(package: &Path) -> (EntryStatus, Option<PathBuf>) {
     for folder in package.ancestors().skip(1) {
         let manifest = folder.join("Cargo.toml");
         let Ok(text) = fs::read_to_string(&manifest) else { continue };
@@ -29,13 +29,13 @@ pub(super) fn around(package: &Path) -> (Standing, Option<PathBuf>) {
         }
         let member = package.strip_prefix(folder).unwrap_or(package).to_string_lossy().into_owned();
         let standing = match join(&text, &member) {
-            Joined::Already => Standing::Member,
-            Joined::Text(text) => Standing::Joins { manifest: manifest.clone(), text },
-            Joined::No => Standing::Apart,
+            Joined::Already => EntryStatus::Member,
+            Joined::Text(text) => EntryStatus::Joins { manifest: manifest.clone(), text },
+            Joined::No => EntryStatus::Apart,
         };
         return (standing, Some(manifest));
     }
-    (Standing::Alone, None)
+    (EntryStatus::Alone, None)
 }
 
 /// Whether packages of the workspace can inherit its lints.
@@ -145,7 +145,7 @@ mod tests {
         fs::write(root.path().join("app/Cargo.toml"), "[package]\nname = \"app\"\n").unwrap();
         let (standing, manifest) = around(&root.path().join("app/cells/logic_shout"));
         assert_eq!(manifest, Some(root.path().join("Cargo.toml")));
-        assert!(matches!(standing, Standing::Joins { text, .. } if text.contains("\"app/cells/logic_shout\"")));
+        assert!(matches!(standing, EntryStatus::Joins { text, .. } if text.contains("\"app/cells/logic_shout\"")));
         assert!(!has_lints(&root.path().join("Cargo.toml")));
     }
 }

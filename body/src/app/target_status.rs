@@ -11,7 +11,7 @@ use super::example::example;
 
 /// One cell or flow of the body's specs.
 #[derive(Debug, Serialize)]
-pub(crate) struct Standing {
+pub(crate) struct TargetStatus {
     /// What it is.
     #[serde(serialize_with = "as_text")]
     pub(crate) target: Target,
@@ -32,7 +32,7 @@ pub(crate) struct Standing {
     pub(crate) idempotent: bool,
 }
 
-impl Standing {
+impl TargetStatus {
     pub(super) fn of_cell(namespace: &Namespace, cell: &host::Running) -> Self {
         let state = cell.state();
         let now = state.borrow();
