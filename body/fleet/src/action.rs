@@ -4,7 +4,7 @@ use std::fmt;
 
 use cbs::{BodyId, Target};
 
-use crate::{Moment, Revision, Standstill, States, Trouble, Verdict, Version};
+use crate::{Moment, Paused, Revision, States, Trouble, Verdict, Version};
 
 /// One thing for the driver to do. It begins at once and tells the outcome later; the body has
 /// noted the action as under way.
@@ -121,5 +121,5 @@ pub struct Pass {
     /// before.
     pub wake: Option<Moment>,
     /// Why nothing may be changed now, where that is so; there are then no actions.
-    pub standstill: Option<Standstill>,
+    pub paused: Option<Paused>,
 }

@@ -9,7 +9,7 @@ use cbs::{BodyId, Target};
 
 use crate::{
     CanarySample, CanarySamples, ContentHash, Contents, Desired, Facts, Fleet, HEARD_MAX, Head, HeadError, Item,
-    ManifestError, Moment, Own, Pass, Phase, Presence, PresenceError, Revision, Ruling, Standstill, States, Timing,
+    ManifestError, Moment, Own, Pass, Paused, Phase, Presence, PresenceError, Revision, Ruling, States, Timing,
     WrongContent,
     keys::Key,
     planted::{Bug, planted},
@@ -252,8 +252,8 @@ impl Body {
         self.fleet.refresh(now);
         let Some(desired) = &self.desired else {
             let mut clock = Clock::new(now);
-            let standstill = self.fleet.standstill(&mut clock);
-            self.found.1 = Pass { standstill, wake: clock.wake, ..Pass::default() };
+            let paused = self.fleet.paused(&mut clock);
+            self.found.1 = Pass { paused, wake: clock.wake, ..Pass::default() };
             return self.found.1.clone();
         };
         let pass = reconcile(desired, &self.fleet, &self.own, now);
@@ -336,7 +336,7 @@ impl Body {
     /// Why it does not follow the newest head, where that is so.
     #[must_use]
     pub fn stuck(&self) -> Option<&str> {
-        let twin = self.found.1.standstill == Some(Standstill::Twin);
+        let twin = self.found.1.paused == Some(Paused::DuplicateId);
         let words = twin.then_some("another body has the same id: give each its own (`cbs up --body ID`)");
         words.or(self.seen.stuck.as_deref())
     }
@@ -360,7 +360,7 @@ impl Body {
     pub fn is_converged(&self) -> bool {
         let (applied, pass) = &self.found;
         applied.is_some()
-            && pass.standstill.is_none()
+            && pass.paused.is_none()
             && self.stuck().is_none()
             && self.seen.pending.is_none()
             && pass.states.runs().all(|(status, _)| status.is_settled())

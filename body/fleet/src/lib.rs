@@ -156,4 +156,4 @@ pub use reconcile::reconcile;
 pub use sample::CanarySample;
 pub use states::{EntryStatus, States, StatesError};
 pub use time::{BEAT_MS, LEASE_MS, Moment, Timing};
-pub use view::{Fleet, Peer, Standstill};
+pub use view::{Fleet, Paused, Peer};

@@ -24,18 +24,18 @@ use crate::{
 #[must_use]
 pub fn reconcile(desired: &Desired, fleet: &Fleet, own: &Own, now: Moment) -> Pass {
     let mut clock = Clock::new(now);
-    let standstill = fleet.standstill(&mut clock);
+    let paused = fleet.paused(&mut clock);
     let peers = fleet.alive(&mut clock);
     // Whoever heard nothing heard no word about this head either.
     let told_since = desired.adopted.max(fleet.hears_since());
     let patience = (told_since, fleet.timing().patience);
-    let crew = Crew::new(desired, own, &peers, patience, &mut clock);
+    let candidates = Candidates::new(desired, own, &peers, patience, &mut clock);
     let starts = fleet.timing().starts_max.saturating_sub(own.starting());
     let mut round = Round {
         desired,
         fleet,
         own,
-        crew,
+        candidates,
         chooser: Chooser::default(),
         clock,
         starts,
@@ -43,32 +43,32 @@ pub fn reconcile(desired: &Desired, fleet: &Fleet, own: &Own, now: Moment) -> Pa
         pass: Pass::default(),
     };
     round.walk();
-    let mut pass = Pass { wake: round.clock.wake, standstill, ..round.pass };
-    if standstill.is_some() {
+    let mut pass = Pass { wake: round.clock.wake, paused, ..round.pass };
+    if paused.is_some() {
         pass.actions.clear();
     }
     pass
 }
 
 /// Those who may own something, in the order of their ids.
-pub(crate) struct Crew<'a> {
+pub(crate) struct Candidates<'a> {
     candidates: Vec<Candidate<'a>>,
-    members: Vec<Member<'a>>,
+    members: Vec<CandidateState<'a>>,
 }
 
 /// How a candidate's word about an entry is found.
-enum Member<'a> {
+enum CandidateState<'a> {
     /// This body.
     Own,
     /// It has applied the same head: its states tell what it cannot run.
     Spoken(&'a Peer),
     /// It has not: it counts as able where its facts do not speak against it.
-    Silent(&'a Peer),
+    Pending(&'a Peer),
     /// It has not for too long.
-    Mute,
+    Unresponsive,
 }
 
-impl<'a> Crew<'a> {
+impl<'a> Candidates<'a> {
     /// `patience`: since when the others could have spoken of the head, and how long they may take.
     fn new(
         desired: &Desired,
@@ -77,19 +77,19 @@ impl<'a> Crew<'a> {
         (told_since, patience): (Moment, u64),
         clock: &mut Clock,
     ) -> Self {
-        let mut all: Vec<(Candidate<'a>, Member<'a>)> = Vec::with_capacity(peers.len() + 1);
+        let mut all: Vec<(Candidate<'a>, CandidateState<'a>)> = Vec::with_capacity(peers.len() + 1);
         if !own.draining || planted(Bug::IgnoresDraining) {
-            all.push((Candidate::known(&own.facts.body, &own.facts.labels, own.key), Member::Own));
+            all.push((Candidate::known(&own.facts.body, &own.facts.labels, own.key), CandidateState::Own));
         }
         for &peer in peers.iter().filter(|peer| !peer.presence.draining || planted(Bug::IgnoresDraining)) {
             let facts = &peer.presence.facts;
             let member = match peer.presence.applied {
-                Some(applied) if applied.head == desired.hash => Member::Spoken(peer),
+                Some(applied) if applied.head == desired.hash => CandidateState::Spoken(peer),
                 // It is ahead: what it runs is no matter of those who have yet to follow.
-                Some(applied) if applied.number > desired.head.number => Member::Silent(peer),
-                _ if planted(Bug::WaitsForEver) => Member::Silent(peer),
-                _ if clock.reached(told_since.max(peer.since).plus(patience)) => Member::Mute,
-                _ => Member::Silent(peer),
+                Some(applied) if applied.number > desired.head.number => CandidateState::Pending(peer),
+                _ if planted(Bug::WaitsForEver) => CandidateState::Pending(peer),
+                _ if clock.reached(told_since.max(peer.since).plus(patience)) => CandidateState::Unresponsive,
+                _ => CandidateState::Pending(peer),
             };
             all.push((Candidate::known(&facts.body, &facts.labels, peer.key), member));
         }
@@ -100,13 +100,15 @@ impl<'a> Crew<'a> {
 
     fn may(&self, at: usize, index: usize, entry: &Entry, own_may: bool) -> bool {
         match self.members.get(at) {
-            Some(Member::Own) => own_may,
-            Some(Member::Spoken(peer)) => {
+            Some(CandidateState::Own) => own_may,
+            Some(CandidateState::Spoken(peer)) => {
                 let refused = peer.presence.states.at(index).is_refused() && !planted(Bug::RefusersOwn);
                 !refused && peer.presence.facts.fits(entry)
             }
-            Some(Member::Silent(peer)) => peer.presence.facts.fits(entry) && peer.presence.facts.lacks(entry).is_none(),
-            Some(Member::Mute) | None => false,
+            Some(CandidateState::Pending(peer)) => {
+                peer.presence.facts.fits(entry) && peer.presence.facts.lacks(entry).is_none()
+            }
+            Some(CandidateState::Unresponsive) | None => false,
         }
     }
 }
@@ -123,7 +125,7 @@ pub(crate) struct Round<'a> {
     desired: &'a Desired,
     pub(crate) fleet: &'a Fleet,
     own: &'a Own,
-    crew: Crew<'a>,
+    candidates: Candidates<'a>,
     chooser: Chooser,
     pub(crate) clock: Clock,
     starts: usize,
@@ -204,15 +206,15 @@ impl<'a> Round<'a> {
 
     fn owners(&mut self, index: usize, entry: &Entry, key: u64, own_may: bool) -> Owners {
         let mut owners = Owners::default();
-        let crew = &self.crew;
+        let candidates = &self.candidates;
         if planted(Bug::PrefersItself) && own_may && entry.replicas == Replicas::Count(1) {
             owners.mine = true;
             return owners;
         }
-        let may = |at| crew.may(at, index, entry, own_may);
-        for &at in self.chooser.choose(key, entry.replicas, entry.spread.as_deref(), &crew.candidates, may) {
-            match crew.members.get(at) {
-                Some(Member::Own) => owners.mine = true,
+        let may = |at| candidates.may(at, index, entry, own_may);
+        for &at in self.chooser.choose(key, entry.replicas, entry.spread.as_deref(), &candidates.candidates, may) {
+            match candidates.members.get(at) {
+                Some(CandidateState::Own) => owners.mine = true,
                 _ => owners.others.push(at),
             }
         }
@@ -230,7 +232,10 @@ impl<'a> Round<'a> {
             .or_else(|| (planted(Bug::LeavesUnheard) || planted(Bug::LeavesBeforeReady)).then_some(0))?;
         let mut bodies = Vec::with_capacity(owners.others.len());
         for &at in &owners.others {
-            let (Member::Spoken(peer) | Member::Silent(peer)) = self.crew.members.get(at)? else { return None };
+            let (CandidateState::Spoken(peer) | CandidateState::Pending(peer)) = self.candidates.members.get(at)?
+            else {
+                return None;
+            };
             if !self.fleet.confirms(peer, self.desired.hash, index, left_at, &mut self.clock) {
                 return None;
             }
@@ -248,8 +253,8 @@ impl<'a> Round<'a> {
         let hash = self.desired.hash;
         if let Some(left_at) = held.left_at(hash) {
             let mut taken = None;
-            for member in &self.crew.members {
-                if let Member::Spoken(peer) = member
+            for member in &self.candidates.members {
+                if let CandidateState::Spoken(peer) = member
                     && self.fleet.confirms(peer, hash, index, left_at, &mut self.clock)
                 {
                     taken = Some(peer.presence.facts.body.clone());
@@ -265,17 +270,17 @@ impl<'a> Round<'a> {
 
     /// Whether another body may still have another revision of an entry than the wanted one.
     pub(crate) fn old_elsewhere(&self, index: usize) -> bool {
-        self.crew.members.iter().any(|member| match member {
-            Member::Spoken(peer) => peer.presence.states.at(index).has_old(),
-            Member::Silent(_) => true,
-            Member::Own | Member::Mute => false,
+        self.candidates.members.iter().any(|member| match member {
+            CandidateState::Spoken(peer) => peer.presence.states.at(index).has_old(),
+            CandidateState::Pending(_) => true,
+            CandidateState::Own | CandidateState::Unresponsive => false,
         })
     }
 
     /// The leases of all bodies that speak of this head.
     pub(crate) fn spoken(&self) -> impl Iterator<Item = &'a Peer> + '_ {
-        self.crew.members.iter().filter_map(|member| match member {
-            Member::Spoken(peer) => Some(*peer),
+        self.candidates.members.iter().filter_map(|member| match member {
+            CandidateState::Spoken(peer) => Some(*peer),
             _ => None,
         })
     }

@@ -81,13 +81,13 @@ pub struct Fleet {
 
 /// Why a body changes nothing now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standstill {
+pub enum Paused {
     /// There is no connection.
-    Disconnected,
+    NotConnected,
     /// The body does not hear its own lease: whom else would it not hear?
-    Deaf,
+    LeaseNotObserved,
     /// Another body has the same id.
-    Twin,
+    DuplicateId,
 }
 
 impl Fleet {
@@ -207,7 +207,7 @@ impl Fleet {
         }
         self.link.asked = Some(now);
         let mut clock = Clock::new(now);
-        if self.standstill(&mut clock).is_some() && !planted(Bug::ForgetsWhileDeaf) {
+        if self.paused(&mut clock).is_some() && !planted(Bug::ForgetsWhileDeaf) {
             // Whoever hears nothing learns nothing of absences, and has two leases for it afterwards.
             self.link.hold_until = now.plus(self.timing.hold);
             return;
@@ -239,18 +239,18 @@ impl Fleet {
     }
 
     /// Why the body may change nothing now; `None` when it may.
-    pub(crate) fn standstill(&self, clock: &mut Clock) -> Option<Standstill> {
+    pub(crate) fn paused(&self, clock: &mut Clock) -> Option<Paused> {
         if planted(Bug::ActsDeaf) {
             return None;
         }
         if !self.link.connected {
-            return Some(Standstill::Disconnected);
+            return Some(Paused::NotConnected);
         }
         if self.link.twin_heard.is_some_and(|heard| !clock.reached(heard.plus(self.timing.unheard))) {
-            return Some(Standstill::Twin);
+            return Some(Paused::DuplicateId);
         }
         let hears = self.link.own_heard.is_some_and(|heard| !clock.reached(heard.plus(self.timing.unheard)));
-        (!hears).then_some(Standstill::Deaf)
+        (!hears).then_some(Paused::LeaseNotObserved)
     }
 
     /// Since when the body has heard what there is to hear, as far as silence tells anything: two

@@ -20,7 +20,7 @@ use std::{
 
 use bus_nats::Nats;
 use cbs::{BodyId, Namespace, Target};
-use fleet::{Body, ContentHash, Facts, Standstill, Timing};
+use fleet::{Body, ContentHash, Facts, Paused, Timing};
 use futures::{Stream, StreamExt};
 use tokio::{
     sync::watch,
@@ -89,7 +89,7 @@ struct Calls {
 
 /// What others were told of this body.
 struct Told {
-    standstill: Option<Standstill>,
+    paused: Option<Paused>,
     /// Whether a lease was put.
     lease: bool,
     fares: watch::Sender<Following>,
@@ -123,7 +123,7 @@ impl Driver {
             lives: Lives::new(),
             clock: Clock::new(),
             calls: Calls::default(),
-            told: Told { standstill: None, lease: false, fares: watch::channel(Following::default()).0 },
+            told: Told { paused: None, lease: false, fares: watch::channel(Following::default()).0 },
             drain,
             lost: None,
             is_brief: false,
@@ -232,20 +232,20 @@ impl Driver {
     /// Tells those who watch from within how the body fares.
     fn tell(&self) {
         let pass = self.mind.found();
-        let standstill = pass.standstill.map(|standstill| match standstill {
-            Standstill::Disconnected => "not connected".to_owned(),
-            Standstill::Deaf => "its own lease is not heard".to_owned(),
-            Standstill::Twin => "another body has the same id".to_owned(),
+        let paused = pass.paused.map(|paused| match paused {
+            Paused::NotConnected => "not connected".to_owned(),
+            Paused::LeaseNotObserved => "its own lease is not heard".to_owned(),
+            Paused::DuplicateId => "another body has the same id".to_owned(),
         });
         let converged = self.mind.is_converged();
         let trouble = || pass.troubles.first().map(|trouble| trouble.reason.clone());
         let stuck = || self.mind.stuck().map(str::to_owned);
         let news = Following {
-            following: standstill.is_none(),
+            following: paused.is_none(),
             converged,
             head_number: self.mind.desired().map(|desired| desired.head.number),
             troubles: pass.troubles.len(),
-            reason: standstill.or_else(stuck).or_else(|| if converged { None } else { trouble() }),
+            reason: paused.or_else(stuck).or_else(|| if converged { None } else { trouble() }),
         };
         self.told.fares.send_if_modified(|fares| {
             let modified = *fares != news;
@@ -263,7 +263,7 @@ impl Driver {
         loop {
             self.turn();
             let holds = self.mind.own().held().values().any(|held| !held.instances().is_empty());
-            let alone = matches!(self.told.standstill, Some(Standstill::Disconnected | Standstill::Twin));
+            let alone = matches!(self.told.paused, Some(Paused::NotConnected | Paused::DuplicateId));
             if !holds || alone || timeout_at(handed_over, self.next()).await.is_err() {
                 break;
             }

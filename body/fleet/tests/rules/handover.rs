@@ -1,6 +1,6 @@
 //! Who leaves when, and who is believed gone.
 
-use fleet::{Action, EntryStatus, Standstill, Why};
+use fleet::{Action, EntryStatus, Paused, Why};
 
 use crate::stage::{Checked, Stage, entry, facts};
 
@@ -71,7 +71,7 @@ fn fleet_8_a_body_that_does_not_hear_itself_changes_nothing() -> Checked {
     stage.deploy(&[("cell c.d", entry("two").into())])?;
     stage.run(4000)?;
     assert_eq!(stage.log.len(), before);
-    assert_eq!(stage.bodies[0].found().standstill, Some(Standstill::Deaf));
+    assert_eq!(stage.bodies[0].found().paused, Some(Paused::LeaseNotObserved));
     assert_eq!(stage.serving("cell a.b").len(), 1);
     // It says what it has, also while it may not act.
     assert_eq!(stage.bodies[0].presence().states.at(0), EntryStatus::Starting);
@@ -163,7 +163,7 @@ fn two_bodies_of_one_name_do_nothing() -> Checked {
     twin.facts.incarnation += 1;
     stage.tell(0, twin);
     let now = stage.now;
-    assert_eq!(stage.bodies[0].pass(now).standstill, Some(Standstill::Twin));
+    assert_eq!(stage.bodies[0].pass(now).paused, Some(Paused::DuplicateId));
     assert!(stage.bodies[0].presence().stuck.is_some_and(|told| told.contains("the same id")));
     Ok(())
 }
@@ -180,14 +180,14 @@ fn fleet_8_twins_change_nothing_as_long_as_they_hear_each_other_and_a_former_lif
     // A late word of it neither: its revision is an old one.
     let now = stage.now;
     stage.bodies[0].heard(former.clone().into(), 1, now);
-    assert_eq!(stage.bodies[0].pass(now).standstill, None);
+    assert_eq!(stage.bodies[0].pass(now).paused, None);
     let before = stage.log.len();
     stage.deploy(&[("cell a.b", entry("two").into())])?;
     for _ in 0..50 {
         // Each second the twin puts its own, and in between the body hears itself.
         stage.tell(0, former.clone());
         stage.run(200)?;
-        assert_eq!(stage.bodies[0].found().standstill, Some(Standstill::Twin));
+        assert_eq!(stage.bodies[0].found().paused, Some(Paused::DuplicateId));
     }
     assert_eq!(stage.log.len(), before);
     stage.run(5000)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cbs::Target;
-use fleet::{Action, Item, Pass, Phase, Rollout, Ruling, Standstill, Version, Why};
+use fleet::{Action, Item, Pass, Paused, Phase, Rollout, Ruling, Version, Why};
 
 use super::{Driver, eyes::late};
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
 
 impl Driver {
     pub(super) fn carry_out(&mut self, pass: Pass) {
-        if pass.standstill != self.told.standstill {
-            self.stands_still(pass.standstill);
+        if pass.paused != self.told.paused {
+            self.stands_still(pass.paused);
         }
         for action in pass.actions {
             match action {
@@ -40,23 +40,23 @@ impl Driver {
         }
     }
 
-    fn stands_still(&mut self, standstill: Option<Standstill>) {
-        match standstill {
-            Some(Standstill::Disconnected) if self.told.lease => {
+    fn stands_still(&mut self, paused: Option<Paused>) {
+        match paused {
+            Some(Paused::NotConnected) if self.told.lease => {
                 tracing::warn!("not connected: what runs goes on, nothing is changed");
             }
-            Some(Standstill::Disconnected) => {}
-            Some(Standstill::Deaf) => tracing::debug!("its own lease is not heard: nothing is changed"),
-            Some(Standstill::Twin) => tracing::error!(
+            Some(Paused::NotConnected) => {}
+            Some(Paused::LeaseNotObserved) => tracing::debug!("its own lease is not heard: nothing is changed"),
+            Some(Paused::DuplicateId) => tracing::error!(
                 "another body has the same id: nothing is changed until one of them is gone; `cbs up --body ID` names one"
             ),
             None => tracing::info!("follows the fleet"),
         }
         // Who heard itself and does not any more has lost its watch or its bucket.
-        if self.told.standstill.is_none() && standstill == Some(Standstill::Deaf) && self.told.lease {
+        if self.told.paused.is_none() && paused == Some(Paused::LeaseNotObserved) && self.told.lease {
             self.eyes.reopen(&late("its own lease".to_owned()));
         }
-        self.told.standstill = standstill;
+        self.told.paused = paused;
     }
 
     fn begin(&mut self, target: Target, instance: u64, version: Version, canary: bool, limit: Duration) {

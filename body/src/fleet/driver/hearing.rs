@@ -8,7 +8,7 @@ use bus_nats::{
 };
 use cbs::{BodyId, Bytes, Target};
 use fleet::{
-    Revision, Ruling, Standstill, Verdict,
+    Paused, Revision, Ruling, Verdict,
     keys::{self, Key},
 };
 
@@ -242,6 +242,6 @@ impl Driver {
     /// A word may have been lost: looks at the head, and whether this body is heard.
     pub(super) fn look(&mut self) {
         self.clock.looks();
-        self.eyes.look(self.mind.found().standstill == Some(Standstill::Deaf));
+        self.eyes.look(self.mind.found().paused == Some(Paused::LeaseNotObserved));
     }
 }
