@@ -9,11 +9,11 @@ use cbs::{BodyId, Target};
 
 use crate::{
     CanarySample, CanarySamples, ContentHash, Contents, Desired, Facts, Fleet, HEARD_MAX, Head, HeadError, Item,
-    ManifestError, Moment, Own, Pass, Paused, Phase, Presence, PresenceError, Revision, Ruling, States, Timing,
+    ManifestError, Moment, Own, Pass, Paused, Phase, Presence, PresenceError, Revision, States, Timing, VerdictRecord,
     WrongContent,
     keys::Key,
     planted::{Bug, planted},
-    presence::{Applied, Beat},
+    presence::{Applied, HeartbeatSequence},
     reconcile,
     time::Clock,
 };
@@ -46,7 +46,7 @@ pub struct Body {
     found: (Option<Applied>, Pass),
     beat: u64,
     /// What the last presence told, to know when there is news.
-    told: (Option<Applied>, States, BTreeMap<BodyId, Beat>, bool),
+    told: (Option<Applied>, States, BTreeMap<BodyId, HeartbeatSequence>, bool),
 }
 
 impl Body {
@@ -207,8 +207,8 @@ impl Body {
     }
 
     /// A verdict about a canary is known, or was deleted.
-    pub fn verdict(&mut self, target: &Target, revision: Revision, ruling: Option<Ruling>) {
-        self.fleet.ruled(target, revision, ruling);
+    pub fn verdict(&mut self, target: &Target, revision: Revision, record: Option<VerdictRecord>) {
+        self.fleet.ruled(target, revision, record);
     }
 
     /// Calls reach an instance.

@@ -42,33 +42,33 @@ impl fmt::Display for Verdict {
 
 /// A verdict with its reason, as it is stored: the word in a line, then the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ruling {
+pub struct VerdictRecord {
     /// What was decided.
     pub verdict: Verdict,
     /// Why, for people; empty where nobody said.
     pub reason: String,
 }
 
-impl Ruling {
+impl VerdictRecord {
     /// The ruling as it is stored: at most some 200 bytes of text.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let plain = self.reason.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
         let mut text = format!("{}\n{}", self.verdict, plain.collect::<String>());
-        text.truncate(text.floor_char_boundary(RULING_BYTES_MAX));
+        text.truncate(text.floor_char_boundary(VERDICT_BYTES_MAX));
         text.into_bytes()
     }
 
     /// Reads a stored ruling; `None` for what no program of this version writes.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= RULING_BYTES_MAX)?;
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= VERDICT_BYTES_MAX)?;
         let (word, reason) = text.split_once('\n').unwrap_or((text, ""));
         Some(Self { verdict: Verdict::read(word)?, reason: reason.to_owned() })
     }
 }
 
-impl From<Verdict> for Ruling {
+impl From<Verdict> for VerdictRecord {
     fn from(verdict: Verdict) -> Self {
         Self { verdict, reason: String::new() }
     }
@@ -86,7 +86,7 @@ pub enum Judgement {
 }
 
 /// The most bytes of a stored ruling.
-pub const RULING_BYTES_MAX: usize = 256;
+pub const VERDICT_BYTES_MAX: usize = 256;
 /// How sure a judgement is: so many standard deviations, one error in two hundred on each side.
 const DEVIATIONS: f64 = 2.58;
 /// Percentiles of fewer calls than this say nothing.

@@ -134,7 +134,7 @@ mod view;
 
 pub use action::{Action, Pass, Why};
 pub use body::Body;
-pub use canary::{Judgement, RULING_BYTES_MAX, Ruling, Verdict, judge};
+pub use canary::{Judgement, VERDICT_BYTES_MAX, Verdict, VerdictRecord, judge};
 pub use contents::{Contents, WrongContent};
 pub use desired::Desired;
 pub use diff::{Change, Conflict, Diff, FieldChange, diff};
@@ -149,8 +149,8 @@ pub use manifest::{ENTRIES_MAX, FORMAT, LEAF_ENTRIES, Manifest, ManifestError, O
 pub use own::{Held, Instance, Own, Phase};
 pub use place::{Candidate, Chooser};
 pub use presence::{
-    Applied, Beat, CanarySamples, Facts, HEARD_MAX, LABELS_MAX, PRESENCE_BYTES_MAX, Presence, PresenceError,
-    REASON_MAX, SAMPLES_MAX, TROUBLES_MAX, Trouble,
+    Applied, CanarySamples, Facts, HEARD_MAX, HeartbeatSequence, LABELS_MAX, PRESENCE_BYTES_MAX, Presence,
+    PresenceError, REASON_MAX, SAMPLES_MAX, TROUBLES_MAX, Trouble,
 };
 pub use reconcile::reconcile;
 pub use sample::CanarySample;

@@ -101,7 +101,7 @@ pub struct Applied {
 
 /// One put of one life of a body: later ones are greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Beat {
+pub struct HeartbeatSequence {
     /// The life.
     pub incarnation: u64,
     /// Counts the presences that it made.
@@ -149,7 +149,7 @@ pub struct Presence {
     pub draining: bool,
     /// Of each body that has something to leave, the last presence that this one has heard.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub heard: BTreeMap<BodyId, Beat>,
+    pub heard: BTreeMap<BodyId, HeartbeatSequence>,
     /// Refusals and failures in words, as many as fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<Trouble>,
@@ -207,8 +207,8 @@ impl Presence {
 
     /// Which put this is.
     #[must_use]
-    pub fn beat(&self) -> Beat {
-        Beat { incarnation: self.facts.incarnation, number: self.beat }
+    pub fn beat(&self) -> HeartbeatSequence {
+        HeartbeatSequence { incarnation: self.facts.incarnation, number: self.beat }
     }
 
     /// Whether the body waits to be heard before it gives something up.

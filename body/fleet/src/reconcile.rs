@@ -182,10 +182,10 @@ impl<'a> Round<'a> {
             self.remove(target, held, entry.drain_ms);
             return if held.instances().is_empty() { EntryStatus::Absent } else { EntryStatus::Draining };
         }
-        let ruling = self.fleet.ruling(target, entry.version.revision);
-        let wanted = entry.wanted(ruling.map(|ruling| ruling.verdict));
-        let is_back = ruling.is_some_and(|it| it.verdict == Verdict::RollBack) && wanted.main != &entry.version;
-        let rolled_back = ruling.filter(|_| is_back).map(|ruling| ruling.reason.as_str());
+        let record = self.fleet.record(target, entry.version.revision);
+        let wanted = entry.wanted(record.map(|record| record.verdict));
+        let is_back = record.is_some_and(|it| it.verdict == Verdict::RollBack) && wanted.main != &entry.version;
+        let rolled_back = record.filter(|_| is_back).map(|record| record.reason.as_str());
         let lacks = self.own.lacks(target, item);
         let refusal = lacks.as_deref().or_else(|| held?.refusal(wanted.main.revision, &mut self.clock));
         self.trouble(index, refusal);

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use cbs::{BodyId, Target};
 
 use crate::{
-    Beat, ContentHash, EntryStatus, Facts, Moment, Presence, Revision, Ruling, Timing, Verdict, place,
+    ContentHash, EntryStatus, Facts, HeartbeatSequence, Moment, Presence, Revision, Timing, Verdict, VerdictRecord,
+    place,
     planted::{Bug, planted},
     time::Clock,
 };
@@ -76,7 +77,7 @@ pub struct Fleet {
     timing: Timing,
     peers: BTreeMap<BodyId, Peer>,
     link: Link,
-    verdicts: BTreeMap<Target, BTreeMap<Revision, Ruling>>,
+    verdicts: BTreeMap<Target, BTreeMap<Revision, VerdictRecord>>,
 }
 
 /// Why a body changes nothing now.
@@ -176,10 +177,10 @@ impl Fleet {
     }
 
     /// A verdict about a canary is known, or (`None`) was deleted.
-    pub fn ruled(&mut self, target: &Target, revision: Revision, ruling: Option<Ruling>) {
+    pub fn ruled(&mut self, target: &Target, revision: Revision, record: Option<VerdictRecord>) {
         let of = self.verdicts.entry(target.clone()).or_default();
-        match ruling {
-            Some(ruling) => _ = of.insert(revision, ruling),
+        match record {
+            Some(record) => _ = of.insert(revision, record),
             None => _ = of.remove(&revision),
         }
         if of.is_empty() {
@@ -190,14 +191,14 @@ impl Fleet {
     /// What was decided about this revision.
     #[must_use]
     pub fn verdict(&self, target: &Target, revision: Revision) -> Option<Verdict> {
-        self.ruling(target, revision).map(|ruling| ruling.verdict)
+        self.record(target, revision).map(|record| record.verdict)
     }
 
     /// What was decided about this revision, and why.
     #[must_use]
-    pub fn ruling(&self, target: &Target, revision: Revision) -> Option<&Ruling> {
-        let ruling = self.verdicts.get(target)?.get(&revision);
-        ruling.filter(|_| !planted(Bug::IgnoresVerdicts))
+    pub fn record(&self, target: &Target, revision: Revision) -> Option<&VerdictRecord> {
+        let record = self.verdicts.get(target)?.get(&revision);
+        record.filter(|_| !planted(Bug::IgnoresVerdicts))
     }
 
     /// Called before each pass: notices that the body was asleep, forgets who is gone.
@@ -276,7 +277,7 @@ impl Fleet {
     }
 
     /// What this body has heard of those who wait to be heard; at most `max`, in turn.
-    pub(crate) fn heard_beats(&self, beat: u64, max: usize) -> BTreeMap<BodyId, Beat> {
+    pub(crate) fn heard_beats(&self, beat: u64, max: usize) -> BTreeMap<BodyId, HeartbeatSequence> {
         let leaving: Vec<&Peer> = self.peers.values().filter(|peer| peer.leaving).collect();
         let turns = leaving.len().div_ceil(max.max(1)).max(1) as u64;
         let skip = usize::try_from(beat % turns).unwrap_or(0) * max;

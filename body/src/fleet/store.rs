@@ -8,7 +8,7 @@ use bus_nats::{
     store::{Bucket, BucketSettings, StoreError},
 };
 use cbs::{Bytes, Namespace, Target};
-use fleet::{ContentHash, Head, History, Manifest, ManifestError, Presence, Ruling, Verdict, keys};
+use fleet::{ContentHash, Head, History, Manifest, ManifestError, Presence, Verdict, VerdictRecord, keys};
 use futures::{StreamExt, TryStreamExt, stream};
 
 /// How many requests of one command are under way at once.
@@ -28,7 +28,7 @@ pub(crate) struct Now {
     /// Those of them that are not there any more: what they say is missing in `manifest`.
     pub(crate) lost: Vec<ContentHash>,
     /// What was decided about its canaries.
-    pub(crate) rulings: BTreeMap<Target, Ruling>,
+    pub(crate) verdict_records: BTreeMap<Target, VerdictRecord>,
     /// The revision of what lies where the head should, and cannot be read; then `head` is the last one of
     /// history, with this revision.
     pub(crate) damaged: Option<u64>,
@@ -41,10 +41,10 @@ impl Now {
         let lines = self.manifest.entries().iter().filter_map(|(target, item)| {
             let entry = item.known().filter(|entry| entry.enabled)?;
             entry.wanted(None).side?;
-            let what = match self.rulings.get(target) {
+            let what = match self.verdict_records.get(target) {
                 None => "a canary that is being judged".to_owned(),
-                Some(Ruling { verdict: Verdict::Promote, reason }) => format!("promoted: {reason}"),
-                Some(Ruling { verdict: Verdict::RollBack, reason }) => {
+                Some(VerdictRecord { verdict: Verdict::Promote, reason }) => format!("promoted: {reason}"),
+                Some(VerdictRecord { verdict: Verdict::RollBack, reason }) => {
                     let base = entry.base.as_ref().map(|base| base.revision.to_string()).unwrap_or_default();
                     format!("rolled back: {reason}; {base} serves on")
                 }
@@ -174,12 +174,12 @@ impl Store {
             }
         };
         let (manifest, trees, lost) = self.read(head.manifest, &BTreeMap::new()).await?;
-        let rulings = self.rulings(&manifest).await?;
-        Ok(Now { head: Some((head, entry.revision)), manifest, trees, lost, rulings, damaged })
+        let verdict_records = self.verdict_records(&manifest).await?;
+        Ok(Now { head: Some((head, entry.revision)), manifest, trees, lost, verdict_records, damaged })
     }
 
     /// What was decided about the canaries of a manifest.
-    async fn rulings(&self, manifest: &Manifest) -> Result<BTreeMap<Target, Ruling>, StoreError> {
+    async fn verdict_records(&self, manifest: &Manifest) -> Result<BTreeMap<Target, VerdictRecord>, StoreError> {
         let canaries = manifest.entries().iter().filter_map(|(target, item)| {
             let entry = item.known().filter(|entry| entry.base.is_some())?;
             Some((target.clone(), entry.version.revision))
@@ -196,7 +196,7 @@ impl Store {
         let all: BTreeMap<_, _> = bucket.all(">").await?.into_iter().collect();
         let found = canaries.into_iter().filter_map(|(target, revision)| {
             let entry = all.get(&keys::verdict(&target, revision))?;
-            Some((target, Ruling::decode(&entry.value)?))
+            Some((target, VerdictRecord::decode(&entry.value)?))
         });
         Ok(found.collect())
     }

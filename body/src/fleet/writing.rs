@@ -45,7 +45,7 @@ impl Draft {
     pub(crate) fn deploy(base: Now, stock: Stock, parcels: Vec<Parcel>) -> anyhow::Result<Self> {
         let entries = parcels.iter().map(|parcel| {
             let (target, replaced) = (&parcel.target, base.manifest.get(&parcel.target));
-            let verdict = base.rulings.get(target).map(|ruling| ruling.verdict);
+            let verdict = base.verdict_records.get(target).map(|record| record.verdict);
             (target.clone(), parcel.entry.clone().after(replaced.and_then(|(_, item)| item.known()), verdict).into())
         });
         let manifest = base.manifest.with(entries)?;
@@ -287,8 +287,8 @@ impl Draft {
             let entry = item.known().filter(|entry| entry.enabled)?;
             let replaced = self.base.manifest.get(target).and_then(|(_, item)| item.known());
             let same = replaced.is_some_and(|replaced| replaced.version.revision == entry.version.revision);
-            let ruling = self.base.rulings.get(target).filter(|_| same);
-            let (canary, rules) = entry.wanted(ruling.map(|ruling| ruling.verdict)).side?;
+            let record = self.base.verdict_records.get(target).filter(|_| same);
+            let (canary, rules) = entry.wanted(record.map(|record| record.verdict)).side?;
             Some((target, canary.revision, rules.share))
         });
         judged.collect()

@@ -50,7 +50,7 @@ impl World {
             self.send(at, link, word);
         }
         // The first presence goes out when the snapshot is on its way.
-        self.later(30, Event::Beat { node: at, life });
+        self.later(30, Event::HeartbeatSequence { node: at, life });
     }
 
     pub(crate) fn disconnect(&mut self, at: usize) {
@@ -92,7 +92,7 @@ impl World {
             }
         }
         let wait = BEAT_MS - 50 + self.chance.between(0, 60);
-        self.later(wait, Event::Beat { node: at, life });
+        self.later(wait, Event::HeartbeatSequence { node: at, life });
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use super::{
     check::HOLD_SLACK_MS,
     server::{Server, Word},
 };
-use crate::{Beat, Body, ContentHash, Facts, Manifest, Moment, Presence, Revision, Timing};
+use crate::{Body, ContentHash, Facts, HeartbeatSequence, Manifest, Moment, Presence, Revision, Timing};
 
 /// What the simulation knows of a body, apart from what the body knows.
 pub(crate) struct Node {
@@ -63,9 +63,9 @@ pub(crate) struct Record {
     /// What others said last who do not count as gone.
     pub(crate) latest: BTreeMap<BodyId, Last>,
     /// The newest lease of each that it was told of on this connection, with its revision.
-    pub(crate) newest: BTreeMap<BodyId, (u64, Option<Beat>)>,
+    pub(crate) newest: BTreeMap<BodyId, (u64, Option<HeartbeatSequence>)>,
     /// When the leases that it was told of were made.
-    pub(crate) made: BTreeMap<(BodyId, Beat), u64>,
+    pub(crate) made: BTreeMap<(BodyId, HeartbeatSequence), u64>,
     /// When the body last heard its own lease, on whatever connection.
     pub(crate) sure_at: Moment,
     /// The revisions of the heads that were told on this connection.

@@ -19,7 +19,7 @@ use crate::{ContentHash, LEASE_MS, Moment, Presence, Revision, Timing};
 /// Something that happens at its time.
 #[derive(Clone)]
 pub(crate) enum Event {
-    Beat { node: usize, life: u64 },
+    HeartbeatSequence { node: usize, life: u64 },
     React { node: usize, life: u64 },
     Connect { node: usize, life: u64 },
     NoticeCut { node: usize, link: u64 },
@@ -128,7 +128,7 @@ impl World {
             return Ok(());
         }
         match event {
-            Event::Beat { node, life } if self.is_life(node, life) => return self.beat(node),
+            Event::HeartbeatSequence { node, life } if self.is_life(node, life) => return self.beat(node),
             Event::React { node, life } if self.is_life(node, life) => return self.react(node),
             Event::Connect { node, life } if self.is_life(node, life) => self.connect(node),
             Event::NoticeCut { node, link } if self.is_link(node, link) => self.disconnect(node),
@@ -243,7 +243,7 @@ impl World {
 
 fn node_of(event: &Event) -> Option<usize> {
     match event {
-        Event::Beat { node, .. }
+        Event::HeartbeatSequence { node, .. }
         | Event::React { node, .. }
         | Event::Connect { node, .. }
         | Event::NoticeCut { node, .. }

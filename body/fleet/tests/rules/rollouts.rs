@@ -223,15 +223,15 @@ fn a_canary_is_deployed_beside_what_answers_now() {
 #[test]
 fn a_ruling_is_read_as_it_is_written() {
     for reason in ["", "12 of 60 calls failed", "two\nlines"] {
-        let ruling = fleet::Ruling { verdict: Verdict::RollBack, reason: reason.to_owned() };
-        let read = fleet::Ruling::decode(&ruling.encode());
-        assert_eq!(read, Some(fleet::Ruling { reason: reason.replace('\n', " "), ..ruling }));
+        let record = fleet::VerdictRecord { verdict: Verdict::RollBack, reason: reason.to_owned() };
+        let read = fleet::VerdictRecord::decode(&record.encode());
+        assert_eq!(read, Some(fleet::VerdictRecord { reason: reason.replace('\n', " "), ..record }));
     }
-    let long = fleet::Ruling { verdict: Verdict::Promote, reason: "ä".repeat(1000) };
-    assert!(long.encode().len() <= fleet::RULING_BYTES_MAX);
-    assert_eq!(fleet::Ruling::decode(&long.encode()).map(|it| it.verdict), Some(Verdict::Promote));
-    assert_eq!(fleet::Ruling::decode(b"promote").map(|it| it.verdict), Some(Verdict::Promote));
-    assert_eq!((fleet::Ruling::decode(b"promoted"), fleet::Ruling::decode(&[0xff])), (None, None));
+    let long = fleet::VerdictRecord { verdict: Verdict::Promote, reason: "ä".repeat(1000) };
+    assert!(long.encode().len() <= fleet::VERDICT_BYTES_MAX);
+    assert_eq!(fleet::VerdictRecord::decode(&long.encode()).map(|it| it.verdict), Some(Verdict::Promote));
+    assert_eq!(fleet::VerdictRecord::decode(b"promote").map(|it| it.verdict), Some(Verdict::Promote));
+    assert_eq!((fleet::VerdictRecord::decode(b"promoted"), fleet::VerdictRecord::decode(&[0xff])), (None, None));
 }
 
 #[test]

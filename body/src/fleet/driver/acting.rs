@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cbs::Target;
-use fleet::{Action, Item, Pass, Paused, Phase, Rollout, Ruling, Version, Why};
+use fleet::{Action, Item, Pass, Paused, Phase, Rollout, VerdictRecord, Version, Why};
 
 use super::{Driver, eyes::late};
 use crate::{
@@ -34,7 +34,7 @@ impl Driver {
                 }
                 Action::Share { target, canary } => self.share(&target, canary),
                 Action::Rule { target, revision, verdict, reason } => {
-                    self.eyes.rule(target, revision, Ruling { verdict, reason });
+                    self.eyes.rule(target, revision, VerdictRecord { verdict, reason });
                 }
             }
         }

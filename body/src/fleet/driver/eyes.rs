@@ -8,7 +8,7 @@ use bus_nats::{
 };
 use cbs::{BodyId, Bytes, Namespace, Target};
 use fleet::{
-    ContentHash, Revision, Ruling,
+    ContentHash, Revision, VerdictRecord,
     keys::{self, Key},
 };
 use futures::{StreamExt, stream};
@@ -65,7 +65,7 @@ pub(super) enum Done {
     Put(Result<(), StoreError>),
     Head(Result<Option<(Bytes, u64)>, StoreError>),
     /// What is decided about a canary, and whether this body was the first to say so.
-    Ruled(Target, Revision, Result<(Ruling, bool), StoreError>),
+    Ruled(Target, Revision, Result<(VerdictRecord, bool), StoreError>),
     Nothing,
 }
 
@@ -99,7 +99,7 @@ pub(super) struct Watches {
 pub(super) struct UnderWay {
     pub(super) fetching: bool,
     pub(super) putting: bool,
-    ruling: BTreeSet<(Target, Revision)>,
+    record: BTreeSet<(Target, Revision)>,
     /// What seeks the bucket of verdicts.
     judges: Option<AbortHandle>,
     /// The head's revision as the watch told it last; 0: there is none.
@@ -263,13 +263,13 @@ impl Eyes {
     }
 
     /// Writes what is decided about a canary, unless somebody has.
-    pub(super) fn rule(&mut self, target: Target, revision: Revision, ruling: Ruling) {
-        if !self.under_way.ruling.insert((target.clone(), revision)) {
+    pub(super) fn rule(&mut self, target: Target, revision: Revision, record: VerdictRecord) {
+        if !self.under_way.record.insert((target.clone(), revision)) {
             return;
         }
         let (nats, settings) = (self.nats.clone(), verdict_settings(&self.namespace));
         self.work.spawn(async move {
-            let ruled = timeout(WORK_LIMIT, rule(&nats, &settings, &target, revision, ruling)).await;
+            let ruled = timeout(WORK_LIMIT, rule(&nats, &settings, &target, revision, record)).await;
             let ruled = ruled.unwrap_or_else(|_| Err(late(settings.name)));
             if ruled.is_err() {
                 sleep(REOPEN_AFTER).await;
@@ -280,7 +280,7 @@ impl Eyes {
 
     /// Whatever came of it, it may be written again.
     pub(super) fn ruled(&mut self, target: &Target, revision: Revision) {
-        self.under_way.ruling.remove(&(target.clone(), revision));
+        self.under_way.record.remove(&(target.clone(), revision));
     }
 
     /// Looks whether a word was lost.
@@ -415,17 +415,17 @@ async fn rule(
     settings: &BucketSettings,
     target: &Target,
     revision: Revision,
-    ruling: Ruling,
-) -> Result<(Ruling, bool), StoreError> {
+    record: VerdictRecord,
+) -> Result<(VerdictRecord, bool), StoreError> {
     let bucket = nats.bucket(settings).await?;
     let key = keys::verdict(target, revision);
-    match bucket.create(&key, ruling.encode().into()).await {
-        Ok(_) => Ok((ruling, true)),
+    match bucket.create(&key, record.encode().into()).await {
+        Ok(_) => Ok((record, true)),
         Err(StoreError::Conflict { .. }) => {
-            let theirs = bucket.all(&key).await?.pop().and_then(|(_, entry)| Ruling::decode(&entry.value));
+            let theirs = bucket.all(&key).await?.pop().and_then(|(_, entry)| VerdictRecord::decode(&entry.value));
             let reason = || format!("what lies under `{key}` is no verdict: remove it");
             theirs
-                .map(|ruling| (ruling, false))
+                .map(|record| (record, false))
                 .ok_or_else(|| StoreError::Unavailable { bucket: bucket.name().to_owned(), reason: reason() })
         }
         Err(error) => Err(error),

@@ -8,7 +8,7 @@ use bus_nats::{
 };
 use cbs::{BodyId, Bytes, Target};
 use fleet::{
-    Paused, Revision, Ruling, Verdict,
+    Paused, Revision, Verdict, VerdictRecord,
     keys::{self, Key},
 };
 
@@ -98,8 +98,8 @@ impl Driver {
     fn verdicts(&mut self, changes: impl IntoIterator<Item = Change>) {
         for Change { key, value, .. } in changes {
             let Some((target, revision)) = keys::verdict_key(&key) else { continue };
-            match value.map(|bytes| Ruling::decode(&bytes)) {
-                Some(Some(ruling)) => self.ruling(&target, revision, ruling),
+            match value.map(|bytes| VerdictRecord::decode(&bytes)) {
+                Some(Some(record)) => self.record(&target, revision, record),
                 Some(None) => tracing::warn!("what lies under `{key}` is no verdict: it is left aside"),
                 None => self.mind.verdict(&target, revision, None),
             }
@@ -107,32 +107,32 @@ impl Driver {
         self.clock.happened();
     }
 
-    fn ruling(&mut self, target: &Target, revision: Revision, ruling: Ruling) {
+    fn record(&mut self, target: &Target, revision: Revision, record: VerdictRecord) {
         if self.mind.fleet().verdict(target, revision).is_none() && self.mind.own().held().contains_key(target) {
-            let Ruling { verdict, reason } = &ruling;
+            let VerdictRecord { verdict, reason } = &record;
             match verdict {
                 Verdict::Promote => tracing::info!(%target, %revision, "the canary is promoted: {reason}"),
                 Verdict::RollBack => tracing::warn!(%target, %revision, "the canary is rolled back: {reason}"),
             }
         }
-        self.mind.verdict(target, revision, Some(ruling));
+        self.mind.verdict(target, revision, Some(record));
     }
 
     /// This body, or another before it, has decided about a canary.
-    fn ruled(&mut self, target: &Target, revision: Revision, ruled: Result<(Ruling, bool), StoreError>) {
+    fn ruled(&mut self, target: &Target, revision: Revision, ruled: Result<(VerdictRecord, bool), StoreError>) {
         self.eyes.ruled(target, revision);
-        let (ruling, first) = match ruled {
+        let (record, first) = match ruled {
             Ok(ruled) => ruled,
             Err(error) => return tracing::warn!(%target, %revision, "a verdict cannot be written yet: {error}"),
         };
         if first {
-            let state = match ruling.verdict {
+            let state = match record.verdict {
                 Verdict::Promote => "canary-promoted",
                 Verdict::RollBack => "canary-rolled-back",
             };
-            self.hands.instances.tell(target, &revision.to_string(), state, Some(&ruling.reason));
+            self.hands.instances.tell(target, &revision.to_string(), state, Some(&record.reason));
         }
-        self.ruling(target, revision, ruling);
+        self.record(target, revision, record);
     }
 
     pub(super) fn event(&mut self, event: Event) {
