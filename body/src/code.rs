@@ -2,7 +2,7 @@
 //! of it travels.
 
 mod ignore;
-mod luggage;
+mod source_files;
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use host_sidecar::dart;
 use sha2::{Digest, Sha256};
 use spec::{CellSpec, Program, Runtime};
 
-pub(crate) use self::luggage::{Item, Luggage};
+pub(crate) use self::source_files::{Item, SourceFiles};
 
 /// More files than this are no cell: somebody put a source beside all that he has.
 const FILES_MAX: usize = 2_000;

@@ -2,20 +2,20 @@
 //!
 //! The mind is the crate `fleet`: pure, and proven there. Here are its hands.
 //!
-//! - `store`: the buckets of a namespace. `parcel`: a spec as it travels.
+//! - `store`: the buckets of a namespace. `artifact`: a spec as it travels.
 //! - `writing`: a deploy, all or nothing. `waiting`: until every body has followed, `replaced`: or
 //!   another head stands there. `patience`: while NATS is away. `unplaced`: why something does not move.
-//! - `stock`: what lies in the buckets. `collecting`: what of it may go.
+//! - `inventory`: what lies in the buckets. `collecting`: what of it may go.
 //! - `driver`: tells the mind what happens and does what it says. `life`: one instance. `cache`: code on disk.
 
+mod artifact;
 mod cache;
 mod collecting;
 mod driver;
+mod inventory;
 mod life;
-mod parcel;
 mod patience;
 mod replaced;
-mod stock;
 mod store;
 mod unplaced;
 mod waiting;
@@ -28,11 +28,11 @@ use serde::{Deserialize, Serialize};
 use spec::CellSpec;
 
 pub(crate) use self::{
+    artifact::{Artifact, SpecDocument},
     driver::{Driver, Joining},
-    parcel::{Letter, Parcel},
+    inventory::Inventory,
     patience::{Patience, Stage},
     replaced::{Replaced, replaced},
-    stock::Stock,
     store::{Now, Store},
     unplaced::{explain, is_leaving},
     waiting::{Outcome, Wanted, wait},

@@ -19,7 +19,7 @@ use self::change::Change;
 use super::{Globals, completions, names, target};
 use crate::{
     exit::{Failure, Outcome},
-    fleet::{Draft, Now, Patience, Stage, Stock, Store},
+    fleet::{Draft, Inventory, Now, Patience, Stage, Store},
     output, specs,
 };
 
@@ -72,16 +72,16 @@ pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 impl Deploy {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
-        let parcels = packing::parcels(&self.paths)?;
+        let artifacts = packing::artifacts(&self.paths)?;
         let nats = self.change.connect(globals).await?;
         let outcome = async {
             let (dry_run, patience) = (self.change.dry_run, self.change.patience(&nats));
             let store = open(globals, &nats, &patience, dry_run).await?;
-            let (now, stock) = match &store {
+            let (now, inventory) = match &store {
                 // What nobody is about to write needs no list of all that lies there.
                 Some(store) if dry_run => {
                     let now = async || store.now().await;
-                    (patience.with(Stage::Content, now).await?, Stock::default())
+                    (patience.with(Stage::Content, now).await?, Inventory::default())
                 }
                 Some(store) => present(store, &patience).await?,
                 None => Default::default(),
@@ -89,7 +89,7 @@ impl Deploy {
             if now.head.is_none() {
                 warn_of_lost_history(globals, &nats).await;
             }
-            let draft = Draft::deploy(now, stock, parcels)?;
+            let draft = Draft::deploy(now, inventory, artifacts)?;
             let head = |draft: &Draft| next(draft, &self.message);
             Box::pin(self.change.make(globals, &patience, store.as_ref(), draft, head)).await
         };
@@ -111,7 +111,7 @@ impl Undeploy {
         let outcome = async {
             let patience = self.change.patience(&nats);
             let store = open(globals, &nats, &patience, true).await?.ok_or_else(|| never(globals))?;
-            let (now, stock) = present(&store, &patience).await?;
+            let (now, inventory) = present(&store, &patience).await?;
             if let Some(lost) = now.lost.first() {
                 return Err(Failure::failed(format_args!(
                     "the part {} of the present head is not in the store any more: deploy its specs again, or go back \
@@ -131,7 +131,8 @@ impl Undeploy {
             }
             let manifest = now.manifest.without(&self.targets.iter().cloned().collect::<BTreeSet<_>>());
             let head = |draft: &Draft| next(draft, &self.message);
-            Box::pin(self.change.make(globals, &patience, Some(&store), Draft::of(now, stock, manifest)?, head)).await
+            Box::pin(self.change.make(globals, &patience, Some(&store), Draft::of(now, inventory, manifest)?, head))
+                .await
         };
         closing(nats.clone(), Box::pin(outcome)).await
     }
@@ -143,7 +144,7 @@ impl Rollback {
         let outcome = async {
             let patience = self.change.patience(&nats);
             let store = open(globals, &nats, &patience, true).await?.ok_or_else(|| never(globals))?;
-            let (now, stock) = present(&store, &patience).await?;
+            let (now, inventory) = present(&store, &patience).await?;
             let history = patience.with(Stage::Content, async || store.history().await).await?;
             let to = match self.to {
                 Some(number) => history.get(number).map_err(Failure::failed)?.clone(),
@@ -159,18 +160,19 @@ impl Rollback {
                 Some((now, _)) => now.rollback(&to, &who(), millis()),
                 None => next(draft, ""),
             };
-            Box::pin(self.change.make(globals, &patience, Some(&store), Draft::of(now, stock, manifest)?, head)).await
+            Box::pin(self.change.make(globals, &patience, Some(&store), Draft::of(now, inventory, manifest)?, head))
+                .await
         };
         closing(nats.clone(), Box::pin(outcome)).await
     }
 }
 
 /// What holds now, and all that lies in the store.
-async fn present(store: &Store, patience: &Patience) -> anyhow::Result<(Now, Stock)> {
+async fn present(store: &Store, patience: &Patience) -> anyhow::Result<(Now, Inventory)> {
     let read = async || {
         // What lies there first: what is put later is young.
-        let stock = Box::pin(store.sound_stock()).await?;
-        Ok((store.now().await?, stock))
+        let inventory = Box::pin(store.sound_stock()).await?;
+        Ok((store.now().await?, inventory))
     };
     patience.with(Stage::Content, read).await
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     exit::{Failure, Outcome, Status},
-    fleet::{Letter, Now, Store, explain, is_leaving},
+    fleet::{Now, SpecDocument, Store, explain, is_leaving},
     output::{self, Format},
 };
 
@@ -105,7 +105,7 @@ impl Get {
             let Some(entry) = item.known() else {
                 return Err(Failure::failed(format_args!("a newer `cbs` deployed {}: use that one", self.target)));
             };
-            let letter = Letter::read(&store.spec(entry.version.spec).await?)?;
+            let letter = SpecDocument::read(&store.spec(entry.version.spec).await?)?;
             if self.output == Form::Yaml && globals.format == Format::Human {
                 output::print_bytes(letter.text.trim_end().as_bytes())?;
                 return Ok(Status::Done);

@@ -25,7 +25,7 @@ use fleet::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Store, stock::Stock, store::REQUESTS_MAX};
+use super::{Store, inventory::Inventory, store::REQUESTS_MAX};
 
 impl Store {
     /// Removes what nobody needs; how many objects.
@@ -33,22 +33,22 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or history is not whole: then nothing was removed, or not all.
     pub(crate) async fn collect(&self) -> anyhow::Result<usize> {
-        let stock = Box::pin(self.stock()).await?;
-        if !self.is_any_old(&stock) {
+        let inventory = Box::pin(self.inventory()).await?;
+        if !self.is_any_old(&inventory) {
             return Ok(0);
         }
-        let reached = self.reached(&stock).await?;
-        self.remove(&stock, &reached).await
+        let reached = self.reached(&inventory).await?;
+        self.remove(&inventory, &reached).await
     }
 
-    fn is_any_old(&self, stock: &Stock) -> bool {
-        let kept = stock.trees.values().chain(stock.specs.values());
-        kept.chain(stock.bundles.values().map(|object| &object.kept)).any(|kept| kept.age > self.garbage_age())
+    fn is_any_old(&self, inventory: &Inventory) -> bool {
+        let kept = inventory.trees.values().chain(inventory.specs.values());
+        kept.chain(inventory.bundles.values().map(|object| &object.kept)).any(|kept| kept.age > self.garbage_age())
     }
 
     /// All that heads reach, the present one and the former ones. One manifest after another: a hundred of
     /// them with ten thousand entries each would not fit into memory.
-    async fn reached(&self, stock: &Stock) -> anyhow::Result<Reachable> {
+    async fn reached(&self, inventory: &Inventory) -> anyhow::Result<Reachable> {
         let (mut heads, damaged) = self.heads().await?;
         let mut reached = Reachable::default();
         let mut before: BTreeMap<ContentHash, Bytes> = BTreeMap::new();
@@ -71,7 +71,7 @@ impl Store {
                     self.desired().name()
                 );
             }
-            self.reach_all(stock, &mut reached, &before).await?;
+            self.reach_all(inventory, &mut reached, &before).await?;
         }
         Ok(reached)
     }
@@ -81,11 +81,11 @@ impl Store {
     /// no stored manifest names.
     async fn reach_all(
         &self,
-        stock: &Stock,
+        inventory: &Inventory,
         reached: &mut Reachable,
         known: &BTreeMap<ContentHash, Bytes>,
     ) -> anyhow::Result<()> {
-        for &tree in stock.trees.keys() {
+        for &tree in inventory.trees.keys() {
             if reached.trees.contains(&tree) {
                 continue;
             }
@@ -130,19 +130,20 @@ impl Store {
         Ok((heads.into_values().collect(), damaged))
     }
 
-    async fn remove(&self, stock: &Stock, reached: &Reachable) -> anyhow::Result<usize> {
+    async fn remove(&self, inventory: &Inventory, reached: &Reachable) -> anyhow::Result<usize> {
         let old = |all: &BTreeMap<ContentHash, Kept>| self.old(all.iter().map(|(hash, kept)| (*hash, kept)), reached);
-        let trees = old(&stock.trees);
-        let specs = old(&stock.specs);
-        let values = trees.iter().filter_map(|hash| stock.trees.get(hash));
-        let values = values.chain(specs.iter().filter_map(|hash| stock.specs.get(hash))).cloned().collect::<Vec<_>>();
+        let trees = old(&inventory.trees);
+        let specs = old(&inventory.specs);
+        let values = trees.iter().filter_map(|hash| inventory.trees.get(hash));
+        let values =
+            values.chain(specs.iter().filter_map(|hash| inventory.specs.get(hash))).cloned().collect::<Vec<_>>();
         let values = values
             .into_iter()
             .map(|kept| async move { self.desired().remove_at(&kept.name, kept.revision).await.map(usize::from) });
         let mut removed = stream::iter(values).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<_>>().await?;
         let Some(bundles) = self.existing_bundles().await? else { return Ok(removed.iter().sum()) };
-        let gone = self.old(stock.bundles.iter().map(|(hash, object)| (*hash, &object.kept)), reached);
-        for object in gone.iter().filter_map(|hash| stock.bundles.get(hash)) {
+        let gone = self.old(inventory.bundles.iter().map(|(hash, object)| (*hash, &object.kept)), reached);
+        for object in gone.iter().filter_map(|hash| inventory.bundles.get(hash)) {
             removed.push(usize::from(bundles.remove_at(object).await?));
         }
         removed.push(bundles.sweep(self.garbage_age()).await?);
@@ -163,9 +164,9 @@ impl Store {
     }
 
     /// Forgets the heads that are too old to go back to.
-    pub(super) async fn prune(&self, stock: &Stock, newest: u64) -> Result<(), StoreError> {
+    pub(super) async fn prune(&self, inventory: &Inventory, newest: u64) -> Result<(), StoreError> {
         let Some(last) = newest.checked_sub(self.history_max() as u64) else { return Ok(()) };
-        for kept in stock.history.range(..=last).map(|(_, kept)| kept) {
+        for kept in inventory.history.range(..=last).map(|(_, kept)| kept) {
             self.desired().remove_at(&kept.name, kept.revision).await?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use fleet::{Entry, Object, Version};
 use testkit::{NatsServer, eventually, within};
 
 use super::*;
-use crate::fleet::{Draft, Parcel, Patience, Written};
+use crate::fleet::{Artifact, Draft, Patience, Written};
 
 type Checked = Result<(), Box<dyn std::error::Error>>;
 
@@ -26,50 +26,50 @@ async fn store(server: &NatsServer, age: Duration) -> anyhow::Result<Store> {
 }
 
 /// A cell with this text as its spec and its code.
-fn parcel(name: &str, text: &str) -> anyhow::Result<Parcel> {
+fn artifact(name: &str, text: &str) -> anyhow::Result<Artifact> {
     let bundle = Object::new(format!("code of {text}").into_bytes())?;
     let spec = Object::new(text.as_bytes().to_vec())?;
     let entry = Entry::new(Version::new(spec.hash, Some(bundle.hash)), "python");
-    Ok(Parcel { target: name.parse::<Target>()?, entry, spec, bundle: Some(bundle) })
+    Ok(Artifact { target: name.parse::<Target>()?, entry, spec, bundle: Some(bundle) })
 }
 
-async fn draft(store: &Store, parcel: Parcel) -> anyhow::Result<Draft> {
-    let stock = store.stock().await?;
-    Draft::deploy(store.now().await?, stock, vec![parcel])
+async fn draft(store: &Store, artifact: Artifact) -> anyhow::Result<Draft> {
+    let inventory = store.inventory().await?;
+    Draft::deploy(store.now().await?, inventory, vec![artifact])
 }
 
 fn head(draft: &Draft) -> Head {
     Head::after(draft.base().head.as_ref().map(|(head, _)| head), draft.root(), "ada", 0, "")
 }
 
-async fn deploy(store: &Store, parcel: Parcel) -> anyhow::Result<Written> {
-    let draft = draft(store, parcel).await?;
+async fn deploy(store: &Store, artifact: Artifact) -> anyhow::Result<Written> {
+    let draft = draft(store, artifact).await?;
     draft.write(store, head(&draft), &Patience::new(store.nats().clone(), LONG, |_| {})).await
 }
 
 /// Waits until all that lies there is old.
 async fn until_old(store: &Store) {
     eventually("old content", LONG, async || {
-        store.stock().await.is_ok_and(|stock| {
-            let kept = stock.trees.values().chain(stock.specs.values());
-            kept.chain(stock.bundles.values().map(|object| &object.kept)).all(|kept| kept.age > store.garbage_age())
+        store.inventory().await.is_ok_and(|inventory| {
+            let kept = inventory.trees.values().chain(inventory.specs.values());
+            kept.chain(inventory.bundles.values().map(|object| &object.kept)).all(|kept| kept.age > store.garbage_age())
         })
     })
     .await;
 }
 
 /// What lies there, then what of it heads reach.
-async fn reached(store: &Store) -> anyhow::Result<(Stock, Reachable)> {
-    let stock = store.stock().await?;
-    let reached = store.reached(&stock).await?;
-    Ok((stock, reached))
+async fn reached(store: &Store) -> anyhow::Result<(Inventory, Reachable)> {
+    let inventory = store.inventory().await?;
+    let reached = store.reached(&inventory).await?;
+    Ok((inventory, reached))
 }
 
 /// What heads reach and the store has not.
 async fn lost(store: &Store) -> anyhow::Result<Vec<ContentHash>> {
-    let (stock, reached) = reached(store).await?;
+    let (inventory, reached) = reached(store).await?;
     let lies = |hash: &ContentHash| {
-        stock.trees.contains_key(hash) || stock.specs.contains_key(hash) || stock.bundles.contains_key(hash)
+        inventory.trees.contains_key(hash) || inventory.specs.contains_key(hash) || inventory.bundles.contains_key(hash)
     };
     let all = reached.trees.into_iter().chain(reached.specs).chain(reached.bundles);
     Ok(all.filter(|hash| !lies(hash)).collect())
@@ -80,17 +80,17 @@ async fn what_a_head_in_history_reaches_stays_and_what_a_lost_deploy_left_goes()
     let server = NatsServer::with_jetstream().await;
     let store = store(&server, AGE).await?;
     for text in ["one", "two"] {
-        deploy(&store, parcel("demo.say", text)?).await?;
+        deploy(&store, artifact("demo.say", text)?).await?;
     }
     // Content of a deployer that died before its head.
-    let dead = draft(&store, parcel("demo.dead", "three")?).await?;
+    let dead = draft(&store, artifact("demo.dead", "three")?).await?;
     dead.put(&store).await?;
     assert_eq!(store.collect().await?, 0, "it is young: its head may be about to be set");
     until_old(&store).await;
     assert_eq!(store.collect().await?, 4, "a root, a leaf, a spec and a bundle");
     assert_eq!((store.collect().await?, lost(&store).await?), (0, Vec::new()));
-    let stock = store.stock().await?;
-    assert_eq!((stock.trees.len(), stock.specs.len(), stock.bundles.len()), (4, 2, 2));
+    let inventory = store.inventory().await?;
+    assert_eq!((inventory.trees.len(), inventory.specs.len(), inventory.bundles.len()), (4, 2, 2));
     Ok(())
 }
 
@@ -100,11 +100,11 @@ async fn while_history_cannot_be_read_nothing_goes() -> Checked {
     let store = store(&server, Duration::from_millis(1)).await?;
     let hour = store.with_garbage_age(Duration::from_hours(1));
     for text in ["one", "two", "three", "four"] {
-        deploy(&hour, parcel("demo.say", text)?).await?;
+        deploy(&hour, artifact("demo.say", text)?).await?;
     }
     let store = hour.with_garbage_age(Duration::from_millis(1));
     until_old(&store).await;
-    let whole = store.stock().await?;
+    let whole = store.inventory().await?;
     let before = store.desired().get(&keys::history(2)).await?.ok_or("a head")?;
     // A gap, a manifest that is not whole.
     store.desired().remove(&keys::history(2)).await?;
@@ -114,7 +114,7 @@ async fn while_history_cannot_be_read_nothing_goes() -> Checked {
     let tree = whole.trees.get(&root).ok_or("a root")?;
     store.desired().remove_at(&tree.name, tree.revision).await?;
     assert!(store.collect().await.is_err_and(|error| error.to_string().contains("not there any more")));
-    let now = store.stock().await?;
+    let now = store.inventory().await?;
     assert_eq!((now.trees.len(), now.specs.len(), now.bundles.len()), (7, 4, 4));
     Ok(())
 }
@@ -124,15 +124,15 @@ async fn while_an_entry_of_history_cannot_be_read_all_that_it_may_name_stays_and
     let server = NatsServer::with_jetstream().await;
     let store = store(&server, AGE).await?;
     for text in ["one", "two", "three"] {
-        deploy(&store, parcel("demo.say", text)?).await?;
+        deploy(&store, artifact("demo.say", text)?).await?;
     }
-    let whole = store.stock().await?;
+    let whole = store.inventory().await?;
     let before = store.desired().get(&keys::history(2)).await?.ok_or("a head")?;
     // Two deployers that died before their heads; of one the root is there.
-    draft(&store, parcel("demo.dead", "four")?).await?.put(&store).await?;
-    let dead = draft(&store, parcel("demo.rootless", "five")?).await?;
+    draft(&store, artifact("demo.dead", "four")?).await?.put(&store).await?;
+    let dead = draft(&store, artifact("demo.rootless", "five")?).await?;
     dead.put(&store).await?;
-    let root = store.stock().await?.trees.get(&dead.root()).cloned().ok_or("a root")?;
+    let root = store.inventory().await?.trees.get(&dead.root()).cloned().ok_or("a root")?;
     store.desired().remove_at(&root.name, root.revision).await?;
     for damaged in ["{}", "", &String::from_utf8(store.history().await?.get(1)?.encode())?] {
         store.desired().put(&keys::history(2), damaged.to_owned().into()).await?;
@@ -141,9 +141,15 @@ async fn while_an_entry_of_history_cannot_be_read_all_that_it_may_name_stays_and
     until_old(&store).await;
     assert_eq!(store.collect().await?, 3, "a leaf, a spec and a bundle of the one without a root");
     assert_eq!(store.collect().await?, 0);
-    let now = store.stock().await?;
-    let names = |stock: &Stock| {
-        stock.trees.keys().chain(stock.specs.keys()).chain(stock.bundles.keys()).copied().collect::<BTreeSet<_>>()
+    let now = store.inventory().await?;
+    let names = |inventory: &Inventory| {
+        inventory
+            .trees
+            .keys()
+            .chain(inventory.specs.keys())
+            .chain(inventory.bundles.keys())
+            .copied()
+            .collect::<BTreeSet<_>>()
     };
     assert!(names(&now).is_superset(&names(&whole)));
     store.desired().put(&keys::history(2), before.value).await?;
@@ -157,20 +163,20 @@ async fn content_that_is_deployed_again_while_it_is_collected_stays() -> Checked
     for is_careful in [true, false] {
         let server = NatsServer::with_jetstream().await;
         let store = store(&server, AGE).await?;
-        deploy(&store, parcel("demo.say", "one")?).await?;
-        draft(&store, parcel("demo.say", "two")?).await?.put(&store).await?;
+        deploy(&store, artifact("demo.say", "one")?).await?;
+        draft(&store, artifact("demo.say", "two")?).await?.put(&store).await?;
         until_old(&store).await;
-        let (stock, reached) = reached(&store).await?;
+        let (inventory, reached) = reached(&store).await?;
         if is_careful {
-            deploy(&store, parcel("demo.say", "two")?).await?;
+            deploy(&store, artifact("demo.say", "two")?).await?;
         } else {
             // A bug: it sees that all is there, and only sets its head.
-            let draft = draft(&store, parcel("demo.say", "two")?).await?;
+            let draft = draft(&store, artifact("demo.say", "two")?).await?;
             let (old, revision) = draft.base().head.clone().ok_or("a head")?;
             store.desired().put(&keys::history(old.number), old.encode().into()).await?;
             store.desired().update(keys::HEAD, head(&draft).encode().into(), revision).await?;
         }
-        let removed = store.remove(&stock, &reached).await?;
+        let removed = store.remove(&inventory, &reached).await?;
         if is_careful {
             assert_eq!((removed, lost(&store).await?), (0, Vec::new()));
         } else {
@@ -189,7 +195,7 @@ async fn two_who_deploy_and_one_who_collects_lose_nothing() -> Checked {
     // A busy machine takes longer for all of it.
     let (first, began) = (store(&server, AGE).await?, Instant::now());
     for text in ["one", "two", "three"] {
-        deploy(&first, parcel("demo.say", text)?).await?;
+        deploy(&first, artifact("demo.say", text)?).await?;
     }
     let age = began.elapsed() / 3 * DEPLOYS;
     let store = async || Ok::<_, anyhow::Error>(store(&server, age).await?.with_history_max(4));
@@ -203,7 +209,7 @@ async fn two_who_deploy_and_one_who_collects_lose_nothing() -> Checked {
             let text = (turn.fetch_add(1, Ordering::Relaxed) % THINGS).to_string();
             // A conflict, or the machine was too busy for so short an hour: it sets no head, or puts what it
             // reuses anew. The next one comes.
-            if let Ok(Written::Head(_)) = deploy(store, parcel("demo.say", &text)?).await {
+            if let Ok(Written::Head(_)) = deploy(store, artifact("demo.say", &text)?).await {
                 written.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -229,24 +235,24 @@ async fn two_who_deploy_and_one_who_collects_lose_nothing() -> Checked {
 async fn lost_content_is_put_back_by_who_has_it() -> Checked {
     let server = NatsServer::with_jetstream().await;
     let store = store(&server, Duration::from_hours(1)).await?;
-    deploy(&store, parcel("demo.say", "one")?).await?;
-    let stock = store.stock().await?;
-    for kept in stock.specs.values().chain(stock.trees.values()) {
+    deploy(&store, artifact("demo.say", "one")?).await?;
+    let inventory = store.inventory().await?;
+    for kept in inventory.specs.values().chain(inventory.trees.values()) {
         assert!(store.desired().remove_at(&kept.name, kept.revision).await?);
     }
     let bundles = store.bundles().await?;
-    for object in stock.bundles.values() {
+    for object in inventory.bundles.values() {
         assert!(bundles.remove_at(object).await?);
     }
-    let again = draft(&store, parcel("demo.say", "one")?).await?;
+    let again = draft(&store, artifact("demo.say", "one")?).await?;
     assert!(again.is_empty() && again.broken().is_empty());
     assert_eq!(again.put(&store).await?, 4, "a root, a leaf, a spec and a bundle");
     assert_eq!(lost(&store).await?, Vec::new());
     // Something else cannot be deployed over a manifest that nobody knows.
     let root = store.now().await?.head.ok_or("a head")?.0.manifest;
-    let kept = store.stock().await?.trees.get(&root).cloned().ok_or("a root")?;
+    let kept = store.inventory().await?.trees.get(&root).cloned().ok_or("a root")?;
     store.desired().remove_at(&kept.name, kept.revision).await?;
-    let other = draft(&store, parcel("demo.other", "two")?).await.err().ok_or("an error")?;
+    let other = draft(&store, artifact("demo.other", "two")?).await.err().ok_or("an error")?;
     assert!(other.to_string().contains("not in the store any more"), "{other}");
     Ok(())
 }
@@ -257,15 +263,15 @@ async fn a_head_of_which_nobody_knows_whether_it_was_written_is_looked_for() -> 
     let server = NatsServer::with_jetstream().await;
     let store = store(&server, Duration::from_hours(1)).await?;
     let patience = Patience::new(store.nats().clone(), LONG, |_| {});
-    deploy(&store, parcel("demo.say", "one")?).await?;
+    deploy(&store, artifact("demo.say", "one")?).await?;
     let (lost, late) =
-        (draft(&store, parcel("demo.say", "two")?).await?, draft(&store, parcel("demo.say", "six")?).await?);
+        (draft(&store, artifact("demo.say", "two")?).await?, draft(&store, artifact("demo.say", "six")?).await?);
     let sent = head(&lost);
     let is_set = |written: &Written| matches!(written, Written::Head(head) if head.number == 2);
     for _ in 0..2 {
         assert!(is_set(&lost.write(&store, sent.clone(), &patience).await?), "it was written, and is told so again");
     }
-    deploy(&store, parcel("demo.say", "three")?).await?;
+    deploy(&store, artifact("demo.say", "three")?).await?;
     assert!(is_set(&lost.write(&store, sent, &patience).await?), "it was written, and replaced since");
     let written = late.write(&store, head(&late), &patience).await?;
     assert!(matches!(written, Written::Conflict(conflict) if conflict.head.number == 3));
@@ -279,18 +285,18 @@ async fn a_head_of_which_nobody_knows_whether_it_was_written_is_looked_for() -> 
 async fn what_a_late_head_reuses_is_put_anew() -> Checked {
     let server = NatsServer::with_jetstream().await;
     let store = store(&server, AGE).await?;
-    deploy(&store, parcel("demo.say", "one")?).await?;
-    draft(&store, parcel("demo.say", "two")?).await?.put(&store).await?;
-    let draft = draft(&store, parcel("demo.say", "two")?).await?;
+    deploy(&store, artifact("demo.say", "one")?).await?;
+    draft(&store, artifact("demo.say", "two")?).await?.put(&store).await?;
+    let draft = draft(&store, artifact("demo.say", "two")?).await?;
     draft.put(&store).await?;
     let patience = Patience::new(store.nats().clone(), LONG, |_| {});
     let sent = head(&draft);
     let (old, revision) = draft.base().head.clone().ok_or("a head")?;
     until_old(&store).await;
-    let (stock, reached) = reached(&store).await?;
+    let (inventory, reached) = reached(&store).await?;
     store.desired().put(&keys::history(old.number), old.encode().into()).await?;
     store.desired().update(keys::HEAD, sent.encode().into(), revision).await?;
     assert!(matches!(draft.write(&store, sent, &patience).await?, Written::Head(_)));
-    assert_eq!((store.remove(&stock, &reached).await?, lost(&store).await?), (0, Vec::new()));
+    assert_eq!((store.remove(&inventory, &reached).await?, lost(&store).await?), (0, Vec::new()));
     Ok(())
 }

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Letter,
+    SpecDocument,
     cache::{Cache, Code},
 };
 use crate::app::{Deployed, Instance, Instances, Turn};
@@ -196,14 +196,14 @@ async fn start(hands: &Arc<Hands>, order: &Order) -> Result<(Instance, Option<Ar
     if ContentHash::of(&bytes) != order.version.spec {
         return Err(What::Failed(format!("the spec {} has another hash: deploy again", order.version.spec.short())));
     }
-    let letter = Letter::read(&bytes).map_err(refused)?;
+    let document = SpecDocument::read(&bytes).map_err(refused)?;
     let code = match order.version.bundle {
         Some(hash) => Some(Box::pin(hands.cache.code(hash, fetch(hands, hash))).await.map_err(failed)?),
         None => None,
     };
     let root = code.as_ref().map_or_else(|| hands.cache.empty_folder(), |code| code.folder().to_owned());
     let schemas = hands.cache.scratch().map_err(|error| What::Failed(error.to_string()))?;
-    let loading = tokio::task::spawn_blocking(move || letter.load(&root, &schemas.path().join("schemas")));
+    let loading = tokio::task::spawn_blocking(move || document.load(&root, &schemas.path().join("schemas")));
     let loaded = loading.await.map_err(|error| What::Failed(error.to_string()))?.map_err(refused)?;
     let deployed = named(loaded, &order.version);
     let same = match &deployed {

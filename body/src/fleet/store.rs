@@ -257,7 +257,7 @@ impl Store {
         }
     }
 
-    /// The text of a spec's letter.
+    /// The text of a spec's document.
     pub(crate) async fn spec(&self, hash: ContentHash) -> anyhow::Result<Bytes> {
         self.object(&keys::spec(&hash), hash).await
     }

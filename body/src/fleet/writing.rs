@@ -9,9 +9,9 @@ use fleet::{Conflict, ContentHash, Diff, Head, Item, Manifest, Object, Revision,
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Parcel,
+    Artifact,
+    inventory::Inventory,
     patience::{Patience, Stage},
-    stock::Stock,
     store::{Now, REQUESTS_MAX, Store},
 };
 
@@ -21,7 +21,7 @@ const BUNDLES_MAX: usize = 4;
 /// A change of the desired state that is not written yet.
 pub(crate) struct Draft {
     base: Now,
-    stock: Stock,
+    inventory: Inventory,
     manifest: Manifest,
     /// Of the manifest: its root first.
     trees: Vec<Object>,
@@ -42,18 +42,18 @@ pub(crate) enum Written {
 
 impl Draft {
     /// What holds now, with these parcels in it.
-    pub(crate) fn deploy(base: Now, stock: Stock, parcels: Vec<Parcel>) -> anyhow::Result<Self> {
-        let entries = parcels.iter().map(|parcel| {
-            let (target, replaced) = (&parcel.target, base.manifest.get(&parcel.target));
+    pub(crate) fn deploy(base: Now, inventory: Inventory, artifacts: Vec<Artifact>) -> anyhow::Result<Self> {
+        let entries = artifacts.iter().map(|artifact| {
+            let (target, replaced) = (&artifact.target, base.manifest.get(&artifact.target));
             let verdict = base.verdict_records.get(target).map(|record| record.verdict);
-            (target.clone(), parcel.entry.clone().after(replaced.and_then(|(_, item)| item.known()), verdict).into())
+            (target.clone(), artifact.entry.clone().after(replaced.and_then(|(_, item)| item.known()), verdict).into())
         });
         let manifest = base.manifest.with(entries)?;
-        let mut draft = Self::of(base, stock, manifest)?;
-        for parcel in parcels {
-            draft.named.insert(parcel.target);
-            draft.specs.insert(parcel.spec.hash, parcel.spec);
-            draft.bundles.extend(parcel.bundle.map(|bundle| (bundle.hash, bundle)));
+        let mut draft = Self::of(base, inventory, manifest)?;
+        for artifact in artifacts {
+            draft.named.insert(artifact.target);
+            draft.specs.insert(artifact.spec.hash, artifact.spec);
+            draft.bundles.extend(artifact.bundle.map(|bundle| (bundle.hash, bundle)));
         }
         if let (false, Some((head, _))) = (draft.base.lost.is_empty(), &draft.base.head) {
             let lost = draft.base.lost.len();
@@ -69,10 +69,10 @@ impl Draft {
     }
 
     /// What holds now, replaced by a manifest whose content is there.
-    pub(crate) fn of(base: Now, stock: Stock, manifest: Manifest) -> anyhow::Result<Self> {
+    pub(crate) fn of(base: Now, inventory: Inventory, manifest: Manifest) -> anyhow::Result<Self> {
         let trees = manifest.encode()?;
         let (specs, bundles, named) = Default::default();
-        Ok(Self { base, stock, manifest, trees, specs, bundles, named })
+        Ok(Self { base, inventory, manifest, trees, specs, bundles, named })
     }
 
     /// What would change.
@@ -116,7 +116,7 @@ impl Draft {
         {
             tracing::warn!("head {} is written, and some of its content may be missing: {error:#}", head.number);
         }
-        if let Err(error) = store.prune(&self.stock, head.number).await {
+        if let Err(error) = store.prune(&self.inventory, head.number).await {
             tracing::warn!("history is longer than it should be until the next deploy: {error}");
         }
         Ok(Written::Head(head))
@@ -124,7 +124,7 @@ impl Draft {
 
     /// Whether what was young enough to be used as it lies may be too old for that by now.
     fn is_late(&self, store: &Store) -> bool {
-        self.stock.age() >= store.garbage_age() / 2
+        self.inventory.age() >= store.garbage_age() / 2
     }
 
     /// Sets the head, also where that was tried before and nobody knows what came of it; whether it is set.
@@ -181,25 +181,28 @@ impl Draft {
         let (specs, bundles) = self.base.manifest.objects();
         let (own_specs, own_bundles) = self.manifest.objects();
         let trees: BTreeMap<ContentHash, &Object> = self.trees.iter().map(|tree| (tree.hash, tree)).collect();
-        let lies = |hash: &ContentHash| self.stock.bundles.get(hash).map(|object| &object.kept);
+        let lies = |hash: &ContentHash| self.inventory.bundles.get(hash).map(|object| &object.kept);
         let due = |kept: Option<&Kept>, needed: bool| self.is_due(store, kept, needed);
         let bundles: Vec<ContentHash> =
             own_bundles.into_iter().filter(|hash| due(lies(hash), bundles.contains(hash))).collect();
         let specs: Vec<ContentHash> =
-            own_specs.into_iter().filter(|hash| due(self.stock.specs.get(hash), specs.contains(hash))).collect();
+            own_specs.into_iter().filter(|hash| due(self.inventory.specs.get(hash), specs.contains(hash))).collect();
         let trees: Vec<&Object> = trees
             .into_values()
             .filter(|tree| {
                 let lost = self.base.lost.contains(&tree.hash);
-                lost || due(self.stock.trees.get(&tree.hash), self.base.trees.contains_key(&tree.hash))
+                lost || due(self.inventory.trees.get(&tree.hash), self.base.trees.contains_key(&tree.hash))
             })
             .collect();
         // What is neither there nor at hand is not put either.
-        let missing = trees.iter().filter(|tree| !self.stock.trees.contains_key(&tree.hash)).count()
-            + specs.iter().filter(|hash| self.specs.contains_key(hash) && !self.stock.specs.contains_key(hash)).count()
+        let missing = trees.iter().filter(|tree| !self.inventory.trees.contains_key(&tree.hash)).count()
+            + specs
+                .iter()
+                .filter(|hash| self.specs.contains_key(hash) && !self.inventory.specs.contains_key(hash))
+                .count()
             + bundles
                 .iter()
-                .filter(|hash| self.bundles.contains_key(hash) && !self.stock.bundles.contains_key(hash))
+                .filter(|hash| self.bundles.contains_key(hash) && !self.inventory.bundles.contains_key(hash))
                 .count();
         if !bundles.is_empty() {
             let objects = store.bundles().await?;
@@ -222,7 +225,7 @@ impl Draft {
         let specs = specs.into_iter().map(async |hash| {
             let bytes = match self.specs.get(&hash) {
                 Some(spec) => spec.bytes.clone().into(),
-                None if self.stock.specs.contains_key(&hash) => store.spec(hash).await?,
+                None if self.inventory.specs.contains_key(&hash) => store.spec(hash).await?,
                 None => return self.gone(&hash),
             };
             store.desired().put(&keys::spec(&hash), bytes).await?;
@@ -238,7 +241,7 @@ impl Draft {
 
     /// Whether content has to be put: it is not there, or nothing holds it and it is no more young.
     fn is_due(&self, store: &Store, kept: Option<&Kept>, needed: bool) -> bool {
-        kept.is_none_or(|kept| !needed && kept.age + self.stock.age() >= store.garbage_age() / 2)
+        kept.is_none_or(|kept| !needed && kept.age + self.inventory.age() >= store.garbage_age() / 2)
     }
 
     /// Content that is neither stored nor at hand: fatal only where it would be brought back.
@@ -266,10 +269,10 @@ impl Draft {
     pub(crate) fn broken(&self) -> Vec<&Target> {
         let (specs, bundles) = self.manifest.objects();
         let specs =
-            specs.into_iter().filter(|hash| !self.stock.specs.contains_key(hash) && !self.specs.contains_key(hash));
+            specs.into_iter().filter(|hash| !self.inventory.specs.contains_key(hash) && !self.specs.contains_key(hash));
         let bundles = bundles
             .into_iter()
-            .filter(|hash| !self.stock.bundles.contains_key(hash) && !self.bundles.contains_key(hash));
+            .filter(|hash| !self.inventory.bundles.contains_key(hash) && !self.bundles.contains_key(hash));
         let gone: BTreeSet<ContentHash> = specs.chain(bundles).collect();
         if gone.is_empty() { Vec::new() } else { self.naming(&gone) }
     }

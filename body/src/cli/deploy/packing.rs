@@ -2,21 +2,21 @@
 
 use cbs::Target;
 
-use crate::{exit::Failure, fleet::Parcel, output, specs};
+use crate::{exit::Failure, fleet::Artifact, output, specs};
 
 /// Reads, checks and packs all specs: every mistake is told, and nothing has been touched.
-pub(super) fn parcels(paths: &specs::Paths) -> Result<Vec<Parcel>, Failure> {
+pub(super) fn artifacts(paths: &specs::Paths) -> Result<Vec<Artifact>, Failure> {
     let specs = paths.load().map_err(|error| specs::failure(&error))?;
     specs::tell_notes(specs.notes());
     let cells = specs.cells().map(|spec| {
-        let parcel = check_code(spec).and_then(|()| Parcel::of_cell(spec));
-        (&spec.metadata, Target::from(spec.name.clone()), parcel)
+        let artifact = check_code(spec).and_then(|()| Artifact::of_cell(spec));
+        (&spec.metadata, Target::from(spec.name.clone()), artifact)
     });
-    let flows = specs.flows().map(|spec| (&spec.metadata, Target::from(spec.name.clone()), Parcel::of_flow(spec)));
-    let (mut parcels, mut wrong) = (Vec::new(), 0);
-    for (metadata, target, parcel) in cells.chain(flows) {
-        match parcel {
-            Ok(parcel) => parcels.push(parcel),
+    let flows = specs.flows().map(|spec| (&spec.metadata, Target::from(spec.name.clone()), Artifact::of_flow(spec)));
+    let (mut artifacts, mut wrong) = (Vec::new(), 0);
+    for (metadata, target, artifact) in cells.chain(flows) {
+        match artifact {
+            Ok(artifact) => artifacts.push(artifact),
             Err(error) => {
                 wrong += 1;
                 output::tell(format_args!("{}:{}: {target}: {error:#}", metadata.file.display(), metadata.line));
@@ -27,7 +27,7 @@ pub(super) fn parcels(paths: &specs::Paths) -> Result<Vec<Parcel>, Failure> {
         let specs = output::count(wrong, "spec", "specs");
         return Err(Failure::failed(format_args!("{specs} cannot be deployed; nothing was changed")));
     }
-    Ok(parcels)
+    Ok(artifacts)
 }
 
 /// What can be seen of a cell's code without running it.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{Driver, eyes::Done};
 use crate::fleet::{
-    Letter,
+    SpecDocument,
     life::{Event, What},
 };
 
@@ -223,7 +223,7 @@ impl Driver {
             Key::Tree(hash) => self.mind.tree(hash, bytes, now),
             Key::Spec(hash) => {
                 // One that cannot be read is refused where it is to be started.
-                if let Ok(Letter { policy: Some(policy), .. }) = Letter::read(bytes) {
+                if let Ok(SpecDocument { policy: Some(policy), .. }) = SpecDocument::read(bytes) {
                     self.calls.policies.insert(hash, policy);
                 }
                 self.mind.spec(hash, bytes, now)

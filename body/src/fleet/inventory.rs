@@ -15,7 +15,7 @@ use super::Store;
 
 /// All that lies there, as it was listed at one moment.
 #[derive(Debug)]
-pub(crate) struct Stock {
+pub(crate) struct Inventory {
     pub(super) trees: BTreeMap<ContentHash, Kept>,
     pub(super) specs: BTreeMap<ContentHash, Kept>,
     pub(super) bundles: BTreeMap<ContentHash, KeptObject>,
@@ -24,7 +24,7 @@ pub(crate) struct Stock {
     taken: (Instant, SystemTime),
 }
 
-impl Default for Stock {
+impl Default for Inventory {
     /// Nothing, now.
     fn default() -> Self {
         let (trees, specs, bundles, history) = Default::default();
@@ -32,7 +32,7 @@ impl Default for Stock {
     }
 }
 
-impl Stock {
+impl Inventory {
     /// How long ago it was listed, also where the machine was suspended meanwhile.
     pub(super) fn age(&self) -> Duration {
         let (instant, time) = self.taken;
@@ -42,22 +42,22 @@ impl Stock {
 
 impl Store {
     /// Lists what lies there and is what its name says: all else is as good as lost, and is put anew.
-    pub(crate) async fn sound_stock(&self) -> Result<Stock, StoreError> {
-        let mut stock = Box::pin(self.stock()).await?;
+    pub(crate) async fn sound_stock(&self) -> Result<Inventory, StoreError> {
+        let mut inventory = Box::pin(self.inventory()).await?;
         for (name, entry) in Box::pin(self.desired().all(&format!("{}*", keys::SPEC))).await? {
             if let Some(Key::Spec(hash)) = keys::desired_key(&name)
                 && ContentHash::of(&entry.value) != hash
             {
                 tracing::warn!("what lies under `{name}` has another hash: it is put anew where it is at hand");
-                stock.specs.remove(&hash);
+                inventory.specs.remove(&hash);
             }
         }
-        Ok(stock)
+        Ok(inventory)
     }
 
     /// Lists what lies there.
-    pub(crate) async fn stock(&self) -> Result<Stock, StoreError> {
-        let mut stock = Stock::default();
+    pub(crate) async fn inventory(&self) -> Result<Inventory, StoreError> {
+        let mut inventory = Inventory::default();
         let of_bundles = async {
             match self.existing_bundles().await? {
                 Some(bundles) => bundles.list().await,
@@ -67,16 +67,16 @@ impl Store {
         let (listed, bundles) = tokio::try_join!(Box::pin(self.desired().list(">")), Box::pin(of_bundles))?;
         for kept in listed {
             match keys::desired_key(&kept.name) {
-                Some(Key::Tree(hash)) => _ = stock.trees.insert(hash, kept),
-                Some(Key::Spec(hash)) => _ = stock.specs.insert(hash, kept),
-                Some(Key::History(number)) => _ = stock.history.insert(number, kept),
+                Some(Key::Tree(hash)) => _ = inventory.trees.insert(hash, kept),
+                Some(Key::Spec(hash)) => _ = inventory.specs.insert(hash, kept),
+                Some(Key::History(number)) => _ = inventory.history.insert(number, kept),
                 // What a newer program keeps there is its own business.
                 Some(Key::Head) | None => {}
             }
         }
         let named = bundles.into_iter().filter_map(|object| Some((object.kept.name.parse().ok()?, object)));
-        stock.bundles = named.collect();
-        Ok(stock)
+        inventory.bundles = named.collect();
+        Ok(inventory)
     }
 
     /// The code of cells; made where it is not there.

@@ -17,7 +17,7 @@ use super::Policy;
 use crate::{
     app::Deployed,
     bundle::{self, Bundle},
-    code::{self, Luggage},
+    code::{self, SourceFiles},
 };
 
 /// The format that this program writes, and the newest that it reads.
@@ -25,7 +25,7 @@ const FORMAT: u32 = 1;
 
 /// What lies under `spec.<hash>`: JSON. Enough, with the bundle, to load the spec anywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Letter {
+pub(crate) struct SpecDocument {
     format: u32,
     /// Where the document stands, as seen from the bundle's root.
     file: String,
@@ -39,7 +39,7 @@ pub(crate) struct Letter {
     pub(crate) policy: Option<Policy>,
 }
 
-impl Letter {
+impl SpecDocument {
     /// Reads what lies under a spec's hash; the hash is checked by who fetched it.
     pub(crate) fn read(bytes: &[u8]) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
@@ -48,9 +48,9 @@ impl Letter {
         }
         let Format { format } = serde_json::from_slice(bytes).context("the spec cannot be read")?;
         ensure!(format <= FORMAT, "a newer `cbs` wrote the spec (format {format}): this body's program is too old");
-        let letter: Self = serde_json::from_slice(bytes).context("the spec cannot be read")?;
-        ensure!(bundle::is_safe(&letter.file), "the spec's file `{}` leads elsewhere", letter.file.escape_debug());
-        Ok(letter)
+        let document: Self = serde_json::from_slice(bytes).context("the spec cannot be read")?;
+        ensure!(bundle::is_safe(&document.file), "the spec's file `{}` leads elsewhere", document.file.escape_debug());
+        Ok(document)
     }
 
     /// Loads the spec as if it stood in this folder, where its code has been unpacked. `place`
@@ -84,14 +84,14 @@ fn first_line(error: &spec::Error) -> String {
 
 /// All that is written for one spec.
 #[derive(Debug)]
-pub(crate) struct Parcel {
+pub(crate) struct Artifact {
     pub(crate) target: Target,
     pub(crate) entry: Entry,
     pub(crate) spec: Object,
     pub(crate) bundle: Option<Object>,
 }
 
-impl Parcel {
+impl Artifact {
     /// Packs a cell, and looks whether it can be unpacked.
     pub(crate) fn of_cell(spec: &Arc<CellSpec>) -> anyhow::Result<Self> {
         let rollout = match spec.deployment.rollout {
@@ -107,7 +107,7 @@ impl Parcel {
         };
         let (file, packed) = pack(spec)?;
         let schemas = [&spec.input, &spec.output].into_iter().flatten().flat_map(|schema| schema.texts().clone());
-        let letter = Letter {
+        let document = SpecDocument {
             format: FORMAT,
             file,
             text: document(&spec.metadata)?,
@@ -116,41 +116,41 @@ impl Parcel {
         };
         let bundle = packed.as_ref().map(Bundle::encode).transpose()?.map(object);
         let hash = bundle.as_ref().map(|bundle| bundle.hash);
-        let object = Object::new(serde_json::to_vec(&letter)?)?;
-        let parts = [spec.metadata.revision.clone()].into_iter().chain(letter.schemas.values().cloned());
+        let object = Object::new(serde_json::to_vec(&document)?)?;
+        let parts = [spec.metadata.revision.clone()].into_iter().chain(document.schemas.values().cloned());
         let parts: Vec<String> = parts.chain(hash.map(|hash| hash.to_string())).collect();
         let revision = Revision::of(parts.iter().map(String::as_bytes));
         let mut entry = Entry::new(Version { spec: object.hash, bundle: hash, revision }, spec.language());
         settle(&mut entry, &spec.deployment);
         entry.rollout = rollout;
         entry.needs.platforms = packed.as_ref().map(Bundle::platforms).unwrap_or_default();
-        let parcel = Self { target: spec.name.clone().into(), entry, spec: object, bundle };
-        parcel.try_out(&letter, packed.as_ref(), &spec.metadata.revision)?;
-        Ok(parcel)
+        let artifact = Self { target: spec.name.clone().into(), entry, spec: object, bundle };
+        artifact.try_out(&document, packed.as_ref(), &spec.metadata.revision)?;
+        Ok(artifact)
     }
 
     /// Packs a flow. It has no code.
     pub(crate) fn of_flow(spec: &Arc<FlowSpec>) -> anyhow::Result<Self> {
         let file = file_name(&spec.metadata.file);
         let text = document(&spec.metadata)?;
-        let letter = Letter { format: FORMAT, file, text, schemas: BTreeMap::new(), policy: None };
-        let object = Object::new(serde_json::to_vec(&letter)?)?;
+        let document = SpecDocument { format: FORMAT, file, text, schemas: BTreeMap::new(), policy: None };
+        let object = Object::new(serde_json::to_vec(&document)?)?;
         let revision = Revision::of([spec.metadata.revision.as_bytes()]);
         let mut entry = Entry::new(Version { spec: object.hash, bundle: None, revision }, FLOW_RUNTIME);
         settle(&mut entry, &spec.deployment);
-        let parcel = Self { target: spec.name.clone().into(), entry, spec: object, bundle: None };
-        parcel.try_out(&letter, None, &spec.metadata.revision)?;
-        Ok(parcel)
+        let artifact = Self { target: spec.name.clone().into(), entry, spec: object, bundle: None };
+        artifact.try_out(&document, None, &spec.metadata.revision)?;
+        Ok(artifact)
     }
 
     /// Unpacks and loads it as a body does: what does not arrive whole is refused here.
-    fn try_out(&self, letter: &Letter, packed: Option<&Bundle>, revision: &str) -> anyhow::Result<()> {
+    fn try_out(&self, document: &SpecDocument, packed: Option<&Bundle>, revision: &str) -> anyhow::Result<()> {
         let place = tempfile::tempdir()?;
         let root = place.path().join("code");
         if let Some(packed) = packed {
             packed.unpack(&root)?;
         }
-        let metadata = match letter.load(&root, &place.path().join("schemas"))? {
+        let metadata = match document.load(&root, &place.path().join("schemas"))? {
             Deployed::Cell(cell) => cell.metadata.clone(),
             Deployed::Flow(flow) => flow.metadata.clone(),
         };
@@ -195,12 +195,13 @@ fn settle(entry: &mut Entry, deployment: &Deployment) {
 /// linked in.
 fn pack(spec: &CellSpec) -> anyhow::Result<(String, Option<Bundle>)> {
     let here = file_name(&spec.metadata.file);
-    let Some(luggage) = Luggage::of(spec) else { return Ok((here, None)) };
-    let luggage = luggage?;
+    let Some(source_files) = SourceFiles::of(spec) else { return Ok((here, None)) };
+    let source_files = source_files?;
     let written = folder(&spec.metadata.file);
     let base = written.canonicalize()?;
     // Absolute paths are programs of the machine: they do not travel.
-    let wanted = luggage.items().filter_map(|(place, item)| Some((plain(&base.join(relative(place, written)?)), item)));
+    let wanted =
+        source_files.items().filter_map(|(place, item)| Some((plain(&base.join(relative(place, written)?)), item)));
     let files: Vec<(PathBuf, &code::Item)> = wanted.collect();
     let root = files.iter().fold(base.clone(), |root, (file, _)| common(&root, folder(file)));
     let mut bundle = Bundle::default();
@@ -254,5 +255,5 @@ fn folder(file: &Path) -> &Path {
 }
 
 #[cfg(test)]
-#[path = "parcel_tests.rs"]
+#[path = "artifact_tests.rs"]
 mod tests;

@@ -27,7 +27,7 @@ const SPEC_HEAD: usize = 4_096;
 /// Files, by the places that they have as seen from the working folder; where they are taken to, they stand in the same
 /// places as seen from each other.
 #[derive(Debug, Default)]
-pub(crate) struct Luggage(BTreeMap<PathBuf, Item>);
+pub(crate) struct SourceFiles(BTreeMap<PathBuf, Item>);
 
 /// What is at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Item {
     }
 }
 
-impl Luggage {
+impl SourceFiles {
     /// What travels with a cell; `None` for a cell that is linked in.
     ///
     /// - Python: the folder of its source, and what its requirements name by relative paths.
@@ -329,5 +329,5 @@ fn at(path: &Path, error: &io::Error) -> io::Error {
 }
 
 #[cfg(test)]
-#[path = "luggage_tests.rs"]
+#[path = "source_files_tests.rs"]
 mod tests;

@@ -14,10 +14,10 @@ fn write(folder: &Path, path: &str, text: &str) -> io::Result<PathBuf> {
 }
 
 /// The parcel of the one cell that stands in this file.
-fn parcel(file: &Path) -> anyhow::Result<Parcel> {
+fn artifact(file: &Path) -> anyhow::Result<Artifact> {
     let specs = spec::load(&[file.to_owned()], &spec::Options::default())?;
     let cell = specs.cells().next().context("a cell")?;
-    Parcel::of_cell(cell)
+    Artifact::of_cell(cell)
 }
 
 /// A Python cell with a schema beside it, in a folder that stands anywhere.
@@ -33,24 +33,26 @@ fn python(folder: &Path, text: &str) -> io::Result<PathBuf> {
 #[test]
 fn a_cell_is_loaded_anywhere_from_its_parcel_alone() -> Checked {
     let (here, there) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let parcel = parcel(&python(here.path(), "1\n")?)?;
+    let artifact = artifact(&python(here.path(), "1\n")?)?;
     drop(here);
-    let bundle = parcel.bundle.ok_or("a bundle")?;
+    let bundle = artifact.bundle.ok_or("a bundle")?;
     let root = there.path().join("code");
     Bundle::decode(bundle.hash, &bundle.bytes)?.unpack(&root)?;
     assert_eq!(fs::read_to_string(root.join("cells/say/lib/words.py"))?, "WORD = 1\n");
-    let letter = Letter::read(&parcel.spec.bytes)?;
-    let Deployed::Cell(cell) = letter.load(&root, &there.path().join("schemas"))? else { return Err("a cell".into()) };
+    let document = SpecDocument::read(&artifact.spec.bytes)?;
+    let Deployed::Cell(cell) = document.load(&root, &there.path().join("schemas"))? else {
+        return Err("a cell".into());
+    };
     let input = cell.input.as_ref().ok_or("a schema")?;
     assert!(input.accepts(&"x".into()) && !input.accepts(&1.into()));
-    assert_eq!(parcel.entry.replicas, Replicas::Count(3));
+    assert_eq!(artifact.entry.replicas, Replicas::Count(3));
     Ok(())
 }
 
 #[test]
 fn a_parcel_is_the_same_from_every_folder_and_its_revision_follows_code_and_schemas_alone() -> Checked {
     let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
-    let [one, two] = folders.each_ref().map(|folder| python(folder.path(), "1\n").map(|file| parcel(&file)));
+    let [one, two] = folders.each_ref().map(|folder| python(folder.path(), "1\n").map(|file| artifact(&file)));
     let (one, two) = (one??, two??);
     assert_eq!((one.spec.hash, &one.entry), (two.spec.hash, &two.entry));
     let there = folders[1].path();
@@ -58,15 +60,15 @@ fn a_parcel_is_the_same_from_every_folder_and_its_revision_follows_code_and_sche
     // Where it runs, and how the file looks.
     let text = fs::read_to_string(&file)?.replace("replicas: 3", "replicas: 4") + "# a word\n";
     fs::write(&file, text)?;
-    let placed = parcel(&file)?;
+    let placed = artifact(&file)?;
     assert_ne!(placed.spec.hash, one.spec.hash);
     assert_eq!(placed.entry.version.revision, one.entry.version.revision);
     // The code, and a schema that a schema refers to.
     write(there, "cells/say/lib/words.py", "WORD = 2\n")?;
-    let coded = parcel(&file)?;
+    let coded = artifact(&file)?;
     assert_ne!(coded.entry.version.revision, placed.entry.version.revision);
     write(there, "specs/schemas/demo/v1/Text.json", r#"{"type": "number"}"#)?;
-    assert_ne!(parcel(&file)?.entry.version.revision, coded.entry.version.revision);
+    assert_ne!(artifact(&file)?.entry.version.revision, coded.entry.version.revision);
     Ok(())
 }
 
@@ -79,11 +81,11 @@ fn one_document_of_several_travels() -> Checked {
     let file = write(folder.path(), "all.yaml", &text)?;
     let specs = spec::load(&[file], &spec::Options::default())?;
     for cell in specs.cells() {
-        let parcel = Parcel::of_cell(cell)?;
-        let letter = Letter::read(&parcel.spec.bytes)?;
+        let artifact = Artifact::of_cell(cell)?;
+        let document = SpecDocument::read(&artifact.spec.bytes)?;
         let names: Vec<&str> =
-            ["demo.a", "demo.b", "demo.c"].into_iter().filter(|it| letter.text.contains(it)).collect();
-        assert_eq!(names, [cell.name.as_str()], "{}", letter.text);
+            ["demo.a", "demo.b", "demo.c"].into_iter().filter(|it| document.text.contains(it)).collect();
+        assert_eq!(names, [cell.name.as_str()], "{}", document.text);
     }
     Ok(())
 }
@@ -99,7 +101,7 @@ fn a_command_keeps_its_rights_and_its_neighbours() -> Checked {
         "cell.yaml",
         &format!("{HEAD}spec: {{ runtime: exec, command: [./run.sh, cell.py, -v] }}\n"),
     )?;
-    let packed = parcel(&file)?;
+    let packed = artifact(&file)?;
     let bundle = packed.bundle.ok_or("a bundle")?;
     let root = folder.path().join("there");
     Bundle::decode(bundle.hash, &bundle.bytes)?.unpack(&root)?;
@@ -107,7 +109,7 @@ fn a_command_keeps_its_rights_and_its_neighbours() -> Checked {
     assert_eq!(fs::metadata(root.join("run.sh"))?.permissions().mode() & 0o777, 0o700);
     assert_eq!(packed.entry.needs.platforms, BTreeSet::new(), "a script runs anywhere");
     fs::write(&program, b"\x7fELF")?;
-    assert_eq!(parcel(&file)?.entry.needs.platforms, BTreeSet::from([crate::fleet::platform()]));
+    assert_eq!(artifact(&file)?.entry.needs.platforms, BTreeSet::from([crate::fleet::platform()]));
     Ok(())
 }
 
@@ -118,22 +120,25 @@ fn a_canary_travels_with_its_rules() -> Checked {
         "spec: { runtime: rust, rollout: { canary: { share: 20%, calls: 7, after: 2s, errors: 3%, slower: 150% } } }\n";
     let file = write(folder.path(), "cell.yaml", &format!("{HEAD}{spec}"))?;
     let rules = CanaryRules { share: 20, calls_min: 7, after_ms: 2_000, errors_more_max: 3, slower_max: 150 };
-    assert_eq!(parcel(&file)?.entry.rollout, Rollout::Canary(rules));
+    assert_eq!(artifact(&file)?.entry.rollout, Rollout::Canary(rules));
     Ok(())
 }
 
 #[test]
 fn a_letter_of_a_newer_program_or_one_that_leads_elsewhere_is_refused() -> Checked {
-    let letter = |format: u32, file: &str| {
+    let document = |format: u32, file: &str| {
         serde_json::json!({ "format": format, "file": file, "text": format!("{HEAD}spec: {{ runtime: rust }}\n") })
             .to_string()
     };
-    assert!(Letter::read(letter(1, "specs/a.yaml").as_bytes()).is_ok());
-    assert!(Letter::read(letter(2, "specs/a.yaml").as_bytes()).is_err_and(|error| error.to_string().contains("newer")));
+    assert!(SpecDocument::read(document(1, "specs/a.yaml").as_bytes()).is_ok());
+    assert!(
+        SpecDocument::read(document(2, "specs/a.yaml").as_bytes())
+            .is_err_and(|error| error.to_string().contains("newer"))
+    );
     for file in ["/etc/a.yaml", "../a.yaml", "a/../../b.yaml", ""] {
-        assert!(Letter::read(letter(1, file).as_bytes()).is_err(), "{file}");
+        assert!(SpecDocument::read(document(1, file).as_bytes()).is_err(), "{file}");
     }
-    let mut stray = Letter::read(letter(1, "a.yaml").as_bytes())?;
+    let mut stray = SpecDocument::read(document(1, "a.yaml").as_bytes())?;
     stray.schemas.insert("../../stray".to_owned(), "{}".to_owned());
     let folder = tempfile::tempdir()?;
     assert!(stray.load(&folder.path().join("code"), &folder.path().join("a/schemas")).is_err());

@@ -5,16 +5,16 @@ use crate::bundle::Bundle;
 
 type Checked = Result<(), Box<dyn Error>>;
 
-fn luggage(folder: &Path, spec: &str) -> Result<Luggage, Box<dyn Error>> {
+fn source_files(folder: &Path, spec: &str) -> Result<SourceFiles, Box<dyn Error>> {
     let text = format!("apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: demo.cell }}\nspec: {{ {spec} }}\n");
     let specs = spec::load_texts([(folder.join("cell.yaml"), text.as_str())], &spec::Options::default())?;
     let spec = specs.cells().next().ok_or("a cell")?;
-    Ok(Luggage::of(spec).ok_or("a cell that is not linked in")??)
+    Ok(SourceFiles::of(spec).ok_or("a cell that is not linked in")??)
 }
 
 /// Why it cannot be packed.
 fn refused(folder: &Path, spec: &str) -> String {
-    luggage(folder, spec).err().map(|error| error.to_string()).unwrap_or_default()
+    source_files(folder, spec).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
 fn write(folder: &Path, path: &str, text: &str) -> io::Result<PathBuf> {
@@ -25,9 +25,9 @@ fn write(folder: &Path, path: &str, text: &str) -> io::Result<PathBuf> {
 }
 
 /// The places as seen from a folder.
-fn places(luggage: &Luggage, folder: &Path) -> Vec<String> {
+fn places(source_files: &SourceFiles, folder: &Path) -> Vec<String> {
     let place = |place: &Path| place.strip_prefix(folder).unwrap_or(place).display().to_string();
-    luggage.items().map(|(at, _)| place(at)).collect()
+    source_files.items().map(|(at, _)| place(at)).collect()
 }
 
 const PYTHON: &str = "runtime: python, source: 'cell/a.py:f'";
@@ -56,7 +56,7 @@ fn all_of_a_cells_folder_travels_but_what_others_made_or_is_hidden_and_specs() -
     write(folder.path(), "cell/.cbsignore", "# Not needed.\nraw.csv\nbig/\n")?;
     write(folder.path(), "cell/other.yaml", "# A spec.\napiVersion: cbs/v1alpha1\nkind: Cell\n")?;
     write(folder.path(), "elsewhere.py", "1")?;
-    assert_eq!(places(&luggage(folder.path(), PYTHON)?, &folder.path().join("cell")), travels);
+    assert_eq!(places(&source_files(folder.path(), PYTHON)?, &folder.path().join("cell")), travels);
     Ok(())
 }
 
@@ -70,7 +70,7 @@ fn what_a_python_cells_requirements_name_travels_too() -> Checked {
     write(folder.path(), "cell/requirements.txt", "-r ../base.txt\n-c .hidden/limits.txt\n../lib\n")?;
     let travels =
         ["../base.txt", "../lib/lib.py", "../lib/pyproject.toml", ".hidden/limits.txt", "a.py", "requirements.txt"];
-    assert_eq!(places(&luggage(folder.path(), PYTHON)?, &folder.path().join("cell")), travels);
+    assert_eq!(places(&source_files(folder.path(), PYTHON)?, &folder.path().join("cell")), travels);
     write(folder.path(), "cell/requirements.txt", "-r ../nowhere.txt\n")?;
     assert!(refused(folder.path(), PYTHON).contains("requirements.txt:1: there is no file "));
     Ok(())
@@ -83,7 +83,7 @@ fn links_may_lead_within_the_folder_alone() -> Checked {
     write(folder.path(), "secret", "1")?;
     symlink("a.py", folder.path().join("cell/b.py"))?;
     symlink("nowhere", folder.path().join("cell/c.py"))?;
-    assert_eq!(places(&luggage(folder.path(), PYTHON)?, &folder.path().join("cell")), ["a.py", "b.py"]);
+    assert_eq!(places(&source_files(folder.path(), PYTHON)?, &folder.path().join("cell")), ["a.py", "b.py"]);
     symlink("../secret", folder.path().join("cell/d.py"))?;
     assert!(refused(folder.path(), PYTHON).contains("d.py is a link out of the cell's folder, to "));
     fs::remove_file(folder.path().join("cell/d.py"))?;
@@ -107,7 +107,7 @@ fn a_link_to_a_folder_that_it_stands_in_is_told_as_such() -> Checked {
     }
     // Two folders that lead to each other; one that leads to another is fine.
     symlink("../two", folder.path().join("cell/one/two"))?;
-    luggage(folder.path(), PYTHON)?;
+    source_files(folder.path(), PYTHON)?;
     symlink("../one", folder.path().join("cell/two/one"))?;
     assert!(refused(folder.path(), PYTHON).contains("is a link to a folder that it stands in"));
     Ok(())
@@ -126,7 +126,7 @@ fn too_much_is_told_with_what_takes_most() -> Checked {
     );
     assert!(told.contains(".cbsignore"), "{told}");
     write(folder.path(), "cell/.cbsignore", "large.bin\n")?;
-    assert!(luggage(folder.path(), PYTHON).is_ok());
+    assert!(source_files(folder.path(), PYTHON).is_ok());
     for number in 0..FILES_MAX {
         write(folder.path(), &format!("cell/many/{number}"), "")?;
     }
@@ -171,7 +171,7 @@ fn dart(folder: &Path) -> io::Result<()> {
 fn a_dart_cell_takes_along_what_it_imports() -> Checked {
     let folder = tempfile::tempdir()?;
     dart(folder.path())?;
-    let packed = luggage(folder.path(), DART)?;
+    let packed = source_files(folder.path(), DART)?;
     assert_eq!(
         places(&packed, &folder.path().join("house/cell")),
         [
@@ -226,7 +226,7 @@ async fn what_has_arrived_compiles_where_nothing_else_is() -> Checked {
     dart(here.path())?;
     let mut bundle = Bundle::default();
     let root = here.path().join("house");
-    for (place, item) in luggage(here.path(), DART)?.items() {
+    for (place, item) in source_files(here.path(), DART)?.items() {
         let (content, executable) = item.read()?;
         let mut plain = PathBuf::new();
         for part in place.components() {
@@ -253,8 +253,8 @@ fn a_command_takes_along_its_folder_or_the_libraries_that_it_names() -> Checked 
     for path in files {
         write(folder.path(), path, "1")?;
     }
-    let packed = luggage(folder.path(), "runtime: exec, command: [tool/bin/run, -v]")?;
-    let folder_of = |packed: &Luggage| {
+    let packed = source_files(folder.path(), "runtime: exec, command: [tool/bin/run, -v]")?;
+    let folder_of = |packed: &SourceFiles| {
         let mut places = places(packed, folder.path());
         places.retain(|place| !place.starts_with('/'));
         places
@@ -266,7 +266,7 @@ fn a_command_takes_along_its_folder_or_the_libraries_that_it_names() -> Checked 
     for path in ["libb.so", "libc.so", "notes.md"] {
         write(folder.path(), path, "1")?;
     }
-    let packed = luggage(folder.path(), "runtime: exec, command: [./alone]")?;
+    let packed = source_files(folder.path(), "runtime: exec, command: [./alone]")?;
     assert_eq!(folder_of(&packed), ["alone", "liba.so.1", "libb.so"]);
     Ok(())
 }
