@@ -3,23 +3,23 @@
 //! The mind is the crate `fleet`: pure, and proven there. Here are its hands.
 //!
 //! - `store`: the buckets of a namespace. `artifact`: a spec as it travels.
-//! - `writing`: a deploy, all or nothing. `waiting`: until every body has followed, `replaced`: or
+//! - `apply`: a deploy, all or nothing. `waiting`: until every body has followed, `replaced`: or
 //!   another head stands there. `patience`: while NATS is away. `unplaced`: why something does not move.
 //! - `inventory`: what lies in the buckets. `collecting`: what of it may go.
 //! - `driver`: tells the mind what happens and does what it says. `life`: one instance. `cache`: code on disk.
 
+mod apply;
 mod artifact;
 mod cache;
 mod collecting;
 mod driver;
 mod inventory;
 mod life;
-mod patience;
 mod replaced;
+mod retry_until;
+mod rollout_status;
 mod store;
 mod unplaced;
-mod waiting;
-mod writing;
 
 use std::time::Duration;
 
@@ -28,15 +28,15 @@ use serde::{Deserialize, Serialize};
 use spec::CellSpec;
 
 pub(crate) use self::{
+    apply::{ChangeSet, Written},
     artifact::{Artifact, SpecDocument},
     driver::{Driver, Joining},
     inventory::Inventory,
-    patience::{Patience, Stage},
     replaced::{Replaced, replaced},
+    retry_until::{RetryUntil, Stage},
+    rollout_status::{Outcome, Wanted, wait},
     store::{Now, Store},
     unplaced::{explain, is_leaving},
-    waiting::{Outcome, Wanted, wait},
-    writing::{Draft, Written},
 };
 use crate::app::CallPolicy;
 

@@ -19,7 +19,7 @@ use self::change::Change;
 use super::{Globals, completions, names, target};
 use crate::{
     exit::{Failure, Outcome},
-    fleet::{Draft, Inventory, Now, Patience, Stage, Store},
+    fleet::{ChangeSet, Inventory, Now, RetryUntil, Stage, Store},
     output, specs,
 };
 
@@ -75,23 +75,23 @@ impl Deploy {
         let artifacts = packing::artifacts(&self.paths)?;
         let nats = self.change.connect(globals).await?;
         let outcome = async {
-            let (dry_run, patience) = (self.change.dry_run, self.change.patience(&nats));
-            let store = open(globals, &nats, &patience, dry_run).await?;
+            let (dry_run, retry) = (self.change.dry_run, self.change.retry(&nats));
+            let store = open(globals, &nats, &retry, dry_run).await?;
             let (now, inventory) = match &store {
                 // What nobody is about to write needs no list of all that lies there.
                 Some(store) if dry_run => {
                     let now = async || store.now().await;
-                    (patience.with(Stage::Content, now).await?, Inventory::default())
+                    (retry.with(Stage::Content, now).await?, Inventory::default())
                 }
-                Some(store) => present(store, &patience).await?,
+                Some(store) => present(store, &retry).await?,
                 None => Default::default(),
             };
             if now.head.is_none() {
                 warn_of_lost_history(globals, &nats).await;
             }
-            let draft = Draft::deploy(now, inventory, artifacts)?;
-            let head = |draft: &Draft| next(draft, &self.message);
-            Box::pin(self.change.make(globals, &patience, store.as_ref(), draft, head)).await
+            let changes = ChangeSet::deploy(now, inventory, artifacts)?;
+            let head = |changes: &ChangeSet| next(changes, &self.message);
+            Box::pin(self.change.make(globals, &retry, store.as_ref(), changes, head)).await
         };
         closing(nats.clone(), Box::pin(outcome)).await
     }
@@ -109,9 +109,9 @@ impl Undeploy {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let nats = self.change.connect(globals).await?;
         let outcome = async {
-            let patience = self.change.patience(&nats);
-            let store = open(globals, &nats, &patience, true).await?.ok_or_else(|| never(globals))?;
-            let (now, inventory) = present(&store, &patience).await?;
+            let retry = self.change.retry(&nats);
+            let store = open(globals, &nats, &retry, true).await?.ok_or_else(|| never(globals))?;
+            let (now, inventory) = present(&store, &retry).await?;
             if let Some(lost) = now.lost.first() {
                 return Err(Failure::failed(format_args!(
                     "the part {} of the present head is not in the store any more: deploy its specs again, or go back \
@@ -130,8 +130,8 @@ impl Undeploy {
                 )));
             }
             let manifest = now.manifest.without(&self.targets.iter().cloned().collect::<BTreeSet<_>>());
-            let head = |draft: &Draft| next(draft, &self.message);
-            Box::pin(self.change.make(globals, &patience, Some(&store), Draft::of(now, inventory, manifest)?, head))
+            let head = |changes: &ChangeSet| next(changes, &self.message);
+            Box::pin(self.change.make(globals, &retry, Some(&store), ChangeSet::of(now, inventory, manifest)?, head))
                 .await
         };
         closing(nats.clone(), Box::pin(outcome)).await
@@ -142,10 +142,10 @@ impl Rollback {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let nats = self.change.connect(globals).await?;
         let outcome = async {
-            let patience = self.change.patience(&nats);
-            let store = open(globals, &nats, &patience, true).await?.ok_or_else(|| never(globals))?;
-            let (now, inventory) = present(&store, &patience).await?;
-            let history = patience.with(Stage::Content, async || store.history().await).await?;
+            let retry = self.change.retry(&nats);
+            let store = open(globals, &nats, &retry, true).await?.ok_or_else(|| never(globals))?;
+            let (now, inventory) = present(&store, &retry).await?;
+            let history = retry.with(Stage::Content, async || store.history().await).await?;
             let to = match self.to {
                 Some(number) => history.get(number).map_err(Failure::failed)?.clone(),
                 None => history
@@ -154,13 +154,13 @@ impl Rollback {
                     .clone(),
             };
             let unreadable = || format!("head {} cannot be brought back; nothing was changed", to.number);
-            let manifest = patience.with(Stage::Content, async || store.manifest(to.manifest).await);
+            let manifest = retry.with(Stage::Content, async || store.manifest(to.manifest).await);
             let manifest = manifest.await.with_context(unreadable)?;
-            let head = |draft: &Draft| match &draft.base().head {
+            let head = |changes: &ChangeSet| match &changes.base().head {
                 Some((now, _)) => now.rollback(&to, &who(), millis()),
-                None => next(draft, ""),
+                None => next(changes, ""),
             };
-            Box::pin(self.change.make(globals, &patience, Some(&store), Draft::of(now, inventory, manifest)?, head))
+            Box::pin(self.change.make(globals, &retry, Some(&store), ChangeSet::of(now, inventory, manifest)?, head))
                 .await
         };
         closing(nats.clone(), Box::pin(outcome)).await
@@ -168,18 +168,18 @@ impl Rollback {
 }
 
 /// What holds now, and all that lies in the store.
-async fn present(store: &Store, patience: &Patience) -> anyhow::Result<(Now, Inventory)> {
+async fn present(store: &Store, retry: &RetryUntil) -> anyhow::Result<(Now, Inventory)> {
     let read = async || {
         // What lies there first: what is put later is young.
         let inventory = Box::pin(store.sound_stock()).await?;
         Ok((store.now().await?, inventory))
     };
-    patience.with(Stage::Content, read).await
+    retry.with(Stage::Content, read).await
 }
 
-fn next(draft: &Draft, message: &str) -> Head {
-    let before = draft.base().head.as_ref().map(|(head, _)| head);
-    Head::after(before, draft.root(), &who(), millis(), message)
+fn next(changes: &ChangeSet, message: &str) -> Head {
+    let before = changes.base().head.as_ref().map(|(head, _)| head);
+    Head::after(before, changes.root(), &who(), millis(), message)
 }
 
 /// `ada@laptop`: a claim for people.
@@ -210,14 +210,14 @@ pub(super) async fn closing(nats: Nats, work: impl Future<Output = Outcome>) -> 
 async fn open(
     globals: &Globals,
     nats: &Nats,
-    patience: &Patience,
+    retry: &RetryUntil,
     only_existing: bool,
 ) -> Result<Option<Store>, Failure> {
     let open = async || match only_existing {
         true => Ok(Store::existing(nats.clone(), globals.namespace()).await?),
         false => Ok(Some(Box::pin(Store::open(nats.clone(), globals.namespace())).await?)),
     };
-    let opened = patience.with(Stage::Content, open).await;
+    let opened = retry.with(Stage::Content, open).await;
     opened.map_err(|error| Failure::not_started(format_args!("{error:#}")))
 }
 

@@ -9,7 +9,7 @@ use fleet::{Entry, Object, Version};
 use testkit::{NatsServer, eventually, within};
 
 use super::*;
-use crate::fleet::{Artifact, Draft, Patience, Written};
+use crate::fleet::{Artifact, ChangeSet, RetryUntil, Written};
 
 type Checked = Result<(), Box<dyn std::error::Error>>;
 
@@ -33,18 +33,18 @@ fn artifact(name: &str, text: &str) -> anyhow::Result<Artifact> {
     Ok(Artifact { target: name.parse::<Target>()?, entry, spec, bundle: Some(bundle) })
 }
 
-async fn draft(store: &Store, artifact: Artifact) -> anyhow::Result<Draft> {
+async fn changes(store: &Store, artifact: Artifact) -> anyhow::Result<ChangeSet> {
     let inventory = store.inventory().await?;
-    Draft::deploy(store.now().await?, inventory, vec![artifact])
+    ChangeSet::deploy(store.now().await?, inventory, vec![artifact])
 }
 
-fn head(draft: &Draft) -> Head {
-    Head::after(draft.base().head.as_ref().map(|(head, _)| head), draft.root(), "ada", 0, "")
+fn head(changes: &ChangeSet) -> Head {
+    Head::after(changes.base().head.as_ref().map(|(head, _)| head), changes.root(), "ada", 0, "")
 }
 
 async fn deploy(store: &Store, artifact: Artifact) -> anyhow::Result<Written> {
-    let draft = draft(store, artifact).await?;
-    draft.write(store, head(&draft), &Patience::new(store.nats().clone(), LONG, |_| {})).await
+    let changes = changes(store, artifact).await?;
+    changes.write(store, head(&changes), &RetryUntil::new(store.nats().clone(), LONG, |_| {})).await
 }
 
 /// Waits until all that lies there is old.
@@ -83,7 +83,7 @@ async fn what_a_head_in_history_reaches_stays_and_what_a_lost_deploy_left_goes()
         deploy(&store, artifact("demo.say", text)?).await?;
     }
     // Content of a deployer that died before its head.
-    let dead = draft(&store, artifact("demo.dead", "three")?).await?;
+    let dead = changes(&store, artifact("demo.dead", "three")?).await?;
     dead.put(&store).await?;
     assert_eq!(store.collect().await?, 0, "it is young: its head may be about to be set");
     until_old(&store).await;
@@ -129,8 +129,8 @@ async fn while_an_entry_of_history_cannot_be_read_all_that_it_may_name_stays_and
     let whole = store.inventory().await?;
     let before = store.desired().get(&keys::history(2)).await?.ok_or("a head")?;
     // Two deployers that died before their heads; of one the root is there.
-    draft(&store, artifact("demo.dead", "four")?).await?.put(&store).await?;
-    let dead = draft(&store, artifact("demo.rootless", "five")?).await?;
+    changes(&store, artifact("demo.dead", "four")?).await?.put(&store).await?;
+    let dead = changes(&store, artifact("demo.rootless", "five")?).await?;
     dead.put(&store).await?;
     let root = store.inventory().await?.trees.get(&dead.root()).cloned().ok_or("a root")?;
     store.desired().remove_at(&root.name, root.revision).await?;
@@ -164,17 +164,17 @@ async fn content_that_is_deployed_again_while_it_is_collected_stays() -> Checked
         let server = NatsServer::with_jetstream().await;
         let store = store(&server, AGE).await?;
         deploy(&store, artifact("demo.say", "one")?).await?;
-        draft(&store, artifact("demo.say", "two")?).await?.put(&store).await?;
+        changes(&store, artifact("demo.say", "two")?).await?.put(&store).await?;
         until_old(&store).await;
         let (inventory, reached) = reached(&store).await?;
         if is_careful {
             deploy(&store, artifact("demo.say", "two")?).await?;
         } else {
             // A bug: it sees that all is there, and only sets its head.
-            let draft = draft(&store, artifact("demo.say", "two")?).await?;
-            let (old, revision) = draft.base().head.clone().ok_or("a head")?;
+            let changes = changes(&store, artifact("demo.say", "two")?).await?;
+            let (old, revision) = changes.base().head.clone().ok_or("a head")?;
             store.desired().put(&keys::history(old.number), old.encode().into()).await?;
-            store.desired().update(keys::HEAD, head(&draft).encode().into(), revision).await?;
+            store.desired().update(keys::HEAD, head(&changes).encode().into(), revision).await?;
         }
         let removed = store.remove(&inventory, &reached).await?;
         if is_careful {
@@ -244,7 +244,7 @@ async fn lost_content_is_put_back_by_who_has_it() -> Checked {
     for object in inventory.bundles.values() {
         assert!(bundles.remove_at(object).await?);
     }
-    let again = draft(&store, artifact("demo.say", "one")?).await?;
+    let again = changes(&store, artifact("demo.say", "one")?).await?;
     assert!(again.is_empty() && again.broken().is_empty());
     assert_eq!(again.put(&store).await?, 4, "a root, a leaf, a spec and a bundle");
     assert_eq!(lost(&store).await?, Vec::new());
@@ -252,7 +252,7 @@ async fn lost_content_is_put_back_by_who_has_it() -> Checked {
     let root = store.now().await?.head.ok_or("a head")?.0.manifest;
     let kept = store.inventory().await?.trees.get(&root).cloned().ok_or("a root")?;
     store.desired().remove_at(&kept.name, kept.revision).await?;
-    let other = draft(&store, artifact("demo.other", "two")?).await.err().ok_or("an error")?;
+    let other = changes(&store, artifact("demo.other", "two")?).await.err().ok_or("an error")?;
     assert!(other.to_string().contains("not in the store any more"), "{other}");
     Ok(())
 }
@@ -262,10 +262,10 @@ async fn lost_content_is_put_back_by_who_has_it() -> Checked {
 async fn a_head_of_which_nobody_knows_whether_it_was_written_is_looked_for() -> Checked {
     let server = NatsServer::with_jetstream().await;
     let store = store(&server, Duration::from_hours(1)).await?;
-    let patience = Patience::new(store.nats().clone(), LONG, |_| {});
+    let patience = RetryUntil::new(store.nats().clone(), LONG, |_| {});
     deploy(&store, artifact("demo.say", "one")?).await?;
     let (lost, late) =
-        (draft(&store, artifact("demo.say", "two")?).await?, draft(&store, artifact("demo.say", "six")?).await?);
+        (changes(&store, artifact("demo.say", "two")?).await?, changes(&store, artifact("demo.say", "six")?).await?);
     let sent = head(&lost);
     let is_set = |written: &Written| matches!(written, Written::Head(head) if head.number == 2);
     for _ in 0..2 {
@@ -286,17 +286,17 @@ async fn what_a_late_head_reuses_is_put_anew() -> Checked {
     let server = NatsServer::with_jetstream().await;
     let store = store(&server, AGE).await?;
     deploy(&store, artifact("demo.say", "one")?).await?;
-    draft(&store, artifact("demo.say", "two")?).await?.put(&store).await?;
-    let draft = draft(&store, artifact("demo.say", "two")?).await?;
-    draft.put(&store).await?;
-    let patience = Patience::new(store.nats().clone(), LONG, |_| {});
-    let sent = head(&draft);
-    let (old, revision) = draft.base().head.clone().ok_or("a head")?;
+    changes(&store, artifact("demo.say", "two")?).await?.put(&store).await?;
+    let changes = changes(&store, artifact("demo.say", "two")?).await?;
+    changes.put(&store).await?;
+    let patience = RetryUntil::new(store.nats().clone(), LONG, |_| {});
+    let sent = head(&changes);
+    let (old, revision) = changes.base().head.clone().ok_or("a head")?;
     until_old(&store).await;
     let (inventory, reached) = reached(&store).await?;
     store.desired().put(&keys::history(old.number), old.encode().into()).await?;
     store.desired().update(keys::HEAD, sent.encode().into(), revision).await?;
-    assert!(matches!(draft.write(&store, sent, &patience).await?, Written::Head(_)));
+    assert!(matches!(changes.write(&store, sent, &patience).await?, Written::Head(_)));
     assert_eq!((store.remove(&inventory, &reached).await?, lost(&store).await?), (0, Vec::new()));
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::plan;
 use crate::{
     cli::{Globals, input},
     exit::{Failure, Outcome, Status},
-    fleet::{Draft, Outcome as Followed, Patience, Replaced, Stage, Store, Wanted, Written, replaced, wait},
+    fleet::{ChangeSet, Outcome as Followed, Replaced, RetryUntil, Stage, Store, Wanted, Written, replaced, wait},
     output::{self, Format, GOOD, WARNING},
 };
 
@@ -41,20 +41,20 @@ impl Change {
     }
 
     /// How long it is tried again where NATS does not answer.
-    pub(super) fn patience(&self, nats: &Nats) -> Patience {
-        Patience::new(nats.clone(), self.timeout, |line| output::tell(output::harmless(line)))
+    pub(super) fn retry(&self, nats: &Nats) -> RetryUntil {
+        RetryUntil::new(nats.clone(), self.timeout, |line| output::tell(output::harmless(line)))
     }
 
     /// Shows the plan, writes it, and waits.
     pub(super) async fn make(
         &self,
         globals: &Globals,
-        patience: &Patience,
+        retry: &RetryUntil,
         store: Option<&Store>,
-        draft: Draft,
-        head: impl FnOnce(&Draft) -> Head,
+        changes: ChangeSet,
+        head: impl FnOnce(&ChangeSet) -> Head,
     ) -> Outcome {
-        let diff = draft.diff();
+        let diff = changes.diff();
         if self.dry_run {
             match globals.format {
                 Format::Json => output::print_json(&plan::as_json(&diff))?,
@@ -67,11 +67,11 @@ impl Change {
         if let Some(hint) = store.hint() {
             output::warn(hint);
         }
-        if draft.is_empty() || diff.is_empty() && draft.base().damaged.is_none() {
-            return self.nothing(globals, patience, store, &draft).await;
+        if changes.is_empty() || diff.is_empty() && changes.base().damaged.is_none() {
+            return self.nothing(globals, retry, store, &changes).await;
         }
         output::tell(plan::table(&diff));
-        let head = match draft.write(store, head(&draft), patience).await? {
+        let head = match changes.write(store, head(&changes), retry).await? {
             Written::Head(head) => head,
             Written::Conflict(conflict) => {
                 output::tell("what the other changed:");
@@ -83,9 +83,9 @@ impl Change {
             }
         };
         output::tell(format_args!("head {} is written", head.number));
-        warn_of_broken(&draft);
+        warn_of_broken(&changes);
         let following =
-            async { if self.wait { self.follow(store, &draft, &head, false).await.map(Some) } else { Ok(None) } };
+            async { if self.wait { self.follow(store, &changes, &head, false).await.map(Some) } else { Ok(None) } };
         let (followed, collected) = tokio::join!(following, collect(store));
         let bodies = followed?;
         match globals.format {
@@ -101,8 +101,8 @@ impl Change {
     }
 
     /// All of it is deployed already: content that was lost is put back, and bodies are waited for as ever.
-    async fn nothing(&self, globals: &Globals, patience: &Patience, store: &Store, draft: &Draft) -> Outcome {
-        let mended = patience.with(Stage::Content, async || draft.put(store).await).await?;
+    async fn nothing(&self, globals: &Globals, retry: &RetryUntil, store: &Store, changes: &ChangeSet) -> Outcome {
+        let mended = retry.with(Stage::Content, async || changes.put(store).await).await?;
         if mended > 0 {
             output::warn(format_args!(
                 "{} of what is deployed had been lost, and {} put back",
@@ -110,16 +110,16 @@ impl Change {
                 if mended == 1 { "is" } else { "are" }
             ));
         }
-        warn_of_broken(draft);
-        let head = draft.base().head.as_ref().map(|(head, _)| head);
+        warn_of_broken(changes);
+        let head = changes.base().head.as_ref().map(|(head, _)| head);
         let bodies = match head {
-            Some(head) if self.wait => Some(self.follow(store, draft, head, true).await?),
+            Some(head) if self.wait => Some(self.follow(store, changes, head, true).await?),
             _ => None,
         };
         match globals.format {
             Format::Json => output::print_json(&json!({
                 "head": head.map(|head| head.number),
-                "changes": plan::as_json(&draft.diff()),
+                "changes": plan::as_json(&changes.diff()),
                 "bodies": bodies,
                 "mended": mended,
             }))?,
@@ -132,13 +132,13 @@ impl Change {
     }
 
     /// Waits until bodies have followed; how many there are.
-    async fn follow(&self, store: &Store, draft: &Draft, head: &Head, is_old: bool) -> Result<usize, Failure> {
-        match self.followed(store, draft, head, is_old).await? {
+    async fn follow(&self, store: &Store, changes: &ChangeSet, head: &Head, is_old: bool) -> Result<usize, Failure> {
+        match self.followed(store, changes, head, is_old).await? {
             Followed::Converged { bodies } => {
                 if !is_old {
                     output::tell(followers(bodies));
                 }
-                for (target, revision, share) in draft.judged() {
+                for (target, revision, share) in changes.judged() {
                     output::tell(format_args!(
                         "{target}: {share} % of its calls go to revision {revision}, which is being judged: it is promoted \
                          or rolled back by itself (`cbs events` tells when, `cbs bodies` and `cbs history` afterwards)"
@@ -163,13 +163,19 @@ impl Change {
     }
 
     /// Waits for this head, and for those that replace it and leave alone what it touches.
-    async fn followed(&self, store: &Store, draft: &Draft, head: &Head, is_old: bool) -> Result<Followed, Failure> {
+    async fn followed(
+        &self,
+        store: &Store,
+        changes: &ChangeSet,
+        head: &Head,
+        is_old: bool,
+    ) -> Result<Followed, Failure> {
         let until = Instant::now() + self.timeout;
         let tell = |line: String| output::tell(format_args!("  {}", output::harmless(&line)));
-        let (diff, entries) = (draft.diff(), draft.manifest().entries());
+        let (diff, entries) = (changes.diff(), changes.manifest().entries());
         let mut targets = diff.targets();
-        targets.extend(draft.touched().into_iter().filter_map(|index| entries.get(index)).map(|(target, _)| target));
-        let (mut head, mut manifest) = (head.clone(), draft.manifest().clone());
+        targets.extend(changes.touched().into_iter().filter_map(|index| entries.get(index)).map(|(target, _)| target));
+        let (mut head, mut manifest) = (head.clone(), changes.manifest().clone());
         loop {
             let touched = targets.iter().filter_map(|target| manifest.get(target).map(|(index, _)| index)).collect();
             let wanted = Wanted { head: head.hash(), manifest: &manifest, touched: &touched, is_old };
@@ -205,8 +211,8 @@ fn followers(bodies: usize) -> String {
 }
 
 /// Says what cannot be started anywhere anew: it goes on where it runs.
-fn warn_of_broken(draft: &Draft) {
-    let broken = draft.broken();
+fn warn_of_broken(changes: &ChangeSet) {
+    let broken = changes.broken();
     if let Some(first) = broken.first() {
         let more = if broken.len() > 1 { format!(" and {} more", broken.len() - 1) } else { String::new() };
         output::warn(format_args!("the content of {first}{more} is not in the store any more: deploy it again"));

@@ -61,7 +61,7 @@ pub(crate) struct Wanted<'a> {
 
 /// Where bodies stand.
 #[derive(Debug, PartialEq, Eq)]
-struct Picture {
+struct Progress {
     followed: usize,
     bodies: usize,
     /// What is missing, in words.
@@ -164,7 +164,7 @@ async fn follow(
             Ok(Err(_)) => return None,
             Err(_) => {}
         }
-        let now = picture(&heard.presences(), wanted);
+        let now = progress(&heard.presences(), wanted);
         let is_over = Instant::now() >= until;
         if is_over {
             return Some(heard.too_late(wanted, None));
@@ -264,7 +264,7 @@ impl Observed {
             let silent = || "the server does not tell the leases of the bodies: no answer in time".to_owned();
             return Outcome::Not(vec![error.map_or_else(silent, why)]);
         }
-        let now = picture(&self.presences(), wanted);
+        let now = progress(&self.presences(), wanted);
         if now.bodies == 0 && self.unheard > 0 {
             let bodies = output::count(self.unheard, "body lives", "bodies live");
             return Outcome::Not(vec![format!(
@@ -290,7 +290,7 @@ fn summary(missing: &[String]) -> String {
     }
 }
 
-fn picture(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Picture {
+fn progress(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Progress {
     // Whoever is about to end takes nothing new.
     let stay: Vec<&Presence> = bodies.values().copied().filter(|body| !body.draining).collect();
     let has = |body: &&&Presence| body.applied.is_some_and(|applied| applied.head == wanted.head);
@@ -330,7 +330,7 @@ fn picture(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Picture {
             words.is_empty() || nowhere || !serves && standings.iter().all(|(standing, ..)| is_settled(*standing));
         missing.extend(words);
     }
-    Picture { followed: followed.len(), bodies: stay.len(), hopeless: hopeless && !missing.is_empty(), missing }
+    Progress { followed: followed.len(), bodies: stay.len(), hopeless: hopeless && !missing.is_empty(), missing }
 }
 
 fn is_settled(standing: EntryStatus) -> bool {
@@ -368,5 +368,5 @@ fn reason(body: &Presence, index: usize) -> String {
 }
 
 #[cfg(test)]
-#[path = "waiting_tests.rs"]
+#[path = "rollout_status_tests.rs"]
 mod tests;

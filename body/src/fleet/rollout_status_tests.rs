@@ -41,10 +41,10 @@ fn body(id: &str, head: ContentHash, states: &str) -> Result<(String, Presence),
     Ok((id.to_owned(), presence))
 }
 
-fn look(bodies: &[(String, Presence)], enabled: bool) -> Result<Picture, Box<dyn std::error::Error>> {
+fn look(bodies: &[(String, Presence)], enabled: bool) -> Result<Progress, Box<dyn std::error::Error>> {
     let (manifest, touched) = (manifest(enabled)?, BTreeSet::from([0]));
     let wanted = Wanted { head: head(), manifest: &manifest, touched: &touched, is_old: false };
-    Ok(picture(&bodies.iter().map(|(id, presence)| (id.as_str(), presence)).collect(), &wanted))
+    Ok(progress(&bodies.iter().map(|(id, presence)| (id.as_str(), presence)).collect(), &wanted))
 }
 
 #[test]

@@ -45,14 +45,14 @@ impl Stage {
 }
 
 /// Until when, and with what voice.
-pub(crate) struct Patience {
+pub(crate) struct RetryUntil {
     nats: Nats,
     limit: Duration,
     until: Instant,
     tell: fn(&str),
 }
 
-impl Patience {
+impl RetryUntil {
     /// For so long from now on; `tell` gets a line when a step has to be tried again.
     pub(crate) fn new(nats: Nats, limit: Duration, tell: fn(&str)) -> Self {
         Self { nats, limit, until: Instant::now() + limit, tell }
@@ -148,5 +148,5 @@ fn ended(error: &anyhow::Error, stage: Stage) -> anyhow::Error {
 }
 
 #[cfg(test)]
-#[path = "patience_tests.rs"]
+#[path = "retry_until_tests.rs"]
 mod tests;

@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{
     Artifact,
     inventory::Inventory,
-    patience::{Patience, Stage},
+    retry_until::{RetryUntil, Stage},
     store::{Now, REQUESTS_MAX, Store},
 };
 
@@ -19,7 +19,7 @@ use super::{
 const BUNDLES_MAX: usize = 4;
 
 /// A change of the desired state that is not written yet.
-pub(crate) struct Draft {
+pub(crate) struct ChangeSet {
     base: Now,
     inventory: Inventory,
     manifest: Manifest,
@@ -40,7 +40,7 @@ pub(crate) enum Written {
     Conflict(Box<Conflict>),
 }
 
-impl Draft {
+impl ChangeSet {
     /// What holds now, with these parcels in it.
     pub(crate) fn deploy(base: Now, inventory: Inventory, artifacts: Vec<Artifact>) -> anyhow::Result<Self> {
         let entries = artifacts.iter().map(|artifact| {
@@ -49,23 +49,23 @@ impl Draft {
             (target.clone(), artifact.entry.clone().after(replaced.and_then(|(_, item)| item.known()), verdict).into())
         });
         let manifest = base.manifest.with(entries)?;
-        let mut draft = Self::of(base, inventory, manifest)?;
+        let mut changes = Self::of(base, inventory, manifest)?;
         for artifact in artifacts {
-            draft.named.insert(artifact.target);
-            draft.specs.insert(artifact.spec.hash, artifact.spec);
-            draft.bundles.extend(artifact.bundle.map(|bundle| (bundle.hash, bundle)));
+            changes.named.insert(artifact.target);
+            changes.specs.insert(artifact.spec.hash, artifact.spec);
+            changes.bundles.extend(artifact.bundle.map(|bundle| (bundle.hash, bundle)));
         }
-        if let (false, Some((head, _))) = (draft.base.lost.is_empty(), &draft.base.head) {
-            let lost = draft.base.lost.len();
+        if let (false, Some((head, _))) = (changes.base.lost.is_empty(), &changes.base.head) {
+            let lost = changes.base.lost.len();
             // The same manifest has the same parts: then they are at hand again.
             ensure!(
-                draft.root() == head.manifest,
+                changes.root() == head.manifest,
                 "{lost} parts of head {} are not in the store any more: deploy all that it held at once, unchanged, \
                  or go back with `cbs rollback`; nothing was changed",
                 head.number
             );
         }
-        Ok(draft)
+        Ok(changes)
     }
 
     /// What holds now, replaced by a manifest whose content is there.
@@ -104,15 +104,15 @@ impl Draft {
     }
 
     /// Writes it, with `head` as the new head: everything or nothing.
-    pub(crate) async fn write(&self, store: &Store, head: Head, patience: &Patience) -> anyhow::Result<Written> {
-        patience.with(Stage::Content, async || self.put(store).await).await?;
-        if !patience.with(Stage::Head(head.number), async || self.set(store, &head).await).await? {
-            let conflict = patience.with(Stage::Content, async || self.conflict(store).await).await?;
+    pub(crate) async fn write(&self, store: &Store, head: Head, retry: &RetryUntil) -> anyhow::Result<Written> {
+        retry.with(Stage::Content, async || self.put(store).await).await?;
+        if !retry.with(Stage::Head(head.number), async || self.set(store, &head).await).await? {
+            let conflict = retry.with(Stage::Content, async || self.conflict(store).await).await?;
             return Ok(Written::Conflict(Box::new(conflict)));
         }
         // It was sent in time and came late: what it reuses might be on its way out, and is put anew.
         if self.is_late(store)
-            && let Err(error) = patience.with(Stage::Head(head.number), async || self.put(store).await).await
+            && let Err(error) = retry.with(Stage::Head(head.number), async || self.put(store).await).await
         {
             tracing::warn!("head {} is written, and some of its content may be missing: {error:#}", head.number);
         }

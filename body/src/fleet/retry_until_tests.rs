@@ -25,13 +25,13 @@ async fn silence_is_waited_out_and_told_once() -> Checked {
     static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let server = NatsServer::with_jetstream().await;
     let tell = |line: &str| TOLD.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line.to_owned());
-    let patience = Patience::new(nats(&server).await?, LONG, tell);
+    let retry = RetryUntil::new(nats(&server).await?, LONG, tell);
     let tries = AtomicUsize::new(0);
     let step = async || match tries.fetch_add(1, Ordering::Relaxed) {
         0 | 1 => Err(away().context("what it was about")),
         done => Ok(done),
     };
-    assert_eq!(patience.with(Stage::Content, step).await?, 2);
+    assert_eq!(retry.with(Stage::Content, step).await?, 2);
     let told = TOLD.lock().map_err(|_| "poisoned")?.clone();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("NATS does not answer; trying again, nothing is changed yet: "), "{told:?}");
@@ -41,7 +41,7 @@ async fn silence_is_waited_out_and_told_once() -> Checked {
 #[tokio::test]
 async fn a_step_on_a_connection_that_is_lost_is_tried_again_on_the_next() -> Checked {
     let mut server = NatsServer::with_jetstream().await;
-    let patience = Patience::new(nats(&server).await?, LONG, |_| {});
+    let retry = RetryUntil::new(nats(&server).await?, LONG, |_| {});
     let tries = AtomicUsize::new(0);
     let step = async || match tries.fetch_add(1, Ordering::Relaxed) {
         0 => std::future::pending().await,
@@ -52,7 +52,7 @@ async fn a_step_on_a_connection_that_is_lost_is_tried_again_on_the_next() -> Che
         server.kill().await;
         server.restart().await;
     };
-    let (done, ()) = tokio::join!(patience.with(Stage::Content, step), outage);
+    let (done, ()) = tokio::join!(retry.with(Stage::Content, step), outage);
     done?;
     assert_eq!(tries.load(Ordering::Relaxed), 2);
     Ok(())
@@ -61,7 +61,7 @@ async fn a_step_on_a_connection_that_is_lost_is_tried_again_on_the_next() -> Che
 #[tokio::test]
 async fn what_time_does_not_mend_ends_at_once_and_when_time_is_up_it_says_what_is_known() -> Checked {
     let server = NatsServer::with_jetstream().await;
-    let patience = Patience::new(nats(&server).await?, Duration::from_millis(1), |_| {});
+    let retry = RetryUntil::new(nats(&server).await?, Duration::from_millis(1), |_| {});
     let mut ends = Vec::new();
     let refused = || StoreError::Refused { bucket: "desired".to_owned(), reason: "full".to_owned() };
     for (stage, error) in [
@@ -75,7 +75,7 @@ async fn what_time_does_not_mend_ends_at_once_and_when_time_is_up_it_says_what_i
             Ok(Some(error)) => Err::<(), _>(error),
             _ => Err(anyhow!("it was tried twice")),
         };
-        ends.push(patience.with(stage, step).await.err().ok_or("an error")?.to_string());
+        ends.push(retry.with(stage, step).await.err().ok_or("an error")?.to_string());
     }
     assert_eq!(
         ends,
@@ -106,10 +106,10 @@ async fn what_the_server_does_not_permit_ends_at_once_and_says_what_it_was() -> 
         let mut options = Options::new(server.url(), "deployer".parse()?);
         (options.credentials.user, options.credentials.password) = (Some("ada".to_owned()), Some("ada".to_owned()));
         let nats = Nats::connect_client(options).await?;
-        let patience = Patience::new(nats.clone(), LONG, |_| {});
+        let retry = RetryUntil::new(nats.clone(), LONG, |_| {});
         let open = async || Ok(super::super::Store::open(nats.clone(), cbs::Namespace::default()).await?);
         let began = Instant::now();
-        let error = patience.with(Stage::Content, open).await.err().ok_or("an error")?.to_string();
+        let error = retry.with(Stage::Content, open).await.err().ok_or("an error")?.to_string();
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}: {error}", began.elapsed());
         let told = format!("the NATS server does not permit it: Permissions Violation {why}");
         assert!(
