@@ -40,7 +40,7 @@
 //! - [`InProcess`], [`Settings`]: the bus without a network. Behind it `registry` (who serves
 //!   what, read without a lock), `registered` and `gate` (stopping without loss), `events` (bounded queues).
 //! - [`Router`], [`Link`], [`Route`]: here first, else over NATS.
-//! - [`Split`], [`Berth`]: a share of a target's calls for a canary.
+//! - [`TrafficSplit`], [`InstanceBus`]: a share of a target's calls for a canary.
 //! - [`policy`]: [`ConcurrencyLimit`] (how many run and wait), [`within`] (deadlines), [`Retry`] and its budget.
 //! - [`reply`]: what a reply carries, whatever handler made it.
 
@@ -52,7 +52,7 @@ mod registered;
 mod registry;
 pub mod reply;
 mod router;
-mod split;
+mod traffic_split;
 
 pub use self::{
     in_process::{InProcess, Settings},
@@ -62,5 +62,5 @@ pub use self::{
         retry::{Retried, Retry, RetryPolicy},
     },
     router::{Link, Route, Router},
-    split::{Berth, Split},
+    traffic_split::{InstanceBus, TrafficSplit},
 };

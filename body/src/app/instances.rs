@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bus::{Berth, Route, Split};
+use bus::{InstanceBus, Route, TrafficSplit};
 use bus_nats::{Announced, Nats};
 use cbs::{CellEnv, Console, Recorder, Serving, Span, Stats, Target, Text};
 use host::{Phase, Restarts, Running, State, Supervisor, Watchdog};
@@ -36,7 +36,7 @@ pub(crate) struct Instances {
     wiring: Wiring,
     runtimes: BTreeSet<&'static str>,
     /// What stands between a cell and its canary, as long as an instance of the cell is here.
-    splits: Mutex<BTreeMap<Target, Weak<Split>>>,
+    splits: Mutex<BTreeMap<Target, Weak<TrafficSplit>>>,
     _watchdog: Option<Watchdog>,
 }
 
@@ -73,7 +73,7 @@ enum Life {
 struct Cell {
     running: Running,
     /// Where it stands: a canary behind others, or as any other.
-    berth: Berth,
+    instance_bus: InstanceBus,
     state: watch::Receiver<State>,
     /// Whether calls reached it when this was last told.
     ready: bool,
@@ -142,8 +142,8 @@ impl Instances {
                 let target: Target = spec.name.clone().into();
                 let mut env = (self.env)(target.clone());
                 let is_canary = canary.is_some();
-                let berth = Berth::new(env.bus.clone(), self.split(&target), canary);
-                env.bus = Arc::new(berth.clone());
+                let instance_bus = InstanceBus::new(env.bus.clone(), self.split(&target), canary);
+                env.bus = Arc::new(instance_bus.clone());
                 let running = self.supervisor.start(spec, env).map_err(|error| error.to_string())?;
                 let listed = self.wiring.status.registry().list(running.service());
                 let mut state = running.state();
@@ -155,7 +155,7 @@ impl Instances {
                 self.wiring.events.follow(&running);
                 // Nobody is to find a canary: calls find it.
                 let announced = if is_canary { None } else { announce(self.wiring.nats.as_ref(), &running).await };
-                let cell = Cell { running, berth, state, ready: true };
+                let cell = Cell { running, instance_bus, state, ready: true };
                 Ok(Instance { life: Life::Cell(Box::new(cell)), announced, _listed: Some(listed) })
             }
             Deployed::Flow(spec) => {
@@ -165,7 +165,7 @@ impl Instances {
         }
     }
 
-    fn split(&self, target: &Target) -> Arc<Split> {
+    fn split(&self, target: &Target) -> Arc<TrafficSplit> {
         let mut splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(split) = splits.get(target).and_then(Weak::upgrade) {
             return split;
@@ -174,7 +174,7 @@ impl Instances {
         if splits.len().is_power_of_two() {
             splits.retain(|_, split| split.strong_count() > 0);
         }
-        let split = Arc::new(Split::default());
+        let split = Arc::new(TrafficSplit::default());
         splits.insert(target.clone(), Arc::downgrade(&split));
         split
     }
@@ -194,7 +194,7 @@ impl Instances {
     /// Why not: it is to be stopped.
     pub(crate) async fn promote(&self, instance: &mut Instance) -> Result<(), String> {
         let Life::Cell(cell) = &mut instance.life else { return Ok(()) };
-        cell.berth.promote().await.map_err(|error| format!("it cannot be served: {error}"))?;
+        cell.instance_bus.promote().await.map_err(|error| format!("it cannot be served: {error}"))?;
         // It may just be started again; then it serves when it is back.
         until(&mut cell.state, |phase| matches!(phase, Phase::Ready | Phase::Failed | Phase::Stopped)).await;
         let now = cell.state.borrow_and_update().clone();

@@ -18,7 +18,7 @@ use crate::registry::Member;
 ///
 /// Shares are counted, not drawn: with ten percent exactly every tenth call goes to the canary.
 #[derive(Default)]
-pub struct Split {
+pub struct TrafficSplit {
     plan: Mutex<Plan>,
     /// What calls look at: `None` where no canary has a share.
     now: ArcSwapOption<Sharing>,
@@ -38,7 +38,7 @@ struct Sharing {
     percent: u64,
 }
 
-impl Split {
+impl TrafficSplit {
     /// Gives the canary of this name so many percent of the calls from now on, or nobody any.
     /// One that is not here gets its share when it comes.
     pub fn share(&self, share: Option<(Text, u8)>) {
@@ -76,12 +76,12 @@ impl Split {
 }
 
 /// What serves a target, with its canaries behind it.
-struct Front {
-    split: Arc<Split>,
+struct SplitHandler {
+    split: Arc<TrafficSplit>,
     inner: Arc<dyn Handler>,
 }
 
-impl Front {
+impl SplitHandler {
     /// A call that is a canary's, unless that has no room, is being restarted or leaves: none
     /// fails for a canary that it never reached.
     fn through(&self, canary: Arc<Member>, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
@@ -95,7 +95,7 @@ impl Front {
     }
 }
 
-impl Handler for Front {
+impl Handler for SplitHandler {
     fn handle(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         match self.split.turn() {
             Some(canary) => self.through(canary, request),
@@ -114,35 +114,35 @@ impl Handler for Front {
 /// A body's bus as one instance of a cell sees it: what is served on it stands in front of the
 /// target's canaries, or is one of them. All else goes its usual way. Clones are the same berth.
 #[derive(Clone)]
-pub struct Berth(Arc<Inner>);
+pub struct InstanceBus(Arc<Inner>);
 
 struct Inner {
     bus: Arc<dyn BodyBus>,
-    split: Arc<Split>,
+    split: Arc<TrafficSplit>,
     name: Text,
-    place: Mutex<Place>,
+    state: Mutex<InstanceState>,
 }
 
-struct Place {
+struct InstanceState {
     canary: bool,
-    moored: Option<Moored>,
+    canary_service: Option<ServedCanary>,
 }
 
 /// A canary that is served.
-struct Moored {
+struct ServedCanary {
     service: Service,
     member: Arc<Member>,
     /// Where it takes calls of its own, once it was promoted.
     there: Option<Box<dyn Serving>>,
 }
 
-impl Berth {
+impl InstanceBus {
     /// A berth on this bus. `canary`: the name by which the split knows what is served here, if
     /// it is to get its share and nothing else.
     #[must_use]
-    pub fn new(bus: Arc<dyn BodyBus>, split: Arc<Split>, canary: Option<Text>) -> Self {
-        let place = Mutex::new(Place { canary: canary.is_some(), moored: None });
-        Self(Arc::new(Inner { bus, split, name: canary.unwrap_or_default(), place }))
+    pub fn new(bus: Arc<dyn BodyBus>, split: Arc<TrafficSplit>, canary: Option<Text>) -> Self {
+        let state = Mutex::new(InstanceState { canary: canary.is_some(), canary_service: None });
+        Self(Arc::new(Inner { bus, split, name: canary.unwrap_or_default(), state }))
     }
 
     /// Makes a canary what any other instance is: done when calls of its own reach it. Its share
@@ -152,16 +152,19 @@ impl Berth {
     /// As [`BodyBus::serve`]; then it still gets its share.
     pub async fn promote(&self) -> Result<(), BusError> {
         let found = {
-            let mut place = self.0.place();
-            place.canary = false;
-            place.moored.as_ref().map(|moored| (moored.service.clone(), moored.member.clone()))
+            let mut state = self.0.state();
+            state.canary = false;
+            state
+                .canary_service
+                .as_ref()
+                .map(|canary_service| (canary_service.service.clone(), canary_service.member.clone()))
         };
         // One that is being started again serves as any other does when it is back.
         let Some((service, member)) = found else { return Ok(()) };
         let there = self.0.bus.serve(self.0.front(service)).await?;
-        let left = match &mut self.0.place().moored {
-            Some(moored) if Arc::ptr_eq(&moored.member, &member) => {
-                moored.there = Some(there);
+        let left = match &mut self.0.state().canary_service {
+            Some(canary_service) if Arc::ptr_eq(&canary_service.member, &member) => {
+                canary_service.there = Some(there);
                 self.0.split.leave(&member);
                 None
             }
@@ -175,17 +178,17 @@ impl Berth {
 }
 
 impl Inner {
-    fn place(&self) -> std::sync::MutexGuard<'_, Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> std::sync::MutexGuard<'_, InstanceState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn front(&self, service: Service) -> Service {
-        let handler = Arc::new(Front { split: self.split.clone(), inner: service.handler.clone() });
+        let handler = Arc::new(SplitHandler { split: self.split.clone(), inner: service.handler.clone() });
         Service { handler, ..service }
     }
 }
 
-impl BodyBus for Berth {
+impl BodyBus for InstanceBus {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         self.0.bus.call(request)
     }
@@ -195,15 +198,15 @@ impl BodyBus for Berth {
     }
 
     fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
-        let mut place = self.0.place();
-        if !place.canary {
+        let mut state = self.0.state();
+        if !state.canary {
             return self.0.bus.serve(self.0.front(service));
         }
         let member = Member::new(service.handler.clone());
         self.0.split.join(self.0.name.clone(), member.clone());
-        place.moored = Some(Moored { service, member: member.clone(), there: None });
-        let aboard: Box<dyn Serving> = Box::new(Aboard { berth: self.0.clone(), member });
-        Box::pin(std::future::ready(Ok(aboard)))
+        state.canary_service = Some(ServedCanary { service, member: member.clone(), there: None });
+        let serving: Box<dyn Serving> = Box::new(CanaryServing { bus_of_instance: self.0.clone(), member });
+        Box::pin(std::future::ready(Ok(serving)))
     }
 
     fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
@@ -212,28 +215,28 @@ impl BodyBus for Berth {
 }
 
 /// A canary as whoever serves it holds it.
-struct Aboard {
-    berth: Arc<Inner>,
+struct CanaryServing {
+    bus_of_instance: Arc<Inner>,
     member: Arc<Member>,
 }
 
-impl Aboard {
+impl CanaryServing {
     /// Takes it from its split; where it takes calls of its own, if it does.
     fn leave(&self) -> Option<Box<dyn Serving>> {
-        self.berth.split.leave(&self.member);
-        let moored = &mut self.berth.place().moored;
-        let mine = moored.take_if(|moored| Arc::ptr_eq(&moored.member, &self.member));
-        mine.and_then(|moored| moored.there)
+        self.bus_of_instance.split.leave(&self.member);
+        let canary_service = &mut self.bus_of_instance.state().canary_service;
+        let mine = canary_service.take_if(|canary_service| Arc::ptr_eq(&canary_service.member, &self.member));
+        mine.and_then(|canary_service| canary_service.there)
     }
 }
 
-impl Drop for Aboard {
+impl Drop for CanaryServing {
     fn drop(&mut self) {
         drop(self.leave());
     }
 }
 
-impl Serving for Aboard {
+impl Serving for CanaryServing {
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             if let Some(there) = self.leave() {
@@ -245,5 +248,5 @@ impl Serving for Aboard {
 }
 
 #[cfg(test)]
-#[path = "split_tests.rs"]
+#[path = "traffic_split_tests.rs"]
 mod tests;
