@@ -11,15 +11,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::crew::{Crew, Entry, Lease};
+use crate::process_pool::{Entry, Lease, ProcessPool};
 
 /// What the body's endpoint calls. Dropping it kills the processes; [`Cell::stop`] loses nothing.
 pub(crate) struct ProcessCell {
     pub(crate) env: Arc<CellEnv>,
-    pub(crate) crew: Arc<Crew>,
+    pub(crate) pool: Arc<ProcessPool>,
     pub(crate) stop: CancellationToken,
     /// The keeper, which holds all that runs for the cell: it ends with this.
-    pub(crate) keeper: Mutex<JoinSet<()>>,
+    pub(crate) supervisor: Mutex<JoinSet<()>>,
     /// More than a stop may take.
     pub(crate) stop_limit: Duration,
 }
@@ -35,14 +35,14 @@ impl Cell for ProcessCell {
             };
             // It may have waited.
             request.timeout = Some(context.remaining());
-            match lease.member.peer.request(frame::encode(&request), 0, Some(within.within.clone())).await {
+            match lease.pooled.peer.request(frame::encode(&request), 0, Some(within.within.clone())).await {
                 Ok(reply) => {
                     // What the cell printed stands on the terminal before its caller goes on.
-                    lease.member.desk.printed().await;
+                    lease.pooled.inbound.printed().await;
                     return self.read(context, reply);
                 }
                 // It never left: another may take it. This one is passed over from now on.
-                Err(Gone::Ended { sent: false, .. }) => self.crew.leave(&lease.member),
+                Err(Gone::Ended { sent: false, .. }) => self.pool.leave(&lease.pooled),
                 Err(gone) => return self.lost(context, gone),
             }
         }
@@ -51,16 +51,16 @@ impl Cell for ProcessCell {
     async fn stop(&self) {
         self.stop.cancel();
         let limit = Instant::now() + self.stop_limit;
-        let mut keeper = self.keeper.lock().await;
+        let mut supervisor = self.supervisor.lock().await;
         // What is not done by then is killed as it is dropped.
-        let _ = timeout_at(limit, async { while keeper.join_next().await.is_some() {} }).await;
-        keeper.abort_all();
+        let _ = timeout_at(limit, async { while supervisor.join_next().await.is_some() {} }).await;
+        supervisor.abort_all();
     }
 }
 
 impl ProcessCell {
     async fn place(&self) -> Option<Lease> {
-        match self.crew.enter() {
+        match self.pool.enter() {
             Entry::Now(lease) => Some(lease),
             Entry::Wait(place) => place.await.ok(),
             Entry::Nobody => None,

@@ -10,10 +10,10 @@ use tokio::{
 };
 
 use crate::{
-    desk::Desk,
     heartbeat::Heartbeat,
-    instance::{Break, EXIT_PATIENCE, Instance, Stage},
-    member::Member,
+    inbound_handler::InboundHandler,
+    instance::{EXIT_PATIENCE, ExitReason, Instance, Stage},
+    pooled_process::PooledProcess,
     process::Process,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct Connection<'a> {
     instance: &'a Instance,
     process: &'a Process,
-    member: Arc<Member>,
+    pooled: Arc<PooledProcess>,
     /// The engine alone.
     engine: JoinSet<End>,
     /// What works beside it.
@@ -39,7 +39,7 @@ impl<'a> Connection<'a> {
         let settings = &plan.settings;
         let or = |said: u32, else_: usize| if said == 0 { else_ } else { said as usize };
         let room = or(hello.in_flight_max, plan.concurrency);
-        let (desk, printing) = Desk::new(plan.env.clone(), heartbeat.clone(), settings);
+        let (inbound, printing) = InboundHandler::new(plan.env.clone(), heartbeat.clone(), settings);
         let agreed = sidecar::Settings {
             side: Side::Body,
             frame_bytes_max: or(hello.frame_bytes_max, settings.frame_bytes_max),
@@ -48,44 +48,44 @@ impl<'a> Connection<'a> {
             accepted_max: settings.requests_max as usize,
             sent_max: room,
         };
-        let (peer, engine): (_, Engine<_>) = Peer::new(frames, agreed, desk.clone());
+        let (peer, engine): (_, Engine<_>) = Peer::new(frames, agreed, inbound.clone());
         let mut running = JoinSet::new();
         running.spawn(engine);
         let mut printer = JoinSet::new();
         printer.spawn(printing);
-        let member = Member::new(instance.number, peer, heartbeat, desk, room);
-        Self { instance, process, member, engine: running, _printer: printer }
+        let pooled = PooledProcess::new(instance.number, peer, heartbeat, inbound, room);
+        Self { instance, process, pooled, engine: running, _printer: printer }
     }
 
     /// Waits for ready, and then lets it take calls until it breaks or is to end.
-    pub(crate) async fn run(mut self, ready: impl FnOnce()) -> Break {
+    pub(crate) async fn run(mut self, ready: impl FnOnce()) -> ExitReason {
         let instance = self.instance;
         let times = &instance.plan.settings.times;
         tokio::select! {
             biased;
-            () = instance.stop.cancelled() => return Break::Orderly,
-            () = self.member.heartbeat.ready.notified() => {}
+            () = instance.stop.cancelled() => return ExitReason::Orderly,
+            () = self.pooled.heartbeat.ready.notified() => {}
             end = ended(&mut self.engine) => return broke(end, Stage::Ready),
             _ = self.process.ended() => return self.last_words(Stage::Ready).await,
             () = sleep(times.ready) => {
                 let limit = times.ready.as_secs_f64();
-                self.member.peer.goodbye(format!("not ready within {limit} s"));
-                return Break::Stuck(format!("did not say ready within {limit} s: its start hook takes too long"));
+                self.pooled.peer.goodbye(format!("not ready within {limit} s"));
+                return ExitReason::Stuck(format!("did not say ready within {limit} s: its start hook takes too long"));
             }
         }
-        instance.row.ready(self.member.peer.clone(), self.member.heartbeat.clone());
-        instance.crew.join(self.member.clone());
+        instance.row.ready(self.pooled.peer.clone(), self.pooled.heartbeat.clone());
+        instance.pool.join(self.pooled.clone());
         ready();
         let broke = self.watch().await;
-        instance.crew.leave(&self.member);
+        instance.pool.leave(&self.pooled);
         match broke {
-            Break::Orderly => self.drain().await,
+            ExitReason::Orderly => self.drain().await,
             broke => broke,
         }
     }
 
     /// While it takes calls.
-    async fn watch(&mut self) -> Break {
+    async fn watch(&mut self) -> ExitReason {
         let (instance, process) = (self.instance, self.process);
         let mut tick = interval(instance.plan.settings.times.ping);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -94,72 +94,72 @@ impl<'a> Connection<'a> {
         loop {
             tokio::select! {
                 biased;
-                () = instance.stop.cancelled() => return Break::Orderly,
+                () = instance.stop.cancelled() => return ExitReason::Orderly,
                 end = ended(&mut self.engine) => return broke(end, Stage::Serving),
                 _ = &mut process_ended => {
-                    instance.crew.leave(&self.member);
+                    instance.pool.leave(&self.pooled);
                     return self.last_words(Stage::Serving).await;
                 }
-                _ = tick.tick() => if let Some(broke) = instance.look(&self.member, &mut stuck) { return broke },
+                _ = tick.tick() => if let Some(broke) = instance.look(&self.pooled, &mut stuck) { return broke },
             }
         }
     }
 
     /// What it said last may still be on its way when it has ended: why, perhaps.
-    async fn last_words(&mut self, stage: Stage) -> Break {
+    async fn last_words(&mut self, stage: Stage) -> ExitReason {
         match timeout(EXIT_PATIENCE, ended(&mut self.engine)).await {
             Ok(end) => broke(end, stage),
-            Err(_) => Break::Gone(stage),
+            Err(_) => ExitReason::Gone(stage),
         }
     }
 
     /// Lets it finish what it has, and waits for its goodbye and its end.
-    async fn drain(mut self) -> Break {
+    async fn drain(mut self) -> ExitReason {
         let limit = self.instance.plan.settings.times.drain;
         self.instance.row.draining();
         if !self.instance.stop_all.is_cancelled() {
             // The cell goes on without it: the calls that it has lose nothing of their time.
             tokio::select! {
-                () = self.member.vacant() => {}
+                () = self.pooled.vacant() => {}
                 () = self.instance.stop_all.cancelled() => {}
                 () = sleep(self.instance.plan.timeout()) => {}
             }
         }
         let goodbye = async {
-            self.member.vacant().await;
-            self.member.peer.drain(limit);
+            self.pooled.vacant().await;
+            self.pooled.peer.drain(limit);
             ended(&mut self.engine).await;
             self.process.ended().await;
         };
         if timeout(limit, goodbye).await.is_err() {
-            self.member.peer.goodbye("");
+            self.pooled.peer.goodbye("");
         }
-        Break::Orderly
+        ExitReason::Orderly
     }
 }
 
 impl Instance {
     /// Asks after the process's health, and looks whether it is to leave.
-    fn look(&self, member: &Arc<Member>, stuck: &mut Option<Instant>) -> Option<Break> {
+    fn look(&self, pooled: &Arc<PooledProcess>, stuck: &mut Option<Instant>) -> Option<ExitReason> {
         let (times, now) = (&self.plan.settings.times, Instant::now());
-        let owes = member.heartbeat.owes(now, times.ping);
+        let owes = pooled.heartbeat.owes(now, times.ping);
         if owes >= times.pong {
             let reason = format!("hangs: it has not answered a ping for {} s", times.pong.as_secs_f64());
-            return Some(Break::Stuck(reason));
+            return Some(ExitReason::Stuck(reason));
         }
-        member.peer.ping(member.heartbeat.ping(now));
+        pooled.peer.ping(pooled.heartbeat.ping(now));
         // Given up calls that it does not answer take its room. Where they take all of it, it is of no use.
-        if member.peer.abandoned().count < member.room {
+        if pooled.peer.abandoned().count < pooled.room {
             *stuck = None;
         } else if now.duration_since(*stuck.get_or_insert(now)) >= times.cancel {
-            let reason = format!("hangs: all {} calls that it has were given up, and it answers none", member.room);
-            return Some(Break::Stuck(reason));
+            let reason = format!("hangs: all {} calls that it has were given up, and it answers none", pooled.room);
+            return Some(ExitReason::Stuck(reason));
         }
-        if self.crew.is_short() {
-            self.crew.wants.notify_one();
+        if self.pool.is_short() {
+            self.pool.wants.notify_one();
         }
         let least = self.plan.launch.instances.min.get() as usize;
-        self.crew.dismiss(member, least, times.idle).then_some(Break::Orderly)
+        self.pool.dismiss(pooled, least, times.idle).then_some(ExitReason::Orderly)
     }
 }
 
@@ -172,10 +172,10 @@ async fn ended(engine: &mut JoinSet<End>) -> End {
     }
 }
 
-fn broke(end: End, stage: Stage) -> Break {
+fn broke(end: End, stage: Stage) -> ExitReason {
     match end {
-        End::Protocol(reason) => Break::Fault(format!("protocol: {reason}")),
-        End::Goodbye(reason) if !reason.is_empty() => Break::Fault(format!("said goodbye: {reason}")),
-        _ => Break::Gone(stage),
+        End::Protocol(reason) => ExitReason::Fault(format!("protocol: {reason}")),
+        End::Goodbye(reason) if !reason.is_empty() => ExitReason::Fault(format!("said goodbye: {reason}")),
+        _ => ExitReason::Gone(stage),
     }
 }

@@ -6,7 +6,7 @@ use cbs::{BoxFuture, CellEnv};
 use host::{Host, HostError, Started};
 use spec::{CellSpec, Program, Rollout, Runtime, Sidecar, Workers};
 
-use crate::{Launch, Settings, dart, launch::launch_until, succession::Better};
+use crate::{Launch, Settings, dart, launch::launch_until, rolling_replace::Better};
 
 /// Hosts cells of one runtime in processes of their own.
 pub struct SidecarHost {

@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     connection::Connection,
-    crew::Crew,
     handshake::{Refused, greet},
     output::{LastLines, Output, Stream},
     plan::Plan,
     process::{Exit, Pipes, Process},
-    row::Row,
+    process_pool::ProcessPool,
     socket::Socket,
+    worker_status::WorkerStatus,
 };
 
 /// How long a process that closed its socket is waited for, to learn how it ends.
@@ -30,15 +30,15 @@ pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(2);
 /// One of a cell's processes.
 pub(crate) struct Instance {
     pub(crate) plan: Arc<Plan>,
-    pub(crate) crew: Arc<Crew>,
-    pub(crate) row: Arc<Row>,
+    pub(crate) pool: Arc<ProcessPool>,
+    pub(crate) row: Arc<WorkerStatus>,
     /// Ends this process alone.
     pub(crate) stop: CancellationToken,
     /// Ends all of the cell's.
     pub(crate) stop_all: CancellationToken,
     pub(crate) number: u32,
     /// Whether it is to take over from one that serves: then it is tried once.
-    pub(crate) heir: bool,
+    pub(crate) replacement: bool,
 }
 
 /// How a life ended.
@@ -58,7 +58,7 @@ pub(crate) enum Stage {
 }
 
 /// Why it is not served any longer.
-pub(crate) enum Break {
+pub(crate) enum ExitReason {
     Orderly,
     /// It has ended, or closed its socket: how it exits tells why.
     Gone(Stage),
@@ -86,7 +86,7 @@ impl Instance {
                 ready();
             })
             .await;
-        let exit = self.see_off(&process, &broke).await;
+        let exit = self.shut_down(&process, &broke).await;
         // They are read to their end unless something that the process left behind holds them open. What the process has
         // said is there then, however busy the machine is.
         let mut all_read =
@@ -136,21 +136,21 @@ impl Instance {
     }
 
     /// From the start of the process to the end of its connection.
-    async fn serve(&self, process: &Process, socket: Socket, ready: impl FnOnce()) -> Break {
+    async fn serve(&self, process: &Process, socket: Socket, ready: impl FnOnce()) -> ExitReason {
         let times = &self.plan.settings.times;
         let greeted = tokio::select! {
             biased;
-            () = self.stop.cancelled() => return Break::Orderly,
+            () = self.stop.cancelled() => return ExitReason::Orderly,
             greeted = timeout(times.hello, greet(socket, self.plan.welcome(self.number))) => greeted,
-            _ = process.ended() => return Break::Gone(Stage::Hello),
+            _ = process.ended() => return ExitReason::Gone(Stage::Hello),
         };
         let (frames, hello) = match greeted {
             Ok(Ok(greeted)) => greeted,
-            Ok(Err(Refused::Closed)) => return Break::Gone(Stage::Hello),
-            Ok(Err(refused)) => return Break::Fault(refused.to_string()),
+            Ok(Err(Refused::Closed)) => return ExitReason::Gone(Stage::Hello),
+            Ok(Err(refused)) => return ExitReason::Fault(refused.to_string()),
             Err(_) => {
                 let limit = times.hello.as_secs_f64();
-                return Break::Stuck(format!("did not say hello within {limit} s: {HELLO_HINT}"));
+                return ExitReason::Stuck(format!("did not say hello within {limit} s: {HELLO_HINT}"));
             }
         };
         tracing::debug!(
@@ -161,16 +161,16 @@ impl Instance {
     }
 
     /// Waits for the process's end as long as it deserves, and then ends it. How it ended by itself, if it did.
-    async fn see_off(&self, process: &Process, broke: &Break) -> Option<Exit> {
+    async fn shut_down(&self, process: &Process, broke: &ExitReason) -> Option<Exit> {
         let times = &self.plan.settings.times;
         match broke {
-            Break::Gone(_) | Break::Fault(_) => {
+            ExitReason::Gone(_) | ExitReason::Fault(_) => {
                 if let Ok(exit) = timeout(EXIT_PATIENCE, process.ended()).await {
                     return Some(exit);
                 }
             }
             // It had its time to drain: what follows is for one that did not use it.
-            Break::Orderly => {
+            ExitReason::Orderly => {
                 process.signal(Signal::SIGTERM);
                 if let Ok(exit) = timeout(times.term, process.ended()).await {
                     return Some(exit);
@@ -180,7 +180,7 @@ impl Instance {
                     "a process of the cell did not end when it was told to, and is killed"
                 );
             }
-            Break::Stuck(_) => {}
+            ExitReason::Stuck(_) => {}
         }
         process.signal(Signal::SIGKILL);
         let _ = timeout(KILL_PATIENCE, process.ended()).await;
@@ -188,11 +188,11 @@ impl Instance {
     }
 
     /// Why it ended, in words that follow the name of its program; `None` where it was to.
-    fn reason(&self, broke: Break, exit: Option<Exit>) -> Option<String> {
+    fn reason(&self, broke: ExitReason, exit: Option<Exit>) -> Option<String> {
         let stage = match broke {
-            Break::Orderly => return None,
-            Break::Fault(reason) | Break::Stuck(reason) => return Some(reason),
-            Break::Gone(stage) => stage,
+            ExitReason::Orderly => return None,
+            ExitReason::Fault(reason) | ExitReason::Stuck(reason) => return Some(reason),
+            ExitReason::Gone(stage) => stage,
         };
         let how = exit.map_or_else(|| "closed its socket".to_owned(), |exit| exit.to_string());
         let memory = match (exit, self.plan.launch.limits.memory) {

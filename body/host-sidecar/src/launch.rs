@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Settings,
     cell::ProcessCell,
-    crew::Crew,
     instance::{KILL_PATIENCE, OUTPUT_PATIENCE},
-    keeper::{First, Keeper},
     plan::{Launch, Plan},
-    row::Rows,
-    succession::Better,
+    pool_supervisor::{First, PoolSupervisor},
+    process_pool::ProcessPool,
+    rolling_replace::Better,
+    worker_status::Rows,
 };
 
 /// Starts a cell in processes of its own, and returns when it takes calls: when all of the least number
@@ -51,31 +51,33 @@ pub(crate) async fn launch_until(
     // Each of these is bounded by itself; this is for what nobody thought of.
     let stop_limit = times.drain + times.term + KILL_PATIENCE + OUTPUT_PATIENCE * 2;
     let silence = times.ping * 2;
-    let (crew, rows, stop) = (Crew::new(), Rows::default(), CancellationToken::new());
+    let (pool, rows, stop) = (ProcessPool::new(), Rows::default(), CancellationToken::new());
     let called = if better.is_some() { "kernel process" } else { "process" };
     let plan = Arc::new(Plan::new(settings, launch, spec, env).called(called));
     // What is better begins to be made when what is soonest serves: it takes nothing from the start.
     let opened = CancellationToken::new();
     let better = better.map(|better| -> Better { Box::pin(after(opened.clone(), better)) });
-    let mut keeper = Keeper::new(plan.clone(), crew.clone(), rows.clone(), stop.clone()).with_better(better);
-    let first = keeper.start();
+    let mut supervisor =
+        PoolSupervisor::new(plan.clone(), pool.clone(), rows.clone(), stop.clone()).with_better(better);
+    let first = supervisor.start();
     let mut task = JoinSet::new();
-    task.spawn(keeper.keep());
+    task.spawn(supervisor.keep());
     // From here on dropping it ends all.
-    let cell = ProcessCell { env: plan.env.clone(), crew: crew.clone(), stop, keeper: Mutex::new(task), stop_limit };
+    let cell =
+        ProcessCell { env: plan.env.clone(), pool: pool.clone(), stop, supervisor: Mutex::new(task), stop_limit };
     let failure = last_failure(first).await;
-    if let Err(last) = crew.open() {
+    if let Err(last) = pool.open() {
         let reason = match last.or(failure) {
             Some(reason) => reason,
             // It was ready and is about to end: how it exits tells why.
             None => {
-                timeout(times.term, crew.ended()).await.unwrap_or_else(|_| "ended as soon as it was ready".to_owned())
+                timeout(times.term, pool.ended()).await.unwrap_or_else(|_| "ended as soon as it was ready".to_owned())
             }
         };
         return Err(HostError::Runtime(format!("{at} {reason}")));
     }
     opened.cancel();
-    Ok(Started { cell: Arc::new(cell), ended: Box::pin(crew.ended()), workers: Some(rows.workers(silence)) })
+    Ok(Started { cell: Arc::new(cell), ended: Box::pin(pool.ended()), workers: Some(rows.workers(silence)) })
 }
 
 async fn after(opened: CancellationToken, better: Better) -> Option<Launch> {

@@ -92,33 +92,33 @@
 //! - [`SidecarHost`]: the runtimes `exec` and `dart`. [`launch()`], [`Launch`]: one cell in processes, for any host.
 //! - [`Settings`], [`Times`]: what bounds a process.
 //! - [`dart`]: sources in Dart become programs.
-//! - `cell` is what the body calls; `crew` holds the processes that take calls, each a `member`, and says which
-//!   gets the next; `keeper` says how many there are, `succession` when better ones take their place; `desk` is where
+//! - `cell` is what the body calls; `pool` holds the processes that take calls, each a `pooled`, and says which
+//!   gets the next; `supervisor` says how many there are, `replace` when better ones take their place; `inbound` is where
 //!   they ask the body for something.
 //! - `instance` is one life of one process, of `plan`, `process`, `environment`, `socket`, `handshake`,
 //!   `connection`, `output` with `rate`, `heartbeat` and `row`.
 
 mod cell;
 mod connection;
-mod crew;
 pub mod dart;
-mod desk;
 mod environment;
 mod handshake;
 mod heartbeat;
 mod host;
+mod inbound_handler;
 mod instance;
-mod keeper;
 mod launch;
-mod member;
 mod output;
 mod plan;
+mod pool_supervisor;
+mod pooled_process;
 mod process;
+mod process_pool;
 mod rate;
-mod row;
+mod rolling_replace;
 mod settings;
 mod socket;
-mod succession;
+mod worker_status;
 
 pub use sidecar::log;
 

@@ -51,7 +51,7 @@ impl Life {
                 End::Stopped => break,
                 End::Fell { reason, ready_for } => (reason, ready_for),
             };
-            let (phase, wait) = match self.history.fell(Instant::now(), ready_for) {
+            let (phase, wait) = match self.history.exited(Instant::now(), ready_for) {
                 Next::Restart(wait) => (Phase::Restarting, wait),
                 Next::Failed(wait) => (Phase::Failed, wait),
             };

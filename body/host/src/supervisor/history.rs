@@ -65,7 +65,7 @@ impl History {
     }
 
     /// The cell failed now, after it had been ready for this long.
-    pub(super) fn fell(&mut self, now: Instant, ready_for: Duration) -> Next {
+    pub(super) fn exited(&mut self, now: Instant, ready_for: Duration) -> Next {
         let Restarts { period, intensity, .. } = self.restarts;
         if ready_for >= period {
             self.failed = false;

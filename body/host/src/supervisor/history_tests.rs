@@ -11,16 +11,16 @@ const fn ms(count: u64) -> Duration {
 #[test]
 fn waits_double_and_end_with_failed() {
     let (mut history, now) = (History::new(Restarts::default()), Instant::now());
-    let waits: Vec<_> = (0..5).map(|_| history.fell(now, Duration::ZERO)).collect();
+    let waits: Vec<_> = (0..5).map(|_| history.exited(now, Duration::ZERO)).collect();
     assert_eq!(waits, [100, 200, 400, 800, 1_600].map(|wait| Next::Restart(ms(wait))));
-    assert_eq!(history.fell(now, Duration::ZERO), Next::Failed(ms(60_000)));
+    assert_eq!(history.exited(now, Duration::ZERO), Next::Failed(ms(60_000)));
 }
 
 #[test]
 fn a_wait_has_a_longest() {
     let restarts = Restarts { intensity: 100, ..Restarts::default() };
     let (mut history, now) = (History::new(restarts), Instant::now());
-    let last = (0..90).map(|_| history.fell(now, Duration::ZERO)).last();
+    let last = (0..90).map(|_| history.exited(now, Duration::ZERO)).last();
     assert_eq!(last, Some(Next::Restart(ms(10_000))));
 }
 
@@ -28,7 +28,7 @@ fn a_wait_has_a_longest() {
 fn failures_are_forgotten_after_the_period() {
     let (mut history, began) = (History::new(Restarts::default()), Instant::now());
     for turn in 0..100 {
-        let next = history.fell(began + ms(10_000) * turn, ms(9_000));
+        let next = history.exited(began + ms(10_000) * turn, ms(9_000));
         assert!(matches!(next, Next::Restart(wait) if wait <= ms(800)), "{turn}: {next:?}");
     }
 }
@@ -37,9 +37,9 @@ fn failures_are_forgotten_after_the_period() {
 fn a_failed_cell_stays_failed_until_it_was_ready_for_a_period() {
     let (mut history, began) = (History::new(Restarts::default()), Instant::now());
     for _ in 0..6 {
-        history.fell(began, Duration::ZERO);
+        history.exited(began, Duration::ZERO);
     }
     let later = |seconds| began + Duration::from_secs(seconds);
-    assert_eq!(history.fell(later(100), ms(29_000)), Next::Failed(ms(60_000)));
-    assert_eq!(history.fell(later(200), ms(30_000)), Next::Restart(ms(100)));
+    assert_eq!(history.exited(later(100), ms(29_000)), Next::Failed(ms(60_000)));
+    assert_eq!(history.exited(later(200), ms(30_000)), Next::Restart(ms(100)));
 }

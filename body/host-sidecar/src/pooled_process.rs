@@ -11,15 +11,15 @@ use std::{
 use sidecar::Peer;
 use tokio::sync::Notify;
 
-use crate::{desk::Desk, heartbeat::Heartbeat};
+use crate::{heartbeat::Heartbeat, inbound_handler::InboundHandler};
 
 /// A process that takes calls.
-pub(crate) struct Member {
+pub(crate) struct PooledProcess {
     /// Which of the cell's processes it is, from 0.
     pub(crate) number: u32,
     pub(crate) peer: Arc<Peer>,
     pub(crate) heartbeat: Arc<Heartbeat>,
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) inbound: Arc<InboundHandler>,
     /// The most calls that it takes at once.
     pub(crate) room: usize,
     /// Calls that hold a place in it; changed under the crew's lock alone.
@@ -30,16 +30,16 @@ pub(crate) struct Member {
     vacated: Notify,
 }
 
-impl Member {
+impl PooledProcess {
     pub(crate) fn new(
         number: u32,
         peer: Arc<Peer>,
         heartbeat: Arc<Heartbeat>,
-        desk: Arc<Desk>,
+        inbound: Arc<InboundHandler>,
         room: usize,
     ) -> Arc<Self> {
         let (leases, idle, vacated) = (AtomicUsize::new(0), Mutex::new(Instant::now()), Notify::new());
-        Arc::new(Self { number, peer, heartbeat, desk, room, leases, idle, vacated })
+        Arc::new(Self { number, peer, heartbeat, inbound, room, leases, idle, vacated })
     }
 
     /// A call takes a place in it.

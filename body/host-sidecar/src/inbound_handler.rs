@@ -23,7 +23,7 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(60);
 const PRINT_BYTES_MIN: u64 = 6;
 
 /// Where the requests, lines and questions of one process arrive.
-pub(crate) struct Desk {
+pub(crate) struct InboundHandler {
     env: Arc<CellEnv>,
     source: Source,
     heartbeat: Arc<Heartbeat>,
@@ -33,7 +33,7 @@ pub(crate) struct Desk {
     lines_per_second: u32,
 }
 
-impl Desk {
+impl InboundHandler {
     /// A desk, and the work of its printer, which is to be run beside it.
     pub(crate) fn new(
         env: Arc<CellEnv>,
@@ -110,14 +110,14 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for InboundHandler {
     fn drop(&mut self) {
         // It may have ended before its next pong.
         self.tell_left_out();
     }
 }
 
-impl Inbound for Desk {
+impl Inbound for InboundHandler {
     fn request(
         &self,
         _: &Arc<Peer>,

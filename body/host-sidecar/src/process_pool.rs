@@ -8,17 +8,17 @@ use std::{
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::member::Member;
+use crate::pooled_process::PooledProcess;
 
 /// A place for one call in a process; given back when it is dropped.
 pub(crate) struct Lease {
-    crew: Arc<Crew>,
-    pub(crate) member: Arc<Member>,
+    pool: Arc<ProcessPool>,
+    pub(crate) pooled: Arc<PooledProcess>,
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let next = self.crew.give_back(&self.member);
+        let next = self.pool.give_back(&self.pooled);
         // Past the lock: where the waiting call has just been given up, its place comes back here.
         if let Some((waiting, lease)) = next {
             drop(waiting.send(lease));
@@ -36,7 +36,7 @@ pub(crate) enum Entry {
 }
 
 /// The processes of a cell that take calls.
-pub(crate) struct Crew {
+pub(crate) struct ProcessPool {
     state: Mutex<State>,
     /// Told when all are full: another would be of use.
     pub(crate) wants: Notify,
@@ -47,7 +47,7 @@ pub(crate) struct Crew {
 #[derive(Default)]
 struct State {
     /// In the order of their numbers.
-    members: Vec<Arc<Member>>,
+    members: Vec<Arc<PooledProcess>>,
     waiting: VecDeque<oneshot::Sender<Lease>>,
     /// At so many waiting ones, those that have been given up are thrown out.
     sweep_at: usize,
@@ -60,7 +60,7 @@ struct State {
 /// Below this many it is not worth a sweep.
 const SWEEP_MIN: usize = 64;
 
-impl Crew {
+impl ProcessPool {
     pub(crate) fn new() -> Arc<Self> {
         let state = State { sweep_at: SWEEP_MIN, ..State::default() };
         Arc::new(Self { state: Mutex::new(state), wants: Notify::new(), ended: watch::Sender::new(None) })
@@ -76,7 +76,7 @@ impl Crew {
         state.sweep();
         let place = if state.waiting.is_empty() { self.place(&state) } else { None };
         let entry = place.map_or_else(|| Entry::Wait(state.wait()), Entry::Now);
-        let full = state.members.iter().all(|member| member.is_full());
+        let full = state.members.iter().all(|pooled| pooled.is_full());
         drop(state);
         if full {
             self.wants.notify_one();
@@ -85,10 +85,10 @@ impl Crew {
     }
 
     /// A process takes calls from now on.
-    pub(crate) fn join(self: &Arc<Self>, member: Arc<Member>) {
+    pub(crate) fn join(self: &Arc<Self>, pooled: Arc<PooledProcess>) {
         let mut state = self.state();
-        let at = state.members.partition_point(|other| other.number < member.number);
-        state.members.insert(at, member);
+        let at = state.members.partition_point(|other| other.number < pooled.number);
+        state.members.insert(at, pooled);
         let mut placed = Vec::new();
         while let Some(next) = self.next(&mut state) {
             placed.push(next);
@@ -101,9 +101,9 @@ impl Crew {
 
     /// A process takes no more calls; those that it has go on. Where it was the last, those who wait
     /// are told.
-    pub(crate) fn leave(&self, member: &Arc<Member>) {
+    pub(crate) fn leave(&self, pooled: &Arc<PooledProcess>) {
         let mut state = self.state();
-        state.members.retain(|other| !Arc::ptr_eq(other, member));
+        state.members.retain(|other| !Arc::ptr_eq(other, pooled));
         if state.members.is_empty() {
             state.waiting.clear();
         }
@@ -111,10 +111,10 @@ impl Crew {
 
     /// Lets the process leave where more than `least` take calls, it is the last in order, and it has
     /// not been called for so long.
-    pub(crate) fn dismiss(&self, member: &Arc<Member>, least: usize, idle: Duration) -> bool {
+    pub(crate) fn dismiss(&self, pooled: &Arc<PooledProcess>, least: usize, idle: Duration) -> bool {
         let mut state = self.state();
-        let last = state.members.last().is_some_and(|last| Arc::ptr_eq(last, member));
-        let dismissed = last && state.members.len() > least && member.is_idle_for(idle);
+        let last = state.members.last().is_some_and(|last| Arc::ptr_eq(last, pooled));
+        let dismissed = last && state.members.len() > least && pooled.is_idle_for(idle);
         if dismissed {
             state.members.pop();
         }
@@ -128,7 +128,7 @@ impl Crew {
 
     /// Whether all that take calls are full or have calls waiting within them: another would be of use.
     pub(crate) fn is_short(&self) -> bool {
-        self.state().members.iter().all(|member| member.is_full() || member.heartbeat.queued() > 0)
+        self.state().members.iter().all(|pooled| pooled.is_full() || pooled.heartbeat.queued() > 0)
     }
 
     /// From now on the cell ends with its last process.
@@ -142,7 +142,7 @@ impl Crew {
     }
 
     /// A process has ended for this reason. `false` where it was the last: the cell has ended with it.
-    pub(crate) fn fell(&self, reason: &str) -> bool {
+    pub(crate) fn exited(&self, reason: &str) -> bool {
         let mut state = self.state();
         state.last_reason = Some(reason.to_owned());
         let last = state.open && state.members.is_empty();
@@ -171,9 +171,9 @@ impl Crew {
         }
     }
 
-    fn give_back(self: &Arc<Self>, member: &Arc<Member>) -> Option<(oneshot::Sender<Lease>, Lease)> {
+    fn give_back(self: &Arc<Self>, pooled: &Arc<PooledProcess>) -> Option<(oneshot::Sender<Lease>, Lease)> {
         let mut state = self.state();
-        member.give_back();
+        pooled.give_back();
         self.next(&mut state)
     }
 
@@ -195,10 +195,10 @@ impl Crew {
     /// A place in the least busy one that has any; one that owes answers to calls that were given up is
     /// taken only where all others are full.
     fn place(self: &Arc<Self>, state: &State) -> Option<Lease> {
-        let free = state.members.iter().filter(|member| !member.is_full() && member.peer.end().is_none());
-        let member = free.min_by_key(|member| member.load())?.clone();
-        member.take();
-        Some(Lease { crew: self.clone(), member })
+        let free = state.members.iter().filter(|pooled| !pooled.is_full() && pooled.peer.end().is_none());
+        let pooled = free.min_by_key(|pooled| pooled.load())?.clone();
+        pooled.take();
+        Some(Lease { pool: self.clone(), pooled })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -227,5 +227,5 @@ impl State {
 }
 
 #[cfg(test)]
-#[path = "crew_tests.rs"]
+#[path = "process_pool_tests.rs"]
 mod tests;

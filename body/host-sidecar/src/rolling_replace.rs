@@ -2,19 +2,19 @@
 
 use cbs::BoxFuture;
 
-use crate::{keeper::First, plan::Launch};
+use crate::{plan::Launch, pool_supervisor::First};
 
 /// The launch that is better than the one that serves, once there is one; `None` where there will be none.
 pub(crate) type Better = BoxFuture<'static, Option<Launch>>;
 
 /// How far it has come.
-pub(crate) enum Succession {
+pub(crate) enum RollingReplace {
     /// Nothing is better than what serves.
     Over,
     Awaited(Better),
     /// The heir of one process starts; those whose turn comes after it, the one that it is the heir of last.
     Starts {
-        heir: u32,
+        replacement: u32,
         first: First,
         after: Vec<u32>,
     },
@@ -30,10 +30,10 @@ pub(crate) enum Step {
     /// All are to be replaced by processes of this launch.
     Begin(Launch),
     /// The heir is ready, or why not.
-    Started { heir: u32, outcome: Result<(), String>, after: Vec<u32> },
+    Started { replacement: u32, outcome: Result<(), String>, after: Vec<u32> },
 }
 
-impl Succession {
+impl RollingReplace {
     /// What is to be done next; never done where there is nothing. Cancel-safe. It is over with each step, unless it is
     /// told how to go on.
     pub(crate) async fn next(&mut self) -> Step {
@@ -46,9 +46,9 @@ impl Succession {
                     std::future::pending().await
                 }
             },
-            Self::Starts { heir, first, after } => {
+            Self::Starts { replacement, first, after } => {
                 let outcome = first.await.unwrap_or_else(|_| Err("was ended".to_owned()));
-                Step::Started { heir: *heir, outcome, after: std::mem::take(after) }
+                Step::Started { replacement: *replacement, outcome, after: std::mem::take(after) }
             }
         };
         *self = Self::Over;

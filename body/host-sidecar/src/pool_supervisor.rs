@@ -6,46 +6,46 @@ use tokio::{sync::oneshot, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    crew::Crew,
     instance::{Ended, Instance},
     plan::Plan,
-    row::Rows,
-    succession::{Better, Step, Succession},
+    process_pool::ProcessPool,
+    rolling_replace::{Better, RollingReplace, Step},
+    worker_status::Rows,
 };
 
 /// How the first life of a process began: ready, or why not.
 pub(crate) type First = oneshot::Receiver<Result<(), String>>;
 
 /// Holds the tasks of all processes of a cell: dropped, it kills them.
-pub(crate) struct Keeper {
+pub(crate) struct PoolSupervisor {
     plan: Arc<Plan>,
-    crew: Arc<Crew>,
+    pool: Arc<ProcessPool>,
     rows: Rows,
     stop: CancellationToken,
     slots: JoinSet<u32>,
     /// By the number of their task, which is never used again.
-    seats: BTreeMap<u32, Seat>,
+    workers: BTreeMap<u32, Worker>,
     next: u32,
-    succession: Succession,
+    replace: RollingReplace,
 }
 
 /// One of the cell's processes, through all its lives.
-struct Seat {
+struct Worker {
     /// Which of the cell's processes it is, from 0; its heir has the same.
     number: u32,
     /// Ends it alone.
     end: CancellationToken,
 }
 
-impl Keeper {
-    pub(crate) fn new(plan: Arc<Plan>, crew: Arc<Crew>, rows: Rows, stop: CancellationToken) -> Self {
-        let (slots, seats) = (JoinSet::new(), BTreeMap::new());
-        Self { plan, crew, rows, stop, slots, seats, next: 0, succession: Succession::Over }
+impl PoolSupervisor {
+    pub(crate) fn new(plan: Arc<Plan>, pool: Arc<ProcessPool>, rows: Rows, stop: CancellationToken) -> Self {
+        let (slots, workers) = (JoinSet::new(), BTreeMap::new());
+        Self { plan, pool, rows, stop, slots, workers, next: 0, replace: RollingReplace::Over }
     }
 
     /// The same, with processes that are replaced once there is something better.
     pub(crate) fn with_better(self, better: Option<Better>) -> Self {
-        Self { succession: better.map_or(Succession::Over, Succession::Awaited), ..self }
+        Self { replace: better.map_or(RollingReplace::Over, RollingReplace::Awaited), ..self }
     }
 
     /// Starts as many as there are to be at least.
@@ -54,24 +54,24 @@ impl Keeper {
     }
 
     fn add(&mut self) -> First {
-        let is_free = |number: &u32| self.seats.values().all(|seat| seat.number != *number);
+        let is_free = |number: &u32| self.workers.values().all(|worker| worker.number != *number);
         let number = (0..).find(is_free).unwrap_or_default();
-        self.seat(number, false).1
+        self.worker(number, false).1
     }
 
-    fn seat(&mut self, number: u32, heir: bool) -> (u32, First) {
+    fn worker(&mut self, number: u32, replacement: bool) -> (u32, First) {
         let (task, end) = (self.next, self.stop.child_token());
         self.next = self.next.wrapping_add(1);
-        self.seats.insert(task, Seat { number, end: end.clone() });
+        self.workers.insert(task, Worker { number, end: end.clone() });
         let (tell, first) = oneshot::channel();
         let instance = Instance {
             plan: self.plan.clone(),
-            crew: self.crew.clone(),
+            pool: self.pool.clone(),
             row: self.rows.add(task, self.plan.called),
             stop: end,
             stop_all: self.stop.clone(),
             number,
-            heir,
+            replacement,
         };
         self.slots.spawn(async move {
             let life: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(slot(instance, tell));
@@ -83,7 +83,7 @@ impl Keeper {
 
     /// Until the cell is stopped and the last process has ended, or the cell has ended by itself.
     pub(crate) async fn keep(mut self) {
-        let crew = self.crew.clone();
+        let pool = self.pool.clone();
         loop {
             tokio::select! {
                 slot = self.slots.join_next() => match slot {
@@ -93,18 +93,18 @@ impl Keeper {
                     },
                     None => return,
                 },
-                () = crew.wants.notified() => if self.has_use_for_another() {
+                () = pool.wants.notified() => if self.has_use_for_another() {
                     drop(self.add());
                 },
-                step = self.succession.next() => self.succeed(step),
+                step = self.replace.next() => self.succeed(step),
             }
         }
     }
 
     fn left(&mut self, task: u32) {
-        self.seats.remove(&task);
+        self.workers.remove(&task);
         self.rows.remove(task);
-        if let Some(after) = self.succession.left(task) {
+        if let Some(after) = self.replace.left(task) {
             self.replace(after);
         }
     }
@@ -115,19 +115,19 @@ impl Keeper {
         let cell = self.plan.env.target.name().to_owned();
         match step {
             Step::Begin(launch) => {
-                let all = self.seats.keys().copied().collect();
+                let all = self.workers.keys().copied().collect();
                 self.plan = Arc::new(self.plan.succeeded(launch));
                 self.replace(all);
             }
-            Step::Started { heir, outcome: Ok(()), mut after } => {
+            Step::Started { replacement, outcome: Ok(()), mut after } => {
                 tracing::info!(
-                    target: "cbs::cell", cell, instance = self.seats.get(&heir).map(|heir| heir.number),
+                    target: "cbs::cell", cell, instance = self.workers.get(&replacement).map(|replacement| replacement.number),
                     "its program has taken over"
                 );
-                match after.pop().and_then(|old| self.seats.get(&old).map(|seat| (old, seat))) {
-                    Some((old, seat)) => {
-                        seat.end.cancel();
-                        self.succession = Succession::Leaves { old, after };
+                match after.pop().and_then(|old| self.workers.get(&old).map(|worker| (old, worker))) {
+                    Some((old, worker)) => {
+                        worker.end.cancel();
+                        self.replace = RollingReplace::Leaves { old, after };
                     }
                     None => self.replace(after),
                 }
@@ -143,10 +143,10 @@ impl Keeper {
 
     /// Starts the heir of the last of these that is still there.
     fn replace(&mut self, mut all: Vec<u32>) {
-        while let Some(number) = all.last().map(|old| self.seats.get(old).map(|seat| seat.number)) {
+        while let Some(number) = all.last().map(|old| self.workers.get(old).map(|worker| worker.number)) {
             if let Some(number) = number.filter(|_| !self.stop.is_cancelled()) {
-                let (heir, first) = self.seat(number, true);
-                self.succession = Succession::Starts { heir, first, after: all };
+                let (replacement, first) = self.worker(number, true);
+                self.replace = RollingReplace::Starts { replacement, first, after: all };
                 return;
             }
             all.pop();
@@ -156,8 +156,8 @@ impl Keeper {
     /// One at a time: while one starts, nobody knows whether it will do.
     fn has_use_for_another(&self) -> bool {
         let most = self.plan.launch.instances.max.get() as usize;
-        let settled = self.crew.len() == self.slots.len();
-        !self.stop.is_cancelled() && self.slots.len() < most && settled && self.crew.is_short()
+        let settled = self.pool.len() == self.slots.len();
+        !self.stop.is_cancelled() && self.slots.len() < most && settled && self.pool.is_short()
     }
 }
 
@@ -179,12 +179,12 @@ async fn slot(instance: Instance, first: oneshot::Sender<Result<(), String>>) {
         };
         if let Some(tell) = tell {
             let _ = tell.send(Err(reason.clone()));
-            if instance.heir {
+            if instance.replacement {
                 return;
             }
         }
-        instance.row.fell();
-        if !instance.crew.fell(&reason) {
+        instance.row.exited();
+        if !instance.pool.exited(&reason) {
             // Those that wait to be started again are not to be.
             return instance.stop_all.cancel();
         }

@@ -12,7 +12,7 @@ use sidecar::Peer;
 use crate::heartbeat::Heartbeat;
 
 /// One of a cell's processes, through all its lives.
-pub(crate) struct Row {
+pub(crate) struct WorkerStatus {
     /// What a person calls it, before its number.
     called: &'static str,
     life: Mutex<Life>,
@@ -26,7 +26,7 @@ struct Life {
     serving: Option<(Arc<Peer>, Arc<Heartbeat>)>,
 }
 
-impl Row {
+impl WorkerStatus {
     /// Its process runs, and takes no calls yet.
     pub(crate) fn started(&self, pid: u32) {
         let mut life = self.life();
@@ -43,7 +43,7 @@ impl Row {
     }
 
     /// It has ended, and is started again after a while.
-    pub(crate) fn fell(&self) {
+    pub(crate) fn exited(&self) {
         let mut life = self.life();
         (life.pid, life.state, life.serving) = (None, "restarting", None);
         life.restarts += 1;
@@ -77,12 +77,12 @@ impl Row {
 
 /// The rows of all processes of a cell that are there now, by their numbers.
 #[derive(Clone, Default)]
-pub(crate) struct Rows(Arc<Mutex<BTreeMap<u32, Arc<Row>>>>);
+pub(crate) struct Rows(Arc<Mutex<BTreeMap<u32, Arc<WorkerStatus>>>>);
 
 impl Rows {
     /// A row for the process of this number, called so, until it is removed.
-    pub(crate) fn add(&self, number: u32, called: &'static str) -> Arc<Row> {
-        let row = Arc::new(Row { called, life: Mutex::default() });
+    pub(crate) fn add(&self, number: u32, called: &'static str) -> Arc<WorkerStatus> {
+        let row = Arc::new(WorkerStatus { called, life: Mutex::default() });
         self.rows().insert(number, row.clone());
         row
     }
@@ -97,7 +97,7 @@ impl Rows {
         Arc::new(move || all.rows().values().map(|row| row.worker(silence)).collect())
     }
 
-    fn rows(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Row>>> {
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<WorkerStatus>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
