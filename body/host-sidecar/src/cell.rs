@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cbs::{Bytes, Cell, CellContext, CellEnv, CellError, Code, Envelope, Kind, Outcome, Transport, frame};
-use sidecar::Gone;
+use sidecar::CallError;
 use tokio::{
     sync::Mutex,
     task::JoinSet,
@@ -42,7 +42,7 @@ impl Cell for ProcessCell {
                     return self.read(context, reply);
                 }
                 // It never left: another may take it. This one is passed over from now on.
-                Err(Gone::Ended { sent: false, .. }) => self.pool.leave(&lease.pooled),
+                Err(CallError::Ended { sent: false, .. }) => self.pool.leave(&lease.pooled),
                 Err(gone) => return self.lost(context, gone),
             }
         }
@@ -96,11 +96,11 @@ impl ProcessCell {
         }
     }
 
-    fn lost(&self, context: &CellContext, gone: Gone) -> Result<Envelope, CellError> {
+    fn lost(&self, context: &CellContext, gone: CallError) -> Result<Envelope, CellError> {
         let target = &self.env.target;
         match gone {
-            Gone::TooLarge { bytes, limit } => Ok(Envelope::error(cbs::BusError::too_large(target, bytes, limit))),
-            Gone::Full { .. } => Ok(Envelope::error(cbs::BusError::overloaded(target))),
+            CallError::TooLarge { bytes, limit } => Ok(Envelope::error(cbs::BusError::too_large(target, bytes, limit))),
+            CallError::Full { .. } => Ok(Envelope::error(cbs::BusError::overloaded(target))),
             gone => Err(fault(context, &format!("its process broke off: {gone}"))),
         }
     }

@@ -109,7 +109,7 @@ impl<'a> Connection<'a> {
     async fn last_words(&mut self, stage: Stage) -> ExitReason {
         match timeout(EXIT_PATIENCE, ended(&mut self.engine)).await {
             Ok(end) => broke(end, stage),
-            Err(_) => ExitReason::Gone(stage),
+            Err(_) => ExitReason::CallError(stage),
         }
     }
 
@@ -176,6 +176,6 @@ fn broke(end: End, stage: Stage) -> ExitReason {
     match end {
         End::Protocol(reason) => ExitReason::Fault(format!("protocol: {reason}")),
         End::Goodbye(reason) if !reason.is_empty() => ExitReason::Fault(format!("said goodbye: {reason}")),
-        _ => ExitReason::Gone(stage),
+        _ => ExitReason::CallError(stage),
     }
 }

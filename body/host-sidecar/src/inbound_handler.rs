@@ -12,7 +12,7 @@ use cbs::{
     BoxFuture, BusError, Bytes, CellContext, CellEnv, CellError, Code, Envelope, Kind, Source, TIMEOUT_DEFAULT, Uuid,
     frame,
 };
-use sidecar::{Hold, Inbound, Peer, Told, log, proto};
+use sidecar::{Hold, Inbound, Notice, Peer, log, proto};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{Settings, heartbeat::Heartbeat, rate::Meter};
@@ -147,16 +147,16 @@ impl Inbound for InboundHandler {
         })
     }
 
-    fn tell(&self, _: &Arc<Peer>, told: Told, hold: Hold) {
-        match told {
-            Told::Ready => self.heartbeat.ready.notify_one(),
-            Told::Pong(pong) => {
+    fn tell(&self, _: &Arc<Peer>, notice: Notice, hold: Hold) {
+        match notice {
+            Notice::Ready => self.heartbeat.ready.notify_one(),
+            Notice::Pong(pong) => {
                 self.heartbeat.pong(&pong);
                 self.tell_left_out();
             }
-            Told::Print(print, _) => self.printer.print(print.line, hold),
-            Told::Log(log, context) => self.log(&log, context.as_deref()),
-            Told::Note(note, Some(context)) => {
+            Notice::Print(print, _) => self.printer.print(print.line, hold),
+            Notice::Log(log, context) => self.log(&log, context.as_deref()),
+            Notice::Note(note, Some(context)) => {
                 context.notes().count_dropped(note.dropped);
                 note.notes().for_each(|note| context.notes().add(note));
             }

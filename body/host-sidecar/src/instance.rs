@@ -61,7 +61,7 @@ pub(crate) enum Stage {
 pub(crate) enum ExitReason {
     Orderly,
     /// It has ended, or closed its socket: how it exits tells why.
-    Gone(Stage),
+    CallError(Stage),
     /// It was found at fault, in these words; its end is waited for.
     Fault(String),
     /// It does not move: its end is not waited for.
@@ -142,11 +142,11 @@ impl Instance {
             biased;
             () = self.stop.cancelled() => return ExitReason::Orderly,
             greeted = timeout(times.hello, greet(socket, self.plan.welcome(self.number))) => greeted,
-            _ = process.ended() => return ExitReason::Gone(Stage::Hello),
+            _ = process.ended() => return ExitReason::CallError(Stage::Hello),
         };
         let (frames, hello) = match greeted {
             Ok(Ok(greeted)) => greeted,
-            Ok(Err(Refused::Closed)) => return ExitReason::Gone(Stage::Hello),
+            Ok(Err(Refused::Closed)) => return ExitReason::CallError(Stage::Hello),
             Ok(Err(refused)) => return ExitReason::Fault(refused.to_string()),
             Err(_) => {
                 let limit = times.hello.as_secs_f64();
@@ -164,7 +164,7 @@ impl Instance {
     async fn shut_down(&self, process: &Process, broke: &ExitReason) -> Option<Exit> {
         let times = &self.plan.settings.times;
         match broke {
-            ExitReason::Gone(_) | ExitReason::Fault(_) => {
+            ExitReason::CallError(_) | ExitReason::Fault(_) => {
                 if let Ok(exit) = timeout(EXIT_PATIENCE, process.ended()).await {
                     return Some(exit);
                 }
@@ -192,7 +192,7 @@ impl Instance {
         let stage = match broke {
             ExitReason::Orderly => return None,
             ExitReason::Fault(reason) | ExitReason::Stuck(reason) => return Some(reason),
-            ExitReason::Gone(stage) => stage,
+            ExitReason::CallError(stage) => stage,
         };
         let how = exit.map_or_else(|| "closed its socket".to_owned(), |exit| exit.to_string());
         let memory = match (exit, self.plan.launch.limits.memory) {

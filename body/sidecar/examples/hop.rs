@@ -15,7 +15,7 @@ use std::{
 use cbs::{BoxFuture, Bytes, Cell, CellContext, CellError, Envelope, NativeCell, frame};
 use futures::{StreamExt, stream::FuturesUnordered};
 use sidecar::{
-    Hold, Inbound, PROTOCOL, Peer, SOCKET_VARIABLE, Settings, Side, Told, proto,
+    Hold, Inbound, Notice, PROTOCOL, Peer, SOCKET_VARIABLE, Settings, Side, proto,
     wire::{FRAME_BYTES_MAX, Frames, Kind},
 };
 use tokio::{net::UnixListener, task::JoinSet};
@@ -42,7 +42,7 @@ impl Inbound for Deaf {
     fn ask(&self, _: &Arc<Peer>, _: proto::Ask, _: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> {
         Box::pin(std::future::ready(Bytes::new()))
     }
-    fn tell(&self, _: &Arc<Peer>, _: Told, _: Hold) {}
+    fn tell(&self, _: &Arc<Peer>, _: Notice, _: Hold) {}
 }
 
 async fn call(peer: &Arc<Peer>, payload: &Bytes) -> Result<(), Box<dyn Error>> {

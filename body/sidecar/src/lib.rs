@@ -118,7 +118,7 @@ pub mod proto {
 
 pub use self::{
     notes::hand_on_notes,
-    peer::{Abandoned, Call, End, Engine, Gone, Hold, Inbound, Peer, Sent, Settings, Side, Told},
+    peer::{Abandoned, Call, CallError, End, Engine, Hold, Inbound, Notice, Peer, Sent, Settings, Side},
     serve::{Connection, Error, Options, SOCKET_VARIABLE, serve, serve_blocking},
 };
 

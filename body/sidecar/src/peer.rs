@@ -5,7 +5,7 @@ mod call;
 mod credit;
 mod engine;
 mod state;
-mod terms;
+mod types;
 mod words;
 
 use std::{
@@ -28,7 +28,7 @@ use self::{call::Want, state::State};
 pub use self::{
     call::{Call, Sent},
     engine::Engine,
-    terms::{Abandoned, End, Gone, Inbound, Settings, Side, Told},
+    types::{Abandoned, CallError, End, Inbound, Notice, Settings, Side},
 };
 use crate::{
     proto,
@@ -181,8 +181,8 @@ impl Peer {
     }
 
     fn give_back(&self, cost: u64) {
-        let told = self.state().give_back(cost);
-        if told {
+        let notice = self.state().give_back(cost);
+        if notice {
             self.engine.wake();
         }
     }

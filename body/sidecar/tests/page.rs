@@ -26,13 +26,13 @@ fn with(page: &str, from: &str, to: &str, text: &str) -> String {
 /// The rules as the crate's documentation tells them.
 fn rules() -> String {
     let text = include_str!("../src/lib.rs");
-    let told: Vec<&str> = text
+    let notice: Vec<&str> = text
         .lines()
         .map_while(|line| line.strip_prefix("//!"))
         .map(|line| line.strip_prefix(' ').unwrap_or(line))
         .collect();
-    let start = told.iter().position(|line| *line == "# What both sides keep").unwrap() + 2;
-    told.get(start..).unwrap().join("\n") + "\n"
+    let start = notice.iter().position(|line| *line == "# What both sides keep").unwrap() + 2;
+    notice.get(start..).unwrap().join("\n") + "\n"
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::terms::Gone;
+use super::types::CallError;
 use crate::wire::Kind;
 
 /// As many requests may wait; the bounds of the cells that send them are far below.
@@ -23,7 +23,7 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What waits besides requests, and who waits until it is sent.
 pub(super) struct Other {
     pub(super) kind: Kind,
-    pub(super) sent: Option<oneshot::Sender<Result<(), Gone>>>,
+    pub(super) sent: Option<oneshot::Sender<Result<(), CallError>>>,
 }
 
 /// The frames that wait, in order: requests by their numbers, everything else as it came.
@@ -56,9 +56,9 @@ impl Backlog {
         self.replies
     }
 
-    pub(super) fn check_request(&self) -> Result<(), Gone> {
+    pub(super) fn check_request(&self) -> Result<(), CallError> {
         if self.is_jammed() || self.requests.len() >= REQUESTS_MAX {
-            return Err(Gone::Full { waiting: self.requests.len() + self.others.len() });
+            return Err(CallError::Full { waiting: self.requests.len() + self.others.len() });
         }
         Ok(())
     }
@@ -81,10 +81,10 @@ impl Backlog {
     }
 
     /// A reply or a print; what tells that it was sent.
-    pub(super) fn push(&mut self, kind: Kind) -> Result<oneshot::Receiver<Result<(), Gone>>, Gone> {
+    pub(super) fn push(&mut self, kind: Kind) -> Result<oneshot::Receiver<Result<(), CallError>>, CallError> {
         let is_reply = matches!(kind, Kind::Reply(_));
         if self.others.len() >= OTHERS_MAX || (self.is_jammed() && !is_reply) {
-            return Err(Gone::Full { waiting: self.others.len() });
+            return Err(CallError::Full { waiting: self.others.len() });
         }
         let (sent, receiver) = oneshot::channel();
         self.replies += usize::from(is_reply);
@@ -129,7 +129,7 @@ impl Backlog {
     }
 
     /// Nothing of this is sent any more; who waits for a line.
-    pub(super) fn clear(&mut self) -> impl Iterator<Item = oneshot::Sender<Result<(), Gone>>> + use<> {
+    pub(super) fn clear(&mut self) -> impl Iterator<Item = oneshot::Sender<Result<(), CallError>>> + use<> {
         mem::take(self).others.into_iter().filter_map(|other| other.sent)
     }
 }

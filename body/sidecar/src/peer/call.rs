@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::{
     Peer,
     state::Answer,
-    terms::{End, Gone},
+    types::{CallError, End},
 };
 use crate::{proto, wire::Kind};
 
@@ -43,7 +43,7 @@ impl Call {
         Self { peer, step: Step::Wanted(want) }
     }
 
-    fn begin(&self, want: Want) -> Result<Step, Gone> {
+    fn begin(&self, want: Want) -> Result<Step, CallError> {
         let (id, reply) = match want {
             Want::Reply { envelope, within, context } => {
                 self.peer.state().request(context, |id| Kind::Request(proto::Request { id, envelope, within }))
@@ -58,7 +58,7 @@ impl Call {
 }
 
 impl Future for Call {
-    type Output = Result<Bytes, Gone>;
+    type Output = Result<Bytes, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Step::Wanted(_) = self.step {
@@ -86,7 +86,7 @@ impl Drop for Call {
 pub struct Sent {
     peer: Arc<Peer>,
     line: Option<proto::Print>,
-    sent: Option<oneshot::Receiver<Result<(), Gone>>>,
+    sent: Option<oneshot::Receiver<Result<(), CallError>>>,
 }
 
 impl Sent {
@@ -96,7 +96,7 @@ impl Sent {
 }
 
 impl Future for Sent {
-    type Output = Result<(), Gone>;
+    type Output = Result<(), CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(line) = self.line.take() {
@@ -112,7 +112,7 @@ impl Future for Sent {
 
 /// Whoever should have answered is gone without a word: this cannot happen while the engine lives.
 #[cold]
-fn lost(peer: &Peer) -> Gone {
+fn lost(peer: &Peer) -> CallError {
     let end = peer.end().unwrap_or_else(|| End::Ours(String::new()));
-    Gone::Ended { end, sent: true }
+    CallError::Ended { end, sent: true }
 }

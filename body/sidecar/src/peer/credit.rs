@@ -4,9 +4,9 @@
 //! send one frame and so overdraw by it: a frame larger than the whole window is never stuck.
 
 /// What this side may send.
-pub(super) struct Purse(Option<i64>);
+pub(super) struct SendCredit(Option<i64>);
 
-impl Purse {
+impl SendCredit {
     /// 0: no limit.
     pub(super) fn new(credit: u64) -> Self {
         Self((credit > 0).then(|| signed(credit)))
@@ -32,7 +32,7 @@ impl Purse {
 
 /// What the other side may send, as this side counts it: never less than what the other
 /// side believes, for credit counts here as soon as it is given.
-pub(super) struct Window {
+pub(super) struct ReceiveCredit {
     /// 0: no limit.
     granted: u64,
     left: i64,
@@ -40,7 +40,7 @@ pub(super) struct Window {
     owed: u64,
 }
 
-impl Window {
+impl ReceiveCredit {
     pub(super) fn new(granted: u64) -> Self {
         Self { granted, left: signed(granted), owed: 0 }
     }
@@ -77,26 +77,26 @@ mod tests {
 
     #[test]
     fn credit_is_overdrawn_by_one_frame_and_goes_back_in_portions_of_half_a_window() {
-        let (mut purse, mut window) = (Purse::new(100), Window::new(100));
-        assert!(purse.may_send() && window.take(70));
-        purse.spend(70);
-        assert!(purse.may_send() && window.take(400), "30 are left: one more frame may be sent");
-        purse.spend(400);
-        assert!(!purse.may_send() && !window.take(1), "and no other");
+        let (mut send_credit, mut window) = (SendCredit::new(100), ReceiveCredit::new(100));
+        assert!(send_credit.may_send() && window.take(70));
+        send_credit.spend(70);
+        assert!(send_credit.may_send() && window.take(400), "30 are left: one more frame may be sent");
+        send_credit.spend(400);
+        assert!(!send_credit.may_send() && !window.take(1), "and no other");
         assert_eq!(window.give_back(49), None);
         assert_eq!(window.give_back(21), Some(70));
-        purse.earn(70);
-        assert!(!purse.may_send());
+        send_credit.earn(70);
+        assert!(!send_credit.may_send());
         assert_eq!(window.give_back(401), Some(401));
-        purse.earn(401);
-        assert!(purse.may_send() && window.take(1));
+        send_credit.earn(401);
+        assert!(send_credit.may_send() && window.take(1));
     }
 
     #[test]
     fn no_limit_is_never_reached_and_never_given_back() {
-        let (mut purse, mut window) = (Purse::new(0), Window::new(0));
-        purse.spend(u64::MAX);
-        assert!(purse.may_send() && window.take(u64::MAX) && window.take(1));
+        let (mut send_credit, mut window) = (SendCredit::new(0), ReceiveCredit::new(0));
+        send_credit.spend(u64::MAX);
+        assert!(send_credit.may_send() && window.take(u64::MAX) && window.take(1));
         assert_eq!(window.give_back(u64::MAX), None);
     }
 }

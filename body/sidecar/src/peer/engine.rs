@@ -5,7 +5,7 @@
 
 mod handle;
 mod out;
-mod parting;
+mod shutdown;
 
 use std::{
     collections::HashMap,
@@ -25,10 +25,10 @@ use futures::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use self::{out::Out, parting::Parting};
+use self::{out::Out, shutdown::Shutdown};
 use super::{
     Peer,
-    terms::{End, Inbound, Settings},
+    types::{End, Inbound, Settings},
     words::given_up,
 };
 use crate::wire::{Error, Frames, Received};
@@ -56,7 +56,7 @@ pub struct Engine<S> {
     last_id: u64,
     ready: bool,
     out: Out,
-    parting: Option<Parting>,
+    shutdown: Option<Shutdown>,
 }
 
 /// A request of the other side that runs here.
@@ -94,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
             last_id: 0,
             ready: false,
             out: Out::default(),
-            parting: None,
+            shutdown: None,
         }
     }
 
@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
 
     /// One round. The end, or whether there may be more to do.
     fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let is_deaf = self.parting.as_ref().is_some_and(|parting| matches!(parting.end, End::Protocol(_)));
+        let is_deaf = self.shutdown.as_ref().is_some_and(|shutdown| matches!(shutdown.end, End::Protocol(_)));
         let read = if is_deaf { Ok(false) } else { self.read(cx) };
         let read = match read {
             Ok(more) => more,
@@ -161,8 +161,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
                 true
             }
             // Who has said goodbye itself is not surprised that the other side closes.
-            Err(Stop::End(End::Closed)) if self.parting.is_some() => {
-                return Err(self.parting.take().map_or(End::Closed, |parting| parting.end));
+            Err(Stop::End(End::Closed)) if self.shutdown.is_some() => {
+                return Err(self.shutdown.take().map_or(End::Closed, |shutdown| shutdown.end));
             }
             Err(Stop::End(end)) => return Err(end),
         };
@@ -170,11 +170,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
         if self.peer.state().is_flooded() {
             return Err(End::Protocol("it sends and does not read".to_owned()));
         }
-        let parting = self.part(cx).is_some();
+        let shutdown = self.part(cx).is_some();
         let wrote = self.write(cx);
         match self.part(cx) {
             Some(end) => Err(end),
-            None => Ok(read || worked || wrote || parting),
+            None => Ok(read || worked || wrote || shutdown),
         }
     }
 }

@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::{
     backlog::{Backlog, Other},
-    credit::{Purse, Window},
-    terms::{Abandoned, End, Gone, Settings},
+    credit::{ReceiveCredit, SendCredit},
+    types::{Abandoned, CallError, End, Settings},
 };
 use crate::{
     proto,
@@ -24,7 +24,7 @@ const OUTBOX_BYTES: usize = 1024 * 1024;
 /// makes for so much and reads none of it is ended.
 const OUTBOX_BYTES_BEYOND: usize = 4 * 1024 * 1024;
 
-pub(super) type Answer = Result<Bytes, Gone>;
+pub(super) type Answer = Result<Bytes, CallError>;
 
 /// A request of this side that has no reply.
 pub(super) struct Pending {
@@ -37,10 +37,10 @@ pub(super) struct Pending {
 pub(super) struct State {
     /// Frames on their way to the socket.
     pub(super) outbox: Vec<u8>,
-    pub(super) window: Window,
+    pub(super) window: ReceiveCredit,
     /// What this side says last, and then says nothing more.
     pub(super) goodbye: Option<String>,
-    purse: Purse,
+    send_credit: SendCredit,
     settings: Settings,
     backlog: Backlog,
     /// A reply found no room even to wait.
@@ -56,9 +56,9 @@ impl State {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             outbox: Vec::new(),
-            window: Window::new(settings.credit_granted),
+            window: ReceiveCredit::new(settings.credit_granted),
             goodbye: None,
-            purse: Purse::new(settings.credit_held),
+            send_credit: SendCredit::new(settings.credit_held),
             settings,
             backlog: Backlog::default(),
             overrun: false,
@@ -74,18 +74,18 @@ impl State {
     }
 
     /// What is in the way of sending anything more.
-    fn closed(&self) -> Option<Gone> {
+    fn closed(&self) -> Option<CallError> {
         let end = match (&self.end, &self.goodbye) {
             (Some(end), _) => end.clone(),
             (None, Some(reason)) => End::Ours(reason.clone()),
             (None, None) => return None,
         };
-        Some(Gone::Ended { end, sent: false })
+        Some(CallError::Ended { end, sent: false })
     }
 
     /// Whether a frame that costs credit may be put into the outbox now.
     fn has_room(&self) -> bool {
-        self.purse.may_send() && self.outbox.len() < OUTBOX_BYTES
+        self.send_credit.may_send() && self.outbox.len() < OUTBOX_BYTES
     }
 
     fn may_request(&self) -> bool {
@@ -94,13 +94,13 @@ impl State {
 
     fn put(&mut self, kind: &Kind) {
         let cost = wire::put(kind, &mut self.outbox);
-        self.purse.spend(cost);
+        self.send_credit.spend(cost);
     }
 
-    fn fits(&self, kind: &Kind) -> Result<(), Gone> {
+    fn fits(&self, kind: &Kind) -> Result<(), CallError> {
         let bytes = kind.encoded_len();
         let limit = self.settings.frame_bytes_max;
-        if bytes <= limit { Ok(()) } else { Err(Gone::TooLarge { bytes, limit }) }
+        if bytes <= limit { Ok(()) } else { Err(CallError::TooLarge { bytes, limit }) }
     }
 
     /// Begins a request or a question; `make` is told its number.
@@ -108,7 +108,7 @@ impl State {
         &mut self,
         context: Option<Arc<CellContext>>,
         make: impl FnOnce(u64) -> Kind,
-    ) -> Result<(u64, oneshot::Receiver<Answer>), Gone> {
+    ) -> Result<(u64, oneshot::Receiver<Answer>), CallError> {
         if let Some(closed) = self.closed() {
             return Err(closed);
         }
@@ -171,7 +171,7 @@ impl State {
     }
 
     /// A reply, or a line.
-    pub(super) fn send(&mut self, kind: Kind) -> Result<Option<oneshot::Receiver<Result<(), Gone>>>, Gone> {
+    pub(super) fn send(&mut self, kind: Kind) -> Result<Option<oneshot::Receiver<Result<(), CallError>>>, CallError> {
         if let Some(closed) = self.closed() {
             return Err(closed);
         }
@@ -256,11 +256,11 @@ impl State {
     }
 
     pub(super) fn credit_left(&self) -> Option<u64> {
-        self.purse.left()
+        self.send_credit.left()
     }
 
     pub(super) fn credit(&mut self, bytes: u64) {
-        self.purse.earn(bytes);
+        self.send_credit.earn(bytes);
         self.pump();
     }
 
@@ -302,11 +302,11 @@ impl State {
         self.end = Some(end.clone());
         for sent in self.backlog.clear() {
             // Nobody may listen any more.
-            let _ = sent.send(Err(Gone::Ended { end: end.clone(), sent: false }));
+            let _ = sent.send(Err(CallError::Ended { end: end.clone(), sent: false }));
         }
         for (_, pending) in self.pending.drain() {
             // Nobody may listen any more.
-            let _ = pending.reply.send(Err(Gone::Ended { end: end.clone(), sent: pending.sent }));
+            let _ = pending.reply.send(Err(CallError::Ended { end: end.clone(), sent: pending.sent }));
         }
     }
 

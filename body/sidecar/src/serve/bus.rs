@@ -8,7 +8,7 @@ use cbs::{
 };
 
 use super::scope::{Scopes, polled};
-use crate::{Gone, Peer};
+use crate::{CallError, Peer};
 
 /// How long a line may wait until the body takes it.
 const PRINT_TIMEOUT: Duration = TIMEOUT_DEFAULT;
@@ -48,15 +48,15 @@ fn envelope(bytes: cbs::Bytes) -> Result<Envelope, BusError> {
     reply.into_result()
 }
 
-fn failure(target: &Target, gone: Gone) -> BusError {
+fn failure(target: &Target, gone: CallError) -> BusError {
     match gone {
-        Gone::Ended { end, sent: false } => BusError::unavailable(target, end),
-        Gone::Ended { end, sent: true } => {
+        CallError::Ended { end, sent: false } => BusError::unavailable(target, end),
+        CallError::Ended { end, sent: true } => {
             let message = format!("{target} was called, and then the connection to the body ended: {end}");
             BusError::new(CellError::new(Code::Unavailable, message), Outcome::Unknown)
         }
-        Gone::TooLarge { bytes, limit } => BusError::too_large(target, bytes, limit),
-        Gone::Full { .. } => BusError::overloaded(target),
+        CallError::TooLarge { bytes, limit } => BusError::too_large(target, bytes, limit),
+        CallError::Full { .. } => BusError::overloaded(target),
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     notes::Outgoing,
     scope::{Scopes, scoped},
 };
-use crate::{Hold, Inbound, Peer, Told, proto};
+use crate::{Hold, Inbound, Notice, Peer, proto};
 
 /// Supplies the numbers of a pong; see [`Options::health`](super::Options::health).
 pub(super) type Health = Arc<dyn Fn() -> proto::Pong + Send + Sync>;
@@ -84,14 +84,14 @@ impl Inbound for Cells {
         Box::pin(std::future::ready(Bytes::from_static(b"null")))
     }
 
-    fn tell(&self, peer: &Arc<Peer>, told: Told, _: Hold) {
-        match told {
-            Told::Ping(proto::Ping { nonce }) => {
+    fn tell(&self, peer: &Arc<Peer>, notice: Notice, _: Hold) {
+        match notice {
+            Notice::Ping(proto::Ping { nonce }) => {
                 let health = self.serving.get().map(|serving| (serving.health)()).unwrap_or_default();
                 let in_flight = u32::try_from(peer.accepted()).unwrap_or(u32::MAX).max(health.in_flight);
                 peer.pong(proto::Pong { nonce, in_flight, ..health });
             }
-            Told::Drain(timeout) => _ = self.drain.send_replace(Some(timeout)),
+            Notice::Drain(timeout) => _ = self.drain.send_replace(Some(timeout)),
             // The engine of a sidecar takes no others.
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*};
 use sidecar::{
-    Gone, Peer, Side, proto,
+    CallError, Peer, Side, proto,
     wire::{self, Decoder, Frames, Kind},
 };
 use tokio::io::AsyncWriteExt;
@@ -95,7 +95,7 @@ proptest! {
             };
             let (_end, answer, ()) = testkit::within(LIMIT, "the end", async { tokio::join!(engine, call, write) }).await;
             // A reply may have come among the rest.
-            let is_told = matches!(answer, Ok(_) | Err(Gone::Ended { .. }));
+            let is_told = matches!(answer, Ok(_) | Err(CallError::Ended { .. }));
             prop_assert!(is_told);
             Ok(())
         })?;

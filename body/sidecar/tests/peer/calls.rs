@@ -10,7 +10,7 @@ use std::{
 
 use cbs::{Bytes, Code, frame};
 use futures::future::join_all;
-use sidecar::{Gone, Settings, Side, Told, proto, wire::Kind};
+use sidecar::{CallError, Notice, Settings, Side, proto, wire::Kind};
 use testkit::{eventually, within};
 use tokio::sync::Semaphore;
 
@@ -178,28 +178,28 @@ async fn side_2_nothing_is_sent_that_the_other_side_does_not_read() -> Checked {
     let limit = Settings { frame_bytes_max: 1_000, ..settings(Side::Body) };
     let pair = pair(limit, Script::echo(), inbound)?;
     let gone = within(LIMIT, "a refusal", pair.body.request(big.clone(), 0, None)).await;
-    assert!(matches!(gone, Err(Gone::TooLarge { bytes: 5_001.., limit: 1_000 })), "{gone:?}");
+    assert!(matches!(gone, Err(CallError::TooLarge { bytes: 5_001.., limit: 1_000 })), "{gone:?}");
     let answer = within(LIMIT, "an answer", pair.body.request(small, 0, None)).await?;
     let error = frame::decode(answer)?.into_result().unwrap_err();
     assert_eq!((error.code(), error.outcome()), (&Code::TooLarge, cbs::Outcome::Ran));
     let line = within(LIMIT, "a refusal", pair.sidecar.print("x".repeat(1_001), 0)).await;
-    assert!(matches!(line, Err(Gone::TooLarge { .. })), "{line:?}");
+    assert!(matches!(line, Err(CallError::TooLarge { .. })), "{line:?}");
     Ok(())
 }
 
 #[tokio::test]
 async fn questions_are_answered_and_lines_are_handed_on() -> Checked {
-    let (body, mut told) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let (body, mut notice) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let pair = pair(settings(Side::Body), body, Script::echo())?;
     let answer = within(LIMIT, "an answer", pair.sidecar.ask("your name?".into(), 0)).await?;
     assert_eq!(answer, "\"no idea: your name?\"");
     pair.sidecar.print("a line".into(), 3).await?;
     pair.sidecar.log(proto::Log { message: "logged".into(), ..proto::Log::default() });
     pair.sidecar.ready();
-    let (Told::Print(print, None), _) = told.recv().await.ok_or("nothing")? else { panic!("no print") };
+    let (Notice::Print(print, None), _) = notice.recv().await.ok_or("nothing")? else { panic!("no print") };
     assert_eq!((print.line.as_str(), print.within), ("a line", 3));
-    let (Told::Log(log, None), _) = told.recv().await.ok_or("nothing")? else { panic!("no log") };
+    let (Notice::Log(log, None), _) = notice.recv().await.ok_or("nothing")? else { panic!("no log") };
     assert_eq!(log.message, "logged");
-    assert!(matches!(told.recv().await, Some((Told::Ready, _))));
+    assert!(matches!(notice.recv().await, Some((Notice::Ready, _))));
     Ok(())
 }

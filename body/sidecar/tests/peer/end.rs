@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cbs::Bytes;
 use sidecar::{
-    End, Gone, Settings, Side, proto,
+    CallError, End, Settings, Side, proto,
     wire::{Frames, Kind},
 };
 use testkit::within;
@@ -22,9 +22,12 @@ async fn side_23_the_end_fails_what_is_under_way_at_once_with_the_reason() -> Ch
     };
     let ((sent, waiting), ()) = within(LIMIT, "the end", async { tokio::join!(calls, end) }).await;
     let goodbye = End::Goodbye("out of tea".into());
-    assert_eq!(sent, Err(Gone::Ended { end: goodbye.clone(), sent: true }));
-    assert_eq!(waiting, Err(Gone::Ended { end: goodbye.clone(), sent: false }));
-    assert_eq!(pair.body.request("late".into(), 0, None).await, Err(Gone::Ended { end: goodbye.clone(), sent: false }));
+    assert_eq!(sent, Err(CallError::Ended { end: goodbye.clone(), sent: true }));
+    assert_eq!(waiting, Err(CallError::Ended { end: goodbye.clone(), sent: false }));
+    assert_eq!(
+        pair.body.request("late".into(), 0, None).await,
+        Err(CallError::Ended { end: goodbye.clone(), sent: false })
+    );
     assert_eq!(pair.body.end(), Some(goodbye.clone()));
     let mut ends = Vec::new();
     while let Some(ended) = within(LIMIT, "both ends", pair.engines.join_next()).await {
@@ -59,7 +62,7 @@ async fn a_goodbye_that_nobody_reads_does_not_take_for_ever() -> Checked {
     let waits = peer.print("never".into(), 0);
     let parting = async { peer.goodbye("") };
     let (waits, ()) = within(LIMIT, "the end", async { tokio::join!(waits, parting) }).await;
-    assert!(matches!(waits, Err(Gone::Ended { end: End::Ours(_), sent: false })), "{waits:?}");
+    assert!(matches!(waits, Err(CallError::Ended { end: End::Ours(_), sent: false })), "{waits:?}");
     let end = within(LIMIT, "the engine", stranger.engine.join_next()).await.ok_or("no engine")??;
     assert_eq!(end, End::Ours(String::new()));
     Ok(())
@@ -77,7 +80,7 @@ async fn a_socket_that_closes_is_an_end_and_so_is_an_engine_that_is_dropped() ->
     };
     let (answer, heard) = within(LIMIT, "the end", async { tokio::join!(call, close) }).await;
     assert!(heard?);
-    assert_eq!(answer, Err(Gone::Ended { end: End::Closed, sent: true }));
+    assert_eq!(answer, Err(CallError::Ended { end: End::Closed, sent: true }));
 
     let mut dropped = stranger(settings(Side::Body), Script::hang())?;
     let peer = dropped.peer.clone();
@@ -89,7 +92,7 @@ async fn a_socket_that_closes_is_an_end_and_so_is_an_engine_that_is_dropped() ->
         }
     };
     let (answer, _) = within(LIMIT, "the end", async { tokio::join!(call, drop) }).await;
-    assert!(matches!(answer, Err(Gone::Ended { end: End::Ours(_), sent: true })), "{answer:?}");
+    assert!(matches!(answer, Err(CallError::Ended { end: End::Ours(_), sent: true })), "{answer:?}");
     assert!(matches!(dropped.frames.read().await, Ok(None)), "the socket was closed");
     Ok(())
 }
@@ -109,7 +112,7 @@ async fn side_3_half_a_frame_is_an_end() -> Checked {
 
 #[tokio::test]
 async fn side_21_drain_under_load_loses_nothing() -> Checked {
-    let (inbound, mut told) = Script::new(|_, request, _| {
+    let (inbound, mut notice) = Script::new(|_, request, _| {
         Box::pin(async move {
             // sleep: a cell that takes its time
             tokio::time::sleep(Duration::from_millis(request.id % 7)).await;
@@ -127,8 +130,8 @@ async fn side_21_drain_under_load_loses_nothing() -> Checked {
         pair.body.drain(LIMIT);
     };
     let goodbye = async {
-        let (told, _) = told.recv().await.ok_or("nothing was told")?;
-        assert!(matches!(told, sidecar::Told::Drain(LIMIT)));
+        let (notice, _) = notice.recv().await.ok_or("nothing was told")?;
+        assert!(matches!(notice, sidecar::Notice::Drain(LIMIT)));
         pair.sidecar.idle().await;
         pair.sidecar.goodbye("");
         Ok::<(), &str>(())
@@ -154,6 +157,6 @@ async fn side_23_what_is_under_way_fails_at_once_although_the_goodbye_is_not_rea
     stranger.say(reply(7, "to nobody")).await?;
     // Goodbye itself is given two seconds.
     let failed = within(Duration::from_millis(1_500), "the call's end", call).await;
-    assert!(matches!(failed, Err(Gone::Ended { end: End::Protocol(_), sent: true })), "{failed:?}");
+    assert!(matches!(failed, Err(CallError::Ended { end: End::Protocol(_), sent: true })), "{failed:?}");
     Ok(())
 }

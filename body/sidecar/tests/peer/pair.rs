@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cbs::{BoxFuture, Bytes, CellContext};
 use sidecar::{
-    End, Hold, Inbound, Peer, Settings, Side, Told, proto,
+    End, Hold, Inbound, Notice, Peer, Settings, Side, proto,
     wire::{FRAME_BYTES_MAX, Frames, Kind},
 };
 use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
@@ -19,7 +19,7 @@ type Answer =
 /// Answers as a test says, and hands on what it is told.
 pub(crate) struct Script {
     answer: Answer,
-    told: mpsc::Sender<(Told, Hold)>,
+    notice: mpsc::Sender<(Notice, Hold)>,
 }
 
 impl Script {
@@ -28,9 +28,9 @@ impl Script {
         + Send
         + Sync
         + 'static,
-    ) -> (Arc<Self>, mpsc::Receiver<(Told, Hold)>) {
-        let (told, heard) = mpsc::channel(100_000);
-        (Arc::new(Self { answer: Box::new(answer), told }), heard)
+    ) -> (Arc<Self>, mpsc::Receiver<(Notice, Hold)>) {
+        let (notice, heard) = mpsc::channel(100_000);
+        (Arc::new(Self { answer: Box::new(answer), notice }), heard)
     }
 
     /// Gives back what it gets, at once.
@@ -58,9 +58,9 @@ impl Inbound for Script {
         Box::pin(async move { format!("\"no idea: {}\"", ask.question).into() })
     }
 
-    fn tell(&self, _: &Arc<Peer>, told: Told, hold: Hold) {
+    fn tell(&self, _: &Arc<Peer>, notice: Notice, hold: Hold) {
         // Where a test does not listen, nothing is kept.
-        let _ = self.told.try_send((told, hold));
+        let _ = self.notice.try_send((notice, hold));
     }
 }
 

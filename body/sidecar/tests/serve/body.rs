@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cbs::{Bytes, Cell, CellName, DynCell, Envelope, Target, frame};
 use sidecar::{
-    Connection, End, Error, Hold, Options, Peer, Settings, Side, Told, proto,
+    Connection, End, Error, Hold, Notice, Options, Peer, Settings, Side, proto,
     wire::{FRAME_BYTES_MAX, Frames, Kind},
 };
 use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
@@ -47,29 +47,33 @@ pub(crate) async fn greet(stream: UnixStream, answer: Kind) -> Fails<(Frames<Uni
 /// A body and the sidecar that it has, in one process.
 pub(crate) struct World {
     pub(crate) body: Arc<Peer>,
-    pub(crate) told: mpsc::Receiver<(Told, Hold)>,
+    pub(crate) notice: mpsc::Receiver<(Notice, Hold)>,
     pub(crate) engine: JoinSet<End>,
     pub(crate) sidecar: JoinSet<Result<(), Error>>,
 }
 
 /// Serves `cell` to a body that carries calls as `script` says.
-pub(crate) async fn world(cell: impl Cell, script: Arc<Script>, told: mpsc::Receiver<(Told, Hold)>) -> Fails<World> {
-    world_with(cell, script, told, Options::default()).await
+pub(crate) async fn world(
+    cell: impl Cell,
+    script: Arc<Script>,
+    notice: mpsc::Receiver<(Notice, Hold)>,
+) -> Fails<World> {
+    world_with(cell, script, notice, Options::default()).await
 }
 
 pub(crate) async fn world_with(
     cell: impl Cell,
     script: Arc<Script>,
-    told: mpsc::Receiver<(Told, Hold)>,
+    notice: mpsc::Receiver<(Notice, Hold)>,
     options: Options,
 ) -> Fails<World> {
-    world_welcomed(cell, script, told, options, welcome()).await
+    world_welcomed(cell, script, notice, options, welcome()).await
 }
 
 pub(crate) async fn world_welcomed(
     cell: impl Cell,
     script: Arc<Script>,
-    told: mpsc::Receiver<(Told, Hold)>,
+    notice: mpsc::Receiver<(Notice, Hold)>,
     options: Options,
     welcome: proto::Welcome,
 ) -> Fails<World> {
@@ -87,18 +91,18 @@ pub(crate) async fn world_welcomed(
     let (body, running) = Peer::new(frames, agreed, script);
     let mut engine = JoinSet::new();
     engine.spawn(running);
-    Ok(World { body, told, engine, sidecar })
+    Ok(World { body, notice, engine, sidecar })
 }
 
 impl World {
     /// The next that is told and is no log line of the protocol's own.
-    pub(crate) async fn told(&mut self) -> Fails<Told> {
-        Ok(testkit::within(LIMIT, "something is told", self.told.recv()).await.ok_or("nothing more is told")?.0)
+    pub(crate) async fn notice(&mut self) -> Fails<Notice> {
+        Ok(testkit::within(LIMIT, "something is told", self.notice.recv()).await.ok_or("nothing more is told")?.0)
     }
 
     pub(crate) async fn ready(&mut self) -> Fails<()> {
-        match self.told().await? {
-            Told::Ready => Ok(()),
+        match self.notice().await? {
+            Notice::Ready => Ok(()),
             _ => Err("something else than ready".into()),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cbs::{Cell, CellContext, CellError, Code, Envelope, Outcome, frame};
-use sidecar::{Told, proto};
+use sidecar::{Notice, proto};
 
 use crate::{
     body::{Fails, request, world},
@@ -46,7 +46,7 @@ impl Cell for Doer {
 }
 
 /// A body whose bus answers in the way that the target's name says.
-fn bus() -> (std::sync::Arc<Script>, tokio::sync::mpsc::Receiver<(Told, sidecar::Hold)>) {
+fn bus() -> (std::sync::Arc<Script>, tokio::sync::mpsc::Receiver<(Notice, sidecar::Hold)>) {
     Script::new(|_, request, context| {
         let envelope = frame::decode(request.envelope).unwrap();
         let within = context.map(|context| context.id());
@@ -58,8 +58,8 @@ fn bus() -> (std::sync::Arc<Script>, tokio::sync::mpsc::Receiver<(Told, sidecar:
 
 #[tokio::test]
 async fn side_11_a_bare_reply_to_a_cells_own_call_is_its_payload() -> Fails<()> {
-    let (script, told) = bus();
-    let mut world = world(Doer, script, told).await?;
+    let (script, notice) = bus();
+    let mut world = world(Doer, script, notice).await?;
     world.ready().await?;
     assert_eq!(world.call("call").await??, "cell other.cell within 1 None");
     assert_eq!(world.call("publish").await??, "published");
@@ -68,27 +68,27 @@ async fn side_11_a_bare_reply_to_a_cells_own_call_is_its_payload() -> Fails<()> 
 
 #[tokio::test]
 async fn side_16_calls_lines_and_questions_are_sent_within_the_request_that_they_are_made_for() -> Fails<()> {
-    let (script, told) = bus();
-    let mut world = world(Doer, script, told).await?;
+    let (script, notice) = bus();
+    let mut world = world(Doer, script, notice).await?;
     world.ready().await?;
     let hang = Box::pin(world.body.request(frame::encode(&request("hang")), 0, None));
     let mut hang = hang;
     assert!(futures::poll!(&mut hang).is_pending());
     assert_eq!(world.call("call").await??, "cell other.cell within 2 None", "beside another one");
     assert_eq!(world.call("say").await??, "no idea: your name?");
-    let Told::Log(line, None) = world.told().await? else { panic!("no log line") };
+    let Notice::Log(line, None) = world.notice().await? else { panic!("no log line") };
     assert_eq!((line.message.as_str(), line.within), ("a log line", 3));
     assert_eq!(line.level(), proto::Level::Warn);
     assert!(line.fields.is_empty() && line.logger.is_empty(), "the body knows the rest: {line:?}");
-    let Told::Print(line, None) = world.told().await? else { panic!("no printed line") };
+    let Notice::Print(line, None) = world.notice().await? else { panic!("no printed line") };
     assert_eq!((line.line.as_str(), line.within), ("a printed line", 3));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_cell_has_its_config_and_cannot_subscribe_and_its_errors_arrive_as_they_are() -> Fails<()> {
-    let (script, told) = bus();
-    let mut world = world(Doer, script, told).await?;
+    let (script, notice) = bus();
+    let mut world = world(Doer, script, notice).await?;
     world.ready().await?;
     assert_eq!(world.call("config").await??, "body-1 r1 {\"tea\":\"green\"}");
     let refused = world.call("serve").await??;
@@ -106,8 +106,8 @@ async fn a_cell_has_its_config_and_cannot_subscribe_and_its_errors_arrive_as_the
 
 #[tokio::test]
 async fn side_13_at_the_deadline_the_answer_is_timeout() -> Fails<()> {
-    let (script, told) = bus();
-    let mut world = world(Doer, script, told).await?;
+    let (script, notice) = bus();
+    let mut world = world(Doer, script, notice).await?;
     world.ready().await?;
     let short = Envelope { timeout: Some(Duration::from_millis(30)), ..request("hang") };
     let error = world.send(short).await?.into_result().unwrap_err();
@@ -118,13 +118,13 @@ async fn side_13_at_the_deadline_the_answer_is_timeout() -> Fails<()> {
 
 #[tokio::test]
 async fn side_14_a_panic_is_cell_failed_and_what_it_says_stays_in_the_log() -> Fails<()> {
-    let (script, told) = bus();
-    let mut world = world(Doer, script, told).await?;
+    let (script, notice) = bus();
+    let mut world = world(Doer, script, notice).await?;
     world.ready().await?;
     let error = world.call("panic").await?.unwrap_err();
     assert_eq!((error.code(), error.outcome()), (&Code::CellFailed, Outcome::Ran));
     assert!(!error.to_string().contains("secret"), "{error}");
-    let Told::Log(line, _) = world.told().await? else { panic!("no log line") };
+    let Notice::Log(line, _) = world.notice().await? else { panic!("no log line") };
     assert!(line.message.contains("a secret") && line.level() == proto::Level::Error, "{line:?}");
     assert_eq!(world.call("config").await?.map(|_| ()), Ok(()), "and the next call is served");
     Ok(())
@@ -132,18 +132,18 @@ async fn side_14_a_panic_is_cell_failed_and_what_it_says_stays_in_the_log() -> F
 
 #[tokio::test]
 async fn side_20_pings_are_answered_while_calls_run() -> Fails<()> {
-    let (script, told) = bus();
-    let mut world = world(Doer, script, told).await?;
+    let (script, notice) = bus();
+    let mut world = world(Doer, script, notice).await?;
     world.ready().await?;
     let mut hang = Box::pin(world.body.request(frame::encode(&request("hang")), 0, None));
     assert!(futures::poll!(&mut hang).is_pending());
     world.body.ping(11);
-    let Told::Pong(pong) = world.told().await? else { panic!("no pong") };
+    let Notice::Pong(pong) = world.notice().await? else { panic!("no pong") };
     assert_eq!((pong.nonce, pong.in_flight), (11, 1));
     drop(hang);
     testkit::eventually("the cancelled call ends", crate::pair::LIMIT, async || world.body.unanswered() == 0).await;
     world.body.ping(12);
-    let Told::Pong(pong) = world.told().await? else { panic!("no pong") };
+    let Notice::Pong(pong) = world.notice().await? else { panic!("no pong") };
     assert_eq!((pong.nonce, pong.in_flight), (12, 0));
     Ok(())
 }

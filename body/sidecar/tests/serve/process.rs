@@ -8,7 +8,7 @@ use std::{
 
 use cbs::{Cell, CellContext, CellError, Code, Envelope, frame};
 use sidecar::{
-    End, Peer, SOCKET_VARIABLE, Settings, Side, Told, proto,
+    End, Notice, Peer, SOCKET_VARIABLE, Settings, Side, proto,
     wire::{FRAME_BYTES_MAX, Frames, Kind},
 };
 use testkit::within;
@@ -26,7 +26,7 @@ use crate::{
 /// A body with one process.
 struct Started {
     peer: Arc<Peer>,
-    told: tokio::sync::mpsc::Receiver<(Told, sidecar::Hold)>,
+    notice: tokio::sync::mpsc::Receiver<(Notice, sidecar::Hold)>,
     engine: JoinSet<End>,
     process: Child,
     _folder: tempfile::TempDir,
@@ -48,13 +48,13 @@ async fn start(cell: &str, program: &Path, arguments: &[&str]) -> Fails<Started>
     welcome.cells.iter_mut().for_each(|wanted| wanted.name = cell.to_owned());
     frames.write(Kind::Welcome(welcome)).await?;
     let agreed = Settings { credit_granted: 100_000, credit_held: hello.credit, ..settings(Side::Body) };
-    let (script, mut told) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let (script, mut notice) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let (peer, running) = Peer::new(frames, agreed, script);
     let mut engine = JoinSet::new();
     engine.spawn(running);
-    let first = within(LIMIT, "ready", told.recv()).await.ok_or("it ended")?;
-    assert!(matches!(first.0, Told::Ready));
-    Ok(Started { peer, told, engine, process, _folder: folder })
+    let first = within(LIMIT, "ready", notice.recv()).await.ok_or("it ended")?;
+    assert!(matches!(first.0, Notice::Ready));
+    Ok(Started { peer, notice, engine, process, _folder: folder })
 }
 
 impl Started {
@@ -66,8 +66,8 @@ impl Started {
 
     async fn drain(mut self) -> Fails<()> {
         self.peer.ping(5);
-        let pong = within(LIMIT, "a pong", self.told.recv()).await.ok_or("it ended")?;
-        assert!(matches!(pong.0, Told::Pong(proto::Pong { nonce: 5, .. })));
+        let pong = within(LIMIT, "a pong", self.notice.recv()).await.ok_or("it ended")?;
+        assert!(matches!(pong.0, Notice::Pong(proto::Pong { nonce: 5, .. })));
         self.peer.drain(LIMIT);
         let end = within(LIMIT, "the end", self.engine.join_next()).await.ok_or("no engine")??;
         assert_eq!(end, End::Goodbye(String::new()));

@@ -52,7 +52,7 @@ impl Cell for Waiter {
     }
 }
 
-fn quiet() -> (Arc<Script>, tokio::sync::mpsc::Receiver<(sidecar::Told, sidecar::Hold)>) {
+fn quiet() -> (Arc<Script>, tokio::sync::mpsc::Receiver<(sidecar::Notice, sidecar::Hold)>) {
     Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)))
 }
 
@@ -114,10 +114,10 @@ async fn side_6_what_makes_it_impossible_to_go_on_is_said_in_goodbye() -> Fails<
 
 #[tokio::test]
 async fn side_7_ready_is_said_after_the_start_hooks() -> Fails<()> {
-    let (script, told) = quiet();
+    let (script, notice) = quiet();
     let cell = Waiter::new();
-    let mut world = world(cell.clone(), script, told).await?;
-    assert!(matches!(world.told().await?, sidecar::Told::Print(line, _) if line.line == "starting"));
+    let mut world = world(cell.clone(), script, notice).await?;
+    assert!(matches!(world.notice().await?, sidecar::Notice::Print(line, _) if line.line == "starting"));
     world.ready().await?;
     assert_eq!(cell.started.load(Ordering::SeqCst), 1);
     Ok(())
@@ -125,9 +125,9 @@ async fn side_7_ready_is_said_after_the_start_hooks() -> Fails<()> {
 
 #[tokio::test]
 async fn a_start_hook_that_fails_is_told_and_nothing_is_served() -> Fails<()> {
-    let (script, told) = quiet();
+    let (script, notice) = quiet();
     let cell = Waiter { start: Err(CellError::domain("tea.empty", "no more tea")), ..Waiter::new() };
-    let world = world(cell.clone(), script, told).await?;
+    let world = world(cell.clone(), script, notice).await?;
     let (served, end) = world.ended().await?;
     let reason = "the start hook of `demo.cell` failed: tea.empty: no more tea";
     assert_eq!(format!("{:?}", served.unwrap_err()), reason, "its Debug is its text");
@@ -138,10 +138,10 @@ async fn a_start_hook_that_fails_is_told_and_nothing_is_served() -> Fails<()> {
 
 #[tokio::test]
 async fn side_21_drain_answers_what_is_there_and_stops_and_says_goodbye() -> Fails<()> {
-    let (script, told) = quiet();
+    let (script, notice) = quiet();
     let cell = Waiter::new();
-    let mut world = world(cell.clone(), script, told).await?;
-    world.told().await?;
+    let mut world = world(cell.clone(), script, notice).await?;
+    world.notice().await?;
     world.ready().await?;
     let calls = (0..100).map(|_| world.body.request(frame::encode(&request("x")), 0, None));
     let mut calls: Vec<_> = calls.map(Box::pin).collect();
@@ -151,7 +151,7 @@ async fn side_21_drain_answers_what_is_there_and_stops_and_says_goodbye() -> Fai
     world.body.drain(LIMIT);
     world.body.ping(1);
     // The pong comes after the drain was heard: 100 calls run, and nothing has been stopped.
-    assert!(matches!(world.told().await?, sidecar::Told::Pong(pong) if pong.in_flight == 100));
+    assert!(matches!(world.notice().await?, sidecar::Notice::Pong(pong) if pong.in_flight == 100));
     assert_eq!(cell.stopped.load(Ordering::SeqCst), 0);
     cell.permits.add_permits(100);
     for call in calls {
@@ -167,9 +167,9 @@ async fn side_21_drain_answers_what_is_there_and_stops_and_says_goodbye() -> Fai
 
 #[tokio::test]
 async fn a_drain_whose_time_is_too_short_says_what_was_not_done() -> Fails<()> {
-    let (script, told) = quiet();
-    let mut world = world(Waiter::new(), script, told).await?;
-    world.told().await?;
+    let (script, notice) = quiet();
+    let mut world = world(Waiter::new(), script, notice).await?;
+    world.notice().await?;
     world.ready().await?;
     let mut call = Box::pin(world.body.request(frame::encode(&request("x")), 0, None));
     assert!(futures::poll!(&mut call).is_pending());
@@ -183,10 +183,10 @@ async fn a_drain_whose_time_is_too_short_says_what_was_not_done() -> Fails<()> {
 
 #[tokio::test]
 async fn side_23_when_the_body_has_gone_stop_hooks_run_and_serving_ends() -> Fails<()> {
-    let (script, told) = quiet();
+    let (script, notice) = quiet();
     let cell = Waiter::new();
-    let mut world = world(cell.clone(), script, told).await?;
-    world.told().await?;
+    let mut world = world(cell.clone(), script, notice).await?;
+    world.notice().await?;
     world.ready().await?;
     world.engine.shutdown().await;
     let served = within(LIMIT, "the sidecar's end", world.sidecar.join_next()).await.ok_or("none")??;
@@ -197,18 +197,18 @@ async fn side_23_when_the_body_has_gone_stop_hooks_run_and_serving_ends() -> Fai
 
 #[tokio::test]
 async fn a_process_can_end_itself_with_a_reason_and_tell_how_it_fares() -> Fails<()> {
-    let (script, told) = quiet();
+    let (script, notice) = quiet();
     let (end, ended) = tokio::sync::oneshot::channel::<String>();
     let options = Options {
         health: Arc::new(|| proto::Pong { lag_us: 40, queued: 2, ..proto::Pong::default() }),
         stop: Box::pin(async move { ended.await.unwrap_or_default() }),
     };
-    let mut world = world_with(Waiter::new(), script, told, options).await?;
-    world.told().await?;
+    let mut world = world_with(Waiter::new(), script, notice, options).await?;
+    world.notice().await?;
     world.ready().await?;
     world.body.ping(3);
     assert!(
-        matches!(world.told().await?, sidecar::Told::Pong(pong) if (pong.nonce, pong.lag_us, pong.queued) == (3, 40, 2))
+        matches!(world.notice().await?, sidecar::Notice::Pong(pong) if (pong.nonce, pong.lag_us, pong.queued) == (3, 40, 2))
     );
     end.send("the interpreter hangs".into())?;
     let (served, end) = world.ended().await?;

@@ -18,7 +18,7 @@ use super::{ACCEPTED_MAX, Engine, Running, Stop};
 use crate::{
     peer::{
         Hold, Peer,
-        terms::{End, Gone, Inbound, Side, Told},
+        types::{CallError, End, Inbound, Notice, Side},
         words::{error, overloaded},
     },
     proto,
@@ -80,31 +80,31 @@ impl<S> Engine<S> {
         if costs {
             self.take(cost)?;
         }
-        let told = match (kind, self.settings.side) {
+        let notice = match (kind, self.settings.side) {
             (Kind::Print(print), Side::Body) => {
                 let context = self.peer.state().context(print.within);
-                Told::Print(print, context)
+                Notice::Print(print, context)
             }
             (Kind::Log(log), Side::Body) => {
                 let context = self.peer.state().context(log.within);
-                Told::Log(log, context)
+                Notice::Log(log, context)
             }
             (Kind::Note(note), Side::Body) => {
                 let context = self.peer.state().context(note.within);
-                Told::Note(note, context)
+                Notice::Note(note, context)
             }
             (Kind::Ready(_), Side::Body) if self.ready => return breach("ready twice"),
             (Kind::Ready(_), Side::Body) => {
                 self.ready = true;
-                Told::Ready
+                Notice::Ready
             }
-            (Kind::Pong(pong), Side::Body) => Told::Pong(pong),
-            (Kind::Ping(ping), Side::Sidecar) => Told::Ping(ping),
-            (Kind::Drain(drain), Side::Sidecar) => Told::Drain(Duration::from_millis(drain.timeout_ms)),
+            (Kind::Pong(pong), Side::Body) => Notice::Pong(pong),
+            (Kind::Ping(ping), Side::Sidecar) => Notice::Ping(ping),
+            (Kind::Drain(drain), Side::Sidecar) => Notice::Drain(Duration::from_millis(drain.timeout_ms)),
             (kind, _) => return breach(format!("{} from the wrong side", name(&kind))),
         };
         let hold = Hold { peer: self.peer.clone(), cost: if costs { cost } else { 0 } };
-        self.inbound.tell(&self.peer, told, hold);
+        self.inbound.tell(&self.peer, notice, hold);
         Ok(())
     }
 
@@ -150,17 +150,17 @@ impl<S> Engine<S> {
         let mut state = self.peer.state();
         let reply = |envelope| Kind::Reply(proto::Reply { id, envelope });
         let failure = match state.send(reply(envelope)) {
-            Ok(_) | Err(Gone::Ended { .. }) => return,
-            Err(Gone::TooLarge { bytes, limit }) => {
+            Ok(_) | Err(CallError::Ended { .. }) => return,
+            Err(CallError::TooLarge { bytes, limit }) => {
                 let message = format!("the reply has {bytes} bytes, the limit is {limit}");
                 CellError::new(Code::TooLarge, message)
             }
-            Err(Gone::Full { waiting }) => {
+            Err(CallError::Full { waiting }) => {
                 let message = format!("{waiting} replies wait to be taken already");
                 CellError::new(Code::Overloaded, message)
             }
         };
-        if let Err(Gone::Full { .. }) = state.send(reply(error(failure.into()))) {
+        if let Err(CallError::Full { .. }) = state.send(reply(error(failure.into()))) {
             state.overrun();
         }
     }

@@ -62,12 +62,12 @@ pub trait Inbound: Send + Sync + 'static {
 
     /// Hears everything else. The other side gets its credit back when `hold` is dropped: keep
     /// it until a line is written, and who prints faster than that has to wait.
-    fn tell(&self, peer: &Arc<Peer>, told: Told, hold: Hold);
+    fn tell(&self, peer: &Arc<Peer>, notice: Notice, hold: Hold);
 }
 
 /// What the other side said that needs no answer.
 #[non_exhaustive]
-pub enum Told {
+pub enum Notice {
     /// The sidecar's start hooks are done. Once.
     Ready,
     /// A line for the standard output of the body's program.
@@ -116,7 +116,7 @@ impl fmt::Display for End {
 /// Why a request got no reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Gone {
+pub enum CallError {
     /// The connection has ended.
     #[error("the connection has ended: {end}")]
     Ended {

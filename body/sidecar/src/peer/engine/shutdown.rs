@@ -9,13 +9,13 @@ use tokio::{
 };
 
 use super::Engine;
-use crate::peer::terms::End;
+use crate::peer::types::End;
 
 /// How long goodbye may take, with all that goes before it.
-const PARTING_MAX: Duration = Duration::from_secs(2);
+const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 
 /// This side is about to end.
-pub(super) struct Parting {
+pub(super) struct Shutdown {
     pub(super) end: End,
     /// Whether goodbye stands in the outbox.
     said: bool,
@@ -25,7 +25,7 @@ pub(super) struct Parting {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
     /// Looks whether this side is about to end, and whether it has.
     pub(super) fn part(&mut self, cx: &mut Context<'_>) -> Option<End> {
-        if self.parting.is_none() {
+        if self.shutdown.is_none() {
             let reason = self.peer.state().goodbye.clone();
             let end = match (reason, &self.out.broken) {
                 (Some(reason), _) => End::Ours(reason),
@@ -35,23 +35,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
             };
             self.set_parting(end, false);
         }
-        let parting = self.parting.as_mut()?;
+        let shutdown = self.shutdown.as_mut()?;
         let mut state = self.peer.state();
-        if let (End::Ours(reason), false) = (&parting.end, parting.said)
+        if let (End::Ours(reason), false) = (&shutdown.end, shutdown.said)
             && state.may_part()
         {
             state.part(reason.clone());
-            parting.said = true;
+            shutdown.said = true;
         }
         let is_written = state.outbox.is_empty() && self.out.bytes.is_empty() && !self.out.unflushed;
         drop(state);
         let is_over =
-            (parting.said && (is_written || self.out.broken.is_some())) || parting.limit.poll_unpin(cx).is_ready();
-        is_over.then(|| parting.end.clone())
+            (shutdown.said && (is_written || self.out.broken.is_some())) || shutdown.limit.poll_unpin(cx).is_ready();
+        is_over.then(|| shutdown.end.clone())
     }
 
     fn set_parting(&mut self, end: End, said: bool) {
-        self.parting = Some(Parting { end, said, limit: Box::pin(tokio::time::sleep(PARTING_MAX)) });
+        self.shutdown = Some(Shutdown { end, said, limit: Box::pin(tokio::time::sleep(SHUTDOWN_MAX)) });
     }
 
     /// The other side is told what it did, and not heard any more.
