@@ -117,7 +117,7 @@ impl PythonHost {
 fn ready(file: &Path) -> Result<Vec<u8>, HostError> {
     let wrong = |error: interpreter::InterpreterError| HostError::Runtime(error.to_string());
     interpreter::start().map_err(wrong)?;
-    interpreter::furnish(environment::shared()).map_err(wrong)?;
+    interpreter::set_up(environment::shared()).map_err(wrong)?;
     fs::read(file).map_err(|error| HostError::Runtime(format!("{}: {error}", file.display())))
 }
 

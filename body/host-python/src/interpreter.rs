@@ -253,9 +253,9 @@ fn prepare(py: Python<'_>) -> PyResult<()> {
 
 /// Sets up, once, what all lanes share: streams, logging, forks. Not before what cells import can be imported: the SDK
 /// looks for msgspec when it is loaded.
-pub(crate) fn furnish(site: Option<&Path>) -> Result<(), InterpreterError> {
-    static FURNISHED: OnceLock<Result<(), InterpreterError>> = OnceLock::new();
-    let furnish = |py: Python<'_>| {
+pub(crate) fn set_up(site: Option<&Path>) -> Result<(), InterpreterError> {
+    static SET_UP: OnceLock<Result<(), InterpreterError>> = OnceLock::new();
+    let set_up = |py: Python<'_>| {
         if let Some(site) = site {
             py.import("site")?.call_method1("addsitedir", (site.to_string_lossy(),))?;
         }
@@ -271,7 +271,7 @@ pub(crate) fn furnish(site: Option<&Path>) -> Result<(), InterpreterError> {
         children.call_method1("install", (BTreeMap::from(CHILD_TEXTS),))?;
         Ok(())
     };
-    FURNISHED.get_or_init(|| Python::attach(|py| furnish(py).map_err(|error: PyErr| failed(&error)))).clone()
+    SET_UP.get_or_init(|| Python::attach(|py| set_up(py).map_err(|error: PyErr| failed(&error)))).clone()
 }
 
 /// A Python file of this crate, with the zero at its end that CPython wants.

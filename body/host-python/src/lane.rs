@@ -18,7 +18,7 @@ use cbs::{Text, Worker};
 use host::HostError;
 use tokio::sync::watch;
 
-use crate::{call::Call, errand::Done};
+use crate::{call::Call, host_call::Done};
 
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -93,7 +93,7 @@ pub(crate) struct Lane {
     inbox: Mutex<Inbox>,
     /// What the loop was handed and has perhaps not begun.
     handed: Mutex<Vec<Arc<Call>>>,
-    bell: (UnixStream, UnixStream),
+    wake_fd: (UnixStream, UnixStream),
 }
 
 /// How a lane fares.
@@ -124,7 +124,7 @@ impl Lane {
             status: watch::channel(LaneStatus::Starting).0,
             inbox: Mutex::default(),
             handed: Mutex::default(),
-            bell: (ring, hear),
+            wake_fd: (ring, hear),
         };
         Ok(Arc::new(lane))
     }
@@ -186,19 +186,19 @@ impl Lane {
         drop(inbox);
         if ring {
             // A full socket rings already; a closed one has no one to hear it.
-            _ = (&self.bell.0).write(&[1]);
+            _ = (&self.wake_fd.0).write(&[1]);
         }
     }
 
     /// What the loop listens to.
-    pub(crate) fn bell(&self) -> RawFd {
-        self.bell.1.as_raw_fd()
+    pub(crate) fn wake_fd(&self) -> RawFd {
+        self.wake_fd.1.as_raw_fd()
     }
 
     /// The loop has heard the bell.
     pub(crate) fn heard(&self) {
         let mut rung = [0; 64];
-        _ = (&self.bell.1).read(&mut rung);
+        _ = (&self.wake_fd.1).read(&mut rung);
     }
 
     /// Hands over all that is in the inbox. Where there is nothing and this is the last look, the bell is rung again

@@ -13,7 +13,7 @@ use pyo3::{prelude::*, sync::PyOnceLock, types::PyBytes};
 use serde_json::Value;
 
 use crate::{
-    errand::Errands,
+    host_call::HostCalls,
     interpreter::embedded,
     lane::{Lane, LaneStatus},
     log::CellLines,
@@ -28,7 +28,7 @@ const MODULES: &CStr = embedded(concat!(include_str!("../python/modules.py"), "\
 /// What a lane is made of.
 pub(crate) struct Parts {
     pub(crate) env: Arc<CellEnv>,
-    pub(crate) errands: Arc<Errands>,
+    pub(crate) host_calls: Arc<HostCalls>,
     pub(crate) lines: Arc<CellLines>,
     pub(crate) file: PathBuf,
     pub(crate) source: Vec<u8>,
@@ -51,7 +51,7 @@ pub(crate) fn spawn(number: u32, parts: Parts) -> io::Result<Arc<Lane>> {
             // One that nobody told to end is missed at once, not with the next call. The others are not looked for:
             // each look is at all lanes of the process, and a body that stops ends them all.
             if !inner.health.stopping.load(Ordering::Relaxed) {
-                watch::rouse();
+                watch::wake();
             }
         }
     })?;
@@ -72,7 +72,7 @@ fn serve(py: Python<'_>, lane: &Arc<Lane>, parts: Parts) -> PyResult<()> {
     let port = Port {
         lane: lane.clone(),
         env: parts.env,
-        errands: parts.errands,
+        host_calls: parts.host_calls,
         lines: parts.lines,
         config: config.unbind(),
         maker: Mutex::default(),

@@ -97,7 +97,7 @@
 //!
 //! - [`PythonHost`]: starts cells. [`check_source`]: checks a file without running it. [`about()`]: for `cbs doctor`.
 //! - `interpreter`, `environment`, `requirements`: what there is of Python, and what cells can import.
-//! - `pool`, `lane`, `lane_thread`, `call`, `errand`: a cell's lanes as all threads see them. `port`, `port_call`: as
+//! - `pool`, `lane`, `lane_thread`, `call`, `host_call`: a cell's lanes as all threads see them. `port`, `port_call`: as
 //!   Python does. The other side is `cbs._body` of the SDK.
 //! - `watch`, `probe`: who looks after lanes, and who asks Python where they stand. `log`: what cells say.
 //! - `process`, [`worker()`]: both sides of a cell in a process of its own.
@@ -110,8 +110,8 @@ mod call;
 mod cell;
 mod check;
 mod environment;
-mod errand;
 mod host;
+mod host_call;
 mod interpreter;
 mod lane;
 mod lane_thread;

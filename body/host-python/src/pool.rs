@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     call::{Answer, Call, Pending},
-    errand::Errands,
+    host_call::HostCalls,
     lane::{Lane, LaneStatus, News, now_us},
     lane_thread,
     log::CellLines,
@@ -75,7 +75,7 @@ impl Default for WatchdogSettings {
 pub(crate) struct Pool {
     pub(crate) plan: Plan,
     pub(crate) lines: Arc<CellLines>,
-    errands: Arc<Errands>,
+    host_calls: Arc<HostCalls>,
     lanes: RwLock<Vec<Arc<Lane>>>,
     /// Lanes that are on their way.
     coming: AtomicU32,
@@ -91,10 +91,10 @@ pub(crate) struct Pool {
 impl Pool {
     /// Starts the least number of lanes, and waits until all take calls.
     pub(crate) async fn start(plan: Plan) -> Result<Arc<Self>, StartError> {
-        let errands = Arc::new(Errands::new(Handle::current()));
+        let host_calls = Arc::new(HostCalls::new(Handle::current()));
         let pool = Arc::new(Self {
             lines: Arc::default(),
-            errands,
+            host_calls,
             lanes: RwLock::default(),
             coming: AtomicU32::new(0),
             next: AtomicU32::new(0),
@@ -123,7 +123,7 @@ impl Pool {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let parts = lane_thread::Parts {
             env: self.plan.env.clone(),
-            errands: self.errands.clone(),
+            host_calls: self.host_calls.clone(),
             lines: self.lines.clone(),
             file: self.plan.file.clone(),
             source: self.plan.source.clone(),
@@ -155,7 +155,7 @@ impl Pool {
             let message = "too many calls wait for the cell's lanes: it is blocked";
             return Err(BusError::new(CellError::new(Code::Overloaded, message).retryable(), Outcome::NotRun));
         }
-        sampler::rouse();
+        sampler::wake();
         Ok((Pending::new(call, context), answer))
     }
 

@@ -17,7 +17,7 @@ use sidecar::{log, proto};
 
 use crate::{
     call::Call,
-    errand::{Arrived, Done, Errands},
+    host_call::{Arrived, Done, HostCalls},
     lane::{Lane, LaneStatus, News},
     log::{CellLines, level_of, line},
     port_call::PortCall,
@@ -29,7 +29,7 @@ use crate::{
 pub(crate) struct Port {
     pub(crate) lane: Arc<Lane>,
     pub(crate) env: Arc<CellEnv>,
-    pub(crate) errands: Arc<Errands>,
+    pub(crate) host_calls: Arc<HostCalls>,
     pub(crate) lines: Arc<CellLines>,
     /// The spec's `config` as Python's own map.
     pub(crate) config: Py<PyAny>,
@@ -43,7 +43,7 @@ pub(crate) struct Port {
 impl Port {
     /// What the event loop listens to.
     fn fileno(&self) -> RawFd {
-        self.lane.bell()
+        self.lane.wake_fd()
     }
 
     /// The loop heard it.

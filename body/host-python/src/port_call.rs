@@ -21,7 +21,7 @@ use tokio::task::AbortHandle;
 
 use crate::{
     call::{Answer, Call},
-    errand::{Arrived, seconds},
+    host_call::{Arrived, seconds},
     port::{Port, cell_error, no_name},
 };
 
@@ -49,13 +49,13 @@ impl PortCall {
         }
     }
 
-    fn errand(
+    fn host_call(
         &self,
         number: u64,
         work: impl Future<Output = Result<Arrived, BusError>> + Send + 'static,
-    ) -> Option<Errand> {
+    ) -> Option<HostCall> {
         let port = self.port.get();
-        port.errands.begin(&port.lane, number, work).map(Errand)
+        port.host_calls.begin(&port.lane, number, work).map(HostCall)
     }
 
     fn envelope(&self, sent: &Sent) -> PyResult<Envelope> {
@@ -100,10 +100,10 @@ struct Sent {
 
 /// Python's handle of an errand.
 #[pyclass(frozen, module = "cbs")]
-pub(crate) struct Errand(AbortHandle);
+pub(crate) struct HostCall(AbortHandle);
 
 #[pymethods]
-impl Errand {
+impl HostCall {
     /// Nobody waits for it any more.
     fn abort(&self) {
         self.0.abort();
@@ -256,31 +256,31 @@ impl PortCall {
     }
 
     /// Begins a call to another cell; its end comes with [`Port::take`] under this number.
-    fn send(&self, number: u64, sent: Sent) -> PyResult<Option<Errand>> {
+    fn send(&self, number: u64, sent: Sent) -> PyResult<Option<HostCall>> {
         let (request, call) = (self.envelope(&sent)?, self.call.clone());
         let work = async move { call.context.send(request).await.map(|reply| Arrived::Reply(Box::new(reply))) };
-        Ok(self.errand(number, work))
+        Ok(self.host_call(number, work))
     }
 
     /// Begins to publish an event.
-    fn publish(&self, number: u64, sent: Sent) -> PyResult<Option<Errand>> {
+    fn publish(&self, number: u64, sent: Sent) -> PyResult<Option<HostCall>> {
         let event = Envelope { kind: Kind::Event, timeout: None, ..self.envelope(&sent)? };
         let call = self.call.clone();
         let work = async move { call.context.env().bus.publish(event).await.map(|()| Arrived::Nothing) };
-        Ok(self.errand(number, work))
+        Ok(self.host_call(number, work))
     }
 
     /// Begins to print a line to the standard output of the body's program.
-    fn print(&self, number: u64, line: String) -> Option<Errand> {
+    fn print(&self, number: u64, line: String) -> Option<HostCall> {
         let call = self.call.clone();
         let work = async move { Ok(call.context.print(line).await.map(|()| Arrived::Nothing)?) };
-        self.errand(number, work)
+        self.host_call(number, work)
     }
 
     /// Begins to ask the person at the body's program.
-    fn ask(&self, number: u64, question: String) -> Option<Errand> {
+    fn ask(&self, number: u64, question: String) -> Option<HostCall> {
         let call = self.call.clone();
         let work = async move { Ok(call.context.ask(question).await.map(Arrived::Answer)?) };
-        self.errand(number, work)
+        self.host_call(number, work)
     }
 }

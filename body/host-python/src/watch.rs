@@ -51,7 +51,7 @@ pub(crate) fn expect(pool: &Arc<Pool>, lane: Arc<Lane>) {
 }
 
 /// A call has come, or a lane has ended: there is something to look at. Costs one read while the thread is awake.
-pub(crate) fn rouse() {
+pub(crate) fn wake() {
     if let Some(watch) = WATCH.get()
         && watch.asleep.load(Ordering::SeqCst)
         && watch.asleep.swap(false, Ordering::SeqCst)
@@ -72,7 +72,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn begin() -> Watch {
     let spawned = thread::Builder::new().name("cbs-lanes".to_owned()).spawn(|| {
-        // Parked until the static is there; `rouse` wakes it.
+        // Parked until the static is there; `wake` wakes it.
         let watch = loop {
             match WATCH.get() {
                 Some(watch) => break watch,

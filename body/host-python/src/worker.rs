@@ -142,7 +142,7 @@ impl Apart {
 
     fn plan(&self, env: &CellEnv) -> Result<Plan, String> {
         interpreter::start().map_err(|error| error.to_string())?;
-        interpreter::furnish(self.task.site.as_deref()).map_err(|error| error.to_string())?;
+        interpreter::set_up(self.task.site.as_deref()).map_err(|error| error.to_string())?;
         // A crash in C code tells its Python lines on standard error, which the body logs.
         let watched = Python::attach(|py| py.import("faulthandler")?.call_method1("enable", (2,)).map(drop));
         watched.map_err(|error| error.to_string())?;

@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::lane::{Lane, News};
 
 /// How many errands the lanes of one cell may have under way. More are refused with `overloaded`.
-const ERRANDS_MAX: usize = 1024;
+const HOST_CALLS_MAX: usize = 1024;
 
 /// What came of an errand.
 pub(crate) enum Arrived {
@@ -29,16 +29,16 @@ pub(crate) struct Done {
 }
 
 /// The errands of one cell: bounded, and ended with it.
-pub(crate) struct Errands {
+pub(crate) struct HostCalls {
     tasks: TaskTracker,
     room: Arc<Semaphore>,
     runtime: Handle,
     stop: CancellationToken,
 }
 
-impl Errands {
+impl HostCalls {
     pub(crate) fn new(runtime: Handle) -> Self {
-        let room = Arc::new(Semaphore::new(ERRANDS_MAX));
+        let room = Arc::new(Semaphore::new(HOST_CALLS_MAX));
         Self { tasks: TaskTracker::new(), room, runtime, stop: CancellationToken::new() }
     }
 
@@ -50,7 +50,7 @@ impl Errands {
         work: impl Future<Output = Result<Arrived, BusError>> + Send + 'static,
     ) -> Option<AbortHandle> {
         let Ok(permit) = self.room.clone().try_acquire_owned() else {
-            let message = format!("the cell has {ERRANDS_MAX} calls of its own under way");
+            let message = format!("the cell has {HOST_CALLS_MAX} calls of its own under way");
             let error = CellError::new(Code::Overloaded, message).retryable();
             lane.tell(News::Done(Done { number, result: Err(BusError::new(error, Outcome::NotRun)) }));
             return None;
@@ -66,7 +66,7 @@ impl Errands {
     }
 }
 
-impl Drop for Errands {
+impl Drop for HostCalls {
     fn drop(&mut self) {
         self.stop.cancel();
     }
