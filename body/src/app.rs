@@ -15,14 +15,14 @@ use std::{sync::Arc, time::Duration};
 
 use bus::Route;
 use bus_nats::Nats;
-use cbs::{BodyBus, CellEnv, Console, Namespace, Recorder, Target};
+use cbs::{BodyBus, CellEnv, Console, Namespace, SpanSink, Target};
 use futures::{Stream, StreamExt};
 use host::{StepObserver, Watchdog};
 use spec::Specs;
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) use self::{
-    calls::{Seen, Watcher},
+    calls::{CallRecord, CallTap},
     cells::Change,
     hosts::{Hosts, hosts},
     instances::{Deployed, Instance, Instances, Turn},
@@ -48,9 +48,9 @@ pub(crate) struct Plan {
     /// Watches the steps of flows.
     pub(crate) observer: Option<Arc<dyn StepObserver>>,
     /// Is told of every call.
-    pub(crate) watcher: Option<Watcher>,
+    pub(crate) call_tap: Option<CallTap>,
     /// Takes the spans of calls.
-    pub(crate) recorder: Option<Arc<dyn Recorder>>,
+    pub(crate) span_sink: Option<Arc<dyn SpanSink>>,
     /// Whether it runs also while nothing can run here: specs are yet to come.
     pub(crate) patient: bool,
 }
@@ -87,13 +87,13 @@ impl App {
         nats: Option<Nats>,
         stops: &mut (impl Stream<Item = &'static str> + Unpin),
     ) -> Result<(Self, Option<&'static str>), Failure> {
-        let Plan { specs, hosts, status, route, console, observer, watcher, recorder, patient } = plan;
+        let Plan { specs, hosts, status, route, console, observer, call_tap, span_sink, patient } = plan;
         let (namespace, body) = (status.namespace.clone(), status.body.clone());
-        let wiring = Wiring::new(status.clone(), route, nats, watcher, recorder.clone());
+        let wiring = Wiring::new(status.clone(), route, nats, call_tap, span_sink.clone());
         let (bus, reply_max) = (wiring.bus.clone(), wiring.reply_max());
         let env = Arc::new(move |target: Target| {
             let env = CellEnv::new(target, body.clone(), bus.clone(), console.clone());
-            env.with_recorder(recorder.clone()).with_reply_max(reply_max)
+            env.with_span_sink(span_sink.clone()).with_reply_max(reply_max)
         });
         let registry = status.registry();
         let cells = Cells::new(&hosts, env.clone(), wiring.nats.clone(), wiring.events.clone(), registry.clone());

@@ -36,7 +36,7 @@ pub(crate) mod testing;
 use std::sync::Arc;
 
 use bus_nats::Nats;
-use cbs::Recorder;
+use cbs::SpanSink;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::otlp::Exporter;
@@ -86,8 +86,8 @@ impl Telemetry {
     }
 
     /// What takes the spans of calls; `None`: nobody does.
-    pub(crate) fn recorder(&self) -> Option<Arc<dyn Recorder>> {
-        self.spans.clone().map(|spans| spans as Arc<dyn Recorder>)
+    pub(crate) fn span_sink(&self) -> Option<Arc<dyn SpanSink>> {
+        self.spans.clone().map(|spans| spans as Arc<dyn SpanSink>)
     }
 
     /// What telemetry counts of itself.

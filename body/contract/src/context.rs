@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    BodyBus, BodyId, BoxFuture, BusError, CellError, Code, Envelope, Note, Notes, Recorder, Source, TIMEOUT_DEFAULT,
+    BodyBus, BodyId, BoxFuture, BusError, CellError, Code, Envelope, Note, Notes, Source, SpanSink, TIMEOUT_DEFAULT,
     Target, Text, Topic, Trace, Transport, now_ns, span_of, span_of_attempt,
     typed::{exact_from_json, written},
 };
@@ -44,7 +44,7 @@ pub struct CellEnv {
     /// What the cell is written in, for example `rust`; empty: not told.
     pub language: Text,
     /// What takes the spans of its calls, and times them; `None`: nobody looks.
-    pub recorder: Option<Arc<dyn Recorder>>,
+    pub span_sink: Option<Arc<dyn SpanSink>>,
     /// The most bytes that a reply of the cell may have as a frame.
     pub reply_max: usize,
     source: Source,
@@ -62,7 +62,7 @@ impl CellEnv {
             revision: Text::default(),
             config: serde_json::Value::Null,
             language: Text::default(),
-            recorder: None,
+            span_sink: None,
             reply_max: usize::MAX,
             source,
         }
@@ -77,8 +77,8 @@ impl CellEnv {
 
     /// The same home under the eyes of a recorder.
     #[must_use]
-    pub fn with_recorder(self, recorder: Option<Arc<dyn Recorder>>) -> Self {
-        Self { recorder, ..self }
+    pub fn with_span_sink(self, span_sink: Option<Arc<dyn SpanSink>>) -> Self {
+        Self { span_sink, ..self }
     }
 
     /// The same home on a bus that carries replies of so many bytes at the most.
@@ -150,8 +150,8 @@ impl CellContext {
     #[must_use]
     pub fn sampled(env: Arc<CellEnv>, request: &mut Envelope) -> Self {
         let mut context = Self::new(env, request);
-        if let (None, None, Some(recorder)) = (request.foreign_trace, request.causation_id, &context.env.recorder)
-            && recorder.samples(context.correlation_id.into_bytes())
+        if let (None, None, Some(span_sink)) = (request.foreign_trace, request.causation_id, &context.env.span_sink)
+            && span_sink.samples(context.correlation_id.into_bytes())
         {
             let trace = context.trace().sampled();
             context.foreign_trace = Some(trace);

@@ -34,7 +34,7 @@
 //! - [`Cell`], [`cell()`], [`NativeCell`]: what authors write. [`CellContext`]: what they are given.
 //! - [`Envelope`]: what is exchanged. [`frame`]: the same as bytes. [`proto`]: its schema.
 //! - [`BodyBus`], [`Handler`], [`Service`]: what a bus is, and what it hands requests to. [`Stats`]: what it counts.
-//! - [`Trace`], [`Span`], [`Recorder`]: what is recorded of a call. [`Latency`]: how long calls took.
+//! - [`Trace`], [`Span`], [`SpanSink`]: what is recorded of a call. [`Latency`]: how long calls took.
 //! - [`CellError`], [`BusError`], [`Code`], [`Outcome`]: errors as data.
 //! - [`CellName`], [`FlowName`], [`Topic`], [`Namespace`], [`BodyId`], [`Target`], [`Subject`]: names.
 #![deny(missing_docs)]
@@ -84,7 +84,7 @@ pub use self::{
     subject::{CELL_GROUP, FLOW_GROUP, Subject},
     text::Text,
     trace::{
-        NOTE_BYTES_MAX, NOTES_BYTES_MAX, NOTES_MAX, Note, Notes, Recorder, Side, Span, Trace, now_ns, span_of,
+        NOTE_BYTES_MAX, NOTES_BYTES_MAX, NOTES_MAX, Note, Notes, Side, Span, SpanSink, Trace, now_ns, span_of,
         span_of_attempt,
     },
     typed::{CellFn, cell, from_json, to_json},

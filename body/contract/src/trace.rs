@@ -125,7 +125,7 @@ impl Trace {
 }
 
 /// Takes what is recorded of a body's calls. Called on the tasks of calls: it must not block.
-pub trait Recorder: Send + Sync + 'static {
+pub trait SpanSink: Send + Sync + 'static {
     /// Whether a call that begins a trace of this id is recorded with all that follows from it.
     /// The same answer for the same id.
     fn samples(&self, trace_id: [u8; 16]) -> bool;

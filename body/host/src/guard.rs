@@ -76,7 +76,7 @@ impl<W: Work> Guard<W> {
         let limit = ConcurrencyLimit::new(limits.concurrency, stats.clone());
         let label = Label::new(target.name());
         let body = work.env().body.as_str().into();
-        let slow = work.env().recorder.as_ref().map(|recorder| recorder.slow());
+        let slow = work.env().span_sink.as_ref().map(|span_sink| span_sink.slow());
         Self { work, target, stats, body, slow, timeout: limits.timeout, limit, label }
     }
 
@@ -172,10 +172,10 @@ impl<W: Work> Guard<W> {
     #[cold]
     fn record(&self, context: &CellContext, waited: Duration, busy: Duration, error: Option<Code>) {
         let env = context.env();
-        let Some(recorder) = &env.recorder else { return };
+        let Some(span_sink) = &env.span_sink else { return };
         let elapsed = waited + busy;
         let (notes, notes_dropped) = context.notes().take();
-        recorder.record(Span {
+        span_sink.record(Span {
             trace: context.trace(),
             parent: context.parent(),
             side: Side::Server,

@@ -10,7 +10,7 @@ use std::{
 
 use bus::InProcess;
 use cbs::{
-    BodyBus, CellContext, CellError, Code, Envelope, Note, Recorder, Serving, Side, Span, Trace, Transport, Uuid,
+    BodyBus, CellContext, CellError, Code, Envelope, Note, Serving, Side, Span, SpanSink, Trace, Transport, Uuid,
     span_of, span_of_attempt,
 };
 use host::{CellHandler, Limits, Schemas};
@@ -24,7 +24,7 @@ struct Kept {
     slow: Option<Duration>,
 }
 
-impl Recorder for Kept {
+impl SpanSink for Kept {
     fn samples(&self, trace_id: [u8; 16]) -> bool {
         trace_id[15].is_multiple_of(2)
     }
@@ -72,7 +72,7 @@ async fn two_within(kept: &Arc<Kept>, timeout: Duration) -> Two {
     let bus = bus();
     let mut serving = Vec::new();
     for cell in [cbs::cell("demo.inner", inner), cbs::cell("demo.outer", outer)] {
-        let mut env = env(bus.clone(), cell.name()).with_recorder(Some(kept.clone()));
+        let mut env = env(bus.clone(), cell.name()).with_span_sink(Some(kept.clone()));
         env.language = "rust".into();
         let cell_handler = CellHandler::new(Arc::new(env), cell.cell(), limits(1, 4, timeout), Schemas::default());
         serving.push((cell_handler.clone(), bus.serve(cell_handler.service(Arc::default())).await.unwrap()));

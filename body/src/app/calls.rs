@@ -1,4 +1,4 @@
-//! Who calls whom, seen where calls pass: in front of the handlers of this body, and where its
+//! Who calls whom, record where calls pass: in front of the handlers of this body, and where its
 //! own calls leave it. Made only for who asked; without it no call takes a step more.
 
 use std::{
@@ -14,7 +14,7 @@ use cbs::{
 
 /// One call that ended.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct CallRecord {
     /// The cell or flow that called, in [`Target`]'s form; empty: a program that is none.
     pub(crate) source: Text,
     pub(crate) target: Target,
@@ -25,23 +25,23 @@ pub(crate) struct Seen {
 }
 
 /// Is told of every call. Runs on the task of the call: it must not block.
-pub(crate) type Watcher = Arc<dyn Fn(Seen) + Send + Sync>;
+pub(crate) type CallTap = Arc<dyn Fn(CallRecord) + Send + Sync>;
 
 /// The bus as the cells of a watched body see it.
-pub(super) struct Watched {
+pub(super) struct TappedBus {
     pub(super) inner: Arc<dyn BodyBus>,
     pub(super) local: Arc<InProcess>,
     pub(super) body: Text,
-    pub(super) watcher: Watcher,
+    pub(super) call_tap: CallTap,
 }
 
-impl BodyBus for Watched {
+impl BodyBus for TappedBus {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         Box::pin(async move {
             let Some(target) = request.target.clone() else { return self.inner.call(request).await };
-            // What is served here is seen by its handler, also where it came by a way around.
+            // What is served here is record by its handler, also where it came by a way around.
             let here = self.local.hosted(&target);
-            let mut pending = Pending::new(&self.watcher, target, request.source.cell.clone(), Transport::Nats);
+            let mut pending = Pending::new(&self.call_tap, target, request.source.cell.clone(), Transport::Nats);
             if here {
                 pending.armed = false;
             }
@@ -60,10 +60,10 @@ impl BodyBus for Watched {
     }
 
     fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
-        let handler = Arc::new(Front {
+        let handler = Arc::new(TappedHandler {
             target: service.target.clone(),
             inner: service.handler.clone(),
-            watcher: self.watcher.clone(),
+            call_tap: self.call_tap.clone(),
         });
         self.inner.serve(Service { handler, ..service })
     }
@@ -74,19 +74,19 @@ impl BodyBus for Watched {
 }
 
 /// Stands in front of a handler.
-struct Front {
+struct TappedHandler {
     target: Target,
     inner: Arc<dyn Handler>,
-    watcher: Watcher,
+    call_tap: CallTap,
 }
 
-impl Front {
+impl TappedHandler {
     fn begin(&self, request: &Envelope) -> Pending {
-        Pending::new(&self.watcher, self.target.clone(), request.source.cell.clone(), request.via)
+        Pending::new(&self.call_tap, self.target.clone(), request.source.cell.clone(), request.via)
     }
 }
 
-impl Handler for Front {
+impl Handler for TappedHandler {
     fn handle(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         let pending = self.begin(&request);
         Box::pin(pending.watch(self.inner.handle(request)))
@@ -97,7 +97,7 @@ impl Handler for Front {
         match self.inner.offer(request) {
             Ok(answer) => Ok(Box::pin(pending.watch(answer))),
             Err(request) => {
-                // It goes elsewhere, and is seen there.
+                // It goes elsewhere, and is record there.
                 pending.armed = false;
                 Err(request)
             }
@@ -107,16 +107,16 @@ impl Handler for Front {
 
 /// A call under way: it is told when it ends, also when it is dropped.
 struct Pending {
-    seen: Seen,
+    record: CallRecord,
     since: Instant,
-    watcher: Watcher,
+    call_tap: CallTap,
     armed: bool,
 }
 
 impl Pending {
-    fn new(watcher: &Watcher, target: Target, source: Text, via: Transport) -> Self {
-        let seen = Seen { source, target, outcome: None, via, elapsed: Duration::ZERO };
-        Self { seen, since: Instant::now(), watcher: watcher.clone(), armed: true }
+    fn new(call_tap: &CallTap, target: Target, source: Text, via: Transport) -> Self {
+        let record = CallRecord { source, target, outcome: None, via, elapsed: Duration::ZERO };
+        Self { record, since: Instant::now(), call_tap: call_tap.clone(), armed: true }
     }
 
     async fn watch(mut self, answer: BoxFuture<'_, Result<Envelope, BusError>>) -> Result<Envelope, BusError> {
@@ -126,15 +126,15 @@ impl Pending {
     }
 
     fn end(&mut self, answer: &Result<Envelope, BusError>) {
-        self.seen.outcome = Some(answer.as_ref().map(drop).map_err(|error| error.code().clone()));
+        self.record.outcome = Some(answer.as_ref().map(drop).map_err(|error| error.code().clone()));
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
         if self.armed {
-            let seen = Seen { elapsed: self.since.elapsed(), ..self.seen.clone() };
-            (self.watcher)(seen);
+            let record = CallRecord { elapsed: self.since.elapsed(), ..self.record.clone() };
+            (self.call_tap)(record);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use bus::{InstanceBus, Route, TrafficSplit};
 use bus_nats::{Announced, Nats};
-use cbs::{CellEnv, Console, Recorder, Serving, Span, Stats, Target, Text};
+use cbs::{CellEnv, Console, Serving, Span, SpanSink, Stats, Target, Text};
 use host::{Phase, Restarts, Running, State, Supervisor, Watchdog};
 use spec::{CellSpec, FlowSpec};
 use tokio::sync::watch;
@@ -44,7 +44,7 @@ pub(crate) struct Instances {
 /// stands in where there is nobody.
 struct Nobody;
 
-impl Recorder for Nobody {
+impl SpanSink for Nobody {
     fn samples(&self, _: [u8; 16]) -> bool {
         false
     }
@@ -97,16 +97,16 @@ impl Instances {
         route: Route,
         console: Arc<dyn Console>,
         nats: Nats,
-        recorder: Option<Arc<dyn Recorder>>,
+        span_sink: Option<Arc<dyn SpanSink>>,
     ) -> Self {
         let body = status.body.clone();
-        let wiring = Wiring::new(status, route, Some(nats), None, recorder.clone());
+        let wiring = Wiring::new(status, route, Some(nats), None, span_sink.clone());
         wiring.events.body("joined");
         let (bus, reply_max) = (wiring.bus.clone(), wiring.reply_max());
-        let recorder = Some(recorder.unwrap_or_else(|| Arc::new(Nobody)));
+        let span_sink = Some(span_sink.unwrap_or_else(|| Arc::new(Nobody)));
         let env = Arc::new(move |target: Target| {
             let env = CellEnv::new(target, body.clone(), bus.clone(), console.clone());
-            env.with_recorder(recorder.clone()).with_reply_max(reply_max)
+            env.with_span_sink(span_sink.clone()).with_reply_max(reply_max)
         });
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
         let runtimes = hosts.all().iter().map(|host| host.runtime()).collect();

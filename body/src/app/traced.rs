@@ -9,17 +9,17 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Recorder, Service, Serving, Side, Source, Span,
+    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Service, Serving, Side, Source, Span, SpanSink,
     Subscription, Target, Text, Trace, Transport, Uuid, now_ns,
 };
 
 /// A bus whose sampled calls are recorded.
-pub(super) struct Traced {
+pub(super) struct TracedBus {
     pub(super) inner: Arc<dyn BodyBus>,
-    pub(super) recorder: Arc<dyn Recorder>,
+    pub(super) span_sink: Arc<dyn SpanSink>,
 }
 
-impl BodyBus for Traced {
+impl BodyBus for TracedBus {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         match request.foreign_trace {
             Some(trace) if trace.is_sampled() => Box::pin(self.traced(request, trace)),
@@ -40,13 +40,13 @@ impl BodyBus for Traced {
     }
 }
 
-impl Traced {
+impl TracedBus {
     async fn traced(&self, mut request: Envelope, trace: Trace) -> Result<Envelope, BusError> {
         let Some(target) = request.target.clone() else { return self.inner.call(request).await };
         let own = Trace { span_id: client_span_of(request.id, request.attempt), ..trace };
         request.foreign_trace = Some(own);
         let mut pending = Pending {
-            recorder: &self.recorder,
+            span_sink: &self.span_sink,
             span: Some(client_span(&request, target, own, Some(trace.span_id))),
             since: Instant::now(),
         };
@@ -98,7 +98,7 @@ pub(crate) fn client_span_of(id: Uuid, attempt: u32) -> [u8; 8] {
 
 /// A call under way: recorded also when nobody waits for it any more.
 struct Pending<'a> {
-    recorder: &'a Arc<dyn Recorder>,
+    span_sink: &'a Arc<dyn SpanSink>,
     span: Option<Span>,
     since: Instant,
 }
@@ -107,7 +107,7 @@ impl Pending<'_> {
     fn end(&mut self, answer: &Result<Envelope, BusError>) {
         if let Some(mut span) = self.span.take() {
             ended(&mut span, answer, self.since.elapsed());
-            self.recorder.record(span);
+            self.span_sink.record(span);
         }
     }
 }
@@ -117,7 +117,7 @@ impl Drop for Pending<'_> {
         if let Some(span) = self.span.take() {
             // Who called has given up, as it does when its own time is over.
             let elapsed = self.since.elapsed();
-            self.recorder.record(Span { elapsed, error: Some(Code::Timeout), ..span });
+            self.span_sink.record(Span { elapsed, error: Some(Code::Timeout), ..span });
         }
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 #[derive(Default)]
 struct Recorded(Mutex<Vec<Span>>);
 
-impl Recorder for Recorded {
+impl SpanSink for Recorded {
     fn samples(&self, _: [u8; 16]) -> bool {
         true
     }
@@ -51,9 +51,9 @@ impl BodyBus for Echo {
     }
 }
 
-fn traced(answers: bool) -> (Traced, Arc<Recorded>) {
+fn traced(answers: bool) -> (TracedBus, Arc<Recorded>) {
     let recorded = Arc::<Recorded>::default();
-    (Traced { inner: Arc::new(Echo { answers }), recorder: recorded.clone() }, recorded)
+    (TracedBus { inner: Arc::new(Echo { answers }), span_sink: recorded.clone() }, recorded)
 }
 
 fn request(flags: u8) -> Result<Envelope, cbs::NameError> {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bus::{InProcess, Link, Retry, RetryPolicy, Route, Router, Settings};
 use bus_nats::Nats;
-use cbs::{BodyBus, Recorder, Target};
+use cbs::{BodyBus, SpanSink, Target};
 use spec::{CellSpec, Specs};
 
 use super::{
-    calls::{Watched, Watcher},
+    calls::{CallTap, TappedBus},
     events::Events,
-    traced::Traced,
+    traced::TracedBus,
 };
 use crate::health::BodyStatus;
 
@@ -35,8 +35,8 @@ impl Wiring {
         status: Arc<BodyStatus>,
         route: Route,
         nats: Option<Nats>,
-        watcher: Option<Watcher>,
-        recorder: Option<Arc<dyn Recorder>>,
+        call_tap: Option<CallTap>,
+        span_sink: Option<Arc<dyn SpanSink>>,
     ) -> Self {
         let body = &status.body;
         let mut settings = Settings { body: body.as_str().into(), ..Settings::default() };
@@ -47,15 +47,15 @@ impl Wiring {
         let link = nats.as_ref().map(|nats| Link { bus: nats.bus(), other_bodies: nats.other_bodies() });
         let router = Arc::new(Router::new(local.clone(), link));
         router.set_route(route);
-        let attempts: Arc<dyn BodyBus> = match recorder {
-            Some(recorder) => Arc::new(Traced { inner: router.clone(), recorder }),
+        let attempts: Arc<dyn BodyBus> = match span_sink {
+            Some(span_sink) => Arc::new(TracedBus { inner: router.clone(), span_sink }),
             None => router.clone(),
         };
         let retry = Arc::new(Retry::new(attempts));
-        let bus: Arc<dyn BodyBus> = match watcher {
-            Some(watcher) => {
+        let bus: Arc<dyn BodyBus> = match call_tap {
+            Some(call_tap) => {
                 let (inner, local, body) = (retry.clone(), local.clone(), body.as_str().into());
-                Arc::new(Watched { inner, local, body, watcher })
+                Arc::new(TappedBus { inner, local, body, call_tap })
             }
             None => retry.clone(),
         };

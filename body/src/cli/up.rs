@@ -181,7 +181,7 @@ impl Up {
         let console = Arc::new(Terminal::silent()?);
         let watch = self.watch.then(|| Watch::new(paths, &specs, wrong.as_ref())).transpose();
         let watch = watch.map_err(|error| Failure::not_started(format_args!("files cannot be watched: {error}")))?;
-        let (patient, watcher) = (self.live.is_some(), self.live.map(Live::watcher).transpose()?.flatten());
+        let (patient, call_tap) = (self.live.is_some(), self.live.map(Live::call_tap).transpose()?.flatten());
         let planning = async {
             let nats = match url {
                 Some(url) => {
@@ -203,8 +203,8 @@ impl Up {
                 route,
                 console,
                 observer: None,
-                watcher,
-                recorder: seen.telemetry.recorder(),
+                call_tap,
+                span_sink: seen.telemetry.span_sink(),
                 patient,
             };
             Ok::<_, Failure>((plan, nats, server))

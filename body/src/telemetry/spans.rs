@@ -10,13 +10,13 @@ use super::{
     memory::{self, Memory},
     otlp::Queue,
 };
-use cbs::{Note, Recorder, Span};
+use cbs::{Note, Span, SpanSink};
 
 /// The most bytes of notes that a span keeps; what is beyond is counted with what found no room.
 const NOTES_BYTES_MAX: usize = 32 * 1024;
 
 /// Is shown every span that is recorded.
-pub(crate) type Watcher = Box<dyn Fn(&Span) + Send + Sync>;
+pub(crate) type SpanTap = Box<dyn Fn(&Span) + Send + Sync>;
 
 /// Records the calls of one body: into its memory, and on their way to an OTLP receiver.
 pub(crate) struct Spans {
@@ -24,7 +24,7 @@ pub(crate) struct Spans {
     slow: Duration,
     memory: Memory,
     queue: Option<Queue<Arc<Span>>>,
-    watcher: OnceLock<Watcher>,
+    watcher: OnceLock<SpanTap>,
     counters: Arc<Counters>,
 }
 
@@ -35,7 +35,7 @@ impl Spans {
     }
 
     /// Shows every span that is recorded from now on; the first watcher stays.
-    pub(crate) fn watch(&self, watcher: Watcher) {
+    pub(crate) fn watch(&self, watcher: SpanTap) {
         drop(self.watcher.set(watcher));
     }
 
@@ -53,7 +53,7 @@ impl Spans {
     }
 }
 
-impl Recorder for Spans {
+impl SpanSink for Spans {
     fn samples(&self, trace_id: [u8; 16]) -> bool {
         is_sampled(trace_id, self.ratio)
     }

@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context as _, anyhow};
 use bus::{InProcess, Link, Retry, Route, Router, Settings};
 use bus_nats::{Nats, Options};
-use cbs::{BodyBus, BodyId, CellEnv, Namespace, NativeCell, Recorder, Serving, Target};
+use cbs::{BodyBus, BodyId, CellEnv, Namespace, NativeCell, Serving, SpanSink, Target};
 use futures::future::{join_all, try_join_all};
 use host::{FlowHandler, Limits, NativeHost, Restarts, Running, Supervisor, Watchdog};
 use spec::Specs;
@@ -43,7 +43,7 @@ impl Body {
         namespace: &Namespace,
         cells: Vec<NativeCell>,
         specs: &str,
-        recorder: Option<Arc<dyn Recorder>>,
+        span_sink: Option<Arc<dyn SpanSink>>,
     ) -> anyhow::Result<Self> {
         let specs = spec::load_texts([(PathBuf::from("bench.yaml"), specs)], &spec::Options::default())?;
         let id = BodyId::new("bench-body")?;
@@ -55,7 +55,7 @@ impl Body {
         let host = NativeHost::new(cells).map_err(|errors| anyhow!("{errors:?}"))?;
         let supervisor = Supervisor::new(vec![Arc::new(host)], Restarts::default());
         let env = |target: Target| {
-            CellEnv::new(target, id.clone(), bus.clone(), Arc::new(Silent)).with_recorder(recorder.clone())
+            CellEnv::new(target, id.clone(), bus.clone(), Arc::new(Silent)).with_span_sink(span_sink.clone())
         };
         let started = specs.cells().map(|spec| supervisor.start(spec.clone(), env(spec.name.clone().into())));
         let cells: Vec<Running> = started.collect::<Result<_, _>>()?;

@@ -14,7 +14,7 @@ use std::{
 
 use bus::{InProcess, Settings};
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, Envelope, Recorder, Span, Target, Uuid, Worker,
+    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, Envelope, Span, SpanSink, Target, Uuid, Worker,
 };
 use host::{Host, Restarts, Running, State, Supervisor};
 use host_python::PythonHost;
@@ -56,7 +56,7 @@ impl Spans {
     }
 }
 
-impl Recorder for Spans {
+impl SpanSink for Spans {
     fn samples(&self, _: [u8; 16]) -> bool {
         false
     }
@@ -128,7 +128,7 @@ impl Body {
 
     pub(crate) fn env(&self, spec: &CellSpec) -> CellEnv {
         CellEnv::new(spec.name.clone().into(), BodyId::new("web1").unwrap(), self.bus.clone(), self.screen.clone())
-            .with_recorder(Some(self.spans.clone()))
+            .with_span_sink(Some(self.spans.clone()))
     }
 
     pub(crate) fn begin(&self, spec: &Arc<CellSpec>) -> Running {

@@ -12,7 +12,7 @@ use std::{
 
 use bus::InProcess;
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, Envelope, Namespace, NativeCell, Recorder, Span,
+    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, Envelope, Namespace, NativeCell, Span, SpanSink,
     Target, Worker,
 };
 use host::{NativeHost, Restarts, Running, State, Supervisor};
@@ -74,7 +74,7 @@ impl Spans {
     }
 }
 
-impl Recorder for Spans {
+impl SpanSink for Spans {
     fn samples(&self, _: [u8; 16]) -> bool {
         false
     }
@@ -134,7 +134,7 @@ impl Body {
         fields: &str,
     ) -> Result<Running, Box<dyn std::error::Error>> {
         let env = CellEnv::new(name.parse()?, BodyId::new("web1")?, bus, self.terminal.clone());
-        let env = env.with_recorder(Some(self.spans.clone()));
+        let env = env.with_span_sink(Some(self.spans.clone()));
         Ok(self.supervisor.start(spec(name, fields)?, env)?)
     }
 

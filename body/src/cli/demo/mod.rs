@@ -104,8 +104,8 @@ impl Demo {
             status,
             route: Route::Nats,
             console: console.clone(),
-            watcher: None,
-            recorder: telemetry.recorder(),
+            call_tap: None,
+            span_sink: telemetry.span_sink(),
             patient: false,
         };
         let (app, _) = App::start(plan, nats, &mut stream::pending()).await?;

@@ -13,7 +13,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    app::{Seen, Watcher},
+    app::{CallRecord, CallTap},
     output::{self, BAD, FAINT, Format, GOOD, WARNING},
 };
 
@@ -40,7 +40,7 @@ impl Live {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn watcher(self) -> io::Result<Option<Watcher>> {
+    pub(crate) fn call_tap(self) -> io::Result<Option<CallTap>> {
         if self.quiet {
             return Ok(None);
         }
@@ -48,8 +48,8 @@ impl Live {
         let lost = Arc::new(AtomicU64::new(0));
         let counted = lost.clone();
         std::thread::Builder::new().name("cbs-calls".to_owned()).spawn(move || show(&calls, &counted, self.format))?;
-        Ok(Some(Arc::new(move |seen| {
-            if tell.try_send(seen).is_err() {
+        Ok(Some(Arc::new(move |record| {
+            if tell.try_send(record).is_err() {
                 lost.fetch_add(1, Ordering::Relaxed);
             }
         })))
@@ -57,7 +57,7 @@ impl Live {
 }
 
 /// Prints until nobody is left who could call.
-fn show(calls: &Receiver<Seen>, lost: &AtomicU64, format: Format) {
+fn show(calls: &Receiver<CallRecord>, lost: &AtomicU64, format: Format) {
     let mut window = Window::new(format);
     loop {
         let next = match window.remains(Instant::now()) {
@@ -66,7 +66,7 @@ fn show(calls: &Receiver<Seen>, lost: &AtomicU64, format: Format) {
         };
         window.more += lost.swap(0, Ordering::Relaxed);
         let lines = match &next {
-            Ok(seen) => window.take(Some(seen), Instant::now()),
+            Ok(record) => window.take(Some(record), Instant::now()),
             Err(RecvTimeoutError::Timeout) => window.take(None, Instant::now()),
             Err(RecvTimeoutError::Disconnected) => return,
         };
@@ -96,20 +96,20 @@ impl Window {
     }
 
     /// What is to be printed now.
-    fn take(&mut self, seen: Option<&Seen>, now: Instant) -> Vec<String> {
+    fn take(&mut self, record: Option<&CallRecord>, now: Instant) -> Vec<String> {
         let mut lines = Vec::new();
         if self.ends.is_some_and(|ends| ends <= now) {
             lines.extend((self.more > 0).then(|| self.rest()));
             *self = Self::new(self.format);
         }
-        let Some(seen) = seen else { return lines };
+        let Some(record) = record else { return lines };
         self.ends.get_or_insert(now + WINDOW);
         if self.lines < LINES_MAX {
             self.lines += 1;
-            lines.push(line(seen, self.format));
+            lines.push(line(record, self.format));
         } else {
             self.more += 1;
-            self.failed += u64::from(!matches!(seen.outcome, Some(Ok(()))));
+            self.failed += u64::from(!matches!(record.outcome, Some(Ok(()))));
         }
         lines
     }
@@ -127,29 +127,29 @@ impl Window {
     }
 }
 
-fn line(seen: &Seen, format: Format) -> String {
+fn line(record: &CallRecord, format: Format) -> String {
     let now = output::moment(cbs::now_ms());
-    let outcome = match &seen.outcome {
+    let outcome = match &record.outcome {
         None => "given up",
         Some(Ok(())) => "ok",
         Some(Err(code)) => code.as_str(),
     };
     if format == Format::Json {
         let line = json!({
-            "time": now, "source": seen.source.as_str(), "target": seen.target.to_string(), "outcome": outcome,
-            "via": seen.via.to_string(), "elapsed_us": seen.elapsed.as_secs_f64() * 1e6,
+            "time": now, "source": record.source.as_str(), "target": record.target.to_string(), "outcome": outcome,
+            "via": record.via.to_string(), "elapsed_us": record.elapsed.as_secs_f64() * 1e6,
         });
         return line.to_string();
     }
-    let style = match &seen.outcome {
+    let style = match &record.outcome {
         None => WARNING,
         Some(Ok(())) => GOOD,
         Some(Err(_)) => BAD,
     };
     let time = now.get(11..23).unwrap_or(&now);
-    let source = if seen.source.is_empty() { "a client" } else { short(seen.source.as_str()) };
-    let (source, target) = (output::harmless(source), seen.target.to_string());
-    let (via, took) = (seen.via, output::short(seen.elapsed));
+    let source = if record.source.is_empty() { "a client" } else { short(record.source.as_str()) };
+    let (source, target) = (output::harmless(source), record.target.to_string());
+    let (via, took) = (record.via, output::short(record.elapsed));
     let outcome = output::harmless(outcome);
     format!(
         "{FAINT}{time}{FAINT:#} {source} -> {} {style}{outcome}{style:#} {FAINT}{via}{FAINT:#} {took}",
@@ -168,17 +168,17 @@ mod tests {
 
     use super::*;
 
-    fn seen(outcome: Option<Result<(), Code>>) -> Result<Seen, cbs::NameError> {
+    fn record(outcome: Option<Result<(), Code>>) -> Result<CallRecord, cbs::NameError> {
         let target = "logic.greet".parse()?;
         let (via, elapsed) = (Transport::Nats, Duration::from_millis(2));
-        Ok(Seen { source: "flow greeting".into(), target, outcome, via, elapsed })
+        Ok(CallRecord { source: "flow greeting".into(), target, outcome, via, elapsed })
     }
 
     #[test]
     fn a_line_says_who_called_whom_how_it_ended_how_far_and_how_long() -> Result<(), cbs::NameError> {
-        let text = anstream::adapter::strip_str(&line(&seen(Some(Ok(())))?, Format::Human)).to_string();
+        let text = anstream::adapter::strip_str(&line(&record(Some(Ok(())))?, Format::Human)).to_string();
         assert!(text.ends_with(" flow greeting -> logic.greet ok nats 2.0 ms"), "{text}");
-        let client = Seen { source: Default::default(), ..seen(None)? };
+        let client = CallRecord { source: Default::default(), ..record(None)? };
         let text = anstream::adapter::strip_str(&line(&client, Format::Human)).to_string();
         assert!(text.contains(" a client -> logic.greet given up "), "{text}");
         Ok(())
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_flood_has_twenty_lines_a_second_and_one_that_counts_the_rest() -> Result<(), cbs::NameError> {
         let (mut window, start) = (Window::new(Format::Human), Instant::now());
-        let failed = seen(Some(Err(Code::Timeout)))?;
+        let failed = record(Some(Err(Code::Timeout)))?;
         let lines: Vec<String> = (0..100).flat_map(|_| window.take(Some(&failed), start)).collect();
         assert_eq!(lines.len(), 20);
         assert_eq!(window.remains(start), Some(WINDOW));

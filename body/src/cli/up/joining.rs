@@ -117,7 +117,7 @@ impl Up {
         let hosts = hosts(cells, namespace, Some(nats), false)?;
         let console = Arc::new(Terminal::silent()?);
         let instances =
-            Instances::new(&hosts, status.clone(), self.route(), console, nats.clone(), telemetry.recorder());
+            Instances::new(&hosts, status.clone(), self.route(), console, nats.clone(), telemetry.span_sink());
         let joining = Joining {
             body: body.clone(),
             namespace: namespace.clone(),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cbs::{BodyBus, Envelope, Recorder, Span, Target};
+use cbs::{BodyBus, Envelope, Span, SpanSink, Target};
 
 use crate::{
     caller,
@@ -84,10 +84,10 @@ struct Sided {
 impl Sided {
     async fn start(bench: &Bench, ring: Option<Arc<Ring>>) -> anyhow::Result<Self> {
         let namespace = stage::namespace()?;
-        let recorder = ring.clone().map(|ring| ring as Arc<dyn Recorder>);
+        let span_sink = ring.clone().map(|ring| ring as Arc<dyn SpanSink>);
         let cells = vec![cells::echo(ECHO)];
         let specs = cells::specs([ECHO], "");
-        let body = Body::start_recorded(Some(&bench.url), &namespace, cells, &specs, recorder).await?;
+        let body = Body::start_recorded(Some(&bench.url), &namespace, cells, &specs, span_sink).await?;
         let client = hosting::client(&bench.url, &namespace).await?;
         Ok(Self { body, bus: client.bus(), client, target: ECHO.parse()?, ring })
     }
@@ -120,7 +120,7 @@ impl Ring {
     }
 }
 
-impl Recorder for Ring {
+impl SpanSink for Ring {
     fn samples(&self, trace_id: [u8; 16]) -> bool {
         // The last bytes of our ids are random.
         let [.., high, low] = trace_id;
