@@ -3,14 +3,14 @@
 //! One task, and nothing in it waits: what takes time runs beside it, with a deadline, and tells
 //! how it ended.
 //!
-//! - `eyes`: the buckets. `hearing`: what comes from there. `acting`: what the mind wants done.
-//! - `lives`: the instances. `clock`: what is due when.
+//! - `watches`: the buckets. `hearing`: what comes from there. `acting`: what the mind wants done.
+//! - `tasks`: the instances. `clock`: what is due when.
 
-mod acting;
+mod act;
 mod clock;
-mod eyes;
-mod hearing;
-mod lives;
+mod instances;
+mod observe;
+mod watches;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,13 +29,13 @@ use tokio::{
 
 use self::{
     clock::Clock,
-    eyes::{Done, Eyes, seen},
-    lives::Lives,
+    instances::InstanceTasks,
+    watches::{Done, Watches, seen},
 };
 use super::{
     ASK_FLEET, Following, Policy,
     cache::Cache,
-    life::{Hands, Word},
+    instance::{Executor, InstanceCommand},
 };
 use crate::{
     app::{Ended, Instances},
@@ -64,10 +64,10 @@ pub(crate) struct Joining {
 
 /// A body in a fleet.
 pub(crate) struct Driver {
-    mind: Body,
-    hands: Arc<Hands>,
-    eyes: Eyes,
-    lives: Lives,
+    reconciler: Body,
+    executor: Arc<Executor>,
+    watches: Watches,
+    tasks: InstanceTasks,
     clock: Clock,
     calls: Calls,
     told: Told,
@@ -117,10 +117,10 @@ impl Driver {
         let link = nats.link();
         nats.on_admin_request(ASK_FLEET, |_| std::future::ready(Ok(true.into())));
         Ok(Self {
-            mind: Body::new(facts, natives, Timing::default()),
-            hands: Arc::new(Hands::new(nats.clone(), namespace.clone(), instances, cache)),
-            eyes: Eyes::new(nats, namespace, body, link),
-            lives: Lives::new(),
+            reconciler: Body::new(facts, natives, Timing::default()),
+            executor: Arc::new(Executor::new(nats.clone(), namespace.clone(), instances, cache)),
+            watches: Watches::new(nats, namespace, body, link),
+            tasks: InstanceTasks::new(),
             clock: Clock::new(),
             calls: Calls::default(),
             told: Told { paused: None, lease: false, fares: watch::channel(Following::default()).0 },
@@ -137,7 +137,7 @@ impl Driver {
 
     /// Begins, and waits until the fleet can hear this body. Cancel-safe.
     pub(crate) async fn join(&mut self) {
-        self.eyes.open(Duration::ZERO);
+        self.watches.open(Duration::ZERO);
         let patience = Instant::now() + JOIN_QUIET;
         let mut told = false;
         while !self.told.lease {
@@ -175,15 +175,15 @@ impl Driver {
             ended = self.leave(until) => ended,
             Some(_) = stops.next() => Ended::AtOnce,
         };
-        self.eyes.leave().await;
-        self.hands.instances.close().await;
+        self.watches.leave().await;
+        self.executor.instances.close().await;
         ended
     }
 
     /// Waits until something happens, and tells the mind. Cancel-safe.
     async fn next(&mut self) {
-        let Eyes { link, watches, fetched, work, .. } = &mut self.eyes;
-        let Lives { tasks, events, .. } = &mut self.lives;
+        let Watches { link, watches, fetched, work, .. } = &mut self.watches;
+        let InstanceTasks { tasks, events, .. } = &mut self.tasks;
         tokio::select! {
             _ = link.changed() => self.link(),
             word = seen(&mut watches.head) => self.head(word),
@@ -202,48 +202,48 @@ impl Driver {
 
     /// After anything happened: a pass where one is due, its actions, and what others are told.
     fn turn(&mut self) {
-        if self.clock.slept() && self.eyes.is_up() {
+        if self.clock.slept() && self.watches.is_up() {
             tracing::warn!("this body was asleep for longer than its lease lasts: it looks anew before it acts");
-            self.mind.disconnected();
-            self.eyes.close();
-            self.eyes.open(Duration::ZERO);
+            self.reconciler.disconnected();
+            self.watches.close();
+            self.watches.open(Duration::ZERO);
         }
         if Instant::now() >= self.clock.pass_at() {
-            let pass = self.mind.pass(self.clock.now());
+            let pass = self.reconciler.pass(self.clock.now());
             self.clock.passed(pass.wake);
             self.carry_out(pass);
             self.follow();
             self.tell();
         }
-        if !self.eyes.under_way.fetching {
-            let missing = self.mind.missing();
-            self.eyes.fetch(missing);
+        if !self.watches.under_way.fetching {
+            let missing = self.reconciler.missing();
+            self.watches.fetch(missing);
         }
-        if self.clock.beats(self.mind.has_news()) {
-            if self.lives.sample(&mut self.mind) {
+        if self.clock.beats(self.reconciler.has_news()) {
+            if self.tasks.sample(&mut self.reconciler) {
                 self.clock.happened();
             }
-            if self.eyes.can_put() {
-                self.eyes.put(self.mind.presence().encode());
+            if self.watches.can_put() {
+                self.watches.put(self.reconciler.presence().encode());
             }
         }
     }
 
     /// Tells those who watch from within how the body fares.
     fn tell(&self) {
-        let pass = self.mind.found();
+        let pass = self.reconciler.found();
         let paused = pass.paused.map(|paused| match paused {
             Paused::NotConnected => "not connected".to_owned(),
             Paused::LeaseNotObserved => "its own lease is not heard".to_owned(),
             Paused::DuplicateId => "another body has the same id".to_owned(),
         });
-        let converged = self.mind.is_converged();
+        let converged = self.reconciler.is_converged();
         let trouble = || pass.troubles.first().map(|trouble| trouble.reason.clone());
-        let stuck = || self.mind.stuck().map(str::to_owned);
+        let stuck = || self.reconciler.stuck().map(str::to_owned);
         let news = Following {
             following: paused.is_none(),
             converged,
-            head_number: self.mind.desired().map(|desired| desired.head.number),
+            head_number: self.reconciler.desired().map(|desired| desired.head.number),
             troubles: pass.troubles.len(),
             reason: paused.or_else(stuck).or_else(|| if converged { None } else { trouble() }),
         };
@@ -256,20 +256,20 @@ impl Driver {
 
     /// Lets others take over what it has, then ends what is left.
     async fn leave(&mut self, until: Instant) -> Ended {
-        self.mind.drain();
-        self.hands.instances.draining();
+        self.reconciler.drain();
+        self.executor.instances.draining();
         self.clock.happened();
         let handed_over = Instant::now() + HANDOVER_MAX.min(self.drain / 2);
         loop {
             self.turn();
-            let holds = self.mind.own().held().values().any(|held| !held.instances().is_empty());
+            let holds = self.reconciler.own().held().values().any(|held| !held.instances().is_empty());
             let alone = matches!(self.told.paused, Some(Paused::NotConnected | Paused::DuplicateId));
             if !holds || alone || timeout_at(handed_over, self.next()).await.is_err() {
                 break;
             }
         }
-        self.lives.stop_all(Word::Stop(until.saturating_duration_since(Instant::now())));
-        if timeout_at(until, self.lives.gone()).await.is_ok() { Ended::Drained } else { Ended::TimeUp }
+        self.tasks.stop_all(InstanceCommand::Stop(until.saturating_duration_since(Instant::now())));
+        if timeout_at(until, self.tasks.gone()).await.is_ok() { Ended::Drained } else { Ended::TimeUp }
     }
 }
 

@@ -46,22 +46,22 @@ async fn who_slept_while_the_connection_was_away_for_a_moment_follows_again() ->
     driver.link();
     driver.clock.miss_turns();
     driver.turn();
-    assert!(!driver.mind.is_connected());
-    until(&mut driver, "the connection", |driver| driver.mind.is_connected()).await;
+    assert!(!driver.reconciler.is_connected());
+    until(&mut driver, "the connection", |driver| driver.reconciler.is_connected()).await;
     Ok(())
 }
 
 #[tokio::test]
 async fn leases_are_heard_when_the_server_is_back_within_a_moment_and_counts_from_one() -> Checked {
     let (mut server, mut driver, leases) = joined().await?;
-    let mut facts = driver.mind.clone().presence().facts;
+    let mut facts = driver.reconciler.clone().presence().facts;
     facts.body = "other".parse()?;
     let mut other = Body::new(facts, BTreeSet::new(), Timing::default());
     other.connected(Moment(0));
     for _ in 0..100 {
         leases.put("other", other.presence().encode().into()).await?;
     }
-    let beat = |driver: &Driver| driver.mind.fleet().peers().next().map(|peer| peer.presence.beat);
+    let beat = |driver: &Driver| driver.reconciler.fleet().peers().next().map(|peer| peer.presence.beat);
     until(&mut driver, "the other body", |driver| beat(driver) == Some(100)).await;
     server.restart().await;
     let lease = other.presence().encode();

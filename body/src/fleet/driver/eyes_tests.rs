@@ -15,7 +15,7 @@ struct Stage {
     server: NatsServer,
     link: watch::Sender<LinkState>,
     desired: Bucket,
-    eyes: Eyes,
+    eyes: Watches,
 }
 
 /// Eyes on a connection that is up, and on the bucket that heads lie in.
@@ -25,7 +25,7 @@ async fn stage() -> Result<Stage, Box<dyn std::error::Error>> {
     let namespace = Namespace::default();
     let desired = nats.bucket(&desired_settings(&namespace)).await?;
     let (link, state) = watch::channel(LinkState::Up);
-    let mut eyes = Eyes::new(nats, namespace, "one".parse()?, state);
+    let mut eyes = Watches::new(nats, namespace, "one".parse()?, state);
     eyes.desired = Some(desired.clone());
     Ok(Stage { server, link, desired, eyes })
 }

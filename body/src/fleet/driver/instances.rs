@@ -12,14 +12,14 @@ use tokio::{
     task::{Id, JoinSet},
 };
 
-use crate::fleet::life::{Event, Hands, Order, What, Word, live};
+use crate::fleet::instance::{Event, Executor, InstanceChange, InstanceCommand, StartOrder, live};
 
 /// How many words may wait for one instance: it gets two in its life.
 const WORDS_MAX: usize = 4;
 /// How many words of instances may wait.
 const EVENTS_MAX: usize = 1_024;
 
-pub(super) struct Lives {
+pub(super) struct InstanceTasks {
     pub(super) tasks: Tasks,
     alive: BTreeMap<u64, Alive>,
     pub(super) events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
@@ -39,7 +39,7 @@ pub(super) struct Alive {
     pub(super) target: Target,
     pub(super) version: Version,
     pub(super) canary: bool,
-    words: mpsc::Sender<Word>,
+    words: mpsc::Sender<InstanceCommand>,
     stats: Option<Arc<Stats>>,
 }
 
@@ -50,7 +50,7 @@ struct Judged {
     before: CanarySample,
 }
 
-impl Lives {
+impl InstanceTasks {
     pub(super) fn new() -> Self {
         Self {
             tasks: Tasks::default(),
@@ -60,16 +60,16 @@ impl Lives {
         }
     }
 
-    pub(super) fn begin(&mut self, hands: Arc<Hands>, order: Order) {
+    pub(super) fn begin(&mut self, executor: Arc<Executor>, order: StartOrder) {
         let (words, told) = mpsc::channel(WORDS_MAX);
-        let Order { target, instance, version, canary, .. } = order.clone();
-        let task = self.tasks.all.spawn(live(hands, order, told, self.events.0.clone()));
+        let StartOrder { target, instance, version, canary, .. } = order.clone();
+        let task = self.tasks.all.spawn(live(executor, order, told, self.events.0.clone()));
         self.tasks.owners.insert(task.id(), instance);
         self.alive.insert(instance, Alive { target, version, canary, words, stats: None });
     }
 
     /// Tells an instance; whether it lives. Who has ended by itself has said so, or will.
-    pub(super) fn tell(&self, instance: u64, word: Word) -> bool {
+    pub(super) fn tell(&self, instance: u64, word: InstanceCommand) -> bool {
         // It gets fewer words than there is room for.
         self.alive.get(&instance).is_some_and(|alive| alive.words.try_send(word).is_ok() || !alive.words.is_closed())
     }
@@ -81,13 +81,15 @@ impl Lives {
     /// Takes note of what an instance said.
     pub(super) fn heard(&mut self, event: &Event) -> Option<Alive> {
         match &event.what {
-            What::Ready(stats) => {
+            InstanceChange::Ready(stats) => {
                 let alive = self.alive.get_mut(&event.instance)?;
                 alive.stats.clone_from(stats);
                 None
             }
-            What::Away => None,
-            What::Failed(_) | What::Refused(_) | What::Stopped => self.alive.remove(&event.instance),
+            InstanceChange::Away => None,
+            InstanceChange::Failed(_) | InstanceChange::Refused(_) | InstanceChange::Stopped => {
+                self.alive.remove(&event.instance)
+            }
         }
     }
 
@@ -99,8 +101,8 @@ impl Lives {
     }
 
     /// Tells the mind how canaries and what they run beside fare here; whether there are any.
-    pub(super) fn sample(&mut self, mind: &mut Body) -> bool {
-        let shares = mind.own().held().iter().filter_map(|(target, held)| {
+    pub(super) fn sample(&mut self, reconciler: &mut Body) -> bool {
+        let shares = reconciler.own().held().iter().filter_map(|(target, held)| {
             let (revision, _) = held.share()?;
             let mut ready = held.instances().iter().filter(|it| it.phase == Phase::Ready);
             let canary = ready.clone().find(|it| it.canary && it.revision == revision)?.id;
@@ -119,7 +121,7 @@ impl Lives {
             }
             let before = self.judged.get(target).map(|judged| &judged.before);
             let beside = before.map(|before| since(&of_base, before)).unwrap_or_default();
-            mind.sample(target, *revision, beside, of_canary);
+            reconciler.sample(target, *revision, beside, of_canary);
         }
         !shares.is_empty()
     }
@@ -132,7 +134,7 @@ impl Lives {
     }
 
     /// Tells all to stop.
-    pub(super) fn stop_all(&mut self, word: Word) {
+    pub(super) fn stop_all(&mut self, word: InstanceCommand) {
         for (_, alive) in std::mem::take(&mut self.alive) {
             // Who has ended by itself hears nothing.
             let _ = alive.words.try_send(word);
@@ -161,7 +163,8 @@ impl Tasks {
             }
             Err(error) => {
                 let instance = self.owners.remove(&error.id());
-                let panicked = |instance| Event { instance, what: What::Failed(format!("its task ended: {error}")) };
+                let panicked =
+                    |instance| Event { instance, what: InstanceChange::Failed(format!("its task ended: {error}")) };
                 Some(instance.map(panicked))
             }
         }
@@ -187,7 +190,7 @@ mod tests {
         tasks.owners.insert(task.id(), 7);
         let ended = tasks.ended().await.flatten();
         let failed = ended.filter(|event| event.instance == 7).map(|event| event.what);
-        assert!(matches!(failed, Some(What::Failed(reason)) if reason.contains("panicked")));
+        assert!(matches!(failed, Some(InstanceChange::Failed(reason)) if reason.contains("panicked")));
         assert!(tasks.ended().await.is_none() && tasks.owners.is_empty());
     }
 }

@@ -14,24 +14,24 @@ use fleet::{
 
 use tokio::time::Instant;
 
-use super::{Driver, eyes::Done};
+use super::{Driver, watches::Done};
 use crate::fleet::{
     SpecDocument,
-    life::{Event, What},
+    instance::{Event, InstanceChange},
 };
 
 impl Driver {
     pub(super) fn link(&mut self) {
-        let state = *self.eyes.link.borrow_and_update();
+        let state = *self.watches.link.borrow_and_update();
         match state {
             LinkState::Up => {
                 // Not yet counted as lost, or back before the loss was even heard of.
-                self.is_brief = self.mind.is_connected();
+                self.is_brief = self.reconciler.is_connected();
                 self.lost = None;
-                self.eyes.open(Duration::ZERO);
+                self.watches.open(Duration::ZERO);
             }
             LinkState::Down => {
-                self.eyes.close();
+                self.watches.close();
                 self.lost = self.lost.or_else(|| Some(Instant::now()));
             }
         }
@@ -41,25 +41,25 @@ impl Driver {
     /// The connection is lost, and for longer than a moment.
     pub(super) fn is_lost(&mut self) {
         self.lost = None;
-        self.eyes.close_for_long();
-        self.mind.disconnected();
+        self.watches.close_for_long();
+        self.reconciler.disconnected();
         self.clock.happened();
     }
 
     pub(super) fn head(&mut self, word: Result<WatchEvent, StoreError>) {
         match word {
             Ok(WatchEvent::Change(change)) if change.key == keys::HEAD => {
-                self.eyes.under_way.watched = change.value.as_ref().map_or(0, |_| change.revision);
+                self.watches.under_way.watched = change.value.as_ref().map_or(0, |_| change.revision);
                 self.told_head(change.value.as_deref(), change.revision);
             }
             Ok(_) => {}
-            Err(error) => self.eyes.reopen(&error),
+            Err(error) => self.watches.reopen(&error),
         }
     }
 
     fn told_head(&mut self, value: Option<&[u8]>, revision: u64) {
         let now = self.clock.now();
-        if let Err(error) = self.mind.head(value, revision, now) {
+        if let Err(error) = self.reconciler.head(value, revision, now) {
             tracing::warn!("{error}; the body goes on with what it has");
         }
         self.clock.happened();
@@ -70,17 +70,17 @@ impl Driver {
         let change = match word {
             Ok(WatchEvent::Change(change)) => change,
             Ok(WatchEvent::Current) => return,
-            Err(error) => return self.eyes.reopen(&error),
+            Err(error) => return self.watches.reopen(&error),
         };
         match &change.value {
             Some(bytes) => {
-                if let Err(error) = self.mind.lease(bytes, change.revision, now) {
+                if let Err(error) = self.reconciler.lease(bytes, change.revision, now) {
                     tracing::debug!(body = change.key, "{error}");
                 }
             }
             None => {
                 if let Ok(body) = BodyId::new(&change.key) {
-                    self.mind.lease_gone(&body, change.revision);
+                    self.reconciler.lease_gone(&body, change.revision);
                 }
             }
         }
@@ -91,7 +91,7 @@ impl Driver {
         match word {
             Ok(WatchEvent::Change(change)) => self.verdicts([change]),
             Ok(WatchEvent::Current) => {}
-            Err(error) => self.eyes.reopen(&error),
+            Err(error) => self.watches.reopen(&error),
         }
     }
 
@@ -101,26 +101,28 @@ impl Driver {
             match value.map(|bytes| VerdictRecord::decode(&bytes)) {
                 Some(Some(record)) => self.record(&target, revision, record),
                 Some(None) => tracing::warn!("what lies under `{key}` is no verdict: it is left aside"),
-                None => self.mind.verdict(&target, revision, None),
+                None => self.reconciler.verdict(&target, revision, None),
             }
         }
         self.clock.happened();
     }
 
     fn record(&mut self, target: &Target, revision: Revision, record: VerdictRecord) {
-        if self.mind.fleet().verdict(target, revision).is_none() && self.mind.own().held().contains_key(target) {
+        if self.reconciler.fleet().verdict(target, revision).is_none()
+            && self.reconciler.own().held().contains_key(target)
+        {
             let VerdictRecord { verdict, reason } = &record;
             match verdict {
                 Verdict::Promote => tracing::info!(%target, %revision, "the canary is promoted: {reason}"),
                 Verdict::RollBack => tracing::warn!(%target, %revision, "the canary is rolled back: {reason}"),
             }
         }
-        self.mind.verdict(target, revision, Some(record));
+        self.reconciler.verdict(target, revision, Some(record));
     }
 
     /// This body, or another before it, has decided about a canary.
     fn ruled(&mut self, target: &Target, revision: Revision, ruled: Result<(VerdictRecord, bool), StoreError>) {
-        self.eyes.ruled(target, revision);
+        self.watches.ruled(target, revision);
         let (record, first) = match ruled {
             Ok(ruled) => ruled,
             Err(error) => return tracing::warn!(%target, %revision, "a verdict cannot be written yet: {error}"),
@@ -130,7 +132,7 @@ impl Driver {
                 Verdict::Promote => "canary-promoted",
                 Verdict::RollBack => "canary-rolled-back",
             };
-            self.hands.instances.tell(target, &revision.to_string(), state, Some(&record.reason));
+            self.executor.instances.tell(target, &revision.to_string(), state, Some(&record.reason));
         }
         self.record(target, revision, record);
     }
@@ -138,31 +140,31 @@ impl Driver {
     pub(super) fn event(&mut self, event: Event) {
         let now = self.clock.now();
         let Some((target, version, canary)) =
-            self.lives.get(event.instance).map(|it| (it.target.clone(), it.version.clone(), it.canary))
+            self.tasks.get(event.instance).map(|it| (it.target.clone(), it.version.clone(), it.canary))
         else {
             return;
         };
-        self.lives.heard(&event);
+        self.tasks.heard(&event);
         let (instance, revision) = (event.instance, version.revision);
         match event.what {
-            What::Ready(_) => {
+            InstanceChange::Ready(_) => {
                 tracing::info!(%target, %revision, canary, "ready");
-                self.mind.ready(&target, instance, now);
+                self.reconciler.ready(&target, instance, now);
             }
-            What::Away => {
+            InstanceChange::Away => {
                 tracing::warn!(%target, %revision, "it ended by itself and is started again");
-                self.mind.away(&target, instance, now);
+                self.reconciler.away(&target, instance, now);
             }
-            What::Failed(reason) => {
+            InstanceChange::Failed(reason) => {
                 tracing::warn!(%target, %revision, canary, "failed: {reason}");
-                self.mind.failed(&target, instance, &reason, now);
+                self.reconciler.failed(&target, instance, &reason, now);
             }
-            What::Refused(reason) => {
+            InstanceChange::Refused(reason) => {
                 tracing::warn!(%target, %revision, "cannot run here: {reason}");
-                self.mind.failed(&target, instance, &reason, now);
-                self.mind.refuse(&target, revision, &reason);
+                self.reconciler.failed(&target, instance, &reason, now);
+                self.reconciler.refuse(&target, revision, &reason);
             }
-            What::Stopped => self.mind.stopped(&target, instance),
+            InstanceChange::Stopped => self.reconciler.stopped(&target, instance),
         }
         self.clock.happened();
     }
@@ -170,40 +172,40 @@ impl Driver {
     pub(super) fn done(&mut self, done: Done) {
         let now = self.clock.now();
         match done {
-            Done::Opened(epoch, opened) => match self.eyes.opened(epoch, *opened) {
+            Done::Opened(epoch, opened) => match self.watches.opened(epoch, *opened) {
                 Ok(Some(verdicts)) => {
                     self.verdicts(verdicts);
                     // Who slept meanwhile was absent, however brief the loss was.
-                    if std::mem::take(&mut self.is_brief) && self.mind.is_connected() {
-                        self.mind.watched_anew();
+                    if std::mem::take(&mut self.is_brief) && self.reconciler.is_connected() {
+                        self.reconciler.watched_anew();
                     } else {
-                        self.mind.connected(now);
+                        self.reconciler.connected(now);
                     }
-                    self.heed();
+                    self.watch_verdicts();
                 }
                 Ok(None) => {}
                 Err(error) => {
                     self.is_brief = false;
-                    self.eyes.reopen(&error);
+                    self.watches.reopen(&error);
                 }
             },
-            Done::Born(epoch, born) => self.eyes.born(epoch, *born),
+            Done::Born(epoch, born) => self.watches.born(epoch, *born),
             Done::Judges(epoch, verdicts) => {
-                let known = self.eyes.judges(epoch, *verdicts);
+                let known = self.watches.judges(epoch, *verdicts);
                 self.verdicts(known.into_iter().flatten());
             }
             Done::Ruled(target, revision, ruled) => self.ruled(&target, revision, ruled),
             Done::Head(Ok(found)) => {
-                let told = self.mind.head_revision();
-                self.eyes.compare(found.as_ref().map_or(0, |(_, revision)| *revision));
+                let told = self.reconciler.head_revision();
+                self.watches.compare(found.as_ref().map_or(0, |(_, revision)| *revision));
                 if let Some((value, revision)) = found.filter(|(_, revision)| *revision > told) {
                     self.told_head(Some(&value), revision);
                 }
             }
-            Done::Head(Err(error)) => self.eyes.reopen(&error),
-            Done::Fetched(epoch) => self.eyes.has_fetched(epoch),
+            Done::Head(Err(error)) => self.watches.reopen(&error),
+            Done::Fetched(epoch) => self.watches.has_fetched(epoch),
             Done::Put(put) => {
-                self.eyes.under_way.putting = false;
+                self.watches.under_way.putting = false;
                 match put {
                     Ok(()) => self.told.lease = true,
                     Err(error) => {
@@ -220,13 +222,13 @@ impl Driver {
     pub(super) fn arrived(&mut self, key: Key, bytes: &Bytes) {
         let now = self.clock.now();
         let taken = match key {
-            Key::Tree(hash) => self.mind.tree(hash, bytes, now),
+            Key::Tree(hash) => self.reconciler.tree(hash, bytes, now),
             Key::Spec(hash) => {
                 // One that cannot be read is refused where it is to be started.
                 if let Ok(SpecDocument { policy: Some(policy), .. }) = SpecDocument::read(bytes) {
                     self.calls.policies.insert(hash, policy);
                 }
-                self.mind.spec(hash, bytes, now)
+                self.reconciler.spec(hash, bytes, now)
             }
             Key::Head | Key::History(_) => Ok(()),
         };
@@ -234,7 +236,7 @@ impl Driver {
             tracing::warn!("{error}");
         }
         // Thousands come at once: only the last of them changes anything.
-        if !self.mind.is_waiting() {
+        if !self.reconciler.is_waiting() {
             self.clock.happened();
         }
     }
@@ -242,6 +244,6 @@ impl Driver {
     /// A word may have been lost: looks at the head, and whether this body is heard.
     pub(super) fn look(&mut self) {
         self.clock.looks();
-        self.eyes.look(self.mind.found().paused == Some(Paused::LeaseNotObserved));
+        self.watches.look(self.reconciler.found().paused == Some(Paused::LeaseNotObserved));
     }
 }

@@ -27,7 +27,7 @@ const BUNDLE_SMALL: usize = 1024 * 1024;
 const BUNDLES_MIB: usize = 2 * keys::BUNDLE_BYTES_MAX / BUNDLE_SMALL;
 
 /// What instances are made with.
-pub(super) struct Hands {
+pub(super) struct Executor {
     nats: Nats,
     namespace: Namespace,
     pub(super) instances: Instances,
@@ -38,7 +38,7 @@ pub(super) struct Hands {
 
 /// What is to be started.
 #[derive(Clone)]
-pub(super) struct Order {
+pub(super) struct StartOrder {
     pub(super) target: Target,
     pub(super) instance: u64,
     pub(super) version: Version,
@@ -52,7 +52,7 @@ pub(super) struct Order {
 
 /// What an instance is told.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Word {
+pub(super) enum InstanceCommand {
     /// To end, and how long its calls may take to finish.
     Stop(Duration),
     /// To take calls of its own from now on, and how long that may take.
@@ -63,11 +63,11 @@ pub(super) enum Word {
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) instance: u64,
-    pub(super) what: What,
+    pub(super) what: InstanceChange,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum InstanceChange {
     /// Calls reach it; what it counts.
     Ready(Option<Arc<Stats>>),
     /// It ended by itself and is started again.
@@ -80,20 +80,20 @@ pub(super) enum What {
     Stopped,
 }
 
-impl Hands {
+impl Executor {
     pub(super) fn new(nats: Nats, namespace: Namespace, instances: Instances, cache: Cache) -> Self {
         Self { nats, namespace, instances, cache, room: Semaphore::new(BUNDLES_MIB) }
     }
 }
 
 /// Tells what becomes of one instance.
-struct Teller {
+struct Reporter {
     instance: u64,
     events: mpsc::Sender<Event>,
 }
 
-impl Teller {
-    async fn tell(&self, what: What) {
+impl Reporter {
+    async fn tell(&self, what: InstanceChange) {
         // Nobody listens any more: the body ends.
         let _ = self.events.send(Event { instance: self.instance, what }).await;
     }
@@ -101,30 +101,30 @@ impl Teller {
 
 /// Lives until it is told to stop, or fails.
 pub(super) async fn live(
-    hands: Arc<Hands>,
-    order: Order,
-    mut words: mpsc::Receiver<Word>,
+    executor: Arc<Executor>,
+    order: StartOrder,
+    mut words: mpsc::Receiver<InstanceCommand>,
     events: mpsc::Sender<Event>,
 ) {
-    let tell = Teller { instance: order.instance, events };
+    let tell = Reporter { instance: order.instance, events };
     let started = tokio::select! {
         // What has not served has no calls to finish.
-        _ = stop(&mut words) => return tell.tell(What::Stopped).await,
+        _ = stop(&mut words) => return tell.tell(InstanceChange::Stopped).await,
         // On the heap: a task that lives for days need not hold room for its first second.
-        started = timeout(order.limit, Box::pin(start(&hands, &order))) => started,
+        started = timeout(order.limit, Box::pin(start(&executor, &order))) => started,
     };
-    let late = || What::Failed(format!("it was not ready within {} s", order.limit.as_secs()));
+    let late = || InstanceChange::Failed(format!("it was not ready within {} s", order.limit.as_secs()));
     let (mut instance, _code) = match started.unwrap_or_else(|_| Err(late())) {
         Ok(started) => started,
         Err(what) => {
-            if let What::Failed(reason) | What::Refused(reason) = &what {
-                hands.instances.tell(&order.target, &order.version.revision.to_string(), "failed", Some(reason));
+            if let InstanceChange::Failed(reason) | InstanceChange::Refused(reason) = &what {
+                executor.instances.tell(&order.target, &order.version.revision.to_string(), "failed", Some(reason));
             }
             return tell.tell(what).await;
         }
     };
-    tell.tell(What::Ready(instance.stats())).await;
-    let ended = serve(&hands, &mut instance, &mut words, &tell).await;
+    tell.tell(InstanceChange::Ready(instance.stats())).await;
+    let ended = serve(&executor, &mut instance, &mut words, &tell).await;
     let limit = match &ended {
         Ok(limit) => *limit,
         Err((_, limit)) => *limit,
@@ -133,89 +133,92 @@ pub(super) async fn live(
         let seconds = limit.as_secs();
         tracing::warn!(target = %order.target, "its calls were not finished within {seconds} s and were cut off");
     }
-    tell.tell(ended.map_or_else(|(reason, _)| What::Failed(reason), |_| What::Stopped)).await;
+    tell.tell(ended.map_or_else(|(reason, _)| InstanceChange::Failed(reason), |_| InstanceChange::Stopped)).await;
 }
 
 /// An instance serves until it is told to stop (how long its calls may take) or ends by itself
 /// (why, and how long those that run may take).
 async fn serve(
-    hands: &Hands,
+    executor: &Executor,
     instance: &mut Instance,
-    words: &mut mpsc::Receiver<Word>,
-    tell: &Teller,
+    words: &mut mpsc::Receiver<InstanceCommand>,
+    tell: &Reporter,
 ) -> Result<Duration, (String, Duration)> {
     loop {
         let word = tokio::select! {
             word = words.recv() => word,
             turn = instance.turn() => {
                 match turn {
-                    Turn::Away => tell.tell(What::Away).await,
-                    Turn::Back => tell.tell(What::Ready(instance.stats())).await,
+                    Turn::Away => tell.tell(InstanceChange::Away).await,
+                    Turn::Back => tell.tell(InstanceChange::Ready(instance.stats())).await,
                     Turn::Ended(reason) => return Err((reason, Duration::ZERO)),
                 }
                 continue;
             }
         };
         let limit = match word {
-            Some(Word::Promote(limit)) => limit,
-            Some(Word::Stop(limit)) => return Ok(limit),
+            Some(InstanceCommand::Promote(limit)) => limit,
+            Some(InstanceCommand::Stop(limit)) => return Ok(limit),
             None => return Ok(Duration::ZERO),
         };
         let promoted = tokio::select! {
             limit = stop(words) => return Ok(limit),
-            promoted = timeout(limit, hands.instances.promote(instance)) => promoted,
+            promoted = timeout(limit, executor.instances.promote(instance)) => promoted,
         };
         match promoted.unwrap_or_else(|_| Err(format!("no calls of its own reached it within {} s", limit.as_secs()))) {
-            Ok(()) => tell.tell(What::Ready(instance.stats())).await,
+            Ok(()) => tell.tell(InstanceChange::Ready(instance.stats())).await,
             Err(reason) => return Err((reason, limit)),
         }
     }
 }
 
 /// Until it is told to stop.
-async fn stop(words: &mut mpsc::Receiver<Word>) -> Duration {
+async fn stop(words: &mut mpsc::Receiver<InstanceCommand>) -> Duration {
     loop {
         match words.recv().await {
-            Some(Word::Stop(limit)) => return limit,
-            Some(Word::Promote(_)) => {}
+            Some(InstanceCommand::Stop(limit)) => return limit,
+            Some(InstanceCommand::Promote(_)) => {}
             None => return Duration::ZERO,
         }
     }
 }
 
-async fn start(hands: &Arc<Hands>, order: &Order) -> Result<(Instance, Option<Arc<Code>>), What> {
-    let failed = |error: anyhow::Error| What::Failed(format!("{error:#}"));
+async fn start(executor: &Arc<Executor>, order: &StartOrder) -> Result<(Instance, Option<Arc<Code>>), InstanceChange> {
+    let failed = |error: anyhow::Error| InstanceChange::Failed(format!("{error:#}"));
     // What this machine cannot hold now it may hold later; what this program cannot read it never will.
     let refused = |error: anyhow::Error| match error.chain().any(|cause| cause.is::<std::io::Error>()) {
-        true => What::Failed(format!("{error:#}")),
-        false => What::Refused(format!("{error:#}")),
+        true => InstanceChange::Failed(format!("{error:#}")),
+        false => InstanceChange::Refused(format!("{error:#}")),
     };
     let bytes = order.desired.get(&keys::spec(&order.version.spec)).await;
-    let entry = bytes.map_err(|error| What::Failed(error.to_string()))?;
-    let bytes = entry.ok_or_else(|| What::Failed("its spec is not there any more".to_owned()))?.value;
+    let entry = bytes.map_err(|error| InstanceChange::Failed(error.to_string()))?;
+    let bytes = entry.ok_or_else(|| InstanceChange::Failed("its spec is not there any more".to_owned()))?.value;
     if ContentHash::of(&bytes) != order.version.spec {
-        return Err(What::Failed(format!("the spec {} has another hash: deploy again", order.version.spec.short())));
+        return Err(InstanceChange::Failed(format!(
+            "the spec {} has another hash: deploy again",
+            order.version.spec.short()
+        )));
     }
     let document = SpecDocument::read(&bytes).map_err(refused)?;
     let code = match order.version.bundle {
-        Some(hash) => Some(Box::pin(hands.cache.code(hash, fetch(hands, hash))).await.map_err(failed)?),
+        Some(hash) => Some(Box::pin(executor.cache.code(hash, fetch(executor, hash))).await.map_err(failed)?),
         None => None,
     };
-    let root = code.as_ref().map_or_else(|| hands.cache.empty_folder(), |code| code.folder().to_owned());
-    let schemas = hands.cache.scratch().map_err(|error| What::Failed(error.to_string()))?;
+    let root = code.as_ref().map_or_else(|| executor.cache.empty_folder(), |code| code.folder().to_owned());
+    let schemas = executor.cache.scratch().map_err(|error| InstanceChange::Failed(error.to_string()))?;
     let loading = tokio::task::spawn_blocking(move || document.load(&root, &schemas.path().join("schemas")));
-    let loaded = loading.await.map_err(|error| What::Failed(error.to_string()))?.map_err(refused)?;
+    let loaded = loading.await.map_err(|error| InstanceChange::Failed(error.to_string()))?.map_err(refused)?;
     let deployed = named(loaded, &order.version);
     let same = match &deployed {
         Deployed::Cell(spec) => order.target == Target::Cell(spec.name.clone()),
         Deployed::Flow(spec) => order.target == Target::Flow(spec.name.clone()),
     };
     if !same {
-        return Err(What::Refused("its spec is another's".to_owned()));
+        return Err(InstanceChange::Refused("its spec is another's".to_owned()));
     }
-    hands.instances.check(&deployed).map_err(What::Refused)?;
+    executor.instances.check(&deployed).map_err(InstanceChange::Refused)?;
     let canary = order.canary.then(|| order.version.revision.to_string().into());
-    let instance = hands.instances.start(deployed, canary).await.map_err(What::Failed)?;
+    let instance = executor.instances.start(deployed, canary).await.map_err(InstanceChange::Failed)?;
     Ok((instance, code))
 }
 
@@ -238,11 +241,11 @@ fn named(deployed: Deployed, version: &Version) -> Deployed {
 }
 
 /// Fetches a bundle where there is room for it, and hands it on while the room is kept.
-async fn fetch(hands: &Hands, hash: ContentHash) -> anyhow::Result<(Bytes, tokio::sync::SemaphorePermit<'_>)> {
-    let store = hands.nats.objects(&keys::bundle_store(&hands.namespace), 1).await?;
+async fn fetch(executor: &Executor, hash: ContentHash) -> anyhow::Result<(Bytes, tokio::sync::SemaphorePermit<'_>)> {
+    let store = executor.nats.objects(&keys::bundle_store(&executor.namespace), 1).await?;
     let room = async |bytes: usize| {
         let mebibytes = 2 * bytes.div_ceil(BUNDLE_SMALL).max(1);
-        hands.room.acquire_many(u32::try_from(mebibytes.min(BUNDLES_MIB)).unwrap_or(u32::MAX)).await
+        executor.room.acquire_many(u32::try_from(mebibytes.min(BUNDLES_MIB)).unwrap_or(u32::MAX)).await
     };
     let mut permit = room(BUNDLE_SMALL).await?;
     let mut got = store.get(&hash.to_string(), BUNDLE_SMALL).await;

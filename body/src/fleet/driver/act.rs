@@ -5,12 +5,12 @@ use std::time::Duration;
 use cbs::Target;
 use fleet::{Action, Item, Pass, Paused, Phase, Rollout, VerdictRecord, Version, Why};
 
-use super::{Driver, eyes::late};
+use super::{Driver, watches::late};
 use crate::{
     app::CallPolicy,
     fleet::{
         Policy,
-        life::{Order, Word},
+        instance::{InstanceCommand, StartOrder},
     },
 };
 
@@ -27,14 +27,14 @@ impl Driver {
                 Action::Stop { target, instance, why, limit } => self.stop(&target, instance, &why, limit),
                 Action::Promote { target, instance, limit } => {
                     tracing::info!(%target, "the canary takes calls of its own");
-                    self.lives.promoted(instance);
-                    if !self.lives.tell(instance, Word::Promote(Duration::from_millis(limit))) {
-                        self.mind.stopped(&target, instance);
+                    self.tasks.promoted(instance);
+                    if !self.tasks.tell(instance, InstanceCommand::Promote(Duration::from_millis(limit))) {
+                        self.reconciler.stopped(&target, instance);
                     }
                 }
                 Action::Share { target, canary } => self.share(&target, canary),
                 Action::Rule { target, revision, verdict, reason } => {
-                    self.eyes.rule(target, revision, VerdictRecord { verdict, reason });
+                    self.watches.rule(target, revision, VerdictRecord { verdict, reason });
                 }
             }
         }
@@ -54,33 +54,35 @@ impl Driver {
         }
         // Who heard itself and does not any more has lost its watch or its bucket.
         if self.told.paused.is_none() && paused == Some(Paused::LeaseNotObserved) && self.told.lease {
-            self.eyes.reopen(&late("its own lease".to_owned()));
+            self.watches.reopen(&late("its own lease".to_owned()));
         }
         self.told.paused = paused;
     }
 
     fn begin(&mut self, target: Target, instance: u64, version: Version, canary: bool, limit: Duration) {
         let now = self.clock.now();
-        let Some(desired) = self.eyes.desired.clone() else {
-            return self.mind.failed(&target, instance, "there is no connection to its spec", now);
+        let Some(desired) = self.watches.desired.clone() else {
+            return self.reconciler.failed(&target, instance, "there is no connection to its spec", now);
         };
         tracing::info!(%target, revision = %version.revision, canary, "starts");
-        self.lives.begin(self.hands.clone(), Order { target, instance, version, canary, limit, desired });
+        self.tasks.begin(self.executor.clone(), StartOrder { target, instance, version, canary, limit, desired });
     }
 
     fn stop(&mut self, target: &Target, instance: u64, why: &Why, limit: u64) {
         tracing::info!(%target, "stops: {why}");
         // A canary that another one replaces never had calls of its own: what serves goes on.
-        let is_canary = self.lives.get(instance).is_some_and(|it| it.canary);
+        let is_canary = self.tasks.get(instance).is_some_and(|it| it.canary);
         if *why == Why::Replaced && !is_canary {
-            let held = self.mind.own().held().get(target);
+            let held = self.reconciler.own().held().get(target);
             let mut ready = held.into_iter().flat_map(|held| held.instances());
             if let Some(new) = ready.rfind(|it| it.phase == Phase::Ready && !it.canary && it.id != instance) {
-                self.hands.instances.tell(target, &new.revision.to_string(), "replaced", None);
+                self.executor.instances.tell(target, &new.revision.to_string(), "replaced", None);
             }
         }
-        if !self.lives.tell(instance, Word::Stop(Duration::from_millis(limit))) && self.lives.get(instance).is_none() {
-            self.mind.stopped(target, instance);
+        if !self.tasks.tell(instance, InstanceCommand::Stop(Duration::from_millis(limit)))
+            && self.tasks.get(instance).is_none()
+        {
+            self.reconciler.stopped(target, instance);
         }
     }
 
@@ -88,20 +90,20 @@ impl Driver {
         if let Some((revision, percent)) = canary {
             tracing::info!(%target, %revision, "the canary gets {percent} % of the calls");
             let reason = format!("it gets {percent} % of the calls and is being judged");
-            self.hands.instances.tell(target, &revision.to_string(), "canary-started", Some(&reason));
+            self.executor.instances.tell(target, &revision.to_string(), "canary-started", Some(&reason));
         }
         let share = canary.map(|(revision, percent)| (revision.to_string().into(), percent));
-        self.hands.instances.share(target, share);
+        self.executor.instances.share(target, share);
     }
 
     /// Calls follow the head that was applied.
     pub(super) fn follow(&mut self) {
-        let Some(desired) = self.mind.desired().filter(|desired| self.calls.known != Some(desired.hash)) else {
+        let Some(desired) = self.reconciler.desired().filter(|desired| self.calls.known != Some(desired.hash)) else {
             return;
         };
         // The mind asks for no spec twice as long as it knows it: not for one of the next head either, which may be
         // on its way already.
-        self.calls.policies.retain(|spec, _| self.mind.knows(spec));
+        self.calls.policies.retain(|spec, _| self.reconciler.knows(spec));
         self.calls.known = Some(desired.hash);
         let entries = desired.manifest.entries();
         let known = entries.iter().map(|(target, _)| target.clone()).collect();
@@ -110,17 +112,17 @@ impl Driver {
             let policy = item.known().and_then(|entry| self.calls.policies.get(&entry.version.spec));
             (target.clone(), policy.map_or_else(CallPolicy::default, Policy::call_policy))
         });
-        self.hands.instances.know(known, call_policy.collect());
+        self.executor.instances.know(known, call_policy.collect());
         tracing::info!(head = desired.head.number, "follows");
-        self.heed();
+        self.watch_verdicts();
     }
 
     /// Where a canary is deployed, its verdict is to be heard of.
-    pub(super) fn heed(&mut self) {
-        let Some(desired) = self.mind.desired() else { return };
+    pub(super) fn watch_verdicts(&mut self) {
+        let Some(desired) = self.reconciler.desired() else { return };
         let is_canary = |item: &Item| item.known().is_some_and(|entry| matches!(entry.rollout, Rollout::Canary(_)));
         if desired.manifest.entries().iter().any(|(_, item)| is_canary(item)) {
-            self.eyes.seek_verdicts();
+            self.watches.seek_verdicts();
         }
     }
 }

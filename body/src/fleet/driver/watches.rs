@@ -69,12 +69,12 @@ pub(super) enum Done {
     Nothing,
 }
 
-pub(super) struct Eyes {
+pub(super) struct Watches {
     nats: Nats,
     namespace: Namespace,
     body: BodyId,
     pub(super) link: watch::Receiver<LinkState>,
-    pub(super) watches: Watches,
+    pub(super) watches: OpenWatches,
     pub(super) desired: Option<Bucket>,
     presence: Option<Bucket>,
     pub(super) work: JoinSet<Done>,
@@ -88,7 +88,7 @@ pub(super) struct Eyes {
 }
 
 #[derive(Default)]
-pub(super) struct Watches {
+pub(super) struct OpenWatches {
     pub(super) head: Option<KeyWatch>,
     pub(super) leases: Option<KeyWatch>,
     pub(super) verdicts: Option<KeyWatch>,
@@ -116,14 +116,14 @@ pub(super) async fn seen(watching: &mut Option<KeyWatch>) -> Result<WatchEvent, 
     }
 }
 
-impl Eyes {
+impl Watches {
     pub(super) fn new(nats: Nats, namespace: Namespace, body: BodyId, link: watch::Receiver<LinkState>) -> Self {
         Self {
             nats,
             namespace,
             body,
             link,
-            watches: Watches::default(),
+            watches: OpenWatches::default(),
             desired: None,
             presence: None,
             work: JoinSet::new(),
@@ -170,7 +170,7 @@ impl Eyes {
     /// The connection is down: nothing is seen any more.
     pub(super) fn close(&mut self) {
         self.forget();
-        self.watches = Watches::default();
+        self.watches = OpenWatches::default();
     }
 
     /// It is down for longer than a moment: no lease is put until all is seen again.
@@ -185,7 +185,7 @@ impl Eyes {
             return self.close();
         }
         tracing::debug!("looks anew: {error}");
-        self.watches = Watches::default();
+        self.watches = OpenWatches::default();
         self.open(REOPEN_AFTER);
     }
 
