@@ -11,8 +11,8 @@ use crate::{
     CanarySample, CanarySamples, ContentHash, Contents, Desired, Facts, Fleet, HEARD_MAX, Head, HeadError, Item,
     ManifestError, Moment, Own, Pass, Paused, Phase, Presence, PresenceError, Revision, States, Timing, VerdictRecord,
     WrongContent,
+    fault_injection::{Bug, injected},
     keys::Key,
-    planted::{Bug, planted},
     presence::{Applied, HeartbeatSequence},
     reconcile,
     time::Clock,
@@ -116,7 +116,7 @@ impl Body {
     /// # Errors
     /// It cannot be read: the body goes on with what it has.
     pub fn head(&mut self, value: Option<&[u8]>, revision: u64, now: Moment) -> Result<(), HeadError> {
-        if revision <= self.seen.revision && !planted(Bug::TakesOldHeads) {
+        if revision <= self.seen.revision && !injected(Bug::TakesOldHeads) {
             return Ok(());
         }
         self.seen = Seen { revision, ..Seen::default() };

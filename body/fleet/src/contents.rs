@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     ContentHash, Manifest, ManifestError, Object,
-    planted::{Bug, planted},
+    fault_injection::{Bug, injected},
 };
 
 /// Content whose bytes do not have the hash that it lies under.
@@ -77,7 +77,7 @@ impl Contents {
         let manifest = Manifest::decode(root, |hash| self.get(hash))?;
         let (specs, _) = manifest.objects();
         let missing: Vec<ContentHash> = specs.difference(&self.specs).copied().collect();
-        if missing.is_empty() || planted(Bug::ActsOnHalf) {
+        if missing.is_empty() || injected(Bug::ActsOnHalf) {
             Ok(manifest)
         } else {
             Err(ManifestError::Incomplete(missing))
@@ -102,5 +102,5 @@ impl Contents {
 
 fn check(wanted: ContentHash, bytes: &[u8]) -> Result<(), WrongContent> {
     let found = ContentHash::of(bytes);
-    if found == wanted || planted(Bug::TrustsNames) { Ok(()) } else { Err(WrongContent { wanted, found }) }
+    if found == wanted || injected(Bug::TrustsNames) { Ok(()) } else { Err(WrongContent { wanted, found }) }
 }

@@ -90,7 +90,7 @@
 //!
 //! # What tests can plant
 //!
-//! `planted` names bugs of one line each. The simulation (fleets of two to five bodies that are
+//! `injected` names bugs of one line each. The simulation (fleets of two to five bodies that are
 //! killed, stopped, cut off and told late, twice or nothing, while people deploy) finds every
 //! one of them, and finds nothing in ten thousand seeds without them.
 //!
@@ -104,7 +104,7 @@
 //! - `place`: who owns what. `reconcile`: the pass over all entries; `owner`: one entry in one
 //!   body; `canary`: what becomes of a canary; `action`: what a pass decides.
 //! - `body`: all of it together, as a driver uses it. `time`: moments and waits.
-//! - `planted`, `simulation`: tests.
+//! - `injected`, `simulation`: tests.
 
 mod action;
 mod body;
@@ -113,6 +113,7 @@ mod contents;
 mod desired;
 mod diff;
 mod entry;
+mod fault_injection;
 mod garbage;
 mod hash;
 mod head;
@@ -122,7 +123,6 @@ mod manifest;
 mod own;
 mod owner;
 mod place;
-mod planted;
 mod presence;
 mod reconcile;
 mod sample;

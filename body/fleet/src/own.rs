@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use cbs::Target;
 
 use crate::{
-    Action, CanarySample, ContentHash, Facts, Item, Moment, NATIVE_RUNTIME, Revision, Timing, place,
-    planted::{Bug, planted},
+    Action, CanarySample, ContentHash, Facts, Item, Moment, NATIVE_RUNTIME, Revision, Timing,
+    fault_injection::{Bug, injected},
+    place,
     time::Clock,
 };
 
@@ -75,7 +76,7 @@ impl Held {
 
     /// Whether a revision serves here, with calls of its own.
     pub(crate) fn serves(&self, revision: Revision) -> bool {
-        self.live(revision).any(|it| it.phase == Phase::Ready && (!it.canary || planted(Bug::CanaryServes)))
+        self.live(revision).any(|it| it.phase == Phase::Ready && (!it.canary || injected(Bug::CanaryServes)))
     }
 
     /// A share ends with the canary that has it.
@@ -113,7 +114,7 @@ impl Held {
     pub(crate) fn may_start(&self, revision: Revision, clock: &mut Clock) -> Result<(), &str> {
         let failure = self.failures.iter().find(|failure| failure.revision == revision);
         match failure {
-            Some(failure) if !clock.reached(failure.again_at) && !planted(Bug::NoBackoff) => Err(&failure.reason),
+            Some(failure) if !clock.reached(failure.again_at) && !injected(Bug::NoBackoff) => Err(&failure.reason),
             _ => Ok(()),
         }
     }
@@ -163,12 +164,12 @@ impl Own {
     }
 
     /// Why this body can never run what an entry asks for, whatever was tried.
-    pub(crate) fn lacks(&self, target: &Target, item: &Item) -> Option<String> {
+    pub(crate) fn missing_runtime(&self, target: &Target, item: &Item) -> Option<String> {
         let entry = match item {
             Item::Known(entry) => entry,
             Item::Foreign { reason, .. } => return Some(reason.clone()),
         };
-        if let Some(reason) = self.facts.lacks(entry) {
+        if let Some(reason) = self.facts.missing_runtime(entry) {
             return Some(reason);
         }
         let linked = entry.needs.runtime != NATIVE_RUNTIME || self.natives.contains(target);
@@ -223,7 +224,7 @@ impl Own {
     /// An instance that was ready ended by itself and is being started again: it is not relied
     /// on until it is ready again.
     pub fn away(&mut self, target: &Target, id: u64, now: Moment) {
-        if planted(Bug::AwayIsReady) {
+        if injected(Bug::AwayIsReady) {
             return;
         }
         self.change(target, id, |it| {

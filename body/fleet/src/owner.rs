@@ -4,8 +4,9 @@ use cbs::Target;
 
 use crate::{
     Action, CanaryRules, CanarySample, Entry, EntryStatus, Held, Judgement, Phase, Revision, Rollout, Verdict, Version,
-    Wanted, Why, judge,
-    planted::{Bug, planted},
+    Wanted, Why,
+    fault_injection::{Bug, injected},
+    judge,
     reconcile::Round,
 };
 
@@ -72,7 +73,7 @@ impl Round<'_> {
             }
         }
         self.trouble(place.index, waits);
-        if place.main_serves() || planted(Bug::StopsOldFirst) && starting {
+        if place.main_serves() || injected(Bug::StopsOldFirst) && starting {
             self.settle(place);
         }
         if place.main_serves() {
@@ -93,7 +94,7 @@ impl Round<'_> {
 
     /// Starts the wanted revision; where it is to be recreated, stops every other one first.
     fn begin(&mut self, place: &Place<'_>) {
-        if place.recreates() && !planted(Bug::RecreatesBeside) {
+        if place.recreates() && !injected(Bug::RecreatesBeside) {
             let main = place.main();
             let other = place.held.instances().iter().any(|it| it.revision != main);
             if other {
@@ -117,7 +118,7 @@ impl Round<'_> {
             self.pass.actions.push(Action::Share { target: place.target.clone(), canary: share });
         }
         let others = place.held.instances().iter().any(|it| place.is_old(it) && it.phase != Phase::Stopping);
-        if others && (self.is_settled(place) || planted(Bug::StopsOldFirst)) {
+        if others && (self.is_settled(place) || injected(Bug::StopsOldFirst)) {
             let why = |it: &crate::Instance| match (place.is_old(it), it.canary && place.rolled_back.is_some()) {
                 (false, _) => None,
                 (true, false) => Some(Why::Replaced),
@@ -130,7 +131,7 @@ impl Round<'_> {
     /// Whether the wanted revision has been ready for a while.
     fn is_settled(&mut self, place: &Place<'_>) -> bool {
         let ready = place.held.live(place.main()).filter(|it| it.phase == Phase::Ready).map(|it| it.since).min();
-        let settle = if planted(Bug::NoSettling) { 0 } else { self.fleet.timing().settle };
+        let settle = if injected(Bug::NoSettling) { 0 } else { self.fleet.timing().settle };
         ready.is_some_and(|since| self.clock.reached(since.plus(settle)))
     }
 
@@ -198,7 +199,7 @@ impl Round<'_> {
         let serves = place.held.instances().iter().any(|it| matches!(it.phase, Phase::Ready | Phase::Restarting));
         match (serves, refused) {
             (true, true) => EntryStatus::RefusedOld,
-            (true, false) if place.main_serves() && planted(Bug::ExtraSaysReady) => EntryStatus::Ready,
+            (true, false) if place.main_serves() && injected(Bug::ExtraSaysReady) => EntryStatus::Ready,
             (true, false) if place.main_serves() => EntryStatus::Extra,
             (true, false) => EntryStatus::Old,
             (false, true) => EntryStatus::Refused,

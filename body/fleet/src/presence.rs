@@ -44,7 +44,7 @@ pub struct Facts {
 impl Facts {
     /// Whether a runtime and platform are wrong for an entry: the reason, for people.
     #[must_use]
-    pub fn lacks(&self, entry: &Entry) -> Option<String> {
+    pub fn missing_runtime(&self, entry: &Entry) -> Option<String> {
         let needs = &entry.needs;
         if !needs.platforms.is_empty() && !needs.platforms.contains(&self.platform) {
             let built: Vec<&str> = needs.platforms.iter().map(String::as_str).collect();
@@ -67,7 +67,7 @@ impl Facts {
 
     /// Whether the body has the labels that an entry asks for.
     #[must_use]
-    pub fn fits(&self, entry: &Entry) -> bool {
+    pub fn matches(&self, entry: &Entry) -> bool {
         entry.place.iter().all(|(key, value)| self.labels.get(key) == Some(value))
     }
 

@@ -10,8 +10,8 @@ use cbs::Target;
 use crate::{
     Action, Candidate, Chooser, DRAIN_MS_DEFAULT, Desired, Entry, EntryStatus, Fleet, Held, Item, Moment, Own, Pass,
     Phase, Replicas, Rollout, States, TROUBLES_MAX, Trouble, Verdict, Why,
+    fault_injection::{Bug, injected},
     owner::Place,
-    planted::{Bug, planted},
     time::Clock,
     view::Peer,
 };
@@ -78,16 +78,16 @@ impl<'a> Candidates<'a> {
         clock: &mut Clock,
     ) -> Self {
         let mut all: Vec<(Candidate<'a>, CandidateState<'a>)> = Vec::with_capacity(peers.len() + 1);
-        if !own.draining || planted(Bug::IgnoresDraining) {
+        if !own.draining || injected(Bug::IgnoresDraining) {
             all.push((Candidate::known(&own.facts.body, &own.facts.labels, own.key), CandidateState::Own));
         }
-        for &peer in peers.iter().filter(|peer| !peer.presence.draining || planted(Bug::IgnoresDraining)) {
+        for &peer in peers.iter().filter(|peer| !peer.presence.draining || injected(Bug::IgnoresDraining)) {
             let facts = &peer.presence.facts;
             let member = match peer.presence.applied {
                 Some(applied) if applied.head == desired.hash => CandidateState::Spoken(peer),
                 // It is ahead: what it runs is no matter of those who have yet to follow.
                 Some(applied) if applied.number > desired.head.number => CandidateState::Pending(peer),
-                _ if planted(Bug::WaitsForEver) => CandidateState::Pending(peer),
+                _ if injected(Bug::WaitsForEver) => CandidateState::Pending(peer),
                 _ if clock.reached(told_since.max(peer.since).plus(patience)) => CandidateState::Unresponsive,
                 _ => CandidateState::Pending(peer),
             };
@@ -102,11 +102,11 @@ impl<'a> Candidates<'a> {
         match self.members.get(at) {
             Some(CandidateState::Own) => own_may,
             Some(CandidateState::Spoken(peer)) => {
-                let refused = peer.presence.states.at(index).is_refused() && !planted(Bug::RefusersOwn);
-                !refused && peer.presence.facts.fits(entry)
+                let refused = peer.presence.states.at(index).is_refused() && !injected(Bug::RefusersOwn);
+                !refused && peer.presence.facts.matches(entry)
             }
             Some(CandidateState::Pending(peer)) => {
-                peer.presence.facts.fits(entry) && peer.presence.facts.lacks(entry).is_none()
+                peer.presence.facts.matches(entry) && peer.presence.facts.missing_runtime(entry).is_none()
             }
             Some(CandidateState::Unresponsive) | None => false,
         }
@@ -169,7 +169,7 @@ impl<'a> Round<'a> {
     }
 
     fn remove(&mut self, target: &Target, held: &Held, limit: u64) {
-        if planted(Bug::KeepsRemoved) {
+        if injected(Bug::KeepsRemoved) {
             return;
         }
         self.stop(target, held, limit, |_| Some(Why::Undeployed));
@@ -186,10 +186,10 @@ impl<'a> Round<'a> {
         let wanted = entry.wanted(record.map(|record| record.verdict));
         let is_back = record.is_some_and(|it| it.verdict == Verdict::RollBack) && wanted.main != &entry.version;
         let rolled_back = record.filter(|_| is_back).map(|record| record.reason.as_str());
-        let lacks = self.own.lacks(target, item);
-        let refusal = lacks.as_deref().or_else(|| held?.refusal(wanted.main.revision, &mut self.clock));
+        let missing_runtime = self.own.missing_runtime(target, item);
+        let refusal = missing_runtime.as_deref().or_else(|| held?.refusal(wanted.main.revision, &mut self.clock));
         self.trouble(index, refusal);
-        let may = refusal.is_none() && self.own.facts.fits(entry);
+        let may = refusal.is_none() && self.own.facts.matches(entry);
         let owners = self.owners(index, entry, key, may);
         let nobody = Held::default();
         let place = Place { index, target, entry, wanted, held: held.unwrap_or(&nobody), rolled_back };
@@ -207,7 +207,7 @@ impl<'a> Round<'a> {
     fn owners(&mut self, index: usize, entry: &Entry, key: u64, own_may: bool) -> Owners {
         let mut owners = Owners::default();
         let candidates = &self.candidates;
-        if planted(Bug::PrefersItself) && own_may && entry.replicas == Replicas::Count(1) {
+        if injected(Bug::PrefersItself) && own_may && entry.replicas == Replicas::Count(1) {
             owners.mine = true;
             return owners;
         }
@@ -229,7 +229,7 @@ impl<'a> Round<'a> {
         }
         let left_at = held
             .left_at(self.desired.hash)
-            .or_else(|| (planted(Bug::LeavesUnheard) || planted(Bug::LeavesBeforeReady)).then_some(0))?;
+            .or_else(|| (injected(Bug::LeavesUnheard) || injected(Bug::LeavesBeforeReady)).then_some(0))?;
         let mut bodies = Vec::with_capacity(owners.others.len());
         for &at in &owners.others {
             let (CandidateState::Spoken(peer) | CandidateState::Pending(peer)) = self.candidates.members.get(at)?
@@ -247,8 +247,8 @@ impl<'a> Round<'a> {
     /// An entry of a newer program: refused; what is held of it goes on until somebody who
     /// understands it serves it and has heard that this body leaves.
     fn foreign(&mut self, index: usize, target: &Target, item: &Item, held: Option<&Held>) -> EntryStatus {
-        let lacks = self.own.lacks(target, item);
-        self.trouble(index, lacks.as_deref());
+        let missing_runtime = self.own.missing_runtime(target, item);
+        self.trouble(index, missing_runtime.as_deref());
         let Some(held) = held.filter(|held| !held.instances().is_empty()) else { return EntryStatus::Refused };
         let hash = self.desired.hash;
         if let Some(left_at) = held.left_at(hash) {

@@ -6,8 +6,8 @@ use cbs::{BodyId, Target};
 
 use crate::{
     ContentHash, EntryStatus, Facts, HeartbeatSequence, Moment, Presence, Revision, Timing, Verdict, VerdictRecord,
+    fault_injection::{Bug, injected},
     place,
-    planted::{Bug, planted},
     time::Clock,
 };
 
@@ -155,7 +155,7 @@ impl Fleet {
         }
         let known = self.peers.get(&presence.facts.body);
         let past = known.map_or_else(|| self.link.forgotten(&presence.facts.body), |peer| peer.revision);
-        if revision <= past && !planted(Bug::TakesOldPresences) {
+        if revision <= past && !injected(Bug::TakesOldPresences) {
             return;
         }
         let same = known.filter(|peer| peer.presence.facts.incarnation == presence.facts.incarnation && !peer.lost);
@@ -198,7 +198,7 @@ impl Fleet {
     #[must_use]
     pub fn record(&self, target: &Target, revision: Revision) -> Option<&VerdictRecord> {
         let record = self.verdicts.get(target)?.get(&revision);
-        record.filter(|_| !planted(Bug::IgnoresVerdicts))
+        record.filter(|_| !injected(Bug::IgnoresVerdicts))
     }
 
     /// Called before each pass: notices that the body was asleep, forgets who is gone.
@@ -208,7 +208,7 @@ impl Fleet {
         }
         self.link.asked = Some(now);
         let mut clock = Clock::new(now);
-        if self.paused(&mut clock).is_some() && !planted(Bug::ForgetsWhileDeaf) {
+        if self.paused(&mut clock).is_some() && !injected(Bug::ForgetsWhileDeaf) {
             // Whoever hears nothing learns nothing of absences, and has two leases for it afterwards.
             self.link.hold_until = now.plus(self.timing.hold);
             return;
@@ -231,8 +231,8 @@ impl Fleet {
     /// unnoticed makes nobody silent.
     fn is_alive(&self, peer: &Peer, clock: &mut Clock) -> bool {
         let silence = self.link.own_heard.map_or(0, |own| own.since(peer.heard_at));
-        let silent = silence >= self.timing.unheard && !planted(Bug::NobodyDies);
-        !peer.lost && !silent || !clock.reached(self.link.hold_until) && !planted(Bug::NoHold)
+        let silent = silence >= self.timing.unheard && !injected(Bug::NobodyDies);
+        !peer.lost && !silent || !clock.reached(self.link.hold_until) && !injected(Bug::NoHold)
     }
 
     fn is_fresh(&self, peer: &Peer, clock: &mut Clock) -> bool {
@@ -241,7 +241,7 @@ impl Fleet {
 
     /// Why the body may change nothing now; `None` when it may.
     pub(crate) fn paused(&self, clock: &mut Clock) -> Option<Paused> {
-        if planted(Bug::ActsDeaf) {
+        if injected(Bug::ActsDeaf) {
             return None;
         }
         if !self.link.connected {
@@ -295,14 +295,14 @@ impl Fleet {
         left_at: u64,
         clock: &mut Clock,
     ) -> bool {
-        let status = if planted(Bug::LeavesAtAnyHead) {
+        let status = if injected(Bug::LeavesAtAnyHead) {
             Some(peer.presence.states.at(index))
         } else {
             peer.presence.status(head, index)
         };
-        let ready = status.is_some_and(EntryStatus::is_promise) || planted(Bug::LeavesBeforeReady);
+        let ready = status.is_some_and(EntryStatus::is_promise) || injected(Bug::LeavesBeforeReady);
         let heard = peer.presence.heard.get(&self.body);
         let knows = heard.is_some_and(|beat| beat.incarnation == self.incarnation && beat.number >= left_at);
-        ready && (knows || planted(Bug::LeavesUnheard)) && !peer.lost && self.is_fresh(peer, clock)
+        ready && (knows || injected(Bug::LeavesUnheard)) && !peer.lost && self.is_fresh(peer, clock)
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn explain(bodies: &mut [Presence], head: ContentHash, manifest: &Man
     for (index, (target, item)) in manifest.entries().iter().enumerate() {
         let is_wanted = |entry: &&Entry| entry.enabled && !entry.place.is_empty();
         let Some(entry) = item.known().filter(is_wanted) else { continue };
-        if bodies.iter().any(|body| !body.draining && body.facts.fits(entry)) {
+        if bodies.iter().any(|body| !body.draining && body.facts.matches(entry)) {
             continue;
         }
         for body in bodies.iter_mut().filter(|body| body.applied.is_some_and(|applied| applied.head == head)) {

@@ -171,8 +171,8 @@ impl World {
             let may = |at: usize| {
                 alive.get(at).is_some_and(|node| {
                     entry.enabled
-                        && node.facts.fits(entry)
-                        && node.facts.lacks(entry).is_none()
+                        && node.facts.matches(entry)
+                        && node.facts.missing_runtime(entry).is_none()
                         && (entry.needs.runtime != crate::NATIVE_RUNTIME || node.natives.contains(target))
                         && !super::refuses(&node.facts, wanted.main.revision)
                 })

@@ -1,7 +1,7 @@
 //! Ten thousand fleets converge; every planted bug is found.
 
 use super::run;
-use crate::planted::{Bug, plant};
+use crate::fault_injection::{Bug, plant};
 
 type Checked = Result<(), Box<dyn std::error::Error>>;
 

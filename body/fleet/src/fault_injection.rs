@@ -56,23 +56,23 @@ pub(crate) enum Bug {
 
 #[cfg(test)]
 thread_local! {
-    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+    static INJECTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
 }
 
 /// Plants a bug in this thread, or none.
 #[cfg(test)]
 pub(crate) fn plant(bug: Option<Bug>) {
-    PLANTED.with(|planted| planted.set(bug));
+    INJECTED.with(|injected| injected.set(bug));
 }
 
 /// Whether this bug is planted: never, but in tests that do so.
 #[cfg(test)]
-pub(crate) fn planted(bug: Bug) -> bool {
-    PLANTED.with(|planted| planted.get() == Some(bug))
+pub(crate) fn injected(bug: Bug) -> bool {
+    INJECTED.with(|injected| injected.get() == Some(bug))
 }
 
 /// Whether this bug is planted: never, but in tests that do so.
 #[cfg(not(test))]
-pub(crate) const fn planted(_: Bug) -> bool {
+pub(crate) const fn injected(_: Bug) -> bool {
     false
 }
