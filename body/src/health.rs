@@ -202,7 +202,7 @@ impl Readiness {
         text += &format!("cells and flows: {} of {all} take calls\n", all - away.min(all));
         for NotReady { cell, state, reason } in &self.not_ready {
             let colon = if reason.is_empty() { "" } else { ": " };
-            text += &crate::output::harmless(&format!("{cell}: {state}{colon}{reason}"));
+            text += &crate::output::sanitize(&format!("{cell}: {state}{colon}{reason}"));
             text.push('\n');
         }
         let more = away.saturating_sub(self.not_ready.len());

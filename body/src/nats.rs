@@ -234,7 +234,7 @@ fn filled(value: Option<&str>) -> Option<&str> {
 
 /// Why no connection came about, in one line whatever a stranger's server says.
 pub(crate) fn not_connected(error: &ConnectError) -> Failure {
-    Failure::not_started(output::harmless(&error.to_string()))
+    Failure::not_started(output::sanitize(&error.to_string()))
 }
 
 /// The usual address, if somebody listens there.

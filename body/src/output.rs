@@ -82,7 +82,7 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
     table.load_style(presets::NOTHING).force_no_tty().set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head.map(str::to_uppercase));
     for row in rows {
-        table.add_row(row.map(|text| harmless(&text)));
+        table.add_row(row.map(|text| sanitize(&text)));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -95,7 +95,7 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
 }
 
 /// The text with a blank for every control character.
-pub(crate) fn harmless(text: &str) -> String {
+pub(crate) fn sanitize(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

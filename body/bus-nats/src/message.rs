@@ -137,7 +137,7 @@ fn write_reply_unbounded(form: Form, body: &Text, reply: Result<Envelope, BusErr
         (Form::Plain, Ok(reply)) if reply.content_type.is_empty() => (None, reply.payload),
         (Form::Plain, Ok(reply)) => {
             let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE_HEADER, on_one_line(&reply.content_type).as_str());
+            headers.insert(CONTENT_TYPE_HEADER, sanitize(&reply.content_type).as_str());
             (Some(headers), reply.payload)
         }
         (Form::Plain, Err(error)) => {
@@ -199,11 +199,11 @@ fn code_of(status: &str) -> Code {
 
 /// A person's line in a header: no longer than anybody reads.
 pub(crate) fn one_line(text: &str) -> String {
-    on_one_line(text).chars().take(ERROR_LINE_MAX).collect()
+    sanitize(text).chars().take(ERROR_LINE_MAX).collect()
 }
 
 /// A header's value: a line has no control characters.
-pub(crate) fn on_one_line(text: &str) -> String {
+pub(crate) fn sanitize(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

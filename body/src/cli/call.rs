@@ -137,7 +137,7 @@ fn told(
             output::tell(found.text(true, output::width_of_errors()));
         }
         Some(Err(error)) => {
-            output::warn(format_args!("the trace cannot be shown: {}", output::harmless(&error.to_string())));
+            output::warn(format_args!("the trace cannot be shown: {}", output::sanitize(&error.to_string())));
         }
         None => {}
     }
@@ -172,8 +172,8 @@ pub(super) fn failed(error: &BusError, format: Format) -> Failure {
     }
     output::tell(format_args!(
         "{BAD}{}:{BAD:#} {}",
-        output::harmless(told.code.as_str()),
-        output::harmless(&told.message)
+        output::sanitize(told.code.as_str()),
+        output::sanitize(&told.message)
     ));
     if let Some(details) = &told.details {
         output::tell(serde_json::to_string_pretty(details).unwrap_or_default());

@@ -43,7 +43,7 @@ impl Describe {
         let subject = Subject::of(&globals.namespace(), &self.target).to_string();
         let mut lines = vec![format!("{BOLD}{}{BOLD:#}", self.target)];
         let mut say = |word: &str, values: Vec<&str>| {
-            let mut values: Vec<String> = values.into_iter().filter(|v| !v.is_empty()).map(output::harmless).collect();
+            let mut values: Vec<String> = values.into_iter().filter(|v| !v.is_empty()).map(output::sanitize).collect();
             values.sort();
             values.dedup();
             if !values.is_empty() {
@@ -85,7 +85,7 @@ fn troubles(endpoint: &Endpoint) -> Option<String> {
     .filter(|(count, _)| *count > 0)
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
-    (!told.is_empty()).then(|| format!("{}: {}", output::harmless(&endpoint.body), told.join(", ")))
+    (!told.is_empty()).then(|| format!("{}: {}", output::sanitize(&endpoint.body), told.join(", ")))
 }
 
 fn bodies(found: &[Endpoint]) -> String {

@@ -85,7 +85,7 @@ fn line(event: &Envelope) -> String {
     let time = moment.get(11..23).unwrap_or(&moment);
     let topic = topic(event);
     let told = told(topic, &event.payload)
-        .unwrap_or_else(|| format!("{topic} {}", output::harmless(&String::from_utf8_lossy(&event.payload))));
+        .unwrap_or_else(|| format!("{topic} {}", output::sanitize(&String::from_utf8_lossy(&event.payload))));
     format!("{FAINT}{time}{FAINT:#} {told}")
 }
 
@@ -97,7 +97,7 @@ fn topic(event: &Envelope) -> &str {
 fn told(topic: &str, payload: &[u8]) -> Option<String> {
     let state = topic.strip_prefix("cbs.cell.").or_else(|| topic.strip_prefix("cbs.body."))?;
     let payload: Value = serde_json::from_slice(payload).ok()?;
-    let text = |field: &str| payload.get(field).and_then(Value::as_str).map(output::harmless);
+    let text = |field: &str| payload.get(field).and_then(Value::as_str).map(output::sanitize);
     let style = match state {
         "ready" | "replaced" | "joined" => GOOD,
         "failed" => BAD,

@@ -156,7 +156,7 @@ async fn explain_leaving(globals: &Globals, nats: &Nats, bodies: &mut [Presence]
     match timeout(LOOK_LIMIT, Box::pin(deployed)).await.map_err(anyhow::Error::from).flatten() {
         Ok(Now { head: Some((head, _)), manifest, .. }) => explain(bodies, head.hash(), &manifest),
         Ok(_) => {}
-        Err(error) => output::warn(output::harmless(&format!("what is deployed cannot be read: {error:#}"))),
+        Err(error) => output::warn(output::sanitize(&format!("what is deployed cannot be read: {error:#}"))),
     }
 }
 
@@ -178,7 +178,7 @@ fn table(bodies: &[Presence]) -> String {
     });
     let troubles = bodies.iter().flat_map(|body| {
         let told = body.troubles.iter().map(|trouble| trouble.reason.as_str()).chain(body.stuck.as_deref());
-        told.map(|reason| format!("\n{}: {}", body.facts.body, output::harmless(reason))).collect::<Vec<_>>()
+        told.map(|reason| format!("\n{}: {}", body.facts.body, output::sanitize(reason))).collect::<Vec<_>>()
     });
     let troubles: Vec<String> = troubles.collect();
     let gap = if troubles.is_empty() { "" } else { "\n" };

@@ -57,7 +57,7 @@ impl LogLevel {
             [] => Ok(Status::Done),
             [(_, reason), ..] => {
                 let bodies = output::count(failed.len(), "body did", "bodies did");
-                Err(Failure::failed(format_args!("{bodies} not change its filter: {}", output::harmless(reason))))
+                Err(Failure::failed(format_args!("{bodies} not change its filter: {}", output::sanitize(reason))))
             }
         }
     }

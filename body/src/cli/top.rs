@@ -117,7 +117,7 @@ fn page(rows: &mut [Row], (sort, by_body): (Sort, bool), globals: &Globals, trou
     let targets = output::count(rows.len(), "line", "lines");
     let head = format!("namespace {}, {targets}, {calls:.0} calls/s, {errors:.0} errors/s", globals.namespace());
     let keys = format!("{FAINT}sorted by {}; s sorts otherwise, b shows bodies, q ends{FAINT:#}", sort.word());
-    let trouble = trouble.map(|why| format!("\n{BAD}not now:{BAD:#} {}", output::harmless(why))).unwrap_or_default();
+    let trouble = trouble.map(|why| format!("\n{BAD}not now:{BAD:#} {}", output::sanitize(why))).unwrap_or_default();
     format!("{head}\n{keys}{trouble}\n\n{}", table(rows, by_body))
 }
 

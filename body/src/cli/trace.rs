@@ -152,7 +152,7 @@ impl Found {
             output::warn(format_args!("{spans} found no room in an answer: the tree has holes"));
         }
         for (body, reason) in &self.silent {
-            output::warn(format_args!("{body} tells nothing: {}", output::harmless(reason)));
+            output::warn(format_args!("{body} tells nothing: {}", output::sanitize(reason)));
         }
     }
 
@@ -178,7 +178,7 @@ impl Found {
             ));
         }
         for (body, reason) in &self.silent {
-            lines.push(format!("  {body}: {}", output::harmless(reason)));
+            lines.push(format!("  {body}: {}", output::sanitize(reason)));
         }
         if self.kept.is_empty() && self.silent.is_empty() {
             lines.push("  no body answered; `cbs ls` shows which run".to_owned());

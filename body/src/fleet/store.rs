@@ -50,7 +50,7 @@ impl Now {
                 }
             };
             let line = format!("head {}: {target} {} is {what}", head.number, entry.version.revision);
-            Some(crate::output::harmless(&line))
+            Some(crate::output::sanitize(&line))
         });
         lines.collect()
     }

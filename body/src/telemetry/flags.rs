@@ -101,7 +101,7 @@ impl Flags {
             return Ok(None);
         };
         if let Some(protocol) = found("PROTOCOL").filter(|protocol| protocol != "grpc") {
-            let protocol = output::harmless(&protocol);
+            let protocol = output::sanitize(&protocol);
             output::warn(format_args!("OTLP is sent by gRPC; OTEL_EXPORTER_OTLP_PROTOCOL asks for {protocol}"));
         }
         Endpoint::new(&url, found("HEADERS").as_deref()).map(Some).map_err(Failure::usage)
@@ -122,7 +122,7 @@ fn sampler(var: &dyn Fn(&str) -> Option<String>) -> Option<f64> {
         "always_off" => Some(0.0),
         "traceidratio" => Some(var("OTEL_TRACES_SAMPLER_ARG").and_then(|arg| ratio(arg.trim()).ok()).unwrap_or(1.0)),
         other => {
-            output::warn(format_args!("OTEL_TRACES_SAMPLER: `{}` is not known here", output::harmless(other)));
+            output::warn(format_args!("OTEL_TRACES_SAMPLER: `{}` is not known here", output::sanitize(other)));
             None
         }
     }

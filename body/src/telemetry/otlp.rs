@@ -131,7 +131,7 @@ pub(super) fn resource(namespace: &str, body: &str) -> Resource {
 
 /// A receiver's words on one line, no longer than anybody reads.
 fn words(text: &str) -> String {
-    output::harmless(text).chars().take(300).collect()
+    output::sanitize(text).chars().take(300).collect()
 }
 
 /// Queues for tests.

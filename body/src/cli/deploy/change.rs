@@ -36,13 +36,13 @@ pub(super) struct Change {
 impl Change {
     /// Connects, also to a server that is just being started again.
     pub(super) async fn connect(&self, globals: &Globals) -> Result<Nats, Failure> {
-        let tell = |line: &str| output::tell(output::harmless(line));
+        let tell = |line: &str| output::tell(output::sanitize(line));
         globals.nats.client_patient(&globals.namespace(), self.timeout, tell).await
     }
 
     /// How long it is tried again where NATS does not answer.
     pub(super) fn retry(&self, nats: &Nats) -> RetryUntil {
-        RetryUntil::new(nats.clone(), self.timeout, |line| output::tell(output::harmless(line)))
+        RetryUntil::new(nats.clone(), self.timeout, |line| output::tell(output::sanitize(line)))
     }
 
     /// Shows the plan, writes it, and waits.
@@ -78,7 +78,7 @@ impl Change {
                 output::tell(plan::table(&conflict.theirs));
                 return Err(Failure::failed(format_args!(
                     "{}; nothing was changed",
-                    output::harmless(&conflict.to_string())
+                    output::sanitize(&conflict.to_string())
                 )));
             }
         };
@@ -153,7 +153,7 @@ impl Change {
                 Ok(0)
             }
             Followed::Not(missing) => {
-                missing.iter().for_each(|line| output::tell(format_args!("  {}", output::harmless(line))));
+                missing.iter().for_each(|line| output::tell(format_args!("  {}", output::sanitize(line))));
                 let number = head.number;
                 Err(Failure::failed(format_args!(
                     "head {number} is deployed, and not everything follows; `cbs rollback` brings the former state back"
@@ -171,7 +171,7 @@ impl Change {
         is_old: bool,
     ) -> Result<Followed, Failure> {
         let until = Instant::now() + self.timeout;
-        let tell = |line: String| output::tell(format_args!("  {}", output::harmless(&line)));
+        let tell = |line: String| output::tell(format_args!("  {}", output::sanitize(&line)));
         let (diff, entries) = (changes.diff(), changes.manifest().entries());
         let mut targets = diff.targets();
         targets.extend(changes.touched().into_iter().filter_map(|index| entries.get(index)).map(|(target, _)| target));
@@ -194,7 +194,7 @@ impl Change {
 fn outrun(head: &Head, touched: &BTreeSet<&Target>, Replaced { by, theirs, .. }: &Replaced) -> Result<(), Failure> {
     let message = if by.message.is_empty() { String::new() } else { format!(" ({})", by.message) };
     let told =
-        output::harmless(&format!("head {} is replaced by head {} of {}{message}", head.number, by.number, by.who));
+        output::sanitize(&format!("head {} is replaced by head {} of {}{message}", head.number, by.number, by.who));
     if !theirs.targets().is_disjoint(touched) {
         output::tell("what the other changed:");
         output::tell(plan::table(theirs));

@@ -148,9 +148,9 @@ fn line(record: &CallRecord, format: Format) -> String {
     };
     let time = now.get(11..23).unwrap_or(&now);
     let source = if record.source.is_empty() { "a client" } else { short(record.source.as_str()) };
-    let (source, target) = (output::harmless(source), record.target.to_string());
+    let (source, target) = (output::sanitize(source), record.target.to_string());
     let (via, took) = (record.via, output::short(record.elapsed));
-    let outcome = output::harmless(outcome);
+    let outcome = output::sanitize(outcome);
     format!(
         "{FAINT}{time}{FAINT:#} {source} -> {} {style}{outcome}{style:#} {FAINT}{via}{FAINT:#} {took}",
         short(&target)

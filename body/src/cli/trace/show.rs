@@ -114,7 +114,7 @@ fn notes(span: &Span) -> Option<String> {
             }
         };
         text.push_str("\n  ");
-        text.push_str(&output::harmless(&line));
+        text.push_str(&output::sanitize(&line));
     }
     if span.notes_dropped > 0 {
         text.push_str(&format!("\n  ({} more found no room)", span.notes_dropped));

@@ -97,16 +97,16 @@ impl<'a> FormatFields<'a> for Plain {
         fields.record(&mut read);
         let mut take = |name| read.0.extract_if(.., |(there, _)| there == name).next().map(|(_, value)| text(value));
         let (message, exception) = (take("message").unwrap_or_default(), take("exception"));
-        write!(writer, "{}", harmless(&message))?;
+        write!(writer, "{}", sanitize(&message))?;
         for (name, value) in read.0 {
-            let (name, value) = (harmless(&name), word(text(value)));
+            let (name, value) = (sanitize(&name), word(text(value)));
             if writer.has_ansi_escapes() {
                 write!(writer, " \x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}")?;
             } else {
                 write!(writer, " {name}={value}")?;
             }
         }
-        exception.map_or(Ok(()), |exception| write!(writer, "\n{}", harmless(&exception)))
+        exception.map_or(Ok(()), |exception| write!(writer, "\n{}", sanitize(&exception)))
     }
 }
 
@@ -124,7 +124,7 @@ fn word(text: String) -> String {
 }
 
 /// The text without what a terminal obeys.
-fn harmless(text: &str) -> String {
+fn sanitize(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c }).collect()
 }
 
