@@ -25,7 +25,7 @@ pub(crate) use self::{
     calls::{CallRecord, CallTap},
     cells::Change,
     hosts::{Hosts, hosts},
-    instances::{Deployed, Instance, Instances, Turn},
+    instances::{Deployed, Instance, Instances, LifecycleEvent},
     target_status::TargetStatus,
     traced::{client_span, client_span_of, ended},
     wiring::CallPolicy,

@@ -33,7 +33,7 @@ pub(crate) use self::{
     driver::{Driver, Joining},
     inventory::Inventory,
     replaced::{Replaced, replaced},
-    retry_until::{RetryUntil, Stage},
+    retry_until::{DeployStage, RetryUntil},
     rollout_status::{Outcome, Wanted, wait},
     store::{Now, Store},
     unplaced::{explain, is_leaving},

@@ -46,7 +46,7 @@ impl<T> std::fmt::Debug for NoDebug<T> {
 /// Where a body is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Stage {
+enum BodyPhase {
     Starting,
     Running,
     Draining,
@@ -86,7 +86,7 @@ impl BodyStatus {
             body,
             namespace,
             registry: Arc::default(),
-            stage: AtomicU8::new(Stage::Starting as u8),
+            stage: AtomicU8::new(BodyPhase::Starting as u8),
             nats: OnceLock::new(),
             retry: OnceLock::new(),
             counters: OnceLock::new(),
@@ -124,15 +124,15 @@ impl BodyStatus {
 
     /// All that it was given at first has been started, or has failed.
     pub(crate) fn started(&self) {
-        self.enter(Stage::Running);
+        self.enter(BodyPhase::Running);
     }
 
     /// It takes no new work.
     pub(crate) fn draining(&self) {
-        self.enter(Stage::Draining);
+        self.enter(BodyPhase::Draining);
     }
 
-    fn enter(&self, stage: Stage) {
+    fn enter(&self, stage: BodyPhase) {
         // Who drains does not start any more.
         self.stage.fetch_max(stage as u8, Ordering::Relaxed);
     }
@@ -160,11 +160,11 @@ impl BodyStatus {
     /// NATS. A cell that is not ready does not make it useless: its others are.
     pub(crate) fn readiness(&self) -> Readiness {
         let stage = self.stage.load(Ordering::Relaxed);
-        let mut checks = vec![Check::new("started", stage > Stage::Starting as u8, || {
+        let mut checks = vec![Check::new("started", stage > BodyPhase::Starting as u8, || {
             "its cells and flows are being started".to_owned()
         })];
         checks.extend(
-            (stage == Stage::Draining as u8)
+            (stage == BodyPhase::Draining as u8)
                 .then(|| Check::new("draining", false, || "it takes no new work and finishes what runs".to_owned())),
         );
         checks.extend(self.nats().map(|nats| {

@@ -7,8 +7,8 @@
 mod accept;
 mod address;
 mod answer;
-mod places;
 mod scrape;
+mod slots;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::address::Flags;
 use self::{
     answer::Site,
-    places::{Place, Places},
+    slots::{ConnectionSlot, ConnectionSlots},
 };
 use crate::{exit::Failure, health::BodyStatus, metrics::Lag, output};
 
@@ -89,19 +89,19 @@ impl Http {
 
 /// Takes connections until it is told to stop.
 async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, stop: &CancellationToken) {
-    let places = Places::new(CONNECTIONS_MAX);
+    let slots = ConnectionSlots::new(CONNECTIONS_MAX);
     let mut told = false;
     loop {
         let Some(accepted) = stop.run_until_cancelled(next(listener)).await else { return };
         match accepted {
             Ok((stream, _)) => {
                 told = false;
-                let (site, stop, place) = (site.clone(), stop.clone(), places.take());
+                let (site, stop, slot) = (site.clone(), stop.clone(), slots.take());
                 tasks.spawn(async move {
                     tokio::select! {
                         // Who takes longer is cut off, whatever they wait for.
-                        _ = timeout(CONNECTION_LIMIT, serve(stream, &site, &place, stop)) => {}
-                        () = place.given_away() => tracing::debug!("an HTTP connection was closed for a newer one"),
+                        _ = timeout(CONNECTION_LIMIT, serve(stream, &site, &slot, stop)) => {}
+                        () = slot.given_away() => tracing::debug!("an HTTP connection was closed for a newer one"),
                     }
                 });
             }
@@ -133,9 +133,9 @@ async fn next(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 }
 
 /// Answers one request.
-async fn serve(stream: TcpStream, site: &Site, place: &Place, stop: CancellationToken) {
+async fn serve(stream: TcpStream, site: &Site, slot: &ConnectionSlot, stop: CancellationToken) {
     let answer = service_fn(|request: hyper::Request<Incoming>| {
-        place.has_asked();
+        slot.has_asked();
         async move { Ok::<_, std::convert::Infallible>(site.answer(&request).await) }
     });
     let mut http = http1::Builder::new();

@@ -14,7 +14,7 @@ use cbs::{BodyId, Namespace};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use tokio::time::Instant;
 
-use self::own::Own;
+use self::own::OwnServer;
 pub(crate) use self::own::Store;
 use crate::{exit::Failure, output, runfile};
 
@@ -139,37 +139,37 @@ impl Flags {
     }
 
     /// Finds the server for a command that serves, and starts one where none was named.
-    pub(crate) async fn host(&self, store: Store<'_>) -> Result<Found, Failure> {
+    pub(crate) async fn host(&self, store: Store<'_>) -> Result<ServerChoice, Failure> {
         if let Some(url) = self.named() {
-            return Ok(Found::Running { url: url.to_owned(), whose: Whose::Named });
+            return Ok(ServerChoice::Running { url: url.to_owned(), whose: Whose::Named });
         }
         if let (Store::Kept(_), Some(url)) = (&store, runfile::find()) {
-            return Ok(Found::Running { url, whose: Whose::Folder });
+            return Ok(ServerChoice::Running { url, whose: Whose::Folder });
         }
         let program = match server::find() {
             Ok(program) => program,
             Err(missing) => {
                 return Ok(match usual() {
-                    Some(url) => Found::Running { url, whose: Whose::Usual },
-                    None => Found::Missing(missing.to_string()),
+                    Some(url) => ServerChoice::Running { url, whose: Whose::Usual },
+                    None => ServerChoice::Missing(missing.to_string()),
                 });
             }
         };
-        Own::start(program, store).await.map(|own| Found::Own(Box::new(own))).map_err(Failure::not_started)
+        OwnServer::start(program, store).await.map(|own| ServerChoice::Own(Box::new(own))).map_err(Failure::not_started)
     }
 }
 
 /// The server that a serving command uses.
-pub(crate) enum Found {
+pub(crate) enum ServerChoice {
     /// One that runs already.
     Running { url: String, whose: Whose },
     /// One of our own.
-    Own(Box<Own>),
+    Own(Box<OwnServer>),
     /// None, for this reason: the body runs in process.
     Missing(String),
 }
 
-impl Found {
+impl ServerChoice {
     /// The address; `None` where there is no server.
     pub(crate) fn url(&self) -> Option<&str> {
         match self {

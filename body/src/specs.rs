@@ -29,7 +29,7 @@ pub(crate) struct Paths {
 
 /// The same, where there need not be any.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(crate) struct Perhaps {
+pub(crate) struct OptionalPaths {
     /// Files and folders of specs; of a folder: *.yaml, cells/*.yaml and flows/*.yaml
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -41,7 +41,7 @@ pub(crate) struct Perhaps {
     allow_remote: bool,
 }
 
-impl Perhaps {
+impl OptionalPaths {
     /// The paths, where there are any.
     pub(crate) fn given(&self) -> Option<Paths> {
         let Self { paths, schemas, allow_remote } = self.clone();

@@ -41,7 +41,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::otlp::Exporter;
 pub(crate) use self::{
-    admin::{ASK_LOG, ASK_TRACE, Filtered, Kept, Told},
+    admin::{ASK_LOG, ASK_TRACE, Filtered, SpanMemory, TraceReport},
     counters::Counters,
     flags::Flags,
     log::{Log, settle},

@@ -61,7 +61,7 @@ impl AdminHandlers {
 
 /// An answer as it travels.
 #[derive(Serialize, Deserialize)]
-struct Answer {
+struct AdminReply {
     body: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answer: Option<Value>,
@@ -72,7 +72,7 @@ struct Answer {
 /// What one body answers.
 pub(crate) type Answered = (BodyId, Result<Value, CellError>);
 
-impl Answer {
+impl AdminReply {
     fn read(message: &Message) -> Option<Answered> {
         let Self { body, answer, error } = serde_json::from_slice(&message.payload).ok()?;
         let answer = error.map_or(Ok(answer.unwrap_or_default()), Err);
@@ -120,7 +120,7 @@ fn written(answering: &Answering, answer: Result<Value, CellError>) -> Bytes {
     let (body, payload_max) = (answering.body.as_str(), answering.connection.client().max_payload());
     let write = |answer: Result<Value, CellError>| {
         let (answer, error) = answer.map_or_else(|error| (None, Some(error)), |answer| (Some(answer), None));
-        serde_json::to_vec(&Answer { body: body.to_owned(), answer, error }).unwrap_or_default()
+        serde_json::to_vec(&AdminReply { body: body.to_owned(), answer, error }).unwrap_or_default()
     };
     let mut bytes = write(answer);
     if bytes.len() > payload_max {
@@ -159,7 +159,7 @@ pub(crate) async fn ask_all(
         }
         patience = QUIET;
         // What does not read as an answer comes from somebody who is no body.
-        found.extend(Answer::read(&message));
+        found.extend(AdminReply::read(&message));
     }
     found.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
     Ok(found)
@@ -185,7 +185,7 @@ pub(crate) async fn ask(
             let message = format!("there is no body {body}; `cbs ls` lists those that run");
             Err(BusError::new(CellError::new(Code::NotFound, message), Outcome::NotRun))
         }
-        Ok(Some(message)) => match Answer::read(&message) {
+        Ok(Some(message)) => match AdminReply::read(&message) {
             Some((_, answer)) => answer.map_err(|error| BusError::new(error, Outcome::Ran)),
             None => Err(unavailable(&format_args!("what {body} answers cannot be read"))),
         },

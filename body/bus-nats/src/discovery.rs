@@ -114,7 +114,7 @@ pub(crate) async fn discover(
 /// What has been answered so far.
 #[derive(Default)]
 struct Delivery {
-    found: Found,
+    found: Endpoints,
     stats: Vec<Instance<EndpointStats>>,
     /// The service instances that have answered the ping, and not yet with this.
     no_info: BTreeSet<String>,
@@ -124,17 +124,17 @@ struct Delivery {
 impl Delivery {
     fn hear(&mut self, payload: &[u8], namespace: &Namespace) {
         // What does not read as an answer comes from a service that is none of ours.
-        let Ok(answer) = serde_json::from_slice::<Answer>(payload) else { return };
+        let Ok(answer) = serde_json::from_slice::<ServiceReply>(payload) else { return };
         match answer {
-            Answer::Ping(ping) if ping.metadata.is_of(namespace) => {
+            ServiceReply::Ping(ping) if ping.metadata.is_of(namespace) => {
                 self.no_info.insert(ping.id.clone());
                 self.no_stats.insert(ping.id);
             }
-            Answer::Info(info) if info.metadata.is_of(namespace) => {
+            ServiceReply::Info(info) if info.metadata.is_of(namespace) => {
                 self.no_info.remove(&info.id);
                 info.read(&mut self.found);
             }
-            Answer::Stats(stats) if stats.metadata.is_of(namespace) => {
+            ServiceReply::Stats(stats) if stats.metadata.is_of(namespace) => {
                 self.no_stats.remove(&stats.id);
                 self.stats.push(stats);
             }
@@ -158,11 +158,11 @@ impl Delivery {
 }
 
 /// Endpoints by service instance and subject.
-type Found = BTreeMap<(String, String), Endpoint>;
+type Endpoints = BTreeMap<(String, String), Endpoint>;
 
 #[derive(Deserialize)]
 #[serde(tag = "type")]
-enum Answer {
+enum ServiceReply {
     #[serde(rename = "io.nats.micro.v1.ping_response")]
     Ping(Ping),
     #[serde(rename = "io.nats.micro.v1.info_response")]
@@ -239,7 +239,7 @@ struct EndpointData {
 }
 
 impl Instance<EndpointInfo> {
-    fn read(self, found: &mut Found) {
+    fn read(self, found: &mut Endpoints) {
         for endpoint in self.endpoints {
             let text = |key: &str| endpoint.metadata.get(key).cloned().unwrap_or_default();
             let Ok(target) = text("cbs.cell").parse() else { continue };
@@ -274,7 +274,7 @@ impl Instance<EndpointInfo> {
 }
 
 impl Instance<EndpointStats> {
-    fn add(self, found: &mut Found) {
+    fn add(self, found: &mut Endpoints) {
         for stats in self.endpoints {
             let Some(row) = found.get_mut(&(self.id.clone(), stats.subject)) else { continue };
             row.calls = stats.num_requests;

@@ -20,9 +20,9 @@ use crate::subscription::{Subscription, Subscriptions};
 /// The callers that wait, by the number in their reply subject. Bounded by its callers: each
 /// entry belongs to a future that takes it away when it ends.
 #[derive(Default)]
-struct Waiting(Mutex<HashMap<u64, oneshot::Sender<Message>>>);
+struct PendingRequests(Mutex<HashMap<u64, oneshot::Sender<Message>>>);
 
-impl Waiting {
+impl PendingRequests {
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Message>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -32,7 +32,7 @@ impl Waiting {
 pub(crate) struct Inbox {
     prefix: String,
     next: AtomicU64,
-    waiting: Arc<Waiting>,
+    pending: Arc<PendingRequests>,
 }
 
 impl Inbox {
@@ -42,26 +42,26 @@ impl Inbox {
         prefix: String,
     ) -> Result<(Self, InboxReader), SubscribeError> {
         let subscriber = subscriptions.add(format!("{prefix}.*"), None).await?;
-        let waiting = Arc::new(Waiting::default());
-        let reader = InboxReader { subscriber, waiting: waiting.clone() };
-        Ok((Self { prefix, next: AtomicU64::new(0), waiting }, reader))
+        let pending = Arc::new(PendingRequests::default());
+        let reader = InboxReader { subscriber, pending: pending.clone() };
+        Ok((Self { prefix, next: AtomicU64::new(0), pending }, reader))
     }
 
     /// A reply subject, and what waits for the message that comes to it.
     pub(crate) fn expect(&self) -> (Subject, Expected) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        self.waiting.lock().insert(number, sender);
+        self.pending.lock().insert(number, sender);
         let mut subject = String::with_capacity(self.prefix.len() + 9);
         subject.push_str(&self.prefix);
         subject.push('.');
         push_number(&mut subject, number);
-        (Subject::from(subject), Expected { number, receiver, waiting: self.waiting.clone() })
+        (Subject::from(subject), Expected { number, receiver, pending: self.pending.clone() })
     }
 
     /// Lets all who wait know that no reply will come.
     pub(crate) fn give_up(&self) {
-        self.waiting.lock().clear();
+        self.pending.lock().clear();
     }
 }
 
@@ -69,7 +69,7 @@ impl Inbox {
 pub(crate) struct Expected {
     number: u64,
     receiver: oneshot::Receiver<Message>,
-    waiting: Arc<Waiting>,
+    pending: Arc<PendingRequests>,
 }
 
 impl Expected {
@@ -88,7 +88,7 @@ impl Drop for Expected {
     fn drop(&mut self) {
         // A message that came has taken its entry away already.
         if !self.receiver.is_terminated() {
-            self.waiting.lock().remove(&self.number);
+            self.pending.lock().remove(&self.number);
         }
     }
 }
@@ -96,7 +96,7 @@ impl Drop for Expected {
 /// Reads the replies of an inbox.
 pub(crate) struct InboxReader {
     subscriber: Subscription,
-    waiting: Arc<Waiting>,
+    pending: Arc<PendingRequests>,
 }
 
 impl InboxReader {
@@ -104,7 +104,7 @@ impl InboxReader {
     /// waits for any more is dropped: its caller has gone.
     pub(crate) async fn run(mut self) {
         while let Some(message) = self.subscriber.next().await {
-            let sender = read_number(&message.subject).and_then(|number| self.waiting.lock().remove(&number));
+            let sender = read_number(&message.subject).and_then(|number| self.pending.lock().remove(&number));
             if let Some(sender) = sender {
                 // The caller may have left this very moment.
                 let _ = sender.send(message);

@@ -27,7 +27,7 @@ use async_nats::{
 use bytes::Bytes;
 
 pub use self::{
-    listing::{Kept, KeptObject},
+    listing::{KeptObject, StoredName},
     objects::Objects,
     watch::{Change, KeyWatch, WatchEvent},
 };

@@ -18,32 +18,32 @@ use futures::{Stream, task::AtomicWaker};
 /// connection is closed; not when its client ends.
 pub(crate) struct Subscription {
     subscriber: Subscriber,
-    seat: Arc<Seat>,
+    slot: Arc<SubscriptionSlot>,
     all: Arc<Subscriptions>,
 }
 
 /// What a subscription is of, and where a new client's subscriber is left for it.
-struct Seat {
+struct SubscriptionSlot {
     number: u64,
     subject: String,
     group: Option<String>,
     /// Whether something was handed: all that is looked at while nothing was.
-    has_news: AtomicBool,
+    has_handover: AtomicBool,
     /// Of who waits for the subscription.
     waker: AtomicWaker,
-    handed: Mutex<Handed>,
+    handover: Mutex<Handover>,
 }
 
 #[derive(Default)]
-struct Handed {
+struct Handover {
     next: Option<Subscriber>,
     /// No other subscriber will come.
     over: bool,
 }
 
-impl Seat {
-    fn lock(&self) -> MutexGuard<'_, Handed> {
-        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
+impl SubscriptionSlot {
+    fn lock(&self) -> MutexGuard<'_, Handover> {
+        self.handover.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn subscribe(&self, client: &Client) -> Result<Subscriber, SubscribeError> {
@@ -53,9 +53,9 @@ impl Seat {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Handed)) {
+    fn change(&self, change: impl FnOnce(&mut Handover)) {
         change(&mut self.lock());
-        self.has_news.store(true, Ordering::Release);
+        self.has_handover.store(true, Ordering::Release);
         self.waker.wake();
     }
 }
@@ -65,19 +65,19 @@ pub(crate) struct Subscriptions {
     client: ArcSwap<Client>,
     /// Held by who subscribes, and by who brings a new client: each subscription has one subscriber.
     changing: tokio::sync::Mutex<()>,
-    seats: Mutex<Seats>,
+    slots: Mutex<SlotTable>,
 }
 
 #[derive(Default)]
-struct Seats {
+struct SlotTable {
     next: u64,
-    by_number: HashMap<u64, Arc<Seat>>,
+    by_number: HashMap<u64, Arc<SubscriptionSlot>>,
 }
 
 impl Subscriptions {
     pub(crate) fn of(client: Client) -> Self {
-        let (changing, seats) = Default::default();
-        Self { client: ArcSwap::from_pointee(client), changing, seats }
+        let (changing, slots) = Default::default();
+        Self { client: ArcSwap::from_pointee(client), changing, slots }
     }
 
     /// The client of now.
@@ -85,8 +85,8 @@ impl Subscriptions {
         self.client.load_full()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, SlotTable> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Subscribes.
@@ -97,32 +97,32 @@ impl Subscriptions {
     ) -> Result<Subscription, SubscribeError> {
         let _changing = self.changing.lock().await;
         let number = {
-            let mut seats = self.lock();
-            seats.next += 1;
-            seats.next
+            let mut slots = self.lock();
+            slots.next += 1;
+            slots.next
         };
-        let seat = Arc::new(Seat {
+        let slot = Arc::new(SubscriptionSlot {
             number,
             subject,
             group,
-            has_news: AtomicBool::new(false),
+            has_handover: AtomicBool::new(false),
             waker: AtomicWaker::new(),
-            handed: Mutex::default(),
+            handover: Mutex::default(),
         });
-        let subscriber = seat.subscribe(&self.client()).await?;
-        self.lock().by_number.insert(number, seat.clone());
-        Ok(Subscription { subscriber, seat, all: self.clone() })
+        let subscriber = slot.subscribe(&self.client()).await?;
+        self.lock().by_number.insert(number, slot.clone());
+        Ok(Subscription { subscriber, slot, all: self.clone() })
     }
 
     /// Subscribes all of them anew with this client, which takes the place of the one before.
     pub(crate) async fn hand_to(&self, client: Client) -> Result<(), SubscribeError> {
         let _changing = self.changing.lock().await;
-        let seats: Vec<_> = self.lock().by_number.values().cloned().collect();
-        for seat in seats {
-            let subscriber = seat.subscribe(&client).await?;
-            seat.change(|handed| {
+        let slots: Vec<_> = self.lock().by_number.values().cloned().collect();
+        for slot in slots {
+            let subscriber = slot.subscribe(&client).await?;
+            slot.change(|handover| {
                 // Dropped where it is over: that unsubscribes.
-                handed.next = (!handed.over).then_some(subscriber);
+                handover.next = (!handover.over).then_some(subscriber);
             });
         }
         self.client.store(Arc::new(client));
@@ -131,8 +131,8 @@ impl Subscriptions {
 
     /// Ends all of them once they have given what they hold.
     pub(crate) fn end(&self) {
-        let seats: Vec<_> = self.lock().by_number.drain().map(|(_, seat)| seat).collect();
-        seats.iter().for_each(|seat| seat.change(|handed| handed.over = true));
+        let slots: Vec<_> = self.lock().by_number.drain().map(|(_, slot)| slot).collect();
+        slots.iter().for_each(|slot| slot.change(|handover| handover.over = true));
     }
 }
 
@@ -153,10 +153,10 @@ impl Subscription {
 
     /// From now on no other client takes it over.
     fn is_the_last(&mut self) {
-        self.all.lock().by_number.remove(&self.seat.number);
-        let mut handed = self.seat.lock();
-        handed.over = true;
-        if let Some(next) = handed.next.take() {
+        self.all.lock().by_number.remove(&self.slot.number);
+        let mut handover = self.slot.lock();
+        handover.over = true;
+        if let Some(next) = handover.next.take() {
             self.subscriber = next;
         }
     }
@@ -173,21 +173,21 @@ impl Stream for Subscription {
                 // A client that reads nothing any more does not end its subscriptions either.
                 Poll::Pending => false,
             };
-            self.seat.waker.register(context.waker());
-            let has_news = self.seat.has_news.swap(false, Ordering::Acquire);
-            if !has_news && !ended {
+            self.slot.waker.register(context.waker());
+            let has_handover = self.slot.has_handover.swap(false, Ordering::Acquire);
+            if !has_handover && !ended {
                 return Poll::Pending;
             }
             let (next, over) = {
-                let mut handed = self.seat.lock();
-                (handed.next.take(), handed.over)
+                let mut handover = self.slot.lock();
+                (handover.next.take(), handover.over)
             };
             match next {
                 Some(next) => {
                     self.subscriber = next;
                     // The end is looked at again once the new client has given what it holds.
                     if over {
-                        self.seat.has_news.store(true, Ordering::Release);
+                        self.slot.has_handover.store(true, Ordering::Release);
                     }
                 }
                 None if over => return Poll::Ready(None),
@@ -199,8 +199,8 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.all.lock().by_number.remove(&self.seat.number);
+        self.all.lock().by_number.remove(&self.slot.number);
         // The seat goes with it; what was handed to it unsubscribes when it is dropped.
-        self.seat.lock().over = true;
+        self.slot.lock().over = true;
     }
 }

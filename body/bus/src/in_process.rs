@@ -62,7 +62,7 @@ pub struct InProcess {
 
 /// A request that a member took: awaits its answer and makes it the caller's. Written by hand,
 /// so that the answer is changed where it stands.
-pub(crate) struct Taken<'a> {
+pub(crate) struct PendingReply<'a> {
     bus: &'a InProcess,
     target: &'a Target,
     answer: BoxFuture<'a, Result<Envelope, BusError>>,
@@ -71,7 +71,7 @@ pub(crate) struct Taken<'a> {
     _inside: Inside<'a>,
 }
 
-impl Future for Taken<'_> {
+impl Future for PendingReply<'_> {
     type Output = Result<Envelope, BusError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -171,7 +171,7 @@ impl InProcess {
         members: &'a Members,
         mut request: Envelope,
         if_full: IfFull,
-    ) -> Result<Taken<'a>, Untaken> {
+    ) -> Result<PendingReply<'a>, Untaken> {
         let timeout = request.timeout.unwrap_or(TIMEOUT_DEFAULT);
         request.timeout = Some(timeout);
         request.idempotent = false;
@@ -181,7 +181,14 @@ impl InProcess {
             let Some(inside) = member.enter() else { continue };
             match member.handler.offer(request) {
                 Ok(answer) => {
-                    return Ok(Taken { bus: self, target, answer, timer: Timer::new(timeout), ids, _inside: inside });
+                    return Ok(PendingReply {
+                        bus: self,
+                        target,
+                        answer,
+                        timer: Timer::new(timeout),
+                        ids,
+                        _inside: inside,
+                    });
                 }
                 Err(back) => (request, full) = (*back, true),
             }
@@ -190,7 +197,14 @@ impl InProcess {
             for member in members.rotation() {
                 let Some(inside) = member.enter() else { continue };
                 let answer = member.handler.handle(request);
-                return Ok(Taken { bus: self, target, answer, timer: Timer::new(timeout), ids, _inside: inside });
+                return Ok(PendingReply {
+                    bus: self,
+                    target,
+                    answer,
+                    timer: Timer::new(timeout),
+                    ids,
+                    _inside: inside,
+                });
             }
         }
         Err(Untaken { request: Box::new(request), full })

@@ -36,13 +36,13 @@ pub struct Stats {
     /// How often the target was started again.
     pub restarts: AtomicU64,
     by_code: [AtomicU64; Code::KINDS.len()],
-    said: Mutex<Said>,
+    said: Mutex<Remarks>,
     workers: Mutex<Option<Workers>>,
 }
 
 /// What is said of a target in words.
 #[derive(Default)]
-struct Said {
+struct Remarks {
     last_error: Option<String>,
     state: Text,
     reason: Option<String>,
@@ -132,7 +132,7 @@ impl Stats {
         (said.state.clone(), said.reason.clone())
     }
 
-    fn said(&self) -> MutexGuard<'_, Said> {
+    fn said(&self) -> MutexGuard<'_, Remarks> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -212,10 +212,10 @@ pub enum Note {
 
 /// The notes of one call while it runs; empty they cost nothing.
 #[derive(Debug, Default)]
-pub struct Notes(Mutex<Taken>);
+pub struct Notes(Mutex<NotesInner>);
 
 #[derive(Debug, Default)]
-struct Taken {
+struct NotesInner {
     notes: Vec<Note>,
     bytes: usize,
     dropped: u32,
@@ -226,26 +226,26 @@ impl Notes {
     /// [`NOTES_BYTES_MAX`] yet; else it is counted.
     pub fn add(&self, note: Note) {
         let note = note.cut();
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = taken.bytes.saturating_add(note.bytes());
-        if taken.notes.len() < NOTES_MAX && bytes <= NOTES_BYTES_MAX {
-            taken.bytes = bytes;
-            taken.notes.push(note);
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = inner.bytes.saturating_add(note.bytes());
+        if inner.notes.len() < NOTES_MAX && bytes <= NOTES_BYTES_MAX {
+            inner.bytes = bytes;
+            inner.notes.push(note);
         } else {
-            taken.dropped = taken.dropped.saturating_add(1);
+            inner.dropped = inner.dropped.saturating_add(1);
         }
     }
 
     /// Counts notes that found no room elsewhere, before they came here.
     pub fn count_dropped(&self, notes: u32) {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.dropped = taken.dropped.saturating_add(notes);
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.dropped = inner.dropped.saturating_add(notes);
     }
 
     /// Takes all notes, and how many found no room.
     pub fn take(&self) -> (Vec<Note>, u32) {
-        let taken = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        (taken.notes, taken.dropped)
+        let inner = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        (inner.notes, inner.dropped)
     }
 }
 

@@ -8,8 +8,8 @@ use std::{
 use cbs::{BodyId, Target};
 
 use crate::{
-    CanarySample, CanarySamples, ContentHash, Contents, Desired, Facts, Fleet, HEARD_MAX, Head, HeadError, Item,
-    ManifestError, Moment, Own, Pass, Paused, Phase, Presence, PresenceError, Revision, States, Timing, VerdictRecord,
+    BodyState, CanarySample, CanarySamples, ContentHash, Contents, Desired, Facts, Fleet, HEARD_MAX, Head, HeadError,
+    Item, ManifestError, Moment, Pass, Paused, Phase, Presence, PresenceError, Revision, States, Timing, VerdictRecord,
     WrongContent,
     fault_injection::{Bug, injected},
     keys::Key,
@@ -20,7 +20,7 @@ use crate::{
 
 /// The head that the bucket holds, as far as this body was told.
 #[derive(Clone, Debug, Default)]
-struct Seen {
+struct ObservedHead {
     /// Its revision in the bucket, on this connection.
     revision: u64,
     /// The head that waits for the rest of its manifest.
@@ -37,11 +37,11 @@ struct Seen {
 /// A body whose driver dies dies with it: nothing in here has to survive.
 #[derive(Clone, Debug)]
 pub struct Body {
-    own: Own,
+    own: BodyState,
     fleet: Fleet,
     contents: Contents,
     desired: Option<Desired>,
-    seen: Seen,
+    seen: ObservedHead,
     /// What the last pass found, and for which head.
     found: (Option<Applied>, Pass),
     beat: u64,
@@ -55,11 +55,11 @@ impl Body {
     pub fn new(facts: Facts, natives: BTreeSet<Target>, timing: Timing) -> Self {
         let fleet = Fleet::new(&facts, timing.clone());
         Self {
-            own: Own::new(facts, natives, timing),
+            own: BodyState::new(facts, natives, timing),
             fleet,
             contents: Contents::default(),
             desired: None,
-            seen: Seen::default(),
+            seen: ObservedHead::default(),
             found: (None, Pass::default()),
             beat: 0,
             told: Default::default(),
@@ -119,7 +119,7 @@ impl Body {
         if revision <= self.seen.revision && !injected(Bug::TakesOldHeads) {
             return Ok(());
         }
-        self.seen = Seen { revision, ..Seen::default() };
+        self.seen = ObservedHead { revision, ..ObservedHead::default() };
         let Some(bytes) = value else {
             self.seen.stuck = Some("there is no head any more: the body goes on with what it has".to_owned());
             return Ok(());
@@ -323,7 +323,7 @@ impl Body {
 
     /// What it holds.
     #[must_use]
-    pub fn own(&self) -> &Own {
+    pub fn own(&self) -> &BodyState {
         &self.own
     }
 

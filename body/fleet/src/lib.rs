@@ -146,7 +146,7 @@ pub use garbage::{GARBAGE_AGE_MS, Reachable, Stored, garbage, reachable};
 pub use hash::{ContentHash, HashError, Revision};
 pub use head::{HEAD_BYTES_MAX, HEAD_TEXT_MAX, HISTORY_MAX, Head, HeadError, History};
 pub use manifest::{ENTRIES_MAX, FORMAT, LEAF_ENTRIES, Manifest, ManifestError, OBJECT_BYTES_MAX, Object};
-pub use own::{Held, Instance, Own, Phase};
+pub use own::{BodyState, Held, Instance, Phase};
 pub use place::{Candidate, Chooser};
 pub use presence::{
     Applied, CanarySamples, Facts, HEARD_MAX, HeartbeatSequence, LABELS_MAX, PRESENCE_BYTES_MAX, Presence,

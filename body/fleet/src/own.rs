@@ -126,7 +126,7 @@ impl Held {
 
 /// A body as it knows itself.
 #[derive(Clone, Debug)]
-pub struct Own {
+pub struct BodyState {
     pub(crate) facts: Facts,
     /// The body's number in placement.
     pub(crate) key: u64,
@@ -138,7 +138,7 @@ pub struct Own {
     next_id: u64,
 }
 
-impl Own {
+impl BodyState {
     /// A body that holds nothing, with the cells that are linked into it.
     #[must_use]
     pub fn new(facts: Facts, natives: BTreeSet<Target>, timing: Timing) -> Self {

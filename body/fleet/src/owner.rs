@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// An entry, and what this body holds of it.
-pub(crate) struct Place<'a> {
+pub(crate) struct HeldEntry<'a> {
     pub(crate) index: usize,
     pub(crate) target: &'a Target,
     pub(crate) entry: &'a Entry,
@@ -21,7 +21,7 @@ pub(crate) struct Place<'a> {
     pub(crate) rolled_back: Option<&'a str>,
 }
 
-impl Place<'_> {
+impl HeldEntry<'_> {
     fn main(&self) -> Revision {
         self.wanted.main.revision
     }
@@ -56,7 +56,7 @@ impl Place<'_> {
 
 impl Round<'_> {
     /// This body owns the entry: the wanted revision runs here, and nothing else once it does.
-    pub(crate) fn own_it(&mut self, place: &Place<'_>) -> EntryStatus {
+    pub(crate) fn own_it(&mut self, place: &HeldEntry<'_>) -> EntryStatus {
         let starting = place.held.live(place.main()).next().is_some();
         if let Some(instance) = place.promoted().map(|it| it.id) {
             let (target, limit) = (place.target.clone(), place.entry.start_ms);
@@ -93,7 +93,7 @@ impl Round<'_> {
     }
 
     /// Starts the wanted revision; where it is to be recreated, stops every other one first.
-    fn begin(&mut self, place: &Place<'_>) {
+    fn begin(&mut self, place: &HeldEntry<'_>) {
         if place.recreates() && !injected(Bug::RecreatesBeside) {
             let main = place.main();
             let other = place.held.instances().iter().any(|it| it.revision != main);
@@ -109,7 +109,7 @@ impl Round<'_> {
     }
 
     /// The wanted revision is ready: a canary starts beside it, and after a while all else stops.
-    fn settle(&mut self, place: &Place<'_>) {
+    fn settle(&mut self, place: &HeldEntry<'_>) {
         let share = match place.wanted.side {
             Some((side, rules)) => self.canary(place, side, rules),
             None => None,
@@ -129,14 +129,14 @@ impl Round<'_> {
     }
 
     /// Whether the wanted revision has been ready for a while.
-    fn is_settled(&mut self, place: &Place<'_>) -> bool {
+    fn is_settled(&mut self, place: &HeldEntry<'_>) -> bool {
         let ready = place.held.live(place.main()).filter(|it| it.phase == Phase::Ready).map(|it| it.since).min();
         let settle = if injected(Bug::NoSettling) { 0 } else { self.fleet.timing().settle };
         ready.is_some_and(|since| self.clock.reached(since.plus(settle)))
     }
 
     /// Keeps a canary beside its base, and judges it; the share that it gets now.
-    fn canary(&mut self, place: &Place<'_>, side: &Version, rules: &CanaryRules) -> Option<(Revision, u8)> {
+    fn canary(&mut self, place: &HeldEntry<'_>, side: &Version, rules: &CanaryRules) -> Option<(Revision, u8)> {
         let mut live = place.held.live(side.revision).filter(|it| it.canary).peekable();
         if live.peek().is_none() {
             let refusal = place.held.refusal(side.revision, &mut self.clock);
@@ -171,7 +171,7 @@ impl Round<'_> {
         Some((side.revision, rules.share.clamp(1, 99)))
     }
 
-    fn rule(&mut self, place: &Place<'_>, side: &Version, verdict: Verdict, reason: String) {
+    fn rule(&mut self, place: &HeldEntry<'_>, side: &Version, verdict: Verdict, reason: String) {
         let (target, revision) = (place.target.clone(), side.revision);
         self.pass.actions.push(Action::Rule { target, revision, verdict, reason });
     }
@@ -180,7 +180,7 @@ impl Round<'_> {
     /// the owners can be relied on.
     pub(crate) fn leave_it(
         &mut self,
-        place: &Place<'_>,
+        place: &HeldEntry<'_>,
         relied: Option<&Why>,
         recreated: bool,
         refused: bool,

@@ -8,10 +8,10 @@ use std::{cmp::Ordering, collections::btree_map};
 use cbs::Target;
 
 use crate::{
-    Action, Candidate, Chooser, DRAIN_MS_DEFAULT, Desired, Entry, EntryStatus, Fleet, Held, Item, Moment, Own, Pass,
-    Phase, Replicas, Rollout, States, TROUBLES_MAX, Trouble, Verdict, Why,
+    Action, BodyState, Candidate, Chooser, DRAIN_MS_DEFAULT, Desired, Entry, EntryStatus, Fleet, Held, Item, Moment,
+    Pass, Phase, Replicas, Rollout, States, TROUBLES_MAX, Trouble, Verdict, Why,
     fault_injection::{Bug, injected},
-    owner::Place,
+    owner::HeldEntry,
     time::Clock,
     view::Peer,
 };
@@ -22,7 +22,7 @@ use crate::{
 /// cells are walked side by side, and what is not here and not this body's takes a score for
 /// each body and no more.
 #[must_use]
-pub fn reconcile(desired: &Desired, fleet: &Fleet, own: &Own, now: Moment) -> Pass {
+pub fn reconcile(desired: &Desired, fleet: &Fleet, own: &BodyState, now: Moment) -> Pass {
     let mut clock = Clock::new(now);
     let paused = fleet.paused(&mut clock);
     let peers = fleet.alive(&mut clock);
@@ -59,7 +59,7 @@ pub(crate) struct Candidates<'a> {
 /// How a candidate's word about an entry is found.
 enum CandidateState<'a> {
     /// This body.
-    Own,
+    BodyState,
     /// It has applied the same head: its states tell what it cannot run.
     Spoken(&'a Peer),
     /// It has not: it counts as able where its facts do not speak against it.
@@ -72,14 +72,14 @@ impl<'a> Candidates<'a> {
     /// `patience`: since when the others could have spoken of the head, and how long they may take.
     fn new(
         desired: &Desired,
-        own: &'a Own,
+        own: &'a BodyState,
         peers: &[&'a Peer],
         (told_since, patience): (Moment, u64),
         clock: &mut Clock,
     ) -> Self {
         let mut all: Vec<(Candidate<'a>, CandidateState<'a>)> = Vec::with_capacity(peers.len() + 1);
         if !own.draining || injected(Bug::IgnoresDraining) {
-            all.push((Candidate::known(&own.facts.body, &own.facts.labels, own.key), CandidateState::Own));
+            all.push((Candidate::known(&own.facts.body, &own.facts.labels, own.key), CandidateState::BodyState));
         }
         for &peer in peers.iter().filter(|peer| !peer.presence.draining || injected(Bug::IgnoresDraining)) {
             let facts = &peer.presence.facts;
@@ -100,7 +100,7 @@ impl<'a> Candidates<'a> {
 
     fn may(&self, at: usize, index: usize, entry: &Entry, own_may: bool) -> bool {
         match self.members.get(at) {
-            Some(CandidateState::Own) => own_may,
+            Some(CandidateState::BodyState) => own_may,
             Some(CandidateState::Spoken(peer)) => {
                 let refused = peer.presence.states.at(index).is_refused() && !injected(Bug::RefusersOwn);
                 !refused && peer.presence.facts.matches(entry)
@@ -124,7 +124,7 @@ struct Owners {
 pub(crate) struct Round<'a> {
     desired: &'a Desired,
     pub(crate) fleet: &'a Fleet,
-    own: &'a Own,
+    own: &'a BodyState,
     candidates: Candidates<'a>,
     chooser: Chooser,
     pub(crate) clock: Clock,
@@ -192,7 +192,7 @@ impl<'a> Round<'a> {
         let may = refusal.is_none() && self.own.facts.matches(entry);
         let owners = self.owners(index, entry, key, may);
         let nobody = Held::default();
-        let place = Place { index, target, entry, wanted, held: held.unwrap_or(&nobody), rolled_back };
+        let place = HeldEntry { index, target, entry, wanted, held: held.unwrap_or(&nobody), rolled_back };
         if owners.mine {
             return self.own_it(&place);
         }
@@ -214,7 +214,7 @@ impl<'a> Round<'a> {
         let may = |at| candidates.may(at, index, entry, own_may);
         for &at in self.chooser.choose(key, entry.replicas, entry.spread.as_deref(), &candidates.candidates, may) {
             match candidates.members.get(at) {
-                Some(CandidateState::Own) => owners.mine = true,
+                Some(CandidateState::BodyState) => owners.mine = true,
                 _ => owners.others.push(at),
             }
         }
@@ -273,7 +273,7 @@ impl<'a> Round<'a> {
         self.candidates.members.iter().any(|member| match member {
             CandidateState::Spoken(peer) => peer.presence.states.at(index).has_old(),
             CandidateState::Pending(_) => true,
-            CandidateState::Own | CandidateState::Unresponsive => false,
+            CandidateState::BodyState | CandidateState::Unresponsive => false,
         })
     }
 
@@ -294,7 +294,7 @@ impl<'a> Round<'a> {
     }
 
     /// Starts an instance, if so many may be starting at once.
-    pub(crate) fn start(&mut self, place: &Place<'_>, version: &crate::Version, canary: bool) {
+    pub(crate) fn start(&mut self, place: &HeldEntry<'_>, version: &crate::Version, canary: bool) {
         if self.starts == 0 {
             return;
         }

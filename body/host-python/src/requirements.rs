@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use self::reader::{Asked, PlaceKind, copy, decode, folder};
+use self::reader::{Asked, InstalledPathKind, copy, decode, folder};
 use crate::{
     environment::{self, EnvironmentError, Packages, ensure, io_error, short_hash},
     interpreter::BUILT,
@@ -60,14 +60,14 @@ impl Requirements {
             text.push_str(&format!("\n{}", std::path::absolute(folder(&self.file))?.display()));
         }
         for place in &self.asked.places {
-            if place.kind == PlaceKind::Links {
+            if place.kind == InstalledPathKind::Links {
                 links(&place.path)?.iter().for_each(|line| text.push_str(line));
                 continue;
             }
             for file in files(&place.path)? {
                 let name = file.strip_prefix(&place.path).unwrap_or(&file);
                 let is_manifest = || MANIFESTS.iter().any(|manifest| name == Path::new(manifest));
-                if place.kind == PlaceKind::Package || is_manifest() {
+                if place.kind == InstalledPathKind::Package || is_manifest() {
                     text.push_str(&format!("\n{} {}", name.display(), short_hash(&fs::read(&file)?)));
                 }
             }

@@ -28,7 +28,7 @@ impl Cell for ProcessCell {
     async fn call(&self, context: &CellContext, mut request: Envelope) -> Result<Envelope, CellError> {
         request.target = Some(self.env.target.clone());
         let within = Arc::new(CellContext::new(self.env.clone(), &request));
-        let within = Noted { within, recorded: context };
+        let within = HandOnNotes { within, recorded: context };
         loop {
             let Some(lease) = self.place().await else {
                 return Ok(self.unavailable("none of its processes runs"));
@@ -108,12 +108,12 @@ impl ProcessCell {
 
 /// The context that a process knows a call by. However the call ends, what was said in it until then goes to the
 /// context that is recorded.
-struct Noted<'a> {
+struct HandOnNotes<'a> {
     within: Arc<CellContext>,
     recorded: &'a CellContext,
 }
 
-impl Drop for Noted<'_> {
+impl Drop for HandOnNotes<'_> {
     fn drop(&mut self) {
         sidecar::hand_on_notes(&self.within, self.recorded);
     }

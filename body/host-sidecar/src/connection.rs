@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     heartbeat::Heartbeat,
     inbound_handler::InboundHandler,
-    instance::{EXIT_PATIENCE, ExitReason, Instance, Stage},
+    instance::{EXIT_PATIENCE, ExitReason, Instance, ProcessStage},
     pooled_process::PooledProcess,
     process::Process,
 };
@@ -65,8 +65,8 @@ impl<'a> Connection<'a> {
             biased;
             () = instance.stop.cancelled() => return ExitReason::Orderly,
             () = self.pooled.heartbeat.ready.notified() => {}
-            end = ended(&mut self.engine) => return broke(end, Stage::Ready),
-            _ = self.process.ended() => return self.last_words(Stage::Ready).await,
+            end = ended(&mut self.engine) => return broke(end, ProcessStage::Ready),
+            _ = self.process.ended() => return self.last_words(ProcessStage::Ready).await,
             () = sleep(times.ready) => {
                 let limit = times.ready.as_secs_f64();
                 self.pooled.peer.goodbye(format!("not ready within {limit} s"));
@@ -95,10 +95,10 @@ impl<'a> Connection<'a> {
             tokio::select! {
                 biased;
                 () = instance.stop.cancelled() => return ExitReason::Orderly,
-                end = ended(&mut self.engine) => return broke(end, Stage::Serving),
+                end = ended(&mut self.engine) => return broke(end, ProcessStage::Serving),
                 _ = &mut process_ended => {
                     instance.pool.leave(&self.pooled);
-                    return self.last_words(Stage::Serving).await;
+                    return self.last_words(ProcessStage::Serving).await;
                 }
                 _ = tick.tick() => if let Some(broke) = instance.look(&self.pooled, &mut stuck) { return broke },
             }
@@ -106,7 +106,7 @@ impl<'a> Connection<'a> {
     }
 
     /// What it said last may still be on its way when it has ended: why, perhaps.
-    async fn last_words(&mut self, stage: Stage) -> ExitReason {
+    async fn last_words(&mut self, stage: ProcessStage) -> ExitReason {
         match timeout(EXIT_PATIENCE, ended(&mut self.engine)).await {
             Ok(end) => broke(end, stage),
             Err(_) => ExitReason::CallError(stage),
@@ -172,7 +172,7 @@ async fn ended(engine: &mut JoinSet<End>) -> End {
     }
 }
 
-fn broke(end: End, stage: Stage) -> ExitReason {
+fn broke(end: End, stage: ProcessStage) -> ExitReason {
     match end {
         End::Protocol(reason) => ExitReason::Fault(format!("protocol: {reason}")),
         End::Goodbye(reason) if !reason.is_empty() => ExitReason::Fault(format!("said goodbye: {reason}")),

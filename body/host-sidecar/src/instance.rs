@@ -51,7 +51,7 @@ pub(crate) enum Ended {
 
 /// How far it had come.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum ProcessStage {
     Hello,
     Ready,
     Serving,
@@ -61,7 +61,7 @@ pub(crate) enum Stage {
 pub(crate) enum ExitReason {
     Orderly,
     /// It has ended, or closed its socket: how it exits tells why.
-    CallError(Stage),
+    CallError(ProcessStage),
     /// It was found at fault, in these words; its end is waited for.
     Fault(String),
     /// It does not move: its end is not waited for.
@@ -142,11 +142,11 @@ impl Instance {
             biased;
             () = self.stop.cancelled() => return ExitReason::Orderly,
             greeted = timeout(times.hello, greet(socket, self.plan.welcome(self.number))) => greeted,
-            _ = process.ended() => return ExitReason::CallError(Stage::Hello),
+            _ = process.ended() => return ExitReason::CallError(ProcessStage::Hello),
         };
         let (frames, hello) = match greeted {
             Ok(Ok(greeted)) => greeted,
-            Ok(Err(Refused::Closed)) => return ExitReason::CallError(Stage::Hello),
+            Ok(Err(Refused::Closed)) => return ExitReason::CallError(ProcessStage::Hello),
             Ok(Err(refused)) => return ExitReason::Fault(refused.to_string()),
             Err(_) => {
                 let limit = times.hello.as_secs_f64();
@@ -202,9 +202,9 @@ impl Instance {
             _ => String::new(),
         };
         Some(match stage {
-            Stage::Hello => format!("{how}{memory} before it said hello: {HELLO_HINT}"),
-            Stage::Ready => format!("{how}{memory} before it said ready"),
-            Stage::Serving => format!("{how}{memory}"),
+            ProcessStage::Hello => format!("{how}{memory} before it said hello: {HELLO_HINT}"),
+            ProcessStage::Ready => format!("{how}{memory} before it said ready"),
+            ProcessStage::Serving => format!("{how}{memory}"),
         })
     }
 }

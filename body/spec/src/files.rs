@@ -23,7 +23,7 @@ const FOLDERS: [&str; 2] = ["cells", "flows"];
 
 /// What a list of paths comes to.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct FoundFiles {
     /// The files, each once, in the order of the paths and then of their names.
     pub(crate) files: Vec<File>,
     /// Folders without any.
@@ -43,8 +43,8 @@ pub(crate) struct File {
 }
 
 /// Follows every path.
-pub(crate) fn find(paths: &[PathBuf]) -> Found {
-    let mut found = Found::default();
+pub(crate) fn find(paths: &[PathBuf]) -> FoundFiles {
+    let mut found = FoundFiles::default();
     let mut seen = BTreeSet::new();
     for path in paths {
         match files_of(path) {

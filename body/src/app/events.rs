@@ -39,11 +39,11 @@ pub(super) struct Events {
 #[derive(Clone)]
 struct Teller {
     body: BodyId,
-    queue: mpsc::Sender<Word>,
+    queue: mpsc::Sender<EventCommand>,
     missed: Arc<AtomicU64>,
 }
 
-enum Word {
+enum EventCommand {
     Event(Box<Envelope>),
     /// Answered when all words before it are out.
     Settled(oneshot::Sender<()>),
@@ -106,7 +106,7 @@ impl Events {
     /// Waits until all that was told is out, for a moment at the most.
     pub(super) async fn settle(&self) {
         let (settled, done) = oneshot::channel();
-        if self.teller.queue.try_send(Word::Settled(settled)).is_ok() {
+        if self.teller.queue.try_send(EventCommand::Settled(settled)).is_ok() {
             // Not out in time: it goes out later, or is logged.
             _ = timeout(SETTLE_LIMIT, done).await;
         }
@@ -122,7 +122,7 @@ impl Teller {
         }
         let source = Source { body: self.body.as_str().into(), revision: revision.into(), ..Source::default() };
         let event = Envelope { source, time_ms: now, ..Envelope::event(topic, payload.to_string()) };
-        if self.queue.try_send(Word::Event(Box::new(event))).is_err() {
+        if self.queue.try_send(EventCommand::Event(Box::new(event))).is_err() {
             self.missed.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -168,16 +168,16 @@ impl Followed {
 }
 
 /// Publishes until nobody is left who could tell.
-async fn publish(bus: Arc<dyn BodyBus>, mut waiting: mpsc::Receiver<Word>, missed: Arc<AtomicU64>) {
+async fn publish(bus: Arc<dyn BodyBus>, mut waiting: mpsc::Receiver<EventCommand>, missed: Arc<AtomicU64>) {
     while let Some(word) = waiting.recv().await {
         match word {
-            Word::Event(event) => match timeout(PUBLISH_LIMIT, bus.publish(*event)).await {
+            EventCommand::Event(event) => match timeout(PUBLISH_LIMIT, bus.publish(*event)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!("an event of the body is not told: {error}"),
                 Err(_) => tracing::debug!("an event of the body is not told: the bus takes none"),
             },
             // Who asked may have given up.
-            Word::Settled(settled) => _ = settled.send(()),
+            EventCommand::Settled(settled) => _ = settled.send(()),
         }
         let missed = missed.swap(0, Ordering::Relaxed);
         if missed > 0 {

@@ -81,13 +81,13 @@ struct Cell {
 
 /// What an instance that was ready goes through.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum LifecycleEvent {
     /// It ended by itself and is started again; no calls reach it.
-    Away,
+    Restarting,
     /// Calls reach it again.
-    Back,
+    Recovered,
     /// It failed too often, for this reason.
-    Ended(String),
+    Failed(String),
 }
 
 impl Instances {
@@ -229,24 +229,24 @@ impl Instances {
 
 impl Instance {
     /// What becomes of it next; never for flows. Cancel-safe.
-    pub(crate) async fn turn(&mut self) -> Turn {
+    pub(crate) async fn turn(&mut self) -> LifecycleEvent {
         let Life::Cell(cell) = &mut self.life else { return std::future::pending().await };
         loop {
             let now = cell.state.borrow_and_update().clone();
             match now.phase {
-                Phase::Failed | Phase::Stopped => return Turn::Ended(reason(&now)),
+                Phase::Failed | Phase::Stopped => return LifecycleEvent::Failed(reason(&now)),
                 Phase::Ready if !cell.ready => {
                     cell.ready = true;
-                    return Turn::Back;
+                    return LifecycleEvent::Recovered;
                 }
                 Phase::Restarting if cell.ready => {
                     cell.ready = false;
-                    return Turn::Away;
+                    return LifecycleEvent::Restarting;
                 }
                 _ => {}
             }
             if cell.state.changed().await.is_err() {
-                return Turn::Ended(reason(&cell.state.borrow()));
+                return LifecycleEvent::Failed(reason(&cell.state.borrow()));
             }
         }
     }

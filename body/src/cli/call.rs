@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cbs::{BodyId, BusError, Bytes, CellName, Envelope, Span, Target, Trace};
 use serde_json::{Value, json};
 
-use super::{Globals, completions, input, names, trace::Found};
+use super::{Globals, completions, input, names, trace::FoundSpans};
 use crate::{
     app::{client_span, client_span_of, ended},
     exit::{Failure, Outcome, Status},
@@ -70,7 +70,7 @@ impl Once {
         let found = match &mut own {
             Some(span) => {
                 ended(span, &reply, began.elapsed());
-                Some(Found::collect(&nats, id).await)
+                Some(FoundSpans::collect(&nats, id).await)
             }
             None => None,
         };
@@ -103,7 +103,7 @@ fn root(request: &mut Envelope) -> Option<Span> {
     Some(client_span(request, request.target.clone()?, trace, None))
 }
 
-type Traced = Option<Result<Found, BusError>>;
+type Traced = Option<Result<FoundSpans, BusError>>;
 
 /// The answer to standard output, the rest to standard error.
 fn told(

@@ -19,7 +19,7 @@ use self::change::Change;
 use super::{Globals, completions, names, target};
 use crate::{
     exit::{Failure, Outcome},
-    fleet::{ChangeSet, Inventory, Now, RetryUntil, Stage, Store},
+    fleet::{ChangeSet, DeployStage, Inventory, Now, RetryUntil, Store},
     output, specs,
 };
 
@@ -81,7 +81,7 @@ impl Deploy {
                 // What nobody is about to write needs no list of all that lies there.
                 Some(store) if dry_run => {
                     let now = async || store.now().await;
-                    (retry.with(Stage::Content, now).await?, Inventory::default())
+                    (retry.with(DeployStage::Content, now).await?, Inventory::default())
                 }
                 Some(store) => present(store, &retry).await?,
                 None => Default::default(),
@@ -145,7 +145,7 @@ impl Rollback {
             let retry = self.change.retry(&nats);
             let store = open(globals, &nats, &retry, true).await?.ok_or_else(|| never(globals))?;
             let (now, inventory) = present(&store, &retry).await?;
-            let history = retry.with(Stage::Content, async || store.history().await).await?;
+            let history = retry.with(DeployStage::Content, async || store.history().await).await?;
             let to = match self.to {
                 Some(number) => history.get(number).map_err(Failure::failed)?.clone(),
                 None => history
@@ -154,7 +154,7 @@ impl Rollback {
                     .clone(),
             };
             let unreadable = || format!("head {} cannot be brought back; nothing was changed", to.number);
-            let manifest = retry.with(Stage::Content, async || store.manifest(to.manifest).await);
+            let manifest = retry.with(DeployStage::Content, async || store.manifest(to.manifest).await);
             let manifest = manifest.await.with_context(unreadable)?;
             let head = |changes: &ChangeSet| match &changes.base().head {
                 Some((now, _)) => now.rollback(&to, &who(), millis()),
@@ -174,7 +174,7 @@ async fn present(store: &Store, retry: &RetryUntil) -> anyhow::Result<(Now, Inve
         let inventory = Box::pin(store.sound_stock()).await?;
         Ok((store.now().await?, inventory))
     };
-    retry.with(Stage::Content, read).await
+    retry.with(DeployStage::Content, read).await
 }
 
 fn next(changes: &ChangeSet, message: &str) -> Head {
@@ -217,7 +217,7 @@ async fn open(
         true => Ok(Store::existing(nats.clone(), globals.namespace()).await?),
         false => Ok(Some(Box::pin(Store::open(nats.clone(), globals.namespace())).await?)),
     };
-    let opened = retry.with(Stage::Content, open).await;
+    let opened = retry.with(DeployStage::Content, open).await;
     opened.map_err(|error| Failure::not_started(format_args!("{error:#}")))
 }
 

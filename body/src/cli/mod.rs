@@ -51,7 +51,7 @@ pub(crate) struct Cli {
 struct Globals {
     /// The namespace: keeps things apart, not people [default: default; of `demo`: a new one]
     #[arg(long, global = true, env = "CBS_NAMESPACE", value_name = "NAME", hide_env_values = true, value_parser = namespace)]
-    namespace: Option<Perhaps>,
+    namespace: Option<OptionalPaths>,
     /// The form of what goes to standard output
     #[arg(long, global = true, value_enum, default_value_t)]
     format: Format,
@@ -73,9 +73,9 @@ impl Globals {
 }
 
 /// An empty variable is one that is not set.
-type Perhaps = Option<Namespace>;
+type OptionalPaths = Option<Namespace>;
 
-fn namespace(text: &str) -> Result<Perhaps, cbs::NameError> {
+fn namespace(text: &str) -> Result<OptionalPaths, cbs::NameError> {
     if text.is_empty() { Ok(None) } else { Namespace::new(text).map(Some) }
 }
 

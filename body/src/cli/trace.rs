@@ -14,7 +14,7 @@ use super::{Globals, call};
 use crate::{
     exit::{Failure, Outcome, Status},
     output::{self, Format},
-    telemetry::{ASK_TRACE, Kept, Told},
+    telemetry::{ASK_TRACE, SpanMemory, TraceReport},
 };
 
 /// How long bodies have to answer.
@@ -45,7 +45,7 @@ fn id(text: &str) -> Result<Uuid, String> {
 impl Trace {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let nats = globals.nats.client(&globals.namespace()).await?;
-        let found = Found::collect(&nats, self.id).await;
+        let found = FoundSpans::collect(&nats, self.id).await;
         nats.close().await;
         let found = found.map_err(|error| call::failed(&error, globals.format))?;
         if found.spans.is_empty() {
@@ -69,16 +69,16 @@ fn per_hundred(ratio: f64) -> f64 {
 
 /// What the bodies of a namespace know of a trace.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FoundSpans {
     spans: Vec<Span>,
     /// How many spans found no room in the answers.
     left_out: usize,
-    kept: BTreeMap<BodyId, Kept>,
+    kept: BTreeMap<BodyId, SpanMemory>,
     /// Who could not tell, and why.
     silent: Vec<(BodyId, String)>,
 }
 
-impl Found {
+impl FoundSpans {
     /// Asks all bodies.
     ///
     /// # Errors
@@ -102,7 +102,8 @@ impl Found {
         let question = json!({ "ask": ASK_TRACE, "id": id.simple().to_string() });
         for (body, answer) in nats.ask_all(&question, WAIT).await? {
             let told = answer.map_err(|error| error.message).and_then(|answer| {
-                serde_json::from_value::<Told>(answer).map_err(|error| format!("its answer cannot be read: {error}"))
+                serde_json::from_value::<TraceReport>(answer)
+                    .map_err(|error| format!("its answer cannot be read: {error}"))
             });
             match told {
                 Ok(told) => {

@@ -20,7 +20,7 @@ use crate::{
     health::BodyStatus,
     http::{self, Http},
     identity,
-    nats::{Found, Store, Whose, not_connected},
+    nats::{ServerChoice, Store, Whose, not_connected},
     output::{self, BOLD, Format},
     signals::Signals,
     specs,
@@ -48,8 +48,8 @@ const TRACE_RATIO_DEV: f64 = 1.0;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Up {
     #[command(flatten)]
-    paths: specs::Perhaps,
-    /// What the body is, for the `place` and `spread` of deployed cells; may be given several times
+    paths: specs::OptionalPaths,
+    /// What the body is, for the `discovery` and `spread` of deployed cells; may be given several times
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = joining::label, conflicts_with = "paths")]
     labels: Vec<(String, String)>,
     /// The body's id [default: <host>-<6 random>]
@@ -88,7 +88,7 @@ impl Up {
     /// As `cbs dev` runs it: patient with what is not there yet, and telling of calls.
     pub(super) fn dev(body: Option<BodyId>, http: http::Flags, telemetry: telemetry::Flags, live: Live) -> Self {
         Self {
-            paths: specs::Perhaps::default(),
+            paths: specs::OptionalPaths::default(),
             labels: Vec::new(),
             body,
             route: RouteName::default(),
@@ -116,8 +116,8 @@ impl Up {
         status.recorded(telemetry.counters());
         // First of all: whoever watches over the body may ask from the beginning.
         let http = Http::open(&self.http, &status).await?;
-        let seen = Seen { status, http: http.as_ref().map(Http::url), telemetry: telemetry.clone() };
-        let outcome = self.run_seen(globals, cells, (specs, pinned), seen, &mut signals).await;
+        let view = BodyView { status, http: http.as_ref().map(Http::url), telemetry: telemetry.clone() };
+        let outcome = self.run_seen(globals, cells, (specs, pinned), view, &mut signals).await;
         if let Some(http) = http {
             http.close().await;
         }
@@ -130,7 +130,7 @@ impl Up {
         globals: &Globals,
         cells: Vec<NativeCell>,
         (specs, pinned): (Option<(spec::Specs, Option<spec::Error>)>, Option<specs::Paths>),
-        seen: Seen,
+        view: BodyView,
         signals: &mut Signals,
     ) -> Outcome {
         let mut server = tokio::select! {
@@ -138,15 +138,15 @@ impl Up {
             signal = signals.next() => return Err(too_soon(signal)),
         };
         let url = server.url().map(str::to_owned);
-        let place = Place::new(&server);
+        let discovery = Discovery::new(&server);
         let outcome = tokio::select! {
             outcome = async {
                 match (specs, pinned) {
                     (Some(specs), Some(paths)) => {
-                        let place = (url.as_deref(), place);
-                        self.serve(globals, (specs, paths), cells, place, &seen, signals).await
+                        let discovery = (url.as_deref(), discovery);
+                        self.serve(globals, (specs, paths), cells, discovery, &view, signals).await
                     }
-                    _ => Box::pin(self.join(globals, cells, url.as_deref(), &seen, signals)).await,
+                    _ => Box::pin(self.join(globals, cells, url.as_deref(), &view, signals)).await,
                 }
             } => outcome,
             never = server.keep() => match never {},
@@ -172,11 +172,11 @@ impl Up {
         globals: &Globals,
         ((specs, wrong), paths): ((spec::Specs, Option<spec::Error>), specs::Paths),
         cells: Vec<NativeCell>,
-        (url, place): (Option<&str>, Place),
-        seen: &Seen,
+        (url, discovery): (Option<&str>, Discovery),
+        view: &BodyView,
         signals: &mut Signals,
     ) -> Outcome {
-        let (namespace, body) = (globals.namespace(), seen.status.body.clone());
+        let (namespace, body) = (globals.namespace(), view.status.body.clone());
         let route = self.route();
         let console = Arc::new(Terminal::silent()?);
         let watch = self.watch.then(|| Watch::new(paths, &specs, wrong.as_ref())).transpose();
@@ -193,18 +193,18 @@ impl Up {
             let server = nats.as_ref().map(Nats::server);
             let hosts = hosts(cells, &namespace, nats.as_ref(), self.watch)?;
             if let Some(nats) = &nats {
-                seen.telemetry.answer(nats);
+                view.telemetry.answer(nats);
                 joining::warn_of_both(nats, &namespace, &specs).await;
             }
             let plan = Plan {
                 specs,
                 hosts,
-                status: seen.status.clone(),
+                status: view.status.clone(),
                 route,
                 console,
                 observer: None,
                 call_tap,
-                span_sink: seen.telemetry.span_sink(),
+                span_sink: view.telemetry.span_sink(),
                 patient,
             };
             Ok::<_, Failure>((plan, nats, server))
@@ -218,10 +218,10 @@ impl Up {
         let (app, told_to_stop) = start(plan, nats, &mut stops).await?;
         let address = server.map(|server| server.url);
         let statuses = app.statuses();
-        let (address, http) = (address.as_deref(), seen.http.as_deref());
-        let mut told = Told { globals, body: &body, address, http, place, patient, statuses };
+        let (address, http) = (address.as_deref(), view.http.as_deref());
+        let mut report = ReadyReport { globals, body: &body, address, http, discovery, patient, statuses };
         if told_to_stop.is_none() {
-            told.tell()?;
+            report.tell()?;
         }
         let stops = stream::iter(told_to_stop).chain(stops);
         let news = stream::unfold(watch, |watch| async {
@@ -232,9 +232,9 @@ impl Up {
         let news = news.chain(stream::pending());
         let tell_again = |app: &App, changes: &[Change]| {
             if patient && changes.iter().any(Change::is_of_the_table) {
-                told.statuses = app.statuses();
+                report.statuses = app.statuses();
                 // A terminal that has gone is no reason to end.
-                drop(told.tell());
+                drop(report.tell());
             }
         };
         let (stops, news) = (std::pin::pin!(stops), std::pin::pin!(news));
@@ -279,7 +279,7 @@ fn too_soon(signal: &str) -> Failure {
 }
 
 /// A body as those see it who look from outside.
-struct Seen {
+struct BodyView {
     status: Arc<BodyStatus>,
     /// Where they ask.
     http: Option<String>,
@@ -287,7 +287,7 @@ struct Seen {
 }
 
 /// How other commands find the server.
-enum Place {
+enum Discovery {
     /// By themselves, in this folder.
     Known,
     /// Only when it is named.
@@ -296,37 +296,37 @@ enum Place {
     Nowhere(String),
 }
 
-impl Place {
-    fn new(server: &Found) -> Self {
+impl Discovery {
+    fn new(server: &ServerChoice) -> Self {
         match server {
-            Found::Running { whose: Whose::Named, .. } => Self::ToBeNamed,
-            Found::Running { .. } | Found::Own(_) => Self::Known,
-            Found::Missing(reason) => Self::Nowhere(reason.clone()),
+            ServerChoice::Running { whose: Whose::Named, .. } => Self::ToBeNamed,
+            ServerChoice::Running { .. } | ServerChoice::Own(_) => Self::Known,
+            ServerChoice::Missing(reason) => Self::Nowhere(reason.clone()),
         }
     }
 }
 
 /// What a person or a program is told when the body is ready.
-struct Told<'a> {
+struct ReadyReport<'a> {
     globals: &'a Globals,
     body: &'a BodyId,
     address: Option<&'a str>,
     /// Where it answers over HTTP.
     http: Option<&'a str>,
-    place: Place,
+    discovery: Discovery,
     /// Whether there may be nothing yet.
     patient: bool,
     statuses: Vec<TargetStatus>,
 }
 
-impl Told<'_> {
+impl ReadyReport<'_> {
     fn tell(&self) -> std::io::Result<()> {
         let unsupported = self.statuses.iter().filter(|standing| standing.cannot_run()).count();
         if unsupported > 0 {
             let all = self.statuses.len();
             output::warn(format_args!("{unsupported} of {all} cannot run in this body; the others do"));
         }
-        if let Place::Nowhere(reason) = &self.place {
+        if let Discovery::Nowhere(reason) = &self.discovery {
             output::warn(format_args!("in process, without NATS: {reason}"));
         }
         match self.globals.format {
@@ -376,8 +376,8 @@ impl Told<'_> {
             .find_map(|standing| Some((standing.target.name(), standing.example()?.to_string())))?;
         let input = shlex::try_quote(&input).ok()?;
         let namespace = self.globals.namespace_given().map(|name| format!(" --namespace {name}")).unwrap_or_default();
-        let server = match self.place {
-            Place::ToBeNamed => format!(" --nats {}", shlex::try_quote(address).ok()?),
+        let server = match self.discovery {
+            Discovery::ToBeNamed => format!(" --nats {}", shlex::try_quote(address).ok()?),
             _ => String::new(),
         };
         Some(format!("cbs call {name} {input}{namespace}{server}"))

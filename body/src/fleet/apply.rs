@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
-use bus_nats::store::{Kept, StoreError};
+use bus_nats::store::{StoreError, StoredName};
 use cbs::{Bytes, Target};
 use fleet::{Conflict, ContentHash, Diff, Head, Item, Manifest, Object, Revision, diff, keys};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{
     Artifact,
     inventory::Inventory,
-    retry_until::{RetryUntil, Stage},
+    retry_until::{DeployStage, RetryUntil},
     store::{Now, REQUESTS_MAX, Store},
 };
 
@@ -105,14 +105,14 @@ impl ChangeSet {
 
     /// Writes it, with `head` as the new head: everything or nothing.
     pub(crate) async fn write(&self, store: &Store, head: Head, retry: &RetryUntil) -> anyhow::Result<Written> {
-        retry.with(Stage::Content, async || self.put(store).await).await?;
-        if !retry.with(Stage::Head(head.number), async || self.set(store, &head).await).await? {
-            let conflict = retry.with(Stage::Content, async || self.conflict(store).await).await?;
+        retry.with(DeployStage::Content, async || self.put(store).await).await?;
+        if !retry.with(DeployStage::Head(head.number), async || self.set(store, &head).await).await? {
+            let conflict = retry.with(DeployStage::Content, async || self.conflict(store).await).await?;
             return Ok(Written::Conflict(Box::new(conflict)));
         }
         // It was sent in time and came late: what it reuses might be on its way out, and is put anew.
         if self.is_late(store)
-            && let Err(error) = retry.with(Stage::Head(head.number), async || self.put(store).await).await
+            && let Err(error) = retry.with(DeployStage::Head(head.number), async || self.put(store).await).await
         {
             tracing::warn!("head {} is written, and some of its content may be missing: {error:#}", head.number);
         }
@@ -182,7 +182,7 @@ impl ChangeSet {
         let (own_specs, own_bundles) = self.manifest.objects();
         let trees: BTreeMap<ContentHash, &Object> = self.trees.iter().map(|tree| (tree.hash, tree)).collect();
         let lies = |hash: &ContentHash| self.inventory.bundles.get(hash).map(|object| &object.kept);
-        let due = |kept: Option<&Kept>, needed: bool| self.is_due(store, kept, needed);
+        let due = |kept: Option<&StoredName>, needed: bool| self.is_due(store, kept, needed);
         let bundles: Vec<ContentHash> =
             own_bundles.into_iter().filter(|hash| due(lies(hash), bundles.contains(hash))).collect();
         let specs: Vec<ContentHash> =
@@ -240,7 +240,7 @@ impl ChangeSet {
     }
 
     /// Whether content has to be put: it is not there, or nothing holds it and it is no more young.
-    fn is_due(&self, store: &Store, kept: Option<&Kept>, needed: bool) -> bool {
+    fn is_due(&self, store: &Store, kept: Option<&StoredName>, needed: bool) -> bool {
         kept.is_none_or(|kept| !needed && kept.age + self.inventory.age() >= store.garbage_age() / 2)
     }
 

@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use bus_nats::store::{Kept, StoreError};
+use bus_nats::store::{StoreError, StoredName};
 use cbs::Bytes;
 use fleet::{
     ContentHash, GARBAGE_AGE_MS, Head, History, ManifestError, Reachable, Stored, garbage,
@@ -131,7 +131,8 @@ impl Store {
     }
 
     async fn remove(&self, inventory: &Inventory, reached: &Reachable) -> anyhow::Result<usize> {
-        let old = |all: &BTreeMap<ContentHash, Kept>| self.old(all.iter().map(|(hash, kept)| (*hash, kept)), reached);
+        let old =
+            |all: &BTreeMap<ContentHash, StoredName>| self.old(all.iter().map(|(hash, kept)| (*hash, kept)), reached);
         let trees = old(&inventory.trees);
         let specs = old(&inventory.specs);
         let values = trees.iter().filter_map(|hash| inventory.trees.get(hash));
@@ -153,7 +154,7 @@ impl Store {
     /// What of these may go. The rule counts in its own hour, which tests make short.
     fn old<'a>(
         &self,
-        all: impl Iterator<Item = (ContentHash, &'a Kept)>,
+        all: impl Iterator<Item = (ContentHash, &'a StoredName)>,
         reached: &Reachable,
     ) -> BTreeSet<ContentHash> {
         let hour = u128::from(GARBAGE_AGE_MS);

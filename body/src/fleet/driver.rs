@@ -70,7 +70,7 @@ pub(crate) struct Driver {
     tasks: InstanceTasks,
     clock: Clock,
     calls: Calls,
-    told: Told,
+    reported: Reported,
     drain: Duration,
     /// When the connection was lost, until that counts: one that is back within a moment was no absence.
     lost: Option<Instant>,
@@ -88,7 +88,7 @@ struct Calls {
 }
 
 /// What others were told of this body.
-struct Told {
+struct Reported {
     paused: Option<Paused>,
     /// Whether a lease was put.
     lease: bool,
@@ -123,7 +123,7 @@ impl Driver {
             tasks: InstanceTasks::new(),
             clock: Clock::new(),
             calls: Calls::default(),
-            told: Told { paused: None, lease: false, fares: watch::channel(Following::default()).0 },
+            reported: Reported { paused: None, lease: false, fares: watch::channel(Following::default()).0 },
             drain,
             lost: None,
             is_brief: false,
@@ -132,19 +132,19 @@ impl Driver {
 
     /// How the body fares in its fleet, and whenever that changes.
     pub(crate) fn following(&self) -> watch::Receiver<Following> {
-        self.told.fares.subscribe()
+        self.reported.fares.subscribe()
     }
 
     /// Begins, and waits until the fleet can hear this body. Cancel-safe.
     pub(crate) async fn join(&mut self) {
         self.watches.open(Duration::ZERO);
         let patience = Instant::now() + JOIN_QUIET;
-        let mut told = false;
-        while !self.told.lease {
-            if told {
+        let mut reported = false;
+        while !self.reported.lease {
+            if reported {
                 self.next().await;
             } else if timeout_at(patience, self.next()).await.is_err() {
-                told = true;
+                reported = true;
                 tracing::warn!(
                     "not in the fleet yet: its buckets cannot be read or this body's lease is not heard; it tries on. \
                      Under restricted permissions one `cbs deploy` comes first; CBS_LOG=debug tells more"
@@ -247,7 +247,7 @@ impl Driver {
             troubles: pass.troubles.len(),
             reason: paused.or_else(stuck).or_else(|| if converged { None } else { trouble() }),
         };
-        self.told.fares.send_if_modified(|fares| {
+        self.reported.fares.send_if_modified(|fares| {
             let modified = *fares != news;
             *fares = news;
             modified
@@ -263,7 +263,7 @@ impl Driver {
         loop {
             self.turn();
             let holds = self.reconciler.own().held().values().any(|held| !held.instances().is_empty());
-            let alone = matches!(self.told.paused, Some(Paused::NotConnected | Paused::DuplicateId));
+            let alone = matches!(self.reported.paused, Some(Paused::NotConnected | Paused::DuplicateId));
             if !holds || alone || timeout_at(handed_over, self.next()).await.is_err() {
                 break;
             }

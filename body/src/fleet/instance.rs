@@ -18,7 +18,7 @@ use super::{
     SpecDocument,
     cache::{Cache, Code},
 };
-use crate::app::{Deployed, Instance, Instances, Turn};
+use crate::app::{Deployed, Instance, Instances, LifecycleEvent};
 
 /// A bundle of this size or less is fetched without asking for its size first.
 const BUNDLE_SMALL: usize = 1024 * 1024;
@@ -149,9 +149,9 @@ async fn serve(
             word = words.recv() => word,
             turn = instance.turn() => {
                 match turn {
-                    Turn::Away => tell.tell(InstanceChange::Away).await,
-                    Turn::Back => tell.tell(InstanceChange::Ready(instance.stats())).await,
-                    Turn::Ended(reason) => return Err((reason, Duration::ZERO)),
+                    LifecycleEvent::Restarting => tell.tell(InstanceChange::Away).await,
+                    LifecycleEvent::Recovered => tell.tell(InstanceChange::Ready(instance.stats())).await,
+                    LifecycleEvent::Failed(reason) => return Err((reason, Duration::ZERO)),
                 }
                 continue;
             }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use bus_nats::store::{Kept, KeptObject, Objects, REPLICAS_DEFAULT, StoreError};
+use bus_nats::store::{KeptObject, Objects, REPLICAS_DEFAULT, StoreError, StoredName};
 use fleet::{
     ContentHash,
     keys::{self, Key},
@@ -16,11 +16,11 @@ use super::Store;
 /// All that lies there, as it was listed at one moment.
 #[derive(Debug)]
 pub(crate) struct Inventory {
-    pub(super) trees: BTreeMap<ContentHash, Kept>,
-    pub(super) specs: BTreeMap<ContentHash, Kept>,
+    pub(super) trees: BTreeMap<ContentHash, StoredName>,
+    pub(super) specs: BTreeMap<ContentHash, StoredName>,
     pub(super) bundles: BTreeMap<ContentHash, KeptObject>,
     /// Former heads, by number.
-    pub(super) history: BTreeMap<u64, Kept>,
+    pub(super) history: BTreeMap<u64, StoredName>,
     taken: (Instant, SystemTime),
 }
 

@@ -17,14 +17,14 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// How far a deploy has come, and so what is known when it ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum DeployStage {
     /// No head was sent yet: whatever was written is in force nowhere.
     Content,
     /// The head of this number was sent, and nobody may have answered.
     Head(u64),
 }
 
-impl Stage {
+impl DeployStage {
     /// While it is tried again.
     fn so_far(self) -> String {
         match self {
@@ -64,7 +64,7 @@ impl RetryUntil {
     /// As the step; where it was the store that failed, with what is known of the head.
     pub(crate) async fn with<T>(
         &self,
-        stage: Stage,
+        stage: DeployStage,
         mut step: impl AsyncFnMut() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let (mut link, mut denials) = (self.nats.link(), self.nats.denials());
@@ -143,7 +143,7 @@ fn may_pass(error: &anyhow::Error) -> bool {
     error.is::<Lost>() || matches!(error.downcast_ref(), Some(StoreError::Unavailable { .. }))
 }
 
-fn ended(error: &anyhow::Error, stage: Stage) -> anyhow::Error {
+fn ended(error: &anyhow::Error, stage: DeployStage) -> anyhow::Error {
     anyhow!("{error:#}; {}", stage.at_last())
 }
 

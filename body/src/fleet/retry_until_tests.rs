@@ -31,7 +31,7 @@ async fn silence_is_waited_out_and_told_once() -> Checked {
         0 | 1 => Err(away().context("what it was about")),
         done => Ok(done),
     };
-    assert_eq!(retry.with(Stage::Content, step).await?, 2);
+    assert_eq!(retry.with(DeployStage::Content, step).await?, 2);
     let told = TOLD.lock().map_err(|_| "poisoned")?.clone();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("NATS does not answer; trying again, nothing is changed yet: "), "{told:?}");
@@ -52,7 +52,7 @@ async fn a_step_on_a_connection_that_is_lost_is_tried_again_on_the_next() -> Che
         server.kill().await;
         server.restart().await;
     };
-    let (done, ()) = tokio::join!(retry.with(Stage::Content, step), outage);
+    let (done, ()) = tokio::join!(retry.with(DeployStage::Content, step), outage);
     done?;
     assert_eq!(tries.load(Ordering::Relaxed), 2);
     Ok(())
@@ -65,10 +65,10 @@ async fn what_time_does_not_mend_ends_at_once_and_when_time_is_up_it_says_what_i
     let mut ends = Vec::new();
     let refused = || StoreError::Refused { bucket: "desired".to_owned(), reason: "full".to_owned() };
     for (stage, error) in [
-        (Stage::Content, away()),
-        (Stage::Head(7), away()),
-        (Stage::Content, refused().into()),
-        (Stage::Content, anyhow!("a mistake")),
+        (DeployStage::Content, away()),
+        (DeployStage::Head(7), away()),
+        (DeployStage::Content, refused().into()),
+        (DeployStage::Content, anyhow!("a mistake")),
     ] {
         let error = Mutex::new(Some(error));
         let step = async || match error.lock().map(|mut error| error.take()) {
@@ -109,7 +109,7 @@ async fn what_the_server_does_not_permit_ends_at_once_and_says_what_it_was() -> 
         let retry = RetryUntil::new(nats.clone(), LONG, |_| {});
         let open = async || Ok(super::super::Store::open(nats.clone(), cbs::Namespace::default()).await?);
         let began = Instant::now();
-        let error = retry.with(Stage::Content, open).await.err().ok_or("an error")?.to_string();
+        let error = retry.with(DeployStage::Content, open).await.err().ok_or("an error")?.to_string();
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}: {error}", began.elapsed());
         let told = format!("the NATS server does not permit it: Permissions Violation {why}");
         assert!(

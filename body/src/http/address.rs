@@ -9,11 +9,11 @@ pub(crate) struct Flags {
     /// Answer over HTTP (/healthz, /readyz, /metrics): a port of this machine alone, or an address;
     /// port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "CBS_HTTP", hide_env_values = true, value_parser = address)]
-    http: Option<Perhaps>,
+    http: Option<OptionalAddress>,
 }
 
 /// An empty variable is one that is not set.
-type Perhaps = Option<SocketAddr>;
+type OptionalAddress = Option<SocketAddr>;
 
 impl Flags {
     /// `None`: not at all.
@@ -23,7 +23,7 @@ impl Flags {
 }
 
 /// Reads `9090`, `:9090`, `localhost:9090`, `0.0.0.0:9090` or `[::1]:9090`.
-fn address(text: &str) -> Result<Perhaps, String> {
+fn address(text: &str) -> Result<OptionalAddress, String> {
     if text.is_empty() {
         return Ok(None);
     }

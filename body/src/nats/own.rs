@@ -23,7 +23,7 @@ pub(crate) enum Store<'a> {
 }
 
 /// A server of our own, and the file that tells other commands about it.
-pub(crate) struct Own {
+pub(crate) struct OwnServer {
     /// `None` only while it is being started again.
     server: Option<Server>,
     url: String,
@@ -31,7 +31,7 @@ pub(crate) struct Own {
     _store: Option<tempfile::TempDir>,
 }
 
-impl Own {
+impl OwnServer {
     pub(super) async fn start(program: PathBuf, store: Store<'_>) -> Result<Self, StartError> {
         let (folder, temporary) = match store {
             Store::Kept(folder) => {

@@ -25,17 +25,17 @@ const WAITING_MAX: usize = 64;
 
 /// What a body tells of a trace.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct TraceReport {
     /// The spans that found room in the answer, the oldest first.
     pub(crate) spans: Vec<Span>,
     /// How many did not.
     pub(crate) left_out: usize,
-    pub(crate) kept: Kept,
+    pub(crate) kept: SpanMemory,
 }
 
 /// What a body remembers at all.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Kept {
+pub(crate) struct SpanMemory {
     pub(crate) spans: u64,
     pub(crate) bytes: u64,
     pub(crate) spans_max: usize,
@@ -90,9 +90,9 @@ fn trace(spans: &Spans, question: &Value, room: usize) -> Result<Value, CellErro
     Ok(json!({ "spans": taken, "left_out": left_out, "kept": kept(spans) }))
 }
 
-fn kept(spans: &Spans) -> Kept {
+fn kept(spans: &Spans) -> SpanMemory {
     let counters = spans.counters();
-    Kept {
+    SpanMemory {
         spans: counters.spans_kept(),
         bytes: counters.spans_kept_bytes(),
         spans_max: SPANS_MAX,

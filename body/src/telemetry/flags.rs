@@ -24,10 +24,10 @@ pub(crate) struct Flags {
     /// The share of traces that are recorded whole, from 0 to 1; calls that fail or are slow always are
     /// [default: 0.01, of `dev` 1; OTEL_TRACES_SAMPLER is understood]
     #[arg(long, env = "CBS_TRACE_RATIO", value_name = "RATIO", value_parser = unless_empty(ratio), hide_env_values = true)]
-    trace_ratio: Option<Perhaps<f64>>,
+    trace_ratio: Option<Optional<f64>>,
     /// Calls that take longer are recorded though they were not sampled [default: 1s]
     #[arg(long, env = "CBS_TRACE_SLOW", value_name = "TIME", value_parser = unless_empty(crate::cli::duration), hide_env_values = true)]
-    trace_slow: Option<Perhaps<Duration>>,
+    trace_slow: Option<Optional<Duration>>,
     /// An OTLP receiver (gRPC) for spans, for example http://127.0.0.1:4317
     /// [default: OTEL_EXPORTER_OTLP_ENDPOINT, else none]; headers come from OTEL_EXPORTER_OTLP_HEADERS
     #[arg(long, value_name = "URL")]
@@ -46,11 +46,11 @@ enum Switch {
 }
 
 /// A variable that is empty says nothing: charts and compose files set those that their user left out.
-type Perhaps<T> = Option<T>;
+type Optional<T> = Option<T>;
 
 fn unless_empty<T>(
     read: impl Fn(&str) -> Result<T, String> + Clone,
-) -> impl Fn(&str) -> Result<Perhaps<T>, String> + Clone {
+) -> impl Fn(&str) -> Result<Optional<T>, String> + Clone {
     move |text| if text.is_empty() { Ok(None) } else { read(text).map(Some) }
 }
 

@@ -33,12 +33,12 @@ pub(super) struct Memory {
 
 #[derive(Default)]
 struct Shard {
-    sampled: Room,
-    others: Room,
+    sampled: SpanQueue,
+    others: SpanQueue,
 }
 
 #[derive(Default)]
-struct Room {
+struct SpanQueue {
     /// With their sizes, the oldest first.
     spans: VecDeque<(usize, Arc<Span>)>,
     bytes: usize,
@@ -84,7 +84,7 @@ impl Memory {
     pub(super) fn oldest_ns(&self) -> Option<u64> {
         let of = |shard: &Mutex<Shard>| {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let oldest = |room: &Room| room.spans.front().map(|(_, span)| span.began_ns);
+            let oldest = |room: &SpanQueue| room.spans.front().map(|(_, span)| span.began_ns);
             [oldest(&shard.sampled), oldest(&shard.others)].into_iter().flatten().min()
         };
         self.shards.iter().filter_map(of).min()
@@ -97,7 +97,7 @@ impl Shard {
     }
 }
 
-impl Room {
+impl SpanQueue {
     /// How many spans went for it, and how many bytes.
     fn keep(&mut self, size: usize, span: Arc<Span>) -> (u64, u64) {
         let mut went = (0, 0);

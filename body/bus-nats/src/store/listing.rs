@@ -24,7 +24,7 @@ const QUIET_MAX: Duration = Duration::from_secs(2);
 
 /// What lies under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredName {
     /// The key, or the object's name.
     pub name: String,
     /// The revision that put it there.
@@ -37,7 +37,7 @@ pub struct Kept {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptObject {
     /// Its name, its revision and its age.
-    pub kept: Kept,
+    pub kept: StoredName,
     /// Where it is described.
     subject: String,
     /// Where its pieces are.
@@ -46,7 +46,7 @@ pub struct KeptObject {
 
 /// What the server's clock says: now, and when a stream was made.
 #[derive(serde::Deserialize)]
-#[serde(from = "Told")]
+#[serde(from = "ListedObject")]
 struct Times {
     ts: Timestamp,
     created: Timestamp,
@@ -54,16 +54,16 @@ struct Times {
 
 /// The same as the server tells it; a server that tells no time makes nothing look old.
 #[derive(serde::Deserialize)]
-struct Told {
+struct ListedObject {
     #[serde(default)]
     ts: String,
     created: String,
 }
 
-impl From<Told> for Times {
-    fn from(told: Told) -> Self {
-        let created = told.created.parse().unwrap_or(Timestamp::UNIX_EPOCH);
-        Self { ts: told.ts.parse().unwrap_or(Timestamp::UNIX_EPOCH), created }
+impl From<ListedObject> for Times {
+    fn from(listed: ListedObject) -> Self {
+        let created = listed.created.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        Self { ts: listed.ts.parse().unwrap_or(Timestamp::UNIX_EPOCH), created }
     }
 }
 
@@ -72,7 +72,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn list(&self, filter: &str) -> Result<Vec<Kept>, StoreError> {
+    pub async fn list(&self, filter: &str) -> Result<Vec<StoredName>, StoreError> {
         let prefix = self.subject("");
         let opened = self.opened().await?;
         let scan = Scan { bucket: self.name(), stream: &opened.store.stream, subject: format!("{prefix}{filter}") };
@@ -81,7 +81,7 @@ impl Bucket {
         for (message, revision, at) in scan.run(true, &opened.client).await? {
             let removed = message.headers.as_ref().is_some_and(is_marker);
             let name = message.subject.strip_prefix(&prefix).filter(|_| !removed);
-            listed.extend(name.map(|name| Kept { name: name.to_owned(), revision, age: since(now, at) }));
+            listed.extend(name.map(|name| StoredName { name: name.to_owned(), revision, age: since(now, at) }));
         }
         Ok(listed)
     }
@@ -134,7 +134,7 @@ impl Objects {
             let info: async_nats::jetstream::object_store::ObjectInfo =
                 serde_json::from_slice(&message.payload).map_err(|error| unavailable(&self.name, &error))?;
             if !info.deleted {
-                let kept = Kept { name: info.name, revision, age: since(now, at) };
+                let kept = StoredName { name: info.name, revision, age: since(now, at) };
                 listed.push(KeptObject { kept, subject: message.subject.to_string(), nuid: info.nuid });
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cbs::Target;
 
 use super::{
-    server::Word,
+    server::ServerMessage,
     world::{Event, World},
 };
 use crate::{Action, BEAT_MS, CanarySample, Moment, Phase, Revision, Why, keys::Key};
@@ -88,7 +88,7 @@ impl World {
             node.line.read_at = now + RESYNC_MS;
             self.send(at, link, word);
             for ((target, revision), verdict) in self.server.verdicts.clone() {
-                self.send(at, link, Word::Verdict(target, revision, verdict));
+                self.send(at, link, ServerMessage::Verdict(target, revision, verdict));
             }
         }
         let wait = BEAT_MS - 50 + self.chance.between(0, 60);
@@ -242,22 +242,22 @@ impl World {
         }
     }
 
-    pub(super) fn tell(&mut self, at: usize, word: Word) -> Result<(), String> {
+    pub(super) fn tell(&mut self, at: usize, word: ServerMessage) -> Result<(), String> {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
-        if node.line.cut || !self.server.up || node.mute && matches!(word, Word::Head(..)) {
+        if node.line.cut || !self.server.up || node.mute && matches!(word, ServerMessage::Head(..)) {
             return Ok(());
         }
         node.hears(&word, &self.server, &self.timing, now);
         let missing = node.body.as_ref().map(crate::Body::missing).unwrap_or_default();
         self.with_body(at, |body, clock| match word {
-            Word::Lease(presence, revision, _) => body.heard(presence, revision, clock),
-            Word::Gone(gone, revision) => body.lease_gone(&gone, revision),
+            ServerMessage::Lease(presence, revision, _) => body.heard(presence, revision, clock),
+            ServerMessage::Gone(gone, revision) => body.lease_gone(&gone, revision),
             // What cannot be read or is not what its name says is not taken; that is all there is to do.
-            Word::Head(bytes, revision) => _ = body.head(bytes.as_deref(), revision, clock),
-            Word::Tree(hash, bytes) => _ = body.tree(hash, &bytes, clock),
-            Word::Spec(hash, bytes) => _ = body.spec(hash, &bytes, clock),
-            Word::Verdict(target, revision, verdict) => body.verdict(&target, revision, Some(verdict.into())),
+            ServerMessage::Head(bytes, revision) => _ = body.head(bytes.as_deref(), revision, clock),
+            ServerMessage::Tree(hash, bytes) => _ = body.tree(hash, &bytes, clock),
+            ServerMessage::Spec(hash, bytes) => _ = body.spec(hash, &bytes, clock),
+            ServerMessage::Verdict(target, revision, verdict) => body.verdict(&target, revision, Some(verdict.into())),
         });
         self.fetch(at, &missing);
         self.check_peers(at)
@@ -272,8 +272,8 @@ impl World {
         }
         for key in body.missing().into_iter().filter(|key| !asked.contains(key)) {
             let word = match key {
-                Key::Tree(hash) => self.server.trees.get(&hash).map(|bytes| Word::Tree(hash, bytes.clone())),
-                Key::Spec(hash) => self.server.specs.get(&hash).map(|bytes| Word::Spec(hash, bytes.clone())),
+                Key::Tree(hash) => self.server.trees.get(&hash).map(|bytes| ServerMessage::Tree(hash, bytes.clone())),
+                Key::Spec(hash) => self.server.specs.get(&hash).map(|bytes| ServerMessage::Spec(hash, bytes.clone())),
                 Key::Head | Key::History(_) => None,
             };
             if let Some(word) = word {

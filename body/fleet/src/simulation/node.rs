@@ -9,7 +9,7 @@ use cbs::{BodyId, Target};
 
 use super::{
     check::HOLD_SLACK_MS,
-    server::{Server, Word},
+    server::{Server, ServerMessage},
 };
 use crate::{Body, ContentHash, Facts, HeartbeatSequence, Manifest, Moment, Presence, Revision, Timing};
 
@@ -151,12 +151,12 @@ impl Node {
     }
 
     /// Takes down what reaches the body.
-    pub(crate) fn hears(&mut self, word: &Word, server: &Server, timing: &Timing, now: u64) {
+    pub(crate) fn hears(&mut self, word: &ServerMessage, server: &Server, timing: &Timing, now: u64) {
         let clock = self.clock(now);
         let holds = self.record.hold_from.is_some_and(|from| clock.since(from) < timing.hold);
         let is_right = |hash, bytes| server.right.get(hash).is_some_and(|(_, right)| right == bytes);
         match word {
-            Word::Lease(presence, ..) if presence.facts.body == self.facts.body => {
+            ServerMessage::Lease(presence, ..) if presence.facts.body == self.facts.body => {
                 // Of another life: it tells the body nothing.
                 if presence.facts.incarnation != self.facts.incarnation {
                     return;
@@ -166,7 +166,7 @@ impl Node {
                 }
                 (self.record.echo, self.record.sure_at) = (Some(clock), clock);
             }
-            Word::Lease(presence, revision, made) => {
+            ServerMessage::Lease(presence, revision, made) => {
                 let body = &presence.facts.body;
                 self.record.made.insert((body.clone(), presence.beat()), *made);
                 let newest = self.record.newest.entry(body.clone()).or_default();
@@ -177,7 +177,7 @@ impl Node {
                     self.record.latest.insert(body.clone(), last);
                 }
             }
-            Word::Gone(body, revision) => {
+            ServerMessage::Gone(body, revision) => {
                 let newest = self.record.newest.entry(body.clone()).or_default();
                 let is_news = *revision > newest.0;
                 newest.0 = newest.0.max(*revision);
@@ -187,9 +187,11 @@ impl Node {
                     last.ended |= is_news;
                 }
             }
-            Word::Tree(hash, bytes) if is_right(hash, bytes) => _ = self.record.trees.insert(*hash),
-            Word::Spec(hash, bytes) if is_right(hash, bytes) => _ = self.record.specs.insert(*hash),
-            Word::Head(Some(bytes), revision) => _ = self.record.heads.insert(ContentHash::of(bytes), *revision),
+            ServerMessage::Tree(hash, bytes) if is_right(hash, bytes) => _ = self.record.trees.insert(*hash),
+            ServerMessage::Spec(hash, bytes) if is_right(hash, bytes) => _ = self.record.specs.insert(*hash),
+            ServerMessage::Head(Some(bytes), revision) => {
+                _ = self.record.heads.insert(ContentHash::of(bytes), *revision)
+            }
             _ => {}
         }
     }

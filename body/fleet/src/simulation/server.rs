@@ -8,7 +8,7 @@ use crate::{ContentHash, Head, LEASE_MS, Manifest, Presence, Revision, Verdict};
 
 /// A word that a watch brings.
 #[derive(Clone)]
-pub(crate) enum Word {
+pub(crate) enum ServerMessage {
     /// A lease, its revision, and when it was made.
     Lease(Arc<Presence>, u64, u64),
     Gone(BodyId, u64),
@@ -52,13 +52,13 @@ impl Server {
     }
 
     /// Ends leases that were not renewed in time, or one that is taken back; what watches hear.
-    pub(crate) fn expire(&mut self, now: u64, back: Option<&BodyId>) -> Vec<Word> {
+    pub(crate) fn expire(&mut self, now: u64, back: Option<&BodyId>) -> Vec<ServerMessage> {
         let ended = self.leases.iter().filter(|(body, (_, _, put, _))| now >= put + LEASE_MS || Some(*body) == back);
         let ended: Vec<BodyId> = ended.map(|(body, _)| body.clone()).collect();
         let words = ended.into_iter().map(|body| {
             self.leases.remove(&body);
             self.lease_revision += 1;
-            Word::Gone(body, self.lease_revision)
+            ServerMessage::Gone(body, self.lease_revision)
         });
         words.collect()
     }
@@ -70,7 +70,7 @@ impl Server {
     }
 
     /// Compare and set; the watchers' word, or nothing when somebody else was first.
-    pub(crate) fn set_head(&mut self, head: Head, expected: u64) -> Option<Word> {
+    pub(crate) fn set_head(&mut self, head: Head, expected: u64) -> Option<ServerMessage> {
         if self.head.as_ref().map_or(0, |(_, revision)| *revision) != expected {
             return None;
         }
@@ -78,20 +78,22 @@ impl Server {
         let bytes = head.encode();
         self.heads.push(head.clone());
         self.head = Some((head, self.head_revision));
-        Some(Word::Head(Some(bytes.into()), self.head_revision))
+        Some(ServerMessage::Head(Some(bytes.into()), self.head_revision))
     }
 
-    pub(crate) fn head_word(&self) -> Option<Word> {
+    pub(crate) fn head_word(&self) -> Option<ServerMessage> {
         let (head, revision) = self.head.as_ref()?;
-        Some(Word::Head(Some(head.encode().into()), *revision))
+        Some(ServerMessage::Head(Some(head.encode().into()), *revision))
     }
 
     /// What a new watch brings first.
-    pub(crate) fn snapshot(&self) -> Vec<Word> {
-        let leases =
-            self.leases.values().map(|(presence, revision, _, made)| Word::Lease(presence.clone(), *revision, *made));
+    pub(crate) fn snapshot(&self) -> Vec<ServerMessage> {
+        let leases = self
+            .leases
+            .values()
+            .map(|(presence, revision, _, made)| ServerMessage::Lease(presence.clone(), *revision, *made));
         let verdicts =
-            self.verdicts.iter().map(|((target, revision), it)| Word::Verdict(target.clone(), *revision, *it));
+            self.verdicts.iter().map(|((target, revision), it)| ServerMessage::Verdict(target.clone(), *revision, *it));
         leases.chain(verdicts).chain(self.head_word()).collect()
     }
 

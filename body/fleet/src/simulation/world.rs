@@ -12,7 +12,7 @@ use super::{
     chance::Chance,
     deployer::Deploy,
     node::Node,
-    server::{Server, Word},
+    server::{Server, ServerMessage},
 };
 use crate::{ContentHash, LEASE_MS, Moment, Presence, Revision, Timing};
 
@@ -23,7 +23,7 @@ pub(crate) enum Event {
     React { node: usize, life: u64 },
     Connect { node: usize, life: u64 },
     NoticeCut { node: usize, link: u64 },
-    Tell { node: usize, link: u64, word: Word },
+    Tell { node: usize, link: u64, word: ServerMessage },
     Put { presence: Arc<Presence>, node: usize, link: u64, made: u64 },
     Rule { target: Target, revision: Revision, verdict: crate::Verdict },
     Expire,
@@ -195,7 +195,7 @@ impl World {
             return;
         }
         let revision = self.server.lease(presence.clone(), self.now, made);
-        self.broadcast(&Word::Lease(presence, revision, made));
+        self.broadcast(&ServerMessage::Lease(presence, revision, made));
         self.later(LEASE_MS, Event::Expire);
     }
 
@@ -204,11 +204,11 @@ impl World {
         if self.server.up && first {
             self.say(|| format!("{target} {revision}: {verdict}"));
             self.server.verdicts.insert((target.clone(), revision), verdict);
-            self.broadcast(&Word::Verdict(target, revision, verdict));
+            self.broadcast(&ServerMessage::Verdict(target, revision, verdict));
         }
     }
 
-    pub(crate) fn broadcast(&mut self, word: &Word) {
+    pub(crate) fn broadcast(&mut self, word: &ServerMessage) {
         for at in 0..self.nodes.len() {
             if let Some(node) = self.nodes.get(at)
                 && node.line.connected
@@ -228,7 +228,7 @@ impl World {
         self.chaos && self.chance.percent(2)
     }
 
-    pub(super) fn send(&mut self, node: usize, link: u64, word: Word) {
+    pub(super) fn send(&mut self, node: usize, link: u64, word: ServerMessage) {
         if self.is_lost() {
             return;
         }

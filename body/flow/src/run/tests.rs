@@ -57,7 +57,7 @@ fn short(decisions: &[Decision]) -> Vec<String> {
     decisions.iter().map(one).collect()
 }
 
-trait Told {
+trait RunScript {
     fn begin(&mut self, input: Value) -> Vec<String>;
     fn answer(&mut self, call: &str, value: Value) -> Vec<String>;
     fn failed(&mut self, call: &str, error: CellError, not_run: bool) -> Vec<String>;
@@ -70,7 +70,7 @@ trait Told {
     }
 }
 
-impl Told for Run {
+impl RunScript for Run {
     fn begin(&mut self, input: Value) -> Vec<String> {
         short(&self.handle(Event::Started { input: input.into() }))
     }

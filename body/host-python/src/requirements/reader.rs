@@ -24,21 +24,21 @@ pub(super) struct Asked {
     /// Whether pip will want a hash of everything that it installs.
     pub(super) is_hashed: bool,
     /// The packages at paths, and folders of packages.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<InstalledPath>,
     /// The files and places that are named by relative paths: they are needed wherever the cell runs.
     pub(super) named: Vec<PathBuf>,
 }
 
 /// Something on this machine that is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct InstalledPath {
     pub(super) path: PathBuf,
-    pub(super) kind: PlaceKind,
+    pub(super) kind: InstalledPathKind,
 }
 
 /// How pip uses a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PlaceKind {
+pub(super) enum InstalledPathKind {
     /// A package that is copied.
     Package,
     /// A package that is used from where it stands: its code may change.
@@ -66,13 +66,13 @@ impl Asked {
 }
 
 /// What stands in a copy for a line.
-enum Kept<'a> {
+enum CopiedLine<'a> {
     Line(String),
-    File(Further<'a>),
+    File(NamedFile<'a>),
 }
 
 /// A file that a line names.
-struct Further<'a> {
+struct NamedFile<'a> {
     named: &'a str,
     path: PathBuf,
     text: String,
@@ -104,8 +104,8 @@ impl Reader<'_> {
                 format!("{}{number}: {reason}", file.display())
             })?;
             match kept {
-                Kept::Line(line) => copy.push_str(&line),
-                Kept::File(further) => copy.push_str(&self.further(&further)?),
+                CopiedLine::Line(line) => copy.push_str(&line),
+                CopiedLine::File(further) => copy.push_str(&self.further(&further)?),
             }
             // As many lines as there were: what pip says of line 7 is so of the file itself.
             (0..logical.count).for_each(|_| copy.push('\n'));
@@ -117,38 +117,42 @@ impl Reader<'_> {
     }
 
     /// What the copy says instead of a line.
-    fn line<'a>(&mut self, file: &Path, logical: &'a Logical, is_limit: bool) -> Result<Kept<'a>, String> {
+    fn line<'a>(&mut self, file: &Path, logical: &'a Logical, is_limit: bool) -> Result<CopiedLine<'a>, String> {
         let text = logical.text.as_str();
         self.asked.is_hashed |= text.contains("--hash") || text.starts_with("--require-hashes");
         let asks = match Line::read(text) {
-            Line::Empty | Line::Ours => return Ok(Kept::Line(String::new())),
-            Line::Requirements(named) if !is_address(named) => return self.open(file, named, false).map(Kept::File),
-            Line::Constraints(named) if !is_address(named) => return self.open(file, named, true).map(Kept::File),
-            Line::Links(named) if !is_address(named) && !named.starts_with("file:") => {
-                return self.links(file, named).map(Kept::Line);
+            Line::Empty | Line::Ours => return Ok(CopiedLine::Line(String::new())),
+            Line::Requirements(named) if !is_address(named) => {
+                return self.open(file, named, false).map(CopiedLine::File);
             }
-            Line::Editable(named) => self.package(named, PlaceKind::Editable).map(|()| !is_limit)?,
-            Line::Local(named) => self.package(named, PlaceKind::Package).map(|()| !is_limit)?,
+            Line::Constraints(named) if !is_address(named) => {
+                return self.open(file, named, true).map(CopiedLine::File);
+            }
+            Line::Links(named) if !is_address(named) && !named.starts_with("file:") => {
+                return self.links(file, named).map(CopiedLine::Line);
+            }
+            Line::Editable(named) => self.package(named, InstalledPathKind::Editable).map(|()| !is_limit)?,
+            Line::Local(named) => self.package(named, InstalledPathKind::Package).map(|()| !is_limit)?,
             Line::Requirements(_) | Line::Package => !is_limit,
             Line::Constraints(_) | Line::Links(_) | Line::Option => false,
         };
         self.asked.is_any |= asks;
-        Ok(Kept::Line(text.to_owned()))
+        Ok(CopiedLine::Line(text.to_owned()))
     }
 
     /// Another file's text. It is named as seen from the file that names it.
-    fn open<'a>(&self, file: &Path, named: &'a str, is_limit: bool) -> Result<Further<'a>, String> {
+    fn open<'a>(&self, file: &Path, named: &'a str, is_limit: bool) -> Result<NamedFile<'a>, String> {
         let path = self.path(folder(file), named);
         let content = fs::read(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => format!("there is no file {}", path.display()),
             _ => format!("{}: {error}", path.display()),
         })?;
         let text = decode(&content).map_err(|reason| format!("{}: {reason}", path.display()))?;
-        Ok(Further { named, path, text, is_limit })
+        Ok(NamedFile { named, path, text, is_limit })
     }
 
     /// Reads another file; returns the line that names its copy.
-    fn further(&mut self, further: &Further<'_>) -> Result<String, String> {
+    fn further(&mut self, further: &NamedFile<'_>) -> Result<String, String> {
         let was_relative = self.is_relative;
         self.is_relative &= !Path::new(further.named).is_absolute();
         self.note(&further.path, further.named);
@@ -166,13 +170,13 @@ impl Reader<'_> {
             .ok_or_else(|| format!("there is no `{named}` in {}", self.folder.display()))?;
         let absolute = std::path::absolute(&path).map_err(|error| error.to_string())?;
         self.note(&path, named);
-        self.asked.places.push(Place { path, kind: PlaceKind::Links });
+        self.asked.places.push(InstalledPath { path, kind: InstalledPathKind::Links });
         let quoted = absolute.display().to_string().replace('\'', "'\"'\"'");
         Ok(format!("--find-links '{quoted}'"))
     }
 
     /// A package at a path, as seen from where pip runs.
-    fn package(&mut self, named: &str, kind: PlaceKind) -> Result<(), String> {
+    fn package(&mut self, named: &str, kind: InstalledPathKind) -> Result<(), String> {
         let path = self.path(self.folder, named);
         if !path.exists() {
             return Err(format!("there is no `{named}` in {}", self.folder.display()));
@@ -181,7 +185,7 @@ impl Reader<'_> {
             return Err(format!("`{named}` is no package: it has no pyproject.toml and no setup.py"));
         }
         self.note(&path, named);
-        self.asked.places.push(Place { path, kind });
+        self.asked.places.push(InstalledPath { path, kind });
         Ok(())
     }
 

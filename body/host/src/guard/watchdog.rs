@@ -58,7 +58,7 @@ impl Watchdog {
         let ended = Arc::<AtomicBool>::default();
         let end = ended.clone();
         let look = move || {
-            let mut seen = Seen::default();
+            let mut seen = LastPolls::default();
             while !end.load(Ordering::Acquire) {
                 for cell in seen.look(scope::slots()) {
                     tell(&Blocked { cell, at_least: limit });
@@ -84,9 +84,9 @@ impl Drop for Watchdog {
 
 /// What each thread polled when it was last looked at, and whether that has been told.
 #[derive(Default)]
-struct Seen(HashMap<*const Slot, (u64, bool)>);
+struct LastPolls(HashMap<*const Slot, (u64, bool)>);
 
-impl Seen {
+impl LastPolls {
     fn look(&mut self, slots: Vec<Arc<Slot>>) -> Vec<Text> {
         let before = std::mem::take(&mut self.0);
         let mut blocked = Vec::new();

@@ -27,7 +27,7 @@ pub(crate) fn documents(findings: &Findings) -> Vec<Node> {
     for piece in pieces(&findings.source) {
         let mut builder = Builder {
             findings,
-            places: Places::new(&findings.source, piece.lines_before),
+            places: Offsets::new(&findings.source, piece.lines_before),
             open: Vec::new(),
             done: &mut documents,
         };
@@ -56,7 +56,7 @@ struct Key {
 
 struct Builder<'a> {
     findings: &'a Findings,
-    places: Places<'a>,
+    places: Offsets<'a>,
     open: Vec<Open>,
     done: &'a mut Vec<Node>,
 }
@@ -210,7 +210,7 @@ fn head(content: &Content, span: Span) -> Span {
 
 /// From the parser's lines and columns to offsets in the file. Marks come nearly in order, so
 /// going on from the last one keeps a long line from being counted again and again.
-struct Places<'a> {
+struct Offsets<'a> {
     source: &'a Source,
     lines_before: usize,
     line: usize,
@@ -218,7 +218,7 @@ struct Places<'a> {
     offset: usize,
 }
 
-impl<'a> Places<'a> {
+impl<'a> Offsets<'a> {
     fn new(source: &'a Source, lines_before: usize) -> Self {
         Self { source, lines_before, line: 0, column: 0, offset: 0 }
     }

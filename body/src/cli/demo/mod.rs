@@ -22,7 +22,7 @@ use crate::{
     exit::{Failure, Outcome, Status},
     health::BodyStatus,
     identity,
-    nats::{Found, Store, not_connected},
+    nats::{ServerChoice, Store, not_connected},
     output::{self, BOLD, FAINT, Format},
     signals::Signals,
     telemetry::{self, Telemetry},
@@ -58,7 +58,7 @@ impl Demo {
         outcome
     }
 
-    async fn run_on(&self, server: &Found, globals: &Globals, signals: &mut Signals) -> Outcome {
+    async fn run_on(&self, server: &ServerChoice, globals: &Globals, signals: &mut Signals) -> Outcome {
         let namespace = globals.namespace_given().unwrap_or_else(identity::demo_namespace);
         let body = identity::body();
         let nats = match server.url() {
@@ -133,13 +133,13 @@ fn stopped(signal: &str) -> Failure {
 }
 
 /// The first line: where the greeting travels.
-fn opening(server: &Found, nats: Option<&Nats>, namespace: &Namespace) -> String {
+fn opening(server: &ServerChoice, nats: Option<&Nats>, namespace: &Namespace) -> String {
     match (nats.map(Nats::server), server) {
         (Some(info), server) => {
             let (version, url, origin) = (info.version, info.url, server.origin());
             format!("{BOLD}NATS server {version} at {url}{BOLD:#} ({origin}), namespace {namespace}")
         }
-        (None, Found::Missing(reason)) => format!("{BOLD}in process, without NATS{BOLD:#}: {reason}"),
+        (None, ServerChoice::Missing(reason)) => format!("{BOLD}in process, without NATS{BOLD:#}: {reason}"),
         (None, _) => format!("{BOLD}in process, without NATS{BOLD:#}"),
     }
 }

@@ -12,7 +12,9 @@ use super::plan;
 use crate::{
     cli::{Globals, input},
     exit::{Failure, Outcome, Status},
-    fleet::{ChangeSet, Outcome as Followed, Replaced, RetryUntil, Stage, Store, Wanted, Written, replaced, wait},
+    fleet::{
+        ChangeSet, DeployStage, Outcome as Followed, Replaced, RetryUntil, Store, Wanted, Written, replaced, wait,
+    },
     output::{self, Format, GOOD, WARNING},
 };
 
@@ -102,7 +104,7 @@ impl Change {
 
     /// All of it is deployed already: content that was lost is put back, and bodies are waited for as ever.
     async fn nothing(&self, globals: &Globals, retry: &RetryUntil, store: &Store, changes: &ChangeSet) -> Outcome {
-        let mended = retry.with(Stage::Content, async || changes.put(store).await).await?;
+        let mended = retry.with(DeployStage::Content, async || changes.put(store).await).await?;
         if mended > 0 {
             output::warn(format_args!(
                 "{} of what is deployed had been lost, and {} put back",

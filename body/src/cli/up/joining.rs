@@ -8,7 +8,7 @@ use futures::stream;
 use serde_json::json;
 use spec::Specs;
 
-use super::{Globals, Seen, Up, too_soon};
+use super::{BodyView, Globals, Up, too_soon};
 use crate::{
     app::{Instances, hosts},
     console::Terminal,
@@ -60,10 +60,10 @@ impl Up {
         globals: &Globals,
         cells: Vec<NativeCell>,
         url: Option<&str>,
-        seen: &Seen,
+        view: &BodyView,
         signals: &mut Signals,
     ) -> Outcome {
-        let Seen { status, http, telemetry } = seen;
+        let BodyView { status, http, telemetry } = view;
         let (namespace, body) = (&status.namespace, &status.body);
         let Some(url) = url else {
             return Err(Failure::not_started(
@@ -74,7 +74,7 @@ impl Up {
             let options = globals.nats.options(url, namespace, body.clone());
             let nats = Nats::connect(options).await.map_err(|error| not_connected(&error))?;
             telemetry.answer(&nats);
-            let driver = self.driver(seen, cells, &nats);
+            let driver = self.driver(view, cells, &nats);
             if driver.is_err() {
                 nats.close().await;
             }
@@ -102,7 +102,7 @@ impl Up {
 
     fn driver(
         &self,
-        Seen { status, telemetry, .. }: &Seen,
+        BodyView { status, telemetry, .. }: &BodyView,
         cells: Vec<NativeCell>,
         nats: &Nats,
     ) -> Result<Driver, Failure> {

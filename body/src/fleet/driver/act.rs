@@ -16,7 +16,7 @@ use crate::{
 
 impl Driver {
     pub(super) fn carry_out(&mut self, pass: Pass) {
-        if pass.paused != self.told.paused {
+        if pass.paused != self.reported.paused {
             self.stands_still(pass.paused);
         }
         for action in pass.actions {
@@ -42,7 +42,7 @@ impl Driver {
 
     fn stands_still(&mut self, paused: Option<Paused>) {
         match paused {
-            Some(Paused::NotConnected) if self.told.lease => {
+            Some(Paused::NotConnected) if self.reported.lease => {
                 tracing::warn!("not connected: what runs goes on, nothing is changed");
             }
             Some(Paused::NotConnected) => {}
@@ -53,10 +53,10 @@ impl Driver {
             None => tracing::info!("follows the fleet"),
         }
         // Who heard itself and does not any more has lost its watch or its bucket.
-        if self.told.paused.is_none() && paused == Some(Paused::LeaseNotObserved) && self.told.lease {
+        if self.reported.paused.is_none() && paused == Some(Paused::LeaseNotObserved) && self.reported.lease {
             self.watches.reopen(&late("its own lease".to_owned()));
         }
-        self.told.paused = paused;
+        self.reported.paused = paused;
     }
 
     fn begin(&mut self, target: Target, instance: u64, version: Version, canary: bool, limit: Duration) {

@@ -207,7 +207,7 @@ impl Driver {
             Done::Put(put) => {
                 self.watches.under_way.putting = false;
                 match put {
-                    Ok(()) => self.told.lease = true,
+                    Ok(()) => self.reported.lease = true,
                     Err(error) => {
                         tracing::debug!("the lease was not renewed: {error}");
                         self.clock.beat_again();

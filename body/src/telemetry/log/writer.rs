@@ -49,7 +49,7 @@ impl Drop for LastLines {
     }
 }
 
-enum Word {
+enum LogCommand {
     Line(Vec<u8>),
     /// Something is to be told of left-out lines.
     Wake,
@@ -60,7 +60,7 @@ enum Word {
 /// Takes lines; a clone is another way to the same thread.
 #[derive(Clone)]
 pub(super) struct Writer {
-    words: SyncSender<Word>,
+    words: SyncSender<LogCommand>,
     waiting: Arc<AtomicUsize>,
     counters: Arc<Counters>,
 }
@@ -72,7 +72,7 @@ impl Writer {
         let writer = Self { words, waiting: Arc::default(), counters };
         let (waiting, counters) = (writer.waiting.clone(), writer.counters.clone());
         let (wake, awake) = (writer.clone(), limiter.clone());
-        awake.on_first(Box::new(move || drop(wake.words.try_send(Word::Wake))));
+        awake.on_first(Box::new(move || drop(wake.words.try_send(LogCommand::Wake))));
         std::thread::Builder::new()
             .name("cbs-stderr".to_owned())
             .spawn(move || write(&queue, &waiting, &counters, &limiter))?;
@@ -83,7 +83,7 @@ impl Writer {
     fn settled(&self, limit: Duration) {
         let (settled, done) = sync_channel(1);
         // A queue that is full is not waited for: nobody reads.
-        if self.words.try_send(Word::Settled(settled)).is_ok() {
+        if self.words.try_send(LogCommand::Settled(settled)).is_ok() {
             // Not in time: the lines come later.
             _ = done.recv_timeout(limit);
         }
@@ -91,7 +91,7 @@ impl Writer {
 
     fn line(&self, line: &[u8]) {
         let fits = self.waiting.fetch_add(line.len(), Ordering::Relaxed) + line.len() <= BYTES_MAX;
-        if !fits || self.words.try_send(Word::Line(line.to_owned())).is_err() {
+        if !fits || self.words.try_send(LogCommand::Line(line.to_owned())).is_err() {
             self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
             self.counters.count_line_dropped();
         }
@@ -111,7 +111,7 @@ impl Write for Writer {
 }
 
 /// Writes until nobody is left who could log.
-fn write(queue: &Receiver<Word>, waiting: &AtomicUsize, counters: &Counters, limiter: &Limiter) {
+fn write(queue: &Receiver<LogCommand>, waiting: &AtomicUsize, counters: &Counters, limiter: &Limiter) {
     let mut told = 0;
     loop {
         let next = if limiter.has_news() {
@@ -120,13 +120,13 @@ fn write(queue: &Receiver<Word>, waiting: &AtomicUsize, counters: &Counters, lim
             queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
         match next {
-            Ok(Word::Line(line)) => {
+            Ok(LogCommand::Line(line)) => {
                 // That nobody reads it is no reason to stop.
                 drop(io::stderr().lock().write_all(&line));
                 waiting.fetch_sub(line.len(), Ordering::Relaxed);
             }
-            Ok(Word::Settled(settled)) => drop(settled.try_send(())),
-            Ok(Word::Wake) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(LogCommand::Settled(settled)) => drop(settled.try_send(())),
+            Ok(LogCommand::Wake) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
         limiter.tell(TELL_EVERY);

@@ -19,7 +19,7 @@ pub(in crate::telemetry) struct Queue<T> {
 }
 
 /// The other end.
-pub(super) struct Waiting<T> {
+pub(super) struct ExportQueue<T> {
     pub(super) items: mpsc::Receiver<Weighed<T>>,
     bytes: Arc<AtomicUsize>,
 }
@@ -31,9 +31,9 @@ pub(in crate::telemetry) struct Weighed<T> {
 }
 
 /// Both ends of an empty queue.
-pub(super) fn queue<T>() -> (Queue<T>, Waiting<T>) {
+pub(super) fn queue<T>() -> (Queue<T>, ExportQueue<T>) {
     let ((sender, receiver), bytes) = (mpsc::channel(WAITING_MAX), Arc::<AtomicUsize>::default());
-    (Queue { items: sender, bytes: bytes.clone() }, Waiting { items: receiver, bytes })
+    (Queue { items: sender, bytes: bytes.clone() }, ExportQueue { items: receiver, bytes })
 }
 
 impl<T> Queue<T> {
@@ -58,7 +58,7 @@ impl<T> Queue<T> {
     }
 }
 
-impl<T> Waiting<T> {
+impl<T> ExportQueue<T> {
     /// Makes room for so many bytes that have been sent, or given up.
     pub(super) fn done(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);

@@ -22,7 +22,7 @@ use super::{
         log::LogRecord,
     },
     END_LIMIT, Endpoint, TARGET,
-    queue::{Waiting, Weighed},
+    queue::{ExportQueue, Weighed},
     scope, span, words,
 };
 
@@ -53,7 +53,7 @@ pub(super) trait Port: Send + 'static {
 /// The task's state: what is lost when it must end is still known then.
 pub(super) struct Sending<P: Port> {
     port: P,
-    waiting: Waiting<P::Item>,
+    waiting: ExportQueue<P::Item>,
     batch: Vec<Weighed<P::Item>>,
     counters: Arc<Counters>,
     stop: CancellationToken,
@@ -62,7 +62,12 @@ pub(super) struct Sending<P: Port> {
 }
 
 impl<P: Port> Sending<P> {
-    pub(super) fn new(port: P, waiting: Waiting<P::Item>, counters: Arc<Counters>, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        port: P,
+        waiting: ExportQueue<P::Item>,
+        counters: Arc<Counters>,
+        stop: CancellationToken,
+    ) -> Self {
         Self { port, waiting, batch: Vec::new(), counters, stop, outage: false }
     }
 

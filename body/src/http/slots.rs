@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 /// Where all places are taken, the newcomer gets the place of the oldest connection that has sent no request yet,
 /// else that of the oldest one. So those who send or read slowly never keep a probe waiting.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionSlots {
     limit: usize,
-    taken: Mutex<Taken>,
+    open: Mutex<OpenConnections>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct OpenConnections {
     next: u64,
     connections: BTreeMap<u64, Arc<State>>,
 }
@@ -36,37 +36,37 @@ struct State {
 
 /// The place of one connection, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct ConnectionSlot {
+    slots: Arc<ConnectionSlots>,
     number: u64,
     state: Arc<State>,
 }
 
-impl Places {
+impl ConnectionSlots {
     pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, taken: Mutex::default() })
+        Arc::new(Self { limit, open: Mutex::default() })
     }
 
     /// A place for a connection that has just come.
-    pub(super) fn take(self: &Arc<Self>) -> Place {
+    pub(super) fn take(self: &Arc<Self>) -> ConnectionSlot {
         let state = Arc::new(State::default());
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.connections.len() >= self.limit {
-            let silent = taken.connections.iter().find(|(_, state)| !state.has_asked.load(Ordering::Relaxed));
-            let number = silent.or_else(|| taken.connections.iter().next()).map(|(number, _)| *number);
-            if let Some(state) = number.and_then(|number| taken.connections.remove(&number)) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.connections.len() >= self.limit {
+            let silent = open.connections.iter().find(|(_, state)| !state.has_asked.load(Ordering::Relaxed));
+            let number = silent.or_else(|| open.connections.iter().next()).map(|(number, _)| *number);
+            if let Some(state) = number.and_then(|number| open.connections.remove(&number)) {
                 state.given_away.cancel();
             }
         }
-        let number = taken.next;
-        taken.next += 1;
-        taken.connections.insert(number, state.clone());
-        drop(taken);
-        Place { places: self.clone(), number, state }
+        let number = open.next;
+        open.next += 1;
+        open.connections.insert(number, state.clone());
+        drop(open);
+        ConnectionSlot { slots: self.clone(), number, state }
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// Its request is there.
     pub(super) fn has_asked(&self) {
         self.state.has_asked.store(true, Ordering::Relaxed);
@@ -78,9 +78,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.places.taken.lock().unwrap_or_else(PoisonError::into_inner).connections.remove(&self.number);
+        self.slots.open.lock().unwrap_or_else(PoisonError::into_inner).connections.remove(&self.number);
     }
 }
 
@@ -88,34 +88,34 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn is_given_away(place: &Place) -> bool {
-        place.state.given_away.is_cancelled()
+    fn is_given_away(slot: &ConnectionSlot) -> bool {
+        slot.state.given_away.is_cancelled()
     }
 
     #[test]
     fn a_newcomer_gets_the_place_of_the_oldest_that_has_not_asked_else_of_the_oldest() {
-        let places = Places::new(2);
-        let (first, second) = (places.take(), places.take());
+        let slots = ConnectionSlots::new(2);
+        let (first, second) = (slots.take(), slots.take());
         first.has_asked();
         assert!(!is_given_away(&first) && !is_given_away(&second));
-        let third = places.take();
+        let third = slots.take();
         assert!(!is_given_away(&first) && is_given_away(&second));
         third.has_asked();
-        let _fourth = places.take();
+        let _fourth = slots.take();
         assert!(is_given_away(&first) && !is_given_away(&third));
     }
 
     #[test]
     fn a_place_that_is_left_is_free() {
-        let places = Places::new(1);
-        drop(places.take());
-        let first = places.take();
-        let second = places.take();
+        let slots = ConnectionSlots::new(1);
+        drop(slots.take());
+        let first = slots.take();
+        let second = slots.take();
         assert!(is_given_away(&first));
         // Leaving a place that was given away takes none from who has it now.
         drop(first);
-        assert_eq!(places.taken.lock().unwrap().connections.len(), 1);
+        assert_eq!(slots.open.lock().unwrap().connections.len(), 1);
         drop(second);
-        assert!(places.taken.lock().unwrap().connections.is_empty());
+        assert!(slots.open.lock().unwrap().connections.is_empty());
     }
 }
