@@ -79,13 +79,13 @@ pub enum Decision {
         error: CellError,
     },
     /// Nothing to do: a note for a person who watches the run.
-    Note(Note),
+    Log(LogEntry),
 }
 
 /// What a person who watches a run wants to know, and no call shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "kebab-case")]
-pub enum Note {
+pub enum LogEntry {
     /// The step's `when` said no; its value is `null`.
     Skipped {
         /// The step's id.

@@ -44,7 +44,7 @@
 //!             Decision::Wait { call, .. } => events.push(Event::Waited { call }),
 //!             Decision::Finish { output: value } => output = Some(value),
 //!             Decision::Fail { error } => panic!("{error}"),
-//!             Decision::Note(_) => {}
+//!             Decision::Log(_) => {}
 //!         }
 //!     }
 //! }
@@ -65,7 +65,7 @@
 //! code `flow.expression`.
 //!
 //! That error names the expression and the kinds of values (`cannot add a map and a number`), never a
-//! value; the values are in a [`Note::NoValue`], for the body's own log. A text that stands in the
+//! value; the values are in a [`LogEntry::NoValue`], for the body's own log. A text that stands in the
 //! expression as `error("no lines")` is told as it is.
 //!
 //! # Numbers
@@ -117,7 +117,7 @@ mod testing;
 pub use call::{CallId, CallIdError};
 pub use codes::CODES;
 pub use definition::{Catch, Each, Flow, PARALLEL_DEFAULT, PathPart, Problem, Retry, Step};
-pub use event::{Decision, Event, Note};
+pub use event::{Decision, Event, LogEntry};
 pub use json::Json;
 pub use plan::{Plan, PlanStep};
 pub use run::Run;

@@ -100,7 +100,7 @@ impl Run {
         if let Err(error) = outcome.and_then(|()| self.advance()) {
             self.phase = Phase::Done;
             // The calls of this very event are not made any more.
-            self.decisions.retain(|decision| matches!(decision, Decision::Note(_)));
+            self.decisions.retain(|decision| matches!(decision, Decision::Log(_)));
             self.decisions.push(Decision::Fail { error });
         }
         std::mem::take(&mut self.decisions)

@@ -9,7 +9,7 @@ use cbs::{
     About, BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, FlowName, Handler, Outcome, Service,
     Stats, Target, Uuid,
 };
-use flow::{CallId, Decision, Event, Json, Note, Plan, Run};
+use flow::{CallId, Decision, Event, Json, LogEntry, Plan, Run};
 use futures::{StreamExt, stream::FuturesUnordered};
 
 use crate::{
@@ -127,7 +127,7 @@ impl FlowWork {
                 match decision {
                     Decision::Finish { output } => return Ok(output),
                     Decision::Fail { error } => return Err(error),
-                    Decision::Note(Note::NoValue { message, values }) => {
+                    Decision::Log(LogEntry::NoValue { message, values }) => {
                         // The values are for this log alone: the error that leaves has none.
                         tracing::warn!(
                             target: "cbs::cell",
@@ -139,7 +139,7 @@ impl FlowWork {
                             "an expression has no value: {message}"
                         );
                     }
-                    Decision::Note(note) => {
+                    Decision::Log(note) => {
                         if let Some(observer) = &self.observer {
                             observer.noted(self.flow(), &note);
                         }

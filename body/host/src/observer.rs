@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cbs::{CellError, FlowName, Target, Transport};
-use flow::{CallId, Note};
+use flow::{CallId, LogEntry};
 
 /// One finished attempt of a step.
 #[derive(Clone, Copy, Debug)]
@@ -30,5 +30,5 @@ pub trait StepObserver: Send + Sync + 'static {
     fn finished(&self, report: &StepReport<'_>);
 
     /// A step was skipped or caught.
-    fn noted(&self, _flow: &FlowName, _note: &Note) {}
+    fn noted(&self, _flow: &FlowName, _note: &LogEntry) {}
 }

@@ -13,7 +13,7 @@ use cbs::{
     BodyBus, BusError, CellContext, CellError, Code, Envelope, FlowName, Handler, NativeCell, Outcome, Target,
     Transport,
 };
-use flow::Note;
+use flow::LogEntry;
 use host::{FlowHandler, Limits, Schemas, StepObserver, StepReport};
 use serde_json::{Value, json};
 use support::{Logged, bus, call, env, serve, specs, target};
@@ -30,7 +30,7 @@ impl StepObserver for Watched {
         let StepReport { flow, call, target, body, via, .. } = report;
         self.0.lock().unwrap().push(format!("{flow} {call} {target} [{body}] {via} {outcome}"));
     }
-    fn noted(&self, flow: &FlowName, note: &Note) {
+    fn noted(&self, flow: &FlowName, note: &LogEntry) {
         self.0.lock().unwrap().push(format!("{flow} {note:?}"));
     }
 }

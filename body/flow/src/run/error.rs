@@ -4,7 +4,7 @@ use cbs::{CellError, Text};
 use serde_json::json;
 
 use super::Run;
-use crate::{Decision, Note, expression::Failure, plan::PlanStep};
+use crate::{Decision, LogEntry, expression::Failure, plan::PlanStep};
 
 /// The code of an error that an expression gave.
 const EXPRESSION_CODE: &str = "flow.expression";
@@ -14,7 +14,7 @@ impl Run {
     pub(super) fn no_value(&mut self, place: &str, failure: Failure) -> CellError {
         let message = format!("{place}{}", failure.message);
         if let Some(values) = failure.values {
-            self.decisions.push(Decision::Note(Note::NoValue { message: message.clone(), values }));
+            self.decisions.push(Decision::Log(LogEntry::NoValue { message: message.clone(), values }));
         }
         CellError::domain(EXPRESSION_CODE, message)
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Outcome, Progress, Run, calls::Calls, decision, error::named, find, retry};
 use crate::{
-    CallId, Decision, Json, Note,
+    CallId, Decision, Json, LogEntry,
     plan::{PlanCatch, PlanStep},
 };
 use std::sync::Arc;
@@ -83,7 +83,7 @@ impl Run {
             "code": error.code.as_str(), "message": error.message, "retryable": error.retryable, "details": error.details,
         });
         let root = Json::from(root);
-        self.decisions.push(Decision::Note(Note::Caught { step: step.name().clone(), error }));
+        self.decisions.push(Decision::Log(LogEntry::Caught { step: step.name().clone(), error }));
         let with = catch.with.as_ref().map(|with| with.fill(&self.scope(None, Some(&root)))).transpose();
         let with = with.map_err(|failure| named(step, None, ": its catch failed", self.no_value("", failure)))?;
         let with = with.unwrap_or_else(Json::null);

@@ -8,7 +8,7 @@ use super::{
     decision,
 };
 use crate::{
-    CallId, Decision, Json, Note,
+    CallId, Decision, Json, LogEntry,
     expression::{Failure, kind},
     plan::PlanStep,
 };
@@ -20,7 +20,7 @@ impl Run {
         let wanted = step.when.as_ref().map(|when| when.fill(&scope)).transpose();
         match wanted {
             Ok(Some(wanted)) if wanted.is_no() => {
-                self.decisions.push(Decision::Note(Note::Skipped { step: step.name().clone() }));
+                self.decisions.push(Decision::Log(LogEntry::Skipped { step: step.name().clone() }));
                 self.done(index, Json::null());
                 return Ok(());
             }

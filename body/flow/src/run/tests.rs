@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    Catch, Each, Flow, Note, Retry, Step,
+    Catch, Each, Flow, LogEntry, Retry, Step,
     testing::{flow, step},
 };
 
@@ -50,9 +50,9 @@ fn short(decisions: &[Decision]) -> Vec<String> {
         Decision::Wait { call, .. } => format!("wait {call}"),
         Decision::Finish { output } => format!("finish {output}"),
         Decision::Fail { error } => format!("fail {error}"),
-        Decision::Note(Note::Skipped { step }) => format!("skip {step}"),
-        Decision::Note(Note::NoValue { .. }) => "no value".to_owned(),
-        Decision::Note(Note::Caught { step, error }) => format!("caught {step} {}", error.code),
+        Decision::Log(LogEntry::Skipped { step }) => format!("skip {step}"),
+        Decision::Log(LogEntry::NoValue { .. }) => "no value".to_owned(),
+        Decision::Log(LogEntry::Caught { step, error }) => format!("caught {step} {}", error.code),
     };
     decisions.iter().map(one).collect()
 }
@@ -407,7 +407,7 @@ fn the_values_of_a_failed_expression_are_in_a_note_and_not_in_the_error() {
     run.begin(json!(null));
     let call = "auth".parse().unwrap();
     let decisions = run.handle(Event::Answered { call, value: json!({"token": "tok-SECRET"}).into() });
-    let [Decision::Note(Note::NoValue { message, values }), Decision::Fail { error }] = decisions.as_slice() else {
+    let [Decision::Log(LogEntry::NoValue { message, values }), Decision::Fail { error }] = decisions.as_slice() else {
         panic!("{decisions:?}");
     };
     let said = "`${ .steps.auth + 1 }`: cannot add a map and a number";

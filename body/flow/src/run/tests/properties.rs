@@ -81,7 +81,7 @@ fn carried_out(plan: &Arc<Plan>, chances: &[(prop::sample::Index, u8)]) -> Resul
                     prop_assert!(run.is_done() && !runs, "calls run on: {open:?}");
                 }
                 Decision::Fail { .. } => prop_assert!(run.is_done()),
-                Decision::Note(_) => {}
+                Decision::Log(_) => {}
             }
         }
         if run.is_done() {
