@@ -7,16 +7,14 @@
     reason = "this is test code: it fails loudly"
 )]
 
-mod alone;
+mod body_crash;
 mod buckets;
 mod canary;
 mod cluster;
 mod credentials;
 mod deadlines;
-mod deaths;
 mod deploy;
 mod dev;
-mod eyes;
 mod faults;
 mod files;
 mod flood;
@@ -24,17 +22,19 @@ mod forgery;
 mod greeting;
 mod languages;
 mod listeners;
-mod masses;
+mod lossy_link;
 mod mistakes;
+mod nats_outage_mid_deploy;
+mod no_jetstream;
+mod observability;
 mod outage;
 mod permissions;
+mod reconnect_storm;
 mod routes;
 mod scaffold;
+mod scale;
 mod scrape;
 mod sharing;
-mod silence;
-mod storm;
-mod suspense;
 mod tracing;
 mod watch;
 
