@@ -15,16 +15,16 @@
 //!
 //! - [`tree`]: the files of the repository
 //! - [`rust`]: functions, structs and traits of a Rust file, with their sizes
-//! - [`rooms`]: the table of rooms, and who may use whom
+//! - [`crates`]: the table of rooms, and who may use whom
 //! - [`workspace`]: what Cargo knows of members and dependencies
 //! - [`licence`]: licence expressions
 //! - [`markdown`]: tables and links
 //! - [`protobuf`]: the generated code that `specs/proto/` gives
 
+pub mod crates;
 pub mod licence;
 pub mod markdown;
 pub mod protobuf;
-pub mod rooms;
 pub mod rust;
 pub mod tree;
 pub mod workspace;

@@ -1,6 +1,8 @@
 //! The house rules, one module a kind. A broken rule fails with its sentence and every place where it is broken.
 
 #[cfg(test)]
+mod crates;
+#[cfg(test)]
 mod dependencies;
 #[cfg(test)]
 mod documents;
@@ -12,8 +14,6 @@ mod manifests;
 mod musts;
 #[cfg(test)]
 mod readers;
-#[cfg(test)]
-mod rooms;
 #[cfg(test)]
 mod sizes;
 #[cfg(test)]

@@ -4,9 +4,8 @@ use std::{collections::BTreeSet, error::Error};
 
 use cargo_metadata::{DependencyKind, Package};
 use tidy::{
-    markdown,
-    rooms::{CELL_TESTS_USE, CELL_USES, CONTRACT_DEPENDENCIES_MAX, ROOMS, WALLED_OFF},
-    tree, workspace,
+    crates::{CELL_TESTS_USE, CELL_USES, CONTRACT_DEPENDENCIES_MAX, CRATES, WALLED_OFF},
+    markdown, tree, workspace,
 };
 
 use crate::{Checked, hold};
@@ -45,7 +44,7 @@ fn rooms_use_what_the_table_says() -> Checked {
     for package in workspace::read()?.workspace_packages() {
         let folder = workspace::folder(package);
         let place = format!("{folder}/Cargo.toml:1");
-        let Some(room) = ROOMS.iter().find(|room| room.folder == room_of(&folder)) else {
+        let Some(room) = CRATES.iter().find(|room| room.folder == room_of(&folder)) else {
             broken.push(format!("{place} is a room that tests/tidy/src/rooms.rs does not know"));
             continue;
         };
@@ -67,12 +66,12 @@ fn walled_off_libraries_stay_in_their_rooms() -> Checked {
     let mut broken = Vec::new();
     for package in workspace::read()?.workspace_packages() {
         for dependency in &package.dependencies {
-            let Some((name, rooms, why)) = WALLED_OFF.iter().find(|(name, ..)| *name == dependency.name) else {
+            let Some((name, crates, why)) = WALLED_OFF.iter().find(|(name, ..)| *name == dependency.name) else {
                 continue;
             };
-            if !rooms.contains(&package.name.as_str()) {
+            if !crates.contains(&package.name.as_str()) {
                 let place = workspace::folder(package);
-                broken.push(format!("{place}/Cargo.toml:1 names {name}, which only {} may: {why}", rooms.join(", ")));
+                broken.push(format!("{place}/Cargo.toml:1 names {name}, which only {} may: {why}", crates.join(", ")));
             }
         }
     }
@@ -134,7 +133,7 @@ fn rows() -> Result<Vec<Row>, Box<dyn Error>> {
 fn architecture_md_shows_the_same_table() -> Checked {
     let rows = rows()?;
     let mut broken = Vec::new();
-    for room in ROOMS {
+    for room in CRATES {
         match rows.iter().find(|(folder, ..)| folder == room.folder) {
             None => broken.push(format!("ARCHITECTURE.md has no row for `{}`", room.folder)),
             Some((_, _, uses, tests_use)) if *uses != names(room.uses) || *tests_use != names(room.tests_use) => {
@@ -145,7 +144,7 @@ fn architecture_md_shows_the_same_table() -> Checked {
         }
     }
     for (folder, ..) in &rows {
-        if !ROOMS.iter().any(|room| room.folder == folder) {
+        if !CRATES.iter().any(|room| room.folder == folder) {
             broken.push(format!("ARCHITECTURE.md has a row for `{folder}`, which is no room"));
         }
     }

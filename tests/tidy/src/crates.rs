@@ -2,7 +2,7 @@
 
 /// One crate of the workspace, or one folder of like crates.
 #[derive(Debug)]
-pub struct Room {
+pub struct CrateRule {
     /// Its folder; `cells/*` stands for every folder in `cells/`.
     pub folder: &'static str,
     /// Rooms that its code uses.
@@ -11,32 +11,32 @@ pub struct Room {
     pub tests_use: &'static [&'static str],
 }
 
-const fn room(folder: &'static str, uses: &'static [&'static str], tests_use: &'static [&'static str]) -> Room {
-    Room { folder, uses, tests_use }
+const fn rule(folder: &'static str, uses: &'static [&'static str], tests_use: &'static [&'static str]) -> CrateRule {
+    CrateRule { folder, uses, tests_use }
 }
 
 /// Every edge between rooms. A new one gets a commit of its own, with its reason.
-pub const ROOMS: &[Room] = &[
-    room(
+pub const CRATES: &[CrateRule] = &[
+    rule(
         "body",
         &["bus", "bus-nats", "cbs", "cells/*", "fleet", "flow", "host", "host-python", "host-sidecar", "spec"],
         &["testkit"],
     ),
-    room("body/contract", &[], &[]),
-    room("body/bus", &["cbs"], &["testkit"]),
-    room("body/bus-nats", &["cbs"], &["bus", "testkit"]),
-    room("body/spec", &["cbs", "flow"], &[]),
-    room("body/fleet", &["cbs"], &[]),
-    room("body/flow", &["cbs"], &[]),
-    room("body/host", &["bus", "cbs", "flow", "spec"], &["testkit"]),
-    room("body/sidecar", &["cbs"], &["testkit"]),
-    room("body/host-sidecar", &["cbs", "host", "sidecar", "spec"], &["bus", "bus-nats", "testkit"]),
-    room("body/host-python", &["cbs", "host", "host-sidecar", "sidecar", "spec"], &["bus", "testkit"]),
-    room("body/testkit", &["bus-nats", "cbs"], &[]),
-    room("cells/*", &["cbs"], &["testkit"]),
-    room("tests", &["body", "cbs", "testkit"], &[]),
-    room("tests/bench", &["body", "bus", "bus-nats", "cbs", "fleet", "host", "sidecar", "spec"], &[]),
-    room("tests/tidy", &[], &[]),
+    rule("body/contract", &[], &[]),
+    rule("body/bus", &["cbs"], &["testkit"]),
+    rule("body/bus-nats", &["cbs"], &["bus", "testkit"]),
+    rule("body/spec", &["cbs", "flow"], &[]),
+    rule("body/fleet", &["cbs"], &[]),
+    rule("body/flow", &["cbs"], &[]),
+    rule("body/host", &["bus", "cbs", "flow", "spec"], &["testkit"]),
+    rule("body/sidecar", &["cbs"], &["testkit"]),
+    rule("body/host-sidecar", &["cbs", "host", "sidecar", "spec"], &["bus", "bus-nats", "testkit"]),
+    rule("body/host-python", &["cbs", "host", "host-sidecar", "sidecar", "spec"], &["bus", "testkit"]),
+    rule("body/testkit", &["bus-nats", "cbs"], &[]),
+    rule("cells/*", &["cbs"], &["testkit"]),
+    rule("tests", &["body", "cbs", "testkit"], &[]),
+    rule("tests/bench", &["body", "bus", "bus-nats", "cbs", "fleet", "host", "sidecar", "spec"], &[]),
+    rule("tests/tidy", &[], &[]),
 ];
 
 /// Libraries that some rooms wall off, with the packages that may name them, and why.
