@@ -102,14 +102,14 @@ impl App {
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
         let mut app = Self { namespace, wiring, cells, flows, _watchdog: watchdog };
         let hurry = app.cells.hurry();
-        let mut told = None;
+        let mut reported = None;
         {
             let mut applied = std::pin::pin!(app.apply(&specs));
             tokio::select! {
                 biased;
                 _ = &mut applied => {}
                 Some(why) = stops.next() => {
-                    told = Some(why);
+                    reported = Some(why);
                     hurry.cancel();
                     applied.await;
                 }
@@ -121,7 +121,7 @@ impl App {
         status.started();
         app.wiring.events.body("joined");
         app.wiring.events.settle().await;
-        Ok((app, told))
+        Ok((app, reported))
     }
 
     /// Makes the body run these specs instead of those it has, without a failed call: what is new
@@ -183,7 +183,7 @@ impl App {
                     }
                 }
             };
-            changes.iter().for_each(|change| change.tell(since.elapsed()));
+            changes.iter().for_each(|change| change.report(since.elapsed()));
             changed(&self, &changes);
             again = self.cells.has_slow().then_some(specs);
         };

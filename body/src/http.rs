@@ -68,7 +68,7 @@ impl Http {
         let (connections, ends) = (tasks.clone(), stop.clone());
         tasks.spawn(async move { accept(&listener, &site, &connections, &ends).await });
         let http = Self { address, tasks, stop };
-        output::tell(format_args!("HTTP: {}/readyz, /healthz, /metrics", http.url()));
+        output::report(format_args!("HTTP: {}/readyz, /healthz, /metrics", http.url()));
         Ok(Some(http))
     }
 
@@ -90,12 +90,12 @@ impl Http {
 /// Takes connections until it is told to stop.
 async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, stop: &CancellationToken) {
     let slots = ConnectionSlots::new(CONNECTIONS_MAX);
-    let mut told = false;
+    let mut reported = false;
     loop {
         let Some(accepted) = stop.run_until_cancelled(next(listener)).await else { return };
         match accepted {
             Ok((stream, _)) => {
-                told = false;
+                reported = false;
                 let (site, stop, slot) = (site.clone(), stop.clone(), slots.take());
                 tasks.spawn(async move {
                     tokio::select! {
@@ -107,7 +107,7 @@ async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, s
             }
             Err(error) => {
                 // Once, for it may last.
-                if !std::mem::replace(&mut told, true) {
+                if !std::mem::replace(&mut reported, true) {
                     tracing::warn!("no HTTP connection can be accepted: {error}");
                 }
                 _ = stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;

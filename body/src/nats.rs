@@ -103,12 +103,12 @@ impl Flags {
         Nats::connect_client(options).await.map_err(|error| not_connected(&error))
     }
 
-    /// The same, again and again for so long while no server answers; `tell` is told of it once.
+    /// The same, again and again for so long while no server answers; `report` is told of it once.
     pub(crate) async fn client_patient(
         &self,
         namespace: &Namespace,
         limit: Duration,
-        tell: impl Fn(&str),
+        report: impl Fn(&str),
     ) -> Result<Nats, Failure> {
         let until = Instant::now() + limit;
         let mut is_told = false;
@@ -125,7 +125,7 @@ impl Flags {
                 return Err(not_connected(&error));
             }
             if !std::mem::replace(&mut is_told, true) {
-                tell(&format!("{error}; trying again for {}", output::short(limit)));
+                report(&format!("{error}; trying again for {}", output::short(limit)));
             }
             tokio::time::sleep(CONNECT_AGAIN).await;
         }

@@ -58,7 +58,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
 }
 
 /// Writes a line to standard error. That nobody reads it is no reason to stop.
-pub(crate) fn tell(line: impl std::fmt::Display) {
+pub(crate) fn report(line: impl std::fmt::Display) {
     // After what was logged before.
     crate::telemetry::settle();
     let mut stderr = anstream::stderr().lock();
@@ -67,12 +67,12 @@ pub(crate) fn tell(line: impl std::fmt::Display) {
 
 /// Writes `warning: …` to standard error.
 pub(crate) fn warn(line: impl std::fmt::Display) {
-    tell(format_args!("{WARNING}warning:{WARNING:#} {line}"));
+    report(format_args!("{WARNING}warning:{WARNING:#} {line}"));
 }
 
 /// Writes `error: …` to standard error.
 pub(crate) fn error(line: impl std::fmt::Display) {
-    tell(format_args!("{BAD}error:{BAD:#} {line}"));
+    report(format_args!("{BAD}error:{BAD:#} {line}"));
 }
 
 /// A table of words in columns, as wide as its words. What other programs wrote into a cell

@@ -76,17 +76,17 @@ impl Paths {
 pub(crate) fn tell_notes(notes: &[Diagnostic]) {
     for note in notes {
         let hint = note.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-        output::tell(format_args!("note: {}: {}{hint}", note.file.display(), note.message));
+        output::report(format_args!("note: {}: {}{hint}", note.file.display(), note.message));
     }
 }
 
-/// Why specs could not be taken, as the program ends: mistakes have been `tell`-ed before.
+/// Why specs could not be taken, as the program ends: mistakes have been `report`-ed before.
 pub(crate) fn failure(error: &spec::Error) -> Failure {
     match error {
         spec::Error::Paths(_) => Failure::not_started(error),
         spec::Error::Mistakes(mistakes) => {
-            output::tell(report(mistakes));
-            output::tell("");
+            output::report(report(mistakes));
+            output::report("");
             tell_notes(mistakes.notes());
             Failure::failed(format_args!("{}; nothing was started", found(mistakes)))
         }

@@ -53,9 +53,9 @@ impl Watch {
     /// # Errors
     /// When the system gives no watch.
     pub(crate) fn new(paths: specs::Paths, specs: &Specs, wrong: Option<&spec::Error>) -> notify::Result<Self> {
-        let (tell, happened) = mpsc::channel(1);
+        let (report, happened) = mpsc::channel(1);
         // What was written after these specs were read, and before they are watched, is found by a first look.
-        _ = tell.try_send(Notice::Written);
+        _ = report.try_send(Notice::Written);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let notice = match event {
                 // Who only reads changes nothing: that may be this program itself.
@@ -64,7 +64,7 @@ impl Watch {
                 Ok(_) | Err(_) => Notice::Unknown,
             };
             // One notice is enough, however much has happened.
-            _ = tell.try_send(notice);
+            _ = report.try_send(notice);
         })?;
         let mut watch = Self {
             paths,
@@ -77,7 +77,7 @@ impl Watch {
         };
         watch.follow(specs);
         if let Some(wrong) = wrong {
-            watch.tell(wrong);
+            watch.report(wrong);
         }
         Ok(watch)
     }
@@ -89,7 +89,7 @@ impl Watch {
             match self.paths.load() {
                 Ok(mut specs) => {
                     if self.wrong.take().is_some() {
-                        output::tell("the specs are in order again");
+                        output::report("the specs are in order again");
                     }
                     // What came into a new folder before it was watched is found by looking again.
                     while self.follow(&specs) {
@@ -101,7 +101,7 @@ impl Watch {
                     return specs;
                 }
                 Err(error) => {
-                    self.tell(&error);
+                    self.report(&error);
                     self.follow_more();
                 }
             }
@@ -131,13 +131,13 @@ impl Watch {
     }
 
     /// Says once what is wrong.
-    fn tell(&mut self, error: &spec::Error) {
+    fn report(&mut self, error: &spec::Error) {
         let text = match error {
             spec::Error::Mistakes(mistakes) => format!("{}\n\n{}", specs::report(mistakes), specs::found(mistakes)),
             spec::Error::Paths(_) => error.to_string(),
         };
         if self.wrong.as_ref() != Some(&text) {
-            output::tell(format_args!("{text}; what runs goes on"));
+            output::report(format_args!("{text}; what runs goes on"));
         }
         self.wrong = Some(text);
     }

@@ -158,9 +158,9 @@ impl Caller {
     /// # Panics
     /// When it cannot be listened to.
     pub async fn tap(&self) -> Tap {
-        let heard = self.client.subscribe(">").await.expect("a subscription");
+        let received = self.client.subscribe(">").await.expect("a subscription");
         self.client.flush().await.expect("a connection");
-        Tap { heard }
+        Tap { received }
     }
 }
 
@@ -179,13 +179,13 @@ fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
 /// come, so has all that was said before it.
 #[derive(Debug)]
 pub struct Tap {
-    heard: Subscriber,
+    received: Subscriber,
 }
 
 impl Tap {
     /// What was said since the last look, as it came: subject and payload.
-    pub fn heard(&mut self) -> Vec<(String, String)> {
-        let next = || self.heard.next().now_or_never().flatten();
+    pub fn received(&mut self) -> Vec<(String, String)> {
+        let next = || self.received.next().now_or_never().flatten();
         std::iter::from_fn(next)
             .map(|message| (message.subject.to_string(), String::from_utf8_lossy(&message.payload).into_owned()))
             .collect()

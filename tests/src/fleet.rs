@@ -111,8 +111,11 @@ impl Monitor {
     /// When the server does not tell it.
     pub async fn number(&self, name: &str) -> u64 {
         let asked = self.client.request("$SYS.REQ.SERVER.PING.VARZ", "".into());
-        let told = within(LIMIT, "the server's numbers", asked).await.expect("an answer of the server");
-        let told: Value = serde_json::from_slice(&told.payload).expect("JSON");
-        told.pointer(&format!("/data/{name}")).and_then(Value::as_u64).unwrap_or_else(|| panic!("no {name} in {told}"))
+        let reported = within(LIMIT, "the server's numbers", asked).await.expect("an answer of the server");
+        let reported: Value = serde_json::from_slice(&reported.payload).expect("JSON");
+        reported
+            .pointer(&format!("/data/{name}"))
+            .and_then(Value::as_u64)
+            .unwrap_or_else(|| panic!("no {name} in {reported}"))
     }
 }

@@ -30,8 +30,8 @@ impl Standings {
                 .iter()
                 .map(|body| {
                     let states = letters(&text(body, "/states"));
-                    let told = Told { states, head: text(body, "/applied/head"), all: body.to_string() };
-                    (text(body, "/body"), told)
+                    let reported = Told { states, head: text(body, "/applied/head"), all: body.to_string() };
+                    (text(body, "/body"), reported)
                 })
                 .collect(),
         )
@@ -57,7 +57,7 @@ impl Standings {
     /// How many instances are ready in a body.
     #[must_use]
     pub fn ready_in(&self, body: &str) -> usize {
-        self.0.get(body).map_or(0, |told| told.states.iter().filter(|state| **state == 'r').count())
+        self.0.get(body).map_or(0, |reported| reported.states.iter().filter(|state| **state == 'r').count())
     }
 
     /// How many instances are ready altogether.
@@ -69,8 +69,8 @@ impl Standings {
     /// How many entries are served by somebody, whatever the revision and whoever should.
     #[must_use]
     pub fn served(&self) -> usize {
-        let serving = |told: &Told| {
-            let serves = told.states.iter().enumerate().filter(|(_, state)| "reoukyu".contains(**state));
+        let serving = |reported: &Told| {
+            let serves = reported.states.iter().enumerate().filter(|(_, state)| "reoukyu".contains(**state));
             serves.map(|(index, _)| index).collect::<Vec<_>>()
         };
         self.0.values().flat_map(serving).collect::<BTreeSet<usize>>().len()
@@ -79,8 +79,8 @@ impl Standings {
     /// Whether all have applied one head, and nothing is under way in any of them.
     #[must_use]
     pub fn settled(&self) -> bool {
-        let heads: BTreeSet<&str> = self.0.values().map(|told| told.head.as_str()).collect();
-        let quiet = |told: &Told| told.states.iter().all(|state| ".rx".contains(*state));
+        let heads: BTreeSet<&str> = self.0.values().map(|reported| reported.head.as_str()).collect();
+        let quiet = |reported: &Told| reported.states.iter().all(|state| ".rx".contains(*state));
         heads.len() == 1 && self.0.values().all(quiet)
     }
 
@@ -93,13 +93,13 @@ impl Standings {
     /// The same spread of what is ready, whatever else has changed.
     #[must_use]
     pub fn spread(&self) -> Vec<(&str, &[char])> {
-        self.0.iter().map(|(body, told)| (body.as_str(), told.states.as_slice())).collect()
+        self.0.iter().map(|(body, reported)| (body.as_str(), reported.states.as_slice())).collect()
     }
 
     /// Whether a body tells these words, for example of its troubles.
     #[must_use]
-    pub fn tell(&self, words: &str) -> bool {
-        self.0.values().any(|told| told.all.contains(words))
+    pub fn report(&self, words: &str) -> bool {
+        self.0.values().any(|reported| reported.all.contains(words))
     }
 }
 

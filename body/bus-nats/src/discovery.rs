@@ -99,16 +99,17 @@ pub(crate) async fn discover(
         let asked = client.publish_with_reply(verb, inbox.clone(), "".into()).await;
         asked.map_err(|error| unavailable(&error))?;
     }
-    let mut heard = Delivery::default();
+    let mut received = Delivery::default();
     let started = Instant::now();
     let mut until = started + wait;
     while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
         if answer.status != Some(async_nats::StatusCode::NO_RESPONDERS) {
-            heard.hear(&answer.payload, namespace);
+            received.receive(&answer.payload, namespace);
         }
-        until = if heard.is_whole() { (Instant::now() + QUIET).min(started + wait) } else { started + wait.max(limit) };
+        until =
+            if received.is_whole() { (Instant::now() + QUIET).min(started + wait) } else { started + wait.max(limit) };
     }
-    Ok(heard.endpoints())
+    Ok(received.endpoints())
 }
 
 /// What has been answered so far.
@@ -122,7 +123,7 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn hear(&mut self, payload: &[u8], namespace: &Namespace) {
+    fn receive(&mut self, payload: &[u8], namespace: &Namespace) {
         // What does not read as an answer comes from a service that is none of ours.
         let Ok(answer) = serde_json::from_slice::<ServiceReply>(payload) else { return };
         match answer {

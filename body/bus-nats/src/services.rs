@@ -113,17 +113,17 @@ impl Services {
     }
 
     async fn answer(&self, question: &Message, organ: &str, number: usize) {
-        let told = self.register.instance(organ, number);
+        let reported = self.register.instance(organ, number);
         let verb = question.subject.split('.').nth(1).unwrap_or_default();
-        let (Some(reply_to), false) = (question.reply.clone(), told.is_empty()) else { return };
-        let Some(answer) = self.describe(verb, organ, number, &told) else { return };
+        let (Some(reply_to), false) = (question.reply.clone(), reported.is_empty()) else { return };
+        let Some(answer) = self.describe(verb, organ, number, &reported) else { return };
         let payload = answer.to_string().into_bytes();
         if let Err(error) = self.connection.client().publish(reply_to, payload.into()).await {
             tracing::warn!(organ, verb, %error, "an answer to $SRV could not be sent");
         }
     }
 
-    fn describe(&self, verb: &str, organ: &str, number: usize, told: &[Listing]) -> Option<Value> {
+    fn describe(&self, verb: &str, organ: &str, number: usize, reported: &[Listing]) -> Option<Value> {
         let mut answer = json!({
             "name": self.name(organ),
             "id": self.id(organ, number),
@@ -135,12 +135,12 @@ impl Services {
             "INFO" => json!({
                 "type": "io.nats.micro.v1.info_response",
                 "description": format!("organ {organ} of CBS body {}", self.body),
-                "endpoints": told.iter().map(info).collect::<Vec<_>>(),
+                "endpoints": reported.iter().map(info).collect::<Vec<_>>(),
             }),
             "STATS" => json!({
                 "type": "io.nats.micro.v1.stats_response",
                 "started": timestamp(self.started_ms),
-                "endpoints": told.iter().map(stats).collect::<Vec<_>>(),
+                "endpoints": reported.iter().map(stats).collect::<Vec<_>>(),
                 // Of the body, not of the service: ADR-32 has no place for it, and readers pass over it.
                 "cbs_connections": self.counters.read(),
             }),
@@ -162,8 +162,8 @@ impl Services {
     }
 }
 
-fn info(told: &Listing) -> Value {
-    let (target, about) = (&told.service.target, &told.service.about);
+fn info(reported: &Listing) -> Value {
+    let (target, about) = (&reported.service.target, &reported.service.about);
     let mut metadata = serde_json::Map::new();
     for (key, value) in [
         ("cbs.cell", target.to_string().into()),
@@ -182,20 +182,20 @@ fn info(told: &Listing) -> Value {
     }
     json!({
         "name": endpoint(target),
-        "subject": told.subject.as_str(),
+        "subject": reported.subject.as_str(),
         "queue_group": Subject::group(target),
         "metadata": metadata,
     })
 }
 
-fn stats(told: &Listing) -> Value {
-    let (target, stats) = (&told.service.target, &told.service.stats);
+fn stats(reported: &Listing) -> Value {
+    let (target, stats) = (&reported.service.target, &reported.service.stats);
     let (state, reason) = stats.state();
     let read = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
     let (calls, busy) = (read(&stats.calls), read(&stats.busy_ns));
     json!({
         "name": endpoint(target),
-        "subject": told.subject.as_str(),
+        "subject": reported.subject.as_str(),
         "queue_group": Subject::group(target),
         "num_requests": calls,
         "num_errors": read(&stats.errors),

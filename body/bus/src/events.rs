@@ -69,7 +69,7 @@ impl Events {
         let mut groups: Vec<(&CellName, Vec<&Listener>)> = Vec::new();
         for listener in listeners.iter().filter(|listener| listener.wanted.filter.matches(topic)) {
             match &listener.wanted.group {
-                None => _ = listener.tell(&event, true),
+                None => _ = listener.report(&event, true),
                 Some(group) => match groups.iter_mut().find(|(found, _)| *found == group) {
                     Some((_, members)) => members.push(listener),
                     None => groups.push((group, vec![listener])),
@@ -79,8 +79,8 @@ impl Events {
         for (_, members) in groups {
             let first = self.turn.fetch_add(1, Ordering::Relaxed) % members.len().max(1);
             let (before, from) = members.split_at_checked(first).unwrap_or_default();
-            if !from.iter().chain(before).any(|listener| listener.tell(&event, false)) {
-                from.first().map(|listener| listener.tell(&event, true));
+            if !from.iter().chain(before).any(|listener| listener.report(&event, false)) {
+                from.first().map(|listener| listener.report(&event, true));
             }
         }
     }
@@ -93,7 +93,7 @@ impl Events {
 
 impl Listener {
     /// Puts the event into the queue. Where it does not fit: false, and noted as missed if so wished.
-    fn tell(&self, event: &Envelope, note_missed: bool) -> bool {
+    fn report(&self, event: &Envelope, note_missed: bool) -> bool {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = queue.bytes.saturating_add(event.payload.len());
         let fits = !queue.closed && queue.events < self.queue_max && bytes <= self.queue_bytes_max;

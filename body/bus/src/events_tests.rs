@@ -17,7 +17,7 @@ fn subscribe(events: &Events, filter: &str, group: Option<&str>) -> Stream {
 }
 
 /// What waits in the stream now: payloads, and how many were missed between them.
-fn heard(stream: &mut Stream) -> Vec<String> {
+fn received(stream: &mut Stream) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(next) = stream.next().now_or_never() {
         match next {
@@ -37,9 +37,9 @@ fn what_is_missed_stands_where_it_was_missed() {
     let events = Events::new(2, 1_000);
     let mut stream = subscribe(&events, "order.*", None);
     ["a", "b", "c", "d"].iter().for_each(|payload| publish(&events, payload));
-    assert_eq!(heard(&mut stream), ["a", "b", "missed 2"]);
+    assert_eq!(received(&mut stream), ["a", "b", "missed 2"]);
     publish(&events, "e");
-    assert_eq!(heard(&mut stream), ["e"]);
+    assert_eq!(received(&mut stream), ["e"]);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_queue_is_bounded_in_bytes_too() {
     let events = Events::new(100, 5);
     let mut stream = subscribe(&events, "order.*", None);
     ["four", "x", "y"].iter().for_each(|payload| publish(&events, payload));
-    assert_eq!(heard(&mut stream), ["four", "x", "missed 1"]);
+    assert_eq!(received(&mut stream), ["four", "x", "missed 1"]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_group_misses_only_what_none_of_it_has_room_for() {
     let events = Events::new(2, 1_000);
     let mut group = [subscribe(&events, "order.*", Some("shop.mail")), subscribe(&events, ">", Some("shop.mail"))];
     ["a", "b", "c", "d", "e"].iter().for_each(|payload| publish(&events, payload));
-    let mut all: Vec<_> = group.iter_mut().flat_map(heard).collect();
+    let mut all: Vec<_> = group.iter_mut().flat_map(received).collect();
     all.sort();
     assert_eq!(all, ["a", "b", "c", "d", "missed 1"]);
 }
@@ -67,8 +67,8 @@ fn a_closed_bus_ends_its_streams_after_what_waits() {
     publish(&events, "a");
     events.close();
     publish(&events, "b");
-    assert_eq!(heard(&mut before), ["a", "end"]);
-    assert_eq!(heard(&mut subscribe(&events, "order.*", None)), ["end"]);
+    assert_eq!(received(&mut before), ["a", "end"]);
+    assert_eq!(received(&mut subscribe(&events, "order.*", None)), ["end"]);
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub struct Body {
     found: (Option<Applied>, Pass),
     beat: u64,
     /// What the last presence told, to know when there is news.
-    told: (Option<Applied>, States, BTreeMap<BodyId, HeartbeatSequence>, bool),
+    reported: (Option<Applied>, States, BTreeMap<BodyId, HeartbeatSequence>, bool),
 }
 
 impl Body {
@@ -62,7 +62,7 @@ impl Body {
             seen: ObservedHead::default(),
             found: (None, Pass::default()),
             beat: 0,
-            told: Default::default(),
+            reported: Default::default(),
         }
     }
 
@@ -96,13 +96,13 @@ impl Body {
     /// # Errors
     /// It cannot be read: it counts as not heard.
     pub fn lease(&mut self, bytes: &[u8], revision: u64, now: Moment) -> Result<(), PresenceError> {
-        self.heard(Arc::new(Presence::decode(bytes)?), revision, now);
+        self.observed(Arc::new(Presence::decode(bytes)?), revision, now);
         Ok(())
     }
 
     /// As [`Self::lease`], with a lease that has been read.
-    pub fn heard(&mut self, presence: Arc<Presence>, revision: u64, now: Moment) {
-        self.fleet.heard(presence, revision, now);
+    pub fn observed(&mut self, presence: Arc<Presence>, revision: u64, now: Moment) {
+        self.fleet.observed(presence, revision, now);
     }
 
     /// The server says that a lease has ended.
@@ -269,28 +269,28 @@ impl Body {
     pub fn presence(&mut self) -> Presence {
         self.beat += 1;
         let (applied, pass) = &self.found;
-        let heard = self.fleet.heard_beats(self.beat, HEARD_MAX);
+        let observed = self.fleet.heard_beats(self.beat, HEARD_MAX);
         let presence = Presence {
             facts: self.own.facts.clone(),
             beat: self.beat,
             applied: *applied,
             states: pass.states.clone(),
             draining: self.own.draining,
-            heard: heard.clone(),
+            observed: observed.clone(),
             troubles: pass.troubles.clone(),
             tallies: self.tallies(),
             stuck: self.stuck().map(str::to_owned),
         };
         let leaving = presence.is_leaving();
         // Nobody leaves or left: there is nothing to note, whatever number of cells is here.
-        if let (Some(desired), true) = (&self.desired, leaving || self.told.3) {
+        if let (Some(desired), true) = (&self.desired, leaving || self.reported.3) {
             let (states, manifest) = (&presence.states, &desired.manifest);
             let is_leaving = |target: &Target| manifest.get(target).is_some_and(|(at, _)| states.at(at).is_leaving());
             if applied.is_some_and(|applied| applied.head == desired.hash) {
-                self.own.tell(desired.hash, self.beat, is_leaving);
+                self.own.report(desired.hash, self.beat, is_leaving);
             }
         }
-        self.told = (presence.applied, presence.states.clone(), heard, leaving);
+        self.reported = (presence.applied, presence.states.clone(), observed, leaving);
         presence
     }
 
@@ -298,9 +298,9 @@ impl Body {
     /// not wait for the next second, so that nobody waits for this body.
     #[must_use]
     pub fn has_news(&self) -> bool {
-        let (applied, states, heard, _) = &self.told;
+        let (applied, states, observed, _) = &self.reported;
         let now = self.fleet.heard_beats(self.beat, HEARD_MAX);
-        let same = now.len() == heard.len() && now.keys().eq(heard.keys());
+        let same = now.len() == observed.len() && now.keys().eq(observed.keys());
         self.found.0 != *applied || self.found.1.states != *states || !same
     }
 

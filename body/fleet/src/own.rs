@@ -301,7 +301,7 @@ impl BodyState {
     }
 
     /// Takes note of which entries the presence of this beat told to be left, at this head.
-    pub(crate) fn tell(&mut self, head: ContentHash, beat: u64, is_leaving: impl Fn(&Target) -> bool) {
+    pub(crate) fn report(&mut self, head: ContentHash, beat: u64, is_leaving: impl Fn(&Target) -> bool) {
         for (target, held) in &mut self.held {
             held.left_at = match held.left_at {
                 _ if !is_leaving(target) => None,

@@ -149,7 +149,7 @@ pub struct Presence {
     pub draining: bool,
     /// Of each body that has something to leave, the last presence that this one has heard.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub heard: BTreeMap<BodyId, HeartbeatSequence>,
+    pub observed: BTreeMap<BodyId, HeartbeatSequence>,
     /// Refusals and failures in words, as many as fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<Trouble>,
@@ -179,8 +179,8 @@ impl Presence {
         }
         presence.tallies.truncate(SAMPLES_MAX);
         presence.stuck = presence.stuck.map(|reason| reason.chars().take(REASON_MAX).collect());
-        while presence.heard.len() > HEARD_MAX {
-            presence.heard.pop_last();
+        while presence.observed.len() > HEARD_MAX {
+            presence.observed.pop_last();
         }
         presence.facts = presence.facts.bounded();
         loop {

@@ -138,7 +138,7 @@ impl Fleet {
 
     /// A lease was put. `revision` is its revision in the bucket: what comes late or twice is
     /// left aside.
-    pub fn heard(&mut self, presence: Arc<Presence>, revision: u64, now: Moment) {
+    pub fn observed(&mut self, presence: Arc<Presence>, revision: u64, now: Moment) {
         if !self.link.connected {
             return;
         }
@@ -247,10 +247,10 @@ impl Fleet {
         if !self.link.connected {
             return Some(Paused::NotConnected);
         }
-        if self.link.twin_heard.is_some_and(|heard| !clock.reached(heard.plus(self.timing.unheard))) {
+        if self.link.twin_heard.is_some_and(|observed| !clock.reached(observed.plus(self.timing.unheard))) {
             return Some(Paused::DuplicateId);
         }
-        let hears = self.link.own_heard.is_some_and(|heard| !clock.reached(heard.plus(self.timing.unheard)));
+        let hears = self.link.own_heard.is_some_and(|observed| !clock.reached(observed.plus(self.timing.unheard)));
         (!hears).then_some(Paused::LeaseNotObserved)
     }
 
@@ -281,8 +281,8 @@ impl Fleet {
         let leaving: Vec<&Peer> = self.peers.values().filter(|peer| peer.leaving).collect();
         let turns = leaving.len().div_ceil(max.max(1)).max(1) as u64;
         let skip = usize::try_from(beat % turns).unwrap_or(0) * max;
-        let told = leaving.into_iter().skip(skip).take(max);
-        told.map(|peer| (peer.presence.facts.body.clone(), peer.presence.beat())).collect()
+        let reported = leaving.into_iter().skip(skip).take(max);
+        reported.map(|peer| (peer.presence.facts.body.clone(), peer.presence.beat())).collect()
     }
 
     /// Whether this body can rely on a peer for an entry: it says that it serves it as an owner,
@@ -301,8 +301,8 @@ impl Fleet {
             peer.presence.status(head, index)
         };
         let ready = status.is_some_and(EntryStatus::is_promise) || injected(Bug::LeavesBeforeReady);
-        let heard = peer.presence.heard.get(&self.body);
-        let knows = heard.is_some_and(|beat| beat.incarnation == self.incarnation && beat.number >= left_at);
+        let observed = peer.presence.observed.get(&self.body);
+        let knows = observed.is_some_and(|beat| beat.incarnation == self.incarnation && beat.number >= left_at);
         ready && (knows || injected(Bug::LeavesUnheard)) && !peer.lost && self.is_fresh(peer, clock)
     }
 }

@@ -42,14 +42,14 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn new(env: &Arc<CellEnv>, request: Envelope) -> (Arc<Self>, oneshot::Receiver<Answer>) {
-        let (tell, answer) = oneshot::channel();
+        let (notify, answer) = oneshot::channel();
         let call = Self {
             context: CellContext::new(env.clone(), &request),
             request,
             since_us: now_us(),
             state: AtomicU8::new(WAITING),
             lane: Mutex::new(None),
-            answer: Mutex::new(Some(tell)),
+            answer: Mutex::new(Some(notify)),
             noter: AtomicWaker::new(),
         };
         (Arc::new(call), answer)
@@ -106,9 +106,9 @@ impl Call {
         lane.running.take();
         self.state.store(ENDED, Ordering::Release);
         self.leave();
-        if let Some(tell) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(notify) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // Its caller may have given up meanwhile.
-            _ = tell.send(answer);
+            _ = notify.send(answer);
         }
     }
 
@@ -129,9 +129,9 @@ impl Call {
             return;
         }
         self.leave();
-        if let Some(tell) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(notify) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let target = &self.context.env().target;
-            _ = tell.send(Err(BusError::unavailable(target, "its lane ended before the call's turn")));
+            _ = notify.send(Err(BusError::unavailable(target, "its lane ended before the call's turn")));
         }
     }
 

@@ -7,7 +7,7 @@ use cbs::{BusError, CellError, Code, Envelope, Outcome};
 use tokio::{runtime::Handle, sync::Semaphore, task::AbortHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::lane::{Lane, News};
+use crate::lane::{Lane, LaneEvent};
 
 /// How many errands the lanes of one cell may have under way. More are refused with `overloaded`.
 const HOST_CALLS_MAX: usize = 1024;
@@ -52,13 +52,13 @@ impl HostCalls {
         let Ok(permit) = self.room.clone().try_acquire_owned() else {
             let message = format!("the cell has {HOST_CALLS_MAX} calls of its own under way");
             let error = CellError::new(Code::Overloaded, message).retryable();
-            lane.tell(News::Done(Done { number, result: Err(BusError::new(error, Outcome::NotRun)) }));
+            lane.notify(LaneEvent::Done(Done { number, result: Err(BusError::new(error, Outcome::NotRun)) }));
             return None;
         };
         let (lane, stop) = (lane.clone(), self.stop.clone());
         let task = async move {
             if let Some(result) = stop.run_until_cancelled(work).await {
-                lane.tell(News::Done(Done { number, result }));
+                lane.notify(LaneEvent::Done(Done { number, result }));
             }
             drop(permit);
         };

@@ -96,10 +96,10 @@ pub(crate) fn runs() -> bool {
 fn start_once() -> Result<(), InterpreterError> {
     fits()?;
     // Python takes the thread that starts it for its main thread: one that lives as long as the process.
-    let (tell, started) = std::sync::mpsc::sync_channel(1);
+    let (notify, started) = std::sync::mpsc::sync_channel(1);
     let main = std::thread::Builder::new().name("cbs-python".to_owned()).spawn(move || {
         let done = initialize().and_then(|()| Python::attach(prepare).map_err(|error| failed(&error)));
-        _ = tell.send(done);
+        _ = notify.send(done);
         loop {
             std::thread::park();
         }

@@ -46,7 +46,7 @@ impl Gauge {
 }
 
 /// What is told to a lane besides calls.
-pub(crate) enum News {
+pub(crate) enum LaneEvent {
     /// The caller of this call has given up.
     Cancel(Arc<Call>),
     /// An errand is done.
@@ -73,7 +73,7 @@ pub(crate) enum LaneStatus {
 #[derive(Default)]
 struct Inbox {
     calls: VecDeque<Arc<Call>>,
-    news: Vec<News>,
+    event: Vec<LaneEvent>,
     /// The lane has ended: nobody takes anything any more.
     closed: bool,
     /// The loop was woken and has not yet found its inbox empty: it needs no other wake-up.
@@ -106,16 +106,16 @@ pub(crate) struct Health {
     /// Python's number of the thread.
     pub(crate) ident: AtomicU64,
     /// It has been told of that it is blocked now.
-    pub(crate) told: AtomicBool,
+    pub(crate) reported: AtomicBool,
     /// It was told to end.
     pub(crate) stopping: AtomicBool,
 }
 
 impl Lane {
     pub(crate) fn new(number: u32) -> io::Result<Arc<Self>> {
-        let (ring, hear) = UnixStream::pair()?;
+        let (ring, receive) = UnixStream::pair()?;
         ring.set_nonblocking(true)?;
-        hear.set_nonblocking(true)?;
+        receive.set_nonblocking(true)?;
         let lane = Self {
             number,
             load: Gauge::default(),
@@ -124,7 +124,7 @@ impl Lane {
             status: watch::channel(LaneStatus::Starting).0,
             inbox: Mutex::default(),
             handed: Mutex::default(),
-            wake_fd: (ring, hear),
+            wake_fd: (ring, receive),
         };
         Ok(Arc::new(lane))
     }
@@ -155,19 +155,19 @@ impl Lane {
 
     /// The caller of a call that this lane runs has given up.
     pub(crate) fn cancel(&self, call: Arc<Call>) {
-        self.tell(News::Cancel(call));
+        self.notify(LaneEvent::Cancel(call));
     }
 
-    pub(crate) fn tell(&self, news: News) {
-        if matches!(news, News::Stop { .. }) {
+    pub(crate) fn notify(&self, event: LaneEvent) {
+        if matches!(event, LaneEvent::Stop { .. }) {
             self.health.stopping.store(true, Ordering::Relaxed);
         }
         let mut inbox = self.inbox();
         // A lane that does not answer needs no second question.
-        if inbox.closed || (matches!(news, News::Ping) && !inbox.news.is_empty()) {
+        if inbox.closed || (matches!(event, LaneEvent::Ping) && !inbox.event.is_empty()) {
             return;
         }
-        inbox.news.push(news);
+        inbox.event.push(event);
         self.wake(inbox);
     }
 
@@ -196,16 +196,16 @@ impl Lane {
     }
 
     /// The loop has heard the bell.
-    pub(crate) fn heard(&self) {
+    pub(crate) fn received(&self) {
         let mut rung = [0; 64];
         _ = (&self.wake_fd.1).read(&mut rung);
     }
 
     /// Hands over all that is in the inbox. Where there is nothing and this is the last look, the bell is rung again
     /// from now on.
-    pub(crate) fn take(&self, last: bool) -> (VecDeque<Arc<Call>>, Vec<News>) {
+    pub(crate) fn take(&self, last: bool) -> (VecDeque<Arc<Call>>, Vec<LaneEvent>) {
         let mut inbox = self.inbox();
-        let taken = (std::mem::take(&mut inbox.calls), std::mem::take(&mut inbox.news));
+        let taken = (std::mem::take(&mut inbox.calls), std::mem::take(&mut inbox.event));
         inbox.awake = !(last && taken.0.is_empty() && taken.1.is_empty());
         let since = self.health.waits_since.swap(0, Ordering::Relaxed);
         drop(inbox);
@@ -238,7 +238,7 @@ impl Lane {
 
     /// Whether it has yet to hear that a call was given up.
     pub(crate) fn cancel_waits(&self) -> bool {
-        self.inbox().news.iter().any(|news| matches!(news, News::Cancel(_)))
+        self.inbox().event.iter().any(|event| matches!(event, LaneEvent::Cancel(_)))
     }
 
     /// How long the oldest item has waited for the loop, in microseconds.

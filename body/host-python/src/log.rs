@@ -63,12 +63,12 @@ struct Bucket {
     room: f64,
     filled: Instant,
     left_out: u64,
-    told: Option<Instant>,
+    reported: Option<Instant>,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self(Mutex::new(Bucket { room: LINES_AT_ONCE, filled: Instant::now(), left_out: 0, told: None }))
+        Self(Mutex::new(Bucket { room: LINES_AT_ONCE, filled: Instant::now(), left_out: 0, reported: None }))
     }
 }
 
@@ -90,9 +90,9 @@ impl Lines {
     /// How many lines were left out and not yet told of, unless something was told a moment ago.
     fn left_out(&self) -> Option<u64> {
         let mut bucket = self.lock();
-        let is_due = bucket.told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
+        let is_due = bucket.reported.is_none_or(|reported| reported.elapsed() >= TELL_EVERY);
         (bucket.left_out > 0 && is_due).then(|| {
-            bucket.told = Some(Instant::now());
+            bucket.reported = Some(Instant::now());
             std::mem::take(&mut bucket.left_out)
         })
     }

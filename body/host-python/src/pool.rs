@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     call::{Answer, Call, Pending},
     host_call::HostCalls,
-    lane::{Lane, LaneStatus, News, now_us},
+    lane::{Lane, LaneEvent, LaneStatus, now_us},
     lane_thread,
     log::CellLines,
     watch as sampler,
@@ -234,7 +234,7 @@ impl Pool {
     pub(crate) fn arrived(&self, lane: Arc<Lane>, status: &LaneStatus) {
         self.coming.fetch_sub(1, Ordering::AcqRel);
         match status {
-            LaneStatus::Ready if self.stopping.load(Ordering::Acquire) => lane.tell(News::Stop { hooks: true }),
+            LaneStatus::Ready if self.stopping.load(Ordering::Acquire) => lane.notify(LaneEvent::Stop { hooks: true }),
             LaneStatus::Ready => self.admit(lane),
             LaneStatus::Failed(error) => self.not_grown(error),
             LaneStatus::Ended(reason) => self.not_grown(&reason.as_deref().unwrap_or("its thread ended")),
@@ -255,7 +255,7 @@ impl Pool {
         }
         // Only one with nothing to do: nobody else can give it a call while this list is locked.
         if let Some(at) = lanes.iter().rposition(|lane| lane.load.now() == 0) {
-            lanes.remove(at).tell(News::Stop { hooks: true });
+            lanes.remove(at).notify(LaneEvent::Stop { hooks: true });
         }
     }
 
@@ -284,7 +284,7 @@ impl Pool {
         for lane in &lanes {
             // It is never closed.
             let _turn = ENDING.acquire().await;
-            lane.tell(News::Stop { hooks: true });
+            lane.notify(LaneEvent::Stop { hooks: true });
             _ = timeout(ENDING_WAIT, lane.has_ended()).await;
         }
         for lane in lanes {
@@ -314,7 +314,7 @@ impl Unready {
 impl Drop for Unready {
     fn drop(&mut self) {
         if let Some(lane) = self.0.take() {
-            lane.tell(News::Stop { hooks: false });
+            lane.notify(LaneEvent::Stop { hooks: false });
         }
     }
 }
@@ -322,7 +322,7 @@ impl Drop for Unready {
 impl Drop for Pool {
     fn drop(&mut self) {
         for lane in self.lanes() {
-            lane.tell(News::Stop { hooks: false });
+            lane.notify(LaneEvent::Stop { hooks: false });
         }
     }
 }

@@ -18,7 +18,7 @@ use sidecar::{log, proto};
 use crate::{
     call::Call,
     host_call::{Arrived, Done, HostCalls},
-    lane::{Lane, LaneStatus, News},
+    lane::{Lane, LaneEvent, LaneStatus},
     log::{CellLines, level_of, line},
     port_call::PortCall,
     watch,
@@ -47,8 +47,8 @@ impl Port {
     }
 
     /// The loop heard it.
-    fn heard(&self) {
-        self.lane.heard();
+    fn received(&self) {
+        self.lane.received();
     }
 
     /// Which thread of Python this is, and what makes a context; `None` when the lane ends.
@@ -82,8 +82,8 @@ impl Port {
     /// nothing; if this is the last look, the bell is rung again from now on.
     fn take<'py>(slf: &Bound<'py, Self>, last: bool) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let (py, port) = (slf.py(), slf.get());
-        let (calls, news) = port.lane.take(last);
-        if calls.is_empty() && news.is_empty() {
+        let (calls, event) = port.lane.take(last);
+        if calls.is_empty() && event.is_empty() {
             return Ok(None);
         }
         let made: Vec<_> = calls
@@ -93,12 +93,12 @@ impl Port {
             .collect::<PyResult<_>>()?;
         let calls = PyList::new(py, made)?;
         let (cancelled, done, mut stop) = (PyList::empty(py), PyList::empty(py), 0);
-        for item in news {
+        for item in event {
             match item {
-                News::Cancel(call) => cancelled.append(call.key())?,
-                News::Done(item) => done.append(port.arrived(py, item)?)?,
-                News::Stop { hooks } => stop = if hooks { 1 } else { 2 },
-                News::Ping => {}
+                LaneEvent::Cancel(call) => cancelled.append(call.key())?,
+                LaneEvent::Done(item) => done.append(port.arrived(py, item)?)?,
+                LaneEvent::Stop { hooks } => stop = if hooks { 1 } else { 2 },
+                LaneEvent::Ping => {}
             }
         }
         (calls, cancelled, done, stop).into_pyobject(py).map(Some)

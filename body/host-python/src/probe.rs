@@ -26,7 +26,7 @@ static ASKED_AT: AtomicU64 = AtomicU64::new(0);
 struct Question {
     thread: u64,
     folder: String,
-    tell: SyncSender<Option<String>>,
+    notify: SyncSender<Option<String>>,
 }
 
 /// How long a thread waited, or waits, for Python's lock, in microseconds.
@@ -47,12 +47,12 @@ pub(crate) fn sample() {
 
 /// Where a thread of Python stands, as a person reads it.
 pub(crate) fn place(thread: u64, folder: String) -> String {
-    let (tell, told) = sync_channel(1);
+    let (notify, reported) = sync_channel(1);
     let asked = questions().is_some_and(|questions| {
-        let question = Some(Question { thread, folder, tell });
+        let question = Some(Question { thread, folder, notify });
         questions.try_send(question).is_ok()
     });
-    match told.recv_timeout(LOCK_WAIT_MAX) {
+    match reported.recv_timeout(LOCK_WAIT_MAX) {
         Ok(Some(place)) => place,
         Ok(None) => "an unknown place".to_owned(),
         Err(_) if asked || ASKED_AT.load(Ordering::Relaxed) != 0 => {
@@ -85,7 +85,7 @@ fn live(asked: &Receiver<Option<Question>>) {
                     .and_then(|process| process.call_method1("places", (question.thread, question.folder)))
                     .and_then(|place| place.extract())
                     .unwrap_or(None);
-                _ = question.tell.try_send(place);
+                _ = question.notify.try_send(place);
             }
         });
     }

@@ -54,7 +54,7 @@ impl Requirements {
 
     /// All that says what is installed, as one text. What is named by a path is another thing in another folder, and
     /// when its content has changed.
-    fn told(&self) -> io::Result<String> {
+    fn reported(&self) -> io::Result<String> {
         let mut text = self.asked.texts.join("\n\n");
         if !self.asked.places.is_empty() {
             text.push_str(&format!("\n{}", std::path::absolute(folder(&self.file))?.display()));
@@ -77,8 +77,8 @@ impl Requirements {
 
     /// An environment that has it all, made if it is not there. Returns its site-packages. Blocks.
     pub(crate) fn install(&self) -> Result<PathBuf, EnvironmentError> {
-        let told = self.told().map_err(io_error("cannot read what it names by paths"))?;
-        let place = environment::folder().join(format!("requirements-{}", short_hash(told.as_bytes())));
+        let reported = self.reported().map_err(io_error("cannot read what it names by paths"))?;
+        let place = environment::folder().join(format!("requirements-{}", short_hash(reported.as_bytes())));
         let lists = self.asked.texts.iter().enumerate().map(|(index, text)| (copy(index), text.as_str())).collect();
         ensure(&place, &Packages { lists, is_hashed: self.asked.is_hashed, from: Some(folder(&self.file)) })
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    lane::{Lane, LaneStatus, News, now_us},
+    lane::{Lane, LaneEvent, LaneStatus, now_us},
     pool::Pool,
     probe, worker,
 };
@@ -143,9 +143,9 @@ impl Watch {
             for lane in &lanes {
                 look_at(&pool, lane, ask);
             }
-            for told in pool.lines.left_out() {
+            for reported in pool.lines.left_out() {
                 // No line of the cell: its share of the log is spent.
-                tracing::warn!(target: "cbs::log", cell = %pool.plan.env.target.name(), "{told}");
+                tracing::warn!(target: "cbs::log", cell = %pool.plan.env.target.name(), "{reported}");
             }
             if pool.lines.has_untold() {
                 sooner(IDLE_EVERY);
@@ -171,7 +171,7 @@ impl Watch {
         for (pool, lane, status) in came {
             match pool {
                 Some(pool) => pool.arrived(lane, &status),
-                None => lane.tell(News::Stop { hooks: false }),
+                None => lane.notify(LaneEvent::Stop { hooks: false }),
             }
         }
     }
@@ -196,8 +196,8 @@ fn look_at(pool: &Arc<Pool>, lane: &Arc<Lane>, ask: bool) {
         stuck(pool.plan.env.target.name(), &place, true);
     }
     if behind < micros(watchdog.blocked_after) {
-        lane.health.told.store(false, Ordering::Relaxed);
-    } else if !lane.health.told.swap(true, Ordering::Relaxed) {
+        lane.health.reported.store(false, Ordering::Relaxed);
+    } else if !lane.health.reported.swap(true, Ordering::Relaxed) {
         let (cell, place) = (pool.plan.env.target.name(), place(pool, lane));
         tracing::warn!(
             target: "cbs::cell",
@@ -207,7 +207,7 @@ fn look_at(pool: &Arc<Pool>, lane: &Arc<Lane>, ask: bool) {
         );
     }
     if ask && lane.load.now() > 0 {
-        lane.tell(News::Ping);
+        lane.notify(LaneEvent::Ping);
     }
 }
 

@@ -109,8 +109,8 @@ pub(crate) fn end(reason: &str) -> ! {
 
 async fn stuck() -> String {
     let mut reason = stuck_at().subscribe();
-    let told = reason.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
-    match told {
+    let reported = reason.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+    match reported {
         Some(reason) => reason,
         None => std::future::pending().await,
     }

@@ -52,8 +52,8 @@ fn list(names: &[String]) -> String {
 /// Waits for the process, hears its hello and welcomes it, or tells it why not.
 pub(crate) async fn greet(socket: Socket, welcome: Welcome) -> Result<(Frames<UnixStream>, Hello), Refused> {
     let mut frames = Frames::new(socket.accept().await?, HELLO_BYTES_MAX);
-    let heard = hear(&mut frames, &welcome).await;
-    match heard {
+    let received = receive(&mut frames, &welcome).await;
+    match received {
         Ok(hello) => {
             let frame_bytes_max = welcome.frame_bytes_max as usize;
             frames.write(Kind::Welcome(welcome)).await.map_err(|_| Refused::Closed)?;
@@ -71,7 +71,7 @@ pub(crate) async fn greet(socket: Socket, welcome: Welcome) -> Result<(Frames<Un
     }
 }
 
-async fn hear(frames: &mut Frames<UnixStream>, welcome: &Welcome) -> Result<Hello, Refused> {
+async fn receive(frames: &mut Frames<UnixStream>, welcome: &Welcome) -> Result<Hello, Refused> {
     let hello = match frames.read().await {
         Ok(Some(Kind::Hello(hello))) => hello,
         Ok(Some(Kind::Goodbye(goodbye))) => return Err(Refused::Goodbye(goodbye.reason)),

@@ -147,7 +147,7 @@ impl Inbound for InboundHandler {
         })
     }
 
-    fn tell(&self, _: &Arc<Peer>, notice: Notice, hold: Hold) {
+    fn notify(&self, _: &Arc<Peer>, notice: Notice, hold: Hold) {
         match notice {
             Notice::Ready => self.heartbeat.ready.notify_one(),
             Notice::Pong(pong) => {

@@ -79,13 +79,13 @@ impl Output {
     pub(crate) async fn read(self, mut pipe: impl AsyncRead + Unpin, enough: CancellationToken) {
         let mut bucket = Bucket::new(self.lines_per_second, self.lines_burst, Instant::now());
         let (mut dropped, mut lines, mut buffer) = (0u64, Lines::default(), vec![0; READ_BYTES]);
-        let mut tell = interval(TELL_EVERY);
-        tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut report = interval(TELL_EVERY);
+        report.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let read = tokio::select! {
                 biased;
-                _ = tell.tick(), if dropped > 0 => {
-                    self.tell(std::mem::take(&mut dropped));
+                _ = report.tick(), if dropped > 0 => {
+                    self.report(std::mem::take(&mut dropped));
                     continue;
                 }
                 read = pipe.read(&mut buffer) => read,
@@ -110,7 +110,7 @@ impl Output {
             lines.feed(bytes, &mut each);
         }
         if dropped > 0 {
-            self.tell(dropped);
+            self.report(dropped);
         }
     }
 
@@ -118,7 +118,7 @@ impl Output {
         tracing::info!(target: "cbs::cell", cell = %self.cell, pid = self.pid, stream = self.stream.as_str(), "{line}");
     }
 
-    fn tell(&self, dropped: u64) {
+    fn report(&self, dropped: u64) {
         // No line of the cell: its share of the log is spent.
         tracing::warn!(
             target: "cbs::log",

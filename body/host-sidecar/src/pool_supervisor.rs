@@ -63,7 +63,7 @@ impl PoolSupervisor {
         let (task, end) = (self.next, self.stop.child_token());
         self.next = self.next.wrapping_add(1);
         self.workers.insert(task, Worker { number, end: end.clone() });
-        let (tell, first) = oneshot::channel();
+        let (report, first) = oneshot::channel();
         let instance = Instance {
             plan: self.plan.clone(),
             pool: self.pool.clone(),
@@ -74,7 +74,7 @@ impl PoolSupervisor {
             replacement,
         };
         self.slots.spawn(async move {
-            let life: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(slot(instance, tell));
+            let life: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(slot(instance, report));
             life.await;
             task
         });
@@ -166,19 +166,19 @@ async fn slot(instance: Instance, first: oneshot::Sender<Result<(), String>>) {
     let (mut first, times) = (Some(first), &instance.plan.settings.times);
     let mut wait = times.backoff;
     loop {
-        let mut tell = first.take();
+        let mut report = first.take();
         let ended = instance
             .live(|| {
                 // Whoever started it may not wait for it.
-                let _ = tell.take().map(|tell| tell.send(Ok(())));
+                let _ = report.take().map(|report| report.send(Ok(())));
             })
             .await;
         let (reason, ready_for) = match ended {
             Ended::Orderly => return,
             Ended::Fell { reason, ready_for } => (reason, ready_for),
         };
-        if let Some(tell) = tell {
-            let _ = tell.send(Err(reason.clone()));
+        if let Some(report) = report {
+            let _ = report.send(Err(reason.clone()));
             if instance.replacement {
                 return;
             }

@@ -84,13 +84,13 @@ impl Process {
                 Err(error) => return drop(started.send(Err(error))),
             };
             let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else { return };
-            let (tell, how) = watch::channel(None);
+            let (report, how) = watch::channel(None);
             let reaped = Arc::new(Mutex::new(false));
             let pid = Pid::from_raw(child.id().cast_signed());
             let process = Self { pid, reaped: reaped.clone(), how };
             // Where nobody waits for it any more, this drops the process, which kills it.
             drop(started.send(Ok((process, Pipes { stdout, stderr }))));
-            tell.send_replace(Some(reap(child, pid, &reaped)));
+            report.send_replace(Some(reap(child, pid, &reaped)));
         })?;
         process.await.map_err(io::Error::other)?
     }

@@ -64,19 +64,19 @@ async fn bodies_that_compile_the_same_at_once_compile_it_once() -> Checked {
 async fn mistakes_are_told_as_the_compiler_tells_them() -> Checked {
     let shop = Workshop::new("")?;
     let source = shop.write("greet.dart", "void main() {\n  int x = 'no';\n  print(nothing);\n}\n")?;
-    let told = within(LIMIT, "refused", shop.builder().prepare(&source)).await;
-    let told = told.err().map(|error| error.to_string()).unwrap_or_default();
+    let reported = within(LIMIT, "refused", shop.builder().prepare(&source)).await;
+    let reported = reported.err().map(|error| error.to_string()).unwrap_or_default();
     for part in ["does not compile:\n", "greet.dart:2:11: Error: ", "greet.dart:3:9: Error: ", "print(nothing);"] {
-        assert!(told.contains(part), "{part} in: {told}");
+        assert!(reported.contains(part), "{part} in: {reported}");
     }
     shop.write("greet.dart", "import 'package:absent/absent.dart';\nvoid main() {}\n")?;
-    let told = within(LIMIT, "refused", shop.builder().prepare(&source)).await;
-    let told = told.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(told.contains("\nhint: a file that no pubspec.yaml stands above knows `package:cbs`"), "{told}");
+    let reported = within(LIMIT, "refused", shop.builder().prepare(&source)).await;
+    let reported = reported.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(reported.contains("\nhint: a file that no pubspec.yaml stands above knows `package:cbs`"), "{reported}");
     shop.write("greet.dart", "void hello() {}\n")?;
-    let told = within(LIMIT, "refused", shop.builder().prepare(&source)).await;
-    let told = told.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(told.contains("greet.dart: it has no `main`"), "{told}");
+    let reported = within(LIMIT, "refused", shop.builder().prepare(&source)).await;
+    let reported = reported.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(reported.contains("greet.dart: it has no `main`"), "{reported}");
     Ok(())
 }
 
@@ -149,8 +149,8 @@ async fn a_compiler_that_hangs_is_ended_with_its_children() -> Checked {
     let shop = Workshop::new("[ $n = 0 ] || { sleep 1000 & echo $! > child; wait; }")?;
     let source = shop.write("greet.dart", "void main() {}\n")?;
     let builder = shop.builder().with_time_limit(Duration::from_millis(300));
-    let told = within(LIMIT, "ended", builder.prepare(&source)).await;
-    assert_eq!(told, Err(Error::Slow { file: fs::canonicalize(&source)?, limit: Duration::from_millis(300) }));
+    let reported = within(LIMIT, "ended", builder.prepare(&source)).await;
+    assert_eq!(reported, Err(Error::Slow { file: fs::canonicalize(&source)?, limit: Duration::from_millis(300) }));
     gone(&shop).await
 }
 

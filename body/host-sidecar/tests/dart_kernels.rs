@@ -119,9 +119,9 @@ async fn a_kernels_mistakes_are_told_as_a_programs() -> Checked {
         ("import 'package:absent/absent.dart';\nvoid main() {}\n", "\nhint: a file that no pubspec.yaml stands above"),
     ] {
         let source = shop.write("greet.dart", text)?;
-        let told = within(LIMIT, "refused", shop.builder().prepare_soon(&source)).await;
-        let told = told.err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(told.contains(part), "{part} in: {told}");
+        let reported = within(LIMIT, "refused", shop.builder().prepare_soon(&source)).await;
+        let reported = reported.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(reported.contains(part), "{part} in: {reported}");
     }
     Ok(())
 }
@@ -239,7 +239,7 @@ async fn a_program_takes_over_from_its_kernel_without_a_failed_call() -> Checked
 
 #[tokio::test]
 async fn a_program_that_cannot_be_made_or_does_not_start_leaves_its_kernel_alone() -> Checked {
-    for (lines, told) in [
+    for (lines, reported) in [
         ("echo 'greet.dart:1:1: Error: mirrors' >&2; exit 254", "it becomes no program: "),
         ("exit 1", "it becomes no program: "),
         (NO_CELL, "what has served so far goes on"),
@@ -247,12 +247,12 @@ async fn a_program_that_cannot_be_made_or_does_not_start_leaves_its_kernel_alone
         let (logged, _guard) = Logged::listen();
         let shop = Workshop::new(&of_programs(lines))?;
         let body = Body::start(&shop, settings(), "").await?;
-        eventually("it is told", LIMIT, async || logged.text().contains(told)).await;
+        eventually("it is told", LIMIT, async || logged.text().contains(reported)).await;
         eventually("one process", LIMIT, async || workers(&body.running).len() == 1).await;
         assert_eq!(body.processes(), ["kernel process"]);
         assert_eq!(call(&*body.bus, "demo.echo", "1").await?, "1");
         let text = logged.text();
-        assert_eq!(text.matches(told).count(), 1, "{text}");
+        assert_eq!(text.matches(reported).count(), 1, "{text}");
         assert!(!text.contains("started again"), "{text}");
         assert_eq!(body.running.state().borrow().restarts, 0);
     }

@@ -282,12 +282,12 @@ async fn a_body_that_is_killed_leaves_no_process_behind_and_its_secrets_stay_wit
         .stdout(Stdio::piped())
         .spawn()?;
     let lines = BufReader::new(parent.stdout.take().ok_or("no output")?).lines();
-    let told = tokio::task::spawn_blocking(|| {
+    let reported = tokio::task::spawn_blocking(|| {
         let pids = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("pid ")?.parse::<i32>().ok());
         pids.take(2).collect::<Vec<_>>()
     });
-    let told = within(LONG, "the numbers of the body's processes", told).await?;
-    let [wrapped, process] = told.try_into().map_err(|told| format!("{told:?}"))?;
+    let reported = within(LONG, "the numbers of the body's processes", reported).await?;
+    let [wrapped, process] = reported.try_into().map_err(|reported| format!("{reported:?}"))?;
     assert!(runs(wrapped) && runs(process));
     let environment = std::fs::read(format!("/proc/{process}/environ"))?;
     let environment = String::from_utf8_lossy(&environment);

@@ -85,7 +85,7 @@ async fn at_the_deadline_the_process_is_told_and_takes_the_next_call() -> Tested
 }
 
 /// Tells what it knows of the call that it is in.
-async fn tell(context: &CellContext, _: serde_json::Value) -> Result<serde_json::Value, CellError> {
+async fn notify(context: &CellContext, _: serde_json::Value) -> Result<serde_json::Value, CellError> {
     Ok(serde_json::json!({
         "id": context.id().to_string(),
         "correlation": context.correlation_id().to_string(),
@@ -98,9 +98,9 @@ async fn tell(context: &CellContext, _: serde_json::Value) -> Result<serde_json:
 
 #[tokio::test]
 async fn a_call_within_a_call_follows_from_it() -> Tested {
-    let body = Body::with_cells(settings(), [cbs::cell("demo.tell", tell)])?;
-    let told = body.start("demo.tell", "runtime: rust\ntimeout: 20s")?;
-    within(LONG, "the cell", told.ready(LONG)).await.map_err(|state| format!("{state:?}"))?;
+    let body = Body::with_cells(settings(), [cbs::cell("demo.tell", notify)])?;
+    let reported = body.start("demo.tell", "runtime: rust\ntimeout: 20s")?;
+    within(LONG, "the cell", reported.ready(LONG)).await.map_err(|state| format!("{state:?}"))?;
     let _running = body.ready_with("demo.echo", "serve", "timeout: 20s").await?;
     let trace = Trace::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     let correlation_id = Some(Uuid::from_u128(7));

@@ -107,7 +107,7 @@ impl Supervisor {
         let cell_handler = CellHandler::vacant(env.clone(), Limits::from(&*spec), Schemas::from(&*spec));
         let service = cell_handler.service(Arc::new(about(&spec)));
         service.stats.set_state(Phase::Starting.to_string().into(), None);
-        let (tell, state) = watch::channel(State { phase: Phase::Starting, reason: None, restarts: 0 });
+        let (report, state) = watch::channel(State { phase: Phase::Starting, reason: None, restarts: 0 });
         let stop = CancellationToken::new();
         let life = Life {
             host,
@@ -115,7 +115,7 @@ impl Supervisor {
             spec: spec.clone(),
             env,
             cell_handler: cell_handler.clone(),
-            state: tell,
+            state: report,
             stop: stop.clone(),
             history: History::new(self.restarts.clone()),
         };

@@ -253,12 +253,12 @@ impl Cell for Blocks {
 
 #[tokio::test]
 async fn a_cell_that_blocks_is_named_while_it_does() {
-    let (named, told) = (Arc::new(AtomicBool::new(false)), Arc::<std::sync::Mutex<Vec<Blocked>>>::default());
-    let (set, tell) = (named.clone(), told.clone());
+    let (named, reported) = (Arc::new(AtomicBool::new(false)), Arc::<std::sync::Mutex<Vec<Blocked>>>::default());
+    let (set, notify) = (named.clone(), reported.clone());
     let _watchdog = Watchdog::start_with(Duration::from_millis(20), move |blocked| {
         // Tests run on threads of one process: others may be slow too.
         if blocked.cell == "demo.blocks" {
-            tell.lock().unwrap().push(blocked.clone());
+            notify.lock().unwrap().push(blocked.clone());
             set.store(true, Ordering::Release);
         }
     })
@@ -268,5 +268,5 @@ async fn a_cell_that_blocks_is_named_while_it_does() {
     let _served = serve(&bus, &cell, Limits::default(), Schemas::default()).await;
     bus.call(Envelope::request(target("demo.blocks"), "")).await.unwrap();
     assert!(named.load(Ordering::Acquire), "it was named before it was done");
-    assert_eq!(told.lock().unwrap().len(), 1, "once for one poll");
+    assert_eq!(reported.lock().unwrap().len(), 1, "once for one poll");
 }

@@ -42,7 +42,7 @@ impl Inbound for Deaf {
     fn ask(&self, _: &Arc<Peer>, _: proto::Ask, _: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> {
         Box::pin(std::future::ready(Bytes::new()))
     }
-    fn tell(&self, _: &Arc<Peer>, _: Notice, _: Hold) {}
+    fn notify(&self, _: &Arc<Peer>, _: Notice, _: Hold) {}
 }
 
 async fn call(peer: &Arc<Peer>, payload: &Bytes) -> Result<(), Box<dyn Error>> {

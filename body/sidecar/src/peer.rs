@@ -98,23 +98,23 @@ impl Peer {
 
     /// Says that requests may come. Sidecars only.
     pub fn ready(&self) {
-        self.tell(&Kind::Ready(proto::Ready {}));
+        self.notify(&Kind::Ready(proto::Ready {}));
     }
 
     /// Asks whether the sidecar is well. Body only.
     pub fn ping(&self, nonce: u64) {
-        self.tell(&Kind::Ping(proto::Ping { nonce }));
+        self.notify(&Kind::Ping(proto::Ping { nonce }));
     }
 
     /// Answers a ping. Sidecars only.
     pub fn pong(&self, pong: proto::Pong) {
-        self.tell(&Kind::Pong(pong));
+        self.notify(&Kind::Pong(pong));
     }
 
     /// Tells the sidecar that no more requests will come, and how long its goodbye is waited for. Body only.
     pub fn drain(&self, timeout: Duration) {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        self.tell(&Kind::Drain(proto::Drain { timeout_ms }));
+        self.notify(&Kind::Drain(proto::Drain { timeout_ms }));
     }
 
     /// Sends the replies and lines that wait to be sent, then goodbye, and ends; what is not
@@ -168,8 +168,8 @@ impl Peer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, kind: &Kind) {
-        self.state().tell(kind);
+    fn notify(&self, kind: &Kind) {
+        self.state().notify(kind);
         self.engine.wake();
     }
 

@@ -23,7 +23,7 @@ struct Declared<'a> {
 
 impl Declared<'_> {
     /// `file:line`, for hints.
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         let (line, _) = self.findings.source.line_and_column(self.span.offset);
         format!("{}:{line}", self.findings.source.file.display())
     }
@@ -47,13 +47,13 @@ fn names(files: &[FileRead]) -> BTreeMap<&Target, Declared<'_>> {
             let here = Declared { target, span: *span, findings };
             let folded = (target.kind(), target.name().replace('-', "_"));
             if let Some(there) = first.get(target) {
-                let hint = format!("the other is in {}: take one out or give it another name", there.place());
+                let hint = format!("the other is in {}: take one out or give it another name", there.location());
                 findings.add(*span, code::DUPLICATE_NAME, format!("there are two specs of the {target}"), hint);
             } else if let Some(there) = alike.get(&folded) {
                 let message = format!("`{}` and `{}` differ only in `-` and `_`", target.name(), there.target.name());
-                let place = there.place();
+                let location = there.location();
                 let hint =
-                    format!("the other is in {place}: they would be one resource elsewhere, so choose another name");
+                    format!("the other is in {location}: they would be one resource elsewhere, so choose another name");
                 findings.add(*span, code::SIMILAR_NAME, message, hint);
             }
             first.entry(target).or_insert(here);

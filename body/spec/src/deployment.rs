@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-/// What `replicas`, `spread`, `place`, `rollout` and `enabled` say. None of it is part of a
+/// What `replicas`, `spread`, `placement`, `rollout` and `enabled` say. None of it is part of a
 /// spec's revision: a cell that is only placed anew is not started anew where it stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployment {
@@ -11,7 +11,7 @@ pub struct Deployment {
     /// A label's key: replicas go to bodies whose values of it differ.
     pub spread: Option<String>,
     /// Labels that a body must have.
-    pub place: BTreeMap<String, String>,
+    pub placement: BTreeMap<String, String>,
     /// How a new revision takes the place of the old one.
     pub rollout: Rollout,
     /// Whether it runs at all.
@@ -23,7 +23,7 @@ impl Default for Deployment {
         Self {
             replicas: Replicas::Count(NonZeroU32::MIN),
             spread: None,
-            place: BTreeMap::new(),
+            placement: BTreeMap::new(),
             rollout: Rollout::Rolling,
             enabled: true,
         }

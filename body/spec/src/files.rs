@@ -196,8 +196,8 @@ pub(crate) fn text(file: &Path, bytes: Vec<u8>) -> Findings {
     let findings = Findings::new(Source::new(file.to_owned(), text.strip_prefix('\u{feff}').unwrap_or(&text)));
     if let Some(offset) = findings.source.text.find('\0') {
         // The parser would take it for the end and say nothing of the rest.
-        let place = Span { offset, len: 1 };
-        findings.add(place, code::NOT_TEXT, "a NUL character: the file is not read", "take it out".to_owned());
+        let location = Span { offset, len: 1 };
+        findings.add(location, code::NOT_TEXT, "a NUL character: the file is not read", "take it out".to_owned());
     }
     findings
 }

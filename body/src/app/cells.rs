@@ -110,9 +110,9 @@ impl Change {
     }
 
     /// Tells a person what became of it.
-    pub(crate) fn tell(&self, took: Duration) {
+    pub(crate) fn report(&self, took: Duration) {
         let (target, time) = (&self.target, output::short(took));
-        output::tell(match &self.what {
+        output::report(match &self.what {
             Changed::Added => format!("{GOOD}added{GOOD:#} {target} in {time}"),
             Changed::Replaced => format!("{GOOD}replaced{GOOD:#} {target} in {time}"),
             Changed::Removed => format!("removed {target}"),

@@ -61,7 +61,7 @@ impl Events {
     /// Tells of the body: `joined`, `draining`, `left`.
     pub(super) fn body(&self, state: &str) {
         let payload = json!({ "body": self.teller.body, "state": state });
-        self.teller.tell("body", state, "", payload);
+        self.teller.report("body", state, "", payload);
     }
 
     /// Tells where a cell stands now, and whenever that changes, until its end.
@@ -70,7 +70,7 @@ impl Events {
         let mut state = running.state();
         let cell = Followed { teller: self.teller.clone(), name, revision };
         let now = state.borrow_and_update().clone();
-        cell.tell(&now);
+        cell.report(&now);
         self.followers.spawn(cell.follow(state, now));
     }
 
@@ -91,7 +91,7 @@ impl Events {
         let (kind, body) = (target.kind(), &self.teller.body);
         let payload =
             json!({ "body": body, kind: target.name(), "revision": revision, "state": state, "reason": reason });
-        self.teller.tell(kind, state, revision, payload);
+        self.teller.report(kind, state, revision, payload);
     }
 
     /// Tells that the body has left, after the last word about its cells.
@@ -114,7 +114,7 @@ impl Events {
 }
 
 impl Teller {
-    fn tell(&self, kind: &str, state: &str, revision: &str, mut payload: serde_json::Value) {
+    fn report(&self, kind: &str, state: &str, revision: &str, mut payload: serde_json::Value) {
         let Ok(topic) = Topic::new(&format!("cbs.{kind}.{state}")) else { return };
         let now = cbs::now_ms();
         if let Some(payload) = payload.as_object_mut() {
@@ -145,13 +145,13 @@ impl Followed {
             // One more start is no news, how it goes is; one fall may be entered twice.
             let more = now.restarts != last.restarts;
             if !same || (counted && !more) {
-                self.tell(&now);
+                self.report(&now);
             }
             (counted, last) = (more, now);
         }
     }
 
-    fn tell(&self, state: &State) {
+    fn report(&self, state: &State) {
         if matches!(state.phase, Phase::Ready | Phase::Restarting | Phase::Failed | Phase::Stopped) {
             // Why it was once restarted is no news where it is ready, or stopped as it was told.
             let reason = state.reason.as_deref().filter(|_| matches!(state.phase, Phase::Restarting | Phase::Failed));
@@ -163,7 +163,7 @@ impl Followed {
         let Self { teller, name, revision } = self;
         let payload =
             json!({ "body": teller.body, "cell": name, "revision": revision, "state": state, "reason": reason });
-        teller.tell("cell", state, revision, payload);
+        teller.report("cell", state, revision, payload);
     }
 }
 

@@ -207,7 +207,7 @@ impl Instances {
     }
 
     /// Tells what became of a cell or flow, as an event of this body.
-    pub(crate) fn tell(&self, target: &Target, revision: &str, state: &str, reason: Option<&str>) {
+    pub(crate) fn report(&self, target: &Target, revision: &str, state: &str, reason: Option<&str>) {
         self.wiring.events.of(target, revision, state, reason);
     }
 

@@ -90,7 +90,7 @@ impl Once {
         });
         match globals.format {
             Format::Json => told_json(reply, found),
-            Format::Human => told(reply, found, (body.as_ref(), hint), id),
+            Format::Human => reported(reply, found, (body.as_ref(), hint), id),
         }
     }
 }
@@ -106,7 +106,7 @@ fn root(request: &mut Envelope) -> Option<Span> {
 type Traced = Option<Result<FoundSpans, BusError>>;
 
 /// The answer to standard output, the rest to standard error.
-fn told(
+fn reported(
     reply: Result<Envelope, BusError>,
     found: Traced,
     (body, hint): (Option<&BodyId>, Option<String>),
@@ -120,13 +120,13 @@ fn told(
         Err(error) => {
             let failure = failed(&error, Format::Human);
             let not_run = error.outcome() == cbs::Outcome::NotRun;
-            hint.into_iter().for_each(output::tell);
+            hint.into_iter().for_each(output::report);
             if let (Some(body), true) = (body, not_run) {
-                output::tell(format_args!("only the body {body} was asked; `cbs ls` shows what each serves"));
+                output::report(format_args!("only the body {body} was asked; `cbs ls` shows what each serves"));
             }
             // Who ran it, or refused it, keeps what failed; where nobody was there, nobody does.
             if found.is_none() && !names::is_missing(&error) {
-                output::tell(format_args!("{FAINT}where its time went: cbs trace {}{FAINT:#}", id.simple()));
+                output::report(format_args!("{FAINT}where its time went: cbs trace {}{FAINT:#}", id.simple()));
             }
             Err(failure)
         }
@@ -134,7 +134,7 @@ fn told(
     match found {
         Some(Ok(found)) => {
             found.tell_gaps();
-            output::tell(found.text(true, output::width_of_errors()));
+            output::report(found.text(true, output::width_of_errors()));
         }
         Some(Err(error)) => {
             output::warn(format_args!("the trace cannot be shown: {}", output::sanitize(&error.to_string())));
@@ -156,7 +156,7 @@ fn told_json(reply: Result<Envelope, BusError>, found: Traced) -> Outcome {
         }
         (Err(error), None) => return Err(failed(&error, Format::Json)),
         (Err(error), Some(trace)) => {
-            output::tell(json!({ "error": error.error(), "trace": trace }));
+            output::report(json!({ "error": error.error(), "trace": trace }));
             return Err(Failure { status: Status::Failed, message: String::new() });
         }
     }
@@ -165,18 +165,18 @@ fn told_json(reply: Result<Envelope, BusError>, found: Traced) -> Outcome {
 
 /// Tells an error as `code: message`, with its details below; to a program as JSON.
 pub(super) fn failed(error: &BusError, format: Format) -> Failure {
-    let told = error.error();
+    let reported = error.error();
     if format == Format::Json {
-        output::tell(serde_json::to_string(told).unwrap_or_default());
+        output::report(serde_json::to_string(reported).unwrap_or_default());
         return Failure { status: Status::Failed, message: String::new() };
     }
-    output::tell(format_args!(
+    output::report(format_args!(
         "{BAD}{}:{BAD:#} {}",
-        output::sanitize(told.code.as_str()),
-        output::sanitize(&told.message)
+        output::sanitize(reported.code.as_str()),
+        output::sanitize(&reported.message)
     ));
-    if let Some(details) = &told.details {
-        output::tell(serde_json::to_string_pretty(details).unwrap_or_default());
+    if let Some(details) = &reported.details {
+        output::report(serde_json::to_string_pretty(details).unwrap_or_default());
     }
     Failure { status: Status::Failed, message: String::new() }
 }

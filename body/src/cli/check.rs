@@ -55,7 +55,7 @@ impl Check {
             }
             Err(spec::Error::Mistakes(mistakes)) => {
                 specs::tell_notes(mistakes.notes());
-                tell(&mistakes, &sources(mistakes.cells()), format)?;
+                report(&mistakes, &sources(mistakes.cells()), format)?;
                 Ok(Status::Failed)
             }
             Err(error @ spec::Error::Paths(_)) => Err(Failure::not_started(error)),
@@ -84,13 +84,13 @@ fn sources<'a>(_: impl Iterator<Item = &'a Arc<CellSpec>>) -> Vec<Wrong> {
 impl Wrong {
     /// A message that begins with `<file>:<line>: `, or with a file alone; else it is about this file.
     fn at(file: PathBuf, message: &str) -> Self {
-        let place = message.split_once(": ").and_then(|(place, said)| {
-            let numbered = place.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse().ok()?)));
-            let (named, line) = numbered.unwrap_or((place, 1));
+        let location = message.split_once(": ").and_then(|(location, said)| {
+            let numbered = location.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse().ok()?)));
+            let (named, line) = numbered.unwrap_or((location, 1));
             let named = PathBuf::from(named);
             (named == file || named.is_file()).then_some((named, line, said))
         });
-        let (file, line, said) = place.unwrap_or((file, 1, message));
+        let (file, line, said) = location.unwrap_or((file, 1, message));
         let (message, hint) = match said.split_once("; ") {
             Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
             None => (said.to_owned(), None),
@@ -101,9 +101,9 @@ impl Wrong {
 
 fn listed(wrong: &[Wrong]) -> String {
     let line = |wrong: &Wrong| {
-        let place = format!("{}:{}", wrong.file.display(), wrong.line);
+        let location = format!("{}:{}", wrong.file.display(), wrong.line);
         let hint = wrong.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-        format!("{BOLD}{place}: {} [{}]{BOLD:#}{hint}", wrong.message, wrong.code)
+        format!("{BOLD}{location}: {} [{}]{BOLD:#}{hint}", wrong.message, wrong.code)
     };
     let mistakes = output::count(wrong.len(), "mistake", "mistakes");
     format!("{}\n\n{mistakes} in the code of cells", wrong.iter().map(line).collect::<Vec<_>>().join("\n\n"))
@@ -120,7 +120,7 @@ fn well(specs: &spec::Specs, format: Format) -> std::io::Result<()> {
 }
 
 /// Mistakes in specs, and those in the code of the cells that could be read.
-fn tell(mistakes: &Diagnostics, wrong: &[Wrong], format: Format) -> std::io::Result<()> {
+fn report(mistakes: &Diagnostics, wrong: &[Wrong], format: Format) -> std::io::Result<()> {
     match format {
         Format::Json => {
             let all = mistakes.iter().map(Mistake::Spec).chain(wrong.iter().map(Mistake::Source));

@@ -73,7 +73,7 @@ impl Describe {
 /// What went wrong on the connections of an endpoint's body; nothing where nothing did.
 fn troubles(endpoint: &Endpoint) -> Option<String> {
     let counters = &endpoint.connections;
-    let told: Vec<String> = [
+    let reported: Vec<String> = [
         (counters.reconnects, "connections built again"),
         (counters.clients_replaced, "of them with a new client, after a message that cannot be read"),
         (counters.slow_consumers, "times messages were dropped for a full buffer"),
@@ -85,7 +85,7 @@ fn troubles(endpoint: &Endpoint) -> Option<String> {
     .filter(|(count, _)| *count > 0)
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
-    (!told.is_empty()).then(|| format!("{}: {}", output::sanitize(&endpoint.body), told.join(", ")))
+    (!reported.is_empty()).then(|| format!("{}: {}", output::sanitize(&endpoint.body), reported.join(", ")))
 }
 
 fn bodies(found: &[Endpoint]) -> String {

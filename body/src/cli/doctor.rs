@@ -108,7 +108,7 @@ async fn server(globals: &Globals) -> Vec<Finding> {
         Ok(nats) => {
             let info = nats.server();
             nats.close().await;
-            told(&info)
+            reported(&info)
         }
         Err(error) if is_known => vec![Finding::missing(WHAT, error.message, error.hint)],
         // A stranger at the usual port that takes nobody in (a password, TLS) is no reason to fail.
@@ -119,7 +119,7 @@ async fn server(globals: &Globals) -> Vec<Finding> {
     }
 }
 
-fn told(info: &ServerInfo) -> Vec<Finding> {
+fn reported(info: &ServerInfo) -> Vec<Finding> {
     let found = format!("{} at {}", info.version, info.url);
     let server = match stats(&info.version) {
         Some(version) if version >= SERVER_VERSION_MIN => Finding::ok("NATS server", found),

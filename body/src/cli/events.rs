@@ -43,9 +43,9 @@ impl Events {
 async fn follow(nats: &Nats, filter: TopicFilter, globals: &Globals) -> Outcome {
     let wanted = Subscription { filter: filter.clone(), group: None };
     let mut events = nats.bus().subscribe(wanted).await.map_err(|error| call::failed(&error, globals.format))?;
-    output::tell(format_args!("{FAINT}following {filter} in the namespace {}{FAINT:#}", globals.namespace()));
-    while let Some(heard) = events.next().await {
-        match heard {
+    output::report(format_args!("{FAINT}following {filter} in the namespace {}{FAINT:#}", globals.namespace()));
+    while let Some(received) = events.next().await {
+        match received {
             Delivery::Event(event) => {
                 let read = match globals.format {
                     Format::Json => output::print_on(document(&event))?,
@@ -84,9 +84,9 @@ fn line(event: &Envelope) -> String {
     let moment = output::moment(event.sent_ms().unwrap_or_else(cbs::now_ms));
     let time = moment.get(11..23).unwrap_or(&moment);
     let topic = topic(event);
-    let told = told(topic, &event.payload)
+    let reported = reported(topic, &event.payload)
         .unwrap_or_else(|| format!("{topic} {}", output::sanitize(&String::from_utf8_lossy(&event.payload))));
-    format!("{FAINT}{time}{FAINT:#} {told}")
+    format!("{FAINT}{time}{FAINT:#} {reported}")
 }
 
 fn topic(event: &Envelope) -> &str {
@@ -94,7 +94,7 @@ fn topic(event: &Envelope) -> &str {
 }
 
 /// What a body tells, in words; `None` for what others tell.
-fn told(topic: &str, payload: &[u8]) -> Option<String> {
+fn reported(topic: &str, payload: &[u8]) -> Option<String> {
     let state = topic.strip_prefix("cbs.cell.").or_else(|| topic.strip_prefix("cbs.body."))?;
     let payload: Value = serde_json::from_slice(payload).ok()?;
     let text = |field: &str| payload.get(field).and_then(Value::as_str).map(output::sanitize);

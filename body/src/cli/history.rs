@@ -61,7 +61,7 @@ impl History {
                 Format::Human => {
                     let head = ["head", "when", "who", "manifest", "message"];
                     output::print(output::table(head, history.heads().iter().rev().map(row)))?;
-                    store.now().await?.canaries().iter().for_each(output::tell);
+                    store.now().await?.canaries().iter().for_each(output::report);
                 }
             }
             Ok(Status::Done)
@@ -135,7 +135,7 @@ impl Bodies {
                 Format::Json => output::print_json(&bodies)?,
                 Format::Human if bodies.is_empty() => {
                     let namespace = globals.namespace();
-                    output::tell(format_args!(
+                    output::report(format_args!(
                         "no body has joined the fleet of the namespace {namespace}; `cbs up` starts one"
                     ));
                 }
@@ -177,8 +177,8 @@ fn table(bodies: &[Presence]) -> String {
         ]
     });
     let troubles = bodies.iter().flat_map(|body| {
-        let told = body.troubles.iter().map(|trouble| trouble.reason.as_str()).chain(body.stuck.as_deref());
-        told.map(|reason| format!("\n{}: {}", body.facts.body, output::sanitize(reason))).collect::<Vec<_>>()
+        let reported = body.troubles.iter().map(|trouble| trouble.reason.as_str()).chain(body.stuck.as_deref());
+        reported.map(|reason| format!("\n{}: {}", body.facts.body, output::sanitize(reason))).collect::<Vec<_>>()
     });
     let troubles: Vec<String> = troubles.collect();
     let gap = if troubles.is_empty() { "" } else { "\n" };
@@ -203,12 +203,12 @@ fn state(body: &Presence) -> String {
         (EntryStatus::Draining, "draining"),
     ];
     let counts = words.into_iter().map(|(standing, word)| (body.states.count(standing), word));
-    let mut told: Vec<String> =
+    let mut reported: Vec<String> =
         counts.filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     if body.draining {
-        told.push("ends".to_owned());
+        reported.push("ends".to_owned());
     }
-    if told.is_empty() { "idle".to_owned() } else { told.join(", ") }
+    if reported.is_empty() { "idle".to_owned() } else { reported.join(", ") }
 }
 
 #[cfg(test)]

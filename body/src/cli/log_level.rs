@@ -87,14 +87,14 @@ fn read(answer: Result<Value, CellError>) -> Result<Filtered, String> {
 
 fn document((body, answer): &(BodyId, Result<Filtered, String>)) -> Value {
     match answer {
-        Ok(told) => json!({ "body": body, "filter": told.filter, "was": told.was }),
+        Ok(reported) => json!({ "body": body, "filter": reported.filter, "was": reported.was }),
         Err(error) => json!({ "body": body, "error": error }),
     }
 }
 
 fn table(answers: &Answers) -> String {
     let rows = answers.iter().map(|(body, answer)| match answer {
-        Ok(told) => [body.to_string(), told.filter.clone(), told.was.clone().unwrap_or_default()],
+        Ok(reported) => [body.to_string(), reported.filter.clone(), reported.was.clone().unwrap_or_default()],
         Err(reason) => [body.to_string(), format!("unchanged: {reason}"), String::new()],
     });
     output::table(["body", "filter", "was"], rows)

@@ -35,7 +35,7 @@ impl Ls {
         match globals.format {
             Format::Json => output::print_json(&found)?,
             Format::Human if found.is_empty() => {
-                output::tell(format_args!(
+                output::report(format_args!(
                     "nothing runs in the namespace {}; `cbs up PATHS` runs cells",
                     globals.namespace()
                 ));

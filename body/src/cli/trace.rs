@@ -101,15 +101,15 @@ impl FoundSpans {
     async fn ask(&mut self, nats: &Nats, id: Uuid) -> Result<(), BusError> {
         let question = json!({ "ask": ASK_TRACE, "id": id.simple().to_string() });
         for (body, answer) in nats.ask_all(&question, WAIT).await? {
-            let told = answer.map_err(|error| error.message).and_then(|answer| {
+            let reported = answer.map_err(|error| error.message).and_then(|answer| {
                 serde_json::from_value::<TraceReport>(answer)
                     .map_err(|error| format!("its answer cannot be read: {error}"))
             });
-            match told {
-                Ok(told) => {
-                    self.spans.extend(told.spans);
-                    self.left_out += told.left_out;
-                    self.kept.insert(body, told.kept);
+            match reported {
+                Ok(reported) => {
+                    self.spans.extend(reported.spans);
+                    self.left_out += reported.left_out;
+                    self.kept.insert(body, reported.kept);
                 }
                 Err(reason) => self.silent.push((body, reason)),
             }

@@ -221,7 +221,7 @@ impl Up {
         let (address, http) = (address.as_deref(), view.http.as_deref());
         let mut report = ReadyReport { globals, body: &body, address, http, discovery, patient, statuses };
         if told_to_stop.is_none() {
-            report.tell()?;
+            report.report()?;
         }
         let stops = stream::iter(told_to_stop).chain(stops);
         let news = stream::unfold(watch, |watch| async {
@@ -234,7 +234,7 @@ impl Up {
             if patient && changes.iter().any(Change::is_of_the_table) {
                 report.statuses = app.statuses();
                 // A terminal that has gone is no reason to end.
-                drop(report.tell());
+                drop(report.report());
             }
         };
         let (stops, news) = (std::pin::pin!(stops), std::pin::pin!(news));
@@ -320,7 +320,7 @@ struct ReadyReport<'a> {
 }
 
 impl ReadyReport<'_> {
-    fn tell(&self) -> std::io::Result<()> {
+    fn report(&self) -> std::io::Result<()> {
         let unsupported = self.statuses.iter().filter(|standing| standing.cannot_run()).count();
         if unsupported > 0 {
             let all = self.statuses.len();

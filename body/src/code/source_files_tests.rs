@@ -119,19 +119,19 @@ fn too_much_is_told_with_what_takes_most() -> Checked {
     write(folder.path(), "cell/a.py", "1")?;
     let large = fs::File::create(folder.path().join("cell/large.bin"))?;
     large.set_len(BUNDLE_BYTES_MAX as u64 + 1)?;
-    let told = refused(folder.path(), PYTHON);
+    let reported = refused(folder.path(), PYTHON);
     assert!(
-        told.contains("no more than 64 MiB may; the largest are ") && told.contains("large.bin (65 MiB)"),
-        "{told}"
+        reported.contains("no more than 64 MiB may; the largest are ") && reported.contains("large.bin (65 MiB)"),
+        "{reported}"
     );
-    assert!(told.contains(".cbsignore"), "{told}");
+    assert!(reported.contains(".cbsignore"), "{reported}");
     write(folder.path(), "cell/.cbsignore", "large.bin\n")?;
     assert!(source_files(folder.path(), PYTHON).is_ok());
     for number in 0..FILES_MAX {
         write(folder.path(), &format!("cell/many/{number}"), "")?;
     }
-    let told = refused(folder.path(), PYTHON);
-    assert!(told.contains("4001 files travel") && told.contains(&format!("many ({FILES_MAX})")), "{told}");
+    let reported = refused(folder.path(), PYTHON);
+    assert!(reported.contains("4001 files travel") && reported.contains(&format!("many ({FILES_MAX})")), "{reported}");
     write(folder.path(), "cell/.cbsignore", "!a\n")?;
     assert!(refused(folder.path(), PYTHON).contains(".cbsignore: `!a` is not understood"));
     Ok(())
@@ -209,13 +209,16 @@ fn a_package_that_is_not_known_or_not_there_is_told_with_what_to_do() -> Checked
     let folder = tempfile::tempdir()?;
     dart(folder.path())?;
     fs::remove_file(folder.path().join("house/cell/.dart_tool/package_config.json"))?;
-    let told = refused(folder.path(), DART);
-    assert!(told.contains("main.dart: `package:near` is imported, and not known: name it in "), "{told}");
-    assert!(told.ends_with("pubspec.yaml, and run `dart pub get` there"), "{told}");
+    let reported = refused(folder.path(), DART);
+    assert!(reported.contains("main.dart: `package:near` is imported, and not known: name it in "), "{reported}");
+    assert!(reported.ends_with("pubspec.yaml, and run `dart pub get` there"), "{reported}");
     dart(folder.path())?;
     fs::remove_dir_all(folder.path().join("house/near"))?;
-    let told = refused(folder.path(), DART);
-    assert!(told.contains("`package:near/near.dart` is not at ") && told.contains("run `dart pub get`"), "{told}");
+    let reported = refused(folder.path(), DART);
+    assert!(
+        reported.contains("`package:near/near.dart` is not at ") && reported.contains("run `dart pub get`"),
+        "{reported}"
+    );
     Ok(())
 }
 

@@ -187,7 +187,7 @@ fn settle(entry: &mut Entry, deployment: &Deployment) {
         spec::Replicas::All => Replicas::All,
     };
     entry.spread.clone_from(&deployment.spread);
-    entry.place.clone_from(&deployment.place);
+    entry.place.clone_from(&deployment.placement);
     entry.enabled = deployment.enabled;
 }
 

@@ -47,7 +47,7 @@ type Files = Vec<(PathBuf, ContentHash)>;
 impl Cache {
     /// A new folder for this process, and none any more for those that have gone.
     pub(crate) fn new(body: &BodyId) -> io::Result<Self> {
-        let above = place();
+        let above = folder();
         let named = |error| {
             let folder = above.display();
             io::Error::other(format!("{folder}: {error}; set XDG_CACHE_HOME to a folder that this user may write to"))
@@ -164,7 +164,7 @@ impl Drop for Code {
 }
 
 /// `cbs/bodies` in the user's cache folder; for a user without a home, a folder of its own among the temporary ones.
-fn place() -> PathBuf {
+fn folder() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     match cache {

@@ -213,7 +213,7 @@ impl Driver {
             self.clock.passed(pass.wake);
             self.carry_out(pass);
             self.follow();
-            self.tell();
+            self.report();
         }
         if !self.watches.under_way.fetching {
             let missing = self.reconciler.missing();
@@ -230,7 +230,7 @@ impl Driver {
     }
 
     /// Tells those who watch from within how the body fares.
-    fn tell(&self) {
+    fn report(&self) {
         let pass = self.reconciler.found();
         let paused = pass.paused.map(|paused| match paused {
             Paused::NotConnected => "not connected".to_owned(),

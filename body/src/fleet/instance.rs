@@ -93,7 +93,7 @@ struct Reporter {
 }
 
 impl Reporter {
-    async fn tell(&self, what: InstanceChange) {
+    async fn report(&self, what: InstanceChange) {
         // Nobody listens any more: the body ends.
         let _ = self.events.send(Event { instance: self.instance, what }).await;
     }
@@ -106,10 +106,10 @@ pub(super) async fn live(
     mut words: mpsc::Receiver<InstanceCommand>,
     events: mpsc::Sender<Event>,
 ) {
-    let tell = Reporter { instance: order.instance, events };
+    let report = Reporter { instance: order.instance, events };
     let started = tokio::select! {
         // What has not served has no calls to finish.
-        _ = stop(&mut words) => return tell.tell(InstanceChange::Stopped).await,
+        _ = stop(&mut words) => return report.report(InstanceChange::Stopped).await,
         // On the heap: a task that lives for days need not hold room for its first second.
         started = timeout(order.limit, Box::pin(start(&executor, &order))) => started,
     };
@@ -118,13 +118,13 @@ pub(super) async fn live(
         Ok(started) => started,
         Err(what) => {
             if let InstanceChange::Failed(reason) | InstanceChange::Refused(reason) = &what {
-                executor.instances.tell(&order.target, &order.version.revision.to_string(), "failed", Some(reason));
+                executor.instances.report(&order.target, &order.version.revision.to_string(), "failed", Some(reason));
             }
-            return tell.tell(what).await;
+            return report.report(what).await;
         }
     };
-    tell.tell(InstanceChange::Ready(instance.stats())).await;
-    let ended = serve(&executor, &mut instance, &mut words, &tell).await;
+    report.report(InstanceChange::Ready(instance.stats())).await;
+    let ended = serve(&executor, &mut instance, &mut words, &report).await;
     let limit = match &ended {
         Ok(limit) => *limit,
         Err((_, limit)) => *limit,
@@ -133,7 +133,7 @@ pub(super) async fn live(
         let seconds = limit.as_secs();
         tracing::warn!(target = %order.target, "its calls were not finished within {seconds} s and were cut off");
     }
-    tell.tell(ended.map_or_else(|(reason, _)| InstanceChange::Failed(reason), |_| InstanceChange::Stopped)).await;
+    report.report(ended.map_or_else(|(reason, _)| InstanceChange::Failed(reason), |_| InstanceChange::Stopped)).await;
 }
 
 /// An instance serves until it is told to stop (how long its calls may take) or ends by itself
@@ -142,15 +142,15 @@ async fn serve(
     executor: &Executor,
     instance: &mut Instance,
     words: &mut mpsc::Receiver<InstanceCommand>,
-    tell: &Reporter,
+    report: &Reporter,
 ) -> Result<Duration, (String, Duration)> {
     loop {
         let word = tokio::select! {
             word = words.recv() => word,
             turn = instance.turn() => {
                 match turn {
-                    LifecycleEvent::Restarting => tell.tell(InstanceChange::Away).await,
-                    LifecycleEvent::Recovered => tell.tell(InstanceChange::Ready(instance.stats())).await,
+                    LifecycleEvent::Restarting => report.report(InstanceChange::Away).await,
+                    LifecycleEvent::Recovered => report.report(InstanceChange::Ready(instance.stats())).await,
                     LifecycleEvent::Failed(reason) => return Err((reason, Duration::ZERO)),
                 }
                 continue;
@@ -166,7 +166,7 @@ async fn serve(
             promoted = timeout(limit, executor.instances.promote(instance)) => promoted,
         };
         match promoted.unwrap_or_else(|_| Err(format!("no calls of its own reached it within {} s", limit.as_secs()))) {
-            Ok(()) => tell.tell(InstanceChange::Ready(instance.stats())).await,
+            Ok(()) => report.report(InstanceChange::Ready(instance.stats())).await,
             Err(reason) => return Err((reason, limit)),
         }
     }

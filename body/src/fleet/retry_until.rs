@@ -49,13 +49,13 @@ pub(crate) struct RetryUntil {
     nats: Nats,
     limit: Duration,
     until: Instant,
-    tell: fn(&str),
+    report: fn(&str),
 }
 
 impl RetryUntil {
-    /// For so long from now on; `tell` gets a line when a step has to be tried again.
-    pub(crate) fn new(nats: Nats, limit: Duration, tell: fn(&str)) -> Self {
-        Self { nats, limit, until: Instant::now() + limit, tell }
+    /// For so long from now on; `report` gets a line when a step has to be tried again.
+    pub(crate) fn new(nats: Nats, limit: Duration, report: fn(&str)) -> Self {
+        Self { nats, limit, until: Instant::now() + limit, report }
     }
 
     /// Carries out a step, again and again while NATS does not answer.
@@ -87,7 +87,7 @@ impl RetryUntil {
                 Err(error) => return Err(error),
             };
             if !is_told && Instant::now() < self.until {
-                (self.tell)(&format!("NATS does not answer; trying again, {}: {error:#}", stage.so_far()));
+                (self.report)(&format!("NATS does not answer; trying again, {}: {error:#}", stage.so_far()));
                 is_told = true;
             }
             let again = async {

@@ -24,17 +24,17 @@ async fn nats(server: &NatsServer) -> anyhow::Result<Nats> {
 async fn silence_is_waited_out_and_told_once() -> Checked {
     static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let server = NatsServer::with_jetstream().await;
-    let tell = |line: &str| TOLD.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line.to_owned());
-    let retry = RetryUntil::new(nats(&server).await?, LONG, tell);
+    let report = |line: &str| TOLD.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line.to_owned());
+    let retry = RetryUntil::new(nats(&server).await?, LONG, report);
     let tries = AtomicUsize::new(0);
     let step = async || match tries.fetch_add(1, Ordering::Relaxed) {
         0 | 1 => Err(away().context("what it was about")),
         done => Ok(done),
     };
     assert_eq!(retry.with(DeployStage::Content, step).await?, 2);
-    let told = TOLD.lock().map_err(|_| "poisoned")?.clone();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("NATS does not answer; trying again, nothing is changed yet: "), "{told:?}");
+    let reported = TOLD.lock().map_err(|_| "poisoned")?.clone();
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert!(reported[0].starts_with("NATS does not answer; trying again, nothing is changed yet: "), "{reported:?}");
     Ok(())
 }
 
@@ -111,9 +111,9 @@ async fn what_the_server_does_not_permit_ends_at_once_and_says_what_it_was() -> 
         let began = Instant::now();
         let error = retry.with(DeployStage::Content, open).await.err().ok_or("an error")?.to_string();
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}: {error}", began.elapsed());
-        let told = format!("the NATS server does not permit it: Permissions Violation {why}");
+        let reported = format!("the NATS server does not permit it: Permissions Violation {why}");
         assert!(
-            error.starts_with(&told) && error.ends_with("nothing was changed, and `cbs deploy` again is safe"),
+            error.starts_with(&reported) && error.ends_with("nothing was changed, and `cbs deploy` again is safe"),
             "{error}"
         );
     }

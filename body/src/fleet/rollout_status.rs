@@ -71,23 +71,28 @@ struct Progress {
 }
 
 /// Waits until `limit` is over, whatever the server does; tells of progress in a line each.
-pub(crate) async fn wait(store: &Store, wanted: &Wanted<'_>, limit: Duration, mut tell: impl FnMut(String)) -> Outcome {
+pub(crate) async fn wait(
+    store: &Store,
+    wanted: &Wanted<'_>,
+    limit: Duration,
+    mut report: impl FnMut(String),
+) -> Outcome {
     let until = Instant::now() + limit;
     let mut link = store.nats().link();
-    let mut heard = Observed::default();
-    let mut told = String::new();
+    let mut observed = Observed::default();
+    let mut reported = String::new();
     let mut tell_new = |line: String| {
-        if line != told {
-            tell(line.clone());
-            told = line;
+        if line != reported {
+            report(line.clone());
+            reported = line;
         }
     };
     // A lost connection, or a watch that ends: another begins with all that lives.
     loop {
-        heard.begin();
+        observed.begin();
         // What is asked of a connection that is lost meanwhile is never answered.
         let opened = tokio::select! {
-            opened = timeout_at(until, open(store, &mut heard)) => Some(opened),
+            opened = timeout_at(until, open(store, &mut observed)) => Some(opened),
             _ = link.wait_for(|state| *state == LinkState::Down) => None,
         };
         let watching = match opened {
@@ -95,21 +100,21 @@ pub(crate) async fn wait(store: &Store, wanted: &Wanted<'_>, limit: Duration, mu
             Some(Ok(Err(error))) => {
                 tell_new(format!("the leases of the bodies cannot be read: {error}"));
                 if timeout_at(until, sleep(REOPEN_AFTER)).await.is_err() {
-                    return heard.too_late(wanted, Some(&error));
+                    return observed.too_late(wanted, Some(&error));
                 }
                 continue;
             }
-            Some(Err(_)) => return heard.too_late(wanted, None),
+            Some(Err(_)) => return observed.too_late(wanted, None),
             None => {
                 tell_new("the connection is lost: it waits until the bodies are heard again".to_owned());
                 if timeout_at(until, link.wait_for(|state| *state == LinkState::Up)).await.is_err() {
-                    return heard.too_late(wanted, None);
+                    return observed.too_late(wanted, None);
                 }
-                heard.hold(HOLD);
+                observed.hold(HOLD);
                 continue;
             }
         };
-        match follow(store, watching, wanted, &mut heard, &mut link, until, &mut tell_new).await {
+        match follow(store, watching, wanted, &mut observed, &mut link, until, &mut tell_new).await {
             Some(Outcome::Converged { bodies }) => {
                 if !wanted.is_old {
                     // The old revision answers for so long beside the new one, and its bodies do not say so.
@@ -120,9 +125,9 @@ pub(crate) async fn wait(store: &Store, wanted: &Wanted<'_>, limit: Duration, mu
             }
             Some(outcome) => return outcome,
             None => {
-                heard.hold(HOLD);
+                observed.hold(HOLD);
                 if timeout_at(until, sleep(REOPEN_AFTER)).await.is_err() {
-                    return heard.too_late(wanted, None);
+                    return observed.too_late(wanted, None);
                 }
             }
         }
@@ -131,12 +136,12 @@ pub(crate) async fn wait(store: &Store, wanted: &Wanted<'_>, limit: Duration, mu
 
 /// Opens a watch of the leases. After the server's restart its bucket is a new one, and who lives has not
 /// been heard yet.
-async fn open(store: &Store, heard: &mut Observed) -> Result<KeyWatch, StoreError> {
+async fn open(store: &Store, observed: &mut Observed) -> Result<KeyWatch, StoreError> {
     let bucket = store.presence().await?;
     let (age, deployed) = tokio::try_join!(bucket.age(), store.desired().age())?;
     // In a namespace that is as young itself nothing was lost.
     if age < deployed && deployed > HOLD {
-        heard.hold(HOLD.saturating_sub(age));
+        observed.hold(HOLD.saturating_sub(age));
     }
     bucket.watch(">").await
 }
@@ -146,41 +151,45 @@ async fn follow(
     store: &Store,
     mut watching: KeyWatch,
     wanted: &Wanted<'_>,
-    heard: &mut Observed,
+    observed: &mut Observed,
     link: &mut watch::Receiver<LinkState>,
     until: Instant,
-    tell: &mut impl FnMut(String),
+    report: &mut impl FnMut(String),
 ) -> Option<Outcome> {
     let mut hopeless: Option<Instant> = None;
     loop {
         let wake = hopeless.map_or(until, |since| since + BELIEVED_AFTER).min(until);
-        let wake = heard.trusted.filter(|trusted| *trusted > Instant::now()).map_or(wake, |trusted| trusted.min(wake));
+        let wake =
+            observed.trusted.filter(|trusted| *trusted > Instant::now()).map_or(wake, |trusted| trusted.min(wake));
         let seen = tokio::select! {
             seen = timeout_at(wake, watching.next()) => seen,
             _ = link.wait_for(|state| *state == LinkState::Down) => return None,
         };
         match seen {
-            Ok(Ok(seen)) => heard.hears(seen),
+            Ok(Ok(seen)) => observed.hears(seen),
             Ok(Err(_)) => return None,
             Err(_) => {}
         }
-        let now = progress(&heard.presences(), wanted);
+        let now = progress(&observed.presences(), wanted);
         let is_over = Instant::now() >= until;
         if is_over {
-            return Some(heard.too_late(wanted, None));
+            return Some(observed.too_late(wanted, None));
         }
-        if !heard.is_whole {
+        if !observed.is_whole {
             continue;
         }
-        if heard.is_trusted(wanted) {
+        if observed.is_trusted(wanted) {
             if now.bodies == 0 {
-                heard.unheard = living(store).await;
-                if heard.unheard == 0 {
+                observed.unheard = living(store).await;
+                if observed.unheard == 0 {
                     return Some(Outcome::Nobody);
                 }
                 // They live, and will be heard of again.
-                heard.hold(HOLD);
-                tell(format!("{} of the fleet without a lease yet", output::count(heard.unheard, "body", "bodies")));
+                observed.hold(HOLD);
+                report(format!(
+                    "{} of the fleet without a lease yet",
+                    output::count(observed.unheard, "body", "bodies")
+                ));
                 continue;
             }
             if now.missing.is_empty() {
@@ -192,7 +201,7 @@ async fn follow(
         }
         hopeless = now.hopeless.then(|| hopeless.unwrap_or_else(Instant::now));
         if !now.missing.is_empty() {
-            tell(format!("{} of {} bodies have the head; {}", now.followed, now.bodies, summary(&now.missing)));
+            report(format!("{} of {} bodies have the head; {}", now.followed, now.bodies, summary(&now.missing)));
         }
     }
 }

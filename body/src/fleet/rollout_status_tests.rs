@@ -33,7 +33,7 @@ fn body(id: &str, head: ContentHash, states: &str) -> Result<(String, Presence),
         applied: Some(Applied { number: 1, head }),
         states,
         draining: false,
-        heard: BTreeMap::new(),
+        observed: BTreeMap::new(),
         troubles,
         tallies: Vec::new(),
         stuck: None,
@@ -108,8 +108,9 @@ fn a_body_that_serves_what_asks_for_labels_of_nobody_says_so() -> Checked {
         let mut bodies = bodies.into_iter().collect::<Result<Vec<_>, _>>()?;
         bodies[2].facts.labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         unplaced::explain(&mut bodies, head(), &manifest);
-        let told = bodies.iter().flat_map(|body| body.troubles.iter().skip(1)).map(|trouble| trouble.reason.clone());
-        Ok::<_, Box<dyn std::error::Error>>(told.collect::<Vec<_>>())
+        let reported =
+            bodies.iter().flat_map(|body| body.troubles.iter().skip(1)).map(|trouble| trouble.reason.clone());
+        Ok::<_, Box<dyn std::error::Error>>(reported.collect::<Vec<_>>())
     };
     let says = |body: &str| format!("cell demo.say serves on in {body}, for no body has the labels that it asks for");
     assert_eq!(explained(&[("zone", "b")])?, [says("a"), says("b")]);

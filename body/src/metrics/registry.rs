@@ -134,11 +134,11 @@ impl MetricsRegistry {
             let away = rows.iter().filter(|(_, row)| !row.is_ready());
             away.filter_map(|(target, row)| Some((target.clone(), row.members.last()?.clone()))).collect()
         };
-        let told = rows.iter().take(most).map(|(target, member)| {
+        let reported = rows.iter().take(most).map(|(target, member)| {
             let (state, reason) = member.stats.state();
             NotReady { cell: name(target), state: state.to_string(), reason: reason.unwrap_or_default() }
         });
-        (rows.len(), told.collect())
+        (rows.len(), reported.collect())
     }
 
     /// How many targets there are.
@@ -210,8 +210,8 @@ impl Row {
 
 /// Whether labels tell these two apart: a series must not come twice.
 fn looks_like(one: &About, other: &About) -> bool {
-    let told = |about: &About| [about.language.clone(), about.version.clone(), about.revision.clone()];
-    told(one) == told(other)
+    let reported = |about: &About| [about.language.clone(), about.version.clone(), about.revision.clone()];
+    reported(one) == reported(other)
 }
 
 /// Two versions of a cell may call their workers alike.

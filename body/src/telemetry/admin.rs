@@ -60,11 +60,11 @@ pub(crate) struct Filtered {
 pub(super) fn answer_trace(nats: &Nats, spans: Option<Arc<Spans>>) {
     let room = nats.server().max_payload.saturating_sub(ROOM);
     nats.on_admin_request(ASK_TRACE, move |question| {
-        let told = spans.as_ref().map_or_else(
+        let reported = spans.as_ref().map_or_else(
             || Err(CellError::new(Code::Unavailable, "this body records nothing: its telemetry is off")),
             |spans| trace(spans, &question, room),
         );
-        std::future::ready(told)
+        std::future::ready(reported)
     });
 }
 

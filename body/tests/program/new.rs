@@ -107,6 +107,6 @@ async fn the_next_command_is_ready_to_paste_and_readable_to_programs() {
     let next = "cbs up 'my shop/specs/cells/logic.greet.yaml' 'my shop/specs/flows/order.yaml'\n";
     assert_eq!(done.stdout, next);
     let done = world.run(&["new", "flow", "order", "--format", "json"]).await.with_status(0);
-    let told: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
-    assert_eq!(told, serde_json::json!({ "next": "cbs up specs/cells/logic.greet.yaml specs/flows/order.yaml" }));
+    let reported: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(reported, serde_json::json!({ "next": "cbs up specs/cells/logic.greet.yaml specs/flows/order.yaml" }));
 }

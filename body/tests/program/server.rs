@@ -127,8 +127,8 @@ async fn commands_of_the_same_folder_find_the_server_that_up_has_started() {
 async fn the_address_of_a_killed_body_is_stale_and_is_ignored() {
     let world = World::new();
     let mut body = world.start(&["up", &greeting_specs()]);
-    let told = body.until("try: ").await;
-    let url = told.split_whitespace().find(|word| word.starts_with("nats://")).unwrap().to_owned();
+    let reported = body.until("try: ").await;
+    let url = reported.split_whitespace().find(|word| word.starts_with("nats://")).unwrap().to_owned();
     body.signal(nix::sys::signal::Signal::SIGKILL);
     body.ended().await;
     let port = url.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();

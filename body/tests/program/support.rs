@@ -170,12 +170,12 @@ impl Running {
         let found = tokio::time::timeout(LIMIT, reading).await == Ok(true);
         if !found {
             let _ = self.child.start_kill();
-            let mut told = String::new();
+            let mut reported = String::new();
             while let Ok(Some(line)) = self.stderr.next_line().await {
-                told.push_str(&line);
-                told.push('\n');
+                reported.push_str(&line);
+                reported.push('\n');
             }
-            panic!("no `{words}` in:\n{seen}\nstderr:\n{told}");
+            panic!("no `{words}` in:\n{seen}\nstderr:\n{reported}");
         }
         seen
     }

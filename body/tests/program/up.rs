@@ -42,7 +42,7 @@ async fn begun(world: &World, server: &NatsServer) -> Running {
 async fn the_table_the_address_and_the_call_to_paste() {
     let (server, world) = (NatsServer::start().await, World::new());
     let mut body = world.start(&["up", &greeting_specs(), "--nats", server.url(), "--body", "web1"]);
-    let told = body.until("try: ").await;
+    let reported = body.until("try: ").await;
     for line in [
         "CELL               LANGUAGE  SUBJECT                             STATE",
         "logic.greet        rust      cbs.default.cell.logic.greet        ready",
@@ -50,7 +50,7 @@ async fn the_table_the_address_and_the_call_to_paste() {
         &format!("body web1, namespace default, NATS {}", server.url()),
         &format!("try: cbs call logic.greet '{{\"name\":\"Ada\"}}' --nats {}", server.url()),
     ] {
-        assert!(told.lines().any(|told| told == line), "{line}\nis not in:\n{told}");
+        assert!(reported.lines().any(|reported| reported == line), "{line}\nis not in:\n{reported}");
     }
 }
 
@@ -58,10 +58,10 @@ async fn the_table_the_address_and_the_call_to_paste() {
 async fn a_program_is_told_the_same_as_data() {
     let world = World::new();
     let mut body = world.start(&["up", &greeting_specs(), "--format", "json", "--namespace", "test"]);
-    let told: Value = serde_json::from_str(&body.until_exactly("}").await).unwrap();
-    assert_eq!((told["namespace"].as_str(), told["targets"].as_array().unwrap().len()), (Some("test"), 4));
-    assert!(told["nats"].as_str().unwrap().starts_with("nats://127.0.0.1:"));
-    assert!(told["targets"].as_array().unwrap().iter().all(|target| target["state"] == "ready"));
+    let reported: Value = serde_json::from_str(&body.until_exactly("}").await).unwrap();
+    assert_eq!((reported["namespace"].as_str(), reported["targets"].as_array().unwrap().len()), (Some("test"), 4));
+    assert!(reported["nats"].as_str().unwrap().starts_with("nats://127.0.0.1:"));
+    assert!(reported["targets"].as_array().unwrap().iter().all(|target| target["state"] == "ready"));
 }
 
 #[tokio::test]
@@ -140,8 +140,8 @@ async fn the_address_that_is_printed_can_be_pasted() {
         let mut command = world.command(&["up", &greeting_specs()]);
         command.env("NATS_URL", &named);
         let mut body = world.start_command(command);
-        let told = body.until("try: ").await;
-        let line = told.lines().find_map(|line| line.strip_prefix("try: ")).unwrap();
+        let reported = body.until("try: ").await;
+        let line = reported.lines().find_map(|line| line.strip_prefix("try: ")).unwrap();
         let words = shlex::split(line).unwrap();
         assert_eq!(words.first().map(String::as_str), Some("cbs"), "{line}");
         let words: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
@@ -227,12 +227,12 @@ async fn what_cannot_run_here_is_shown_and_the_rest_runs() {
     let exec = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: logic.exec }\nspec: { runtime: exec, command: [cat] }\n";
     world.write("specs/cells/c.yaml", exec);
     let mut body = world.start(&["up", "specs"]);
-    let told = body.until("body ").await;
-    assert!(!told.contains("try: "), "no schema says what logic.greet takes: {told}");
-    let state = |name: &str| told.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-    assert!(state("logic.greet ").ends_with(" ready"), "{told}");
-    assert!(state("logic.other ").contains("cannot run: no Rust cell `logic.other` is linked"), "{told}");
-    assert!(state("logic.exec ").contains("exited with 0 before it said hello"), "{told}");
+    let reported = body.until("body ").await;
+    assert!(!reported.contains("try: "), "no schema says what logic.greet takes: {reported}");
+    let state = |name: &str| reported.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(state("logic.greet ").ends_with(" ready"), "{reported}");
+    assert!(state("logic.other ").contains("cannot run: no Rust cell `logic.other` is linked"), "{reported}");
+    assert!(state("logic.exec ").contains("exited with 0 before it said hello"), "{reported}");
     body.until_told("1 of 3 cannot run in this body").await;
     world.run(&["call", "logic.greet", r#"{"name":"Ada"}"#]).await.with_status(0);
 }

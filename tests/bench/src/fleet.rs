@@ -88,8 +88,8 @@ impl Fleet {
         let began = Instant::now();
         loop {
             let mut command = self.command(&["bodies", "--format", "json"])?;
-            let told = command.output().await?.stdout;
-            let bodies: Vec<Value> = serde_json::from_slice(&told).unwrap_or_default();
+            let reported = command.output().await?.stdout;
+            let bodies: Vec<Value> = serde_json::from_slice(&reported).unwrap_or_default();
             if bodies.len() == ids.len() {
                 return Ok(());
             }
@@ -120,9 +120,9 @@ impl Fleet {
             }
             let now = began.elapsed();
             if written.is_none() {
-                let told = fs::read_to_string(log.path()).unwrap_or_default();
-                planned = planned.or_else(|| told.starts_with("plan").then_some(now));
-                written = told.contains("\nhead ").then_some(now);
+                let reported = fs::read_to_string(log.path()).unwrap_or_default();
+                planned = planned.or_else(|| reported.starts_with("plan").then_some(now));
+                written = reported.contains("\nhead ").then_some(now);
             }
             // It may end while it is looked at.
             memory = Memory::of(pid).map_or(memory, |held| memory.max(held.peak));
@@ -130,8 +130,8 @@ impl Fleet {
             sleep(LOOK_EVERY).await;
         };
         let ended = began.elapsed();
-        let told = fs::read_to_string(log.path()).unwrap_or_default();
-        let last = told.lines().next_back().unwrap_or_default();
+        let reported = fs::read_to_string(log.path()).unwrap_or_default();
+        let last = reported.lines().next_back().unwrap_or_default();
         ensure!(status.success(), "`cbs deploy` ended with {status}: {last}");
         let (planned, written) = (planned.unwrap_or(ended), written.unwrap_or(ended));
         let followed = ended.saturating_sub(written);
@@ -140,9 +140,9 @@ impl Fleet {
 
     /// What the server has counted so far: messages that came in, and that went out.
     pub(crate) async fn messages(&self) -> anyhow::Result<[f64; 2]> {
-        let told = self.monitor.request("$SYS.REQ.SERVER.PING.VARZ", "".into()).await?;
-        let told: Value = serde_json::from_slice(&told.payload)?;
-        let number = |name: &str| told.pointer(name).and_then(Value::as_f64).with_context(|| format!("no {name}"));
+        let reported = self.monitor.request("$SYS.REQ.SERVER.PING.VARZ", "".into()).await?;
+        let reported: Value = serde_json::from_slice(&reported.payload)?;
+        let number = |name: &str| reported.pointer(name).and_then(Value::as_f64).with_context(|| format!("no {name}"));
         Ok([number("/data/in_msgs")?, number("/data/out_msgs")?])
     }
 

@@ -29,8 +29,8 @@ async fn a_fleet_whose_namespace_is_deleted_serves_on_and_follows_what_is_deploy
     let text = async || caller.call("demo.say", &json!({})).await.text("text");
     eventually("the new text", LIMIT, async || text().await == "after" && text().await == "after").await;
     eventually("two bodies at the new head", LIMIT, async || {
-        let told = fleet.run(&["bodies", "--format", "json"]).await.stdout;
-        let bodies: Vec<serde_json::Value> = serde_json::from_str(&told).unwrap_or_default();
+        let reported = fleet.run(&["bodies", "--format", "json"]).await.stdout;
+        let bodies: Vec<serde_json::Value> = serde_json::from_str(&reported).unwrap_or_default();
         bodies.len() == 2 && bodies.iter().all(|body| body["states"] == "r" && body["applied"]["number"] == 1)
     })
     .await;

@@ -7,7 +7,7 @@ use futures::{StreamExt, future::join_all};
 use serde_json::{Value, json};
 use testkit::{eventually, within};
 
-use crate::told;
+use crate::reported;
 
 /// The first Python cell of a body may have to wait for an environment to be made.
 const FIRST_TIME: &str = "120s";
@@ -38,8 +38,8 @@ async fn two_with_one() -> (Fleet, Vec<Process>) {
 
 /// What `cbs bodies` says of all.
 async fn bodies(fleet: &Fleet) -> Vec<Value> {
-    let told = fleet.run(&["bodies", "--format", "json"]).await.with_status(0).stdout;
-    serde_json::from_str(&told).unwrap()
+    let reported = fleet.run(&["bodies", "--format", "json"]).await.with_status(0).stdout;
+    serde_json::from_str(&reported).unwrap()
 }
 
 async fn until_all_are(fleet: &Fleet, state: &str) {
@@ -57,12 +57,12 @@ async fn hears<const N: usize>(
     states: [&'static str; N],
 ) -> impl Future<Output = (String, String, String)> + use<N> {
     let caller = fleet.caller().await;
-    let mut heard = caller.client().subscribe("cbs.default.event.cbs.cell.>").await.unwrap();
+    let mut received = caller.client().subscribe("cbs.default.event.cbs.cell.>").await.unwrap();
     caller.client().flush().await.unwrap();
     async move {
         let _caller = caller;
         loop {
-            let event = within(LIMIT, "an event of a cell", heard.next()).await.unwrap();
+            let event = within(LIMIT, "an event of a cell", received.next()).await.unwrap();
             let payload: Value = serde_json::from_slice(&event.payload).unwrap();
             let text = |field: &str| payload[field].as_str().unwrap_or_default().to_owned();
             if states.contains(&text("state").as_str()) {
@@ -94,15 +94,15 @@ async fn a_canary_at_ten_percent_gets_ten_percent_of_ten_thousand_calls() {
 #[tokio::test]
 async fn a_canary_that_fails_a_fifth_of_its_calls_is_rolled_back_by_itself() {
     let (fleet, _bodies) = two_with_one().await;
-    let heard = hears(&fleet, ENDS).await;
+    let received = hears(&fleet, ENDS).await;
     let load = Load::new(&fleet.caller().await, "demo.say", json!({}));
     let story = async {
         let bad = says(&fleet, "two", 5, JUDGED);
         let done = fleet.run(&["deploy", bad.to_str().unwrap(), "--wait=false"]).await.with_status(0);
         assert!(done.stderr.contains("is written"), "{}", done.stderr);
         let began = eventually_judged(&fleet).await;
-        let (state, reason, _) = heard.await;
-        told(&format!("rolled back {:?} after it began", began.elapsed()));
+        let (state, reason, _) = received.await;
+        reported(&format!("rolled back {:?} after it began", began.elapsed()));
         assert_eq!(state, "canary-rolled-back", "{reason}");
         assert!(reason.contains("calls failed, and 0 of"), "{reason}");
         until_all_are(&fleet, "b").await;
@@ -115,8 +115,8 @@ async fn a_canary_that_fails_a_fifth_of_its_calls_is_rolled_back_by_itself() {
     let failed = load.failed();
     assert!(failed.iter().all(|line| line.contains("cell-failed") || line.contains("failed")), "{failed:?}");
     // Who asks is told, and the same again changes nothing.
-    let told = bodies(&fleet).await;
-    assert!(told.iter().all(|body| body["troubles"].to_string().contains("was rolled back")), "{told:?}");
+    let reported = bodies(&fleet).await;
+    assert!(reported.iter().all(|body| body["troubles"].to_string().contains("was rolled back")), "{reported:?}");
     let history = fleet.run(&["history"]).await.with_status(0);
     assert!(history.stderr.contains("rolled back"), "{history:?}");
     let again = deploy(&fleet, &bad).await.with_status(1);
@@ -142,12 +142,12 @@ async fn eventually_judged(fleet: &Fleet) -> Instant {
 #[tokio::test]
 async fn a_good_canary_is_promoted_without_a_failed_call() {
     let (fleet, _bodies) = two_with_one().await;
-    let heard = hears(&fleet, ENDS).await;
+    let received = hears(&fleet, ENDS).await;
     let load = Load::new(&fleet.caller().await, "demo.say", json!({}));
     let story = async {
         let good = says(&fleet, "two", 0, JUDGED);
         deploy(&fleet, &good).await.with_status(0);
-        let (state, reason, _) = heard.await;
+        let (state, reason, _) = received.await;
         assert_eq!(state, "canary-promoted", "{reason}");
         until_all_are(&fleet, "r").await;
         // The old revision answers for half a second more, beside the new one.
@@ -203,7 +203,7 @@ async fn what_is_replaced_and_what_does_not_start_is_told() {
         replaced.await
     };
     let (state, reason, _) = tokio::select! {
-        told = story => told,
+        reported = story => reported,
         () = load.run(4, usize::MAX) => unreachable!("the load never ends"),
     };
     assert_eq!(state, "canary-promoted", "{reason}");

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use serde_json::json;
 use testkit::{NatsCluster, eventually};
 
-use crate::told;
+use crate::reported;
 
 /// A new leader takes 4 to 9 s, and requests to JetStream wait for it 15 s.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -37,7 +37,7 @@ async fn the_leader_of_desired_state_goes_in_the_middle_of_a_deploy_and_all_conv
     world.says("before", "");
     world.rust("specs", ["logic.greet"], "");
     deploy(&world, &url).ended_within(LIMIT).await.with_status(0);
-    told(&format!("copies of {DESIRED} that cbs made: {}", cluster.copies(DESIRED).await));
+    reported(&format!("copies of {DESIRED} that cbs made: {}", cluster.copies(DESIRED).await));
     for stream in [DESIRED, "KV_cbs_default_presence", "OBJ_cbs_default_bundles"] {
         cluster.replicate(stream).await;
     }
@@ -61,14 +61,18 @@ async fn the_leader_of_desired_state_goes_in_the_middle_of_a_deploy_and_all_conv
     }
     let gone = Instant::now();
     let done = deploying.ended_within(LIMIT).await;
-    told(&format!("cbs deploy ended {:?} after the leader's end: {:?}", gone.elapsed(), done.stderr.lines().last()));
+    reported(&format!(
+        "cbs deploy ended {:?} after the leader's end: {:?}",
+        gone.elapsed(),
+        done.stderr.lines().last()
+    ));
     done.with_status(0);
     // Flows in three bodies, and two cells.
     let all = 3 * flows() + 2;
     eventually("all three bodies to follow", LIMIT, async || Standings::read(&world, &url).await.are(3, all)).await;
     let caller = Caller::of(cluster.client().clone());
     assert_eq!(caller.call("demo.say", &json!({})).await.text("text"), "after");
-    told(&format!("all had converged after {:?}", gone.elapsed()));
+    reported(&format!("all had converged after {:?}", gone.elapsed()));
     if !e2e::in_full() {
         return;
     }

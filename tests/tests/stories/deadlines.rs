@@ -6,10 +6,10 @@ use serde_json::json;
 use crate::stories;
 
 /// How many milliseconds a timeout says that were waited. The clock of this test would measure how busy the machine is.
-fn waited_ms(told: &str) -> u64 {
-    assert!(told.starts_with("timeout: "), "{told}");
-    let ms = told.split("within ").nth(1).and_then(|rest| rest.split(" ms").next()?.parse().ok());
-    ms.unwrap_or_else(|| panic!("it does not say how long: {told}"))
+fn waited_ms(reported: &str) -> u64 {
+    assert!(reported.starts_with("timeout: "), "{reported}");
+    let ms = reported.split("within ").nth(1).and_then(|rest| rest.split(" ms").next()?.parse().ok());
+    ms.unwrap_or_else(|| panic!("it does not say how long: {reported}"))
 }
 
 #[tokio::test]
@@ -42,13 +42,14 @@ async fn a_call_made_for_a_caller_has_the_time_that_is_left_and_its_trace() {
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let traceparent = format!("00-{trace}-b7ad6b7169203331-01");
     let headers = [("Cbs-Timeout-Ms", "20000"), ("traceparent", traceparent.as_str())];
-    let told = fleet.caller().await.call_with("story.calls", &headers, &json!({ "cell": "story.tells" })).await.json();
-    assert_eq!((&told["body"], &told["caller"]), (&json!("two"), &json!("cell story.calls")));
-    let remaining = told["remaining_ms"].as_u64().unwrap();
-    assert!((1..20_000).contains(&remaining), "{told}");
-    let carried = told["traceparent"].as_str().unwrap();
-    assert!(carried.starts_with(&format!("00-{trace}-")) && carried.ends_with("-01"), "{told}");
-    assert_ne!(told["correlation_id"], told["id"]);
+    let reported =
+        fleet.caller().await.call_with("story.calls", &headers, &json!({ "cell": "story.tells" })).await.json();
+    assert_eq!((&reported["body"], &reported["caller"]), (&json!("two"), &json!("cell story.calls")));
+    let remaining = reported["remaining_ms"].as_u64().unwrap();
+    assert!((1..20_000).contains(&remaining), "{reported}");
+    let carried = reported["traceparent"].as_str().unwrap();
+    assert!(carried.starts_with(&format!("00-{trace}-")) && carried.ends_with("-01"), "{reported}");
+    assert_ne!(reported["correlation_id"], reported["id"]);
     drop(body);
 }
 
@@ -56,13 +57,13 @@ async fn a_call_made_for_a_caller_has_the_time_that_is_left_and_its_trace() {
 async fn the_log_line_of_a_cell_has_the_ids_of_its_call() {
     let fleet = Fleet::start().await;
     let mut body = fleet.up(&stories("one").cell("story.calls", "").cell("story.tells", "")).await;
-    let told = fleet.caller().await.call("story.calls", &json!({ "cell": "story.tells" })).await.json();
+    let reported = fleet.caller().await.call("story.calls", &json!({ "cell": "story.tells" })).await.json();
     // No answer waits for the log.
     let log = body.until_told("\"told\"").await;
     let line = log.lines().find(|line| line.contains("\"told\"")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     for field in ["id", "correlation_id"] {
-        assert_eq!(line["fields"][field], told[field], "{line}");
+        assert_eq!(line["fields"][field], reported[field], "{line}");
     }
     assert_eq!(line["fields"]["cell"], "story.tells");
 }

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use testkit::{eventually, within};
 
-use crate::{stories, told};
+use crate::{reported, stories};
 
 /// The first Python cell of a body may have to wait for an environment to be made.
 pub(crate) const FIRST_TIME: &str = "120s";
@@ -59,8 +59,8 @@ pub(crate) async fn until_said(caller: &Caller, text: &str) {
 
 /// What `cbs bodies` tells, by body.
 async fn bodies(fleet: &Fleet) -> Vec<(String, Value)> {
-    let told = fleet.run(&["bodies", "--format", "json"]).await.with_status(0).stdout;
-    let all: Vec<Value> = serde_json::from_str(&told).unwrap();
+    let reported = fleet.run(&["bodies", "--format", "json"]).await.with_status(0).stdout;
+    let all: Vec<Value> = serde_json::from_str(&reported).unwrap();
     all.into_iter().map(|body| (body["body"].as_str().unwrap().to_owned(), body)).collect()
 }
 
@@ -223,11 +223,11 @@ async fn who_waits_for_a_head_that_another_replaces_is_told_what_the_other_chang
     let first = async { fleet.run(&["deploy", late.to_str().unwrap()]).await };
     let (first, second) = tokio::join!(first, second);
     let _ = second.with_status(0);
-    let told = first.with_status(1).stderr;
+    let reported = first.with_status(1).stderr;
     for part in ["replaced by head 2", "(in a hurry)", "what the other changed", "cell demo.late"] {
-        assert!(told.contains(part), "{part} is not in {told}");
+        assert!(reported.contains(part), "{part} is not in {reported}");
     }
-    assert!(!told.contains("cbs rollback"), "that would undo what the other deployed: {told}");
+    assert!(!reported.contains("cbs rollback"), "that would undo what the other deployed: {reported}");
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn the_cells_of_a_body_that_is_killed_are_back_elsewhere_and_the_spread_wi
         now.len() == 2 && now.iter().map(|(_, states)| ready(states)).sum::<usize>() == CELLS.len()
     })
     .await;
-    told(&format!("the cells were back {:?} after the death", killed.elapsed()));
+    reported(&format!("the cells were back {:?} after the death", killed.elapsed()));
     processes[at] = fleet.up(&body(&victim)).await;
     eventually("the former spread", LIMIT, async || spread(&fleet).await == before).await;
 }
@@ -319,9 +319,13 @@ async fn content_that_was_lost_is_put_back_by_the_same_deploy_and_a_body_that_is
     assert_eq!(done.stdout, "nothing to change; 1 body follows\n", "{}", done.stderr);
     assert!(done.stderr.contains("3 parts of what is deployed had been lost, and are put back"), "{}", done.stderr);
     let _late = fleet.up(&Body::without_files("three")).await;
-    let told = fleet.run(&["deploy", folder.to_str().unwrap(), "--format", "json"]).await.with_status(0).stdout;
-    let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!((&told["head"], &told["bodies"], &told["mended"]), (&json!(1), &json!(2), &json!(0)), "{told}");
+    let reported = fleet.run(&["deploy", folder.to_str().unwrap(), "--format", "json"]).await.with_status(0).stdout;
+    let reported: Value = serde_json::from_str(&reported).unwrap();
+    assert_eq!(
+        (&reported["head"], &reported["bodies"], &reported["mended"]),
+        (&json!(1), &json!(2), &json!(0)),
+        "{reported}"
+    );
 }
 
 #[tokio::test]
@@ -382,6 +386,6 @@ async fn what_serves_on_for_nobody_has_the_labels_that_it_asks_for_says_so_in_bo
     assert!(done.stderr.contains(reason), "{}", done.stderr);
     let table = fleet.run(&["bodies"]).await.with_status(0).stdout;
     assert!(table.contains("1 extra") && table.ends_with(&format!("\none: {reason}\n")), "{table}");
-    let [(_, told)] = &bodies(&fleet).await[..] else { panic!("one body") };
-    assert_eq!(told["troubles"], json!([{ "index": 0, "reason": reason }]));
+    let [(_, reported)] = &bodies(&fleet).await[..] else { panic!("one body") };
+    assert_eq!(reported["troubles"], json!([{ "index": 0, "reason": reason }]));
 }

@@ -17,11 +17,11 @@ async fn a_cell_that_panics_costs_its_caller_an_error_and_tells_no_stranger_why(
     let message = answer.text("message");
     let id = message.rsplit(' ').next().unwrap();
     // No answer waits for the log.
-    let told = body.until_told("sunflower").await;
-    let line = told.lines().find(|line| line.contains("sunflower")).unwrap_or_else(|| panic!("{told}"));
+    let reported = body.until_told("sunflower").await;
+    let line = reported.lines().find(|line| line.contains("sunflower")).unwrap_or_else(|| panic!("{reported}"));
     assert!(id.len() == 36 && line.contains(id), "{id} is not in {line}");
-    let heard = tap.heard();
-    assert!(heard.len() >= 2 && !format!("{heard:?}").contains("sunflower"), "{heard:?}");
+    let received = tap.received();
+    assert!(received.len() >= 2 && !format!("{received:?}").contains("sunflower"), "{received:?}");
     assert_eq!(caller.call("story.tells", &json!({})).await.text("body"), "one");
 }
 

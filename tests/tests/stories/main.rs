@@ -47,6 +47,6 @@ fn stories(id: &str) -> Body {
 
 /// What a story has measured, for who runs it with `--no-capture`.
 #[allow(clippy::print_stderr, reason = "it is for people")]
-fn told(words: &str) {
+fn reported(words: &str) {
     eprintln!("{words}");
 }

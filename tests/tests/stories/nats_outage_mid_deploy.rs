@@ -8,7 +8,7 @@ use futures::future::{join_all, select_all};
 use serde_json::json;
 use testkit::eventually;
 
-use crate::{stories, told};
+use crate::{reported, stories};
 
 /// A lease.
 const LEASE: Duration = Duration::from_secs(3);
@@ -100,16 +100,16 @@ async fn nats_is_away_for_long_in_the_middle_of_a_deploy_and_the_fleet_follows_w
     fleet.server.restart().await;
     let back = Instant::now();
     let done = deploying.ended_within(Duration::from_secs(160)).await;
-    told(&format!("cbs deploy ended {:?} after NATS came back, with {}", back.elapsed(), last_words(&done.stderr)));
+    reported(&format!("cbs deploy ended {:?} after NATS came back, with {}", back.elapsed(), last_words(&done.stderr)));
     // It has waited, whether its head was written before the outage or after.
     done.with_status(0);
     until_all_say(&fleet, "after", 2 * 2 + many() - 1).await;
-    told(&format!("all said the new text {:?} after NATS came back", back.elapsed()));
+    reported(&format!("all said the new text {:?} after NATS came back", back.elapsed()));
     assert_eq!(watched(&mut bodies).await, (1, 0));
 }
 
-fn last_words(told: &str) -> String {
-    let lines: Vec<&str> = told.lines().collect();
+fn last_words(reported: &str) -> String {
+    let lines: Vec<&str> = reported.lines().collect();
     lines[lines.len().saturating_sub(4)..].join(" / ")
 }
 
@@ -131,6 +131,6 @@ async fn buckets_that_are_deleted_under_bodies_stop_nothing_and_the_next_deploy_
     fleet.world.rust("demo.say", ["story.watches"], ", timeout: 5m");
     fleet.deploy(&again).await.with_status(0);
     until_all_say(&fleet, "after", 3).await;
-    told(&format!("followed {:?} after the buckets were deleted", gone.elapsed()));
+    reported(&format!("followed {:?} after the buckets were deleted", gone.elapsed()));
     assert_eq!(watched(&mut bodies).await, (1, 0));
 }

@@ -42,15 +42,15 @@ async fn without_a_servers_program_a_body_runs_in_process_and_says_what_is_missi
             command.env("XDG_CACHE_HOME", "/nonexistent").env(variable, "/nonexistent");
         }
         let [demo, up] = commands;
-        let told = world.finish(demo).await.with_status(0);
-        assert_eq!(told.stdout, "Hello, Ada!\n");
+        let reported = world.finish(demo).await.with_status(0);
+        assert_eq!(reported.stdout, "Hello, Ada!\n");
         let mut up = world.start(up);
         up.until_printed("body one, namespace default, NATS ").await;
         let done = up.terminate().await.with_status(0);
         if !somebody_at_the_usual_port() {
             let says = |text: &str| text.lines().filter(|line| line.contains("in process, without NATS: ")).count();
-            assert_eq!((says(&told.stderr), says(&done.stderr)), (1, 1), "{}\n{}", told.stderr, done.stderr);
-            assert!(told.stderr.contains("CBS_NATS_SERVER"), "{}", told.stderr);
+            assert_eq!((says(&reported.stderr), says(&done.stderr)), (1, 1), "{}\n{}", reported.stderr, done.stderr);
+            assert!(reported.stderr.contains("CBS_NATS_SERVER"), "{}", reported.stderr);
         }
     }
 }

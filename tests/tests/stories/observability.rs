@@ -36,8 +36,8 @@ impl Page {
 
 /// Where the body said that it answers, without `http://`.
 async fn address(body: &mut Process) -> String {
-    let told = body.until_told("HTTP: http://").await;
-    told.split("HTTP: http://").nth(1).unwrap().split('/').next().unwrap().to_owned()
+    let reported = body.until_told("HTTP: http://").await;
+    reported.split("HTTP: http://").nth(1).unwrap().split('/').next().unwrap().to_owned()
 }
 
 async fn try_ask(address: &str, request: &str) -> std::io::Result<Page> {
@@ -152,11 +152,11 @@ async fn a_body_that_lost_nats_is_not_ready_says_why_and_is_ready_by_itself_when
     assert_eq!((ready.status, ready.text.starts_with("ready\n")), (200, true), "{}", ready.text);
     fleet.server.kill().await;
     eventually("a body that is not ready", LIMIT, async || get(&address, "/readyz", "*/*").await.status == 503).await;
-    let told = get(&address, "/readyz", "application/json").await;
-    let told: Value = serde_json::from_str(&told.text).unwrap();
-    assert_eq!(told["ready"], json!(false));
-    let nats = told["checks"].as_array().unwrap().iter().find(|check| check["name"] == json!("nats")).unwrap();
-    assert!(nats["reason"].as_str().unwrap().contains("is lost"), "{told}");
+    let reported = get(&address, "/readyz", "application/json").await;
+    let reported: Value = serde_json::from_str(&reported.text).unwrap();
+    assert_eq!(reported["ready"], json!(false));
+    let nats = reported["checks"].as_array().unwrap().iter().find(|check| check["name"] == json!("nats")).unwrap();
+    assert!(nats["reason"].as_str().unwrap().contains("is lost"), "{reported}");
     assert_eq!(get(&address, "/healthz", "*/*").await.status, 200);
     assert!(metrics(&address).await.number("cbs_nats_connected") < 0.5);
     fleet.server.restart().await;

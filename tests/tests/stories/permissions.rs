@@ -161,13 +161,13 @@ async fn the_replies_of_one_user_are_not_for_another() {
     let (body, deployer) =
         (connect(&fleet, "web1", "_INBOX.web1").await, connect(&fleet, "deployer", "_INBOX_deployer").await);
     let admin = connect(&fleet, "all", "_INBOX_all").await;
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for (client, others) in [
         (&body, ["_INBOX.>", "_INBOX.web2.>", "_INBOX_deployer.>"]),
         (&deployer, ["_INBOX.>", "_INBOX.web1.>", "cbs.>"]),
     ] {
         for subject in others {
-            heard.push(client.subscribe(subject).await.unwrap());
+            received.push(client.subscribe(subject).await.unwrap());
         }
     }
     let mut own = body.subscribe("_INBOX.web1.x").await.unwrap();
@@ -186,7 +186,7 @@ async fn the_replies_of_one_user_are_not_for_another() {
     }
     // What came to the deployer came before this answer.
     within(LIMIT, "an answer", deployer.request("$JS.API.INFO", "".into())).await.unwrap();
-    for mut subscription in heard {
+    for mut subscription in received {
         assert!(subscription.next().now_or_never().flatten().is_none());
     }
 }
@@ -216,8 +216,8 @@ async fn a_server_that_restarts_under_these_permissions_finds_its_fleet_again() 
 
 /// The numbers and the authors' words of all heads, as `cbs history` tells them.
 async fn history(fleet: &Fleet) -> Vec<(u64, String)> {
-    let told = fleet.run(&[&["history", "--format", "json"][..], &DEPLOYER].concat()).await.with_status(0).stdout;
-    let heads = serde_json::from_str::<Vec<Value>>(&told).unwrap();
+    let reported = fleet.run(&[&["history", "--format", "json"][..], &DEPLOYER].concat()).await.with_status(0).stdout;
+    let heads = serde_json::from_str::<Vec<Value>>(&reported).unwrap();
     heads.iter().map(|head| (head["number"].as_u64().unwrap(), head["message"].as_str().unwrap().to_owned())).collect()
 }
 

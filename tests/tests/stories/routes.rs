@@ -6,14 +6,14 @@ use serde_json::json;
 use crate::stories;
 
 /// The subjects of what was heard but for events: what a body tells of its start may come late.
-fn heard(tap: &mut Tap) -> Vec<String> {
-    let heard = tap.heard().into_iter().map(|(subject, _)| subject);
-    heard.filter(|subject| !subject.starts_with("cbs.default.event.")).collect()
+fn received(tap: &mut Tap) -> Vec<String> {
+    let received = tap.received().into_iter().map(|(subject, _)| subject);
+    received.filter(|subject| !subject.starts_with("cbs.default.event.")).collect()
 }
 
 /// The calls among what was heard.
 fn calls(tap: &mut Tap) -> Vec<String> {
-    heard(tap).into_iter().filter(|subject| subject.starts_with("cbs.")).collect()
+    received(tap).into_iter().filter(|subject| subject.starts_with("cbs.")).collect()
 }
 
 #[tokio::test]
@@ -25,9 +25,9 @@ async fn a_call_within_a_body_never_touches_the_network() {
     let answer = caller.call("story.calls", &json!({ "cell": "story.tells" })).await;
     assert_eq!(answer.text("caller"), "cell story.calls");
     // The request and its reply, and nothing that came between them.
-    let heard = heard(&mut tap);
-    assert_eq!((heard.len(), heard[0].as_str()), (2, "cbs.default.cell.story.calls"), "{heard:?}");
-    assert!(heard[1].starts_with("_INBOX."), "{heard:?}");
+    let received = received(&mut tap);
+    assert_eq!((received.len(), received[0].as_str()), (2, "cbs.default.cell.story.calls"), "{received:?}");
+    assert!(received[1].starts_with("_INBOX."), "{received:?}");
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ fn documented() -> BTreeSet<String> {
 }
 
 /// The names on a body's page, in Prometheus' own form.
-async fn told(body: &mut Process) -> BTreeSet<String> {
+async fn reported(body: &mut Process) -> BTreeSet<String> {
     let said: Value = serde_json::from_str(&body.until_printed("\n}\n").await).unwrap();
     let address = said["http"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/').to_owned();
     let mut stream = TcpStream::connect(&address).await.unwrap();
@@ -57,10 +57,10 @@ async fn bodies_tell_the_metrics_that_are_documented_and_no_others() {
     for (cell, input) in [("demo.tells", json!({ "text": "a" })), ("demo.shout", json!("a"))] {
         caller.until_answered(cell, &input).await;
     }
-    let told = &told(&mut pinned).await | &told(&mut joined).await;
+    let reported = &reported(&mut pinned).await | &reported(&mut joined).await;
     let documented = documented();
-    let unknown: Vec<_> = told.difference(&documented).collect();
+    let unknown: Vec<_> = reported.difference(&documented).collect();
     assert!(unknown.is_empty(), "deploy/OPERATING.md has no row for {unknown:?}");
-    let silent: Vec<_> = documented.difference(&told).filter(|name| !SELDOM.contains(&name.as_str())).collect();
+    let silent: Vec<_> = documented.difference(&reported).filter(|name| !SELDOM.contains(&name.as_str())).collect();
     assert!(silent.is_empty(), "deploy/OPERATING.md has rows for what no body tells: {silent:?}");
 }

@@ -35,8 +35,8 @@ async fn up_with(fleet: &Fleet, body: &Body, vars: &[(&str, &str)]) -> Process {
 
 /// Where the body said that it answers over HTTP, without `http://`.
 async fn address(body: &mut Process) -> String {
-    let told = body.until_told("HTTP: http://").await;
-    let after = told.split("HTTP: http://").nth(1).and_then(|rest| rest.split('/').next());
+    let reported = body.until_told("HTTP: http://").await;
+    let after = reported.split("HTTP: http://").nth(1).and_then(|rest| rest.split('/').next());
     after.expect("an address").to_owned()
 }
 
@@ -70,9 +70,9 @@ async fn the_trace_of_a_flow_in_three_languages_arrives_whole_and_cbs_shows_the_
     let mut process = up_with(&fleet, &up, &[("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())]).await;
     let run = ["flow", "run", "greeting", r#"{"name":"Ada"}"#, "--trace", "--format", "json"];
     let done = fleet.run(&run).await.with_status(0);
-    let told: Value = serde_json::from_str(&done.stdout).expect("JSON");
-    assert_eq!(told["reply"], json!({ "text": "Hello, Ada!" }));
-    let (shown, id) = (spans(&told["trace"]), told["trace"]["trace"].as_str().expect("an id").to_owned());
+    let reported: Value = serde_json::from_str(&done.stdout).expect("JSON");
+    assert_eq!(reported["reply"], json!({ "text": "Hello, Ada!" }));
+    let (shown, id) = (spans(&reported["trace"]), reported["trace"]["trace"].as_str().expect("an id").to_owned());
     let [root] = roots(&shown).try_into().expect("one root");
     assert_eq!((root["side"].as_str(), root["target"].as_str()), (Some("client"), Some("flow greeting")));
     for language in ["rust", "python", "dart"] {
@@ -134,8 +134,8 @@ async fn a_call_that_failed_is_found_by_the_command_that_it_prints() {
         assert!(nothing.contains(words), "{words} is not in:\n{nothing}");
     }
     let off = fleet.up(&body("two", &["story.calls"]).with(&["--telemetry", "off"])).await;
-    let told = fleet.run(&["trace", "0123456789abcdef0123456789abcdef"]).await.with_status(1).stderr;
-    assert!(told.contains("two: this body records nothing"), "{told}");
+    let reported = fleet.run(&["trace", "0123456789abcdef0123456789abcdef"]).await.with_status(1).stderr;
+    assert!(reported.contains("two: this body records nothing"), "{reported}");
     drop(off);
     fleet.run(&["trace", "nonsense"]).await.with_status(64);
 }
@@ -227,8 +227,8 @@ async fn the_log_is_changed_while_the_body_runs_and_goes_back_by_itself() {
     let wrong = fleet.run(&["log-level", "infoo"]).await.with_status(1);
     assert!(wrong.stderr.contains("`infoo` is no level"), "{}", wrong.stderr);
     fleet.run(&["log-level", "info,cbs::cell=debug", "--for", "1s"]).await.with_status(0);
-    let heard = json!({ "lines": 1, "line": "spoken", "debug": true });
-    caller.call("story.logs", &heard).await;
+    let received = json!({ "lines": 1, "line": "spoken", "debug": true });
+    caller.call("story.logs", &received).await;
     process.until_told("spoken 0").await;
     process.until_told("is `info` again").await;
     let back = fleet.run(&["log-level", "--body", "one", "--format", "json"]).await.with_status(0).stdout;

@@ -93,13 +93,13 @@ async fn a_broken_save_is_told_once_and_started_once() {
             .file("cells/other/other.py", &code(0))
             .with(&["--watch"]);
         let mut body = fleet.up(&body).await;
-        let (starts, mut told) = (fleet.world.here().join("starts"), 0);
+        let (starts, mut reported) = (fleet.world.here().join("starts"), 0);
         let caller = fleet.caller().await;
         for (index, broken) in BROKEN.iter().enumerate() {
             fleet.world.write("one/cells/tells/tells.py", &counted(&starts, broken));
-            told += 1;
+            reported += 1;
             let kept = |text: &str| text.matches("kept the old cell demo.tells: ").count();
-            body.until_told_is("a line about the save", |text| kept(text) == told).await;
+            body.until_told_is("a line about the save", |text| kept(text) == reported).await;
             let once = std::fs::read(&starts).map_or(0, |count| count.len());
             for version in 1..=3 {
                 let version = u32::try_from(index).unwrap() * 10 + version;
@@ -108,7 +108,7 @@ async fn a_broken_save_is_told_once_and_started_once() {
                 eventually("another cell's save to serve", LIMIT, serves).await;
             }
             let log = body.until_told_is("the log so far", |_| true).await;
-            assert_eq!(kept(&log), told, "{broken}: {log}");
+            assert_eq!(kept(&log), reported, "{broken}: {log}");
             assert_eq!(std::fs::read(&starts).map_or(0, |count| count.len()), once, "{broken} was started again");
             assert_eq!(caller.call("demo.tells", &json!({})).await.json()["version"], json!(0), "the old one serves");
         }

@@ -39,7 +39,7 @@ impl Process {
         die_with_parent(&mut command);
         let (started, process) = oneshot::channel();
         thread::Builder::new().name("nats-server".into()).stack_size(STACK_BYTES).spawn(move || {
-            let (tell, how) = watch::channel(None);
+            let (report, how) = watch::channel(None);
             let (closed, ended) = mpsc::sync_channel(1);
             let reaped = Arc::new(Mutex::new(false));
             let child = match command.spawn() {
@@ -49,7 +49,7 @@ impl Process {
             let pid = Pid::from_raw(child.id().cast_signed());
             // Where nobody waits for it any more, this drops the process, which kills it.
             drop(started.send(Ok(Self { pid, reaped: reaped.clone(), how, ended: Mutex::new(ended) })));
-            tell.send_replace(Some(reap(child, &reaped)));
+            report.send_replace(Some(reap(child, &reaped)));
             drop(closed);
         })?;
         process.await.map_err(io::Error::other)?

@@ -29,8 +29,8 @@ async fn all_bodies_answer_a_question_soon_and_one_answers_its_own() {
     let all = client.ask_all(&json!({ "ask": "who" }), WAIT).await.unwrap();
     assert!(asked.elapsed() < WAIT / 2, "{:?}", asked.elapsed());
     let with = |answer: &Result<Value, CellError>| answer.as_ref().unwrap()["with"].as_str().unwrap().to_owned();
-    let told: Vec<_> = all.iter().map(|(body, answer)| (body.to_string(), with(answer))).collect();
-    assert_eq!(told, [("body-1".to_owned(), "one".to_owned()), ("body-2".to_owned(), "two".to_owned())]);
+    let reported: Vec<_> = all.iter().map(|(body, answer)| (body.to_string(), with(answer))).collect();
+    assert_eq!(reported, [("body-1".to_owned(), "one".to_owned()), ("body-2".to_owned(), "two".to_owned())]);
     let own = client.ask(&"body-2".parse().unwrap(), &json!({ "ask": "who" }), WAIT).await.unwrap();
     assert_eq!(own["with"], "two");
 }

@@ -22,12 +22,12 @@ const QUIET: Duration = Duration::from_millis(250);
 /// All answers to a question: at least so many, and then until it has been quiet.
 async fn answers(client: &Client, question: &str, expected: usize) -> Vec<Value> {
     let inbox = client.new_inbox();
-    let mut heard = client.subscribe(inbox.clone()).await.unwrap();
+    let mut received = client.subscribe(inbox.clone()).await.unwrap();
     client.publish_with_reply(question.to_owned(), inbox, "".into()).await.unwrap();
     let mut found = Vec::new();
     loop {
         let limit = if found.len() < expected { LONG } else { QUIET };
-        match tokio::time::timeout(limit, heard.next()).await {
+        match tokio::time::timeout(limit, received.next()).await {
             Ok(Some(answer)) if answer.status.is_some() => {}
             Ok(Some(answer)) => found.push(serde_json::from_slice(&answer.payload).unwrap()),
             Ok(None) => panic!("the client's connection has ended"),
@@ -237,8 +237,8 @@ async fn who_has_answered_the_ping_is_waited_for_though_others_are_quick() {
     // The last word comes half a second after the question.
     let wait = Duration::from_millis(300);
     let rows = within(LONG, "discovery", client(&server).await.discover(wait)).await.unwrap();
-    let told: Vec<_> = rows.iter().map(|row| (row.target.to_string(), row.calls)).collect();
-    assert_eq!(told, [("cell logic.greet".to_owned(), 0), ("cell slow.cell".to_owned(), 7)]);
+    let reported: Vec<_> = rows.iter().map(|row| (row.target.to_string(), row.calls)).collect();
+    assert_eq!(reported, [("cell logic.greet".to_owned(), 0), ("cell slow.cell".to_owned(), 7)]);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ async fn publish(nats: &Nats, topic: &str, payload: &str) {
     within(LONG, "publishing", nats.bus().publish(event)).await.unwrap();
 }
 
-async fn hear(stream: &mut Box<dyn EventStream>) -> Envelope {
+async fn receive(stream: &mut Box<dyn EventStream>) -> Envelope {
     match within(LONG, "an event", stream.next()).await {
         Some(Delivery::Event(event)) => *event,
         other => panic!("expected an event, heard {other:?}"),
@@ -31,7 +31,7 @@ async fn an_event_goes_out_as_a_cloud_event_that_any_client_reads() {
     let server = NatsServer::start().await;
     let nats = body(&server, "body-1").await;
     let plain = plain(&server).await;
-    let mut heard = plain.subscribe("cbs.default.event.>").await.unwrap();
+    let mut received = plain.subscribe("cbs.default.event.>").await.unwrap();
     settle(&plain).await;
     let mut event = Envelope::event("order.created".parse().unwrap(), r#"{"id":7}"#);
     event.source.body = "body-1".into();
@@ -40,7 +40,7 @@ async fn an_event_goes_out_as_a_cloud_event_that_any_client_reads() {
     event.correlation_id = Some(cbs::Uuid::now_v7());
     event.attributes = vec![("Region".into(), "eu\r\nX-Evil: 1".into())];
     nats.bus().publish(event.clone()).await.unwrap();
-    let message = within(LONG, "the message", heard.next()).await.unwrap();
+    let message = within(LONG, "the message", received.next()).await.unwrap();
     assert_eq!(message.subject.as_str(), "cbs.default.event.order.created");
     assert_eq!(message.payload, r#"{"id":7}"#);
     let headers = message.headers.unwrap();
@@ -72,8 +72,8 @@ async fn an_event_is_heard_as_it_was_published() {
     event.causation_id = Some(cbs::Uuid::now_v7());
     event.attributes = vec![("long".into(), "x".repeat(2_000).into()), ("region".into(), "eu".into())];
     nats.bus().publish(event.clone()).await.unwrap();
-    let heard = hear(&mut stream).await;
-    assert_eq!(Envelope { via: event.via, ..heard }, event);
+    let received = receive(&mut stream).await;
+    assert_eq!(Envelope { via: event.via, ..received }, event);
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn what_a_plain_client_publishes_is_heard_with_headers_and_without() {
     let mut stream = subscribe(&nats, "order.>", None).await;
     let plain = plain(&server).await;
     plain.publish("cbs.default.event.order.created", r#"{"id":7}"#.into()).await.unwrap();
-    let event = hear(&mut stream).await;
+    let event = receive(&mut stream).await;
     assert_eq!(event.target, Some("topic order.created".parse().unwrap()));
     assert_eq!(event.payload, r#"{"id":7}"#);
     assert!(!event.id.is_nil());
@@ -104,14 +104,14 @@ async fn what_a_plain_client_publishes_is_heard_with_headers_and_without() {
         headers.insert(name, value);
     }
     plain.publish_with_headers("cbs.default.event.order.created.eu", headers, "\u{cb}".into()).await.unwrap();
-    let event = hear(&mut stream).await;
+    let event = receive(&mut stream).await;
     assert_eq!(event.attribute("ce-id"), Some("7"));
     assert_eq!(event.attribute("ce-source"), Some("/shop"));
     assert_eq!(event.foreign_trace, None);
     // A frame is an event too; the subject says the topic, whatever the frame says.
     let frame = cbs::frame::encode(&Envelope::request("a.b".parse().unwrap(), "framed"));
     plain.publish("cbs.default.event.order.paid", frame).await.unwrap();
-    let event = hear(&mut stream).await;
+    let event = receive(&mut stream).await;
     assert_eq!((event.payload.as_ref(), event.kind), (&b"framed"[..], cbs::Kind::Event));
     assert_eq!(event.target, Some("topic order.paid".parse().unwrap()));
 }
@@ -127,7 +127,7 @@ async fn an_event_that_cannot_be_read_is_told_as_missed_at_once() {
         assert_eq!(within(LONG, "the word", stream.next()).await, Some(Delivery::Missed(1)), "{subject}");
     }
     plain.publish("cbs.default.event.order.created", "fine".into()).await.unwrap();
-    assert_eq!(hear(&mut stream).await.payload, "fine");
+    assert_eq!(receive(&mut stream).await.payload, "fine");
 }
 
 #[tokio::test]
@@ -148,21 +148,21 @@ async fn a_group_hears_each_event_once_and_those_without_one_hear_all() {
     for stream in [&mut other].into_iter().chain(&mut taps) {
         in_order.clear();
         while in_order.last().is_none_or(|last| last != "last") {
-            in_order.push(hear(stream).await.payload);
+            in_order.push(receive(stream).await.payload);
         }
         assert_eq!(in_order.len(), 101);
     }
     let [first, second] = &mut shared;
-    let mut heard = std::collections::BTreeMap::new();
+    let mut received = std::collections::BTreeMap::new();
     for _ in 0..101 {
         let event = within(LONG, "an event of the group", async {
             tokio::select! { event = first.next() => (1, event), event = second.next() => (2, event) }
         })
         .await;
         let (member, Some(Delivery::Event(event))) = event else { panic!("{event:?}") };
-        assert_eq!(heard.insert(event.payload.clone(), member), None, "{:?} came twice", event.payload);
+        assert_eq!(received.insert(event.payload.clone(), member), None, "{:?} came twice", event.payload);
     }
-    assert!(heard.values().any(|member| *member == 1) && heard.values().any(|member| *member == 2));
+    assert!(received.values().any(|member| *member == 1) && received.values().any(|member| *member == 2));
 }
 
 #[tokio::test]
@@ -177,17 +177,17 @@ async fn whoever_is_too_slow_is_told_how_many_events_it_missed() {
         plain.publish("cbs.default.event.flood.tick", number.to_string().into()).await.unwrap();
     }
     plain.publish("cbs.default.event.flood.end", "".into()).await.unwrap();
-    hear(&mut quick).await;
-    let (mut heard, mut missed, mut words) = (0, 0, 0);
-    while heard + missed < SENT {
+    receive(&mut quick).await;
+    let (mut received, mut missed, mut words) = (0, 0, 0);
+    while received + missed < SENT {
         match within(LONG, "an event or the number of those missed", slow.next()).await {
-            Some(Delivery::Event(_)) => heard += 1,
+            Some(Delivery::Event(_)) => received += 1,
             Some(Delivery::Missed(more)) => (missed, words) = (missed + more, words + 1),
             None => panic!("the stream has ended"),
         }
     }
-    assert!(missed > 0 && heard >= 1_000, "{heard} heard, {missed} missed in {words} words");
-    assert_eq!(heard + missed, SENT);
+    assert!(missed > 0 && received >= 1_000, "{received} heard, {missed} missed in {words} words");
+    assert_eq!(received + missed, SENT);
     assert_eq!(nats.counters().slow_consumers, 0);
 }
 
@@ -204,16 +204,16 @@ async fn a_backlog_is_bounded_in_bytes_too() {
         plain.publish("cbs.default.event.flood.tick", payload.clone()).await.unwrap();
     }
     plain.publish("cbs.default.event.flood.end", "".into()).await.unwrap();
-    hear(&mut quick).await;
-    let (mut heard, mut missed) = (0, 0);
-    while heard + missed < SENT {
+    receive(&mut quick).await;
+    let (mut received, mut missed) = (0, 0);
+    while received + missed < SENT {
         match within(LONG, "an event or the number of those missed", slow.next()).await {
-            Some(Delivery::Event(_)) => heard += 1,
+            Some(Delivery::Event(_)) => received += 1,
             Some(Delivery::Missed(more)) => missed += more,
             None => panic!("the stream has ended"),
         }
     }
-    assert!(missed > 0 && heard >= 60, "{heard} heard, {missed} missed");
+    assert!(missed > 0 && received >= 60, "{received} heard, {missed} missed");
 }
 
 #[tokio::test]

@@ -58,8 +58,8 @@ async fn with_the_server_killed_calls_fail_at_once_and_all_resumes_by_itself() {
     })
     .await;
     client.bus().publish(Envelope::event("order.created".parse().unwrap(), "back")).await.unwrap();
-    let heard = within(LONG, "an event", events.next()).await;
-    let Some(Delivery::Event(event)) = heard else { panic!("{heard:?}") };
+    let received = within(LONG, "an event", events.next()).await;
+    let Some(Delivery::Event(event)) = received else { panic!("{received:?}") };
     assert_eq!(event.payload, "back");
     let found = within(LONG, "discovery", client.discover(LONG)).await.unwrap();
     assert_eq!(found.iter().map(|endpoint| endpoint.connections.reconnects).collect::<Vec<_>>(), [2]);

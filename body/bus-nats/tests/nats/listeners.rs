@@ -27,11 +27,11 @@ async fn listen(server: &NatsServer, listener: Listener) -> JoinSet<()> {
         Listener::Answering => ">",
     };
     let client = plain(server).await;
-    let mut heard = client.subscribe(filter).await.unwrap();
+    let mut received = client.subscribe(filter).await.unwrap();
     client.publish("cbs.mark", "".into()).await.unwrap();
-    within(LONG, "its own message", heard.next()).await.unwrap();
+    within(LONG, "its own message", received.next()).await.unwrap();
     listening.spawn(async move {
-        while let Some(message) = heard.next().await {
+        while let Some(message) = received.next().await {
             if let (Listener::Answering, Some(reply_to)) = (listener, message.reply) {
                 let _ = client.publish(reply_to, "\"me too\"".into()).await;
             }

@@ -142,7 +142,7 @@ impl World {
         }
         for action in pass.actions {
             let name = self.nodes.get(at).map(|node| node.facts.body.to_string()).unwrap_or_default();
-            self.say(|| format!("{name} {}", told(&action)));
+            self.say(|| format!("{name} {}", reported(&action)));
             (self.log.acted_at, self.log.actions) = (now, self.log.actions + 1);
             self.check_action(at, &action).map_err(|error| format!("{name}: {error}"))?;
             self.carry_out(at, action);
@@ -242,7 +242,7 @@ impl World {
         }
     }
 
-    pub(super) fn tell(&mut self, at: usize, word: ServerMessage) -> Result<(), String> {
+    pub(super) fn report(&mut self, at: usize, word: ServerMessage) -> Result<(), String> {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
         if node.line.cut || !self.server.up || node.mute && matches!(word, ServerMessage::Head(..)) {
@@ -251,7 +251,7 @@ impl World {
         node.hears(&word, &self.server, &self.timing, now);
         let missing = node.body.as_ref().map(crate::Body::missing).unwrap_or_default();
         self.with_body(at, |body, clock| match word {
-            ServerMessage::Lease(presence, revision, _) => body.heard(presence, revision, clock),
+            ServerMessage::Lease(presence, revision, _) => body.observed(presence, revision, clock),
             ServerMessage::Gone(gone, revision) => body.lease_gone(&gone, revision),
             // What cannot be read or is not what its name says is not taken; that is all there is to do.
             ServerMessage::Head(bytes, revision) => _ = body.head(bytes.as_deref(), revision, clock),
@@ -316,7 +316,7 @@ impl World {
     }
 }
 
-fn told(action: &Action) -> String {
+fn reported(action: &Action) -> String {
     match action {
         Action::Start { target, version, instance, .. } => {
             format!("starts {target} {} as {instance}", version.revision)

@@ -65,8 +65,8 @@ fn run(seed: u64, traced: bool) -> Result<Done, Failed> {
     let mut world = World::new(seed, traced, timing());
     play(&mut world).map_err(|sentence| {
         for at in 0..world.nodes.len() {
-            let told = world.nodes.get(at).map(Node::tells).unwrap_or_default();
-            world.say(|| told);
+            let reported = world.nodes.get(at).map(Node::tells).unwrap_or_default();
+            world.say(|| reported);
         }
         let sentence = format!("at {} ms: {sentence}", world.now);
         Failed { sentence, lines: world.log.lines.take().unwrap_or_default() }

@@ -109,14 +109,14 @@ fn fleet_7_a_bucket_that_counts_from_one_after_a_loss_of_a_moment_makes_nobody_s
 
 #[test]
 fn fleet_9_what_a_silent_body_owned_is_taken_over() -> Checked {
-    for told in [true, false] {
+    for reported in [true, false] {
         let mut stage = Stage::new(2)?;
         stage.deploy(&[("cell a.b", entry("one").into())])?;
         stage.run(8000)?;
         let owner = stage.serving("cell a.b")[0].0;
         stage.deaf.insert(owner);
         let died = stage.now;
-        if told {
+        if reported {
             stage.revision += 1;
             let body = facts(&format!("b{owner}"))?.body;
             let revision = stage.revision;
@@ -124,7 +124,7 @@ fn fleet_9_what_a_silent_body_owned_is_taken_over() -> Checked {
         }
         while !stage.serving("cell a.b").iter().any(|(at, _)| *at != owner) {
             stage.run(100)?;
-            assert!(stage.now.since(died) < 5000, "told: {told}");
+            assert!(stage.now.since(died) < 5000, "told: {reported}");
         }
     }
     Ok(())
@@ -158,13 +158,13 @@ fn two_bodies_of_one_name_do_nothing() -> Checked {
     let mut stage = Stage::new(1)?;
     stage.deploy(&[("cell a.b", entry("one").into())])?;
     let own = stage.bodies[0].presence();
-    stage.tell(0, own.clone());
+    stage.report(0, own.clone());
     let mut twin = own;
     twin.facts.incarnation += 1;
-    stage.tell(0, twin);
+    stage.report(0, twin);
     let now = stage.now;
     assert_eq!(stage.bodies[0].pass(now).paused, Some(Paused::DuplicateId));
-    assert!(stage.bodies[0].presence().stuck.is_some_and(|told| told.contains("the same id")));
+    assert!(stage.bodies[0].presence().stuck.is_some_and(|reported| reported.contains("the same id")));
     Ok(())
 }
 
@@ -173,19 +173,19 @@ fn fleet_8_twins_change_nothing_as_long_as_they_hear_each_other_and_a_former_lif
     let mut stage = Stage::new(1)?;
     let mut former = stage.bodies[0].presence();
     former.facts.incarnation += 1;
-    stage.tell(0, former.clone());
+    stage.report(0, former.clone());
     stage.deploy(&[("cell a.b", entry("one").into())])?;
     stage.run(1000)?;
     assert_eq!(stage.serving("cell a.b").len(), 1, "a lease of a former life holds nobody up");
     // A late word of it neither: its revision is an old one.
     let now = stage.now;
-    stage.bodies[0].heard(former.clone().into(), 1, now);
+    stage.bodies[0].observed(former.clone().into(), 1, now);
     assert_eq!(stage.bodies[0].pass(now).paused, None);
     let before = stage.log.len();
     stage.deploy(&[("cell a.b", entry("two").into())])?;
     for _ in 0..50 {
         // Each second the twin puts its own, and in between the body hears itself.
-        stage.tell(0, former.clone());
+        stage.report(0, former.clone());
         stage.run(200)?;
         assert_eq!(stage.bodies[0].found().paused, Some(Paused::DuplicateId));
     }

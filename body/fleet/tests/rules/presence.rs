@@ -17,7 +17,7 @@ fn presence(states: States) -> Result<Presence, cbs::NameError> {
         applied: Some(fleet::Applied { number: 3, head: ContentHash::of(b"") }),
         states,
         draining: false,
-        heard: BTreeMap::new(),
+        observed: BTreeMap::new(),
         troubles: Vec::new(),
         tallies: Vec::new(),
         stuck: None,
@@ -41,13 +41,13 @@ fn fleet_11_the_worst_presence_fits_and_keeps_what_decides() -> Checked {
         (0..64).for_each(|power| sample.count(1 << power, true));
         let revision = Revision::of([&b""[..]]);
         worst.tallies.push(CanarySamples { index: at, revision, base: sample.clone(), canary: sample });
-        worst.heard.insert(long("b", at).parse()?, HeartbeatSequence { incarnation: u64::MAX, number: u64::MAX });
+        worst.observed.insert(long("b", at).parse()?, HeartbeatSequence { incarnation: u64::MAX, number: u64::MAX });
     }
     let bytes = worst.encode();
     println!("the worst presence has {} bytes", bytes.len());
     assert!(bytes.len() <= PRESENCE_BYTES_MAX);
     let read = Presence::decode(&bytes)?;
-    assert_eq!((read.states, read.heard.len(), read.applied), (worst.states.clone(), 64, worst.applied));
+    assert_eq!((read.states, read.observed.len(), read.applied), (worst.states.clone(), 64, worst.applied));
     Ok(())
 }
 

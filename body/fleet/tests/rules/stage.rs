@@ -137,16 +137,16 @@ impl Stage {
             }
         }
         let presence = self.bodies[at].presence();
-        self.tell(at, presence);
+        self.report(at, presence);
         Ok(())
     }
 
-    pub(crate) fn tell(&mut self, from: usize, presence: Presence) {
+    pub(crate) fn report(&mut self, from: usize, presence: Presence) {
         let presence = Arc::new(presence);
         self.revision += 1;
         for (at, body) in self.bodies.iter_mut().enumerate() {
             if !self.deaf.contains(&from) && !self.deaf.contains(&at) {
-                body.heard(presence.clone(), self.revision, self.now);
+                body.observed(presence.clone(), self.revision, self.now);
             }
         }
     }

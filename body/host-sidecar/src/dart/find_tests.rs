@@ -52,9 +52,9 @@ fn a_dart_that_does_not_work_is_passed_over_and_told() -> Checked {
     program(&broken, "#!/bin/sh\nexit 3\n")?;
     fake_dart(&root.path().join("old/dart"), "2.19.6")?;
     let path = [("PATH", "~/path:~/old"), ("CBS_TOOLS", "~/tools")];
-    let told = found(root.path(), &path).err().map(|error| error.to_string()).unwrap_or_default();
+    let reported = found(root.path(), &path).err().map(|error| error.to_string()).unwrap_or_default();
     for part in ["no Dart that works", "path/dart: it ends with", "it is Dart 2.19.6", "deploy/setup.sh", "CBS_DART"] {
-        assert!(told.contains(part), "{part} in: {told}");
+        assert!(reported.contains(part), "{part} in: {reported}");
     }
     fake_dart(&root.path().join("tools/dart/bin/dart"), "3.13.4")?;
     assert_eq!(found(root.path(), &path)?, "~/tools/dart/bin/dart");
@@ -68,7 +68,7 @@ fn a_named_dart_that_is_wrong_is_an_error() -> Checked {
     write(&root.path().join("text"), "no program")?;
     for (named, reason) in [("~/nowhere", "it is no program"), ("~/text", "it is no program")] {
         match found(root.path(), &[("CBS_DART", named), ("PATH", "~/path")]) {
-            Err(Error::Named { reason: told, .. }) => assert_eq!(told, reason),
+            Err(Error::Named { reason: reported, .. }) => assert_eq!(reported, reason),
             other => return Err(format!("{other:?}").into()),
         }
     }
@@ -77,9 +77,9 @@ fn a_named_dart_that_is_wrong_is_an_error() -> Checked {
 
 #[test]
 fn no_dart_says_what_to_install() {
-    let told = find_with(|_| None).err().map(|error| error.to_string()).unwrap_or_default();
+    let reported = find_with(|_| None).err().map(|error| error.to_string()).unwrap_or_default();
     let expected = "no Dart: on Debian run `deploy/setup.sh polyglot`; elsewhere install the Dart SDK from its makers \
                     and put `dart` on PATH, or name it in CBS_DART";
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     assert_eq!(tools(|_| None), None);
 }

@@ -49,19 +49,19 @@ impl Watchdog {
         })
     }
 
-    /// The same with another limit, telling `tell`: once for each poll, between one and two
+    /// The same with another limit, telling `report`: once for each poll, between one and two
     /// limits after it began.
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start_with(limit: Duration, tell: impl Fn(&Blocked) + Send + 'static) -> io::Result<Self> {
+    pub fn start_with(limit: Duration, report: impl Fn(&Blocked) + Send + 'static) -> io::Result<Self> {
         let ended = Arc::<AtomicBool>::default();
         let end = ended.clone();
         let look = move || {
             let mut seen = LastPolls::default();
             while !end.load(Ordering::Acquire) {
                 for cell in seen.look(scope::slots()) {
-                    tell(&Blocked { cell, at_least: limit });
+                    report(&Blocked { cell, at_least: limit });
                 }
                 thread::park_timeout(limit);
             }
@@ -76,7 +76,7 @@ impl Drop for Watchdog {
         self.ended.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // It panics only if `tell` does, and then it has ended too.
+            // It panics only if `report` does, and then it has ended too.
             _ = thread.join();
         }
     }
@@ -92,14 +92,14 @@ impl LastPolls {
         let mut blocked = Vec::new();
         for slot in slots {
             let (key, now) = (Arc::as_ptr(&slot), slot.now());
-            let told = match before.get(&key) {
-                Some((last, told)) if *last == now && now != 0 => {
-                    blocked.extend(scope::name_of(now).filter(|_| !told));
+            let reported = match before.get(&key) {
+                Some((last, reported)) if *last == now && now != 0 => {
+                    blocked.extend(scope::name_of(now).filter(|_| !reported));
                     true
                 }
                 _ => false,
             };
-            self.0.insert(key, (now, told));
+            self.0.insert(key, (now, reported));
         }
         blocked
     }

@@ -137,7 +137,7 @@ impl State {
         match self.pending.get_mut(&id) {
             Some(pending) if pending.sent => {
                 pending.abandoned = Some(Instant::now());
-                self.tell(&Kind::Cancel(proto::Cancel { id }));
+                self.notify(&Kind::Cancel(proto::Cancel { id }));
             }
             Some(_) => {
                 self.pending.remove(&id);
@@ -164,7 +164,7 @@ impl State {
     }
 
     /// A frame that costs no credit and does not wait.
-    pub(super) fn tell(&mut self, kind: &Kind) {
+    pub(super) fn notify(&mut self, kind: &Kind) {
         if self.closed().is_none() {
             wire::put(kind, &mut self.outbox);
         }
@@ -268,7 +268,7 @@ impl State {
     pub(super) fn give_back(&mut self, cost: u64) -> bool {
         let portion = self.window.give_back(cost);
         if let Some(bytes) = portion {
-            self.tell(&Kind::Credit(proto::Credit { bytes }));
+            self.notify(&Kind::Credit(proto::Credit { bytes }));
         }
         portion.is_some()
     }

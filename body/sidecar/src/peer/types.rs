@@ -62,7 +62,7 @@ pub trait Inbound: Send + Sync + 'static {
 
     /// Hears everything else. The other side gets its credit back when `hold` is dropped: keep
     /// it until a line is written, and who prints faster than that has to wait.
-    fn tell(&self, peer: &Arc<Peer>, notice: Notice, hold: Hold);
+    fn notify(&self, peer: &Arc<Peer>, notice: Notice, hold: Hold);
 }
 
 /// What the other side said that needs no answer.

@@ -84,7 +84,7 @@ impl Inbound for Cells {
         Box::pin(std::future::ready(Bytes::from_static(b"null")))
     }
 
-    fn tell(&self, peer: &Arc<Peer>, notice: Notice, _: Hold) {
+    fn notify(&self, peer: &Arc<Peer>, notice: Notice, _: Hold) {
         match notice {
             Notice::Ping(proto::Ping { nonce }) => {
                 let health = self.serving.get().map(|serving| (serving.health)()).unwrap_or_default();

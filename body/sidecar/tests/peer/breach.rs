@@ -59,7 +59,7 @@ async fn side_10_a_reply_to_nothing_is_refused() -> Checked {
     let peer = stranger.peer.clone();
     let call = peer.request("x".into(), 0, None);
     let twice = async {
-        stranger.hear().await?;
+        stranger.receive().await?;
         stranger.say(reply(1, "once")).await?;
         stranger.say(reply(1, "twice")).await?;
         stranger.goodbye().await
@@ -75,10 +75,10 @@ async fn side_12_a_cancel_of_nothing_is_refused_and_one_that_comes_too_late_is_n
     notice(Side::Sidecar, vec![Kind::Cancel(proto::Cancel { id: 1 })], "a cancel of 1").await?;
     let mut stranger = stranger(settings(Side::Sidecar), Script::echo())?;
     stranger.say(request(1, "x")).await?;
-    assert_eq!(stranger.hear().await?, reply(1, "x"));
+    assert_eq!(stranger.receive().await?, reply(1, "x"));
     stranger.say(Kind::Cancel(proto::Cancel { id: 1 })).await?;
     stranger.say(request(2, "y")).await?;
-    assert_eq!(stranger.hear().await?, reply(2, "y"));
+    assert_eq!(stranger.receive().await?, reply(2, "y"));
     Ok(())
 }
 

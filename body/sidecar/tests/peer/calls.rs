@@ -104,8 +104,8 @@ async fn side_10_a_cancelled_request_keeps_its_place_until_it_is_answered() -> C
     let before = Instant::now();
     let call = tokio::time::timeout(Duration::from_millis(20), stranger.peer.request("one".into(), 0, None));
     assert!(call.await.is_err());
-    assert_eq!(stranger.hear().await?, request(1, "one"));
-    assert_eq!(stranger.hear().await?, Kind::Cancel(proto::Cancel { id: 1 }));
+    assert_eq!(stranger.receive().await?, request(1, "one"));
+    assert_eq!(stranger.receive().await?, Kind::Cancel(proto::Cancel { id: 1 }));
     let abandoned = stranger.peer.abandoned();
     assert_eq!(abandoned.count, 1);
     assert!(abandoned.since.is_some_and(|since| since >= before));
@@ -113,9 +113,9 @@ async fn side_10_a_cancelled_request_keeps_its_place_until_it_is_answered() -> C
     let second = tokio::task::JoinSet::from_iter([async move { peer.request("two".into(), 0, None).await }]);
     // The pong comes behind whatever the second call would have sent.
     stranger.peer.ping(7);
-    assert_eq!(stranger.hear().await?, Kind::Ping(proto::Ping { nonce: 7 }));
+    assert_eq!(stranger.receive().await?, Kind::Ping(proto::Ping { nonce: 7 }));
     stranger.say(reply(1, "too late")).await?;
-    assert_eq!(stranger.hear().await?, request(2, "two"));
+    assert_eq!(stranger.receive().await?, request(2, "two"));
     stranger.say(reply(2, "in time")).await?;
     let answers = within(LIMIT, "the second answer", second.join_all()).await;
     assert_eq!(answers, [Ok(Bytes::from("in time"))]);
@@ -135,9 +135,9 @@ async fn a_request_that_waits_and_is_dropped_is_never_sent() -> Checked {
     assert!(dropped.is_err());
     let mut third = Box::pin(peer.request("three".into(), 0, None));
     assert!(futures::poll!(&mut third).is_pending());
-    assert_eq!(stranger.hear().await?, request(1, "one"));
+    assert_eq!(stranger.receive().await?, request(1, "one"));
     stranger.say(reply(1, "")).await?;
-    assert_eq!(stranger.hear().await?, request(3, "three"));
+    assert_eq!(stranger.receive().await?, request(3, "three"));
     stranger.say(reply(3, "3")).await?;
     assert_eq!(within(LIMIT, "the third", third).await?, "3");
     assert_eq!(within(LIMIT, "the first", first).await?, "");
@@ -159,13 +159,13 @@ async fn side_15_requests_beyond_the_limit_are_answered_with_overloaded() -> Che
     for id in 1..=3 {
         stranger.say(request(id, id.to_string())).await?;
     }
-    let Kind::Reply(third) = stranger.hear().await? else { panic!("no reply") };
+    let Kind::Reply(third) = stranger.receive().await? else { panic!("no reply") };
     assert_eq!(third.id, 3);
     let error = frame::decode(third.envelope)?.into_result().unwrap_err();
     assert_eq!((error.code(), error.outcome()), (&Code::Overloaded, cbs::Outcome::NotRun));
     room.add_permits(2);
-    assert_eq!(stranger.hear().await?, reply(1, "1"));
-    assert_eq!(stranger.hear().await?, reply(2, "2"));
+    assert_eq!(stranger.receive().await?, reply(1, "1"));
+    assert_eq!(stranger.receive().await?, reply(2, "2"));
     within(LIMIT, "nothing runs", stranger.peer.idle()).await;
     Ok(())
 }

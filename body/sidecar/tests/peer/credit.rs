@@ -51,21 +51,21 @@ async fn side_17_without_credit_nothing_is_sent_that_costs_any() -> Checked {
         assert!(futures::poll!(&mut call).is_pending());
         calls.push(call);
     }
-    assert!(matches!(stranger.hear().await?, Kind::Request(sent) if sent.id == 1));
+    assert!(matches!(stranger.receive().await?, Kind::Request(sent) if sent.id == 1));
     stranger.say(request(1, "answered without credit?")).await?;
     // What costs nothing goes out: side_19.
     stranger.say(Kind::Ping(proto::Ping { nonce: 1 })).await?;
     peer.pong(proto::Pong { nonce: 1, ..proto::Pong::default() });
-    assert!(matches!(stranger.hear().await?, Kind::Pong(_)), "and no request, no reply before it");
+    assert!(matches!(stranger.receive().await?, Kind::Pong(_)), "and no request, no reply before it");
     // A credit of 0 is one too few.
     stranger.say(Kind::Credit(proto::Credit { bytes: spent - 50 })).await?;
     peer.pong(proto::Pong { nonce: 2, ..proto::Pong::default() });
-    assert!(matches!(stranger.hear().await?, Kind::Pong(_)));
+    assert!(matches!(stranger.receive().await?, Kind::Pong(_)));
     stranger.say(Kind::Credit(proto::Credit { bytes: 1 })).await?;
-    assert_eq!(stranger.hear().await?, reply(1, "answered without credit?"), "one frame more");
+    assert_eq!(stranger.receive().await?, reply(1, "answered without credit?"), "one frame more");
     stranger.say(Kind::Credit(proto::Credit { bytes: 1_000 })).await?;
-    assert_eq!(stranger.hear().await?, request(2, "second"));
-    assert_eq!(stranger.hear().await?, request(3, "third"));
+    assert_eq!(stranger.receive().await?, request(2, "second"));
+    assert_eq!(stranger.receive().await?, request(3, "third"));
     Ok(())
 }
 
@@ -119,7 +119,7 @@ async fn log_lines_beyond_the_backlog_are_dropped_counted_and_told() -> Checked 
     stranger.say(Kind::Credit(proto::Credit { bytes: 1_000_000 })).await?;
     let mut lines = Vec::new();
     while lines.len() < 1_026 {
-        let Kind::Log(line) = stranger.hear().await? else { panic!("no line") };
+        let Kind::Log(line) = stranger.receive().await? else { panic!("no line") };
         lines.push(line.message);
     }
     let notice: Vec<_> = lines.iter().filter(|line| line.contains("dropped")).collect();
@@ -157,13 +157,13 @@ async fn side_15_a_request_whose_reply_waits_for_credit_has_its_place_still() ->
     for id in 1..=6 {
         stranger.say(request(id, "taken")).await?;
     }
-    assert_eq!(stranger.hear().await?, reply(1, "taken"));
+    assert_eq!(stranger.receive().await?, reply(1, "taken"));
     stranger.say(Kind::Credit(proto::Credit { bytes: 10_000 })).await?;
     for id in 2..=4 {
-        assert_eq!(stranger.hear().await?, reply(id, "taken"));
+        assert_eq!(stranger.receive().await?, reply(id, "taken"));
     }
     for id in 5..=6 {
-        let Kind::Reply(refused) = stranger.hear().await? else { panic!("no reply") };
+        let Kind::Reply(refused) = stranger.receive().await? else { panic!("no reply") };
         let error = cbs::frame::decode(refused.envelope)?.into_result().err().ok_or("taken")?;
         assert_eq!((refused.id, error.code()), (id, &cbs::Code::Overloaded));
     }
@@ -181,7 +181,7 @@ async fn replies_that_nobody_takes_are_bounded_in_bytes() -> Checked {
     stranger.say(Kind::Credit(proto::Credit { bytes: 1 << 40 })).await?;
     let mut taken = 0;
     for id in 1..=20 {
-        let Kind::Reply(answer) = stranger.hear().await? else { panic!("no reply") };
+        let Kind::Reply(answer) = stranger.receive().await? else { panic!("no reply") };
         assert_eq!(answer.id, id, "each request has its reply");
         taken += usize::from(answer.envelope.len() == REPLY);
     }
@@ -241,13 +241,13 @@ async fn side_24_notes_cost_and_do_not_wait_and_keep_their_place_before_the_repl
     let mut stranger = stranger(held, inbound)?;
     assert_eq!(stranger.peer.credit(), Some(cost));
     stranger.say(request(1, "go")).await?;
-    assert!(matches!(stranger.hear().await?, Kind::Note(first) if first == note(0)));
+    assert!(matches!(stranger.receive().await?, Kind::Note(first) if first == note(0)));
     assert_eq!(stranger.peer.credit(), Some(0), "it costs");
     stranger.say(Kind::Credit(proto::Credit { bytes: 1_000_000 })).await?;
     for n in 1..=1_024 {
-        assert!(matches!(stranger.hear().await?, Kind::Note(next) if next.within == 1), "{n}");
+        assert!(matches!(stranger.receive().await?, Kind::Note(next) if next.within == 1), "{n}");
     }
-    assert!(matches!(stranger.hear().await?, Kind::Reply(reply) if reply.envelope == "1025"));
+    assert!(matches!(stranger.receive().await?, Kind::Reply(reply) if reply.envelope == "1025"));
     let unlimited = pair(settings(Side::Body), Script::echo(), Script::echo())?;
     assert_eq!((unlimited.body.credit(), unlimited.sidecar.credit()), (None, None));
     Ok(())

@@ -43,12 +43,12 @@ async fn side_22_a_goodbye_comes_behind_replies_that_wait_and_before_nothing() -
     for id in 1..=3 {
         stranger.say(request(id, id.to_string())).await?;
     }
-    assert_eq!(stranger.hear().await?, reply(1, "1"));
+    assert_eq!(stranger.receive().await?, reply(1, "1"));
     stranger.peer.goodbye("");
     stranger.peer.pong(proto::Pong::default());
     stranger.say(Kind::Credit(proto::Credit { bytes: 100 })).await?;
-    assert_eq!(stranger.hear().await?, reply(2, "2"));
-    assert_eq!(stranger.hear().await?, reply(3, "3"));
+    assert_eq!(stranger.receive().await?, reply(2, "2"));
+    assert_eq!(stranger.receive().await?, reply(3, "3"));
     let (end, reason) = stranger.goodbye().await?;
     assert_eq!((end, reason.as_str()), (End::Ours(String::new()), ""));
     Ok(())
@@ -74,19 +74,19 @@ async fn a_socket_that_closes_is_an_end_and_so_is_an_engine_that_is_dropped() ->
     let peer = closed.peer.clone();
     let call = peer.request("x".into(), 0, None);
     let close = async {
-        let heard = closed.hear().await.is_ok();
+        let received = closed.receive().await.is_ok();
         drop(std::mem::replace(&mut closed.frames, Frames::new(tokio::net::UnixStream::pair()?.0, 1)));
-        Ok::<bool, std::io::Error>(heard)
+        Ok::<bool, std::io::Error>(received)
     };
-    let (answer, heard) = within(LIMIT, "the end", async { tokio::join!(call, close) }).await;
-    assert!(heard?);
+    let (answer, received) = within(LIMIT, "the end", async { tokio::join!(call, close) }).await;
+    assert!(received?);
     assert_eq!(answer, Err(CallError::Ended { end: End::Closed, sent: true }));
 
     let mut dropped = stranger(settings(Side::Body), Script::hang())?;
     let peer = dropped.peer.clone();
     let call = peer.request("x".into(), 0, None);
     let drop = async {
-        dropped.hear().await.is_ok() && {
+        dropped.receive().await.is_ok() && {
             dropped.engine.shutdown().await;
             true
         }

@@ -29,8 +29,8 @@ impl Script {
         + Sync
         + 'static,
     ) -> (Arc<Self>, mpsc::Receiver<(Notice, Hold)>) {
-        let (notice, heard) = mpsc::channel(100_000);
-        (Arc::new(Self { answer: Box::new(answer), notice }), heard)
+        let (notice, received) = mpsc::channel(100_000);
+        (Arc::new(Self { answer: Box::new(answer), notice }), received)
     }
 
     /// Gives back what it gets, at once.
@@ -58,7 +58,7 @@ impl Inbound for Script {
         Box::pin(async move { format!("\"no idea: {}\"", ask.question).into() })
     }
 
-    fn tell(&self, _: &Arc<Peer>, notice: Notice, hold: Hold) {
+    fn notify(&self, _: &Arc<Peer>, notice: Notice, hold: Hold) {
         // Where a test does not listen, nothing is kept.
         let _ = self.notice.try_send((notice, hold));
     }
@@ -119,7 +119,7 @@ impl Stranger {
         Ok(testkit::within(LIMIT, "a frame is taken", self.frames.write(kind)).await?)
     }
 
-    pub(crate) async fn hear(&mut self) -> Result<Kind, Box<dyn std::error::Error>> {
+    pub(crate) async fn receive(&mut self) -> Result<Kind, Box<dyn std::error::Error>> {
         let kind = testkit::within(LIMIT, "a frame comes", self.frames.read()).await?;
         kind.ok_or_else(|| "the connection ended".into())
     }

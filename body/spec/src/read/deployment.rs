@@ -27,7 +27,7 @@ fn read(fields: &Fields<'_>, default: Deployment) -> Deployment {
     Deployment {
         replicas: fields.get("replicas").and_then(replicas).unwrap_or(default.replicas),
         spread: fields.get("spread").and_then(label).map(str::to_owned),
-        place: fields.get("place").and_then(place).unwrap_or_default(),
+        placement: fields.get("place").and_then(placement).unwrap_or_default(),
         rollout: default.rollout,
         enabled: fields.get("enabled").and_then(Item::flag).unwrap_or(default.enabled),
     }
@@ -70,8 +70,8 @@ fn is_label(text: &str) -> bool {
     (1..=bounds::LABEL_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-fn place(item: Item<'_>) -> Option<BTreeMap<String, String>> {
-    let place = item.text_map()?;
+fn placement(item: Item<'_>) -> Option<BTreeMap<String, String>> {
+    let placement = item.text_map()?;
     for entry in item.node.entries() {
         let value = Item { name: &entry.key, node: &entry.value, findings: item.findings };
         if !is_label(&entry.key) {
@@ -82,11 +82,11 @@ fn place(item: Item<'_>) -> Option<BTreeMap<String, String>> {
             label(value);
         }
     }
-    if place.len() > bounds::PLACE_LABELS_MAX {
+    if placement.len() > bounds::PLACE_LABELS_MAX {
         let message = format!("`place` has more than {} labels", bounds::PLACE_LABELS_MAX);
         return item.report(code::OUT_OF_RANGE, message, None);
     }
-    Some(place)
+    Some(placement)
 }
 
 /// `{ strategy: recreate }` or `{ canary: { share: 10% } }`.

@@ -81,12 +81,12 @@ fn steps(item: Item<'_>, calls: &mut Vec<Call>) -> Option<Vec<StepRead>> {
 
 /// Puts a mistake of the plan where its path leads.
 fn report(fields: &Fields<'_>, problem: Problem) {
-    let span = place(fields.node(), &problem.path);
+    let span = location(fields.node(), &problem.path);
     fields.report(span, problem.code, problem.message, problem.hint);
 }
 
 /// The value at the end of the path, or the nearest thing around it that is there.
-fn place(root: &Node, path: &[PathPart]) -> Span {
+fn location(root: &Node, path: &[PathPart]) -> Span {
     let mut node = root;
     for part in path {
         let next = match part {

@@ -162,7 +162,7 @@ impl<'a> Item<'a> {
 
     /// Reports a mistake of this value.
     pub(super) fn report<T>(self, code: &'static str, message: String, hint: Option<String>) -> Option<T> {
-        self.findings.add(self.place(), code, message, hint);
+        self.findings.add(self.location(), code, message, hint);
         None
     }
 
@@ -219,7 +219,7 @@ impl<'a> Item<'a> {
     }
 
     /// The value itself; its key where there is nothing to see.
-    fn place(self) -> Span {
+    fn location(self) -> Span {
         if self.node.span.len == 0 { self.node.head } else { self.node.span }
     }
 }

@@ -128,12 +128,12 @@ fn where_a_flow_runs_is_read_and_is_no_part_of_its_revision() {
     assert_eq!(base.deployment.replicas, spec::Replicas::All);
     let placed = flow("  replicas: 2\n  spread: zone\n  place: { disk: ssd }\n  enabled: false\n");
     assert_eq!(placed.metadata.revision, base.metadata.revision);
-    let spec::Deployment { replicas, spread, place, enabled, .. } = &placed.deployment;
+    let spec::Deployment { replicas, spread, placement, enabled, .. } = &placed.deployment;
     assert_eq!(
         (*replicas, spread.as_deref(), *enabled),
         (spec::Replicas::Count(NonZeroU32::new(2).unwrap()), Some("zone"), false)
     );
-    assert_eq!(place.get("disk").map(String::as_str), Some("ssd"));
+    assert_eq!(placement.get("disk").map(String::as_str), Some("ssd"));
 }
 
 #[test]
@@ -143,9 +143,9 @@ fn where_a_cell_runs_is_read_and_is_no_part_of_its_revision() {
     let placed = "  replicas: all\n  spread: zone\n  place: { disk: ssd }\n  enabled: false\n";
     let placed = the_cell(&cell(&format!("{placed}  rollout: {{ canary: {{ share: 5%, after: 2m, errors: 0% }} }}")));
     assert_eq!(placed.metadata.revision, base.metadata.revision);
-    let spec::Deployment { replicas, spread, place, rollout, enabled } = placed.deployment;
+    let spec::Deployment { replicas, spread, placement, rollout, enabled } = placed.deployment;
     assert_eq!((replicas, spread.as_deref(), enabled), (spec::Replicas::All, Some("zone"), false));
-    assert_eq!(place.get("disk").map(String::as_str), Some("ssd"));
+    assert_eq!(placement.get("disk").map(String::as_str), Some("ssd"));
     let spec::Rollout::Canary(canary) = rollout else { panic!("{rollout:?}") };
     assert_eq!(
         (canary.share, canary.calls, canary.after.as_secs(), canary.errors, canary.slower),

@@ -81,7 +81,7 @@ impl Greeting {
             return Ok(Self { specs, _folder: Some(folder) });
         }
         for (name, reason) in &unsupported {
-            output::tell(format_args!("{WARNING}{name} runs in Rust{WARNING:#}: {reason}"));
+            output::report(format_args!("{WARNING}{name} runs in Rust{WARNING:#}: {reason}"));
         }
         let instead = texts().map(|(path, text)| {
             let is_unfit = |file: &str| unsupported.iter().any(|(name, _)| file.ends_with(&format!("/{name}.yaml")));

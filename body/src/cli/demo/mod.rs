@@ -68,13 +68,13 @@ impl Demo {
             }
             None => None,
         };
-        output::tell(opening(server, nats.as_ref(), &namespace));
+        output::report(opening(server, nats.as_ref(), &namespace));
         tokio::select! {
             outcome = self.greet(globals, nats.clone(), namespace, body) => outcome,
             signal = signals.next() => {
                 if std::io::stdin().is_terminal() {
                     // The question, or the terminal's own `^C`, has left its line open.
-                    output::tell("");
+                    output::report("");
                 }
                 if let Some(nats) = nats {
                     nats.close().await;
@@ -119,7 +119,7 @@ impl Demo {
         app.stop(tokio::time::Instant::now() + STOP_LIMIT).await;
         telemetry.stop().await;
         let answer = answer.map_err(|error| call::failed(&error, globals.format))?;
-        output::tell(format_args!("{FAINT}flow greeting done in {}, trace {trace}{FAINT:#}", output::short(took)));
+        output::report(format_args!("{FAINT}flow greeting done in {}, trace {trace}{FAINT:#}", output::short(took)));
         match globals.format {
             Format::Json => output::print_bytes(&answer.payload)?,
             Format::Human => console.release().await.map_err(Failure::failed)?,

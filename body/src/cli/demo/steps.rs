@@ -26,7 +26,7 @@ impl StepObserver for Steps {
             0 => String::new(),
             again => format!("  attempt {}", again + 1),
         };
-        output::tell(match &report.outcome {
+        output::report(match &report.outcome {
             Ok(()) => {
                 format!("  {cell:<18}  {language:<6}  {}  {:<4}  {time:>7}{attempt}", report.body, report.via)
             }

@@ -38,13 +38,13 @@ pub(super) struct Change {
 impl Change {
     /// Connects, also to a server that is just being started again.
     pub(super) async fn connect(&self, globals: &Globals) -> Result<Nats, Failure> {
-        let tell = |line: &str| output::tell(output::sanitize(line));
-        globals.nats.client_patient(&globals.namespace(), self.timeout, tell).await
+        let report = |line: &str| output::report(output::sanitize(line));
+        globals.nats.client_patient(&globals.namespace(), self.timeout, report).await
     }
 
     /// How long it is tried again where NATS does not answer.
     pub(super) fn retry(&self, nats: &Nats) -> RetryUntil {
-        RetryUntil::new(nats.clone(), self.timeout, |line| output::tell(output::sanitize(line)))
+        RetryUntil::new(nats.clone(), self.timeout, |line| output::report(output::sanitize(line)))
     }
 
     /// Shows the plan, writes it, and waits.
@@ -72,19 +72,19 @@ impl Change {
         if changes.is_empty() || diff.is_empty() && changes.base().damaged.is_none() {
             return self.nothing(globals, retry, store, &changes).await;
         }
-        output::tell(plan::table(&diff));
+        output::report(plan::table(&diff));
         let head = match changes.write(store, head(&changes), retry).await? {
             Written::Head(head) => head,
             Written::Conflict(conflict) => {
-                output::tell("what the other changed:");
-                output::tell(plan::table(&conflict.theirs));
+                output::report("what the other changed:");
+                output::report(plan::table(&conflict.theirs));
                 return Err(Failure::failed(format_args!(
                     "{}; nothing was changed",
                     output::sanitize(&conflict.to_string())
                 )));
             }
         };
-        output::tell(format_args!("head {} is written", head.number));
+        output::report(format_args!("head {} is written", head.number));
         warn_of_broken(&changes);
         let following =
             async { if self.wait { self.follow(store, &changes, &head, false).await.map(Some) } else { Ok(None) } };
@@ -138,10 +138,10 @@ impl Change {
         match self.followed(store, changes, head, is_old).await? {
             Followed::Converged { bodies } => {
                 if !is_old {
-                    output::tell(followers(bodies));
+                    output::report(followers(bodies));
                 }
                 for (target, revision, share) in changes.judged() {
-                    output::tell(format_args!(
+                    output::report(format_args!(
                         "{target}: {share} % of its calls go to revision {revision}, which is being judged: it is promoted \
                          or rolled back by itself (`cbs events` tells when, `cbs bodies` and `cbs history` afterwards)"
                     ));
@@ -149,13 +149,13 @@ impl Change {
                 Ok(bodies)
             }
             Followed::Nobody => {
-                output::tell(format_args!(
+                output::report(format_args!(
                     "{WARNING}nobody runs it yet:{WARNING:#} no body has joined the fleet of this namespace; `cbs up` starts one"
                 ));
                 Ok(0)
             }
             Followed::Not(missing) => {
-                missing.iter().for_each(|line| output::tell(format_args!("  {}", output::sanitize(line))));
+                missing.iter().for_each(|line| output::report(format_args!("  {}", output::sanitize(line))));
                 let number = head.number;
                 Err(Failure::failed(format_args!(
                     "head {number} is deployed, and not everything follows; `cbs rollback` brings the former state back"
@@ -173,7 +173,7 @@ impl Change {
         is_old: bool,
     ) -> Result<Followed, Failure> {
         let until = Instant::now() + self.timeout;
-        let tell = |line: String| output::tell(format_args!("  {}", output::sanitize(&line)));
+        let report = |line: String| output::report(format_args!("  {}", output::sanitize(&line)));
         let (diff, entries) = (changes.diff(), changes.manifest().entries());
         let mut targets = diff.targets();
         targets.extend(changes.touched().into_iter().filter_map(|index| entries.get(index)).map(|(target, _)| target));
@@ -182,7 +182,7 @@ impl Change {
             let touched = targets.iter().filter_map(|target| manifest.get(target).map(|(index, _)| index)).collect();
             let wanted = Wanted { head: head.hash(), manifest: &manifest, touched: &touched, is_old };
             let replaced = tokio::select! {
-                followed = wait(store, &wanted, until - Instant::now(), tell) => return Ok(followed),
+                followed = wait(store, &wanted, until - Instant::now(), report) => return Ok(followed),
                 replaced = replaced(store, &head, &manifest) => replaced,
             };
             outrun(&head, &targets, &replaced)?;
@@ -195,14 +195,14 @@ impl Change {
 /// leaves alone what this one touched.
 fn outrun(head: &Head, touched: &BTreeSet<&Target>, Replaced { by, theirs, .. }: &Replaced) -> Result<(), Failure> {
     let message = if by.message.is_empty() { String::new() } else { format!(" ({})", by.message) };
-    let told =
+    let reported =
         output::sanitize(&format!("head {} is replaced by head {} of {}{message}", head.number, by.number, by.who));
     if !theirs.targets().is_disjoint(touched) {
-        output::tell("what the other changed:");
-        output::tell(plan::table(theirs));
-        return Err(Failure::failed(format_args!("{told} before every body had followed it")));
+        output::report("what the other changed:");
+        output::report(plan::table(theirs));
+        return Err(Failure::failed(format_args!("{reported} before every body had followed it")));
     }
-    output::tell(format_args!("{told}, which changes nothing of this: bodies follow that one"));
+    output::report(format_args!("{reported}, which changes nothing of this: bodies follow that one"));
     Ok(())
 }
 

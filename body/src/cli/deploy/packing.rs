@@ -19,7 +19,7 @@ pub(super) fn artifacts(paths: &specs::Paths) -> Result<Vec<Artifact>, Failure> 
             Ok(artifact) => artifacts.push(artifact),
             Err(error) => {
                 wrong += 1;
-                output::tell(format_args!("{}:{}: {target}: {error:#}", metadata.file.display(), metadata.line));
+                output::report(format_args!("{}:{}: {target}: {error:#}", metadata.file.display(), metadata.line));
             }
         }
     }

@@ -44,12 +44,12 @@ impl Live {
         if self.quiet {
             return Ok(None);
         }
-        let (tell, calls) = sync_channel(WAITING_MAX);
+        let (report, calls) = sync_channel(WAITING_MAX);
         let lost = Arc::new(AtomicU64::new(0));
         let counted = lost.clone();
         std::thread::Builder::new().name("cbs-calls".to_owned()).spawn(move || show(&calls, &counted, self.format))?;
         Ok(Some(Arc::new(move |record| {
-            if tell.try_send(record).is_err() {
+            if report.try_send(record).is_err() {
                 lost.fetch_add(1, Ordering::Relaxed);
             }
         })))

@@ -59,11 +59,11 @@ pub(super) fn write(
     new.push(NewFile { path: spec.clone(), text: fill(language.spec(), &words) });
     new.push(NewFile { path: input, text: fill(INPUT, &words) });
     files::write(&new)?;
-    new.iter().for_each(|file| output::tell(format_args!("wrote {}", shown(&file.path))));
+    new.iter().for_each(|file| output::report(format_args!("wrote {}", shown(&file.path))));
     let Some((standing, _)) = cargo else { return Ok(format!("cbs up {}", shown(&spec))) };
     if let EntryStatus::Joins { manifest, text } = &standing {
         fs::write(manifest, text).map_err(|error| Failure::failed(format_args!("{}: {error}", manifest.display())))?;
-        output::tell(format_args!("added {package_name} to the members in {}", shown(manifest)));
+        output::report(format_args!("added {package_name} to the members in {}", shown(manifest)));
     }
     Ok(next(&package, &package_name, &spec, &standing))
 }

@@ -32,7 +32,7 @@ pub(super) fn write(name: &FlowName, folder: &Path) -> Result<String, Failure> {
         path
     });
     files::write(&new)?;
-    new.iter().for_each(|file| output::tell(format_args!("wrote {}", shown(&file.path))));
+    new.iter().for_each(|file| output::report(format_args!("wrote {}", shown(&file.path))));
     Ok(format!("cbs up {} {}", shown(&cell), shown(&path)))
 }
 

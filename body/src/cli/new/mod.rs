@@ -57,7 +57,7 @@ impl New {
             What::Cell { name, lang, path, cbs } => cell::write(name, *lang, path, cbs.as_deref()),
             What::Flow { name, path } => flow::write(name, path),
         }?;
-        output::tell("next:");
+        output::report("next:");
         match format {
             Format::Json => output::print_json(&serde_json::json!({ "next": next }))?,
             Format::Human => output::print(next)?,

@@ -38,7 +38,7 @@ impl Screen {
     /// # Errors
     /// When it cannot be written, or no thread can be started.
     pub(super) fn open() -> io::Result<Self> {
-        let (tell, keys) = mpsc::channel(16);
+        let (report, keys) = mpsc::channel(16);
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         if is_dumb || !io::stdout().is_terminal() {
             return Ok(Self { before: None, keys });
@@ -47,7 +47,7 @@ impl Screen {
         let screen = Self { before: Some(modes), keys };
         if screen.before.as_ref().is_some_and(Option::is_some) {
             // It ends with the program: nothing can end a read of a terminal.
-            std::thread::Builder::new().name("cbs-keys".to_owned()).spawn(move || read(&tell))?;
+            std::thread::Builder::new().name("cbs-keys".to_owned()).spawn(move || read(&report))?;
         }
         write(OPEN)?;
         Ok(screen)
@@ -99,7 +99,7 @@ fn single_keys() -> Option<Termios> {
     Some(before)
 }
 
-fn read(tell: &mpsc::Sender<Key>) {
+fn read(report: &mpsc::Sender<Key>) {
     let mut byte = [0];
     while let Ok(1) = io::stdin().read(&mut byte) {
         let key = match byte {
@@ -108,7 +108,7 @@ fn read(tell: &mpsc::Sender<Key>) {
             [b'b' | b'B'] => Key::Bodies,
             _ => Key::Other,
         };
-        if tell.blocking_send(key).is_err() {
+        if report.blocking_send(key).is_err() {
             return;
         }
     }

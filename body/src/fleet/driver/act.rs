@@ -28,7 +28,7 @@ impl Driver {
                 Action::Promote { target, instance, limit } => {
                     tracing::info!(%target, "the canary takes calls of its own");
                     self.tasks.promoted(instance);
-                    if !self.tasks.tell(instance, InstanceCommand::Promote(Duration::from_millis(limit))) {
+                    if !self.tasks.report(instance, InstanceCommand::Promote(Duration::from_millis(limit))) {
                         self.reconciler.stopped(&target, instance);
                     }
                 }
@@ -76,10 +76,10 @@ impl Driver {
             let held = self.reconciler.own().held().get(target);
             let mut ready = held.into_iter().flat_map(|held| held.instances());
             if let Some(new) = ready.rfind(|it| it.phase == Phase::Ready && !it.canary && it.id != instance) {
-                self.executor.instances.tell(target, &new.revision.to_string(), "replaced", None);
+                self.executor.instances.report(target, &new.revision.to_string(), "replaced", None);
             }
         }
-        if !self.tasks.tell(instance, InstanceCommand::Stop(Duration::from_millis(limit)))
+        if !self.tasks.report(instance, InstanceCommand::Stop(Duration::from_millis(limit)))
             && self.tasks.get(instance).is_none()
         {
             self.reconciler.stopped(target, instance);
@@ -90,7 +90,7 @@ impl Driver {
         if let Some((revision, percent)) = canary {
             tracing::info!(%target, %revision, "the canary gets {percent} % of the calls");
             let reason = format!("it gets {percent} % of the calls and is being judged");
-            self.executor.instances.tell(target, &revision.to_string(), "canary-started", Some(&reason));
+            self.executor.instances.report(target, &revision.to_string(), "canary-started", Some(&reason));
         }
         let share = canary.map(|(revision, percent)| (revision.to_string().into(), percent));
         self.executor.instances.share(target, share);

@@ -65,13 +65,13 @@ async fn leases_are_heard_when_the_server_is_back_within_a_moment_and_counts_fro
     until(&mut driver, "the other body", |driver| beat(driver) == Some(100)).await;
     server.restart().await;
     let lease = other.presence().encode();
-    let tell = async {
+    let report = async {
         // The driver makes the bucket anew.
         while leases.put("other", lease.clone().into()).await.is_err() {
             tokio::task::yield_now().await;
         }
     };
-    let hear = until(&mut driver, "the other body again", |driver| beat(driver) == Some(101));
-    tokio::join!(tell, hear).1;
+    let receive = until(&mut driver, "the other body again", |driver| beat(driver) == Some(101));
+    tokio::join!(report, receive).1;
     Ok(())
 }

@@ -61,15 +61,15 @@ impl InstanceTasks {
     }
 
     pub(super) fn begin(&mut self, executor: Arc<Executor>, order: StartOrder) {
-        let (words, told) = mpsc::channel(WORDS_MAX);
+        let (words, reported) = mpsc::channel(WORDS_MAX);
         let StartOrder { target, instance, version, canary, .. } = order.clone();
-        let task = self.tasks.all.spawn(live(executor, order, told, self.events.0.clone()));
+        let task = self.tasks.all.spawn(live(executor, order, reported, self.events.0.clone()));
         self.tasks.owners.insert(task.id(), instance);
         self.alive.insert(instance, Alive { target, version, canary, words, stats: None });
     }
 
     /// Tells an instance; whether it lives. Who has ended by itself has said so, or will.
-    pub(super) fn tell(&self, instance: u64, word: InstanceCommand) -> bool {
+    pub(super) fn report(&self, instance: u64, word: InstanceCommand) -> bool {
         // It gets fewer words than there is room for.
         self.alive.get(&instance).is_some_and(|alive| alive.words.try_send(word).is_ok() || !alive.words.is_closed())
     }
@@ -79,7 +79,7 @@ impl InstanceTasks {
     }
 
     /// Takes note of what an instance said.
-    pub(super) fn heard(&mut self, event: &Event) -> Option<Alive> {
+    pub(super) fn observed(&mut self, event: &Event) -> Option<Alive> {
         match &event.what {
             InstanceChange::Ready(stats) => {
                 let alive = self.alive.get_mut(&event.instance)?;

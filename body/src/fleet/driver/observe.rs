@@ -132,7 +132,7 @@ impl Driver {
                 Verdict::Promote => "canary-promoted",
                 Verdict::RollBack => "canary-rolled-back",
             };
-            self.executor.instances.tell(target, &revision.to_string(), state, Some(&record.reason));
+            self.executor.instances.report(target, &revision.to_string(), state, Some(&record.reason));
         }
         self.record(target, revision, record);
     }
@@ -144,7 +144,7 @@ impl Driver {
         else {
             return;
         };
-        self.tasks.heard(&event);
+        self.tasks.observed(&event);
         let (instance, revision) = (event.instance, version.revision);
         match event.what {
             InstanceChange::Ready(_) => {
@@ -196,9 +196,9 @@ impl Driver {
             }
             Done::Ruled(target, revision, ruled) => self.ruled(&target, revision, ruled),
             Done::Head(Ok(found)) => {
-                let told = self.reconciler.head_revision();
+                let reported = self.reconciler.head_revision();
                 self.watches.compare(found.as_ref().map_or(0, |(_, revision)| *revision));
-                if let Some((value, revision)) = found.filter(|(_, revision)| *revision > told) {
+                if let Some((value, revision)) = found.filter(|(_, revision)| *revision > reported) {
                     self.told_head(Some(&value), revision);
                 }
             }

@@ -37,7 +37,7 @@ pub(super) struct Limiter {
 #[derive(Default)]
 struct Cells {
     buckets: HashMap<Box<str>, Bucket>,
-    told: Option<Instant>,
+    reported: Option<Instant>,
 }
 
 struct Bucket {
@@ -84,16 +84,16 @@ impl Limiter {
     }
 
     /// Tells how many lines of which cells were left out, unless it was told a moment ago.
-    pub(super) fn tell(&self, every: Duration) {
+    pub(super) fn report(&self, every: Duration) {
         if !self.has_news() {
             return;
         }
         let now = Instant::now();
         let mut cells = self.lock();
-        if cells.told.is_some_and(|told| now.saturating_duration_since(told) < every) {
+        if cells.reported.is_some_and(|reported| now.saturating_duration_since(reported) < every) {
             return;
         }
-        cells.told = Some(now);
+        cells.reported = Some(now);
         self.news.store(false, Ordering::Release);
         let left_out: Vec<_> = cells
             .buckets

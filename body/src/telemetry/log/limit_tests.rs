@@ -29,7 +29,7 @@ fn what_was_left_out_is_news_until_it_is_told() {
     assert!(!limiter.has_news() && !woken.load(Ordering::Relaxed));
     assert!(!limiter.takes("logic.loop", now));
     assert!(limiter.has_news() && woken.load(Ordering::Relaxed));
-    limiter.tell(Duration::ZERO);
+    limiter.report(Duration::ZERO);
     assert!(!limiter.has_news());
 }
 

@@ -112,7 +112,7 @@ impl Write for Writer {
 
 /// Writes until nobody is left who could log.
 fn write(queue: &Receiver<LogCommand>, waiting: &AtomicUsize, counters: &Counters, limiter: &Limiter) {
-    let mut told = 0;
+    let mut reported = 0;
     loop {
         let next = if limiter.has_news() {
             queue.recv_timeout(TELL_EVERY)
@@ -129,11 +129,11 @@ fn write(queue: &Receiver<LogCommand>, waiting: &AtomicUsize, counters: &Counter
             Ok(LogCommand::Wake) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        limiter.tell(TELL_EVERY);
+        limiter.report(TELL_EVERY);
         let dropped = counters.lines_dropped();
-        if dropped > told && waiting.load(Ordering::Relaxed) < BYTES_MAX / 2 {
-            tracing::warn!(target: "cbs::log", "{} lines of the log were left out: standard error took no more", dropped - told);
-            told = dropped;
+        if dropped > reported && waiting.load(Ordering::Relaxed) < BYTES_MAX / 2 {
+            tracing::warn!(target: "cbs::log", "{} lines of the log were left out: standard error took no more", dropped - reported);
+            reported = dropped;
         }
     }
 }

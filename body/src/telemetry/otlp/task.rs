@@ -148,7 +148,7 @@ impl<P: Port> Sending<P> {
             let some = self.batch.get(..count).unwrap_or_default();
             let late = |_| Err(Status::deadline_exceeded("no answer"));
             let sent = timeout(EXPORT_LIMIT, self.port.send(some)).await.unwrap_or_else(late);
-            self.tell(&sent);
+            self.report(&sent);
             match (&sent, waits.next()) {
                 (Err(status), Some(wait)) if may_pass(status) && !self.stop.is_cancelled() => {
                     // Stopped meanwhile: tried once more at once.
@@ -160,7 +160,7 @@ impl<P: Port> Sending<P> {
     }
 
     /// One line when an outage begins, and one when it ends.
-    fn tell(&mut self, sent: &Result<i64, Status>) {
+    fn report(&mut self, sent: &Result<i64, Status>) {
         let endpoint = self.port.endpoint();
         match sent {
             Err(status) if !self.outage => {

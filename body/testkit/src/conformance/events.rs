@@ -7,7 +7,7 @@ use cbs::{Delivery, Envelope, EventStream, Kind, Source, Trace, Uuid};
 use super::{
     Stage,
     exchange::payloads,
-    parts::{STEP, event, hear, publish, subscribe},
+    parts::{STEP, event, publish, receive, subscribe},
 };
 use crate::{eventually, within};
 
@@ -18,13 +18,13 @@ const LAST: &str = "last";
 
 /// Hears events until the last one; says how often each came.
 async fn hear_all(stream: &mut Box<dyn EventStream>) -> BTreeMap<Uuid, usize> {
-    let mut heard = BTreeMap::new();
+    let mut received = BTreeMap::new();
     loop {
-        let event = hear(stream).await;
+        let event = receive(stream).await;
         if event.payload == LAST {
-            return heard;
+            return received;
         }
-        *heard.entry(event.id).or_default() += 1;
+        *received.entry(event.id).or_default() += 1;
     }
 }
 
@@ -57,8 +57,8 @@ pub async fn bus_7_an_event_reaches_every_subscription_and_one_of_each_group(sta
     for _ in 0..=EVENTS {
         let next = async {
             tokio::select! {
-                event = hear(one) => event,
-                event = hear(two) => event,
+                event = receive(one) => event,
+                event = receive(two) => event,
             }
         };
         let event = within(STEP, "an event of the group", next).await;
@@ -84,7 +84,7 @@ pub async fn bus_7_an_event_arrives_as_it_was_published(stage: Stage) {
             ..event("order.created", payload)
         };
         publish(&stage.caller, sent.clone()).await.expect("the bus is up");
-        let got = hear(&mut stream).await;
+        let got = receive(&mut stream).await;
         assert_eq!((got.kind, got.id, &got.target), (Kind::Event, sent.id, &sent.target), "{name}");
         assert_eq!(got.payload, sent.payload, "{name}");
         assert_eq!((&got.schema, got.content_type()), (&sent.schema, sent.content_type()), "{name}");
@@ -110,8 +110,8 @@ pub async fn bus_7_a_dropped_subscription_hears_no_more(stage: Stage) {
     let mut in_a_row = 0;
     eventually("one member is left in the group", STEP, async || {
         publish(&stage.caller, event("order.created", "{}")).await.expect("the bus is up");
-        let heard = tokio::time::timeout(std::time::Duration::from_millis(300), stays.next()).await;
-        in_a_row = if matches!(heard, Ok(Some(Delivery::Event(_)))) { in_a_row + 1 } else { 0 };
+        let received = tokio::time::timeout(std::time::Duration::from_millis(300), stays.next()).await;
+        in_a_row = if matches!(received, Ok(Some(Delivery::Event(_)))) { in_a_row + 1 } else { 0 };
         in_a_row == 20
     })
     .await;
@@ -126,16 +126,16 @@ pub async fn bus_11_a_subscription_that_does_not_read_is_told_what_it_missed(sta
     for _ in 0..published {
         publish(&stage.caller, event("order.created", "{}")).await.expect("the bus is up");
         // In step, so that this one never falls behind, and all have come when the loop ends.
-        hear(&mut quick).await;
+        receive(&mut quick).await;
     }
-    let (mut heard, mut missed) = (0, 0);
-    while heard + missed < published {
+    let (mut received, mut missed) = (0, 0);
+    while received + missed < published {
         match within(STEP, "the next of a slow subscription", slow.next()).await {
-            Some(Delivery::Event(_)) => heard += 1,
+            Some(Delivery::Event(_)) => received += 1,
             Some(Delivery::Missed(count)) => missed += count,
-            None => panic!("the subscription ended after {heard} events and {missed} missed ones"),
+            None => panic!("the subscription ended after {received} events and {missed} missed ones"),
         }
     }
-    assert_eq!(heard + missed, published);
-    assert!(heard > 0 && missed > 0, "heard {heard}, missed {missed}");
+    assert_eq!(received + missed, published);
+    assert!(received > 0 && missed > 0, "heard {received}, missed {missed}");
 }

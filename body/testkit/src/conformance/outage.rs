@@ -65,8 +65,8 @@ pub async fn bus_10_what_was_served_and_heard_resumes_by_itself(mut stage: Stage
         eventually("calls are answered again", STEP, async || is_served(&stage.caller).await).await;
         eventually("events are heard again", STEP, async || {
             let published = publish(&stage.caller, event("order.created", "{}")).await;
-            let heard = tokio::time::timeout(Duration::from_millis(300), stream.next()).await;
-            published.is_ok() && matches!(heard, Ok(Some(Delivery::Event(_))))
+            let received = tokio::time::timeout(Duration::from_millis(300), stream.next()).await;
+            published.is_ok() && matches!(received, Ok(Some(Delivery::Event(_))))
         })
         .await;
     }

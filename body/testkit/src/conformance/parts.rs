@@ -143,7 +143,7 @@ pub(super) async fn publish(bus: &Arc<dyn BodyBus>, event: Envelope) -> Result<(
 }
 
 /// The next event, which must come and must not be a loss.
-pub(super) async fn hear(stream: &mut Box<dyn EventStream>) -> Envelope {
+pub(super) async fn receive(stream: &mut Box<dyn EventStream>) -> Envelope {
     match within(STEP, "the next event", stream.next()).await {
         Some(Delivery::Event(event)) => *event,
         other => panic!("expected an event, and heard {other:?}"),

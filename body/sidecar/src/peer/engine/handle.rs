@@ -69,13 +69,13 @@ impl<S> Engine<S> {
             (Kind::Goodbye(goodbye), _) => return Err(Stop::End(End::Goodbye(goodbye.reason))),
             (Kind::Hello(_), _) => return breach("hello twice"),
             (Kind::Welcome(_), _) => return breach("welcome twice"),
-            (kind, _) => return self.hear(kind, cost),
+            (kind, _) => return self.receive(kind, cost),
         }
         Ok(())
     }
 
     /// The kinds that only one side sends, and that need no answer.
-    fn hear(&mut self, kind: Kind, cost: u64) -> Result<(), Stop> {
+    fn receive(&mut self, kind: Kind, cost: u64) -> Result<(), Stop> {
         let costs = matches!(kind, Kind::Print(_) | Kind::Log(_) | Kind::Note(_));
         if costs {
             self.take(cost)?;
@@ -104,7 +104,7 @@ impl<S> Engine<S> {
             (kind, _) => return breach(format!("{} from the wrong side", name(&kind))),
         };
         let hold = Hold { peer: self.peer.clone(), cost: if costs { cost } else { 0 } };
-        self.inbound.tell(&self.peer, notice, hold);
+        self.inbound.notify(&self.peer, notice, hold);
         Ok(())
     }
 
