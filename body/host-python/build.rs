@@ -21,8 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     if !library.is_empty() {
         println!("cargo::metadata=library={library}");
     }
-    let about = python.run_python_script(ABOUT)?;
-    let mut lines = about.lines();
+    let python_info = python.run_python_script(ABOUT)?;
+    let mut lines = python_info.lines();
     for name in ["CBS_PYTHON_VERSION", "CBS_PYTHON_PREFIX", "CBS_PYTHON_EXECUTABLE"] {
         let line = lines.next().ok_or("the interpreter told too little about itself")?;
         println!("cargo::rustc-env={name}={line}");

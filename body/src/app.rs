@@ -13,7 +13,7 @@ mod wiring;
 
 use std::{sync::Arc, time::Duration};
 
-use bus::Route;
+use bus::Routing;
 use bus_nats::Nats;
 use cbs::{BodyBus, CellEnv, Console, Namespace, SpanSink, Target};
 use futures::{Stream, StreamExt};
@@ -43,7 +43,7 @@ pub(crate) struct Plan {
     /// Who it is, and what it shows of itself.
     pub(crate) status: Arc<BodyStatus>,
     /// How calls travel whose cell's spec does not say.
-    pub(crate) route: Route,
+    pub(crate) route: Routing,
     pub(crate) console: Arc<dyn Console>,
     /// Watches the steps of flows.
     pub(crate) observer: Option<Arc<dyn StepObserver>>,

@@ -23,7 +23,7 @@ mod unplaced;
 
 use std::time::Duration;
 
-use bus::{RetryPolicy, Route};
+use bus::{RetryPolicy, Routing};
 use serde::{Deserialize, Serialize};
 use spec::CellSpec;
 
@@ -85,8 +85,8 @@ impl Policy {
     fn of(spec: &CellSpec) -> Option<Self> {
         let CallPolicy { route, retry } = CallPolicy::of(spec);
         let route = route.map(|route| match route {
-            Route::LocalFirst => "local-first".to_owned(),
-            Route::Nats => "nats".to_owned(),
+            Routing::LocalFirst => "local-first".to_owned(),
+            Routing::Nats => "nats".to_owned(),
         });
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let retry = retry.map(|retry| Again {
@@ -100,8 +100,8 @@ impl Policy {
 
     fn call_policy(&self) -> CallPolicy {
         let route = self.route.as_deref().and_then(|word| match word {
-            "nats" => Some(Route::Nats),
-            "local-first" => Some(Route::LocalFirst),
+            "nats" => Some(Routing::Nats),
+            "local-first" => Some(Routing::LocalFirst),
             // A word of a newer program.
             _ => None,
         });

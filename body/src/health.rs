@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicU8, Ordering},
 };
 
-use bus::{Retried, Retry};
+use bus::{Retried, RetryingBus};
 use bus_nats::{LinkState, Nats};
 use cbs::{BodyId, Namespace, Target};
 use serde::Serialize;
@@ -29,7 +29,7 @@ pub(crate) struct BodyStatus {
     registry: Arc<MetricsRegistry>,
     stage: AtomicU8,
     nats: OnceLock<NoDebug<Nats>>,
-    retry: OnceLock<NoDebug<Arc<Retry>>>,
+    retry: OnceLock<NoDebug<Arc<RetryingBus>>>,
     counters: OnceLock<Arc<Counters>>,
     following: OnceLock<watch::Receiver<Following>>,
 }
@@ -100,7 +100,7 @@ impl BodyStatus {
     }
 
     /// Tells of its bus. Only the first counts: a body has one.
-    pub(crate) fn wired(&self, nats: Option<&Nats>, retry: &Arc<Retry>) {
+    pub(crate) fn wired(&self, nats: Option<&Nats>, retry: &Arc<RetryingBus>) {
         if let Some(nats) = nats {
             _ = self.nats.set(NoDebug(nats.clone()));
         }

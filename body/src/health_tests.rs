@@ -23,7 +23,7 @@ fn a_cell_that_cannot_run_is_told_and_takes_nobody_else_out_of_service() -> Resu
     let mut listed = Vec::new();
     for number in 0..60 {
         let target: Target = format!("demo.cell{number:02}").parse()?;
-        listed.push(status.registry().unsupported(&target, cbs::About::default(), "no\nPython"));
+        listed.push(status.registry().unsupported(&target, cbs::TargetInfo::default(), "no\nPython"));
     }
     let asked = status.readiness();
     let text = asked.text();

@@ -136,7 +136,7 @@ fn called(registry: &Arc<MetricsRegistry>, number: usize) -> Option<Registration
         }
     }
     let target = format!("organ{}.cell{number}", number % 100).parse().ok()?;
-    let about = cbs::About { language: "rust".into(), revision: "0123456789ab".into(), ..Default::default() };
+    let about = cbs::TargetInfo { language: "rust".into(), revision: "0123456789ab".into(), ..Default::default() };
     let service = cbs::Service { target, handler: Arc::new(Nobody), about: Arc::new(about), stats: Arc::default() };
     // Of each size up to half a second.
     for micros in (0..20).map(|power| 1_u64 << power) {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use cbs::{BusError, CellError, Code, Namespace, Outcome, Target, Text, Times, Worker};
+use cbs::{BusError, CellError, Code, LatencyBuckets, Namespace, Outcome, Target, Text, Worker};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
@@ -48,7 +48,7 @@ pub struct Endpoint {
     #[serde(rename = "mean_us", serialize_with = "micros")]
     pub mean: Duration,
     /// How long its calls took, by bucket: microseconds, four buckets to a doubling.
-    pub latency: Times,
+    pub latency: LatencyBuckets,
     /// Errors by the kind of their code.
     pub errors_by_code: BTreeMap<String, u64>,
     /// The last error's one line; empty: none yet.
@@ -234,7 +234,7 @@ struct EndpointData {
     #[serde(default)]
     workers: Vec<Worker>,
     #[serde(default)]
-    latency: Times,
+    latency: LatencyBuckets,
     #[serde(default)]
     errors: BTreeMap<String, u64>,
 }
@@ -260,7 +260,7 @@ impl Instance<EndpointInfo> {
                 in_flight: 0,
                 queued: 0,
                 mean: Duration::ZERO,
-                latency: Times::default(),
+                latency: LatencyBuckets::default(),
                 errors_by_code: BTreeMap::new(),
                 last_error: Text::default(),
                 state: Text::default(),

@@ -29,7 +29,7 @@ use bytes::Bytes;
 pub use self::{
     listing::{KeptObject, StoredName},
     objects::Objects,
-    watch::{Change, KeyWatch, WatchEvent},
+    watch::{KeyChange, KeyWatch, WatchEvent},
 };
 use crate::Nats;
 
@@ -120,7 +120,7 @@ impl BucketSettings {
 
 /// A value and its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct KeyEntry {
     /// The value; empty where nobody put it: what lies there is an answer of JetStream, which somebody had
     /// the server send to this key. That is logged as an error.
     pub value: Bytes,
@@ -252,7 +252,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn get_latest(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+    pub async fn get_latest(&self, key: &str) -> Result<Option<KeyEntry>, StoreError> {
         let opened = self.opened().await?;
         match opened.store.stream.get_last_raw_message_by_subject(&self.subject(key)).await {
             Ok(message) => Ok(self.entry(key, message, 0)),
@@ -265,7 +265,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+    pub async fn get(&self, key: &str) -> Result<Option<KeyEntry>, StoreError> {
         let opened = self.opened().await?;
         if !opened.store.stream.cached_info().config.allow_direct {
             return self.get_latest(key).await;
@@ -283,12 +283,12 @@ impl Bucket {
     }
 
     /// The entry that a message is; `None` where it says that there is none.
-    fn entry(&self, key: &str, message: StreamMessage, added: usize) -> Option<Entry> {
+    fn entry(&self, key: &str, message: StreamMessage, added: usize) -> Option<KeyEntry> {
         if is_marker(&message.headers) {
             return None;
         }
         let value = value(&self.name, key, &message.headers, message.payload, added);
-        Some(Entry { value, revision: message.sequence })
+        Some(KeyEntry { value, revision: message.sequence })
     }
 
     /// Writes a value, whatever was there, and gives its revision.

@@ -1,7 +1,7 @@
 //! The bus inside a body: calls in process, the local-first router, and the policies around a call.
 //!
 //! [`InProcess`] is a whole [`BodyBus`](cbs::BodyBus) without a network: the fast path of a body, and the bus of
-//! unit tests. [`Router`] puts it in front of NATS. [`Retry`] tries failed calls again within a
+//! unit tests. [`Router`] puts it in front of NATS. [`RetryingBus`] tries failed calls again within a
 //! budget; [`ConcurrencyLimit`] and [`within`] are what a host bounds its cells with.
 //!
 //! ```
@@ -39,9 +39,9 @@
 //!
 //! - [`InProcess`], [`Settings`]: the bus without a network. Behind it `registry` (who serves
 //!   what, read without a lock), `registered` and `gate` (stopping without loss), `events` (bounded queues).
-//! - [`Router`], [`Link`], [`Route`]: here first, else over NATS.
+//! - [`Router`], [`Link`], [`Routing`]: here first, else over NATS.
 //! - [`TrafficSplit`], [`InstanceBus`]: a share of a target's calls for a canary.
-//! - [`policy`]: [`ConcurrencyLimit`] (how many run and wait), [`within`] (deadlines), [`Retry`] and its budget.
+//! - [`policy`]: [`ConcurrencyLimit`] (how many run and wait), [`within`] (deadlines), [`RetryingBus`] and its budget.
 //! - [`reply`]: what a reply carries, whatever handler made it.
 
 mod events;
@@ -59,8 +59,8 @@ pub use self::{
     policy::{
         deadline::{Elapsed, Within, within},
         limit::{ConcurrencyLimit, ConcurrencySettings, Permit},
-        retry::{Retried, Retry, RetryPolicy},
+        retry::{Retried, RetryPolicy, RetryingBus},
     },
-    router::{Link, Route, Router},
+    router::{Link, Router, Routing},
     traffic_split::{InstanceBus, TrafficSplit},
 };

@@ -19,7 +19,7 @@ use crate::{
 
 /// How calls to a target travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Route {
+pub enum Routing {
     /// Handled in this body where it hosts the target and has room, else over NATS.
     #[default]
     LocalFirst,
@@ -55,8 +55,8 @@ pub struct Router {
 
 #[derive(Clone, Default)]
 struct Routes {
-    body: Route,
-    targets: HashMap<Target, Route>,
+    body: Routing,
+    targets: HashMap<Target, Routing>,
 }
 
 impl Router {
@@ -67,15 +67,15 @@ impl Router {
     }
 
     /// Sets the route of all targets that have none of their own.
-    pub fn set_route(&self, route: Route) {
+    pub fn set_route(&self, route: Routing) {
         self.routes.rcu(|routes| Routes { body: route, ..Routes::clone(routes) });
     }
 
     /// Sets the routes of all targets at once; of those with `None`, and of those that are not
     /// among these, it is the body's.
-    pub fn set_routes(&self, routes: impl IntoIterator<Item = (Target, Option<Route>)>) {
+    pub fn set_routes(&self, routes: impl IntoIterator<Item = (Target, Option<Routing>)>) {
         let wanted = routes.into_iter().filter_map(|(target, route)| Some((target, route?)));
-        let targets: HashMap<Target, Route> = wanted.collect();
+        let targets: HashMap<Target, Routing> = wanted.collect();
         self.routes.rcu(|current| Routes { body: current.body, targets: targets.clone() });
     }
 
@@ -91,7 +91,7 @@ impl Router {
         &self.local
     }
 
-    fn route(&self, target: &Target) -> Route {
+    fn route(&self, target: &Target) -> Routing {
         let routes = self.routes.load();
         if routes.targets.is_empty() { routes.body } else { routes.targets.get(target).copied().unwrap_or(routes.body) }
     }
@@ -154,7 +154,7 @@ impl BodyBus for Router {
             return Box::pin(future::ready(Err(error)));
         }
         let here = match (&self.link, self.route(target)) {
-            (Some(_), Route::Nats) => None,
+            (Some(_), Routing::Nats) => None,
             _ => self.local.find(target),
         };
         match (here, &self.link) {

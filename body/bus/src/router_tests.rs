@@ -12,7 +12,7 @@ use cbs::{
 };
 use tokio::sync::Semaphore;
 
-use super::{Link, Route, Router};
+use super::{Link, Router, Routing};
 use crate::{InProcess, Settings};
 
 /// The network, as far as a router sees it: it notes what comes.
@@ -180,18 +180,18 @@ async fn without_nats_a_call_waits_here() {
 #[tokio::test]
 async fn the_route_nats_goes_over_nats() {
     let scene = Scene::new(true, None).await;
-    scene.router.set_route(Route::Nats);
+    scene.router.set_route(Routing::Nats);
     assert_eq!(scene.call(cell()).await, there());
-    scene.router.set_routes([(cell(), Some(Route::LocalFirst))]);
+    scene.router.set_routes([(cell(), Some(Routing::LocalFirst))]);
     assert_eq!(scene.call(cell()).await, here());
     scene.router.set_routes([(cell(), None)]);
     assert_eq!(scene.call(cell()).await, there());
     // A target that is named no more goes as the body is set, as one that was never named.
-    scene.router.set_routes([(cell(), Some(Route::LocalFirst))]);
-    scene.router.set_routes([(other(), Some(Route::LocalFirst))]);
+    scene.router.set_routes([(cell(), Some(Routing::LocalFirst))]);
+    scene.router.set_routes([(other(), Some(Routing::LocalFirst))]);
     assert_eq!(scene.call(cell()).await, there());
     let alone = Scene::new(false, None).await;
-    alone.router.set_route(Route::Nats);
+    alone.router.set_route(Routing::Nats);
     assert_eq!(alone.call(cell()).await, here());
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bus::{InProcess, Retry, RetryPolicy, Router, Settings};
+use bus::{InProcess, RetryPolicy, RetryingBus, Router, Settings};
 use cbs::{BodyBus, Transport};
 use testkit::conformance::{Stage, compare};
 
@@ -25,7 +25,7 @@ async fn router() -> Stage {
 
 /// A retry that has nothing to do must not be noticed.
 async fn retry() -> Stage {
-    let retry = Retry::new(Arc::new(Router::new(InProcess::new(Settings::default()), None)));
+    let retry = RetryingBus::new(Arc::new(Router::new(InProcess::new(Settings::default()), None)));
     let second = std::time::Duration::from_secs(1);
     let policy = RetryPolicy { max: 0, backoff: second, backoff_max: second, idempotent: false };
     let cells = ["demo.echo", "demo.cell", "demo.full", "demo.hangs", "demo.inner"];

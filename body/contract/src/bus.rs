@@ -112,14 +112,14 @@ pub struct Service {
     /// What answers.
     pub handler: Arc<dyn Handler>,
     /// What discovery tells.
-    pub about: Arc<About>,
+    pub about: Arc<TargetInfo>,
     /// What statistics tell; whoever made the handler counts.
     pub stats: Arc<Stats>,
 }
 
 /// What discovery tells about a served target. An empty text means: not told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct About {
+pub struct TargetInfo {
     /// The language that it is written in, for example `rust`.
     pub language: Text,
     /// Its version (semver).

@@ -32,8 +32,8 @@ impl Latency {
 
     /// What was counted so far.
     #[must_use]
-    pub fn read(&self) -> Times {
-        let mut times = Times::default();
+    pub fn read(&self) -> LatencyBuckets {
+        let mut times = LatencyBuckets::default();
         for (index, bucket) in self.0.get().into_iter().flatten().enumerate() {
             match bucket.load(Ordering::Relaxed) {
                 0 => {}
@@ -60,9 +60,9 @@ fn bucket_of(micros: u64) -> usize {
 
 /// Counts by bucket of time; empty buckets take no room. Adds up over instances and bodies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Times(Vec<(u8, u64)>);
+pub struct LatencyBuckets(Vec<(u8, u64)>);
 
-impl Times {
+impl LatencyBuckets {
     /// Counts one call that took so many microseconds.
     pub fn count(&mut self, micros: u64) {
         self.add(u8::try_from(bucket_of(micros)).unwrap_or(u8::MAX), 1);
@@ -141,13 +141,13 @@ fn end_of(index: u8) -> u64 {
     if usize::from(index) >= BUCKETS - 1 { u64::MAX } else { ((quarter + 5) << power).div_ceil(4) }
 }
 
-impl Serialize for Times {
+impl Serialize for LatencyBuckets {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Times {
+impl<'de> Deserialize<'de> for LatencyBuckets {
     /// Other bodies' numbers: sorted anew, buckets that there are not are refused.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut times = Self::default();
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn every_time_lies_below_the_end_of_its_bucket_and_not_below_the_one_before() {
         for micros in (0..5_000).chain([10_000, 999_999, 130_000_000, u64::MAX]) {
-            let mut times = Times::default();
+            let mut times = LatencyBuckets::default();
             times.count(micros);
             let Some((end, 1)) = times.buckets().next() else { unreachable!("one was counted") };
             assert!(micros < end || end == u64::MAX, "{micros} in a bucket that ends at {end}");

@@ -70,17 +70,19 @@ pub use bytes::Bytes;
 pub use uuid::Uuid;
 
 pub use self::{
-    bus::{About, BodyBus, BoxFuture, Delivery, EventStream, Handler, Service, Serving, Subscription, TIMEOUT_DEFAULT},
+    bus::{
+        BodyBus, BoxFuture, Delivery, EventStream, Handler, Service, Serving, Subscription, TIMEOUT_DEFAULT, TargetInfo,
+    },
     cell::{Cell, DynCell, NativeCell},
     context::{CellContext, CellEnv, Console, CurrentSpan, Log},
     envelope::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CONTENT_TYPE_DEFAULT, Envelope, Kind, Source, Transport, now_ms},
     error::{BusError, CellError, Code, ERROR_BYTES_MAX, Outcome},
-    latency::{Latency, Times},
+    latency::{Latency, LatencyBuckets},
     name::{
         BodyId, CellName, FLOW_ORGAN, FlowName, NameError, Namespace, PART_BYTES_MAX, TOPIC_PARTS_MAX, Target, Topic,
         TopicFilter,
     },
-    stats::{Stats, Worker, Workers},
+    stats::{ListWorkers, Stats, Worker},
     subject::{CELL_GROUP, FLOW_GROUP, Subject},
     text::Text,
     trace::{

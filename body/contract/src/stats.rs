@@ -37,7 +37,7 @@ pub struct Stats {
     pub restarts: AtomicU64,
     by_code: [AtomicU64; Code::KINDS.len()],
     said: Mutex<Remarks>,
-    workers: Mutex<Option<Workers>>,
+    workers: Mutex<Option<ListWorkers>>,
 }
 
 /// What is said of a target in words.
@@ -49,7 +49,7 @@ struct Remarks {
 }
 
 /// Tells how the workers of a cell fare now. Must not block.
-pub type Workers = Arc<dyn Fn() -> Vec<Worker> + Send + Sync>;
+pub type ListWorkers = Arc<dyn Fn() -> Vec<Worker> + Send + Sync>;
 
 /// One lane of an interpreter or one process that runs a cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,7 +137,7 @@ impl Stats {
     }
 
     /// Says who can tell how the workers fare; `None` where there are none.
-    pub fn set_workers(&self, workers: Option<Workers>) {
+    pub fn set_workers(&self, workers: Option<ListWorkers>) {
         *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
     }
 

@@ -9,8 +9,8 @@ use cbs::{BodyId, Target};
 
 use crate::{
     BodyState, CanarySample, CanarySamples, ContentHash, Contents, Desired, Facts, Fleet, HEARD_MAX, Head, HeadError,
-    Item, ManifestError, Moment, Pass, Paused, Phase, Presence, PresenceError, Revision, States, Timing, VerdictRecord,
-    WrongContent,
+    InstancePhase, Item, ManifestError, Moment, Pass, Paused, Presence, PresenceError, Revision, States, Timing,
+    VerdictRecord, WrongContent,
     fault_injection::{Bug, injected},
     keys::Key,
     presence::{Applied, HeartbeatSequence},
@@ -364,7 +364,7 @@ impl Body {
             && self.stuck().is_none()
             && self.seen.pending.is_none()
             && pass.states.runs().all(|(status, _)| status.is_settled())
-            && self.own.held().values().flat_map(crate::Held::instances).all(|it| it.phase == Phase::Ready)
+            && self.own.held().values().flat_map(crate::Held::instances).all(|it| it.phase == InstancePhase::Ready)
     }
 
     /// What the last pass found.

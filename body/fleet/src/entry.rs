@@ -45,7 +45,7 @@ impl Version {
 /// What a body must have to run it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Needs {
+pub struct Requirements {
     /// `rust`, `python`, `dart`, `exec` or [`FLOW_RUNTIME`].
     pub runtime: String,
     /// The runtime's version, or the beginning of it: `3.11` accepts `3.11.2`.
@@ -147,7 +147,7 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Version>,
     /// What a body must have.
-    pub needs: Needs,
+    pub needs: Requirements,
     /// On how many bodies.
     #[serde(default, skip_serializing_if = "is_default")]
     pub replicas: Replicas,
@@ -218,7 +218,7 @@ impl Entry {
         Self {
             version,
             base: None,
-            needs: Needs { runtime: runtime.to_owned(), ..Needs::default() },
+            needs: Requirements { runtime: runtime.to_owned(), ..Requirements::default() },
             replicas: Replicas::default(),
             spread: None,
             place: BTreeMap::new(),

@@ -13,7 +13,7 @@ use crate::{
 
 /// Where an instance is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum InstancePhase {
     /// It was asked to start.
     Starting,
     /// Calls reach it: it is subscribed, and the barrier returned.
@@ -32,7 +32,7 @@ pub struct Instance {
     /// What it was made from.
     pub revision: Revision,
     /// Where it is in its life.
-    pub phase: Phase,
+    pub phase: InstancePhase,
     /// Since when.
     pub since: Moment,
     /// Whether it is a canary: it gets a share of its base's calls and none of its own.
@@ -71,12 +71,12 @@ impl Held {
 
     /// Instances of a revision that are not stopping.
     pub(crate) fn live(&self, revision: Revision) -> impl Iterator<Item = &Instance> {
-        self.instances.iter().filter(move |it| it.revision == revision && it.phase != Phase::Stopping)
+        self.instances.iter().filter(move |it| it.revision == revision && it.phase != InstancePhase::Stopping)
     }
 
     /// Whether a revision serves here, with calls of its own.
     pub(crate) fn serves(&self, revision: Revision) -> bool {
-        self.live(revision).any(|it| it.phase == Phase::Ready && (!it.canary || injected(Bug::CanaryServes)))
+        self.live(revision).any(|it| it.phase == InstancePhase::Ready && (!it.canary || injected(Bug::CanaryServes)))
     }
 
     /// A share ends with the canary that has it.
@@ -160,7 +160,7 @@ impl BodyState {
     /// How many instances are starting.
     pub(crate) fn starting(&self) -> usize {
         let instances = self.held.values().flat_map(|held| &held.instances);
-        instances.filter(|instance| instance.phase == Phase::Starting).count()
+        instances.filter(|instance| instance.phase == InstancePhase::Starting).count()
     }
 
     /// Why this body can never run what an entry asks for, whatever was tried.
@@ -182,15 +182,17 @@ impl BodyState {
             Action::Start { target, instance, version, canary, .. } => {
                 self.next_id = self.next_id.max(instance.saturating_add(1));
                 let revision = version.revision;
-                let (phase, canary) = (Phase::Starting, *canary);
+                let (phase, canary) = (InstancePhase::Starting, *canary);
                 let start = Instance { id: *instance, revision, phase, since: now, canary };
                 self.held.entry(target.clone()).or_default().instances.push(start);
             }
             Action::Stop { target, instance, .. } => {
-                self.change(target, *instance, |it| (it.phase, it.since) = (Phase::Stopping, now));
+                self.change(target, *instance, |it| (it.phase, it.since) = (InstancePhase::Stopping, now));
             }
             Action::Promote { target, instance, .. } => {
-                self.change(target, *instance, |it| (it.phase, it.since, it.canary) = (Phase::Starting, now, false));
+                self.change(target, *instance, |it| {
+                    (it.phase, it.since, it.canary) = (InstancePhase::Starting, now, false)
+                });
             }
             Action::Share { target, canary } => {
                 if let Some(held) = self.held.get_mut(target) {
@@ -215,8 +217,8 @@ impl BodyState {
     /// being stopped meanwhile goes on stopping.
     pub fn ready(&mut self, target: &Target, id: u64, now: Moment) {
         self.change(target, id, |it| {
-            if matches!(it.phase, Phase::Starting | Phase::Restarting) {
-                (it.phase, it.since) = (Phase::Ready, now);
+            if matches!(it.phase, InstancePhase::Starting | InstancePhase::Restarting) {
+                (it.phase, it.since) = (InstancePhase::Ready, now);
             }
         });
     }
@@ -228,8 +230,8 @@ impl BodyState {
             return;
         }
         self.change(target, id, |it| {
-            if it.phase == Phase::Ready {
-                (it.phase, it.since) = (Phase::Restarting, now);
+            if it.phase == InstancePhase::Ready {
+                (it.phase, it.since) = (InstancePhase::Restarting, now);
             }
         });
     }
@@ -242,10 +244,10 @@ impl BodyState {
         let Some(at) = held.instances.iter().position(|it| it.id == id) else { return };
         let instance = held.instances.remove(at);
         held.unshare();
-        if instance.phase == Phase::Stopping {
+        if instance.phase == InstancePhase::Stopping {
             return self.tidy(target);
         }
-        let healthy = instance.phase == Phase::Ready && now.since(instance.since) >= self.timing.healthy;
+        let healthy = instance.phase == InstancePhase::Ready && now.since(instance.since) >= self.timing.healthy;
         let before = held.failures.iter().position(|failure| failure.revision == instance.revision);
         let before = before.map_or(0, |at| held.failures.remove(at).count);
         let count = if healthy { 1 } else { before.saturating_add(1) };

@@ -3,8 +3,8 @@
 use cbs::Target;
 
 use crate::{
-    Action, CanaryRules, CanarySample, Entry, EntryStatus, Held, Judgement, Phase, Revision, Rollout, Verdict, Version,
-    Wanted, Why,
+    Action, CanaryRules, CanarySample, Entry, EntryStatus, Held, InstancePhase, Judgement, Revision, Rollout, Verdict,
+    Version, Wanted, Why,
     fault_injection::{Bug, injected},
     judge,
     reconcile::Round,
@@ -33,7 +33,7 @@ impl HeldEntry<'_> {
     }
 
     fn old_serves(&self) -> bool {
-        self.held.instances().iter().any(|it| it.phase == Phase::Ready && self.is_old(it))
+        self.held.instances().iter().any(|it| it.phase == InstancePhase::Ready && self.is_old(it))
     }
 
     fn main_serves(&self) -> bool {
@@ -42,11 +42,11 @@ impl HeldEntry<'_> {
 
     /// The canary that is no longer one, and takes no calls of its own yet.
     fn promoted(&self) -> Option<&crate::Instance> {
-        self.held.live(self.main()).find(|it| it.canary && it.phase == Phase::Ready)
+        self.held.live(self.main()).find(|it| it.canary && it.phase == InstancePhase::Ready)
     }
 
     fn side_serves(&self, side: &Version) -> bool {
-        self.held.live(side.revision).any(|it| it.phase == Phase::Ready && it.canary)
+        self.held.live(side.revision).any(|it| it.phase == InstancePhase::Ready && it.canary)
     }
 
     fn recreates(&self) -> bool {
@@ -117,7 +117,7 @@ impl Round<'_> {
         if share != place.held.share() {
             self.pass.actions.push(Action::Share { target: place.target.clone(), canary: share });
         }
-        let others = place.held.instances().iter().any(|it| place.is_old(it) && it.phase != Phase::Stopping);
+        let others = place.held.instances().iter().any(|it| place.is_old(it) && it.phase != InstancePhase::Stopping);
         if others && (self.is_settled(place) || injected(Bug::StopsOldFirst)) {
             let why = |it: &crate::Instance| match (place.is_old(it), it.canary && place.rolled_back.is_some()) {
                 (false, _) => None,
@@ -130,7 +130,8 @@ impl Round<'_> {
 
     /// Whether the wanted revision has been ready for a while.
     fn is_settled(&mut self, place: &HeldEntry<'_>) -> bool {
-        let ready = place.held.live(place.main()).filter(|it| it.phase == Phase::Ready).map(|it| it.since).min();
+        let ready =
+            place.held.live(place.main()).filter(|it| it.phase == InstancePhase::Ready).map(|it| it.since).min();
         let settle = if injected(Bug::NoSettling) { 0 } else { self.fleet.timing().settle };
         ready.is_some_and(|since| self.clock.reached(since.plus(settle)))
     }
@@ -151,7 +152,7 @@ impl Round<'_> {
             }
             return None;
         }
-        let since = live.filter(|it| it.phase == Phase::Ready).map(|it| it.since).min()?;
+        let since = live.filter(|it| it.phase == InstancePhase::Ready).map(|it| it.since).min()?;
         let (mut base, mut canary) = (CanarySample::default(), CanarySample::default());
         let own = place.held.tallies(side.revision);
         let theirs = self.spoken().flat_map(|peer| &peer.presence.tallies);
@@ -193,10 +194,14 @@ impl Round<'_> {
             Some(why) => Some(why.clone()),
             // Nobody relies on a canary beside what it was to replace.
             None if stays && it.canary => Some(Why::RolledBack),
-            None => (it.phase == Phase::Starting).then_some(Why::Unneeded),
+            None => (it.phase == InstancePhase::Starting).then_some(Why::Unneeded),
         });
         // What is being started again serves soon: it is left as what serves.
-        let serves = place.held.instances().iter().any(|it| matches!(it.phase, Phase::Ready | Phase::Restarting));
+        let serves = place
+            .held
+            .instances()
+            .iter()
+            .any(|it| matches!(it.phase, InstancePhase::Ready | InstancePhase::Restarting));
         match (serves, refused) {
             (true, true) => EntryStatus::RefusedOld,
             (true, false) if place.main_serves() && injected(Bug::ExtraSaysReady) => EntryStatus::Ready,

@@ -8,12 +8,12 @@ use std::{cmp::Ordering, collections::btree_map};
 use cbs::Target;
 
 use crate::{
-    Action, BodyState, Candidate, Chooser, DRAIN_MS_DEFAULT, Desired, Entry, EntryStatus, Fleet, Held, Item, Moment,
-    Pass, Phase, Replicas, Rollout, States, TROUBLES_MAX, Trouble, Verdict, Why,
+    Action, BodyState, Candidate, Chooser, DRAIN_MS_DEFAULT, Desired, Entry, EntryStatus, Fleet, Held, InstancePhase,
+    Item, Moment, Pass, Replicas, Rollout, States, TROUBLES_MAX, Trouble, Verdict, Why,
     fault_injection::{Bug, injected},
     owner::HeldEntry,
     time::Clock,
-    view::Peer,
+    view::PeerBody,
 };
 
 /// Decides what to do next.
@@ -61,9 +61,9 @@ enum CandidateState<'a> {
     /// This body.
     BodyState,
     /// It has applied the same head: its states tell what it cannot run.
-    Spoken(&'a Peer),
+    Spoken(&'a PeerBody),
     /// It has not: it counts as able where its facts do not speak against it.
-    Pending(&'a Peer),
+    Pending(&'a PeerBody),
     /// It has not for too long.
     Unresponsive,
 }
@@ -73,7 +73,7 @@ impl<'a> Candidates<'a> {
     fn new(
         desired: &Desired,
         own: &'a BodyState,
-        peers: &[&'a Peer],
+        peers: &[&'a PeerBody],
         (told_since, patience): (Moment, u64),
         clock: &mut Clock,
     ) -> Self {
@@ -264,7 +264,7 @@ impl<'a> Round<'a> {
                 self.stop(target, held, DRAIN_MS_DEFAULT, |_| Some(Why::Taken(vec![body.clone()])));
             }
         }
-        let serves = held.instances().iter().any(|it| it.phase == Phase::Ready);
+        let serves = held.instances().iter().any(|it| it.phase == InstancePhase::Ready);
         if serves { EntryStatus::RefusedOld } else { EntryStatus::Refused }
     }
 
@@ -278,7 +278,7 @@ impl<'a> Round<'a> {
     }
 
     /// The leases of all bodies that speak of this head.
-    pub(crate) fn spoken(&self) -> impl Iterator<Item = &'a Peer> + '_ {
+    pub(crate) fn spoken(&self) -> impl Iterator<Item = &'a PeerBody> + '_ {
         self.candidates.members.iter().filter_map(|member| match member {
             CandidateState::Spoken(peer) => Some(*peer),
             _ => None,
@@ -312,7 +312,7 @@ impl<'a> Round<'a> {
         limit: u64,
         why: impl Fn(&crate::Instance) -> Option<Why>,
     ) {
-        for instance in held.instances().iter().filter(|instance| instance.phase != Phase::Stopping) {
+        for instance in held.instances().iter().filter(|instance| instance.phase != InstancePhase::Stopping) {
             if let Some(why) = why(instance) {
                 let (target, instance) = (target.clone(), instance.id);
                 self.pass.actions.push(Action::Stop { target, instance, why, limit });

@@ -1,6 +1,6 @@
 //! What a revision's calls came to: what a canary is judged by.
 
-use cbs::Times;
+use cbs::LatencyBuckets;
 use serde::{Deserialize, Serialize};
 
 /// Calls of one revision, their errors and how long they took. Adds up over instances and bodies.
@@ -13,7 +13,7 @@ pub struct CanarySample {
     /// `timeout`, `unavailable`. A caller's bad request says nothing against a canary.
     pub errors: u64,
     /// How long they took.
-    pub times: Times,
+    pub times: LatencyBuckets,
 }
 
 impl CanarySample {

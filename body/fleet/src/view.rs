@@ -13,7 +13,7 @@ use crate::{
 
 /// Another body, as its lease tells.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub struct PeerBody {
     /// Its last lease.
     pub presence: Arc<Presence>,
     /// When this was heard.
@@ -75,7 +75,7 @@ pub struct Fleet {
     body: BodyId,
     incarnation: u64,
     timing: Timing,
-    peers: BTreeMap<BodyId, Peer>,
+    peers: BTreeMap<BodyId, PeerBody>,
     link: Link,
     verdicts: BTreeMap<Target, BTreeMap<Revision, VerdictRecord>>,
 }
@@ -162,7 +162,7 @@ impl Fleet {
         let since = same.map_or(now, |peer| peer.since);
         let leaving = presence.is_leaving();
         let key = known.map_or_else(|| place::key_of(&presence.facts.body), |peer| peer.key);
-        let peer = Peer { key, presence, heard_at: now, since, lost: false, revision, leaving };
+        let peer = PeerBody { key, presence, heard_at: now, since, lost: false, revision, leaving };
         self.link.forgotten.remove(&peer.presence.facts.body);
         self.peers.insert(peer.presence.facts.body.clone(), peer);
     }
@@ -229,13 +229,13 @@ impl Fleet {
     /// Whether another body counts as alive: its lease was heard, or absences do not count now.
     /// Its silence is as long as this body went on hearing itself: a connection that died
     /// unnoticed makes nobody silent.
-    fn is_alive(&self, peer: &Peer, clock: &mut Clock) -> bool {
+    fn is_alive(&self, peer: &PeerBody, clock: &mut Clock) -> bool {
         let silence = self.link.own_heard.map_or(0, |own| own.since(peer.heard_at));
         let silent = silence >= self.timing.unheard && !injected(Bug::NobodyDies);
         !peer.lost && !silent || !clock.reached(self.link.hold_until) && !injected(Bug::NoHold)
     }
 
-    fn is_fresh(&self, peer: &Peer, clock: &mut Clock) -> bool {
+    fn is_fresh(&self, peer: &PeerBody, clock: &mut Clock) -> bool {
         !clock.reached(peer.heard_at.plus(self.timing.unheard))
     }
 
@@ -261,12 +261,12 @@ impl Fleet {
     }
 
     /// The other bodies that count as alive.
-    pub(crate) fn alive(&self, clock: &mut Clock) -> Vec<&Peer> {
+    pub(crate) fn alive(&self, clock: &mut Clock) -> Vec<&PeerBody> {
         self.peers.values().filter(|peer| self.is_alive(peer, clock)).collect()
     }
 
     /// The other bodies whose leases are known, alive or not.
-    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+    pub fn peers(&self) -> impl Iterator<Item = &PeerBody> {
         self.peers.values()
     }
 
@@ -278,7 +278,7 @@ impl Fleet {
 
     /// What this body has heard of those who wait to be heard; at most `max`, in turn.
     pub(crate) fn heard_beats(&self, beat: u64, max: usize) -> BTreeMap<BodyId, HeartbeatSequence> {
-        let leaving: Vec<&Peer> = self.peers.values().filter(|peer| peer.leaving).collect();
+        let leaving: Vec<&PeerBody> = self.peers.values().filter(|peer| peer.leaving).collect();
         let turns = leaving.len().div_ceil(max.max(1)).max(1) as u64;
         let skip = usize::try_from(beat % turns).unwrap_or(0) * max;
         let reported = leaving.into_iter().skip(skip).take(max);
@@ -289,7 +289,7 @@ impl Fleet {
     /// at this head, just now, and after it heard that this body is about to leave.
     pub(crate) fn confirms(
         &self,
-        peer: &Peer,
+        peer: &PeerBody,
         head: ContentHash,
         index: usize,
         left_at: u64,

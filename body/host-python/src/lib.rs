@@ -95,7 +95,7 @@
 //!
 //! # Layout
 //!
-//! - [`PythonHost`]: starts cells. [`check_source`]: checks a file without running it. [`about()`]: for `cbs doctor`.
+//! - [`PythonHost`]: starts cells. [`check_source`]: checks a file without running it. [`python_info()`]: for `cbs doctor`.
 //! - `interpreter`, `environment`, `requirements`: what there is of Python, and what cells can import.
 //! - `pool`, `lane`, `lane_thread`, `call`, `host_call`: a cell's lanes as all threads see them. `port`, `port_call`: as
 //!   Python does. The other side is `cbs._body` of the SDK.
@@ -105,7 +105,6 @@
 //! One interpreter a process is also the rule of the tests: nextest runs each in a process of its own. With `cargo
 //! test` use `--test-threads=1`; what counts modules and threads then counts those of other tests too.
 
-mod about;
 mod call;
 mod cell;
 mod check;
@@ -121,16 +120,17 @@ mod port;
 mod port_call;
 mod probe;
 mod process;
+mod python_info;
 mod requirements;
 mod watch;
 mod worker;
 
 pub use self::{
-    about::{About, about},
     check::check_source,
     host::PythonHost,
     interpreter::InterpreterError,
     process::WORKER_COMMAND,
+    python_info::{PythonInfo, python_info},
     requirements::named_by_requirements,
     worker::worker,
 };

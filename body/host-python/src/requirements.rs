@@ -114,15 +114,15 @@ fn links(place: &Path) -> io::Result<Vec<String>> {
     };
     let mut lines = Vec::new();
     for path in paths {
-        let about = match fs::metadata(&path) {
-            Ok(about) if about.is_file() => about,
+        let python_info = match fs::metadata(&path) {
+            Ok(python_info) if python_info.is_file() => python_info,
             Ok(_) => continue,
             // A link that leads nowhere, or a file that has gone meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        let changed = about.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        lines.push(format!("\n{} {} {}", path.display(), about.len(), changed.as_nanos()));
+        let changed = python_info.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        lines.push(format!("\n{} {} {}", path.display(), python_info.len(), changed.as_nanos()));
     }
     lines.sort();
     Ok(lines)

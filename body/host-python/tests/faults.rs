@@ -168,8 +168,8 @@ async def run(input: Name) -> str:
     let _running = body.cell(text, "").await;
     assert_eq!(body.call("demo.cell", json!({"name": "Ada"})).await, Ok(json!("AdaFalse")));
     body.log.has(&["WARN", "without msgspec", "/proc/nowhere"]).await;
-    let about = host_python::about();
-    assert!(!about.has_msgspec && about.environment.starts_with("/proc/nowhere"), "{about:?}");
+    let python_info = host_python::python_info();
+    assert!(!python_info.has_msgspec && python_info.environment.starts_with("/proc/nowhere"), "{python_info:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Instant};
 
-use sidecar::{End, Engine, Peer, Side, proto, wire::Frames};
+use sidecar::{End, Engine, Peer, Role, proto, wire::Frames};
 use tokio::{
     net::UnixStream,
     task::JoinSet,
@@ -41,7 +41,7 @@ impl<'a> Connection<'a> {
         let room = or(hello.in_flight_max, plan.concurrency);
         let (inbound, printing) = InboundHandler::new(plan.env.clone(), heartbeat.clone(), settings);
         let agreed = sidecar::Settings {
-            side: Side::Body,
+            side: Role::Body,
             frame_bytes_max: or(hello.frame_bytes_max, settings.frame_bytes_max),
             credit_granted: settings.credit,
             credit_held: hello.credit,

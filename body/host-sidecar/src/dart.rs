@@ -64,7 +64,7 @@ pub use self::{
     error::Error,
     find::{Dart, find},
     later::{Later, Soon},
-    needs::{Dependency, Needs, needs},
+    needs::{DartDependencies, Dependency, needs},
 };
 use self::{later::Builds, work::Work};
 

@@ -36,13 +36,13 @@
 //!
 //! It is started in a process group of its own, in the folder of its spec, with next to nothing of the
 //! body's environment, and told where its socket is. It connects, says hello within
-//! [`Times::hello`] and, once its start hook is done, ready within [`Times::ready`]. From then on it takes
+//! [`Timeouts::hello`] and, once its start hook is done, ready within [`Timeouts::ready`]. From then on it takes
 //! calls: each goes to the least busy process of the cell. It is asked after its health every second.
 //!
 //! While one process of a cell lives, another that ends is started again here, with backoff; when none is
 //! left, the cell has ended, and the body's supervisor starts it again with its own. A cell may have more
 //! processes than it needs at rest ([`Launch::instances`]): another is started while all are full or have
-//! calls waiting within them, and the last in order leaves when it was not called for [`Times::idle`].
+//! calls waiting within them, and the last in order leaves when it was not called for [`Timeouts::idle`].
 //!
 //! At its stop a process is told to drain, waited for, then told by SIGTERM and then killed. Whatever
 //! happens to the body, its processes die with it, and what they started in their group dies with them.
@@ -54,22 +54,22 @@
 //!
 //! | the process | what the body does | calls that it holds |
 //! |---|---|---|
-//! | never says hello, or half of one | kills it after [`Times::hello`] | – |
+//! | never says hello, or half of one | kills it after [`Timeouts::hello`] | – |
 //! | speaks another version, serves another cell, says garbage or anything else instead of hello | tells it why (goodbye), ends it | – |
 //! | exits before hello or before ready | reports how, and its last words | – |
-//! | is never ready | kills it after [`Times::ready`] | – |
+//! | is never ready | kills it after [`Timeouts::ready`] | – |
 //! | says hello twice | ends it: `protocol` | – |
 //! | sends a frame beyond the maximum, or garbage | ends it: `protocol` | `cell-failed` at once |
-//! | stops in the middle of a frame, freezes, answers no pings | kills it after [`Times::pong`] | `cell-failed` then |
+//! | stops in the middle of a frame, freezes, answers no pings | kills it after [`Timeouts::pong`] | `cell-failed` then |
 //! | replies to what nobody asked, or twice | ends it: `protocol`; the first reply counts | `cell-failed` at once |
 //! | replies with what is no frame of this version | goes on with it | that one call: `cell-failed` |
 //! | sends without credit | ends it: `protocol` | `cell-failed` at once |
 //! | closes its socket, exits, is killed | starts it again | `cell-failed` at once; `unavailable` where they were not sent |
-//! | answers no cancelled calls until they take all its room | kills it after [`Times::cancel`] | `unavailable`: they waited for room |
+//! | answers no cancelled calls until they take all its room | kills it after [`Timeouts::cancel`] | `unavailable`: they waited for room |
 //! | crashes again and again | the supervisor's: `failed`, tried once a minute | `unavailable` or `not-found` |
 //! | floods its outputs | logs 200 lines a second of each, tells how many were left out | answered |
 //! | starts others and exits | kills those | – |
-//! | ignores drain and SIGTERM | kills it after [`Times::drain`] and [`Times::term`] | answered before |
+//! | ignores drain and SIGTERM | kills it after [`Timeouts::drain`] and [`Timeouts::term`] | answered before |
 //! | takes more memory or files than its limits | it gets an error from the system, and most end by it | `cell-failed` at once |
 //!
 //! Cancelled calls count as its own until the process has answered them: what it does not answer, it is
@@ -90,7 +90,7 @@
 //! # Layout
 //!
 //! - [`SidecarHost`]: the runtimes `exec` and `dart`. [`launch()`], [`Launch`]: one cell in processes, for any host.
-//! - [`Settings`], [`Times`]: what bounds a process.
+//! - [`Settings`], [`Timeouts`]: what bounds a process.
 //! - [`dart`]: sources in Dart become programs.
 //! - `cell` is what the body calls; `pool` holds the processes that take calls, each a `pooled`, and says which
 //!   gets the next; `supervisor` says how many there are, `replace` when better ones take their place; `inbound` is where
@@ -127,5 +127,5 @@ pub use self::{
     host::SidecarHost,
     launch::launch,
     plan::Launch,
-    settings::{Settings, Times},
+    settings::{Settings, Timeouts},
 };

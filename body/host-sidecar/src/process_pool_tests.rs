@@ -1,7 +1,7 @@
 use std::error::Error;
 
 use cbs::{BodyId, BoxFuture, CellEnv, CellError, Console};
-use sidecar::{Peer, Side, wire::Frames};
+use sidecar::{Peer, Role, wire::Frames};
 
 use super::*;
 use crate::{heartbeat::Heartbeat, inbound_handler::InboundHandler};
@@ -27,7 +27,7 @@ fn pooled(number: u32, room: usize) -> Result<(Arc<PooledProcess>, impl Sized), 
     let (inbound, _) =
         InboundHandler::new(Arc::new(env), heartbeat.clone(), &crate::Settings::new(cbs::Namespace::default()));
     let agreed = sidecar::Settings {
-        side: Side::Body,
+        side: Role::Body,
         frame_bytes_max: 1_000,
         credit_granted: 0,
         credit_held: 0,

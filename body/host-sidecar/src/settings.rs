@@ -24,7 +24,7 @@ pub struct Settings {
     /// body's own.
     pub files_soft: Option<u64>,
     /// How long what is waited for.
-    pub times: Times,
+    pub times: Timeouts,
 }
 
 impl Settings {
@@ -41,7 +41,7 @@ impl Settings {
             lines_per_second: 200,
             lines_burst: 1_000,
             files_soft: None,
-            times: Times::default(),
+            times: Timeouts::default(),
         }
     }
 
@@ -54,7 +54,7 @@ impl Settings {
 
 /// How long what is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Times {
+pub struct Timeouts {
     /// From the start of a process to its hello.
     pub hello: Duration,
     /// From welcome to ready: the start hook.
@@ -78,7 +78,7 @@ pub struct Times {
     pub backoff_max: Duration,
 }
 
-impl Default for Times {
+impl Default for Timeouts {
     /// 10 s to hello, 15 s to ready, 5 s to drain and 2 s after SIGTERM; a ping a second and 5 s for a
     /// pong; 2 s for cancelled calls; 20 s idle; 100 ms to 10 s before a restart.
     fn default() -> Self {

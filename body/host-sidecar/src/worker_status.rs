@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cbs::{Worker, Workers};
+use cbs::{ListWorkers, Worker};
 use sidecar::Peer;
 
 use crate::heartbeat::Heartbeat;
@@ -92,7 +92,7 @@ impl Rows {
     }
 
     /// Tells how they fare; one whose pong is out for longer than `silence` counts as blocked.
-    pub(crate) fn workers(&self, silence: Duration) -> Workers {
+    pub(crate) fn workers(&self, silence: Duration) -> ListWorkers {
         let all = self.clone();
         Arc::new(move || all.rows().values().map(|row| row.worker(silence)).collect())
     }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use cbs::{
-    About, BoxFuture, BusError, CellContext, CellEnv, CellError, DynCell, Envelope, Handler, Service, Stats, Text,
+    BoxFuture, BusError, CellContext, CellEnv, CellError, DynCell, Envelope, Handler, Service, Stats, TargetInfo, Text,
 };
 use spec::{CellSpec, Schema};
 
 use crate::{
-    Limits, Schemas,
+    CallLimits, Schemas,
     guard::{Guard, Work},
 };
 
@@ -31,14 +31,14 @@ pub struct CellHandler {
 impl CellHandler {
     /// A handler of a cell that has been started.
     #[must_use]
-    pub fn new(env: Arc<CellEnv>, cell: Arc<dyn DynCell>, limits: Limits, schemas: Schemas) -> Arc<Self> {
+    pub fn new(env: Arc<CellEnv>, cell: Arc<dyn DynCell>, limits: CallLimits, schemas: Schemas) -> Arc<Self> {
         let cell_handler = Self::vacant(env, limits, schemas);
         cell_handler.put(Some(cell));
         cell_handler
     }
 
     /// A handler whose cell is yet to be started: `unavailable` until [`Self::put`].
-    pub(crate) fn vacant(env: Arc<CellEnv>, limits: Limits, schemas: Schemas) -> Arc<Self> {
+    pub(crate) fn vacant(env: Arc<CellEnv>, limits: CallLimits, schemas: Schemas) -> Arc<Self> {
         let target = env.target.clone();
         let work = CellWork { cell: ArcSwapOption::empty(), env, schemas };
         Arc::new(Self { guard: Guard::new(target, limits, work) })
@@ -51,7 +51,7 @@ impl CellHandler {
 
     /// The service to be served: this handler, its numbers, and what discovery tells.
     #[must_use]
-    pub fn service(self: &Arc<Self>, about: Arc<About>) -> Service {
+    pub fn service(self: &Arc<Self>, about: Arc<TargetInfo>) -> Service {
         Service { target: self.guard.target.clone(), handler: self.clone(), about, stats: self.stats().clone() }
     }
 
@@ -118,11 +118,11 @@ fn wrong_output(context: &CellContext, error: &CellError) -> CellError {
 
 /// What discovery tells about a cell, from its spec.
 #[must_use]
-pub fn about(spec: &CellSpec) -> About {
+pub fn about(spec: &CellSpec) -> TargetInfo {
     let schema = |schema: &Option<Arc<Schema>>| {
         schema.as_ref().map(|schema| (Text::from(schema.name()), Text::from(schema.hash()))).unwrap_or_default()
     };
-    About {
+    TargetInfo {
         language: spec.language().into(),
         version: spec.version.as_ref().map(|version| version.to_string().into()).unwrap_or_default(),
         revision: spec.metadata.revision.as_str().into(),

@@ -6,14 +6,14 @@ use std::{
 };
 
 use cbs::{
-    About, BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, FlowName, Handler, Outcome, Service,
-    Stats, Target, Uuid,
+    BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, FlowName, Handler, Outcome, Service, Stats,
+    Target, TargetInfo, Uuid,
 };
 use flow::{CallId, Decision, Event, Json, LogEntry, Plan, Run};
 use futures::{StreamExt, stream::FuturesUnordered};
 
 use crate::{
-    Limits, StepObserver, StepReport,
+    CallLimits, StepObserver, StepReport,
     guard::{Guard, Work},
     schemas::is_json,
 };
@@ -33,7 +33,7 @@ impl FlowHandler {
     pub fn new(
         plan: Arc<Plan>,
         env: Arc<CellEnv>,
-        limits: Limits,
+        limits: CallLimits,
         observer: Option<Arc<dyn StepObserver>>,
     ) -> Arc<Self> {
         let target = Target::Flow(plan.name().clone());
@@ -42,7 +42,7 @@ impl FlowHandler {
 
     /// The service to be served: this handler, its numbers, and what discovery tells.
     #[must_use]
-    pub fn service(self: &Arc<Self>, about: Arc<About>) -> Service {
+    pub fn service(self: &Arc<Self>, about: Arc<TargetInfo>) -> Service {
         Service { target: self.guard.target.clone(), handler: self.clone(), about, stats: self.stats().clone() }
     }
 

@@ -20,7 +20,7 @@ use self::{
     contain::{Contained, Panic},
     scope::Label,
 };
-use crate::Limits;
+use crate::CallLimits;
 
 /// How many calls may stand in one another within one body: each is polled inside its
 /// caller's poll, on one stack, and a loop of calls would otherwise end the body.
@@ -70,7 +70,7 @@ pub(crate) struct Guard<W> {
 }
 
 impl<W: Work> Guard<W> {
-    pub(crate) fn new(target: Target, limits: Limits, work: W) -> Self {
+    pub(crate) fn new(target: Target, limits: CallLimits, work: W) -> Self {
         contain::install_hook();
         let stats = Arc::<Stats>::default();
         let limit = ConcurrencyLimit::new(limits.concurrency, stats.clone());

@@ -9,7 +9,7 @@
 //! use std::sync::Arc;
 //! use bus::{InProcess, Settings};
 //! use cbs::{BodyBus, BoxFuture, CellContext, CellError, Console, Envelope, CellEnv, Target};
-//! use host::{CellHandler, Limits, Schemas};
+//! use host::{CellHandler, CallLimits, Schemas};
 //!
 //! async fn greet(_: &CellContext, name: String) -> Result<String, CellError> {
 //!     Ok(format!("Hello, {name}!"))
@@ -33,7 +33,7 @@
 //! let target: Target = "logic.greet".parse()?;
 //! let env = CellEnv::new(target.clone(), cbs::BodyId::new("web1")?, bus.clone(), Arc::new(NoConsole));
 //! let cell = cbs::cell("logic.greet", greet).cell();
-//! let cell_handler = CellHandler::new(Arc::new(env), cell, Limits::default(), Schemas::default());
+//! let cell_handler = CellHandler::new(Arc::new(env), cell, CallLimits::default(), Schemas::default());
 //! let _serving = bus.serve(cell_handler.service(Arc::default())).await?;
 //! let reply = bus.call(Envelope::request(target, r#""Ada""#)).await?;
 //! assert_eq!(reply.payload, r#""Hello, Ada!""#);
@@ -46,7 +46,7 @@
 //! - [`Host`], [`Started`], [`HostError`]: what can start cells. [`NativeHost`]: Rust cells.
 //! - [`Supervisor`], [`Running`], [`State`], [`Restarts`]: the life of a cell. The decisions
 //!   (`supervisor/history`) are pure; `supervisor/driver` carries them out.
-//! - [`CellHandler`], [`Schemas`], [`Limits`]: a cell as a handler. [`FlowHandler`],
+//! - [`CellHandler`], [`Schemas`], [`CallLimits`]: a cell as a handler. [`FlowHandler`],
 //!   [`StepObserver`], [`StepReport`]: a flow as one.
 //! - [`Watchdog`]: names the cell that blocks its thread. `guard` is what all handlers share:
 //!   room, deadline, numbers, panics.
@@ -65,7 +65,7 @@ pub use self::{
     cell_handler::{CellHandler, about},
     flow_handler::FlowHandler,
     guard::watchdog::{Blocked, Watchdog},
-    limits::Limits,
+    limits::CallLimits,
     native::NativeHost,
     observer::{StepObserver, StepReport},
     runtime::{Host, HostError, Started},

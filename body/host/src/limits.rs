@@ -8,21 +8,21 @@ use spec::{CellSpec, FlowSpec};
 
 /// What bounds the calls of one cell, or the runs of one flow, in this body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct CallLimits {
     /// How many run at once, how many more may wait.
     pub concurrency: ConcurrencySettings,
     /// The most time that one may take, waiting included; a caller may give it less.
     pub timeout: Duration,
 }
 
-impl Default for Limits {
+impl Default for CallLimits {
     /// 64 run, 256 wait, for 5 s at most.
     fn default() -> Self {
         Self { concurrency: ConcurrencySettings::default(), timeout: TIMEOUT_DEFAULT }
     }
 }
 
-impl From<&CellSpec> for Limits {
+impl From<&CellSpec> for CallLimits {
     fn from(spec: &CellSpec) -> Self {
         let concurrency =
             ConcurrencySettings { concurrency: spec.concurrency, queue: spec.queue, ..ConcurrencySettings::default() };
@@ -30,7 +30,7 @@ impl From<&CellSpec> for Limits {
     }
 }
 
-impl From<&FlowSpec> for Limits {
+impl From<&FlowSpec> for CallLimits {
     fn from(spec: &FlowSpec) -> Self {
         Self { timeout: spec.timeout, ..Self::default() }
     }

@@ -2,7 +2,7 @@
 
 use std::{future, sync::Arc};
 
-use cbs::{BoxFuture, CellEnv, CellError, CellName, DynCell, NameError, Workers};
+use cbs::{BoxFuture, CellEnv, CellError, CellName, DynCell, ListWorkers, NameError};
 use spec::CellSpec;
 
 /// Starts cells of one runtime. What it starts it also ends: when [`Started::cell`] has been
@@ -31,7 +31,7 @@ pub struct Started {
     /// in the body never does: [`future::pending`].
     pub ended: BoxFuture<'static, String>,
     /// Who tells how its lanes or processes fare, where it has any.
-    pub workers: Option<Workers>,
+    pub workers: Option<ListWorkers>,
 }
 
 impl Started {

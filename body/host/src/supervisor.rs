@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::history::Restarts;
 use self::{driver::Life, history::History};
 use crate::{
-    CellHandler, Limits, Schemas,
+    CallLimits, CellHandler, Schemas,
     cell_handler::about,
     runtime::{Host, HostError},
 };
@@ -104,7 +104,7 @@ impl Supervisor {
         let mut env = env.with_spec(spec.metadata.revision.as_str().into(), config);
         env.language = spec.language().into();
         let env = Arc::new(env);
-        let cell_handler = CellHandler::vacant(env.clone(), Limits::from(&*spec), Schemas::from(&*spec));
+        let cell_handler = CellHandler::vacant(env.clone(), CallLimits::from(&*spec), Schemas::from(&*spec));
         let service = cell_handler.service(Arc::new(about(&spec)));
         service.stats.set_state(Phase::Starting.to_string().into(), None);
         let (report, state) = watch::channel(State { phase: Phase::Starting, reason: None, restarts: 0 });

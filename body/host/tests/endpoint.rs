@@ -13,7 +13,7 @@ use std::{
 
 use cbs::{BodyBus, Bytes, Cell, CellContext, CellError, Code, Envelope, NativeCell, Outcome};
 use futures::{StreamExt, stream::FuturesUnordered};
-use host::{Blocked, Limits, Schemas, Watchdog};
+use host::{Blocked, CallLimits, Schemas, Watchdog};
 use serde_json::{Value, json};
 use support::{Logged, bus, call, cell_spec, limits, serve, target};
 use tokio::{sync::Semaphore, time::Instant};
@@ -55,7 +55,7 @@ impl Cell for Rude {
 async fn a_panic_costs_its_own_caller_an_error_and_the_log_has_the_rest() {
     let (logged, _guard) = Logged::listen();
     let bus = bus();
-    let served = serve(&bus, &cbs::cell("demo.moody", moody), Limits::default(), Schemas::default()).await;
+    let served = serve(&bus, &cbs::cell("demo.moody", moody), CallLimits::default(), Schemas::default()).await;
     let request = Envelope::request(target("demo.moody"), r#""panic""#);
     let (id, answer) = (request.id, bus.call(request).await);
     assert_eq!(answer, Err(CellError::cell_failed(id).into()));
@@ -78,7 +78,7 @@ async fn a_reply_that_is_too_large_is_counted_as_the_error_that_its_caller_gets(
         Ok("x".repeat(bytes))
     }
     let bus = bus();
-    let served = serve(&bus, &cbs::cell("demo.large", large), Limits::default(), Schemas::default()).await;
+    let served = serve(&bus, &cbs::cell("demo.large", large), CallLimits::default(), Schemas::default()).await;
     let error = call(&*bus, "demo.large", json!(1 << 20)).await.unwrap_err();
     assert_eq!((error.code(), error.outcome()), (&Code::TooLarge, Outcome::Ran));
     let stats = served.cell_handler.stats();
@@ -90,7 +90,7 @@ async fn a_reply_that_is_too_large_is_counted_as_the_error_that_its_caller_gets(
 async fn a_panic_before_the_future_or_at_its_drop_is_contained_too() {
     let bus = bus();
     let rude = NativeCell::new("demo.rude", Rude);
-    let _served = serve(&bus, &rude, Limits::default(), Schemas::default()).await;
+    let _served = serve(&bus, &rude, CallLimits::default(), Schemas::default()).await;
     let at_once = bus.call(Envelope::request(target("demo.rude"), "at once")).await;
     assert_eq!(at_once.unwrap_err().code(), &Code::CellFailed);
     let short = Envelope { timeout: Some(Duration::from_millis(10)), ..Envelope::request(target("demo.rude"), "") };
@@ -115,7 +115,7 @@ async fn a_cell_that_hangs_times_out_and_frees_its_room() {
 #[tokio::test]
 async fn a_cells_own_error_is_its_callers() {
     let bus = bus();
-    let _served = serve(&bus, &cbs::cell("demo.moody", moody), Limits::default(), Schemas::default()).await;
+    let _served = serve(&bus, &cbs::cell("demo.moody", moody), CallLimits::default(), Schemas::default()).await;
     let error = call(&*bus, "demo.moody", json!("refuse")).await.unwrap_err();
     assert_eq!(error, CellError::domain("demo.mood", "not today").into());
 }
@@ -195,7 +195,7 @@ async fn input_that_does_not_fit_is_refused_with_every_path() {
     let bus = bus();
     let spec = cell_spec("demo.age", "input: demo/v1/Name\noutput: demo/v1/Count");
     let schemas = Schemas::from(&*spec);
-    let _served = serve(&bus, &cbs::cell("demo.age", age), Limits::from(&*spec), schemas).await;
+    let _served = serve(&bus, &cbs::cell("demo.age", age), CallLimits::from(&*spec), schemas).await;
     assert_eq!(call(&*bus, "demo.age", json!({ "name": "Ada", "age": 36 })).await, Ok(json!(36)));
 
     let error = call(&*bus, "demo.age", json!({ "nam": 1, "age": "old" })).await.unwrap_err();
@@ -221,7 +221,7 @@ async fn input_that_does_not_fit_is_refused_with_every_path() {
 #[tokio::test]
 async fn a_reply_names_its_body() {
     let bus = bus();
-    let _served = serve(&bus, &cbs::cell("demo.moody", moody), Limits::default(), Schemas::default()).await;
+    let _served = serve(&bus, &cbs::cell("demo.moody", moody), CallLimits::default(), Schemas::default()).await;
     let reply = bus.call(Envelope::request(target("demo.moody"), r#""fine""#)).await.unwrap();
     assert_eq!((reply.source.body.as_str(), reply.source.cell.as_str()), ("web1", ""));
 }
@@ -232,7 +232,7 @@ async fn calls_that_go_in_a_circle_end_with_an_error() {
         context.call("demo.round", &(depth + 1)).await
     }
     let bus = bus();
-    let _served = serve(&bus, &cbs::cell("demo.round", round), Limits::default(), Schemas::default()).await;
+    let _served = serve(&bus, &cbs::cell("demo.round", round), CallLimits::default(), Schemas::default()).await;
     let error = call(&*bus, "demo.round", json!(0)).await.unwrap_err();
     assert_eq!(error.code(), &Code::Refused);
     assert!(error.error().message.contains("circle"), "{error}");
@@ -265,7 +265,7 @@ async fn a_cell_that_blocks_is_named_while_it_does() {
     .unwrap();
     let bus = bus();
     let cell = NativeCell::new("demo.blocks", Blocks(named.clone()));
-    let _served = serve(&bus, &cell, Limits::default(), Schemas::default()).await;
+    let _served = serve(&bus, &cell, CallLimits::default(), Schemas::default()).await;
     bus.call(Envelope::request(target("demo.blocks"), "")).await.unwrap();
     assert!(named.load(Ordering::Acquire), "it was named before it was done");
     assert_eq!(reported.lock().unwrap().len(), 1, "once for one poll");

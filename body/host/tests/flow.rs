@@ -14,10 +14,10 @@ use cbs::{
     Transport,
 };
 use flow::LogEntry;
-use host::{FlowHandler, Limits, Schemas, StepObserver, StepReport};
+use host::{CallLimits, FlowHandler, Schemas, StepObserver, StepReport};
 use serde_json::{Value, json};
 use support::{Logged, bus, call, env, serve, specs, target};
-use testkit::{Peer, peer};
+use testkit::{ScriptedPeer, peer};
 use tokio::time::Instant;
 
 /// The lines of a watched run.
@@ -45,11 +45,11 @@ fn handler(bus: Arc<dyn BodyBus>, steps: &str, watched: Option<Arc<Watched>>) ->
     let specs = spec::load_texts([("flow.yaml".into(), yaml.as_str())], &options).unwrap();
     let flow = specs.flows().next().unwrap().clone();
     let observer = watched.map(|watched| watched as Arc<dyn StepObserver>);
-    FlowHandler::new(flow.plan.clone(), Arc::new(env(bus, "flow test")), Limits::from(&*flow), observer)
+    FlowHandler::new(flow.plan.clone(), Arc::new(env(bus, "flow test")), CallLimits::from(&*flow), observer)
 }
 
 /// Runs the flow against a scripted test.
-async fn play(steps: &str, input: Value, test: impl AsyncFnOnce(&mut Peer)) -> Result<Value, BusError> {
+async fn play(steps: &str, input: Value, test: impl AsyncFnOnce(&mut ScriptedPeer)) -> Result<Value, BusError> {
     let (bus, mut peer) = peer();
     let flow = handler(bus, steps, None);
     let request = Envelope::request(target("flow test"), input.to_string());
@@ -201,7 +201,7 @@ async fn serve_flow(bus: &Arc<InProcess>, steps: &str, watched: Option<Arc<Watch
 async fn an_observer_hears_of_every_step() {
     let (bus, watched) = (bus(), Arc::<Watched>::default());
     let double: NativeCell = cbs::cell("demo.double", double);
-    let _cell = serve(&bus, &double, Limits::default(), Schemas::default()).await;
+    let _cell = serve(&bus, &double, CallLimits::default(), Schemas::default()).await;
     let steps = r#"- { id: twice, call: demo.double, with: "${ .input }" }
 - { id: never, call: demo.double, when: "${ false }" }
 - { id: bad, call: demo.double, with: "text", catch: { with: 7 } }"#;
@@ -223,7 +223,7 @@ async fn a_flow_that_calls_itself_for_ever_ends_with_an_error() {
         cbs::from_json(&context.send(again).await?.payload)
     }
     // Specs refuse flows that call each other in a circle; through a cell nobody sees it before.
-    let _cell = serve(&bus, &cbs::cell("demo.again", again), Limits::default(), Schemas::default()).await;
+    let _cell = serve(&bus, &cbs::cell("demo.again", again), CallLimits::default(), Schemas::default()).await;
     let _flow = serve_flow(&bus, "- { id: again, call: demo.again }", None).await;
     let error = call(&*bus, "flow test", json!(1)).await.unwrap_err();
     assert_eq!(error.code(), &Code::Refused, "{error}");
@@ -232,7 +232,7 @@ async fn a_flow_that_calls_itself_for_ever_ends_with_an_error() {
 #[tokio::test]
 async fn a_flow_calls_a_flow() {
     let bus = bus();
-    let _cell = serve(&bus, &cbs::cell("demo.double", double), Limits::default(), Schemas::default()).await;
+    let _cell = serve(&bus, &cbs::cell("demo.double", double), CallLimits::default(), Schemas::default()).await;
     let _inner = serve_flow(&bus, r#"- { id: a, call: demo.double, with: "${ .input }" }"#, None).await;
     let yaml = "apiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: { name: outer }\nspec:\n  steps:\n    \
                 - { id: a, flow: test, with: \"${ .input }\" }\n    - { id: b, flow: test, with: \"${ .steps.a }\" }\n\
@@ -242,7 +242,7 @@ async fn a_flow_calls_a_flow() {
     let name: FlowName = "outer".parse().unwrap();
     let spec = specs(yaml).flow(&name).unwrap().clone();
     let outer =
-        FlowHandler::new(spec.plan.clone(), Arc::new(env(bus.clone(), "flow outer")), Limits::from(&*spec), None);
+        FlowHandler::new(spec.plan.clone(), Arc::new(env(bus.clone(), "flow outer")), CallLimits::from(&*spec), None);
     let _outer = bus.serve(outer.service(Arc::default())).await.unwrap();
     let reply = bus.call(Envelope::request(Target::Flow(name), "5")).await.unwrap();
     assert_eq!(reply.payload, "20");

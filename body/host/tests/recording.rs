@@ -13,7 +13,7 @@ use cbs::{
     BodyBus, CellContext, CellError, Code, Envelope, Note, Serving, Side, Span, SpanSink, Trace, Transport, Uuid,
     span_of, span_of_attempt,
 };
-use host::{CellHandler, Limits, Schemas};
+use host::{CallLimits, CellHandler, Schemas};
 use support::{bus, env, limits, target};
 
 /// Samples the traces whose id ends in an even byte.
@@ -186,7 +186,7 @@ async fn a_retry_is_a_span_of_its_own() {
 #[tokio::test(start_paused = true)]
 async fn without_a_recorder_nothing_is_timed() {
     let bus = bus();
-    let served = support::serve(&bus, &cbs::cell("demo.inner", inner), Limits::default(), Schemas::default()).await;
+    let served = support::serve(&bus, &cbs::cell("demo.inner", inner), CallLimits::default(), Schemas::default()).await;
     bus.call(request("demo.inner", "fine", true)).await.unwrap();
     assert_eq!(served.cell_handler.stats().latency.read().calls(), 0);
 }

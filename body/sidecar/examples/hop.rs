@@ -15,7 +15,7 @@ use std::{
 use cbs::{BoxFuture, Bytes, Cell, CellContext, CellError, Envelope, NativeCell, frame};
 use futures::{StreamExt, stream::FuturesUnordered};
 use sidecar::{
-    Hold, Inbound, Notice, PROTOCOL, Peer, SOCKET_VARIABLE, Settings, Side, proto,
+    Hold, Inbound, Notice, PROTOCOL, Peer, Role, SOCKET_VARIABLE, Settings, proto,
     wire::{FRAME_BYTES_MAX, Frames, Kind},
 };
 use tokio::{net::UnixListener, task::JoinSet};
@@ -96,7 +96,7 @@ async fn greet(listener: UnixListener, engines: &mut JoinSet<sidecar::End>) -> R
         .await?;
     let Some(Kind::Ready(_)) = frames.read().await? else { return Err("not ready".into()) };
     let settings = Settings {
-        side: Side::Body,
+        side: Role::Body,
         frame_bytes_max: FRAME_BYTES_MAX,
         credit_granted: CREDIT,
         credit_held: hello.credit,

@@ -118,7 +118,7 @@ pub mod proto {
 
 pub use self::{
     notes::hand_on_notes,
-    peer::{Abandoned, Call, CallError, End, Engine, Hold, Inbound, Notice, Peer, Sent, Settings, Side},
+    peer::{Abandoned, Call, CallError, End, Engine, Hold, Inbound, Notice, Peer, Role, Sent, Settings},
     serve::{Connection, Error, Options, SOCKET_VARIABLE, serve, serve_blocking},
 };
 

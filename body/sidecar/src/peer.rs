@@ -28,7 +28,7 @@ use self::{call::Want, state::State};
 pub use self::{
     call::{Call, Sent},
     engine::Engine,
-    types::{Abandoned, CallError, End, Inbound, Notice, Settings, Side},
+    types::{Abandoned, CallError, End, Inbound, Notice, Role, Settings},
 };
 use crate::{
     proto,

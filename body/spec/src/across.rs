@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cbs::Target;
 
-use crate::{code, findings::Findings, read::Document, source::Span, suggest};
+use crate::{code, findings::Findings, read::Document, source::SourceSpan, suggest};
 
 /// A file after reading.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct FileRead {
 #[derive(Clone, Copy)]
 struct Declared<'a> {
     target: &'a Target,
-    span: Span,
+    span: SourceSpan,
     findings: &'a Findings,
 }
 
@@ -83,7 +83,7 @@ fn calls(files: &[FileRead], declared: &BTreeMap<&Target, Declared<'_>>) {
 }
 
 /// A call from one flow to another.
-type Edge<'a> = (&'a str, Span, &'a Findings);
+type Edge<'a> = (&'a str, SourceSpan, &'a Findings);
 
 /// Flows that call each other in a circle: such a run would never end. Each circle is reported
 /// once for every call that closes it.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     CellSpec, render,
-    source::{Source, Span},
+    source::{Source, SourceSpan},
 };
 
 /// One mistake: what, where, and how to mend it.
@@ -29,14 +29,14 @@ pub struct Diagnostic {
     /// The column, from 1, in characters.
     pub column: usize,
     /// The stretch of the text that is meant, in bytes.
-    pub span: Span,
+    pub span: SourceSpan,
     #[serde(skip)]
     text: Option<Arc<str>>,
 }
 
 impl Diagnostic {
     /// A mistake in a file whose text is at hand.
-    pub(crate) fn in_source(source: &Source, span: Span, code: &'static str, message: String) -> Self {
+    pub(crate) fn in_source(source: &Source, span: SourceSpan, code: &'static str, message: String) -> Self {
         let (line, column) = source.line_and_column(span.offset);
         let (file, text) = (source.file.clone(), Some(Arc::clone(&source.text)));
         Self { code, message, hint: None, file, line, column, span, text }
@@ -44,7 +44,7 @@ impl Diagnostic {
 
     /// A mistake of a file or folder as a whole.
     pub(crate) fn of_file(file: PathBuf, code: &'static str, message: String) -> Self {
-        Self { code, message, hint: None, file, line: 1, column: 1, span: Span::default(), text: None }
+        Self { code, message, hint: None, file, line: 1, column: 1, span: SourceSpan::default(), text: None }
     }
 
     /// The same with a hint.

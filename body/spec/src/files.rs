@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     API_VERSION, Diagnostic, bounds::FILE_BYTES_MAX, code, error::PathError, findings::Findings, source::Source,
-    source::Span,
+    source::SourceSpan,
 };
 
 /// How many folders below one are looked into for specs that are not read, and how many files of each.
@@ -196,7 +196,7 @@ pub(crate) fn text(file: &Path, bytes: Vec<u8>) -> Findings {
     let findings = Findings::new(Source::new(file.to_owned(), text.strip_prefix('\u{feff}').unwrap_or(&text)));
     if let Some(offset) = findings.source.text.find('\0') {
         // The parser would take it for the end and say nothing of the rest.
-        let location = Span { offset, len: 1 };
+        let location = SourceSpan { offset, len: 1 };
         findings.add(location, code::NOT_TEXT, "a NUL character: the file is not read", "take it out".to_owned());
     }
     findings

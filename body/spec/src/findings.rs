@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use crate::{
     Diagnostic, code,
-    source::{Source, Span},
+    source::{Source, SourceSpan},
 };
 
 /// The most mistakes of one file that are reported: a file that is no spec at all must not
@@ -27,7 +27,7 @@ impl Findings {
     /// Reports a mistake.
     pub(crate) fn add(
         &self,
-        span: Span,
+        span: SourceSpan,
         code: &'static str,
         message: impl Into<String>,
         hint: impl Into<Option<String>>,

@@ -90,7 +90,7 @@ pub use error::{Error, PathError};
 pub use files::is_spec;
 pub use load::{Options, load, load_texts};
 pub use schema::{Schema, Violation};
-pub use source::Span;
+pub use source::SourceSpan;
 pub use specs::{FlowSpec, Metadata, Specs};
 pub use suggest::nearest;
 pub use units::{duration, duration_hint};

@@ -9,7 +9,7 @@ use crate::{
     findings::Findings,
     read::{self, Context, Document, Spec},
     schema::Schemas,
-    source::Span,
+    source::SourceSpan,
     yaml,
 };
 
@@ -116,7 +116,7 @@ fn documents(findings: Findings, schemas: &Schemas) -> FileRead {
     let roots = yaml::documents(&findings);
     if roots.is_empty() && findings.count() == 0 {
         let hint = "a spec begins with `apiVersion: cbs/v1alpha1` and `kind: Cell` or `kind: Flow`".to_owned();
-        findings.add(Span::default(), code::EMPTY, "there is no spec in this file", hint);
+        findings.add(SourceSpan::default(), code::EMPTY, "there is no spec in this file", hint);
     }
     let context = Context { findings: &findings, schemas };
     let documents: Vec<Document> = roots.iter().map(|root| read::document(root, context)).collect();

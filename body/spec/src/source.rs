@@ -9,14 +9,14 @@ use serde::Serialize;
 
 /// A stretch of a file's text, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Span {
+pub struct SourceSpan {
     /// Where it starts, from 0.
     pub offset: usize,
     /// How long it is; 0 is a place between two characters.
     pub len: usize,
 }
 
-impl Span {
+impl SourceSpan {
     /// From one offset to another.
     pub(crate) fn between(start: usize, end: usize) -> Self {
         Self { offset: start, len: end.saturating_sub(start) }
@@ -50,7 +50,7 @@ impl Source {
     /// Every line with its offset, its break included.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         let ends = self.lines.iter().skip(1).copied().chain([self.text.len()]);
-        self.lines.iter().zip(ends).map(|(start, end)| (*start, self.slice(Span::between(*start, end))))
+        self.lines.iter().zip(ends).map(|(start, end)| (*start, self.slice(SourceSpan::between(*start, end))))
     }
 
     /// Line and column of an offset, both from 1, the column in characters.
@@ -61,7 +61,7 @@ impl Source {
     }
 
     /// The text of a span; empty where the span does not fit.
-    pub(crate) fn slice(&self, span: Span) -> &str {
+    pub(crate) fn slice(&self, span: SourceSpan) -> &str {
         self.text.get(span.offset..span.offset.saturating_add(span.len)).unwrap_or("")
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bus_nats::{Announced, Nats};
-use cbs::{About, CellEnv, CellName, Namespace, Target};
+use cbs::{CellEnv, CellName, Namespace, Target, TargetInfo};
 use futures::future::join_all;
 use host::{Phase, Restarts, Running, State, Supervisor};
 use spec::{CellSpec, Specs};
@@ -249,8 +249,12 @@ impl Hosted {
 }
 
 /// What is told about a cell that does not run.
-fn about(spec: &CellSpec) -> About {
-    About { language: spec.language().into(), revision: spec.metadata.revision.as_str().into(), ..About::default() }
+fn about(spec: &CellSpec) -> TargetInfo {
+    TargetInfo {
+        language: spec.language().into(),
+        revision: spec.metadata.revision.as_str().into(),
+        ..TargetInfo::default()
+    }
 }
 
 /// What became of a cell's new version.

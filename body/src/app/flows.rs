@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use cbs::{About, BoxFuture, FlowName, Namespace, Serving};
+use cbs::{BoxFuture, FlowName, Namespace, Serving, TargetInfo};
 use futures::future::join_all;
-use host::{FlowHandler, Limits, StepObserver};
+use host::{CallLimits, FlowHandler, StepObserver};
 use spec::{FlowSpec, Specs};
 
 use super::{
@@ -95,7 +95,7 @@ impl Flow {
         let env = env(spec.name.clone().into());
         let env = Arc::new(env.with_spec(spec.metadata.revision.as_str().into(), serde_json::Value::Null));
         let bus = env.bus.clone();
-        let handler = FlowHandler::new(spec.plan.clone(), env, Limits::from(&*spec), observer);
+        let handler = FlowHandler::new(spec.plan.clone(), env, CallLimits::from(&*spec), observer);
         let service = handler.service(Arc::new(about(&spec)));
         let listed = registry.list(&service);
         let serving = bus.serve(service).await.map_err(|error| error.to_string());
@@ -130,11 +130,11 @@ impl Serving for Counted {
 }
 
 /// What discovery tells about a flow.
-fn about(spec: &FlowSpec) -> About {
-    About {
+fn about(spec: &FlowSpec) -> TargetInfo {
+    TargetInfo {
         language: "yaml".into(),
         revision: spec.metadata.revision.as_str().into(),
         description: spec.metadata.description.as_deref().unwrap_or_default().into(),
-        ..About::default()
+        ..TargetInfo::default()
     }
 }

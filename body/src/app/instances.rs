@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bus::{InstanceBus, Route, TrafficSplit};
+use bus::{InstanceBus, Routing, TrafficSplit};
 use bus_nats::{Announced, Nats};
 use cbs::{CellEnv, Console, Serving, Span, SpanSink, Stats, Target, Text};
 use host::{Phase, Restarts, Running, State, Supervisor, Watchdog};
@@ -94,7 +94,7 @@ impl Instances {
     pub(crate) fn new(
         hosts: &Hosts,
         status: Arc<BodyStatus>,
-        route: Route,
+        route: Routing,
         console: Arc<dyn Console>,
         nats: Nats,
         span_sink: Option<Arc<dyn SpanSink>>,

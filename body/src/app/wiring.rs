@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bus::{InProcess, Link, Retry, RetryPolicy, Route, Router, Settings};
+use bus::{InProcess, Link, RetryPolicy, RetryingBus, Router, Routing, Settings};
 use bus_nats::Nats;
 use cbs::{BodyBus, SpanSink, Target};
 use spec::{CellSpec, Specs};
@@ -18,7 +18,7 @@ use crate::health::BodyStatus;
 pub(super) struct Wiring {
     /// What cells, flows and this body call, serve and publish with.
     pub(super) bus: Arc<dyn BodyBus>,
-    retry: Arc<Retry>,
+    retry: Arc<RetryingBus>,
     pub(super) nats: Option<Nats>,
     /// What this body tells of itself.
     pub(super) events: Arc<Events>,
@@ -33,7 +33,7 @@ impl Wiring {
     /// of every attempt of a sampled call that it makes.
     pub(super) fn new(
         status: Arc<BodyStatus>,
-        route: Route,
+        route: Routing,
         nats: Option<Nats>,
         call_tap: Option<CallTap>,
         span_sink: Option<Arc<dyn SpanSink>>,
@@ -51,7 +51,7 @@ impl Wiring {
             Some(span_sink) => Arc::new(TracedBus { inner: router.clone(), span_sink }),
             None => router.clone(),
         };
-        let retry = Arc::new(Retry::new(attempts));
+        let retry = Arc::new(RetryingBus::new(attempts));
         let bus: Arc<dyn BodyBus> = match call_tap {
             Some(call_tap) => {
                 let (inner, local, body) = (retry.clone(), local.clone(), body.as_str().into());
@@ -109,7 +109,7 @@ impl Wiring {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallPolicy {
     /// `None`: as the body is set.
-    pub(crate) route: Option<Route>,
+    pub(crate) route: Option<Routing>,
     /// `None`: never again.
     pub(crate) retry: Option<RetryPolicy>,
 }
@@ -121,10 +121,10 @@ impl CallPolicy {
     }
 }
 
-fn route(route: spec::Route) -> Route {
+fn route(route: spec::Route) -> Routing {
     match route {
-        spec::Route::LocalFirst => Route::LocalFirst,
-        spec::Route::Nats => Route::Nats,
+        spec::Route::LocalFirst => Routing::LocalFirst,
+        spec::Route::Nats => Routing::Nats,
     }
 }
 

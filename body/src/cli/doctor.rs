@@ -155,7 +155,7 @@ async fn rust() -> Finding {
 #[cfg(feature = "python")]
 fn python() -> Finding {
     const WHAT: &str = "Python";
-    let about = host_python::about();
+    let about = host_python::python_info();
     let library = about.library.as_ref().map_or_else(|| "linked in".into(), |path| path.display().to_string());
     let found = format!("{} ({library}), cells import from {}", about.version, about.environment.display());
     match about.problem {

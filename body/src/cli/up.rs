@@ -5,7 +5,7 @@ mod joining;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use bus::Route;
+use bus::Routing;
 use bus_nats::Nats;
 use cbs::{BodyId, NativeCell, Target};
 use clap::ValueEnum;
@@ -241,10 +241,10 @@ impl Up {
         self.ended(&app.run(stops, news, self.drain_timeout, tell_again).await)
     }
 
-    fn route(&self) -> Route {
+    fn route(&self) -> Routing {
         match self.route {
-            RouteName::LocalFirst => Route::LocalFirst,
-            RouteName::Nats => Route::Nats,
+            RouteName::LocalFirst => Routing::LocalFirst,
+            RouteName::Nats => Routing::Nats,
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use fleet::keys::BUNDLE_BYTES_MAX;
-use host_sidecar::dart::{self, Dependency, Needs};
+use host_sidecar::dart::{self, DartDependencies, Dependency};
 use serde_json::json;
 use spec::{CellSpec, Program, Runtime};
 
@@ -297,7 +297,7 @@ fn check_link(root: &Path, path: &Path, whole: &Path) -> io::Result<()> {
 }
 
 /// A package configuration as Dart reads it, with paths that hold anywhere.
-fn configuration(needs: &Needs, packages: Vec<(&str, String, &str, Option<&str>)>) -> String {
+fn configuration(needs: &DartDependencies, packages: Vec<(&str, String, &str, Option<&str>)>) -> String {
     let own = needs.own.as_ref().map(|(name, language)| (name.as_str(), "../".to_owned(), "lib/", language.as_deref()));
     let entries = own.into_iter().chain(packages).map(|(name, root, libraries, language)| {
         let mut entry = json!({ "name": name, "rootUri": root, "packageUri": libraries });

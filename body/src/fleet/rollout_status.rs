@@ -7,7 +7,7 @@ use std::{
 
 use bus_nats::{
     LinkState,
-    store::{Change, KeyWatch, StoreError, WatchEvent},
+    store::{KeyChange, KeyWatch, StoreError, WatchEvent},
 };
 use fleet::{ContentHash, EntryStatus, LEASE_MS, Manifest, Presence, Timing};
 use serde_json::json;
@@ -241,13 +241,13 @@ impl Observed {
     fn hears(&mut self, seen: WatchEvent) {
         match seen {
             WatchEvent::Current => self.is_whole = true,
-            WatchEvent::Change(Change { key, value: Some(bytes), .. }) => {
+            WatchEvent::Change(KeyChange { key, value: Some(bytes), .. }) => {
                 // One that cannot be read is a newer program's.
                 if let Ok(presence) = Presence::decode(&bytes) {
                     self.bodies.insert(key, (presence, self.is_whole));
                 }
             }
-            WatchEvent::Change(Change { key, value: None, .. }) => {
+            WatchEvent::Change(KeyChange { key, value: None, .. }) => {
                 // Who ends says so before. All others have died, or the server was away for a lease's time:
                 // then they will be heard again.
                 if self.bodies.remove(&key).is_some_and(|(presence, _)| !presence.draining) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cbs::Times;
+use cbs::LatencyBuckets;
 
 /// How many bounds there are; beyond the last is `+Inf`.
 pub(super) const COUNT: usize = BOUNDS.len();
@@ -43,7 +43,7 @@ pub(super) fn bucket_of(took: Duration) -> usize {
 pub(super) type Counts = [u64; COUNT + 1];
 
 /// Adds what was counted, each in the bucket that it falls into.
-pub(super) fn add(counts: &mut Counts, times: &Times) {
+pub(super) fn add(counts: &mut Counts, times: &LatencyBuckets) {
     let mut places = BOUNDS.iter().map(|(bound, _)| *bound).chain([u64::MAX]).zip(counts).peekable();
     for (end, more) in times.buckets() {
         // Both go upwards.
@@ -61,10 +61,10 @@ mod tests {
     #[test]
     fn every_bound_is_where_a_bucket_ends_and_is_written_as_it_is() {
         for (bound, text) in BOUNDS {
-            let mut below = Times::default();
+            let mut below = LatencyBuckets::default();
             below.count(bound - 1);
             assert!(below.buckets().all(|(end, _)| end <= bound), "{bound} is no end of a bucket");
-            let mut above = Times::default();
+            let mut above = LatencyBuckets::default();
             above.count(bound);
             assert!(above.buckets().all(|(end, _)| end > bound), "{bound} is within a bucket");
             assert_eq!(text, format!("{}.{:06}", bound / 1_000_000, bound % 1_000_000));
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn counts_are_those_of_all_calls_below_the_bound() {
         let micros = [0, 1, 63, 64, 65, 1_000, 9_000_000, 1_000_000_000];
-        let mut times = Times::default();
+        let mut times = LatencyBuckets::default();
         micros.iter().for_each(|micros| times.count(*micros));
         let mut counts = [1; COUNT + 1];
         add(&mut counts, &times);

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use cbs::{About, Code, Service, Stats, Target, Text, Worker};
+use cbs::{Code, Service, Stats, Target, TargetInfo, Text, Worker};
 
 use super::{
     bounds::{self, Counts},
@@ -37,7 +37,7 @@ struct Row {
 
 #[derive(Debug)]
 struct Member {
-    about: Arc<About>,
+    about: Arc<TargetInfo>,
     stats: Arc<Stats>,
     /// The most calls that went well which anybody was told of. Calls and errors are counted one
     /// after the other: their difference could else shrink for a moment, and would look like a restart.
@@ -62,7 +62,7 @@ pub(super) struct Sums {
 pub(super) struct Reading {
     pub(super) label: Arc<str>,
     /// One for each version that runs.
-    pub(super) about: Vec<Arc<About>>,
+    pub(super) about: Vec<Arc<TargetInfo>>,
     pub(super) ready: bool,
     pub(super) sums: Sums,
     pub(super) in_flight: u64,
@@ -99,13 +99,13 @@ impl MetricsRegistry {
     }
 
     /// Tells of a target that cannot run here.
-    pub(crate) fn unsupported(self: &Arc<Self>, target: &Target, about: About, reason: &str) -> Registration {
+    pub(crate) fn unsupported(self: &Arc<Self>, target: &Target, about: TargetInfo, reason: &str) -> Registration {
         let stats = Arc::<Stats>::default();
         stats.set_state(CANNOT_RUN.into(), Some(reason.to_owned()));
         self.add(target, Arc::new(about), stats)
     }
 
-    fn add(self: &Arc<Self>, target: &Target, about: Arc<About>, stats: Arc<Stats>) -> Registration {
+    fn add(self: &Arc<Self>, target: &Target, about: Arc<TargetInfo>, stats: Arc<Stats>) -> Registration {
         let member = Arc::new(Member { about, stats, well_told: AtomicU64::new(0) });
         let mut rows = self.lock();
         rows.entry(target.clone()).or_insert_with(|| Row::new(target)).members.push(member.clone());
@@ -191,7 +191,7 @@ impl Row {
     fn read(self, with_exemplars: bool) -> Reading {
         let Self { label, members, gone: mut sums, shown } = self;
         let (mut ready, mut in_flight, mut queued) = (false, 0, 0);
-        let (mut about, mut workers) = (Vec::<Arc<About>>::with_capacity(members.len()), BTreeMap::new());
+        let (mut about, mut workers) = (Vec::<Arc<TargetInfo>>::with_capacity(members.len()), BTreeMap::new());
         for member in &members {
             member.add_to(&mut sums);
             ready = ready || member.is_ready();
@@ -209,8 +209,8 @@ impl Row {
 }
 
 /// Whether labels tell these two apart: a series must not come twice.
-fn looks_like(one: &About, other: &About) -> bool {
-    let reported = |about: &About| [about.language.clone(), about.version.clone(), about.revision.clone()];
+fn looks_like(one: &TargetInfo, other: &TargetInfo) -> bool {
+    let reported = |about: &TargetInfo| [about.language.clone(), about.version.clone(), about.revision.clone()];
     reported(one) == reported(other)
 }
 

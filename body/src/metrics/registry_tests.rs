@@ -14,7 +14,7 @@ impl Handler for Nobody {
 }
 
 fn service(target: &str, revision: &str) -> Result<Service, cbs::NameError> {
-    let about = About { language: "rust".into(), revision: revision.into(), ..About::default() };
+    let about = TargetInfo { language: "rust".into(), revision: revision.into(), ..TargetInfo::default() };
     let (target, about) = (target.parse()?, Arc::new(about));
     Ok(Service { target, handler: Arc::new(Nobody), about, stats: Arc::default() })
 }

@@ -40,6 +40,6 @@ pub use self::{
     cluster::NatsCluster,
     harness::Harness,
     nats::NatsServer,
-    peer::{Peer, Request, peer},
+    peer::{Request, ScriptedPeer, peer},
     wait::{eventually, within},
 };

@@ -36,14 +36,14 @@ const WAITING_MAX: usize = 1024;
 /// # }
 /// ```
 #[must_use]
-pub fn peer() -> (Arc<dyn BodyBus>, Peer) {
+pub fn peer() -> (Arc<dyn BodyBus>, ScriptedPeer) {
     let (send, came) = mpsc::channel(WAITING_MAX);
-    (Arc::new(Bus(send)), Peer { came })
+    (Arc::new(Bus(send)), ScriptedPeer { came })
 }
 
 /// The test's side. Dropping it while calls or events wait that no test has expected panics.
 #[derive(Debug)]
-pub struct Peer {
+pub struct ScriptedPeer {
     came: mpsc::Receiver<Came>,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Debug for Came {
     }
 }
 
-impl Peer {
+impl ScriptedPeer {
     /// Waits for a call of `target` (a cell's name, or `flow <name>`).
     ///
     /// # Panics
@@ -113,7 +113,7 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
+impl Drop for ScriptedPeer {
     fn drop(&mut self) {
         if let Ok(came) = self.came.try_recv()
             && !std::thread::panicking()

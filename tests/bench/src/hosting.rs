@@ -4,11 +4,11 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use bus::{InProcess, Link, Retry, Route, Router, Settings};
+use bus::{InProcess, Link, RetryingBus, Router, Routing, Settings};
 use bus_nats::{Nats, Options};
 use cbs::{BodyBus, BodyId, CellEnv, Namespace, NativeCell, Serving, SpanSink, Target};
 use futures::future::{join_all, try_join_all};
-use host::{FlowHandler, Limits, NativeHost, Restarts, Running, Supervisor, Watchdog};
+use host::{CallLimits, FlowHandler, NativeHost, Restarts, Running, Supervisor, Watchdog};
 use spec::Specs;
 
 use crate::cells::Silent;
@@ -18,7 +18,7 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// A body in this process.
 pub(crate) struct Body {
-    bus: Arc<Retry>,
+    bus: Arc<RetryingBus>,
     nats: Option<Nats>,
     cells: Vec<Running>,
     flows: Vec<Box<dyn Serving>>,
@@ -64,7 +64,7 @@ impl Body {
         }
         let flows = try_join_all(specs.flows().map(async |spec| {
             let env = Arc::new(env(spec.name.clone().into()));
-            let handler = FlowHandler::new(spec.plan.clone(), env, Limits::from(&**spec), None);
+            let handler = FlowHandler::new(spec.plan.clone(), env, CallLimits::from(&**spec), None);
             bus.serve(handler.service(Arc::default())).await
         }));
         let flows = flows.await?;
@@ -98,7 +98,7 @@ pub(crate) async fn client(url: &str, namespace: &Namespace) -> anyhow::Result<N
     Nats::connect_client(options).await.context("the client does not connect")
 }
 
-fn wire(specs: &Specs, body: &BodyId, nats: Option<&Nats>) -> Arc<Retry> {
+fn wire(specs: &Specs, body: &BodyId, nats: Option<&Nats>) -> Arc<RetryingBus> {
     let local = InProcess::new(Settings { body: body.as_str().into(), ..Settings::default() });
     let router = Router::new(local, nats.map(|nats| Link { bus: nats.bus(), other_bodies: nats.other_bodies() }));
     let cells = || specs.cells().map(|spec| (Target::from(spec.name.clone()), spec));
@@ -108,14 +108,14 @@ fn wire(specs: &Specs, body: &BodyId, nats: Option<&Nats>) -> Arc<Retry> {
         nats.know(known.clone());
     }
     router.set_declared(known);
-    let retry = Retry::new(Arc::new(router));
+    let retry = RetryingBus::new(Arc::new(router));
     retry.set_all(cells().map(|(target, _)| (target, None)));
     Arc::new(retry)
 }
 
-fn route(route: spec::Route) -> Route {
+fn route(route: spec::Route) -> Routing {
     match route {
-        spec::Route::LocalFirst => Route::LocalFirst,
-        spec::Route::Nats => Route::Nats,
+        spec::Route::LocalFirst => Routing::LocalFirst,
+        spec::Route::Nats => Routing::Nats,
     }
 }

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::timeout;
 
-use super::{Bucket, Entry, REQUEST_LIMIT, StoreError, is_marker, listing::silent, unavailable, value};
+use super::{Bucket, KeyEntry, REQUEST_LIMIT, StoreError, is_marker, listing::silent, unavailable, value};
 
 /// One change of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct KeyChange {
     /// The key.
     pub key: String,
-    /// Its value, as [`Entry::value`]; `None`: removed, or too old.
+    /// Its value, as [`KeyEntry::value`]; `None`: removed, or too old.
     pub value: Option<Bytes>,
     /// The revision of the bucket that the change made.
     pub revision: u64,
@@ -28,7 +28,7 @@ pub struct Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchEvent {
     /// A key has this value: one of those that were there, or a new one.
-    Change(Change),
+    Change(KeyChange),
     /// All that was there when the watch began has been told; comes once.
     Current,
 }
@@ -77,16 +77,16 @@ impl Bucket {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], also where the server is silent for as long as a request may take.
-    pub async fn all(&self, filter: &str) -> Result<Vec<(String, Entry)>, StoreError> {
+    pub async fn all(&self, filter: &str) -> Result<Vec<(String, KeyEntry)>, StoreError> {
         let mut watch = self.watch(filter).await?;
         let mut found = std::collections::BTreeMap::new();
         loop {
             match timeout(REQUEST_LIMIT, watch.next()).await.map_err(|_| silent(self.name()))?? {
                 WatchEvent::Current => return Ok(found.into_iter().collect()),
-                WatchEvent::Change(Change { key, value: Some(value), revision }) => {
-                    found.insert(key, Entry { value, revision });
+                WatchEvent::Change(KeyChange { key, value: Some(value), revision }) => {
+                    found.insert(key, KeyEntry { value, revision });
                 }
-                WatchEvent::Change(Change { key, value: None, .. }) => _ = found.remove(&key),
+                WatchEvent::Change(KeyChange { key, value: None, .. }) => _ = found.remove(&key),
             }
         }
     }
@@ -118,6 +118,6 @@ impl KeyWatch {
         let Message { subject, payload, headers, .. } = message.message;
         let (key, headers) = (subject.strip_prefix(&self.prefix).unwrap_or_default(), headers.unwrap_or_default());
         let value = (!is_marker(&headers)).then(|| value(&self.bucket, key, &headers, payload, 0));
-        Ok(WatchEvent::Change(Change { key: key.to_owned(), value, revision }))
+        Ok(WatchEvent::Change(KeyChange { key: key.to_owned(), value, revision }))
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use async_nats::Client;
 use bus_nats::{Nats, discovery::Endpoint};
-use cbs::{About, Code, Envelope, Service, Worker};
+use cbs::{Code, Envelope, Service, TargetInfo, Worker};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use testkit::{NatsServer, eventually, within};
@@ -71,7 +71,7 @@ async fn ping_finds_each_organ_of_each_body_by_name_and_by_id() {
 async fn info_tells_what_is_served_and_never_schemas() {
     let server = NatsServer::start().await;
     let body = body(&server, "body-1").await;
-    let about = About {
+    let about = TargetInfo {
         language: "rust".into(),
         version: "1.2.3".into(),
         revision: "abc".into(),

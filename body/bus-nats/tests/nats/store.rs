@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bus_nats::{
     Nats,
-    store::{Bucket, BucketSettings, Change, KeyWatch, StoreError, WatchEvent},
+    store::{Bucket, BucketSettings, KeyChange, KeyWatch, StoreError, WatchEvent},
 };
 use futures::StreamExt;
 use testkit::{NatsServer, eventually, within};
@@ -26,7 +26,7 @@ async fn seen(watching: &mut KeyWatch) -> WatchEvent {
 /// A change without its revision.
 async fn change(watching: &mut KeyWatch) -> (String, Option<String>) {
     match seen(watching).await {
-        WatchEvent::Change(Change { key, value, .. }) => {
+        WatchEvent::Change(KeyChange { key, value, .. }) => {
             (key, value.map(|value| String::from_utf8_lossy(&value).into_owned()))
         }
         WatchEvent::Current => panic!("all has been told"),

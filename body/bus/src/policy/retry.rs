@@ -46,8 +46,8 @@ pub struct RetryPolicy {
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
-/// use bus::{InProcess, Retry, RetryPolicy, Settings};
-/// let retry = Retry::new(InProcess::new(Settings::default()));
+/// use bus::{InProcess, RetryingBus, RetryPolicy, Settings};
+/// let retry = RetryingBus::new(InProcess::new(Settings::default()));
 /// retry.set("logic.greet".parse()?, Some(RetryPolicy {
 ///     max: 3,
 ///     backoff: Duration::from_millis(20),
@@ -56,7 +56,7 @@ pub struct RetryPolicy {
 /// }));
 /// # Ok::<(), cbs::NameError>(())
 /// ```
-pub struct Retry {
+pub struct RetryingBus {
     inner: Arc<dyn BodyBus>,
     policies: ArcSwap<Policies>,
 }
@@ -86,7 +86,7 @@ pub struct Retried {
     pub denied: u64,
 }
 
-impl Retry {
+impl RetryingBus {
     /// A bus in front of another; it tries nothing again before [`Self::set`] says so.
     pub fn new(inner: Arc<dyn BodyBus>) -> Self {
         Self { inner, policies: ArcSwap::default() }
@@ -184,7 +184,7 @@ fn delay(policy: &RetryPolicy, retry: u32, id: Uuid) -> Duration {
     whole / 2 + (whole / 2).saturating_mul(share) / 0x1_0000
 }
 
-impl BodyBus for Retry {
+impl BodyBus for RetryingBus {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         let entry = request.target.as_ref().and_then(|target| self.policies.load().get(target).cloned());
         match entry {

@@ -10,7 +10,7 @@ use cbs::{
 };
 use tokio::time::Instant;
 
-use super::{Retried, Retry, RetryPolicy, delay};
+use super::{Retried, RetryPolicy, RetryingBus, delay};
 
 type Seen = (u32, Duration, Instant);
 
@@ -63,7 +63,7 @@ fn unknown() -> BusError {
 /// What one call over a bus with these answers came to, and what the bus saw.
 async fn play(answers: &[BusError], policy: RetryPolicy, request: Envelope) -> (Result<Envelope, BusError>, Vec<Seen>) {
     let bus = Arc::new(Scripted { answers: Mutex::new(answers.iter().cloned().collect()), ..Scripted::default() });
-    let retry = Retry::new(bus.clone());
+    let retry = RetryingBus::new(bus.clone());
     retry.set(target(), Some(policy));
     let answer = retry.call(request).await;
     let seen = bus.seen.lock().unwrap().clone();
@@ -125,7 +125,7 @@ async fn no_retry_begins_that_would_have_no_time() {
 #[tokio::test(start_paused = true)]
 async fn a_target_that_is_down_is_not_hammered() {
     let bus = Arc::new(Scripted { always: Some(overloaded()), ..Scripted::default() });
-    let retry = Retry::new(bus.clone());
+    let retry = RetryingBus::new(bus.clone());
     let eager = RetryPolicy { backoff: Duration::ZERO, ..policy(false) };
     retry.set(target(), Some(eager));
     for _ in 0..1_000 {
@@ -145,7 +145,7 @@ async fn a_target_that_is_down_is_not_hammered() {
 #[tokio::test(start_paused = true)]
 async fn retries_are_counted_as_long_as_there_is_a_policy() {
     let bus = Arc::new(Scripted { answers: Mutex::new(vec![overloaded(); 2].into()), ..Scripted::default() });
-    let retry = Retry::new(bus);
+    let retry = RetryingBus::new(bus);
     retry.set_all([(target(), Some(policy(false)))]);
     assert_eq!(retry.retried(), [(target(), Retried::default())]);
     assert!(retry.call(request()).await.is_ok());
@@ -162,7 +162,7 @@ async fn retries_are_counted_as_long_as_there_is_a_policy() {
 #[tokio::test(start_paused = true)]
 async fn a_target_without_a_policy_is_called_once() {
     let bus = Arc::new(Scripted { always: Some(overloaded()), ..Scripted::default() });
-    let retry = Retry::new(bus.clone());
+    let retry = RetryingBus::new(bus.clone());
     retry.set(target(), Some(policy(true)));
     retry.set(target(), None);
     assert!(retry.call(request()).await.is_err());

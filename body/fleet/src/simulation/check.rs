@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cbs::{BodyId, Target};
 
 use super::world::World;
-use crate::{Action, Candidate, Chooser, Entry, EntryStatus, Phase, Revision, Rollout, Why};
+use crate::{Action, Candidate, Chooser, Entry, EntryStatus, InstancePhase, Revision, Rollout, Why};
 
 /// Bodies count from when they noticed, the simulation from when it was so.
 pub(super) const HOLD_SLACK_MS: u64 = 1_000;
@@ -50,7 +50,7 @@ impl World {
         let held = node.body.as_ref().and_then(|body| body.own().held().get(target));
         let others = || held.into_iter().flat_map(|held| held.instances()).filter(|it| it.id != id);
         hold(node.line.ends_at.is_none(), || format!("it starts {target} although it ends"))?;
-        let double = others().any(|it| it.revision == revision && it.phase != Phase::Stopping);
+        let double = others().any(|it| it.revision == revision && it.phase != InstancePhase::Stopping);
         hold(!double, || format!("it starts {target} twice"))?;
         let beside = entry.rollout == Rollout::Recreate && others().any(|it| it.revision != revision);
         hold(!beside, || format!("it starts {target} beside what it should have stopped first"))?;
@@ -106,7 +106,7 @@ impl World {
             }
             Why::Replaced | Why::RolledBack => {
                 let serves = |it: &&&crate::Instance| {
-                    it.phase == Phase::Ready && !it.canary && !node.record.away.contains(&it.id)
+                    it.phase == InstancePhase::Ready && !it.canary && !node.record.away.contains(&it.id)
                 };
                 let settled = here.iter().filter(serves).any(|it| clock.since(it.since) >= self.timing.settle);
                 hold(settled, || format!("it stops {target} before another revision has settled"))
@@ -114,7 +114,7 @@ impl World {
             Why::Ending => hold(node.line.ends_at.is_some(), || format!("it ends {target}, and does not end itself")),
             Why::Unneeded => Ok(()),
             Why::Taken(owners) => {
-                if here.iter().any(|it| it.phase == Phase::Ready && !it.canary)
+                if here.iter().any(|it| it.phase == InstancePhase::Ready && !it.canary)
                     || self.nodes.iter().any(|node| node.serves(target))
                 {
                     return Ok(());
@@ -183,7 +183,7 @@ impl World {
                 let held = node.body.as_ref().and_then(|body| body.own().held().get(target));
                 let instances = held.map(|held| held.instances()).unwrap_or_default();
                 let serving: BTreeSet<Revision> =
-                    instances.iter().filter(|it| it.phase == Phase::Ready).map(|it| it.revision).collect();
+                    instances.iter().filter(|it| it.phase == InstancePhase::Ready).map(|it| it.revision).collect();
                 if instances.iter().any(|it| it.canary && it.revision == wanted.main.revision) {
                     return Some(format!("{} has {target} as a canary still", node.facts.body));
                 }

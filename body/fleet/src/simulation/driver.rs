@@ -8,7 +8,7 @@ use super::{
     server::ServerMessage,
     world::{Event, World},
 };
-use crate::{Action, BEAT_MS, CanarySample, Moment, Phase, Revision, Why, keys::Key};
+use crate::{Action, BEAT_MS, CanarySample, InstancePhase, Moment, Revision, Why, keys::Key};
 
 /// How often a driver reads again what its watches may have lost.
 const RESYNC_MS: u64 = 10_000;
@@ -190,8 +190,8 @@ impl World {
         let clock = Moment(self.now + node.ahead);
         let refused = super::refuses(&node.facts, revision);
         let held = node.body.as_ref().and_then(|body| body.own().held().get(target));
-        let starting =
-            held.is_some_and(|held| held.instances().iter().any(|it| it.id == id && it.phase == Phase::Starting));
+        let starting = held
+            .is_some_and(|held| held.instances().iter().any(|it| it.id == id && it.phase == InstancePhase::Starting));
         if !fine && starting {
             node.record.failed.insert((target.clone(), revision), clock);
         }
@@ -292,7 +292,7 @@ impl World {
             .held()
             .iter()
             .flat_map(|(target, held)| held.instances().iter().map(move |it| (target.clone(), it)))
-            .filter(|(_, it)| it.phase == Phase::Ready)
+            .filter(|(_, it)| it.phase == InstancePhase::Ready)
             .map(|(target, it)| (target, it.id, it.revision))
             .collect();
         let index = self.chance.index(all.len());

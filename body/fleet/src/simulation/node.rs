@@ -222,7 +222,8 @@ impl Node {
     /// Whether an instance of a target serves here.
     pub(crate) fn serves(&self, target: &Target) -> bool {
         let held = self.body.as_ref().and_then(|body| body.own().held().get(target));
-        let serves = |it: &crate::Instance| it.phase == crate::Phase::Ready && !self.record.away.contains(&it.id);
+        let serves =
+            |it: &crate::Instance| it.phase == crate::InstancePhase::Ready && !self.record.away.contains(&it.id);
         held.is_some_and(|held| held.instances().iter().any(|it| serves(it) && !it.canary))
     }
 

@@ -7,8 +7,8 @@ use std::{
 
 use cbs::Target;
 use fleet::{
-    Action, Body, ContentHash, Entry, Facts, Head, Item, Manifest, Moment, Object, Phase, Presence, Timing, Verdict,
-    Version,
+    Action, Body, ContentHash, Entry, Facts, Head, InstancePhase, Item, Manifest, Moment, Object, Presence, Timing,
+    Verdict, Version,
 };
 
 pub(crate) type Checked = Result<(), Box<dyn std::error::Error>>;
@@ -180,7 +180,8 @@ impl Stage {
         let Ok(target) = target.parse::<Target>() else { return Vec::new() };
         let of = |(at, body): (usize, &Body)| {
             let held = body.own().held().get(&target);
-            let ready = held.into_iter().flat_map(|held| held.instances()).filter(|it| it.phase == Phase::Ready);
+            let ready =
+                held.into_iter().flat_map(|held| held.instances()).filter(|it| it.phase == InstancePhase::Ready);
             ready.map(|it| (at, it.revision)).collect::<Vec<_>>()
         };
         self.bodies.iter().enumerate().flat_map(of).collect()

@@ -13,7 +13,7 @@ use super::{
 
 /// What a cell's code needs beside `package:cbs`, which every body has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
+pub struct DartDependencies {
     /// The name of its own package and its language version; `None` for a source that no package holds.
     pub own: Option<(String, Option<String>)>,
     /// Packages that its code imports, and those that these import; in the order of their names.
@@ -57,7 +57,7 @@ impl Dependency {
 ///
 /// # Errors
 /// Files that cannot be read; a package that is imported, and not known or not there, with what to do.
-pub fn needs(source: &Path) -> Result<Needs, Error> {
+pub fn needs(source: &Path) -> Result<DartDependencies, Error> {
     let source = package::source(source)?;
     // The SDK is every body's own: where it stands here is nothing to ask for.
     let package = Package::of(&source, Path::new("/"))?;
@@ -77,7 +77,11 @@ pub fn needs(source: &Path) -> Result<Needs, Error> {
             None => _ = strays.insert(file),
         }
     }
-    Ok(Needs { own: package.own(), packages: packages.into_values().collect(), strays: strays.into_iter().collect() })
+    Ok(DartDependencies {
+        own: package.own(),
+        packages: packages.into_values().collect(),
+        strays: strays.into_iter().collect(),
+    })
 }
 
 /// Every package that the cell's own files import is known, and is there. A line of code begins with its word: what an

@@ -11,7 +11,7 @@ use bus::{ConcurrencySettings, InProcess, Settings};
 use cbs::{
     BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, DynCell, Envelope, NativeCell, Serving, Target,
 };
-use host::{CellHandler, Limits, Schemas};
+use host::{CallLimits, CellHandler, Schemas};
 use serde_json::Value;
 use spec::{CellSpec, Specs};
 use tracing::subscriber::DefaultGuard;
@@ -42,12 +42,12 @@ pub(crate) fn env(bus: Arc<dyn BodyBus>, name: &str) -> CellEnv {
     env.with_reply_max(Settings::default().payload_max)
 }
 
-pub(crate) fn limits(concurrency: usize, queue: usize, timeout: Duration) -> Limits {
-    Limits { concurrency: ConcurrencySettings { concurrency, queue, ..ConcurrencySettings::default() }, timeout }
+pub(crate) fn limits(concurrency: usize, queue: usize, timeout: Duration) -> CallLimits {
+    CallLimits { concurrency: ConcurrencySettings { concurrency, queue, ..ConcurrencySettings::default() }, timeout }
 }
 
 /// Serves a cell as a body does.
-pub(crate) async fn serve(bus: &Arc<InProcess>, cell: &NativeCell, limits: Limits, schemas: Schemas) -> Served {
+pub(crate) async fn serve(bus: &Arc<InProcess>, cell: &NativeCell, limits: CallLimits, schemas: Schemas) -> Served {
     serve_dyn(bus, cell.name(), cell.cell(), limits, schemas).await
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn serve_dyn(
     bus: &Arc<InProcess>,
     name: &str,
     cell: Arc<dyn DynCell>,
-    limits: Limits,
+    limits: CallLimits,
     schemas: Schemas,
 ) -> Served {
     let cell_handler = CellHandler::new(Arc::new(env(bus.clone(), name)), cell, limits, schemas);

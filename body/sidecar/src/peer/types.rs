@@ -14,7 +14,7 @@ use crate::proto;
 
 /// Which end of the protocol a [`Peer`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum Role {
     /// The body: it sends pings and drain, and takes prints, questions and log lines.
     Body,
     /// The process that serves the cell.
@@ -25,7 +25,7 @@ pub enum Side {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Which end this is.
-    pub side: Side,
+    pub side: Role,
     /// The largest frame that the other side reads, in bytes.
     pub frame_bytes_max: usize,
     /// How many bytes the other side may send before this one gives it more; 0: no limit.

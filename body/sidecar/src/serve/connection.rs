@@ -26,7 +26,7 @@ use super::{
     scope::Scopes,
 };
 use crate::{
-    End, Engine, PROTOCOL, Peer, Settings, Side, proto,
+    End, Engine, PROTOCOL, Peer, Role, Settings, proto,
     wire::{FRAME_BYTES_MAX, Frames, Kind, name},
 };
 
@@ -116,7 +116,7 @@ impl Connection {
         let frame_bytes_max = or(welcome.frame_bytes_max, FRAME_BYTES_MAX);
         frames.set_frame_bytes_max(or(hello.frame_bytes_max, frame_bytes_max));
         let settings = Settings {
-            side: Side::Sidecar,
+            side: Role::Sidecar,
             frame_bytes_max,
             credit_granted: hello.credit,
             credit_held: welcome.credit,

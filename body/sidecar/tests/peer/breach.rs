@@ -1,12 +1,12 @@
 //! Strangers who do not keep the protocol are told what they did.
 
-use sidecar::{End, Settings, Side, proto, wire::Kind};
+use sidecar::{End, Role, Settings, proto, wire::Kind};
 use tokio::io::AsyncWriteExt;
 
 use crate::pair::{Checked, LIMIT, Script, reply, request, settings, stranger};
 
 /// What a stranger says to this side, and what the reason of the goodbye holds.
-async fn notice(side: Side, said: Vec<Kind>, why: &str) -> Checked {
+async fn notice(side: Role, said: Vec<Kind>, why: &str) -> Checked {
     let mut stranger = stranger(settings(side), Script::hang())?;
     for kind in said {
         stranger.say(kind).await?;
@@ -19,9 +19,9 @@ async fn notice(side: Side, said: Vec<Kind>, why: &str) -> Checked {
 
 #[tokio::test]
 async fn side_8_hello_welcome_and_ready_are_said_once() -> Checked {
-    notice(Side::Body, vec![Kind::Hello(proto::Hello::default())], "hello twice").await?;
-    notice(Side::Sidecar, vec![Kind::Welcome(proto::Welcome::default())], "welcome twice").await?;
-    notice(Side::Body, vec![Kind::Ready(proto::Ready {}), Kind::Ready(proto::Ready {})], "ready twice").await
+    notice(Role::Body, vec![Kind::Hello(proto::Hello::default())], "hello twice").await?;
+    notice(Role::Sidecar, vec![Kind::Welcome(proto::Welcome::default())], "welcome twice").await?;
+    notice(Role::Body, vec![Kind::Ready(proto::Ready {}), Kind::Ready(proto::Ready {})], "ready twice").await
 }
 
 #[tokio::test]
@@ -35,27 +35,27 @@ async fn side_8_what_only_the_other_side_says_is_refused() -> Checked {
         Kind::Pong(proto::Pong::default()),
     ];
     for kind in of_sidecars {
-        notice(Side::Sidecar, vec![kind], "from the wrong side").await?;
+        notice(Role::Sidecar, vec![kind], "from the wrong side").await?;
     }
     for kind in [Kind::Ping(proto::Ping::default()), Kind::Drain(proto::Drain::default())] {
-        notice(Side::Body, vec![kind], "from the wrong side").await?;
+        notice(Role::Body, vec![kind], "from the wrong side").await?;
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn side_9_a_number_that_does_not_grow_is_refused() -> Checked {
-    notice(Side::Body, vec![request(5, ""), request(5, "")], "request 5 after 5").await?;
-    notice(Side::Body, vec![request(5, ""), request(4, "")], "request 4 after 5").await?;
-    notice(Side::Sidecar, vec![request(0, "")], "request 0 after 0").await?;
+    notice(Role::Body, vec![request(5, ""), request(5, "")], "request 5 after 5").await?;
+    notice(Role::Body, vec![request(5, ""), request(4, "")], "request 4 after 5").await?;
+    notice(Role::Sidecar, vec![request(0, "")], "request 0 after 0").await?;
     let ask = Kind::Ask(proto::Ask { id: 5, ..proto::Ask::default() });
-    notice(Side::Body, vec![request(5, ""), ask], "request 5 after 5").await
+    notice(Role::Body, vec![request(5, ""), ask], "request 5 after 5").await
 }
 
 #[tokio::test]
 async fn side_10_a_reply_to_nothing_is_refused() -> Checked {
-    notice(Side::Body, vec![reply(1, "")], "a reply to 1").await?;
-    let mut stranger = stranger(settings(Side::Body), Script::hang())?;
+    notice(Role::Body, vec![reply(1, "")], "a reply to 1").await?;
+    let mut stranger = stranger(settings(Role::Body), Script::hang())?;
     let peer = stranger.peer.clone();
     let call = peer.request("x".into(), 0, None);
     let twice = async {
@@ -72,8 +72,8 @@ async fn side_10_a_reply_to_nothing_is_refused() -> Checked {
 
 #[tokio::test]
 async fn side_12_a_cancel_of_nothing_is_refused_and_one_that_comes_too_late_is_not() -> Checked {
-    notice(Side::Sidecar, vec![Kind::Cancel(proto::Cancel { id: 1 })], "a cancel of 1").await?;
-    let mut stranger = stranger(settings(Side::Sidecar), Script::echo())?;
+    notice(Role::Sidecar, vec![Kind::Cancel(proto::Cancel { id: 1 })], "a cancel of 1").await?;
+    let mut stranger = stranger(settings(Role::Sidecar), Script::echo())?;
     stranger.say(request(1, "x")).await?;
     assert_eq!(stranger.receive().await?, reply(1, "x"));
     stranger.say(Kind::Cancel(proto::Cancel { id: 1 })).await?;
@@ -93,7 +93,7 @@ async fn side_3_what_is_no_frame_is_refused() -> Checked {
     for (bytes, why) in cases {
         let (here, mut there) = tokio::net::UnixStream::pair()?;
         let frames = sidecar::wire::Frames::new(here, 65_536);
-        let (_peer, engine) = sidecar::Peer::new(frames, settings(Side::Body), Script::hang());
+        let (_peer, engine) = sidecar::Peer::new(frames, settings(Role::Body), Script::hang());
         there.write_all(bytes).await?;
         let mut frames = sidecar::wire::Frames::new(there, 65_536);
         let (end, last) = testkit::within(LIMIT, "the end", async { tokio::join!(engine, frames.read()) }).await;
@@ -106,7 +106,7 @@ async fn side_3_what_is_no_frame_is_refused() -> Checked {
 
 #[tokio::test]
 async fn a_side_that_sends_and_never_reads_is_ended() -> Checked {
-    let limits = Settings { frame_bytes_max: 1_000, ..settings(Side::Sidecar) };
+    let limits = Settings { frame_bytes_max: 1_000, ..settings(Role::Sidecar) };
     let (here, mut there) = tokio::net::UnixStream::pair()?;
     let (inbound, _told) = Script::new(|_, _, _| Box::pin(std::future::pending()));
     let frames = sidecar::wire::Frames::new(here, 65_536);

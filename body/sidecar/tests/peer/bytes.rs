@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*};
 use sidecar::{
-    CallError, Peer, Side, proto,
+    CallError, Peer, Role, proto,
     wire::{self, Decoder, Frames, Kind},
 };
 use tokio::io::AsyncWriteExt;
@@ -81,7 +81,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (here, mut there) = tokio::net::UnixStream::pair().unwrap();
-            let side = if is_body { Side::Body } else { Side::Sidecar };
+            let side = if is_body { Role::Body } else { Role::Sidecar };
             let inbound = if hangs { Script::hang() } else { Script::echo() };
             let (peer, engine) = Peer::new(Frames::new(here, 1_000), settings(side), inbound);
             let call = peer.request("x".into(), 0, None);

@@ -10,7 +10,7 @@ use std::{
 
 use cbs::{Bytes, Code, frame};
 use futures::future::join_all;
-use sidecar::{CallError, Notice, Settings, Side, proto, wire::Kind};
+use sidecar::{CallError, Notice, Role, Settings, proto, wire::Kind};
 use testkit::{eventually, within};
 use tokio::sync::Semaphore;
 
@@ -24,7 +24,7 @@ async fn side_9_calls_go_both_ways_at_once_and_numbers_grow() -> Checked {
         seen.lock().unwrap().push(request.id);
         Box::pin(async move { request.envelope })
     });
-    let pair = pair(settings(Side::Body), Script::echo(), inbound)?;
+    let pair = pair(settings(Role::Body), Script::echo(), inbound)?;
     let calls = (0..5_000u32).map(|n| {
         let peer = if n % 2 == 0 { &pair.body } else { &pair.sidecar };
         let text = Bytes::from(n.to_string());
@@ -48,7 +48,7 @@ async fn a_request_is_answered_while_others_run_and_calls_back() -> Checked {
         let within = context.map(|context| context.id().to_string());
         Box::pin(async move { format!("{} {within:?}", request.within).into() })
     });
-    let pair = pair(settings(Side::Body), body, inbound)?;
+    let pair = pair(settings(Role::Body), body, inbound)?;
     let context = Arc::new(cbs::CellContext::new(env(), &cbs::Envelope::request("demo.cell".parse()?, "")));
     let answer = within(LIMIT, "the answer", pair.body.request("x".into(), 0, Some(context.clone()))).await?;
     let expected = format!("1 {:?}", Some(context.id().to_string()));
@@ -87,7 +87,7 @@ async fn side_12_a_call_that_is_dropped_is_cancelled_and_its_reply_is_thrown_awa
             std::future::pending().await
         })
     });
-    let pair = pair(settings(Side::Body), Script::echo(), inbound)?;
+    let pair = pair(settings(Role::Body), Script::echo(), inbound)?;
     let call = tokio::time::timeout(Duration::from_millis(20), pair.body.request("x".into(), 0, None));
     assert!(call.await.is_err());
     eventually("the handling is dropped", LIMIT, async || ended.load(Ordering::SeqCst) == 1).await;
@@ -99,7 +99,7 @@ async fn side_12_a_call_that_is_dropped_is_cancelled_and_its_reply_is_thrown_awa
 
 #[tokio::test]
 async fn side_10_a_cancelled_request_keeps_its_place_until_it_is_answered() -> Checked {
-    let sent_max = Settings { sent_max: 1, ..settings(Side::Body) };
+    let sent_max = Settings { sent_max: 1, ..settings(Role::Body) };
     let mut stranger = stranger(sent_max, Script::echo())?;
     let before = Instant::now();
     let call = tokio::time::timeout(Duration::from_millis(20), stranger.peer.request("one".into(), 0, None));
@@ -125,7 +125,7 @@ async fn side_10_a_cancelled_request_keeps_its_place_until_it_is_answered() -> C
 
 #[tokio::test]
 async fn a_request_that_waits_and_is_dropped_is_never_sent() -> Checked {
-    let sent_max = Settings { sent_max: 1, ..settings(Side::Body) };
+    let sent_max = Settings { sent_max: 1, ..settings(Role::Body) };
     let mut stranger = stranger(sent_max, Script::echo())?;
     let peer = stranger.peer.clone();
     let first = peer.request("one".into(), 0, None);
@@ -155,7 +155,7 @@ async fn side_15_requests_beyond_the_limit_are_answered_with_overloaded() -> Che
             request.envelope
         })
     });
-    let mut stranger = stranger(Settings { accepted_max: 2, ..settings(Side::Sidecar) }, inbound)?;
+    let mut stranger = stranger(Settings { accepted_max: 2, ..settings(Role::Sidecar) }, inbound)?;
     for id in 1..=3 {
         stranger.say(request(id, id.to_string())).await?;
     }
@@ -175,7 +175,7 @@ async fn side_2_nothing_is_sent_that_the_other_side_does_not_read() -> Checked {
     let (big, small) = (Bytes::from(vec![b'x'; 5_000]), Bytes::from("x"));
     let answer = big.clone();
     let (inbound, _told) = Script::new(move |_, _, _| Box::pin(std::future::ready(answer.clone())));
-    let limit = Settings { frame_bytes_max: 1_000, ..settings(Side::Body) };
+    let limit = Settings { frame_bytes_max: 1_000, ..settings(Role::Body) };
     let pair = pair(limit, Script::echo(), inbound)?;
     let gone = within(LIMIT, "a refusal", pair.body.request(big.clone(), 0, None)).await;
     assert!(matches!(gone, Err(CallError::TooLarge { bytes: 5_001.., limit: 1_000 })), "{gone:?}");
@@ -190,7 +190,7 @@ async fn side_2_nothing_is_sent_that_the_other_side_does_not_read() -> Checked {
 #[tokio::test]
 async fn questions_are_answered_and_lines_are_handed_on() -> Checked {
     let (body, mut notice) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
-    let pair = pair(settings(Side::Body), body, Script::echo())?;
+    let pair = pair(settings(Role::Body), body, Script::echo())?;
     let answer = within(LIMIT, "an answer", pair.sidecar.ask("your name?".into(), 0)).await?;
     assert_eq!(answer, "\"no idea: your name?\"");
     pair.sidecar.print("a line".into(), 3).await?;

@@ -11,7 +11,7 @@ use std::{
 use cbs::Bytes;
 use futures::future::join_all;
 use sidecar::{
-    CallError, Notice, Settings, Side, proto,
+    CallError, Notice, Role, Settings, proto,
     wire::{self, Kind},
 };
 use testkit::{eventually, within};
@@ -28,7 +28,7 @@ async fn side_18_windows_far_smaller_than_the_load_hold_nothing_up() -> Checked 
             peer.request(again, request.id, None).await.unwrap()
         })
     });
-    let windows = Settings { credit_granted: 300, credit_held: 200, ..settings(Side::Body) };
+    let windows = Settings { credit_granted: 300, credit_held: 200, ..settings(Role::Body) };
     let pair = pair(windows, Script::echo(), inbound)?;
     let payload = Bytes::from(vec![7; 2_000]);
     let calls = (0..500).map(|_| pair.body.request(payload.clone(), 0, None));
@@ -40,7 +40,7 @@ async fn side_18_windows_far_smaller_than_the_load_hold_nothing_up() -> Checked 
 
 #[tokio::test]
 async fn side_17_without_credit_nothing_is_sent_that_costs_any() -> Checked {
-    let held = Settings { credit_held: 50, ..settings(Side::Sidecar) };
+    let held = Settings { credit_held: 50, ..settings(Role::Sidecar) };
     let mut stranger = stranger(held, Script::echo())?;
     let peer = stranger.peer.clone();
     let mut calls = Vec::new();
@@ -73,7 +73,7 @@ async fn side_17_without_credit_nothing_is_sent_that_costs_any() -> Checked {
 async fn side_17_who_sends_without_credit_is_told_so() -> Checked {
     // Lines whose credit is kept for ever.
     let (script, notice) = Script::new(|_, _, _| Box::pin(std::future::pending()));
-    let mut stranger = stranger(Settings { credit_granted: 100, ..settings(Side::Body) }, script)?;
+    let mut stranger = stranger(Settings { credit_granted: 100, ..settings(Role::Body) }, script)?;
     for _ in 0..4 {
         stranger.say(Kind::Print(proto::Print { line: "x".repeat(40), within: 0 })).await?;
     }
@@ -87,7 +87,7 @@ async fn side_17_who_sends_without_credit_is_told_so() -> Checked {
 #[tokio::test]
 async fn side_18_credit_for_a_line_goes_back_when_it_was_written() -> Checked {
     let (body, mut notice) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
-    let pair = pair(Settings { credit_granted: 1_000, ..settings(Side::Body) }, body, Script::echo())?;
+    let pair = pair(Settings { credit_granted: 1_000, ..settings(Role::Body) }, body, Script::echo())?;
     let printed = Arc::new(AtomicU64::new(0));
     let (count, peer) = (printed.clone(), pair.sidecar.clone());
     let mut tasks = tokio::task::JoinSet::new();
@@ -112,7 +112,7 @@ async fn side_18_credit_for_a_line_goes_back_when_it_was_written() -> Checked {
 
 #[tokio::test]
 async fn log_lines_beyond_the_backlog_are_dropped_counted_and_told() -> Checked {
-    let mut stranger = stranger(Settings { credit_held: 1, ..settings(Side::Sidecar) }, Script::echo())?;
+    let mut stranger = stranger(Settings { credit_held: 1, ..settings(Role::Sidecar) }, Script::echo())?;
     for n in 0..1_500 {
         stranger.peer.log(proto::Log { message: n.to_string(), ..proto::Log::default() });
     }
@@ -134,7 +134,7 @@ async fn side_19_a_reply_comes_although_the_sidecar_may_send_nothing_itself() ->
     // The sidecar's window is used up by a line that nobody takes; pings are answered all the same.
     let (body, mut notice) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let (inbound, mut asked) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
-    let pair = pair(Settings { credit_granted: 10, ..settings(Side::Body) }, body, inbound)?;
+    let pair = pair(Settings { credit_granted: 10, ..settings(Role::Body) }, body, inbound)?;
     pair.sidecar.print("a line that is longer than the window".into(), 0).await?;
     let kept = within(LIMIT, "the line", notice.recv()).await.ok_or("no line")?;
     let waiting = pair.sidecar.print("waits".into(), 0);
@@ -152,7 +152,7 @@ async fn side_19_a_reply_comes_although_the_sidecar_may_send_nothing_itself() ->
 
 #[tokio::test]
 async fn side_15_a_request_whose_reply_waits_for_credit_has_its_place_still() -> Checked {
-    let limits = Settings { credit_held: 1, accepted_max: 3, ..settings(Side::Body) };
+    let limits = Settings { credit_held: 1, accepted_max: 3, ..settings(Role::Body) };
     let mut stranger = stranger(limits, Script::echo())?;
     for id in 1..=6 {
         stranger.say(request(id, "taken")).await?;
@@ -174,7 +174,7 @@ async fn side_15_a_request_whose_reply_waits_for_credit_has_its_place_still() ->
 async fn replies_that_nobody_takes_are_bounded_in_bytes() -> Checked {
     const REPLY: usize = 8 * 1024 * 1024;
     let (large, _told) = Script::new(|_, _, _| Box::pin(std::future::ready(Bytes::from_static(&[0; REPLY]))));
-    let mut stranger = stranger(Settings { credit_held: 1, ..settings(Side::Body) }, large)?;
+    let mut stranger = stranger(Settings { credit_held: 1, ..settings(Role::Body) }, large)?;
     for id in 1..=20 {
         stranger.say(request(id, "")).await?;
     }
@@ -191,7 +191,7 @@ async fn replies_that_nobody_takes_are_bounded_in_bytes() -> Checked {
 
 #[tokio::test]
 async fn a_side_that_never_takes_a_reply_is_ended() -> Checked {
-    let limits = Settings { credit_held: 1, accepted_max: 3, ..settings(Side::Body) };
+    let limits = Settings { credit_held: 1, accepted_max: 3, ..settings(Role::Body) };
     let mut stranger = stranger(limits, Script::echo())?;
     for id in 1..=70_000 {
         if stranger.frames.write(request(id, "")).await.is_err() {
@@ -205,7 +205,7 @@ async fn a_side_that_never_takes_a_reply_is_ended() -> Checked {
 
 #[tokio::test]
 async fn requests_that_wait_are_bounded_in_bytes_and_those_given_up_are_forgotten() -> Checked {
-    let stranger = stranger(Settings { credit_held: 1, ..settings(Side::Body) }, Script::echo())?;
+    let stranger = stranger(Settings { credit_held: 1, ..settings(Role::Body) }, Script::echo())?;
     let mut sent = Box::pin(stranger.peer.request("sent".into(), 0, None));
     assert!(futures::poll!(&mut sent).is_pending());
     let large = Bytes::from(vec![0; 8 * 1024 * 1024]);
@@ -232,7 +232,7 @@ async fn side_24_notes_cost_and_do_not_wait_and_keep_their_place_before_the_repl
         ..proto::Note::default()
     };
     let cost = wire::encode(Kind::Note(note(0))).len() as u64;
-    let held = Settings { credit_held: cost, ..settings(Side::Sidecar) };
+    let held = Settings { credit_held: cost, ..settings(Role::Sidecar) };
     let (inbound, _told) = Script::new(move |peer, _, _| {
         // One is sent, as many wait as may, the others have no room.
         let taken = (0..2_000).filter(|n| peer.note(note(*n))).count();
@@ -248,14 +248,14 @@ async fn side_24_notes_cost_and_do_not_wait_and_keep_their_place_before_the_repl
         assert!(matches!(stranger.receive().await?, Kind::Note(next) if next.within == 1), "{n}");
     }
     assert!(matches!(stranger.receive().await?, Kind::Reply(reply) if reply.envelope == "1025"));
-    let unlimited = pair(settings(Side::Body), Script::echo(), Script::echo())?;
+    let unlimited = pair(settings(Role::Body), Script::echo(), Script::echo())?;
     assert_eq!((unlimited.body.credit(), unlimited.sidecar.credit()), (None, None));
     Ok(())
 }
 
 #[tokio::test]
 async fn side_24_a_note_that_was_not_paid_for_ends_the_connection() -> Checked {
-    let granted = Settings { credit_granted: 10, ..settings(Side::Body) };
+    let granted = Settings { credit_granted: 10, ..settings(Role::Body) };
     let (inbound, _told) = Script::new(|_, _, _| Box::pin(std::future::pending()));
     let mut stranger = stranger(granted, inbound)?;
     for _ in 0..2 {

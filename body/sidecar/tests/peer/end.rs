@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cbs::Bytes;
 use sidecar::{
-    CallError, End, Settings, Side, proto,
+    CallError, End, Role, Settings, proto,
     wire::{Frames, Kind},
 };
 use testkit::within;
@@ -13,7 +13,7 @@ use crate::pair::{Checked, LIMIT, Script, pair, reply, request, settings, strang
 
 #[tokio::test]
 async fn side_23_the_end_fails_what_is_under_way_at_once_with_the_reason() -> Checked {
-    let mut pair = pair(Settings { sent_max: 1, ..settings(Side::Body) }, Script::echo(), Script::hang())?;
+    let mut pair = pair(Settings { sent_max: 1, ..settings(Role::Body) }, Script::echo(), Script::hang())?;
     let (sent, waiting) = (pair.body.request("sent".into(), 0, None), pair.body.request("waits".into(), 0, None));
     let calls = async { tokio::join!(sent, waiting) };
     let end = async {
@@ -33,13 +33,13 @@ async fn side_23_the_end_fails_what_is_under_way_at_once_with_the_reason() -> Ch
     while let Some(ended) = within(LIMIT, "both ends", pair.engines.join_next()).await {
         ends.push(ended?);
     }
-    assert!(ends.contains(&(Side::Body, goodbye)) && ends.contains(&(Side::Sidecar, End::Ours("out of tea".into()))));
+    assert!(ends.contains(&(Role::Body, goodbye)) && ends.contains(&(Role::Sidecar, End::Ours("out of tea".into()))));
     Ok(())
 }
 
 #[tokio::test]
 async fn side_22_a_goodbye_comes_behind_replies_that_wait_and_before_nothing() -> Checked {
-    let mut stranger = stranger(Settings { credit_held: 1, ..settings(Side::Sidecar) }, Script::echo())?;
+    let mut stranger = stranger(Settings { credit_held: 1, ..settings(Role::Sidecar) }, Script::echo())?;
     for id in 1..=3 {
         stranger.say(request(id, id.to_string())).await?;
     }
@@ -56,7 +56,7 @@ async fn side_22_a_goodbye_comes_behind_replies_that_wait_and_before_nothing() -
 
 #[tokio::test]
 async fn a_goodbye_that_nobody_reads_does_not_take_for_ever() -> Checked {
-    let mut stranger = stranger(Settings { credit_held: 1, ..settings(Side::Sidecar) }, Script::echo())?;
+    let mut stranger = stranger(Settings { credit_held: 1, ..settings(Role::Sidecar) }, Script::echo())?;
     let peer = stranger.peer.clone();
     let _first = peer.print("x".into(), 0).await;
     let waits = peer.print("never".into(), 0);
@@ -70,7 +70,7 @@ async fn a_goodbye_that_nobody_reads_does_not_take_for_ever() -> Checked {
 
 #[tokio::test]
 async fn a_socket_that_closes_is_an_end_and_so_is_an_engine_that_is_dropped() -> Checked {
-    let mut closed = stranger(settings(Side::Body), Script::hang())?;
+    let mut closed = stranger(settings(Role::Body), Script::hang())?;
     let peer = closed.peer.clone();
     let call = peer.request("x".into(), 0, None);
     let close = async {
@@ -82,7 +82,7 @@ async fn a_socket_that_closes_is_an_end_and_so_is_an_engine_that_is_dropped() ->
     assert!(received?);
     assert_eq!(answer, Err(CallError::Ended { end: End::Closed, sent: true }));
 
-    let mut dropped = stranger(settings(Side::Body), Script::hang())?;
+    let mut dropped = stranger(settings(Role::Body), Script::hang())?;
     let peer = dropped.peer.clone();
     let call = peer.request("x".into(), 0, None);
     let drop = async {
@@ -102,7 +102,7 @@ async fn side_3_half_a_frame_is_an_end() -> Checked {
     use tokio::io::AsyncWriteExt;
     let (here, mut there) = tokio::net::UnixStream::pair()?;
     let frames = Frames::new(here, 1_000);
-    let (_peer, engine) = sidecar::Peer::new(frames, settings(Side::Body), Script::hang());
+    let (_peer, engine) = sidecar::Peer::new(frames, settings(Role::Body), Script::hang());
     there.write_all(&[0, 0, 0, 9, 1]).await?;
     drop(there);
     let end = within(LIMIT, "the end", engine).await;
@@ -119,7 +119,7 @@ async fn side_21_drain_under_load_loses_nothing() -> Checked {
             request.envelope
         })
     });
-    let windows = Settings { credit_granted: 2_000, credit_held: 2_000, ..settings(Side::Body) };
+    let windows = Settings { credit_granted: 2_000, credit_held: 2_000, ..settings(Role::Body) };
     let mut pair = pair(windows, Script::echo(), inbound)?;
     let payload = Bytes::from(vec![1; 300]);
     let calls = futures::future::join_all((0..2_000).map(|_| pair.body.request(payload.clone(), 0, None)));
@@ -141,7 +141,7 @@ async fn side_21_drain_under_load_loses_nothing() -> Checked {
     assert_eq!(answers.iter().filter(|answer| answer.as_ref() == Ok(&payload)).count(), 2_000);
     let mut ends = 0;
     while let Some(ended) = within(LIMIT, "both ends", pair.engines.join_next()).await {
-        assert!(matches!(ended?, (Side::Body, End::Goodbye(_)) | (Side::Sidecar, End::Ours(_))));
+        assert!(matches!(ended?, (Role::Body, End::Goodbye(_)) | (Role::Sidecar, End::Ours(_))));
         ends += 1;
     }
     assert_eq!(ends, 2);
@@ -150,7 +150,7 @@ async fn side_21_drain_under_load_loses_nothing() -> Checked {
 
 #[tokio::test]
 async fn side_23_what_is_under_way_fails_at_once_although_the_goodbye_is_not_read() -> Checked {
-    let mut stranger = stranger(settings(Side::Body), Script::echo())?;
+    let mut stranger = stranger(settings(Role::Body), Script::echo())?;
     // More than the socket takes: the goodbye stays behind it.
     let mut call = Box::pin(stranger.peer.request(vec![0; 4 * 1024 * 1024].into(), 0, None));
     assert!(futures::poll!(&mut call).is_pending());

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cbs::{BoxFuture, Bytes, CellContext};
 use sidecar::{
-    End, Hold, Inbound, Notice, Peer, Settings, Side, proto,
+    End, Hold, Inbound, Notice, Peer, Role, Settings, proto,
     wire::{FRAME_BYTES_MAX, Frames, Kind},
 };
 use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
@@ -65,14 +65,14 @@ impl Inbound for Script {
 }
 
 /// No limits at all.
-pub(crate) fn settings(side: Side) -> Settings {
+pub(crate) fn settings(side: Role) -> Settings {
     Settings { side, frame_bytes_max: FRAME_BYTES_MAX, credit_granted: 0, credit_held: 0, accepted_max: 0, sent_max: 0 }
 }
 
 /// The same on the other end.
 pub(crate) fn mirrored(settings: &Settings) -> Settings {
     Settings {
-        side: if settings.side == Side::Body { Side::Sidecar } else { Side::Body },
+        side: if settings.side == Role::Body { Role::Sidecar } else { Role::Body },
         frame_bytes_max: settings.frame_bytes_max,
         credit_granted: settings.credit_held,
         credit_held: settings.credit_granted,
@@ -85,7 +85,7 @@ pub(crate) fn mirrored(settings: &Settings) -> Settings {
 pub(crate) struct Pair {
     pub(crate) body: Arc<Peer>,
     pub(crate) sidecar: Arc<Peer>,
-    pub(crate) engines: JoinSet<(Side, End)>,
+    pub(crate) engines: JoinSet<(Role, End)>,
 }
 
 pub(crate) fn pair(body: Settings, in_body: Arc<dyn Inbound>, in_sidecar: Arc<dyn Inbound>) -> std::io::Result<Pair> {
@@ -94,8 +94,8 @@ pub(crate) fn pair(body: Settings, in_body: Arc<dyn Inbound>, in_sidecar: Arc<dy
     let (body, body_engine) = Peer::new(Frames::new(here, FRAME_BYTES_MAX), body, in_body);
     let (sidecar, sidecar_engine) = Peer::new(Frames::new(there, FRAME_BYTES_MAX), sidecar, in_sidecar);
     let mut engines = JoinSet::new();
-    engines.spawn(async move { (Side::Body, body_engine.await) });
-    engines.spawn(async move { (Side::Sidecar, sidecar_engine.await) });
+    engines.spawn(async move { (Role::Body, body_engine.await) });
+    engines.spawn(async move { (Role::Sidecar, sidecar_engine.await) });
     Ok(Pair { body, sidecar, engines })
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cbs::{Bytes, Cell, CellName, DynCell, Envelope, Target, frame};
 use sidecar::{
-    Connection, End, Error, Hold, Notice, Options, Peer, Settings, Side, proto,
+    Connection, End, Error, Hold, Notice, Options, Peer, Role, Settings, proto,
     wire::{FRAME_BYTES_MAX, Frames, Kind},
 };
 use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
@@ -87,7 +87,7 @@ pub(crate) async fn world_welcomed(
         connection.serve_with(cells, options).await
     });
     let (frames, hello) = greet(here, Kind::Welcome(welcome)).await?;
-    let agreed = Settings { credit_granted: 100_000, credit_held: hello.credit, ..settings(Side::Body) };
+    let agreed = Settings { credit_granted: 100_000, credit_held: hello.credit, ..settings(Role::Body) };
     let (body, running) = Peer::new(frames, agreed, script);
     let mut engine = JoinSet::new();
     engine.spawn(running);

@@ -8,7 +8,7 @@ use std::{
 
 use cbs::{Cell, CellContext, CellError, Code, Envelope, frame};
 use sidecar::{
-    End, Notice, Peer, SOCKET_VARIABLE, Settings, Side, proto,
+    End, Notice, Peer, Role, SOCKET_VARIABLE, Settings, proto,
     wire::{FRAME_BYTES_MAX, Frames, Kind},
 };
 use testkit::within;
@@ -47,7 +47,7 @@ async fn start(cell: &str, program: &Path, arguments: &[&str]) -> Fails<Started>
     let mut welcome = welcome();
     welcome.cells.iter_mut().for_each(|wanted| wanted.name = cell.to_owned());
     frames.write(Kind::Welcome(welcome)).await?;
-    let agreed = Settings { credit_granted: 100_000, credit_held: hello.credit, ..settings(Side::Body) };
+    let agreed = Settings { credit_granted: 100_000, credit_held: hello.credit, ..settings(Role::Body) };
     let (script, mut notice) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let (peer, running) = Peer::new(frames, agreed, script);
     let mut engine = JoinSet::new();

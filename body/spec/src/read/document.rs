@@ -12,7 +12,7 @@ use super::{
     shape::{CELL_KIND, DOCUMENT, KINDS, METADATA},
 };
 use crate::{
-    API_VERSION, CellSpec, FlowSpec, Metadata, code, findings::Findings, revision, schema::Schemas, source::Span,
+    API_VERSION, CellSpec, FlowSpec, Metadata, code, findings::Findings, revision, schema::Schemas, source::SourceSpan,
     suggest, yaml::Node,
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Document {
     /// What it declares and where the name stands, even where the rest is broken: other specs
     /// may rely on it, and are told only of their own mistakes.
-    pub(crate) declares: Option<(Target, Span)>,
+    pub(crate) declares: Option<(Target, SourceSpan)>,
     /// What it calls.
     pub(crate) calls: Vec<Call>,
     /// The spec itself; complete only where the file has no mistake.
@@ -79,7 +79,7 @@ pub(crate) fn document(root: &Node, context: Context<'_>) -> Document {
     }
 }
 
-fn declared(target: Option<Target>, named: Option<Item<'_>>) -> Option<(Target, Span)> {
+fn declared(target: Option<Target>, named: Option<Item<'_>>) -> Option<(Target, SourceSpan)> {
     target.zip(named.map(|item| item.node.span))
 }
 

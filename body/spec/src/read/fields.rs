@@ -4,7 +4,7 @@ use super::{item::Item, shape::Shape};
 use crate::{
     code,
     findings::Findings,
-    source::Span,
+    source::SourceSpan,
     suggest,
     yaml::{Content, Node},
 };
@@ -52,7 +52,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Where a field's key stands; the map's head where it has no such field.
-    pub(super) fn key_span(&self, name: &str) -> Span {
+    pub(super) fn key_span(&self, name: &str) -> SourceSpan {
         let entry = self.node.entries().iter().find(|entry| entry.key == name);
         entry.map_or(self.node.head, |entry| entry.key_span)
     }
@@ -62,7 +62,7 @@ impl<'a> Fields<'a> {
         self.node.at_key(name).is_some()
     }
 
-    pub(super) fn report(&self, span: Span, code: &'static str, message: String, hint: Option<String>) {
+    pub(super) fn report(&self, span: SourceSpan, code: &'static str, message: String, hint: Option<String>) {
         self.findings.add(span, code, message, hint);
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     FlowSpec, Metadata, bounds, code,
-    source::Span,
+    source::SourceSpan,
     yaml::{Content, Node},
 };
 
@@ -23,7 +23,7 @@ use crate::{
 pub(crate) struct Call {
     pub(crate) target: Target,
     /// Where the target's name stands.
-    pub(crate) span: Span,
+    pub(crate) span: SourceSpan,
     /// Whether the flow says that the target is declared elsewhere.
     pub(crate) external: bool,
 }
@@ -86,7 +86,7 @@ fn report(fields: &Fields<'_>, problem: Problem) {
 }
 
 /// The value at the end of the path, or the nearest thing around it that is there.
-fn location(root: &Node, path: &[PathPart]) -> Span {
+fn location(root: &Node, path: &[PathPart]) -> SourceSpan {
     let mut node = root;
     for part in path {
         let next = match part {

@@ -8,7 +8,7 @@ use super::fields::shown;
 use crate::{
     bounds, code,
     findings::Findings,
-    source::Span,
+    source::SourceSpan,
     suggest, units,
     yaml::{Content, Node},
 };
@@ -219,7 +219,7 @@ impl<'a> Item<'a> {
     }
 
     /// The value itself; its key where there is nothing to see.
-    fn location(self) -> Span {
+    fn location(self) -> SourceSpan {
         if self.node.span.len == 0 { self.node.head } else { self.node.span }
     }
 }

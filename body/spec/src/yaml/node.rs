@@ -2,16 +2,16 @@
 
 use serde_json::{Map, Number, Value};
 
-use crate::source::Span;
+use crate::source::SourceSpan;
 
 /// A value of a document.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) content: Content,
     /// Where the value stands.
-    pub(crate) span: Span,
+    pub(crate) span: SourceSpan,
     /// What to point at when the value as a whole is meant: its key where it has one.
-    pub(crate) head: Span,
+    pub(crate) head: SourceSpan,
 }
 
 /// What a value is.
@@ -31,7 +31,7 @@ pub(crate) enum Content {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) key: String,
-    pub(crate) key_span: Span,
+    pub(crate) key_span: SourceSpan,
     pub(crate) value: Node,
 }
 

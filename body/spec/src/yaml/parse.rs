@@ -15,7 +15,7 @@ use super::{
 use crate::{
     code,
     findings::Findings,
-    source::{Source, Span},
+    source::{Source, SourceSpan},
 };
 
 /// How deep a document may be nested; specs need about eight.
@@ -51,7 +51,7 @@ enum Kind {
 /// The key whose value comes next; `text` is `None` where the key could not be read.
 struct Key {
     text: Option<String>,
-    span: Span,
+    span: SourceSpan,
 }
 
 struct Builder<'a> {
@@ -73,7 +73,7 @@ impl Builder<'_> {
                     }
                 }
                 Err(error) => {
-                    let place = Span { offset: self.places.offset(*error.marker()), len: 0 };
+                    let place = SourceSpan { offset: self.places.offset(*error.marker()), len: 0 };
                     let hint = match error.info() {
                         tabs::REFUSED => "a tab follows the colon: write a blank",
                         info if info.contains("byte order mark") => {
@@ -112,7 +112,7 @@ impl Builder<'_> {
         true
     }
 
-    fn begin(&mut self, kind: Kind, span: Span) -> bool {
+    fn begin(&mut self, kind: Kind, span: SourceSpan) -> bool {
         if self.open.len() >= DEPTH_MAX {
             let message = format!("nested more than {DEPTH_MAX} levels deep: the rest of the document is not read");
             self.findings.add(span, code::TOO_DEEP, message, "say it with fewer brackets".to_owned());
@@ -122,17 +122,17 @@ impl Builder<'_> {
         true
     }
 
-    fn end(&mut self, span: Span) {
+    fn end(&mut self, span: SourceSpan) {
         if let Some(open) = self.open.pop() {
             let content = match open.kind {
                 Kind::List(items) => Content::List(items),
                 Kind::Map { entries, .. } => Content::Map(entries),
             };
-            self.close(content, Span::between(open.start, span.offset + span.len));
+            self.close(content, SourceSpan::between(open.start, span.offset + span.len));
         }
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) {
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: SourceSpan) {
         if let Some(Open { kind: Kind::Map { key: key @ None, .. }, .. }) = self.open.last_mut() {
             *key = Some(Key { text: Some(text.to_owned()), span });
             return;
@@ -153,7 +153,7 @@ impl Builder<'_> {
         self.close(content, span);
     }
 
-    fn refuse_tag(&self, tag: Option<&Tag>, span: Span) {
+    fn refuse_tag(&self, tag: Option<&Tag>, span: SourceSpan) {
         if let Some(tag) = tag {
             let handle = if tag.is_yaml_core_schema() { "!!" } else { &tag.handle };
             let message = format!("specs have no tags such as `{handle}{}`", tag.suffix);
@@ -162,7 +162,7 @@ impl Builder<'_> {
     }
 
     /// A value is complete: into the list or map around it, or into the documents.
-    fn close(&mut self, content: Content, span: Span) {
+    fn close(&mut self, content: Content, span: SourceSpan) {
         let head = head(&content, span);
         let node = Node { content, span, head };
         match self.open.last_mut() {
@@ -197,13 +197,13 @@ fn enter(findings: &Findings, entries: &mut Vec<Entry>, seen: &mut HashMap<Strin
 }
 
 /// Without a key to point at, a value is its first key or its opening bracket.
-fn head(content: &Content, span: Span) -> Span {
+fn head(content: &Content, span: SourceSpan) -> SourceSpan {
     match content {
         Content::Map(entries) => match entries.first() {
             Some(first) if first.key_span.offset == span.offset => first.key_span,
-            _ => Span { len: span.len.min(1), ..span },
+            _ => SourceSpan { len: span.len.min(1), ..span },
         },
-        Content::List(_) => Span { len: span.len.min(1), ..span },
+        Content::List(_) => SourceSpan { len: span.len.min(1), ..span },
         _ => span,
     }
 }
@@ -223,9 +223,9 @@ impl<'a> Offsets<'a> {
         Self { source, lines_before, line: 0, column: 0, offset: 0 }
     }
 
-    fn span(&mut self, marks: Marks) -> Span {
+    fn span(&mut self, marks: Marks) -> SourceSpan {
         let start = self.offset(marks.start);
-        Span::between(start, self.offset(marks.end))
+        SourceSpan::between(start, self.offset(marks.end))
     }
 
     fn offset(&mut self, mark: Marker) -> usize {

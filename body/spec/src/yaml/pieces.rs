@@ -4,7 +4,7 @@
 //! A line that begins with `---` or `...` ends whatever document it stands in, even within a
 //! quoted text or a block (YAML 1.2, `c-forbidden`): so the cut needs no parser.
 
-use crate::source::{Source, Span};
+use crate::source::{Source, SourceSpan};
 
 /// Some documents of a file, most often one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) fn pieces(source: &Source) -> Vec<Piece<'_>> {
     // Whether a piece says nothing so far.
     let mut is_empty = true;
     let mut cut = |start: &mut usize, lines_before: &mut usize, end: usize, line: usize| {
-        let text = source.slice(Span::between(*start, end));
+        let text = source.slice(SourceSpan::between(*start, end));
         pieces.push(Piece { text, lines_before: *lines_before });
         (*start, *lines_before) = (end, line);
     };

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bus::Route;
+use bus::Routing;
 use bus_nats::Nats;
 use cbs::{BodyId, Envelope, FlowName, Namespace, Target};
 use futures::stream;
@@ -102,7 +102,7 @@ impl Demo {
             specs,
             hosts,
             status,
-            route: Route::Nats,
+            route: Routing::Nats,
             console: console.clone(),
             call_tap: None,
             span_sink: telemetry.span_sink(),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bus_nats::discovery::Endpoint;
-use cbs::Times;
+use cbs::LatencyBuckets;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -42,7 +42,7 @@ struct Count {
     calls: u64,
     errors: u64,
     busy_us: f64,
-    times: Times,
+    times: LatencyBuckets,
     at: Instant,
 }
 
@@ -52,7 +52,7 @@ struct Lately {
     row: Row,
     ended: u64,
     busy_us: f64,
-    times: Times,
+    times: LatencyBuckets,
     states: BTreeSet<String>,
 }
 

@@ -6,7 +6,7 @@ use cbs::Text;
 use super::*;
 
 fn endpoint(body: &str, state: &str, micros: &[u64], errors: u64) -> Result<Endpoint, cbs::NameError> {
-    let (mut latency, calls) = (Times::default(), micros.len() as u64 + errors);
+    let (mut latency, calls) = (LatencyBuckets::default(), micros.len() as u64 + errors);
     micros.iter().for_each(|one| latency.count(*one));
     let busy: u64 = micros.iter().sum();
     Ok(Endpoint {

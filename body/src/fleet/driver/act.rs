@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cbs::Target;
-use fleet::{Action, Item, Pass, Paused, Phase, Rollout, VerdictRecord, Version, Why};
+use fleet::{Action, InstancePhase, Item, Pass, Paused, Rollout, VerdictRecord, Version, Why};
 
 use super::{Driver, watches::late};
 use crate::{
@@ -75,7 +75,7 @@ impl Driver {
         if *why == Why::Replaced && !is_canary {
             let held = self.reconciler.own().held().get(target);
             let mut ready = held.into_iter().flat_map(|held| held.instances());
-            if let Some(new) = ready.rfind(|it| it.phase == Phase::Ready && !it.canary && it.id != instance) {
+            if let Some(new) = ready.rfind(|it| it.phase == InstancePhase::Ready && !it.canary && it.id != instance) {
                 self.executor.instances.report(target, &new.revision.to_string(), "replaced", None);
             }
         }

@@ -19,7 +19,7 @@ async fn joined() -> Result<(NatsServer, Driver, Bucket), Box<dyn std::error::Er
     let hosts = hosts(Vec::new(), &namespace, Some(&nats), false).map_err(failed)?;
     let status = BodyStatus::new(body.clone(), namespace.clone());
     let console = Arc::new(Terminal::silent()?);
-    let instances = Instances::new(&hosts, status, bus::Route::LocalFirst, console, nats.clone(), None);
+    let instances = Instances::new(&hosts, status, bus::Routing::LocalFirst, console, nats.clone(), None);
     let leases = nats.bucket(&presence_settings(&namespace)).await?;
     let (labels, natives) = (BTreeMap::new(), BTreeSet::new());
     let joining = Joining { body, namespace, labels, natives, drain: Duration::ZERO };

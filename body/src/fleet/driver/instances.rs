@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use cbs::{Stats, Target, Times};
-use fleet::{Body, CanarySample, Phase, Revision, Version};
+use cbs::{LatencyBuckets, Stats, Target};
+use fleet::{Body, CanarySample, InstancePhase, Revision, Version};
 use tokio::{
     sync::mpsc,
     task::{Id, JoinSet},
@@ -104,7 +104,7 @@ impl InstanceTasks {
     pub(super) fn sample(&mut self, reconciler: &mut Body) -> bool {
         let shares = reconciler.own().held().iter().filter_map(|(target, held)| {
             let (revision, _) = held.share()?;
-            let mut ready = held.instances().iter().filter(|it| it.phase == Phase::Ready);
+            let mut ready = held.instances().iter().filter(|it| it.phase == InstancePhase::Ready);
             let canary = ready.clone().find(|it| it.canary && it.revision == revision)?.id;
             let base = ready.find(|it| !it.canary && it.revision != revision)?.id;
             Some((target.clone(), revision, canary, base))
@@ -129,7 +129,7 @@ impl InstanceTasks {
     /// What an instance counted so far.
     fn count(&self, instance: u64) -> Option<CanarySample> {
         let stats = self.alive.get(&instance)?.stats.as_ref()?;
-        let times: Times = stats.latency.read();
+        let times: LatencyBuckets = stats.latency.read();
         Some(CanarySample { calls: stats.calls.load(Ordering::Relaxed), errors: stats.faults(), times })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bus_nats::{
     LinkState,
-    store::{Change, StoreError, WatchEvent},
+    store::{KeyChange, StoreError, WatchEvent},
 };
 use cbs::{BodyId, Bytes, Target};
 use fleet::{
@@ -95,8 +95,8 @@ impl Driver {
         }
     }
 
-    fn verdicts(&mut self, changes: impl IntoIterator<Item = Change>) {
-        for Change { key, value, .. } in changes {
+    fn verdicts(&mut self, changes: impl IntoIterator<Item = KeyChange>) {
+        for KeyChange { key, value, .. } in changes {
             let Some((target, revision)) = keys::verdict_key(&key) else { continue };
             match value.map(|bytes| VerdictRecord::decode(&bytes)) {
                 Some(Some(record)) => self.record(&target, revision, record),

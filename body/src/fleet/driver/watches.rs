@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bus_nats::{
     LinkState, Nats,
-    store::{Bucket, BucketSettings, Change, KeyWatch, StoreError, WatchEvent},
+    store::{Bucket, BucketSettings, KeyChange, KeyWatch, StoreError, WatchEvent},
 };
 use cbs::{BodyId, Bytes, Namespace, Target};
 use fleet::{
@@ -45,7 +45,7 @@ pub(super) struct Open {
 
 /// The verdicts that there are, and those to come.
 pub(super) struct Verdicts {
-    pub(super) known: Vec<Change>,
+    pub(super) known: Vec<KeyChange>,
     watching: KeyWatch,
 }
 
@@ -194,7 +194,7 @@ impl Watches {
         &mut self,
         epoch: u64,
         opened: Result<Open, StoreError>,
-    ) -> Result<Option<Vec<Change>>, StoreError> {
+    ) -> Result<Option<Vec<KeyChange>>, StoreError> {
         if epoch != self.epoch {
             return Ok(None);
         }
@@ -255,7 +255,7 @@ impl Watches {
     }
 
     /// The verdicts that there are; `None` where it is of no use.
-    pub(super) fn judges(&mut self, epoch: u64, verdicts: Verdicts) -> Option<Vec<Change>> {
+    pub(super) fn judges(&mut self, epoch: u64, verdicts: Verdicts) -> Option<Vec<KeyChange>> {
         (epoch == self.epoch).then(|| {
             self.watches.verdicts = Some(verdicts.watching);
             verdicts.known

@@ -18,7 +18,7 @@ use super::{ACCEPTED_MAX, Engine, Running, Stop};
 use crate::{
     peer::{
         Hold, Peer,
-        types::{CallError, End, Inbound, Notice, Side},
+        types::{CallError, End, Inbound, Notice, Role},
         words::{error, overloaded},
     },
     proto,
@@ -40,7 +40,7 @@ impl<S> Engine<S> {
                 self.run(id, cx, |inbound, peer| inbound.request(peer, request, context));
                 self.peer.give_back(cost);
             }
-            (Kind::Ask(ask), Side::Body) => {
+            (Kind::Ask(ask), Role::Body) => {
                 self.take(cost)?;
                 self.number(ask.id)?;
                 let context = self.peer.state().context(ask.within);
@@ -81,26 +81,26 @@ impl<S> Engine<S> {
             self.take(cost)?;
         }
         let notice = match (kind, self.settings.side) {
-            (Kind::Print(print), Side::Body) => {
+            (Kind::Print(print), Role::Body) => {
                 let context = self.peer.state().context(print.within);
                 Notice::Print(print, context)
             }
-            (Kind::Log(log), Side::Body) => {
+            (Kind::Log(log), Role::Body) => {
                 let context = self.peer.state().context(log.within);
                 Notice::Log(log, context)
             }
-            (Kind::Note(note), Side::Body) => {
+            (Kind::Note(note), Role::Body) => {
                 let context = self.peer.state().context(note.within);
                 Notice::Note(note, context)
             }
-            (Kind::Ready(_), Side::Body) if self.ready => return breach("ready twice"),
-            (Kind::Ready(_), Side::Body) => {
+            (Kind::Ready(_), Role::Body) if self.ready => return breach("ready twice"),
+            (Kind::Ready(_), Role::Body) => {
                 self.ready = true;
                 Notice::Ready
             }
-            (Kind::Pong(pong), Side::Body) => Notice::Pong(pong),
-            (Kind::Ping(ping), Side::Sidecar) => Notice::Ping(ping),
-            (Kind::Drain(drain), Side::Sidecar) => Notice::Drain(Duration::from_millis(drain.timeout_ms)),
+            (Kind::Pong(pong), Role::Body) => Notice::Pong(pong),
+            (Kind::Ping(ping), Role::Sidecar) => Notice::Ping(ping),
+            (Kind::Drain(drain), Role::Sidecar) => Notice::Drain(Duration::from_millis(drain.timeout_ms)),
             (kind, _) => return breach(format!("{} from the wrong side", name(&kind))),
         };
         let hold = Hold { peer: self.peer.clone(), cost: if costs { cost } else { 0 } };

@@ -9,7 +9,7 @@ use crate::{
 
 /// The Python of this program, found without starting it.
 #[derive(Clone, Debug)]
-pub struct About {
+pub struct PythonInfo {
     /// The version of the library that is loaded, three numbers.
     pub version: String,
     /// The file of that library; `None` where it is linked in.
@@ -28,9 +28,9 @@ pub struct About {
 
 /// What there is of Python. Starts nothing.
 #[must_use]
-pub fn about() -> About {
+pub fn python_info() -> PythonInfo {
     let environment = environment::shared_place();
-    About {
+    PythonInfo {
         version: interpreter::loaded_version(),
         library: interpreter::loaded_library(),
         prefix: PathBuf::from(BUILT.prefix),
