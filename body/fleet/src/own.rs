@@ -191,7 +191,7 @@ impl BodyState {
             }
             Action::Promote { target, instance, .. } => {
                 self.change(target, *instance, |it| {
-                    (it.phase, it.since, it.canary) = (InstancePhase::Starting, now, false)
+                    (it.phase, it.since, it.canary) = (InstancePhase::Starting, now, false);
                 });
             }
             Action::Share { target, canary } => {

@@ -159,7 +159,7 @@ pub struct Reply {
     /// The id of the request.
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    /// A frame of cbs.v1 of kind REPLY or ERROR, or bare: the payload alone, a reply.
+    /// A frame of cbs.v1 of kind REPLY or ERROR, or plain: the payload alone, a reply.
     #[prost(bytes = "bytes", tag = "2")]
     pub envelope: ::prost::bytes::Bytes,
 }

@@ -190,7 +190,7 @@ impl Node {
             ServerMessage::Tree(hash, bytes) if is_right(hash, bytes) => _ = self.record.trees.insert(*hash),
             ServerMessage::Spec(hash, bytes) if is_right(hash, bytes) => _ = self.record.specs.insert(*hash),
             ServerMessage::Head(Some(bytes), revision) => {
-                _ = self.record.heads.insert(ContentHash::of(bytes), *revision)
+                _ = self.record.heads.insert(ContentHash::of(bytes), *revision);
             }
             _ => {}
         }
