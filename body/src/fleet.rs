@@ -1,12 +1,16 @@
 //! The body as one of a fleet, and what deployers write for it.
 //!
-//! The mind is the crate `fleet`: pure, and proven there. Here are its hands.
+//! The reconciler is the crate `fleet`: it has no I/O, and its rules are proven there. This module
+//! carries out its decisions.
 //!
-//! - `store`: the buckets of a namespace. `artifact`: a spec as it travels.
-//! - `apply`: a deploy, all or nothing. `waiting`: until every body has followed, `replaced`: or
-//!   another head stands there. `patience`: while NATS is away. `unplaced`: why something does not move.
-//! - `inventory`: what lies in the buckets. `collecting`: what of it may go.
-//! - `driver`: tells the mind what happens and does what it says. `life`: one instance. `cache`: code on disk.
+//! - `store`: the buckets of a namespace. `artifact`: a spec as it is stored.
+//! - `apply`: a deploy, all or nothing. `rollout_status`: waits until every body has followed.
+//!   `replaced`: ends that wait when another head takes the place. `retry_until`: repeats steps
+//!   while NATS does not answer. `unplaced`: the reason why an entry stays in its body.
+//! - `inventory`: the list of all objects in the buckets. `collecting`: removal of those that
+//!   nobody needs.
+//! - `driver`: reports events to the reconciler and carries out its decisions. `instance`: one
+//!   instance. `cache`: code on disk.
 
 mod apply;
 mod artifact;
@@ -40,19 +44,22 @@ pub(crate) use self::{
 };
 use crate::app::CallPolicy;
 
-/// The word by which bodies are asked whether they are of the fleet.
+/// Value of `ask` in the request that finds the bodies of the fleet.
 pub(crate) const ASK_FLEET: &str = "fleet";
 
-/// How a body fares in its fleet, for those who watch it from within: health and metrics.
+/// Status of a body in its fleet, for health and metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Following {
-    /// Whether it may change anything: it is connected, hears its own lease, and has no twin.
+    /// True if the body may change anything: it is connected, it receives its own lease, and no
+    /// other body has its id.
     pub(crate) following: bool,
-    /// Whether it runs what the newest head that it heard of wants of it, and nothing is under way.
+    /// True if the body runs all that the newest head it has received asks of it, and no work is
+    /// under way.
     pub(crate) converged: bool,
     /// The head that it has applied; `None` before the first.
     pub(crate) head_number: Option<u64>,
-    /// How many entries do not fare here as they should, as far as they are told in words.
+    /// Number of entries that are not as they should be on this body, as far as a message describes
+    /// them.
     pub(crate) troubles: usize,
     /// Why it does not follow or is not converged, one line; `None` where it is.
     pub(crate) reason: Option<String>,
@@ -63,7 +70,7 @@ pub(crate) fn platform() -> String {
     format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
-/// How callers treat a cell, as it travels.
+/// Call policy of a cell as it is stored: route and retries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Policy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +88,7 @@ struct Again {
 }
 
 impl Policy {
-    /// `None` for a cell that is called as bodies are set.
+    /// Returns `None` for a cell whose calls follow the settings of each body.
     fn of(spec: &CellSpec) -> Option<Self> {
         let CallPolicy { route, retry } = CallPolicy::of(spec);
         let route = route.map(|route| match route {

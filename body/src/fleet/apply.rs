@@ -15,7 +15,7 @@ use super::{
     store::{Now, REQUESTS_MAX, Store},
 };
 
-/// How many bundles are on their way at once: each may be of 64 MiB.
+/// Limit of bundles that are transferred at once: each may have 64 MiB.
 const BUNDLES_MAX: usize = 4;
 
 /// A change of the desired state that is not written yet.
@@ -25,23 +25,23 @@ pub(crate) struct ChangeSet {
     manifest: Manifest,
     /// Of the manifest: its root first.
     trees: Vec<Object>,
-    /// What is at hand of its content.
+    /// Content of the manifest that this process holds and can write.
     specs: BTreeMap<ContentHash, Object>,
     bundles: BTreeMap<ContentHash, Object>,
-    /// The cells and flows that it is about, whether they change or not.
+    /// The cells and flows that the change set names, whether they change or not.
     named: BTreeSet<Target>,
 }
 
-/// What became of a draft.
+/// Result of writing a change set.
 pub(crate) enum Written {
-    /// It is the head now.
+    /// The change set is the head now.
     Head(Head),
-    /// Somebody else was first.
+    /// Another deployer has set a head first.
     Conflict(Box<Conflict>),
 }
 
 impl ChangeSet {
-    /// What holds now, with these parcels in it.
+    /// Makes a change set: the present state, with these artifacts in it.
     pub(crate) fn deploy(base: Now, inventory: Inventory, artifacts: Vec<Artifact>) -> anyhow::Result<Self> {
         let entries = artifacts.iter().map(|artifact| {
             let (target, replaced) = (&artifact.target, base.manifest.get(&artifact.target));
@@ -68,14 +68,14 @@ impl ChangeSet {
         Ok(changes)
     }
 
-    /// What holds now, replaced by a manifest whose content is there.
+    /// Makes a change set that replaces the present state by a manifest whose content is stored.
     pub(crate) fn of(base: Now, inventory: Inventory, manifest: Manifest) -> anyhow::Result<Self> {
         let trees = manifest.encode()?;
         let (specs, bundles, named) = Default::default();
         Ok(Self { base, inventory, manifest, trees, specs, bundles, named })
     }
 
-    /// What would change.
+    /// Returns the changes that this change set would make.
     pub(crate) fn diff(&self) -> Diff {
         diff(&self.base.manifest, &self.manifest)
     }
@@ -93,7 +93,8 @@ impl ChangeSet {
         self.trees.first().map_or_else(|| ContentHash::of(b""), |root| root.hash)
     }
 
-    /// Whether writing it would set no head: the one that holds says the same, and can be read.
+    /// True if writing it would set no head: the present head has the same manifest, and can be
+    /// read.
     pub(crate) fn is_empty(&self) -> bool {
         self.base.damaged.is_none() && self.says_the_same()
     }
@@ -122,12 +123,12 @@ impl ChangeSet {
         Ok(Written::Head(head))
     }
 
-    /// Whether what was young enough to be used as it lies may be too old for that by now.
+    /// True if content that was young enough to be reused may be too old for that by now.
     fn is_late(&self, store: &Store) -> bool {
         self.inventory.age() >= store.garbage_age() / 2
     }
 
-    /// Sets the head, also where that was tried before and nobody knows what came of it; whether it is set.
+    /// Sets the head, also after an earlier try whose result is unknown. Returns whether it is set.
     async fn set(&self, store: &Store, head: &Head) -> anyhow::Result<bool> {
         if let Some(is_set) = self.fate(store, head).await? {
             return Ok(is_set);
@@ -159,7 +160,8 @@ impl ChangeSet {
         }
     }
 
-    /// What became of a head that was perhaps sent: it is set, or another was first, or neither yet.
+    /// Finds out the fate of a head that was perhaps sent: `Some(true)` if it was set,
+    /// `Some(false)` if another head was first, `None` if neither has happened yet.
     async fn fate(&self, store: &Store, head: &Head) -> anyhow::Result<Option<bool>> {
         let now = store.desired().get_latest(keys::HEAD).await?;
         let base = self.base.head.as_ref().map(|(_, revision)| *revision).or(self.base.damaged);
@@ -175,8 +177,8 @@ impl ChangeSet {
         Ok(Some(former.is_some_and(|entry| entry.value == bytes)))
     }
 
-    /// Puts what is missing of it and what might be collected before the head names it; how many
-    /// objects were missing.
+    /// Puts the content that is missing, and the content that might be collected before the head
+    /// names it. Returns the number of objects that were missing.
     pub(crate) async fn put(&self, store: &Store) -> anyhow::Result<usize> {
         let (specs, bundles) = self.base.manifest.objects();
         let (own_specs, own_bundles) = self.manifest.objects();
@@ -239,12 +241,14 @@ impl ChangeSet {
         Ok(missing)
     }
 
-    /// Whether content has to be put: it is not there, or nothing holds it and it is no more young.
+    /// True if content must be put: it is not stored, or no head holds it and it is no longer
+    /// young.
     fn is_due(&self, store: &Store, kept: Option<&StoredName>, needed: bool) -> bool {
         kept.is_none_or(|kept| !needed && kept.age + self.inventory.age() >= store.garbage_age() / 2)
     }
 
-    /// Content that is neither stored nor at hand: fatal only where it would be brought back.
+    /// Handles content that is neither stored nor in this process: an error only if the change set
+    /// would bring it back.
     fn gone(&self, hash: &ContentHash) -> anyhow::Result<()> {
         let (specs, bundles) = self.base.manifest.objects();
         let held = specs.contains(hash) || bundles.contains(hash);
@@ -254,7 +258,7 @@ impl ChangeSet {
         Ok(())
     }
 
-    /// The entries that name some of this content.
+    /// Returns the entries that name some of this content.
     fn naming(&self, hashes: &BTreeSet<ContentHash>) -> Vec<&Target> {
         let names = |target: &Target, item: &Item| {
             let alone = Manifest::new([(target.clone(), item.clone())]).unwrap_or_default();
@@ -265,7 +269,8 @@ impl ChangeSet {
         entries.map(|(target, _)| target).collect()
     }
 
-    /// What is deployed, stays, and cannot be started anywhere anew: its content is neither stored nor at hand.
+    /// Returns the entries that are deployed and stay, but that no body can start again: their
+    /// content is neither stored nor in this process.
     pub(crate) fn broken(&self) -> Vec<&Target> {
         let (specs, bundles) = self.manifest.objects();
         let specs =
@@ -283,7 +288,7 @@ impl ChangeSet {
         Ok(Conflict::new(&self.base.manifest, &self.manifest, &now.manifest, head))
     }
 
-    /// Canaries that it changes or names and about which nothing is decided yet.
+    /// Returns the canaries that the change set changes or names and that have no verdict yet.
     pub(crate) fn judged(&self) -> Vec<(&Target, Revision, u8)> {
         let judged = self.touched().into_iter().filter_map(|index| {
             let (target, item) = self.manifest.entries().get(index)?;
@@ -297,7 +302,8 @@ impl ChangeSet {
         judged.collect()
     }
 
-    /// The targets that it changes or names and that are to run, by their index in the new manifest.
+    /// Returns the targets that the change set changes or names and that are to run, by index in
+    /// the new manifest.
     pub(crate) fn touched(&self) -> BTreeSet<usize> {
         let diff = self.diff();
         let targets = diff.targets().into_iter().chain(&self.named);

@@ -1,4 +1,4 @@
-//! A spec as it travels: its document, the schemas that it names, and its code as a bundle.
+//! A spec as it is stored: its document, the schemas that it names, and its code as a bundle.
 
 use std::{
     collections::BTreeMap,
@@ -23,24 +23,25 @@ use crate::{
 /// The format that this program writes, and the newest that it reads.
 const FORMAT: u32 = 1;
 
-/// What lies under `spec.<hash>`: JSON. Enough, with the bundle, to load the spec anywhere.
+/// Spec document: the JSON under the key `spec.<hash>`. With the bundle it is enough to load the
+/// spec on any body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SpecDocument {
     format: u32,
-    /// Where the document stands, as seen from the bundle's root.
+    /// Path of the document, relative to the root of the bundle.
     file: String,
     /// The document as its author wrote it.
     pub(crate) text: String,
     /// The schemas that it names and those that these refer to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) schemas: BTreeMap<String, String>,
-    /// How callers treat the cell, also those whose body does not run it.
+    /// Call policy of the cell, which callers on bodies that do not run the cell need too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) policy: Option<Policy>,
 }
 
 impl SpecDocument {
-    /// Reads what lies under a spec's hash; the hash is checked by who fetched it.
+    /// Reads the bytes stored under a spec's hash. The code that fetched them has checked the hash.
     pub(crate) fn read(bytes: &[u8]) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         struct Format {
@@ -53,8 +54,8 @@ impl SpecDocument {
         Ok(document)
     }
 
-    /// Loads the spec as if it stood in this folder, where its code has been unpacked. `place`
-    /// is a folder for its schemas.
+    /// Loads the spec as if its file were in the folder `root`, where its code has been unpacked.
+    /// `place` is a folder for its schemas.
     pub(crate) fn load(&self, root: &Path, place: &Path) -> anyhow::Result<Deployed> {
         let mut schemas = Bundle::default();
         for (name, text) in &self.schemas {
@@ -82,7 +83,7 @@ fn first_line(error: &spec::Error) -> String {
     text.unwrap_or_else(|| error.to_string())
 }
 
-/// All that is written for one spec.
+/// All objects that are written for one spec.
 #[derive(Debug)]
 pub(crate) struct Artifact {
     pub(crate) target: Target,
@@ -92,7 +93,7 @@ pub(crate) struct Artifact {
 }
 
 impl Artifact {
-    /// Packs a cell, and looks whether it can be unpacked.
+    /// Packs a cell, and checks that its bundle can be unpacked.
     pub(crate) fn of_cell(spec: &Arc<CellSpec>) -> anyhow::Result<Self> {
         let rollout = match spec.deployment.rollout {
             spec::Rollout::Rolling => Rollout::Rolling,
@@ -143,7 +144,8 @@ impl Artifact {
         Ok(artifact)
     }
 
-    /// Unpacks and loads it as a body does: what does not arrive whole is refused here.
+    /// Unpacks and loads the artifact as a body does. An artifact that does not arrive whole is
+    /// refused here.
     fn try_out(&self, document: &SpecDocument, packed: Option<&Bundle>, revision: &str) -> anyhow::Result<()> {
         let place = tempfile::tempdir()?;
         let root = place.path().join("code");
@@ -163,7 +165,7 @@ fn object(bytes: Vec<u8>) -> Object {
     Object { hash: ContentHash::of(&bytes), bytes }
 }
 
-/// The one document of a file that a spec stands in.
+/// Reads the text of the one document in a spec's file.
 fn document(metadata: &spec::Metadata) -> anyhow::Result<String> {
     let text = fs::read_to_string(&metadata.file).with_context(|| metadata.file.display().to_string())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -180,7 +182,7 @@ fn document(metadata: &spec::Metadata) -> anyhow::Result<String> {
     Ok(document)
 }
 
-/// Where it runs, and whether.
+/// Sets the replicas and placement of an entry, and whether it is enabled.
 fn settle(entry: &mut Entry, deployment: &Deployment) {
     entry.replicas = match deployment.replicas {
         spec::Replicas::Count(count) => Replicas::Count(count.get()),
@@ -191,8 +193,8 @@ fn settle(entry: &mut Entry, deployment: &Deployment) {
     entry.enabled = deployment.enabled;
 }
 
-/// Where the spec stands as seen from the root of its bundle, and the bundle; none for what is
-/// linked in.
+/// Returns the path of the spec relative to the root of its bundle, and the bundle. There is no
+/// bundle for a cell that is linked in.
 fn pack(spec: &CellSpec) -> anyhow::Result<(String, Option<Bundle>)> {
     let here = file_name(&spec.metadata.file);
     let Some(source_files) = SourceFiles::of(spec) else { return Ok((here, None)) };
@@ -214,8 +216,8 @@ fn pack(spec: &CellSpec) -> anyhow::Result<(String, Option<Bundle>)> {
     Ok((file, (!files.is_empty()).then_some(bundle)))
 }
 
-/// A file of a cell's code as it was written: from the spec's folder. Paths of commands come
-/// out absolute, for their programs are started from elsewhere.
+/// Returns the path of a code file relative to the spec's folder. Paths of commands are absolute,
+/// because their programs are started from other folders.
 fn relative(file: &Path, written: &Path) -> Option<PathBuf> {
     if let Ok(relative) = file.strip_prefix(written) {
         return Some(relative.to_owned());
@@ -224,7 +226,7 @@ fn relative(file: &Path, written: &Path) -> Option<PathBuf> {
     file.strip_prefix(absolute).ok().map(Path::to_owned).or_else(|| (!file.is_absolute()).then(|| file.to_owned()))
 }
 
-/// The path without `.` and `..`.
+/// Returns the path without `.` and `..`.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {

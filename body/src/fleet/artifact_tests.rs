@@ -13,14 +13,14 @@ fn write(folder: &Path, path: &str, text: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// The parcel of the one cell that stands in this file.
+/// The artifact of the one cell in this file.
 fn artifact(file: &Path) -> anyhow::Result<Artifact> {
     let specs = spec::load(&[file.to_owned()], &spec::Options::default())?;
     let cell = specs.cells().next().context("a cell")?;
     Artifact::of_cell(cell)
 }
 
-/// A Python cell with a schema beside it, in a folder that stands anywhere.
+/// Makes a Python cell with a schema beside it, in any folder.
 fn python(folder: &Path, text: &str) -> io::Result<PathBuf> {
     write(folder, "cells/say/say.py", text)?;
     write(folder, "cells/say/lib/words.py", "WORD = 1\n")?;

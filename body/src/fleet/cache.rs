@@ -1,4 +1,4 @@
-//! Where a body keeps the code that it fetched: a folder of its own, gone with it.
+//! Cache of a body for the code that it fetched: a folder of its own, removed with the body.
 
 use std::{
     collections::BTreeMap,
@@ -19,16 +19,16 @@ use tempfile::TempDir;
 
 use crate::bundle::{self, Bundle};
 
-/// What the file ends with that a body holds locked as long as its folder is used.
+/// Extension of the lock file that a body holds locked as long as its folder is used.
 const LOCK: &str = "lock";
-/// How many names are tried for a folder: somebody may just be sweeping one.
+/// Limit of names that are tried for a folder: another body may be removing one of them.
 const NAMES_MAX: u64 = 64;
 
-/// A folder of code. What was unpacked stays as long as an instance uses it.
+/// A folder of code. Unpacked code stays as long as an instance uses it.
 pub(crate) struct Cache {
     folder: Arc<PathBuf>,
     used: Mutex<BTreeMap<ContentHash, Weak<Code>>>,
-    /// Tells one unpacking from another.
+    /// Counter that makes the name of each unpacked folder unique.
     count: AtomicU64,
     lock: PathBuf,
     /// Locked until the process ends, however it ends.
@@ -38,14 +38,14 @@ pub(crate) struct Cache {
 /// The unpacked code of a bundle, removed when nobody uses it any more.
 pub(crate) struct Code {
     folder: PathBuf,
-    /// Its files as they were unpacked; `None`: not yet.
+    /// Its files with their hashes, as they were unpacked; `None` before that.
     files: tokio::sync::Mutex<Option<Files>>,
 }
 
 type Files = Vec<(PathBuf, ContentHash)>;
 
 impl Cache {
-    /// A new folder for this process, and none any more for those that have gone.
+    /// Makes a new folder for this process, and removes the folders of processes that have ended.
     pub(crate) fn new(body: &BodyId) -> io::Result<Self> {
         let above = folder();
         let named = |error| {
@@ -73,8 +73,9 @@ impl Cache {
         Err(io::Error::other("it is full of what others left"))
     }
 
-    /// The code of a bundle: as another instance uses it, if it is as it was unpacked; else as it
-    /// is fetched. What `fetch` gives besides the bytes is kept until they are on disk.
+    /// Returns the code of a bundle. If another instance uses it and its files are unchanged, that
+    /// copy is used; else it is fetched. The value that `fetch` returns besides the bytes is kept
+    /// until they are on disk.
     pub(crate) async fn code<Kept>(
         &self,
         hash: ContentHash,
@@ -108,7 +109,7 @@ impl Cache {
         Ok(code)
     }
 
-    /// What is used under this hash, unless it is `spoiled`.
+    /// Returns the entry in use for this hash, or a new one if there is none or it is `spoiled`.
     fn used(&self, hash: ContentHash, spoiled: Option<&Arc<Code>>) -> Arc<Code> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let known = used.get(&hash).and_then(Weak::upgrade);
@@ -122,12 +123,12 @@ impl Cache {
         code
     }
 
-    /// An empty folder, for specs without code.
+    /// Returns an empty folder, for specs without code.
     pub(crate) fn empty_folder(&self) -> PathBuf {
         self.folder.join("none")
     }
 
-    /// A folder for what is needed for a moment.
+    /// Makes a temporary folder, which is removed when it is dropped.
     pub(crate) fn scratch(&self) -> io::Result<TempDir> {
         tempfile::Builder::new().prefix(".scratch-").tempdir_in(self.folder.as_path())
     }
@@ -173,7 +174,7 @@ fn folder() -> PathBuf {
     }
 }
 
-/// Whether a folder that was there before is this user's alone: code is started from it.
+/// Checks that an existing folder belongs to this user alone, because code is started from it.
 fn check_own(folder: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(folder)?;
     if found.is_dir() && found.uid() == Uid::current().as_raw() && found.mode() & 0o022 == 0 {
@@ -182,8 +183,8 @@ fn check_own(folder: &Path) -> io::Result<()> {
     Err(io::Error::other("it is not a folder that this user alone may write to"))
 }
 
-/// Makes all files of a folder read-only, and tells their hashes. Folders may be written to:
-/// tools put their own files beside.
+/// Makes all files of a folder read-only, and returns their hashes. The folders stay writable,
+/// because tools put their own files there.
 fn seal(folder: &Path) -> io::Result<Files> {
     let mut files = Vec::new();
     for entry in folder.read_dir()? {
@@ -199,7 +200,7 @@ fn seal(folder: &Path) -> io::Result<Files> {
     Ok(files)
 }
 
-/// The first file that is not as it was unpacked.
+/// Returns the first file that has changed since it was unpacked.
 fn wrong(folder: &Path, files: &Files) -> Option<PathBuf> {
     let is_wrong =
         |(path, hash): &&(PathBuf, ContentHash)| !fs::read(path).is_ok_and(|it| ContentHash::of(&it) == *hash);
@@ -207,7 +208,7 @@ fn wrong(folder: &Path, files: &Files) -> Option<PathBuf> {
     Some(wrong.0.strip_prefix(folder).unwrap_or(&wrong.0).to_owned())
 }
 
-/// Removes what processes left that do not run any more: their locks ended with them.
+/// Removes the folders of processes that have ended: the system released their locks.
 fn sweep(above: &Path) {
     let Ok(entries) = above.read_dir() else { return };
     for entry in entries.flatten() {

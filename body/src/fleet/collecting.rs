@@ -1,14 +1,16 @@
-//! What no head in history reaches is removed, once it is old enough that nobody is about to use it.
+//! Garbage collection: objects that no head in history reaches are removed when they are so old
+//! that no deploy can be about to use them.
 //!
-//! Deployers come and go meanwhile, and lose nothing:
+//! Deploys that run at the same time lose nothing:
 //!
-//! 1. What is stored is listed before history is read. What a deploy has put since has a later revision
-//!    than the one listed, and a removal names the one listed.
-//! 2. A deploy that reuses what is stored and what the head it replaces does not reach puts it anew,
-//!    unless it is younger than half of the age below; and it sets its head within the other half, or
-//!    gives up. So what it reuses is too young to be removed until its head is there to be read.
-//! 3. History is read from the leader, whole and without a gap, or nothing is removed. An entry that cannot be
-//!    read may name any manifest: while it is there, all of them stay.
+//! 1. Stored objects are listed before history is read. An object that a deploy has put since then
+//! has a later revision than the listed one, and a removal names the listed revision.
+//! 2. A deploy may reuse stored objects that the head it replaces does not reach. It puts them
+//! again unless they are younger than half of the age below. It sets its head within the other
+//! half, or gives up. So the objects that it reuses are too young to be removed until its head can
+//! be read.
+//! 3. History is read from the leader, whole and without a gap, or nothing is removed. An entry
+//! that cannot be read may name any manifest: while it is there, all manifests stay.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,10 +30,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{Store, inventory::Inventory, store::REQUESTS_MAX};
 
 impl Store {
-    /// Removes what nobody needs; how many objects.
+    /// Removes the objects that nobody needs, and returns their number.
     ///
     /// # Errors
-    /// The store cannot be read, or history is not whole: then nothing was removed, or not all.
+    /// The store cannot be read, or history is not whole: then none or only some of the objects
+    /// were removed.
     pub(crate) async fn collect(&self) -> anyhow::Result<usize> {
         let inventory = Box::pin(self.inventory()).await?;
         if !self.is_any_old(&inventory) {
@@ -46,8 +49,8 @@ impl Store {
         kept.chain(inventory.bundles.values().map(|object| &object.kept)).any(|kept| kept.age > self.garbage_age())
     }
 
-    /// All that heads reach, the present one and the former ones. One manifest after another: a hundred of
-    /// them with ten thousand entries each would not fit into memory.
+    /// Returns all objects that the present and the former heads reach. Manifests are read one
+    /// after another: a hundred of them with ten thousand entries each would not fit into memory.
     async fn reached(&self, inventory: &Inventory) -> anyhow::Result<Reachable> {
         let (mut heads, damaged) = self.heads().await?;
         let mut reached = Reachable::default();
@@ -76,9 +79,10 @@ impl Store {
         Ok(reached)
     }
 
-    /// Adds all that a damaged head may name: every manifest that is stored, also of a deploy that set no head, its
-    /// leaves, its specs and its bundles; of one that has lost some leaves, what the others name. Not kept is what
-    /// no stored manifest names.
+    /// Adds all objects that a damaged head may name: every stored manifest, also one of a deploy
+    /// that set no head, with its leaves, specs and bundles. If a manifest has lost some leaves,
+    /// the objects that the other leaves name are added. Objects that no stored manifest names are
+    /// not kept.
     async fn reach_all(
         &self,
         inventory: &Inventory,
@@ -104,7 +108,8 @@ impl Store {
         Ok(())
     }
 
-    /// Every head that can be read, oldest first, and the keys of history that hold none.
+    /// Returns every head that can be read, oldest first, and the keys of history that hold no
+    /// readable head.
     async fn heads(&self) -> anyhow::Result<(Vec<Head>, Vec<String>)> {
         let now = self.desired().get_latest(keys::HEAD).await?.context("there is no head")?;
         let now = Head::decode(&now.value)?;
@@ -151,7 +156,8 @@ impl Store {
         Ok(removed.iter().sum())
     }
 
-    /// What of these may go. The rule counts in its own hour, which tests make short.
+    /// Returns the objects that may be removed. The rule counts in an hour, which tests make
+    /// shorter.
     fn old<'a>(
         &self,
         all: impl Iterator<Item = (ContentHash, &'a StoredName)>,

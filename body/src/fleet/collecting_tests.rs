@@ -47,7 +47,7 @@ async fn deploy(store: &Store, artifact: Artifact) -> anyhow::Result<Written> {
     changes.write(store, head(&changes), &RetryUntil::new(store.nats().clone(), LONG, |_| {})).await
 }
 
-/// Waits until all that lies there is old.
+/// Waits until all stored objects are old.
 async fn until_old(store: &Store) {
     eventually("old content", LONG, async || {
         store.inventory().await.is_ok_and(|inventory| {
@@ -58,14 +58,14 @@ async fn until_old(store: &Store) {
     .await;
 }
 
-/// What lies there, then what of it heads reach.
+/// Returns all stored objects, then those that heads reach.
 async fn reached(store: &Store) -> anyhow::Result<(Inventory, Reachable)> {
     let inventory = store.inventory().await?;
     let reached = store.reached(&inventory).await?;
     Ok((inventory, reached))
 }
 
-/// What heads reach and the store has not.
+/// Returns the objects that heads reach and that are missing in the store.
 async fn lost(store: &Store) -> anyhow::Result<Vec<ContentHash>> {
     let (inventory, reached) = reached(store).await?;
     let lies = |hash: &ContentHash| {
@@ -157,7 +157,8 @@ async fn while_an_entry_of_history_cannot_be_read_all_that_it_may_name_stays_and
     Ok(())
 }
 
-/// The worst moment: a collector has listed old content and read history; then somebody deploys that content.
+/// The worst moment: a collector has listed old content and read history, then another process
+/// deploys that content.
 #[tokio::test]
 async fn content_that_is_deployed_again_while_it_is_collected_stays() -> Checked {
     for is_careful in [true, false] {
@@ -187,8 +188,8 @@ async fn content_that_is_deployed_again_while_it_is_collected_stays() -> Checked
     Ok(())
 }
 
-/// Two who deploy sixty things over and over, and somebody who collects all the while: each thing has left
-/// history and is old when its turn comes again.
+/// Two deployers deploy sixty things again and again while a collector runs. Each thing has left
+/// history and is old when it is deployed again.
 #[tokio::test]
 async fn two_who_deploy_and_one_who_collects_lose_nothing() -> Checked {
     let server = NatsServer::with_jetstream().await;
@@ -257,7 +258,8 @@ async fn lost_content_is_put_back_by_who_has_it() -> Checked {
     Ok(())
 }
 
-/// Somebody else's answer to a head that was sent: it is there, it is in history, another is there.
+/// Another deployer's head while the result of one that was sent is unknown: it is set, it is in
+/// history, or another head is set.
 #[tokio::test]
 async fn a_head_of_which_nobody_knows_whether_it_was_written_is_looked_for() -> Checked {
     let server = NatsServer::with_jetstream().await;
@@ -280,7 +282,8 @@ async fn a_head_of_which_nobody_knows_whether_it_was_written_is_looked_for() -> 
     Ok(())
 }
 
-/// A head that was sent in time and arrives when what it reuses has grown old, with a collector under way.
+/// A head that was sent in time and arrives when the content it reuses has grown old, while a
+/// collector runs.
 #[tokio::test]
 async fn what_a_late_head_reuses_is_put_anew() -> Checked {
     let server = NatsServer::with_jetstream().await;

@@ -1,10 +1,11 @@
-//! The hands of a body in a fleet: tells the mind what happens, and does what it says.
+//! Driver of a body in a fleet: reports events to the reconciler, and carries out its decisions.
 //!
-//! One task, and nothing in it waits: what takes time runs beside it, with a deadline, and tells
-//! how it ended.
+//! There is one task, and nothing in it blocks. Slow work runs beside it with a deadline, and
+//! reports its result.
 //!
-//! - `watches`: the buckets. `hearing`: what comes from there. `acting`: what the mind wants done.
-//! - `tasks`: the instances. `clock`: what is due when.
+//! - `watches`: the buckets. `observe`: the events that come from there. `act`: the reconciler's
+//!   decisions.
+//! - `instances`: the instances. `clock`: the times at which work is due.
 
 mod act;
 mod clock;
@@ -42,23 +43,23 @@ use crate::{
     exit::Failure,
 };
 
-/// A connection that is built again within this was not away: a client that could not read a message has
-/// another connection within milliseconds, and anybody who may call a cell can bring that about, again and again.
-/// Much less than a lease, so that nobody's lease ends unheard meanwhile.
+/// Limit of a connection loss that does not count. A client that could not read a message has
+/// another connection within milliseconds, and any caller of a cell can cause that again and again.
+/// It is much less than the time of a lease, so no body's lease ends unobserved meanwhile.
 const BRIEF: Duration = Duration::from_millis(500);
-/// How long a body tries to join before it says so.
+/// Time that a body tries to join before it logs that it waits.
 const JOIN_QUIET: Duration = Duration::from_secs(5);
-/// How long a body that ends waits for others to take over, at the most.
+/// Limit of the time that an ending body waits for others to take over.
 const HANDOVER_MAX: Duration = Duration::from_secs(15);
 
-/// Who joins.
+/// Description of the body that joins.
 pub(crate) struct Joining {
     pub(crate) body: BodyId,
     pub(crate) namespace: Namespace,
     pub(crate) labels: BTreeMap<String, String>,
     /// The cells that are linked in.
     pub(crate) natives: BTreeSet<Target>,
-    /// How long to finish what runs when asked to stop.
+    /// Time that running calls have to finish when the body is asked to stop.
     pub(crate) drain: Duration,
 }
 
@@ -72,34 +73,36 @@ pub(crate) struct Driver {
     calls: Calls,
     reported: Reported,
     drain: Duration,
-    /// When the connection was lost, until that counts: one that is back within a moment was no absence.
+    /// Time when the connection was lost, kept until the loss counts. A connection that is back
+    /// within a moment was never lost.
     lost: Option<Instant>,
-    /// The connection was away for a moment only: what is opened again begins nothing anew.
+    /// Set while the connection was away for a moment only: watches that are opened again start
+    /// nothing new.
     is_brief: bool,
 }
 
-/// How this body's calls travel.
+/// Routes of this body's calls.
 #[derive(Default)]
 struct Calls {
-    /// How callers treat cells, by the spec that says so.
+    /// Call policies of cells, by the hash of the spec that has the policy.
     policies: BTreeMap<ContentHash, Policy>,
     /// The head that calls follow.
     known: Option<ContentHash>,
 }
 
-/// What others were told of this body.
+/// Status of this body as it was last reported to others.
 struct Reported {
     paused: Option<Paused>,
-    /// Whether a lease was put.
+    /// True if a lease was put.
     lease: bool,
     fares: watch::Sender<Following>,
 }
 
 impl Driver {
-    /// A body that knows nothing yet.
+    /// Makes a body that knows nothing of its fleet yet.
     ///
     /// # Errors
-    /// No folder for the code that it will fetch.
+    /// There is no folder for the code that the body will fetch.
     pub(crate) fn new(joining: Joining, instances: Instances, nats: Nats) -> Result<Self, Failure> {
         let Joining { body, namespace, labels, natives, drain } = joining;
         let cache = Cache::new(&body)
@@ -130,12 +133,12 @@ impl Driver {
         })
     }
 
-    /// How the body fares in its fleet, and whenever that changes.
+    /// Returns a receiver of the body's status in its fleet, which also gets every change.
     pub(crate) fn following(&self) -> watch::Receiver<Following> {
         self.reported.fares.subscribe()
     }
 
-    /// Begins, and waits until the fleet can hear this body. Cancel-safe.
+    /// Joins the fleet, and waits until it can receive this body's lease. Cancel-safe.
     pub(crate) async fn join(&mut self) {
         self.watches.open(Duration::ZERO);
         let patience = Instant::now() + JOIN_QUIET;
@@ -155,8 +158,8 @@ impl Driver {
         }
     }
 
-    /// Runs what the fleet wants until `stops` says stop for the first time; then hands over
-    /// what it has and ends, at once when `stops` says stop again.
+    /// Runs the entries that the fleet wants until `stops` yields for the first time. Then hands
+    /// over its entries and ends, at once if `stops` yields again.
     pub(crate) async fn run(mut self, mut stops: impl Stream<Item = &'static str> + Unpin) -> Ended {
         let why = loop {
             tokio::select! {
@@ -180,7 +183,7 @@ impl Driver {
         ended
     }
 
-    /// Waits until something happens, and tells the mind. Cancel-safe.
+    /// Waits for the next event, and reports it to the reconciler. Cancel-safe.
     async fn next(&mut self) {
         let Watches { link, watches, fetched, work, .. } = &mut self.watches;
         let InstanceTasks { tasks, events, .. } = &mut self.tasks;
@@ -200,7 +203,8 @@ impl Driver {
         }
     }
 
-    /// After anything happened: a pass where one is due, its actions, and what others are told.
+    /// Handles any event: makes a pass if one is due, carries out its actions, and reports to
+    /// others.
     fn turn(&mut self) {
         if self.clock.slept() && self.watches.is_up() {
             tracing::warn!("this body was asleep for longer than its lease lasts: it looks anew before it acts");
@@ -229,7 +233,7 @@ impl Driver {
         }
     }
 
-    /// Tells those who watch from within how the body fares.
+    /// Reports the body's status to health and metrics.
     fn report(&self) {
         let pass = self.reconciler.found();
         let paused = pass.paused.map(|paused| match paused {
@@ -254,7 +258,7 @@ impl Driver {
         });
     }
 
-    /// Lets others take over what it has, then ends what is left.
+    /// Lets other bodies take over its entries, then ends the rest.
     async fn leave(&mut self, until: Instant) -> Ended {
         self.reconciler.drain();
         self.executor.instances.draining();

@@ -1,4 +1,4 @@
-//! One instance, from the order to start it until it is gone.
+//! One instance, from the order to start it until it has ended.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,44 +22,44 @@ use crate::app::{Deployed, Instance, Instances, LifecycleEvent};
 
 /// A bundle of this size or less is fetched without asking for its size first.
 const BUNDLE_SMALL: usize = 1024 * 1024;
-/// How many bytes of bundles are in memory at once, in MiB: each counts twice, as it came and
-/// as its files. The largest bundle fits.
+/// Limit of bundle bytes in memory at once, in MiB. Each bundle counts twice: as its bytes and as
+/// its files. The largest bundle fits.
 const BUNDLES_MIB: usize = 2 * keys::BUNDLE_BYTES_MAX / BUNDLE_SMALL;
 
-/// What instances are made with.
+/// The services from which instances are made.
 pub(super) struct Executor {
     nats: Nats,
     namespace: Namespace,
     pub(super) instances: Instances,
     cache: Cache,
-    /// Room for bundles on their way, in MiB.
+    /// Capacity for bundles that are being fetched, in MiB.
     room: Semaphore,
 }
 
-/// What is to be started.
+/// Order to start one instance.
 #[derive(Clone)]
 pub(super) struct StartOrder {
     pub(super) target: Target,
     pub(super) instance: u64,
     pub(super) version: Version,
-    /// Whether it is a canary.
+    /// True if the instance is a canary.
     pub(super) canary: bool,
-    /// How long the start may take.
+    /// Limit of the time that the start may take.
     pub(super) limit: Duration,
-    /// Where the spec lies.
+    /// Bucket where the spec is stored.
     pub(super) desired: Bucket,
 }
 
-/// What an instance is told.
+/// Command to an instance.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum InstanceCommand {
-    /// To end, and how long its calls may take to finish.
+    /// To end, with the time that its calls may take to finish.
     Stop(Duration),
-    /// To take calls of its own from now on, and how long that may take.
+    /// To take calls of its own from now on, with the time limit for that.
     Promote(Duration),
 }
 
-/// What became of it.
+/// Event of an instance.
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) instance: u64,
@@ -68,15 +68,15 @@ pub(super) struct Event {
 
 #[derive(Debug)]
 pub(super) enum InstanceChange {
-    /// Calls reach it; what it counts.
+    /// Calls reach the instance. The value is its counters.
     Ready(Option<Arc<Stats>>),
-    /// It ended by itself and is started again.
+    /// The instance ended by itself and is started again.
     Away,
-    /// It did not start, or ended by itself; another try may do better.
+    /// The instance did not start, or ended by itself. Another try may succeed.
     Failed(String),
-    /// This body cannot run it, however often it tries.
+    /// This body cannot run the instance, however often it tries.
     Refused(String),
-    /// It is gone, as it was told.
+    /// The instance has ended, as it was commanded.
     Stopped,
 }
 
@@ -86,7 +86,7 @@ impl Executor {
     }
 }
 
-/// Tells what becomes of one instance.
+/// Reports the events of one instance.
 struct Reporter {
     instance: u64,
     events: mpsc::Sender<Event>,
@@ -99,7 +99,7 @@ impl Reporter {
     }
 }
 
-/// Lives until it is told to stop, or fails.
+/// Runs an instance until it is commanded to stop, or fails.
 pub(super) async fn live(
     executor: Arc<Executor>,
     order: StartOrder,
@@ -136,8 +136,8 @@ pub(super) async fn live(
     report.report(ended.map_or_else(|(reason, _)| InstanceChange::Failed(reason), |_| InstanceChange::Stopped)).await;
 }
 
-/// An instance serves until it is told to stop (how long its calls may take) or ends by itself
-/// (why, and how long those that run may take).
+/// Serves until the instance is commanded to stop (with the time that its calls may take) or ends
+/// by itself (with the reason, and the time that running calls may take).
 async fn serve(
     executor: &Executor,
     instance: &mut Instance,
@@ -172,7 +172,7 @@ async fn serve(
     }
 }
 
-/// Until it is told to stop.
+/// Waits for the command to stop, and returns the time that calls may take to finish.
 async fn stop(words: &mut mpsc::Receiver<InstanceCommand>) -> Duration {
     loop {
         match words.recv().await {
@@ -222,8 +222,8 @@ async fn start(executor: &Arc<Executor>, order: &StartOrder) -> Result<(Instance
     Ok((instance, code))
 }
 
-/// A spec's own revision does not know of its code: the fleet's does, and is what people meet
-/// everywhere.
+/// Gives a spec the revision of the fleet. A spec's own revision does not include its code; the
+/// fleet's does, and users see that one everywhere.
 fn named(deployed: Deployed, version: &Version) -> Deployed {
     let revision = version.revision.to_string();
     match deployed {
@@ -240,7 +240,8 @@ fn named(deployed: Deployed, version: &Version) -> Deployed {
     }
 }
 
-/// Fetches a bundle where there is room for it, and hands it on while the room is kept.
+/// Fetches a bundle as soon as there is capacity for it, and returns it with the permit for that
+/// capacity.
 async fn fetch(executor: &Executor, hash: ContentHash) -> anyhow::Result<(Bytes, tokio::sync::SemaphorePermit<'_>)> {
     let store = executor.nats.objects(&keys::bundle_store(&executor.namespace), 1).await?;
     let room = async |bytes: usize| {

@@ -1,4 +1,5 @@
-//! What lies in the buckets of a namespace: who writes must know what is there and how old it is.
+//! Inventory of the buckets of a namespace: a deployer must know which objects are stored and how
+//! old they are.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +14,7 @@ use fleet::{
 
 use super::Store;
 
-/// All that lies there, as it was listed at one moment.
+/// All stored objects, as they were listed at one moment.
 #[derive(Debug)]
 pub(crate) struct Inventory {
     pub(super) trees: BTreeMap<ContentHash, StoredName>,
@@ -25,7 +26,7 @@ pub(crate) struct Inventory {
 }
 
 impl Default for Inventory {
-    /// Nothing, now.
+    /// Makes an inventory of nothing, taken now.
     fn default() -> Self {
         let (trees, specs, bundles, history) = Default::default();
         Self { trees, specs, bundles, history, taken: (Instant::now(), SystemTime::now()) }
@@ -33,7 +34,7 @@ impl Default for Inventory {
 }
 
 impl Inventory {
-    /// How long ago it was listed, also where the machine was suspended meanwhile.
+    /// Returns the time since it was listed, including time during which the machine was suspended.
     pub(super) fn age(&self) -> Duration {
         let (instant, time) = self.taken;
         instant.elapsed().max(time.elapsed().unwrap_or_default())
@@ -41,7 +42,8 @@ impl Inventory {
 }
 
 impl Store {
-    /// Lists what lies there and is what its name says: all else is as good as lost, and is put anew.
+    /// Lists the stored objects whose content matches their name. All others count as lost, and are
+    /// put again.
     pub(crate) async fn sound_stock(&self) -> Result<Inventory, StoreError> {
         let mut inventory = Box::pin(self.inventory()).await?;
         for (name, entry) in Box::pin(self.desired().all(&format!("{}*", keys::SPEC))).await? {
@@ -55,7 +57,7 @@ impl Store {
         Ok(inventory)
     }
 
-    /// Lists what lies there.
+    /// Lists the stored objects.
     pub(crate) async fn inventory(&self) -> Result<Inventory, StoreError> {
         let mut inventory = Inventory::default();
         let of_bundles = async {
@@ -79,12 +81,12 @@ impl Store {
         Ok(inventory)
     }
 
-    /// The code of cells; made where it is not there.
+    /// Opens the store of cell code, and makes it if it does not exist.
     pub(super) async fn bundles(&self) -> Result<Objects, StoreError> {
         self.nats().objects(&keys::bundle_store(self.namespace()), REPLICAS_DEFAULT).await
     }
 
-    /// The code of cells; `None` where no cell with code was ever deployed.
+    /// Opens the store of cell code; `None` if no cell with code was ever deployed.
     pub(super) async fn existing_bundles(&self) -> Result<Option<Objects>, StoreError> {
         match self.nats().existing_objects(&keys::bundle_store(self.namespace())).await {
             Ok(bundles) => Ok(Some(bundles)),

@@ -1,4 +1,4 @@
-//! Whether a head still holds while bodies are waited for that are to follow it.
+//! Check that a head still holds while the deployer waits for bodies to follow it.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use tokio::time::sleep;
 
 use super::Store;
 
-/// How often it is looked at.
+/// Time between two checks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What took the place of a head.
+/// The head that took the place of another.
 pub(crate) struct Replaced {
     pub(crate) by: Head,
     pub(crate) manifest: Manifest,
-    /// What it changed.
+    /// Changes that the other head made.
     pub(crate) theirs: Diff,
 }
 
-/// Ends when another head stands in the place of this one, which has this manifest. A server that does
-/// not answer has said nothing.
+/// Returns when another head has taken the place of this one, which has this manifest. A server
+/// that does not answer does not count as a change.
 pub(crate) async fn replaced(store: &Store, head: &Head, manifest: &Manifest) -> Replaced {
     loop {
         sleep(LOOK_EVERY).await;

@@ -1,7 +1,9 @@
-//! How a deployer goes on while NATS does not answer: it restarts, a cluster chooses a leader, a link is lost.
+//! Retries of a deployer while NATS does not answer: it restarts, a cluster elects a leader, a
+//! connection is lost.
 //!
-//! Each step of a deploy may be carried out twice: it reads, or writes content under its hash, or looks first
-//! whether the head is written already. So what time may mend is tried again, and all else ends at once.
+//! Each step of a deploy may be carried out twice: it reads, or writes content under its hash, or
+//! checks first whether the head is written already. So an error that may pass is retried, and
+//! every other error ends the deploy at once.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -15,17 +17,17 @@ use tokio::{
 /// The wait before a step is tried again. An election takes seconds.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
-/// How far a deploy has come, and so what is known when it ends early.
+/// Progress of a deploy, which also says what is known when it ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeployStage {
     /// No head was sent yet: whatever was written is in force nowhere.
     Content,
-    /// The head of this number was sent, and nobody may have answered.
+    /// The head of this number was sent, and perhaps the server has not answered.
     Head(u64),
 }
 
 impl DeployStage {
-    /// While it is tried again.
+    /// Message while the step is retried.
     fn so_far(self) -> String {
         match self {
             Self::Content => "nothing is changed yet".to_owned(),
@@ -33,7 +35,7 @@ impl DeployStage {
         }
     }
 
-    /// When it has ended early.
+    /// Message when the deploy has ended early.
     fn at_last(self) -> String {
         match self {
             Self::Content => "nothing was changed, and `cbs deploy` again is safe".to_owned(),
@@ -44,7 +46,7 @@ impl DeployStage {
     }
 }
 
-/// Until when, and with what voice.
+/// Deadline of retries, and where they are reported.
 pub(crate) struct RetryUntil {
     nats: Nats,
     limit: Duration,
@@ -53,15 +55,15 @@ pub(crate) struct RetryUntil {
 }
 
 impl RetryUntil {
-    /// For so long from now on; `report` gets a line when a step has to be tried again.
+    /// Starts the time limit now. `report` gets a line when a step has to be retried.
     pub(crate) fn new(nats: Nats, limit: Duration, report: fn(&str)) -> Self {
         Self { nats, limit, until: Instant::now() + limit, report }
     }
 
-    /// Carries out a step, again and again while NATS does not answer.
+    /// Carries out a step, and retries it while NATS does not answer.
     ///
     /// # Errors
-    /// As the step; where it was the store that failed, with what is known of the head.
+    /// Those of the step. For an error of the store, the message says what is known of the head.
     pub(crate) async fn with<T>(
         &self,
         stage: DeployStage,
@@ -114,7 +116,7 @@ impl fmt::Display for Lost {
 
 impl std::error::Error for Lost {}
 
-/// The server does not permit something, in its words.
+/// The server denies a permission. The value is its message.
 #[derive(Debug)]
 struct Denied(Arc<str>);
 
@@ -127,7 +129,7 @@ impl fmt::Display for Denied {
 
 impl std::error::Error for Denied {}
 
-/// Ends when the server does not permit something.
+/// Returns when the server denies a permission.
 async fn denied(denials: &mut watch::Receiver<Option<Arc<str>>>) -> Denied {
     loop {
         if denials.changed().await.is_err() {

@@ -1,4 +1,4 @@
-//! Until every body has followed a head, or it is known that one does not.
+//! Wait until every body has followed a head, or until it is known that one does not.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,58 +19,58 @@ use tokio::{
 use super::{ASK_FLEET, Store, unplaced};
 use crate::output;
 
-/// What nobody can run is only believed after so long: a body that refuses is heard by the
-/// others at the same moment as here, and they answer with their next lease.
+/// Time before it is believed that no body can run an entry. The others receive a body's refusal at
+/// the same moment as this program, and answer with their next lease.
 const BELIEVED_AFTER: Duration = Duration::from_millis(2_500);
 
-/// How long an old revision takes to leave the bus.
+/// Time that an old revision takes to leave the bus.
 const OLD_STOPS: Duration = Duration::from_millis(100);
 
-/// Two leases: within them every body that lives is heard, as FLEET-7 says.
+/// Time of two leases: within it a lease of every running body is received, as FLEET-7 says.
 const HOLD: Duration = Duration::from_millis(2 * LEASE_MS);
 
-/// How long bodies are waited for that are asked whether they live.
+/// Time that bodies have to answer when they are asked whether they run.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// The wait before another watch of the leases is opened.
+/// Time before another watch of the leases is opened.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
 
-/// How it ended.
+/// Result of the wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Every body that lives has followed, and all that was touched runs.
+    /// Every running body has followed, and all entries that were touched run.
     Converged {
-        /// How many bodies live.
+        /// Number of bodies that run.
         bodies: usize,
     },
-    /// No body lives: those to come will follow.
+    /// No body runs. Bodies that join later will follow.
     Nobody,
-    /// Nobody can run something of it, or time is up: what has not, and why.
+    /// No body can run some of the entries, or time is up. The lines say which entries, and why.
     Not(Vec<String>),
 }
 
-/// What is waited for.
+/// State that is waited for.
 pub(crate) struct Wanted<'a> {
     pub(crate) head: ContentHash,
     pub(crate) manifest: &'a Manifest,
-    /// The entries that count, by index.
+    /// The entries that count, by index in the manifest.
     pub(crate) touched: &'a BTreeSet<usize>,
-    /// Whether the head is one that held before: then a lease may be of a body that has died since.
+    /// True if the head is one that held before: then a lease may be of a body that has died since.
     pub(crate) is_old: bool,
 }
 
-/// Where bodies stand.
+/// Progress of the bodies.
 #[derive(Debug, PartialEq, Eq)]
 struct Progress {
     followed: usize,
     bodies: usize,
-    /// What is missing, in words.
+    /// The missing parts, in words for the operator.
     missing: Vec<String>,
-    /// Whether time may mend it.
+    /// True if no amount of time helps.
     hopeless: bool,
 }
 
-/// Waits until `limit` is over, whatever the server does; tells of progress in a line each.
+/// Waits until `limit` is over, whatever the server does. Reports progress, one line each time.
 pub(crate) async fn wait(
     store: &Store,
     wanted: &Wanted<'_>,
@@ -134,8 +134,8 @@ pub(crate) async fn wait(
     }
 }
 
-/// Opens a watch of the leases. After the server's restart its bucket is a new one, and who lives has not
-/// been heard yet.
+/// Opens a watch of the leases. After a restart of the server the bucket is new, and the leases of
+/// running bodies have not been received yet.
 async fn open(store: &Store, observed: &mut Observed) -> Result<KeyWatch, StoreError> {
     let bucket = store.presence().await?;
     let (age, deployed) = tokio::try_join!(bucket.age(), store.desired().age())?;
@@ -146,7 +146,7 @@ async fn open(store: &Store, observed: &mut Observed) -> Result<KeyWatch, StoreE
     bucket.watch(">").await
 }
 
-/// Follows one watch: `None` when it has ended.
+/// Follows one watch. Returns `None` when the watch has ended.
 async fn follow(
     store: &Store,
     mut watching: KeyWatch,
@@ -206,34 +206,34 @@ async fn follow(
     }
 }
 
-/// How many bodies of the fleet answer when they are asked, whatever became of their leases. Who may not ask
-/// hears of none.
+/// Returns the number of bodies of the fleet that answer when they are asked, whatever has become
+/// of their leases. The number is 0 if the user has no permission to ask.
 async fn living(store: &Store) -> usize {
     let answers = store.nats().ask_all(&json!({ "ask": ASK_FLEET }), ANSWERS_WITHIN).await;
     answers.map_or(0, |answers| answers.iter().filter(|(_, answer)| answer.is_ok()).count())
 }
 
-/// The bodies as they were heard.
+/// The bodies as their leases were received.
 #[derive(Default)]
 struct Observed {
-    /// Leases, each with whether it was put since the watch began.
+    /// Leases, each with true if it was put since the watch began.
     bodies: BTreeMap<String, (Presence, bool)>,
-    /// Whether all that was there when the watch began has been told.
+    /// Set when all leases that existed when the watch began have been received.
     is_whole: bool,
-    /// Before this moment the absence of a body means nothing.
+    /// Until this moment the absence of a body means nothing.
     trusted: Option<Instant>,
-    /// How many bodies of the fleet answered while none had a lease.
+    /// Number of bodies of the fleet that answered while none had a lease.
     unheard: usize,
 }
 
 impl Observed {
-    /// A new watch begins.
+    /// Starts again with a new watch.
     fn begin(&mut self) {
         self.bodies.clear();
         self.is_whole = false;
     }
 
-    /// From now on, and for so long, the absence of a body means nothing.
+    /// Ignores the absence of bodies for this time from now on.
     fn hold(&mut self, time: Duration) {
         self.trusted = self.trusted.max(Some(Instant::now() + time));
     }
@@ -266,7 +266,7 @@ impl Observed {
         self.bodies.iter().map(|(id, (presence, _))| (id.as_str(), presence)).collect()
     }
 
-    /// What is missing when time is up.
+    /// Returns the outcome when time is up: the parts that are missing.
     fn too_late(&self, wanted: &Wanted<'_>, error: Option<&StoreError>) -> Outcome {
         let why = |error: &StoreError| format!("the leases of the bodies cannot be read: {error}");
         if !self.is_whole {
@@ -346,12 +346,13 @@ fn is_settled(standing: EntryStatus) -> bool {
     standing.is_settled() || standing == EntryStatus::RefusedOld
 }
 
-/// The body neither owns the entry nor refuses it: where all say so, none has the labels that it asks for.
+/// True if the body neither owns the entry nor refuses it. If all bodies say so, none has the
+/// labels that the entry asks for.
 fn is_unowned(standing: EntryStatus) -> bool {
     matches!(standing, EntryStatus::Absent | EntryStatus::Extra | EntryStatus::Old)
 }
 
-/// It serves an older revision, and cannot run this one or has rolled it back.
+/// True if the body serves an older revision, and cannot run this one or has rolled it back.
 fn is_failing(standing: EntryStatus) -> bool {
     matches!(standing, EntryStatus::RefusedOld | EntryStatus::RolledBack)
 }

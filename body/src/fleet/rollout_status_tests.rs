@@ -15,7 +15,7 @@ fn head() -> ContentHash {
     ContentHash::of(b"head")
 }
 
-/// A body that has this head, with these states.
+/// A body that has this head, with these entry states.
 fn body(id: &str, head: ContentHash, states: &str) -> Result<(String, Presence), Box<dyn std::error::Error>> {
     let facts = Facts {
         body: id.parse()?,

@@ -1,4 +1,4 @@
-//! The buckets of a namespace, as deployers and people read and write them.
+//! The buckets of a namespace, as deployers and operators read and write them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,31 +11,31 @@ use cbs::{Bytes, Namespace, Target};
 use fleet::{ContentHash, Head, History, Manifest, ManifestError, Presence, Verdict, VerdictRecord, keys};
 use futures::{StreamExt, TryStreamExt, stream};
 
-/// How many requests of one command are under way at once.
+/// Limit of requests of one command that are under way at once.
 pub(super) const REQUESTS_MAX: usize = 64;
-/// Stands for a leaf that was lost.
+/// Content used in place of a leaf that was lost.
 const EMPTY_LEAF: &str = "{}";
 
-/// What holds now.
+/// The present desired state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Now {
     /// The present head with its revision in the bucket; `None` before the first deploy.
     pub(crate) head: Option<(Head, u64)>,
-    /// What runs.
+    /// Manifest of the entries that run.
     pub(crate) manifest: Manifest,
     /// The objects that the manifest is made of.
     pub(crate) trees: BTreeMap<ContentHash, Bytes>,
-    /// Those of them that are not there any more: what they say is missing in `manifest`.
+    /// Objects of the manifest that are no longer stored: their entries are missing in `manifest`.
     pub(crate) lost: Vec<ContentHash>,
-    /// What was decided about its canaries.
+    /// Verdict records of its canaries.
     pub(crate) verdict_records: BTreeMap<Target, VerdictRecord>,
-    /// The revision of what lies where the head should, and cannot be read; then `head` is the last one of
-    /// history, with this revision.
+    /// Revision of the value under the head's key if it cannot be read. Then `head` is the last
+    /// head of history, with this revision.
     pub(crate) damaged: Option<u64>,
 }
 
 impl Now {
-    /// What became of the canaries of the present head, a line each.
+    /// Returns the state of the canaries of the present head, one line each.
     pub(crate) fn canaries(&self) -> Vec<String> {
         let Some((head, _)) = &self.head else { return Vec::new() };
         let lines = self.manifest.entries().iter().filter_map(|(target, item)| {
@@ -65,23 +65,25 @@ pub(crate) struct Store {
     history_max: usize,
 }
 
-/// A bucket of desired state.
+/// Settings of the bucket of the desired state.
 pub(super) fn desired_settings(namespace: &Namespace) -> BucketSettings {
     BucketSettings::kept(keys::desired_bucket(namespace))
 }
 
-/// The bucket of verdicts about canaries: each holds as long as a head may name its revision, and is small.
+/// Settings of the bucket of verdict records about canaries. Each is small, and holds as long as a
+/// head may name its revision.
 pub(super) fn verdict_settings(namespace: &Namespace) -> BucketSettings {
     BucketSettings::kept(keys::verdict_bucket(namespace))
 }
 
-/// The bucket of leases.
+/// Settings of the bucket of leases.
 pub(super) fn presence_settings(namespace: &Namespace) -> BucketSettings {
     BucketSettings::leases(keys::presence_bucket(namespace), Duration::from_millis(fleet::LEASE_MS))
 }
 
 impl Store {
-    /// Opens it; makes all buckets where they are not there, for bodies need not have the right to.
+    /// Opens the store. Makes all buckets that do not exist, because bodies need not have the
+    /// permission to do so.
     pub(crate) async fn open(nats: Nats, namespace: Namespace) -> Result<Self, StoreError> {
         let of_leases = presence_settings(&namespace);
         let of_verdicts = verdict_settings(&namespace);
@@ -92,7 +94,7 @@ impl Store {
         Ok(Self::of(nats, namespace, desired))
     }
 
-    /// Opens it; `None` where nothing was ever deployed.
+    /// Opens the store; `None` if nothing was ever deployed.
     pub(crate) async fn existing(nats: Nats, namespace: Namespace) -> Result<Option<Self>, StoreError> {
         match nats.existing_bucket(&keys::desired_bucket(&namespace)).await {
             Ok(desired) => Ok(Some(Self::of(nats, namespace, desired))),
@@ -106,24 +108,24 @@ impl Store {
         Self { nats, namespace, desired, garbage_age, history_max: fleet::HISTORY_MAX }
     }
 
-    /// The same, where content is old after another time.
+    /// Returns the store with another age from which content is old.
     #[cfg(test)]
     pub(super) fn with_garbage_age(self, garbage_age: Duration) -> Self {
         Self { garbage_age, ..self }
     }
 
-    /// The same, with another length of history.
+    /// Returns the store with another length of history.
     #[cfg(test)]
     pub(super) fn with_history_max(self, history_max: usize) -> Self {
         Self { history_max, ..self }
     }
 
-    /// How many heads can be gone back to, the present one among them.
+    /// Returns the number of heads that can be returned to, including the present one.
     pub(super) fn history_max(&self) -> usize {
         self.history_max
     }
 
-    /// How old content is that may be collected.
+    /// Returns the age from which content may be collected.
     pub(super) fn garbage_age(&self) -> Duration {
         self.garbage_age
     }
@@ -140,7 +142,7 @@ impl Store {
         &self.namespace
     }
 
-    /// What a person may want to change about the buckets.
+    /// Returns a hint for the operator about the settings of the buckets.
     pub(crate) fn hint(&self) -> Option<String> {
         let replicas = self.desired.replicas().filter(|replicas| *replicas == 1)?;
         Some(format!(
@@ -150,12 +152,12 @@ impl Store {
         ))
     }
 
-    /// Whether this one is the present head.
+    /// True if this is the present head.
     pub(super) async fn is_head(&self, head: &Head) -> Result<bool, StoreError> {
         Ok(self.desired.get_latest(keys::HEAD).await?.is_some_and(|entry| entry.value == head.encode()))
     }
 
-    /// The present head and its manifest.
+    /// Reads the present head and its manifest.
     pub(crate) async fn now(&self) -> anyhow::Result<Now> {
         let Some(entry) = self.desired.get_latest(keys::HEAD).await? else { return Ok(Now::default()) };
         let (head, damaged) = match Head::decode(&entry.value) {
@@ -178,7 +180,7 @@ impl Store {
         Ok(Now { head: Some((head, entry.revision)), manifest, trees, lost, verdict_records, damaged })
     }
 
-    /// What was decided about the canaries of a manifest.
+    /// Reads the verdict records about the canaries of a manifest.
     async fn verdict_records(&self, manifest: &Manifest) -> Result<BTreeMap<Target, VerdictRecord>, StoreError> {
         let canaries = manifest.entries().iter().filter_map(|(target, item)| {
             let entry = item.known().filter(|entry| entry.base.is_some())?;
@@ -201,12 +203,13 @@ impl Store {
         Ok(found.collect())
     }
 
-    /// The manifest of a root.
+    /// Reads the manifest of a root.
     pub(crate) async fn manifest(&self, root: ContentHash) -> anyhow::Result<Manifest> {
         Ok(self.manifest_with(root, &BTreeMap::new()).await?.0)
     }
 
-    /// The manifest of a root, with the objects that it is made of; some of them may be known.
+    /// Reads the manifest of a root, and the objects that it is made of. Some of them may be known
+    /// already.
     pub(super) async fn manifest_with(
         &self,
         root: ContentHash,
@@ -220,7 +223,8 @@ impl Store {
         Ok((manifest, trees))
     }
 
-    /// The manifest of a root, as much of it as is there, what it is made of, and what is not there.
+    /// Reads the manifest of a root as far as it is stored. Returns it with its objects, and the
+    /// hashes of the missing ones.
     pub(super) async fn read(
         &self,
         root: ContentHash,
@@ -257,7 +261,7 @@ impl Store {
         }
     }
 
-    /// The text of a spec's document.
+    /// Reads the text of a spec document.
     pub(crate) async fn spec(&self, hash: ContentHash) -> anyhow::Result<Bytes> {
         self.object(&keys::spec(&hash), hash).await
     }
@@ -266,7 +270,7 @@ impl Store {
         self.stored(key, hash).await?.with_context(|| format!("`{key}` is not there any more: deploy again"))
     }
 
-    /// What lies under a key; nothing, where it has another hash, for then it is as good as lost.
+    /// Reads the value under a key. Returns `None` if it has another hash: then it counts as lost.
     async fn stored(&self, key: &str, hash: ContentHash) -> Result<Option<Bytes>, StoreError> {
         let is_right = |bytes: &Bytes| ContentHash::of(bytes) == hash;
         let entry = self.desired.get(key).await?.map(|entry| entry.value);
@@ -277,7 +281,7 @@ impl Store {
         }
     }
 
-    /// All heads that are kept.
+    /// Reads all heads that are kept.
     pub(crate) async fn history(&self) -> anyhow::Result<History> {
         // The present one first: whoever replaces it meanwhile has put it into history before.
         let now = self.desired.get_latest(keys::HEAD).await?;
@@ -287,7 +291,7 @@ impl Store {
         Ok(History::new(all.filter_map(|bytes| Head::decode(&bytes).ok())))
     }
 
-    /// The leases of the bodies that live.
+    /// Reads the leases of the running bodies.
     pub(crate) async fn bodies(nats: &Nats, namespace: &Namespace) -> Result<Vec<Presence>, StoreError> {
         let bucket = match nats.existing_bucket(&keys::presence_bucket(namespace)).await {
             Err(StoreError::NoBucket(_)) => return Ok(Vec::new()),
@@ -297,7 +301,7 @@ impl Store {
         Ok(all.into_iter().filter_map(|(_, entry)| Presence::decode(&entry.value).ok()).collect())
     }
 
-    /// The bucket of leases, to be watched.
+    /// Opens the bucket of leases, for a watch.
     pub(super) async fn presence(&self) -> Result<Bucket, StoreError> {
         self.nats.bucket(&presence_settings(&self.namespace)).await
     }

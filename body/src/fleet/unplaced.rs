@@ -1,14 +1,15 @@
-//! What serves on in a body that should leave it, for no body has the labels that it asks for.
+//! Reason why an entry stays on a body that should stop it: no body has the labels that the entry
+//! asks for.
 
 use cbs::{BodyId, Target};
 use fleet::{ContentHash, Entry, EntryStatus, Manifest, Presence, Trouble};
 
-/// The reason, for people.
+/// Returns the reason, for the operator.
 pub(super) fn reason(target: &Target, body: &BodyId) -> String {
     format!("{target} serves on in {body}, for no body has the labels that it asks for")
 }
 
-/// Whether a body serves something that it should leave: `extra` or `old`.
+/// True if a body serves an entry that it should stop: `extra` or `old`.
 pub(crate) fn is_leaving(body: &Presence) -> bool {
     body.states.count(EntryStatus::Extra) + body.states.count(EntryStatus::Old) > 0
 }

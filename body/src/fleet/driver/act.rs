@@ -1,4 +1,4 @@
-//! What the mind decides, carried out.
+//! Execution of the reconciler's decisions.
 
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ impl Driver {
         self.executor.instances.share(target, share);
     }
 
-    /// Calls follow the head that was applied.
+    /// Lets calls follow the head that was applied.
     pub(super) fn follow(&mut self) {
         let Some(desired) = self.reconciler.desired().filter(|desired| self.calls.known != Some(desired.hash)) else {
             return;
@@ -117,7 +117,7 @@ impl Driver {
         self.watch_verdicts();
     }
 
-    /// Where a canary is deployed, its verdict is to be heard of.
+    /// Watches for the verdict if a canary is deployed.
     pub(super) fn watch_verdicts(&mut self) {
         let Some(desired) = self.reconciler.desired() else { return };
         let is_canary = |item: &Item| item.known().is_some_and(|entry| matches!(entry.rollout, Rollout::Canary(_)));

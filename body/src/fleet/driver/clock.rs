@@ -1,4 +1,4 @@
-//! What is due when.
+//! Times at which each kind of work is due.
 
 use std::time::Duration;
 
@@ -6,32 +6,33 @@ use fleet::{BEAT_MS, LEASE_MS, Moment};
 use nix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
-/// Between two passes: what happens at once is met at once, and thousands of words make few passes.
+/// Time between two passes: events at the same moment are handled together, and thousands of
+/// messages cause few passes.
 const PASS_EVERY: Duration = Duration::from_millis(5);
-/// Between two leases that tell news.
+/// Least time between two leases if the body's status changes.
 const NEWS_EVERY: Duration = Duration::from_millis(100);
-/// Before a lease is put again that was not.
+/// Time before a lease that could not be put is put again.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
-/// How often a look is taken without any reason: a word may have been lost.
+/// Time between two checks without any reason: a message may have been lost.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How often a lease is put.
+/// Time between two leases.
 const BEAT: Duration = Duration::from_millis(BEAT_MS);
 
-/// When what is due.
+/// Times at which the next work is due.
 pub(super) struct Clock {
-    /// The clock of [`Moment`]s began then.
+    /// Zero point of the clock of [`Moment`]s.
     began: Duration,
-    /// Something happened, or time alone changes something.
+    /// Time of the next pass: after an event, or because time alone changes something.
     pass: Instant,
     passed: Instant,
     beat: Instant,
     look: Instant,
-    /// When the driver last had its turn.
+    /// Time when the driver last had its turn.
     turned: Moment,
 }
 
-/// Time as it passes for the machine, sleep included, which [`Instant`] leaves out on Linux: a
-/// laptop that slept for an hour must not take what it last heard for news.
+/// Time since the machine started, including sleep, which [`Instant`] leaves out on Linux. After a
+/// laptop slept for an hour, messages received before that must not count as new.
 fn uptime() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = ClockId::CLOCK_BOOTTIME;
@@ -47,14 +48,14 @@ impl Clock {
         Self { began: uptime(), pass: now, passed: now, beat: now, look: now + LOOK_EVERY, turned: Moment(0) }
     }
 
-    /// Now, on the body's own clock.
+    /// Returns the present time on the body's own clock.
     pub(super) fn now(&self) -> Moment {
         let since = uptime().saturating_sub(self.began);
         Moment(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Whether the driver had no turn for longer than a lease lasts: it was stopped, or the
-    /// machine slept. Others took it for dead meanwhile, and it heard none of it.
+    /// True if the driver had no turn for longer than a lease lasts: it was stopped, or the machine
+    /// slept. Other bodies took it for dead meanwhile, and it received no event of that.
     pub(super) fn slept(&mut self) -> bool {
         let now = self.now();
         let slept = now.since(self.turned) >= LEASE_MS;
@@ -62,23 +63,24 @@ impl Clock {
         slept
     }
 
-    /// As if the machine had slept for a lease: its clock goes on, and nobody had a turn.
+    /// Acts as if the machine had slept for the time of a lease: its clock goes on, and no task had
+    /// a turn.
     #[cfg(test)]
     pub(super) fn miss_turns(&mut self) {
         self.began = self.began.saturating_sub(Duration::from_millis(LEASE_MS));
     }
 
-    /// A pass is due soon.
+    /// Makes a pass due soon.
     pub(super) fn happened(&mut self) {
         self.pass = Instant::now();
     }
 
-    /// When the next pass is due.
+    /// Returns the time of the next pass.
     pub(super) fn pass_at(&self) -> Instant {
         self.pass.max(self.passed + PASS_EVERY)
     }
 
-    /// A pass was made; the next is due when something happens, or then.
+    /// Notes that a pass was made. The next one is due after an event, or at `wake`.
     pub(super) fn passed(&mut self, wake: Option<Moment>) {
         let now = Instant::now();
         self.passed = now;
@@ -86,12 +88,13 @@ impl Clock {
         self.pass = wake.unwrap_or(now + LOOK_EVERY).max(now + PASS_EVERY);
     }
 
-    /// When the next lease is due.
+    /// Returns the time of the next lease.
     pub(super) fn beat_at(&self) -> Instant {
         self.beat
     }
 
-    /// Whether a lease is due. News wait for a moment only: the next turn is then.
+    /// True if a lease is due. A change of status (`news`) waits for a moment only: then the next
+    /// turn is at that time.
     pub(super) fn beats(&mut self, news: bool) -> bool {
         let now = Instant::now();
         let soonest = self.beat + NEWS_EVERY - BEAT;
@@ -104,17 +107,17 @@ impl Clock {
         beats
     }
 
-    /// The lease was not put: once more, soon.
+    /// Makes a lease due again soon, because the last one was not put.
     pub(super) fn beat_again(&mut self) {
         self.beat = self.beat.min(Instant::now() + AGAIN_AFTER);
     }
 
-    /// When the next look is due.
+    /// Returns the time of the next check.
     pub(super) fn look_at(&self) -> Instant {
         self.look
     }
 
-    /// A look is taken.
+    /// Notes that a check is made.
     pub(super) fn looks(&mut self) {
         self.look = Instant::now() + LOOK_EVERY;
     }

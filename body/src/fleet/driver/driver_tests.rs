@@ -7,7 +7,7 @@ use crate::{app::hosts, console::Terminal, fleet::store::presence_settings, heal
 
 type Checked = Result<(), Box<dyn std::error::Error>>;
 
-/// Longer than anything here takes.
+/// Time longer than any step here takes.
 const LONG: Duration = Duration::from_secs(20);
 
 /// A body that has joined, its server, and the bucket of leases.
@@ -28,7 +28,7 @@ async fn joined() -> Result<(NatsServer, Driver, Bucket), Box<dyn std::error::Er
     Ok((server, driver, leases))
 }
 
-/// Lets the driver work until something is so.
+/// Runs the driver until a condition is true.
 async fn until(driver: &mut Driver, what: &str, is_so: impl Fn(&Driver) -> bool) {
     let work = async {
         while !is_so(driver) {

@@ -8,7 +8,7 @@ use crate::fleet::store::desired_settings;
 
 type Checked = Result<(), Box<dyn std::error::Error>>;
 
-/// Far below [`WORK_LIMIT`].
+/// Time far below [`WORK_LIMIT`].
 const SOON: Duration = Duration::from_secs(5);
 
 struct Stage {
@@ -18,7 +18,7 @@ struct Stage {
     eyes: Watches,
 }
 
-/// Eyes on a connection that is up, and on the bucket that heads lie in.
+/// Makes watches on a connection that is up, and on the bucket of heads.
 async fn stage() -> Result<Stage, Box<dyn std::error::Error>> {
     let server = NatsServer::with_jetstream().await;
     let nats = Nats::connect_client(Options::new(server.url(), "one".parse()?)).await?;

@@ -1,4 +1,4 @@
-//! The instances that live, each on a task of its own.
+//! The running instances, each on a task of its own.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,9 +14,9 @@ use tokio::{
 
 use crate::fleet::instance::{Event, Executor, InstanceChange, InstanceCommand, StartOrder, live};
 
-/// How many words may wait for one instance: it gets two in its life.
+/// Limit of commands that wait for one instance: it gets two in its life.
 const WORDS_MAX: usize = 4;
-/// How many words of instances may wait.
+/// Limit of events of instances that wait.
 const EVENTS_MAX: usize = 1_024;
 
 pub(super) struct InstanceTasks {
@@ -30,7 +30,7 @@ pub(super) struct InstanceTasks {
 #[derive(Default)]
 pub(super) struct Tasks {
     all: JoinSet<()>,
-    /// Whose task is which.
+    /// Instance of each task.
     owners: HashMap<Id, u64>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Alive {
     stats: Option<Arc<Stats>>,
 }
 
-/// A canary and what it runs beside, by their instances, and what was counted of the latter before.
+/// A canary and the instance that it runs beside, with the counters that the latter had before.
 struct Judged {
     canary: u64,
     base: u64,
@@ -68,7 +68,8 @@ impl InstanceTasks {
         self.alive.insert(instance, Alive { target, version, canary, words, stats: None });
     }
 
-    /// Tells an instance; whether it lives. Who has ended by itself has said so, or will.
+    /// Sends a command to an instance. Returns whether it runs: one that has ended by itself has
+    /// reported so, or will.
     pub(super) fn report(&self, instance: u64, word: InstanceCommand) -> bool {
         // It gets fewer words than there is room for.
         self.alive.get(&instance).is_some_and(|alive| alive.words.try_send(word).is_ok() || !alive.words.is_closed())
@@ -78,7 +79,7 @@ impl InstanceTasks {
         self.alive.get(&instance)
     }
 
-    /// Takes note of what an instance said.
+    /// Records an event of an instance.
     pub(super) fn observed(&mut self, event: &Event) -> Option<Alive> {
         match &event.what {
             InstanceChange::Ready(stats) => {
@@ -93,14 +94,15 @@ impl InstanceTasks {
         }
     }
 
-    /// An instance promoted is a canary no more.
+    /// Notes that an instance was promoted: it is no longer a canary.
     pub(super) fn promoted(&mut self, instance: u64) {
         if let Some(alive) = self.alive.get_mut(&instance) {
             alive.canary = false;
         }
     }
 
-    /// Tells the mind how canaries and what they run beside fare here; whether there are any.
+    /// Reports to the reconciler the counters of canaries and of the instances that they run beside
+    /// on this body. Returns whether there are any.
     pub(super) fn sample(&mut self, reconciler: &mut Body) -> bool {
         let shares = reconciler.own().held().iter().filter_map(|(target, held)| {
             let (revision, _) = held.share()?;
@@ -126,14 +128,14 @@ impl InstanceTasks {
         !shares.is_empty()
     }
 
-    /// What an instance counted so far.
+    /// Returns the counters of an instance so far.
     fn count(&self, instance: u64) -> Option<CanarySample> {
         let stats = self.alive.get(&instance)?.stats.as_ref()?;
         let times: LatencyBuckets = stats.latency.read();
         Some(CanarySample { calls: stats.calls.load(Ordering::Relaxed), errors: stats.faults(), times })
     }
 
-    /// Tells all to stop.
+    /// Commands all instances to stop.
     pub(super) fn stop_all(&mut self, word: InstanceCommand) {
         for (_, alive) in std::mem::take(&mut self.alive) {
             // Who has ended by itself hears nothing.
@@ -141,7 +143,7 @@ impl InstanceTasks {
         }
     }
 
-    /// Done when all have ended.
+    /// Waits until all instances have ended.
     pub(super) async fn gone(&mut self) {
         loop {
             tokio::select! {
@@ -153,8 +155,8 @@ impl InstanceTasks {
 }
 
 impl Tasks {
-    /// The next task that ends; `None` where there is none. An instance whose task panicked says
-    /// nothing any more: its end is told for it. Cancel-safe.
+    /// Waits for the next task that ends; `None` if there is none. If the task of an instance
+    /// panicked, its end is reported in its place. Cancel-safe.
     pub(super) async fn ended(&mut self) -> Option<Option<Event>> {
         match self.all.join_next_with_id().await? {
             Ok((id, ())) => {

@@ -1,4 +1,4 @@
-//! What the driver hears, told to the mind.
+//! Reports to the reconciler the events that the driver receives.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Driver {
         self.clock.happened();
     }
 
-    /// The connection is lost, and for longer than a moment.
+    /// Handles a connection that is lost for longer than a moment.
     pub(super) fn is_lost(&mut self) {
         self.lost = None;
         self.watches.close_for_long();
@@ -120,7 +120,7 @@ impl Driver {
         self.reconciler.verdict(target, revision, Some(record));
     }
 
-    /// This body, or another before it, has decided about a canary.
+    /// Handles a verdict record about a canary, written by this body or by another one before it.
     fn ruled(&mut self, target: &Target, revision: Revision, ruled: Result<(VerdictRecord, bool), StoreError>) {
         self.watches.ruled(target, revision);
         let (record, first) = match ruled {
@@ -241,7 +241,7 @@ impl Driver {
         }
     }
 
-    /// A word may have been lost: looks at the head, and whether this body is heard.
+    /// Checks the head, and whether this body's lease is received: a message may have been lost.
     pub(super) fn look(&mut self) {
         self.clock.looks();
         self.watches.look(self.reconciler.found().paused == Some(Paused::LeaseNotObserved));

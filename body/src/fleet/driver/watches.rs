@@ -1,4 +1,5 @@
-//! What a body sees of the buckets, and what it writes there: all beside the driver's own task.
+//! Watches of a body on the buckets, and its writes to them. All of this runs beside the driver's
+//! own task.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -20,18 +21,18 @@ use tokio::{
 
 use crate::fleet::store::{REQUESTS_MAX, presence_settings, verdict_settings};
 
-/// How long one piece of work may take; then it is begun anew.
+/// Limit of the time for one piece of work. After it the work is started again.
 const WORK_LIMIT: Duration = Duration::from_secs(10);
-/// A lease that took so long is not worth waiting for: so a second one still fits into the three
-/// seconds that the last one lasts.
+/// Limit of the time for putting a lease. With it, a second try still fits into the three seconds
+/// that the last lease lasts.
 const PUT_LIMIT: Duration = Duration::from_millis(750);
-/// The wait before eyes that saw nothing are opened again.
+/// Time before watches that failed are opened again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
-/// How often a body looks for the first deploy.
+/// Time between two checks for the first deploy.
 const SEEK_EVERY: Duration = Duration::from_secs(1);
-/// How long a body that ends waits until its lease is taken back.
+/// Limit of the time that an ending body waits until its lease is removed.
 const LEAVE_LIMIT: Duration = Duration::from_secs(1);
-/// How many objects wait to be read, besides those that are on their way.
+/// Limit of objects that wait to be read, besides those that are being fetched.
 const FETCHED_MAX: usize = 16;
 
 /// The open watches of one connection.
@@ -43,7 +44,7 @@ pub(super) struct Open {
     verdicts: Option<Verdicts>,
 }
 
-/// The verdicts that there are, and those to come.
+/// The existing verdict records, and a watch for new ones.
 pub(super) struct Verdicts {
     pub(super) known: Vec<KeyChange>,
     watching: KeyWatch,
@@ -52,19 +53,20 @@ pub(super) struct Verdicts {
 /// An object that was fetched, and checked against its hash.
 type Fetched = (Key, Bytes);
 
-/// What work came to.
+/// Result of a piece of work.
 pub(super) enum Done {
-    /// On the connection of this number.
+    /// The watches were opened, on the connection of this number.
     Opened(u64, Box<Result<Open, StoreError>>),
-    /// The first deploy has come; on the connection of this number.
+    /// The first deploy was found, on the connection of this number.
     Born(u64, Box<(Bucket, KeyWatch)>),
-    /// The bucket of verdicts is there; on the connection of this number.
+    /// The bucket of verdict records was found, on the connection of this number.
     Judges(u64, Box<Verdicts>),
-    /// All that could be fetched was; on the connection of this number.
+    /// All objects that could be fetched were fetched, on the connection of this number.
     Fetched(u64),
     Put(Result<(), StoreError>),
     Head(Result<Option<(Bytes, u64)>, StoreError>),
-    /// What is decided about a canary, and whether this body was the first to say so.
+    /// The verdict record about a canary is stored. The flag is true if this body was the first to
+    /// write it.
     Ruled(Target, Revision, Result<(VerdictRecord, bool), StoreError>),
     Nothing,
 }
@@ -78,12 +80,12 @@ pub(super) struct Watches {
     pub(super) desired: Option<Bucket>,
     presence: Option<Bucket>,
     pub(super) work: JoinSet<Done>,
-    /// Which connection: what was begun on a former one is of no use.
+    /// Number of the connection: work that was started on a former one is of no use.
     epoch: u64,
-    /// What looks for something or fetches on this connection, ended with it.
+    /// Tasks that search or fetch on this connection. They end with it.
     seekers: Vec<AbortHandle>,
     pub(super) under_way: UnderWay,
-    /// What was fetched, one object at a time.
+    /// Fetched objects, one at a time.
     pub(super) fetched: (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>),
 }
 
@@ -94,21 +96,21 @@ pub(super) struct OpenWatches {
     pub(super) verdicts: Option<KeyWatch>,
 }
 
-/// Work of which there is one at a time.
+/// Kinds of work that run only once at a time.
 #[derive(Default)]
 pub(super) struct UnderWay {
     pub(super) fetching: bool,
     pub(super) putting: bool,
     record: BTreeSet<(Target, Revision)>,
-    /// What seeks the bucket of verdicts.
+    /// Task that searches for the bucket of verdict records.
     judges: Option<AbortHandle>,
-    /// The head's revision as the watch told it last; 0: there is none.
+    /// Revision of the head that the watch reported last; 0 if there is no head.
     pub(super) watched: u64,
-    /// What a look found, and that the watch told another one.
+    /// Revision that a check found, and the different one that the watch had reported.
     apart: Option<(u64, u64)>,
 }
 
-/// The next word of a watch; never, where there is none. Cancel-safe.
+/// Waits for the next event of a watch. Never returns if there is no watch. Cancel-safe.
 pub(super) async fn seen(watching: &mut Option<KeyWatch>) -> Result<WatchEvent, StoreError> {
     match watching {
         Some(watching) => watching.next().await,
@@ -138,7 +140,7 @@ impl Watches {
         *self.link.borrow() == LinkState::Up
     }
 
-    /// Begins to look, after a while.
+    /// Opens the watches after some time.
     pub(super) fn open(&mut self, after: Duration) {
         self.forget();
         let (nats, namespace, epoch) = (self.nats.clone(), self.namespace.clone(), self.epoch);
@@ -149,7 +151,7 @@ impl Watches {
         });
     }
 
-    /// Begins what is of no use on another connection.
+    /// Starts work that is of no use on another connection.
     fn seeker(&mut self, work: impl Future<Output = Done> + Send + 'static) -> AbortHandle {
         self.seekers.retain(|seeker| !seeker.is_finished());
         let seeker = self.work.spawn(work);
@@ -157,8 +159,8 @@ impl Watches {
         seeker
     }
 
-    /// What was begun is of no use any more: who waits for an answer from a connection that is
-    /// gone would hold up what is asked for on the next one.
+    /// Cancels the work that was started: it is of no use any more. Work that waits for an answer
+    /// from a lost connection would delay the requests on the next one.
     fn forget(&mut self) {
         self.epoch += 1;
         self.seekers.drain(..).for_each(|seeker| seeker.abort());
@@ -167,19 +169,19 @@ impl Watches {
         (self.under_way.watched, self.under_way.apart) = (0, None);
     }
 
-    /// The connection is down: nothing is seen any more.
+    /// Closes the watches, because the connection is down.
     pub(super) fn close(&mut self) {
         self.forget();
         self.watches = OpenWatches::default();
     }
 
-    /// It is down for longer than a moment: no lease is put until all is seen again.
+    /// Closes the watches for longer than a moment: no lease is put until they are open again.
     pub(super) fn close_for_long(&mut self) {
         self.close();
         self.presence = None;
     }
 
-    /// Something cannot be seen: all is looked at anew. Leases are put meanwhile.
+    /// Opens all watches again, because one failed. Leases are put meanwhile.
     pub(super) fn reopen(&mut self, error: &StoreError) {
         if !self.is_up() {
             return self.close();
@@ -189,7 +191,8 @@ impl Watches {
         self.open(REOPEN_AFTER);
     }
 
-    /// Takes what was opened: the verdicts that there are; `None` where it is of no use.
+    /// Takes the opened watches. Returns the existing verdict records; `None` if the watches are of
+    /// no use.
     pub(super) fn opened(
         &mut self,
         epoch: u64,
@@ -209,7 +212,7 @@ impl Watches {
         Ok(Some(known.unwrap_or_default()))
     }
 
-    /// Waits for the first deploy: a body need not have the right to make the bucket.
+    /// Waits for the first deploy: a body need not have the permission to make the bucket.
     fn seek(&mut self) {
         let (nats, namespace, epoch) = (self.nats.clone(), self.namespace.clone(), self.epoch);
         self.seeker(async move {
@@ -222,14 +225,14 @@ impl Watches {
         });
     }
 
-    /// The first deploy has come.
+    /// Takes the bucket and the watch of the first deploy.
     pub(super) fn born(&mut self, epoch: u64, born: (Bucket, KeyWatch)) {
         if epoch == self.epoch {
             (self.desired, self.watches.head) = (Some(born.0), Some(born.1));
         }
     }
 
-    /// A canary is deployed: its verdict is to be heard of.
+    /// Searches for the bucket of verdict records, because a canary is deployed.
     pub(super) fn seek_verdicts(&mut self) {
         let sought = self.under_way.judges.as_ref().is_some_and(|seeker| !seeker.is_finished());
         if self.watches.verdicts.is_some() || sought || !self.is_up() {
@@ -254,7 +257,8 @@ impl Watches {
         self.under_way.judges = Some(seeker);
     }
 
-    /// The verdicts that there are; `None` where it is of no use.
+    /// Takes the watch of verdict records. Returns the existing ones; `None` if the watch is of no
+    /// use.
     pub(super) fn judges(&mut self, epoch: u64, verdicts: Verdicts) -> Option<Vec<KeyChange>> {
         (epoch == self.epoch).then(|| {
             self.watches.verdicts = Some(verdicts.watching);
@@ -262,7 +266,7 @@ impl Watches {
         })
     }
 
-    /// Writes what is decided about a canary, unless somebody has.
+    /// Writes the verdict record about a canary, unless another body has written one.
     pub(super) fn rule(&mut self, target: Target, revision: Revision, record: VerdictRecord) {
         if !self.under_way.record.insert((target.clone(), revision)) {
             return;
@@ -278,12 +282,12 @@ impl Watches {
         });
     }
 
-    /// Whatever came of it, it may be written again.
+    /// Allows the verdict record to be written again, whatever the result was.
     pub(super) fn ruled(&mut self, target: &Target, revision: Revision) {
         self.under_way.record.remove(&(target.clone(), revision));
     }
 
-    /// Looks whether a word was lost.
+    /// Checks whether a message was lost.
     pub(super) fn look(&mut self, deaf: bool) {
         if !self.is_up() {
             return;
@@ -300,9 +304,10 @@ impl Watches {
         }
     }
 
-    /// A look found the head at this revision (0: none). Where the watch tells another one, twice
-    /// in a row, it is deaf, or the bucket was deleted and made anew: all is looked at anew. Once
-    /// may be a replica that is behind, or a word on its way.
+    /// Compares the head's revision that a check found (0 if there is no head) with the one that
+    /// the watch reported. If they differ twice in a row, the watch gets no events, or the bucket
+    /// was deleted and made again: all watches are opened again. One difference may come from a
+    /// replica that is behind, or from a message that has not arrived yet.
     pub(super) fn compare(&mut self, found: u64) {
         let watched = self.under_way.watched;
         let apart = (found != watched).then_some((found, watched));
@@ -313,8 +318,8 @@ impl Watches {
         self.under_way.apart = apart;
     }
 
-    /// Fetches what the mind misses, some at a time. What does not come is asked for again later,
-    /// and nothing is without a connection.
+    /// Fetches the objects that the reconciler misses, some at a time. Objects that do not come are
+    /// requested again later. Without a connection nothing is fetched.
     pub(super) fn fetch(&mut self, missing: Vec<Key>) {
         if !self.is_up() {
             return;
@@ -341,14 +346,14 @@ impl Watches {
         });
     }
 
-    /// A fetch has ended; what is still missing may be asked for again.
+    /// Notes that a fetch has ended: objects that are still missing may be requested again.
     pub(super) fn has_fetched(&mut self, epoch: u64) {
         if epoch == self.epoch {
             self.under_way.fetching = false;
         }
     }
 
-    /// Whether a lease can be put now.
+    /// True if a lease can be put now.
     pub(super) fn can_put(&self) -> bool {
         !self.under_way.putting && self.presence.is_some() && self.is_up()
     }
@@ -364,7 +369,7 @@ impl Watches {
         });
     }
 
-    /// Takes the lease back, so that the others need not wait for its end.
+    /// Removes the lease, so that the other bodies need not wait for its end.
     pub(super) async fn leave(&mut self) {
         self.work.shutdown().await;
         if let Some(bucket) = self.presence.take() {
@@ -432,7 +437,7 @@ async fn rule(
     }
 }
 
-/// One object under its hash; `None` where it is not there, or is another.
+/// Reads one object under its hash; `None` if it is not stored or has another hash.
 async fn get(desired: Bucket, key: Key) -> Option<(Key, Bytes)> {
     let (name, hash) = match key {
         Key::Tree(hash) => (keys::tree(&hash), hash),
