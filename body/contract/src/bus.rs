@@ -7,7 +7,7 @@ use crate::{BusError, CellName, Envelope, Stats, Target, Text, TopicFilter};
 /// A future on the heap, as traits that are used through `dyn` return them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// How long a call may take whose envelope does not say.
+/// Time limit of a call whose envelope does not state one.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
 /// A bus of one namespace, as a body and its cells see it. Middleware is a `BodyBus` that
@@ -34,7 +34,7 @@ pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// - **BUS-9** The timeout that a handler sees MUST be what remains of the caller's, never more.
 /// - **BUS-10** When the bus is down, calls and events MUST fail at once with `unavailable`.
 /// - **BUS-11** A queue that is full MUST refuse: a call with `overloaded`, an event with
-///   [`Delivery::Missed`] to the one who missed it.
+///   [`Delivery::Missed`] to the subscriber that missed it.
 ///
 /// The one mistake that everybody makes: a middleware that keeps an envelope's `timeout` and
 /// then waits. Time that has passed must be taken off before the envelope goes on:
@@ -76,8 +76,8 @@ pub trait BodyBus: Send + Sync + 'static {
     /// call up; the cell may still run.
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>>;
 
-    /// Tells an event to whoever subscribed to its topic. Done when the bus has taken it, not
-    /// when it has been heard.
+    /// Publishes an event to all subscribers of its topic. Done when the bus has taken the event,
+    /// not when a subscriber has received it.
     fn publish(&self, event: Envelope) -> BoxFuture<'_, Result<(), BusError>>;
 
     /// Serves a target with a handler. Done when calls reach it: on NATS, when the server
@@ -94,33 +94,33 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request. Dropping the future ends the handling.
     fn handle(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>>;
 
-    /// Answers one request if it can begin at once, else gives it back: a body's own calls go
+    /// Answers one request if it can begin at once, else gives it back: a body sends its own calls
     /// to another body rather than into a queue.
     ///
     /// # Errors
-    /// The request, where there is no room for it now.
+    /// Returns the request itself where there is no capacity for it now.
     fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
         Ok(self.handle(request))
     }
 }
 
-/// A target, what answers it, and what is told about it.
+/// Target with its handler, its description and its statistics.
 #[derive(Clone)]
 pub struct Service {
-    /// What is served.
+    /// Target that is served.
     pub target: Target,
-    /// What answers.
+    /// Handler that answers the requests.
     pub handler: Arc<dyn Handler>,
-    /// What discovery tells.
+    /// Information about the target that discovery reports.
     pub about: Arc<TargetInfo>,
-    /// What statistics tell; whoever made the handler counts.
+    /// Counters of the target. The code that made the handler counts.
     pub stats: Arc<Stats>,
 }
 
-/// What discovery tells about a served target. An empty text means: not told.
+/// Information about a served target that discovery reports. An empty text means: not reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetInfo {
-    /// The language that it is written in, for example `rust`.
+    /// Language that the target is written in, for example `rust`.
     pub language: Text,
     /// Its version (semver).
     pub version: Text,
@@ -141,21 +141,21 @@ pub trait Serving: Send + Sync {
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
-/// Which events to hear.
+/// Selection of the events that a subscriber receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
     /// The topics.
     pub filter: TopicFilter,
-    /// Those who subscribe with one group share its events; without one, each hears all.
+    /// Group of subscribers that share the events; without a group, each subscriber receives all.
     pub group: Option<CellName>,
 }
 
-/// What a subscription hears.
+/// Item that a subscription receives.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Delivery {
     /// An event.
     Event(Box<Envelope>),
-    /// So many events came while the subscription's queue was full, and are lost to it.
+    /// Number of events that are lost to this subscription: they came while its queue was full.
     Missed(u64),
 }
 

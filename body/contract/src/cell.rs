@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 use crate::{BoxFuture, CellContext, CellEnv, CellError, Envelope};
 
 /// A cell: it does one task. Functions are cells too, and shorter: see [`cell`](crate::cell()).
-/// Write this trait for what needs raw envelopes, state, or the hooks.
+/// Write this trait for cells that need raw envelopes, state, or the hooks.
 ///
 /// ```
 /// use cbs::{Cell, CellContext, CellError, Envelope};
@@ -45,8 +45,8 @@ pub trait Cell: Send + Sync + 'static {
     }
 }
 
-/// [`Cell`] for the registry: the same with boxed futures. Every `Cell` is one; do not
-/// implement it by hand.
+/// [`Cell`] for the registry: the same with boxed futures. Every `Cell` is one; do not write an
+/// implementation.
 pub trait DynCell: Send + Sync + 'static {
     /// See [`Cell::call`].
     fn call<'a>(&'a self, context: &'a CellContext, request: Envelope) -> BoxFuture<'a, Result<Envelope, CellError>>;

@@ -1,4 +1,4 @@
-//! What a cell is given with each call: its way to other cells, its time, its log.
+//! Context of a call: a cell's access to other cells, its time and its log.
 
 use std::{
     fmt,
@@ -26,10 +26,10 @@ pub trait Console: Send + Sync + 'static {
     fn ask(&self, question: String) -> BoxFuture<'_, Result<Option<String>, CellError>>;
 }
 
-/// Where a cell lives: made once when it is started, shared by all of its calls.
+/// Environment of a cell: made once when the cell is started, shared by all of its calls.
 #[derive(Clone)]
 pub struct CellEnv {
-    /// What the cell calls others through.
+    /// Bus through which the cell calls others.
     pub bus: Arc<dyn BodyBus>,
     /// The terminal of the body's program.
     pub console: Arc<dyn Console>,
@@ -41,9 +41,9 @@ pub struct CellEnv {
     pub revision: Text,
     /// The spec's `config`: a map that only the cell understands.
     pub config: serde_json::Value,
-    /// What the cell is written in, for example `rust`; empty: not told.
+    /// Language that the cell is written in, for example `rust`; empty: not reported.
     pub language: Text,
-    /// What takes the spans of its calls, and times them; `None`: nobody looks.
+    /// Sink that takes the spans of the cell's calls and times them; `None`: no spans are recorded.
     pub span_sink: Option<Arc<dyn SpanSink>>,
     /// The most bytes that a reply of the cell may have as a frame.
     pub reply_max: usize,
@@ -51,7 +51,7 @@ pub struct CellEnv {
 }
 
 impl CellEnv {
-    /// A home for a cell.
+    /// Returns the environment of a cell.
     pub fn new(target: Target, body: BodyId, bus: Arc<dyn BodyBus>, console: Arc<dyn Console>) -> Self {
         let source = Source { body: body.as_str().into(), cell: target.to_string().into(), revision: Text::default() };
         Self {
@@ -68,20 +68,20 @@ impl CellEnv {
         }
     }
 
-    /// The same home with the revision and the config of the cell's spec.
+    /// Returns the same environment with the revision and the config of the cell's spec.
     #[must_use]
     pub fn with_spec(mut self, revision: Text, config: serde_json::Value) -> Self {
         self.source.revision = revision.clone();
         Self { revision, config, ..self }
     }
 
-    /// The same home under the eyes of a recorder.
+    /// Returns the same environment with a sink for spans.
     #[must_use]
     pub fn with_span_sink(self, span_sink: Option<Arc<dyn SpanSink>>) -> Self {
         Self { span_sink, ..self }
     }
 
-    /// The same home on a bus that carries replies of so many bytes at the most.
+    /// Returns the same environment on a bus that carries replies of at most this number of bytes.
     #[must_use]
     pub fn with_reply_max(self, reply_max: usize) -> Self {
         Self { reply_max, ..self }
@@ -145,8 +145,9 @@ impl CellContext {
         }
     }
 
-    /// The context of a request that arrived now and, if its trace begins here, is recorded with
-    /// all that follows from it where the home's recorder says so; the request says so too then.
+    /// Returns the context of a request that arrived now. If its trace begins here and the
+    /// environment's span sink samples it, the trace is recorded with all that follows from it, and
+    /// the request is marked as sampled too.
     #[must_use]
     pub fn sampled(env: Arc<CellEnv>, request: &mut Envelope) -> Self {
         let mut context = Self::new(env, request);
@@ -178,25 +179,25 @@ impl CellContext {
         self.attempt.saturating_add(1)
     }
 
-    /// Who made the call: a claim for diagnosis, never authority.
+    /// Source that made the call: a claim for diagnosis, never authority.
     #[must_use]
     pub fn caller(&self) -> &Source {
         &self.caller
     }
 
-    /// Where the cell lives: its body, its revision, its config.
+    /// Environment of the cell: its body, its revision, its config.
     #[must_use]
     pub fn env(&self) -> &CellEnv {
         &self.env
     }
 
-    /// When the caller gives up.
+    /// Moment when the caller gives up.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// How long until the caller gives up; zero when it has.
+    /// Time until the caller gives up; zero when it has.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
@@ -212,7 +213,7 @@ impl CellContext {
         }
     }
 
-    /// The span that this call is recorded as: for an author's own words about it.
+    /// Span that this call is recorded as. The cell's author can add notes to it.
     ///
     /// ```
     /// # fn about(context: &cbs::CellContext) {
@@ -244,7 +245,7 @@ impl CellContext {
         self.via
     }
 
-    /// What the author said about this call.
+    /// Notes that the cell's author made about this call.
     #[must_use]
     pub fn notes(&self) -> &Notes {
         &self.notes
@@ -329,25 +330,26 @@ impl CellContext {
     }
 }
 
-/// The span of the call that a cell is handling. It is recorded with the call: when the trace is
-/// sampled, or the call fails or is slow; else what was said about it is forgotten.
+/// Span of the call that a cell is handling. It is recorded with the call when the trace is
+/// sampled, or when the call fails or is slow; else its notes are forgotten.
 #[derive(Clone, Copy)]
 pub struct CurrentSpan<'a>(&'a CellContext);
 
 impl CurrentSpan<'_> {
-    /// Whether it is recorded however the call goes: what is dear to find out can be left out where not.
+    /// True if the span is recorded however the call ends. Where it is false, a cell may leave out
+    /// notes that are costly to make.
     #[must_use]
     pub fn is_sampled(self) -> bool {
         self.0.foreign_trace.is_some_and(|trace| trace.is_sampled())
     }
 
-    /// Says something that is so. At most [`NOTES_MAX`](crate::NOTES_MAX) attributes and events are
-    /// kept, of each text [`NOTE_BYTES_MAX`](crate::NOTE_BYTES_MAX) bytes.
+    /// Adds an attribute: a fact about the call. At most [`NOTES_MAX`](crate::NOTES_MAX) attributes
+    /// and events are kept, of each text [`NOTE_BYTES_MAX`](crate::NOTE_BYTES_MAX) bytes.
     pub fn attribute(self, key: impl Into<Text>, value: impl Into<Text>) {
         self.0.notes.add(Note::Attribute { key: key.into(), value: value.into() });
     }
 
-    /// Says that something happened now.
+    /// Adds an event: something that happened now.
     pub fn event<K: Into<Text>, V: Into<Text>>(
         self,
         name: impl Into<Text>,
@@ -381,19 +383,19 @@ macro_rules! level {
 
 impl Log<'_> {
     level!(
-        /// What an operator must look at.
+        /// Logs a problem that an operator must look at.
         error
     );
     level!(
-        /// What may become an error.
+        /// Logs a condition that may become an error.
         warn
     );
     level!(
-        /// What is worth a line in a normal run.
+        /// Logs an event that is worth a line in a normal run.
         info
     );
     level!(
-        /// What helps to find a fault.
+        /// Logs a detail that helps to find a fault.
         debug
     );
 }

@@ -1,4 +1,4 @@
-//! The envelope: what cells exchange, and all that is said about it.
+//! The envelope: the message that cells exchange, with its metadata.
 
 use std::{
     fmt,
@@ -18,7 +18,8 @@ pub const ATTRIBUTES_MAX: usize = 32;
 /// The most bytes that the keys and values of all attributes may have together.
 pub const ATTRIBUTES_BYTES_MAX: usize = 8 * 1024;
 
-/// What an envelope is for. Numbers 4 to 8 are reserved on the wire (chunk, end, accepted, cancel, credit).
+/// Kind of an envelope: its purpose. Numbers 4 to 8 are reserved on the wire (chunk, end, accepted,
+/// cancel, credit).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Asks for a reply.
@@ -28,11 +29,11 @@ pub enum Kind {
     Reply,
     /// Answers a request with an error.
     Error,
-    /// Tells whoever listens; nobody answers.
+    /// Reports an event to all subscribers; nobody answers.
     Event,
 }
 
-/// Who sent an envelope: a claim for diagnosis, never authority.
+/// Sender of an envelope: a claim for diagnosis, never authority.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// The body's id; empty for programs that are no body.
@@ -68,7 +69,7 @@ impl fmt::Display for Transport {
     }
 }
 
-/// A message between cells: a payload that no bus looks into, and what is said about it.
+/// A message between cells: a payload that no bus looks into, and its metadata.
 ///
 /// An empty [`Text`] and a `None` mean absent, and take no bytes on the wire.
 ///
@@ -82,7 +83,7 @@ impl fmt::Display for Transport {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Envelope {
-    /// What it is for.
+    /// Kind of the envelope.
     pub kind: Kind,
     /// UUIDv7; a retry keeps it, a reply has its request's.
     pub id: Uuid,
@@ -92,18 +93,18 @@ pub struct Envelope {
     pub correlation_id: Option<Uuid>,
     /// The id of the request whose handling sent this one.
     pub causation_id: Option<Uuid>,
-    /// Whom it is for; `None` where the subject says it.
+    /// Target that the envelope is sent to; `None` where the subject states it.
     pub target: Option<Target>,
-    /// Who sent it.
+    /// Sender of the envelope.
     pub source: Source,
     /// The payload's schema, `domain/vN/Type`.
     pub schema: Text,
     /// The payload's media type; empty means JSON.
     pub content_type: Text,
-    /// When it was sent, in milliseconds since 1970 by the sender's clock; 0: when its id was
-    /// made. See [`Self::sent_ms`].
+    /// Time when it was sent, in milliseconds since 1970 by the sender's clock; 0: the time when
+    /// its id was made. See [`Self::sent_ms`].
     pub time_ms: u64,
-    /// What remained of the call's time when it was sent; whole milliseconds on the wire.
+    /// Remaining time of the call when the envelope was sent; whole milliseconds on the wire.
     pub timeout: Option<Duration>,
     /// A foreign trace; `None`: implied by the ids. See [`Self::trace`].
     pub foreign_trace: Option<Trace>,
@@ -112,15 +113,15 @@ pub struct Envelope {
     /// The caller's own key: two calls with one key are meant as one. It is carried to the cell, which
     /// may keep it; no bus looks at it.
     pub idempotency_key: Text,
-    /// Whether it may run twice; the caller's own knowledge, never on the wire.
+    /// True if the call may run twice; known to the caller alone, never on the wire.
     pub idempotent: bool,
-    /// The error of a reply of kind [`Kind::Error`], and whether the cell ran.
+    /// Error of a reply of kind [`Kind::Error`], with the information whether the cell ran.
     pub error: Option<Box<crate::BusError>>,
     /// Anything else, at most [`ATTRIBUTES_MAX`] entries and [`ATTRIBUTES_BYTES_MAX`] bytes.
     pub attributes: Vec<(Text, Text)>,
-    /// The bytes that it is all about.
+    /// Payload bytes of the message.
     pub payload: Bytes,
-    /// How far it came; never on the wire.
+    /// Transport that carried the envelope; never on the wire.
     pub via: Transport,
 }
 
@@ -172,8 +173,9 @@ impl Envelope {
         }
     }
 
-    /// When it was sent, in milliseconds since 1970 by the sender's clock: said, or read from
-    /// its id (a UUIDv7 holds the millisecond it was made in). `None` where neither tells.
+    /// Time when it was sent, in milliseconds since 1970 by the sender's clock: as stated, or read
+    /// from its id (a UUIDv7 holds the millisecond when it was made). `None` where neither states
+    /// it.
     #[must_use]
     pub fn sent_ms(&self) -> Option<u64> {
         if self.time_ms != 0 {
@@ -209,7 +211,7 @@ impl Envelope {
         self.target.as_ref().ok_or_else(|| crate::BusError::bad_request("the envelope names no target"))
     }
 
-    /// Whether the attributes keep their limits, which every bus checks before it sends.
+    /// Checks the limits of the attributes. Every bus does so before it sends.
     ///
     /// # Errors
     /// `too-large` for more than [`ATTRIBUTES_MAX`] of them, or more than [`ATTRIBUTES_BYTES_MAX`] bytes.

@@ -1,4 +1,4 @@
-//! Errors as data: what crosses languages, and what a bus adds to it.
+//! Errors as data: the part that crosses languages, and the part that a bus adds.
 
 use std::{fmt, time::Duration};
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Target, Text, frame};
 
-/// The most bytes that message and details of an error have together on their way: a frame's header, less what else
-/// stands in it.
+/// The most bytes that message and details of an error have together on the wire: a frame's header,
+/// less the other fields of the header.
 pub const ERROR_BYTES_MAX: usize = frame::HEADER_BYTES_MAX - 2 * 1024;
 
-/// What kind of error it is. The first ten are the house's own; a cell's own errors are
-/// [`Code::Domain`], a text of the form `domain.code`.
+/// Kind of an error. The first ten are the project's own; a cell's own errors are [`Code::Domain`],
+/// a text of the form `domain.code`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
     /// The request makes no sense to the callee: 400.
@@ -24,11 +24,11 @@ pub enum Code {
     Conflict,
     /// The payload is larger than the bus or the cell takes: 413.
     TooLarge,
-    /// No room to run or to wait: 429. The cell did not run.
+    /// No capacity to run or to wait: 429. The cell did not run.
     Overloaded,
     /// The cell panicked, crashed or raised what is no `CellError`: 500.
     CellFailed,
-    /// The house itself is at fault: 500.
+    /// CBS itself is at fault: 500.
     Internal,
     /// The target cannot be reached now: 503.
     Unavailable,
@@ -39,7 +39,8 @@ pub enum Code {
 }
 
 impl Code {
-    /// All kinds of codes, in the order of [`Self::kind`]: the house's own, and one for all cells' own.
+    /// All kinds of codes, in the order of [`Self::kind`]: the project's own, and one for all codes
+    /// of cells.
     pub const KINDS: [&'static str; 11] = [
         "bad-request",
         "refused",
@@ -109,7 +110,7 @@ impl Code {
 }
 
 impl From<&str> for Code {
-    /// Any text is a code: what is not the house's is a domain's.
+    /// Reads a code. Any text is a code: a text that is none of the project's codes is a domain's.
     fn from(text: &str) -> Self {
         match text {
             "bad-request" => Self::BadRequest,
@@ -145,7 +146,7 @@ impl<'de> Deserialize<'de> for Code {
     }
 }
 
-/// An error as data, the same in every language: what a cell answers instead of a payload.
+/// Error as data, the same in every language: a cell answers it instead of a payload.
 ///
 /// ```
 /// use cbs::{CellError, Code};
@@ -155,11 +156,11 @@ impl<'de> Deserialize<'de> for Code {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct CellError {
-    /// What kind of error; callers branch on it.
+    /// Code of the error; callers branch on it.
     pub code: Code,
     /// One line for a person. It leaves the body: no secrets, no traceback.
     pub message: String,
-    /// Whether the same call may succeed a little later.
+    /// True if the same call may succeed a little later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retryable: bool,
     /// Anything more, for programs.
@@ -183,7 +184,8 @@ impl CellError {
         Self::new(Code::Domain(code.into()), message)
     }
 
-    /// The cell failed in a way that callers learn nothing about but where to look.
+    /// Returns the error `cell-failed` for a failure whose reason callers do not learn. The message
+    /// names the id under which the body's log has the reason.
     #[must_use]
     pub fn cell_failed(id: uuid::Uuid) -> Self {
         Self::new(Code::CellFailed, format!("the cell failed; its body's log has the reason under id {id}"))
@@ -204,18 +206,18 @@ impl CellError {
     }
 }
 
-/// Whether the cell ran; decides what may be tried again.
+/// State of the cell after a failed call: whether it ran. It decides what may be tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The cell never started: trying again is always safe.
     NotRun,
-    /// Nobody knows: trying again is safe only for idempotent calls.
+    /// It is unknown whether the cell ran: trying again is safe only for idempotent calls.
     Unknown,
     /// The cell ran and answered with this error.
     Ran,
 }
 
-/// Why a call through a bus gave no reply: the error as data, and whether the cell ran.
+/// Reason why a call through a bus gave no reply: the error as data, and whether the cell ran.
 ///
 /// ```
 /// use cbs::{BusError, Code, Outcome};
@@ -237,8 +239,9 @@ impl BusError {
         Self { error: Box::new(error), outcome }
     }
 
-    /// The same error, of a size that a frame's header holds: of one whose message and details have more than
-    /// [`ERROR_BYTES_MAX`] together the details go, and what its message has too many.
+    /// Returns the same error in a size that a frame's header holds. If message and details have
+    /// more than [`ERROR_BYTES_MAX`] bytes together, the details are removed, and the message is
+    /// cut if it is still too long.
     #[must_use]
     pub fn shortened(mut self) -> Self {
         let details = self.error.details.as_ref().map_or(0, |details| details.to_string().len());
@@ -275,7 +278,7 @@ impl BusError {
         Self::new(error, Outcome::Unknown)
     }
 
-    /// No room to run or to wait; the cell did not run.
+    /// No capacity to run or to wait; the cell did not run.
     #[must_use]
     pub fn overloaded(target: &Target) -> Self {
         let error = CellError::new(Code::Overloaded, format!("{target} has no room for another call now"));
@@ -301,7 +304,7 @@ impl BusError {
         &self.error.code
     }
 
-    /// Whether the cell ran.
+    /// Outcome of the call: whether the cell ran.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome

@@ -31,7 +31,7 @@ pub const VERSION: u8 = 1;
 /// The most bytes a header may have.
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 
-/// Why bytes are no frame.
+/// Reason why bytes are no frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The first byte is not [`MARK`].
@@ -54,7 +54,7 @@ pub enum FrameError {
     Field(u32, &'static str),
 }
 
-/// Whether a message looks like a frame (of any version); what does not is plain.
+/// True if a message looks like a frame (of any version); any other message is plain.
 #[must_use]
 pub fn is_frame(bytes: &Bytes) -> bool {
     bytes.first() == Some(&MARK)

@@ -1,4 +1,4 @@
-//! What JSON and serde leave open: numbers that JSON has not, and integers that would lose digits.
+//! Numbers that JSON or serde cannot hold: NaN, infinities, and integers that would lose digits.
 
 mod not_finite;
 
@@ -20,7 +20,7 @@ const fn is_digit(byte: u8) -> bool {
     byte.is_ascii_digit()
 }
 
-/// Whether there are so many digits in a row: one of any nineteen stands where this looks.
+/// True if the text has 19 digits in a row. One of any nineteen is at a position that this checks.
 fn may_be_wide(json: &[u8]) -> bool {
     const DIGITS: usize = 19;
     (DIGITS - 1..json.len()).step_by(DIGITS).any(|at| {

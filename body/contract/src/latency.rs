@@ -1,4 +1,4 @@
-//! How long calls took: counts by bucket of time, four to a doubling.
+//! Durations of calls: counts by bucket of time, four buckets to a doubling.
 
 use std::{
     fmt,
@@ -16,7 +16,7 @@ const STEPS: u32 = 4;
 /// 27 doublings from a microsecond: the last bucket begins at 134 s.
 const BUCKETS: usize = 27 * STEPS as usize + 1;
 
-/// Counts calls by how long they took, without locks. Takes its room with the first call.
+/// Counts calls by their duration, without locks. Allocates its memory with the first call.
 #[derive(Default)]
 pub struct Latency(OnceLock<Box<[AtomicU64]>>);
 
@@ -30,7 +30,7 @@ impl Latency {
         }
     }
 
-    /// What was counted so far.
+    /// Returns the counts so far.
     #[must_use]
     pub fn read(&self) -> LatencyBuckets {
         let mut times = LatencyBuckets::default();
@@ -58,7 +58,7 @@ fn bucket_of(micros: u64) -> usize {
     (power as usize * STEPS as usize + quarter as usize).min(BUCKETS - 1)
 }
 
-/// Counts by bucket of time; empty buckets take no room. Adds up over instances and bodies.
+/// Counts by bucket of time; empty buckets take no space. Adds up over instances and bodies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LatencyBuckets(Vec<(u8, u64)>);
 
@@ -75,8 +75,8 @@ impl LatencyBuckets {
         }
     }
 
-    /// What was counted since an earlier reading of the same counts. Counts that are fewer than
-    /// they were have begun anew, and are taken whole.
+    /// Returns the counts since an earlier reading of the same counters. Counters that are lower
+    /// than before have begun anew, and are taken whole.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut fresh = Self::default();
@@ -101,7 +101,7 @@ impl LatencyBuckets {
         }
     }
 
-    /// How many calls were counted.
+    /// Number of calls that were counted.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.0.iter().map(|(_, count)| *count).fold(0, u64::saturating_add)

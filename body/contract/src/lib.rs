@@ -1,8 +1,8 @@
 //! The contract between cells and bodies of CBS, the cell-based microservice runtime on NATS.
 //!
 //! A **cell** does one task. Cells exchange **envelopes** and meet only on the **bus**; the same
-//! cell can be called in its own body, from another process, or across NATS, and neither side
-//! can tell. This crate is all that a cell depends on.
+//! cell can be called in its own body, from another process, or across NATS, and neither side sees
+//! a difference. This crate is all that a cell depends on.
 //!
 //! A whole cell:
 //!
@@ -31,10 +31,12 @@
 //!
 //! # Layout
 //!
-//! - [`Cell`], [`cell()`], [`NativeCell`]: what authors write. [`CellContext`]: what they are given.
-//! - [`Envelope`]: what is exchanged. [`frame`]: the same as bytes. [`proto`]: its schema.
-//! - [`BodyBus`], [`Handler`], [`Service`]: what a bus is, and what it hands requests to. [`Stats`]: what it counts.
-//! - [`Trace`], [`Span`], [`SpanSink`]: what is recorded of a call. [`Latency`]: how long calls took.
+//! - [`Cell`], [`cell()`], [`NativeCell`]: the interface for authors of cells. [`CellContext`]: the
+//!   context of a call.
+//! - [`Envelope`]: the message. [`frame`]: the same as bytes. [`proto`]: its schema.
+//! - [`BodyBus`], [`Handler`], [`Service`]: a bus, and the handlers that it gives requests to.
+//!   [`Stats`]: its counters.
+//! - [`Trace`], [`Span`], [`SpanSink`]: the record of a call. [`Latency`]: the durations of calls.
 //! - [`CellError`], [`BusError`], [`Code`], [`Outcome`]: errors as data.
 //! - [`CellName`], [`FlowName`], [`Topic`], [`Namespace`], [`BodyId`], [`Target`], [`Subject`]: names.
 #![deny(missing_docs)]

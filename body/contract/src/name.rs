@@ -1,7 +1,7 @@
-//! Names: what a cell, a flow, a namespace, a topic and a body may be called.
+//! Names of cells, flows, namespaces, topics and bodies.
 //!
-//! Every name is checked once, when it is made, so that a name in hand is always a
-//! valid NATS subject token (or several joined by dots).
+//! Every name is checked once, when it is made. So a value of a name type is always a valid NATS
+//! subject token (or several joined by dots).
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -12,14 +12,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub const PART_BYTES_MAX: usize = 63;
 /// The most parts a topic may have.
 pub const TOPIC_PARTS_MAX: usize = 8;
-/// The organ that flows live in; no cell may use it.
+/// The organ of all flows; no cell may use it.
 pub const FLOW_ORGAN: &str = "flow";
 
-/// A name that breaks the rules: what it was to name, the text, and the rule.
+/// A name that breaks the rules: the kind of the name, the text, and the rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no {what}: {rule}")]
 pub struct NameError {
-    /// What was to be named, for example `cell name`.
+    /// Kind of the name, for example `cell name`.
     pub what: &'static str,
     /// The text as it was given, cut to 80 characters.
     pub text: String,
@@ -167,8 +167,8 @@ name!(
 );
 
 name!(
-    /// Which topics a subscription hears: a topic in which a part may be `*` (any one part)
-    /// and the last part `>` (one part or more), as in NATS subjects.
+    /// Filter of the topics that a subscription receives: a topic in which a part may be `*` (any
+    /// one part) and the last part `>` (one part or more), as in NATS subjects.
     TopicFilter,
     "topic filter",
     "write a topic in which `*` stands for one part and a last `>` for the rest, for example `order.*` or `order.>`",
@@ -182,7 +182,7 @@ name!(
 );
 
 impl TopicFilter {
-    /// Whether an event of this topic is heard.
+    /// True if a subscription with this filter receives events of this topic.
     ///
     /// ```
     /// let filter: cbs::TopicFilter = "order.>".parse()?;
@@ -219,19 +219,19 @@ name!(
     |text| is_token(text) && !text.starts_with('-')
 );
 
-/// What an envelope is addressed to.
+/// Target that an envelope is addressed to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// One cell answers.
     Cell(CellName),
     /// One run of a flow answers.
     Flow(FlowName),
-    /// Whoever subscribed to the topic hears it; nobody answers.
+    /// All subscribers of the topic receive it; nobody answers.
     Topic(Topic),
 }
 
 impl Target {
-    /// The word for the kind of target: `cell`, `flow` or `topic`.
+    /// Kind of the target as text: `cell`, `flow` or `topic`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

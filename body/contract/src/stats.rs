@@ -1,4 +1,4 @@
-//! What a served target counts, and how those fare that run it.
+//! Counters of a served target, and the state of its workers.
 
 use std::{
     fmt,
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Code, Latency, Text};
 
-/// A served target's numbers since it was started. Every field only grows, but for
-/// `in_flight` and `queued`.
+/// Counters of a served target since it was started. Every field only grows, except `in_flight` and
+/// `queued`.
 #[derive(Default)]
 pub struct Stats {
     /// Requests answered, with a reply or an error.
@@ -25,22 +25,24 @@ pub struct Stats {
     pub shed: AtomicU64,
     /// Time spent in the handler, in nanoseconds.
     pub busy_ns: AtomicU64,
-    /// Time spent waiting for room by those that then ran, in nanoseconds.
+    /// Time that requests waited for a permit before they ran, in nanoseconds. Requests that did
+    /// not run are not counted.
     pub waited_ns: AtomicU64,
-    /// How long those took that ran, waiting included; counted where the home has a recorder.
+    /// Durations of the requests that ran, waiting included; counted where the environment has a
+    /// span sink.
     pub latency: Latency,
     /// Requests being handled now.
     pub in_flight: AtomicU64,
-    /// Requests waiting for room now.
+    /// Requests that wait for a permit now.
     pub queued: AtomicU64,
-    /// How often the target was started again.
+    /// Number of times the target was started again.
     pub restarts: AtomicU64,
     by_code: [AtomicU64; Code::KINDS.len()],
     said: Mutex<Remarks>,
     workers: Mutex<Option<ListWorkers>>,
 }
 
-/// What is said of a target in words.
+/// Texts about a target.
 #[derive(Default)]
 struct Remarks {
     last_error: Option<String>,
@@ -48,29 +50,30 @@ struct Remarks {
     reason: Option<String>,
 }
 
-/// Tells how the workers of a cell fare now. Must not block.
+/// Lists the workers of a cell with their present state. Must not block.
 pub type ListWorkers = Arc<dyn Fn() -> Vec<Worker> + Send + Sync>;
 
 /// One lane of an interpreter or one process that runs a cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Worker {
-    /// What a person calls it: `lane 0`, `process 4711`.
+    /// Name of the worker for people: `lane 0`, `process 4711`.
     pub name: Text,
-    /// `ready`, or what keeps it from being so: `starting`, `blocked`, `restarting`.
+    /// State of the worker: `ready`, or the reason why it is not: `starting`, `blocked`,
+    /// `restarting`.
     pub state: Text,
     /// Calls that it runs now.
     pub in_flight: u64,
     /// Calls that wait in it for their turn.
     pub queued: u64,
-    /// How late its event loop is, in microseconds.
+    /// Delay of its event loop, in microseconds.
     pub lag_us: u64,
-    /// How long it waits for a lock that it shares with other workers, in microseconds.
+    /// Time that it waits for a lock that it shares with other workers, in microseconds.
     pub lock_wait_us: u64,
-    /// How often it was started again.
+    /// Number of times it was started again.
     pub restarts: u64,
-    /// How many bytes may still be sent to its process before it has taken others; below 0 is told as 0. `None`: it
-    /// sets no limit, or is no process.
+    /// Number of bytes that may still be sent to its process before the process has taken others; a
+    /// value below 0 is reported as 0. `None`: it sets no limit, or is no process.
     pub credit_bytes: Option<u64>,
 }
 
@@ -78,8 +81,9 @@ pub struct Worker {
 static LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
 
 impl Stats {
-    /// How many lines that cells logged or printed were left out of this program's log, because there were too many at
-    /// once. One number for the whole program; whoever leaves a line out adds to it, and tells so in the log.
+    /// Number of lines that cells logged or printed and that were left out of this program's log,
+    /// because there were too many at once. One number for the whole program; the code that leaves
+    /// a line out adds to it, and reports that in the log.
     pub fn lines_dropped() -> &'static AtomicU64 {
         &LINES_DROPPED
     }
@@ -94,7 +98,8 @@ impl Stats {
         self.said().last_error = Some(line);
     }
 
-    /// Counts a request that ran: how long it waited for room, and how long the handler took.
+    /// Counts a request that ran: the time that it waited for a permit, and the time that the
+    /// handler took.
     pub fn count_run(&self, waited: Duration, busy: Duration) {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.busy_ns.fetch_add(nanos(busy), Ordering::Relaxed);
@@ -103,7 +108,7 @@ impl Stats {
         }
     }
 
-    /// How many errors of each kind of code there were; a cell's own codes are one kind, `domain`.
+    /// Number of errors of each kind of code; a cell's own codes are one kind, `domain`.
     pub fn errors_by_code(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         Code::KINDS.iter().zip(&self.by_code).map(|(kind, count)| (*kind, count.load(Ordering::Relaxed)))
     }
@@ -120,13 +125,13 @@ impl Stats {
         self.said().last_error.clone()
     }
 
-    /// Says where the target is in its life, in a word such as `ready`, and why it is not ready.
+    /// Sets the state of the target, such as `ready`, and the reason why it is not ready.
     pub fn set_state(&self, state: Text, reason: Option<String>) {
         let mut said = self.said();
         (said.state, said.reason) = (state, reason);
     }
 
-    /// Where the target is in its life, and why; an empty word where nobody said.
+    /// State of the target, and the reason for it; an empty text where no state was set.
     pub fn state(&self) -> (Text, Option<String>) {
         let said = self.said();
         (said.state.clone(), said.reason.clone())
@@ -136,12 +141,12 @@ impl Stats {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says who can tell how the workers fare; `None` where there are none.
+    /// Sets the function that lists the workers; `None` where there are none.
     pub fn set_workers(&self, workers: Option<ListWorkers>) {
         *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
     }
 
-    /// How the workers fare now; none for what runs in the body itself.
+    /// Present state of the workers; empty for a target that runs in the body itself.
     pub fn workers(&self) -> Vec<Worker> {
         let ask = self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ask.map(|ask| ask()).unwrap_or_default()

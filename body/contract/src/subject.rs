@@ -1,4 +1,4 @@
-//! Subjects: where on NATS a target is reached. The only place that spells them.
+//! Subjects: the NATS names of targets. No other module spells them.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ impl Subject {
         Self(["cbs.", namespace.as_str(), ".", kind, ".", target.name()].concat())
     }
 
-    /// `cbs.<ns>.event.<filter>`: what a subscription to events listens on.
+    /// Returns `cbs.<ns>.event.<filter>`: the subject of a subscription to events.
     #[must_use]
     pub fn of_events(namespace: &Namespace, filter: &TopicFilter) -> Self {
         Self(format!("cbs.{namespace}.event.{filter}"))
@@ -51,8 +51,9 @@ impl Subject {
         Self(format!("cbs.{namespace}.body.{body}.cell.*.*"))
     }
 
-    /// `cbs.<ns>.body.<id>.barrier`: the body's own round trips. What one of its connections asks there the
-    /// other answers, so that the answer comes in order with all that was sent before.
+    /// Returns `cbs.<ns>.body.<id>.barrier`: the subject of the body's own round trips. One
+    /// connection of the body asks there and the other answers, so that the answer comes in order
+    /// with all that was sent before.
     #[must_use]
     pub fn of_barrier(namespace: &Namespace, body: &BodyId) -> Self {
         Self(format!("cbs.{namespace}.body.{body}.barrier"))

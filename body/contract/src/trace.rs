@@ -1,8 +1,8 @@
-//! Traces: where a call stands in one, and what is recorded of it.
+//! Traces: the position of a call in its trace, and the record of the call.
 //!
 //! Ids are implied: the trace is named by the correlation id, a call's span by its request's id. So
-//! a call that nobody records costs nothing, and one that turns out to be worth keeping, because it
-//! failed or was slow, can still be recorded when it has ended.
+//! a call that is not recorded costs nothing. A call that failed or was slow can still be recorded
+//! when it has ended.
 
 use std::{
     fmt,
@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use crate::{Code, Source, Target, Text, Transport};
 
-/// The most notes that a span keeps; what is beyond is counted.
+/// The most notes that a span keeps; further notes are only counted.
 pub const NOTES_MAX: usize = 64;
-/// The most bytes that a note's name, and each of its texts, keeps: what is longer is cut.
+/// The most bytes that a note's name, and each of its texts, keeps: longer texts are cut.
 pub const NOTE_BYTES_MAX: usize = 1024;
 /// The most bytes that the texts of all notes of a span have together.
 pub const NOTES_BYTES_MAX: usize = 32 * 1024;
@@ -98,7 +98,7 @@ impl<'de> Deserialize<'de> for Trace {
     }
 }
 
-/// The bit of a trace's flags that says: recorded.
+/// Bit of a trace's flags that means: recorded.
 const SAMPLED: u8 = 1;
 /// The flags of version 00: recorded, and a trace id that is random.
 const KNOWN: u8 = SAMPLED | 2;
@@ -111,7 +111,7 @@ impl Trace {
         fmt::from_fn(move |f| write!(f, "{id:032x}"))
     }
 
-    /// Whether who began the trace wants it recorded.
+    /// True if the trace is to be recorded, as its first caller decided.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED == SAMPLED
@@ -124,26 +124,26 @@ impl Trace {
     }
 }
 
-/// Takes what is recorded of a body's calls. Called on the tasks of calls: it must not block.
+/// Takes the recorded spans of a body's calls. Called on the tasks of calls: it must not block.
 pub trait SpanSink: Send + Sync + 'static {
-    /// Whether a call that begins a trace of this id is recorded with all that follows from it.
-    /// The same answer for the same id.
+    /// True if a call that begins a trace of this id is recorded with all that follows from it. The
+    /// same answer for the same id.
     fn samples(&self, trace_id: [u8; 16]) -> bool;
 
-    /// What takes longer is recorded though it was not sampled.
+    /// Time limit above which a call is recorded though it was not sampled.
     fn slow(&self) -> Duration;
 
-    /// A call has ended that was sampled, or failed, or was slow.
+    /// Takes the span of a call that has ended and was sampled, or failed, or was slow.
     fn record(&self, span: Span);
 }
 
-/// Whose view of a call a span is.
+/// Side of a call that a span describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
-    /// Of who made the call: waiting and transport included.
+    /// The side of the caller: waiting and transport included.
     Client,
-    /// Of who answered it.
+    /// The side of the callee.
     Server,
 }
 
@@ -154,63 +154,63 @@ pub struct Span {
     pub trace: Trace,
     /// The span that caused it; `None` at the root.
     pub parent: Option<[u8; 8]>,
-    /// Whose view it is.
+    /// Side of the call that it describes.
     pub side: Side,
-    /// What was called.
+    /// Target of the call.
     pub target: Target,
-    /// What the body knows about it: `rust`, `python`, `dart`, …; empty: nothing.
+    /// Language of the target as the body knows it: `rust`, `python`, `dart`, …; empty: unknown.
     pub language: Text,
     /// The body that recorded it, its cell, and the cell's revision.
     pub place: Source,
-    /// The other side, as it told: who called, or who answered.
+    /// The other side as it reported itself: the caller, or the callee.
     pub peer: Source,
     /// The request's id.
     pub id: Uuid,
     /// 0 for the first attempt.
     pub attempt: u32,
-    /// When it began, in nanoseconds since 1970 by the clock of the body's machine.
+    /// Time when it began, in nanoseconds since 1970 by the clock of the body's machine.
     pub began_ns: u64,
-    /// How long it waited for room before it ran.
+    /// Time that it waited for a permit before it ran.
     pub waited: Duration,
-    /// How long it took altogether.
+    /// Duration of the whole call.
     pub elapsed: Duration,
     /// Transport of the request, or of the reply.
     #[serde(alias = "distance")]
     pub via: Transport,
-    /// What it failed with.
+    /// Code of the error that the call failed with.
     pub error: Option<Code>,
-    /// What its author said about it.
+    /// Notes that the cell's author made about the call.
     pub notes: Vec<Note>,
-    /// How many notes found no room.
+    /// Number of notes that did not fit.
     pub notes_dropped: u32,
     /// W3C tracestate, as it came.
     #[serde(default)]
     pub tracestate: Text,
 }
 
-/// What an author says about the call that a cell is handling.
+/// Note of a cell's author about the call that the cell is handling.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Note {
-    /// Something that is so; of two of one key the later counts.
+    /// A fact about the call; of two facts with one key the later counts.
     Attribute {
-        /// What it is about, for example `order.id`.
+        /// Key of the fact, for example `order.id`.
         key: Text,
-        /// What is so.
+        /// Value of the fact.
         value: Text,
     },
-    /// Something that happened.
+    /// An event during the call.
     Event {
-        /// What happened, for example `cache miss`.
+        /// Name of the event, for example `cache miss`.
         name: Text,
-        /// When, in nanoseconds since 1970.
+        /// Time of the event, in nanoseconds since 1970.
         time_ns: u64,
-        /// More about it.
+        /// Further facts about the event.
         attributes: Vec<(Text, Text)>,
     },
 }
 
-/// The notes of one call while it runs; empty they cost nothing.
+/// Notes of one call while it runs; without notes it costs nothing.
 #[derive(Debug, Default)]
 pub struct Notes(Mutex<NotesInner>);
 
@@ -222,8 +222,8 @@ struct NotesInner {
 }
 
 impl Notes {
-    /// Keeps a note, cut to [`NOTE_BYTES_MAX`], if there are not [`NOTES_MAX`] or
-    /// [`NOTES_BYTES_MAX`] yet; else it is counted.
+    /// Keeps a note, cut to [`NOTE_BYTES_MAX`], as long as [`NOTES_MAX`] and [`NOTES_BYTES_MAX`]
+    /// are kept to; else only counts it.
     pub fn add(&self, note: Note) {
         let note = note.cut();
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -236,13 +236,13 @@ impl Notes {
         }
     }
 
-    /// Counts notes that found no room elsewhere, before they came here.
+    /// Counts notes that were dropped before they came here.
     pub fn count_dropped(&self, notes: u32) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.dropped = inner.dropped.saturating_add(notes);
     }
 
-    /// Takes all notes, and how many found no room.
+    /// Takes all notes, and the number of notes that did not fit.
     pub fn take(&self) -> (Vec<Note>, u32) {
         let inner = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         (inner.notes, inner.dropped)

@@ -8,9 +8,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{Cell, CellContext, CellError, Code, Envelope, NativeCell, json};
 
 /// An `async fn(&CellContext, Input) -> Result<Output, CellError>`. Implemented for every such
-/// function; do not implement it by hand.
+/// function; do not write an implementation.
 pub trait CellFn<'a, Input, Output>: Send + Sync + 'static {
-    /// What the function returns.
+    /// Future that the function returns.
     type Future: Future<Output = Result<Output, CellError>> + Send + 'a;
     /// Calls the function.
     fn invoke(&self, context: &'a CellContext, input: Input) -> Self::Future;
@@ -103,7 +103,8 @@ pub fn from_json<T: DeserializeOwned>(payload: &Bytes) -> Result<T, CellError> {
     })
 }
 
-/// [`from_json`] for what a cell reads: integers beyond 64 bits are refused, for serde would round them.
+/// Reads the input of a cell as [`from_json`] does, but refuses integers beyond 64 bits, because
+/// serde would round them.
 pub(crate) fn exact_from_json<T: DeserializeOwned>(payload: &Bytes) -> Result<T, CellError> {
     match json::wide_integer(payload) {
         Some(path) => Err(misfit(&path, "an integer beyond 64 bits: send it as a text")),
@@ -119,7 +120,8 @@ fn misfit(path: &str, reason: impl fmt::Display) -> CellError {
 /// Writes a JSON payload.
 ///
 /// # Errors
-/// `cell-failed` for what JSON cannot hold: NaN, infinities, a map whose keys are no texts. The message names the field.
+/// `cell-failed` for a value that JSON cannot hold: NaN, infinities, a map whose keys are no texts.
+/// The message names the field.
 pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, CellError> {
     let failed = |reason: String| CellError::new(Code::CellFailed, format!("no JSON: {reason}"));
     let json = serde_json::to_vec(value).map_err(|error| failed(error.to_string()))?;
@@ -133,7 +135,8 @@ pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, CellError> {
     Ok(Bytes::from(json))
 }
 
-/// Writes what a cell gives away. What cannot be written is its own failure: the log has the reason, the caller an id.
+/// Writes the output of a cell. An output that cannot be written is the cell's own failure: the log
+/// has the reason, the caller gets an id.
 pub(crate) fn written<T: Serialize + ?Sized>(context: &CellContext, what: &str, value: &T) -> Result<Bytes, CellError> {
     to_json(value).map_err(|error| {
         context.log().error(format_args!("the cell's {what} cannot be sent: {}", error.message));

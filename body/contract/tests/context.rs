@@ -1,4 +1,5 @@
-//! What a cell's calls and events carry without the author's help, and what a typed cell says to bad input.
+//! Ids and limits that a cell's calls and events carry without the author's help, and the answers
+//! of a typed cell to bad input.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use std::{
@@ -62,7 +63,7 @@ fn request() -> Envelope {
     Envelope::request("shop.cart".parse().unwrap(), "{}")
 }
 
-/// What a cell sends that calls and publishes once while it handles the request.
+/// Envelopes that a cell sends when it calls and publishes once while it handles the request.
 async fn sent_while_handling(request: &Envelope) -> [Envelope; 2] {
     let outside = outside(Ok("7"));
     let context = CellContext::new(env(&outside), request);

@@ -1,5 +1,5 @@
-//! What must hold for any bytes at all. Knows nothing of where they come from: this program's own
-//! mutations, a test, or libFuzzer.
+//! Checks that hold for any bytes. They do not depend on where the bytes come from: this program's
+//! own mutations, a test, or libFuzzer.
 
 use cbs::{
     Envelope,
@@ -32,7 +32,8 @@ pub(crate) fn fuzz_one(bytes: &[u8]) {
     }
 }
 
-/// What the wire carries of an envelope that was read: replies have no ids, nothing has ids without its own.
+/// Form of an envelope after the wire: replies have no ids, and an envelope without its own id has
+/// no other ids.
 fn as_written(envelope: Envelope) -> Envelope {
     use cbs::Kind::{Event, Request};
     if matches!(envelope.kind, Request | Event) && !envelope.id.is_nil() {

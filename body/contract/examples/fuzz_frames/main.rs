@@ -5,8 +5,8 @@
 //! cargo run -p cbs --release --example fuzz_frames -- --seconds 60 --seed 7
 //! ```
 //!
-//! The seed is told first: the same seed makes the same frames. On a finding the program panics, having told
-//! the round and the bytes.
+//! The program prints the seed first: the same seed makes the same frames. On a finding it prints
+//! the round and the bytes, and then panics.
 //!
 //! With `cargo +nightly fuzz` the same check runs under libFuzzer: `cargo fuzz init` in a copy of this crate,
 //! and as the target
@@ -35,7 +35,7 @@ use self::{
 
 const USAGE: &str = "usage: fuzz_frames [--rounds N] [--seconds N] [--seed N]";
 
-/// How long to go on, and with which seed.
+/// Length of the run, and its seed.
 struct Settings {
     rounds: u64,
     seconds: u64,

@@ -191,7 +191,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Hands every field of a message to `each`.
+/// Passes every field of a message to `each`.
 fn fields<'a>(bytes: &'a [u8], mut each: impl FnMut(u32, Value<'a>) -> Result<()>) -> Result<()> {
     let mut reader = Reader(bytes);
     while !reader.0.is_empty() {

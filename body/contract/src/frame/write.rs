@@ -17,8 +17,8 @@ thread_local! {
 /// A header longer than this is not kept for the next one.
 const HEADER_BYTES_KEPT: usize = 1024;
 
-/// Writes an envelope as a frame. Never fails: what the wire does not carry
-/// ([`Envelope::idempotent`], [`Envelope::via`]) is left out.
+/// Writes an envelope as a frame. Never fails: fields that the wire does not carry
+/// ([`Envelope::idempotent`], [`Envelope::via`]) are left out.
 #[must_use]
 pub fn encode(envelope: &Envelope) -> Bytes {
     HEADER.with_borrow_mut(|written| {
@@ -29,7 +29,7 @@ pub fn encode(envelope: &Envelope) -> Bytes {
     })
 }
 
-/// As long as it has to be and no longer: bytes with room to spare cost a second allocation.
+/// Allocates exactly the bytes that the frame needs: spare capacity would cost a second allocation.
 fn assemble(header: &[u8], payload: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(2 + varint_len(header.len()) + header.len() + payload.len());
     out.extend_from_slice(&[MARK, VERSION]);
@@ -147,8 +147,8 @@ fn tag(out: &mut Vec<u8>, number: u8, wire: u8) {
     varint(out, u64::from(number) << 3 | u64::from(wire));
 }
 
-/// Puts the length of all from `start` into the one byte left for it before `start`,
-/// and makes room where it takes more.
+/// Writes the length of all bytes from `start` into the one byte reserved before `start`, and adds
+/// space where the length takes more bytes.
 fn finish_length(out: &mut Vec<u8>, start: usize) {
     let length = out.len() - start;
     match (u8::try_from(length), out.get_mut(start - 1)) {

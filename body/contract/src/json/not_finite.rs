@@ -1,4 +1,5 @@
-//! A serializer that writes nothing, and stops at a number that JSON has not. serde_json writes null for one.
+//! A serializer that writes nothing and stops at a number that JSON cannot hold. serde_json writes
+//! null for such a number.
 
 use std::fmt;
 
@@ -163,7 +164,7 @@ impl Serializer for Finder {
     }
 }
 
-/// What a list or a map holds, one after another.
+/// Parts of a list or a map, one after another.
 #[derive(Default)]
 struct Parts {
     /// The enum's variant that holds them; empty: none.

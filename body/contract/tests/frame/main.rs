@@ -1,4 +1,4 @@
-//! The frame codec: what is written is read, prost agrees, and no bytes do harm.
+//! The frame codec: every written frame can be read, prost agrees, and no bytes do harm.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 mod arbitrary;

@@ -15,7 +15,7 @@ pub(crate) struct Frames {
     pub(crate) bad: Vec<Bad>,
 }
 
-/// A frame and what it says. Payload and frame are hexadecimal.
+/// A frame and the envelope that it holds. Payload and frame are hexadecimal.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Good {
@@ -112,7 +112,7 @@ const KINDS: [(Kind, &str); 4] =
     [(Kind::Request, "request"), (Kind::Reply, "reply"), (Kind::Error, "error"), (Kind::Event, "event")];
 
 impl Header {
-    /// What an envelope says.
+    /// Returns the header of an envelope in the form of the vectors.
     pub(crate) fn of(envelope: &Envelope) -> Self {
         let text = |id: Option<cbs::Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
         let source = &envelope.source;
@@ -146,7 +146,7 @@ impl Header {
         }
     }
 
-    /// The envelope that says this.
+    /// Returns the envelope of this header.
     pub(crate) fn envelope(&self, payload: Vec<u8>) -> Envelope {
         let id = |text: &String| (!text.is_empty()).then(|| text.parse().unwrap());
         Envelope {

@@ -1,7 +1,7 @@
 //! The golden vectors in `specs/vectors/`, which every language reads.
 //!
-//! `CBS_BLESS=1 cargo test -p cbs --test vectors` writes anew what follows from the rest: the frame of a header,
-//! the header of a read-only frame, the error of a bad one.
+//! `CBS_BLESS=1 cargo test -p cbs --test vectors` writes the derived values anew: the frame of a
+//! header, the header of a read-only frame, the error of a bad one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 mod form;
@@ -23,7 +23,7 @@ fn read<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The same vectors with all that follows from the rest made anew.
+/// The same vectors with all derived values made anew.
 fn follow(mut vectors: Frames) -> Frames {
     for good in &mut vectors.frames {
         if good.read_only {
