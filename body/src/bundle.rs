@@ -1,8 +1,10 @@
-//! Code that travels: files with their relative paths, in one canonical run of bytes.
+//! A bundle: the code of a cell as files with their relative paths, in one canonical sequence of
+//! bytes.
 //!
 //! `cbs-bundle 1\n`, then for each file, in the order of the paths: the path's length (2 bytes,
-//! big-endian), the path, 1 where it may be executed and else 0, the content's length (8 bytes),
-//! the content. One set of files gives one run of bytes, and reading takes no other.
+//! big-endian), the path, 1 if it may be executed and else 0, the content's length (8 bytes), the
+//! content. One set of files gives exactly one sequence of bytes, and no other sequence is
+//! accepted.
 
 mod native;
 
@@ -18,31 +20,31 @@ use fleet::{ContentHash, keys::BUNDLE_BYTES_MAX};
 
 pub(crate) use self::native::is_native;
 
-/// What a bundle begins with.
+/// First bytes of a bundle.
 const MAGIC: &[u8] = b"cbs-bundle 1\n";
-/// The most files of a bundle.
+/// Limit of the files of a bundle.
 pub(crate) const FILES_MAX: usize = 4_000;
-/// The longest path, in bytes.
+/// Limit of the length of a path, in bytes.
 const PATH_BYTES_MAX: usize = 1_024;
-/// The longest name of a folder or file, as Linux has it.
+/// Limit of the length of a folder's or file's name, in bytes, as on Linux.
 const NAME_BYTES_MAX: usize = 255;
-/// How deep folders are nested.
+/// Limit of the depth of nested folders.
 const DEPTH_MAX: usize = 32;
 
-/// Why files are no bundle, or bytes are none.
+/// Reason why files cannot be a bundle, or bytes are not one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BundleError {
-    /// A path that leads out of its folder, or that some system takes for another.
+    /// A path that leads out of its folder, or that some system takes for another path.
     Path(String),
-    /// Two files of one path, or a file where another needs a folder.
+    /// Two files with one path, or a file where another file needs a folder.
     Twice(String),
     /// More files than [`FILES_MAX`].
     TooMany,
     /// More bytes than [`BUNDLE_BYTES_MAX`].
     TooLarge,
-    /// The bytes have another hash than the name that they lie under.
+    /// The bytes have another hash than the name that they are stored under.
     WrongHash { wanted: ContentHash, found: ContentHash },
-    /// Not what a program of ours wrote.
+    /// The bytes were not written by a program of this project.
     Unreadable(&'static str),
 }
 
@@ -79,7 +81,7 @@ struct File {
 }
 
 impl Bundle {
-    /// Puts a file in.
+    /// Adds a file.
     pub(crate) fn add(&mut self, path: &str, executable: bool, content: Vec<u8>) -> Result<(), BundleError> {
         if !is_safe(path) {
             return Err(BundleError::Path(path.chars().take(120).collect()));
@@ -98,12 +100,13 @@ impl Bundle {
         Ok(())
     }
 
-    /// The platforms that its programs and libraries are made for, such as `linux-x86_64`; none where it runs anywhere.
+    /// Returns the platforms that its programs and libraries are made for, such as `linux-x86_64`.
+    /// The set is empty if it runs anywhere.
     pub(crate) fn platforms(&self) -> BTreeSet<String> {
         self.files.values().filter_map(|file| native::platform(&file.content)).collect()
     }
 
-    /// The bundle as bytes.
+    /// Returns the bundle as bytes.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, BundleError> {
         self.check_folders()?;
         let mut bytes = Vec::with_capacity(self.bytes + MAGIC.len());
@@ -119,7 +122,7 @@ impl Bundle {
         Ok(bytes)
     }
 
-    /// A file cannot be a folder as well.
+    /// Checks that no file has the path of a folder.
     fn check_folders(&self) -> Result<(), BundleError> {
         let folders: BTreeSet<&str> = self.files.keys().flat_map(|path| folders(path)).collect();
         match self.files.keys().find(|path| folders.contains(path.as_str())) {
@@ -128,7 +131,7 @@ impl Bundle {
         }
     }
 
-    /// Reads the bytes that lie under a hash. Whatever they are, nothing is written.
+    /// Reads the bytes that are stored under a hash. Nothing is written to disk.
     pub(crate) fn decode(wanted: ContentHash, bytes: &[u8]) -> Result<Self, BundleError> {
         if bytes.len() > BUNDLE_BYTES_MAX {
             return Err(BundleError::TooLarge);
@@ -161,7 +164,8 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// Writes the files into a folder. It is there whole or not at all; one that is there stays.
+    /// Writes the files into a folder, which appears whole or not at all. A folder that exists is
+    /// left unchanged.
     pub(crate) fn unpack(&self, folder: &Path) -> io::Result<()> {
         if folder.is_dir() {
             return Ok(());
@@ -184,14 +188,14 @@ impl Bundle {
     }
 }
 
-/// Folders that nobody else may look into.
+/// Builder of folders that only their owner may read.
 pub(crate) fn private() -> fs::DirBuilder {
     let mut builder = fs::DirBuilder::new();
     builder.mode(0o700);
     builder
 }
 
-/// Whether a path stays in its folder on every system, and is written in one way only.
+/// True if a path stays in its folder on every system, and can be written in one way only.
 pub(crate) fn is_safe(path: &str) -> bool {
     let mut names = path.split('/');
     let plain = |name: &str| {
@@ -204,7 +208,7 @@ pub(crate) fn is_safe(path: &str) -> bool {
     path.len() <= PATH_BYTES_MAX && path.matches('/').count() < DEPTH_MAX && names.all(plain)
 }
 
-/// The folders that a path leads through.
+/// Returns the folders that a path leads through.
 fn folders(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').filter_map(|(index, _)| path.get(..index))
 }

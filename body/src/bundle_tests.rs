@@ -18,7 +18,7 @@ fn read(bytes: &[u8]) -> Result<Bundle, BundleError> {
     Bundle::decode(ContentHash::of(bytes), bytes)
 }
 
-/// The bytes of a bundle that no program of ours would write.
+/// Returns the bytes of a bundle that no program of this project would write.
 fn forged(files: &[(&[u8], u8, u64, &[u8])]) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     for (path, kind, length, content) in files {

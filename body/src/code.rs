@@ -1,5 +1,5 @@
-//! The code of a cell that is not linked in: which files it is made of, a hash that tells two versions apart, and what
-//! of it travels.
+//! The code of a cell that is not linked in: the files that it is made of, a hash that differs
+//! between two versions, and the source files that go into its bundle.
 
 mod ignore;
 mod source_files;
@@ -17,38 +17,39 @@ use spec::{CellSpec, Program, Runtime};
 
 pub(crate) use self::source_files::{Item, SourceFiles};
 
-/// More files than this are no cell: somebody put a source beside all that he has.
+/// Limit of a cell's files. With more, the source is probably beside files that do not belong to
+/// it.
 const FILES_MAX: usize = 2_000;
-/// How deep folders are followed.
+/// Limit of the depth of folders that are searched.
 const DEPTH_MAX: usize = 16;
-/// Folders whose content other programs made.
+/// Folders whose content is made by other programs.
 const MADE: &[&str] = &["__pycache__", "build", "node_modules", "target", "venv"];
 
-/// The endings of what a Python package is made of, and of packages that are files.
+/// Endings of the files of a Python package, and of packages that are single files.
 const PACKAGES: &[&str] = &[".py", ".toml", ".cfg", ".c", ".whl", ".zip", ".gz"];
 
 /// The files of a cell's code.
 #[derive(Debug)]
 pub(crate) struct Code {
-    /// The folder that they are in.
+    /// The folder that contains them.
     root: PathBuf,
-    /// As seen from the folder, in order.
+    /// Paths relative to the folder, in order.
     files: BTreeSet<PathBuf>,
-    /// The folders in it that were searched for them, as seen from it.
+    /// The folders below it that were searched for them, relative to it.
     searched: Vec<PathBuf>,
 }
 
 impl Code {
-    /// The code of a cell; `None` for a cell that is linked in.
+    /// Returns the code of a cell; `None` for a cell that is linked in.
     ///
-    /// - Python: the `.py` files and the requirements in the folder of its source, and below, and the files that the
-    ///   requirements name.
-    /// - Dart: the `.dart` files and the manifest of its package (the nearest `pubspec.yaml`), and whatever else of this
-    ///   machine its code imports.
-    /// - A command: those of its words that are files, as seen from the spec's folder.
+    /// - Python: the `.py` files and the requirements in the folder of its source and below, and
+    ///   the files that the requirements name.
+    /// - Dart: the `.dart` files and the manifest of its package (the nearest `pubspec.yaml`), and
+    ///   all other files of this machine that its code imports.
+    /// - A command: its words that are files, relative to the spec's folder.
     ///
     /// # Errors
-    /// When they cannot be listed, or are too many.
+    /// The files cannot be listed, or are too many.
     pub(crate) fn of(spec: &CellSpec) -> Option<io::Result<Self>> {
         match &spec.runtime {
             Runtime::Rust => None,
@@ -131,22 +132,22 @@ impl Code {
         Self { root: folder.to_owned(), files: program.into_iter().chain(arguments).collect(), searched: Vec::new() }
     }
 
-    /// The files, as seen from the working folder.
+    /// Returns the files, relative to the working folder.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
         self.files.iter().map(|file| self.root.join(file))
     }
 
-    /// The folders that hold the files, or would hold a new one.
+    /// Returns the folders that contain the files, or would contain a new one.
     pub(crate) fn folders(&self) -> impl Iterator<Item = PathBuf> {
         let searched = self.searched.iter().map(|folder| self.root.join(folder));
         let own = std::iter::once(self.root.clone()).chain(searched);
         own.chain(self.files.iter().map(|file| folder(&self.root.join(file)).to_owned()))
     }
 
-    /// A hash of names and contents, hexadecimal.
+    /// Returns a hash of names and contents, hexadecimal.
     ///
     /// # Errors
-    /// When a file cannot be read.
+    /// A file cannot be read.
     pub(crate) fn hash(&self) -> io::Result<String> {
         let mut hash = Sha256::new();
         let mut part = [0; 16 * 1024];
@@ -165,24 +166,24 @@ impl Code {
     }
 }
 
-/// What the requirements beside a Python cell's file name by relative paths.
+/// Returns the files that the requirements beside a Python cell's file name by relative paths.
 #[cfg(feature = "python")]
 fn required(source: &Path) -> io::Result<Vec<PathBuf>> {
     host_python::named_by_requirements(source).map_err(io::Error::other)
 }
 
-/// This program hosts no Python, so it reads no requirements.
+/// Returns nothing: this program hosts no Python, so it reads no requirements.
 #[cfg(not(feature = "python"))]
 fn required(_: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(Vec::new())
 }
 
-/// The folder that a file is in.
+/// Returns the folder that contains a file.
 fn folder(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The package that a Dart source belongs to; without one, its folder.
+/// Returns the package that contains a Dart source, or its folder if there is none.
 fn package(source: &Path) -> PathBuf {
     let above = folder(source).ancestors().take(DEPTH_MAX);
     above.into_iter().find(|folder| folder.join("pubspec.yaml").is_file()).unwrap_or_else(|| folder(source)).to_owned()

@@ -1,4 +1,4 @@
-//! The terminal that cells print to and ask at.
+//! The terminal on which cells print and ask.
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
@@ -8,35 +8,35 @@ use std::{
 use cbs::{BoxFuture, CellError, Code, Console};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-/// How many lines may wait for the writer; who prints one more waits as well.
+/// Limit of lines that wait for the writer. A cell that prints one more waits too.
 const LINES_WAITING_MAX: usize = 256;
-/// The longest answer that is read.
+/// Limit of the length of an answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
-/// The program's own terminal: one writer for all that is printed, and, where asking is
-/// allowed, one question at a time.
+/// The program's own terminal. One writer handles all output. If questions are allowed, there is
+/// one question at a time.
 pub(crate) struct Terminal {
     lines: mpsc::Sender<Line>,
     asking: Option<Arc<Mutex<()>>>,
 }
 
-/// A terminal that keeps back what is printed, for a program that has its last word on standard
-/// error otherwise: what was printed is shown at the end, and only there.
+/// Terminal that holds back what is printed, for a program that writes to standard error as well.
+/// The held lines are shown once, at the end.
 pub(crate) struct Held {
     terminal: Terminal,
     lines: Mutex<Vec<String>>,
 }
 
 impl Held {
-    /// In front of a terminal.
+    /// Wraps a terminal.
     pub(crate) fn new(terminal: Terminal) -> Self {
         Self { terminal, lines: Mutex::default() }
     }
 
-    /// Prints what was kept back.
+    /// Prints the lines that were held back.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// The lines cannot be written.
     pub(crate) async fn release(&self) -> Result<(), CellError> {
         for line in std::mem::take(&mut *self.lines.lock().await) {
             self.terminal.print(line).await?;
@@ -64,18 +64,19 @@ struct Line {
 }
 
 impl Terminal {
-    /// For a body that serves: standard input is never read.
+    /// Makes a terminal for a body that serves: standard input is never read.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// No thread can be started.
     pub(crate) fn silent() -> io::Result<Self> {
         Ok(Self { lines: writer()?, asking: None })
     }
 
-    /// For a program with a person at it, or a pipe: questions are answered from standard input.
+    /// Makes a terminal for a program with a user or a pipe: questions are answered from standard
+    /// input.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// No thread can be started.
     pub(crate) fn asking() -> io::Result<Self> {
         Ok(Self { asking: Some(Arc::default()), ..Self::silent()? })
     }
@@ -112,8 +113,8 @@ impl Console for Terminal {
     }
 }
 
-/// Starts the thread that writes to standard output: a reader of ours that is slow makes those
-/// who print wait, and nobody else. It ends with the last sender.
+/// Starts the thread that writes to standard output. A slow reader delays the cells that print, and
+/// no other work. The thread ends with the last sender.
 fn writer() -> io::Result<mpsc::Sender<Line>> {
     let (lines, mut waiting) = mpsc::channel::<Line>(LINES_WAITING_MAX);
     std::thread::Builder::new().name("cbs-stdout".to_owned()).spawn(move || {
@@ -127,7 +128,8 @@ fn writer() -> io::Result<mpsc::Sender<Line>> {
     Ok(lines)
 }
 
-/// One line of standard input. The question is shown where a person can see it; `None` at the end of input.
+/// Reads one line of standard input. The question is shown where the user can see it. Returns
+/// `None` at the end of input.
 fn read_answer(question: &str) -> io::Result<Option<String>> {
     let mut stdin = io::stdin().lock();
     if io::stdin().is_terminal() {

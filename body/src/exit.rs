@@ -1,17 +1,17 @@
-//! How the program ends: the only place that knows exit statuses.
+//! End of the program: only this module knows the exit statuses.
 
 use std::{fmt, process::ExitCode};
 
 /// An exit status of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// What was asked for is done.
+    /// The work that was asked for is done.
     Done = 0,
     /// The work failed.
     Failed = 1,
-    /// It could not start: no server, a missing path.
+    /// The program could not start: no server, or a missing path.
     NotStarted = 2,
-    /// It was called in the wrong way (`EX_USAGE` of sysexits.h).
+    /// The program was called in a wrong way (`EX_USAGE` of sysexits.h).
     Usage = 64,
 }
 
@@ -21,33 +21,33 @@ impl From<Status> for ExitCode {
     }
 }
 
-/// Why a command ended early: what its user is told, and the status.
+/// Reason why a command ended early: the message for its user, and the status.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: Status,
-    /// For a person, on stderr; empty where all has been said.
+    /// Message for the user, on stderr. It is empty if the message has been written already.
     pub(crate) message: String,
 }
 
 impl Failure {
-    /// The work failed.
+    /// Makes a failure of the work.
     pub(crate) fn failed(message: impl fmt::Display) -> Self {
         Self { status: Status::Failed, message: message.to_string() }
     }
 
-    /// It could not start.
+    /// Makes a failure to start.
     pub(crate) fn not_started(message: impl fmt::Display) -> Self {
         Self { status: Status::NotStarted, message: message.to_string() }
     }
 
-    /// It was called in the wrong way.
+    /// Makes a failure of a call in a wrong way.
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
         Self { status: Status::Usage, message: message.to_string() }
     }
 }
 
 impl From<anyhow::Error> for Failure {
-    /// The whole chain of causes in one line.
+    /// Puts the whole chain of causes in one line.
     fn from(error: anyhow::Error) -> Self {
         Self::failed(format_args!("{error:#}"))
     }
@@ -59,5 +59,5 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// What a command gives back.
+/// Result of a command.
 pub(crate) type Outcome = Result<Status, Failure>;

@@ -1,5 +1,5 @@
-//! What a body shows of itself to those who look from outside: who it is, where it is in its life,
-//! and what it hosts.
+//! Status of a body for observers outside: its id, its phase, and the cells and flows that it
+//! hosts.
 
 use std::sync::{
     Arc, OnceLock,
@@ -18,10 +18,12 @@ use crate::{
     telemetry::Counters,
 };
 
-/// The most cells that are told which take no calls: a person reads no more, and a probe reads none.
+/// Limit of cells that are listed as taking no calls: a person reads no more, and a probe reads
+/// none.
 const TOLD_MAX: usize = 50;
 
-/// A body as it shows itself. Made before anything runs, so that there is something to ask while it starts.
+/// Status of a body. It is made before anything runs, so that probes are answered while the body
+/// starts.
 #[derive(Debug)]
 pub(crate) struct BodyStatus {
     pub(crate) body: BodyId,
@@ -34,7 +36,7 @@ pub(crate) struct BodyStatus {
     following: OnceLock<watch::Receiver<Following>>,
 }
 
-/// Keeps what has nothing to show to a debugger.
+/// Wrapper that hides a value from debug output.
 struct NoDebug<T>(T);
 
 impl<T> std::fmt::Debug for NoDebug<T> {
@@ -43,7 +45,7 @@ impl<T> std::fmt::Debug for NoDebug<T> {
     }
 }
 
-/// Where a body is in its life.
+/// Phase in the life of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum BodyPhase {
@@ -52,35 +54,36 @@ enum BodyPhase {
     Draining,
 }
 
-/// Whether a body is of use, and why not.
+/// Readiness of a body, with the reasons if it is not ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Readiness {
     pub(crate) ready: bool,
-    /// What decides it.
+    /// Checks that decide the readiness.
     pub(crate) checks: Vec<Check>,
-    /// How the body fares in its fleet; it decides nothing, for a body that cannot follow serves
-    /// on. `None`: it is in none.
+    /// Status of the body in its fleet. It does not decide the readiness, because a body that
+    /// cannot follow its fleet still serves. `None` if it is in no fleet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fleet: Option<Check>,
-    /// How many cells and flows there are.
+    /// Number of cells and flows.
     pub(crate) cells: usize,
-    /// Of these, how many take no calls now; they decide nothing, for the others do.
+    /// Number of those that take no calls now. They do not decide the readiness, because the others
+    /// take calls.
     pub(crate) cells_not_ready: usize,
-    /// The first of them.
+    /// The first of those.
     pub(crate) not_ready: Vec<NotReady>,
 }
 
-/// One thing that is well or not.
+/// One check, with its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
     pub(crate) name: &'static str,
     pub(crate) ok: bool,
-    /// Why not; empty where it is well.
+    /// Reason why the check failed; empty if it passed.
     pub(crate) reason: String,
 }
 
 impl BodyStatus {
-    /// A body that starts.
+    /// Makes the status of a body that starts.
     pub(crate) fn new(body: BodyId, namespace: Namespace) -> Arc<Self> {
         Arc::new(Self {
             body,
@@ -94,12 +97,12 @@ impl BodyStatus {
         })
     }
 
-    /// The cells and flows that it hosts.
+    /// Returns the cells and flows that the body hosts.
     pub(crate) fn registry(&self) -> &Arc<MetricsRegistry> {
         &self.registry
     }
 
-    /// Tells of its bus. Only the first counts: a body has one.
+    /// Sets the body's connections. Only the first call counts, because a body has one bus.
     pub(crate) fn wired(&self, nats: Option<&Nats>, retry: &Arc<RetryingBus>) {
         if let Some(nats) = nats {
             _ = self.nats.set(NoDebug(nats.clone()));
@@ -107,27 +110,27 @@ impl BodyStatus {
         _ = self.retry.set(NoDebug(retry.clone()));
     }
 
-    /// Tells what its telemetry counts of itself.
+    /// Sets the counters of its telemetry.
     pub(crate) fn recorded(&self, counters: &Arc<Counters>) {
         _ = self.counters.set(counters.clone());
     }
 
-    /// What its telemetry counts of itself.
+    /// Returns the counters of its telemetry.
     pub(crate) fn counters(&self) -> Option<&Counters> {
         self.counters.get().map(|counters| &**counters)
     }
 
-    /// Tells who can say how it fares in its fleet.
+    /// Sets the source of its status in the fleet.
     pub(crate) fn joined(&self, following: watch::Receiver<Following>) {
         _ = self.following.set(following);
     }
 
-    /// All that it was given at first has been started, or has failed.
+    /// Notes that all cells it was given at first have been started, or have failed.
     pub(crate) fn started(&self) {
         self.enter(BodyPhase::Running);
     }
 
-    /// It takes no new work.
+    /// Notes that the body takes no new work.
     pub(crate) fn draining(&self) {
         self.enter(BodyPhase::Draining);
     }
@@ -137,27 +140,28 @@ impl BodyStatus {
         self.stage.fetch_max(stage as u8, Ordering::Relaxed);
     }
 
-    /// Its connections; `None` where it has none, or none yet.
+    /// Returns its connections; `None` if it has none, or none yet.
     pub(crate) fn nats(&self) -> Option<&Nats> {
         self.nats.get().map(|nats| &nats.0)
     }
 
-    /// How often its calls were made again, by target.
+    /// Returns the number of retries of its calls, by target.
     pub(crate) fn retries(&self) -> Vec<(Target, Retried)> {
         let mut all = self.retry.get().map(|retry| retry.0.retried()).unwrap_or_default();
         all.sort_by(|one, other| one.0.cmp(&other.0));
         all
     }
 
-    /// How it fares in its fleet; `None`: it is in none.
+    /// Returns its status in the fleet; `None` if it is in no fleet.
     pub(crate) fn following(&self) -> Option<Following> {
         self.following.get().map(|following| following.borrow().clone())
     }
 
-    /// Whether it is of use.
+    /// Returns its readiness.
     ///
-    /// It is not until its first specs have been applied, while it drains, and while it has lost
-    /// NATS. A cell that is not ready does not make it useless: its others are.
+    /// A body is not ready until its first specs have been applied, while it drains, and while it
+    /// has lost NATS. A cell that is not ready does not change that, because the other cells still
+    /// serve.
     pub(crate) fn readiness(&self) -> Readiness {
         let stage = self.stage.load(Ordering::Relaxed);
         let mut checks = vec![Check::new("started", stage > BodyPhase::Starting as u8, || {
@@ -194,7 +198,7 @@ impl Check {
 }
 
 impl Readiness {
-    /// For a person: a line for each thing.
+    /// Returns the readiness as text for a person, one line for each fact.
     pub(crate) fn text(&self) -> String {
         let mut text = if self.ready { "ready\n" } else { "not ready\n" }.to_owned();
         self.checks.iter().chain(&self.fleet).for_each(|check| text += &check.line());

@@ -1,8 +1,9 @@
 //! Health and metrics over HTTP: `/healthz`, `/readyz` and `/metrics`, nothing else.
 //!
-//! Whoever reaches the address may ask; nothing can be changed. So it is off unless it is asked
-//! for, and on this machine alone unless an address is named. One request a connection, so many
-//! connections at once, so much time for each; where all places are taken, a newcomer gets that of the oldest.
+//! Every client that reaches the address may ask, and no client can change anything. So the server
+//! is off by default, and listens on this machine alone unless an address is given. Each connection
+//! carries one request. The number of connections and the time of each are limited. If all slots
+//! are taken, a new connection gets the slot of the oldest.
 
 mod accept;
 mod address;
@@ -29,17 +30,18 @@ use self::{
 };
 use crate::{exit::Failure, health::BodyStatus, metrics::Lag, output};
 
-/// How many connections are served at once. A scraper, a probe and some people need a handful.
+/// Limit of connections at once. A scraper, a probe and some users need only a few.
 const CONNECTIONS_MAX: usize = 64;
-/// How long a request's head may take.
+/// Limit of the time for a request's head.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
-/// How long a connection may take altogether: pages of many cells take a while over slow lines.
+/// Limit of the time for a whole connection: pages of many cells take long on slow networks.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
-/// The most bytes of a request's head.
+/// Limit of the bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// How long it waits where no connection can be accepted, such as for want of files.
+/// Time before the next try if no connection can be accepted, for example because no file can be
+/// opened.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long those who are being answered have when the body ends.
+/// Limit of the time for open answers when the body ends.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The body's HTTP server.
@@ -50,10 +52,10 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// Opens it, if it is wanted, and tells people where.
+    /// Opens the server if the flags ask for it, and reports its address.
     ///
     /// # Errors
-    /// Not started, where the address cannot be had.
+    /// The address cannot be used; the status is "not started".
     pub(crate) async fn open(flags: &Flags, status: &Arc<BodyStatus>) -> Result<Option<Self>, Failure> {
         let Some(address) = flags.address() else { return Ok(None) };
         let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -72,12 +74,12 @@ impl Http {
         Ok(Some(http))
     }
 
-    /// Its address, for example `http://127.0.0.1:9090`.
+    /// Returns its address, for example `http://127.0.0.1:9090`.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Answers those who have asked, and ends.
+    /// Finishes the answers to open requests, and ends.
     pub(crate) async fn close(self) {
         self.stop.cancel();
         self.tasks.close();
@@ -87,7 +89,7 @@ impl Http {
     }
 }
 
-/// Takes connections until it is told to stop.
+/// Accepts connections until it is stopped.
 async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, stop: &CancellationToken) {
     let slots = ConnectionSlots::new(CONNECTIONS_MAX);
     let mut reported = false;
@@ -116,8 +118,8 @@ async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, s
     }
 }
 
-/// The next connection. Where the process may open no more files, it takes one from the reserve: probes must be
-/// answered, or the body would be ended for it.
+/// Waits for the next connection. If the process can open no more files, it takes one from the
+/// reserve: a body whose probes get no answer may be ended.
 async fn next(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     loop {
         let failed = match listener.accept().await {

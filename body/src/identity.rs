@@ -1,23 +1,24 @@
-//! The names that a program gives itself: a body's id, a client's, the demo's namespace.
+//! Names that a program makes for itself: a body's id, a client's id, the demo's namespace.
 
 use cbs::{BodyId, Namespace};
 use uuid::Uuid;
 
-/// How much of the machine's name a body's id takes, so that the whole stays below 63 bytes.
+/// Limit of the bytes of the machine's name in a body's id, so that the whole id stays below 63
+/// bytes.
 const HOST_BYTES_MAX: usize = 48;
 
-/// `<host>-<6 random>`.
+/// Makes the id of a body: `<host>-<6 random>`.
 pub(crate) fn body() -> BodyId {
     let host = nix::unistd::gethostname().unwrap_or_default();
     named(&host_part(&host.to_string_lossy()))
 }
 
-/// `client-<6 random>`: a program that calls and serves nothing.
+/// Makes the id `client-<6 random>`, for a program that calls and serves nothing.
 pub(crate) fn client() -> BodyId {
     named("client")
 }
 
-/// `demo-<6 random>`.
+/// Makes the namespace `demo-<6 random>`.
 pub(crate) fn demo_namespace() -> Namespace {
     Namespace::new(&format!("demo-{}", random())).unwrap_or_default()
 }
@@ -28,13 +29,13 @@ fn named(prefix: &str) -> BodyId {
     BodyId::new(&id).unwrap_or_else(|_| named("body"))
 }
 
-/// Six hexadecimal digits.
+/// Returns six random hexadecimal digits.
 fn random() -> String {
     let (high, _) = Uuid::new_v4().as_u64_pair();
     format!("{:06x}", high >> 40)
 }
 
-/// The first label of a host's name, as far as an id may have it.
+/// Returns the first label of a host's name, with only the characters that an id may have.
 fn host_part(host: &str) -> String {
     let label = host.split('.').next().unwrap_or_default().to_ascii_lowercase();
     let part: String = label.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();

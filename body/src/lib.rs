@@ -1,6 +1,6 @@
 //! The body: it hosts cells, connects them to NATS and keeps them alive; and the program `cbs`.
 //!
-//! The program can be anybody's: link your cells in, and all of its commands know them.
+//! Any program can be built like `cbs`: link your cells in, and all of its commands know them.
 //!
 //! ```no_run
 //! use cbs::{CellContext, CellError};
@@ -17,13 +17,16 @@
 //! # Layout
 //!
 //! - [`main_with`]: the program, from arguments to exit status. [`greeting_cells`]: the cells that `cbs` itself has.
-//! - `cli`: one file a command. `output`: what is written where. `exit`: how it ends.
+//! - `cli`: one file for each command. `output`: standard output and standard error. `exit`: exit
+//!   statuses.
 //! - `app`: a body, from specs to the last answered call.
-//! - `fleet`: deploys, and the body as one of a fleet. `bundle`: code that travels.
-//! - `nats`, `runfile`: which server. `console`: the terminal that cells see. `telemetry`: spans and the log.
-//! - `http`, `health`, `metrics`: what a body shows of itself to probes and scrapers.
+//! - `fleet`: deploys, and the body as a member of a fleet. `bundle`: the code of a cell as one
+//!   sequence of bytes.
+//! - `nats`, `runfile`: the choice of the server. `console`: the terminal for cells. `telemetry`:
+//!   spans and the log.
+//! - `http`, `health`, `metrics`: the status of a body for probes and scrapers.
 //! - `specs`, `identity`, `signals`: specs from paths, ids, SIGINT and SIGTERM.
-//! - `code`, `watch`: what cells are made of, and what happens when it changes.
+//! - `code`, `watch`: the code of cells, and the reload when it changes.
 
 mod app;
 mod bundle;
@@ -48,10 +51,10 @@ use std::process::ExitCode;
 
 use cbs::NativeCell;
 
-/// The whole program with these cells linked in: reads the arguments, does what they say, and
-/// gives the exit status (0 done, 1 failed, 2 could not start, 64 wrong usage).
+/// Runs the whole program with these cells linked in: reads the arguments, carries out the command,
+/// and returns the exit status (0 done, 1 failed, 2 could not start, 64 wrong usage).
 ///
-/// The process's TLS provider becomes rustls with ring, unless it has one.
+/// Sets the process's TLS provider to rustls with ring, unless the process has one.
 #[must_use]
 pub fn main_with(cells: Vec<NativeCell>) -> ExitCode {
     // Before all else: a worker speaks with its body alone, and has neither commands nor a log of its own.
@@ -78,14 +81,15 @@ pub fn main_with(cells: Vec<NativeCell>) -> ExitCode {
     status.into()
 }
 
-/// The cells of the greeting: what the program `cbs` has linked in.
+/// Returns the cells of the greeting, which the program `cbs` has linked in.
 #[must_use]
 pub fn greeting_cells() -> Vec<NativeCell> {
     vec![io_prompt_name::cell(), logic_greet::cell(), io_print_greeting::cell()]
 }
 
-/// Writes the metrics of a body of so many cells that were all called, again and again, and says how many
-/// bytes a page has; asked with `true`, in OpenMetrics. For benchmarks.
+/// Returns a function that writes the metrics of a body with this many cells, all of them called,
+/// and returns the number of bytes of the page. With `true` the page is in OpenMetrics. For
+/// benchmarks.
 #[doc(hidden)]
 pub fn metrics_of_cells(cells: usize) -> impl Fn(bool) -> usize + Send {
     metrics::of_cells(cells)

@@ -1,7 +1,8 @@
-//! Which NATS server, and how to connect to it.
+//! Choice of the NATS server, and the connection to it.
 //!
-//! The named one (`--nats`, `NATS_URL`); else one of our own that runs for this working folder;
-//! else, for the commands that serve, a new one of our own; else the usual port of this machine.
+//! The server is the named one (`--nats`, `NATS_URL`). Without one, it is a server of this project
+//! that runs for this working folder. Without that, commands that serve start a new one, and all
+//! others use the usual port of this machine.
 
 mod own;
 
@@ -18,7 +19,7 @@ use self::own::OwnServer;
 pub(crate) use self::own::Store;
 use crate::{exit::Failure, output, runfile};
 
-/// The wait before a connection is tried again: a server that restarts takes a second or two.
+/// Time before a connection is tried again: a server that restarts takes a second or two.
 const CONNECT_AGAIN: Duration = Duration::from_millis(500);
 
 /// The server and who connects to it.
@@ -44,7 +45,7 @@ pub(crate) struct Flags {
     /// A file of credentials (JWT and seed)
     #[arg(long, global = true, env = "NATS_CREDS", value_name = "FILE", hide_env_values = true, value_parser = file())]
     creds: Option<PathBuf>,
-    /// What the subjects of replies begin with, as the user's permissions have it [default: _INBOX]
+    /// Prefix of the subjects of replies, as the user's permissions have it [default: _INBOX]
     #[arg(long, global = true, env = "NATS_INBOX_PREFIX", value_name = "SUBJECT", hide_env_values = true)]
     inbox_prefix: Option<String>,
     /// Refuse a server without TLS
@@ -62,12 +63,12 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    /// The server that was named; an empty variable names none.
+    /// Returns the server that was named. An empty variable names none.
     pub(crate) fn named(&self) -> Option<&str> {
         filled(self.nats.as_deref())
     }
 
-    /// How to connect to a server.
+    /// Returns the options of a connection to a server.
     pub(crate) fn options(&self, url: &str, namespace: &Namespace, body: BodyId) -> Options {
         let text = |value: &Option<String>| filled(value.as_deref()).map(str::to_owned);
         let file = |value: &Option<PathBuf>| value.clone().filter(|path| !path.as_os_str().is_empty());
@@ -92,18 +93,19 @@ impl Flags {
         }
     }
 
-    /// Connects a command that calls and asks.
+    /// Connects a command that sends calls and requests.
     pub(crate) async fn client(&self, namespace: &Namespace) -> Result<Nats, Failure> {
         self.client_within(namespace, CONNECT_TIMEOUT_DEFAULT).await
     }
 
-    /// The same for a command whose user waits for so long.
+    /// Connects a command like `client`, within this time limit.
     pub(crate) async fn client_within(&self, namespace: &Namespace, limit: Duration) -> Result<Nats, Failure> {
         let options = self.client_options(namespace, limit)?;
         Nats::connect_client(options).await.map_err(|error| not_connected(&error))
     }
 
-    /// The same, again and again for so long while no server answers; `report` is told of it once.
+    /// Connects a command like `client`, and retries for this time while no server answers.
+    /// `report` is called once about that.
     pub(crate) async fn client_patient(
         &self,
         namespace: &Namespace,
@@ -161,16 +163,16 @@ impl Flags {
 
 /// The server that a serving command uses.
 pub(crate) enum ServerChoice {
-    /// One that runs already.
+    /// A server that runs already.
     Running { url: String, whose: Whose },
-    /// One of our own.
+    /// A server that this program started.
     Own(Box<OwnServer>),
-    /// None, for this reason: the body runs in process.
+    /// No server, for this reason: the body runs in process.
     Missing(String),
 }
 
 impl ServerChoice {
-    /// The address; `None` where there is no server.
+    /// Returns the address; `None` if there is no server.
     pub(crate) fn url(&self) -> Option<&str> {
         match self {
             Self::Running { url, .. } => Some(url),
@@ -179,7 +181,7 @@ impl ServerChoice {
         }
     }
 
-    /// In a few words, where the server comes from.
+    /// Returns a few words about the source of the server.
     pub(crate) fn origin(&self) -> &'static str {
         match self {
             Self::Running { whose: Whose::Named, .. } => "as named",
@@ -190,7 +192,7 @@ impl ServerChoice {
         }
     }
 
-    /// Watches over a server of our own: one that ends is started again in its place.
+    /// Supervises a server that this program started: if it ends, it is started again.
     pub(crate) async fn keep(&mut self) -> Infallible {
         match self {
             Self::Own(own) => own.keep().await,
@@ -198,14 +200,14 @@ impl ServerChoice {
         }
     }
 
-    /// Stops a server of our own; leaves others alone.
+    /// Stops a server that this program started. Other servers are left unchanged.
     pub(crate) async fn stop(self) {
         if let Self::Own(own) = self {
             own.stop().await;
         }
     }
 
-    /// The same at once, for a server whose streams nobody wants.
+    /// Kills a server that this program started at once, because its streams are not needed.
     pub(crate) async fn kill(self) {
         if let Self::Own(own) = self {
             own.kill().await;
@@ -213,17 +215,17 @@ impl ServerChoice {
     }
 }
 
-/// Whose server it is that runs already.
+/// Source of a server that runs already.
 pub(crate) enum Whose {
     /// Named by flag or environment.
     Named,
     /// Started by another body of this working folder.
     Folder,
-    /// Whoever listens at the usual port.
+    /// Any server that listens at the usual port.
     Usual,
 }
 
-/// Reads a path that may be empty: a variable that is set to nothing names no file.
+/// Reads a path that may be empty: an empty variable names no file.
 fn file() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
@@ -232,12 +234,13 @@ fn filled(value: Option<&str>) -> Option<&str> {
     value.filter(|value| !value.trim().is_empty())
 }
 
-/// Why no connection came about, in one line whatever a stranger's server says.
+/// Makes the failure for a connection that was not made. Its message is one line, whatever the
+/// server sent.
 pub(crate) fn not_connected(error: &ConnectError) -> Failure {
     Failure::not_started(output::sanitize(&error.to_string()))
 }
 
-/// The usual address, if somebody listens there.
+/// Returns the usual address, if a server listens there.
 fn usual() -> Option<String> {
     runfile::lives(URL_DEFAULT).then(|| URL_DEFAULT.to_owned())
 }

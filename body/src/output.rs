@@ -1,7 +1,7 @@
-//! What the program writes: data on standard output, everything else on standard error.
+//! Output of the program: data on standard output, everything else on standard error.
 //!
-//! Colour goes through anstream, which leaves it out where the stream is no terminal or
-//! `NO_COLOR` is set; it never carries meaning that the words do not.
+//! Colour goes through anstream, which leaves it out if the stream is no terminal or `NO_COLOR` is
+//! set. Colour never carries a meaning that the text does not have.
 
 use std::io::{self, Write};
 
@@ -10,18 +10,18 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-/// For table heads, and for what a person looks for first.
+/// Style of table heads, and of the text that a person looks for first.
 pub(crate) const BOLD: Style = Style::new().bold();
-/// For what may be overlooked.
+/// Style of text that may be overlooked.
 pub(crate) const FAINT: Style = Style::new().dimmed();
-/// For what is well.
+/// Style of a good state.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
-/// For what is worth a look.
+/// Style of text that needs attention.
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
-/// For what is wrong.
+/// Style of an error.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// The form of what is written to standard output: for a person, or for a program.
+/// Form of the text on standard output: for a person, or for a program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     #[default]
@@ -29,12 +29,14 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Writes lines to standard output. A reader that has gone away (`cbs ls | head -1`) is no error.
+/// Writes lines to standard output. A reader that has closed the pipe (`cbs ls | head -1`) is no
+/// error.
 pub(crate) fn print(text: impl std::fmt::Display) -> io::Result<()> {
     print_on(text).map(drop)
 }
 
-/// The same for what writes again and again: `false` when its reader has gone away.
+/// Writes like `print`, for a command that writes again and again. Returns `false` if the reader
+/// has closed the pipe.
 pub(crate) fn print_on(text: impl std::fmt::Display) -> io::Result<bool> {
     let mut stdout = anstream::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -43,7 +45,7 @@ pub(crate) fn print_on(text: impl std::fmt::Display) -> io::Result<bool> {
     }
 }
 
-/// Writes bytes as they are, and ends the line.
+/// Writes bytes unchanged, and ends the line.
 pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()) {
@@ -57,7 +59,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
     print(serde_json::to_string_pretty(value)?)
 }
 
-/// Writes a line to standard error. That nobody reads it is no reason to stop.
+/// Writes a line to standard error. A missing reader is no error.
 pub(crate) fn report(line: impl std::fmt::Display) {
     // After what was logged before.
     crate::telemetry::settle();
@@ -75,8 +77,8 @@ pub(crate) fn error(line: impl std::fmt::Display) {
     report(format_args!("{BAD}error:{BAD:#} {line}"));
 }
 
-/// A table of words in columns, as wide as its words. What other programs wrote into a cell
-/// stays on its line, and a terminal obeys nothing that it says.
+/// Formats a table whose columns are as wide as their content. Control characters in the cells are
+/// replaced, so a value from another program stays on its line and cannot control the terminal.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).force_no_tty().set_content_arrangement(ContentArrangement::Disabled);
@@ -94,22 +96,22 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
     lines.join("\n")
 }
 
-/// The text with a blank for every control character.
+/// Returns the text with a blank for every control character.
 pub(crate) fn sanitize(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// How wide the terminal at standard output is; 80 where it is none.
+/// Returns the width of the terminal at standard output; 80 if it is no terminal.
 pub(crate) fn width() -> usize {
     terminal_size::terminal_size_of(io::stdout()).map_or(80, |(width, _)| usize::from(width.0))
 }
 
-/// The same of standard error.
+/// Returns the width of the terminal at standard error; 80 if it is no terminal.
 pub(crate) fn width_of_errors() -> usize {
     terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0))
 }
 
-/// A duration in three digits and a unit: `0.8 ms`, `12 ms`, `1.5 s`.
+/// Formats a duration with three digits and a unit: `0.8 ms`, `12 ms`, `1.5 s`.
 pub(crate) fn short(duration: std::time::Duration) -> String {
     let micros = duration.as_secs_f64() * 1e6;
     let (value, unit) = match micros {
@@ -121,13 +123,13 @@ pub(crate) fn short(duration: std::time::Duration) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-/// A moment as RFC 3339 in UTC, to the millisecond: `2026-11-21T10:07:00.000Z`.
+/// Formats a moment as RFC 3339 in UTC, to the millisecond: `2026-11-21T10:07:00.000Z`.
 pub(crate) fn moment(ms: u64) -> String {
     let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     time.map(|time| format!("{time:.3}")).unwrap_or_default()
 }
 
-/// `1 mistake`, `2 mistakes`.
+/// Formats a number with its noun: `1 mistake`, `2 mistakes`.
 pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -1,5 +1,5 @@
-//! Where a server of our own can be reached: one small file a user and a working folder, left by
-//! the program that started the server, read by the commands that are run in the same folder.
+//! The file with the address of a server of this project: one small file for each user and working
+//! folder. The program that started the server writes it, and commands in the same folder read it.
 
 use std::{
     fs, io,
@@ -11,12 +11,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// How long to wait for a server on this machine to take a connection.
+/// Limit of the time that a server on this machine has to accept a connection.
 const REACH_LIMIT: Duration = Duration::from_millis(250);
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Left {
-    /// The working folder: two folders of one hash are told apart.
+    /// The working folder. It distinguishes two folders of the same hash.
     folder: PathBuf,
     /// The server's address.
     url: String,
@@ -24,7 +24,7 @@ struct Left {
     pid: u32,
 }
 
-/// The file of a working folder; removed when this is dropped.
+/// The file of a working folder, removed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct RunFile {
     file: PathBuf,
@@ -32,8 +32,8 @@ pub(crate) struct RunFile {
 }
 
 impl RunFile {
-    /// Leaves a server's address for the commands of this working folder. `None` where another
-    /// server's address stands there and that server lives, or nothing can be written.
+    /// Writes a server's address for the commands of this working folder. Returns `None` if the
+    /// file names another server that runs, or if nothing can be written.
     pub(crate) fn leave(url: &str) -> Option<Self> {
         let (runs, here) = (runs()?, here()?);
         leave_in(&runs, here, url)
@@ -54,7 +54,8 @@ impl Drop for RunFile {
     }
 }
 
-/// The address of the server that another program left for this working folder, if it lives.
+/// Returns the address of the server that another program wrote for this working folder, if that
+/// server runs.
 pub(crate) fn find() -> Option<String> {
     find_in(&runs()?, &here()?)
 }
@@ -90,20 +91,20 @@ fn read(file: &Path) -> Option<Left> {
     serde_json::from_slice(&fs::read(file).ok()?).ok()
 }
 
-/// Whether the process runs; one that we may not signal does.
+/// True if the process runs. A process that this one may not signal counts as running.
 pub(crate) fn runs_still(pid: u32) -> bool {
     let Ok(pid) = i32::try_from(pid) else { return false };
     !matches!(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None), Err(nix::errno::Errno::ESRCH))
 }
 
-/// Whether something takes connections there.
+/// True if a server accepts connections at this address.
 pub(crate) fn lives(url: &str) -> bool {
     let address = url.rsplit_once("://").map_or(url, |(_, address)| address);
     let found = address.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
     found.is_some_and(|address| TcpStream::connect_timeout(&address, REACH_LIMIT).is_ok())
 }
 
-/// `$XDG_RUNTIME_DIR/cbs`, else `cbs/run` in the user's cache folder.
+/// Returns `$XDG_RUNTIME_DIR/cbs`, else `cbs/run` in the user's cache folder.
 fn runs() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let runtime = variable("XDG_RUNTIME_DIR").filter(|folder| folder.is_dir()).map(|folder| folder.join("cbs"));

@@ -7,15 +7,15 @@ use tokio::{
     time::Instant,
 };
 
-/// Signals that come within this time of one are the same wish: a process manager that signals a process and then
-/// its group, GNU `timeout`, a key that is held down.
+/// Time within which further signals count as the same request: a process manager that signals a
+/// process and then its group, GNU `timeout`, a key that is held down.
 const SAME_WISH: Duration = Duration::from_secs(1);
 
-/// SIGINT and SIGTERM, from the moment that this is made.
+/// Receiver of SIGINT and SIGTERM, from the moment when it is made.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// Until when what comes is the same wish.
+    /// Time until which further signals count as the same request.
     same_until: Option<Instant>,
 }
 
@@ -23,13 +23,13 @@ impl Signals {
     /// Takes the two signals over from the system.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// The system refuses.
     pub(crate) fn new() -> io::Result<Self> {
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         Ok(Self { interrupt, terminate, same_until: None })
     }
 
-    /// Waits for the next wish to stop and says its signal's name. Cancel-safe.
+    /// Waits for the next request to stop, and returns the name of its signal. Cancel-safe.
     pub(crate) async fn next(&mut self) -> &'static str {
         loop {
             let name = tokio::select! {

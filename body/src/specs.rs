@@ -1,4 +1,4 @@
-//! Specs from the paths of a command line, and their mistakes as a person reads them.
+//! Specs from the paths of a command line, and their mistakes as text for a person.
 
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ pub(crate) struct OptionalPaths {
 }
 
 impl OptionalPaths {
-    /// The paths, where there are any.
+    /// Returns the paths, if there are any.
     pub(crate) fn given(&self) -> Option<Paths> {
         let Self { paths, schemas, allow_remote } = self.clone();
         (!paths.is_empty()).then_some(Paths { paths, schemas, allow_remote, growing: false })
@@ -50,7 +50,7 @@ impl OptionalPaths {
 }
 
 impl Paths {
-    /// Reads and checks them all.
+    /// Reads and checks all specs.
     pub(crate) fn load(&self) -> Result<Specs, spec::Error> {
         let options = spec::Options {
             schemas: self.schemas.clone(),
@@ -61,7 +61,7 @@ impl Paths {
         spec::load(&self.places(), &options)
     }
 
-    /// The files and folders that are read.
+    /// Returns the files and folders that are read.
     pub(crate) fn places(&self) -> Vec<PathBuf> {
         let growing = |path: &PathBuf| (self.growing && path.is_dir()).then(|| path.join("specs"));
         self.paths
@@ -72,7 +72,7 @@ impl Paths {
     }
 }
 
-/// Tells what was not read and might be expected to be.
+/// Reports files that were not read although the user might expect it.
 pub(crate) fn tell_notes(notes: &[Diagnostic]) {
     for note in notes {
         let hint = note.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
@@ -80,7 +80,8 @@ pub(crate) fn tell_notes(notes: &[Diagnostic]) {
     }
 }
 
-/// Why specs could not be taken, as the program ends: mistakes have been `report`-ed before.
+/// Makes the failure for specs that cannot be used, as the program ends. The mistakes have been
+/// written with `report` before.
 pub(crate) fn failure(error: &spec::Error) -> Failure {
     match error {
         spec::Error::Paths(_) => Failure::not_started(error),
@@ -93,7 +94,7 @@ pub(crate) fn failure(error: &spec::Error) -> Failure {
     }
 }
 
-/// `3 mistakes in 2 files`.
+/// Formats the number of mistakes and files: `3 mistakes in 2 files`.
 pub(crate) fn found(mistakes: &Diagnostics) -> String {
     let mut files: Vec<_> = mistakes.iter().map(|mistake| &mistake.file).collect();
     files.sort();
@@ -102,12 +103,13 @@ pub(crate) fn found(mistakes: &Diagnostics) -> String {
     format!("{mistakes} in {}", output::count(files.len(), "file", "files"))
 }
 
-/// Every mistake with its line of the file and its hint, in colour.
+/// Formats every mistake with its line of the file and its hint, in colour.
 pub(crate) fn report(mistakes: &Diagnostics) -> String {
     mistakes.iter().map(coloured).collect::<Vec<_>>().join("\n\n")
 }
 
-/// The plain text of a mistake is: its place and message, the line with a caret below, a hint.
+/// Adds colour to the plain text of a mistake: its place and message, the line with a caret below,
+/// a hint.
 fn coloured(mistake: &Diagnostic) -> String {
     let text = mistake.to_string();
     let hint = AnsiColor::Cyan.on_default();

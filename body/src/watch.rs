@@ -15,43 +15,47 @@ use tokio::sync::mpsc;
 use self::traces::Traces;
 use crate::{code::Code, output, specs};
 
-/// An editor writes a file in several steps; what is read after so long a silence is whole.
+/// Time without events after which a file counts as complete: an editor writes it in several steps.
 const QUIET: Duration = Duration::from_millis(30);
-/// A file that never comes to rest is read all the same.
+/// Time after which a file is read even if it still changes.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Some file systems report nothing: the times and sizes of files are compared now and then.
+/// Time between two comparisons of the times and sizes of files, because some file systems report
+/// nothing.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Watches the folders of specs, of their schemas and of their cells' code. Folders rather than files:
-/// editors put a new file in the old one's place, and a mounted ConfigMap swaps a link to a folder.
+/// Watches the folders of specs, of their schemas and of their cells' code. It watches folders
+/// rather than files: editors replace a file by a new one, and a mounted ConfigMap replaces a link
+/// to a folder.
 pub(crate) struct Watch {
     paths: specs::Paths,
     watcher: RecommendedWatcher,
     watched: BTreeSet<PathBuf>,
     /// The files of the cells' code.
     code: BTreeSet<PathBuf>,
-    /// Times and sizes of all these, from before they were last read.
+    /// Times and sizes of all these, from before the files were last read.
     traces: Traces,
-    /// What the system reports; what it was is found by looking.
+    /// Events of the system. The change itself is found by a comparison.
     happened: mpsc::Receiver<Notice>,
-    /// What is wrong with the specs now, as it was told.
+    /// Mistakes in the specs now, as they were reported.
     wrong: Option<String>,
 }
 
-/// What the system reports of the folders.
+/// Event of the system about the folders.
 #[derive(Clone, Copy, Debug)]
 enum Notice {
-    /// Something was written, replaced or removed.
+    /// A file was written, replaced or removed.
     Written,
-    /// More happened than the system could queue: perhaps only that many files were read, by this program itself.
+    /// More events than the system could queue. Perhaps only many files were read, by this program
+    /// itself.
     Unknown,
 }
 
 impl Watch {
-    /// Watches what these specs were read from; what was wrong with others is told.
+    /// Watches the files that these specs were read from. `wrong` holds the mistakes of other
+    /// specs, which are reported.
     ///
     /// # Errors
-    /// When the system gives no watch.
+    /// The system provides no watch.
     pub(crate) fn new(paths: specs::Paths, specs: &Specs, wrong: Option<&spec::Error>) -> notify::Result<Self> {
         let (report, happened) = mpsc::channel(1);
         // What was written after these specs were read, and before they are watched, is found by a first look.
@@ -82,7 +86,8 @@ impl Watch {
         Ok(watch)
     }
 
-    /// The specs after the next change of a file. Mistakes are told, and waited out.
+    /// Waits for the next change of a file, and returns the specs. Mistakes are reported, and it
+    /// waits until they are corrected.
     pub(crate) async fn next(&mut self) -> Specs {
         loop {
             self.rest().await;
@@ -108,7 +113,7 @@ impl Watch {
         }
     }
 
-    /// Waits until something was written and has come to rest.
+    /// Waits until a file was written and no more events come.
     async fn rest(&mut self) {
         loop {
             match tokio::time::timeout(LOOK_AGAIN, self.happened.recv()).await {
@@ -130,7 +135,7 @@ impl Watch {
         Traces::of(&self.watched, &self.code)
     }
 
-    /// Says once what is wrong.
+    /// Reports the mistakes, once.
     fn report(&mut self, error: &spec::Error) {
         let text = match error {
             spec::Error::Mistakes(mistakes) => format!("{}\n\n{}", specs::report(mistakes), specs::found(mistakes)),
@@ -142,7 +147,7 @@ impl Watch {
         self.wrong = Some(text);
     }
 
-    /// Watches also what has come since: a mistake in a new folder is mended there.
+    /// Watches new folders too: a mistake in a new folder is corrected there.
     fn follow_more(&mut self) {
         for folder in spec_folders(&self.paths) {
             if !self.watched.contains(&folder) && self.watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
@@ -151,8 +156,8 @@ impl Watch {
         }
     }
 
-    /// Watches the folders that these specs and their code stand in, and no others.
-    /// Whether there is one that was not watched before.
+    /// Watches the folders of these specs and of their code, and no others. Returns whether there
+    /// is one that was not watched before.
     fn follow(&mut self, specs: &Specs) -> bool {
         let code: Vec<Code> = specs.cells().filter_map(|spec| Code::of(spec)?.ok()).collect();
         let mut wanted = spec_folders(&self.paths);
@@ -175,7 +180,7 @@ impl Watch {
     }
 }
 
-/// The folders that specs and their schemas are read from.
+/// Returns the folders from which specs and their schemas are read.
 fn spec_folders(paths: &specs::Paths) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     for path in &paths.places() {
@@ -192,7 +197,7 @@ fn spec_folders(paths: &specs::Paths) -> BTreeSet<PathBuf> {
     folders
 }
 
-/// A folder and all in it; schemas are `domain/vN/Type.json`, three deep.
+/// Adds a folder and all folders in it. Schemas are `domain/vN/Type.json`, three levels deep.
 fn below(folder: &Path, folders: &mut BTreeSet<PathBuf>, depth: usize) {
     folders.insert(folder.to_owned());
     let Ok(entries) = folder.read_dir() else { return };
@@ -209,7 +214,8 @@ fn parent(file: &Path) -> &Path {
 mod tests {
     use super::*;
 
-    /// Longer than it takes to notice a change, and shorter than until the files are compared anyway.
+    /// Time longer than a change takes to be noticed, and shorter than the time between two
+    /// comparisons.
     const WINDOW: Duration = Duration::from_secs(1);
     const SPEC: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.tells }\n\
         spec: { runtime: python, source: 'tells.py:tell' }\n";

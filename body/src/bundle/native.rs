@@ -1,29 +1,31 @@
-//! Which machines a file is made for, where it is a program or a library of one.
+//! Machines that a program or a library is made for.
 
-/// `linux-x86_64` for a file in ELF or Mach-O; `None` for all that runs anywhere. One for a processor that has no name here
-/// is taken to be for this one.
+/// Returns for example `linux-x86_64` for a file in ELF or Mach-O, and `None` for a file that runs
+/// anywhere. A file for a processor without a name here counts as made for this machine.
 pub(super) fn platform(content: &[u8]) -> Option<String> {
     let here = || format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
     elf(content).or_else(|| mach(content)).or_else(|| is_native(content).then(here))
 }
 
-/// Whether a file is a program or a library of a machine.
+/// True if a file is a program or a library for one kind of machine.
 pub(crate) fn is_native(content: &[u8]) -> bool {
     content.starts_with(ELF) || MACH.iter().any(|magic| content.starts_with(magic)) || is_mach_of_many(content)
 }
 
-/// Several processors in one file. A class of Java begins so too: there the number that follows is 45 or more.
+/// True for a file with code for several processors. A Java class begins with the same bytes, but
+/// the number after them is 45 or more.
 fn is_mach_of_many(content: &[u8]) -> bool {
     let count = content.strip_prefix(&[0xca, 0xfe, 0xba, 0xbe]).and_then(|rest| rest.get(..4)?.try_into().ok());
     count.map(u32::from_be_bytes).is_some_and(|count| count < 45)
 }
 
 const ELF: &[u8] = b"\x7fELF";
-/// 64 bits, and several processors of more than 4 GiB in one file.
+/// First bytes of Mach-O files: 64 bits, and several processors with more than 4 GiB in one file.
 const MACH: [[u8; 4]; 2] = [MACH_ONE, [0xca, 0xfe, 0xba, 0xbf]];
 const MACH_ONE: [u8; 4] = [0xcf, 0xfa, 0xed, 0xfe];
 
-/// The numbers are those of the System V ABI's `e_machine` and `EI_OSABI`, the names those of `std::env::consts`.
+/// Reads an ELF head. The numbers are those of the System V ABI's `e_machine` and `EI_OSABI`, the
+/// names those of `std::env::consts`.
 fn elf(content: &[u8]) -> Option<String> {
     let rest = content.strip_prefix(ELF)?;
     let (little, system) = (*rest.get(1)? == 1, *rest.get(3)?);
@@ -48,7 +50,7 @@ fn elf(content: &[u8]) -> Option<String> {
     Some(format!("{system}-{processor}"))
 }
 
-/// The numbers are those of `mach/machine.h`.
+/// Reads a Mach-O head. The numbers are those of `mach/machine.h`.
 fn mach(content: &[u8]) -> Option<String> {
     let rest = content.strip_prefix(&MACH_ONE)?;
     match u32::from_le_bytes(rest.get(..4)?.try_into().ok()?) {

@@ -1,31 +1,32 @@
-//! `.cbsignore`: what of a cell's folder stays at home.
+//! `.cbsignore`: the files of a cell's folder that do not go into its bundle.
 //!
-//! A line a pattern, written as in a `.gitignore`: `*.csv`, `notes.md` and `data/` anywhere in the folder, `/data` and
-//! `models/large.bin` from its root. A `*` stands for any letters of one name, a slash at the end for folders alone, `#`
-//! for a comment. What git knows besides (`!`, `**`, `?`, `[…]`, `\`) is refused with the line, not guessed at.
+//! Each line is a pattern as in a `.gitignore`: `*.csv`, `notes.md` and `data/` match anywhere in
+//! the folder, `/data` and `models/large.bin` match from its root. A `*` stands for any characters
+//! of one name. A slash at the end means folders only. `#` begins a comment. The other forms of git
+//! (`!`, `**`, `?`, `[…]`, `\`) are refused with the line.
 
 use std::{fs, io, path::Path};
 
-/// The file that says so.
+/// Name of the file with the patterns.
 pub(super) const FILE: &str = ".cbsignore";
 
-/// What stays at home.
+/// Patterns of the files that are ignored.
 #[derive(Debug, Default)]
 pub(super) struct Ignore(Vec<Pattern>);
 
 #[derive(Debug)]
 struct Pattern {
-    /// Names with stars, from the root of the folder; one name where it means that anywhere.
+    /// Names with stars, from the root of the folder. It is one name if that matches anywhere.
     names: Vec<String>,
     anywhere: bool,
     folders_alone: bool,
 }
 
 impl Ignore {
-    /// What the file in this folder says; nothing where there is none.
+    /// Reads the patterns of this folder's file. There are none if there is no file.
     ///
     /// # Errors
-    /// When it cannot be read, or has a line that is not understood.
+    /// The file cannot be read, or has a line that is not understood.
     pub(super) fn of(folder: &Path) -> io::Result<Self> {
         let file = folder.join(FILE);
         match fs::read_to_string(&file) {
@@ -42,7 +43,7 @@ impl Ignore {
         lines.map(Pattern::read).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether this path, as seen from the root, stays at home.
+    /// True if this path, relative to the root, is ignored.
     pub(super) fn has(&self, path: &Path, is_folder: bool) -> bool {
         let names: Vec<_> = path.iter().map(|name| name.to_string_lossy()).collect();
         self.0.iter().any(|pattern| (is_folder || !pattern.folders_alone) && pattern.fits(&names))
@@ -70,7 +71,8 @@ impl Pattern {
     }
 }
 
-/// Whether a name is as the pattern says. What stands between two stars is taken where it comes first: that is enough.
+/// True if a name matches the pattern. The text between two stars is matched at its first place,
+/// which is enough.
 fn like(pattern: &str, name: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(start) else { return false };

@@ -1,4 +1,4 @@
-//! What of a cell travels with it to other machines.
+//! The source files of a cell that go into its bundle.
 
 use std::{
     cmp::Reverse,
@@ -17,32 +17,32 @@ use spec::{CellSpec, Program, Runtime};
 use super::{Code, DEPTH_MAX, MADE, folder, ignore::Ignore, package, required};
 use crate::bundle::FILES_MAX;
 
-/// A folder of more files than this is not looked through to its end.
+/// Limit of the files of a folder. A folder with more is not searched to its end.
 const LOOK_MAX: usize = 50_000;
-/// Where a Dart package's configuration stands, and beside it the packages that it imports.
+/// Folder of a Dart package's configuration, beside which the packages that it imports are placed.
 const DART: &str = ".dart_tool";
-/// How much of a file is read to see whether it is a spec: its head.
+/// Number of bytes from a file's head that are read to see whether it is a spec.
 const SPEC_HEAD: usize = 4_096;
 
-/// Files, by the places that they have as seen from the working folder; where they are taken to, they stand in the same
-/// places as seen from each other.
+/// Files by their paths relative to the working folder. On the other machine they have the same
+/// paths relative to each other.
 #[derive(Debug, Default)]
 pub(crate) struct SourceFiles(BTreeMap<PathBuf, Item>);
 
-/// What is at a place.
+/// Content at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
     /// The content of this file.
     File(PathBuf),
-    /// This text.
+    /// This text itself.
     Text(String),
 }
 
 impl Item {
-    /// The content, and whether it may be executed.
+    /// Returns the content, and whether it may be executed.
     ///
     /// # Errors
-    /// When it cannot be read; with its path.
+    /// The content cannot be read. The message has its path.
     pub(crate) fn read(&self) -> io::Result<(Vec<u8>, bool)> {
         match self {
             Self::Text(text) => Ok((text.clone().into_bytes(), false)),
@@ -56,17 +56,21 @@ impl Item {
 }
 
 impl SourceFiles {
-    /// What travels with a cell; `None` for a cell that is linked in.
+    /// Returns the source files of a cell; `None` for a cell that is linked in.
     ///
-    /// - Python: the folder of its source, and what its requirements name by relative paths.
+    /// - Python: the folder of its source, and the files that its requirements name by relative
+    ///   paths.
     /// - Dart: its package (the nearest `pubspec.yaml`), and the packages that its code imports.
-    /// - A command: those of its words that are files, as seen from the spec's folder; where one stands in a folder of
-    ///   that, the whole of the folder; and the libraries beside a program that it names.
+    /// - A command: its words that are files, relative to the spec's folder. If such a file is in a
+    ///   subfolder of that folder, the whole subfolder. Else the libraries beside the program that
+    ///   it names.
     ///
-    /// Of a folder that is all but what is hidden, other programs' work, specs, and what its `.cbsignore` says.
+    /// Files of such a folder are left out if they are hidden, made by other programs, specs, or
+    /// match its `.cbsignore`.
     ///
     /// # Errors
-    /// What cannot be read, leads out of its folder, is too much, or is missing: which, and what to do.
+    /// A file cannot be read, leads out of its folder, or is missing; or the files are too many or
+    /// too large. The message says which file, and what to do.
     pub(crate) fn of(spec: &CellSpec) -> Option<io::Result<Self>> {
         match &spec.runtime {
             Runtime::Rust => None,
@@ -78,7 +82,7 @@ impl SourceFiles {
         }
     }
 
-    /// What travels, by the places as they were written.
+    /// Returns the content by paths as they were written.
     pub(crate) fn items(&self) -> impl Iterator<Item = (&Path, &Item)> {
         self.0.iter().map(|(place, item)| (place.as_path(), item))
     }
@@ -90,7 +94,7 @@ impl SourceFiles {
         Ok(all)
     }
 
-    /// All that belongs into a bundle of what is in a folder, as if the folder were at this place.
+    /// Adds all files of a folder that belong into a bundle, as if the folder were at this path.
     fn walk(&mut self, root: &Path, place: &Path, left_out: &[&str]) -> io::Result<()> {
         let ignore = Ignore::of(root)?;
         let whole = fs::canonicalize(root).map_err(|error| at(root, &error))?;
@@ -167,8 +171,8 @@ impl SourceFiles {
         Ok(())
     }
 
-    /// A package that is imported goes to this place: one of this machine whole, of one that came from elsewhere what is
-    /// imported.
+    /// Adds an imported package at this path. A package of this machine is added whole. Of a
+    /// package from a registry, only the imported files are added.
     fn beside(&mut self, needed: &Dependency, place: &Path) -> io::Result<()> {
         if !needed.is_hosted() {
             return self.walk(&needed.root, place, MADE);
@@ -197,7 +201,7 @@ impl SourceFiles {
         Ok(())
     }
 
-    /// The libraries beside a program, or a library, that it names.
+    /// Adds the libraries beside a program, or beside a library, that it names.
     fn libraries(&mut self, program: &Path) -> io::Result<()> {
         let mut open = vec![program.to_owned()];
         while let Some(program) = open.pop() {
@@ -219,7 +223,7 @@ impl SourceFiles {
         Ok(())
     }
 
-    /// Not too many, and not too large.
+    /// Checks that the files are not too many, and not too large.
     fn check(&self) -> io::Result<()> {
         let size = |item: &Item| match item {
             Item::File(file) => fs::metadata(file).map_or(0, |data| data.len()),
@@ -252,9 +256,9 @@ impl SourceFiles {
     }
 }
 
-/// What helps against too much.
+/// Hint for a folder with too many or too large files.
 const ELSEWHERE: &str = "give the cell a folder of its own, or name in a `.cbsignore` there what stays at home";
-/// What is left out of a command's folder.
+/// Folders that are left out of a command's folder.
 const BUILT: &[&str] = &["__pycache__", "target", "venv"];
 
 fn is_left_out(name: &str, file: &Path, is_folder: bool, folders: &[&str]) -> bool {
@@ -268,7 +272,8 @@ fn is_left_out(name: &str, file: &Path, is_folder: bool, folders: &[&str]) -> bo
     name.ends_with(".pyc") || name.ends_with('~') || name == "pubspec_overrides.yaml" || is_spec(name, file)
 }
 
-/// Specs travel by themselves, and a change of one is no change of another's code.
+/// True if a file is a spec. Specs are stored separately, and a change of one must not change the
+/// code of another.
 fn is_spec(name: &str, file: &Path) -> bool {
     let is_yaml = [".yaml", ".yml"].iter().any(|ending| name.ends_with(ending));
     is_yaml && {
@@ -296,7 +301,7 @@ fn check_link(root: &Path, path: &Path, whole: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A package configuration as Dart reads it, with paths that hold anywhere.
+/// Returns a package configuration as Dart reads it, with paths that are valid on any machine.
 fn configuration(needs: &DartDependencies, packages: Vec<(&str, String, &str, Option<&str>)>) -> String {
     let own = needs.own.as_ref().map(|(name, language)| (name.as_str(), "../".to_owned(), "lib/", language.as_deref()));
     let entries = own.into_iter().chain(packages).map(|(name, root, libraries, language)| {
@@ -309,7 +314,7 @@ fn configuration(needs: &DartDependencies, packages: Vec<(&str, String, &str, Op
     json!({ "configVersion": 2, "packages": entries.collect::<Vec<_>>() }).to_string()
 }
 
-/// The way from a folder to a file, both absolute and without links.
+/// Returns the relative path from a folder to a file. Both are absolute and without links.
 fn from(folder: &Path, file: &Path) -> PathBuf {
     let common = folder.components().zip(file.components()).take_while(|(one, other)| one == other).count();
     let up = folder.components().skip(common).map(|_| Component::ParentDir);

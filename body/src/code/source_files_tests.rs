@@ -12,7 +12,7 @@ fn source_files(folder: &Path, spec: &str) -> Result<SourceFiles, Box<dyn Error>
     Ok(SourceFiles::of(spec).ok_or("a cell that is not linked in")??)
 }
 
-/// Why it cannot be packed.
+/// Returns the reason why the cell cannot be packed.
 fn refused(folder: &Path, spec: &str) -> String {
     source_files(folder, spec).err().map(|error| error.to_string()).unwrap_or_default()
 }
@@ -24,7 +24,7 @@ fn write(folder: &Path, path: &str, text: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// The places as seen from a folder.
+/// Returns the paths relative to a folder.
 fn places(source_files: &SourceFiles, folder: &Path) -> Vec<String> {
     let place = |place: &Path| place.strip_prefix(folder).unwrap_or(place).display().to_string();
     source_files.items().map(|(at, _)| place(at)).collect()
@@ -137,7 +137,8 @@ fn too_much_is_told_with_what_takes_most() -> Checked {
     Ok(())
 }
 
-/// A cell in `house/cell` with a package beside it, one that pub fetched, and a file of nobody's.
+/// Makes a cell in `house/cell` with a package beside it, one that pub fetched, and a file that
+/// nothing uses.
 fn dart(folder: &Path) -> io::Result<()> {
     let main = "import 'package:near/near.dart';\nimport '../../words.dart';\n/// import 'package:example/a.dart';\n\
                 import 'package:cbs/cbs.dart';\nvoid main() => print('$near$word');\n";
@@ -222,7 +223,7 @@ fn a_package_that_is_not_known_or_not_there_is_told_with_what_to_do() -> Checked
     Ok(())
 }
 
-/// The judge is a Dart that knows nothing but what has arrived.
+/// Compiles with a Dart that has no other files than the copied ones.
 #[tokio::test]
 async fn what_has_arrived_compiles_where_nothing_else_is() -> Checked {
     let (here, there) = (tempfile::tempdir()?, tempfile::tempdir()?);

@@ -1,11 +1,11 @@
-//! What a client would like to read: the `Accept` header (RFC 9110, section 12.5.1).
+//! Formats that a client accepts: the `Accept` header (RFC 9110, section 12.5.1).
 
 use hyper::{HeaderMap, header::ACCEPT};
 
 use crate::metrics::Form;
 
-/// The form in which metrics are wanted: OpenMetrics where a client asks for it by name and likes
-/// it no less than plain text.
+/// Returns the format for metrics: OpenMetrics if a client names it and prefers it at least as much
+/// as plain text.
 pub(super) fn form(headers: &HeaderMap) -> Form {
     let (mut open, mut plain) = (0, 0);
     for (media, weight) in wanted(headers) {
@@ -20,13 +20,14 @@ pub(super) fn form(headers: &HeaderMap) -> Form {
     if open > 0 && open >= plain { Form::OpenMetrics } else { Form::Prometheus }
 }
 
-/// Whether JSON is wanted by name.
+/// True if the client names JSON.
 pub(super) fn json(headers: &HeaderMap) -> bool {
     let name = |media: &str| media.split(';').next().unwrap_or_default().trim() == "application/json";
     wanted(headers).any(|(media, weight)| weight > 0 && name(&media))
 }
 
-/// What is wanted, in small letters without blanks, and how much of a thousand.
+/// Returns the accepted formats, in small letters without blanks, with their weights in
+/// thousandths.
 fn wanted(headers: &HeaderMap) -> impl Iterator<Item = (String, u32)> {
     let values = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(|media| {
@@ -36,7 +37,7 @@ fn wanted(headers: &HeaderMap) -> impl Iterator<Item = (String, u32)> {
     })
 }
 
-/// Reads a weight: `1`, `0.5`, `0.123`. What is none weighs nothing.
+/// Reads a weight: `1`, `0.5`, `0.123`. Any other text has the weight 0.
 fn thousandths(text: &str) -> u32 {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let part: String = part.chars().chain("000".chars()).take(3).collect();

@@ -1,8 +1,8 @@
-//! Where it listens.
+//! Address at which the body listens.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Whether a body answers over HTTP, and where.
+/// Flags of the HTTP server: whether it is on, and at which address.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(skip)]
 pub(crate) struct Flags {
@@ -12,11 +12,11 @@ pub(crate) struct Flags {
     http: Option<OptionalAddress>,
 }
 
-/// An empty variable is one that is not set.
+/// An address, or `None` for an empty variable, which counts as not set.
 type OptionalAddress = Option<SocketAddr>;
 
 impl Flags {
-    /// `None`: not at all.
+    /// Returns the address; `None` if the server is off.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.http.flatten()
     }

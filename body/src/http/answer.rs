@@ -1,4 +1,4 @@
-//! What is answered to whom.
+//! Answers to requests.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{health::BodyStatus, metrics::Lag};
 const TEXT: &str = "text/plain; charset=utf-8";
 const PATHS: &str = "here are /healthz, /readyz and /metrics\n";
 
-/// All that can be asked for.
+/// The resources that clients can request.
 pub(super) struct Site {
     status: Arc<BodyStatus>,
     scrapes: Scrapes,

@@ -1,4 +1,4 @@
-//! Pages of metrics: one at a time, and one for all who wait meanwhile.
+//! Pages of metrics: one is written at a time, and all clients that wait meanwhile share one.
 
 use std::sync::{Arc, Weak};
 
@@ -10,22 +10,23 @@ use crate::{
     metrics::{self, Form, Lag},
 };
 
-/// Writes pages.
+/// Writer of pages.
 pub(super) struct Scrapes {
     status: Arc<BodyStatus>,
     lag: Arc<Lag>,
     last: Arc<Mutex<Option<Last>>>,
 }
 
-/// The last page, as long as somebody still reads it: kept for longer, that of 10,000 cells would be 30 MB.
+/// The last page, as long as a client still reads it. To keep it longer would cost 30 MB for 10,000
+/// cells.
 struct Last {
     form: Form,
-    /// When it was begun.
+    /// Time when its writing began.
     at: Instant,
     page: Weak<Vec<u8>>,
 }
 
-/// A page that several may read.
+/// A page that several clients may read.
 struct Shared(Arc<Vec<u8>>);
 
 impl AsRef<[u8]> for Shared {
@@ -39,7 +40,7 @@ impl Scrapes {
         Self { status, lag, last: Arc::default() }
     }
 
-    /// A page that is no older than this question. `None` where writing it panicked.
+    /// Returns a page that is no older than this request. Returns `None` if writing it panicked.
     pub(super) async fn page(&self, form: Form) -> Option<Bytes> {
         let asked = Instant::now();
         // Fair: who waits is bounded by the connections, and each page serves all who waited for it.

@@ -1,4 +1,4 @@
-//! The places for connections: a bounded number, and a newcomer always gets one.
+//! Slots for connections: their number is limited, and a new connection always gets one.
 
 use std::{
     collections::BTreeMap,
@@ -10,10 +10,11 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// Connections that are served, by the order in which they came.
+/// Connections that are served, in the order in which they came.
 ///
-/// Where all places are taken, the newcomer gets the place of the oldest connection that has sent no request yet,
-/// else that of the oldest one. So those who send or read slowly never keep a probe waiting.
+/// If all slots are taken, a new connection gets the slot of the oldest one that has sent no
+/// request yet, else that of the oldest one. So clients that send or read slowly never delay a
+/// probe.
 #[derive(Debug)]
 pub(super) struct ConnectionSlots {
     limit: usize,
@@ -28,13 +29,13 @@ struct OpenConnections {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether its request is there.
+    /// True if its request has been received.
     has_asked: AtomicBool,
-    /// Cancelled when its place is given away.
+    /// Cancelled when its slot is given to another connection.
     given_away: CancellationToken,
 }
 
-/// The place of one connection, until it is dropped.
+/// The slot of one connection, until it is dropped.
 #[derive(Debug)]
 pub(super) struct ConnectionSlot {
     slots: Arc<ConnectionSlots>,
@@ -47,7 +48,7 @@ impl ConnectionSlots {
         Arc::new(Self { limit, open: Mutex::default() })
     }
 
-    /// A place for a connection that has just come.
+    /// Takes a slot for a new connection.
     pub(super) fn take(self: &Arc<Self>) -> ConnectionSlot {
         let state = Arc::new(State::default());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,12 +68,12 @@ impl ConnectionSlots {
 }
 
 impl ConnectionSlot {
-    /// Its request is there.
+    /// Notes that its request has been received.
     pub(super) fn has_asked(&self) {
         self.state.has_asked.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until the place is given to another connection.
+    /// Waits until the slot is given to another connection.
     pub(super) async fn given_away(&self) {
         self.state.given_away.cancelled().await;
     }

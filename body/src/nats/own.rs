@@ -1,4 +1,4 @@
-//! A nats-server of our own: started, watched, found by other commands, and stopped.
+//! A nats-server that this program starts: it is supervised, found by other commands, and stopped.
 
 use std::{
     convert::Infallible,
@@ -11,20 +11,20 @@ use bus_nats::server::{self, Server, StartError};
 
 use crate::runfile::RunFile;
 
-/// The least time between two starts of our own server.
+/// Least time between two starts of the server.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// Where a server of our own keeps its streams.
+/// Place where the server keeps its streams.
 pub(crate) enum Store<'a> {
     /// In a folder that stays.
     Kept(&'a Path),
-    /// In one that goes with the server.
+    /// In a folder that is removed with the server.
     Temporary,
 }
 
-/// A server of our own, and the file that tells other commands about it.
+/// A server that this program started, and the file with its address for other commands.
 pub(crate) struct OwnServer {
-    /// `None` only while it is being started again.
+    /// `None` only while it is started again.
     server: Option<Server>,
     url: String,
     left: Option<RunFile>,
@@ -50,7 +50,7 @@ impl OwnServer {
         Ok(Self { url: server.url().to_owned(), server: Some(server), left, _store: temporary })
     }
 
-    /// Where clients connect.
+    /// Returns the address for clients.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
@@ -71,7 +71,7 @@ impl OwnServer {
         }
     }
 
-    /// Starts the server again, on the same port and with the same streams, whenever it ends.
+    /// Starts the server again, on the same port and with the same streams, each time it ends.
     pub(super) async fn keep(&mut self) -> Infallible {
         loop {
             let Some(server) = &self.server else { std::future::pending().await };
@@ -92,7 +92,8 @@ impl OwnServer {
     }
 }
 
-/// The store's parent is ours alone: no repository wants it.
+/// Keeps the parent folder of the store out of git repositories, because it holds only the server's
+/// own files.
 fn keep_out_of_git(store: &Path) {
     let Some(parent) = store.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return };
     // What cannot be written here will be told by who opens the store.

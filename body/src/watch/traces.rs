@@ -1,4 +1,4 @@
-//! Times and sizes of files: a cheap look whether any of them may have changed.
+//! Times and sizes of files: a cheap check whether any of them may have changed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,15 +8,16 @@ use std::{
     time::SystemTime,
 };
 
-/// What specs and schemas are written in.
+/// Endings of the files that hold specs and schemas.
 const SPEC_ENDINGS: &[&str] = &["yaml", "yml", "json"];
 
-/// The times and sizes of some files and folders at one moment. No file is opened, and files that are neither
-/// specs nor code are not looked at.
+/// Times and sizes of some files and folders at one moment. No file is opened, and files that are
+/// neither specs nor code are not examined.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Traces(BTreeMap<PathBuf, Option<Trace>>);
 
-/// What changes when a file is written or replaced, or when a folder gets or loses an entry.
+/// Properties that change when a file is written or replaced, or when a folder gets or loses an
+/// entry.
 #[derive(Debug, PartialEq, Eq)]
 struct Trace {
     inode: u64,
@@ -25,7 +26,7 @@ struct Trace {
 }
 
 impl Traces {
-    /// Those of these folders, of the specs in them, and of these files.
+    /// Takes the traces of these folders, of the specs in them, and of these files.
     pub(super) fn of(folders: &BTreeSet<PathBuf>, files: &BTreeSet<PathBuf>) -> Self {
         let specs = folders.iter().flat_map(|folder| specs_in(folder));
         let all = folders.iter().chain(files).cloned().chain(specs);
@@ -39,7 +40,7 @@ fn specs_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
     entries.map(|entry| entry.path()).filter(is_spec)
 }
 
-/// Links are followed; `None` for what is not there.
+/// Takes the trace of one path. Links are followed. Returns `None` if there is no file.
 fn trace(path: &Path) -> Option<Trace> {
     let found = fs::metadata(path).ok()?;
     Some(Trace { inode: found.ino(), size: found.len(), modified: found.modified().ok() })
