@@ -1,8 +1,9 @@
-//! Questions to bodies: `cbs.<ns>.ctl` asks all bodies of a namespace, `cbs.<ns>.body.<id>.ctl` one.
+//! Questions to bodies: `cbs.<ns>.ctl` asks all bodies of a namespace, `cbs.<ns>.body.<id>.ctl`
+//! asks one.
 //!
-//! A question is a JSON object whose `ask` names it; the answer is `{"body": …, "answer": …}` or
-//! `{"body": …, "error": {"code": …, "message": …}}`. What is no such question is answered with
-//! `{"body": …}` alone, at once: a sign of life.
+//! A question is a JSON object. Its `ask` names the question. The answer is `{"body": …, "answer":
+//! …}` or `{"body": …, "error": {"code": …, "message": …}}`. A message that is no such question is
+//! answered at once with `{"body": …}` alone: a sign of life.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -21,25 +22,25 @@ use crate::{
     subscription::Subscription,
 };
 
-/// How many questions of one subject may be answered at once; more are refused.
+/// Limit of questions of one subject that are answered at the same time. More are refused.
 const PENDING_MAX: usize = 16;
-/// How long an answer may take to be found.
+/// Limit of the time that finding an answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-/// How long after the last answer of several bodies no further one is expected: they look into their memory, and answer at
-/// once. Some are an ocean away, and some are busy.
+/// Time after the last answer, of several bodies, after which no further answer is expected. Bodies
+/// answer from memory, at once, but some are far away and some are busy.
 pub(crate) const QUIET: Duration = Duration::from_millis(300);
-/// The most answers to one question that are read.
+/// Limit of the answers to one question that are read.
 const ANSWERS_MAX: usize = 4_096;
 
-/// Answers one kind of question.
+/// Handler that answers one kind of question.
 pub(crate) type AdminHandler = Arc<dyn Fn(Value) -> BoxFuture<'static, Result<Value, CellError>> + Send + Sync>;
 
-/// What a body can be asked, by the word that asks for it.
+/// Handlers of the questions to a body, by the value of `ask`.
 #[derive(Default)]
 pub(crate) struct AdminHandlers(ArcSwap<HashMap<&'static str, AdminHandler>>);
 
 impl AdminHandlers {
-    /// From now on questions with this word are answered so; later words take the place of earlier ones.
+    /// Sets the handler of the questions with this `ask`. It replaces an earlier one.
     pub(crate) fn set(&self, ask: &'static str, handler: &AdminHandler) {
         self.0.rcu(|known| {
             let mut next = HashMap::clone(known);
@@ -59,7 +60,7 @@ impl AdminHandlers {
     }
 }
 
-/// An answer as it travels.
+/// Answer as it is sent.
 #[derive(Serialize, Deserialize)]
 struct AdminReply {
     body: String,
@@ -69,7 +70,7 @@ struct AdminReply {
     error: Option<CellError>,
 }
 
-/// What one body answers.
+/// Answer of one body: its id, and its answer or its error.
 pub(crate) type Answered = (BodyId, Result<Value, CellError>);
 
 impl AdminReply {
@@ -80,7 +81,8 @@ impl AdminReply {
     }
 }
 
-/// Answers questions to the body itself, until the connection is closed. Signs of life wait for no answer.
+/// Answers questions to the body itself until the connection is closed. Signs of life do not wait
+/// for other answers.
 pub(crate) async fn run(mut subscriber: Subscription, answering: Arc<Answering>) {
     let sign = Bytes::from(serde_json::json!({ "body": answering.body }).to_string());
     let mut answers = FuturesUnordered::new();
@@ -135,7 +137,7 @@ fn unavailable(reason: &dyn std::fmt::Display) -> BusError {
     BusError::new(CellError::new(Code::Unavailable, message).retryable(), Outcome::NotRun)
 }
 
-/// Asks all bodies; done soon after the last answer, after `wait` at the latest.
+/// Asks all bodies. Returns soon after the last answer, and after `wait` at the latest.
 pub(crate) async fn ask_all(
     connection: &Connection,
     subject: &str,
@@ -158,7 +160,7 @@ pub(crate) async fn ask_all(
             break;
         }
         patience = QUIET;
-        // What does not read as an answer comes from somebody who is no body.
+        // What cannot be read as an answer does not come from a body.
         found.extend(AdminReply::read(&message));
     }
     found.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));

@@ -15,17 +15,18 @@ use crate::{
     message::read_reply,
 };
 
-/// How long to wait before a call that nobody was there to take is sent again: a
-/// subscription on its way to the server's other nodes takes about so long.
+/// Waits before a call that found no responder is sent again. A new subscription takes about this
+/// time to reach the other nodes of the server.
 const NO_RESPONDERS_WAITS: [Duration; 3] =
     [Duration::from_millis(10), Duration::from_millis(30), Duration::from_millis(80)];
 
-/// The targets that specs declare: nobody there means `unavailable` rather than `not-found`.
+/// Targets that specs declare: if nobody serves one, the error is `unavailable` rather than
+/// `not-found`.
 pub(crate) type DeclaredTargets = Arc<ArcSwap<std::collections::HashSet<Target>>>;
 
-/// What came of sending a request once.
+/// Result of sending a request once.
 enum Sent {
-    /// A reply, to the call of this number on its connection.
+    /// A reply, and the number of its call on the connection.
     Reply(Message, u64),
     NoResponders,
 }
@@ -89,9 +90,10 @@ async fn send(
         return Err(BusError::too_large(target, frame.len(), limit));
     }
     let mut waited = connection.inbox.expect();
-    // Checked after the inbox knows of the call: a loss from here on ends its waiting.
+    // Checked after the call is in the inbox: from here on, a loss of the connection ends its
+    // waiting.
     if !connection.is_up() && connection.is_up_soon().await {
-        // What was expected before is given up with the connection that was lost.
+        // A call from before the loss ends with the connection that was lost.
         waited = connection.inbox.expect();
     }
     let (reply, mut expected) = waited;
@@ -107,7 +109,8 @@ async fn send(
     }
 }
 
-/// The connection was lost while the call was under way: nobody knows whether it ran.
+/// Returns the error for a connection that was lost during the call: it is unknown whether the call
+/// ran.
 fn lost(target: &Target) -> BusError {
     let message = format!("the connection to NATS was lost while waiting for {target}");
     BusError::new(CellError::new(Code::Unavailable, message).retryable(), Outcome::Unknown)

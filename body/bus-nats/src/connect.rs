@@ -1,4 +1,4 @@
-//! From options to a connection, and from what goes wrong to what to do about it.
+//! Making of connections from options, and errors that say what to do.
 
 use std::{
     error::Error,
@@ -18,22 +18,21 @@ use crate::{
     open_files::{self, Reserve},
 };
 
-/// How many events of a connection may wait to be followed.
+/// Limit of the events of a connection that wait to be handled.
 const EVENTS: usize = 256;
-/// How many messages may wait in the client for the task that reads a subscription. The client
-/// drops in silence what is more, and reads from the server whatever waits already; by default
-/// 65,536, which a burst of 100,000 requests fills before the reading task has refused them.
-/// Room is taken only by what waits.
+/// Limit of the messages that wait in the client for the task that reads a subscription. The client
+/// drops any more without an error. Its default is 65,536, which a burst of 100,000 requests fills
+/// before the task can refuse them. Only messages that wait take memory.
 const SUBSCRIPTION_CAPACITY: usize = 1 << 20;
-/// The first wait between two attempts to build a connection again; the first attempt is made at once.
+/// First wait between two attempts to build a connection again. The first attempt has no wait.
 pub(crate) const RECONNECT_DELAY_MIN: Duration = Duration::from_millis(20);
-/// The longest wait between two attempts to build a connection again.
+/// Longest wait between two attempts to build a connection again.
 pub(crate) const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
 
-/// What a connection is for; it differs in a few settings.
+/// Purpose of a connection. A few settings depend on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Serves cells, and calls those of other bodies: what it sends never comes back to it.
+    /// Serves cells, and calls the cells of other bodies: the server does not echo its messages.
     Serve,
     /// Makes calls.
     Call,
@@ -65,7 +64,7 @@ pub(crate) async fn connect(
                 connected.succeeded();
             }
             let sender = sender.clone();
-            // Nobody follows a connection that is being closed.
+            // The receiver is gone while a connection is being closed.
             async move { drop(sender.send(event).await) }
         });
     let settings = if purpose == Purpose::Serve { settings.no_echo() } else { settings };
@@ -74,14 +73,14 @@ pub(crate) async fn connect(
     Ok((client, events))
 }
 
-/// The attempts to build one connection. Where the process may open no more files, every second attempt is made at once
-/// after the one before has failed, with the reserve of descriptors open: so it is open for a moment only, and cells
-/// that want files all the time do not get what a connection needs.
+/// Attempts to build one connection. If the process may open no more files, every second attempt
+/// follows the failed one at once, with the reserve of descriptors open. So the reserve is open
+/// only briefly, and cells that open files all the time do not take what a connection needs.
 #[derive(Default)]
 struct Attempts(Mutex<Option<Reserve>>);
 
 impl Attempts {
-    /// The wait before the attempt of this number, the first of which is 1.
+    /// Returns the wait before the attempt of this number. The first number is 1.
     fn delay(&self, number: usize) -> Duration {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // The attempt before has ended: its reserve is closed before others take it.
@@ -100,12 +99,13 @@ impl Attempts {
     }
 }
 
-/// `_INBOX.<body>`: replies of one body are not for others to read, and permissions can say so.
+/// Returns `_INBOX.<body>`, or the same with the prefix of the options. Permissions can keep the
+/// replies of one body from others.
 pub(crate) fn inbox_prefix(options: &Options) -> String {
     format!("{}.{}", options.inbox_prefix.as_deref().unwrap_or("_INBOX"), options.body)
 }
 
-/// Subjects are not checked any more once they are in use.
+/// Checks the inbox prefix of the options. Subjects made from it are not checked later.
 fn check_inbox(options: &Options) -> Result<(), ConnectError> {
     let Some(prefix) = &options.inbox_prefix else { return Ok(()) };
     let is_token = |token: &str| {
@@ -118,10 +118,11 @@ fn check_inbox(options: &Options) -> Result<(), ConnectError> {
     Err(ConnectError { kind: ConnectErrorKind::Address, message, hint: "write for example _INBOX_ada".to_owned() })
 }
 
-/// The schemes that are spoken.
+/// Schemes of addresses that are supported.
 const SCHEMES: [&str; 2] = ["nats", "tls"];
 
-/// Reads addresses that are joined by commas; blanks around them, and an empty one at the end, mean nothing.
+/// Reads addresses that are joined by commas. Spaces around them and an empty one at the end are
+/// ignored.
 fn addresses(url: &str) -> Result<Vec<ServerAddr>, ConnectError> {
     let parts: Vec<&str> = parts(url).collect();
     if parts.is_empty() {
@@ -147,7 +148,8 @@ fn address(part: &str) -> Result<ServerAddr, ConnectError> {
     Ok(address)
 }
 
-/// Other schemes lead to other programs: a connection to them would wait for a greeting that never comes.
+/// Refuses other schemes. They belong to other programs: a connection would wait for a greeting
+/// that never comes.
 fn check_scheme(part: &str) -> Result<(), ConnectError> {
     let Some((scheme, _)) = part.split_once("://") else { return Ok(()) };
     let lower = scheme.to_ascii_lowercase();
@@ -177,7 +179,8 @@ fn parts(url: &str) -> impl Iterator<Item = &str> {
     url.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
-/// The text that stands percent-encoded in an address, as it must where it has signs of its own.
+/// Decodes the percent-encoded text of an address. Special characters in an address must be
+/// encoded.
 fn decode_percent(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
@@ -204,7 +207,7 @@ async fn authenticate(
     };
     let settings = match given.nkey.as_deref().map(str::trim) {
         Some(seed) if seed.starts_with('S') && !Path::new(seed).exists() => settings.nkey(seed.to_owned()),
-        // A seed with a slip of the hand must not be shown; it has none of a path's signs.
+        // A seed with a typing error must not be shown. It has no character that marks a path.
         Some(slip) if !slip.contains(['/', '.']) && !Path::new(slip).exists() => {
             return Err(files("the nkey is neither a seed nor a file that is there", "give a seed (`SU…`) or a path"));
         }
@@ -285,13 +288,13 @@ fn explain(url: &str, error: &async_nats::ConnectError) -> ConnectError {
     ConnectError { kind, message, hint: hint.to_owned() }
 }
 
-/// Whether TLS is at the bottom of an error that calls itself one of input and output.
+/// True if TLS is the cause of an error that is reported as an I/O error.
 fn is_of_tls(error: &async_nats::ConnectError) -> bool {
     let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     io.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
-/// Addresses as people are shown them: with scheme, host and port alone, ready to be given again.
+/// Returns addresses in the form for messages: scheme, host and port only, ready to be used again.
 pub(crate) fn shown(url: &str) -> String {
     let one = |part: &str| {
         let Ok(address) = address(part) else { return redact(part) };
@@ -302,7 +305,7 @@ pub(crate) fn shown(url: &str) -> String {
     parts(url).map(one).collect::<Vec<_>>().join(",")
 }
 
-/// An address without what stands before its `@`.
+/// Returns an address without the part before its `@`.
 fn redact(url: &str) -> String {
     let one = |part: &str| match (part.split_once("://"), part.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
@@ -312,8 +315,8 @@ fn redact(url: &str) -> String {
     url.split(',').map(one).collect::<Vec<_>>().join(",")
 }
 
-/// A host without what stands where its port belongs and is no number: that may be a password
-/// whose `@` was forgotten, or which has a comma.
+/// Returns a host without the text after its colon that is not a port number. That text may be a
+/// password whose `@` is missing, or a password with a comma.
 fn without_word(host_at: usize, part: &str) -> String {
     let host = part.get(host_at..).unwrap_or_default();
     match host.split_once(':') {

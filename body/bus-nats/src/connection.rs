@@ -1,4 +1,4 @@
-//! One connection: its client, its inbox, whether it is up, and the barrier.
+//! One connection: its client, its inbox, its state, and the barrier.
 
 use std::{
     sync::{
@@ -22,43 +22,43 @@ use crate::{
     subscription::{Subscription, Subscriptions},
 };
 
-/// How long a barrier waits before it says that the server does not answer.
+/// Time after which a barrier reports that the server does not answer.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a barrier waits for its answer before it asks again: the connection that answers may just be
-/// building itself again.
+/// Time after which a barrier that has no answer asks again: the other connection, which answers,
+/// may just be reconnecting.
 const BARRIER_AGAIN: Duration = Duration::from_millis(250);
-/// For so long after a connection was built again, nobody to take a call does not mean that there
-/// is nobody: others try once in [`RECONNECT_DELAY_MAX`] to come back.
+/// Time after a reconnect during which a call without a responder does not mean that there is no
+/// responder: other bodies try once per [`RECONNECT_DELAY_MAX`] to come back.
 const BACK_LATELY: Duration = RECONNECT_DELAY_MAX.saturating_mul(2);
-/// A call made while a connection has been lost for less than this waits for it to be built again: a client
-/// that could not read a message loses its connection and has another within some milliseconds.
+/// Time during which a call waits for a lost connection to come back. A client that receives a
+/// message it cannot read loses its connection, and has a new one within some milliseconds.
 const BLIP: Duration = Duration::from_millis(250);
 
 /// One connection to the server.
 pub(crate) struct Connection {
     options: Options,
     purpose: Purpose,
-    /// With its client, whose place another one takes when it ends by itself.
+    /// Subscriptions and their client. A client that ends by itself is replaced by a new one.
     subscriptions: Arc<Subscriptions>,
     pub(crate) inbox: Inbox,
-    /// Where a barrier is sent. `None`: to the connection's own inbox.
+    /// Subject that a barrier is sent to. `None`: the connection's own inbox.
     barrier: Option<Subject>,
     up: AtomicBool,
-    /// When it was last lost, in milliseconds since 1970.
+    /// Time of the last loss, in milliseconds since 1970.
     lost_ms: AtomicU64,
-    /// Wakes who waits for it to be built again.
+    /// Wakes tasks that wait for the connection to be built again.
     back: Notify,
-    /// When it was last built again, in milliseconds since 1970; 0: never.
+    /// Time when it was last built again, in milliseconds since 1970; 0: never.
     back_ms: AtomicU64,
-    /// Those who read the inbox and follow the client's events. They outlive the body's other
+    /// Tasks that read the inbox and handle the client's events. They end after the body's other
     /// tasks, which may wait for replies while they end.
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Connection {
-    /// Connects. The inbox is `<prefix of the body>.<name>`. Reads it, and follows the client's events, until the
-    /// connection is closed.
+    /// Connects. The inbox is `<prefix of the body>.<name>`. Reads the inbox and handles the
+    /// client's events until the connection is closed.
     pub(crate) async fn open(
         options: &Options,
         purpose: Purpose,
@@ -70,7 +70,8 @@ impl Connection {
         let subscriptions = Arc::new(Subscriptions::of(client));
         let opened = Inbox::open(&subscriptions, inbox).await;
         let (inbox, reader) = opened.map_err(|error| closed(options, &error))?;
-        // What a body sends on the one that serves does not come back to it: its other connection answers.
+        // The server does not echo messages to the connection that serves: the body's other
+        // connection answers.
         let barrier = (purpose == Purpose::Serve)
             .then(|| Subject::from(String::from(cbs::Subject::of_barrier(&options.namespace, &options.body))));
         let connection = Arc::new(Self {
@@ -93,7 +94,8 @@ impl Connection {
         Ok(connection)
     }
 
-    /// The client of now. Who keeps it sees nothing of the one that takes its place.
+    /// Returns the current client. A copy that is kept does not change when a new client replaces
+    /// it.
     pub(crate) fn client(&self) -> Arc<Client> {
         self.subscriptions.client()
     }
@@ -107,18 +109,18 @@ impl Connection {
         self.subscriptions.add(subject, group).await
     }
 
-    /// Whether it was built again so lately that others may not be back yet.
+    /// True if the connection came back so recently that other bodies may not be back yet.
     pub(crate) fn is_back_lately(&self) -> bool {
         let since = cbs::now_ms().saturating_sub(self.back_ms.load(Ordering::Relaxed));
         Duration::from_millis(since) < BACK_LATELY
     }
 
-    /// Whether the connection stands as far as this side knows.
+    /// True if the connection is up, as far as this side knows.
     pub(crate) fn is_up(&self) -> bool {
         self.up.load(Ordering::Relaxed)
     }
 
-    /// Whether the connection stands, perhaps after a moment: one that was lost just now is waited for.
+    /// True if the connection is up. If it was lost just now, waits a moment for it to come back.
     pub(crate) async fn is_up_soon(&self) -> bool {
         if self.is_up() {
             return true;
@@ -134,25 +136,27 @@ impl Connection {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        // Nobody is left to bring it up again.
+        // No task is left that would connect again.
         self.up.store(false, Ordering::Relaxed);
         self.inbox.give_up();
-        // Ends the socket. With the server gone there may be no room for the word, and no socket.
+        // Ends the socket. If the server is gone, the command may not be accepted, and there is no
+        // socket.
         let _ = self.client().drain().now_or_never();
         self.subscriptions.end();
     }
 
-    /// Goes to the server and back: all that was sent before on this connection has been
-    /// taken by the server, and all that the server sent before has been received.
-    /// `flush` of async-nats says neither.
+    /// Sends a message to the server and waits for it to come back. Then the server has taken all
+    /// that was sent before on this connection, and all that the server sent before has been
+    /// received. `flush` of async-nats promises neither.
     ///
-    /// It is a message to the connection's own inbox, or, where the server does not echo, a request that the
-    /// body's other connection answers. Whatever comes to its inbox proves that the server has taken it, also
-    /// the answer of somebody else who listens, and the server's that nobody does: so it does not
-    /// matter who else subscribes to the subject.
+    /// The message goes to the connection's own inbox. If the server does not echo, it is a request
+    /// that the body's other connection answers. Any message that comes to the inbox is proof that
+    /// the server has taken the request: also the answer of another subscriber, and the server's
+    /// report that there is no responder. So other subscribers to the subject do not matter.
     pub(crate) async fn barrier(&self) -> Result<(), &'static str> {
         let (reply, mut expected) = self.inbox.expect();
-        // Checked after the inbox knows of it: a loss from here on ends its waiting.
+        // Checked after the inbox has the entry: from here on, a loss of the connection ends its
+        // waiting.
         if !self.is_up() {
             return Err("the connection to the server is lost");
         }
@@ -186,8 +190,8 @@ impl Connection {
         self.tasks.spawn(async move { stop.run_until_cancelled(answering).await });
     }
 
-    /// Follows the client's events until the connection is closed. A client whose events end has ended by
-    /// itself, whatever it says of its state; so has one that reads nothing any more.
+    /// Handles the client's events until the connection is closed. A client whose events end has
+    /// ended by itself, whatever state it reports. A client that no longer reads has also ended.
     async fn follow(self: Arc<Self>, mut events: mpsc::Receiver<Event>, link: Arc<Link>, counters: Arc<LinkCounters>) {
         let mut pulse = Pulse::new(self.options.ping_interval);
         loop {
@@ -234,7 +238,8 @@ impl Connection {
         }
     }
 
-    /// Holds what is known against what the client says: an event may have been lost in a flood of others.
+    /// Compares the known state with the state that the client reports: in a flood of events one
+    /// may be lost.
     fn agree(&self, state: &State, link: &Link, counters: &LinkCounters) {
         match state {
             State::Connected => self.is_back(link, counters),
@@ -268,8 +273,8 @@ impl Connection {
         self.inbox.give_up();
     }
 
-    /// Puts a new client in the place of one that has ended, with all its subscriptions. Its first event says
-    /// that it is connected.
+    /// Replaces a client that has ended by a new one, with all its subscriptions. The first event
+    /// of the new client is that it is connected.
     async fn renew(&self) -> mpsc::Receiver<Event> {
         let mut wait = RECONNECT_DELAY_MIN;
         loop {
@@ -297,7 +302,7 @@ pub(crate) fn closed(options: &Options, error: &SubscribeError) -> ConnectError 
     }
 }
 
-/// Whether the server says that nobody listens to the subject.
+/// True if the server reports that nobody subscribes to the subject.
 pub(crate) fn is_no_responders(message: &Message) -> bool {
     message.status == Some(StatusCode::NO_RESPONDERS)
 }

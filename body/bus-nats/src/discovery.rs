@@ -1,4 +1,4 @@
-//! Discovery as a client: who serves what, asked by the services protocol (ADR-32).
+//! Discovery as a client: asks by the services protocol (ADR-32) which body serves which target.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,10 +12,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{Counters, admin::QUIET, connection::Connection};
 
-/// One served target in one body, as its body tells.
+/// One served target in one body, as its body reports it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Endpoint {
-    /// What is served, for example `cell logic.greet`.
+    /// Target that is served, for example `cell logic.greet`.
     #[serde(serialize_with = "display")]
     pub target: Target,
     /// The body that serves it.
@@ -24,7 +24,7 @@ pub struct Endpoint {
     pub subject: String,
     /// The language that it is written in.
     pub language: Text,
-    /// Its version; empty: not told.
+    /// Its version; empty: not reported.
     pub version: Text,
     /// The revision of its spec.
     pub revision: Text,
@@ -47,21 +47,21 @@ pub struct Endpoint {
     /// The mean time in the handler.
     #[serde(rename = "mean_us", serialize_with = "micros")]
     pub mean: Duration,
-    /// How long its calls took, by bucket: microseconds, four buckets to a doubling.
+    /// Number of calls per bucket of duration: microseconds, four buckets to a doubling.
     pub latency: LatencyBuckets,
     /// Errors by the kind of their code.
     pub errors_by_code: BTreeMap<String, u64>,
     /// The last error's one line; empty: none yet.
     pub last_error: Text,
-    /// Where it is in its life: `ready`, `restarting`, …; empty: not told.
+    /// State of the target: `ready`, `restarting`, …; empty: not reported.
     pub state: Text,
-    /// Why it is not ready; empty: it is, or nobody told.
+    /// Reason why it is not ready; empty: it is ready, or no reason was reported.
     pub reason: Text,
-    /// How often it was started again.
+    /// Number of restarts.
     pub restarts: u64,
-    /// How the lanes or processes fare that run it; none for what runs in the body itself.
+    /// Status of the lanes or processes that run it; empty for what runs in the body itself.
     pub workers: Vec<Worker>,
-    /// What went wrong on the connections of its body.
+    /// Error counters of the connections of its body.
     pub connections: Counters,
 }
 
@@ -73,11 +73,12 @@ fn micros<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok
     serializer.serialize_f64(value.as_secs_f64() * 1e6)
 }
 
-/// How long a body that has answered the ping is waited for: one with thousands of cells writes for a while.
+/// Limit of the wait for a body that has answered the ping: one with thousands of cells needs time
+/// to write.
 pub(crate) const SLOW: Duration = Duration::from_secs(3);
 
-/// Asks all services of a namespace what they serve and how it goes, for `wait` at the most; up to `limit` where one
-/// has answered the ping, and not yet all of it.
+/// Asks all services of a namespace what they serve and their counters. Waits for `wait` at most,
+/// or up to `limit` if a service has answered the ping and not yet everything.
 pub(crate) async fn discover(
     connection: &Connection,
     namespace: &Namespace,
@@ -94,7 +95,7 @@ pub(crate) async fn discover(
     let client = connection.client();
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| unavailable(&error))?;
-    // A body answers in this order: after the ping it is known who is still to tell.
+    // A body answers the ping first: then it is known which answers are still to come.
     for verb in ["$SRV.PING", "$SRV.INFO", "$SRV.STATS"] {
         let asked = client.publish_with_reply(verb, inbox.clone(), "".into()).await;
         asked.map_err(|error| unavailable(&error))?;
@@ -112,19 +113,19 @@ pub(crate) async fn discover(
     Ok(received.endpoints())
 }
 
-/// What has been answered so far.
+/// Answers that have been received so far.
 #[derive(Default)]
 struct Delivery {
     found: Endpoints,
     stats: Vec<Instance<EndpointStats>>,
-    /// The service instances that have answered the ping, and not yet with this.
+    /// Service instances that have answered the ping, and not yet the question for information.
     no_info: BTreeSet<String>,
     no_stats: BTreeSet<String>,
 }
 
 impl Delivery {
     fn receive(&mut self, payload: &[u8], namespace: &Namespace) {
-        // What does not read as an answer comes from a service that is none of ours.
+        // What cannot be read as an answer comes from a service that is not part of CBS.
         let Ok(answer) = serde_json::from_slice::<ServiceReply>(payload) else { return };
         match answer {
             ServiceReply::Ping(ping) if ping.metadata.is_of(namespace) => {

@@ -1,12 +1,13 @@
-//! Members that hang: a body that stands still (a stopped process, a machine that swaps) keeps its
-//! share of a queue group's calls until the server's pings give it up, which takes minutes.
+//! Members that hang. A body that stands still (a stopped process, a machine that swaps) keeps its
+//! share of a queue group's calls until the server's pings detect it, which takes minutes.
 //!
-//! A timeout does not say who held the call. So callers remember which bodies answer for a target,
-//! from a sample of the replies, and on a timeout ask each of them for a sign of life on
-//! `cbs.<ns>.body.<id>.ctl`, which a body answers at once whatever its cells do. One that misses
-//! three in a row is ejected: calls to its targets go to the others by their own subjects, in turn,
-//! until it answers again or the server says that it is gone. The server says so only where nobody else
-//! subscribes to the subject, as one who listens to `>` does: after [`SILENT_MAX`] it is gone all the same.
+//! A timeout does not say which body had the call. So callers take a sample of the replies and
+//! remember which bodies answer for a target. On a timeout they ask each of these bodies for a sign
+//! of life on `cbs.<ns>.body.<id>.ctl`. A body answers that at once, whatever its cells do. A body
+//! that misses three in a row is ejected: calls to its targets go to the other bodies by their own
+//! subjects, in turn, until it answers again or the server reports that it is gone. The server
+//! reports so only if nobody else subscribes to the subject, as a subscriber to `>` does. Therefore
+//! a body also counts as gone after [`SILENT_MAX`].
 
 use std::{
     collections::HashMap,
@@ -26,35 +27,36 @@ use crate::{
     link::LinkCounters,
 };
 
-/// How many probes in a row a body misses before it is ejected.
+/// Number of probes in a row that a body misses before it is ejected.
 const MISSES: u32 = 3;
-/// How long a body may take to answer a probe.
+/// Limit of the time for the answer to a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
-/// How often an ejected body is probed, and how long one that answered is not asked again.
+/// Interval between probes of an ejected body. A body that has answered is not asked again for this
+/// time.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
-/// How long an ejected body is probed before it counts as gone: by then the server has cut off a client that
-/// stands still, also with its own default pings (three of 120 s).
+/// Time of probing after which an ejected body counts as gone. By then the server has closed the
+/// connection of a client that stands still, even with its default pings (three of 120 s).
 const SILENT_MAX: Duration = Duration::from_mins(10);
-/// All of the first so many replies are looked at, and one in so many of those that follow.
+/// Number of first replies that are all sampled; of later replies, one in `SAMPLES_EVERY` is.
 const SAMPLES_FIRST: u64 = 64;
 const SAMPLES_EVERY: u64 = 32;
-/// The most cells, and the most bodies of each, that are remembered.
+/// Limits of the cells that are remembered, and of the bodies of each.
 const CELLS_MAX: usize = 4_096;
 const BODIES_MAX: usize = 64;
 
-/// Whether the reply of the call of this number is one to learn from.
+/// True if the reply to the call of this number is part of the sample.
 pub(crate) fn is_sample(number: u64) -> bool {
     number < SAMPLES_FIRST || number.is_multiple_of(SAMPLES_EVERY)
 }
 
-/// Who answers for what, and who does not answer at all.
+/// Bodies that answer for each cell, and bodies that do not answer at all.
 pub(crate) struct Members {
     connection: Arc<Connection>,
     namespace: Namespace,
     counters: Arc<LinkCounters>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// How many are ejected: all that a call reads as long as there are none.
+    /// Number of ejected bodies. While it is 0, a call reads nothing else here.
     ejected: AtomicUsize,
     known: Mutex<Known>,
 }
@@ -80,14 +82,14 @@ enum State {
     Well(Instant),
 }
 
-/// What came of a probe.
+/// Result of a probe.
 enum Sign {
     Alive,
     Gone,
     Silent,
-    /// It was not sent: it says nothing.
+    /// The probe was not sent: it shows nothing.
     Unsent,
-    /// The server reported an error meanwhile: perhaps this client may not ask.
+    /// The server reported an error at the same time: perhaps this client may not ask.
     Refused,
 }
 
@@ -106,8 +108,8 @@ impl Members {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers that a body answered for a target. What it says of itself is a claim; a false one
-    /// costs a few probes.
+    /// Remembers that a body answered for a target. The body's id in a reply is a claim. A false
+    /// one costs a few probes.
     pub(crate) fn answered(&self, target: &Target, body: &str) {
         let (Target::Cell(cell), Ok(body)) = (target, body.parse::<BodyId>()) else { return };
         let mut known = self.lock();
@@ -120,7 +122,8 @@ impl Members {
         }
     }
 
-    /// Asks all that answer for a target for a sign of life: a call to it has timed out.
+    /// Asks all bodies that answer for a target for a sign of life, after a call to it has timed
+    /// out.
     pub(crate) fn timed_out(self: &Arc<Self>, target: &Target) {
         let Target::Cell(cell) = target else { return };
         let mut known = self.lock();
@@ -135,13 +138,13 @@ impl Members {
         }
     }
 
-    /// Whether calls must ask [`Self::failover`].
+    /// True if calls must ask [`Self::failover`].
     pub(crate) fn any_ejected(&self) -> bool {
         self.ejected.load(Ordering::Relaxed) > 0
     }
 
-    /// The body whose turn it is, where one of those that answer for the target is ejected. `except`
-    /// is the one that must not be chosen.
+    /// Returns the next body in turn, if one of those that answer for the target is ejected.
+    /// `except` is the body that must not be chosen.
     pub(crate) fn failover(&self, target: &Target, except: Option<&BodyId>) -> Option<(BodyId, Subject)> {
         let Target::Cell(cell) = target else { return None };
         let mut known = self.lock();
@@ -159,7 +162,7 @@ impl Members {
         Some((body, subject))
     }
 
-    /// Forgets that a body answers for a target: it does no longer.
+    /// Forgets that a body answers for a target, because it does not any more.
     pub(crate) fn forget(&self, target: &Target, body: &BodyId) {
         let Target::Cell(cell) = target else { return };
         if let Some(group) = self.lock().cells.get_mut(cell) {
@@ -167,14 +170,14 @@ impl Members {
         }
     }
 
-    /// Probes a body until it answers or is gone, and ejects it meanwhile when it misses too many.
+    /// Probes a body until it answers or is gone. Ejects it meanwhile if it misses too many probes.
     async fn probe(&self, body: BodyId) {
         let subject = Subject::of_control(&self.namespace, &body);
         let started = Instant::now();
         let mut missed = 0;
         loop {
             match self.ask(&subject).await {
-                // What may not be asked cannot be known: nobody is ejected for that.
+                // If the client may not ask, the state is unknown: no body is ejected for that.
                 Sign::Alive | Sign::Refused => return self.let_in(&body, true),
                 Sign::Gone => return self.let_in(&body, false),
                 Sign::Silent if started.elapsed() >= SILENT_MAX => return self.let_in(&body, false),

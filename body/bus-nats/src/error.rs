@@ -1,9 +1,9 @@
-//! Why no connection came about.
+//! Reasons why a connection could not be made.
 
-/// What kind of failure it is.
+/// Kind of failure of a connection attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectErrorKind {
-    /// The address is none.
+    /// The address is invalid.
     Address,
     /// Nothing listens there, or it cannot be reached.
     Unreachable,
@@ -11,18 +11,18 @@ pub enum ConnectErrorKind {
     Refused,
     /// A file of credentials or certificates cannot be read.
     Files,
-    /// Something listens there that speaks no NATS, or TLS failed.
+    /// The program that listens there does not speak NATS, or TLS failed.
     Protocol,
 }
 
-/// Why no connection came about, and one line that says what to do.
+/// Reason why a connection could not be made, and one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}; {hint}")]
 pub struct ConnectError {
-    /// What kind of failure it is.
+    /// Kind of failure.
     pub kind: ConnectErrorKind,
-    /// What happened, one line, without secrets.
+    /// Description of the failure: one line, without secrets.
     pub message: String,
-    /// What to do about it, one line.
+    /// Advice what to do: one line.
     pub hint: String,
 }

@@ -21,9 +21,9 @@ use crate::{
     subscription::Subscription,
 };
 
-/// How many events may wait for one subscriber; more are missed, and counted.
+/// Limit of the events that wait for one subscriber. More are missed, and counted.
 const QUEUE: usize = 1_024;
-/// How many bytes of payload may wait for one subscriber.
+/// Limit of the payload bytes that wait for one subscriber.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Publishes an event on its topic's subject.
@@ -44,7 +44,8 @@ pub(crate) async fn publish(client: &Client, namespace: &Namespace, event: Envel
     sent.map_err(|error| BusError::unavailable(&target, error))
 }
 
-/// An attribute's key becomes a header's name, and the client panics on one that cannot be.
+/// Checks the keys of attributes. Each becomes the name of a header, and the client panics on an
+/// invalid name.
 fn check_keys(event: &Envelope) -> Result<(), BusError> {
     let named = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
     let wrong = event.attributes.iter().find(|(key, _)| !named(key));
@@ -85,7 +86,7 @@ pub(crate) fn timestamp(ms: u64) -> String {
     jiff::Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default()
 }
 
-/// Reads an event as it arrived; `None` where it is a frame that cannot be read.
+/// Reads an event as it arrived. Returns `None` for a frame that cannot be read.
 fn read(message: &Message, prefix: usize) -> Option<Envelope> {
     let topic = message.subject.get(prefix..)?.parse::<Topic>().ok()?;
     let mut event = match form_of(message) {
@@ -127,20 +128,20 @@ fn read_plain(message: &Message) -> Envelope {
             event.attributes.push((key.into(), value.as_str().into()));
         }
     }
-    // Headers come in no order of their own.
+    // Headers have no fixed order.
     event.attributes.sort();
     event
 }
 
-/// The events of one subscription: a task moves them from the client's buffer, which drops in
-/// silence, into a queue that counts what it cannot take.
+/// Events of one subscription. A task moves them from the client's buffer, which drops messages
+/// without an error, into a queue that counts the events it cannot take.
 pub(crate) struct EventsNats {
     queue: mpsc::Receiver<Envelope>,
     backlog: Arc<Backlog>,
     _stop: tokio_util::sync::DropGuard,
 }
 
-/// What one subscription's queue holds besides events, and what it could not take.
+/// Size of what waits in one subscription's queue, and number of missed events.
 #[derive(Default)]
 struct Backlog {
     bytes: AtomicUsize,
@@ -150,7 +151,7 @@ struct Backlog {
 }
 
 impl Backlog {
-    /// Puts an event into the queue if it has room.
+    /// Puts an event into the queue if it has capacity. Returns true if it was put there.
     fn take(&self, event: Envelope, queue: &mpsc::Sender<Envelope>) -> bool {
         let bytes = event.payload.len();
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -1,7 +1,7 @@
-//! Replies find their callers: one wildcard subscription for all calls of a connection.
+//! Inbox for replies: one wildcard subscription for all calls of a connection.
 //!
-//! async-nats has the same for its own requests; ours makes a reply subject of a counter
-//! rather than of a random id, and learns when the connection is lost.
+//! async-nats has the same for its own requests. This one makes the reply subject from a counter
+//! instead of a random id, and detects when the connection is lost.
 
 use std::{
     collections::HashMap,
@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 
 use crate::subscription::{Subscription, Subscriptions};
 
-/// The callers that wait, by the number in their reply subject. Bounded by its callers: each
-/// entry belongs to a future that takes it away when it ends.
+/// Callers that wait, by the number in their reply subject. The number of entries is bounded by the
+/// callers: each entry belongs to a future that removes it when it ends.
 #[derive(Default)]
 struct PendingRequests(Mutex<HashMap<u64, oneshot::Sender<Message>>>);
 
@@ -36,7 +36,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Subscribes to `<prefix>.*`. The second part reads the replies; someone must run it.
+    /// Subscribes to `<prefix>.*`. The second value reads the replies; the caller must run it.
     pub(crate) async fn open(
         subscriptions: &Arc<Subscriptions>,
         prefix: String,
@@ -47,7 +47,7 @@ impl Inbox {
         Ok((Self { prefix, next: AtomicU64::new(0), pending }, reader))
     }
 
-    /// A reply subject, and what waits for the message that comes to it.
+    /// Returns a reply subject, and the receiver of the message that comes to it.
     pub(crate) fn expect(&self) -> (Subject, Expected) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
@@ -59,13 +59,13 @@ impl Inbox {
         (Subject::from(subject), Expected { number, receiver, pending: self.pending.clone() })
     }
 
-    /// Lets all who wait know that no reply will come.
+    /// Wakes all waiting callers: no reply will come.
     pub(crate) fn give_up(&self) {
         self.pending.lock().clear();
     }
 }
 
-/// A reply that is waited for. Dropping it ends the waiting.
+/// A reply that is expected. Dropping it ends the waiting.
 pub(crate) struct Expected {
     number: u64,
     receiver: oneshot::Receiver<Message>,
@@ -86,7 +86,7 @@ impl Expected {
 
 impl Drop for Expected {
     fn drop(&mut self) {
-        // A message that came has taken its entry away already.
+        // If a message came, the entry is already removed.
         if !self.receiver.is_terminated() {
             self.pending.lock().remove(&self.number);
         }
@@ -100,13 +100,13 @@ pub(crate) struct InboxReader {
 }
 
 impl InboxReader {
-    /// Hands each reply to its caller until the connection is closed. A reply that nobody
-    /// waits for any more is dropped: its caller has gone.
+    /// Passes each reply to its caller until the connection is closed. A reply whose caller no
+    /// longer waits is dropped.
     pub(crate) async fn run(mut self) {
         while let Some(message) = self.subscriber.next().await {
             let sender = read_number(&message.subject).and_then(|number| self.pending.lock().remove(&number));
             if let Some(sender) = sender {
-                // The caller may have left this very moment.
+                // The caller may have left at this moment.
                 let _ = sender.send(message);
             }
         }
@@ -115,7 +115,8 @@ impl InboxReader {
 
 const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 
-/// Writes a number in base 32, lowest digit first: the reader does not care, and it is quick.
+/// Writes a number in base 32, lowest digit first: the order does not matter to the reader, and it
+/// is fast.
 fn push_number(text: &mut String, mut number: u64) {
     loop {
         let digit = DIGITS.get((number % 32) as usize).copied().unwrap_or(b'0');

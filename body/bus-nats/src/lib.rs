@@ -16,15 +16,19 @@
 //!
 //! # Layout
 //!
-//! - [`Nats`]: the connections of a body or a client. [`Options`], [`ConnectError`]: how they come about.
-//! - `connection`: one connection, whose client may have to be replaced. `subscription`: what outlives that. `inbox`: replies find their callers. `call`: one call, from envelope to reply.
-//! - `register`: what this body serves. `serve`: a served target, from subscription to the end without loss. `per_body`: the same past the queue group.
+//! - [`Nats`]: the connections of a body or a client. [`Options`], [`ConnectError`]: making
+//!   connections.
+//! - `connection`: one connection, whose client may be replaced. `subscription`: subscriptions that
+//!   stay when the client is replaced. `inbox`: replies to callers. `call`: one call, from envelope
+//!   to reply.
+//! - `register`: targets that this body serves. `serve`: a served target, from subscription to the
+//!   end without loss. `per_body`: the same without the queue group.
 //! - `admin`: questions to bodies themselves.
-//! - `eject`: callers go around bodies that hang.
+//! - `eject`: callers avoid bodies that hang.
 //! - `message`: envelopes as NATS messages, framed and plain. `event`: events as CloudEvents.
 //! - `services`: answers to `$SRV`. [`discovery`]: questions to it.
-//! - [`store`]: what outlives a body: buckets of values, leases and objects, in JetStream.
-//! - [`server`]: a nats-server of our own.
+//! - [`store`]: buckets of values, leases and objects in JetStream, which stay when a body ends.
+//! - [`server`]: a nats-server that a body starts itself.
 //! - [`open_files`]: the limit of open files, and the reserve that lets a full body connect again.
 
 mod admin;

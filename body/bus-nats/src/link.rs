@@ -1,4 +1,4 @@
-//! Whether the connections of a body stand, and what went wrong on them.
+//! State of the connections of a body, and counters of their errors.
 
 use std::{
     sync::{
@@ -14,24 +14,24 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-/// After so many ping intervals without a byte from the server a client is dead, whatever it says: it
-/// gives a silent server up after three.
+/// Number of ping intervals without a byte from the server after which a client counts as dead,
+/// whatever it reports. A client itself gives up an unresponsive server after three.
 const SILENT_PINGS: u32 = 5;
 
-/// What is done without where the server does not permit it: a consumer's flow control, and its removal, for it is
-/// gone soon by itself.
+/// Subjects that may be denied without harm: flow control of a consumer, and removal of a consumer,
+/// which expires soon by itself.
 const DISPENSABLE: [&str; 2] = ["\"$JS.FC.", "\"$JS.API.CONSUMER.DELETE."];
 
-/// Whether a body reaches its server.
+/// State of the link between a body and its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkState {
-    /// All connections stand.
+    /// All connections are up.
     Up,
     /// At least one is lost; it is being built again.
     Down,
 }
 
-/// What went wrong on the connections of a body, since it was started. Each only grows.
+/// Error counters of the connections of a body since it was started. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Counters {
@@ -39,23 +39,24 @@ pub struct Counters {
     pub reconnects: u64,
     /// Times that the client dropped messages because a subscription's buffer was full.
     pub slow_consumers: u64,
-    /// Requests refused because their caller had long given up.
+    /// Requests refused because their caller had given up long before.
     pub stale: u64,
     /// Times that another body gave no sign of life and its calls went to others.
     pub ejections: u64,
     /// Errors that the server reported, such as a permission that is missing.
     pub server_errors: u64,
-    /// Times that a client ended by itself and another took its place: it got a message that it cannot read.
+    /// Times that a client ended by itself and was replaced, because it received a message that it
+    /// cannot read.
     pub clients_replaced: u64,
 }
 
-/// Whether all connections of a body stand, for those who watch.
+/// State of all connections of a body, for watchers.
 pub(crate) struct Link {
     lost: AtomicUsize,
     state: watch::Sender<LinkState>,
-    /// Another server than that of the connection has answered for JetStream.
+    /// Set once another server than that of the connection has answered for JetStream.
     pub(crate) found_jetstream: AtomicBool,
-    /// What the server did not permit, the last time, in its words.
+    /// Last permission error of the server, in its own text.
     denied: watch::Sender<Option<Arc<str>>>,
 }
 
@@ -84,7 +85,8 @@ impl Link {
     }
 
     pub(crate) fn one_lost(&self) {
-        // Counted while the state is held: with two connections the last word must be the true one.
+        // Counted while the state is locked: with two connections the last report must be the true
+        // one.
         self.state.send_modify(|state| {
             if self.lost.fetch_add(1, Ordering::AcqRel) == 0 {
                 tracing::warn!("the connection to NATS is lost; calls fail until it is back");
@@ -103,7 +105,7 @@ impl Link {
     }
 }
 
-/// [`Counters`] as they are counted.
+/// Atomic counters behind [`Counters`].
 #[derive(Default)]
 pub(crate) struct LinkCounters {
     pub(crate) reconnects: AtomicU64,
@@ -128,7 +130,7 @@ impl LinkCounters {
     }
 }
 
-/// Whether a client still reads from its server, which answers its pings.
+/// Check of whether a client still reads from its server, which answers its pings.
 pub(crate) struct Pulse {
     interval: Interval,
     in_bytes: u64,
@@ -146,7 +148,7 @@ impl Pulse {
         self.interval.tick().await;
     }
 
-    /// Whether it has read as little as this for too long.
+    /// True if the number of bytes read has not changed for too long.
     pub(crate) fn is_still(&mut self, in_bytes: u64) -> bool {
         self.still = if in_bytes == self.in_bytes { self.still + 1 } else { 0 };
         self.in_bytes = in_bytes;

@@ -1,4 +1,4 @@
-//! Envelopes as NATS messages: framed for those who speak CBS, plain for everybody else.
+//! Envelopes as NATS messages: framed for CBS programs, plain for all others.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
 use cbs::{BusError, CellError, Code, Envelope, Kind, Outcome, Target, Text, Trace, Transport, Uuid, frame};
 
-/// The header in which a plain caller says how many milliseconds it waits.
+/// Header in which a plain caller gives its timeout in milliseconds.
 pub(crate) const TIMEOUT_HEADER: &str = "Cbs-Timeout-Ms";
-/// The headers of an error to a plain caller (ADR-32): a number, and one line.
+/// Headers of an error to a plain caller (ADR-32): a number, and one line.
 pub(crate) const ERROR_CODE_HEADER: &str = "Nats-Service-Error-Code";
 pub(crate) const ERROR_HEADER: &str = "Nats-Service-Error";
 pub(crate) const CONTENT_TYPE_HEADER: &str = "Content-Type";
-/// The longest one-line error in a header, in characters.
+/// Limit of the characters of a one-line error in a header.
 const ERROR_LINE_MAX: usize = 512;
-/// The most bytes of a `tracestate` that are carried on; W3C asks for 512.
+/// Limit of the bytes of a `tracestate` that is passed on; W3C asks for 512.
 pub(crate) const TRACESTATE_BYTES_MAX: usize = 4 * 1024;
-/// The time of a plain caller who says none: the target's own timeout, a day at the most.
+/// Timeout of a plain caller that gives none: the target's own timeout applies, a day at most.
 const TIMEOUT_UNSAID: Duration = Duration::from_hours(24);
-/// How much older than its timeout a request may be: clocks differ.
+/// Time beyond its timeout after which a request is stale. Clocks differ.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 
-/// How the other side speaks; it is answered alike.
+/// Form of the other side's message. The answer has the same form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Framed,
     Plain,
 }
 
-/// The form of a message: a frame unless its first byte or its headers say otherwise.
+/// Returns the form of a message: a frame unless its first byte or its headers say otherwise.
 pub(crate) fn form_of(message: &Message) -> Form {
     let declared = message.headers.as_ref().is_some_and(|headers| {
         headers.iter().any(|(name, _)| {
@@ -52,30 +52,31 @@ pub(crate) fn read_request(message: Message, form: Form, target: &Target) -> Res
     Ok(request)
 }
 
-/// Whether a request's caller has given up long ago.
+/// True if a request's caller has given up long ago.
 pub(crate) fn is_stale(request: &Envelope) -> bool {
     let Some((sent, timeout)) = request.sent_ms().zip(request.timeout) else { return false };
     let limit = timeout.saturating_add(STALE_AFTER);
     Duration::from_millis(cbs::now_ms().saturating_sub(sent)) > limit
 }
 
-/// What a caller with a stale request is told, if it still listens.
+/// Returns the error for a stale request.
 pub(crate) fn stale(target: &Target) -> BusError {
     let message = format!("the call to {target} came after its caller had given up; it did not run (stale)");
     BusError::new(CellError::new(Code::Timeout, message), Outcome::NotRun)
 }
 
-/// Reads a plain message: its bytes are the payload, a few headers are understood, foreign ids are kept.
+/// Reads a plain message: its bytes are the payload. A few headers are understood, and foreign ids
+/// are kept.
 fn read_plain(message: Message) -> Result<Envelope, BusError> {
     let timeout = Some(TIMEOUT_UNSAID);
     let mut envelope = Envelope { id: Uuid::now_v7(), payload: message.payload, timeout, ..Envelope::default() };
     let Some(headers) = message.headers else { return Ok(envelope) };
     let text = |name: &str| headers.get(name).map(|value| Text::from(value.as_str())).unwrap_or_default();
     envelope.content_type = text(CONTENT_TYPE_HEADER);
-    // Garbage in a trace header starts a new trace, as W3C asks.
+    // An invalid trace header starts a new trace, as W3C asks.
     envelope.foreign_trace = Trace::parse(&text("traceparent"));
     if envelope.foreign_trace.is_some() {
-        // What is longer is left behind, as W3C allows: it would travel with every call that follows.
+        // A longer state is dropped, as W3C allows: it would go with every call that follows.
         let state =
             headers.get("tracestate").map(|state| state.as_str()).filter(|state| state.len() <= TRACESTATE_BYTES_MAX);
         envelope.tracestate = state.map(Text::from).unwrap_or_default();
@@ -98,7 +99,8 @@ fn read_plain(message: Message) -> Result<Envelope, BusError> {
     Ok(envelope)
 }
 
-/// Writes a reply in the form of its request. What is larger than the server takes becomes an error.
+/// Writes a reply in the form of its request. A reply that is too large for the server becomes an
+/// error.
 pub(crate) fn write_reply(
     form: Form,
     target: &Target,
@@ -126,7 +128,8 @@ fn write_reply_unbounded(form: Form, body: &Text, reply: Result<Envelope, BusErr
     match (form, reply) {
         (Form::Framed, reply) => {
             let mut reply = reply.unwrap_or_else(Envelope::error);
-            // A handler may answer with its request, changed: what is a request's alone is no reply's.
+            // A handler may answer with its changed request: fields that only a request has are not
+            // part of a reply.
             if reply.kind != Kind::Error {
                 reply.kind = Kind::Reply;
             }
@@ -159,7 +162,7 @@ pub(crate) fn read_reply(message: Message) -> Result<Envelope, BusError> {
         Form::Plain => read_plain_reply(message)?,
     };
     reply.via = Transport::Nats;
-    // Not by value: an envelope has some 300 bytes, and most replies are no errors.
+    // By reference: an envelope has some 300 bytes, and most replies are no errors.
     match reply.kind {
         Kind::Reply => Ok(reply),
         Kind::Error => reply.into_result(),
@@ -181,7 +184,7 @@ fn read_plain_reply(message: Message) -> Result<Envelope, BusError> {
     Ok(Envelope { content_type, ..Envelope::reply(message.payload) })
 }
 
-/// The code for a number that a service which is no cell answered with.
+/// Returns the code for the error number of a service that is no cell.
 fn code_of(status: &str) -> Code {
     match status {
         "400" => Code::BadRequest,
@@ -197,17 +200,18 @@ fn code_of(status: &str) -> Code {
     }
 }
 
-/// A person's line in a header: no longer than anybody reads.
+/// Returns a text for people in a header: one line of limited length.
 pub(crate) fn one_line(text: &str) -> String {
     sanitize(text).chars().take(ERROR_LINE_MAX).collect()
 }
 
-/// A header's value: a line has no control characters.
+/// Returns a header's value: control characters become spaces.
 pub(crate) fn sanitize(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// The bytes that headers take on the wire: `NATS/1.0\r\n`, a line each, and an empty line.
+/// Returns the bytes that headers take on the wire: `NATS/1.0\r
+/// `, a line each, and an empty line.
 pub(crate) fn headers_len(headers: &HeaderMap) -> usize {
     let lines = headers.iter().flat_map(|(name, values)| {
         let name = name.to_string().len();

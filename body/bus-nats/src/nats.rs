@@ -1,4 +1,4 @@
-//! The connections of a body or a client, and the bus that they are.
+//! Connections of a body or a client, and the bus over them.
 
 mod bus;
 
@@ -35,13 +35,14 @@ use crate::{
     services::Services,
 };
 
-/// How long closing waits for its tasks to end, and for the server to take what was sent.
+/// Limit of the time that closing waits for its tasks to end, and for the server to take what was
+/// sent.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the server says of itself.
+/// Information that the server gives about itself.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ServerInfo {
-    /// The address that was asked for, without credentials.
+    /// The address that was given, without credentials.
     pub url: String,
     /// The server's version.
     pub version: String,
@@ -49,19 +50,19 @@ pub struct ServerInfo {
     pub name: String,
     /// The most bytes that a message may have, headers included.
     pub max_payload: usize,
-    /// Whether it offers JetStream.
+    /// True if the server offers JetStream.
     pub jetstream: bool,
 }
 
-/// The connections of a body or a client. Clones share them; [`Nats::close`] ends them.
+/// Connections of a body or a client. Clones share them; [`Nats::close`] ends them.
 #[derive(Clone)]
 pub struct Nats(Arc<Inner>);
 
 struct Inner {
     options: Options,
-    /// Where targets are served, and where calls start that must not come back here.
+    /// Connection that serves targets, and that makes calls which must not come back to this body.
     serve: Arc<Connection>,
-    /// Where all other calls start. In a client it is the same as `serve`.
+    /// Connection that makes all other calls. In a client it is the same as `serve`.
     call: Arc<Connection>,
     register: Arc<Register>,
     services: Arc<Services>,
@@ -75,7 +76,7 @@ struct Inner {
 }
 
 impl Nats {
-    /// Connects a body: one connection that serves, one that calls.
+    /// Connects a body: one connection serves, one makes calls.
     ///
     /// # Errors
     /// [`ConnectError`] says what happened and what to do.
@@ -152,25 +153,26 @@ impl Nats {
         Arc::new(NatsBus { inner: self.0.clone(), callees: Callees::Any })
     }
 
-    /// The same bus, but for calls that must not come back to this body.
+    /// Returns the same bus for calls that must not come back to this body.
     #[must_use]
     pub fn other_bodies(&self) -> Arc<dyn BodyBus> {
         Arc::new(NatsBus { inner: self.0.clone(), callees: Callees::OtherBodies })
     }
 
-    /// The same bus, but calls go to the cells of one body, past the queue group.
+    /// Returns the same bus for calls to the cells of one body, without the queue group.
     #[must_use]
     pub fn in_body(&self, body: BodyId) -> Arc<dyn BodyBus> {
         Arc::new(NatsBus { inner: self.0.clone(), callees: Callees::Body(body) })
     }
 
-    /// Tells which targets the specs declare: nobody there means `unavailable`, not `not-found`.
+    /// Sets the targets that the specs declare: a call that finds no responder there fails with
+    /// `unavailable`, not `not-found`.
     pub fn know(&self, targets: impl IntoIterator<Item = Target>) {
         self.0.declared.store(Arc::new(targets.into_iter().collect::<HashSet<_>>()));
     }
 
-    /// Tells discovery of a target that this body hosts even while it is not served, such as a
-    /// cell that is being restarted; its numbers say where it is in its life.
+    /// Lists a target in discovery that this body hosts, even while it is not served, such as a
+    /// cell that is being restarted. Its counters include its state.
     ///
     /// # Errors
     /// `unavailable` when the server cannot be reached; `bad-request` for a topic.
@@ -185,29 +187,30 @@ impl Nats {
         asked.map(|()| announced).map_err(|error| BusError::unavailable(&target, error))
     }
 
-    /// The client of the connection that calls.
+    /// Returns the client of the connection that makes calls.
     pub(crate) fn client(&self) -> Arc<async_nats::Client> {
         self.0.call.client()
     }
 
-    /// Whether another server than that of the connection has answered for JetStream.
+    /// Set once another server than that of the connection has answered for JetStream.
     pub(crate) fn found_jetstream_elsewhere(&self) -> &AtomicBool {
         &self.0.link.found_jetstream
     }
 
-    /// Whether the server is reached, and when that changes.
+    /// Returns a receiver of the state of the link to the server, and of its changes.
     #[must_use]
     pub fn link(&self) -> watch::Receiver<LinkState> {
         self.0.link.watch()
     }
 
-    /// What the server did not permit, the last time, in its words; changes each time. Without what is done without.
+    /// Returns a receiver of the last permission error of the server, in its own text; it changes with
+    /// each error. Permissions that the body can do without are left out.
     #[must_use]
     pub fn denials(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.0.link.denials()
     }
 
-    /// What the server says of itself.
+    /// Returns the information that the server gives about itself.
     #[must_use]
     pub fn server(&self) -> ServerInfo {
         let info = self.0.call.client().server_info();
@@ -220,14 +223,15 @@ impl Nats {
         }
     }
 
-    /// What went wrong on the connections so far.
+    /// Returns the error counters of the connections.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.0.counters.read()
     }
 
-    /// Asks all bodies of the namespace what they serve and how it goes. Returns 300 ms after the last answer, and after
-    /// `wait` at the latest; a body that has begun to answer is waited for up to 3 s. Sorted by service and subject.
+    /// Asks all bodies of the namespace what they serve and their counters. Returns 300 ms after
+    /// the last answer, and after `wait` at the latest. A body that has begun to answer is waited
+    /// for up to 3 s. Sorted by service and subject.
     ///
     /// # Errors
     /// `unavailable` when the server cannot be asked.
@@ -235,7 +239,8 @@ impl Nats {
         discovery::discover(&self.0.call, &self.0.options.namespace, wait, discovery::SLOW).await
     }
 
-    /// Asks as [`Self::discover`] does, and returns what has been answered when `limit` is over.
+    /// Asks as [`Self::discover`] does, and returns the answers that have come when `limit` is
+    /// over.
     ///
     /// # Errors
     /// As [`Self::discover`].
@@ -243,8 +248,8 @@ impl Nats {
         discovery::discover(&self.0.call, &self.0.options.namespace, limit, limit).await
     }
 
-    /// Answers questions to this body whose `ask` is this word, until it is closed. An answer must come soon:
-    /// 2 s are waited for it. Where the word is taken, the later answerer counts.
+    /// Answers questions to this body with this `ask`, until it is closed. An answer must be ready
+    /// within 2 s. A later handler for the same `ask` replaces an earlier one.
     pub fn on_admin_request<A, F>(&self, ask: &'static str, answer: A)
     where
         A: Fn(Value) -> F + Send + Sync + 'static,
@@ -254,8 +259,8 @@ impl Nats {
         self.0.answering.questions.set(ask, &handler);
     }
 
-    /// Asks all bodies of the namespace a question: a JSON object whose `ask` is its word. Returns soon after
-    /// the last has answered, after `wait` at the latest. Sorted by body.
+    /// Asks all bodies of the namespace a question: a JSON object with an `ask`. Returns soon after
+    /// the last answer, and after `wait` at the latest. Sorted by body.
     ///
     /// # Errors
     /// `unavailable` when the server cannot be asked.
@@ -271,16 +276,17 @@ impl Nats {
     /// Asks one body a question, as [`Self::ask_all`] does.
     ///
     /// # Errors
-    /// `not-found` where there is no such body, `timeout` after `wait`, or what the body answers.
+    /// `not-found` if there is no such body, `timeout` after `wait`, or the error that the body
+    /// answers.
     pub async fn ask(&self, body: &BodyId, question: &Value, wait: Duration) -> Result<Value, BusError> {
         let subject = Subject::of_control(&self.0.options.namespace, body);
         admin::ask(&self.0.call, subject.as_str(), body, question, wait).await
     }
 
-    /// Ends all tasks, waits until the server has taken all that was sent (2 s at the most), then
-    /// ends the connections. Stop what is served first: what is still being served ends at once,
-    /// and its callers wait for their timeout. From then on calls and events fail with
-    /// `unavailable`, and event streams end.
+    /// Ends all tasks, waits until the server has taken all that was sent (2 s at most), then ends
+    /// the connections. Stop what is served first: targets that are still served end at once, and
+    /// their callers wait for their timeout. From then on calls and events fail with `unavailable`,
+    /// and event streams end.
     pub async fn close(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
@@ -305,7 +311,7 @@ async fn one(
     link: &Arc<Link>,
     counters: &Arc<LinkCounters>,
 ) -> Result<Arc<Connection>, ConnectError> {
-    // Two programs that go by one name must not read each other's replies.
+    // Two programs of the same name must not read each other's replies.
     let (_, random) = Uuid::new_v4().as_u64_pair();
     let inbox = format!("{}.{inbox}{:07x}", inbox_prefix(options), random & 0xfff_ffff);
     Connection::open(options, purpose, inbox, link, counters).await
@@ -351,7 +357,7 @@ impl Inner {
         self.services.add(organ(&target)).await.map_err(|error| unavailable(error.to_string()))?;
         let (stop, stopped) = oneshot::channel();
         let reading = Reading { served, subscriber, stop: stopped };
-        // Who closes before all has been answered has waited long enough.
+        // If it is closed before all has been answered, it has waited long enough.
         let closed = self.stop.clone();
         self.tasks.spawn(async move { closed.run_until_cancelled(reading.run()).await });
         self.serve.barrier().await.map_err(|reason| unavailable(reason.to_owned()))?;

@@ -1,11 +1,12 @@
-//! The limit of open files, and a reserve below it for what a body must be able to open: its
+//! Limit of open files, and a reserve below it for what a body must be able to open: its
 //! connections to NATS and those of its probes.
 //!
-//! Of the descriptors that the hard limit allows, the last `RESERVE` are beyond the soft limit: cells that open all they
-//! can do not get them. Where a connection cannot be opened for want of descriptors, [`reserve`] raises the
-//! soft limit to the hard one, until its guard is dropped. What was opened meanwhile stays open.
+//! Of the descriptors that the hard limit allows, the last `RESERVE` are beyond the soft limit. So
+//! cells that open as many files as they can do not get them. If a connection cannot be opened
+//! because no descriptor is left, [`reserve`] raises the soft limit to the hard one until its guard
+//! is dropped. Files that are opened meanwhile stay open.
 //!
-//! The limit is the process's, so the state is too.
+//! The limit belongs to the process, so this state does too.
 
 use std::{
     fs::File,
@@ -15,13 +16,14 @@ use std::{
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Descriptors that only NATS and HTTP get: two connections to NATS, what resolving a name and reading
-/// certificates takes meanwhile, and some probes.
+/// Number of descriptors that only NATS and HTTP get: two connections to NATS, what resolving a
+/// name and reading certificates needs, and some probes.
 const RESERVE: u64 = 16;
-/// The most that the soft limit is raised to: Linux's own default of `fs.nr_open`, above which it refuses.
+/// Highest value that the soft limit is raised to: Linux's default of `fs.nr_open`. Linux refuses
+/// more.
 #[cfg(target_os = "linux")]
 const LIMIT_MAX: u64 = 1 << 20;
-/// The most that the soft limit is raised to: macOS refuses more than its `OPEN_MAX`.
+/// Highest value that the soft limit is raised to: macOS refuses more than its `OPEN_MAX`.
 #[cfg(not(target_os = "linux"))]
 const LIMIT_MAX: u64 = 10_240;
 
@@ -34,9 +36,9 @@ struct Limits {
     started_with: u64,
     /// The soft limit while the reserve is closed.
     usual: u64,
-    /// The soft limit while it is open.
+    /// The soft limit while the reserve is open.
     with_reserve: u64,
-    /// How many guards hold it open.
+    /// Number of guards that hold the reserve open.
     guards: usize,
 }
 
@@ -44,16 +46,17 @@ impl Limits {
     fn new(soft: u64, hard: u64) -> Self {
         // A soft limit that is already higher stays.
         let with_reserve = hard.min(LIMIT_MAX).max(soft);
-        // A very low limit keeps most of it for the rest.
+        // A very low limit keeps most descriptors for other uses.
         let usual = with_reserve - RESERVE.min(with_reserve / 8);
         Self { started_with: soft, usual, with_reserve, guards: 0 }
     }
 }
 
-/// Raises the soft limit of open files to the hard one, less the reserve; gives what may be open from now on.
+/// Raises the soft limit of open files to the hard one, less the reserve. Returns the number of
+/// files that may be open from now on.
 ///
 /// # Errors
-/// Where the system refuses; then all stays as it was.
+/// If the system refuses. Then nothing is changed.
 pub fn raise() -> io::Result<u64> {
     let mut limits = LIMITS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(limits) = &*limits {
@@ -66,14 +69,15 @@ pub fn raise() -> io::Result<u64> {
     Ok(raised.usual)
 }
 
-/// The soft limit that this process was started with, if [`raise`] has changed it. Programs that it starts should get
-/// it back: those that use `select` cannot take descriptors from 1,024 on.
+/// Returns the soft limit that this process was started with, if [`raise`] has changed it. Programs
+/// that it starts should get it back: those that use `select` cannot use descriptors from 1,024 on.
 #[must_use]
 pub fn started_with() -> Option<u64> {
     LIMITS.lock().unwrap_or_else(PoisonError::into_inner).map(|limits| limits.started_with)
 }
 
-/// Opens the reserve until the guard is dropped; `None` where there is no want of descriptors, or no reserve.
+/// Opens the reserve until the guard is dropped. Returns `None` if descriptors are left, or if
+/// there is no reserve.
 pub fn reserve() -> Option<Reserve> {
     if !is_exhausted() {
         return None;
@@ -85,7 +89,7 @@ pub fn reserve() -> Option<Reserve> {
     Some(Reserve(()))
 }
 
-/// The reserve of descriptors, which is open while this is held.
+/// Guard of the reserve of descriptors, which is open while the guard exists.
 #[derive(Debug)]
 pub struct Reserve(());
 
@@ -102,7 +106,7 @@ impl Drop for Reserve {
     }
 }
 
-/// Whether this process cannot open one more file.
+/// True if this process cannot open one more file.
 fn is_exhausted() -> bool {
     File::open("/dev/null").is_err_and(|error| error.raw_os_error() == Some(nix::errno::Errno::EMFILE as i32))
 }

@@ -1,4 +1,4 @@
-//! How to connect: address, credentials, TLS.
+//! Options of a connection: address, credentials, TLS.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -6,27 +6,28 @@ use cbs::{BodyId, Namespace};
 
 /// The address of a server on this machine with its usual port.
 pub const URL_DEFAULT: &str = "nats://127.0.0.1:4222";
-/// How often a silent connection is asked for a sign of life; two missed answers end it.
+/// Interval after which an unresponsive connection is asked for a sign of life; two missed answers
+/// end it.
 pub const PING_INTERVAL_DEFAULT: Duration = Duration::from_secs(3);
-/// How long one attempt to connect may take.
+/// Limit of the time of one attempt to connect.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
-/// Where and how to connect. [`Options::new`] is enough for most.
+/// Options of a connection. [`Options::new`] is enough for most uses.
 #[derive(Clone)]
 pub struct Options {
     /// `nats://host:port` or `tls://…`, several joined by commas; `user:password@` or `token@`
     /// before the host are taken as credentials.
     pub url: String,
-    /// Who connects.
+    /// Credentials of the body or client that connects.
     pub credentials: Credentials,
-    /// How the connection is encrypted.
+    /// Encryption of the connection.
     pub tls: Tls,
     /// The namespace that the bus speaks in.
     pub namespace: Namespace,
     /// The body (or client) that connects: part of its inbox and its own subjects.
     pub body: BodyId,
-    /// What the subjects of replies begin with, `_INBOX` by default; the body's id follows. Permissions can
-    /// keep it to one user, so that no other reads the replies.
+    /// Prefix of the subjects of replies, `_INBOX` by default; the body's id follows. Permissions
+    /// can allow it to one user only, so that no other reads the replies.
     pub inbox_prefix: Option<String>,
     /// See [`PING_INTERVAL_DEFAULT`].
     pub ping_interval: Duration,
@@ -35,7 +36,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Options for a server at `url`, and defaults for all else.
+    /// Returns options for a server at `url`, with defaults for everything else.
     pub fn new(url: impl Into<String>, body: BodyId) -> Self {
         Self {
             url: url.into(),
@@ -50,7 +51,8 @@ impl Options {
     }
 }
 
-/// Who connects. At most one kind is given; those in the address count as given.
+/// Credentials of the body or client that connects. At most one kind is given; those in the address
+/// count as given.
 #[derive(Clone, Default)]
 pub struct Credentials {
     /// A user's name, with [`Self::password`].
@@ -66,7 +68,7 @@ pub struct Credentials {
 }
 
 impl fmt::Debug for Credentials {
-    /// Says which kinds are given, never what they are.
+    /// Shows which kinds are given, never their values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let given = |given: bool| if given { "given" } else { "-" };
         f.debug_struct("Credentials")
@@ -79,7 +81,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// How the connection is encrypted. All empty: as the address and the server say.
+/// Encryption of the connection. All empty: as the address and the server say.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
     /// Refuse a server without TLS.

@@ -1,5 +1,5 @@
-//! One body's cells past the queue group: `cbs.<ns>.body.<id>.cell.<organ>.<cell>`, a single
-//! wildcard subscription a body.
+//! Calls to the cells of one body without the queue group:
+//! `cbs.<ns>.body.<id>.cell.<organ>.<cell>`, a single wildcard subscription per body.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     subscription::Subscription,
 };
 
-/// How many requests to this body alone may be under way at once; reading pauses at the limit.
+/// Limit of the requests to this body alone that run at the same time. Reading pauses at the limit.
 const PENDING_MAX: usize = 4_096;
 
 /// Answers requests to this body's cells until the connection is closed.
@@ -26,7 +26,8 @@ pub(crate) async fn run(subscriber: Subscription, register: Arc<Register>, answe
 async fn answer(message: Message, register: &Register, answering: &Answering) {
     let Some(target) = target_of(&message.subject) else { return refuse(message, nameless(), answering).await };
     let served = register.find(&target);
-    // The token keeps the cell's stop waiting for this answer; taken before asking whether it stops.
+    // The token makes the cell's stop wait for this answer. It is taken before the check whether
+    // the cell stops.
     let token = served.as_ref().map(|served| TaskTracker::token(&served.per_body));
     match served {
         Some(served) if !served.per_body.is_closed() => served.answer(message).await,
@@ -35,7 +36,7 @@ async fn answer(message: Message, register: &Register, answering: &Answering) {
     drop(token);
 }
 
-/// The subject of a request past the queue group ends with no cell's name.
+/// Returns the error for a subject that ends with no cell's name.
 fn nameless() -> BusError {
     BusError::new(CellError::new(Code::NotFound, "the subject names no cell"), Outcome::NotRun)
 }
@@ -53,7 +54,7 @@ async fn refuse(mut message: Message, error: BusError, answering: &Answering) {
     }
 }
 
-/// The cell that a subject of this body names: its last two parts.
+/// Returns the cell that a subject of this body names: its last two parts.
 fn target_of(subject: &str) -> Option<Target> {
     let cell_at = subject.rmatch_indices('.').nth(1)?.0 + 1;
     subject.get(cell_at..)?.parse::<CellName>().ok().map(Target::Cell)

@@ -1,4 +1,4 @@
-//! What this body hosts, by organ, as discovery tells it.
+//! Targets that this body hosts, by organ, as discovery reports them.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -9,11 +9,12 @@ use cbs::{FLOW_ORGAN, Service, Subject, Target};
 
 use crate::serve::Served;
 
-/// The most endpoints that one service instance tells of: an INFO of many more does not fit
-/// into a message.
+/// Limit of the endpoints that one service instance reports: an INFO of many more does not fit into
+/// a message.
 pub(crate) const ENDPOINTS_MAX: usize = 500;
 
-/// All that a body hosts: what it serves, and what it only announces, such as a cell that is being restarted.
+/// All targets that a body hosts: those that it serves, and those that it only announces, such as a
+/// cell that is being restarted.
 #[derive(Default)]
 pub(crate) struct Register(RwLock<BTreeMap<String, Organ>>);
 
@@ -23,7 +24,7 @@ struct Organ {
     announced: Vec<Arc<Listing>>,
 }
 
-/// A target as discovery tells it.
+/// A target as discovery reports it.
 pub(crate) struct Listing {
     pub(crate) service: Service,
     pub(crate) subject: Subject,
@@ -36,30 +37,30 @@ impl Register {
         Registration { register: self.clone(), served }
     }
 
-    /// Adds a target that is told of even while it is not served, until the announcement is dropped.
+    /// Adds a target that is listed even while it is not served, until the announcement is dropped.
     pub(crate) fn announce(self: &Arc<Self>, listing: Arc<Listing>) -> Announced {
         self.change(&listing.service.target, |organ| organ.announced.push(listing.clone()));
         Announced { register: self.clone(), listing }
     }
 
-    /// What serves a target, if anything does.
+    /// Returns what serves a target, if anything does.
     pub(crate) fn find(&self, target: &Target) -> Option<Arc<Served>> {
         let register = self.0.read().unwrap_or_else(PoisonError::into_inner);
         register.get(organ(target))?.served.iter().find(|served| served.service.target == *target).cloned()
     }
 
-    /// The organs that have targets.
+    /// Returns the organs that have targets.
     pub(crate) fn organs(&self) -> Vec<String> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    /// How many service instances an organ takes.
+    /// Returns the number of service instances that an organ needs.
     pub(crate) fn instances(&self, organ: &str) -> usize {
         let register = self.0.read().unwrap_or_else(PoisonError::into_inner);
         register.get(organ).map_or(0, |organ| organ.listings().count().div_ceil(ENDPOINTS_MAX))
     }
 
-    /// What one service instance of an organ tells of.
+    /// Returns the listings that one service instance of an organ reports.
     pub(crate) fn instance(&self, organ: &str, number: usize) -> Vec<Listing> {
         let register = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let skipped = number.saturating_mul(ENDPOINTS_MAX);
@@ -80,7 +81,7 @@ impl Register {
 }
 
 impl Organ {
-    /// What is served, then what is announced and not served now.
+    /// Returns the served targets, then those that are announced and not served now.
     fn listings(&self) -> impl Iterator<Item = (&Service, &Subject)> {
         let served: HashSet<&Target> = self.served.iter().map(|served| &served.service.target).collect();
         let announced = self.announced.iter().map(|listing| (&listing.service, &listing.subject));
@@ -89,7 +90,7 @@ impl Organ {
     }
 }
 
-/// The service that a target belongs to: a cell's organ, `flow` for flows.
+/// Returns the service that a target belongs to: a cell's organ, `flow` for flows.
 pub(crate) fn organ(target: &Target) -> &str {
     match target {
         Target::Cell(name) => name.organ(),
@@ -97,7 +98,7 @@ pub(crate) fn organ(target: &Target) -> &str {
     }
 }
 
-/// The endpoint's name: the cell's part alone.
+/// Returns the endpoint's name: only the cell's part.
 pub(crate) fn endpoint(target: &Target) -> &str {
     match target {
         Target::Cell(name) => name.part(),
@@ -106,7 +107,7 @@ pub(crate) fn endpoint(target: &Target) -> &str {
     }
 }
 
-/// A served target's place in the register; dropping it takes the target out.
+/// Entry of a served target in the register. Dropping it removes the target.
 pub(crate) struct Registration {
     register: Arc<Register>,
     served: Arc<Served>,
@@ -119,7 +120,8 @@ impl Drop for Registration {
     }
 }
 
-/// Keeps a target in the answers to discovery, also while it is not served; dropping it takes the target out.
+/// Entry that keeps a target in the answers to discovery, also while it is not served. Dropping it
+/// removes the target.
 #[must_use = "dropping it takes the target out"]
 pub struct Announced {
     register: Arc<Register>,

@@ -1,8 +1,8 @@
 //! A served target: from its subscription to its end, without losing a request.
 //!
-//! One task reads the subscription, polls each handler once in place, and keeps what is
-//! pending in a set of its own: no task a message, so that the handler's own bounds bite
-//! before the client's buffer does, which drops in silence.
+//! One task reads the subscription, polls each handler once in place, and keeps pending work in its
+//! own set. There is no task per message. So the handler's own limits apply before the client's
+//! buffer is full, which drops messages without an error.
 
 use std::{
     future::{Future, poll_fn},
@@ -27,25 +27,25 @@ use crate::{
     subscription::Subscription,
 };
 
-/// How many requests of one subscription may be under way at once. The handler's own limit is
-/// far below; this one holds where a handler has none. At the limit reading pauses.
+/// Limit of the requests of one subscription that run at the same time. The handler's own limit is
+/// far lower; this one applies if a handler has none. Reading pauses at the limit.
 const PENDING_MAX: usize = 65_536;
 
-/// What a body serves under one target, and how it answers.
+/// Target that a body serves, and its handler.
 pub(crate) struct Served {
     pub(crate) service: Service,
     pub(crate) subject: Subject,
     pub(crate) answering: Arc<Answering>,
-    /// Requests that came by another way than the subscription and are still being answered.
+    /// Requests that did not come by the subscription and are still being answered.
     pub(crate) per_body: TaskTracker,
 }
 
-/// What answering a message takes besides the handler; one for a body.
+/// Parts that answering a message needs besides the handler; one per body.
 pub(crate) struct Answering {
     pub(crate) connection: Arc<Connection>,
     pub(crate) body: Text,
     pub(crate) counters: Arc<LinkCounters>,
-    /// What the body itself is asked.
+    /// Handlers of the questions to the body itself.
     pub(crate) questions: AdminHandlers,
 }
 
@@ -79,7 +79,7 @@ impl Served {
         }
     }
 
-    /// A handler that panics costs its caller an error, not the subscription.
+    /// Calls the handler. A panic becomes an error for the caller; the subscription goes on.
     async fn handle(&self, request: Envelope) -> Result<Envelope, BusError> {
         let id = request.id;
         let panicked = |_| {
@@ -97,7 +97,8 @@ impl Served {
 pub(crate) struct Reading {
     pub(crate) served: Arc<Served>,
     pub(crate) subscriber: Subscription,
-    /// Asks for the end; the sender that comes with it is dropped when all has been answered.
+    /// Asks for the end. The sender that comes with it is dropped when all requests have been
+    /// answered.
     pub(crate) stop: oneshot::Receiver<oneshot::Sender<()>>,
 }
 
@@ -107,15 +108,15 @@ impl Reading {
         let Self { served, mut subscriber, stop } = self;
         let mut pending = FuturesUnordered::new();
         let asked = serve_until(&served, &mut subscriber, &mut pending, stop).await.and_then(Result::ok);
-        // On the heap: a cell that serves for days need not hold room for its last second.
+        // On the heap: a cell that serves for days need not keep memory for its end.
         Box::pin(end(&served, &mut subscriber, pending, asked.is_some())).await;
         drop(asked);
     }
 }
 
-/// Ends a subscription. Where it is `asked` to: the server is told to send no more, while
-/// reading goes on; a barrier proves that it has sent all; what has arrived is answered; a
-/// second barrier proves that the answers have been taken.
+/// Ends a subscription. If it is `asked` to end: the server is asked to send no more, while reading
+/// goes on; a barrier proves that the server has sent everything; the requests that have arrived
+/// are answered; a second barrier proves that the answers have been taken.
 async fn end<'a>(
     served: &'a Served,
     subscriber: &mut Subscription,
@@ -128,7 +129,7 @@ async fn end<'a>(
         let first = serve_until(served, subscriber, &mut pending, connection.barrier()).await;
         proved = first.unwrap_or(Err("the connection is closed"));
     }
-    // Without a barrier too: nobody may be sent here while what is pending ends.
+    // Also if there was no barrier: no message may be sent here while pending requests end.
     subscriber.unsubscribe().await;
     serve_until(served, subscriber, &mut pending, std::future::pending::<()>()).await;
     while pending.next().await.is_some() {}
@@ -142,7 +143,8 @@ async fn end<'a>(
     }
 }
 
-/// Reads and answers until `end` is done (its value) or the subscription has ended (`None`).
+/// Reads and answers until `end` is done (returns its value) or the subscription has ended
+/// (`None`).
 async fn serve_until<'a, T>(
     served: &'a Served,
     subscriber: &mut Subscription,
@@ -168,10 +170,10 @@ async fn serve_until<'a, T>(
             }
         }
         let full = pending.len() >= PENDING_MAX;
-        // What was pushed just now must be polled by the set itself, to wake it on its own.
+        // A new future must be polled by the set itself, so that it can wake the set.
         while let Poll::Ready(Some(())) = pending.poll_next_unpin(context) {}
         if full && pending.len() < PENDING_MAX {
-            // There is room again, and the subscription was not asked to wake anybody.
+            // There is capacity again, and the subscription has no waker to call.
             context.waker().wake_by_ref();
         }
         Poll::Pending
@@ -179,9 +181,9 @@ async fn serve_until<'a, T>(
     .await
 }
 
-/// The handle to a target that is served over NATS. Dropping it ends serving at once.
+/// Handle of a target that is served over NATS. Dropping it ends serving at once.
 pub(crate) struct ServingNats {
-    /// Takes the target out of the body's register when it is dropped.
+    /// Removes the target from the body's register when it is dropped.
     pub(crate) registration: Registration,
     pub(crate) stop: oneshot::Sender<oneshot::Sender<()>>,
 }
@@ -199,7 +201,7 @@ impl Serving for ServingNats {
     }
 }
 
-/// What a caller is told whose request came for a target that this body does not serve.
+/// Returns the error for a request to a target that this body does not serve.
 pub(crate) fn not_here(target: &Target, body: &str) -> BusError {
     let message = format!("body {body} does not serve {target}");
     BusError::new(CellError::new(Code::NotFound, message), cbs::Outcome::NotRun)

@@ -1,7 +1,7 @@
-//! A nats-server of our own: found, started, watched, and never left behind.
+//! A nats-server that this process starts: found, started, watched, and always ended.
 //!
-//! The program `cbs` starts one where no server was named, and the tests start theirs the same way.
-//! It listens on loopback, and dies with the process that started it, however that ends.
+//! The program `cbs` starts one if no server was named, and the tests start theirs the same way. It
+//! listens on loopback, and ends with the process that started it, in whatever way that ends.
 //!
 //! ```no_run
 //! use bus_nats::server::{Server, Settings};
@@ -37,21 +37,22 @@ use self::{
     settings::{command, last_words, open_store},
 };
 
-/// How long a start may take; it takes some 10 ms.
+/// Limit of the time that a start may take; it usually takes some 10 ms.
 const START_LIMIT: Duration = Duration::from_secs(10);
-/// How long a server may take to end after SIGTERM, before SIGKILL.
+/// Limit of the time that a server may take to end after SIGTERM, before SIGKILL.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-/// How long to wait for the end of what has been killed.
+/// Limit of the wait for the end of a process that has been killed.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
-/// How often the ports file is looked for.
+/// Interval between two checks for the ports file.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// How the kernel names a taken port, in the server's log.
+/// Text for a port that is in use, as it stands in the server's log.
 const PORT_TAKEN: &str = "address already in use";
 
-/// Why a server did not start. The first line says all that a person needs; the log's lines follow it.
+/// Reason why a server did not start. The first line says all that the operator needs; the log's
+/// lines follow it.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// There is no program.
+    /// No program was found.
     #[error(transparent)]
     NotFound(#[from] NotFound),
     /// The program could not be run.
@@ -59,13 +60,13 @@ pub enum StartError {
     Spawn {
         /// The program.
         program: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Somebody else listens on the port.
+    /// Another program listens on the port.
     #[error("port {0} of 127.0.0.1 is taken: stop what listens there, or choose another port")]
     PortTaken(u16),
-    /// Another server of ours uses the store.
+    /// Another server that CBS started uses the store.
     #[error("the store {} is in use by another body's server: stop that body, or use its server", .0.display())]
     StoreTaken(PathBuf),
     /// The folder for the configuration, the log or the store cannot be used.
@@ -73,7 +74,7 @@ pub enum StartError {
     Folder {
         /// The folder or file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// The server ended before it was ready.
@@ -81,13 +82,13 @@ pub enum StartError {
     Ended {
         /// Its exit status.
         how: String,
-        /// Its last words.
+        /// The last lines of its log.
         log: String,
     },
     /// The server runs and was not ready in time; it has been killed.
     #[error("nats-server was not ready within {} s:\n{log}", START_LIMIT.as_secs())]
     TimedOut {
-        /// Its last words.
+        /// The last lines of its log.
         log: String,
     },
 }
@@ -100,7 +101,7 @@ pub struct Server {
     port: u16,
     folder: TempDir,
     settings: Settings,
-    /// Locked as long as the store is ours.
+    /// Locked while this process uses the store.
     _store: Option<File>,
 }
 
@@ -136,7 +137,7 @@ impl Server {
         }
     }
 
-    /// Where clients connect: `nats://127.0.0.1:<port>`, without credentials.
+    /// Returns the address for clients: `nats://127.0.0.1:<port>`, without credentials.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -154,7 +155,8 @@ impl Server {
         self.process.pid()
     }
 
-    /// What it was started with. With `port` set to [`Self::port`] they start one in its place.
+    /// Returns the settings that it was started with. With `port` set to [`Self::port`] they start
+    /// a server that replaces it.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -166,13 +168,13 @@ impl Server {
         last_words(self.folder.path())
     }
 
-    /// Waits until the server has ended by itself or by somebody else's hand, and says how, for example
-    /// `exit status: 1`.
+    /// Waits until the server has ended, by itself or because another process ended it. Returns how
+    /// it ended, for example `exit status: 1`.
     pub async fn ended(&self) -> String {
         self.process.ended().await
     }
 
-    /// Asks the server to stop, waits for its end, and kills it when that takes too long.
+    /// Asks the server to stop, waits for its end, and kills it if that takes too long.
     pub async fn stop(self) {
         self.process.signal(Signal::SIGTERM);
         if time::timeout(STOP_LIMIT, self.process.ended()).await.is_err() {
@@ -183,19 +185,19 @@ impl Server {
     /// Kills the server and waits for its end.
     pub async fn kill(self) {
         self.process.signal(Signal::SIGKILL);
-        // Past the limit the process hangs in the kernel, and no wait of ours would help.
+        // After the limit the process hangs in the kernel, and more waiting would not help.
         let _ = time::timeout(KILL_LIMIT, self.process.ended()).await;
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Waits, so that port and store are free and the folder below is nobody's.
+        // Waits, so that port and store are free and no process uses the folder below.
         self.process.kill_now(KILL_LIMIT);
     }
 }
 
-/// Waits until the server has told its port and greets who connects there.
+/// Waits until the server has written its port and greets a client that connects there.
 async fn ready(folder: &Path) -> (String, u16) {
     let started = Instant::now();
     loop {
@@ -209,7 +211,7 @@ async fn ready(folder: &Path) -> (String, u16) {
     }
 }
 
-/// The address in the ports file, once it is there and whole.
+/// Returns the address in the ports file, once the file exists and is complete.
 fn ports(folder: &Path) -> Option<(String, u16)> {
     #[derive(serde::Deserialize)]
     struct Ports {

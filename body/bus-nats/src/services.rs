@@ -1,5 +1,5 @@
-//! Answers to `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`: the services protocol (ADR-32), from
-//! the body's own numbers, so that cells of every language report alike.
+//! Answers to `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`: the services protocol (ADR-32), from the
+//! body's own counters, so that cells of every language report in the same way.
 //!
 //! An organ is a service, a cell its endpoint. `$SRV` knows no namespaces: outside `default`
 //! a service is called `<namespace>-<organ>`.
@@ -24,7 +24,8 @@ use crate::{
     subscription::Subscription,
 };
 
-/// The longest that an answer waits, so that the bodies of a fleet do not answer in one instant.
+/// Limit of the wait before an answer, so that the bodies of a fleet do not all answer at the same
+/// moment.
 const JITTER_MAX_MS: u128 = 10;
 
 /// The services of one body.
@@ -40,7 +41,7 @@ pub(crate) struct Services {
     asked: Mutex<HashSet<String>>,
 }
 
-/// Which service instances a subscription answers for.
+/// Service instances that a subscription answers for.
 enum Asked {
     All,
     Organ(String),
@@ -77,8 +78,8 @@ impl Services {
         Ok(())
     }
 
-    /// Subscribes once to each subject. An organ that has emptied keeps its subscription and
-    /// says nothing: it may fill again.
+    /// Subscribes once to each subject. An organ that has become empty keeps its subscription and
+    /// does not answer: it may have targets again later.
     async fn listen(self: &Arc<Self>, subject: String, asked: Asked) -> Result<(), async_nats::SubscribeError> {
         if !self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(subject.clone()) {
             return Ok(());
@@ -141,7 +142,8 @@ impl Services {
                 "type": "io.nats.micro.v1.stats_response",
                 "started": timestamp(self.started_ms),
                 "endpoints": reported.iter().map(stats).collect::<Vec<_>>(),
-                // Of the body, not of the service: ADR-32 has no place for it, and readers pass over it.
+                // Belongs to the body, not to the service: ADR-32 has no field for it, and readers
+                // ignore it.
                 "cbs_connections": self.counters.read(),
             }),
             _ => return None,

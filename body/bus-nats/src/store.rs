@@ -1,4 +1,5 @@
-//! What outlives a body: buckets of keys and values, and of large objects, in JetStream.
+//! Storage that stays when a body ends: buckets of keys and values, and of large objects, in
+//! JetStream.
 //!
 //! Thin over JetStream's own key-value and object stores, which any NATS client reads
 //! (<https://docs.nats.io/nats-concepts/jetstream/key-value-store>).
@@ -33,21 +34,22 @@ pub use self::{
 };
 use crate::Nats;
 
-/// The most time that one request to JetStream takes. A leader's election takes 4 to 9 s.
+/// Limit of the time of one request to JetStream. A leader's election takes 4 to 9 s.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
 
-/// The most time of the first question where the server itself has no JetStream: whether another server of its
-/// cluster has it. Where none has, that is answered at once, but for somebody who listens to `>`.
+/// Limit of the time of the first question if the server itself has no JetStream: whether another
+/// server of its cluster has it. If none has, the answer comes at once, unless a client subscribes
+/// to `>`.
 const FIRST_LIMIT_ELSEWHERE: Duration = Duration::from_secs(3);
 
-/// On how many servers of a cluster a bucket lies: as many as go on when one of them fails.
+/// Number of servers of a cluster that keep a bucket: enough to go on when one of them fails.
 pub const REPLICAS_DEFAULT: usize = 3;
 
-/// Why a store did not do what was asked.
+/// Reason why a store did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Somebody else has changed the key meanwhile, or made it.
+    /// Another client has changed the key meanwhile, or made it.
     #[error("{bucket}: another has written `{key}` meanwhile")]
     Conflict {
         /// The bucket.
@@ -61,57 +63,58 @@ pub enum StoreError {
     /// The server was started without JetStream, or the account has none.
     #[error("the server offers no JetStream: start it with `-js`, or put `jetstream {{}}` into its configuration")]
     NoJetStream,
-    /// The server did not answer, or cannot do it now; it may do otherwise later.
+    /// The server did not answer, or cannot do it now. It may succeed later.
     #[error("{bucket}: {reason}")]
     Unavailable {
         /// The bucket.
         bucket: String,
-        /// What went wrong.
+        /// Description of the error.
         reason: String,
     },
-    /// The server answered, and refused: it will do so again.
+    /// The server answered and refused. It will refuse again.
     #[error("{bucket}: the server refuses: {reason}")]
     Refused {
         /// The bucket.
         bucket: String,
-        /// Why.
+        /// Reason for the refusal.
         reason: String,
     },
-    /// More bytes than a value may have.
+    /// The value is larger than allowed.
     #[error("{bucket}: `{key}` has {bytes} bytes, the limit is {limit}")]
     TooLarge {
         /// The bucket.
         bucket: String,
         /// The key.
         key: String,
-        /// How many it has.
+        /// Size of the value in bytes.
         bytes: usize,
-        /// How many it may have.
+        /// Limit in bytes.
         limit: usize,
     },
 }
 
-/// What kind of bucket it is to be. History is always one value a key.
+/// Settings of a bucket. A bucket always keeps one value per key as its history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketSettings {
     /// Its name: letters, digits, `_` and `-`.
     pub name: String,
-    /// In the server's memory, lost with the server.
+    /// True if it is in the server's memory, and lost with the server.
     pub in_memory: bool,
-    /// Values older than this are gone, and watchers are told; at least a second.
+    /// Values older than this are removed, and watchers are notified; at least a second.
     pub age_max: Option<Duration>,
-    /// How many servers of a cluster hold it; fewer, where there are not so many.
+    /// Number of servers of a cluster that keep it; fewer, if there are not so many.
     pub replicas: usize,
 }
 
 impl BucketSettings {
-    /// A bucket on disk whose values stay.
+    /// Returns the settings of a bucket on disk whose values stay.
     #[must_use]
     pub fn kept(name: impl Into<String>) -> Self {
         Self { name: name.into(), in_memory: false, age_max: None, replicas: REPLICAS_DEFAULT }
     }
 
-    /// A bucket of leases: in memory, and who does not renew a value within `age_max` loses it.
+    /// Returns the settings of a bucket of leases: in memory. A holder that does not renew its
+    /// value within `age_max` loses it.
     #[must_use]
     pub fn leases(name: impl Into<String>, age_max: Duration) -> Self {
         Self { in_memory: true, age_max: Some(age_max), ..Self::kept(name) }
@@ -121,8 +124,8 @@ impl BucketSettings {
 /// A value and its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyEntry {
-    /// The value; empty where nobody put it: what lies there is an answer of JetStream, which somebody had
-    /// the server send to this key. That is logged as an error.
+    /// The value. Empty if it is an answer of JetStream that a client made the server send to this
+    /// key, and not a value that a client put. That is logged as an error.
     pub value: Bytes,
     /// Grows with every change of the bucket; for [`Bucket::update`].
     pub revision: u64,
@@ -149,7 +152,8 @@ impl Nats {
         context
     }
 
-    /// JetStream to open something in: where the server itself has none, it is asked once whether another one has.
+    /// Returns JetStream to open something in. If the server itself has none, asks once whether
+    /// another one has.
     async fn found_jetstream(&self) -> Result<jetstream::Context, StoreError> {
         let mut context = self.jetstream();
         let found = self.found_jetstream_elsewhere();
@@ -159,7 +163,7 @@ impl Nats {
         context.set_timeout(FIRST_LIMIT_ELSEWHERE);
         match context.query_account().await.map_err(|error| error.kind()) {
             Ok(_) => {}
-            // Its servers choose a leader, say.
+            // Its servers are choosing a leader, for example.
             Err(AccountErrorKind::JetStream(refused)) if !IS_OFF.contains(&refused.error_code()) => {}
             Err(_) => return Err(StoreError::NoJetStream),
         }
@@ -167,7 +171,7 @@ impl Nats {
         Ok(self.jetstream())
     }
 
-    /// Opens a bucket; makes it where it is not there.
+    /// Opens a bucket, and makes it if it does not exist.
     ///
     /// # Errors
     /// [`StoreError::NoJetStream`], [`StoreError::Unavailable`].
@@ -190,7 +194,7 @@ impl Nats {
             match self.jetstream().create_key_value(config(replicas)).await {
                 Ok(store) => return Ok(self.opened(store)),
                 Err(error) if replicas > 1 && has_too_few_servers(&error) => replicas -= 1,
-                // Another may have been quicker.
+                // Another client may have been faster.
                 Err(error) if error.kind() == CreateKeyValueErrorKind::BucketCreate => {
                     return match self.existing_bucket(&settings.name).await {
                         Err(StoreError::NoBucket(_)) => Err(unavailable(&settings.name, &error)),
@@ -202,7 +206,7 @@ impl Nats {
         }
     }
 
-    /// Opens a bucket that is there.
+    /// Opens a bucket that exists.
     ///
     /// # Errors
     /// [`StoreError::NoBucket`] besides those of [`Self::bucket`].
@@ -222,13 +226,14 @@ impl Nats {
 }
 
 impl Bucket {
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The bucket as the client of now has opened it: the one before may have ended by itself.
+    /// Returns the bucket as the current client has opened it: the client before may have ended by
+    /// itself.
     async fn opened(&self) -> Result<Arc<Opened>, StoreError> {
         let opened = self.opened.load_full();
         if Arc::ptr_eq(&opened.client, &self.nats.client()) {
@@ -239,16 +244,17 @@ impl Bucket {
         Ok(opened)
     }
 
-    /// On how many servers it lies, where the servers are a cluster; `None` on a server that is alone.
+    /// Returns the number of servers that keep it, if the servers are a cluster; `None` on a single
+    /// server.
     #[must_use]
     pub fn replicas(&self) -> Option<usize> {
         let opened = self.opened.load();
         let info = opened.store.stream.cached_info();
-        // A lone server tells of itself as a leader without a cluster.
+        // A single server reports itself as a leader without a cluster.
         info.cluster.as_ref().and_then(|cluster| cluster.name.as_ref()).map(|_| info.config.num_replicas)
     }
 
-    /// The value of a key as the leader of a cluster has it, never a stale one.
+    /// Returns the value of a key as the leader of a cluster has it, never a stale one.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -261,7 +267,8 @@ impl Bucket {
         }
     }
 
-    /// The value of a key. It may be stale by a moment in a cluster: decide by [`Self::update`].
+    /// Returns the value of a key. In a cluster it may be slightly stale: decide by
+    /// [`Self::update`].
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -271,7 +278,7 @@ impl Bucket {
             return self.get_latest(key).await;
         }
         match opened.store.stream.direct_get_last_for_subject(self.subject(key)).await {
-            // The server puts its headers to those that are there.
+            // The server adds its headers to those that are there.
             Ok(message) => Ok(self.entry(key, message, 1)),
             Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.unavailable(&error)),
@@ -282,7 +289,7 @@ impl Bucket {
         format!("$KV.{}.{key}", self.name)
     }
 
-    /// The entry that a message is; `None` where it says that there is none.
+    /// Returns the entry in a message; `None` if the message says that there is none.
     fn entry(&self, key: &str, message: StreamMessage, added: usize) -> Option<KeyEntry> {
         if is_marker(&message.headers) {
             return None;
@@ -291,7 +298,7 @@ impl Bucket {
         Some(KeyEntry { value, revision: message.sequence })
     }
 
-    /// Writes a value, whatever was there, and gives its revision.
+    /// Writes a value, with or without an older one, and returns its revision.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TooLarge`].
@@ -300,10 +307,10 @@ impl Bucket {
         self.opened().await?.store.put(key, value).await.map_err(|error| self.unavailable(&error))
     }
 
-    /// Writes a value where there is none, and gives its revision.
+    /// Writes a value if there is none, and returns its revision.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where there is one, else as [`Self::put`].
+    /// [`StoreError::Conflict`] if there is one, otherwise as [`Self::put`].
     pub async fn create(&self, key: &str, value: Bytes) -> Result<u64, StoreError> {
         match self.update(key, value.clone(), 0).await {
             Err(conflict @ StoreError::Conflict { .. }) => match self.removed_at(key).await? {
@@ -314,21 +321,22 @@ impl Bucket {
         }
     }
 
-    /// Writes a value over that of the revision, and gives the new revision: compare and set.
+    /// Replaces the value of the given revision, and returns the new revision: compare and set.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where another has written meanwhile, else as [`Self::put`].
+    /// [`StoreError::Conflict`] if another client has written meanwhile, otherwise as
+    /// [`Self::put`].
     pub async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, StoreError> {
         self.check_size(key, &value)?;
         self.opened().await?.store.update(key, value, revision).await.map_err(|error| match error.kind() {
             UpdateErrorKind::WrongLastRevision => self.conflict(key),
-            // The servers of a cluster are about to agree on another value.
+            // The servers of the cluster are just agreeing on another value.
             _ if refused_with(&error, jetstream::ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT) => self.conflict(key),
             _ => self.unavailable(&error),
         })
     }
 
-    /// Removes a key and all that is left of it; nothing where it is not there.
+    /// Removes a key and all that is left of it. Does nothing if it does not exist.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -353,14 +361,14 @@ impl Bucket {
     }
 }
 
-/// The headers of JetStream's answers to questions for stored messages, and of what it republishes. An answer
-/// goes to whatever subject the question names, also to a key that the asker may not write: its payload is
-/// what somebody else may have put.
+/// Headers of JetStream's answers to questions for stored messages, and of messages that it
+/// republishes. An answer goes to the subject that the question names, also to a key that the
+/// asking client may not write. Its payload is a value that another client may have put.
 const ANSWER_HEADERS: [&str; 6] =
     ["Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Last-Sequence", "Nats-Num-Pending"];
 
-/// The payload of a stored message, unless it is an answer of JetStream: then nothing. `added` is how many of
-/// each of its headers the way adds by which it was read.
+/// Returns the payload of a stored message, or nothing if it is an answer of JetStream. `added` is
+/// the number of each of its headers that this kind of read adds.
 fn value(bucket: &str, key: &str, headers: &HeaderMap, payload: Bytes, added: usize) -> Bytes {
     if ANSWER_HEADERS.iter().all(|name| headers.get_all(*name).count() <= added) {
         return payload;
@@ -373,16 +381,16 @@ fn value(bucket: &str, key: &str, headers: &HeaderMap, payload: Bytes, added: us
     Bytes::new()
 }
 
-/// Whether a message says that a key was removed, or ran out.
+/// True if a message says that a key was removed or expired.
 fn is_marker(headers: &HeaderMap) -> bool {
     headers.get("KV-Operation").is_some() || headers.get("Nats-Marker-Reason").is_some()
 }
 
-/// What the server answers where there is no JetStream, or not for this account.
+/// Error codes of a server where JetStream is off, or off for this account.
 const IS_OFF: [jetstream::ErrorCode; 2] =
     [jetstream::ErrorCode::JETSTREAM_NOT_ENABLED, jetstream::ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT];
 
-/// What the server answers where a server, an account or a stream has no room left; some of these with the
+/// Error codes of a server, an account or a stream that has no space left. Some of them have the
 /// status of a failure that may pass.
 const FULL: [jetstream::ErrorCode; 5] = [
     jetstream::ErrorCode::INSUFFICIENT_RESOURCES,
@@ -392,17 +400,19 @@ const FULL: [jetstream::ErrorCode; 5] = [
     jetstream::ErrorCode::STREAM_STORE_FAILED,
 ];
 
-/// Why it was not done, the whole chain of causes in one line.
+/// Returns the error for a request that was not done, with the whole chain of causes in one line.
 fn unavailable(bucket: &str, error: &(dyn std::error::Error + 'static)) -> StoreError {
     let (bucket, reason) = (bucket.to_owned(), chain(error));
-    // As of HTTP: 4xx is the asker's fault, but for a timeout. All else may pass, as too many listings at once do.
+    // As in HTTP: 4xx is the client's fault, except a timeout. All else may pass, as too many
+    // listings at once do.
     match refusal(error).filter(|refused| refused.error_code() != jetstream::ErrorCode::MAXIMUM_CONSUMERS_LIMIT) {
         Some(refused) if FULL.contains(&refused.error_code()) => {
             let reason = format!("JetStream is full ({reason}): remove what is not needed, or raise its limits");
             StoreError::Refused { bucket, reason }
         }
         Some(refused) if matches!(refused.code(), 400..=407 | 409..=499) => StoreError::Refused { bucket, reason },
-        // Nobody answers for a bucket whose servers are away, though the server that was asked is there.
+        // No server answers for a bucket whose servers are away, though the server that was asked
+        // is there.
         None if reason.contains("deadline has elapsed") => {
             let reason = "no answer in time; if its only copy is on a server that is away, start that server again";
             StoreError::Unavailable { bucket, reason: reason.to_owned() }
@@ -424,7 +434,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     line
 }
 
-/// Why the server refused.
+/// Returns the server's reason for a refusal.
 fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<jetstream::Error> {
     let mut cause = Some(error);
     while let Some(inner) = cause {
@@ -446,7 +456,7 @@ fn refused_with(error: &(dyn std::error::Error + 'static), code: jetstream::Erro
     refusal(error).is_some_and(|refused| refused.error_code() == code)
 }
 
-/// Whether the server says that there is no such stream.
+/// True if the server says that there is no such stream.
 fn says_not_found(error: &(dyn std::error::Error + 'static)) -> bool {
     match refusal(error) {
         Some(refused) => refused.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND,
@@ -454,7 +464,7 @@ fn says_not_found(error: &(dyn std::error::Error + 'static)) -> bool {
     }
 }
 
-/// Whether the servers are not enough, or may not be used, for so many replicas.
+/// True if the servers are not enough, or may not be used, for so many replicas.
 fn has_too_few_servers(error: &(dyn std::error::Error + 'static)) -> bool {
     use jetstream::ErrorCode as Code;
     let few = [

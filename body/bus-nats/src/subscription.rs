@@ -1,4 +1,5 @@
-//! Subscriptions that outlive their client: where a client has ended by itself, a new one takes them over.
+//! Subscriptions that do not end with their client: if a client has ended by itself, a new one
+//! takes them over.
 
 use std::{
     collections::HashMap,
@@ -22,14 +23,14 @@ pub(crate) struct Subscription {
     all: Arc<Subscriptions>,
 }
 
-/// What a subscription is of, and where a new client's subscriber is left for it.
+/// Subject of a subscription, and the slot where a new client's subscriber is left for it.
 struct SubscriptionSlot {
     number: u64,
     subject: String,
     group: Option<String>,
-    /// Whether something was handed: all that is looked at while nothing was.
+    /// Set if something is in `handover`. While it is not set, nothing else is read.
     has_handover: AtomicBool,
-    /// Of who waits for the subscription.
+    /// Waker of the task that waits for the subscription.
     waker: AtomicWaker,
     handover: Mutex<Handover>,
 }
@@ -63,7 +64,8 @@ impl SubscriptionSlot {
 /// The client of a connection and its subscriptions.
 pub(crate) struct Subscriptions {
     client: ArcSwap<Client>,
-    /// Held by who subscribes, and by who brings a new client: each subscription has one subscriber.
+    /// Locked by a caller that subscribes, and while a new client is set: each subscription has one
+    /// subscriber.
     changing: tokio::sync::Mutex<()>,
     slots: Mutex<SlotTable>,
 }
@@ -80,7 +82,7 @@ impl Subscriptions {
         Self { client: ArcSwap::from_pointee(client), changing, slots }
     }
 
-    /// The client of now.
+    /// Returns the current client.
     pub(crate) fn client(&self) -> Arc<Client> {
         self.client.load_full()
     }
@@ -114,14 +116,14 @@ impl Subscriptions {
         Ok(Subscription { subscriber, slot, all: self.clone() })
     }
 
-    /// Subscribes all of them anew with this client, which takes the place of the one before.
+    /// Subscribes all of them again with this client, which replaces the one before.
     pub(crate) async fn hand_to(&self, client: Client) -> Result<(), SubscribeError> {
         let _changing = self.changing.lock().await;
         let slots: Vec<_> = self.lock().by_number.values().cloned().collect();
         for slot in slots {
             let subscriber = slot.subscribe(&client).await?;
             slot.change(|handover| {
-                // Dropped where it is over: that unsubscribes.
+                // Dropped if it is over: that unsubscribes.
                 handover.next = (!handover.over).then_some(subscriber);
             });
         }
@@ -129,7 +131,7 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// Ends all of them once they have given what they hold.
+    /// Ends all of them once they have returned the messages that they hold.
     pub(crate) fn end(&self) {
         let slots: Vec<_> = self.lock().by_number.drain().map(|(_, slot)| slot).collect();
         slots.iter().for_each(|slot| slot.change(|handover| handover.over = true));
@@ -137,21 +139,21 @@ impl Subscriptions {
 }
 
 impl Subscription {
-    /// Tells the server to send no more, while the client keeps the subscription: a quirk of async-nats, held by
-    /// the tests of stopping. Gives whether it was told.
+    /// Asks the server to send no more, while the client keeps the subscription. This uses a quirk
+    /// of async-nats, which the tests of stopping check. Returns true if the server was asked.
     pub(crate) async fn stop_sending(&mut self) -> bool {
         self.is_the_last();
         self.subscriber.unsubscribe_after(u64::MAX).await.is_ok()
     }
 
-    /// Unsubscribes; what has arrived is still read.
+    /// Unsubscribes. Messages that have arrived are still read.
     pub(crate) async fn unsubscribe(&mut self) {
         self.is_the_last();
         // Fails where the client has ended: then there is nothing to unsubscribe.
         let _ = self.subscriber.unsubscribe().await;
     }
 
-    /// From now on no other client takes it over.
+    /// Makes this the last client of the subscription: no other takes it over.
     fn is_the_last(&mut self) {
         self.all.lock().by_number.remove(&self.slot.number);
         let mut handover = self.slot.lock();
@@ -170,7 +172,7 @@ impl Stream for Subscription {
             let ended = match Pin::new(&mut self.subscriber).poll_next(context) {
                 Poll::Ready(Some(message)) => return Poll::Ready(Some(message)),
                 Poll::Ready(None) => true,
-                // A client that reads nothing any more does not end its subscriptions either.
+                // A client that no longer reads does not end its subscriptions either.
                 Poll::Pending => false,
             };
             self.slot.waker.register(context.waker());
@@ -185,7 +187,8 @@ impl Stream for Subscription {
             match next {
                 Some(next) => {
                     self.subscriber = next;
-                    // The end is looked at again once the new client has given what it holds.
+                    // The end is checked again once the new client has returned the messages that
+                    // it holds.
                     if over {
                         self.slot.has_handover.store(true, Ordering::Release);
                     }
@@ -200,7 +203,7 @@ impl Stream for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.all.lock().by_number.remove(&self.slot.number);
-        // The seat goes with it; what was handed to it unsubscribes when it is dropped.
+        // The slot goes with it. A subscriber that was left there unsubscribes when it is dropped.
         self.slot.lock().over = true;
     }
 }

@@ -1,4 +1,4 @@
-//! One list of cases at every distance: the same body, another body, a client that is no body.
+//! One list of cases at every distance: the same body, another body, a client without a body.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use std::sync::Arc;
@@ -77,7 +77,8 @@ async fn calls_are_the_same_at_all_distances() {
     .await;
 }
 
-/// What holds this is a quirk of async-nats (ARCHITECTURE.md, stopping without loss): 200 stops, and not a call lost.
+/// 200 stops under load lose no call. This holds by a quirk of async-nats (ARCHITECTURE.md,
+/// stopping without loss).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bus_6_200_stops_under_load_lose_no_call() {
     conformance::bus_6_stop_under_load_loses_no_call(a_client().await.stops(200)).await;

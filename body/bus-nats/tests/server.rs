@@ -1,4 +1,4 @@
-//! The server of our own: ready when it says so, gone when its owner is.
+//! The server that a body starts: ready when it reports so, and gone when its owner is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use std::{
@@ -107,7 +107,7 @@ async fn a_program_that_is_none_is_named() {
     assert!(error.to_string().starts_with("/nowhere/nats-server cannot be run: "), "{error}");
 }
 
-/// What the test below starts as a process of its own: a body that starts a server and lives on.
+/// Process that the test below starts: a body that starts a server and keeps running.
 #[tokio::test]
 #[ignore = "started by the_server_dies_with_its_parent_even_on_kill_9"]
 async fn a_parent_for_the_next_test() {
@@ -119,7 +119,8 @@ async fn a_parent_for_the_next_test() {
 
 #[tokio::test]
 async fn the_server_dies_with_its_parent_even_on_kill_9() {
-    // A killed process leaves its folders behind: in here they go with the test.
+    // A killed process leaves its folders behind: inside this folder they are removed with the
+    // test.
     let folder = tempfile::tempdir().unwrap();
     let mut parent = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_parent_for_the_next_test", "--ignored", "--nocapture"])

@@ -1,4 +1,4 @@
-//! The bus that a body's connections are, and which way its calls go.
+//! Bus over a body's connections, and the route of its calls.
 
 use std::{sync::Arc, time::Instant};
 
@@ -10,7 +10,7 @@ use cbs::{
 use super::Inner;
 use crate::{call, connection::Connection, event};
 
-/// Which bodies may answer a call.
+/// Bodies that may answer a call.
 pub(super) enum Callees {
     Any,
     OtherBodies,
@@ -23,7 +23,7 @@ pub(super) struct NatsBus {
 }
 
 impl NatsBus {
-    /// The connection and the subject of a call to `target`.
+    /// Returns the connection and the subject of a call to `target`.
     fn path(&self, target: &Target) -> Result<(&Connection, Subject), BusError> {
         let (inner, namespace) = (&self.inner, &self.inner.options.namespace);
         match (&self.callees, target) {
@@ -41,8 +41,8 @@ impl NatsBus {
 }
 
 impl NatsBus {
-    /// The call, past the queue group, where a body that hangs is in it. `None`: it has not run,
-    /// and goes the usual way with the time that it has left.
+    /// Makes the call without the queue group if a body that hangs is in the group. Returns `None`
+    /// if the call has not run. It then goes the usual way with the time that is left.
     async fn failover(&self, connection: &Connection, request: &mut Envelope) -> Option<Result<Envelope, BusError>> {
         let (inner, target) = (&self.inner, request.target.clone()?);
         let except = match self.callees {

@@ -1,4 +1,4 @@
-//! Where the nats-server program is.
+//! Search for the nats-server program.
 
 use std::{
     ffi::OsString,
@@ -9,10 +9,11 @@ use std::{
 /// The program's file name.
 const PROGRAM: &str = "nats-server";
 
-/// There is no nats-server on this machine, or not where the environment says. One line that says what to do.
+/// Error: there is no nats-server on this machine, or not where the environment says. One line that
+/// says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotFound {
-    /// `CBS_NATS_SERVER` names what is no program.
+    /// `CBS_NATS_SERVER` does not name a program.
     #[error("no program at {0}: set CBS_NATS_SERVER to the path of a nats-server, or unset it")]
     Named(PathBuf),
     /// It is neither in the tools cache nor on PATH.
@@ -26,7 +27,7 @@ pub enum NotFound {
 /// (`$CBS_TOOLS`, else `cbs/tools` in the user's cache folder), then PATH.
 ///
 /// # Errors
-/// [`NotFound`] says what to do. A `CBS_NATS_SERVER` that is wrong is an error, not a reason to look on.
+/// [`NotFound`] says what to do. A wrong `CBS_NATS_SERVER` is an error; the search does not go on.
 pub fn find() -> Result<PathBuf, NotFound> {
     find_with(|name| std::env::var_os(name))
 }

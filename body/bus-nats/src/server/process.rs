@@ -1,4 +1,4 @@
-//! A child process that dies with its parent.
+//! A child process that ends with its parent.
 
 use std::{
     io,
@@ -15,25 +15,26 @@ use nix::{
 };
 use tokio::sync::{oneshot, watch};
 
-/// The waiting thread does next to nothing.
+/// Size of the stack of the waiting thread, which does almost nothing.
 const STACK_BYTES: usize = 128 * 1024;
 
-/// A child process, held by a thread of its own: the kernel kills the child when the *thread* that
-/// spawned it ends (`PR_SET_PDEATHSIG`), so that thread stays until the child has ended.
+/// A child process with its own thread. The kernel kills the child when the *thread* that spawned
+/// it ends (`PR_SET_PDEATHSIG`), so that thread stays until the child has ended.
 #[derive(Debug)]
 pub(super) struct Process {
     pid: Pid,
-    /// Held while a signal is sent, and while the child is reaped: past that its id may be another's.
+    /// Locked while a signal is sent, and while the child is reaped: afterwards its id may belong
+    /// to another process.
     reaped: Arc<Mutex<bool>>,
-    /// How it ended, once it has.
+    /// Exit of the process, once it has ended.
     how: watch::Receiver<Option<String>>,
-    /// Closed when it has ended, for those who cannot await.
+    /// Closed when it has ended, for callers that cannot await.
     ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Process {
-    /// Starts the command in a process group of its own: Ctrl-C is for the parent, which ends the child when
-    /// it is done with it.
+    /// Starts the command in its own process group: Ctrl-C goes only to the parent, which ends the
+    /// child when it no longer needs it.
     pub(super) async fn spawn(mut command: Command) -> io::Result<Self> {
         command.process_group(0);
         die_with_parent(&mut command);
@@ -47,7 +48,7 @@ impl Process {
                 Err(error) => return drop(started.send(Err(error))),
             };
             let pid = Pid::from_raw(child.id().cast_signed());
-            // Where nobody waits for it any more, this drops the process, which kills it.
+            // If the caller no longer waits, this drops the process, which kills it.
             drop(started.send(Ok(Self { pid, reaped: reaped.clone(), how, ended: Mutex::new(ended) })));
             report.send_replace(Some(reap(child, &reaped)));
             drop(closed);
@@ -59,16 +60,16 @@ impl Process {
         self.pid.as_raw().unsigned_abs()
     }
 
-    /// Sends a signal; nothing once the process has ended.
+    /// Sends a signal. Does nothing once the process has ended.
     pub(super) fn signal(&self, signal: Signal) {
         let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {
-            // It may have ended just now, which is as good.
+            // It may have ended just now, which is just as good.
             let _ = signal::kill(self.pid, signal);
         }
     }
 
-    /// Waits until the process has ended, and says how.
+    /// Waits until the process has ended, and returns how it ended.
     pub(super) async fn ended(&self) -> String {
         let mut how = self.how.clone();
         match how.wait_for(Option::is_some).await {
@@ -91,11 +92,12 @@ impl Drop for Process {
     }
 }
 
-/// Waits for the child's end and says how it ended.
+/// Waits for the child's end and returns how it ended.
 fn reap(mut child: Child, reaped: &Mutex<bool>) -> String {
     #[cfg(target_os = "linux")]
     await_end(&child);
-    // Elsewhere there is no waiting without reaping: a signal sent right at the end may go astray.
+    // Other systems cannot wait without reaping: a signal sent right at the end may reach another
+    // process.
     #[cfg(not(target_os = "linux"))]
     let how = child.wait();
     let mut reaped = reaped.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +120,7 @@ fn die_with_parent(command: &mut Command) {
     let parent = Pid::this();
     let arm = move || {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        // The parent may have died before the line above: then nobody will ever send the signal.
+        // The parent may have ended before the line above: then the signal will never be sent.
         if Pid::parent() == parent { Ok(()) } else { Err(nix::errno::Errno::ESRCH.into()) }
     };
     // SAFETY: between fork and exec only calls that are safe in a signal handler: prctl and getppid.

@@ -1,4 +1,4 @@
-//! What a server is started with, and the files that it needs.
+//! Settings that a server is started with, and the files that it needs.
 
 use std::{
     fmt::Write as _,
@@ -11,23 +11,24 @@ use super::StartError;
 
 /// The largest message a server takes unless told otherwise: nats-server's own default.
 pub const MAX_PAYLOAD_DEFAULT: usize = 1024 * 1024;
-/// How many of the log's last lines an error tells.
+/// Number of the log's last lines that an error shows.
 const LOG_LINES: usize = 6;
 
-/// How to start a server. The default has no JetStream and takes a free port.
+/// Settings of a server. The default has no JetStream and takes a free port.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The program; `None`: [`find`](super::find) finds it.
     pub program: Option<PathBuf>,
-    /// Where JetStream keeps its data; `None`: no JetStream. Every write is synced to the disk before it is
-    /// acknowledged, for without that a power cut loses what was acknowledged.
+    /// Folder where JetStream keeps its data; `None`: no JetStream. Every write is synced to the
+    /// disk before it is acknowledged, because otherwise a power cut loses acknowledged data.
     pub store: Option<PathBuf>,
     /// The port on 127.0.0.1; `None`: a free one.
     pub port: Option<u16>,
     /// The largest message in bytes.
     pub max_payload: usize,
-    /// More of the server's own configuration, such as an `authorization` or a `tls` block. It wins over what
-    /// stands in this struct. Not `tls { handshake_first: true }`: the start waits for the server's `INFO`.
+    /// More of the server's own configuration, such as an `authorization` or a `tls` block. It
+    /// overrides the fields of this struct. It must not have `tls { handshake_first: true }`: the
+    /// start waits for the server's `INFO`.
     pub extra: String,
 }
 
@@ -49,7 +50,7 @@ pub(super) fn open_store(store: &Path) -> Result<File, StartError> {
     }
 }
 
-/// Writes the configuration and says how the server is run with it.
+/// Writes the configuration and returns the command that runs the server with it.
 pub(super) fn command(program: &Path, folder: &Path, settings: &Settings) -> Result<Command, StartError> {
     let here = |source| StartError::Folder { path: folder.to_owned(), source };
     let configuration = folder.join("nats-server.conf");
@@ -63,7 +64,8 @@ pub(super) fn command(program: &Path, folder: &Path, settings: &Settings) -> Res
 
 fn configure(settings: &Settings) -> Result<String, StartError> {
     let port = settings.port.map_or(-1, i32::from);
-    // The server's pings are 2 minutes by default: so long a stopped client would keep its share of calls.
+    // The server's default ping interval is 2 minutes: a stopped client would keep its share of
+    // calls that long.
     let mut text = format!(
         "listen: \"127.0.0.1:{port}\"\nping_interval: \"5s\"\nwrite_deadline: \"5s\"\nmax_payload: {}\n",
         settings.max_payload

@@ -1,8 +1,8 @@
-//! What lies in a bucket without its values, and its removal for good.
+//! Listing of a bucket without its values, and removal without a trace.
 //!
-//! A removal names the revision that was listed. The server carries it out as a purge of one subject up
-//! to that revision: what somebody has put anew meanwhile has a later revision and stays, and no marker
-//! is left behind, of which there would soon be more than of values.
+//! A removal names the revision that was listed. The server carries it out as a purge of one
+//! subject up to that revision. A value that another client has put meanwhile has a later revision
+//! and stays. No marker is left behind; otherwise there would soon be more markers than values.
 
 use std::time::{Duration, Instant};
 
@@ -19,17 +19,18 @@ use tokio::time::timeout;
 
 use super::{Bucket, Objects, REQUEST_LIMIT, StoreError, is_marker, unavailable};
 
-/// How long the next of many messages may take. One that was removed on its way never comes.
+/// Limit of the wait for the next of many messages. A message that was removed meanwhile never
+/// comes.
 const QUIET_MAX: Duration = Duration::from_secs(2);
 
-/// What lies under a name.
+/// One name in a bucket: its revision and its age.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredName {
     /// The key, or the object's name.
     pub name: String,
     /// The revision that put it there.
     pub revision: u64,
-    /// How long ago that was by the server's clock, or less.
+    /// Time since it was put there, by the server's clock, or less.
     pub age: Duration,
 }
 
@@ -38,13 +39,13 @@ pub struct StoredName {
 pub struct KeptObject {
     /// Its name, its revision and its age.
     pub kept: StoredName,
-    /// Where it is described.
+    /// Subject of its description.
     subject: String,
-    /// Where its pieces are.
+    /// Id of its pieces.
     nuid: String,
 }
 
-/// What the server's clock says: now, and when a stream was made.
+/// Times by the server's clock: now, and when a stream was made.
 #[derive(serde::Deserialize)]
 #[serde(from = "ListedObject")]
 struct Times {
@@ -52,7 +53,7 @@ struct Times {
     created: Timestamp,
 }
 
-/// The same as the server tells it; a server that tells no time makes nothing look old.
+/// The same as the server reports it. If a server reports no time, nothing looks old.
 #[derive(serde::Deserialize)]
 struct ListedObject {
     #[serde(default)]
@@ -68,7 +69,7 @@ impl From<ListedObject> for Times {
 }
 
 impl Bucket {
-    /// What lies under the keys of a filter (`>` all, `spec.*` one level).
+    /// Returns the names of the keys of a filter (`>` all, `spec.*` one level).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -86,7 +87,7 @@ impl Bucket {
         Ok(listed)
     }
 
-    /// The revision that removed a key; `None` where it is there, or never was.
+    /// Returns the revision that removed a key; `None` if it exists, or never existed.
     pub(super) async fn removed_at(&self, key: &str) -> Result<Option<u64>, StoreError> {
         let opened = self.opened().await?;
         let scan = Scan { bucket: self.name(), stream: &opened.store.stream, subject: self.subject(key) };
@@ -95,8 +96,8 @@ impl Bucket {
         Ok(removed.map(|(_, revision, _)| revision))
     }
 
-    /// Removes what a revision put under a key, and leaves nothing behind: watchers are not told. Gives
-    /// whether it was there still; what was put later stays.
+    /// Removes the value that a revision put under a key, and leaves nothing behind: watchers are
+    /// not notified. Returns true if it was still there. A value that was put later stays.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -106,7 +107,7 @@ impl Bucket {
             .map(|gone| gone > 0)
     }
 
-    /// How long ago the bucket was made, by the server's clock.
+    /// Returns the age of the bucket, by the server's clock.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -121,7 +122,7 @@ impl Bucket {
 }
 
 impl Objects {
-    /// What lies in it.
+    /// Returns the objects in the bucket.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -141,8 +142,8 @@ impl Objects {
         Ok(listed)
     }
 
-    /// Removes an object as it was listed, with its pieces, and leaves nothing behind. Gives whether it
-    /// was there still; what was put later stays.
+    /// Removes an object as it was listed, with its pieces, and leaves nothing behind. Returns true
+    /// if it was still there. An object that was put later stays.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -160,8 +161,9 @@ impl Objects {
         remove(&self.name, &self.stream().await?, pieces, None).await.map(drop)
     }
 
-    /// Removes pieces that belong to no object and whose last came longer ago than `age`: what is left of
-    /// whoever died while putting an object. Gives how many objects' pieces they were.
+    /// Removes pieces that belong to no object and whose last came longer ago than `age`: a client
+    /// that ended while it put an object leaves them. Returns the number of objects whose pieces
+    /// they were.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -174,13 +176,14 @@ impl Objects {
         while let Some(subject) = subjects.next().await {
             pieces.push(subject.map_err(|error| wrong(&error))?.0);
         }
-        // After the pieces: whoever has put all of them since has named them by now, or is young.
+        // After the pieces: a client that had put all of them by then has also named them by now,
+        // or they are young.
         let named: std::collections::BTreeSet<String> =
             self.list().await?.into_iter().map(|object| format!("{prefix}{}", object.nuid)).collect();
         let mut gone = 0;
         for subject in pieces.into_iter().filter(|subject| !named.contains(subject)) {
             let now = times(&self.name, &self.context, &self.stream_name()).await?.ts;
-            // Gone meanwhile.
+            // It was removed meanwhile.
             let Ok(last) = stream.get_last_raw_message_by_subject(&subject).await else { continue };
             if since(now, last.time.unix_timestamp_nanos()) > age {
                 gone += usize::from(remove(&self.name, &stream, subject, Some(last.sequence)).await? > 0);
@@ -198,18 +201,18 @@ impl Objects {
     }
 }
 
-/// A look at all that a stream holds under a subject.
+/// Scan of all that a stream holds under a subject.
 struct Scan<'a> {
     bucket: &'a str,
     stream: &'a Stream<Info>,
     subject: String,
 }
 
-/// A message, its sequence, and when it came, in nanoseconds since 1970.
+/// A message, its sequence, and the time it came, in nanoseconds since 1970.
 type Found = (Message, u64, i128);
 
 impl Scan<'_> {
-    /// The last message of each subject.
+    /// Returns the last message of each subject.
     async fn run(self, headers_only: bool, client: &Client) -> Result<Vec<Found>, StoreError> {
         let until = Instant::now() + REQUEST_LIMIT;
         while Instant::now() < until {
@@ -220,7 +223,8 @@ impl Scan<'_> {
         Err(silent(self.bucket))
     }
 
-    /// `None` where the last of them does not come: somebody has removed it meanwhile.
+    /// Scans once. Returns `None` if the last message does not come: another client has removed it
+    /// meanwhile.
     async fn once(&self, headers_only: bool, inbox: String) -> Result<Option<Vec<Found>>, StoreError> {
         let wrong = |error: &(dyn std::error::Error + 'static)| unavailable(self.bucket, error);
         let config = OrderedConfig {
@@ -234,7 +238,7 @@ impl Scan<'_> {
         let consumer = self.stream.create_consumer(config).await.map_err(|error| wrong(&error))?;
         let name = consumer.cached_info().name.clone();
         let found = self.all(consumer).await;
-        // By itself it is gone after half a minute, and a server bears only so many.
+        // It expires by itself after half a minute, but a server allows only a limited number.
         let _ = self.stream.delete_consumer(&name).await;
         found
     }
@@ -259,7 +263,7 @@ impl Scan<'_> {
     }
 }
 
-/// Removes what lies under a subject, up to a sequence; how many messages that were.
+/// Removes what is under a subject, up to a sequence. Returns the number of messages removed.
 async fn remove(
     bucket: &str,
     stream: &Stream<Info>,

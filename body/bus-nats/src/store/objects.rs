@@ -19,7 +19,7 @@ use tokio::{io::AsyncReadExt, time::timeout};
 use super::{REQUEST_LIMIT, StoreError, chain, has_too_few_servers, listing::silent, says_not_found, unavailable};
 use crate::Nats;
 
-/// How large the pieces of an object are, as other clients write them.
+/// Size of the pieces of an object, as other clients write them.
 const PIECE_BYTES: usize = 128 * 1024;
 
 /// A bucket of objects.
@@ -32,8 +32,8 @@ pub struct Objects {
 }
 
 impl Nats {
-    /// Opens a bucket of objects; makes it, with so many replicas or as many as there are servers, where it is
-    /// not there.
+    /// Opens a bucket of objects. If it does not exist, makes it with this number of replicas, or
+    /// with as many as there are servers.
     ///
     /// # Errors
     /// [`StoreError::NoJetStream`], [`StoreError::Unavailable`].
@@ -45,7 +45,7 @@ impl Nats {
         Ok(self.opened_objects(name, store))
     }
 
-    /// Opens a bucket of objects that is there.
+    /// Opens a bucket of objects that exists.
     ///
     /// # Errors
     /// [`StoreError::NoBucket`] besides those of [`Self::objects`].
@@ -78,14 +78,15 @@ impl Nats {
 }
 
 impl Objects {
-    /// Writes an object, over an older one of its name. One that cannot be written whole leaves nothing behind;
-    /// where its last part stays without an answer, it may be there, and is whole.
+    /// Writes an object, and replaces an older one of its name. An object that cannot be written
+    /// whole leaves nothing behind. If only its last part gets no answer, it may exist, and is then
+    /// whole.
     ///
-    /// It is written here rather than by async-nats, which neither gives the server's refusal nor says under which
-    /// name it left the pieces.
+    /// It is written here and not by async-nats, which gives neither the server's refusal nor the
+    /// name under which it left the pieces.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where there is no room, [`StoreError::Unavailable`].
+    /// [`StoreError::Refused`] if there is no space, [`StoreError::Unavailable`].
     pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let older = self.store.info(name).await.ok().map(|info| info.nuid);
         let nuid = Uuid::new_v4().simple().to_string();
@@ -95,7 +96,7 @@ impl Objects {
             Ok(()) => self.put_info(name, bytes, &nuid).await,
             failed => failed,
         };
-        // The pieces of what was replaced, or of what did not come about.
+        // The pieces of the object that was replaced, or of the one that was not written.
         let left = match &done {
             Ok(()) => older,
             // The server may have written it without an answer: then these are its pieces.
@@ -118,7 +119,7 @@ impl Objects {
         Ok(())
     }
 
-    /// Names an object whose pieces are there.
+    /// Writes the description of an object whose pieces are stored.
     async fn put_info(&self, name: &str, bytes: &[u8], nuid: &str) -> Result<(), StoreError> {
         let info = ObjectInfo {
             name: name.to_owned(),
@@ -147,8 +148,8 @@ impl Objects {
         sent.await.map(drop).map_err(wrong)
     }
 
-    /// Reads an object of `limit` bytes at the most; `None` where there is none. What comes back is what was put:
-    /// the store keeps a digest.
+    /// Reads an object of at most `limit` bytes; `None` if there is none. The result is what was
+    /// put: the store keeps a digest.
     ///
     /// # Errors
     /// [`StoreError::TooLarge`], [`StoreError::Unavailable`].
@@ -163,7 +164,7 @@ impl Objects {
         }
         let mut read = Vec::with_capacity(bytes);
         let mut object = object.take(limit as u64);
-        // Pieces that are replaced while they are read do not come any more.
+        // Pieces that are replaced while they are read never come.
         while timeout(REQUEST_LIMIT, object.read_buf(&mut read))
             .await
             .map_err(|_| silent(&self.name))?
@@ -173,7 +174,7 @@ impl Objects {
         Ok(Some(read.into()))
     }
 
-    /// Whether there is an object of this name.
+    /// True if there is an object of this name.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -185,7 +186,7 @@ impl Objects {
         }
     }
 
-    /// Removes an object; nothing where it is not there.
+    /// Removes an object. Does nothing if it does not exist.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -196,7 +197,7 @@ impl Objects {
         }
     }
 
-    /// The names of all objects.
+    /// Returns the names of all objects.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -7,10 +7,11 @@ use crate::Options;
 
 type Checked = Result<(), Box<dyn std::error::Error>>;
 
-/// Longer than anything here takes.
+/// Limit that is longer than anything here takes.
 const LONG: Duration = Duration::from_secs(20);
 
-/// The server may have written the description: then the object is listed, and these are its pieces.
+/// Checks that pieces stay if the server does not answer: it may have written the description, and
+/// then these are the pieces of a listed object.
 #[tokio::test]
 async fn pieces_stay_where_the_object_s_description_is_not_answered() -> Checked {
     let folder = tempfile::tempdir()?;

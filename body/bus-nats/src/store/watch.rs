@@ -1,4 +1,4 @@
-//! A bucket as it changes.
+//! Watches of a bucket's changes.
 
 use async_nats::{
     Message,
@@ -18,38 +18,39 @@ use super::{Bucket, KeyEntry, REQUEST_LIMIT, StoreError, is_marker, listing::sil
 pub struct KeyChange {
     /// The key.
     pub key: String,
-    /// Its value, as [`KeyEntry::value`]; `None`: removed, or too old.
+    /// Its value, as [`KeyEntry::value`]; `None`: removed, or expired.
     pub value: Option<Bytes>,
     /// The revision of the bucket that the change made.
     pub revision: u64,
 }
 
-/// What a watch sees.
+/// One event of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchEvent {
-    /// A key has this value: one of those that were there, or a new one.
+    /// A key has this value: one of the existing keys, or a new one.
     Change(KeyChange),
-    /// All that was there when the watch began has been told; comes once.
+    /// All values that existed when the watch began have been reported. Comes once.
     Current,
 }
 
-/// What a bucket holds, then every change of it. Changes may be told twice or, after an outage, in one
-/// leap: whoever must not miss one opens a new watch when the connection is back.
+/// Watch of a bucket: its values, then every change. A change may be reported twice, and after an
+/// outage several changes may come as one. A caller that must not miss one opens a new watch when
+/// the connection is back.
 pub struct KeyWatch {
     bucket: String,
-    /// What stands before a key in its subject.
+    /// Part of a subject before the key.
     prefix: String,
     messages: Ordered,
-    /// How far the snapshot is.
+    /// State of the first listing.
     snapshot: Snapshot,
 }
 
 enum Snapshot {
-    /// There is more to come.
+    /// More changes are to come.
     Coming,
-    /// Its last change was told.
+    /// Its last change was reported.
     Told,
-    /// The end was told.
+    /// Its end was reported.
     Done,
 }
 
@@ -73,10 +74,11 @@ impl Bucket {
         Ok(KeyWatch { bucket: self.name().to_owned(), prefix: self.subject(""), messages, snapshot })
     }
 
-    /// All keys of a filter with their values.
+    /// Returns all keys of a filter with their values.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`], also where the server is silent for as long as a request may take.
+    /// [`StoreError::Unavailable`], also if the server does not answer within the limit of a
+    /// request.
     pub async fn all(&self, filter: &str) -> Result<Vec<(String, KeyEntry)>, StoreError> {
         let mut watch = self.watch(filter).await?;
         let mut found = std::collections::BTreeMap::new();
@@ -93,10 +95,10 @@ impl Bucket {
 }
 
 impl KeyWatch {
-    /// What is seen next. Cancel-safe.
+    /// Returns the next event. Cancel-safe.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the watch has ended: open another.
+    /// [`StoreError::Unavailable`] when the watch has ended: open another one.
     pub async fn next(&mut self) -> Result<WatchEvent, StoreError> {
         if matches!(self.snapshot, Snapshot::Told) {
             self.snapshot = Snapshot::Done;

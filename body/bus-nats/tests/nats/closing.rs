@@ -33,7 +33,7 @@ async fn closing_and_stopping_return_with_the_server_gone() {
     within(LONG, "closing a body", nats.close()).await;
     within(LONG, "closing a client", client.close()).await;
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
-    // After the end everything says so, at once; closing twice is fine.
+    // After the end every call fails at once; closing twice is fine.
     assert_eq!(fault(call(&nats, request("demo.kept", "1")).await), (Code::Unavailable, Outcome::NotRun));
     within(LONG, "closing again", nats.close()).await;
     drop(kept);
@@ -52,7 +52,7 @@ async fn a_closed_bus_says_so_at_once_and_its_cells_are_gone() {
     assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
 }
 
-/// Stands between bodies and the server, and counts the connections that stand.
+/// Proxy between bodies and the server, which counts the open connections.
 struct Proxy {
     url: String,
     open: Arc<AtomicU64>,

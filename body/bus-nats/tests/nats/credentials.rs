@@ -1,4 +1,4 @@
-//! Who may connect, and what a person reads who may not.
+//! Credentials that may connect, and the errors for those that may not.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ async fn connect(options: Options) -> Result<Nats, ConnectError> {
     within(LONG, "a connection or its refusal", Nats::connect(options)).await
 }
 
-/// The options let a body in that serves and calls.
+/// Checks that a body with these options can serve and call.
 async fn gets_in(options: Options) {
     let nats = connect(options).await.unwrap();
     let _serving = serve(&nats, echo("demo.echo")).await;
     assert_eq!(call(&nats, request("demo.echo", "1")).await.unwrap().payload, "1");
 }
 
-/// The options do not: the error is one line, and holds no secret.
+/// Checks that the options are refused: the error is one line, and has no secret.
 async fn is_refused(options: Options) -> ConnectError {
     let error = connect(options).await.err().unwrap();
     assert_eq!(error.kind, ConnectErrorKind::Refused, "{error}");
@@ -50,7 +50,7 @@ async fn user_and_password_are_taken_from_the_address_or_from_the_options() {
     };
     gets_in(with_url(&server, &format!("ada:{PASSWORD}"))).await;
     gets_in(given("ada", PASSWORD)).await;
-    // What the options say wins.
+    // The options win over the address.
     gets_in(Options { credentials: given("ada", PASSWORD).credentials, ..with_url(&server, "ada:wr0ng") }).await;
     is_refused(with_url(&server, "ada:wr0ng-s3cret")).await;
     is_refused(given("ada", "wr0ng")).await;
@@ -192,7 +192,7 @@ async fn something_that_speaks_no_nats_is_not_waited_for_longer_than_the_limit()
     let url = format!("nats://{}", listener.local_addr().unwrap());
     let connect_timeout = Duration::from_millis(200);
     let options = Options { connect_timeout, ..Options::new(url.clone(), "body-1".parse().unwrap()) };
-    // Nobody accepts: the kernel does, and nothing is ever said.
+    // No program accepts the connection: the kernel does, and nothing is ever sent.
     let started = std::time::Instant::now();
     let error = connect(options.clone()).await.err().unwrap();
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());

@@ -16,10 +16,11 @@ use tokio::task::JoinSet;
 
 use crate::support::{AT_ONCE, LONG, body, call, client, echo, options, plain, request, serve, service, settle, stop};
 
-/// No body takes so long for an answer; it decides how long a test waits for one too many.
+/// Time that is longer than any body takes for an answer. A test waits this long for an extra
+/// answer.
 const QUIET: Duration = Duration::from_millis(250);
 
-/// All answers to a question: at least so many, and then until it has been quiet.
+/// Returns all answers to a question: waits for `expected` answers, and then until no more come.
 async fn answers(client: &Client, question: &str, expected: usize) -> Vec<Value> {
     let inbox = client.new_inbox();
     let mut received = client.subscribe(inbox.clone()).await.unwrap();
@@ -148,7 +149,8 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
     assert_eq!((row.mean, row.last_error.as_str()), (Duration::from_micros(2), "overloaded: no room"));
 }
 
-/// So many rows. On a busy machine an answer may come later than discovery waits: then it asks again.
+/// Returns this number of rows. On a busy machine an answer may come later than discovery waits:
+/// then it asks again.
 async fn discover(nats: &Nats, count: usize) -> Vec<Endpoint> {
     let mut rows = Vec::new();
     eventually("all that is served is found", LONG, async || {
@@ -199,7 +201,7 @@ async fn more_than_500_cells_of_an_organ_make_a_second_instance() {
     answers(&plain, "$SRV.PING.big", 1).await;
 }
 
-/// A body that answers the ping at once, and writes for a while before it tells the rest.
+/// A body that answers the ping at once, and takes some time to write the rest.
 async fn slow_body(client: Client, slow: Duration) -> JoinSet<()> {
     let mut questions = client.subscribe("$SRV.*").await.unwrap();
     client.flush().await.unwrap();
@@ -234,7 +236,7 @@ async fn who_has_answered_the_ping_is_waited_for_though_others_are_quick() {
     let quick = body(&server, "body-1").await;
     let _serving = serve(&quick, echo("logic.greet")).await;
     let _slow = slow_body(plain(&server).await, Duration::from_millis(250)).await;
-    // The last word comes half a second after the question.
+    // The last answer comes half a second after the question.
     let wait = Duration::from_millis(300);
     let rows = within(LONG, "discovery", client(&server).await.discover(wait)).await.unwrap();
     let reported: Vec<_> = rows.iter().map(|row| (row.target.to_string(), row.calls)).collect();
@@ -297,7 +299,7 @@ async fn what_is_announced_is_told_of_while_nobody_serves_it() {
     assert_eq!((&*away[0].state, &*away[0].reason), ("restarting", "it fell"), "{away:?}");
     cell.stats.set_state("ready".into(), None);
     let serving = serve(&nats, cell.clone()).await;
-    // Told once.
+    // Reported once.
     let served = discover(&client, 1).await;
     assert_eq!((&*served[0].state, served[0].calls), ("ready", 0));
     serving.stop().await;

@@ -223,7 +223,7 @@ async fn dropping_a_stream_ends_its_subscription_and_closing_ends_all() {
     let (dropped, mut kept) = (subscribe(&nats, "a.b", Some("x.y")).await, subscribe(&nats, "a.b", Some("x.y")).await);
     drop(dropped);
     let client = client(&server).await;
-    // The first may have gone to the dropped one, whose end travels on its own.
+    // The first event may have gone to the dropped subscription, whose end is sent on its own.
     testkit::eventually("the one that is left hears", LONG, async || {
         publish(&client, "a.b", "1").await;
         tokio::time::timeout(Duration::from_millis(100), kept.next()).await.is_ok()

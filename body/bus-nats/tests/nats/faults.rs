@@ -1,4 +1,4 @@
-//! What happens when the server is gone, frozen, or back.
+//! Faults of the server: it is gone, frozen, or back.
 
 use std::{
     sync::{
@@ -30,7 +30,8 @@ async fn with_the_server_killed_calls_fail_at_once_and_all_resumes_by_itself() {
     until(&nats, LinkState::Down).await;
     until(&client, LinkState::Down).await;
 
-    // Down is told when the first of its connections is lost: a call may still be sent on the other.
+    // `Down` is reported when the first of its connections is lost: a call may still be sent on the
+    // other.
     for nats in [&nats, &client] {
         eventually("calls that are not sent", LONG, async || {
             fault(call(nats, request("demo.echo", "1")).await) == (Code::Unavailable, Outcome::NotRun)
@@ -134,7 +135,7 @@ async fn a_request_whose_caller_gave_up_long_ago_is_refused_and_counted() {
     assert_eq!(error.code, Code::Timeout);
     assert!(error.message.contains("stale"), "{error}");
     assert_eq!((runs.load(Ordering::Relaxed), nats.counters().stale), (0, 1));
-    // Clocks differ: what is a little late runs.
+    // Clocks differ: a request that is slightly late runs.
     sent(2_000).await;
     assert_eq!((runs.load(Ordering::Relaxed), nats.counters().stale), (1, 1));
 }
@@ -170,7 +171,8 @@ async fn a_frozen_server_is_noticed_by_pings_and_then_calls_fail_at_once() {
     server.resume();
     assert_eq!(fault(done), (Code::Unavailable, Outcome::NotRun));
     assert!(took < AT_ONCE, "{took:?}");
-    // So short a time between pings may pass on a busy machine: the connection may be lost once more.
+    // On a busy machine this short time may pass between pings: the connection may be lost once
+    // more.
     eventually("calls work again", LONG, async || {
         call(&client, request("demo.echo", "1")).await.is_ok_and(|reply| reply.payload == "1")
     })
@@ -192,7 +194,8 @@ async fn a_target_that_nobody_serves_is_told_long_before_the_deadline() {
     assert_eq!(unknown("nobody.home").await, (Code::Unavailable, Outcome::NotRun));
     assert_eq!(unknown("flow later").await, (Code::Unavailable, Outcome::NotRun));
     assert_eq!(unknown("nobody.else").await, (Code::NotFound, Outcome::NotRun));
-    // Whoever comes within the retries is still reached; on a busy machine one may come too late, and the next does not.
+    // A body that comes within the retries is still reached. On a busy machine one may come too
+    // late, and the next does not.
     let nats = body(&server, "body-1").await;
     let (bus, mut tried) = (nats.bus(), 0);
     eventually("one that comes late is reached", LONG, async || {

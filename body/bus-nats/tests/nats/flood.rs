@@ -1,4 +1,4 @@
-//! Far more calls than there is room for: each is answered.
+//! Many more calls than the capacity: each is answered.
 
 use std::{
     sync::Arc,

@@ -1,4 +1,4 @@
-//! Handlers that do what handlers seldom do.
+//! Handlers with unusual behavior.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::support::{LONG, body, call, client, fault, request, serve, service};
 
-/// Panics before there is a future.
+/// A handler that panics before there is a future.
 struct Rude;
 
 impl Handler for Rude {
@@ -61,7 +61,7 @@ async fn one_whose_serving_was_dropped_is_sent_nothing_while_it_still_answers() 
     }]);
     begun.notified().await;
     drop(serving);
-    // Whoever calls now is told at once that nobody is there, rather than left to wait.
+    // A caller that calls now gets an error at once, because nothing is served, and does not wait.
     eventually("nobody serves it", LONG, async || {
         let short = Envelope { timeout: Some(Duration::from_secs(1)), ..request("demo.slow", "") };
         client.bus().call(short).await.is_err_and(|error| *error.code() == Code::NotFound)

@@ -1,4 +1,4 @@
-//! Bodies that hang: callers go around them, and come back.
+//! Bodies that hang: callers avoid them, and use them again later.
 
 use std::{
     io::{BufRead, BufReader},
@@ -30,7 +30,7 @@ async fn a_body_for_the_next_tests() {
     let _ = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await;
 }
 
-/// The process; killed when dropped.
+/// The other process; killed when dropped.
 struct Other(Child);
 
 impl Other {
@@ -60,7 +60,7 @@ impl Drop for Other {
     }
 }
 
-/// Two bodies that serve one cell, one of them another process, and a client that has met both.
+/// Two bodies that serve one cell, one of them in another process, and a client that knows both.
 struct TwoBodies {
     client: Nats,
     here: Nats,
@@ -69,7 +69,7 @@ struct TwoBodies {
     _serving: Box<dyn Serving>,
 }
 
-/// The server takes its time to give up a body.
+/// Starts the two bodies. The server takes long to detect one that hangs.
 async fn two_bodies() -> TwoBodies {
     let server = NatsServer::with_config("ping_interval: \"120s\"\n").await;
     let (nats, client) = (body(&server, "here").await, client(&server).await);
@@ -84,7 +84,7 @@ async fn two_bodies() -> TwoBodies {
     TwoBodies { client, here: nats, other, server, _serving: serving }
 }
 
-/// Which body answered, if one did in time.
+/// Returns the body that answered, if one did in time.
 async fn answer(nats: &Nats, timeout: Duration) -> Option<Text> {
     let asked = Envelope { timeout: Some(timeout), ..request("demo.echo", "1") };
     call(nats, asked).await.ok().map(|reply| reply.source.body)

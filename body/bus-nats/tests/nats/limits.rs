@@ -1,4 +1,4 @@
-//! What is too large is refused before it is sent, and says so.
+//! Messages that are too large: they are refused before they are sent, with a clear error.
 
 use bus_nats::server::Settings;
 use cbs::{CellError, Code, Envelope, Outcome};

@@ -1,4 +1,4 @@
-//! Whoever merely listens, to `>` for example, delays nobody.
+//! Subscribers that only listen, to `>` for example, and delay no caller.
 
 use std::time::Instant;
 
@@ -9,16 +9,16 @@ use tokio::task::JoinSet;
 
 use crate::support::{AT_ONCE, LONG, body, call, client, echo, fault, plain, request, serve, stop};
 
-/// Who listens besides.
+/// Kind of an additional subscriber.
 #[derive(Clone, Copy, Debug)]
 enum Listener {
     Nobody,
     Silent(&'static str),
-    /// Answers whatever asks for an answer.
+    /// Answers every request.
     Answering,
 }
 
-/// Subscribes, until what it gives is dropped; what it hears is taken as it comes.
+/// Subscribes until the result is dropped. Reads all messages that come.
 async fn listen(server: &NatsServer, listener: Listener) -> JoinSet<()> {
     let mut listening = JoinSet::new();
     let filter = match listener {
@@ -69,7 +69,7 @@ async fn with_a_listener_to_everything_a_call_that_nobody_serves_has_its_whole_t
     let server = NatsServer::start().await;
     let client = client(&server).await;
     assert_eq!(fault(call(&client, request("no.one", "1")).await), (Code::NotFound, Outcome::NotRun));
-    // The server counts the listener as somebody who might answer: this cannot be told apart.
+    // The server counts the listener as a possible responder: a caller cannot see the difference.
     let _listening = listen(&server, Listener::Silent(">")).await;
     let asked = cbs::Envelope { timeout: Some(AT_ONCE), ..request("no.one", "1") };
     assert_eq!(fault(call(&client, asked).await), (Code::Timeout, Outcome::Unknown));

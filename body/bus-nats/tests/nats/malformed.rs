@@ -1,5 +1,5 @@
-//! Messages that a NATS client cannot read. The server passes them on: it looks neither into headers nor at how
-//! a subject is written.
+//! Messages that a NATS client cannot read. The server passes them on: it checks neither headers
+//! nor the form of a subject.
 
 use std::{io, time::Duration};
 
@@ -12,10 +12,10 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::support::{LONG, body, call, client, echo, plain, request, serve, stop};
 
-/// How long a call may take here: one that was under way when a connection broke may be lost.
+/// Limit of the time of a call here: a call that ran when a connection broke may be lost.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Headers that are none, each for another reason.
+/// Invalid headers, each for another reason.
 const HEADERS: [&[u8]; 18] = [
     b"\xff\xff\xff\xff",
     b"NATS/9.9\r\n\r\n",
@@ -37,7 +37,7 @@ const HEADERS: [&[u8]; 18] = [
     b"NATS/1.0\r\n\r\nrest",
 ];
 
-/// A client that writes what it likes.
+/// A client that writes any bytes.
 struct Raw(TcpStream);
 
 impl Raw {
@@ -80,7 +80,7 @@ async fn a_body_and_its_callers_stay_of_use_whatever_anybody_sends_to_them() {
     let wanted = || Subscription { filter: "order.>".parse().unwrap(), group: None };
     let mut events = nats.bus().subscribe(wanted()).await.unwrap();
     let mut taps = client.bus().subscribe(wanted()).await.unwrap();
-    // Where the client's replies come: whoever hears its calls knows.
+    // The subject of the client's replies: a program that receives its calls knows it.
     let mut overheard = plain(&server).await.subscribe("cbs.default.cell.>").await.unwrap();
     usable(&nats, &client, "all is well").await;
     let inbox = within(LONG, "a call", overheard.next()).await.unwrap().reply.unwrap();
@@ -111,7 +111,7 @@ async fn a_body_and_its_callers_stay_of_use_whatever_anybody_sends_to_them() {
     assert!(of_body.clients_replaced > 0 && of_client.clients_replaced > 0, "{of_body:?} {of_client:?}");
     assert!(of_body.reconnects > of_body.clients_replaced, "{of_body:?}");
 
-    // All that was subscribed before is there still.
+    // All earlier subscriptions still exist.
     client.bus().publish(Envelope::event("order.last".parse().unwrap(), "mark")).await.unwrap();
     for events in [&mut events, &mut taps] {
         let marked = async {

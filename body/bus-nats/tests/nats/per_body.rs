@@ -1,4 +1,4 @@
-//! One body's cells past the queue group, and the others' without this one.
+//! Calls to the cells of one body without the queue group, and calls to the cells of all others.
 
 use std::time::Instant;
 
@@ -87,7 +87,7 @@ async fn overflow_goes_to_the_other_bodies_and_never_comes_back() {
     let _serving = serve(&one, echo("demo.echo")).await;
     let done = within(LONG, "an outcome", one.other_bodies().call(request("demo.echo", "1"))).await;
     assert_eq!(fault(done), (Code::NotFound, Outcome::NotRun));
-    // The same call on the usual way comes back to this body, over NATS.
+    // The same call on the usual route comes back to this body, over NATS.
     assert_eq!(call(&one, request("demo.echo", "1")).await.unwrap().source.body, "body-1");
 
     let two = body(&server, "body-2").await;

@@ -1,4 +1,4 @@
-//! Any NATS client is a caller, and any NATS service a callee.
+//! Any NATS client can be a caller, and any NATS service can be called.
 
 use std::{
     sync::{Arc, Mutex},
@@ -35,7 +35,7 @@ fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
     Some(message.headers.as_ref()?.get(name)?.as_str())
 }
 
-/// The number, the line and the JSON of an error to a plain caller.
+/// Returns the number, the line and the JSON of an error to a plain caller.
 fn bare_error(message: &Message) -> (&str, &str, Value) {
     let code = header(message, "Nats-Service-Error-Code").unwrap();
     let line = header(message, "Nats-Service-Error").unwrap();
@@ -100,10 +100,11 @@ async fn trace_timeout_and_foreign_ids_of_a_bare_request_reach_the_handler() {
     assert_eq!(seen[0].timeout, Some(Duration::from_millis(1500)));
     assert_eq!(seen[0].attribute("ce-id"), Some("order-7"));
     assert_eq!(seen[0].attribute("nats-msg-id"), Some("m-1"));
-    // Garbage starts a new trace, as W3C asks, and its state goes with it.
+    // An invalid header starts a new trace, as W3C asks, and its state is dropped.
     assert_eq!(seen[1].foreign_trace, None);
     assert_eq!(seen[1].tracestate, "");
-    // Who says nothing waits as long as the cell may take, and its own timeout says how long that is.
+    // A caller that gives no timeout waits as long as the cell may take; the cell's own timeout
+    // limits that.
     assert_eq!(seen[1].timeout, Some(Duration::from_hours(24)));
     assert_ne!(seen[0].id, seen[1].id);
 }
@@ -206,7 +207,7 @@ async fn a_request_without_a_reply_subject_runs_and_is_answered_to_nobody() {
     eventually("the cell ran", LONG, async || *seen.lock().unwrap() == 1).await;
 }
 
-/// A service that knows nothing of CBS, on the subject of a cell. It answers as its input says.
+/// A service that does not know CBS, on the subject of a cell. It answers as its input says.
 async fn foreign(server: &NatsServer) -> tokio::task::JoinSet<()> {
     let client = plain(server).await;
     let mut asked = client.queue_subscribe("cbs.default.cell.foreign.echo", "cell".into()).await.unwrap();
@@ -214,7 +215,7 @@ async fn foreign(server: &NatsServer) -> tokio::task::JoinSet<()> {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {
         while let Some(message) = asked.next().await {
-            // What a framed caller sends is a frame, whoever the callee is.
+            // A framed caller sends a frame to every callee.
             let input = cbs::frame::decode(message.payload).unwrap().payload;
             let reply = message.reply.unwrap();
             let (mut headers, text) = (HeaderMap::new(), String::from_utf8_lossy(&input).into_owned());
@@ -257,7 +258,7 @@ async fn the_errors_of_a_service_that_is_no_cell_keep_their_number_and_line() {
         let done = call(&client, request("foreign.echo", format!("{code} I am a teapot"))).await;
         let error = done.clone().unwrap_err();
         assert_eq!(error.error().message, "I am a teapot");
-        // It answered, so it ran: what it says is no promise of ours.
+        // It answered, so it ran: its own claim is no promise of CBS.
         assert_eq!(fault(done), (expected, Outcome::Ran));
     }
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::support::{LONG, body, call, client, fault, options, plain, request, serve, service, stop};
 
-/// A cell that counts how often it ran, and is away from its task for a moment each time.
+/// A cell that counts its runs, and yields for a moment in each.
 fn counting(runs: &Arc<AtomicU64>) -> Service {
     let runs = runs.clone();
     service("load.echo", move |request| {
@@ -27,7 +27,7 @@ fn counting(runs: &Arc<AtomicU64>) -> Service {
     })
 }
 
-/// Callers that call as fast as they are answered, until told to stop.
+/// Callers that call again after each answer, until they are stopped.
 struct Load {
     done: Arc<AtomicU64>,
     wrong: Arc<Mutex<Vec<String>>>,
@@ -89,7 +89,7 @@ impl Load {
         });
     }
 
-    /// Waits until so many more calls have been answered: the load is on.
+    /// Waits until this number of more calls has been answered: the load has begun.
     async fn more(&self, calls: u64) {
         let before = self.done.load(Ordering::Relaxed);
         eventually("the load goes on", LONG, async || self.done.load(Ordering::Relaxed) >= before + calls).await;
@@ -120,7 +120,7 @@ async fn two_hundred_stops_under_load_lose_no_request() {
     assert_eq!((one.counters().slow_consumers, two.counters().slow_consumers), (0, 0));
 }
 
-/// Calls a slow cell many times, stops it while they run, and gives what became of each.
+/// Calls a slow cell many times, stops it while the calls run, and returns the result of each.
 async fn stop_in_flight(server: &NatsServer, drop_it: bool) -> (Vec<Result<Envelope, BusError>>, u64) {
     const CALLS: usize = 1_000;
     let nats = body(server, "body-1").await;
@@ -137,7 +137,7 @@ async fn stop_in_flight(server: &NatsServer, drop_it: bool) -> (Vec<Result<Envel
     let serving = serve(&nats, slow).await;
     let client = client(server).await;
     let mut calls = JoinSet::new();
-    // What a drop loses is waited for.
+    // Waits for the calls that a drop loses.
     let timeout = Some(if drop_it { Duration::from_secs(5) } else { LONG });
     for number in 0..CALLS {
         let client = client.clone();
@@ -174,7 +174,8 @@ async fn stopping_the_last_one_answers_all_that_it_has_and_the_rest_is_told_that
 async fn dropping_ends_serving_at_once_and_still_answers_what_runs() {
     let server = NatsServer::start().await;
     let (outcomes, _) = stop_in_flight(&server, true).await;
-    // What was on its way to the dropped one is lost, and its callers wait for their time: drop is no stop.
+    // Calls on the way to the dropped one are lost, and their callers wait for their timeout: a
+    // drop is no stop.
     assert!(outcomes.iter().filter(|done| done.is_ok()).count() >= 100);
 }
 

@@ -12,7 +12,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::support::{AT_ONCE, LONG, body, plain, settle};
 
-/// Longer than the first question to JetStream may take, and as long as a leader's election may.
+/// Time of a leader's election, longer than the first question to JetStream may take.
 const ELECTION: Duration = Duration::from_secs(4);
 
 async fn bucket(nats: &Nats, name: &str) -> Bucket {
@@ -131,7 +131,7 @@ async fn what_is_listed_is_removed_at_its_revision_alone_and_leaves_nothing_behi
     let listed = bucket.list("spec.*").await.unwrap();
     assert_eq!(listed.iter().map(|kept| kept.name.as_str()).collect::<Vec<_>>(), ["spec.a", "spec.b"]);
     assert!(listed.iter().all(|kept| kept.age < LONG), "{listed:?}");
-    // One of them is put anew meanwhile.
+    // One of them is put again meanwhile.
     bucket.put("spec.a", "spec.a".into()).await.unwrap();
     let gone =
         [bucket.remove_at("spec.a", listed[0].revision).await, bucket.remove_at("spec.b", listed[1].revision).await];
@@ -183,7 +183,7 @@ async fn an_answer_of_jetstream_that_lies_under_a_key_is_no_value_however_it_is_
     assert_eq!(change(&mut watching).await, ("head".into(), Some("right".into())));
     assert_eq!(seen(&mut watching).await, WatchEvent::Current);
     others.put("x", "forged".into()).await.unwrap();
-    // Whoever may ask names the subject that the answer goes to.
+    // A client that may ask also names the subject that the answer goes to.
     let stranger = plain(&server).await;
     let question = "$JS.API.DIRECT.GET.KV_verdicts.$KV.verdicts.x";
     stranger.publish_with_reply(question, "$KV.desired.head", "".into()).await.unwrap();
@@ -191,7 +191,7 @@ async fn an_answer_of_jetstream_that_lies_under_a_key_is_no_value_however_it_is_
     let (got, latest) = (bucket.get("head").await.unwrap().unwrap(), bucket.get_latest("head").await.unwrap().unwrap());
     assert_eq!((&got.value[..], &got), (&b""[..], &latest));
     assert_eq!(bucket.all("head").await.unwrap(), [("head".to_owned(), got.clone())]);
-    // It is written over as any other.
+    // It can be overwritten like any other value.
     bucket.update("head", "mended".into(), got.revision).await.unwrap();
     assert_eq!(bucket.get("head").await.unwrap().unwrap().value, "mended");
 }
@@ -214,7 +214,8 @@ async fn a_full_store_is_told_at_once_and_what_did_not_fit_leaves_nothing_behind
     assert_eq!(objects.sweep(Duration::ZERO).await, Ok(0), "no piece without a name");
 }
 
-/// Has the clients of one server reach the JetStream of another, as within a cluster, for as long as it is held.
+/// Gives the clients of one server the JetStream of another, as in a cluster, while the value is
+/// held.
 async fn share_jetstream(of: &NatsServer, with: &NatsServer) -> JoinSet<()> {
     let patient = async_nats::ConnectOptions::new().request_timeout(None);
     let (of, with, mut tasks) = (patient.connect(of.url()).await.unwrap(), plain(with).await, JoinSet::new());

@@ -1,4 +1,4 @@
-//! What the tests here share: bodies, clients, and handlers made of functions.
+//! Helpers that the tests here share: bodies, clients, and handlers made of functions.
 
 use std::{
     future::Future,
@@ -13,7 +13,7 @@ use bus_nats::{LinkState, Nats, Options};
 use cbs::{BoxFuture, BusError, CellError, Code, Envelope, Handler, Outcome, Service, Serving, Target};
 use testkit::{NatsServer, within};
 
-/// Longer than anything here takes on a busy machine.
+/// Limit that is longer than anything here takes on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// A handler made of a function.
@@ -29,7 +29,7 @@ where
     }
 }
 
-/// A service with nothing to tell but its name.
+/// Returns a service that reports nothing but its name.
 pub(crate) fn service<F, Fut>(name: &str, function: F) -> Service
 where
     F: Fn(Envelope) -> Fut + Send + Sync + 'static,
@@ -43,14 +43,14 @@ where
     }
 }
 
-/// A service that gives back what it gets, with its content type.
+/// Returns a service that replies with its request's payload and content type.
 pub(crate) fn echo(name: &str) -> Service {
     service(name, |request| async move {
         Ok(Envelope { content_type: request.content_type, ..Envelope::reply(request.payload) })
     })
 }
 
-/// The greeting's middle cell, as a body would host it.
+/// Returns the greeting's middle cell, as a body would host it.
 pub(crate) fn greet() -> Service {
     #[derive(serde::Deserialize)]
     struct Name {
@@ -66,7 +66,7 @@ pub(crate) fn target(name: &str) -> Target {
     name.parse().unwrap()
 }
 
-/// A request with a payload and the time that tests have.
+/// Returns a request with a payload and the timeout of tests.
 pub(crate) fn request(name: &str, payload: impl Into<cbs::Bytes>) -> Envelope {
     Envelope { timeout: Some(LONG), ..Envelope::request(target(name), payload) }
 }
@@ -83,13 +83,13 @@ pub(crate) async fn client(server: &NatsServer) -> Nats {
     within(LONG, "a client's connection", Nats::connect_client(options(server, "client-1"))).await.unwrap()
 }
 
-/// Any NATS client: it knows nothing of CBS.
+/// Returns a plain NATS client, which does not know CBS.
 pub(crate) async fn plain(server: &NatsServer) -> async_nats::Client {
     within(LONG, "a plain client's connection", async_nats::connect(server.url())).await.unwrap()
 }
 
-/// Goes to the server and back: what a plain client subscribed to and sent has been taken. Its
-/// `flush` does not say so.
+/// Sends a message to the server and waits for it to come back: then the server has taken what a
+/// plain client subscribed to and sent. Its `flush` does not promise that.
 pub(crate) async fn settle(client: &async_nats::Client) {
     let asked = client.request("nobody.listens.here", "".into());
     let error = within(LONG, "the server's word", asked).await.unwrap_err();
@@ -108,18 +108,19 @@ pub(crate) async fn call(nats: &Nats, request: Envelope) -> Result<Envelope, Bus
     within(LONG, "the outcome of a call", nats.bus().call(request)).await
 }
 
-/// What went wrong, as callers branch on it.
+/// Returns the code of an error and its outcome, on which callers branch.
 pub(crate) fn fault(done: Result<Envelope, BusError>) -> (Code, Outcome) {
     let error = done.unwrap_err();
     (error.code().clone(), error.outcome())
 }
 
-/// The error of a framed reply that a plain client got.
+/// Returns the error of a framed reply that a plain client got.
 pub(crate) fn framed_error(message: &async_nats::Message) -> CellError {
     cbs::frame::decode(message.payload.clone()).unwrap().into_result().unwrap_err().into_error()
 }
 
-/// What fails at once fails within this: far below the time that calls have, and not on a busy machine longer.
+/// Limit of the time for a failure "at once": far below the timeout of calls, and enough on a busy
+/// machine.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn until(nats: &Nats, state: LinkState) {

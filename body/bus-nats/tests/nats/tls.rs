@@ -9,7 +9,7 @@ use testkit::{NatsServer, within};
 
 use crate::support::{LONG, call, echo, options, request, serve};
 
-/// An authority in a folder, which signs what is asked for.
+/// A certificate authority in a folder, which signs certificates on request.
 struct Authority {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
