@@ -107,8 +107,7 @@ impl Nats {
         let services = Arc::new(Services::new(
             register.clone(),
             serve.clone(),
-            options.namespace.clone(),
-            options.body.clone(),
+            &options,
             counters.clone(),
             tasks.clone(),
             stop.clone(),

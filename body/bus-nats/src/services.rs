@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    Options,
     connection::Connection,
     event::timestamp,
     link::LinkCounters,
@@ -52,12 +53,12 @@ impl Services {
     pub(crate) fn new(
         register: Arc<Register>,
         connection: Arc<Connection>,
-        namespace: Namespace,
-        body: BodyId,
+        options: &Options,
         counters: Arc<LinkCounters>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
+        let (namespace, body) = (options.namespace.clone(), options.body.clone());
         let (started_ms, asked) = (cbs::now_ms(), Mutex::default());
         Self { register, connection, namespace, body, counters, started_ms, tasks, stop, asked }
     }

@@ -45,8 +45,17 @@ pub struct Body {
     /// What the last pass found, and for which head.
     found: (Option<Applied>, Pass),
     beat: u64,
-    /// What the last presence told, to know when there is news.
-    reported: (Option<Applied>, States, BTreeMap<BodyId, HeartbeatSequence>, bool),
+    /// Content of the last presence, to know when there is more to say.
+    reported: Reported,
+}
+
+/// Parts of a presence that are compared with the state of the body.
+#[derive(Clone, Debug, Default)]
+struct Reported {
+    applied: Option<Applied>,
+    states: States,
+    observed: BTreeMap<BodyId, HeartbeatSequence>,
+    leaving: bool,
 }
 
 impl Body {
@@ -62,7 +71,7 @@ impl Body {
             seen: ObservedHead::default(),
             found: (None, Pass::default()),
             beat: 0,
-            reported: Default::default(),
+            reported: Reported::default(),
         }
     }
 
@@ -283,14 +292,14 @@ impl Body {
         };
         let leaving = presence.is_leaving();
         // Nobody leaves or left: there is nothing to note, whatever number of cells is here.
-        if let (Some(desired), true) = (&self.desired, leaving || self.reported.3) {
+        if let (Some(desired), true) = (&self.desired, leaving || self.reported.leaving) {
             let (states, manifest) = (&presence.states, &desired.manifest);
             let is_leaving = |target: &Target| manifest.get(target).is_some_and(|(at, _)| states.at(at).is_leaving());
             if applied.is_some_and(|applied| applied.head == desired.hash) {
                 self.own.report(desired.hash, self.beat, is_leaving);
             }
         }
-        self.reported = (presence.applied, presence.states.clone(), observed, leaving);
+        self.reported = Reported { applied: presence.applied, states: presence.states.clone(), observed, leaving };
         presence
     }
 
@@ -298,7 +307,7 @@ impl Body {
     /// not wait for the next second, so that nobody waits for this body.
     #[must_use]
     pub fn has_news(&self) -> bool {
-        let (applied, states, observed, _) = &self.reported;
+        let Reported { applied, states, observed, .. } = &self.reported;
         let now = self.fleet.heard_beats(self.beat, HEARD_MAX);
         let same = now.len() == observed.len() && now.keys().eq(observed.keys());
         self.found.0 != *applied || self.found.1.states != *states || !same

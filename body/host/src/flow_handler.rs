@@ -21,7 +21,7 @@ use crate::{
 /// The handler that a flow is served with: every request is a run. Its steps are called over
 /// the home's bus, those that may run at once do so on the one task of the run, and each has
 /// no more time than remains of the flow's own. Room, deadline, numbers and panics are as a
-/// cell's ([`CellHandler`](crate::Endpoint)).
+/// cell's ([`CellHandler`](crate::CellHandler)).
 pub struct FlowHandler {
     guard: Guard<FlowWork>,
 }

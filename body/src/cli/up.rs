@@ -107,8 +107,8 @@ impl Up {
         cells: Vec<NativeCell>,
         pinned: Option<specs::Paths>,
     ) -> Outcome {
-        let specs = pinned.as_ref().map(|paths| self.read(paths)).transpose()?;
-        files::raise_limit(specs.as_ref().map(|(specs, _)| specs));
+        let specs = pinned.map(|paths| self.read(paths)).transpose()?;
+        files::raise_limit(specs.as_ref().map(|read| &read.specs));
         let mut signals = Signals::new()?;
         let status = BodyStatus::new(self.body.clone().unwrap_or_else(identity::body), globals.namespace());
         let ratio = if self.live.is_some() { TRACE_RATIO_DEV } else { TRACE_RATIO };
@@ -117,7 +117,7 @@ impl Up {
         // First of all: whoever watches over the body may ask from the beginning.
         let http = Http::open(&self.http, &status).await?;
         let view = BodyView { status, http: http.as_ref().map(Http::url), telemetry: telemetry.clone() };
-        let outcome = self.run_seen(globals, cells, (specs, pinned), view, &mut signals).await;
+        let outcome = self.run_seen(globals, cells, specs, view, &mut signals).await;
         if let Some(http) = http {
             http.close().await;
         }
@@ -129,7 +129,7 @@ impl Up {
         &self,
         globals: &Globals,
         cells: Vec<NativeCell>,
-        (specs, pinned): (Option<(spec::Specs, Option<spec::Error>)>, Option<specs::Paths>),
+        specs: Option<StaticSpecs>,
         view: BodyView,
         signals: &mut Signals,
     ) -> Outcome {
@@ -141,12 +141,12 @@ impl Up {
         let discovery = Discovery::new(&server);
         let outcome = tokio::select! {
             outcome = async {
-                match (specs, pinned) {
-                    (Some(specs), Some(paths)) => {
-                        let discovery = (url.as_deref(), discovery);
-                        self.serve(globals, (specs, paths), cells, discovery, &view, signals).await
+                match specs {
+                    Some(specs) => {
+                        let server = ServerAddress { url: url.as_deref(), discovery };
+                        self.serve(globals, specs, cells, server, &view, signals).await
                     }
-                    _ => Box::pin(self.join(globals, cells, url.as_deref(), &view, signals)).await,
+                    None => Box::pin(self.join(globals, cells, url.as_deref(), &view, signals)).await,
                 }
             } => outcome,
             never = server.keep() => match never {},
@@ -156,13 +156,15 @@ impl Up {
     }
 
     /// The specs to begin with. `cbs dev` begins without those that have mistakes, and says which.
-    fn read(&self, paths: &specs::Paths) -> Result<(spec::Specs, Option<spec::Error>), Failure> {
+    fn read(&self, paths: specs::Paths) -> Result<StaticSpecs, Failure> {
         match paths.load() {
             Ok(specs) => {
                 specs::tell_notes(specs.notes());
-                Ok((specs, None))
+                Ok(StaticSpecs { specs, wrong: None, paths })
             }
-            Err(error @ spec::Error::Mistakes(_)) if self.live.is_some() => Ok((spec::Specs::default(), Some(error))),
+            Err(error @ spec::Error::Mistakes(_)) if self.live.is_some() => {
+                Ok(StaticSpecs { specs: spec::Specs::default(), wrong: Some(error), paths })
+            }
             Err(error) => Err(specs::failure(&error)),
         }
     }
@@ -170,9 +172,9 @@ impl Up {
     async fn serve(
         &self,
         globals: &Globals,
-        ((specs, wrong), paths): ((spec::Specs, Option<spec::Error>), specs::Paths),
+        StaticSpecs { specs, wrong, paths }: StaticSpecs,
         cells: Vec<NativeCell>,
-        (url, discovery): (Option<&str>, Discovery),
+        ServerAddress { url, discovery }: ServerAddress<'_>,
         view: &BodyView,
         signals: &mut Signals,
     ) -> Outcome {
@@ -276,6 +278,20 @@ async fn start(
 
 fn too_soon(signal: &str) -> Failure {
     Failure::failed(format_args!("stopped by {signal} before it was ready"))
+}
+
+/// Specs that are given on the command line, and read.
+struct StaticSpecs {
+    specs: spec::Specs,
+    /// Mistakes with which `cbs dev` begins all the same.
+    wrong: Option<spec::Error>,
+    paths: specs::Paths,
+}
+
+/// Server of a body; without a URL the body runs in process.
+struct ServerAddress<'a> {
+    url: Option<&'a str>,
+    discovery: Discovery,
 }
 
 /// A body as those see it who look from outside.

@@ -11,10 +11,7 @@ use bus_nats::{
 };
 use fleet::{ContentHash, EntryStatus, LEASE_MS, Manifest, Presence, Timing};
 use serde_json::json;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{ASK_FLEET, Store, unplaced};
 use crate::output;
@@ -114,7 +111,7 @@ pub(crate) async fn wait(
                 continue;
             }
         };
-        match follow(store, watching, wanted, &mut observed, &mut link, until, &mut tell_new).await {
+        match follow(store, watching, wanted, &mut observed, until, &mut tell_new).await {
             Some(Outcome::Converged { bodies }) => {
                 if !wanted.is_old {
                     // The old revision answers for so long beside the new one, and its bodies do not say so.
@@ -152,10 +149,10 @@ async fn follow(
     mut watching: KeyWatch,
     wanted: &Wanted<'_>,
     observed: &mut Observed,
-    link: &mut watch::Receiver<LinkState>,
     until: Instant,
     report: &mut impl FnMut(String),
 ) -> Option<Outcome> {
+    let mut link = store.nats().link();
     let mut hopeless: Option<Instant> = None;
     loop {
         let wake = hopeless.map_or(until, |since| since + BELIEVED_AFTER).min(until);
