@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use syn::{
-    ImplItem, ItemFn, ItemImpl, ItemMod, ItemStruct, ItemTrait, TraitItem, Type,
+    FnArg, Ident, ImplItem, ItemEnum, ItemFn, ItemImpl, ItemMod, ItemStruct, ItemTrait, ItemType, ItemUnion, TraitItem,
+    Type, Visibility,
     spanned::Spanned,
     visit::{self, Visit},
 };
@@ -32,6 +33,12 @@ pub struct Items {
     pub behaving: BTreeSet<String>,
     /// First lines of test modules that are written out in this file.
     pub inline_tests: Vec<usize>,
+    /// Every public struct, enum, trait, union and type alias, sized 1.
+    pub public_types: Vec<Measured>,
+    /// Every field of a struct that is a tuple, sized by its elements.
+    pub tuple_fields: Vec<Measured>,
+    /// Every function and method, sized by its parameters: the elements of a tuple count, `self` does not.
+    pub parameters: Vec<Measured>,
 }
 
 /// Reads a file's items; an error says what is no Rust, and where.
@@ -47,6 +54,28 @@ impl Items {
         let line = signature.span().start().line;
         let size = end.end().line + 1 - line;
         self.functions.push(Measured { name: signature.ident.to_string(), line, size });
+        let parameters = signature.inputs.iter().map(|input| match input {
+            FnArg::Receiver(_) => 0,
+            FnArg::Typed(typed) => elements(&typed.ty).unwrap_or(1),
+        });
+        let size = parameters.sum();
+        self.parameters.push(Measured { name: signature.ident.to_string(), line, size });
+    }
+
+    fn public(&mut self, visibility: &Visibility, name: &Ident) {
+        if matches!(visibility, Visibility::Public(_)) {
+            self.public_types.push(Measured { name: name.to_string(), line: name.span().start().line, size: 1 });
+        }
+    }
+}
+
+/// Number of the elements of a tuple, those of tuples in it counted one by one.
+fn elements(ty: &Type) -> Option<usize> {
+    match ty {
+        Type::Tuple(tuple) => Some(tuple.elems.iter().map(|element| elements(element).unwrap_or(1)).sum()),
+        Type::Reference(reference) => elements(&reference.elem),
+        Type::Paren(inner) => elements(&inner.elem),
+        _ => None,
     }
 }
 
@@ -84,13 +113,36 @@ impl<'ast> Visit<'ast> for Items {
         }
         let line = item.ident.span().start().line;
         self.traits.push(Measured { name: item.ident.to_string(), line, size: required });
+        self.public(&item.vis, &item.ident);
         visit::visit_item_trait(self, item);
     }
 
     fn visit_item_struct(&mut self, item: &'ast ItemStruct) {
         let line = item.ident.span().start().line;
         self.structs.push(Measured { name: item.ident.to_string(), line, size: item.fields.len() });
+        self.public(&item.vis, &item.ident);
+        for field in &item.fields {
+            if let Some(size) = elements(&field.ty) {
+                let name = field.ident.as_ref().map_or_else(|| item.ident.to_string(), ToString::to_string);
+                self.tuple_fields.push(Measured { name, line: field.span().start().line, size });
+            }
+        }
         visit::visit_item_struct(self, item);
+    }
+
+    fn visit_item_enum(&mut self, item: &'ast ItemEnum) {
+        self.public(&item.vis, &item.ident);
+        visit::visit_item_enum(self, item);
+    }
+
+    fn visit_item_union(&mut self, item: &'ast ItemUnion) {
+        self.public(&item.vis, &item.ident);
+        visit::visit_item_union(self, item);
+    }
+
+    fn visit_item_type(&mut self, item: &'ast ItemType) {
+        self.public(&item.vis, &item.ident);
+        visit::visit_item_type(self, item);
     }
 
     fn visit_item_mod(&mut self, item: &'ast ItemMod) {

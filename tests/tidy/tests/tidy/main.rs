@@ -9,6 +9,8 @@ mod documents;
 #[cfg(test)]
 mod generated;
 #[cfg(test)]
+mod language;
+#[cfg(test)]
 mod manifests;
 #[cfg(test)]
 mod musts;
