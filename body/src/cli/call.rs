@@ -21,7 +21,7 @@ pub(crate) struct Call {
     /// The input as JSON; `-` reads it from standard input [default: null]
     #[arg(value_name = "JSON", allow_negative_numbers = true)]
     input: Option<String>,
-    /// How long to wait for the answer
+    /// Time limit for the answer
     #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "5s")]
     timeout: Duration,
     /// Call it in this one body, past the others that serve it
@@ -32,14 +32,14 @@ pub(crate) struct Call {
     trace: bool,
 }
 
-/// A call to be made.
+/// A call that is to be made.
 pub(super) struct Once {
     pub(super) target: Target,
     pub(super) payload: Bytes,
     pub(super) timeout: Duration,
-    /// The one body that is asked; `None`: any.
+    /// The one body that receives the call; `None` for any body.
     pub(super) body: Option<BodyId>,
-    /// Whether it is recorded, and shown.
+    /// True if the call is traced, and its trace is shown.
     pub(super) trace: bool,
 }
 
@@ -57,7 +57,8 @@ impl Call {
 }
 
 impl Once {
-    /// Connects, calls the target once (in one body, where one is named), and prints the answer's payload as it came.
+    /// Connects, calls the target once (in one body, if one is named), and prints the answer's
+    /// payload unchanged.
     pub(super) async fn run(self, globals: &Globals) -> Outcome {
         let Self { target, payload, timeout, body, trace } = self;
         let nats = globals.nats.client_within(&globals.namespace(), timeout).await?;
@@ -95,7 +96,7 @@ impl Once {
     }
 }
 
-/// Makes a request the root of a trace that is recorded; gives the caller's own span of it.
+/// Makes a request the root of a recorded trace. Returns the caller's own span of it.
 fn root(request: &mut Envelope) -> Option<Span> {
     let (trace_id, span_id) = (request.correlation().into_bytes(), client_span_of(request.id, request.attempt));
     let trace = Trace { trace_id, span_id, flags: 0 }.sampled();
@@ -105,7 +106,7 @@ fn root(request: &mut Envelope) -> Option<Span> {
 
 type Traced = Option<Result<FoundSpans, BusError>>;
 
-/// The answer to standard output, the rest to standard error.
+/// Writes the answer to standard output, and the rest to standard error.
 fn reported(
     reply: Result<Envelope, BusError>,
     found: Traced,
@@ -144,7 +145,7 @@ fn reported(
     outcome
 }
 
-/// The answer as it came; with its trace both are one object.
+/// Writes the answer unchanged; or the answer and its trace as one object.
 fn told_json(reply: Result<Envelope, BusError>, found: Traced) -> Outcome {
     let trace = found.map(|found| found.map_or_else(|error| json!({ "error": error.error() }), |found| found.json()));
     match (reply, trace) {
@@ -163,7 +164,7 @@ fn told_json(reply: Result<Envelope, BusError>, found: Traced) -> Outcome {
     Ok(Status::Done)
 }
 
-/// Tells an error as `code: message`, with its details below; to a program as JSON.
+/// Formats an error as `code: message`, with its details below, or as JSON for a program.
 pub(super) fn failed(error: &BusError, format: Format) -> Failure {
     let reported = error.error();
     if format == Format::Json {

@@ -11,7 +11,7 @@ use crate::{
     specs,
 };
 
-/// A mistake in the code of a cell, with the fields that one in a spec has.
+/// A mistake in the code of a cell, with the fields that a mistake in a spec has.
 #[derive(Debug, Serialize)]
 struct Wrong {
     code: &'static str,
@@ -22,7 +22,7 @@ struct Wrong {
     column: usize,
 }
 
-/// A mistake of either kind, as programs read it.
+/// A mistake of either kind, in the form for programs.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Mistake<'a> {
@@ -63,7 +63,7 @@ impl Check {
     }
 }
 
-/// What can be seen of the code that specs name, without running it.
+/// Checks the code that specs name, as far as that is possible without running it.
 #[cfg(feature = "python")]
 fn sources<'a>(cells: impl Iterator<Item = &'a Arc<CellSpec>>) -> Vec<Wrong> {
     let check = |spec: &CellSpec| {
@@ -74,7 +74,7 @@ fn sources<'a>(cells: impl Iterator<Item = &'a Arc<CellSpec>>) -> Vec<Wrong> {
     cells.filter_map(|spec| check(spec)).collect()
 }
 
-/// This program hosts no Python, so it cannot read any.
+/// Returns nothing: this program hosts no Python, so it cannot read any.
 #[cfg(not(feature = "python"))]
 fn sources<'a>(_: impl Iterator<Item = &'a Arc<CellSpec>>) -> Vec<Wrong> {
     Vec::new()
@@ -82,7 +82,8 @@ fn sources<'a>(_: impl Iterator<Item = &'a Arc<CellSpec>>) -> Vec<Wrong> {
 
 #[cfg(feature = "python")]
 impl Wrong {
-    /// A message that begins with `<file>:<line>: `, or with a file alone; else it is about this file.
+    /// Makes a mistake from a message that begins with `<file>:<line>: ` or with a file. Any other
+    /// message is about the file `file`.
     fn at(file: PathBuf, message: &str) -> Self {
         let location = message.split_once(": ").and_then(|(location, said)| {
             let numbered = location.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse().ok()?)));
@@ -119,7 +120,7 @@ fn well(specs: &spec::Specs, format: Format) -> std::io::Result<()> {
     output::print(format_args!("{GOOD}ok:{GOOD:#} {cells} and {flows} in {files}"))
 }
 
-/// Mistakes in specs, and those in the code of the cells that could be read.
+/// Writes the mistakes in specs, and those in the code of the cells that could be read.
 fn report(mistakes: &Diagnostics, wrong: &[Wrong], format: Format) -> std::io::Result<()> {
     match format {
         Format::Json => {

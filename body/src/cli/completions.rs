@@ -1,7 +1,8 @@
-//! `cbs completions`: what a shell needs to complete commands, options, and the names of cells and flows.
+//! `cbs completions`: completion in a shell of commands, options, and the names of cells and flows.
 //!
-//! The script of a shell asks this program at each completion. Names are those that the server of the folder tells, or
-//! the one that the command line names; where none answers soon, there are none. No server is ever started for it.
+//! The script of a shell asks this program at each completion. The names come from the server of
+//! the folder, or from the one that the command line names. If no server answers soon, there are no
+//! names. A server is never started for a completion.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -23,7 +24,7 @@ use crate::{
 
 /// The variable by which a shell's script asks this program; its value names the shell.
 const VARIABLE: &str = "CBS_COMPLETE";
-/// How long a person's key press may take.
+/// Limit of the time for one completion, because the user waits after each key.
 const LIMIT: Duration = Duration::from_millis(600);
 
 /// Prints the completions of a shell, for example for `source <(cbs completions bash)`.
@@ -45,7 +46,7 @@ impl Completions {
     }
 }
 
-/// How the shell will find this program: as it was found now.
+/// Returns the path by which the shell finds this program: the same as now.
 fn program() -> String {
     let program = std::env::args_os().next().unwrap_or_else(|| "cbs".into());
     let is_path = program.as_encoded_bytes().contains(&b'/');
@@ -53,7 +54,8 @@ fn program() -> String {
     absolute.map_or(program, Into::into).to_string_lossy().into_owned()
 }
 
-/// Answers a shell's script, where it is one that asks. Whatever goes wrong, a person who presses a key is told nothing.
+/// Answers a shell's script, if the script started this program. Errors are not shown, because the
+/// user only pressed a key.
 pub(crate) fn answer() -> Option<Status> {
     std::env::var_os(VARIABLE)?;
     let here = std::env::current_dir().ok();
@@ -74,7 +76,7 @@ pub(super) fn flows() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| candidates(word, |target| matches!(target, Target::Flow(_))))
 }
 
-/// Completes the names of both.
+/// Completes the names of cells and flows.
 pub(super) fn targets() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| candidates(word, |_| true))
 }
@@ -102,8 +104,8 @@ fn candidates(word: &OsStr, is_wanted: fn(&Target) -> bool) -> Vec<CompletionCan
         .collect()
 }
 
-/// What the words of the command line that is completed say to every command, such as which server. The rest of it may
-/// be half written, so only these options are read.
+/// Reads the options that every command has, such as the server, from the command line that is
+/// being completed. Only these options are read, because the rest may be incomplete.
 fn globals(mut words: impl Iterator<Item = OsString>) -> Option<Globals> {
     let mut command = Globals::augment_args(clap::Command::new("cbs").no_binary_name(true).ignore_errors(true));
     let takes = |word: &str| {

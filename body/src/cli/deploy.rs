@@ -1,4 +1,4 @@
-//! `cbs deploy`, `diff`, `undeploy` and `rollback`: what changes the desired state.
+//! `cbs deploy`, `diff`, `undeploy` and `rollback`: the commands that change the desired state.
 
 mod change;
 mod packing;
@@ -67,7 +67,7 @@ pub(crate) struct Rollback {
     change: Change,
 }
 
-/// How long a look besides the work of a command may take.
+/// Limit of the time for a check that is not the work of a command itself.
 pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 impl Deploy {
@@ -167,7 +167,7 @@ impl Rollback {
     }
 }
 
-/// What holds now, and all that lies in the store.
+/// Reads the present state, and the inventory of all stored objects.
 async fn present(store: &Store, retry: &RetryUntil) -> anyhow::Result<(Now, Inventory)> {
     let read = async || {
         // What lies there first: what is put later is young.
@@ -182,7 +182,7 @@ fn next(changes: &ChangeSet, message: &str) -> Head {
     Head::after(before, changes.root(), &who(), millis(), message)
 }
 
-/// `ada@laptop`: a claim for people.
+/// Returns the author, for example `ada@laptop`. It is not verified.
 fn who() -> String {
     let user =
         ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok()).unwrap_or_else(|| "somebody".into());
@@ -199,14 +199,15 @@ pub(super) async fn connect(globals: &Globals) -> Result<Nats, Failure> {
     globals.nats.client(&globals.namespace()).await
 }
 
-/// Ends the connection whatever came of the work.
+/// Closes the connection, whatever the result of the work is.
 pub(super) async fn closing(nats: Nats, work: impl Future<Output = Outcome>) -> Outcome {
     let outcome = work.await;
     nats.close().await;
     outcome
 }
 
-/// The desired state; where it is not there it is made, or `None` where nothing may be.
+/// Opens the desired state, and makes it if it does not exist. With `only_existing` it is not made,
+/// and the result may be `None`.
 async fn open(
     globals: &Globals,
     nats: &Nats,
@@ -221,7 +222,8 @@ async fn open(
     opened.map_err(|error| Failure::not_started(format_args!("{error:#}")))
 }
 
-/// Says so where bodies run what the server no longer knows, as after it came back with empty streams.
+/// Warns if bodies run a head that the server does not have, for example after it restarted with
+/// empty streams.
 pub(super) async fn warn_of_lost_history(globals: &Globals, nats: &Nats) {
     let bodies = timeout(LOOK_LIMIT, Store::bodies(nats, &globals.namespace())).await;
     // Without an answer there is nothing to compare with, and whoever asked goes on.
@@ -237,7 +239,7 @@ pub(super) async fn warn_of_lost_history(globals: &Globals, nats: &Nats) {
     }
 }
 
-/// The desired state of a namespace to which something was deployed.
+/// Opens the desired state of a namespace to which something was deployed.
 pub(super) async fn deployed(globals: &Globals, nats: &Nats) -> Result<Store, Failure> {
     let store = Store::existing(nats.clone(), globals.namespace()).await.map_err(Failure::not_started)?;
     if store.is_none() {

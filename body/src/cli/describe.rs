@@ -1,4 +1,4 @@
-//! `cbs describe`: all that is told about one cell or flow.
+//! `cbs describe`: all that is known about one cell or flow.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ impl Describe {
     }
 }
 
-/// What went wrong on the connections of an endpoint's body; nothing where nothing did.
+/// Returns the errors on the connections of an endpoint's body; `None` if there were none.
 fn troubles(endpoint: &Endpoint) -> Option<String> {
     let counters = &endpoint.connections;
     let reported: Vec<String> = [
@@ -115,7 +115,7 @@ fn bodies(found: &[Endpoint]) -> String {
     )
 }
 
-/// The lanes and processes that run it.
+/// Formats the table of lanes and processes that run it.
 fn workers(found: &[Endpoint]) -> String {
     let head = ["body", "worker", "state", "in flight", "queued", "lag", "lock wait", "restarts"];
     let all = found.iter().flat_map(|endpoint| endpoint.workers.iter().map(|worker| (&endpoint.body, worker)));

@@ -1,4 +1,4 @@
-//! `cbs dev`: the first five minutes, and the loop after them.
+//! `cbs dev`: the first steps of a developer, and then the loop of edit and run.
 
 mod live;
 

@@ -1,4 +1,4 @@
-//! `cbs doctor`: what this machine has and lacks.
+//! `cbs doctor`: a check of what this machine has and lacks.
 
 use std::{io::IsTerminal, path::Path, process::Stdio, time::Duration};
 
@@ -14,11 +14,11 @@ use crate::{
     runfile,
 };
 
-/// How long a program may take to tell its version.
+/// Limit of the time in which a program reports its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(5);
-/// The oldest server that the house is tested with.
+/// The oldest server that the project is tested with.
 const SERVER_VERSION_MIN: (u64, u64) = (2, 12);
-/// The oldest Rust that the house builds with.
+/// The oldest Rust that the project builds with.
 const RUST_VERSION_MIN: (u64, u64) = (1, 95);
 
 /// Shows what this machine has and lacks, and what to do about it.
@@ -29,7 +29,7 @@ pub(crate) struct Doctor {}
 #[serde(rename_all = "lowercase")]
 enum State {
     Ok,
-    /// Not as it should be, and nothing depends on it.
+    /// Not as expected, but nothing depends on it.
     Note,
     Missing,
 }
@@ -78,7 +78,7 @@ impl Doctor {
     }
 }
 
-/// The program that `demo` and `up` start where no server is named.
+/// Checks the program that `demo` and `up` start if no server is named.
 async fn program() -> Finding {
     const WHAT: &str = "nats-server";
     let path = match server::find() {
@@ -97,7 +97,7 @@ async fn program() -> Finding {
     }
 }
 
-/// The server that a client command would use now.
+/// Checks the server that a client command would use now.
 async fn server(globals: &Globals) -> Vec<Finding> {
     const WHAT: &str = "NATS server";
     let known = globals.nats.named().map(str::to_owned).or_else(runfile::find);
@@ -151,7 +151,7 @@ async fn rust() -> Finding {
     }
 }
 
-/// The libpython of this program, and what its cells can import.
+/// Checks the libpython of this program, and the modules that its cells can import.
 #[cfg(feature = "python")]
 fn python() -> Finding {
     const WHAT: &str = "Python";
@@ -170,7 +170,7 @@ fn python() -> Finding {
     Finding::note("Python", "not built in", "for cells in Python build `cbs` with the feature `python` (its default)")
 }
 
-/// The Dart that compiles Dart cells.
+/// Checks the Dart that compiles Dart cells.
 async fn dart() -> Finding {
     const WHAT: &str = "Dart";
     // It is run once to be believed.
@@ -187,7 +187,8 @@ fn terminal() -> Finding {
     Finding::ok("terminal", format!("input: {}, output: {}", words(input), words(output)))
 }
 
-/// The first line that a program tells of itself; `None` where it cannot be run, fails or hangs.
+/// Returns the first line that a program prints about itself; `None` if it cannot be run, fails or
+/// hangs.
 async fn version(program: &Path, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
@@ -196,7 +197,7 @@ async fn version(program: &Path, arguments: &[&str]) -> Option<String> {
     line.filter(|_| output.status.success())
 }
 
-/// The first `major.minor` in a text.
+/// Finds the first `major.minor` in a text.
 fn stats(text: &str) -> Option<(u64, u64)> {
     text.split(|c: char| !c.is_ascii_digit() && c != '.').find_map(|word| {
         let mut parts = word.split('.').map(str::parse);

@@ -1,4 +1,4 @@
-//! `cbs events`: what is told on the bus, as it is told.
+//! `cbs events`: the events on the bus, as they are published.
 
 use bus_nats::Nats;
 use cbs::{Delivery, Envelope, Subscription, TopicFilter};
@@ -65,7 +65,7 @@ async fn follow(nats: &Nats, filter: TopicFilter, globals: &Globals) -> Outcome 
     Err(Failure::failed("the connection has been closed"))
 }
 
-/// An event as JSON on one line; a payload that is none stays a text.
+/// Formats an event as JSON on one line. A payload that is not JSON becomes a text.
 fn document(event: &Envelope) -> Value {
     let payload = serde_json::from_slice(&event.payload)
         .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&event.payload).into_owned()));
@@ -79,7 +79,7 @@ fn document(event: &Envelope) -> Value {
     })
 }
 
-/// An event on one line for a person.
+/// Formats an event on one line for a person.
 fn line(event: &Envelope) -> String {
     let moment = output::moment(event.sent_ms().unwrap_or_else(cbs::now_ms));
     let time = moment.get(11..23).unwrap_or(&moment);
@@ -93,7 +93,7 @@ fn topic(event: &Envelope) -> &str {
     event.target.as_ref().map_or("", |target| target.name())
 }
 
-/// What a body tells, in words; `None` for what others tell.
+/// Describes an event of a body; `None` for the events of other publishers.
 fn reported(topic: &str, payload: &[u8]) -> Option<String> {
     let state = topic.strip_prefix("cbs.cell.").or_else(|| topic.strip_prefix("cbs.body."))?;
     let payload: Value = serde_json::from_slice(payload).ok()?;

@@ -25,7 +25,7 @@ enum Command {
         /// The input as JSON; `-` reads it from standard input [default: null]
         #[arg(value_name = "JSON", allow_negative_numbers = true)]
         input: Option<String>,
-        /// How long to wait for the answer
+        /// Time limit for the answer
         #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "1m")]
         timeout: Duration,
         /// Record the run in all bodies that it reaches, and show where its time went

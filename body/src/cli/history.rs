@@ -1,4 +1,5 @@
-//! `cbs history`, `get` and `bodies`: what is deployed, what was, and who runs it.
+//! `cbs history`, `get` and `bodies`: the deployed entries, former heads, and the bodies of the
+//! fleet.
 
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ fn row(head: &Head) -> [String; 5] {
     [head.number.to_string(), moment(head.when_ms), head.who.clone(), head.manifest.short(), head.message.clone()]
 }
 
-/// `2026-11-21 10:07:00`, in UTC, by Howard Hinnant's `civil_from_days`
+/// Formats a moment as `2026-11-21 10:07:00`, in UTC, by Howard Hinnant's `civil_from_days`
 /// (<https://howardhinnant.github.io/date_algorithms.html>).
 fn moment(millis: u64) -> String {
     let seconds = Duration::from_millis(millis).as_secs();
@@ -147,7 +148,8 @@ impl Bodies {
     }
 }
 
-/// Adds to each body's troubles why it serves on what it should leave, where no other body may have it.
+/// Adds to each body's troubles the reason why it serves an entry that it should stop, if no other
+/// body may have it.
 async fn explain_leaving(globals: &Globals, nats: &Nats, bodies: &mut [Presence]) {
     let deployed = async {
         let store = Store::existing(nats.clone(), globals.namespace()).await?.context("nothing was ever deployed")?;
@@ -185,7 +187,7 @@ fn table(bodies: &[Presence]) -> String {
     format!("{}{gap}{}", output::table(head, rows), troubles.concat())
 }
 
-/// `3 ready, 1 starting`.
+/// Formats the states of a body's entries: `3 ready, 1 starting`.
 fn state(body: &Presence) -> String {
     let words = [
         (EntryStatus::Ready, "ready"),

@@ -6,15 +6,15 @@ use cbs::Bytes;
 
 use crate::exit::Failure;
 
-/// The most that is read from standard input; servers take 64 MiB at most.
+/// Limit of the bytes that are read from standard input: servers take 64 MiB at most.
 const INPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The longest time that a flag takes.
+/// Limit of a duration in a flag.
 const DURATION_MAX: Duration = Duration::from_secs(86_400);
 
-/// The argument's JSON; `-` stands for standard input, nothing for `null`.
+/// Reads the argument's JSON. `-` stands for standard input, a missing argument for `null`.
 ///
 /// # Errors
-/// Usage, for what is no JSON.
+/// The text is not JSON; the status is "usage".
 pub(super) fn json(argument: Option<&str>) -> Result<Bytes, Failure> {
     let text: Bytes = match argument {
         None => return Ok(Bytes::from_static(b"null")),

@@ -1,4 +1,4 @@
-//! `cbs log-level`: what bodies log, asked and changed while they run.
+//! `cbs log-level`: the log filter of bodies, shown and changed while they run.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     telemetry::{ASK_LOG, Filtered},
 };
 
-/// How long bodies have to answer.
+/// Time that bodies have to answer.
 const WAIT: Duration = Duration::from_secs(2);
 
 /// Shows or changes what bodies log, while they run.

@@ -1,4 +1,4 @@
-//! `cbs ls`: what runs where.
+//! `cbs ls`: the cells and flows, and the bodies that run them.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     output::{self, Format},
 };
 
-/// How long bodies have to answer: longer than the jitter that they answer with.
+/// Time that bodies have to answer: longer than the random delay of their answers.
 pub(super) const DISCOVERY_WAIT: Duration = Duration::from_millis(300);
 
 /// Lists the cells and flows of the namespace and the bodies that serve them.
@@ -46,8 +46,8 @@ impl Ls {
     }
 }
 
-/// All that bodies of the namespace say they serve, by target and body; and what is deployed, where something is
-/// missing among it.
+/// Returns all endpoints that bodies of the namespace report, by target and body. If `is_missing`
+/// is true of them, the deployed targets are returned as well.
 pub(super) async fn discover_or(
     globals: &Globals,
     is_missing: impl FnOnce(&[Endpoint]) -> bool,
@@ -65,7 +65,7 @@ pub(super) async fn discover_or(
     Ok((found, deployed))
 }
 
-/// Nobody serves this one of the names that are known.
+/// Makes the failure for a target that no body serves, with a hint from the known names.
 pub(super) fn nobody(globals: &Globals, target: &Target, known: &BTreeSet<Target>) -> Failure {
     let hint = names::hint(target, known).unwrap_or_else(|| "`cbs ls` shows what runs".to_owned());
     Failure::failed(format_args!("nobody serves {target} in the namespace {}; {hint}", globals.namespace()))
@@ -91,7 +91,7 @@ fn table(found: &[Endpoint]) -> String {
     )
 }
 
-/// Where it is in its life, with how many workers it has and how many of them are not well.
+/// Returns the state of an endpoint, with the number of its workers and of those that are not well.
 pub(super) fn state(endpoint: &Endpoint) -> String {
     // Only what is served tells nothing: a body of another making.
     let state = if endpoint.state.is_empty() { "ready" } else { endpoint.state.as_str() };

@@ -1,4 +1,4 @@
-//! The command line: one file a command.
+//! The command line: one file for each command.
 
 mod call;
 mod check;
@@ -46,7 +46,7 @@ pub(crate) struct Cli {
     globals: Globals,
 }
 
-/// What every command takes.
+/// Options of every command.
 #[derive(Clone, Debug, clap::Args)]
 struct Globals {
     /// The namespace: keeps things apart, not people [default: default; of `demo`: a new one]
@@ -72,14 +72,14 @@ impl Globals {
     }
 }
 
-/// An empty variable is one that is not set.
+/// A namespace, or `None` for an empty variable, which counts as not set.
 type OptionalPaths = Option<Namespace>;
 
 fn namespace(text: &str) -> Result<OptionalPaths, cbs::NameError> {
     if text.is_empty() { Ok(None) } else { Namespace::new(text).map(Some) }
 }
 
-/// A name with a dot is a cell's, one without a flow's.
+/// Reads a target: a name with a dot is a cell, one without a dot is a flow.
 fn target(text: &str) -> Result<Target, cbs::NameError> {
     if text.contains([' ', '.']) { text.parse() } else { FlowName::new(text).map(Target::Flow) }
 }
@@ -110,8 +110,8 @@ enum Command {
     Completions(completions::Completions),
 }
 
-/// Reads the arguments. Help and version are printed here, and end in `Done`; what is wrong
-/// with them ends in `Usage`.
+/// Reads the arguments. Help and version are printed here, and end with `Done`. Wrong arguments end
+/// with `Usage`.
 pub(crate) fn parse() -> Result<Cli, Failure> {
     Cli::try_parse().map_err(|error| {
         let status = if error.use_stderr() { Status::Usage } else { Status::Done };
@@ -126,13 +126,13 @@ pub(crate) fn parse() -> Result<Cli, Failure> {
 }
 
 impl Cli {
-    /// The level of the log unless `CBS_LOG` says otherwise: a body tells what it does, the
-    /// other commands only what is wrong.
+    /// Returns the level of the log, unless `CBS_LOG` sets another: bodies log their work, the
+    /// other commands only errors.
     pub(crate) fn log_level(&self) -> &'static str {
         if matches!(self.command, Command::Up(_) | Command::Dev(_)) { "info" } else { "warn" }
     }
 
-    /// Does what the arguments say.
+    /// Runs the command of the arguments.
     pub(crate) fn run(self, cells: Vec<NativeCell>, log: Log) -> Outcome {
         let Self { command, mut globals } = self;
         globals.log = log;
@@ -167,7 +167,8 @@ fn on_all_cores(work: impl Future<Output = Outcome>) -> Outcome {
     run_on(&mut tokio::runtime::Builder::new_multi_thread(), work)
 }
 
-/// For a command that makes a call and ends: starting threads would be most of its work.
+/// Runs on one thread, for a command that makes a call and ends: starting threads would be most of
+/// its work.
 fn on_this_thread(work: impl Future<Output = Outcome>) -> Outcome {
     run_on(&mut tokio::runtime::Builder::new_current_thread(), work)
 }

@@ -1,4 +1,4 @@
-//! The names of cells and flows that there are: for "did you mean", and for shells that complete them.
+//! Known names of cells and flows: for "did you mean", and for completion in shells.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -9,17 +9,18 @@ use tokio::time::timeout;
 
 use crate::fleet::Store;
 
-/// How long a look for names may take: an error must not wait for its hint.
+/// Limit of the time for a search of names: an error must not wait for its hint.
 const LOOK_LIMIT: Duration = Duration::from_millis(250);
 
-/// What bodies serve, or what is deployed. What cannot be asked in time is left out.
+/// Returns the targets that bodies serve or that are deployed. A source that does not answer in
+/// time is left out.
 pub(super) async fn known(nats: &Nats, namespace: &Namespace) -> BTreeSet<Target> {
     let (served, deployed) = tokio::join!(nats.discover_within(LOOK_LIMIT), deployed(nats, namespace));
     let served = served.unwrap_or_default();
     served.into_iter().map(|endpoint| endpoint.target).chain(deployed).collect()
 }
 
-/// What is deployed to the fleet of a namespace.
+/// Returns the targets that are deployed to the fleet of a namespace.
 pub(super) async fn deployed(nats: &Nats, namespace: &Namespace) -> BTreeSet<Target> {
     let look = async {
         let store = Store::existing(nats.clone(), namespace.clone()).await.ok()??;
@@ -28,22 +29,22 @@ pub(super) async fn deployed(nats: &Nats, namespace: &Namespace) -> BTreeSet<Tar
     timeout(LOOK_LIMIT, look).await.ok().flatten().unwrap_or_default()
 }
 
-/// What a manifest has.
+/// Returns the targets of a manifest.
 pub(super) fn of(manifest: &Manifest) -> BTreeSet<Target> {
     manifest.entries().iter().map(|(target, _)| target.clone()).collect()
 }
 
-/// What these endpoints serve.
+/// Returns the targets that these endpoints serve.
 pub(super) fn served(endpoints: &[Endpoint]) -> BTreeSet<Target> {
     endpoints.iter().map(|endpoint| endpoint.target.clone()).collect()
 }
 
-/// Whether a call failed because nobody serves what it was for.
+/// True if a call failed because no body serves its target.
 pub(super) fn is_missing(error: &BusError) -> bool {
     error.outcome() == Outcome::NotRun && matches!(error.code(), Code::NotFound | Code::Unavailable)
 }
 
-/// What a person may have meant by a name that nobody serves; `None` where nothing is near.
+/// Suggests a name for one that no body serves; `None` if no known name is similar.
 pub(super) fn hint(target: &Target, known: &BTreeSet<Target>) -> Option<String> {
     if known.contains(target) {
         return Some(format!("{target} is known here, and no body serves it now: see `cbs ls` and `cbs bodies`"));

@@ -1,4 +1,4 @@
-//! `cbs top`: how the fleet fares, second by second.
+//! `cbs top`: the load of the fleet, second by second.
 
 mod rates;
 mod screen;
@@ -19,7 +19,7 @@ use crate::{
     signals::Signals,
 };
 
-/// How often bodies are asked.
+/// Time between two requests to the bodies.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Shows how busy each cell and flow is, second by second.
@@ -108,7 +108,7 @@ async fn look(nats: &Nats, globals: &Globals) -> Result<Vec<bus_nats::discovery:
     nats.discover(DISCOVERY_WAIT).await.map_err(|error| call::failed(&error, globals.format))
 }
 
-/// What stands on the screen.
+/// Formats the page on the screen.
 fn page(rows: &mut [Row], (sort, by_body): (Sort, bool), globals: &Globals, trouble: Option<&str>) -> String {
     sort.apply(rows);
     let (calls, errors) = rows.iter().fold((0.0, 0.0), |(calls, errors), row| {
@@ -156,12 +156,12 @@ fn table(rows: &[Row], by_body: bool) -> String {
     )
 }
 
-/// A cell goes by its name; a flow keeps the word before it.
+/// Returns the short form of a target: only the name of a cell, or `flow` with the name of a flow.
 fn short(target: &str) -> &str {
     target.strip_prefix("cell ").unwrap_or(target)
 }
 
-/// One digit behind the point, as long as there is anything to see in it.
+/// Formats a rate, with one digit after the point if the rate is small.
 fn rate_text(rate: f64) -> String {
     if rate < 99.95 { format!("{rate:.1}") } else { format!("{rate:.0}") }
 }

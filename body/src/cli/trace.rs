@@ -1,4 +1,4 @@
-//! `cbs trace`: where the time of a call went, through all bodies that had a part in it.
+//! `cbs trace`: the times of a call in all bodies that took part in it.
 
 mod show;
 mod tree;
@@ -17,9 +17,10 @@ use crate::{
     telemetry::{ASK_TRACE, SpanMemory, TraceReport},
 };
 
-/// How long bodies have to answer.
+/// Time that bodies have to answer.
 const WAIT: Duration = Duration::from_secs(2);
-/// Of how many traces one id may be: a request's id is of one, unless somebody made it up.
+/// Limit of the traces that one id may belong to. A request's id belongs to one, unless it was
+/// forged.
 const TRACES_MAX: usize = 4;
 
 /// Shows a recorded trace: what called what, in which body, and where the time went.
@@ -37,7 +38,7 @@ pub(crate) struct Trace {
     verbose: bool,
 }
 
-/// An id with or without its dashes.
+/// Reads an id with or without its dashes.
 fn id(text: &str) -> Result<Uuid, String> {
     text.trim().parse().map_err(|_| "write 32 hexadecimal digits, with or without dashes".to_owned())
 }
@@ -62,27 +63,27 @@ impl Trace {
     }
 }
 
-/// A share as so many of a hundred, without the dust of floating point: 0.07 are 7.
+/// Converts a share to percent, without the rounding errors of floating point: 0.07 gives 7.
 fn per_hundred(ratio: f64) -> f64 {
     (ratio * 1e8).round() / 1e6
 }
 
-/// What the bodies of a namespace know of a trace.
+/// Spans of a trace that the bodies of a namespace have.
 #[derive(Debug, Default)]
 pub(super) struct FoundSpans {
     spans: Vec<Span>,
-    /// How many spans found no room in the answers.
+    /// Number of spans for which the answers had no space.
     left_out: usize,
     kept: BTreeMap<BodyId, SpanMemory>,
-    /// Who could not tell, and why.
+    /// Bodies that could not report, with the reason.
     silent: Vec<(BodyId, String)>,
 }
 
 impl FoundSpans {
-    /// Asks all bodies.
+    /// Asks all bodies, and collects their spans.
     ///
     /// # Errors
-    /// `unavailable` when the server cannot be asked.
+    /// `unavailable` if the server cannot be asked.
     pub(super) async fn collect(nats: &Nats, id: Uuid) -> Result<Self, BusError> {
         let mut found = Self::default();
         found.ask(nats, id).await?;
@@ -123,19 +124,20 @@ impl FoundSpans {
         self.settle();
     }
 
-    /// Each span once, the oldest first; of those that began at once the caller's.
+    /// Keeps each span once, the oldest first. Of spans that began at the same time, the caller's
+    /// comes first.
     fn settle(&mut self) {
         self.spans.sort_by_key(|span| (span.began_ns, span.side == Side::Server, span.trace.span_id));
         let mut seen = std::collections::HashSet::new();
         self.spans.retain(|span| seen.insert((span.trace.trace_id, span.trace.span_id)));
     }
 
-    /// The trace for a person.
+    /// Formats the trace for a person.
     pub(super) fn text(&self, verbose: bool, width: usize) -> String {
         show::text(&Tree::of(&self.spans), verbose, width)
     }
 
-    /// The trace for a program.
+    /// Formats the trace for a program.
     pub(super) fn json(&self) -> Value {
         let traces: std::collections::BTreeSet<_> = self.spans.iter().map(|span| span.trace.id().to_string()).collect();
         json!({
@@ -146,7 +148,7 @@ impl FoundSpans {
         })
     }
 
-    /// Tells a person what may be missing.
+    /// Warns of spans that may be missing.
     pub(super) fn tell_gaps(&self) {
         if self.left_out > 0 {
             let spans = output::count(self.left_out, "span", "spans");
@@ -157,7 +159,7 @@ impl FoundSpans {
         }
     }
 
-    /// Why there is nothing to show.
+    /// Returns the reason why there is nothing to show.
     fn nothing(&self, id: Uuid) -> String {
         let mut lines = vec![format!("no body has a span of {}", id.simple())];
         for (body, kept) in &self.kept {

@@ -28,17 +28,17 @@ use crate::{
     watch::Watch,
 };
 
-/// Where our own server keeps its streams, seen from the working folder.
+/// Folder where our own server keeps its streams, relative to the working folder.
 const STORE: &str = ".cbs/nats";
-/// How long `cbs dev` finishes what runs: its person waits.
+/// Time that `cbs dev` gives running calls to finish: its user waits.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For how many cells an input is looked for: a person waits.
+/// Limit of the cells for which an example input is searched: the user waits.
 const EXAMPLES_MAX: usize = 32;
 
-/// The share of traces that a body records whole, unless it is said otherwise.
+/// Share of traces that a body records whole by default.
 const TRACE_RATIO: f64 = 0.01;
-/// The same where one person looks.
+/// Share of traces that `cbs dev` records whole by default.
 const TRACE_RATIO_DEV: f64 = 1.0;
 
 /// Runs cells and flows until SIGINT or SIGTERM, then finishes what runs.
@@ -49,26 +49,27 @@ const TRACE_RATIO_DEV: f64 = 1.0;
 pub(crate) struct Up {
     #[command(flatten)]
     paths: specs::OptionalPaths,
-    /// What the body is, for the `discovery` and `spread` of deployed cells; may be given several times
+    /// Label of the body, for the `place` and `spread` of deployed cells; may be given several
+    /// times
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = joining::label, conflicts_with = "paths")]
     labels: Vec<(String, String)>,
     /// The body's id [default: <host>-<6 random>]
     #[arg(long, value_name = "ID")]
     body: Option<BodyId>,
-    /// How calls travel to cells whose spec does not say: here first, or always over NATS
+    /// Route of calls to cells whose spec names none: here first, or always over NATS
     #[arg(long, value_enum, default_value_t)]
     route: RouteName,
     #[command(flatten)]
     http: http::Flags,
     #[command(flatten)]
     telemetry: telemetry::Flags,
-    /// How long to finish what runs when asked to stop
+    /// Time limit to finish running calls when asked to stop
     #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "30s")]
     drain_timeout: Duration,
     /// Follow the files: what is saved serves a moment later, without a failed call
     #[arg(long, requires = "paths")]
     watch: bool,
-    /// As `cbs dev` runs it.
+    /// Set when `cbs dev` runs it.
     #[arg(skip)]
     live: Option<Live>,
 }
@@ -85,7 +86,8 @@ impl Up {
         self.run_with(globals, cells, self.paths.given()).await
     }
 
-    /// As `cbs dev` runs it: patient with what is not there yet, and telling of calls.
+    /// Makes the command as `cbs dev` runs it: it waits for files that do not exist yet, and shows
+    /// calls.
     pub(super) fn dev(body: Option<BodyId>, http: http::Flags, telemetry: telemetry::Flags, live: Live) -> Self {
         Self {
             paths: specs::OptionalPaths::default(),
@@ -100,7 +102,7 @@ impl Up {
         }
     }
 
-    /// Runs these specs; without any, in the fleet.
+    /// Runs these specs; without any, joins the fleet.
     pub(super) async fn run_with(
         &self,
         globals: &Globals,
@@ -155,7 +157,7 @@ impl Up {
         outcome
     }
 
-    /// The specs to begin with. `cbs dev` begins without those that have mistakes, and says which.
+    /// Reads the first specs. `cbs dev` starts without those that have mistakes, and reports them.
     fn read(&self, paths: specs::Paths) -> Result<StaticSpecs, Failure> {
         match paths.load() {
             Ok(specs) => {
@@ -262,8 +264,8 @@ impl Up {
     }
 }
 
-/// Starts the body. Where it cannot start, its connection ends before a server of our own does:
-/// a connection that is lost would be one more complaint.
+/// Starts the body. If it cannot start, its connection is closed before our own server is stopped:
+/// a lost connection would cause one more error message.
 async fn start(
     plan: Plan,
     nats: Option<Nats>,
@@ -283,7 +285,7 @@ fn too_soon(signal: &str) -> Failure {
 /// Specs that are given on the command line, and read.
 struct StaticSpecs {
     specs: spec::Specs,
-    /// Mistakes with which `cbs dev` begins all the same.
+    /// Mistakes in spite of which `cbs dev` starts.
     wrong: Option<spec::Error>,
     paths: specs::Paths,
 }
@@ -294,21 +296,21 @@ struct ServerAddress<'a> {
     discovery: Discovery,
 }
 
-/// A body as those see it who look from outside.
+/// The status of a body for observers outside.
 struct BodyView {
     status: Arc<BodyStatus>,
-    /// Where they ask.
+    /// Address for HTTP requests.
     http: Option<String>,
     telemetry: Arc<Telemetry>,
 }
 
-/// How other commands find the server.
+/// Way in which other commands find the server.
 enum Discovery {
-    /// By themselves, in this folder.
+    /// Without an option, in this folder.
     Known,
-    /// Only when it is named.
+    /// Only if it is named.
     ToBeNamed,
-    /// There is none, for this reason.
+    /// There is no server, for this reason.
     Nowhere(String),
 }
 
@@ -322,15 +324,15 @@ impl Discovery {
     }
 }
 
-/// What a person or a program is told when the body is ready.
+/// Report when the body is ready, for a person or a program.
 struct ReadyReport<'a> {
     globals: &'a Globals,
     body: &'a BodyId,
     address: Option<&'a str>,
-    /// Where it answers over HTTP.
+    /// Address at which the body answers over HTTP.
     http: Option<&'a str>,
     discovery: Discovery,
-    /// Whether there may be nothing yet.
+    /// True if there may be no specs yet.
     patient: bool,
     statuses: Vec<TargetStatus>,
 }
@@ -379,8 +381,9 @@ impl ReadyReport<'_> {
         format!("{table}\n\n{body}{call}")
     }
 
-    /// A call of a cell that is ready, with an input that it accepts, to be pasted into another terminal of the same
-    /// folder; best one that does no harm. `None` where no schema says what a cell accepts.
+    /// Returns a call of a ready cell, with an input that the cell accepts, for the user to paste
+    /// into another terminal in the same folder. An idempotent cell is preferred. Returns `None` if
+    /// no schema describes a cell's input.
     fn call(&self) -> Option<String> {
         let address = self.address?;
         let is_cell = |standing: &&TargetStatus| standing.is_ready() && matches!(standing.target, Target::Cell(_));

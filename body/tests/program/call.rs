@@ -5,7 +5,7 @@ use testkit::NatsServer;
 
 use crate::support::{Running, World, greeting_specs};
 
-/// A server, a body on it, and a world whose commands find both by `--nats`.
+/// A server, a body on it, and a world whose commands connect to both with `--nats`.
 struct Greeting {
     server: NatsServer,
     world: World,

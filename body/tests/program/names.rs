@@ -1,4 +1,4 @@
-//! Names that nobody serves, and names that a shell completes.
+//! Names that no body serves, and names that a shell completes.
 
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,7 @@ async fn a_hint_does_not_hold_up_the_error() {
     assert!(best < Duration::from_secs(4), "{best:?}");
 }
 
-/// What bash offers where this line ends.
+/// Returns the completions that bash offers at the end of this line.
 async fn completed(greeting: &Greeting, environment: &[(&str, &str)], line: &str) -> Vec<String> {
     let words: Vec<String> = line.split(' ').map(|word| format!("'{word}'")).collect();
     let last = line.rsplit(' ').next().unwrap_or_default();
@@ -79,7 +79,7 @@ async fn completed(greeting: &Greeting, environment: &[(&str, &str)], line: &str
     done.stdout.lines().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
 }
 
-/// Asks until bash offers these names: a busy machine may need more time than a shell gives.
+/// Repeats until bash offers these names: a busy machine may need more time than a shell gives.
 async fn offers(greeting: &Greeting, environment: &[(&str, &str)], line: &str, names: &[&str]) {
     eventually(&format!("names after `{line}`"), LIMIT, async || {
         let found = completed(greeting, environment, line).await;

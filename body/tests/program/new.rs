@@ -6,7 +6,7 @@ use testkit::NatsServer;
 
 use crate::support::World;
 
-/// This checkout, as a manifest in the world's folder names it.
+/// Path of this checkout, in the form that a manifest in the world's folder uses.
 fn checkout() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().canonicalize().unwrap().to_str().unwrap().to_owned()
 }

@@ -1,4 +1,4 @@
-//! Which NATS server, and what is told where there is none.
+//! Choice of the NATS server, and the messages if there is none.
 
 use std::time::{Duration, Instant};
 

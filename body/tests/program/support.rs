@@ -1,4 +1,4 @@
-//! The program under test, in a world of its own.
+//! The program under test, with folders of its own.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,15 +15,15 @@ use tokio::{
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
 };
 
-/// Longer than anything that is waited for here takes, even on a busy machine.
+/// Time longer than any wait of these tests, even on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// A working folder, and a user's run-time folder, that no other test shares.
+/// A working folder and a user's run-time folder that no other test shares.
 pub(crate) struct World {
     folder: tempfile::TempDir,
 }
 
-/// How a run of the program ended.
+/// Result of a run of the program.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) status: i32,
@@ -32,14 +32,14 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    /// The same, having checked the exit status.
+    /// Checks the exit status, and returns the same result.
     #[track_caller]
     pub(crate) fn with_status(self, status: i32) -> Self {
         assert_eq!(self.status, status, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
-    /// The last line of standard output.
+    /// Returns the last line of standard output.
     pub(crate) fn last_line(&self) -> &str {
         self.stdout.lines().next_back().unwrap_or_default()
     }
@@ -53,12 +53,12 @@ impl World {
         Self { folder }
     }
 
-    /// The working folder.
+    /// Returns the working folder.
     pub(crate) fn here(&self) -> PathBuf {
         self.folder.path().join("here")
     }
 
-    /// How many addresses of servers are left in the user's run-time folder.
+    /// Returns the number of server addresses that are left in the user's run-time folder.
     pub(crate) fn runs(&self) -> usize {
         std::fs::read_dir(self.folder.path().join("run/cbs")).map_or(0, Iterator::count)
     }
@@ -74,7 +74,7 @@ impl World {
         std::fs::read_to_string(self.here().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// The program, not yet started: no server is named, nothing is on its standard input.
+    /// Returns the program, not yet started. No server is named, and its standard input is empty.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cbs"));
         command.args(arguments).current_dir(self.here()).env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
@@ -104,12 +104,12 @@ impl World {
         done(output)
     }
 
-    /// Starts the program, to be talked with.
+    /// Starts the program with open input and output.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         self.start_command(self.command(arguments))
     }
 
-    /// The same for a command of [`Self::command`].
+    /// Starts a command of [`Self::command`] in the same manner.
     pub(crate) fn start_command(&self, mut command: Command) -> Running {
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         Running {
@@ -139,18 +139,18 @@ pub(crate) struct Running {
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
     stderr: Lines<BufReader<ChildStderr>>,
-    /// Open, so that the program sees no end of input.
+    /// Open, so that the program receives no end of input.
     #[allow(dead_code, reason = "held, not used")]
     stdin: Option<ChildStdin>,
 }
 
 impl Running {
-    /// Reads standard output up to a line with these words, and gives all that was read.
+    /// Reads standard output up to a line with these words, and returns all that was read.
     pub(crate) async fn until(&mut self, words: &str) -> String {
         self.until_line(words, |line| line.contains(words)).await
     }
 
-    /// Reads standard output up to this very line, and gives all that was read.
+    /// Reads standard output up to exactly this line, and returns all that was read.
     pub(crate) async fn until_exactly(&mut self, wanted: &str) -> String {
         self.until_line(wanted, |line| line == wanted).await
     }
@@ -206,7 +206,7 @@ impl Running {
         Pid::from_raw(self.child.id().unwrap().cast_signed())
     }
 
-    /// Waits for its end; both streams are read on, as a terminal does.
+    /// Waits for its end. Both streams are read meanwhile, as a terminal does.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String, String) {
         let (mut stdout, mut stderr) = (self.stdout.into_inner(), self.stderr.into_inner());
         let (mut out, mut err) = (String::new(), String::new());
@@ -220,12 +220,12 @@ impl Running {
     }
 }
 
-/// Whether somebody's server, none of ours, listens at the usual port of this machine.
+/// True if a server that these tests did not start listens at the usual port of this machine.
 pub(crate) async fn usual_server() -> bool {
     tokio::net::TcpStream::connect("127.0.0.1:4222").await.is_ok()
 }
 
-/// The specs of the greeting.
+/// Returns the path of the specs of the greeting.
 pub(crate) fn greeting_specs() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs").canonicalize().unwrap().to_str().unwrap().to_owned()
 }

@@ -8,7 +8,7 @@ use testkit::NatsServer;
 
 use crate::support::{LIMIT, Running, World, greeting_specs};
 
-/// A flow that waits for this long, then answers.
+/// Returns a flow that waits for this long, then answers.
 fn waiting(wait: &str) -> String {
     format!(
         "apiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: {{ name: waiting }}\nspec:\n  timeout: 5m\n  steps:\n    \
@@ -17,7 +17,7 @@ fn waiting(wait: &str) -> String {
     )
 }
 
-/// A body with that flow, in the middle of a run that a caller waits for.
+/// Starts a body with that flow, in the middle of a run that a caller waits for.
 async fn in_the_middle_of_a_run(world: &World, server: &NatsServer, wait: &str, more: &[&str]) -> (Running, Running) {
     world.write("waiting.yaml", &waiting(wait));
     let mut body = world.start(&[&["up", "waiting.yaml", "--nats", server.url()], more].concat());
@@ -26,7 +26,7 @@ async fn in_the_middle_of_a_run(world: &World, server: &NatsServer, wait: &str, 
     (body, caller)
 }
 
-/// Who calls that flow, when its run has begun.
+/// Starts the caller of that flow, and returns it when its run has begun.
 async fn begun(world: &World, server: &NatsServer) -> Running {
     let caller = world.start(&["flow", "run", "waiting", "--nats", server.url()]);
     testkit::eventually("the run has begun", LIMIT, async || {
@@ -272,7 +272,7 @@ async fn a_server_of_our_own_that_dies_is_started_again() {
     assert_eq!(body.ended().await.0.code(), Some(0));
 }
 
-/// The one child process of a process.
+/// Returns the one child process of a process.
 fn children_of(pid: i32) -> i32 {
     let of = |entry: std::fs::DirEntry| {
         let child: i32 = entry.file_name().to_str()?.parse().ok()?;

@@ -31,7 +31,7 @@ const NATIVE: Files = linked![
     "specs/flows/greeting.yaml",
 ];
 
-/// The same in three languages.
+/// The greeting in three languages.
 const POLYGLOT: Files = linked![
     "specs/variants/polyglot/cells/io.prompt_name.yaml",
     "specs/variants/polyglot/cells/logic.greet.yaml",
@@ -39,7 +39,7 @@ const POLYGLOT: Files = linked![
     "specs/variants/polyglot/flows/greeting.yaml",
 ];
 
-/// What its cells are made of.
+/// The source files of its cells.
 const SOURCES: Files = linked![
     "cells/logic_greet_python/greet.py",
     "cells/io_print_greeting_dart/pubspec.yaml",
@@ -56,18 +56,19 @@ const SCHEMAS: &[(&str, &str)] = &[
 /// The greeting, ready to run.
 pub(super) struct Greeting {
     pub(super) specs: Specs,
-    /// Where the sources stand, as long as it runs.
+    /// Folder of the source files, as long as the demo runs.
     _folder: Option<TempDir>,
 }
 
 impl Greeting {
-    /// In Rust.
+    /// Makes the greeting in Rust.
     pub(super) fn native() -> Result<Self, Failure> {
         let texts = NATIVE.iter().map(|(path, text)| (PathBuf::from(path), *text));
         Ok(Self { specs: load(texts)?, _folder: None })
     }
 
-    /// In Rust, Python and Dart. A cell that none of the hosts can run here runs in Rust, and one line says so.
+    /// Makes the greeting in Rust, Python and Dart. A cell that no host can run here runs in Rust,
+    /// and one line reports that.
     pub(super) fn polyglot(hosts: &Hosts) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("cbs-demo-").tempdir().map_err(Failure::not_started)?;
         for (path, text) in SOURCES.iter().chain(POLYGLOT) {

@@ -28,9 +28,9 @@ use crate::{
     telemetry::{self, Telemetry},
 };
 
-/// How long the end of the demo may take; nothing runs any more by then.
+/// Limit of the time for the end of the demo, when no cell runs any more.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
-/// How long a run may take: a person types.
+/// Limit of the time for a run: a person types.
 const RUN_LIMIT: Duration = Duration::from_secs(6 * 60);
 
 /// Runs the greeting flow: three cells, over NATS.
@@ -132,7 +132,7 @@ fn stopped(signal: &str) -> Failure {
     Failure::failed(format_args!("stopped by {signal}"))
 }
 
-/// The first line: where the greeting travels.
+/// Returns the first line: the server and the namespace of the greeting.
 fn opening(server: &ServerChoice, nats: Option<&Nats>, namespace: &Namespace) -> String {
     match (nats.map(Nats::server), server) {
         (Some(info), server) => {

@@ -1,4 +1,4 @@
-//! The steps of the demo's flow, as a person watches them.
+//! The steps of the demo's flow, in the form for a person.
 
 use cbs::Target;
 use host::{StepObserver, StepReport};
@@ -6,9 +6,9 @@ use spec::Specs;
 
 use crate::output::{self, BAD};
 
-/// Tells every attempt of a step in one line.
+/// Reports every attempt of a step in one line.
 pub(super) struct Steps {
-    /// What each cell is written in.
+    /// Language of each cell.
     languages: Vec<(Target, &'static str)>,
 }
 

@@ -1,4 +1,4 @@
-//! A change of desired state: it is shown, written, and waited for.
+//! A change of the desired state: it is shown, written, and waited for.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -18,10 +18,10 @@ use crate::{
     output::{self, Format, GOOD, WARNING},
 };
 
-/// How long a deploy may spend on what is not its own work.
+/// Limit of the time that a deploy spends on garbage collection, which is not its own work.
 const COLLECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// How a change is made.
+/// Options of a change.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Change {
     /// Show what would change, and change nothing
@@ -30,24 +30,24 @@ pub(super) struct Change {
     /// Wait until every body has followed
     #[arg(long, value_name = "YES", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub(super) wait: bool,
-    /// How long to wait for NATS where it does not answer, and then for bodies
+    /// Time limit for NATS to answer, and then for bodies to follow
     #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "60s")]
     pub(super) timeout: Duration,
 }
 
 impl Change {
-    /// Connects, also to a server that is just being started again.
+    /// Connects, also to a server that is just restarting.
     pub(super) async fn connect(&self, globals: &Globals) -> Result<Nats, Failure> {
         let report = |line: &str| output::report(output::sanitize(line));
         globals.nats.client_patient(&globals.namespace(), self.timeout, report).await
     }
 
-    /// How long it is tried again where NATS does not answer.
+    /// Returns the retries for this change while NATS does not answer.
     pub(super) fn retry(&self, nats: &Nats) -> RetryUntil {
         RetryUntil::new(nats.clone(), self.timeout, |line| output::report(output::sanitize(line)))
     }
 
-    /// Shows the plan, writes it, and waits.
+    /// Shows the plan, writes the change, and waits.
     pub(super) async fn make(
         &self,
         globals: &Globals,
@@ -102,7 +102,8 @@ impl Change {
         Ok(Status::Done)
     }
 
-    /// All of it is deployed already: content that was lost is put back, and bodies are waited for as ever.
+    /// Handles a change that is deployed already: lost content is put again, and bodies are waited
+    /// for as usual.
     async fn nothing(&self, globals: &Globals, retry: &RetryUntil, store: &Store, changes: &ChangeSet) -> Outcome {
         let mended = retry.with(DeployStage::Content, async || changes.put(store).await).await?;
         if mended > 0 {
@@ -133,7 +134,7 @@ impl Change {
         Ok(Status::Done)
     }
 
-    /// Waits until bodies have followed; how many there are.
+    /// Waits until bodies have followed, and returns their number.
     async fn follow(&self, store: &Store, changes: &ChangeSet, head: &Head, is_old: bool) -> Result<usize, Failure> {
         match self.followed(store, changes, head, is_old).await? {
             Followed::Converged { bodies } => {
@@ -164,7 +165,8 @@ impl Change {
         }
     }
 
-    /// Waits for this head, and for those that replace it and leave alone what it touches.
+    /// Waits for this head, and for later heads that replace it without changing the entries that
+    /// it touches.
     async fn followed(
         &self,
         store: &Store,
@@ -191,8 +193,8 @@ impl Change {
     }
 }
 
-/// Tells of a head that another replaced before every body had followed it. That one is waited for where it
-/// leaves alone what this one touched.
+/// Reports that another head replaced this one before every body had followed it. The wait goes on
+/// with the new head if it does not change the entries that this one touched.
 fn outrun(head: &Head, touched: &BTreeSet<&Target>, Replaced { by, theirs, .. }: &Replaced) -> Result<(), Failure> {
     let message = if by.message.is_empty() { String::new() } else { format!(" ({})", by.message) };
     let reported =
@@ -206,13 +208,13 @@ fn outrun(head: &Head, touched: &BTreeSet<&Target>, Replaced { by, theirs, .. }:
     Ok(())
 }
 
-/// `2 bodies follow`.
+/// Formats the number of bodies: `2 bodies follow`.
 fn followers(bodies: usize) -> String {
     let follow = if bodies == 1 { "follows" } else { "follow" };
     format!("{} {follow}", output::count(bodies, "body", "bodies"))
 }
 
-/// Says what cannot be started anywhere anew: it goes on where it runs.
+/// Warns of entries that cannot be started again. They go on where they run.
 fn warn_of_broken(changes: &ChangeSet) {
     let broken = changes.broken();
     if let Some(first) = broken.first() {
@@ -221,7 +223,8 @@ fn warn_of_broken(changes: &ChangeSet) {
     }
 }
 
-/// Removes what no head reaches; how much. That it fails is no fault of the deploy: the next one tries again.
+/// Removes the objects that no head reaches, and returns their number. A failure does not fail the
+/// deploy: the next one tries again.
 async fn collect(store: &Store) -> Option<usize> {
     match Box::pin(timeout(COLLECT_LIMIT, store.collect())).await {
         Ok(Ok(removed)) => {

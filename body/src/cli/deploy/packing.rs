@@ -1,10 +1,10 @@
-//! Specs are read, checked and packed before anything is touched.
+//! Packing of specs: they are read, checked and packed before anything is changed.
 
 use cbs::Target;
 
 use crate::{exit::Failure, fleet::Artifact, output, specs};
 
-/// Reads, checks and packs all specs: every mistake is told, and nothing has been touched.
+/// Reads, checks and packs all specs. Every mistake is reported, and nothing has been changed.
 pub(super) fn artifacts(paths: &specs::Paths) -> Result<Vec<Artifact>, Failure> {
     let specs = paths.load().map_err(|error| specs::failure(&error))?;
     specs::tell_notes(specs.notes());
@@ -30,14 +30,14 @@ pub(super) fn artifacts(paths: &specs::Paths) -> Result<Vec<Artifact>, Failure> 
     Ok(artifacts)
 }
 
-/// What can be seen of a cell's code without running it.
+/// Checks a cell's code as far as that is possible without running it.
 #[cfg(feature = "python")]
 fn check_code(spec: &spec::CellSpec) -> anyhow::Result<()> {
     let spec::Runtime::Python(python) = &spec.runtime else { return Ok(()) };
     host_python::check_source(&python.file, &python.function, &spec.name).map_err(anyhow::Error::msg)
 }
 
-/// This program hosts no Python, so it cannot read any.
+/// Does nothing: this program hosts no Python, so it cannot read any.
 #[cfg(not(feature = "python"))]
 fn check_code(_: &spec::CellSpec) -> anyhow::Result<()> {
     Ok(())

@@ -1,4 +1,4 @@
-//! What would change, as it is shown.
+//! Plan of a change, in the form for a person or a program.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::output;
 
-/// A plan, a line a change.
+/// Formats a plan, one line for each change.
 pub(super) fn table(diff: &Diff) -> String {
     let added = diff.added.iter().map(|target| ["add".to_owned(), target.to_string(), String::new()]);
     let changed = diff.changed.iter().map(|change| {

@@ -1,4 +1,4 @@
-//! Who called whom, a line a call, as it happens.
+//! Live list of calls: caller and callee of each call, one line for each.
 
 use std::{
     io,
@@ -17,14 +17,14 @@ use crate::{
     output::{self, BAD, FAINT, Format, GOOD, WARNING},
 };
 
-/// How many calls may wait to be printed; more are counted.
+/// Limit of calls that wait to be printed. More calls are only counted.
 const WAITING_MAX: usize = 1_024;
-/// More lines than these nobody reads.
+/// Limit of lines in one window: nobody reads more.
 const LINES_MAX: usize = 20;
-/// The time in which so many lines may come.
+/// Time of one window, in which [`LINES_MAX`] lines may be printed.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Shows calls, unless it is to be quiet.
+/// Shows calls, unless it is quiet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Live {
     quiet: bool,
@@ -36,10 +36,11 @@ impl Live {
         Self { quiet, format }
     }
 
-    /// What is to be told of calls: it never waits for the terminal. The lines end with it.
+    /// Returns the function that receives each call. It never waits for the terminal. The printing
+    /// thread ends when the function is dropped.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// No thread can be started.
     pub(crate) fn call_tap(self) -> io::Result<Option<CallTap>> {
         if self.quiet {
             return Ok(None);
@@ -56,7 +57,7 @@ impl Live {
     }
 }
 
-/// Prints until nobody is left who could call.
+/// Prints calls until no caller is left.
 fn show(calls: &Receiver<CallRecord>, lost: &AtomicU64, format: Format) {
     let mut window = Window::new(format);
     loop {
@@ -82,7 +83,7 @@ struct Window {
     lines: usize,
     /// Calls that were not shown.
     more: u64,
-    /// Of these, those that failed.
+    /// Number of these that failed.
     failed: u64,
 }
 
@@ -95,7 +96,7 @@ impl Window {
         self.ends.map(|ends| ends.saturating_duration_since(now))
     }
 
-    /// What is to be printed now.
+    /// Returns the lines to print now.
     fn take(&mut self, record: Option<&CallRecord>, now: Instant) -> Vec<String> {
         let mut lines = Vec::new();
         if self.ends.is_some_and(|ends| ends <= now) {
@@ -114,7 +115,7 @@ impl Window {
         lines
     }
 
-    /// One line for all calls that got none.
+    /// Returns one line for all calls that were not shown.
     fn rest(&self) -> String {
         let Self { more, failed, .. } = self;
         match self.format {
@@ -157,7 +158,7 @@ fn line(record: &CallRecord, format: Format) -> String {
     )
 }
 
-/// A cell goes by its name; a flow keeps the word before it.
+/// Returns the short form of a target: only the name of a cell, or `flow` with the name of a flow.
 fn short(target: &str) -> &str {
     target.strip_prefix("cell ").unwrap_or(target)
 }

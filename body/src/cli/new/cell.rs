@@ -12,10 +12,12 @@ use super::{
 };
 use crate::{exit::Failure, output};
 
-/// The schema of a new cell's input: payloads are checked against it, and people are shown one that fits.
+/// Schema of a new cell's input: payloads are checked against it, and users see an example that
+/// fits.
 const INPUT: &str = include_str!("templates/input.json.txt");
 
-/// Writes the cell's folder, its spec and the schema of its input, and gives the command that runs it.
+/// Writes the cell's folder, its spec and the schema of its input. Returns the command that runs
+/// it.
 pub(super) fn write(
     name: &CellName,
     language: Language,
@@ -68,7 +70,7 @@ pub(super) fn write(
     Ok(next(&package, &package_name, &spec, &standing))
 }
 
-/// The name of the schema of its input: `demo/v1/ShoutInput` for `demo.shout`.
+/// Returns the name of the schema of its input: `demo/v1/ShoutInput` for `demo.shout`.
 fn schema_name(name: &CellName) -> String {
     let words = name.part().split(['_', '-']).filter_map(|word| {
         let mut letters = word.chars();
@@ -77,7 +79,7 @@ fn schema_name(name: &CellName) -> String {
     format!("{}/v1/{}Input", name.organ(), words.collect::<String>())
 }
 
-/// What the package's manifest says about the workspace around it.
+/// Returns the part of the package's manifest about the workspace around it.
 fn own_part(standing: &EntryStatus, workspace: Option<&Path>) -> String {
     match standing {
         EntryStatus::Apart => {
@@ -90,7 +92,7 @@ fn own_part(standing: &EntryStatus, workspace: Option<&Path>) -> String {
     }
 }
 
-/// The command that runs it, ready to paste.
+/// Returns the command that runs the cell, ready to paste.
 fn next(package: &Path, package_name: &str, spec: &Path, standing: &EntryStatus) -> String {
     let reached = match standing {
         EntryStatus::Member | EntryStatus::Joins { .. } => format!("-p {package_name}"),

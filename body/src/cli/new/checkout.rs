@@ -1,14 +1,15 @@
-//! Where CBS itself is: its crates are on no registry, so a new package names them by path.
+//! Checkout of CBS: its crates are on no registry, so a new package names them by path.
 
 use std::path::{Component, Path, PathBuf};
 
 use crate::exit::Failure;
 
-/// Where this program was built; gone, as a rule, on a machine that only got the program.
+/// Folder where this program was built. On a machine that only got the program, it usually does not
+/// exist.
 const BUILT_IN: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The checkout to build against: the given one, the one that the folder is in, the one that
-/// this program was built from.
+/// Finds the checkout to build against: the given one, the one that contains the folder, or the one
+/// that this program was built from.
 pub(super) fn find(given: Option<&Path>, folder: &Path) -> Result<PathBuf, Failure> {
     if let Some(given) = given {
         let absolute = absolute(given)?;
@@ -33,7 +34,7 @@ fn is_checkout(folder: &Path) -> bool {
     names("body/contract/Cargo.toml", "name = \"cbs\"") && names("body/Cargo.toml", "name = \"body\"")
 }
 
-/// The path without `.` and `..`, links followed as far as it exists.
+/// Returns the path without `.` and `..`. Links are followed as far as the path exists.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     let absolute =
         std::path::absolute(path).map_err(|error| Failure::failed(format_args!("{}: {error}", path.display())))?;
@@ -50,8 +51,8 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     Ok(absolute)
 }
 
-/// The way from one folder to another as a manifest writes it: relative within one checkout,
-/// else absolute. Both are absolute and followed.
+/// Returns the path from one folder to another for a manifest: relative within one checkout, else
+/// absolute. Both folders are absolute and without links.
 pub(super) fn way(from: &Path, to: &Path, root: &Path) -> String {
     match from.strip_prefix(root) {
         Ok(down) => {

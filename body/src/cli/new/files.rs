@@ -8,7 +8,7 @@ use std::{
 
 use crate::exit::Failure;
 
-/// A file to be.
+/// A file that is to be written.
 pub(super) struct NewFile {
     pub(super) path: PathBuf,
     pub(super) text: String,
@@ -19,7 +19,7 @@ pub(super) fn fill(template: &str, words: &[(&str, &str)]) -> String {
     words.iter().fold(template.to_owned(), |text, (word, value)| text.replace(&format!("{{{{{word}}}}}"), value))
 }
 
-/// The path as seen from the working folder, where it is below it, ready to paste.
+/// Returns the path relative to the working folder if it is below it, ready to paste.
 pub(super) fn shown(path: &Path) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
     let path = path.strip_prefix(&here).unwrap_or(path).to_string_lossy();
@@ -27,7 +27,7 @@ pub(super) fn shown(path: &Path) -> String {
     shlex::try_quote(&path).unwrap_or_else(|_| path.clone()).into_owned()
 }
 
-/// Why nothing was written.
+/// Makes the failure for a file that exists: nothing was written.
 pub(super) fn there(path: &Path) -> Failure {
     Failure::failed(format_args!("{} is there already; nothing was written", path.display()))
 }
@@ -35,7 +35,7 @@ pub(super) fn there(path: &Path) -> Failure {
 /// Writes the files, and the folders above them.
 ///
 /// # Errors
-/// When one of them is there already (nothing has been written then), or cannot be written.
+/// One of them exists already (then nothing has been written), or cannot be written.
 pub(super) fn write(files: &[NewFile]) -> Result<(), Failure> {
     if let Some(file) = files.iter().find(|file| file.path.symlink_metadata().is_ok()) {
         return Err(there(&file.path));
@@ -57,13 +57,13 @@ fn write_one(file: &NewFile) -> std::io::Result<()> {
     OpenOptions::new().write(true).create_new(true).open(&file.path)?.write_all(file.text.as_bytes())
 }
 
-/// Where the JSON Schema of specs stands, below the folder that has `specs/`.
+/// Path of the JSON Schema of specs, below the folder that has `specs/`.
 const SCHEMA: &str = "specs/schemas/cbs/v1alpha1/spec.json";
-/// How a spec in `specs/cells/` or `specs/flows/` names it, for editors.
+/// Line for editors that names the schema in a spec in `specs/cells/` or `specs/flows/`.
 const HINT: &str = "# yaml-language-server: $schema=../schemas/cbs/v1alpha1/spec.json\n";
 
-/// Puts the editors' schema where new specs look for it, out of a checkout, and gives the line
-/// that names it; nothing where there is no schema to be had.
+/// Copies the schema for editors from a checkout to the folder of new specs. Returns the line that
+/// names it, or an empty text if there is no schema.
 pub(super) fn schema_hint(folder: &Path, checkout: Option<&Path>) -> Result<&'static str, Failure> {
     let path = folder.join(SCHEMA);
     if path.symlink_metadata().is_ok() {

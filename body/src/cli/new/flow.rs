@@ -11,11 +11,12 @@ use super::{
 use crate::{exit::Failure, output};
 
 const TEMPLATE: &str = include_str!("templates/flow.yaml");
-/// The cell that the template calls, which `cbs` has built in, and its spec.
+/// The cell that the template calls. `cbs` has the cell and its spec built in.
 const CELL: &str = "logic.greet";
 const CELL_SPEC: &str = include_str!("templates/greet.yaml");
 
-/// Writes the spec, and that of the cell that it calls where there is none yet; gives the command that runs both.
+/// Writes the spec of the flow, and that of the cell that it calls if there is none yet. Returns
+/// the command that runs both.
 pub(super) fn write(name: &FlowName, folder: &Path) -> Result<String, Failure> {
     let folder = &checkout::absolute(folder)?;
     let specs = folder.join("specs");
@@ -36,7 +37,8 @@ pub(super) fn write(name: &FlowName, folder: &Path) -> Result<String, Failure> {
     Ok(format!("cbs up {} {}", shown(&cell), shown(&path)))
 }
 
-/// The file with the spec of the cell; where the specs have mistakes, the file that is named after it.
+/// Finds the file with the spec of the cell. If the specs have mistakes, it is the file that is
+/// named after the cell.
 fn spec_of_cell(specs: &Path) -> Option<PathBuf> {
     let options = spec::Options { allow_remote: true, allow_empty: true, ..spec::Options::default() };
     match spec::load(&[specs.to_owned()], &options) {

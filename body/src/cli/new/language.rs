@@ -1,9 +1,9 @@
-//! What a new cell is made of, language by language.
+//! Files of a new cell, for each language.
 
 use cbs::CellName;
 use clap::ValueEnum;
 
-/// The languages that a cell can be begun in.
+/// The languages of a new cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Language {
     Rust,
@@ -11,7 +11,7 @@ pub(super) enum Language {
     Dart,
 }
 
-/// Paths as seen from the cell's folder, and what stands there; both are templates.
+/// Paths relative to the cell's folder, with their content. Both are templates.
 type Files = &'static [(&'static str, &'static str)];
 
 const RUST: Files = &[
@@ -35,7 +35,7 @@ const DART: Files = &[
 ];
 
 impl Language {
-    /// The files of the cell's folder.
+    /// Returns the files of the cell's folder.
     pub(super) fn files(self) -> Files {
         match self {
             Self::Rust => RUST,
@@ -44,7 +44,7 @@ impl Language {
         }
     }
 
-    /// The cell's spec.
+    /// Returns the cell's spec.
     pub(super) fn spec(self) -> &'static str {
         match self {
             Self::Rust => include_str!("templates/cell-rust/spec.yaml"),
@@ -53,7 +53,8 @@ impl Language {
         }
     }
 
-    /// What the cell's function is called: not like a word of the language, or of the template.
+    /// Returns the name of the cell's function, which must differ from the keywords of the language
+    /// and the names in the template.
     pub(super) fn function(self, name: &CellName) -> String {
         let part = name.part().replace('-', "_");
         match self {
@@ -118,7 +119,8 @@ impl Language {
     }
 }
 
-/// `re_try` as Dart writes a function's name: `reTryCell`, which is a word of no language.
+/// Returns for example `reTryCell` for `re_try`, as Dart writes a function's name. It is never a
+/// keyword.
 fn camel(part: &str) -> String {
     let mut words = part.split('_').filter(|word| !word.is_empty());
     let first = words.next().unwrap_or_default().to_owned();

@@ -1,25 +1,26 @@
-//! The Cargo workspace around a new package: Cargo refuses a package below a workspace that is
-//! no member of it.
+//! The Cargo workspace around a new package: Cargo refuses a package below a workspace if it is not
+//! a member.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// How a new package stands to the workspace around it.
+/// Relation of a new package to the workspace around it.
 #[derive(Debug, PartialEq)]
 pub(super) enum EntryStatus {
-    /// There is none.
+    /// There is no workspace.
     Alone,
-    /// It is a member already, by a pattern.
+    /// The package is a member already, by a pattern.
     Member,
-    /// It becomes one by this new text of the workspace's manifest.
+    /// The package becomes a member with this new text of the workspace's manifest.
     Joins { manifest: PathBuf, text: String },
-    /// Its list of members cannot be added to: the package says that it is a workspace of its own.
+    /// The workspace's list of members cannot be extended, so the package declares a workspace of
+    /// its own.
     Apart,
 }
 
-/// Looks for the workspace around a package's folder.
+/// Finds the workspace around a package's folder.
 pub(super) fn around(package: &Path) -> (EntryStatus, Option<PathBuf>) {
     for folder in package.ancestors().skip(1) {
         let manifest = folder.join("Cargo.toml");
@@ -38,7 +39,7 @@ pub(super) fn around(package: &Path) -> (EntryStatus, Option<PathBuf>) {
     (EntryStatus::Alone, None)
 }
 
-/// Whether packages of the workspace can inherit its lints.
+/// True if packages of the workspace can inherit its lints.
 pub(super) fn has_lints(manifest: &Path) -> bool {
     fs::read_to_string(manifest).is_ok_and(|text| text.lines().any(|line| line.trim().starts_with("[workspace.lints")))
 }
@@ -50,7 +51,7 @@ enum Joined {
     No,
 }
 
-/// Adds a member to the list `members = [ … ]` of a manifest, as a person would.
+/// Adds a member to the list `members = [ … ]` of a manifest, and keeps the form of the list.
 fn join(manifest: &str, member: &str) -> Joined {
     let Some((start, end)) = members(manifest) else { return Joined::No };
     let list = manifest.get(start..end).unwrap_or("");
@@ -70,8 +71,8 @@ fn join(manifest: &str, member: &str) -> Joined {
     Joined::Text(format!("{head}{body}{comma}\n{indent}\"{member}\",\n{last}{tail}"))
 }
 
-/// Where the list's inside starts and ends. `None` for what is written in a way that this does
-/// not read for certain, such as with comments in the list.
+/// Returns the start and end of the list's content. Returns `None` for a form that this function
+/// cannot read with certainty, such as a list with comments.
 fn members(manifest: &str) -> Option<(usize, usize)> {
     let section = manifest.find("[workspace]")?;
     let inside = manifest.get(section..)?;

@@ -1,4 +1,4 @@
-//! From numbers that only grow to what happened in the last second.
+//! Rates of the last second, from counters that only grow.
 
 use std::{
     cmp::Reverse,
@@ -13,30 +13,31 @@ use serde::Serialize;
 
 use crate::cli::ls;
 
-/// One target lately, in all bodies that serve it or in one.
+/// Recent activity of one target, in all bodies that serve it or in one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Row {
     pub(super) target: String,
-    /// The bodies that serve it, sorted.
+    /// Bodies that serve it, sorted.
     pub(super) bodies: BTreeSet<String>,
-    /// `None`: it is seen for the first time.
+    /// `None` if it is seen for the first time.
     pub(super) calls_per_s: Option<f64>,
     pub(super) errors_per_s: Option<f64>,
-    /// Of the calls that ended since the last look, in the handler; `None`: none did.
+    /// Mean time in the handler of the calls that ended since the last sample; `None` if none
+    /// ended.
     pub(super) mean_us: Option<f64>,
-    /// Half of the calls that ran and ended since the last look took no longer, the wait for room
-    /// included; rounded up by a quarter at the most. `None`: none did.
+    /// Time in which half of the calls ended that ran and ended since the last sample, including
+    /// the wait for a permit. It is rounded up by a quarter at most. `None` if none ended.
     pub(super) p50_us: Option<u64>,
-    /// The same for 99 of 100.
+    /// Time in which 99 of 100 of these calls ended.
     pub(super) p99_us: Option<u64>,
     pub(super) in_flight: u64,
     pub(super) queued: u64,
     pub(super) restarts: u64,
-    /// `ready`, and for how many workers; what else there is beside it.
+    /// State `ready`, with the number of workers, and the other states.
     pub(super) state: String,
 }
 
-/// What an endpoint had counted, and when.
+/// Counters of an endpoint, with the time of the sample.
 #[derive(Clone)]
 struct Count {
     calls: u64,
@@ -46,7 +47,7 @@ struct Count {
     at: Instant,
 }
 
-/// What happened in one body or several since the last look.
+/// Activity in one body or several since the last sample.
 #[derive(Default)]
 struct Lately {
     row: Row,
@@ -59,13 +60,13 @@ struct Lately {
 /// Target, body, revision.
 type Key = (String, String, String);
 
-/// Remembers the last look.
+/// Holds the last sample.
 #[derive(Default)]
 pub(super) struct Rates(HashMap<Key, Count>);
 
 impl Rates {
-    /// What happened since the last look, by target; with `by_body` by target and body. What began
-    /// anew counts from zero.
+    /// Returns the activity since the last sample, by target; with `by_body` by target and body. An
+    /// endpoint that started again counts from zero.
     pub(super) fn rows(&mut self, found: Vec<Endpoint>, at: Instant, by_body: bool) -> Vec<Row> {
         let last = std::mem::take(&mut self.0);
         let mut all = BTreeMap::<(String, String), Lately>::new();
@@ -134,13 +135,13 @@ fn ordered(states: BTreeSet<String>) -> Vec<String> {
     states
 }
 
-/// Exact up to 2^53, and as good as that beyond.
+/// Converts a number. It is exact up to 2^53, and close enough beyond.
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown with one digit")]
 fn as_f64(number: u64) -> f64 {
     number as f64
 }
 
-/// By what rows are sorted.
+/// Column by which rows are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Sort {
     #[default]
@@ -175,7 +176,7 @@ impl Sort {
         }
     }
 
-    /// The most first, then by name.
+    /// Sorts the rows, the largest value first, then by name.
     pub(super) fn apply(self, rows: &mut [Row]) {
         let most = |row: &Row| match self {
             Self::Calls => row.calls_per_s.unwrap_or(0.0),

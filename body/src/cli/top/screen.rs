@@ -1,4 +1,4 @@
-//! A page that is drawn over and over, and the keys of the person who looks at it.
+//! A page that is drawn again and again, and the keys of its reader.
 
 use std::{
     io::{self, IsTerminal, Read, Write},
@@ -8,15 +8,16 @@ use std::{
 use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use tokio::sync::mpsc;
 
-/// Another screen, so that what stood there comes back; no cursor; lines that are too long are cut, not wrapped.
+/// Opens an alternate screen, so that the former content returns later. There is no cursor, and
+/// long lines are cut, not wrapped.
 const OPEN: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const CLOSE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
-/// To the top left; each line ends with erasing what stood behind it.
+/// Moves to the top left. Each line ends with erasing the rest of it.
 const HOME: &str = "\x1b[H";
 const ERASE_LINE: &str = "\x1b[K\r\n";
 const ERASE_BELOW: &str = "\x1b[J";
 
-/// What a key means.
+/// Meaning of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Quit,
@@ -25,18 +26,19 @@ pub(super) enum Key {
     Other,
 }
 
-/// The terminal while it is ours; dropped, it is as before.
+/// The terminal while this program controls it. When this is dropped, the terminal is as before.
 pub(super) struct Screen {
-    /// `None`: standard output is no terminal, or one that cannot place what is written: pages follow one another.
+    /// `None` if standard output is no terminal, or one that cannot position text: then pages
+    /// follow one another.
     before: Option<Option<Termios>>,
     keys: mpsc::Receiver<Key>,
 }
 
 impl Screen {
-    /// Takes the terminal, if it is one.
+    /// Takes control of the terminal, if standard output is one.
     ///
     /// # Errors
-    /// When it cannot be written, or no thread can be started.
+    /// The terminal cannot be written, or no thread can be started.
     pub(super) fn open() -> io::Result<Self> {
         let (report, keys) = mpsc::channel(16);
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -53,7 +55,8 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Shows a page in the place of the last one, as much of it as fits; `false` when its reader has gone away.
+    /// Shows a page in place of the last one, as much of it as fits. Returns `false` if the reader
+    /// has closed the pipe.
     pub(super) fn show(&mut self, page: &str) -> io::Result<bool> {
         if self.before.is_none() {
             return crate::output::print_on(page);
@@ -67,7 +70,7 @@ impl Screen {
         Ok(true)
     }
 
-    /// The next key; never where there are none.
+    /// Waits for the next key. Never returns if there are no keys.
     pub(super) async fn key(screen: Option<&mut Self>) -> Key {
         let Some(screen) = screen else { return std::future::pending().await };
         match screen.keys.recv().await {
@@ -88,7 +91,8 @@ impl Drop for Screen {
     }
 }
 
-/// Lets keys come one by one and unseen; gives what was before. `None`: there is nobody at standard input.
+/// Switches the terminal to single keys without echo, and returns the former modes. Returns `None`
+/// if standard input is no terminal.
 fn single_keys() -> Option<Termios> {
     let stdin = io::stdin();
     let before = stdin.is_terminal().then(|| termios::tcgetattr(stdin.as_fd()).ok()).flatten()?;
@@ -119,7 +123,7 @@ fn write(text: &str) -> io::Result<()> {
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
 }
 
-/// The lines of the terminal, as it says now.
+/// Returns the number of lines of the terminal now.
 fn height() -> usize {
     terminal_size::terminal_size_of(io::stdout()).map_or(24, |(_, height)| usize::from(height.0))
 }

@@ -1,4 +1,4 @@
-//! A trace as a person or a program reads it.
+//! Forms of a trace for a person or a program.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use super::{
 use crate::output;
 
 const HEAD: [&str; 9] = ["call", "body", "language", "via", "wait", "handler", "transport", "total", "error"];
-/// A terminal so wide has room for a picture beside the words.
+/// Width from which a terminal has space for a picture beside the text.
 const WIDE: usize = 130;
-/// How many characters the picture has.
+/// Number of characters of the picture.
 const PICTURE: usize = 30;
 
-/// The tree, and what cells said about their calls where it is to be verbose.
+/// Formats the tree; with `verbose` also the notes of cells about their calls.
 pub(super) fn text(tree: &Tree<'_>, verbose: bool, width: usize) -> String {
     let rows = || tree.nodes.iter().map(row);
     let mut text = if width >= WIDE {
@@ -71,13 +71,14 @@ fn row(node: &Node<'_>) -> [String; 9] {
     ]
 }
 
-/// The callee knows how far the request came; the caller how far the reply.
+/// Returns how the call travelled: the callee knows the path of the request, the caller the path of
+/// the reply.
 fn outer_via(span: &Span, outer: &Span) -> String {
     let far = if span.via == cbs::Transport::InProcess { outer.via } else { span.via };
     far.to_string()
 }
 
-/// `logic.greet`, `flow greeting`.
+/// Formats a target: `logic.greet`, `flow greeting`.
 fn name(target: &Target) -> String {
     match target {
         Target::Cell(name) => name.to_string(),
@@ -85,7 +86,7 @@ fn name(target: &Target) -> String {
     }
 }
 
-/// When within the trace it ran: `   ━━━━━  `.
+/// Draws the time of a call within the trace: `   ━━━━━  `.
 fn picture(tree: &Tree<'_>, node: &Node<'_>) -> String {
     let Some(span) = node.call.outer() else { return String::new() };
     let whole = tree.took.as_nanos().max(1);
@@ -98,7 +99,7 @@ fn picture(tree: &Tree<'_>, node: &Node<'_>) -> String {
     format!("{}{}{}", "·".repeat(from), bar.repeat(to - from), "·".repeat(PICTURE - to))
 }
 
-/// What a cell said about a call; `None`: nothing.
+/// Formats the notes of a cell about a call; `None` if there are none.
 fn notes(span: &Span) -> Option<String> {
     if span.notes.is_empty() && span.notes_dropped == 0 {
         return None;
@@ -122,7 +123,7 @@ fn notes(span: &Span) -> Option<String> {
     Some(text)
 }
 
-/// A span for a program. Times are microseconds, ids hexadecimal.
+/// Formats a span for a program. Times are microseconds, ids hexadecimal.
 pub(super) fn document(span: &Span) -> Value {
     let id = |id: [u8; 8]| format!("{:016x}", u64::from_be_bytes(id));
     let micros = |time: Duration| time.as_secs_f64() * 1e6;

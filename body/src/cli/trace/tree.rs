@@ -1,4 +1,4 @@
-//! Spans as a tree: a call as its caller and its callee saw it is one node.
+//! Spans as a tree: the spans of a call's caller and callee are one node.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,34 +7,34 @@ use std::{
 
 use cbs::{Side, Span};
 
-/// The deepest that a tree is shown: calls stand 32 deep in one body at the most.
+/// Limit of the depth that is shown. In one body, calls are 32 deep at most.
 const DEPTH_MAX: usize = 200;
 
-/// All that is known of one trace.
+/// All known spans of one trace.
 pub(super) struct Tree<'a> {
-    /// In the order of showing: each after its parent, children by their beginning.
+    /// Nodes in the order in which they are shown: each after its parent, children by start time.
     pub(super) nodes: Vec<Node<'a>>,
-    /// When the first span began.
+    /// Start of the first span.
     pub(super) began_ns: u64,
-    /// How long it took from there to the last end.
+    /// Time from that start to the last end.
     pub(super) took: Duration,
 }
 
-/// One call, or what is missing of the tree.
+/// One call, or a gap in the tree.
 pub(super) struct Node<'a> {
     pub(super) depth: usize,
     pub(super) call: Call<'a>,
 }
 
 pub(super) enum Call<'a> {
-    /// As either side saw it; there is at least one.
+    /// A call with the span of its caller, of its callee, or of both.
     Known { client: Option<&'a Span>, server: Option<&'a Span> },
-    /// Its children are known, and it is not.
+    /// A call whose children are known, but that has no span itself.
     Missing([u8; 8]),
 }
 
 impl<'a> Call<'a> {
-    /// The side that knows most.
+    /// Returns the span that has more facts: the callee's, else the caller's.
     pub(super) fn span(&self) -> Option<&'a Span> {
         match self {
             Self::Known { client, server } => server.or(*client),
@@ -42,7 +42,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The longer side: transport included where that is known.
+    /// Returns the longer span: the caller's, which includes transport, else the callee's.
     pub(super) fn outer(&self) -> Option<&'a Span> {
         match self {
             Self::Known { client, server } => client.or(*server),
@@ -52,7 +52,7 @@ impl<'a> Call<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// Of spans in the order of their beginning.
+    /// Builds the tree from spans in the order of their start.
     pub(super) fn of(spans: &'a [Span]) -> Self {
         let mut growing = Growing::new(spans);
         for span in spans {
@@ -100,7 +100,7 @@ impl<'a> Growing<'a> {
         Self { ids, by_parent, shown: HashSet::new(), nodes: Vec::new() }
     }
 
-    /// Shows a call with all that follows from it, once.
+    /// Adds a call with all calls that follow from it, once.
     fn grow(&mut self, span: &'a Span, depth: usize) {
         if depth > DEPTH_MAX || !self.shown.insert(span.trace.span_id) {
             return;

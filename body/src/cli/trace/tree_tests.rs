@@ -21,7 +21,7 @@ fn of(number: u128, side: Side, parent: Option<[u8; 8]>) -> Span {
     span
 }
 
-/// Depth, whether each side is known.
+/// Returns the depth of each node, and whether each side is known.
 fn shape(spans: &[Span]) -> Vec<(usize, bool, bool)> {
     let one = |node: &Node<'_>| match node.call {
         Call::Known { client, server } => (node.depth, client.is_some(), server.is_some()),

@@ -1,16 +1,17 @@
-//! The limit of open files: raised as far as it goes, and told where it is too low.
+//! Limit of open files: raised as far as possible, with a warning if it is still too low.
 
 use bus_nats::open_files;
 use spec::{CellSpec, Runtime, Specs};
 
-/// What a body without cells has open, with room for some calls, probes and files.
+/// Number of open files of a body without cells, with a reserve for some calls, probes and files.
 const BODY: u64 = 64;
-/// What one lane of a Python cell has open; a process of a cell takes less.
+/// Number of open files of one lane of a Python cell. A process of a cell needs fewer.
 const WORKER: u64 = 5;
-/// What a body of a fleet should be able to open: nobody knows yet which cells it gets.
+/// Number of files that a body of a fleet should be able to open: its cells are not known yet.
 const FLEET: u64 = 1024;
 
-/// Raises the limit, and warns where it is too low for these specs; without any, for a body of a fleet.
+/// Raises the limit, and warns if it is too low for these specs; without any, for a body of a
+/// fleet.
 pub(super) fn raise_limit(specs: Option<&Specs>) {
     match open_files::raise() {
         Ok(limit) => {
@@ -22,7 +23,7 @@ pub(super) fn raise_limit(specs: Option<&Specs>) {
     }
 }
 
-/// How many lanes or processes a cell may have here.
+/// Number of lanes or processes that a cell may have here.
 fn workers(spec: &CellSpec) -> u64 {
     match &spec.runtime {
         Runtime::Rust => 0,

@@ -20,7 +20,7 @@ use crate::{
     signals::Signals,
 };
 
-/// The most bytes of a label's key or value.
+/// Limit of the bytes of a label's key or value.
 const LABEL_BYTES_MAX: usize = fleet::LABELS_MAX.1;
 
 /// Reads `key=value`.
@@ -32,10 +32,10 @@ pub(super) fn label(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// How long a body that has its own specs looks for others of the same names.
+/// Limit of the time that a body with its own specs searches for deployed specs of the same names.
 const LOOK_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Specs of this body that are deployed as well: here the own ones run, and people should know.
+/// Warns of specs of this body that are deployed as well: this body runs its own ones.
 pub(super) async fn warn_of_both(nats: &Nats, namespace: &Namespace, specs: &Specs) {
     if !nats.server().jetstream {
         return;
