@@ -1,4 +1,4 @@
-//! Events in process: who listens, and a bounded queue for each.
+//! Events in process: subscriptions, and a bounded queue for each.
 
 use std::{
     collections::VecDeque,
@@ -55,14 +55,16 @@ impl Events {
             waker: AtomicWaker::new(),
         });
         self.listeners.rcu(|all| all.iter().cloned().chain([listener.clone()]).collect::<Vec<_>>());
-        // Asked after it was added: either this sees the bus closed, or closing sees the listener.
+        // Checked after it was added: either this check sees that the bus is closed, or closing
+        // sees the listener.
         if self.closed.load(Ordering::SeqCst) {
             listener.close();
         }
         Stream { listener, listeners: self.listeners.clone() }
     }
 
-    /// Tells everyone without a group, and one of each group: the next in turn that has room.
+    /// Delivers the event to every subscription without a group, and to one of each group: the next
+    /// in turn that has capacity.
     pub(crate) fn publish(&self, topic: &Topic, event: &Envelope) {
         let event = Envelope { kind: Kind::Event, timeout: None, idempotent: false, ..event.clone() };
         let listeners = self.listeners.load();
@@ -92,7 +94,8 @@ impl Events {
 }
 
 impl Listener {
-    /// Puts the event into the queue. Where it does not fit: false, and noted as missed if so wished.
+    /// Puts the event into the queue and returns true. If it does not fit, returns false, and
+    /// counts it as missed if `note_missed` is set.
     fn report(&self, event: &Envelope, note_missed: bool) -> bool {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = queue.bytes.saturating_add(event.payload.len());
@@ -101,7 +104,7 @@ impl Listener {
             queue.deliveries.push_back(Delivery::Event(Box::new(event.clone())));
             (queue.events, queue.bytes) = (queue.events + 1, bytes);
         } else if note_missed && !queue.closed {
-            // What was missed stands between the events that it was missed between.
+            // A count of missed events keeps its place between the events around it.
             match queue.deliveries.back_mut() {
                 Some(Delivery::Missed(missed)) => *missed += 1,
                 _ => queue.deliveries.push_back(Delivery::Missed(1)),
@@ -142,7 +145,7 @@ pub(crate) struct Stream {
 impl EventStream for Stream {
     fn next(&mut self) -> BoxFuture<'_, Option<Delivery>> {
         Box::pin(poll_fn(|context| {
-            // Registered before looking, so that nothing comes in between unseen.
+            // Registered before the check, so that no event is missed in between.
             self.listener.waker.register(context.waker());
             self.listener.take()
         }))

@@ -16,7 +16,8 @@ fn subscribe(events: &Events, filter: &str, group: Option<&str>) -> Stream {
     events.subscribe(Subscription { filter: filter.parse().unwrap(), group })
 }
 
-/// What waits in the stream now: payloads, and how many were missed between them.
+/// Returns all that waits in the stream now: payloads, and the counts of missed events between
+/// them.
 fn received(stream: &mut Stream) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(next) = stream.next().now_or_never() {

@@ -1,15 +1,16 @@
-//! A gate: counts who is inside, and closes so that all inside leave and nobody enters.
+//! A gate: counts the calls inside. When it is closed, the calls inside go on to their end and no
+//! other enters.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// The lowest bit says closed; the rest counts in steps of [`ONE`]. One word, so that entering
-/// and closing cannot miss each other.
+/// The lowest bit means closed; the rest counts in steps of [`ONE`]. Both are in one integer, so
+/// that entering and closing always see each other.
 const CLOSED: usize = 1;
 const ONE: usize = 2;
 
-/// Counts who is inside.
+/// Counter of the calls inside.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     state: AtomicUsize,
@@ -17,7 +18,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Enters; false when the gate is closed. Who entered must [`Self::leave`].
+    /// Enters. Returns false if the gate is closed. A caller that has entered must [`Self::leave`].
     pub(crate) fn enter(&self) -> bool {
         let entered = self.state.fetch_add(ONE, Ordering::AcqRel) & CLOSED == 0;
         if !entered {
@@ -33,12 +34,12 @@ impl Gate {
         }
     }
 
-    /// Lets nobody in from now on.
+    /// Closes the gate: no call enters from now on.
     pub(crate) fn close(&self) {
         self.state.fetch_or(CLOSED, Ordering::AcqRel);
     }
 
-    /// Done when the gate is closed and nobody is inside.
+    /// Waits until the gate is closed and no call is inside.
     pub(crate) async fn emptied(&self) {
         loop {
             let mut changed = std::pin::pin!(self.empty.notified());

@@ -16,8 +16,8 @@ async fn a_closed_gate_lets_nobody_in_and_waits_for_those_inside() {
 
 #[tokio::test]
 async fn a_refused_visitor_that_leaves_last_still_tells() {
-    // What `enter` does when it finds the gate closed, split in two: the visitor is counted
-    // for a moment, and its leaving is what empties the gate.
+    // The two steps of `enter` when the gate is closed: the call is counted for a moment, and its
+    // leaving empties the gate.
     let gate = Gate::default();
     assert!(gate.enter() && gate.enter());
     gate.close();

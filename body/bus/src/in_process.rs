@@ -24,35 +24,35 @@ use crate::{
     reply::{self, Ids},
 };
 
-/// What bounds an [`InProcess`] bus.
+/// Settings of an [`InProcess`] bus: its limits.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The id of the body, told in replies; empty: not told.
+    /// The id of the body, which replies carry; empty: replies carry none.
     pub body: Text,
-    /// The most bytes a message may have as a frame: what NATS takes (1 MiB by default), so
-    /// that a message fits here exactly where it fits there.
+    /// The most bytes a message may have as a frame: the limit of NATS (1 MiB by default), so that
+    /// a message fits here exactly if it fits there.
     pub payload_max: usize,
-    /// How many events may wait in one subscription.
+    /// Limit of the events that wait in one subscription.
     pub event_queue: usize,
-    /// How many bytes of payload may wait in one subscription.
+    /// Limit of the payload bytes that wait in one subscription.
     pub event_queue_bytes: usize,
 }
 
 impl Default for Settings {
-    /// No body's id, messages of 1 MiB, 1,024 events and 64 MiB in each subscription (as
-    /// async-nats and the server bound theirs).
+    /// Returns settings with no body's id, messages of 1 MiB, 1,024 events and 64 MiB in each
+    /// subscription (async-nats and the server have the same limits).
     fn default() -> Self {
         let mebibyte = 1024 * 1024;
         Self { body: Text::default(), payload_max: mebibyte, event_queue: 1024, event_queue_bytes: 64 * mebibyte }
     }
 }
 
-/// A bus that never leaves its process. A call runs the handler on the caller's own task: no
-/// spawn, no channel, no lock, no copy of the payload. The handler's future is dropped when
-/// the caller gives up.
+/// A bus within one process. A call runs the handler on the caller's own task: no spawn, no
+/// channel, no lock, no copy of the payload. The handler's future is dropped when the caller gives
+/// up.
 ///
-/// Several that serve one target take turns, as a queue group on NATS; one that has no room
-/// is passed over. Events of one group go to whichever of its members has room.
+/// Several handlers of one target take turns, as in a queue group on NATS; a handler without
+/// capacity is skipped. An event for a group goes to one of its members that has capacity.
 pub struct InProcess {
     settings: Settings,
     registry: Arc<Registry>,
@@ -60,8 +60,8 @@ pub struct InProcess {
     closed: AtomicBool,
 }
 
-/// A request that a member took: awaits its answer and makes it the caller's. Written by hand,
-/// so that the answer is changed where it stands.
+/// A request that a member took: waits for its answer and makes it the caller's reply. Written as a
+/// future by hand, so that the answer is changed in place.
 pub(crate) struct PendingReply<'a> {
     bus: &'a InProcess,
     target: &'a Target,
@@ -95,44 +95,44 @@ impl Future for PendingReply<'_> {
     }
 }
 
-/// A request that nobody here took.
+/// A request that no member in this body took.
 pub(crate) struct Untaken {
     pub(crate) request: Box<Envelope>,
-    /// Someone serves its target here and has no room.
+    /// Set if a handler serves its target here and has no capacity.
     pub(crate) full: bool,
 }
 
-/// What becomes of a request that finds no room at once.
+/// Action for a request that finds no capacity at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IfFull {
     /// It waits here.
     Wait,
-    /// It is given back.
+    /// It is returned to the caller.
     GiveBack,
 }
 
 impl InProcess {
-    /// An empty bus.
+    /// Returns an empty bus.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
         let events = Events::new(settings.event_queue, settings.event_queue_bytes);
         Arc::new(Self { settings, registry: Arc::new(Registry::new()), events, closed: AtomicBool::new(false) })
     }
 
-    /// The most bytes that a message may have as a frame.
+    /// Returns the limit of the bytes of a message as a frame.
     #[must_use]
     pub fn payload_max(&self) -> usize {
         self.settings.payload_max
     }
 
-    /// Whether somebody serves the target here.
+    /// True if a handler serves the target here.
     #[must_use]
     pub fn hosted(&self, target: &Target) -> bool {
         self.registry.find(target).is_some()
     }
 
-    /// Ends the bus: calls and events fail with `unavailable` from now on, and subscriptions
-    /// end when they have heard what waits for them. Calls that run go on to their end.
+    /// Ends the bus. Calls and events fail with `unavailable` from now on. A subscription ends when
+    /// its waiting events have been received. Calls that run go on to their end.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.events.close();
@@ -142,7 +142,7 @@ impl InProcess {
         self.registry.find(target)
     }
 
-    /// All that serve the target here.
+    /// Returns all members that serve the target here.
     fn members(&self, target: &Target) -> Result<Arc<Members>, BusError> {
         self.check_open(target)?;
         callable(target)?;
@@ -154,7 +154,7 @@ impl InProcess {
         open.then_some(()).ok_or_else(|| BusError::unavailable(target, "the bus is closed"))
     }
 
-    /// Whether a request may be sent at all.
+    /// Checks that a request may be sent.
     pub(crate) fn check(&self, request: &Envelope, target: &Target) -> Result<(), BusError> {
         self.check_open(target)?;
         if request.timeout.is_some_and(|timeout| timeout.is_zero()) {
@@ -164,8 +164,8 @@ impl InProcess {
         reply::check_size(request, target, self.settings.payload_max)
     }
 
-    /// Hands the request to one of the members. No future holds the request meanwhile: an
-    /// envelope has some 300 bytes, and every layer that kept one would copy it twice.
+    /// Passes the request to one of the members. No future holds the request meanwhile: an envelope
+    /// has some 300 bytes, and every layer that kept one would copy it twice.
     pub(crate) fn hand<'a>(
         &'a self,
         members: &'a Members,
@@ -231,7 +231,7 @@ impl BodyBus for InProcess {
             Ok(members) => Box::pin(async move {
                 match self.hand(&members, request, IfFull::Wait) {
                     Ok(taken) => taken.await,
-                    // All that served it are stopping: as if they were gone.
+                    // All members that served it are stopping: treated as if there were none.
                     Err(_) => Err(BusError::not_found(&members.target)),
                 }
             }),
@@ -268,7 +268,7 @@ impl BodyBus for InProcess {
     }
 }
 
-/// Refuses what nobody can answer: events have no reply.
+/// Refuses a call to a topic: events have no reply.
 pub(crate) fn callable(target: &Target) -> Result<(), BusError> {
     let answered = !matches!(target, Target::Topic(_));
     answered.then_some(()).ok_or_else(|| BusError::bad_request(format!("nobody answers on {target}: publish to it")))

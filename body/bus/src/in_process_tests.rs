@@ -9,7 +9,7 @@ use cbs::{
 
 use super::{InProcess, Settings};
 
-/// Answers with its name; waits for ever where it has no room and is made to wait.
+/// Handler that answers with its name. It returns requests while it has no capacity.
 struct Named {
     name: &'static str,
     room: AtomicBool,

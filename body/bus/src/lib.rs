@@ -1,8 +1,9 @@
 //! The bus inside a body: calls in process, the local-first router, and the policies around a call.
 //!
-//! [`InProcess`] is a whole [`BodyBus`](cbs::BodyBus) without a network: the fast path of a body, and the bus of
-//! unit tests. [`Router`] puts it in front of NATS. [`RetryingBus`] tries failed calls again within a
-//! budget; [`ConcurrencyLimit`] and [`within`] are what a host bounds its cells with.
+//! [`InProcess`] is a complete [`BodyBus`](cbs::BodyBus) without a network: the fast path of a
+//! body, and the bus of unit tests. [`Router`] puts it in front of NATS. [`RetryingBus`] tries
+//! failed calls again within a budget. A host limits its cells with [`ConcurrencyLimit`] and
+//! [`within`].
 //!
 //! ```
 //! use std::sync::Arc;
@@ -37,12 +38,14 @@
 //!
 //! # Layout
 //!
-//! - [`InProcess`], [`Settings`]: the bus without a network. Behind it `registry` (who serves
-//!   what, read without a lock), `registered` and `gate` (stopping without loss), `events` (bounded queues).
-//! - [`Router`], [`Link`], [`Routing`]: here first, else over NATS.
+//! - [`InProcess`], [`Settings`]: the bus without a network. It uses `registry` (which handlers
+//!   serve which target, read without a lock), `registered` and `gate` (stopping without loss),
+//!   `events` (bounded queues).
+//! - [`Router`], [`Link`], [`Routing`]: this body first, otherwise over NATS.
 //! - [`TrafficSplit`], [`InstanceBus`]: a share of a target's calls for a canary.
-//! - [`policy`]: [`ConcurrencyLimit`] (how many run and wait), [`within`] (deadlines), [`RetryingBus`] and its budget.
-//! - [`reply`]: what a reply carries, whatever handler made it.
+//! - [`policy`]: [`ConcurrencyLimit`] (number of calls that run and wait), [`within`] (deadlines),
+//!   [`RetryingBus`] and its budget.
+//! - [`reply`]: fields of a reply, the same for every handler.
 
 mod events;
 mod gate;

@@ -1,5 +1,5 @@
-//! Policies around a call. On the side of the handler: [`limit`], [`deadline`]; on the side of
-//! the caller: [`retry`].
+//! Policies around a call. On the side of the handler: [`limit`], [`deadline`]. On the side of the
+//! caller: [`retry`].
 
 pub(crate) mod budget;
 pub mod deadline;

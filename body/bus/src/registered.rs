@@ -1,4 +1,4 @@
-//! A target that is served in this body, and how that ends.
+//! A target that is served in this body, and the end of serving it.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use cbs::{BoxFuture, Serving, Target};
 
 use crate::registry::{Member, Registry};
 
-/// A target that is served here. Dropping it takes the target back at once; calls that run go
-/// on to their end on their callers' tasks.
+/// A target that is served here. Dropping it withdraws the target at once. Calls that run go on to
+/// their end on their callers' tasks.
 pub(crate) struct Registered {
     pub(crate) registry: Arc<Registry>,
     pub(crate) target: Target,
@@ -15,13 +15,13 @@ pub(crate) struct Registered {
 }
 
 impl Registered {
-    /// Offers the target no more; what was taken goes on.
+    /// Withdraws the target. Calls that were taken go on.
     pub(crate) fn withdraw(&self) {
         self.registry.remove(&self.target, &self.member);
         self.member.gate.close();
     }
 
-    /// Done when it was withdrawn and the last call has been answered.
+    /// Waits until it is withdrawn and the last call has been answered.
     pub(crate) async fn drained(&self) {
         self.member.gate.emptied().await;
     }

@@ -1,4 +1,4 @@
-//! Who serves what in this body: read without a lock, changed by copying.
+//! Registry of the handlers of each target in this body: read without a lock, changed by copying.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -13,35 +13,35 @@ use cbs::{Handler, Target};
 
 use crate::gate::Gate;
 
-/// A change copies one shard: with 64 of them, a body of 10,000 cells starts with 10,000 copies
-/// of at most 160 pointers each.
+/// Number of shards. A change copies one shard: with 64 of them, a body of 10,000 cells starts with
+/// 10,000 copies of at most 160 pointers each.
 const SHARDS: usize = 64;
 
-/// All targets that are served in this body.
+/// Registry of all targets that are served in this body.
 pub(crate) struct Registry {
     hasher: RandomState,
     shards: Box<[ArcSwap<Shard>]>,
-    /// Taken by those who change it, never by calls.
+    /// Locked by changes, never by calls.
     changing: Mutex<()>,
 }
 
 /// The served targets of one shard, sorted by hash.
 type Shard = Vec<(u64, Arc<Members>)>;
 
-/// All that serve one target; never empty.
+/// All members that serve one target; never empty.
 pub(crate) struct Members {
     pub(crate) target: Target,
     list: Vec<Arc<Member>>,
     next: AtomicUsize,
 }
 
-/// One who serves a target.
+/// One handler that serves a target.
 pub(crate) struct Member {
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) gate: Gate,
 }
 
-/// A call inside a member; the member cannot stop before it is dropped.
+/// A call inside a member. The member cannot stop before it is dropped.
 pub(crate) struct Inside<'a>(&'a Member);
 
 impl Member {
@@ -49,9 +49,9 @@ impl Member {
         Arc::new(Self { handler, gate: Gate::default() })
     }
 
-    /// `None` when the member is stopping.
+    /// Enters the member. Returns `None` if the member is stopping.
     pub(crate) fn enter(&self) -> Option<Inside<'_>> {
-        // Not `then_some`: a visitor that was refused must not leave, and dropping an `Inside` is leaving.
+        // Not `then_some`: a refused call must not leave, and dropping an `Inside` is leaving.
         self.gate.enter().then(|| Inside(self))
     }
 }
@@ -63,10 +63,11 @@ impl Drop for Inside<'_> {
 }
 
 impl Members {
-    /// Every member once, each time beginning with the next one: shares calls as a queue group does.
+    /// Returns every member once, each time beginning with the next one: shares calls as a queue
+    /// group does.
     pub(crate) fn rotation(&self) -> impl Iterator<Item = &Arc<Member>> {
         let length = self.list.len();
-        // One member needs no turn, and no write to a line that all callers share.
+        // A single member needs no turn, and no write to a cache line that all callers share.
         let first = if length == 1 { 0 } else { self.next.fetch_add(1, Ordering::Relaxed) % length };
         let (before, from) = self.list.split_at_checked(first).unwrap_or_default();
         from.iter().chain(before)
@@ -86,7 +87,7 @@ impl Registry {
         (hash, self.shards.get(index))
     }
 
-    /// All that serve the target now.
+    /// Returns all members that serve the target now.
     pub(crate) fn find(&self, target: &Target) -> Option<Arc<Members>> {
         let (hash, shard) = self.shard(target);
         let shard = shard?.load();

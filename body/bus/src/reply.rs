@@ -1,4 +1,4 @@
-//! What a reply carries, whatever handler made it: the same on every bus.
+//! Fields of a reply: the same on every bus, for every handler.
 
 use cbs::{BusError, CellError, Code, Envelope, Kind, Outcome, Target, Text, Transport, Uuid, frame};
 
@@ -11,16 +11,16 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// A request's ids.
+    /// Returns the ids of a request.
     #[must_use]
     pub fn of(request: &Envelope) -> Self {
         Self { id: request.id, correlation_id: request.correlation_id, causation_id: request.causation_id }
     }
 }
 
-/// Makes what a handler gave back into the reply that its caller gets: the request's ids, kind
-/// `reply`, no target, no timeout, and the body's id where the handler named none. Payload,
-/// content type, schema and attributes stay; so does the distance of a process within the body.
+/// Makes the reply for the caller from the reply of a handler: the request's ids, kind `reply`, no
+/// target, no timeout, and the body's id if the handler named none. Payload, content type, schema
+/// and attributes stay; so does the distance of a process within the body.
 ///
 /// # Errors
 /// The error that the handler put into the envelope.
@@ -36,7 +36,8 @@ pub fn seal(reply: &mut Envelope, ids: &Ids, body: &Text, via: Transport) -> Res
     reply.target = None;
     reply.timeout = None;
     reply.idempotent = false;
-    // Within the body the handler knows better: what it calls may be a process of its own.
+    // Within the body the handler's value is better: the cell that it calls may be a separate
+    // process.
     if (via, reply.via) != (Transport::InProcess, Transport::Ipc) {
         reply.via = via;
     }
@@ -46,9 +47,9 @@ pub fn seal(reply: &mut Envelope, ids: &Ids, body: &Text, via: Transport) -> Res
     Ok(())
 }
 
-/// The message that would be longer than `limit` bytes as a frame, with its length.
+/// Returns the length of a message that is longer than `limit` bytes as a frame.
 fn exceeds(envelope: &Envelope, limit: usize) -> Option<usize> {
-    // Only what comes near the limit is measured: a header is far below HEADER_BYTES_MAX.
+    // Only a message near the limit is measured: a header is far below HEADER_BYTES_MAX.
     if envelope.payload.len().saturating_add(frame::HEADER_BYTES_MAX) <= limit {
         return None;
     }

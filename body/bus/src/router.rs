@@ -1,4 +1,4 @@
-//! Here first, else over NATS.
+//! Routing of calls: this body first, otherwise over NATS.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,35 +17,34 @@ use crate::{
     registry::Members,
 };
 
-/// How calls to a target travel.
+/// Route of the calls to a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Routing {
-    /// Handled in this body where it hosts the target and has room, else over NATS.
+    /// Handled in this body if it hosts the target and has capacity, otherwise over NATS.
     #[default]
     LocalFirst,
-    /// Always over NATS, where there is NATS.
+    /// Always over NATS, if there is NATS.
     Nats,
 }
 
-/// A body's way to the others: two buses, because a call that found no room here must not come
+/// A body's link to the others: two buses, because a call that found no capacity here must not come
 /// back here.
 #[derive(Clone)]
 pub struct Link {
     /// Calls, serves, publishes and subscribes over NATS.
     pub bus: Arc<dyn BodyBus>,
-    /// Calls whatever other bodies serve, never this one: sent on the connection that serves,
-    /// which has no echo.
+    /// Calls targets that other bodies serve, never those of this body: it sends on the connection
+    /// that serves, which has no echo.
     pub other_bodies: Arc<dyn BodyBus>,
 }
 
 /// A body's bus: its own cells first, the network for all others.
 ///
-/// A call to a target that is hosted here and has room is handled here and never touches the
-/// network. One that finds no room goes to the other bodies that serve the target; where there
-/// are none, or they have no room either, it queues here.
+/// A call to a target that is hosted here and has capacity is handled here and never uses the
+/// network. A call that finds no capacity goes to the other bodies that serve the target. If there
+/// are none, or they have no capacity either, it waits here.
 ///
-/// Events go over NATS where there is NATS, so that every subscription of a group sees the
-/// same bus.
+/// Events go over NATS if there is NATS, so that every subscription of a group sees the same bus.
 pub struct Router {
     local: Arc<InProcess>,
     link: Option<Link>,
@@ -60,8 +59,8 @@ struct Routes {
 }
 
 impl Router {
-    /// A router over what is hosted here and, where there is one, a way to NATS. Routes are
-    /// local-first until changed.
+    /// Returns a router over the targets that are hosted here and, if given, a link to NATS. Routes
+    /// are local-first until they are changed.
     pub fn new(local: Arc<InProcess>, nats: Option<Link>) -> Self {
         Self { local, link: nats, routes: ArcSwap::default(), declared: ArcSwap::default() }
     }
@@ -71,21 +70,21 @@ impl Router {
         self.routes.rcu(|routes| Routes { body: route, ..Routes::clone(routes) });
     }
 
-    /// Sets the routes of all targets at once; of those with `None`, and of those that are not
-    /// among these, it is the body's.
+    /// Sets the routes of all targets at once. A target with `None`, or one that is not given, has
+    /// the body's route.
     pub fn set_routes(&self, routes: impl IntoIterator<Item = (Target, Option<Routing>)>) {
         let wanted = routes.into_iter().filter_map(|(target, route)| Some((target, route?)));
         let targets: HashMap<Target, Routing> = wanted.collect();
         self.routes.rcu(|current| Routes { body: current.body, targets: targets.clone() });
     }
 
-    /// Names the targets that are known to exist, from specs or presence: where nobody serves
-    /// them now, calls fail with `unavailable` instead of `not-found`.
+    /// Sets the targets that are known to exist, from specs or presence. If no body serves one now,
+    /// calls fail with `unavailable` instead of `not-found`.
     pub fn set_declared(&self, targets: impl IntoIterator<Item = Target>) {
         self.declared.store(Arc::new(targets.into_iter().collect()));
     }
 
-    /// What is hosted in this body.
+    /// Returns the bus of the targets that are hosted in this body.
     #[must_use]
     pub fn local(&self) -> &Arc<InProcess> {
         &self.local
@@ -96,17 +95,18 @@ impl Router {
         if routes.targets.is_empty() { routes.body } else { routes.targets.get(target).copied().unwrap_or(routes.body) }
     }
 
-    /// A call that nobody here took.
+    /// Makes a call that no member here took.
     async fn call_untaken(&self, untaken: Untaken, members: &Members) -> Result<Envelope, BusError> {
         match &self.link {
             Some(link) if untaken.full => self.overflow(link, *untaken.request, members).await,
-            // All that served it here are stopping: it is the others' now.
+            // All members that served it here are stopping: other bodies take it now.
             Some(link) => link.bus.call(*untaken.request).await,
             None => Err(self.nobody(BusError::not_found(&members.target), &members.target)),
         }
     }
 
-    /// A call that found no room here: other bodies may have some; else it waits here.
+    /// Makes a call that found no capacity here: other bodies may have some. Otherwise it waits
+    /// here.
     async fn overflow(&self, link: &Link, mut request: Envelope, members: &Members) -> Result<Envelope, BusError> {
         let began = Instant::now();
         let refused = match link.other_bodies.call(request.clone()).await {
@@ -116,7 +116,7 @@ impl Router {
         request.timeout = request.timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
         match self.local.hand(members, request, IfFull::Wait) {
             Ok(taken) => taken.await,
-            // All that served it here have begun to stop.
+            // All members that served it here have begun to stop.
             Err(_) => Err(refused),
         }
     }
@@ -129,7 +129,7 @@ impl Router {
         }
     }
 
-    /// The error where nobody serves the target: it depends on whether the target is known.
+    /// Returns the error if nobody serves the target: it depends on whether the target is known.
     fn nobody(&self, error: BusError, target: &Target) -> BusError {
         let absent = *error.code() == Code::NotFound && error.outcome() == Outcome::NotRun;
         if absent && self.declared.load().contains(target) {
@@ -139,7 +139,7 @@ impl Router {
     }
 }
 
-/// Whether others could not take a call: there are none, or their queues are full.
+/// True if other bodies could not take a call: there are none, or their queues are full.
 fn has_no_room(code: &Code) -> bool {
     matches!(code, Code::NotFound | Code::Unavailable | Code::Overloaded)
 }
@@ -163,7 +163,7 @@ impl BodyBus for Router {
                 Box::pin(async move {
                     match self.local.hand(&members, request, if_full) {
                         Ok(taken) => taken.await,
-                        // On the heap, so that it takes no room in the calls that never need it.
+                        // On the heap, so that calls that never need it do not keep memory for it.
                         Err(untaken) => Box::pin(self.call_untaken(untaken, &members)).await,
                     }
                 })
@@ -186,7 +186,7 @@ impl BodyBus for Router {
             let Some(link) = &self.link else { return self.local.serve(service).await };
             callable(&service.target)?;
             self.local.check_open(&service.target)?;
-            // NATS first: it may fail, and then nothing is to be taken back here.
+            // NATS first: it may fail, and then nothing has to be undone here.
             let there = link.bus.serve(service.clone()).await?;
             let serving: Box<dyn Serving> = Box::new(Both { here: self.local.register(service), there });
             Ok(serving)
@@ -211,8 +211,8 @@ impl Serving for Both {
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let Self { here, there } = *self;
-            // The body's own calls turn to the others first; then NATS is drained; what began
-            // here meanwhile ends last.
+            // The body's own calls go to other bodies first. Then NATS is drained. Calls that began
+            // here meanwhile end last.
             here.withdraw();
             there.stop().await;
             here.drained().await;

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::{Link, Router, Routing};
 use crate::{InProcess, Settings};
 
-/// The network, as far as a router sees it: it notes what comes.
+/// The network as a router sees it: it records the messages that come.
 #[derive(Default)]
 struct Net {
     name: &'static str,
@@ -59,7 +59,7 @@ impl Serving for Noted {
     }
 }
 
-/// A handler with room for as many as the gate lets in.
+/// A handler with capacity for as many calls as the gate has permits.
 struct Here {
     gate: Semaphore,
     room: AtomicBool,
@@ -186,7 +186,7 @@ async fn the_route_nats_goes_over_nats() {
     assert_eq!(scene.call(cell()).await, here());
     scene.router.set_routes([(cell(), None)]);
     assert_eq!(scene.call(cell()).await, there());
-    // A target that is named no more goes as the body is set, as one that was never named.
+    // A target that is no longer named has the body's route, as one that was never named.
     scene.router.set_routes([(cell(), Some(Routing::LocalFirst))]);
     scene.router.set_routes([(other(), Some(Routing::LocalFirst))]);
     assert_eq!(scene.call(cell()).await, there());

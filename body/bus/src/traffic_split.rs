@@ -1,8 +1,8 @@
-//! One target's calls, shared between what serves it and a canary.
+//! One target's calls, shared between its handlers and a canary.
 //!
-//! A canary is not known to the bus: it stands behind the handlers that serve its target in this
-//! body, and these hand it its share of whatever reaches them, from NATS and from this body alike.
-//! So it gets no call of its own, and to take it away takes no word to any server.
+//! A canary is not known to the bus. It stands behind the handlers that serve its target in this
+//! body. They pass on its share of all calls that reach them, from NATS and from this body. So it
+//! gets no call directly, and removing it needs no message to a server.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -14,13 +14,13 @@ use cbs::{BodyBus, BoxFuture, BusError, Envelope, EventStream, Handler, Service,
 
 use crate::registry::Member;
 
-/// What stands between a target's handlers and its canaries; one for a target in a body.
+/// Link between a target's handlers and its canaries; one for each target in a body.
 ///
-/// Shares are counted, not drawn: with ten percent exactly every tenth call goes to the canary.
+/// Shares are counted, not random: with ten percent exactly every tenth call goes to the canary.
 #[derive(Default)]
 pub struct TrafficSplit {
     plan: Mutex<Plan>,
-    /// What calls look at: `None` where no canary has a share.
+    /// Share that calls read: `None` if no canary has a share.
     now: ArcSwapOption<Sharing>,
     calls: AtomicU64,
 }
@@ -29,7 +29,7 @@ pub struct TrafficSplit {
 struct Plan {
     /// Canaries by name.
     canaries: Vec<(Text, Arc<Member>)>,
-    /// Whose calls, and how many percent.
+    /// Name of the canary with a share, and its percentage of the calls.
     share: Option<(Text, u8)>,
 }
 
@@ -39,8 +39,8 @@ struct Sharing {
 }
 
 impl TrafficSplit {
-    /// Gives the canary of this name so many percent of the calls from now on, or nobody any.
-    /// One that is not here gets its share when it comes.
+    /// Gives the canary of this name this percentage of the calls from now on; `None`: no canary
+    /// gets any. A canary that is not served yet gets its share when it is.
     pub fn share(&self, share: Option<(Text, u8)>) {
         self.change(|plan| plan.share = share);
     }
@@ -58,32 +58,32 @@ impl TrafficSplit {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut plan);
         let sharing = plan.share.as_ref().filter(|(_, percent)| *percent > 0).and_then(|(name, percent)| {
-            // The newest of a name: an older one is about to leave.
+            // The newest canary of a name: an older one is about to leave.
             let (_, canary) = plan.canaries.iter().rev().find(|(other, _)| other == name)?;
             Some(Arc::new(Sharing { canary: canary.clone(), percent: u64::from((*percent).min(100)) }))
         });
         self.now.store(sharing);
     }
 
-    /// The canary, where it is its turn.
+    /// Returns the canary if it is its turn.
     fn turn(&self) -> Option<Arc<Member>> {
         let sharing = self.now.load();
         let Sharing { canary, percent } = sharing.as_deref()?;
-        // Of each hundred the first would be as good: this way they are spread evenly.
+        // The calls of the canary are spread evenly over each hundred.
         let call = self.calls.fetch_add(1, Ordering::Relaxed) % 100;
         ((call + 1) * percent / 100 > call * percent / 100).then(|| canary.clone())
     }
 }
 
-/// What serves a target, with its canaries behind it.
+/// Handler of a target, with its canaries behind it.
 struct SplitHandler {
     split: Arc<TrafficSplit>,
     inner: Arc<dyn Handler>,
 }
 
 impl SplitHandler {
-    /// A call that is a canary's, unless that has no room, is being restarted or leaves: none
-    /// fails for a canary that it never reached.
+    /// Passes a call to the canary, unless that has no capacity, is being restarted or leaves. So
+    /// no call fails because of a canary that it never reached.
     fn through(&self, canary: Arc<Member>, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         Box::pin(async move {
             let Some(_inside) = canary.enter() else { return self.inner.handle(request).await };
@@ -111,8 +111,8 @@ impl Handler for SplitHandler {
     }
 }
 
-/// A body's bus as one instance of a cell sees it: what is served on it stands in front of the
-/// target's canaries, or is one of them. All else goes its usual way. Clones are the same berth.
+/// A body's bus as one instance of a cell uses it. A service on it stands in front of the target's
+/// canaries, or is one of them. All else goes the usual route. Clones are the same instance bus.
 #[derive(Clone)]
 pub struct InstanceBus(Arc<Inner>);
 
@@ -132,21 +132,21 @@ struct InstanceState {
 struct ServedCanary {
     service: Service,
     member: Arc<Member>,
-    /// Where it takes calls of its own, once it was promoted.
+    /// Its serving of calls of its own, once it was promoted.
     there: Option<Box<dyn Serving>>,
 }
 
 impl InstanceBus {
-    /// A berth on this bus. `canary`: the name by which the split knows what is served here, if
-    /// it is to get its share and nothing else.
+    /// Returns an instance bus over this bus. `canary`: the name that the split knows the service
+    /// by, if it gets only a share of the calls.
     #[must_use]
     pub fn new(bus: Arc<dyn BodyBus>, split: Arc<TrafficSplit>, canary: Option<Text>) -> Self {
         let state = Mutex::new(InstanceState { canary: canary.is_some(), canary_service: None });
         Self(Arc::new(Inner { bus, split, name: canary.unwrap_or_default(), state }))
     }
 
-    /// Makes a canary what any other instance is: done when calls of its own reach it. Its share
-    /// goes on until then. Nothing where it is none.
+    /// Makes a canary a normal instance. Returns when calls of its own reach it; until then it
+    /// still gets its share. Does nothing if the instance is no canary.
     ///
     /// # Errors
     /// As [`BodyBus::serve`]; then it still gets its share.
@@ -159,7 +159,7 @@ impl InstanceBus {
                 .as_ref()
                 .map(|canary_service| (canary_service.service.clone(), canary_service.member.clone()))
         };
-        // One that is being started again serves as any other does when it is back.
+        // An instance that is being restarted is served as a normal instance when it is back.
         let Some((service, member)) = found else { return Ok(()) };
         let there = self.0.bus.serve(self.0.front(service)).await?;
         let left = match &mut self.0.state().canary_service {
@@ -214,14 +214,14 @@ impl BodyBus for InstanceBus {
     }
 }
 
-/// A canary as whoever serves it holds it.
+/// Handle of a served canary.
 struct CanaryServing {
     bus_of_instance: Arc<Inner>,
     member: Arc<Member>,
 }
 
 impl CanaryServing {
-    /// Takes it from its split; where it takes calls of its own, if it does.
+    /// Removes the canary from its split. Returns its serving of calls of its own, if it has any.
     fn leave(&self) -> Option<Box<dyn Serving>> {
         self.bus_of_instance.split.leave(&self.member);
         let canary_service = &mut self.bus_of_instance.state().canary_service;

@@ -10,11 +10,11 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{InstanceBus, TrafficSplit};
 use crate::{InProcess, Settings};
 
-/// Counts its calls, and takes as many as it may.
+/// Handler that counts its calls, and takes as many as it may.
 struct Counting {
     calls: AtomicUsize,
     has_room: bool,
-    /// Calls end when there is a permit.
+    /// Calls end when this has a permit.
     ends: Semaphore,
 }
 
@@ -56,7 +56,7 @@ struct Stage {
     base: Arc<Counting>,
     canary: Arc<Counting>,
     bus_of_instance: InstanceBus,
-    /// How the base and the canary are served.
+    /// Handles of the served base and canary.
     serving: Vec<Box<dyn Serving>>,
 }
 
@@ -134,7 +134,7 @@ async fn a_canary_that_is_promoted_takes_calls_of_its_own_and_no_call_fails() {
     base.stop().await;
     call(&stage.bus, 100).await;
     assert_eq!(stage.canary.calls(), 160);
-    // What was a canary stands in front of the next one.
+    // The former canary stands in front of the next one.
     let next = Counting::new(true, 1 << 20);
     let bus_of_instance = InstanceBus::new(stage.bus.clone(), stage.split.clone(), Some("three".into()));
     let _serving = bus_of_instance.serve(service(&next)).await.unwrap();
@@ -171,7 +171,7 @@ async fn shares_are_exact_and_no_call_fails_whoever_calls_while_a_canary_is_prom
     };
     callers().await;
     assert_eq!(stage.canary.calls(), 400, "one of ten of four thousand");
-    // It takes calls of its own, and the base goes, while they call on: each is answered.
+    // It takes calls of its own, and the base goes, while callers go on: each call is answered.
     let base = stage.serving.remove(0);
     let promotion = async {
         stage.bus_of_instance.promote().await.unwrap();

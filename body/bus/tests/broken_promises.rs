@@ -1,4 +1,4 @@
-//! The conformance suite is worth nothing if a broken bus passes: here is one that breaks each promise once.
+//! The conformance suite is useless if a broken bus passes: each bus here breaks one promise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -10,7 +10,7 @@ use cbs::{
 use futures::FutureExt;
 use testkit::conformance::{self as suite, Stage};
 
-/// What is wrong with a bus.
+/// Kind of a bus's fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     ForgetsTimeouts,
@@ -23,9 +23,9 @@ enum Fault {
     DoublesEvents,
     GivesMoreTime,
     HidesLosses,
-    /// Says that it has a limit.
+    /// Reports a limit, but has none.
     TakesAnySize,
-    /// Says that it goes down.
+    /// Reports that it goes down, but stays up.
     StaysUp,
 }
 
@@ -78,7 +78,7 @@ impl BodyBus for Broken {
     }
 }
 
-/// Forgets what runs.
+/// Serving that does not wait for running calls when it stops.
 struct Hasty(Box<dyn Serving>);
 
 impl Serving for Hasty {
@@ -89,13 +89,14 @@ impl Serving for Hasty {
 }
 
 fn stage(fault: Fault) -> Stage {
-    // What comes twice is not to be missed.
+    // An event that comes twice must not be dropped.
     let event_queue = if matches!(fault, Fault::HidesLosses | Fault::DoublesEvents) { 100_000 } else { 100 };
     let bus = Arc::new(Broken(InProcess::new(Settings { event_queue, ..Settings::default() }), fault));
     Stage::new(bus.clone(), bus).event_queue(100)
 }
 
-/// Plays the case and asserts that it fails for what is wrong with the bus: that it says so.
+/// Runs the case and asserts that it fails because of the bus's fault, with these words in the
+/// message.
 async fn bites<F: Future<Output = ()>>(fault: Fault, words: &str, case: impl FnOnce(Stage) -> F) {
     let played = AssertUnwindSafe(case(stage(fault))).catch_unwind().await;
     let Err(panic) = played else { panic!("a bus that {fault:?} passed the case") };
@@ -104,7 +105,7 @@ async fn bites<F: Future<Output = ()>>(fault: Fault, words: &str, case: impl FnO
     assert!(said.contains(words), "a bus that {fault:?} failed for another reason than `{words}`: {said}");
 }
 
-// Time is paused: what waits for a deadline does not keep the test waiting.
+// Time is paused, so that waiting for a deadline does not slow the test.
 #[tokio::test(start_paused = true)]
 async fn every_broken_promise_about_calls_is_noticed() {
     let unanswered = suite::bus_1_a_call_without_an_answer_ends_at_its_timeout;
@@ -120,7 +121,7 @@ async fn every_broken_promise_about_calls_is_noticed() {
     bites(Fault::GivesMoreTime, "the handler saw", time).await;
 }
 
-// A paused clock stands still as long as a load keeps the runtime busy.
+// A paused clock does not advance while a load keeps the runtime busy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_broken_promise_about_stopping_is_noticed() {
     let waits = suite::bus_6_stop_answers_what_it_has;

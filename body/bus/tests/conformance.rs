@@ -1,4 +1,4 @@
-//! The promises of `BodyBus`, held by the buses that need no network.
+//! The promises of `BodyBus`, checked for the buses that need no network.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ async fn router() -> Stage {
     staged(Arc::new(Router::new(InProcess::new(Settings::default()), None)))
 }
 
-/// A retry that has nothing to do must not be noticed.
+/// Returns a stage with a retrying bus that has nothing to do: it must change nothing.
 async fn retry() -> Stage {
     let retry = RetryingBus::new(Arc::new(Router::new(InProcess::new(Settings::default()), None)));
     let second = std::time::Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! The retry budget: what keeps retries from becoming the load that keeps a target down.
+//! The retry budget: it keeps retries from overloading a target and so keeping it down.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,12 +7,12 @@ use std::{
 
 use tokio::time::Instant;
 
-/// One retry costs so much; a call pays in a tenth of it: retries are at most 10 % of calls.
+/// Cost of one retry. A call pays in a tenth of it, so retries are at most 10 % of calls.
 const RETRY: u64 = 10;
 const CALL: u64 = 1;
-/// What a target that is called rarely may spend besides: one retry a second.
+/// Interval of additional retries for a target that is called rarely: one retry a second.
 const RESERVE_EVERY: Duration = Duration::from_secs(1);
-/// The most that is saved up: a burst of so many retries.
+/// Limit of what is saved: enough for a burst of 20 retries.
 const SAVED_MAX: u64 = 20 * RETRY;
 
 /// A token bucket as in Finagle's `RetryBudget` and tower's `TpsBudget`: calls pay in, retries
@@ -27,18 +27,18 @@ struct Account {
 }
 
 impl Budget {
-    /// A budget that can pay for ten retries before the first call has paid in.
+    /// Returns a budget that can pay for ten retries before the first call has paid in.
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Account { saved: 10 * RETRY, filled: Instant::now() }))
     }
 
-    /// A call pays in.
+    /// Pays in for one call.
     pub(crate) fn pay_in(&self) {
         let mut account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         account.saved = SAVED_MAX.min(account.saved + CALL);
     }
 
-    /// Pays for one retry; false when there is nothing to pay with.
+    /// Pays for one retry. Returns false if not enough is saved.
     pub(crate) fn pay(&self) -> bool {
         let mut account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = account.filled.elapsed().as_secs();

@@ -12,14 +12,14 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// The time was over before the work was done.
+/// Error: the time limit passed before the work was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the time is over")]
 pub struct Elapsed;
 
-/// Runs the work for at most `limit`, then drops it. The timer is set only when the first poll
-/// leaves the work unfinished: work that is done at once pays for no timer and reads no clock.
-/// Time that the first poll itself takes is not counted, for it must not block.
+/// Runs the work for at most `limit`, then drops it. The timer is set only if the first poll leaves
+/// the work unfinished: work that is done at once needs no timer and reads no clock. The time of
+/// the first poll itself is not counted, because it must not block.
 ///
 /// # Errors
 /// [`Elapsed`] when the limit passed first.
@@ -37,8 +37,8 @@ pub fn within<F: Future + Unpin>(limit: Duration, work: F) -> Within<F> {
     Within { work, timer: Timer::new(limit) }
 }
 
-/// Work with a deadline; see [`within`]. Written by hand, for an `async fn` would keep the
-/// timer and the output in every future that awaits it: hundreds of bytes to move a call.
+/// Work with a deadline; see [`within`]. Written as a future by hand: an `async fn` would keep the
+/// timer and the output in every future that awaits it, hundreds of bytes to move per call.
 #[must_use = "it does nothing unless awaited"]
 pub struct Within<F> {
     work: F,
@@ -56,10 +56,10 @@ impl<F: Future + Unpin> Future for Within<F> {
     }
 }
 
-/// A timer that is set when it is first asked.
+/// A timer that starts when it is first polled.
 pub(crate) struct Timer {
     limit: Duration,
-    /// Outside of the task's budget, so that work that always spends all of it ends too.
+    /// Outside of the task's budget, so that work that always uses all of the budget ends too.
     sleep: Option<Pin<Box<Unconstrained<Sleep>>>>,
 }
 
@@ -68,12 +68,12 @@ impl Timer {
         Self { limit, sleep: None }
     }
 
-    /// How long it runs.
+    /// Returns the time that it runs.
     pub(crate) fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// Ready when the time is over, counted from the first time that it was asked.
+    /// Ready when the time is over, counted from the first poll.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Elapsed> {
         let limit = self.limit;
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(unconstrained(sleep(limit))));

@@ -1,4 +1,4 @@
-//! Limits: how many calls run at once, how many more may wait, and who is turned away.
+//! Limits: number of calls that run at once, number of calls that wait, and refusal of the rest.
 
 use std::{
     pin::pin,
@@ -14,26 +14,26 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::deadline::within;
 
-/// How much fits into a [`ConcurrencyLimit`].
+/// Size of a [`ConcurrencyLimit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConcurrencySettings {
-    /// How many calls run at once; at least 1.
+    /// Limit of the calls that run at once; at least 1.
     pub concurrency: usize,
-    /// How many more may wait.
+    /// Limit of the calls that wait.
     pub queue: usize,
-    /// How many bytes of payload those that wait may have together.
+    /// Limit of the payload bytes of all waiting calls together.
     pub queue_bytes: usize,
 }
 
 impl Default for ConcurrencySettings {
-    /// 64 run, 256 wait with 64 MiB at most.
+    /// Returns settings where 64 calls run and 256 wait with at most 64 MiB.
     fn default() -> Self {
         Self { concurrency: 64, queue: 256, queue_bytes: 64 * 1024 * 1024 }
     }
 }
 
-/// The room that a cell's calls have: so many run, so many wait, the rest is shed. Those that
-/// wait come in in their order. Keeps [`Stats::in_flight`], [`Stats::queued`] and
+/// Limit of a cell's calls: a number may run, a number may wait, and the rest is refused. Waiting
+/// calls get permits in their order. Keeps [`Stats::in_flight`], [`Stats::queued`] and
 /// [`Stats::shed`].
 ///
 /// ```
@@ -58,7 +58,7 @@ pub struct ConcurrencyLimit {
     stats: Arc<Stats>,
 }
 
-/// Room for one call; dropping it makes room for another.
+/// Permit for one call. Dropping it frees it for another call.
 #[derive(Debug)]
 pub struct Permit<'a> {
     _permit: SemaphorePermit<'a>,
@@ -71,7 +71,7 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// One who waits; counted until dropped.
+/// A waiting call, counted until it is dropped.
 struct QueuedCall<'a> {
     limit: &'a ConcurrencyLimit,
     bytes: usize,
@@ -85,7 +85,7 @@ impl Drop for QueuedCall<'_> {
 }
 
 impl ConcurrencyLimit {
-    /// An empty room that tells its state through `stats`.
+    /// Returns a limit with no calls, which reports its state through `stats`.
     #[must_use]
     pub fn new(settings: ConcurrencySettings, stats: Arc<Stats>) -> Self {
         Self {
@@ -97,14 +97,15 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Comes in if there is room now. `None` sheds nothing: the call may go elsewhere.
+    /// Returns a permit if one is free now. `None` does not count the call as shed: it may go to
+    /// another body.
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
         self.permits.try_acquire().ok().map(|permit| self.permit(permit))
     }
 
-    /// Comes in now, or waits for room if so many and so many bytes may still wait. `None`
-    /// when they may not, or when no room was made within `timeout`: the call never ran, and
-    /// is counted as shed.
+    /// Returns a permit now, or waits for one if this call and its bytes may still wait. Returns
+    /// `None` if they may not, or if no permit became free within `timeout`. Then the call never
+    /// ran, and is counted as shed.
     pub async fn acquire(&self, bytes: usize, timeout: Duration) -> Option<Permit<'_>> {
         if let Some(permit) = self.try_acquire() {
             return Some(permit);
@@ -124,7 +125,8 @@ impl ConcurrencyLimit {
         Permit { _permit: permit, stats: &self.stats }
     }
 
-    /// Counts first and asks then, so that two who come together cannot both take the last place.
+    /// Counts first and checks then, so that two calls at the same time cannot both take the last
+    /// place.
     fn wait(&self, bytes: usize) -> Option<QueuedCall<'_>> {
         let queued = self.stats.queued.fetch_add(1, Ordering::Relaxed);
         let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);

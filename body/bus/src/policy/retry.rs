@@ -1,4 +1,4 @@
-//! Retries: failed calls are tried again where that is safe, worth it, and within the budget.
+//! Retries: failed calls are tried again if that is safe, useful, and within the budget.
 
 use std::{
     collections::HashMap,
@@ -18,31 +18,31 @@ use tokio::time::Instant;
 
 use super::budget::Budget;
 
-/// When calls of one target are tried again.
+/// Policy of the retries of one target's calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// How many times more, at most; 0: never.
+    /// Limit of the retries of one call; 0: never.
     pub max: u32,
     /// The wait before the second attempt; each further one doubles it.
     pub backoff: Duration,
     /// The longest wait.
     pub backoff_max: Duration,
-    /// Whether the target may run twice: only then is a call tried again that may have run.
+    /// True if the target may run twice: only then is a call tried again that may have run.
     pub idempotent: bool,
 }
 
 /// A bus that tries failed calls again.
 ///
-/// An error after which the cell did not run is tried again if it says that this is worth it;
-/// one after which it ran or may have run only where the call is idempotent (by the target's
-/// policy or by [`Envelope::idempotent`]). A retry keeps the call's id, raises its attempt and
-/// has the time that remains; none begins that would have no time left.
+/// If the cell did not run, the call is tried again if the error says that a retry is useful. If
+/// the cell ran or may have run, it is tried again only if the call is idempotent (by the target's
+/// policy or by [`Envelope::idempotent`]). A retry keeps the call's id, raises its attempt number,
+/// and has the time that remains. No retry begins without time left.
 ///
-/// The wait doubles from attempt to attempt, of which the call's id takes up to a half away
-/// ("equal jitter", <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
-/// Each target has a retry budget, the model of Finagle's `RetryBudget` and tower's
+/// The wait doubles from attempt to attempt. The call's id shortens it by up to half ("equal
+/// jitter", <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>). Each
+/// target has a retry budget, after the model of Finagle's `RetryBudget` and tower's
 /// `retry::budget`: retries are at most a tenth of its calls and one a second, so that a target
-/// that is down is not hammered. When the budget is spent, callers get the last attempt's error.
+/// that is down is not overloaded. When the budget is spent, callers get the last attempt's error.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -66,18 +66,18 @@ type Policies = HashMap<Target, Arc<Entry>>;
 struct Entry {
     policy: RetryPolicy,
     budget: Budget,
-    /// Outlives a change of the policy.
+    /// Stays when the policy changes.
     counters: Arc<RetryCounters>,
 }
 
-/// [`Retried`] as it is counted.
+/// Atomic counters behind [`Retried`].
 #[derive(Default)]
 struct RetryCounters {
     again: AtomicU64,
     denied: AtomicU64,
 }
 
-/// How often calls of one target were tried again, since it has a policy. Each only grows.
+/// Counters of the retries of one target, since it has a policy. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retried {
     /// Attempts after the first.
@@ -87,24 +87,25 @@ pub struct Retried {
 }
 
 impl RetryingBus {
-    /// A bus in front of another; it tries nothing again before [`Self::set`] says so.
+    /// Returns a bus in front of another. It retries nothing until [`Self::set`] sets a policy.
     pub fn new(inner: Arc<dyn BodyBus>) -> Self {
         Self { inner, policies: ArcSwap::default() }
     }
 
-    /// Says when calls of a target are tried again; `None`: never. Its budget starts anew, its
-    /// count goes on until it is never tried again.
+    /// Sets the policy of a target; `None`: its calls are never tried again. Its budget starts
+    /// again. Its counters go on until its policy is removed.
     pub fn set(&self, target: Target, policy: Option<RetryPolicy>) {
         self.change(&[(target, policy)], HashMap::clone);
     }
 
-    /// [`Self::set`] for all targets at once: what is not among these is never tried again.
+    /// Does what [`Self::set`] does for all targets at once. A target that is not among these is
+    /// never tried again.
     pub fn set_all(&self, policies: impl IntoIterator<Item = (Target, Option<RetryPolicy>)>) {
         let wanted: Vec<_> = policies.into_iter().collect();
         self.change(&wanted, |_| HashMap::new());
     }
 
-    /// Puts these policies to those that are kept.
+    /// Adds these policies to those that are kept.
     fn change(&self, wanted: &[(Target, Option<RetryPolicy>)], kept: impl Fn(&Policies) -> Policies) {
         self.policies.rcu(|current| {
             let mut next = kept(current);
@@ -118,7 +119,7 @@ impl RetryingBus {
         });
     }
 
-    /// How often calls were tried again, for each target that has a policy. In no order.
+    /// Returns the counters of each target that has a policy. In no order.
     #[must_use]
     pub fn retried(&self) -> Vec<(Target, Retried)> {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -149,8 +150,8 @@ impl RetryingBus {
             tokio::time::sleep(delay).await;
             request.attempt = request.attempt.saturating_add(1);
             request.timeout = Some(timeout.saturating_sub(started.elapsed()));
-            // Its id says when the first attempt was sent: by that, with the time that is left now, it
-            // would soon look stale to a body elsewhere.
+            // Its id shows when the first attempt was sent. With the time that is left now, another
+            // body would soon treat the request as stale.
             request.time_ms = cbs::now_ms();
         }
         self.inner.call(request).await
@@ -158,7 +159,7 @@ impl RetryingBus {
 }
 
 impl Entry {
-    /// A policy with a budget of its own, which counts on where the one before it stopped.
+    /// Returns a policy with its own budget. Its counters go on from those of the policy before it.
     fn new(policy: &RetryPolicy, before: Option<&Arc<Self>>) -> Arc<Self> {
         let counters = before.map_or_else(Arc::default, |before| before.counters.clone());
         Arc::new(Self { policy: policy.clone(), budget: Budget::new(), counters })
@@ -173,10 +174,11 @@ fn worth_it(error: &BusError, idempotent: bool) -> bool {
     }
 }
 
-/// The wait before the retry of this number (from 0): between half and the whole of the backoff.
+/// Returns the wait before the retry of this number (from 0): between half and the whole of the
+/// backoff.
 fn delay(policy: &RetryPolicy, retry: u32, id: Uuid) -> Duration {
     let whole = policy.backoff.saturating_mul(2u32.saturating_pow(retry)).min(policy.backoff_max);
-    // The id's low half is random; another odd factor for each attempt spreads them anew
+    // The id's low half is random. Another odd factor for each attempt distributes the waits again
     // (Knuth's multiplicative hashing).
     let (_, random) = id.as_u64_pair();
     let spread = random.wrapping_add(u64::from(retry)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;

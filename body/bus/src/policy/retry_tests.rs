@@ -14,7 +14,7 @@ use super::{Retried, RetryPolicy, RetryingBus, delay};
 
 type Seen = (u32, Duration, Instant);
 
-/// A bus that answers with what it was given, in order, and then with a reply.
+/// A bus that answers with the given answers, in order, and then with a reply.
 #[derive(Default)]
 struct Scripted {
     answers: Mutex<VecDeque<BusError>>,
@@ -25,7 +25,7 @@ struct Scripted {
 impl BodyBus for Scripted {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         Box::pin(async move {
-            // A retry is sent later than its id was made, and says so.
+            // A retry is sent later than its id was made, and carries its own time.
             assert_eq!(request.time_ms > 0, request.attempt > 0);
             self.seen.lock().unwrap().push((request.attempt, request.timeout.unwrap(), Instant::now()));
             let next = self.answers.lock().unwrap().pop_front();
@@ -60,7 +60,8 @@ fn unknown() -> BusError {
     BusError::timeout(&target(), Duration::from_millis(1))
 }
 
-/// What one call over a bus with these answers came to, and what the bus saw.
+/// Makes one call over a bus with these answers. Returns its result, and the requests that the bus
+/// received.
 async fn play(answers: &[BusError], policy: RetryPolicy, request: Envelope) -> (Result<Envelope, BusError>, Vec<Seen>) {
     let bus = Arc::new(Scripted { answers: Mutex::new(answers.iter().cloned().collect()), ..Scripted::default() });
     let retry = RetryingBus::new(bus.clone());
@@ -131,14 +132,14 @@ async fn a_target_that_is_down_is_not_hammered() {
     for _ in 0..1_000 {
         assert!(retry.call(request()).await.is_err());
     }
-    // 1,000 calls, a tenth of that in retries, and the ten that it begins with.
+    // 1,000 calls, a tenth of that in retries, and the ten at the start.
     let calls = bus.seen.lock().unwrap().len();
     assert_eq!(calls, 1_110);
     // A second later there is one more.
     tokio::time::advance(Duration::from_secs(1)).await;
     assert!(retry.call(request()).await.is_err());
     assert_eq!(bus.seen.lock().unwrap().len(), calls + 2);
-    // All but the three calls that were made again as often as they may be.
+    // All but the three calls that have used all of their retries.
     assert_eq!(retry.retried(), [(target(), Retried { again: 111, denied: 998 })]);
 }
 
