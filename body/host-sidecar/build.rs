@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let sdk = here.join("../../sdk-dart");
     let mut files = Vec::new();
-    // Cargo looks at a watched folder's files too, new ones included.
+    // Cargo also looks at the files of a watched folder, new files included.
     println!("cargo::rerun-if-changed={}", sdk.join("lib").display());
     println!("cargo::rerun-if-changed={}", sdk.join("pubspec.yaml").display());
     if sdk.is_dir() {

@@ -1,4 +1,4 @@
-//! A cell in processes of its own, as its body calls it.
+//! A cell that runs in processes of its own: the side that its body calls.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,14 +13,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::process_pool::{Entry, Lease, ProcessPool};
 
-/// What the body's endpoint calls. Dropping it kills the processes; [`Cell::stop`] loses nothing.
+/// A cell that runs in processes, as the body's endpoint calls it. Dropping it kills the processes;
+/// [`Cell::stop`] loses nothing.
 pub(crate) struct ProcessCell {
     pub(crate) env: Arc<CellEnv>,
     pub(crate) pool: Arc<ProcessPool>,
     pub(crate) stop: CancellationToken,
-    /// The keeper, which holds all that runs for the cell: it ends with this.
+    /// The pool supervisor's task, which holds everything that runs for the cell. It ends when this
+    /// is dropped.
     pub(crate) supervisor: Mutex<JoinSet<()>>,
-    /// More than a stop may take.
+    /// Limit of the time for a stop. It is longer than the stop's own limits together.
     pub(crate) stop_limit: Duration,
 }
 
@@ -33,15 +35,17 @@ impl Cell for ProcessCell {
             let Some(lease) = self.place().await else {
                 return Ok(self.unavailable("none of its processes runs"));
             };
-            // It may have waited.
+            // The call may have waited for a process.
             request.timeout = Some(context.remaining());
             match lease.pooled.peer.request(frame::encode(&request), 0, Some(within.within.clone())).await {
                 Ok(reply) => {
-                    // What the cell printed stands on the terminal before its caller goes on.
+                    // The lines that the cell printed are on the terminal before its caller goes
+                    // on.
                     lease.pooled.inbound.printed().await;
                     return self.read(context, reply);
                 }
-                // It never left: another may take it. This one is passed over from now on.
+                // The request was not sent, so another process may take it. This process gets no
+                // further calls.
                 Err(CallError::Ended { sent: false, .. }) => self.pool.leave(&lease.pooled),
                 Err(gone) => return self.lost(context, gone),
             }
@@ -52,7 +56,7 @@ impl Cell for ProcessCell {
         self.stop.cancel();
         let limit = Instant::now() + self.stop_limit;
         let mut supervisor = self.supervisor.lock().await;
-        // What is not done by then is killed as it is dropped.
+        // Processes that still run then are killed when this is dropped.
         let _ = timeout_at(limit, async { while supervisor.join_next().await.is_some() {} }).await;
         supervisor.abort_all();
     }
@@ -71,7 +75,7 @@ impl ProcessCell {
         Envelope::error(cbs::BusError::unavailable(&self.env.target, reason))
     }
 
-    /// A reply as it came: a frame, or plain.
+    /// Reads a reply as it came: a frame, or plain.
     fn read(&self, context: &CellContext, bytes: Bytes) -> Result<Envelope, CellError> {
         let reply = if frame::is_frame(&bytes) { frame::decode(bytes) } else { Ok(Envelope::reply(bytes)) };
         match reply {
@@ -87,7 +91,7 @@ impl ProcessCell {
             return Err(fault(context, "its process sent an error reply without an error"));
         };
         if *error.code() == Code::CellFailed {
-            // What went wrong inside stays inside.
+            // Details of an error inside the cell stay in the log.
             return Err(fault(context, &error.error().message));
         }
         match error.outcome() {
@@ -106,8 +110,8 @@ impl ProcessCell {
     }
 }
 
-/// The context that a process knows a call by. However the call ends, what was said in it until then goes to the
-/// context that is recorded.
+/// The context under which a process makes its part of a call. However the call ends, the notes
+/// made in it until then go to the context that is recorded.
 struct HandOnNotes<'a> {
     within: Arc<CellContext>,
     recorded: &'a CellContext,
@@ -119,7 +123,7 @@ impl Drop for HandOnNotes<'_> {
     }
 }
 
-/// The reason goes to the log, the caller learns where to look.
+/// Logs the reason, and returns an error that refers the caller to the log.
 #[cold]
 fn fault(context: &CellContext, reason: &str) -> CellError {
     context.log().error(format_args!("the call failed: {reason}"));

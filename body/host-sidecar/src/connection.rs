@@ -1,4 +1,4 @@
-//! The connection of a process that was welcomed: ready, calls, health, drain.
+//! The connection of a welcomed process: ready, calls, health checks, drain.
 
 use std::{pin::pin, sync::Arc, time::Instant};
 
@@ -17,14 +17,14 @@ use crate::{
     process::Process,
 };
 
-/// A process that was welcomed.
+/// The connection of a welcomed process, with its engine and its printer.
 pub(crate) struct Connection<'a> {
     instance: &'a Instance,
     process: &'a Process,
     pooled: Arc<PooledProcess>,
-    /// The engine alone.
+    /// The task of the engine, and no other task.
     engine: JoinSet<End>,
-    /// What works beside it.
+    /// The task of the printer, which runs beside the engine.
     _printer: JoinSet<()>,
 }
 
@@ -57,7 +57,8 @@ impl<'a> Connection<'a> {
         Self { instance, process, pooled, engine: running, _printer: printer }
     }
 
-    /// Waits for ready, and then lets it take calls until it breaks or is to end.
+    /// Waits for `ready`, and then lets the process take calls until its connection breaks or it is
+    /// to end.
     pub(crate) async fn run(mut self, ready: impl FnOnce()) -> ExitReason {
         let instance = self.instance;
         let times = &instance.plan.settings.times;
@@ -84,7 +85,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// While it takes calls.
+    /// Watches the process while it takes calls.
     async fn watch(&mut self) -> ExitReason {
         let (instance, process) = (self.instance, self.process);
         let mut tick = interval(instance.plan.settings.times.ping);
@@ -105,7 +106,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// What it said last may still be on its way when it has ended: why, perhaps.
+    /// Waits until the last frames of an ended process have been read. They may hold the reason of
+    /// its end.
     async fn last_words(&mut self, stage: ProcessStage) -> ExitReason {
         match timeout(EXIT_PATIENCE, ended(&mut self.engine)).await {
             Ok(end) => broke(end, stage),
@@ -113,12 +115,12 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Lets it finish what it has, and waits for its goodbye and its end.
+    /// Lets the process finish its calls, and waits for its goodbye and its end.
     async fn drain(mut self) -> ExitReason {
         let limit = self.instance.plan.settings.times.drain;
         self.instance.row.draining();
         if !self.instance.stop_all.is_cancelled() {
-            // The cell goes on without it: the calls that it has lose nothing of their time.
+            // The cell goes on without this process: its calls keep their full time.
             tokio::select! {
                 () = self.pooled.vacant() => {}
                 () = self.instance.stop_all.cancelled() => {}
@@ -139,7 +141,7 @@ impl<'a> Connection<'a> {
 }
 
 impl Instance {
-    /// Asks after the process's health, and looks whether it is to leave.
+    /// Checks the process's health, and whether it is to leave.
     fn look(&self, pooled: &Arc<PooledProcess>, stuck: &mut Option<Instant>) -> Option<ExitReason> {
         let (times, now) = (&self.plan.settings.times, Instant::now());
         let owes = pooled.heartbeat.owes(now, times.ping);
@@ -148,7 +150,8 @@ impl Instance {
             return Some(ExitReason::Stuck(reason));
         }
         pooled.peer.ping(pooled.heartbeat.ping(now));
-        // Given up calls that it does not answer take its room. Where they take all of it, it is of no use.
+        // Abandoned calls that the process does not answer still count against its limit. If they
+        // fill the limit, the process is of no use.
         if pooled.peer.abandoned().count < pooled.room {
             *stuck = None;
         } else if now.duration_since(*stuck.get_or_insert(now)) >= times.cancel {

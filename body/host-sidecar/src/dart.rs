@@ -1,13 +1,15 @@
-//! Dart cells as programs: found Dart, compiled cells, and the SDK that is built into this program.
+//! Dart cells as programs: the Dart that is found, compiled cells, and the SDK that is built into
+//! this program.
 //!
-//! [`Builder::prepare`] gives the command that starts a cell. It compiles ahead of time (a start of 5 ms and 8 MB
-//! instead of a second and 140 MB) and keeps what it has compiled by the content of all that went into it, so that a
-//! second start, a second body and a restart compile nothing. `package:cbs` is always the SDK of this program: the two
-//! ends of the sidecar protocol cannot drift apart.
+//! [`Builder::prepare`] returns the command that starts a cell. It compiles ahead of time (a start
+//! takes 5 ms and 8 MB instead of a second and 140 MB). It keeps each program under a hash of all
+//! its inputs, so that a second start, a second body and a restart compile nothing. `package:cbs`
+//! is always the SDK of this program: the two ends of the sidecar protocol cannot drift apart.
 //!
-//! [`Builder::prepare_soon`] is for a person who has just saved a file: what is not compiled yet serves from its kernel
-//! first, and the program is there later. A kernel of a small cell takes 0.4 s to make, a program 1.2 s, on a busy machine
-//! three. From a save to its first answer 0.4 to 0.6 s pass, on a busy machine up to 2.3 s.
+//! [`Builder::prepare_soon`] is for a person who has just saved a file: a cell that is not compiled
+//! yet serves from its kernel first, and from its program later. The kernel of a small cell takes
+//! 0.4 s to make and its program 1.2 s, on a busy machine three. The time from a save to the first
+//! answer is 0.4 to 0.6 s, on a busy machine up to 2.3 s.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), host_sidecar::dart::Error> {
@@ -23,13 +25,13 @@
 //! # Layout
 //!
 //! - `find`: the Dart of this machine
-//! - `sdk`: the SDK that is built in, as a folder
-//! - `package`: a cell's package, and where its imports lead
-//! - `sources`: all that a program is made of, as one hash
+//! - `sdk`: the built-in SDK, as a folder
+//! - `package`: a cell's package, and the targets of its imports
+//! - `sources`: one hash over all files that a program is made of
 //! - `needs`: what a cell needs on another machine
-//! - `cache`: what was compiled: bounded, shared by bodies
+//! - `cache`: compiled programs and kernels: bounded, shared by bodies
 //! - `compile`: the compiler, with a time limit
-//! - `work`: from a source to what is started; `later`: programs that nobody waits for
+//! - `work`: from a source to its command; `later`: programs that nobody waits for
 
 mod cache;
 mod compile;
@@ -68,20 +70,21 @@ pub use self::{
 };
 use self::{later::Builds, work::Work};
 
-/// A cell of some hundred lines takes a second and a half; on a small and busy machine, ten times that.
+/// Limit of the time for one run of the compiler. A cell of some hundred lines takes a second and a
+/// half; on a small and busy machine, ten times that.
 const COMPILE_TIME_MAX: Duration = Duration::from_secs(120);
 
-/// How to start a cell.
+/// Command that starts a cell, and its form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ready {
-    /// The program and its arguments, never empty. A program of the cache: it may be dropped from there once nobody
-    /// has asked for it for a while, so ask before every start.
+    /// The program and its arguments, never empty. A program of the cache may be removed from it if
+    /// nobody has asked for it for a while, so prepare the cell before every start.
     pub command: Vec<OsString>,
-    /// What that command runs.
+    /// The form that the command runs.
     pub form: Form,
 }
 
-/// In which form a cell is started.
+/// Kind of file that a cell is started from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// Compiled ahead of time: small, and fast from the first call.
@@ -92,7 +95,8 @@ pub enum Form {
     Source,
 }
 
-/// Makes programs of Dart cells, and remembers them in a folder that any number of bodies may share.
+/// Builder of programs from Dart cells. It keeps them in a folder that any number of bodies may
+/// share.
 #[derive(Debug)]
 pub struct Builder {
     work: Arc<Work>,
@@ -103,8 +107,9 @@ pub struct Builder {
 }
 
 impl Default for Builder {
-    /// Keeps what it compiles in `dart-cells` of the per-user tools cache: `$CBS_TOOLS`, else `cbs/tools` in the user's
-    /// cache folder. Where the environment names no such folder, [`Self::check`] says so, and nothing is compiled.
+    /// Returns a builder whose folder is `dart-cells` in the per-user tools cache: `$CBS_TOOLS`,
+    /// else `cbs/tools` in the user's cache folder. If the environment names no such folder,
+    /// [`Self::check`] returns an error, and nothing is compiled.
     fn default() -> Self {
         let tools = find::tools(|name| env::var_os(name));
         Self::of(Work { folder: tools.map(|tools| tools.join("dart-cells")), dart: None, time_max: COMPILE_TIME_MAX })
@@ -112,20 +117,22 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// A builder that keeps what it compiles in this folder, which is made when it is needed.
+    /// Returns a builder that keeps its programs in this folder. The folder is made when it is
+    /// needed.
     #[must_use]
     pub fn new(cache: PathBuf) -> Self {
         Self::of(Work { folder: Some(cache), dart: None, time_max: COMPILE_TIME_MAX })
     }
 
-    /// The same with this Dart, instead of the one that [`find`] finds.
+    /// Returns the same builder with this Dart, instead of the one that [`find`] finds.
     #[must_use]
     pub fn with_dart(self, dart: Dart) -> Self {
         let (folder, time_max) = (self.work.folder.clone(), self.work.time_max);
         Self::of(Work { folder, dart: Some(dart), time_max })
     }
 
-    /// The same with another limit for one run of the compiler; two minutes unless given.
+    /// Returns the same builder with another time limit for one run of the compiler. The default is
+    /// two minutes.
     #[must_use]
     pub fn with_time_limit(self, time_max: Duration) -> Self {
         let (folder, dart) = (self.work.folder.clone(), self.work.dart.clone());
@@ -138,23 +145,24 @@ impl Builder {
         Self { work: Arc::new(work), builds: Builds::default(), tasks: TaskTracker::new(), stop, _stops: stops }
     }
 
-    /// Whether there is a Dart to compile with, and a folder for what is compiled.
+    /// Checks that there is a Dart to compile with, and a folder for compiled cells.
     ///
     /// # Errors
-    /// What to install, or which variable to set.
+    /// The error says what to install, or which variable to set.
     pub fn check(&self) -> Result<(), Error> {
         self.work.folder()?;
         self.work.dart().map(drop)
     }
 
-    /// The command that starts the cell with this source, a file with a `main`. Compiles it unless that has been done.
+    /// Returns the command that starts the cell with this source, a file with a `main`. Compiles
+    /// the source if that has not been done.
     ///
-    /// Dropping the future does not stop the compiler, which has a limit of its own: whoever asks again later finds
-    /// its work done, however slow the machine. Dropping the builder stops it.
+    /// Dropping the future does not stop the compiler, which has a limit of its own: a later call
+    /// finds its result, however slow the machine. Dropping the builder stops it.
     ///
     /// # Errors
-    /// [`Error`]; what the compiler says about the source is in it, with its places. Must be called within a tokio
-    /// runtime.
+    /// [`Error`], which holds the compiler's messages about the source, with their places. Must be
+    /// called within a tokio runtime.
     pub async fn prepare(&self, source: &Path) -> Result<Ready, Error> {
         let (work, stop, source) = (self.work.clone(), self.stop.clone(), source.to_path_buf());
         let task = self.tasks.spawn(async move {
@@ -166,11 +174,12 @@ impl Builder {
         task.await.map_err(|_| Error::Stopped)?
     }
 
-    /// What serves soonest of the cell with this source, and where that is its kernel, its program later. What is still
-    /// being made later of an older text of the same source is given up.
+    /// Returns the form of the cell that can serve soonest. If that is a kernel, its program
+    /// follows later. A program that is still being made later from an older text of the same
+    /// source is given up.
     ///
     /// # Errors
-    /// As those of [`Self::prepare`].
+    /// The errors of [`Self::prepare`].
     pub async fn prepare_soon(&self, source: &Path) -> Result<Soon, Error> {
         let (work, builds, stop) = (self.work.clone(), self.builds.clone(), self.stop.clone());
         let source = source.to_path_buf();

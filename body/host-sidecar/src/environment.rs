@@ -1,4 +1,4 @@
-//! What a process finds in its environment: little of the body's, so that no secret is inherited.
+//! The environment of a process: few variables of the body's own, so that no secret is inherited.
 
 use std::{
     collections::BTreeMap,
@@ -6,16 +6,17 @@ use std::{
     path::Path,
 };
 
-/// Where a process finds the socket that it is to connect to.
+/// Variable that gives a process the path of the socket that it is to connect to.
 pub const SOCKET_VARIABLE: &str = "CBS_SIDECAR_SOCKET";
 
-/// What a program needs to find others, its person's files, language and clock.
+/// Variables that a program needs to find other programs, its user's files, language and clock.
 const INHERITED: &[&str] = &["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"];
 
-/// The rest of the language's variables: `LC_ALL`, `LC_TIME`, ….
+/// Prefix of the other variables of the language: `LC_ALL`, `LC_TIME`, ….
 const INHERITED_PREFIX: &str = "LC_";
 
-/// The environment of a process: of the body's what everybody needs, then the spec's own, then the socket.
+/// Returns the environment of a process: the common variables of the body, then those of the spec,
+/// then the socket.
 pub(crate) fn environment(
     body: impl IntoIterator<Item = (OsString, OsString)>,
     own: &BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! The first words: hello and welcome.
+//! The handshake: hello and welcome.
 
 use std::time::Duration;
 
@@ -11,15 +11,16 @@ use tokio::{net::UnixStream, time::timeout};
 
 use crate::socket::Socket;
 
-/// A hello is small; whatever else writes to the socket is not to fill the memory.
+/// Limit of a hello's size in bytes. A hello is small; anything else that writes to the socket must
+/// not fill the memory.
 const HELLO_BYTES_MAX: usize = 64 * 1024;
-/// How long a refused process is waited for to take the reason.
+/// Limit of the time that a refused process has to read the reason.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a process was not let in.
+/// Reason why a process was refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    /// Its process has ended, or does not want to.
+    /// The process has ended, or does not want to go on.
     #[error("closed its socket before it said hello")]
     Closed,
     #[error(
@@ -44,12 +45,12 @@ fn list(names: &[String]) -> String {
     if names.is_empty() {
         return "no cells".to_owned();
     }
-    // It may say anything: a person reads a few.
+    // A hello may hold any text, so only a few names are shown.
     let quoted = names.iter().take(8).map(|name| format!("`{}`", name.chars().take(80).collect::<String>()));
     quoted.collect::<Vec<_>>().join(", ")
 }
 
-/// Waits for the process, hears its hello and welcomes it, or tells it why not.
+/// Waits for the process, reads its hello and welcomes it, or sends it the reason why not.
 pub(crate) async fn greet(socket: Socket, welcome: Welcome) -> Result<(Frames<UnixStream>, Hello), Refused> {
     let mut frames = Frames::new(socket.accept().await?, HELLO_BYTES_MAX);
     let received = receive(&mut frames, &welcome).await;
@@ -63,7 +64,7 @@ pub(crate) async fn greet(socket: Socket, welcome: Welcome) -> Result<(Frames<Un
         Err(refused) => {
             if !matches!(refused, Refused::Closed) {
                 let goodbye = Kind::Goodbye(Goodbye { reason: format!("refused: the process {refused}") });
-                // It may have gone, or not read.
+                // The process may have ended, or may not read.
                 let _ = timeout(GOODBYE_TIMEOUT, frames.write(goodbye)).await;
             }
             Err(refused)
@@ -90,7 +91,7 @@ async fn receive(frames: &mut Frames<UnixStream>, welcome: &Welcome) -> Result<H
     }
 }
 
-/// What a frame is called in the protocol.
+/// Returns the name of a frame in the protocol.
 fn word(kind: &Kind) -> &'static str {
     match kind {
         Kind::Ready(_) => "`ready`",

@@ -1,4 +1,4 @@
-//! How a process fares, as it says itself.
+//! The health of a process, as it reports it itself.
 
 use std::{
     sync::{
@@ -11,10 +11,10 @@ use std::{
 use sidecar::proto::Pong;
 use tokio::sync::Notify;
 
-/// What is known of a process's health: the ping that it owes an answer to, and its last pong.
+/// Health of a process: the ping that it has not answered yet, and its last pong.
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeat {
-    /// Its start hooks are done.
+    /// Notified when the start hooks of the process are done.
     pub(crate) ready: Notify,
     owed: Mutex<Owed>,
     queued: AtomicU64,
@@ -25,13 +25,13 @@ pub(crate) struct Heartbeat {
 #[derive(Debug, Default)]
 struct Owed {
     last: u64,
-    /// The oldest ping without an answer, and since when it counts.
+    /// The oldest ping without an answer, and the time from which its delay counts.
     oldest: Option<(u64, Instant)>,
     looked: Option<Instant>,
 }
 
 impl Heartbeat {
-    /// The next ping's number. Sent now.
+    /// Returns the number of the next ping, which is sent now.
     pub(crate) fn ping(&self, now: Instant) -> u64 {
         let mut owed = self.owed();
         owed.last += 1;
@@ -45,14 +45,14 @@ impl Heartbeat {
         self.lag_us.store(pong.lag_us, Ordering::Relaxed);
         self.lock_wait_us.store(pong.lock_wait_us, Ordering::Relaxed);
         let mut owed = self.owed();
-        // An answer to a later ping answers the earlier ones: it lives.
+        // An answer to a later ping answers the earlier ones too: the process is alive.
         if owed.oldest.is_some_and(|(nonce, _)| pong.nonce >= nonce) {
             owed.oldest = None;
         }
     }
 
-    /// For how long it has owed an answer. Asked every `every`: where the last question is much older,
-    /// it was the body that stood still, and the process gets its time anew.
+    /// Returns the time for which an answer has been due. It is called every `every`. If the last
+    /// call is much older, the body itself stood still, and the process gets its full time again.
     pub(crate) fn owes(&self, now: Instant, every: Duration) -> Duration {
         let mut owed = self.owed();
         let late = owed.looked.is_some_and(|looked| now.saturating_duration_since(looked) > every * 2);
@@ -67,22 +67,23 @@ impl Heartbeat {
         }
     }
 
-    /// Whether an answer has been out for longer than this.
+    /// True if an answer has been due for longer than `limit`.
     pub(crate) fn is_silent(&self, now: Instant, limit: Duration) -> bool {
         self.owed().oldest.is_some_and(|(_, since)| now.saturating_duration_since(since) > limit)
     }
 
-    /// Calls that wait within the process.
+    /// Returns the number of calls that wait within the process.
     pub(crate) fn queued(&self) -> u64 {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// How late its event loop is.
+    /// Returns the delay of the process's event loop, in microseconds.
     pub(crate) fn lag_us(&self) -> u64 {
         self.lag_us.load(Ordering::Relaxed)
     }
 
-    /// How long its threads wait for a lock that they share.
+    /// Returns the time that the process's threads wait for a lock that they share, in
+    /// microseconds.
     pub(crate) fn lock_wait_us(&self) -> u64 {
         self.lock_wait_us.load(Ordering::Relaxed)
     }

@@ -8,7 +8,7 @@ use spec::{CellSpec, Program, Rollout, Runtime, Sidecar, Workers};
 
 use crate::{Launch, Settings, dart, launch::launch_until, rolling_replace::Better};
 
-/// Hosts cells of one runtime in processes of their own.
+/// A host of one runtime, which runs its cells in processes of their own.
 pub struct SidecarHost {
     settings: Settings,
     kind: Kind,
@@ -21,24 +21,27 @@ enum Kind {
 }
 
 impl SidecarHost {
-    /// A host of cells with `runtime: exec`: any program that speaks the sidecar protocol.
+    /// Returns a host of cells with `runtime: exec`: any program that speaks the sidecar protocol.
     #[must_use]
     pub fn exec(settings: Settings) -> Self {
         Self { settings, kind: Kind::Exec, kernels_first: false }
     }
 
-    /// A host of cells with `runtime: dart`: sources, which `builder` makes into programs, and programs.
+    /// Returns a host of cells with `runtime: dart`: programs, and sources that `builder` makes
+    /// into programs.
     #[must_use]
     pub fn dart(settings: Settings, builder: dart::Builder) -> Self {
         Self { settings, kind: Kind::Dart(Arc::new(builder)), kernels_first: false }
     }
 
-    /// The same, where cells in Dart that are not compiled yet serve from their kernels first, which are made in a third
-    /// of the time: the program takes over, without a failed call, when it has been compiled.
+    /// Returns the same host, but Dart cells that are not compiled yet serve from their kernels
+    /// first. A kernel takes a third of the time to make. The program takes over when it has been
+    /// compiled, and no call fails.
     ///
-    /// A kernel is slower in its first calls, takes some 20 MiB more, and runs beside its program for a moment. So a cell
-    /// with `limits.memory`, and one with `rollout: { strategy: recreate }`, of which two are never to run at once, waits
-    /// for its program all the same.
+    /// A kernel is slower in its first calls, takes some 20 MiB more memory, and runs beside its
+    /// program for a moment. So two kinds of cells always wait for their program: a cell with
+    /// `limits.memory`, and a cell with `rollout: { strategy: recreate }`, which never runs twice
+    /// at once.
     #[must_use]
     pub fn with_kernels_first(self) -> Self {
         Self { kernels_first: true, ..self }
@@ -74,12 +77,12 @@ impl SidecarHost {
     }
 }
 
-/// Whether its program may start while its kernel serves, and the kernel be given more memory.
+/// True if the program may start while its kernel serves, and the kernel may have more memory.
 fn may_overlap(spec: &CellSpec, sidecar: &Sidecar) -> bool {
     sidecar.limits.memory.is_none() && spec.deployment.rollout != Rollout::Recreate
 }
 
-/// The same launch with the program in place of its kernel.
+/// Returns the same launch with the program in place of its kernel.
 async fn better(cell: String, launch: Launch, later: dart::Later) -> Option<Launch> {
     match later.made().await {
         Ok(ready) => Some(Launch { command: ready.command, ..launch }),
@@ -121,7 +124,7 @@ impl Host for SidecarHost {
 fn described(spec: &CellSpec, sidecar: &Sidecar, command: Vec<OsString>) -> Launch {
     Launch {
         command,
-        // Relative arguments are written as seen from the file that they stand in.
+        // Relative arguments are seen from the folder of the spec's file.
         folder: spec.metadata.file.parent().map(Path::to_path_buf),
         env: sidecar.env.clone(),
         limits: sidecar.limits,

@@ -1,4 +1,4 @@
-//! What a process asks of its body: calls, events, lines, questions.
+//! The requests of a process to its body: calls, events, lines, questions.
 
 use std::{
     sync::{
@@ -17,24 +17,25 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{Settings, heartbeat::Heartbeat, rate::Meter};
 
-/// How long a question waits that no call asks: one of the start hook.
+/// Limit of the time for a question that belongs to no call: a question of the start hook.
 const ASK_TIMEOUT: Duration = Duration::from_secs(60);
-/// What a frame that prints costs at least.
+/// Least size of a frame that prints, in bytes.
 const PRINT_BYTES_MIN: u64 = 6;
 
-/// Where the requests, lines and questions of one process arrive.
+/// Handler of the requests, lines and questions that one process sends.
 pub(crate) struct InboundHandler {
     env: Arc<CellEnv>,
     source: Source,
     heartbeat: Arc<Heartbeat>,
     printer: Printer,
-    /// Which lines of its log are written; what was left out is told with its pongs.
+    /// Limit of the lines of its log that are written. The number of lines left out is reported
+    /// with its pongs.
     lines: Meter,
     lines_per_second: u32,
 }
 
 impl InboundHandler {
-    /// A desk, and the work of its printer, which is to be run beside it.
+    /// Returns a handler, and the work of its printer, which the caller must run beside it.
     pub(crate) fn new(
         env: Arc<CellEnv>,
         heartbeat: Arc<Heartbeat>,
@@ -51,12 +52,13 @@ impl InboundHandler {
         (Arc::new(Self { env, source, heartbeat, printer, lines, lines_per_second }), printing)
     }
 
-    /// Waits until what the process has printed so far is written.
+    /// Waits until all lines that the process has printed so far are written.
     pub(crate) async fn printed(&self) {
         self.printer.flush().await;
     }
 
-    /// What the process wants to send, with all that follows from the request it is handling.
+    /// Completes the envelope that the process wants to send, with the fields that follow from the
+    /// request that it is handling.
     fn complete(&self, bytes: Bytes, context: Option<&CellContext>) -> Result<Envelope, BusError> {
         let wrong = |what: &dyn std::fmt::Display| BusError::bad_request(format!("what the process sent: {what}"));
         let asked = frame::decode(bytes).map_err(|error| wrong(&error))?;
@@ -78,7 +80,8 @@ impl InboundHandler {
             content_type: asked.content_type,
             time_ms: asked.time_ms,
             timeout: Some(asked.timeout.map_or(remaining, |timeout| timeout.min(remaining))),
-            // Of one trace the body knows the position better: an attempt of its own is a span of its own.
+            // Within one trace the body knows the position better: an attempt by the body is a span
+            // of its own.
             foreign_trace: match (asked.foreign_trace, base.foreign_trace) {
                 (Some(asked), Some(base)) if asked.trace_id == base.trace_id => Some(base),
                 (asked, base) => asked.or(base),
@@ -90,11 +93,11 @@ impl InboundHandler {
         })
     }
 
-    /// Tells how many lines of its log were left out, where there were any.
+    /// Logs how many lines of the process's log were left out, if there were any.
     fn tell_left_out(&self) {
         let (left_out, cell) = (self.lines.left_out(), self.env.target.name());
         if left_out > 0 {
-            // No line of the cell: its share of the log is spent.
+            // This is not logged as a line of the cell: the cell's share of the log is used up.
             tracing::warn!(
                 target: "cbs::log", %cell, dropped = left_out,
                 "{left_out} lines of the process's log were left out: more than {} a second", self.lines_per_second
@@ -103,7 +106,7 @@ impl InboundHandler {
     }
 
     fn log(&self, line: &proto::Log, context: Option<&CellContext>) {
-        // What the body's log does not show takes no room in it.
+        // A line that the body's log does not show does not count against the limit.
         if log::is_shown(line.level()) && self.lines.admit() {
             log::write(line, self.env.target.name(), context);
         }
@@ -112,7 +115,7 @@ impl InboundHandler {
 
 impl Drop for InboundHandler {
     fn drop(&mut self) {
-        // It may have ended before its next pong.
+        // The process may have ended before its next pong.
         self.tell_left_out();
     }
 }
@@ -160,13 +163,13 @@ impl Inbound for InboundHandler {
                 context.notes().count_dropped(note.dropped);
                 note.notes().for_each(|note| context.notes().add(note));
             }
-            // The other side's matters.
+            // All other notices are for the sidecar's side.
             _ => {}
         }
     }
 }
 
-/// Publishes within the time that the event has.
+/// Publishes an event within the time that the event has.
 async fn publish(env: &CellEnv, event: Envelope) -> Result<Envelope, BusError> {
     let limit = event.timeout.unwrap_or(TIMEOUT_DEFAULT);
     let target = event.target()?.clone();
@@ -176,8 +179,8 @@ async fn publish(env: &CellEnv, event: Envelope) -> Result<Envelope, BusError> {
     }
 }
 
-/// Prints one line after the other. A terminal that does not take them holds up nothing but the
-/// credit of who prints.
+/// Printer of one line after the other. A terminal that does not take the lines delays only the
+/// process that prints, because its credit does not come back.
 struct Printer {
     lines: mpsc::Sender<Line>,
     waiting: Arc<AtomicUsize>,
@@ -190,7 +193,8 @@ enum Line {
 
 impl Printer {
     fn new(env: Arc<CellEnv>, credit: u64) -> (Self, impl Future<Output = ()>) {
-        // As many as the process can send on its credit: bounded by it, and never full.
+        // As many lines as the process can send on its credit: the queue is bounded, and never
+        // full.
         let capacity = usize::try_from(credit / PRINT_BYTES_MIN).unwrap_or(usize::MAX).saturating_add(64);
         let (lines, mut queue) = mpsc::channel(capacity.min(tokio::sync::Semaphore::MAX_PERMITS));
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -205,7 +209,7 @@ impl Printer {
                         left.fetch_sub(1, Ordering::Release);
                         drop(hold);
                     }
-                    // Whoever waited may have given up.
+                    // The waiting call may have given up.
                     Line::Flush(done) => drop(done.send(())),
                 }
             }

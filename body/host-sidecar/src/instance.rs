@@ -1,4 +1,4 @@
-//! One life of one process: started, greeted, served, seen off.
+//! One run of one process: start, handshake, service, end.
 
 use std::{
     sync::Arc,
@@ -20,11 +20,14 @@ use crate::{
     worker_status::WorkerStatus,
 };
 
-/// How long a process that closed its socket is waited for, to learn how it ends.
+/// Limit of the time to wait for the exit of a process that closed its socket, to learn how it
+/// ends.
 pub(crate) const EXIT_PATIENCE: Duration = Duration::from_secs(2);
-/// How long what a process wrote is still read when it has ended: what it left behind may hold its pipes open.
+/// Limit of the time to read the output of a process that has ended. Processes that it started may
+/// hold its pipes open.
 pub(crate) const OUTPUT_PATIENCE: Duration = Duration::from_millis(200);
-/// SIGKILL takes a moment; a process that the kernel cannot end is left to its thread.
+/// Limit of the time to wait after SIGKILL. A process that the kernel cannot end is left to its
+/// thread.
 pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// One of a cell's processes.
@@ -34,22 +37,22 @@ pub(crate) struct Instance {
     pub(crate) row: Arc<WorkerStatus>,
     /// Ends this process alone.
     pub(crate) stop: CancellationToken,
-    /// Ends all of the cell's.
+    /// Ends all processes of the cell.
     pub(crate) stop_all: CancellationToken,
     pub(crate) number: u32,
-    /// Whether it is to take over from one that serves: then it is tried once.
+    /// Set if the process is to take over from one that serves. Then it is started only once.
     pub(crate) replacement: bool,
 }
 
-/// How a life ended.
+/// Kind of end of a run.
 pub(crate) enum Ended {
-    /// It was to end: the cell is stopped, or the process was one too many.
+    /// The process was to end: the cell is stopped, or there was one process too many.
     Orderly,
-    /// By itself, or it had to be ended, after so long as ready.
+    /// The process ended by itself, or had to be ended. `ready_for` is the time that it was ready.
     Fell { reason: String, ready_for: Duration },
 }
 
-/// How far it had come.
+/// Stage that a process had reached.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProcessStage {
     Hello,
@@ -57,19 +60,19 @@ pub(crate) enum ProcessStage {
     Serving,
 }
 
-/// Why it is not served any longer.
+/// Reason why a process is not served any longer.
 pub(crate) enum ExitReason {
     Orderly,
-    /// It has ended, or closed its socket: how it exits tells why.
+    /// The process has ended, or closed its socket. Its exit status gives the reason.
     CallError(ProcessStage),
-    /// It was found at fault, in these words; its end is waited for.
+    /// The process did something wrong, as described here. The body waits for its end.
     Fault(String),
-    /// It does not move: its end is not waited for.
+    /// The process does not respond. The body does not wait for its end.
     Stuck(String),
 }
 
 impl Instance {
-    /// Lives from the start of the process to its end; `ready` is called when it takes calls.
+    /// Runs from the start of the process to its end. Calls `ready` when the process takes calls.
     pub(crate) async fn live(&self, ready: impl FnOnce()) -> Ended {
         let (process, pipes, socket) = match self.spawn().await {
             Ok(spawned) => spawned,
@@ -87,8 +90,8 @@ impl Instance {
             })
             .await;
         let exit = self.shut_down(&process, &broke).await;
-        // They are read to their end unless something that the process left behind holds them open. What the process has
-        // said is there then, however busy the machine is.
+        // Both outputs are read to their end, unless a process that was left behind holds them
+        // open. So the log has all that the process wrote, however busy the machine is.
         let mut all_read =
             async || timeout(OUTPUT_PATIENCE, async { while outputs.join_next().await.is_some() {} }).await;
         if all_read().await.is_err() {
@@ -135,7 +138,7 @@ impl Instance {
         outputs
     }
 
-    /// From the start of the process to the end of its connection.
+    /// Serves from the start of the process to the end of its connection.
     async fn serve(&self, process: &Process, socket: Socket, ready: impl FnOnce()) -> ExitReason {
         let times = &self.plan.settings.times;
         let greeted = tokio::select! {
@@ -160,7 +163,8 @@ impl Instance {
         Connection::open(self, process, frames, &hello).run(ready).await
     }
 
-    /// Waits for the process's end as long as it deserves, and then ends it. How it ended by itself, if it did.
+    /// Waits for the process's end, within a limit that depends on `broke`, and then kills it.
+    /// Returns how it ended by itself, if it did.
     async fn shut_down(&self, process: &Process, broke: &ExitReason) -> Option<Exit> {
         let times = &self.plan.settings.times;
         match broke {
@@ -169,7 +173,7 @@ impl Instance {
                     return Some(exit);
                 }
             }
-            // It had its time to drain: what follows is for one that did not use it.
+            // The process had its time to drain. The signal is for a process that did not use it.
             ExitReason::Orderly => {
                 process.signal(Signal::SIGTERM);
                 if let Ok(exit) = timeout(times.term, process.ended()).await {
@@ -187,7 +191,8 @@ impl Instance {
         None
     }
 
-    /// Why it ended, in words that follow the name of its program; `None` where it was to.
+    /// Returns the reason of the end, in words that follow the name of its program; `None` if the
+    /// process was to end.
     fn reason(&self, broke: ExitReason, exit: Option<Exit>) -> Option<String> {
         let stage = match broke {
             ExitReason::Orderly => return None,
@@ -209,9 +214,9 @@ impl Instance {
     }
 }
 
-/// What a program must do that is to serve a cell.
+/// Hint in the reason if a program does not begin as a cell's program must.
 const HELLO_HINT: &str = "a cell's program stays in the foreground and connects to the socket in CBS_SIDECAR_SOCKET, \
                           as the SDKs of CBS do";
 
-/// What programs die of that get no more memory.
+/// Signals that kill programs which get no more memory.
 const OUT_OF_MEMORY: &[Signal] = &[Signal::SIGABRT, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL];

@@ -1,4 +1,4 @@
-//! Starting a cell in processes of its own.
+//! Start of a cell in processes of its own.
 
 use std::sync::Arc;
 
@@ -19,20 +19,22 @@ use crate::{
     worker_status::Rows,
 };
 
-/// Starts a cell in processes of its own, and returns when it takes calls: when all of the least number
-/// of processes are ready, or some are and the others have failed once (those are started again).
+/// Starts a cell in processes of its own, and returns when the cell takes calls. That is when the
+/// least number of processes is ready, or when some are ready and the others have failed once (the
+/// others are started again).
 ///
-/// `Started.ended` is done when no process is left, with the reason of the last one's end, such as
+/// `Started.ended` is done when no process is left, with the reason of the last end, such as
 /// `killed by SIGKILL`. Dropping `Started.cell` kills the processes.
 ///
 /// # Errors
-/// [`HostError::Runtime`] when no process could be made to serve: which program, what it did, how to mend it.
+/// [`HostError::Runtime`] if no process could serve: it says which program, what it did, and how to
+/// mend it.
 pub async fn launch(settings: &Settings, launch: Launch, spec: &CellSpec, env: &CellEnv) -> Result<Started, HostError> {
     launch_until(settings, (launch, None), spec, env).await
 }
 
-/// The same in processes that are replaced, without a failed call, once there is something better. Until then they are
-/// called kernels.
+/// Starts a cell as [`launch`] does, in processes that are replaced by better ones as soon as there
+/// are any. No call fails by that. Until then the processes are called kernels.
 pub(crate) async fn launch_until(
     settings: &Settings,
     (launch, better): (Launch, Option<Better>),
@@ -48,13 +50,14 @@ pub(crate) async fn launch_until(
     );
     launch.check().map_err(|reason| HostError::Runtime(format!("{at}: {reason}")))?;
     let times = &settings.times;
-    // Each of these is bounded by itself; this is for what nobody thought of.
+    // Each part of a stop has its own limit. This limit is for unforeseen cases.
     let stop_limit = times.drain + times.term + KILL_PATIENCE + OUTPUT_PATIENCE * 2;
     let silence = times.ping * 2;
     let (pool, rows, stop) = (ProcessPool::new(), Rows::default(), CancellationToken::new());
     let called = if better.is_some() { "kernel process" } else { "process" };
     let plan = Arc::new(Plan::new(settings, launch, spec, env).called(called));
-    // What is better begins to be made when what is soonest serves: it takes nothing from the start.
+    // The better program is made only after the first one serves, so that it does not slow down the
+    // start.
     let opened = CancellationToken::new();
     let better = better.map(|better| -> Better { Box::pin(after(opened.clone(), better)) });
     let mut supervisor =
@@ -62,14 +65,14 @@ pub(crate) async fn launch_until(
     let first = supervisor.start();
     let mut task = JoinSet::new();
     task.spawn(supervisor.keep());
-    // From here on dropping it ends all.
+    // From here on, dropping `cell` ends everything.
     let cell =
         ProcessCell { env: plan.env.clone(), pool: pool.clone(), stop, supervisor: Mutex::new(task), stop_limit };
     let failure = last_failure(first).await;
     if let Err(last) = pool.open() {
         let reason = match last.or(failure) {
             Some(reason) => reason,
-            // It was ready and is about to end: how it exits tells why.
+            // A process was ready and is about to end. Its exit status gives the reason.
             None => {
                 timeout(times.term, pool.ended()).await.unwrap_or_else(|_| "ended as soon as it was ready".to_owned())
             }
@@ -85,7 +88,7 @@ async fn after(opened: CancellationToken, better: Better) -> Option<Launch> {
     better.await
 }
 
-/// Waits until each has begun, well or not.
+/// Waits until each process has begun, well or not. Returns the last failure.
 async fn last_failure(first: Vec<First>) -> Option<String> {
     let mut failure = None;
     for first in first {

@@ -1,4 +1,4 @@
-//! What a process writes to its standard output and error, as lines of the body's log.
+//! The standard output and error of a process, as lines of the body's log.
 
 use std::{
     collections::VecDeque,
@@ -15,17 +15,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::rate::Bucket;
 
-/// A line longer than this is cut.
+/// Limit of a line in bytes. A longer line is cut.
 const LINE_BYTES_MAX: usize = 8 * 1024;
-/// As much is read at once as a pipe's default holds a quarter of.
+/// Number of bytes that are read at once: a quarter of what a pipe holds by default.
 const READ_BYTES: usize = 16 * 1024;
-/// What was dropped is told so often.
+/// Time between two reports of dropped lines.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// How many of the last lines are kept for the report of the process's end, and how much of each.
+/// Number of the last lines that are kept for the report of the process's end, and the length of
+/// each.
 const LAST_LINES: usize = 10;
 const LAST_LINE_CHARS: usize = 300;
 
-/// Which of a process's two outputs.
+/// Kind of output of a process: standard output or standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
     Stdout,
@@ -41,7 +42,7 @@ impl Stream {
     }
 }
 
-/// The last lines of an output, for whoever asks what the process said before it ended.
+/// The last lines of an output, for the report of the process's end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastLines(Arc<Mutex<VecDeque<String>>>);
 
@@ -54,28 +55,28 @@ impl LastLines {
         lines.push_back(line.chars().take(LAST_LINE_CHARS).collect());
     }
 
-    /// One text, a line each.
+    /// Returns the lines as one text.
     pub(crate) fn text(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 }
 
-/// Where the lines of one output go to.
+/// Target of the lines of one output: the body's log, within a limit.
 pub(crate) struct Output {
     pub(crate) stream: Stream,
-    /// The cell's name.
+    /// Name of the cell.
     pub(crate) cell: Arc<str>,
     pub(crate) pid: u32,
-    /// So many lines a second are logged, and so many at once.
+    /// Number of lines that are logged in a second, and number of lines that are logged at once.
     pub(crate) lines_per_second: u32,
     pub(crate) lines_burst: u32,
     pub(crate) last: LastLines,
 }
 
 impl Output {
-    /// Reads to the end, and never waits for anything else: the process must not be held up by its log. Once `enough` is
-    /// cancelled it reads what is there, and waits for no more.
+    /// Reads the output to its end, and never waits for anything else: the log must not hold up the
+    /// process. After `enough` is cancelled, it reads what is there and waits for no more.
     pub(crate) async fn read(self, mut pipe: impl AsyncRead + Unpin, enough: CancellationToken) {
         let mut bucket = Bucket::new(self.lines_per_second, self.lines_burst, Instant::now());
         let (mut dropped, mut lines, mut buffer) = (0u64, Lines::default(), vec![0; READ_BYTES]);
@@ -91,7 +92,7 @@ impl Output {
                 read = pipe.read(&mut buffer) => read,
                 () = enough.cancelled() => Ok(0),
             };
-            // An output that cannot be read is as good as closed.
+            // An output that cannot be read counts as closed.
             let bytes = buffer.get(..read.unwrap_or(0)).unwrap_or_default();
             let mut each = |line: &[u8]| {
                 let line = String::from_utf8_lossy(line);
@@ -119,7 +120,7 @@ impl Output {
     }
 
     fn report(&self, dropped: u64) {
-        // No line of the cell: its share of the log is spent.
+        // This is not logged as a line of the cell: the cell's share of the log is used up.
         tracing::warn!(
             target: "cbs::log",
             cell = %self.cell,
@@ -131,11 +132,11 @@ impl Output {
     }
 }
 
-/// Bytes as lines, none longer than [`LINE_BYTES_MAX`]: the rest of a longer one is left out.
+/// Splits bytes into lines of at most [`LINE_BYTES_MAX`]. The rest of a longer line is left out.
 #[derive(Debug, Default)]
 struct Lines {
     line: Vec<u8>,
-    /// The line is longer than what is kept of it.
+    /// Set if the line is longer than the part of it that is kept.
     cut: bool,
 }
 
@@ -152,7 +153,7 @@ impl Lines {
         }
     }
 
-    /// What was not ended by a line break is a line as well.
+    /// Ends the last line, also without a line break.
     fn end(&mut self, each: &mut impl FnMut(&[u8])) {
         if !self.line.is_empty() {
             self.end_line(each);

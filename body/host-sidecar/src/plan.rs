@@ -1,4 +1,4 @@
-//! What is to be started for one cell, checked.
+//! The plan for the processes of one cell, and its checks.
 
 use std::{
     collections::BTreeMap,
@@ -23,31 +23,31 @@ use spec::{CellSpec, Limits, Workers};
 
 use crate::{Settings, environment::environment};
 
-/// How much of a program is read to see its first line: the kernel looks at no more.
+/// Number of bytes of a program that are read to see its first line. The kernel reads no more.
 const SCRIPT_HEAD: u64 = 256;
 
-/// A program that serves a cell, and how it is run.
+/// A program that serves a cell, and the way to run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// The program and its arguments, never empty. A program with a `/` is a file as seen from the
-    /// body's working folder, one without is looked up in `PATH`.
+    /// The program and its arguments, never empty. A program with a `/` is a file, relative to the
+    /// body's working folder. A program without one is looked up in `PATH`.
     pub command: Vec<OsString>,
-    /// The working folder of the process, as seen from the body's; `None`, or one that is not there:
-    /// the body's.
+    /// The working folder of the process, relative to the body's. If it is `None`, or a folder that
+    /// does not exist, the body's own is used.
     pub folder: Option<PathBuf>,
-    /// Environment on top of what every process gets.
+    /// Environment in addition to the variables that every process gets.
     pub env: BTreeMap<String, String>,
-    /// What one process may use.
+    /// Limits of one process.
     pub limits: Limits,
-    /// How many processes: `min` always, up to `max` while all of them are busy.
+    /// Number of processes: always `min`, and up to `max` while all of them are busy.
     pub instances: Workers,
 }
 
 impl Launch {
-    /// Whether the program is there and its limits can be given.
+    /// Checks that the program exists and that its limits can be set.
     ///
     /// # Errors
-    /// What is wrong, and how to mend it, in words that follow "cell `name`: ".
+    /// The mistake, and how to mend it, in words that follow "cell `name`: ".
     pub fn check(&self) -> Result<(), String> {
         let program = self.command.first().ok_or("it names no program to run: give it a `command`")?;
         self.check_limits()?;
@@ -80,10 +80,11 @@ impl Launch {
         }
     }
 
-    /// The command that starts a process which is to connect to this socket.
+    /// Returns the command that starts a process which is to connect to this socket.
     pub(crate) fn command(&self, socket: &Path) -> Result<Command, String> {
         let (program, arguments) = self.command.split_first().ok_or("no program is named")?;
-        // The process starts in a folder of its own: what is relative to the body's is made absolute.
+        // The process starts in a folder of its own, so a path relative to the body's folder is
+        // made absolute.
         let program = match is_path(program) {
             true => absolute(program).map_err(|error| format!("has no place: {error}"))?.into_os_string(),
             false => program.clone(),
@@ -96,18 +97,18 @@ impl Launch {
         Ok(command)
     }
 
-    /// What a person calls the program.
+    /// Returns the name of the program for people.
     pub(crate) fn program(&self) -> String {
         self.command.first().map(|program| program.display().to_string()).unwrap_or_default()
     }
 }
 
-/// Whether a script's first line names an interpreter that is there: the system says of one that is
-/// not that the script itself is missing.
+/// Checks that the interpreter in a script's first line exists. If it does not, the system only
+/// reports that the script itself is missing.
 fn check_script(path: &Path) -> Result<(), String> {
     let mut head = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(SCRIPT_HEAD).read_to_end(&mut head));
-    // What may be run and not be read is no script.
+    // A file that may be run but not read is no script.
     let Some(line) = read.ok().and_then(|_| head.strip_prefix(b"#!")) else { return Ok(()) };
     let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let shown = path.display();
@@ -132,17 +133,17 @@ fn can_run(path: &Path) -> bool {
     path.is_file() && access(path, AccessFlags::X_OK).is_ok()
 }
 
-/// All that the processes of one cell share.
+/// The data that all processes of one cell share.
 pub(crate) struct Plan {
     pub(crate) launch: Launch,
     pub(crate) settings: Settings,
     pub(crate) env: Arc<CellEnv>,
     /// The cell's `concurrency`.
     pub(crate) concurrency: usize,
-    /// What its processes are called, before their numbers.
+    /// Name of its processes for people, before their numbers.
     pub(crate) called: &'static str,
     cell: proto::Cell,
-    /// What served before this, and does so again where this does not.
+    /// The plan that was used before. It is used again if this one does not serve.
     predecessor: Option<Arc<Self>>,
 }
 
@@ -162,12 +163,12 @@ impl Plan {
         Self { launch, settings, env, concurrency, called: "process", cell, predecessor: None }
     }
 
-    /// The same with processes that are called so.
+    /// Returns the same plan, whose processes have this name.
     pub(crate) fn called(self, called: &'static str) -> Self {
         Self { called, ..self }
     }
 
-    /// The same cell, in processes of this launch.
+    /// Returns a plan for the same cell, in processes of this launch.
     pub(crate) fn succeeded(self: &Arc<Self>, launch: Launch) -> Self {
         Self {
             launch,
@@ -180,17 +181,17 @@ impl Plan {
         }
     }
 
-    /// The most time that a call of the cell has.
+    /// Returns the limit of the time for a call of the cell.
     pub(crate) fn timeout(&self) -> Duration {
         Duration::from_millis(self.cell.timeout_ms)
     }
 
-    /// What served before this.
+    /// Returns the plan that was used before; this plan if there is none.
     pub(crate) fn predecessor(self: &Arc<Self>) -> Arc<Self> {
         self.predecessor.as_ref().unwrap_or(self).clone()
     }
 
-    /// What the process of this number is told.
+    /// Returns the welcome for the process of this number.
     pub(crate) fn welcome(&self, number: u32) -> proto::Welcome {
         let settings = &self.settings;
         proto::Welcome {

@@ -1,4 +1,4 @@
-//! Keeps the processes of one cell: as many as are needed, each started again when it ends.
+//! Keeps the right number of processes of one cell running, and starts each again when it ends.
 
 use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
@@ -13,27 +13,27 @@ use crate::{
     worker_status::Rows,
 };
 
-/// How the first life of a process began: ready, or why not.
+/// Result of the first run of a process: ready, or the reason why not.
 pub(crate) type First = oneshot::Receiver<Result<(), String>>;
 
-/// Holds the tasks of all processes of a cell: dropped, it kills them.
+/// Supervisor of the tasks of all processes of a cell. Dropping it kills the processes.
 pub(crate) struct PoolSupervisor {
     plan: Arc<Plan>,
     pool: Arc<ProcessPool>,
     rows: Rows,
     stop: CancellationToken,
     slots: JoinSet<u32>,
-    /// By the number of their task, which is never used again.
+    /// The workers by the number of their task. A number is never used again.
     workers: BTreeMap<u32, Worker>,
     next: u32,
     replace: RollingReplace,
 }
 
-/// One of the cell's processes, through all its lives.
+/// One of the cell's processes, through all its restarts.
 struct Worker {
-    /// Which of the cell's processes it is, from 0; its heir has the same.
+    /// Number of this process within the cell, from 0. Its replacement has the same number.
     number: u32,
-    /// Ends it alone.
+    /// Ends this process alone.
     end: CancellationToken,
 }
 
@@ -43,12 +43,13 @@ impl PoolSupervisor {
         Self { plan, pool, rows, stop, slots, workers, next: 0, replace: RollingReplace::Over }
     }
 
-    /// The same, with processes that are replaced once there is something better.
+    /// Returns the same supervisor, which replaces its processes as soon as there is a better
+    /// launch.
     pub(crate) fn with_better(self, better: Option<Better>) -> Self {
         Self { replace: better.map_or(RollingReplace::Over, RollingReplace::Awaited), ..self }
     }
 
-    /// Starts as many as there are to be at least.
+    /// Starts the least number of processes.
     pub(crate) fn start(&mut self) -> Vec<First> {
         (0..self.plan.launch.instances.min.get()).map(|_| self.add()).collect()
     }
@@ -81,13 +82,14 @@ impl PoolSupervisor {
         (task, first)
     }
 
-    /// Until the cell is stopped and the last process has ended, or the cell has ended by itself.
+    /// Runs until the cell is stopped and the last process has ended, or until the cell has ended
+    /// by itself.
     pub(crate) async fn keep(mut self) {
         let pool = self.pool.clone();
         loop {
             tokio::select! {
                 slot = self.slots.join_next() => match slot {
-                    // A task that was ended from outside takes its number with it.
+                    // A task that was aborted returns no number.
                     Some(task) => if let Ok(task) = task {
                         self.left(task);
                     },
@@ -109,8 +111,8 @@ impl PoolSupervisor {
         }
     }
 
-    /// One process after the other, each when the one before has left: never are two more there than the cell is to
-    /// have.
+    /// Replaces one process after the other, each when the one before has left. So at most one
+    /// process more runs than the cell is to have.
     fn succeed(&mut self, step: Step) {
         let cell = self.plan.env.target.name().to_owned();
         match step {
@@ -141,7 +143,7 @@ impl PoolSupervisor {
         }
     }
 
-    /// Starts the heir of the last of these that is still there.
+    /// Starts the replacement of the last of these processes that still exists.
     fn replace(&mut self, mut all: Vec<u32>) {
         while let Some(number) = all.last().map(|old| self.workers.get(old).map(|worker| worker.number)) {
             if let Some(number) = number.filter(|_| !self.stop.is_cancelled()) {
@@ -153,7 +155,8 @@ impl PoolSupervisor {
         }
     }
 
-    /// One at a time: while one starts, nobody knows whether it will do.
+    /// True if another process is to start. Processes start one at a time: while one starts, nobody
+    /// knows whether it will serve.
     fn has_use_for_another(&self) -> bool {
         let most = self.plan.launch.instances.max.get() as usize;
         let settled = self.pool.len() == self.slots.len();
@@ -161,7 +164,7 @@ impl PoolSupervisor {
     }
 }
 
-/// One process after the other, until it is not needed any longer or the cell has ended.
+/// Runs one process after the other, until none is needed any longer or the cell has ended.
 async fn slot(instance: Instance, first: oneshot::Sender<Result<(), String>>) {
     let (mut first, times) = (Some(first), &instance.plan.settings.times);
     let mut wait = times.backoff;
@@ -169,7 +172,7 @@ async fn slot(instance: Instance, first: oneshot::Sender<Result<(), String>>) {
         let mut report = first.take();
         let ended = instance
             .live(|| {
-                // Whoever started it may not wait for it.
+                // The receiver may not wait for the report.
                 let _ = report.take().map(|report| report.send(Ok(())));
             })
             .await;
@@ -185,7 +188,7 @@ async fn slot(instance: Instance, first: oneshot::Sender<Result<(), String>>) {
         }
         instance.row.exited();
         if !instance.pool.exited(&reason) {
-            // Those that wait to be started again are not to be.
+            // Processes that wait for their restart must not be started again.
             return instance.stop_all.cancel();
         }
         if instance.stop.is_cancelled() {

@@ -15,18 +15,18 @@ use crate::{heartbeat::Heartbeat, inbound_handler::InboundHandler};
 
 /// A process that takes calls.
 pub(crate) struct PooledProcess {
-    /// Which of the cell's processes it is, from 0.
+    /// Number of this process within the cell, from 0.
     pub(crate) number: u32,
     pub(crate) peer: Arc<Peer>,
     pub(crate) heartbeat: Arc<Heartbeat>,
     pub(crate) inbound: Arc<InboundHandler>,
-    /// The most calls that it takes at once.
+    /// Limit of the calls that it takes at once.
     pub(crate) room: usize,
-    /// Calls that hold a place in it; changed under the crew's lock alone.
+    /// Number of calls that hold a slot in it. It is changed under the process pool's lock alone.
     leases: AtomicUsize,
-    /// Since when none does.
+    /// Time since which no call holds a slot.
     idle: Mutex<Instant>,
-    /// Told when the last place is given back.
+    /// Notified when the last slot is given back.
     vacated: Notify,
 }
 
@@ -42,12 +42,12 @@ impl PooledProcess {
         Arc::new(Self { number, peer, heartbeat, inbound, room, leases, idle, vacated })
     }
 
-    /// A call takes a place in it.
+    /// Takes a slot for a call.
     pub(crate) fn take(&self) {
         self.leases.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A call gives its place back.
+    /// Gives the slot of a call back.
     pub(crate) fn give_back(&self) {
         if self.leases.fetch_sub(1, Ordering::Relaxed) == 1 {
             *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
@@ -59,7 +59,8 @@ impl PooledProcess {
         self.leases.load(Ordering::Relaxed)
     }
 
-    /// How busy it is: given up calls count until it has answered them.
+    /// Returns the number of calls that it works on. Abandoned calls count until it has answered
+    /// them.
     pub(crate) fn load(&self) -> usize {
         self.leases().max(self.peer.unanswered())
     }
@@ -68,12 +69,12 @@ impl PooledProcess {
         self.leases() >= self.room
     }
 
-    /// Whether it has had no call for so long.
+    /// True if it has had no call for at least this long.
     pub(crate) fn is_idle_for(&self, limit: Duration) -> bool {
         self.leases() == 0 && self.idle.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= limit
     }
 
-    /// Waits until no call holds a place in it. Only the process's own task waits so.
+    /// Waits until no call holds a slot in it. Only the process's own task may wait so.
     pub(crate) async fn vacant(&self) {
         while self.leases() > 0 {
             self.vacated.notified().await;

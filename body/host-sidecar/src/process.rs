@@ -1,4 +1,4 @@
-//! A process in a group of its own, that dies with the body.
+//! A process in a group of its own, which dies with the body.
 
 use std::{
     fmt, io,
@@ -18,15 +18,15 @@ use nix::{
 use spec::Limits;
 use tokio::sync::{oneshot, watch};
 
-/// The waiting thread does next to nothing.
+/// Stack size of the waiting thread in bytes. The thread does next to nothing.
 const STACK_BYTES: usize = 128 * 1024;
 
-/// How a process ended by itself or by a signal.
+/// Kind of a process's end: by itself, or by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// It said so itself, with this status.
+    /// The process exited with this status.
     Code(i32),
-    /// The signal of this number killed it.
+    /// The signal of this number killed the process.
     Signal(i32),
 }
 
@@ -48,28 +48,29 @@ impl fmt::Display for Exit {
     }
 }
 
-/// What the process says on its way.
+/// The two outputs of a process.
 #[derive(Debug)]
 pub(crate) struct Pipes {
     pub(crate) stdout: ChildStdout,
     pub(crate) stderr: ChildStderr,
 }
 
-/// A running process with all that it starts, held by a thread of its own: the kernel kills the
-/// process when the *thread* that spawned it ends (`PR_SET_PDEATHSIG`), so that thread stays until
-/// the process has ended. Dropping it kills the group.
+/// A running process with everything that it starts. It has a thread of its own, because the kernel
+/// kills the process when the *thread* that spawned it ends (`PR_SET_PDEATHSIG`). So that thread
+/// stays until the process has ended. Dropping it kills the group.
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: Pid,
-    /// Held while a signal is sent, and while the process is reaped: past that its id may be another's.
+    /// Lock that is held while a signal is sent, and while the process is reaped. After that its id
+    /// may belong to another process.
     reaped: Arc<Mutex<bool>>,
-    /// How it ended, once it has.
+    /// Kind of its end, as soon as it has ended.
     how: watch::Receiver<Option<Exit>>,
 }
 
 impl Process {
-    /// Starts the command in a process group of its own, without input, within these limits, and else with this soft
-    /// limit of open files.
+    /// Starts the command in a process group of its own, without input, within these limits.
+    /// Without a limit of open files, `files_soft` is its soft limit.
     pub(crate) async fn spawn(
         mut command: Command,
         limits: Limits,
@@ -88,7 +89,7 @@ impl Process {
             let reaped = Arc::new(Mutex::new(false));
             let pid = Pid::from_raw(child.id().cast_signed());
             let process = Self { pid, reaped: reaped.clone(), how };
-            // Where nobody waits for it any more, this drops the process, which kills it.
+            // If nobody waits for the process any more, this drops it, which kills it.
             drop(started.send(Ok((process, Pipes { stdout, stderr }))));
             report.send_replace(Some(reap(child, pid, &reaped)));
         })?;
@@ -99,19 +100,21 @@ impl Process {
         self.pid.as_raw().unsigned_abs()
     }
 
-    /// Sends a signal to the process and all in its group; nothing once the process has been reaped.
+    /// Sends a signal to the process and all others in its group. Does nothing after the process
+    /// has been reaped.
     pub(crate) fn signal(&self, signal: Signal) {
         let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {
-            // It may have ended just now, which is as good.
+            // The process may have ended just now, which is fine.
             let _ = signal::killpg(self.pid, signal);
         }
     }
 
-    /// Waits until the process has ended and been reaped, and says how. Cancel-safe.
+    /// Waits until the process has ended and been reaped, and returns how. Cancel-safe.
     pub(crate) async fn ended(&self) -> Exit {
         let mut how = self.how.clone();
-        // The thread tells before it ends; without it there is nothing left that could run.
+        // The thread reports the end before it ends itself. Without the thread no process is left
+        // that could run.
         how.wait_for(Option::is_some).await.ok().and_then(|how| *how).unwrap_or(Exit::Signal(Signal::SIGKILL as i32))
     }
 }
@@ -122,15 +125,16 @@ impl Drop for Process {
     }
 }
 
-/// Waits for the process's end, ends what it leaves behind in its group, and says how it ended.
+/// Waits for the process's end, kills the rest of its group, and returns how it ended.
 fn reap(mut child: Child, group: Pid, reaped: &Mutex<bool>) -> Exit {
     #[cfg(target_os = "linux")]
     await_end(group);
-    // Elsewhere there is no waiting without reaping: a signal sent right at the end may go astray.
+    // Other systems cannot wait without reaping: a signal sent right at the end may go to the wrong
+    // process.
     #[cfg(not(target_os = "linux"))]
     let how = child.wait();
     let mut reaped = reaped.lock().unwrap_or_else(PoisonError::into_inner);
-    // Not reaped yet, the process still holds the group's number: it is nobody else's.
+    // The process is not reaped yet, so it still holds the group's number: no other group has it.
     let _ = signal::killpg(group, Signal::SIGKILL);
     #[cfg(target_os = "linux")]
     let how = child.wait();
@@ -145,7 +149,7 @@ fn await_end(pid: Pid) {
     while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(nix::errno::Errno::EINTR) {}
 }
 
-/// What the new process does before it becomes its program.
+/// Sets up the steps of the new process before it becomes its program.
 fn before_exec(command: &mut Command, limits: Limits, files_soft: Option<u64>) -> io::Result<()> {
     let (_, files_hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let files = limits.files.map(|limit| (limit, limit)).or(files_soft.map(|soft| (soft.min(files_hard), files_hard)));
@@ -156,7 +160,8 @@ fn before_exec(command: &mut Command, limits: Limits, files_soft: Option<u64>) -
         #[cfg(target_os = "linux")]
         {
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-            // The parent may have died before the line above: then nobody will ever send the signal.
+            // The parent may have died before the line above. Then nobody will ever send the
+            // signal.
             if Pid::parent() != parent {
                 return Err(nix::errno::Errno::ESRCH.into());
             }
@@ -173,10 +178,10 @@ fn before_exec(command: &mut Command, limits: Limits, files_soft: Option<u64>) -
     Ok(())
 }
 
-/// What `limits.memory` bounds: private memory that can be written to (heap, anonymous maps, the
-/// stacks of threads), counted as it is mapped. Not the address space (`RLIMIT_AS`): Dart, Go and
-/// Java map gigabytes of it that they never touch, and would not start. Not what is resident: Linux
-/// has ignored `RLIMIT_RSS` since 2.4.30.
+/// The resource that `limits.memory` bounds: private memory that can be written to (heap, anonymous
+/// maps, the stacks of threads), counted as it is mapped. It is not the address space
+/// (`RLIMIT_AS`): Dart, Go and Java map gigabytes of it that they never touch, and would not start.
+/// It is not the resident memory: Linux has ignored `RLIMIT_RSS` since 2.4.30.
 pub(crate) const MEMORY: Resource = Resource::RLIMIT_DATA;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The processes of one cell that take calls, and which of them takes the next.
+//! The processes of one cell that take calls, and the choice of the next one.
 
 use std::{
     collections::VecDeque,
@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::pooled_process::PooledProcess;
 
-/// A place for one call in a process; given back when it is dropped.
+/// A slot for one call in a process. It is given back when it is dropped.
 pub(crate) struct Lease {
     pool: Arc<ProcessPool>,
     pub(crate) pooled: Arc<PooledProcess>,
@@ -19,17 +19,18 @@ pub(crate) struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let next = self.pool.give_back(&self.pooled);
-        // Past the lock: where the waiting call has just been given up, its place comes back here.
+        // This runs without the lock. If the waiting call has just given up, its slot comes back
+        // here.
         if let Some((waiting, lease)) = next {
             drop(waiting.send(lease));
         }
     }
 }
 
-/// Where a call stands that wants a place.
+/// Result of a call's request for a slot.
 pub(crate) enum Entry {
     Now(Lease),
-    /// All are full; closed when none is left.
+    /// All processes are full. The channel is closed when no process is left.
     Wait(oneshot::Receiver<Lease>),
     /// No process takes calls.
     Nobody,
@@ -38,26 +39,26 @@ pub(crate) enum Entry {
 /// The processes of a cell that take calls.
 pub(crate) struct ProcessPool {
     state: Mutex<State>,
-    /// Told when all are full: another would be of use.
+    /// Notified when all processes are full: another one would be of use.
     pub(crate) wants: Notify,
-    /// Why the cell has ended, once it has.
+    /// The reason why the cell has ended, as soon as it has.
     ended: watch::Sender<Option<String>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// In the order of their numbers.
+    /// The processes in the order of their numbers.
     members: Vec<Arc<PooledProcess>>,
     waiting: VecDeque<oneshot::Sender<Lease>>,
-    /// At so many waiting ones, those that have been given up are thrown out.
+    /// Number of waiting calls at which the abandoned ones are removed.
     sweep_at: usize,
-    /// Started: from now on it ends with its last process.
+    /// Set after the start. From then on the cell ends with its last process.
     open: bool,
-    /// Why a process ended last.
+    /// The reason of the latest end of a process.
     last_reason: Option<String>,
 }
 
-/// Below this many it is not worth a sweep.
+/// Least number of waiting calls that is worth a sweep.
 const SWEEP_MIN: usize = 64;
 
 impl ProcessPool {
@@ -66,13 +67,13 @@ impl ProcessPool {
         Arc::new(Self { state: Mutex::new(state), wants: Notify::new(), ended: watch::Sender::new(None) })
     }
 
-    /// A place in the least busy process.
+    /// Takes a slot in the least busy process.
     pub(crate) fn enter(self: &Arc<Self>) -> Entry {
         let mut state = self.state();
         if state.members.is_empty() {
             return Entry::Nobody;
         }
-        // Those who wait were here first.
+        // Calls that wait already come first.
         state.sweep();
         let place = if state.waiting.is_empty() { self.place(&state) } else { None };
         let entry = place.map_or_else(|| Entry::Wait(state.wait()), Entry::Now);
@@ -84,7 +85,7 @@ impl ProcessPool {
         entry
     }
 
-    /// A process takes calls from now on.
+    /// Adds a process, which takes calls from now on.
     pub(crate) fn join(self: &Arc<Self>, pooled: Arc<PooledProcess>) {
         let mut state = self.state();
         let at = state.members.partition_point(|other| other.number < pooled.number);
@@ -99,8 +100,8 @@ impl ProcessPool {
         }
     }
 
-    /// A process takes no more calls; those that it has go on. Where it was the last, those who wait
-    /// are told.
+    /// Removes a process, which takes no more calls; the calls that it has go on. If it was the
+    /// last one, the calls that wait get an error.
     pub(crate) fn leave(&self, pooled: &Arc<PooledProcess>) {
         let mut state = self.state();
         state.members.retain(|other| !Arc::ptr_eq(other, pooled));
@@ -109,8 +110,8 @@ impl ProcessPool {
         }
     }
 
-    /// Lets the process leave where more than `least` take calls, it is the last in order, and it has
-    /// not been called for so long.
+    /// Removes the process if more than `least` processes take calls, it is the last in order, and
+    /// it has had no call for the time `idle`. Returns whether it did.
     pub(crate) fn dismiss(&self, pooled: &Arc<PooledProcess>, least: usize, idle: Duration) -> bool {
         let mut state = self.state();
         let last = state.members.last().is_some_and(|last| Arc::ptr_eq(last, pooled));
@@ -121,27 +122,29 @@ impl ProcessPool {
         dismissed
     }
 
-    /// How many take calls.
+    /// Returns the number of processes that take calls.
     pub(crate) fn len(&self) -> usize {
         self.state().members.len()
     }
 
-    /// Whether all that take calls are full or have calls waiting within them: another would be of use.
+    /// True if all processes are full or have calls that wait within them: another process would be
+    /// of use.
     pub(crate) fn is_short(&self) -> bool {
         self.state().members.iter().all(|pooled| pooled.is_full() || pooled.heartbeat.queued() > 0)
     }
 
-    /// From now on the cell ends with its last process.
+    /// Marks the cell as started: from now on it ends with its last process.
     ///
     /// # Errors
-    /// Where there is none any more: why, once it is known.
+    /// No process is left. The value is the reason, if it is known.
     pub(crate) fn open(&self) -> Result<(), Option<String>> {
         let mut state = self.state();
         state.open = true;
         if state.members.is_empty() { Err(state.last_reason.clone()) } else { Ok(()) }
     }
 
-    /// A process has ended for this reason. `false` where it was the last: the cell has ended with it.
+    /// Records that a process has ended for this reason. Returns `false` if it was the last one:
+    /// the cell has ended with it.
     pub(crate) fn exited(&self, reason: &str) -> bool {
         let mut state = self.state();
         state.last_reason = Some(reason.to_owned());
@@ -158,14 +161,14 @@ impl ProcessPool {
         !last
     }
 
-    /// Done when the cell has ended, with the reason.
+    /// Waits until the cell has ended, and returns the reason.
     pub(crate) fn ended(&self) -> impl Future<Output = String> + Send + use<> {
         let mut ended = self.ended.subscribe();
         async move {
             let reason = ended.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
             match reason {
                 Some(reason) => reason,
-                // It was stopped: it never ends by itself.
+                // The cell was stopped, so it never ends by itself.
                 None => std::future::pending().await,
             }
         }
@@ -177,7 +180,7 @@ impl ProcessPool {
         self.next(&mut state)
     }
 
-    /// The next of those who wait, with the place that it gets.
+    /// Returns the next call that waits, with the slot that it gets.
     fn next(self: &Arc<Self>, state: &mut State) -> Option<(oneshot::Sender<Lease>, Lease)> {
         loop {
             let waiting = state.waiting.pop_front()?;
@@ -192,8 +195,8 @@ impl ProcessPool {
         }
     }
 
-    /// A place in the least busy one that has any; one that owes answers to calls that were given up is
-    /// taken only where all others are full.
+    /// Takes a slot in the least busy process that has one. Abandoned calls that a process has not
+    /// answered count as its load.
     fn place(self: &Arc<Self>, state: &State) -> Option<Lease> {
         let free = state.members.iter().filter(|pooled| !pooled.is_full() && pooled.peer.end().is_none());
         let pooled = free.min_by_key(|pooled| pooled.load())?.clone();
@@ -213,8 +216,8 @@ impl State {
         waits
     }
 
-    /// Throws out those who have given up: from the front, for nobody is to wait behind them, and all
-    /// of them when there may be many.
+    /// Removes abandoned calls: those at the front, because no other call is to wait behind them,
+    /// and all of them when there may be many.
     fn sweep(&mut self) {
         while self.waiting.front().is_some_and(oneshot::Sender::is_closed) {
             self.waiting.pop_front();

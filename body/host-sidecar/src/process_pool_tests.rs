@@ -19,7 +19,8 @@ impl Console for NoConsole {
     }
 }
 
-/// A process with room for so many calls, that nobody talks to. The engine keeps its connection open.
+/// Returns a process with room for `room` calls, which nobody talks to. The engine keeps its
+/// connection open.
 fn pooled(number: u32, room: usize) -> Result<(Arc<PooledProcess>, impl Sized), Box<dyn Error>> {
     let bus = bus::InProcess::new(bus::Settings::default());
     let env = CellEnv::new("demo.echo".parse()?, BodyId::new("web1")?, bus, Arc::new(NoConsole));
@@ -82,7 +83,7 @@ async fn who_waits_gets_the_next_place_in_turn_and_who_gave_up_gets_none() -> Te
     drop(lease);
     drop(third);
     drop(second.try_recv()?);
-    // All have been served: a place is free.
+    // All have been served: a slot is free.
     now(&pool)?;
     Ok(())
 }
@@ -123,7 +124,7 @@ async fn those_who_gave_up_waiting_are_not_kept() -> Tested {
     let (pool, (one, _keep)) = (ProcessPool::new(), pooled(0, 1)?);
     pool.join(one);
     let _lease = now(&pool)?;
-    // The first waits on: the others stand behind it.
+    // The first call still waits, and the others wait behind it.
     let _first = waits(&pool)?;
     for _ in 0..10_000 {
         drop(waits(&pool)?);

@@ -26,7 +26,7 @@ async fn said(pipes: Pipes) -> Result<String, Box<dyn Error>> {
 }
 
 fn runs(pid: &str) -> bool {
-    // A zombie has ended; in a test it is reaped by whoever adopted it.
+    // A zombie has ended. In a test it is reaped by the process that adopted it.
     std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
         .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.starts_with(" Z")))
 }

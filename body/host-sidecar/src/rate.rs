@@ -1,4 +1,4 @@
-//! How many lines a process may log.
+//! The limit of the lines that a process may log.
 
 use std::{
     sync::{Mutex, PoisonError, atomic::Ordering},
@@ -22,7 +22,7 @@ impl Bucket {
         Self { per_second: f64::from(per_second), burst, tokens: burst, at: now }
     }
 
-    /// Takes a token; `false` where there is none.
+    /// Takes a token; returns `false` if there is none.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let since: Duration = now.saturating_duration_since(self.at);
         self.tokens = (self.tokens + since.as_secs_f64() * self.per_second).min(self.burst);
@@ -35,7 +35,7 @@ impl Bucket {
     }
 }
 
-/// A bucket that any task may ask, and how many lines were left out since that was last told.
+/// A bucket for any task, with the number of lines that were left out since the last report.
 #[derive(Debug)]
 pub(crate) struct Meter(Mutex<(Bucket, u64)>);
 
@@ -44,7 +44,7 @@ impl Meter {
         Self(Mutex::new((Bucket::new(per_second, burst, Instant::now()), 0)))
     }
 
-    /// Whether a line may be logged now; one that may not is counted.
+    /// True if a line may be logged now. A line that may not is counted.
     pub(crate) fn admit(&self) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let admitted = state.0.take(Instant::now());
@@ -55,7 +55,7 @@ impl Meter {
         admitted
     }
 
-    /// How many were left out since this was last asked.
+    /// Returns the number of lines that were left out since the last call, and begins again at 0.
     pub(crate) fn left_out(&self) -> u64 {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).1)
     }

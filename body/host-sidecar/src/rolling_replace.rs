@@ -1,41 +1,44 @@
-//! A cell whose processes are replaced by better ones while it serves: new ones start, become ready, and the old leave.
+//! Replacement of a cell's processes by better ones while the cell serves: new ones start, become
+//! ready, and the old ones leave.
 
 use cbs::BoxFuture;
 
 use crate::{plan::Launch, pool_supervisor::First};
 
-/// The launch that is better than the one that serves, once there is one; `None` where there will be none.
+/// The launch that is better than the one that serves, as soon as there is one; `None` if there
+/// will be none.
 pub(crate) type Better = BoxFuture<'static, Option<Launch>>;
 
-/// How far it has come.
+/// State of the replacement.
 pub(crate) enum RollingReplace {
-    /// Nothing is better than what serves.
+    /// Nothing is better than the launch that serves.
     Over,
     Awaited(Better),
-    /// The heir of one process starts; those whose turn comes after it, the one that it is the heir of last.
+    /// The replacement of one process starts. `after` holds the tasks that are still to be
+    /// replaced; the last one is replaced now.
     Starts {
         replacement: u32,
         first: First,
         after: Vec<u32>,
     },
-    /// A process that has an heir finishes what it has; those whose turn comes then.
+    /// A replaced process finishes its calls. `after` holds the tasks that are replaced then.
     Leaves {
         old: u32,
         after: Vec<u32>,
     },
 }
 
-/// What is to be done next.
+/// The next step of a replacement.
 pub(crate) enum Step {
-    /// All are to be replaced by processes of this launch.
+    /// All processes are to be replaced by processes of this launch.
     Begin(Launch),
-    /// The heir is ready, or why not.
+    /// The replacement is ready, or the reason why not.
     Started { replacement: u32, outcome: Result<(), String>, after: Vec<u32> },
 }
 
 impl RollingReplace {
-    /// What is to be done next; never done where there is nothing. Cancel-safe. It is over with each step, unless it is
-    /// told how to go on.
+    /// Waits for the next step; never returns if there is none. Cancel-safe. Each step sets the
+    /// state to [`Self::Over`]; the caller sets the next state to go on.
     pub(crate) async fn next(&mut self) -> Step {
         let step = match self {
             Self::Over | Self::Leaves { .. } => std::future::pending().await,
@@ -55,7 +58,8 @@ impl RollingReplace {
         step
     }
 
-    /// A process has left: those whose turn comes now, where it was waited for.
+    /// Records that a process has left. If the replacement waited for it, returns the tasks that
+    /// are replaced now.
     pub(crate) fn left(&mut self, process: u32) -> Option<Vec<u32>> {
         match self {
             Self::Leaves { old, after } if *old == process => {

@@ -11,23 +11,24 @@ use nix::unistd::Uid;
 use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
 
-/// The most bytes of a socket's path: `sockaddr_un` has 108, the last is a zero.
+/// Limit of a socket's path in bytes: `sockaddr_un` has 108, the last is a zero.
 const PATH_BYTES_MAX: usize = 107;
 
-/// The socket's name within its folder; short, for paths are.
+/// The socket's name within its folder. It is short, because the path has a limit.
 const NAME: &str = "s";
 
-/// A socket that waits for its process to connect. Dropping it removes it.
+/// A socket that waits for its process to connect. Dropping it removes the socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
     listener: UnixListener,
     path: PathBuf,
-    /// Removed with the socket. The body may also be killed and leave it: an empty folder that only
-    /// its user may enter does no harm, and the system clears the places it stands in.
+    /// The folder, which is removed with the socket. A killed body leaves it behind: an empty
+    /// folder that only its user may enter does no harm, and the system clears the places for such
+    /// folders.
     _folder: TempDir,
 }
 
-/// Why there is no socket.
+/// Reason why there is no socket.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SocketError {
     #[error(
@@ -40,12 +41,13 @@ pub(crate) enum SocketError {
 }
 
 impl Socket {
-    /// A fresh socket in the user's run-time folder, or where there is none in the temporary one.
+    /// Opens a new socket in the user's run-time folder, or in the temporary folder if there is
+    /// none.
     pub(crate) fn open() -> Result<Self, SocketError> {
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
         match runtime.map(|folder| Self::open_in(&folder)) {
             Some(Ok(socket)) => Ok(socket),
-            // It may be another user's, after `su`.
+            // The folder may belong to another user, after `su`.
             Some(Err(_)) | None => Self::open_in(&std::env::temp_dir()),
         }
     }
@@ -71,7 +73,7 @@ impl Socket {
         &self.path
     }
 
-    /// Waits for this user's own process, and then takes no other: the socket is removed.
+    /// Waits for a process of this user, and then accepts no other: the socket is removed.
     pub(crate) async fn accept(self) -> io::Result<UnixStream> {
         let own = Uid::effective().as_raw();
         loop {

@@ -1,4 +1,4 @@
-//! What is told of one process to whoever asks how the cell's workers fare.
+//! The status of a cell's workers, one row for each process.
 
 use std::{
     collections::BTreeMap,
@@ -11,9 +11,9 @@ use sidecar::Peer;
 
 use crate::heartbeat::Heartbeat;
 
-/// One of a cell's processes, through all its lives.
+/// Status of one of a cell's processes, through all its restarts.
 pub(crate) struct WorkerStatus {
-    /// What a person calls it, before its number.
+    /// Name of the process for people, before its number.
     called: &'static str,
     life: Mutex<Life>,
 }
@@ -27,7 +27,7 @@ struct Life {
 }
 
 impl WorkerStatus {
-    /// Its process runs, and takes no calls yet.
+    /// Records that the process runs, and takes no calls yet.
     pub(crate) fn started(&self, pid: u32) {
         let mut life = self.life();
         (life.pid, life.state, life.serving) = (Some(pid), "starting", None);
@@ -42,7 +42,7 @@ impl WorkerStatus {
         self.life().state = "draining";
     }
 
-    /// It has ended, and is started again after a while.
+    /// Records that the process has ended, and is started again after a while.
     pub(crate) fn exited(&self) {
         let mut life = self.life();
         (life.pid, life.state, life.serving) = (None, "restarting", None);
@@ -75,12 +75,12 @@ impl WorkerStatus {
     }
 }
 
-/// The rows of all processes of a cell that are there now, by their numbers.
+/// The rows of all present processes of a cell, by the numbers of their tasks.
 #[derive(Clone, Default)]
 pub(crate) struct Rows(Arc<Mutex<BTreeMap<u32, Arc<WorkerStatus>>>>);
 
 impl Rows {
-    /// A row for the process of this number, called so, until it is removed.
+    /// Adds a row with this number and name, which stays until it is removed.
     pub(crate) fn add(&self, number: u32, called: &'static str) -> Arc<WorkerStatus> {
         let row = Arc::new(WorkerStatus { called, life: Mutex::default() });
         self.rows().insert(number, row.clone());
@@ -91,7 +91,8 @@ impl Rows {
         self.rows().remove(&number);
     }
 
-    /// Tells how they fare; one whose pong is out for longer than `silence` counts as blocked.
+    /// Returns a function that lists the status of all processes. A process whose pong is due for
+    /// longer than `silence` counts as blocked.
     pub(crate) fn workers(&self, silence: Duration) -> ListWorkers {
         let all = self.clone();
         Arc::new(move || all.rows().values().map(|row| row.worker(silence)).collect())

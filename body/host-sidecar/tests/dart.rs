@@ -26,7 +26,7 @@ async fn a_cell_is_compiled_once_and_again_when_it_changes() -> Checked {
     let program = ready.command.first().map(Path::new).and_then(Path::file_name);
     assert_eq!(program, Some("greet".as_ref()), "people who look at processes see the package's name");
 
-    // Another body, later; and by another path.
+    // Another body, later, with another path.
     let again = shop.builder().prepare(&shop.root.path().join("cell/bin/../bin/main.dart")).await?;
     assert_eq!(again, ready);
     assert_eq!(shop.compiled(), 1);
@@ -117,7 +117,7 @@ async fn package_cbs_is_the_one_that_is_built_in() -> Checked {
 
 #[tokio::test]
 async fn what_is_saved_while_it_is_compiled_is_compiled_too() -> Checked {
-    // The first compilation reads what is there; the file changes before it ends.
+    // The first compilation reads the present text. The file changes before it ends.
     let shop = Workshop::new(
         "if [ $n = 1 ]; then \"$0\" --version >/dev/null; echo \"void main() => print('new');\" > greet.dart; fi",
     )?;
@@ -182,7 +182,7 @@ async fn whoever_gives_up_does_not_stop_the_compiler_but_the_end_of_the_builder_
     gone(&shop).await
 }
 
-/// Not a limit, a figure for people: what a save costs.
+/// Prints how long a save takes. It is a figure for people, not a limit.
 #[tokio::test]
 async fn compiling_takes_what_it_takes() -> Checked {
     let shop = Workshop::new("")?;

@@ -25,15 +25,16 @@ use testkit::{eventually, within};
 use tokio::task::JoinSet;
 use workshop::{Checked, LIMIT, Workshop, gone, output};
 
-/// Lines of shell for the compilation of a program alone.
+/// Returns lines of shell that run only in the compilation of a program.
 fn of_programs(lines: &str) -> String {
     format!("case \"$*\" in *' compile exe '*)\n{lines}\n;; esac")
 }
 
-/// Writes what is given instead of the compiled program.
+/// Writes the given text instead of the compiled program.
 const NO_CELL: &str = "while [ \"$1\" != --output ]; do shift; done\n\
                        printf '#!/bin/sh\\nexit 3\\n' > \"$2\"; chmod 755 \"$2\"; exit 0";
-/// Waits for a file, its number being in another, which is there only when it is whole.
+/// Waits for the file `go`. Its own process number is in the file `child`, which appears in one
+/// step.
 const WAIT: &str = "echo $$ > child.part; mv child.part child; until [ -e go ]; do sleep 0.02; done";
 
 #[tokio::test]
@@ -46,7 +47,7 @@ async fn what_was_saved_serves_from_its_kernel_and_its_program_comes_later() -> 
     let kernel_after = start.elapsed();
     assert_eq!(soon.ready.form, Form::Kernel);
     assert_eq!(output(&soon.ready).await?, "one");
-    // Nobody has waited for the program: it was not made. The kernel is found again.
+    // Nobody has waited for the program, so it was not made. The kernel is found again.
     let again = builder.prepare_soon(&source).await?;
     assert_eq!((again.ready, shop.compiled()), (soon.ready.clone(), 1));
 
@@ -55,7 +56,7 @@ async fn what_was_saved_serves_from_its_kernel_and_its_program_comes_later() -> 
     println!("a kernel after {kernel_after:?}, a program {:?} later", start.elapsed());
     assert_eq!(program.form, Form::Program);
     assert_eq!(output(&program).await?, "one");
-    // The other one that waits for it finds it.
+    // The other caller that waits for it finds it.
     assert_eq!(within(LIMIT, "found", again.later.ok_or("nothing later")?.made()).await?, program);
     let last = builder.prepare_soon(&source).await?;
     assert!(last.ready == program && last.later.is_none(), "{last:?}");
@@ -81,7 +82,7 @@ async fn a_newer_text_ends_the_compiler_of_an_older_one() -> Checked {
     assert_eq!(older, Err(Error::Superseded));
     let newer = newer?;
     assert_eq!(output(&newer.ready).await?, "two");
-    // What is not waited for any longer is not made.
+    // A program that nobody waits for any longer is not made.
     fs::remove_file(shop.root.path().join("child"))?;
     let newer = newer.later.ok_or("nothing later")?;
     tokio::select! {
@@ -136,8 +137,9 @@ async fn where_nothing_can_be_compiled_the_source_is_run_and_nothing_comes_later
     Ok(())
 }
 
-/// A cell that answers with what it was asked; `slow` when there is a file, and it makes an entry in a folder when it
-/// begins. An entry each: what Dart appends to one file is lost where two processes append at once.
+/// A cell that echoes its input. It is `slow` when there is a file, and makes an entry in a folder
+/// when it begins. One entry for each call, because two processes that append to one file at once
+/// would lose text.
 const ECHO: &str = "import 'dart:io';\nimport 'package:cbs/cbs.dart';\n\
     Future<void> main() => serve([cell('demo.echo', (ctx, input) async {\n\
     \x20 if (input == 'slow') (Directory('DONE.slow')..createSync()).createTempSync();\n\
@@ -167,7 +169,7 @@ impl Body {
         Ok(Self { bus, running })
     }
 
-    /// What its processes are called, without their numbers.
+    /// Returns the names of its processes, without their numbers.
     fn processes(&self) -> Vec<String> {
         let word = |name: &str| name.rsplit_once(' ').map_or("", |(word, _)| word).to_owned();
         workers(&self.running)
@@ -182,7 +184,7 @@ impl Body {
 async fn a_program_takes_over_from_its_kernel_without_a_failed_call() -> Checked {
     let shop = Workshop::new(&of_programs(WAIT))?;
     let mut settings = settings();
-    // Less than a call takes: one that runs has the cell's time, not that of a stop.
+    // Less than a call takes: a running call must have the cell's time, not that of a stop.
     settings.times.drain = Duration::from_millis(300);
     // The slow calls wait for the compiler, which a busy machine may keep for a minute.
     let body = Body::start(&shop, settings, "instances: 2\nconcurrency: 32\ntimeout: 5m").await?;
@@ -212,14 +214,14 @@ async fn a_program_takes_over_from_its_kernel_without_a_failed_call() -> Checked
         let slow = Envelope { timeout: Some(LIMIT * 2), ..request("demo.echo", "\"slow\"") };
         async move { bus.call(slow).await.map(|reply| reply.payload).map_err(|error| error.to_string()) }
     }));
-    // The load has calls under way as well: these say themselves that they run.
+    // The load has calls under way as well. These calls show by a file that they run.
     let begun = shop.root.path().join("done.slow");
     let all_are_in = || std::fs::read_dir(&begun).is_ok_and(|entries| entries.count() >= 4);
     eventually("the slow calls are in", LIMIT, async || all_are_in()).await;
     shop.write("go", "")?;
     let is_draining = || workers(&body.running).iter().any(|worker| worker.state == "draining");
     eventually("a program has taken over", LIMIT, async || is_draining()).await;
-    // sleep: longer than a stop would give the calls, and than another heir would take to start
+    // sleep: longer than a stop gives the calls, and than another replacement takes to start
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(is_draining(), "it waits for its calls: {:?}", workers(&body.running));
     assert_eq!(workers(&body.running).len(), 3, "one more than the cell is to have, and no more");

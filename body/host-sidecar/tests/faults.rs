@@ -1,4 +1,5 @@
-//! Processes that misbehave on purpose: each costs its own callers an error at once, and nobody else anything.
+//! Processes that misbehave on purpose: each costs its own callers an error at once, and affects
+//! nobody else.
 #![allow(clippy::panic, reason = "a test fails loudly")]
 
 mod support;
@@ -11,13 +12,13 @@ use host_sidecar::Settings;
 use support::{Body, LONG, Logged, Tested, exists, pid, reason, request, runs, scripted, settings, timed};
 use testkit::{eventually, within};
 
-/// Far less than the calls' deadline, far more than a fault takes.
+/// Far less than the calls' deadline, and far more than a fault takes.
 const AT_ONCE: Duration = Duration::from_secs(15);
 
-/// Settings under which a process that says nothing is given up soon.
+/// Settings under which an unresponsive process is given up soon.
 fn impatient() -> Settings {
     let mut settings = settings();
-    // Enough for a process that is well, on a busy machine too.
+    // Enough for a healthy process, on a busy machine too.
     settings.times.hello = Duration::from_secs(3);
     settings.times.ready = Duration::from_secs(3);
     settings.times.ping = Duration::from_millis(100);
@@ -26,7 +27,7 @@ fn impatient() -> Settings {
     settings
 }
 
-/// A cell whose process never comes to serve: the reason, and the log.
+/// Starts a cell whose process never comes to serve. Returns the reason, and the log.
 async fn not_started(script: &str, fields: &str) -> Result<(String, String), Box<dyn std::error::Error>> {
     let (logged, _guard) = Logged::listen();
     let settings = if ["silent", "half-hello", "unready"].contains(&script) { impatient() } else { settings() };
@@ -44,7 +45,7 @@ async fn not_started(script: &str, fields: &str) -> Result<(String, String), Box
     Ok((reason(&state).to_owned(), logged.text()))
 }
 
-/// A table's row for a process that never comes to serve.
+/// Row of a table for a process that never comes to serve.
 macro_rules! never_starts {
     ($($name:ident: $script:literal => $reason:literal;)*) => {$(
         #[tokio::test]
@@ -94,15 +95,15 @@ async fn a_process_that_takes_more_memory_than_its_limit_ends_alone() -> Tested 
     Ok(())
 }
 
-/// What a table's row for a process that serves at first looks at.
+/// Result of a table's row for a process that serves at first.
 struct Broke {
     reason: String,
     log: String,
-    /// What the call that broke it was answered with.
+    /// Answer to the call that broke the process.
     answer: Result<String, cbs::BusError>,
 }
 
-/// A process that breaks when it gets this payload. One more call is held by it meanwhile.
+/// Starts a process that breaks when it gets this payload, while it holds one more call.
 async fn breaks(payload: &str) -> Result<Broke, Box<dyn std::error::Error>> {
     let (logged, _guard) = Logged::listen();
     let body = Body::new(impatient())?;
@@ -161,7 +162,7 @@ async fn a_process_that_replies_twice_is_ended_after_its_first_reply() -> Tested
     Ok(())
 }
 
-/// A process that breaks by itself right after it was ready.
+/// Starts a process that breaks by itself right after it was ready.
 async fn breaks_at_once(script: &str) -> Result<(Phase, String, String), Box<dyn std::error::Error>> {
     let (logged, _guard) = Logged::listen();
     let body = Body::new(settings())?;
@@ -253,7 +254,7 @@ async fn a_process_all_of_whose_room_is_taken_by_given_up_calls_is_killed() -> T
         let error = body.bus.call(short).await.err().ok_or("it was answered")?;
         assert_eq!(error.code(), &Code::Timeout);
     }
-    // It waits for room that never comes, was never sent, and may be tried again.
+    // The call waits for capacity that never comes. It was never sent, so it may be tried again.
     let (error, took) = timed(body.call("demo.bad", "echo")).await;
     let error = error.err().ok_or("it was answered")?;
     assert_eq!((error.code(), error.outcome()), (&Code::Unavailable, Outcome::NotRun), "{error}");

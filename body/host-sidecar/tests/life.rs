@@ -56,7 +56,7 @@ impl Load {
                         Ok(reply) => say(&wrong, format!("{payload} was answered with {reply}")),
                         Err(error) => {
                             say(&wrong, error.code().to_string());
-                            // It does not call again before others have had their turn.
+                            // It calls again only after others have had their turn.
                             tokio::task::yield_now().await;
                         }
                     }
@@ -107,7 +107,7 @@ async fn after_kill_9_under_load_calls_are_answered_again() -> Tested {
     }
     assert_eq!(running.state().borrow().reason.as_deref(), Some("killed by SIGKILL"));
     let (_, wrong) = load.end().await;
-    // Between two lives the cell is not served: nobody serves it where there is no other body.
+    // Between two runs nobody serves the cell, as there is no other body.
     assert!(wrong.iter().all(|code| ["cell-failed", "not-found", "unavailable"].contains(&code.as_str())), "{wrong:?}");
     assert!(wrong.contains(&"cell-failed".to_owned()), "some were in it when it was killed: {wrong:?}");
     Ok(())
@@ -147,7 +147,7 @@ async fn when_no_process_lives_the_cell_is_started_again() -> Tested {
     Ok(())
 }
 
-/// Starts a cell by hand, with as many processes as it needs.
+/// Starts a cell directly, with as many processes as it needs.
 async fn launched(
     settings: &Settings,
     script: &str,
@@ -174,7 +174,7 @@ async fn processes_are_added_while_all_are_full_and_leave_when_they_are_idle() -
     let (started, env) = launched(&settings, "pair", 3).await?;
     let workers = started.workers.clone().ok_or("nobody tells of workers")?;
     assert_eq!(workers().len(), 1);
-    // Each takes two at once: five need three.
+    // Each process takes two calls at once: five calls need three.
     let requests: Vec<_> = (0..5).map(|_| request("demo.echo", "hold")).collect();
     let contexts: Vec<_> = requests.iter().map(|request| CellContext::new(env.clone(), request)).collect();
     let mut calls: Vec<_> =
@@ -251,14 +251,15 @@ async fn replacing_a_cell_under_load_loses_no_call_over_nats() -> Tested {
     replacements_lose_no_call(body.bus(), &caller.bus()).await
 }
 
-/// What the test below starts as a process of its own: a body that hosts a cell and lives on.
+/// Helper that the test below starts as a process of its own: a body that hosts a cell and keeps
+/// running.
 #[tokio::test]
 #[ignore = "started by a_body_that_is_killed_leaves_no_process_behind_and_its_secrets_stay_with_it"]
 async fn a_body_for_the_next_test() -> Tested {
     let body = Body::new(settings())?;
     // It goes on when its socket is closed: only the kernel can end it.
     let running = body.ready_with("demo.echo", "stubborn", "env: { MODE: quick }").await?;
-    // One that a shell started: no signal of the kernel's reaches it.
+    // A process that a shell started: no signal of the kernel reaches it.
     let shell = format!("'{} serve demo.wrapped; true'", env!("CARGO_BIN_EXE_scripted-sidecar"));
     let wrapped = body.start("demo.wrapped", &format!("runtime: exec\ncommand: [sh, -c, {shell}]"))?;
     wrapped.ready(LONG).await.map_err(|state| format!("{state:?}"))?;
@@ -271,7 +272,7 @@ async fn a_body_for_the_next_test() -> Tested {
 
 #[tokio::test]
 async fn a_body_that_is_killed_leaves_no_process_behind_and_its_secrets_stay_with_it() -> Tested {
-    // A killed body leaves its folders behind: in here they go with the test.
+    // A killed body leaves its folders behind. In this folder they are removed with the test.
     let folder = tempfile::tempdir()?;
     let mut parent = Command::new(std::env::current_exe()?)
         .args(["--exact", "a_body_for_the_next_test", "--ignored", "--nocapture"])

@@ -1,4 +1,5 @@
-//! What a flood costs the body in memory. Alone in its process, so that nothing else is measured.
+//! The memory that a flood costs the body. The test is alone in its process, so that nothing else
+//! is measured.
 #![allow(clippy::panic, reason = "a test fails loudly")]
 
 mod support;
@@ -8,12 +9,12 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use support::{Body, LONG, Tested, request, settings};
 use testkit::within;
 
-/// The most that the body's memory grows by, as the crate's documentation says.
+/// Limit of the growth of the body's memory, as the crate's documentation gives it.
 const BOUND_KIB: u64 = 32 * 1024;
-/// So many messages of 16 KiB, each way: ten times the bound.
+/// Number of messages of 16 KiB, each way: ten times the bound.
 const MESSAGES: usize = 20_000;
 
-/// The most memory that this process ever held, in KiB.
+/// Returns the most memory that this process ever held, in KiB.
 fn peak_kib() -> Result<u64, Box<dyn std::error::Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
@@ -25,7 +26,7 @@ async fn a_flood_of_large_messages_is_held_up_and_not_held() -> Tested {
     let body = Body::new(settings())?;
     let _echo = body.ready_with("demo.echo", "miser", "timeout: 60s").await?;
     let _prints = body.ready_with("demo.prints", "serve", "timeout: 60s").await?;
-    // What a body has anyway, once it has answered a call.
+    // The memory that a body has in any case, after its first call.
     body.call("demo.echo", "echo").await?;
     body.call("demo.prints", "flood 100").await?;
     let before = peak_kib()?;
@@ -47,7 +48,7 @@ async fn a_flood_of_large_messages_is_held_up_and_not_held() -> Tested {
             Some(Err(error)) => {
                 assert_eq!(error.code(), &Code::Overloaded, "{error}");
                 shed += 1;
-                // It does not call again before others have had their turn.
+                // It calls again only after others have had their turn.
                 tokio::task::yield_now().await;
             }
             None => return Err("no call is left".into()),

@@ -1,4 +1,4 @@
-//! What processes say about their calls, in the spans that the body records.
+//! The notes of processes about their calls, in the spans that the body records.
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 mod support;
@@ -11,7 +11,7 @@ use testkit::{eventually, within};
 
 const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// A call that is recorded.
+/// Returns a request of a call that is recorded.
 fn sampled(name: &str, payload: &str) -> Envelope {
     Envelope { foreign_trace: Trace::parse(SAMPLED), ..request(name, payload) }
 }
@@ -42,7 +42,7 @@ async fn side_25_notes_are_in_the_span_of_their_call_and_of_no_other() -> Tested
     assert_eq!((span.notes, span.notes_dropped, span.error), (vec![said("tea")], 0, None));
     assert_eq!((span.trace.span_id, span.trace.flags), (span_of_attempt(id, 2), 1));
     assert_eq!(span_of(&body, sampled("demo.echo", "plain")).await?.notes, []);
-    // Who is not sampled and does not fail is not recorded, whatever is said about it.
+    // A call that is not sampled and does not fail is not recorded, whatever its notes are.
     assert_eq!(body.call("demo.echo", "note milk").await?, "noted");
     assert_eq!(body.spans.of("demo.echo").len(), 2);
     assert_eq!(running.state().borrow().restarts, 0);
@@ -54,7 +54,7 @@ async fn notes_of_a_call_that_is_given_up_are_kept() -> Tested {
     let body = Body::new(settings())?;
     let running = body.ready("demo.echo", "pair").await?;
     for _ in 0..2 {
-        // Long enough for the process to say something, on a busy machine too.
+        // Long enough for a note of the process, on a busy machine too.
         let short =
             Envelope { timeout: Some(Duration::from_millis(1_500)), ..request("demo.echo", "note-hold before") };
         let span = span_of(&body, short).await?;
@@ -109,7 +109,7 @@ async fn how_much_may_still_be_sent_to_a_process_is_told() -> Tested {
     let miser = body.ready("demo.miser", "miser").await?;
     assert_eq!(workers(&miser)[0].credit_bytes, Some(1));
     assert_eq!(body.call("demo.miser", "tea").await?, "tea");
-    // It gives a little more back than it took.
+    // The process gives back a little more credit than it took.
     eventually("credit comes back", LONG, async || workers(&miser)[0].credit_bytes.is_some_and(|left| left > 1)).await;
     Ok(())
 }

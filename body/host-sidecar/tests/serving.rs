@@ -1,4 +1,4 @@
-//! A process that behaves: calls, what it asks of its body, where it runs, how it is stopped.
+//! A process that behaves well: calls, requests to its body, its environment, its stop.
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 mod support;
@@ -78,13 +78,13 @@ async fn at_the_deadline_the_process_is_told_and_takes_the_next_call() -> Tested
         let error = body.bus.call(short).await.err().ok_or("it was answered")?;
         assert_eq!((error.code(), error.outcome()), (&Code::Timeout, Outcome::Unknown));
     }
-    // It takes two at once: those that were given up hold no place.
+    // It takes two at once: calls that were given up hold no slot.
     assert_eq!(body.call("demo.echo", "echo").await?, "echo");
     assert_eq!(running.state().borrow().restarts, 0);
     Ok(())
 }
 
-/// Tells what it knows of the call that it is in.
+/// Returns what the process knows about the call that it is in.
 async fn notify(context: &CellContext, _: serde_json::Value) -> Result<serde_json::Value, CellError> {
     Ok(serde_json::json!({
         "id": context.id().to_string(),

@@ -1,8 +1,8 @@
-//! What was compiled: a folder that any number of bodies share, bounded.
+//! The cache of compiled cells: a bounded folder that any number of bodies share.
 //!
-//! Everything in it is a folder that came there whole, by a rename: `<key>/` with a program and its package
-//! configuration, `<key>-kernel/` with a kernel, `sdk-<hash>/`. Folders with a dot are being made or removed; what a
-//! killed body leaves of them is swept later.
+//! Every entry is a folder that is moved there whole, by a rename: `<key>/` with a program and its
+//! package configuration, `<key>-kernel/` with a kernel, `sdk-<hash>/`. Folders whose names begin
+//! with a dot are being made or removed. Those that a killed body leaves are removed later.
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
@@ -18,22 +18,24 @@ use super::Error;
 
 /// The package configuration of a program, from its folder.
 pub(super) const PACKAGES: &str = ".dart_tool/package_config.json";
-/// How many compile at once on this machine, whatever the number of bodies: each takes a core and 150 MB.
+/// Number of compilations at once on this machine, whatever the number of bodies: each takes a core
+/// and 150 MB.
 const LOCKS: u8 = 2;
-/// How often a taken lock is tried again. Compiling takes a second; asking costs a microsecond.
+/// Time between two attempts to take a lock. Compiling takes a second, an attempt takes a
+/// microsecond.
 const ASK_EVERY: Duration = Duration::from_millis(25);
 const LIMITS: Limits = Limits { entries: 100, bytes: 1 << 30, rest: Duration::from_secs(60) };
-/// A folder that has been in the making for so long belongs to nobody.
+/// Age at which a folder that is still being made counts as abandoned.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// How much a cache keeps.
+/// Limits of a cache.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Folders.
+    /// Number of folders.
     pub(super) entries: usize,
-    /// Bytes of all files.
+    /// Number of bytes of all files.
     pub(super) bytes: u64,
-    /// What was asked for within this time stays: somebody is about to start it.
+    /// Time for which a used folder stays: its cell is about to be started.
     pub(super) rest: Duration,
 }
 
@@ -43,7 +45,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Makes the folder where it is missing, for this user alone: programs are run from it.
+    /// Makes the folder if it is missing, for this user alone: programs are run from it.
     pub(super) fn open(folder: &Path) -> Result<Self, Error> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.and_then(|()| fs::canonicalize(folder))
@@ -51,21 +53,24 @@ impl Cache {
             .map_err(|error| Error::files("make the folder", folder, &error))
     }
 
-    /// The folder of this name, which counts as used now.
+    /// Returns the folder of this name, and marks it as used now.
     pub(super) fn folder(&self, name: &str) -> Option<PathBuf> {
         let folder = self.folder.join(name);
-        // One that somebody else may only read is as good; it is then no worse off than unused.
+        // A folder of another user, which this one may only read, is fine. It only counts as
+        // unused.
         File::open(&folder).ok().map(|file| _ = file.set_modified(SystemTime::now()))?;
         Some(folder)
     }
 
-    /// The right to compile what has this key, kept until the file is dropped or this process ends.
+    /// Takes the lock to compile the source with this key. It is held until the file is dropped or
+    /// this process ends.
     pub(super) async fn lock(&self, key: &str, wait_max: Duration) -> Result<File, Error> {
         let number = key.bytes().last().unwrap_or_default() % LOCKS;
         self.locked(&format!(".lock-{number}"), wait_max).await
     }
 
-    /// The right to compile what nobody waits for, of which there is one on this machine; kept as [`Self::lock`] is.
+    /// Takes the lock to compile a program that nobody waits for. There is one on this machine. It
+    /// is held as that of [`Self::lock`] is.
     pub(super) async fn turn(&self, wait_max: Duration) -> Result<File, Error> {
         self.locked(".lock-later", wait_max).await
     }
@@ -84,7 +89,7 @@ impl Cache {
         }
     }
 
-    /// A folder to make something in, removed unless it is put into the cache.
+    /// Makes a folder to work in. It is removed unless it is put into the cache.
     pub(super) fn work_folder(&self) -> Result<TempDir, Error> {
         let made = tempfile::Builder::new().prefix(".new-").tempdir_in(&self.folder);
         made.map_err(|error| Error::files("make a folder in", &self.folder, &error))
@@ -97,22 +102,24 @@ impl Cache {
             .map_err(|error| Error::files("write", file, &error))
     }
 
-    /// Moves what was made into place in one step. What stands there already is left, and an error.
+    /// Moves a made folder into place in one step. A folder of that name is left as it is, and is
+    /// an error.
     pub(super) fn put(&self, made: TempDir, name: &str) -> Result<PathBuf, Error> {
         let place = self.folder.join(name);
         fs::rename(made.path(), &place).map_err(|error| Error::files("write", &place, &error))?;
-        // It is no longer where it would be removed from.
+        // It has been moved, so there is nothing to remove at its old place.
         _ = made.keep();
         Ok(place)
     }
 
-    /// The same, instead of what may stand there.
+    /// Moves a made folder into place, and removes an older one of that name first.
     pub(super) fn replace(&self, made: TempDir, name: &str) -> Result<PathBuf, Error> {
         self.remove(&self.folder.join(name));
         self.put(made, name)
     }
 
-    /// Drops what has not been used for longest, beyond the limits, and never the one that is kept.
+    /// Removes the folders that have not been used for the longest time, beyond the limits. Never
+    /// removes `keep`.
     pub(super) fn trim(&self, keep: &str) {
         self.trim_to(keep, LIMITS);
     }
@@ -145,7 +152,7 @@ impl Cache {
         }
     }
 
-    /// Out of the way in one step: nobody finds half of it.
+    /// Removes a folder in one step: nobody finds half of it.
     fn remove(&self, folder: &Path) {
         if let Ok(gone) = self.work_folder() {
             _ = fs::rename(folder, gone.path().join("gone"));

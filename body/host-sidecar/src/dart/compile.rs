@@ -18,33 +18,34 @@ use tokio::{
 
 use super::{Dart, Form, cache::PACKAGES};
 
-/// More than any person reads. What goes beyond is read and dropped, and the text says so.
+/// Limit of the compiler's output in bytes: more than any person reads. The rest is read and
+/// dropped, and the text says so.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
-/// What stands between place and message of every mistake that the compiler finds.
+/// Text between place and message of every mistake that the compiler finds.
 const MISTAKE: &str = ": Error: ";
 
-/// Why there is no program.
+/// Reason why there is no program.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// The source has mistakes; all that the compiler said.
+    /// The source has mistakes. The text is all output of the compiler.
     Mistakes(String),
-    /// It took longer than it may.
+    /// The compilation took longer than its limit.
     TooSlow,
-    /// Not the source's fault: this Dart cannot compile ahead of time here. One line.
+    /// The source is not at fault: this Dart cannot compile ahead of time here. One line.
     Impossible(String),
 }
 
-/// How much of the machine a compilation takes.
+/// Kind of share of the machine that a compilation takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effort {
-    /// Somebody waits for it.
+    /// A caller waits for the result.
     Full,
-    /// What calls leave over.
+    /// The time of the machine that calls leave unused.
     Spare,
 }
 
-/// Compiles a source to a program or to a kernel. Its packages are those of the configuration in its folder. Dropping
-/// the future ends the compiler.
+/// Compiles a source to a program or to a kernel. Its packages are those of the configuration in
+/// its folder. Dropping the future ends the compiler.
 pub(super) async fn compile(
     dart: &Dart,
     source: &Path,
@@ -56,7 +57,8 @@ pub(super) async fn compile(
     command.args(["--suppress-analytics", "compile"]);
     match form {
         Form::Program | Form::Source => command.arg("exe"),
-        // Without Dart's own libraries, which every Dart has: 0.3 MB instead of 9, and half of the time.
+        // The kernel is made without Dart's own libraries, which every Dart has: 0.3 MB instead of
+        // 9, and half of the time.
         Form::Kernel => command.args(["kernel", "--no-link-platform"]),
     };
     command.arg("--packages").arg(source.with_file_name(PACKAGES)).arg("--output").arg(output).arg(source);
@@ -64,7 +66,7 @@ pub(super) async fn compile(
         be_nice(&mut command);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // The command is a family of processes: they end together.
+    // The compiler starts processes of its own: all of them end together.
     command.process_group(0).kill_on_drop(true);
     let child = command.spawn().map_err(|error| Refusal::Impossible(error.to_string()))?;
     let mut family = Family { child };
@@ -80,12 +82,13 @@ pub(super) async fn compile(
     }
 }
 
-/// What a compilation that nobody waits for gets of a busy machine: Linux weighs it 110 where it weighs a call 1,024.
+/// Niceness of a compilation that nobody waits for. On a busy machine Linux gives it a weight of
+/// 110, and a call a weight of 1,024.
 const NICE: i32 = 10;
 
 fn be_nice(command: &mut Command) {
     let prepare = || {
-        // One that may not be nicer is as it was.
+        // If the priority cannot be lowered, it stays as it is.
         // SAFETY: it takes a number and changes nothing but this process's priority.
         let _ = unsafe { nix::libc::nice(NICE) };
         Ok(())
@@ -99,7 +102,7 @@ struct Family {
 }
 
 impl Family {
-    /// How it ended, and what it said on both outputs, in turn.
+    /// Waits for the end, and returns the status and the text of both outputs, one after the other.
     async fn outcome(&mut self) -> (std::io::Result<ExitStatus>, String) {
         let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
         let (out, mut err) = tokio::join!(read(stdout), read(stderr));
@@ -110,14 +113,15 @@ impl Family {
 
 impl Drop for Family {
     fn drop(&mut self) {
-        // Once it has been waited for, it has no id, and its number may be somebody else's.
+        // After a process has been waited for, it has no id here, and another process may have its
+        // number.
         if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
             _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
         }
     }
 }
 
-/// All that comes, as text.
+/// Reads a pipe to its end, as text.
 async fn read(pipe: Option<impl AsyncRead + Unpin>) -> String {
     let Some(mut pipe) = pipe else { return String::new() };
     let mut text = Vec::new();

@@ -1,4 +1,4 @@
-//! What can go wrong between a Dart source and a program.
+//! The errors between a Dart source and its program.
 
 use std::{
     fmt,
@@ -6,56 +6,56 @@ use std::{
     time::Duration,
 };
 
-/// Why a Dart cell cannot be made a program. The text says how to mend it.
+/// Reason why a Dart cell cannot be made a program. The text says how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `CBS_DART` names what is no Dart, or one that is too old.
+    /// `CBS_DART` names something that is no Dart, or a Dart that is too old.
     #[error("CBS_DART is {path}, and {reason}: set it to the `dart` of a Dart SDK, or unset it")]
     Named {
-        /// What the variable says.
+        /// Value of the variable.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Reason why it cannot be used.
         reason: String,
     },
-    /// There is none that works.
+    /// No Dart was found that works.
     #[error(
         "no Dart{}: on Debian run `deploy/setup.sh polyglot`; elsewhere install the Dart SDK from its makers and put \
          `dart` on PATH, or name it in CBS_DART", but(.seen)
     )]
     Nowhere {
-        /// What looked like one, and why it is none.
+        /// Programs that looked like a Dart, each with the reason why it is none.
         seen: Vec<String>,
     },
-    /// The environment names no folder for what is compiled.
+    /// The environment names no folder for compiled cells.
     #[error("nowhere to keep compiled Dart cells: set HOME, XDG_CACHE_HOME or CBS_TOOLS")]
     NoCache,
-    /// A folder or file of ours cannot be read or written.
+    /// A file or folder that belongs to the builder cannot be read or written.
     #[error("cannot {what} {path}: {reason}")]
     Files {
-        /// What was tried, a verb.
+        /// The action that failed, a verb.
         what: &'static str,
-        /// With which file.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Message of the system.
         reason: String,
     },
-    /// The source, or what describes its package, is not as it must be.
+    /// The source, or a file that describes its package, has a mistake.
     #[error("{path}: {reason}")]
     Source {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the mistake.
         reason: String,
     },
-    /// The compiler refuses the source. Several lines: its own, with `file:line:column`.
+    /// The compiler refuses the source. The text has several lines, with `file:line:column`.
     #[error("{} does not compile:\n{output}{hint}", .file.display())]
     Compile {
         /// The cell's source.
         file: PathBuf,
-        /// All that the compiler said.
+        /// All output of the compiler.
         output: String,
-        /// What may help, a line of its own; empty where there is nothing to add.
+        /// A hint in a line of its own; empty if there is none.
         hint: String,
     },
     /// The compiler took too long and was ended.
@@ -63,13 +63,13 @@ pub enum Error {
     Slow {
         /// The cell's source.
         file: PathBuf,
-        /// How long it was given.
+        /// Limit of the time that it had.
         limit: Duration,
     },
     /// The source changed each time while it was compiled.
     #[error("{0} keeps changing while it is compiled")]
     Restless(PathBuf),
-    /// It was compiled while its kernel serves, and is not what anybody wants any longer.
+    /// The compilation ran while the kernel served, and its result is no longer wanted.
     #[error("not compiled: the source has changed since, or was asked for anew")]
     Superseded,
     /// The body is stopping.

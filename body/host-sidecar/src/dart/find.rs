@@ -12,25 +12,26 @@ use std::{
 
 use super::{Error, sdk};
 
-/// The first run of a Dart from a package may unpack something.
+/// Limit of the time for an answer. The first run of a Dart from a package may unpack files.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
-/// What a program says about its version is one line; what says more is no Dart.
+/// Limit of the answer to `--version` in bytes. It is one line; a program that writes more is no
+/// Dart.
 const ANSWER_BYTES_MAX: usize = 4096;
 
-/// A Dart that has been seen to run.
+/// A Dart that has been run successfully.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dart {
-    /// The program `dart`, absolute.
+    /// The program `dart`, an absolute path.
     pub path: PathBuf,
-    /// What it says of itself: `3.13.4`.
+    /// Version that it reports, such as `3.13.4`.
     pub version: String,
 }
 
 impl Dart {
-    /// The Dart with this path. Runs it.
+    /// Returns the Dart with this path, after running it once.
     ///
     /// # Errors
-    /// What is wrong with it, without its path: `it is no program`.
+    /// The reason why it is no usable Dart, without its path: `it is no program`.
     pub fn at(path: &Path) -> Result<Self, String> {
         if !is_program(path) {
             return Err("it is no program".to_owned());
@@ -47,14 +48,16 @@ impl Dart {
     }
 }
 
-/// Finds Dart: `CBS_DART`, then the first `dart` on PATH that works, then the one that `deploy/setup.sh` brings into
-/// the per-user tools cache. It is run once to be believed, and the answer kept for the life of this process.
+/// Finds Dart: `CBS_DART`, then the first `dart` on PATH that works, then the one that
+/// `deploy/setup.sh` brings into the per-user tools cache. The program is run once to check it, and
+/// the result is kept until this process ends.
 ///
 /// # Errors
-/// What to install. A `CBS_DART` that is wrong is an error, not a reason to look on.
+/// The error says what to install. A `CBS_DART` that is wrong is an error; the search does not go
+/// on.
 pub fn find() -> Result<Dart, Error> {
     static FOUND: OnceLock<Dart> = OnceLock::new();
-    // One that is missing is looked for again: somebody may be mending it.
+    // A missing Dart is looked for again: the user may be installing it.
     match FOUND.get() {
         Some(dart) => Ok(dart.clone()),
         None => find_with(|name| std::env::var_os(name)).map(|dart| FOUND.get_or_init(|| dart).clone()),
@@ -80,15 +83,16 @@ pub(super) fn find_with(environment: impl Fn(&str) -> Option<OsString>) -> Resul
     Err(Error::Nowhere { seen })
 }
 
-/// The per-user tools cache: `$CBS_TOOLS`, else `cbs/tools` in the user's cache folder.
+/// Returns the per-user tools cache: `$CBS_TOOLS`, else `cbs/tools` in the user's cache folder.
 pub(super) fn tools(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    // As in the shell's `${NAME:-…}`, an empty variable is one that is not set.
+    // As in the shell's `${NAME:-…}`, an empty variable counts as not set.
     let variable = |name: &str| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     variable("CBS_TOOLS").or_else(|| Some(cache()?.join("cbs/tools")))
 }
 
-/// Major and minor of a version, as package configurations call a language version; (0, 0) for what is none.
+/// Returns major and minor of a version, as package configurations write a language version; (0, 0)
+/// if it is none.
 pub(super) fn language(version: &str) -> (u32, u32) {
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
@@ -98,8 +102,9 @@ fn is_program(file: &Path) -> bool {
     file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
-/// A file without a name: a pipe may be held open by what a program leaves behind. On Linux it is in memory, for a
-/// folder of temporary files may be full.
+/// Returns a file without a name. A pipe would not do, because processes that a program leaves
+/// behind may hold it open. On Linux the file is in memory, because a folder of temporary files may
+/// be full.
 fn scratch() -> std::io::Result<std::fs::File> {
     #[cfg(target_os = "linux")]
     {
@@ -110,7 +115,7 @@ fn scratch() -> std::io::Result<std::fs::File> {
     tempfile::tempfile()
 }
 
-/// What the program says to `--version`.
+/// Returns the program's answer to `--version`.
 fn ask(path: &Path) -> Result<String, String> {
     let answer = scratch().map_err(|error| format!("there is no place for its answer: {error}"))?;
     let stdout = answer.try_clone().map_err(|error| error.to_string())?;

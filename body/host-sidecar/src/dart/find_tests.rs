@@ -1,4 +1,4 @@
-//! Which Dart is taken, with programs that only say that they are one.
+//! The choice of a Dart, with programs that only claim to be one.
 
 use std::{collections::HashMap, ffi::OsString, fs, path::Path};
 
@@ -8,8 +8,8 @@ use super::{
     tests::{Checked, write},
 };
 
-/// Writes a program. Another process does, for this one forks in other tests: a program that a child of it still holds
-/// open for writing would not start.
+/// Writes a program. Another process writes it, because this one forks in other tests: a program
+/// that a child still holds open for writing would not start.
 fn program(file: &Path, text: &str) -> Checked {
     fs::create_dir_all(file.parent().unwrap_or(file))?;
     let write = ["-c", "printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"];
@@ -17,7 +17,7 @@ fn program(file: &Path, text: &str) -> Checked {
     if done.success() { Ok(()) } else { Err(format!("{} was not written", file.display()).into()) }
 }
 
-/// A program that answers `--version` as a Dart of this version does.
+/// Writes a program that answers `--version` as a Dart of this version does.
 fn fake_dart(file: &Path, version: &str) -> Checked {
     program(file, &format!("#!/bin/sh\necho 'Dart SDK version: {version} (stable) (today) on \"linux_x64\"'\n"))
 }

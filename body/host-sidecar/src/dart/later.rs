@@ -15,17 +15,18 @@ use super::{
     work::{Plan, Work},
 };
 
-/// What serves soonest.
+/// The form of a cell that can serve soonest, and its program later.
 #[derive(Debug)]
 pub struct Soon {
-    /// How to start the cell now.
+    /// Command that starts the cell now.
     pub ready: Ready,
-    /// Its program, where that is still to be made.
+    /// The program, if it is still to be made.
     pub later: Option<Later>,
 }
 
-/// A program that is made when this is waited for: after all others that are so made on this machine, one at a time, and
-/// with what the machine has left. Dropping it ends the compiler.
+/// A program that is made when the future of [`Self::made`] is awaited: after all other such
+/// programs of this machine, one at a time, with the time that the machine has left. Dropping it
+/// ends the compiler.
 pub struct Later(BoxFuture<'static, Result<Ready, Error>>);
 
 impl fmt::Debug for Later {
@@ -35,20 +36,21 @@ impl fmt::Debug for Later {
 }
 
 impl Later {
-    /// Makes it.
+    /// Makes the program.
     ///
     /// # Errors
-    /// [`Error::Superseded`] where the source has changed since; else as those of [`super::Builder::prepare`].
+    /// [`Error::Superseded`] if the source has changed since; else the errors of
+    /// [`super::Builder::prepare`].
     pub async fn made(self) -> Result<Ready, Error> {
         self.0.await
     }
 }
 
-/// What is being made later, by source: of each source one text at the most.
+/// The programs that are being made later, by source: of each source at most one text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Builds(Arc<Mutex<HashMap<PathBuf, Weak<Build>>>>);
 
-/// One text of a source, as long as anybody wants its program.
+/// One text of a source, while any caller wants its program.
 #[derive(Debug)]
 struct Build {
     key: String,
@@ -56,12 +58,12 @@ struct Build {
 }
 
 impl Builds {
-    /// This text of a source is wanted from now on, and no other.
+    /// Marks this text of a source as the one that is wanted. An older text of it is given up.
     fn want(&self, source: &Path, key: &str) -> Arc<Build> {
         let mut builds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         builds.retain(|_, build| build.strong_count() > 0);
         match builds.get(source).and_then(Weak::upgrade) {
-            // Another cell of the same source, or the same cell once more.
+            // Another cell of the same source, or the same cell again.
             Some(build) if build.key == key => return build,
             Some(older) => older.superseded.cancel(),
             None => {}
@@ -73,7 +75,7 @@ impl Builds {
 }
 
 pub(super) async fn soon(work: Arc<Work>, builds: Builds, source: &Path) -> Result<Soon, Error> {
-    // What an older text takes of the machine is taken from this one: it ends first.
+    // The build of an older text would slow this one down: it ends first.
     let wanted = |plan: &Plan| drop(builds.want(&plan.source, &plan.key));
     let (ready, plan) = work.soonest(source, wanted).await?;
     if ready.form != Form::Kernel {

@@ -1,4 +1,5 @@
-//! What a cell's code needs from outside of its package, to be taken to a machine that has nothing but Dart.
+//! The dependencies of a cell's code outside of its package, for a machine that has nothing but
+//! Dart.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,14 +12,15 @@ use super::{
     sources,
 };
 
-/// What a cell's code needs beside `package:cbs`, which every body has.
+/// Dependencies of a cell's code beside `package:cbs`, which every body has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DartDependencies {
-    /// The name of its own package and its language version; `None` for a source that no package holds.
+    /// Name of the cell's own package and its language version; `None` if the source belongs to no
+    /// package.
     pub own: Option<(String, Option<String>)>,
-    /// Packages that its code imports, and those that these import; in the order of their names.
+    /// Packages that its code imports, and those that they import, in the order of their names.
     pub packages: Vec<Dependency>,
-    /// Files that are imported by their paths, and stand in none of the packages.
+    /// Files that are imported by their paths, and belong to none of the packages.
     pub strays: Vec<PathBuf>,
 }
 
@@ -31,15 +33,16 @@ pub struct Dependency {
     pub root: PathBuf,
     /// The folder of its libraries, from the root: `lib/`.
     pub libraries: String,
-    /// Its language version, such as `3.5`, where it says one.
+    /// Its language version, such as `3.5`, if it has one.
     pub language: Option<String>,
     /// Its files that are imported, absolute and without links.
     pub files: Vec<PathBuf>,
 }
 
 impl Dependency {
-    /// Whether it came from elsewhere, into pub's cache: its files are what its version says, and never change. There it
-    /// stands in `hosted/<server>/<name>-<version>`, or in `git/<repository>-<commit>` and perhaps below.
+    /// True if pub downloaded the package into its cache. Then its files are those of its version,
+    /// and never change. Its folder is `hosted/<server>/<name>-<version>`, or
+    /// `git/<repository>-<commit>` or a folder below that.
     #[must_use]
     pub fn is_hosted(&self) -> bool {
         let names: Vec<_> = self.root.iter().map(|name| name.to_string_lossy()).collect();
@@ -52,14 +55,15 @@ impl Dependency {
     }
 }
 
-/// What the cell with this source needs. No Dart is run: what its packages are is read from what `dart pub get` has
-/// written.
+/// Returns the dependencies of the cell with this source. Runs no Dart: it reads the package
+/// configuration that `dart pub get` has written.
 ///
 /// # Errors
-/// Files that cannot be read; a package that is imported, and not known or not there, with what to do.
+/// A file that cannot be read, or an imported package that is unknown or missing, with a hint how
+/// to mend it.
 pub fn needs(source: &Path) -> Result<DartDependencies, Error> {
     let source = package::source(source)?;
-    // The SDK is every body's own: where it stands here is nothing to ask for.
+    // The SDK is part of every body, so its folder here does not matter.
     let package = Package::of(&source, Path::new("/"))?;
     let own_root = package.root().map(|(root, _)| root.to_path_buf());
     let read = sources::read(&source, &package)?;
@@ -84,8 +88,8 @@ pub fn needs(source: &Path) -> Result<DartDependencies, Error> {
     })
 }
 
-/// Every package that the cell's own files import is known, and is there. A line of code begins with its word: what an
-/// example in a comment imports is nobody's matter.
+/// Checks that every package that the cell's own files import is known and exists. Only lines that
+/// begin with `import` or `export` count: an example in a comment does not matter.
 fn check_imports<'a>(
     files: impl Iterator<Item = (&'a PathBuf, &'a String)>,
     package: &Package,

@@ -1,7 +1,8 @@
-//! A cell's package, and where its imports lead.
+//! A cell's package, and the targets of its imports.
 //!
-//! Dart reads both from a package configuration (`.dart_tool/package_config.json`, version 2). The one that
-//! `dart pub get` has written is taken where there is one, else one is made; in both, `cbs` is the SDK built in here.
+//! Dart reads both from a package configuration (`.dart_tool/package_config.json`, version 2). The
+//! configuration that `dart pub get` has written is used if there is one, else one is made. In
+//! both, `cbs` is the built-in SDK.
 
 use std::{
     collections::BTreeMap,
@@ -15,25 +16,25 @@ use super::{Dependency, Error, uri};
 
 pub(super) const PUBSPEC: &str = "pubspec.yaml";
 const CONFIG: &str = ".dart_tool/package_config.json";
-/// The package that is built in.
+/// Name of the built-in package.
 const SDK: &str = "cbs";
-/// What the compiler says of an import that leads nowhere, before the name.
+/// Text of the compiler before the name of a package that it does not find.
 const UNKNOWN: &str = "Couldn't resolve the package '";
-/// What it says of a program that does not begin anywhere.
+/// Text of the compiler for a program without a `main`.
 const NO_MAIN: &str = "No 'main' method found";
 
-/// Whether this package is the SDK, which is built in.
+/// True if this package is the SDK, which is built in.
 pub(super) fn is_sdk(name: &str) -> bool {
     name == SDK
 }
 
-/// The source as Dart will see it: absolute, without links and `..`.
+/// Returns the source as Dart will see it: absolute, without links and `..`.
 pub(super) fn source(path: &Path) -> Result<PathBuf, Error> {
     let source = fs::canonicalize(path).map_err(|error| Error::files("read", path, &error))?;
     if source.is_file() { Ok(source) } else { Err(Error::source(path, "a folder, not a Dart file with a `main`")) }
 }
 
-/// What a configuration says of one package.
+/// Entry of one package in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     root: PathBuf,
@@ -42,7 +43,7 @@ struct Entry {
     language: Option<String>,
 }
 
-/// The package that a source belongs to, or a source alone.
+/// The package that a source belongs to, or a source without a package.
 #[derive(Clone, Debug)]
 pub(super) struct Package {
     root: Option<PathBuf>,
@@ -51,7 +52,7 @@ pub(super) struct Package {
 }
 
 impl Package {
-    /// The package of a source: that of the nearest `pubspec.yaml` above it.
+    /// Returns the package of a source: that of the nearest `pubspec.yaml` above it.
     pub(super) fn of(source: &Path, sdk: &Path) -> Result<Self, Error> {
         let root = source.ancestors().skip(1).find(|folder| folder.join(PUBSPEC).is_file()).map(Path::to_path_buf);
         let pubspec = root.as_deref().map_or(Ok(String::new()), |root| read(&root.join(PUBSPEC)))?;
@@ -67,26 +68,28 @@ impl Package {
         Ok(Self { root, pubspec, packages })
     }
 
-    /// The folder of its `pubspec.yaml`, and what stands in that.
+    /// Returns the folder of its `pubspec.yaml`, and the text of that file.
     pub(super) fn root(&self) -> Option<(&Path, &str)> {
         self.root.as_deref().map(|root| (root, self.pubspec.as_str()))
     }
 
-    /// The file that `package:<name>/<path>` means; `None` for a package that is not known, and for the SDK.
+    /// Returns the file that `package:<name>/<path>` means; `None` for a package that is not known,
+    /// and for the SDK.
     pub(super) fn library(&self, name: &str, path: &str) -> Option<PathBuf> {
         let entry = self.packages.get(name).filter(|_| name != SDK)?;
         uri::path(path, &uri::path(&entry.libraries, &entry.root)?)
     }
 
-    /// Its name and its language version.
+    /// Returns its name and its language version.
     pub(super) fn own(&self) -> Option<(String, Option<String>)> {
         self.root.as_ref()?;
         let name = name(&self.pubspec)?;
         Some((name.to_owned(), self.packages.get(name).and_then(|entry| entry.language.clone())))
     }
 
-    /// The package that a file belongs to, with no files yet; `None` for its own, for the SDK and for what stands in none.
-    /// Of several within each other it is the innermost.
+    /// Returns the package that a file belongs to, without any files yet; `None` for its own
+    /// package, for the SDK and for a file in no package. Of several nested packages it is the
+    /// innermost.
     pub(super) fn holder(&self, file: &Path) -> Option<Dependency> {
         let holds = |(name, entry): &(&String, &Entry)| name.as_str() != SDK && file.starts_with(&entry.root);
         let inner = |(_, entry): &(&String, &Entry)| entry.root.components().count();
@@ -100,7 +103,7 @@ impl Package {
         })
     }
 
-    /// The configuration as Dart reads it.
+    /// Returns the configuration as Dart reads it.
     pub(super) fn config(&self) -> String {
         let entry = |(name, entry): (&String, &Entry)| {
             let root = format!("{}/", uri::file(&entry.root).trim_end_matches('/'));
@@ -113,7 +116,7 @@ impl Package {
         json!({ "configVersion": 2, "packages": self.packages.iter().map(entry).collect::<Vec<_>>() }).to_string()
     }
 
-    /// The name of the source's file, or of its package where all are named alike.
+    /// Returns the name of the source's file, or of its package if the file is `main.dart`.
     pub(super) fn program_name(&self, source: &Path) -> String {
         let stem = source.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let name = if stem == "main" { name(&self.pubspec).unwrap_or("main") } else { &stem };
@@ -121,7 +124,7 @@ impl Package {
         name.chars().map(plain).take(64).collect()
     }
 
-    /// What the compiler said, and what helps where a package is missing.
+    /// Returns the compiler's output as an error, with a hint if a package is missing.
     pub(super) fn explain(&self, source: &Path, output: String) -> Error {
         if output.contains(NO_MAIN) {
             return Error::source(source, "it has no `main`: the source of a cell is the file whose `main` serves it");
@@ -144,7 +147,8 @@ impl Package {
     }
 }
 
-/// What `dart pub get` has written for a package: in its folder, or above it for the members of a workspace.
+/// Reads the configuration that `dart pub get` has written for a package: in its folder, or above
+/// it for the members of a workspace.
 fn configured(root: &Path, name: &str) -> Result<Option<BTreeMap<String, Entry>>, Error> {
     for folder in root.ancestors() {
         let file = folder.join(CONFIG);
@@ -168,7 +172,7 @@ fn entries(file: &Path) -> Result<BTreeMap<String, Entry>, Error> {
     let entry = |package: &Value| {
         let text = |key| package.get(key).and_then(Value::as_str);
         let root = uri::path(text("rootUri")?, folder)?;
-        // A root of another kind than a file is nothing that the compiler could read either.
+        // A root of another kind than a file cannot be read by the compiler either.
         let root = fs::canonicalize(&root).unwrap_or(root);
         let libraries = text("packageUri").unwrap_or("").to_owned();
         Some((
@@ -183,20 +187,21 @@ fn read(file: &Path) -> Result<String, Error> {
     fs::read_to_string(file).map_err(|error| Error::files("read", file, &error))
 }
 
-/// The `name:` of a pubspec.
+/// Returns the `name:` of a pubspec.
 fn name(pubspec: &str) -> Option<&str> {
     let value = pubspec.lines().find_map(|line| line.strip_prefix("name:"))?;
     let value = value.split('#').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
     Some(value).filter(|name| !name.is_empty())
 }
 
-/// Whether a pubspec has this package among its dependencies, as far as a look at its lines tells.
+/// True if a pubspec has this package among its dependencies. It only looks at the lines.
 fn names(pubspec: &str, package: &str) -> bool {
     let is_it = |line: &str| line.trim_start().strip_prefix(package).is_some_and(|rest| rest.starts_with(':'));
     pubspec.lines().filter(|line| line.starts_with(' ')).any(is_it)
 }
 
-/// The language version that the lower bound of a pubspec's `sdk:` means: `^3.5.0` gives `3.5`.
+/// Returns the language version that the lower bound of a pubspec's `sdk:` means: `^3.5.0` gives
+/// `3.5`.
 pub(super) fn language_version(pubspec: &str) -> Option<String> {
     pubspec.lines().find_map(|line| {
         let (before, after) = line.split_once("sdk:")?;

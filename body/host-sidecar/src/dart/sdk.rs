@@ -11,16 +11,16 @@ use tempfile::TempDir;
 
 use super::{Error, cache::Cache, find, package};
 
-/// Names from the root of the package, and texts; sorted.
+/// The files of the package: names relative to its root, and texts; sorted.
 pub(super) const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk_dart.rs"));
 
-/// The oldest Dart that the SDK can be used with: major and minor.
+/// Returns the oldest Dart that the SDK can be used with: major and minor.
 pub(super) fn version_min() -> (u32, u32) {
     let pubspec = FILES.iter().find(|(name, _)| *name == package::PUBSPEC).map_or("", |(_, text)| text);
     package::language_version(pubspec).map_or((3, 0), |version| find::language(&version))
 }
 
-/// One hash over all of it.
+/// Returns one hash over all files.
 pub(super) fn fingerprint() -> &'static str {
     static FINGERPRINT: OnceLock<String> = OnceLock::new();
     FINGERPRINT.get_or_init(|| {
@@ -32,8 +32,8 @@ pub(super) fn fingerprint() -> &'static str {
     })
 }
 
-/// The SDK as a folder of the cache. What is there is compared with what must be: whatever cleans caches may have
-/// taken a file.
+/// Returns the SDK as a folder of the cache. Its files are compared with the built-in ones, because
+/// a program that cleans caches may have removed a file.
 pub(super) fn extract(cache: &Cache) -> Result<PathBuf, Error> {
     let name = format!("sdk-{}", fingerprint().get(..16).unwrap_or_default());
     let whole = || cache.folder(&name).filter(|folder| is_whole(folder));
@@ -42,7 +42,7 @@ pub(super) fn extract(cache: &Cache) -> Result<PathBuf, Error> {
     }
     let written = written(cache)?;
     cache.put(written, &name).or_else(|_| match whole() {
-        // Another body has been faster, and may be using it by now.
+        // Another body was faster, and may be using it by now.
         Some(folder) => Ok(folder),
         None => cache.replace(self::written(cache)?, &name),
     })

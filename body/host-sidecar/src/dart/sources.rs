@@ -1,7 +1,8 @@
-//! All that a program is made of, as one hash.
+//! One hash over all files that a program is made of.
 //!
-//! That is the libraries and programs of the cell's package, and whatever file they name in an import, export or part,
-//! in other packages too: a package beside the cell may change without any configuration changing.
+//! These are the libraries and programs of the cell's package, and every file that they name in an
+//! import, export or part, also in other packages: a package beside the cell may change while no
+//! configuration does.
 
 use std::{
     collections::BTreeMap,
@@ -13,25 +14,28 @@ use sha2::{Digest, Sha256};
 
 use super::{Dart, Error, package::Package, sdk, uri};
 
-/// A cell with all its packages has some hundred; more than this is the wrong folder.
+/// Limit of the number of files. A cell with all its packages has some hundred; more than this is
+/// the wrong folder.
 const FILES_MAX: usize = 20_000;
 const BYTES_MAX: u64 = 256 << 20;
-/// The folders of a package that hold what runs.
+/// The folders of a package that hold code which runs.
 const FOLDERS: &[&str] = &["bin", "lib"];
 
-/// The hash over Dart, the SDK, the configuration, and every file. Two programs of the same hash are the same.
+/// Returns the hash over Dart, the SDK, the configuration, and every file. Two programs of the same
+/// hash are the same.
 pub(super) fn fingerprint(dart: &Dart, source: &Path, package: &Package) -> Result<String, Error> {
     let mut hash = Sha256::new();
     let mut add = |part: &[u8]| {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     };
-    // A program of a Dart that stands in a folder of its own needs the loader there: the path counts.
+    // A program of a Dart in a folder of its own needs the loader in that folder, so the path
+    // counts.
     let program = fs::canonicalize(&dart.path).unwrap_or_else(|_| dart.path.clone());
     for text in [&dart.version, sdk::fingerprint(), &package.config()] {
         add(text.as_bytes());
     }
-    // So does the path of the source: it stands in stack traces.
+    // The path of the source counts too: it is in stack traces.
     for path in [&program, source] {
         add(path.as_os_str().as_encoded_bytes());
     }
@@ -43,7 +47,7 @@ pub(super) fn fingerprint(dart: &Dart, source: &Path, package: &Package) -> Resu
     Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Every file with its text, in order.
+/// Reads every file, in the order of the paths.
 pub(super) fn read(source: &Path, package: &Package) -> Result<BTreeMap<PathBuf, String>, Error> {
     let mut open = vec![source.to_path_buf()];
     if let Some((root, _)) = package.root() {
@@ -58,7 +62,7 @@ pub(super) fn read(source: &Path, package: &Package) -> Result<BTreeMap<PathBuf,
         if found.contains_key(&file) {
             continue;
         }
-        // What cannot be read is the compiler's to tell, with the line that wants it.
+        // If a file cannot be read, the compiler reports it, with the line that imports it.
         let Ok(text) = fs::read(&file) else { continue };
         bytes += text.len() as u64;
         if found.len() >= FILES_MAX || bytes > BYTES_MAX {
@@ -75,7 +79,7 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries.flatten() {
         let path = entry.path();
-        // A link to a folder may lead in a circle; what is imported through it is found by its import.
+        // A link to a folder may lead in a circle. A file behind it is found by its import.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             collect(&path, found)?;
         } else if path.extension().is_some_and(|extension| extension == "dart") {
@@ -88,8 +92,8 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whatever stands between quotes and ends in `.dart`: every import, export and part, conditional ones too. A string
-/// that only looks like one costs a file too many in the hash.
+/// Returns every text between quotes that ends in `.dart`: every import, export and part, also
+/// conditional ones. A string that only looks like one adds a needless file to the hash.
 fn named(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices(".dart").filter_map(|(at, suffix)| {
         let end = at + suffix.len();

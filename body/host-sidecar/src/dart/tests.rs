@@ -1,4 +1,4 @@
-//! What is decided before a compiler runs: which packages, which files, and what a cache keeps.
+//! The decisions before a compiler runs: packages, files, and the entries that a cache keeps.
 
 use std::{
     collections::HashMap,
@@ -50,7 +50,8 @@ fn a_language_version_is_the_lower_bound_of_the_sdk() {
     }
 }
 
-/// A cell in `<root>/cell` beside a package in `<root>/near`, and the source of the cell.
+/// Makes a cell in `<root>/cell` beside a package in `<root>/near`, and returns the source of the
+/// cell.
 fn cell() -> Result<(TempDir, PathBuf), Box<dyn StdError>> {
     let root = tempfile::tempdir()?;
     let folder = fs::canonicalize(root.path())?;
@@ -65,7 +66,7 @@ fn cell() -> Result<(TempDir, PathBuf), Box<dyn StdError>> {
     Ok((root, source))
 }
 
-/// What `dart pub get` would write for the cell, with a `cbs` of its own.
+/// Writes the configuration that `dart pub get` would write for the cell, with a `cbs` of its own.
 fn got(source: &Path) -> Checked {
     let folder = source.parent().and_then(Path::parent).ok_or("no folder")?;
     let package = |name, root| json!({"name": name, "rootUri": root, "packageUri": "lib/", "languageVersion": "3.4"});
@@ -119,7 +120,7 @@ fn a_member_of_a_workspace_is_found_in_the_configuration_above() -> Checked {
     let near = json!({"name": "near", "rootUri": "../near", "packageUri": "lib/"});
     write(&file, &config(json!([near, {"name": "greet", "rootUri": "../cells/greet", "packageUri": "lib/"}])))?;
     assert!(packages(&Package::of(&source, Path::new("/sdk"))?)?.contains_key("near"));
-    // One above that does not know the cell is somebody else's.
+    // A configuration above that does not list the cell belongs to another project.
     write(&file, &config(json!([near])))?;
     assert!(!packages(&Package::of(&source, Path::new("/sdk"))?)?.contains_key("near"));
     Ok(())
@@ -209,7 +210,8 @@ fn a_source_alone_brings_the_files_it_imports() -> Checked {
     Ok(())
 }
 
-/// The compiler's own list of what it has read is the judge of ours: a file too few would serve an old program.
+/// The compiler's own list of files that it has read is the reference: a file missing from ours
+/// would serve an old program.
 #[test]
 fn the_compiler_reads_no_file_that_the_hash_does_not_cover() -> Checked {
     let dart = find().map_err(|error| format!("{error}; for the tests: deploy/setup.sh lint"))?;

@@ -1,4 +1,4 @@
-//! Paths as URIs: what package configurations and imports are written in.
+//! Paths as URIs, the form in package configurations and imports.
 
 use std::{
     ffi::OsString,
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// An absolute path as a `file:` URI.
+/// Returns an absolute path as a `file:` URI.
 pub(super) fn file(path: &Path) -> String {
     let mut uri = String::from("file://");
     for &byte in path.as_os_str().as_bytes() {
@@ -19,7 +19,8 @@ pub(super) fn file(path: &Path) -> String {
     uri
 }
 
-/// The path that a `file:` URI or a relative one, seen from a folder, leads to; `None` for any other.
+/// Returns the path of a `file:` URI, or of a relative URI as seen from a folder; `None` for any
+/// other.
 pub(super) fn path(uri: &str, from: &Path) -> Option<PathBuf> {
     match uri.split_once(':') {
         Some(("file", rest)) => Some(decoded(rest.strip_prefix("//").unwrap_or(rest))),

@@ -1,4 +1,5 @@
-//! From a source to what is started: looked at, found in the cache or compiled, kept.
+//! The steps from a source to its command: read the files, find the program in the cache or compile
+//! it, keep it.
 
 use std::{
     ffi::OsString,
@@ -18,20 +19,23 @@ use super::{
     sdk, sources, uri,
 };
 
-/// How long a body waits for others that compile. They have the same limit, and several may be ahead.
+/// Limit of the time to wait for other compilations. They have the same limit, and several may be
+/// ahead.
 const WAIT_MAX: Duration = Duration::from_secs(300);
-/// How long a program waits for its turn that nobody waits for: some hundred may be ahead.
+/// Limit of the time to wait for the turn of a program that nobody waits for: some hundred may be
+/// ahead.
 const TURN_MAX: Duration = Duration::from_secs(1800);
-/// How often a source may change under the compiler before that is an error.
+/// Limit of the attempts when the source changes while it is compiled.
 const ATTEMPTS: usize = 3;
-/// What is compiled: it hands on the source's `main`. The compiler of a source within a package would first see to the
-/// package's dependencies, and wait half a minute for a registry that may be out of reach.
+/// Name of the file that is compiled: it exports the source's `main`. The compiler of a source
+/// within a package would first look at the package's dependencies, and wait half a minute for a
+/// registry that may be out of reach.
 const ENTRY: &str = "main.dart";
 
-/// What a compilation needs, also when nobody waits for it any longer.
+/// Data for compilations, which also go on when nobody waits for them any longer.
 #[derive(Debug)]
 pub(super) struct Work {
-    /// Where it is kept; `None` where the environment names no place.
+    /// Folder of the cache; `None` if the environment names none.
     pub(super) folder: Option<PathBuf>,
     pub(super) dart: Option<Dart>,
     pub(super) time_max: Duration,
@@ -46,7 +50,7 @@ impl Work {
         self.folder.as_deref().ok_or(Error::NoCache)
     }
 
-    /// The program of a source; made now where there is none.
+    /// Returns the program of a source; makes it now if there is none.
     pub(super) async fn program(self: &Arc<Self>, source: &Path) -> Result<Ready, Error> {
         for _ in 0..ATTEMPTS {
             let before = self.look(source).await?;
@@ -54,12 +58,12 @@ impl Work {
                 return Ok(ready);
             }
             let _lock = before.cache.lock(&before.key, WAIT_MAX).await?;
-            // Whoever held the lock may have compiled just this.
+            // The previous holder of the lock may have compiled just this program.
             if let Some(ready) = before.program() {
                 return Ok(ready);
             }
             let made = self.make(&before, Form::Program, Effort::Full).await;
-            // Somebody may have saved a file meanwhile: what was compiled is then not what the key says.
+            // A file may have been saved meanwhile. Then the program does not match the key.
             if self.look(source).await?.key == before.key {
                 return made?.keep(&before);
             }
@@ -68,8 +72,9 @@ impl Work {
         Err(Error::Restless(source.to_path_buf()))
     }
 
-    /// What serves soonest of a source: its program where there is one, else its kernel, which takes a third of the
-    /// time to make. `looked` is told what is being made before it is made.
+    /// Returns the form of a source that can serve soonest: its program if there is one, else its
+    /// kernel, which takes a third of the time to make. Calls `looked` with the plan before
+    /// anything is made.
     pub(super) async fn soonest(
         self: &Arc<Self>,
         source: &Path,
@@ -94,8 +99,8 @@ impl Work {
         Err(Error::Restless(source.to_path_buf()))
     }
 
-    /// The program of a source as it was looked at, made while its kernel serves: after all others that are so made
-    /// on this machine, one at a time, and with what the machine has left.
+    /// Makes the program of a source that was looked at, while its kernel serves: after all other
+    /// such programs of this machine, one at a time, with the time that the machine has left.
     pub(super) async fn later(self: &Arc<Self>, plan: &Plan, superseded: &CancellationToken) -> Result<Ready, Error> {
         let making = async {
             let _turn = plan.cache.turn(TURN_MAX).await?;
@@ -106,15 +111,16 @@ impl Work {
             if self.look(&plan.source).await?.key != plan.key {
                 return Err(Error::Superseded);
             }
-            // Another body may have been faster, and run what it made: that stays.
+            // Another body may have been faster, and may run its program: that one stays.
             let _lock = plan.cache.lock(&plan.key, WAIT_MAX).await?;
             plan.program().map_or_else(|| made.keep(plan), Ok)
         };
-        // Dropping it ends the compiler.
+        // Dropping the future ends the compiler.
         superseded.run_until_cancelled(making).await.unwrap_or(Err(Error::Superseded))
     }
 
-    /// Reads all that goes into the program. A thousand small files at the most, but never on the runtime's threads.
+    /// Reads all files of the program: at most a thousand small files, but never on the runtime's
+    /// threads.
     async fn look(self: &Arc<Self>, source: &Path) -> Result<Plan, Error> {
         let (work, source) = (self.clone(), source.to_path_buf());
         let reading = tokio::task::spawn_blocking(move || {
@@ -130,7 +136,8 @@ impl Work {
         reading.await.map_err(|_| Error::Stopped)?
     }
 
-    /// Compiles to this form; where this Dart cannot, and somebody waits for it, the source is what is run.
+    /// Compiles to this form. If this Dart cannot, and a caller waits for the result, the source is
+    /// run instead.
     async fn make(&self, plan: &Plan, form: Form, effort: Effort) -> Result<Made, Error> {
         let folder = plan.cache.work_folder()?;
         plan.cache.write(&folder.path().join(cache::PACKAGES), plan.package.config().as_bytes())?;
@@ -153,20 +160,20 @@ impl Work {
     }
 }
 
-/// A cell as it was looked at.
+/// A cell whose files have been read.
 pub(super) struct Plan {
     dart: Dart,
     pub(super) source: PathBuf,
     cache: Cache,
     package: Package,
-    /// The hash over all that goes into it.
+    /// The hash over all files of the program.
     pub(super) key: String,
     /// The file name of the program, for people who look at processes.
     name: String,
 }
 
 impl Plan {
-    /// Its program, where it has been made.
+    /// Returns the program, if it has been made.
     fn program(&self) -> Option<Ready> {
         self.found(Form::Program)
     }
@@ -180,7 +187,8 @@ impl Plan {
         folder.join(self.file(form)).is_file().then(|| self.ready(form, &folder))
     }
 
-    /// The folder in the cache. A kernel has one of its own: a program that comes later is moved in as a whole.
+    /// Returns the folder's name in the cache. A kernel has a folder of its own, because a program
+    /// that comes later is moved in as a whole.
     fn place(&self, form: Form) -> String {
         match form {
             Form::Program | Form::Source => self.key.clone(),
@@ -210,7 +218,8 @@ impl Plan {
     }
 }
 
-/// A folder with what was made, or with what Dart needs to run the source; not yet in the cache.
+/// A folder with a program or a kernel, or with the files that Dart needs to run the source; not
+/// yet in the cache.
 struct Made {
     folder: tempfile::TempDir,
     form: Form,

@@ -1,4 +1,4 @@
-//! What is started, and what cannot be.
+//! Programs that are started, and programs that cannot be.
 
 use std::num::NonZeroU32;
 

@@ -1,7 +1,7 @@
-//! A process that serves the cell that it is told to, and misbehaves on purpose.
+//! A process that serves the cell in its arguments, and misbehaves on purpose.
 //!
-//! `scripted <script> <cell>`: what it does by itself. A request's payload, `<word> <rest>`, says what it
-//! does with that.
+//! `scripted <script> <cell>`: the script is what it does by itself. A request's payload, `<word>
+//! <rest>`, is what it does with that request.
 
 use std::{
     error::Error,
@@ -20,7 +20,7 @@ use tokio::net::UnixStream;
 
 type Done = Result<(), Box<dyn Error>>;
 
-/// The largest frame that it reads.
+/// Limit of the size of a frame that it reads, in bytes.
 const FRAME_BYTES_MAX: usize = 16 << 20;
 
 #[tokio::main(flavor = "current_thread")]
@@ -39,11 +39,11 @@ async fn main() -> ExitCode {
 struct Sidecar {
     script: String,
     frames: Frames<UnixStream>,
-    /// The next number of a request of its own.
+    /// The number of its next request.
     next: u64,
-    /// Its own request, and whose handling it stands in.
+    /// The numbers of its own requests, each with the request during which it was sent.
     asked: Vec<(u64, u64)>,
-    /// How many bytes it may still send, where it keeps to that.
+    /// Number of bytes that it may still send, if it respects its credit.
     credit: i64,
     kept: Vec<Vec<u8>>,
 }
@@ -222,7 +222,7 @@ impl Sidecar {
         self.reply(id, Envelope::reply(answer)).await
     }
 
-    /// `<word> <target> <payload>`: asks the body, and gives its answer to the caller.
+    /// Runs `<word> <target> <payload>`: asks the body, and returns its answer to the caller.
     async fn pass_on(&mut self, id: u64, word: &str, rest: &str) -> Done {
         let (target, payload) = rest.split_once(' ').unwrap_or((rest, ""));
         let asked = match word {
@@ -236,7 +236,7 @@ impl Sidecar {
         self.say(Kind::Request(proto::Request { id: own, envelope: frame::encode(&asked), within })).await
     }
 
-    /// Says something about a request, about one that is not there, and about none.
+    /// Sends a note about a request, about one that does not exist, and about none.
     async fn note(&mut self, id: u64, value: &str) -> Done {
         for within in [id, 4_711, 0] {
             let attribute = proto::Field { key: "said".into(), value: value.to_owned() };
@@ -285,7 +285,7 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Prints so many long lines, as fast as it may.
+    /// Prints this many long lines, as fast as it may.
     async fn flood(&mut self, lines: usize) -> Done {
         let print = Kind::Print(proto::Print { line: "x".repeat(16 * 1024), within: 0 });
         let cost = i64::try_from(encode(print.clone()).len())?;
@@ -305,7 +305,7 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Prints without end and without asking whether it may.
+    /// Prints without end, and ignores its credit.
     async fn greedy(&mut self) -> Done {
         loop {
             self.say(Kind::Print(proto::Print { line: "x".repeat(16 * 1024), within: 0 })).await?;
@@ -318,18 +318,18 @@ fn log(message: &str, within: u64) -> proto::Log {
     proto::Log { level: proto::Level::Warn as i32, message: message.into(), within, logger: "scripted".into(), fields }
 }
 
-/// So many mebibytes, each page of them written to.
+/// Returns this many mebibytes, and writes to each page of them.
 fn touched(mebibytes: usize) -> Vec<Vec<u8>> {
     (0..mebibytes).map(|number| vec![number as u8 | 1; 1 << 20]).collect()
 }
 
-/// Opens so many files, and says how many it could.
+/// Opens this many files, and returns how many it could open.
 fn open(count: usize) -> String {
     let files: Vec<_> = (0..count).map_while(|_| std::fs::File::open("/dev/null").ok()).collect();
     files.len().to_string()
 }
 
-/// Leaves a child behind, and tells its number.
+/// Leaves a child behind, and prints its number.
 fn orphans() -> Done {
     let child = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn()?;
     writeln!(std::io::stderr(), "child {}", child.id())?;

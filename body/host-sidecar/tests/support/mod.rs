@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a body with scripted processes.
+//! Shared parts of this crate's tests: a body with scripted processes.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::{
@@ -26,11 +26,11 @@ pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 pub(crate) type Tested = Result<(), Box<dyn std::error::Error>>;
 
-/// A terminal that remembers what was printed: all of the first lines, and how many they were.
+/// A terminal that keeps the first printed lines, and counts all lines.
 #[derive(Default)]
 pub(crate) struct Terminal(Mutex<Vec<String>>, AtomicUsize);
 
-/// So many lines are remembered.
+/// Number of lines that are kept.
 const LINES_MAX: usize = 1_000;
 
 impl Terminal {
@@ -59,7 +59,7 @@ impl Console for Terminal {
     }
 }
 
-/// As many spans are kept: a flood of refused calls makes more of them than anybody reads.
+/// Number of spans that are kept: a flood of refused calls makes more of them than a test reads.
 const SPANS_MAX: usize = 1_000;
 
 /// The first spans of calls that were sampled, or failed.
@@ -67,7 +67,7 @@ const SPANS_MAX: usize = 1_000;
 pub(crate) struct Spans(Mutex<Vec<Span>>);
 
 impl Spans {
-    /// Those of one target, in the order in which they ended.
+    /// Returns the spans of one target, in the order in which they ended.
     pub(crate) fn of(&self, target: &str) -> Vec<Span> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().filter(|span| span.target.name() == target).cloned().collect()
@@ -97,7 +97,7 @@ pub(crate) struct Body {
     supervisor: Supervisor,
 }
 
-/// The defaults but for the waits that a test must not wait for.
+/// Returns the default settings, with shorter times where a test would have to wait.
 pub(crate) fn settings() -> Settings {
     Settings::new(Namespace::default())
 }
@@ -166,13 +166,13 @@ impl Body {
     }
 }
 
-/// The fields of a cell that a scripted process serves, with more of them after it.
+/// Returns the fields of a cell that a scripted process serves, followed by `fields`.
 pub(crate) fn scripted(script: &str, name: &str, fields: &str) -> String {
     let program = env!("CARGO_BIN_EXE_scripted-sidecar");
     format!("runtime: exec\ncommand: [{program}, {script}, {name}]\n{fields}")
 }
 
-/// The spec of a cell with these fields, each on a line of its own.
+/// Returns the spec of a cell with these fields, each on a line of its own.
 pub(crate) fn spec(name: &str, fields: &str) -> Result<Arc<CellSpec>, Box<dyn std::error::Error>> {
     let fields: String = fields.lines().map(|line| format!("  {line}\n")).collect();
     let yaml = format!("apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec:\n{fields}");
@@ -185,7 +185,7 @@ pub(crate) async fn call(bus: &dyn BodyBus, name: &str, payload: &str) -> Result
     Ok(String::from_utf8_lossy(&reply.payload).into_owned())
 }
 
-/// A request that may take as long as tests may.
+/// Returns a request that may take as long as a test may.
 pub(crate) fn request(name: &str, payload: &str) -> Envelope {
     let target: Target = name.parse().unwrap_or_else(|error| panic!("{error}"));
     Envelope { timeout: Some(LONG), ..Envelope::request(target, payload.to_owned()) }
@@ -195,7 +195,7 @@ pub(crate) fn workers(running: &Running) -> Vec<Worker> {
     running.handler().stats().workers()
 }
 
-/// The process that serves the cell, or the first of them.
+/// Returns the process that serves the cell, or the first of them.
 pub(crate) fn pid(running: &Running) -> Option<i32> {
     workers(running).first()?.name.strip_prefix("process ")?.parse().ok()
 }
@@ -204,29 +204,29 @@ pub(crate) fn reason(state: &State) -> &str {
     state.reason.as_deref().unwrap_or_default()
 }
 
-/// Whether a process runs; a zombie does not.
+/// True if the process runs; a zombie does not.
 pub(crate) fn runs(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.starts_with(" Z")))
 }
 
-/// Whether a process is there at all, as a zombie too.
+/// True if the process exists, also as a zombie.
 pub(crate) fn exists(pid: i32) -> bool {
     std::path::Path::new(&format!("/proc/{pid}")).exists()
 }
 
-/// How long something took.
+/// Returns the result, and the time that it took.
 pub(crate) async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let began = Instant::now();
     (work.await, began.elapsed())
 }
 
-/// What is logged on this thread.
+/// Text that is logged on this thread.
 #[derive(Clone, Default)]
 pub(crate) struct Logged(Arc<Mutex<Vec<u8>>>);
 
 impl Logged {
-    /// Listens until the guard is dropped.
+    /// Collects the log until the guard is dropped.
     pub(crate) fn listen() -> (Self, DefaultGuard) {
         let logged = Self::default();
         let subscriber = tracing_subscriber::fmt().with_writer(logged.clone()).with_ansi(false).finish();

@@ -1,4 +1,5 @@
-//! What the tests of Dart share: a folder for a cell's source, a cache, and a Dart that writes down what it is asked for.
+//! Shared parts of the Dart tests: a folder for a cell's source, a cache, and a Dart that records
+//! its compilations.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::{
@@ -14,15 +15,16 @@ use testkit::{eventually, within};
 
 pub(crate) type Checked = Result<(), Box<dyn StdError>>;
 
-/// Compiling takes a second and a half, on a busy machine far more: what compiles is nice to everything else.
+/// Limit of the time for a compilation. It takes a second and a half, on a busy machine far more,
+/// because it runs with a low priority.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 fn real_dart() -> Result<Dart, String> {
     dart::find().map_err(|error| format!("{error}; for the tests: deploy/setup.sh lint"))
 }
 
-/// Writes a program. Another process does, for this one forks in other tests: a program that a child of it still holds
-/// open for writing would not start.
+/// Writes a program. Another process writes it, because this one forks in other tests: a program
+/// that a child still holds open for writing would not start.
 fn program(file: &Path, text: &str) -> Checked {
     fs::create_dir_all(file.parent().unwrap_or(file))?;
     let write = ["-c", "printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"];
@@ -30,15 +32,15 @@ fn program(file: &Path, text: &str) -> Checked {
     if done.success() { Ok(()) } else { Err(format!("{} was not written", file.display()).into()) }
 }
 
-/// A folder for a cell's source, a cache, and a Dart that writes down what it is asked for.
+/// A folder for a cell's source, a cache, and a Dart that records its compilations.
 pub(crate) struct Workshop {
     pub(crate) root: TempDir,
     dart: Dart,
 }
 
 impl Workshop {
-    /// With a Dart that runs these lines of shell before it does as asked. There `$n` is the number of the
-    /// compilation, from 1, or 0 where nothing is compiled.
+    /// Makes a workshop whose Dart runs these lines of shell first. In them `$n` is the number of
+    /// the compilation, from 1, or 0 if nothing is compiled.
     pub(crate) fn new(before: &str) -> Result<Self, Box<dyn StdError>> {
         let real = real_dart()?;
         let root = tempfile::tempdir()?;
@@ -63,13 +65,13 @@ impl Workshop {
         Ok(file)
     }
 
-    /// How often something was compiled.
+    /// Returns the number of compilations.
     pub(crate) fn compiled(&self) -> usize {
         fs::read_to_string(self.root.path().join("asked")).unwrap_or_default().lines().count()
     }
 }
 
-/// Runs what was made, and gives what it wrote.
+/// Runs the program, and returns its output.
 pub(crate) async fn output(ready: &Ready) -> Result<String, Box<dyn StdError>> {
     let (program, arguments) = ready.command.split_first().ok_or("an empty command")?;
     let mut command = tokio::process::Command::new(program);
@@ -78,7 +80,7 @@ pub(crate) async fn output(ready: &Ready) -> Result<String, Box<dyn StdError>> {
     Ok(String::from_utf8(done.stdout)?.trim().to_owned())
 }
 
-/// Waits for the end of the process that the script has started and written down.
+/// Waits for the end of the process whose number the script has written down.
 pub(crate) async fn gone(shop: &Workshop) -> Checked {
     let child = fs::read_to_string(shop.root.path().join("child"))?;
     let status = PathBuf::from(format!("/proc/{}/stat", child.trim()));
