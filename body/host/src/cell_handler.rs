@@ -13,23 +13,23 @@ use crate::{
     guard::{Guard, Work},
 };
 
-/// The handler that a cell is served with. For every request it finds room or waits for it,
-/// checks the input's schema, runs the cell within the deadline, catches its panic, checks the
-/// output's schema, and counts.
+/// Handler of a cell's calls. For every request it takes a permit or waits for one, checks the
+/// input's schema, runs the cell within the deadline, catches its panic, checks the output's
+/// schema, and counts.
 ///
-/// - No room, and none to wait: `overloaded`; also when none was made within the deadline, for
-///   the cell never ran.
-/// - At the deadline (what the caller gave, at most the spec's timeout) the cell's future is
-///   dropped, its room is free, the caller gets `timeout`.
-/// - Input that does not fit: `bad-request`. Output that does not fit, or a panic: the caller
-///   gets `cell-failed` with the request's id, the log has the rest under that id.
-/// - While the cell is being restarted: `unavailable`; the body's own calls go to other bodies.
+/// - No permit is free, and no more calls may wait: `overloaded`. Also if no permit became free
+///   within the deadline, because the cell never ran.
+/// - At the deadline (the caller's, at most the spec's timeout) the cell's future is dropped, its
+///   permit is free, and the caller gets `timeout`.
+/// - The input does not fit its schema: `bad-request`. The output does not fit, or the cell panics:
+///   the caller gets `cell-failed` with the request's id; the log has the details under that id.
+/// - The cell is being restarted: `unavailable`; the body's own calls go to other bodies.
 pub struct CellHandler {
     guard: Guard<CellWork>,
 }
 
 impl CellHandler {
-    /// A handler of a cell that has been started.
+    /// Returns the handler of a cell that has been started.
     #[must_use]
     pub fn new(env: Arc<CellEnv>, cell: Arc<dyn DynCell>, limits: CallLimits, schemas: Schemas) -> Arc<Self> {
         let cell_handler = Self::vacant(env, limits, schemas);
@@ -37,25 +37,26 @@ impl CellHandler {
         cell_handler
     }
 
-    /// A handler whose cell is yet to be started: `unavailable` until [`Self::put`].
+    /// Returns a handler whose cell is not started yet: `unavailable` until [`Self::put`].
     pub(crate) fn vacant(env: Arc<CellEnv>, limits: CallLimits, schemas: Schemas) -> Arc<Self> {
         let target = env.target.clone();
         let work = CellWork { cell: ArcSwapOption::empty(), env, schemas };
         Arc::new(Self { guard: Guard::new(target, limits, work) })
     }
 
-    /// Puts the cell in its place, or takes it out. Calls that run are not disturbed.
+    /// Sets the cell, or removes it. Running calls are not disturbed.
     pub(crate) fn put(&self, cell: Option<Arc<dyn DynCell>>) {
         self.guard.work.cell.store(cell.map(|cell| Arc::new(Incarnation(cell))));
     }
 
-    /// The service to be served: this handler, its numbers, and what discovery tells.
+    /// Returns the service to be served: this handler, its counters, and the information for
+    /// discovery.
     #[must_use]
     pub fn service(self: &Arc<Self>, about: Arc<TargetInfo>) -> Service {
         Service { target: self.guard.target.clone(), handler: self.clone(), about, stats: self.stats().clone() }
     }
 
-    /// The cell's numbers since the endpoint was made; restarts do not reset them.
+    /// Returns the cell's counters since the handler was made; restarts do not reset them.
     #[must_use]
     pub fn stats(&self) -> &Arc<Stats> {
         &self.guard.stats
@@ -72,7 +73,7 @@ impl Handler for CellHandler {
     }
 }
 
-/// One life of a cell; the box is for `arc_swap`, which holds no unsized types.
+/// One incarnation of a cell; the box is for `arc_swap`, which holds no unsized types.
 struct Incarnation(Arc<dyn DynCell>);
 
 struct CellWork {
@@ -116,7 +117,7 @@ fn wrong_output(context: &CellContext, error: &CellError) -> CellError {
     CellError::cell_failed(context.id())
 }
 
-/// What discovery tells about a cell, from its spec.
+/// Returns the information for discovery about a cell, from its spec.
 #[must_use]
 pub fn about(spec: &CellSpec) -> TargetInfo {
     let schema = |schema: &Option<Arc<Schema>>| {

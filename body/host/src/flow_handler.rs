@@ -18,17 +18,17 @@ use crate::{
     schemas::is_json,
 };
 
-/// The handler that a flow is served with: every request is a run. Its steps are called over
-/// the home's bus, those that may run at once do so on the one task of the run, and each has
-/// no more time than remains of the flow's own. Room, deadline, numbers and panics are as a
-/// cell's ([`CellHandler`](crate::CellHandler)).
+/// Handler of a flow's calls: every request is a run. It calls the steps over the bus of its
+/// [`CellEnv`]. Steps that may run at once do so on the one task of the run. Each has no more time
+/// than remains of the flow's own. Limits, deadline, counters and panics are as a cell's
+/// ([`CellHandler`](crate::CellHandler)).
 pub struct FlowHandler {
     guard: Guard<FlowWork>,
 }
 
 impl FlowHandler {
-    /// A handler of a flow whose home names the flow as its target. The observer is told of
-    /// every finished attempt of a step.
+    /// Returns the handler of a flow. The flow is the target of its environment. The observer
+    /// receives every finished attempt of a step.
     #[must_use]
     pub fn new(
         plan: Arc<Plan>,
@@ -40,13 +40,14 @@ impl FlowHandler {
         Arc::new(Self { guard: Guard::new(target, limits, FlowWork { plan, env, observer }) })
     }
 
-    /// The service to be served: this handler, its numbers, and what discovery tells.
+    /// Returns the service to be served: this handler, its counters, and the information for
+    /// discovery.
     #[must_use]
     pub fn service(self: &Arc<Self>, about: Arc<TargetInfo>) -> Service {
         Service { target: self.guard.target.clone(), handler: self.clone(), about, stats: self.stats().clone() }
     }
 
-    /// The flow's numbers since the handler was made.
+    /// Returns the flow's counters since the handler was made.
     #[must_use]
     pub fn stats(&self) -> &Arc<Stats> {
         &self.guard.stats
@@ -93,7 +94,7 @@ impl Work for FlowWork {
     }
 }
 
-/// A call to be made: what the engine decided, and the id of the attempts before it.
+/// A call to be made: the engine's decision, and the id of the attempts before it.
 struct StepCall {
     call: CallId,
     target: Target,
@@ -103,7 +104,7 @@ struct StepCall {
     id: Option<Uuid>,
 }
 
-/// What one piece of outside work came to.
+/// Result of one piece of outside work.
 struct Done {
     event: Event,
     /// The id that a retry of this call keeps.
@@ -115,7 +116,7 @@ impl FlowWork {
         self.plan.name()
     }
 
-    /// Tells the engine what happens and does what it decides, until the run is over. What
+    /// Passes events to the engine and carries out its decisions until the run is over. Work that
     /// still runs then is dropped with the run.
     async fn drive(&self, context: &CellContext, input: Json) -> Result<Json, CellError> {
         let mut run = Run::seeded(self.plan.clone(), context.id().as_u64_pair().1);
@@ -128,7 +129,7 @@ impl FlowWork {
                     Decision::Finish { output } => return Ok(output),
                     Decision::Fail { error } => return Err(error),
                     Decision::Log(LogEntry::NoValue { message, values }) => {
-                        // The values are for this log alone: the error that leaves has none.
+                        // The values are for this log only: the error that leaves has none.
                         tracing::warn!(
                             target: "cbs::cell",
                             flow = %self.flow(),
@@ -172,7 +173,7 @@ impl FlowWork {
         }
     }
 
-    /// Makes one call, and tells the observer how it went.
+    /// Makes one call, and reports the attempt to the observer.
     async fn call(&self, context: &CellContext, step: StepCall) -> Done {
         let StepCall { call, target, input, timeout, attempt, id } = step;
         let began = Instant::now();
@@ -210,7 +211,7 @@ enum Act {
     Wait(CallId, Duration),
 }
 
-/// The id of the attempts of this call that failed: a retry keeps it.
+/// Returns the id of the attempts of this call that failed: a retry keeps it.
 fn earlier(failed: &[(CallId, Uuid)], call: &CallId) -> Option<Uuid> {
     let same = |other: &CallId| {
         (other.step(), other.item(), other.is_fallback()) == (call.step(), call.item(), call.is_fallback())
@@ -218,7 +219,7 @@ fn earlier(failed: &[(CallId, Uuid)], call: &CallId) -> Option<Uuid> {
     failed.iter().find(|(other, _)| same(other)).map(|(_, id)| *id)
 }
 
-/// The answer as JSON, which is all that a flow can look into.
+/// Returns the answer as JSON, the only format that a flow can read.
 fn read(target: &Target, reply: &Envelope) -> Result<Json, CellError> {
     let wrong =
         |what: &str| CellError::new(Code::CellFailed, format!("{target} answered {what}, and a flow reads JSON"));

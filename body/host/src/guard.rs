@@ -1,5 +1,5 @@
-//! What every handler of a body does around its work: room, deadline, numbers, panics. Merged
-//! into one future, for as four middlewares it would be four allocations a call.
+//! Guard around the work of every handler of a body: limits, deadline, counters, panics. It is one
+//! future, because four middlewares would need four allocations per call.
 
 pub(crate) mod contain;
 pub(crate) mod scope;
@@ -22,19 +22,19 @@ use self::{
 };
 use crate::CallLimits;
 
-/// How many calls may stand in one another within one body: each is polled inside its
-/// caller's poll, on one stack, and a loop of calls would otherwise end the body.
+/// Limit of the depth of calls within one body. Each call is polled inside its caller's poll, on
+/// one stack, and a loop of calls would otherwise end the body.
 const DEPTH_MAX: u32 = 32;
 
-/// What a [`Guard`] stands around.
+/// Work that a [`Guard`] protects.
 pub(crate) trait Work: Send + Sync + 'static {
-    /// What must live as long as a call does.
+    /// Value that must exist as long as a call runs.
     type Lease: Send + Sync;
 
-    /// Where its calls live.
+    /// Returns the environment of its calls.
     fn env(&self) -> &Arc<CellEnv>;
 
-    /// Begins a call: `None` where it cannot run now.
+    /// Begins a call. Returns `None` if it cannot run now.
     fn lease(&self) -> Option<Self::Lease>;
 
     /// Answers a request whose timeout is set.
@@ -45,12 +45,12 @@ pub(crate) trait Work: Send + Sync + 'static {
         request: Envelope,
     ) -> BoxFuture<'a, Result<Envelope, CellError>>;
 
-    /// Whether a request is fit to run.
+    /// Checks that a request may run.
     fn check_input(&self, _request: &Envelope) -> Result<(), BusError> {
         Ok(())
     }
 
-    /// Whether a reply is fit to be sent.
+    /// Checks that a reply may be sent.
     fn check_output(&self, _context: &CellContext, _reply: &Envelope) -> Result<(), CellError> {
         Ok(())
     }
@@ -62,7 +62,7 @@ pub(crate) struct Guard<W> {
     pub(crate) target: Target,
     pub(crate) stats: Arc<Stats>,
     body: Text,
-    /// What takes longer is recorded; `None`: nobody records.
+    /// Duration above which a call is recorded; `None`: calls are not recorded.
     slow: Option<Duration>,
     timeout: Duration,
     limit: ConcurrencyLimit,
@@ -80,12 +80,12 @@ impl<W: Work> Guard<W> {
         Self { work, target, stats, body, slow, timeout: limits.timeout, limit, label }
     }
 
-    /// How long the request may take: what its caller and the spec both grant.
+    /// Returns the time that the request may take: the shorter of its caller's and the spec's.
     fn granted(&self, request: &Envelope) -> Duration {
         request.timeout.unwrap_or(TIMEOUT_DEFAULT).min(self.timeout)
     }
 
-    /// Waits for room. The time that passes is the caller's.
+    /// Waits for a permit. The waiting counts as the caller's time.
     async fn wait(&self, mut request: Envelope) -> Result<Envelope, BusError> {
         let (arrived, granted) = (tokio::time::Instant::now(), self.granted(&request));
         match self.limit.acquire(request.payload.len(), granted).await {
@@ -114,7 +114,7 @@ impl<W: Work> Guard<W> {
         }
         let work = Contained::new(&self.label, || self.work.run(&lease, &context, request));
         let answer = within(granted, work).await;
-        // The context read the clock when it was made: its deadline tells when that was.
+        // The context read the clock when it was made: its deadline shows when that was.
         let busy = Instant::now() + granted - context.deadline();
         self.stats.count_run(waited, busy);
         if self.slow.is_some() {
@@ -122,7 +122,8 @@ impl<W: Work> Guard<W> {
         }
         drop(permit);
         let error = match answer {
-            // A cell that hands on another's refusal, or a process's: an error like any other.
+            // A cell may pass on the refusal of another cell or of a process: an error like any
+            // other.
             Ok(Ok(Ok(reply))) if reply.kind == Kind::Error => match reply.into_result() {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
@@ -145,7 +146,7 @@ impl<W: Work> Guard<W> {
         Err(self.failed(&context, waited, busy, error))
     }
 
-    /// Whether a reply may go out: by its schema, and by what a message may have.
+    /// Checks that a reply may be sent: its schema and its size.
     fn check_reply(&self, context: &CellContext, reply: &Envelope) -> Result<(), BusError> {
         self.work.check_output(context, reply)?;
         bus::reply::check_reply_size(reply, &self.target, context.env().reply_max)
@@ -164,7 +165,7 @@ impl<W: Work> Guard<W> {
         error
     }
 
-    /// Whether a call that went well is kept.
+    /// True if a successful call is recorded.
     fn is_recorded(&self, context: &CellContext, took: Duration) -> bool {
         context.span().is_sampled() || self.slow.is_some_and(|slow| took > slow)
     }
@@ -232,7 +233,7 @@ impl<W: Work> Handler for Guard<W> {
 
     fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
         if scope::depth() >= DEPTH_MAX {
-            // Not given back: calls that go in a circle would go round by way of other bodies.
+            // Not returned to the caller: a loop of calls would go on through other bodies.
             return Ok(self.handle(request));
         }
         if self.work.lease().is_none() {

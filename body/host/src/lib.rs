@@ -1,9 +1,10 @@
-//! Hosting: cells and flows as handlers that keep their limits, fail alone, and are restarted.
+//! Hosting of cells and flows: handlers that keep limits, keep a failure to one call, and are
+//! restarted.
 //!
-//! A [`Host`] starts cells of one kind; [`NativeHost`] those that are linked into the program.
-//! A [`Supervisor`] keeps each cell alive and serves it through an [`CellHandler`], which
-//! checks schemas, bounds how many calls run, ends them at their deadline, and turns a panic
-//! into an error for one caller. A [`FlowHandler`] does the same for a flow.
+//! A [`Host`] starts cells of one kind; [`NativeHost`] starts those that are linked into the
+//! program. A [`Supervisor`] keeps each cell running and serves it through a [`CellHandler`], which
+//! checks schemas, limits the calls that run, ends them at their deadline, and turns a panic into
+//! an error for one caller. A [`FlowHandler`] does the same for a flow.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -43,13 +44,13 @@
 //!
 //! # Layout
 //!
-//! - [`Host`], [`Started`], [`HostError`]: what can start cells. [`NativeHost`]: Rust cells.
-//! - [`Supervisor`], [`Running`], [`State`], [`Restarts`]: the life of a cell. The decisions
-//!   (`supervisor/history`) are pure; `supervisor/driver` carries them out.
+//! - [`Host`], [`Started`], [`HostError`]: starting cells. [`NativeHost`]: Rust cells.
+//! - [`Supervisor`], [`Running`], [`State`], [`Restarts`]: start, restart and stop of a cell. The
+//!   decisions (`supervisor/history`) are pure; `supervisor/driver` carries them out.
 //! - [`CellHandler`], [`Schemas`], [`CallLimits`]: a cell as a handler. [`FlowHandler`],
-//!   [`StepObserver`], [`StepReport`]: a flow as one.
-//! - [`Watchdog`]: names the cell that blocks its thread. `guard` is what all handlers share:
-//!   room, deadline, numbers, panics.
+//!   [`StepObserver`], [`StepReport`]: a flow as a handler.
+//! - [`Watchdog`]: reports the cell that blocks its thread. All handlers share `guard`: limits,
+//!   deadline, counters, panics.
 
 mod cell_handler;
 mod flow_handler;

@@ -1,4 +1,4 @@
-//! What bounds the calls of a cell or the runs of a flow.
+//! Limits of the calls of a cell or the runs of a flow.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use bus::ConcurrencySettings;
 use cbs::TIMEOUT_DEFAULT;
 use spec::{CellSpec, FlowSpec};
 
-/// What bounds the calls of one cell, or the runs of one flow, in this body.
+/// Limits of the calls of one cell, or the runs of one flow, in this body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLimits {
-    /// How many run at once, how many more may wait.
+    /// Number of calls that run at once, and number of calls that wait.
     pub concurrency: ConcurrencySettings,
-    /// The most time that one may take, waiting included; a caller may give it less.
+    /// Limit of the time that one may take, waiting included; a caller may give it less.
     pub timeout: Duration,
 }
 
 impl Default for CallLimits {
-    /// 64 run, 256 wait, for 5 s at most.
+    /// Returns limits where 64 run and 256 wait, for 5 s at most.
     fn default() -> Self {
         Self { concurrency: ConcurrencySettings::default(), timeout: TIMEOUT_DEFAULT }
     }

@@ -7,7 +7,7 @@ use spec::{CellSpec, Runtime};
 
 use crate::runtime::{Host, HostError, Started};
 
-/// How alike two names must be for one to be suggested, from 0 to 1 (Jaro-Winkler).
+/// Similarity of two names from which one is suggested, from 0 to 1 (Jaro-Winkler).
 const ALIKE: f64 = 0.8;
 
 /// Hosts the Rust cells that are linked into the program.
@@ -26,7 +26,7 @@ pub struct NativeHost {
 }
 
 impl NativeHost {
-    /// A host of these cells.
+    /// Returns a host of these cells.
     ///
     /// # Errors
     /// Every bad name and every duplicate.
@@ -43,7 +43,7 @@ impl NativeHost {
         if errors.is_empty() { Ok(Self { cells: named }) } else { Err(errors) }
     }
 
-    /// What is linked in, in order.
+    /// Returns the names of the linked cells, in order.
     pub fn names(&self) -> impl Iterator<Item = &CellName> {
         self.cells.keys()
     }

@@ -1,4 +1,4 @@
-//! What a person who watches a flow is told.
+//! Reports for an observer of flows.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use flow::{CallId, LogEntry};
 pub struct StepReport<'a> {
     /// The flow.
     pub flow: &'a FlowName,
-    /// Which step, which item, which attempt (from 0).
+    /// The step, the item, and the attempt (from 0).
     pub call: &'a CallId,
-    /// What was called.
+    /// Target that was called.
     pub target: &'a Target,
-    /// The body that answered; empty where none did or it was not told.
+    /// The body that answered; empty if none did or it was not reported.
     pub body: &'a str,
-    /// How far the answer came.
+    /// Distance of the answer: the transport it came by.
     pub via: Transport,
-    /// From the call to its answer.
+    /// Time from the call to its answer.
     pub elapsed: Duration,
     /// The error that the attempt ended with, if it did.
     pub outcome: Result<(), &'a CellError>,

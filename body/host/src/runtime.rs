@@ -1,52 +1,52 @@
-//! What can start cells.
+//! Hosts: they start cells.
 
 use std::{future, sync::Arc};
 
 use cbs::{BoxFuture, CellEnv, CellError, CellName, DynCell, ListWorkers, NameError};
 use spec::CellSpec;
 
-/// Starts cells of one runtime. What it starts it also ends: when [`Started::cell`] has been
-/// stopped and dropped, nothing of the cell is left.
+/// Starts cells of one runtime. It also ends the cells that it starts: when [`Started::cell`] has
+/// been stopped and dropped, nothing of the cell is left.
 pub trait Host: Send + Sync + 'static {
-    /// The runtime whose cells it starts: `rust`, `python`, `dart`, `exec`.
+    /// Returns the runtime whose cells it starts: `rust`, `python`, `dart`, `exec`.
     fn runtime(&self) -> &'static str;
 
-    /// Whether the cell could be started here: asked before anything is started, so that a
-    /// person learns of every mistake at once.
+    /// Checks that the cell could be started here. Called before anything is started, so that the
+    /// operator sees all mistakes at once.
     ///
     /// # Errors
-    /// What is wrong, and how to mend it.
+    /// The mistake, and how to correct it.
     fn check(&self, spec: &CellSpec) -> Result<(), HostError>;
 
-    /// Starts a cell once, and runs its start hook; done when it can take calls. Called again
+    /// Starts a cell once, and runs its start hook; returns when it can take calls. Called again
     /// after a failure. The supervisor sets a time limit and catches panics.
     fn start<'a>(&'a self, spec: &'a CellSpec, env: &'a CellEnv) -> BoxFuture<'a, Result<Started, HostError>>;
 }
 
 /// A cell that was started once.
 pub struct Started {
-    /// What takes the calls; its stop hook is run by the supervisor.
+    /// The cell that takes the calls; the supervisor runs its stop hook.
     pub cell: Arc<dyn DynCell>,
-    /// Done when the cell ended by itself, with the reason: a process that exited. What runs
-    /// in the body never does: [`future::pending`].
+    /// Ready when the cell ended by itself, with the reason: a process that exited. A cell in the
+    /// body never does: [`future::pending`].
     pub ended: BoxFuture<'static, String>,
-    /// Who tells how its lanes or processes fare, where it has any.
+    /// Reads the status of its lanes or processes, if it has any.
     pub workers: Option<ListWorkers>,
 }
 
 impl Started {
-    /// A cell that runs in the body and never ends by itself.
+    /// Returns a cell that runs in the body and never ends by itself.
     #[must_use]
     pub fn new(cell: Arc<dyn DynCell>) -> Self {
         Self { cell, ended: Box::pin(future::pending()), workers: None }
     }
 }
 
-/// Why a cell cannot be hosted or started.
+/// Reason why a cell cannot be hosted or started.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
-    /// A cell that is linked in has a name that is none.
+    /// A cell that is linked in has an invalid name.
     #[error("a linked-in cell: {0}")]
     BadName(#[from] NameError),
     /// Two cells that are linked in have one name.
@@ -57,9 +57,9 @@ pub enum HostError {
     NotLinkedIn {
         /// The cell that the spec names.
         name: CellName,
-        /// What is linked in, in order.
+        /// The cells that are linked in, in order.
         linked: Vec<CellName>,
-        /// The one that may have been meant.
+        /// The cell that may have been meant.
         meant: Option<CellName>,
     },
     /// No host of this body has the spec's runtime.
@@ -69,7 +69,7 @@ pub enum HostError {
         name: CellName,
         /// The runtime that its spec names.
         runtime: &'static str,
-        /// The runtimes that are there.
+        /// The runtimes that this body has.
         hosted: Vec<&'static str>,
     },
     /// The start hook answered with an error.

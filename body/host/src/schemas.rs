@@ -1,4 +1,4 @@
-//! What a cell's payloads must look like.
+//! Schemas of a cell's payloads.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use cbs::{BusError, CellError, Envelope, Outcome, from_json};
 use serde_json::{Value, json};
 use spec::{CellSpec, Schema, Violation};
 
-/// The schemas of a cell's input and output; `None`: anything goes.
+/// The schemas of a cell's input and output; `None`: any payload is valid.
 #[derive(Clone, Debug, Default)]
 pub struct Schemas {
-    /// What a request's payload must look like.
+    /// Schema of a request's payload.
     pub input: Option<Arc<Schema>>,
-    /// What a reply's payload must look like.
+    /// Schema of a reply's payload.
     pub output: Option<Arc<Schema>>,
 }
 
@@ -35,7 +35,7 @@ impl Schemas {
     /// Checks a reply.
     ///
     /// # Errors
-    /// What is wrong with it, for the log.
+    /// The mistakes in it, for the log.
     pub(crate) fn check_output(&self, reply: &Envelope) -> Result<(), CellError> {
         self.output.as_ref().map_or(Ok(()), |schema| check(schema, reply))
     }
@@ -62,7 +62,7 @@ fn refused(schema: &Schema, violations: &[Violation]) -> CellError {
         .with_details(json!({ "schema": schema.name(), "violations": listed }))
 }
 
-/// `application/json` and `…+json`, whatever parameters follow.
+/// True for `application/json` and `…+json`, with any parameters.
 pub(crate) fn is_json(content_type: &str) -> bool {
     let kind = content_type.split_once(';').map_or(content_type, |(kind, _)| kind).trim();
     kind.eq_ignore_ascii_case("application/json")

@@ -1,4 +1,4 @@
-//! The life of a cell: started, served, restarted when it fails, stopped.
+//! The supervision of a cell: it is started, served, restarted when it fails, and stopped.
 
 mod driver;
 mod history;
@@ -18,7 +18,7 @@ use crate::{
     runtime::{Host, HostError},
 };
 
-/// Where a cell is in its life.
+/// State of a cell's life cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Being started for the first time.
@@ -27,7 +27,7 @@ pub enum Phase {
     Ready,
     /// Being stopped: takes no new calls and answers those it has.
     Draining,
-    /// It failed and is started again after a while; it is not served.
+    /// It failed and is started again after a wait; it is not served.
     Restarting,
     /// It failed too often; it is tried again slowly and is not served.
     Failed,
@@ -36,7 +36,7 @@ pub enum Phase {
 }
 
 impl fmt::Display for Phase {
-    /// The phase in lower case.
+    /// Writes the phase in lower case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Starting => "starting",
@@ -49,19 +49,19 @@ impl fmt::Display for Phase {
     }
 }
 
-/// A cell's phase and how it came there.
+/// A cell's phase and the reason for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Where it is in its life.
+    /// Current phase.
     pub phase: Phase,
-    /// Why it was last restarted or failed, one line; `None` where it never was.
+    /// Reason of its last restart or failure, one line; `None` if it never failed.
     pub reason: Option<String>,
-    /// How often it was started again.
+    /// Number of restarts.
     pub restarts: u64,
 }
 
-/// Starts cells with whatever host has their runtime, and keeps each alive on a task of its
-/// own: one cell's crash loop never touches another.
+/// Starts each cell with the host of its runtime, and restarts it on its own task: one cell's crash
+/// loop never affects another.
 pub struct Supervisor {
     hosts: Vec<Arc<dyn Host>>,
     restarts: Restarts,
@@ -70,33 +70,33 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor over these hosts, one for each runtime.
+    /// Returns a supervisor over these hosts, one for each runtime.
     #[must_use]
     pub fn new(hosts: Vec<Arc<dyn Host>>, restarts: Restarts) -> Self {
         Self { hosts, restarts, tasks: TaskTracker::new(), hurry: CancellationToken::new() }
     }
 
-    /// Ends every wait for a first start ([`Running::started`]) once it is cancelled: a body that is told to stop waits for
-    /// no cell to become ready.
+    /// Returns a token that ends every wait for a first start ([`Running::started`]) when it is
+    /// cancelled: a body that is asked to stop does not wait for cells to become ready.
     #[must_use]
     pub fn hurry(&self) -> CancellationToken {
         self.hurry.clone()
     }
 
-    /// Whether the cell could be started here.
+    /// Checks that the cell could be started here.
     ///
     /// # Errors
-    /// [`HostError`] says what is wrong, and how to mend it.
+    /// [`HostError`] says what is wrong, and how to correct it.
     pub fn check(&self, spec: &CellSpec) -> Result<(), HostError> {
         self.host(spec)?.check(spec)
     }
 
-    /// Starts a cell, and serves it on its home's bus when it is ready. Returns at once; see
-    /// [`Running::ready`]. Revision and config of the home are the spec's. Must be called
+    /// Starts a cell, and serves it on the bus of `env` when it is ready. Returns at once; see
+    /// [`Running::ready`]. Revision and config of `env` are taken from the spec. Must be called
     /// within a tokio runtime.
     ///
     /// # Errors
-    /// As [`Self::check`]. What goes wrong later is the [`State`]'s.
+    /// As [`Self::check`]. Later errors are in the [`State`].
     pub fn start(&self, spec: Arc<CellSpec>, env: CellEnv) -> Result<Running, HostError> {
         let host = self.host(&spec)?.clone();
         host.check(&spec)?;
@@ -146,25 +146,25 @@ pub struct Running {
 }
 
 impl Running {
-    /// The cell's spec.
+    /// Returns the cell's spec.
     #[must_use]
     pub fn spec(&self) -> &Arc<CellSpec> {
         &self.spec
     }
 
-    /// What discovery is told of the cell, also while calls do not reach it.
+    /// Returns the service that discovery reports, also while calls do not reach the cell.
     #[must_use]
     pub fn service(&self) -> &Service {
         &self.service
     }
 
-    /// What answers its calls, and counts them.
+    /// Returns the handler that answers its calls, and counts them.
     #[must_use]
     pub fn handler(&self) -> &Arc<CellHandler> {
         &self.cell_handler
     }
 
-    /// The state now, and as it changes.
+    /// Returns a receiver of the state and of its changes.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()
@@ -177,7 +177,7 @@ impl Running {
     pub async fn ready(&self, limit: Duration) -> Result<(), State> {
         let mut state = self.state.clone();
         let settled = |state: &State| matches!(state.phase, Phase::Ready | Phase::Failed | Phase::Stopped);
-        // No answer in time, or a driver that has gone: the state as it is tells.
+        // No answer in time, or a driver that has ended: the current state is the error.
         _ = tokio::time::timeout(limit, state.wait_for(settled)).await;
         let now = state.borrow().clone();
         if now.phase == Phase::Ready { Ok(()) } else { Err(now) }
@@ -189,7 +189,7 @@ impl Running {
     /// The state, when the first start failed, or the cell was not ready within the limit.
     pub async fn started(&self, limit: Duration) -> Result<(), State> {
         let mut state = self.state.clone();
-        // No answer in time, or a driver that has gone: the state as it is tells.
+        // No answer in time, or a driver that has ended: the current state is the error.
         let settled = state.wait_for(|state| state.phase != Phase::Starting);
         tokio::select! {
             biased;
@@ -200,8 +200,8 @@ impl Running {
         if now.phase == Phase::Ready { Ok(()) } else { Err(now) }
     }
 
-    /// Takes the cell from the bus without losing a call, runs its stop hook, and returns.
-    /// The caller sets the time limit by dropping the future, which ends the cell at once.
+    /// Withdraws the cell from the bus without losing a call, runs its stop hook, and returns. The
+    /// caller sets the time limit by dropping the future, which ends the cell at once.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if let Err(error) = (&mut self.task).await {

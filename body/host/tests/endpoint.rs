@@ -1,4 +1,5 @@
-//! A cell's fault stays its own: panics, hangs, too many calls, payloads that do not fit.
+//! Faults of a cell affect only its own call: panics, hangs, too many calls, payloads that do not
+//! fit.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails loudly")]
 
 mod support;
@@ -29,7 +30,7 @@ async fn moody(_: &CellContext, mood: String) -> Result<String, CellError> {
     }
 }
 
-/// Panics before there is a future, and when its future is dropped.
+/// A cell that panics before there is a future, and when its future is dropped.
 struct Rude;
 
 struct PanicsOnDrop;
@@ -150,7 +151,7 @@ async fn of_a_hundred_thousand_calls_at_once_each_is_answered() {
     assert_eq!(running.load(Ordering::Relaxed), 64, "the most that ran at once");
 }
 
-/// Waits at a gate, and notes how many wait there with it.
+/// A cell that waits at a gate, and records how many calls wait there with it.
 struct Waits {
     gate: Arc<Semaphore>,
     running: Arc<AtomicUsize>,
@@ -238,7 +239,7 @@ async fn calls_that_go_in_a_circle_end_with_an_error() {
     assert!(error.error().message.contains("circle"), "{error}");
 }
 
-/// Blocks its thread until told otherwise.
+/// A cell that blocks its thread until it is released.
 struct Blocks(Arc<AtomicBool>);
 
 impl Cell for Blocks {

@@ -1,4 +1,4 @@
-//! The driver of flows: what runs at once, what is tried again, and what it costs in time.
+//! The driver of flows: steps that run at once, retries, and the time they take.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails loudly")]
 
 mod support;
@@ -105,7 +105,7 @@ async fn a_retry_waits_and_keeps_the_calls_id() {
         let second = peer.expect("demo.a").await;
         assert!(failed_at.elapsed() >= Duration::from_millis(500), "{:?}", failed_at.elapsed());
         assert_eq!((second.envelope().id, second.envelope().attempt), (id, 1));
-        // Sent now, whatever its id says: else it would look stale before long.
+        // Sent now, whatever time its id has: otherwise it would soon look stale.
         assert!(second.envelope().time_ms > 0);
         second.fail(CellError::domain("demo.busy", "later").retryable());
         let third = peer.expect("demo.a").await;
@@ -222,7 +222,8 @@ async fn a_flow_that_calls_itself_for_ever_ends_with_an_error() {
         let again = context.request(target("flow test"), input.to_string());
         cbs::from_json(&context.send(again).await?.payload)
     }
-    // Specs refuse flows that call each other in a circle; through a cell nobody sees it before.
+    // Specs refuse flows that call each other in a loop. A loop through a cell is not visible
+    // before.
     let _cell = serve(&bus, &cbs::cell("demo.again", again), CallLimits::default(), Schemas::default()).await;
     let _flow = serve_flow(&bus, "- { id: again, call: demo.again }", None).await;
     let error = call(&*bus, "flow test", json!(1)).await.unwrap_err();

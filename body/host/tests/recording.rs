@@ -1,4 +1,4 @@
-//! Which calls are recorded, and what is recorded of them.
+//! Recording of calls: which are recorded, and with which fields.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails loudly")]
 
 mod support;
@@ -16,11 +16,11 @@ use cbs::{
 use host::{CallLimits, CellHandler, Schemas};
 use support::{bus, env, limits, target};
 
-/// Samples the traces whose id ends in an even byte.
+/// A sink that samples the traces whose id ends in an even byte.
 #[derive(Default)]
 struct Kept {
     spans: Mutex<Vec<Span>>,
-    /// What takes longer is slow; else nothing is, however busy the machine is.
+    /// Duration above which a call is slow. `None`: no call is slow, however busy the machine is.
     slow: Option<Duration>,
 }
 
@@ -62,12 +62,12 @@ async fn outer(context: &CellContext, wish: String) -> Result<String, CellError>
 
 type Two = (Arc<InProcess>, Vec<(Arc<CellHandler>, Box<dyn Serving>)>);
 
-/// Two cells under the eyes of a recorder.
+/// Serves two cells with a recorder.
 async fn two(kept: &Arc<Kept>) -> Two {
     two_within(kept, Duration::from_secs(60)).await
 }
 
-/// The same with this timeout.
+/// Serves the two cells with this timeout.
 async fn two_within(kept: &Arc<Kept>, timeout: Duration) -> Two {
     let bus = bus();
     let mut serving = Vec::new();
@@ -80,7 +80,7 @@ async fn two_within(kept: &Arc<Kept>, timeout: Duration) -> Two {
     (bus, serving)
 }
 
-/// A request whose trace is sampled, or is not.
+/// Returns a request whose trace is sampled, or is not.
 fn request(name: &str, wish: &str, sampled: bool) -> Envelope {
     let mut request = Envelope::request(target(name), format!("{wish:?}"));
     let mut id = request.id.into_bytes();
@@ -149,7 +149,7 @@ async fn who_sampled_it_elsewhere_decides() {
         assert_eq!(spans.len(), usize::from(sampled));
         assert!(spans.iter().all(|span| span.parent == Some([9; 8]) && span.trace.trace_id == [8; 16]));
     }
-    // What follows from a call whose trace is not sampled does not begin one.
+    // A call that follows from a call whose trace is not sampled does not begin one.
     let caused = Envelope { causation_id: Some(Uuid::now_v7()), ..request("demo.inner", "fine", true) };
     bus.call(caused).await.unwrap();
     assert_eq!(kept.take(), []);
@@ -164,7 +164,7 @@ async fn waiting_and_being_turned_away_are_recorded() {
     let spans = kept.take();
     assert_eq!((answers.len(), spans.len()), (7, 7));
     let code = |code: Code| spans.iter().filter(|span| span.error.as_ref() == Some(&code)).count();
-    // One runs, four wait, two are turned away; within 75 ms two can end.
+    // One runs, four wait, two are refused; within 75 ms two can end.
     let (turned_away, late) = (code(Code::Overloaded), code(Code::Timeout));
     assert!(turned_away >= 2 && late >= 1 && turned_away + late == 5, "{spans:#?}");
     assert!(spans.iter().any(|span| span.waited >= Duration::from_millis(30) && span.elapsed > span.waited));

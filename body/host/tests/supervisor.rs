@@ -1,4 +1,4 @@
-//! The life of a cell: ready, restarting, failed, stopped.
+//! The supervision of a cell: ready, restarting, failed, stopped.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails loudly")]
 
 mod support;
@@ -22,11 +22,11 @@ use tokio::sync::{Semaphore, watch};
 
 const LONG: Duration = Duration::from_secs(600);
 
-/// A cell whose hooks can be told what to do, and tell what they did.
+/// A cell whose hooks behave as a test sets them, and count their runs.
 #[derive(Clone, Default)]
 struct Tracked {
     starts: Arc<AtomicUsize>,
-    /// So many starts go wrong first.
+    /// Number of first starts that fail.
     wrong: usize,
     how: How,
     stopped: Arc<AtomicUsize>,
@@ -118,7 +118,7 @@ async fn a_crash_loop_ends_as_failed_and_touches_no_other_cell() {
     assert_eq!((failed.phase, failed.restarts, bad.starts.load(Ordering::SeqCst)), (Phase::Failed, 5, 6));
     assert_eq!(call(&*bus, "demo.good", json!(1)).await, Ok(json!(1)));
     assert_eq!((lives.state().borrow().phase, good.starts.load(Ordering::SeqCst)), (Phase::Ready, 1));
-    // It is tried again slowly: once more in vain, and then it comes back.
+    // It is tried again slowly: one more attempt fails, and the next succeeds.
     let began = tokio::time::Instant::now();
     phase(&mut loops.state(), Phase::Ready).await;
     assert_eq!(began.elapsed().as_secs(), 120);
@@ -168,7 +168,7 @@ async fn a_running_cell_that_is_dropped_is_gone() {
     testkit::eventually("it is gone", LONG, async || !bus.hosted(&target("demo.cell"))).await;
 }
 
-/// A host whose cells end when the test says so, as processes do.
+/// A host whose cells end when the test ends them, as processes do.
 struct Processes {
     cell: Arc<dyn DynCell>,
     end: Mutex<Option<tokio::sync::oneshot::Receiver<String>>>,

@@ -1,4 +1,4 @@
-//! Panics: a cell's ends its own call, and nothing else.
+//! Panics: the panic of a cell ends its own call, and nothing else.
 
 use std::{
     any::Any,
@@ -18,19 +18,19 @@ use super::scope::{self, Label, Scope};
 /// A panic that was caught.
 #[derive(Debug)]
 pub(crate) struct Panic {
-    /// What it said.
+    /// Message of the panic.
     pub(crate) message: String,
-    /// Where in the source, `file:line:column`.
+    /// Place in the source, `file:line:column`.
     pub(crate) place: String,
 }
 
 thread_local! {
-    /// Where the last panic inside a cell happened; written by the hook, taken by the catcher.
+    /// Place of the last panic inside a cell; written by the hook, taken by the catcher.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Makes panics inside of cells remember their place instead of printing; all others go to
-/// the hook that was there before. Once a process, at the first handler.
+/// Makes panics inside cells record their place instead of printing it. All others go to the hook
+/// that was set before. Runs once per process, at the first handler.
 pub(crate) fn install_hook() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -40,7 +40,8 @@ pub(crate) fn install_hook() {
                 return previous(info);
             }
             let place = info.location().map(ToString::to_string);
-            // The thread may be ending, or the panic one inside this very cell: then there is no place.
+            // The thread may be ending, or the panic may be inside this very cell: then there is no
+            // place.
             _ = PLACE.try_with(|slot| slot.try_borrow_mut().map(|mut slot| *slot = place));
         }));
     });
@@ -64,12 +65,12 @@ impl Panic {
     }
 }
 
-/// Work whose panics become an outcome, whether it is begun, polled or dropped, and whose polls
-/// the watchdog sees. After a panic it is never polled again; what it left half done is its own.
+/// Work whose panics become a result, whether it is started, polled or dropped, and whose polls the
+/// watchdog sees. After a panic it is never polled again; unfinished changes of its own state stay.
 pub(crate) struct Contained<'a, T> {
     work: Option<BoxFuture<'a, T>>,
     label: &'a Label,
-    /// The panic of its beginning, told by the first poll.
+    /// The panic of its start, returned by the first poll.
     panic: Option<Panic>,
 }
 

@@ -1,4 +1,5 @@
-//! Which cell a thread polls now: one word a thread, read by the watchdog and the panic hook.
+//! The cell that a thread polls now: one integer per thread, read by the watchdog and the panic
+//! hook.
 
 use std::{
     cell::Cell,
@@ -22,7 +23,7 @@ thread_local! {
     static THREAD: Thread = Thread::new();
 }
 
-/// The name of a handler as a number, while the handler lives.
+/// The name of a handler as a number, while the handler exists.
 #[derive(Debug)]
 pub(crate) struct Label(u32);
 
@@ -40,7 +41,8 @@ impl Drop for Label {
     }
 }
 
-/// What a thread polls now: the poll's number in the high half, its label in the low; 0: no cell.
+/// Current poll of a thread: the poll's number in the high half, its label in the low half; 0: no
+/// cell.
 #[derive(Debug, Default)]
 pub(crate) struct Slot(AtomicU64);
 
@@ -66,8 +68,8 @@ impl Thread {
     }
 }
 
-/// A poll of a cell; while it lasts, the thread's slot says so. Polls nest where a cell calls
-/// another in the same body: the inner one's end gives the slot back to the outer one.
+/// A poll of a cell. While it lasts, the thread's slot holds it. Polls nest if a cell calls another
+/// in the same body: at its end the inner one restores the slot of the outer one.
 pub(crate) struct Scope {
     outer: u64,
 }
@@ -88,7 +90,7 @@ impl Scope {
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        // A thread that is ending has no slot, and nobody watches it.
+        // A thread that is ending has no slot, and is not watched.
         _ = THREAD.try_with(|thread| {
             thread.depth.set(thread.depth.get().saturating_sub(1));
             thread.slot.0.store(self.outer, Ordering::Relaxed);
@@ -96,17 +98,17 @@ impl Drop for Scope {
     }
 }
 
-/// How many polls of cells stand in one another on this thread.
+/// Returns the number of nested polls of cells on this thread.
 pub(crate) fn depth() -> u32 {
     THREAD.try_with(|thread| thread.depth.get()).unwrap_or(0)
 }
 
-/// The slots of all threads that poll cells.
+/// Returns the slots of all threads that poll cells.
 pub(crate) fn slots() -> Vec<Arc<Slot>> {
     SLOTS.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
 }
 
-/// The name behind a slot's word; `None` where the handler is gone.
+/// Returns the name of the label in a slot's value; `None` if the handler is gone.
 pub(crate) fn name_of(now: u64) -> Option<Text> {
     let label = u32::try_from(now & u64::from(u32::MAX)).ok()?;
     NAMES.lock().unwrap_or_else(PoisonError::into_inner).get(&label).cloned()

@@ -1,4 +1,4 @@
-//! The watchdog: names the cell that blocks its thread, while it does.
+//! The watchdog: reports the cell that blocks its thread, while it does.
 
 use std::{
     collections::HashMap,
@@ -15,26 +15,26 @@ use cbs::Text;
 
 use super::scope::{self, Slot};
 
-/// A cell that has kept its thread from everything else.
+/// Report about a cell that blocks its thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
     /// The cell's or flow's name.
     pub cell: Text,
-    /// For at least so long, without a single `await` that gave way.
+    /// Time for which it has blocked at least, without an `await` that yielded.
     pub at_least: Duration,
 }
 
-/// Looks from a thread of its own at which cell each thread of the process polls, and tells of
-/// every poll that it finds twice. A cell that blocks for ever is named too, and calls pay two
-/// stores for it and read no clock. Dropping it ends it.
+/// A thread that checks which cell each thread of the process polls, and reports every poll that it
+/// finds twice. So a cell that blocks for ever is reported too. A call needs two stores for it and
+/// reads no clock. Dropping it ends it.
 pub struct Watchdog {
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watchdog {
-    /// Starts a watchdog that writes to the log (target `cbs::cell`) which cell has blocked
-    /// its thread for 100 ms.
+    /// Starts a watchdog that logs (target `cbs::cell`) each cell that has blocked its thread for
+    /// 100 ms.
     ///
     /// # Errors
     /// The operating system gives no thread.
@@ -49,8 +49,8 @@ impl Watchdog {
         })
     }
 
-    /// The same with another limit, telling `report`: once for each poll, between one and two
-    /// limits after it began.
+    /// Starts a watchdog with another limit, which calls `report` once for each poll, between one
+    /// and two limits after it began.
     ///
     /// # Errors
     /// The operating system gives no thread.
@@ -82,7 +82,7 @@ impl Drop for Watchdog {
     }
 }
 
-/// What each thread polled when it was last looked at, and whether that has been told.
+/// Last poll that was seen on each thread, and whether it was reported.
 #[derive(Default)]
 struct LastPolls(HashMap<*const Slot, (u64, bool)>);
 

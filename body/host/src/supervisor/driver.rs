@@ -1,4 +1,4 @@
-//! The task of one cell: carries out what its history decides.
+//! The task of one cell: carries out the decisions of its history.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -23,7 +23,7 @@ use crate::{
     runtime::{Host, Started},
 };
 
-/// One cell's life, from its first start to its stop.
+/// One cell's task state, from its first start to its stop.
 pub(super) struct Life {
     pub(super) host: Arc<dyn Host>,
     pub(super) spec: Arc<CellSpec>,
@@ -35,11 +35,11 @@ pub(super) struct Life {
     pub(super) history: History,
 }
 
-/// How one incarnation of a cell ended.
+/// Reason why one incarnation of a cell ended.
 enum End {
-    /// It was to be stopped, and was.
+    /// It was asked to stop, and stopped.
     Stopped,
-    /// It could not be started, or ended by itself, after so long as ready.
+    /// It could not be started, or ended by itself, after it was ready for this time.
     Fell { reason: String, ready_for: Duration },
 }
 
@@ -71,11 +71,11 @@ impl Life {
         self.enter(Phase::Stopped, None);
     }
 
-    /// Tells where the cell is in its life; why it was last restarted stays unless there is a newer reason.
+    /// Sets the cell's phase. The reason of the last restart stays unless there is a newer one.
     fn enter(&self, phase: Phase, reason: Option<String>) {
         self.state.send_modify(|state| {
             *state = State { phase, reason: reason.or(state.reason.take()), restarts: state.restarts };
-            // Why it was once restarted is no news where it is ready.
+            // The reason of an old restart is not shown while it is ready.
             let reason = state.reason.clone().filter(|_| phase != Phase::Ready);
             self.cell_handler.stats().set_state(phase.to_string().into(), reason);
         });
@@ -83,7 +83,7 @@ impl Life {
 
     /// Starts the cell, serves it, and ends it: when it is to stop, or because it failed.
     async fn once(&self, label: &Label) -> End {
-        // On the heap, as all that lasts a moment only: the task of a cell that serves is small.
+        // On the heap, as all short-lived futures: the task of a cell that serves is small.
         let started = match self.stop.run_until_cancelled(Box::pin(self.start(label))).await {
             None => return End::Stopped,
             Some(Err(reason)) => return End::Fell { reason, ready_for: Duration::ZERO },
@@ -106,7 +106,7 @@ impl Life {
         end
     }
 
-    /// Starts the cell within its time.
+    /// Starts the cell within the time limit.
     async fn start(&self, label: &Label) -> Result<Started, String> {
         let limit = self.history.restarts.start_timeout;
         match timeout(limit, Contained::new(label, || self.host.start(&self.spec, &self.env))).await {
@@ -116,7 +116,7 @@ impl Life {
         }
     }
 
-    /// The cell is ready, until it is to stop or ends by itself.
+    /// Serves the cell until it is to stop or ends by itself.
     async fn serve(&self, serving: Box<dyn Serving>, ended: BoxFuture<'static, String>) -> End {
         self.enter(Phase::Ready, None);
         let since = Instant::now();
@@ -128,7 +128,8 @@ impl Life {
             }
             Some(reason) => {
                 let ready_for = since.elapsed();
-                // Its callers learn at once that it is away, and others may serve them meanwhile.
+                // Its callers learn at once that it is gone, and other bodies may serve them
+                // meanwhile.
                 self.cell_handler.put(None);
                 self.enter(Phase::Restarting, Some(reason.clone()));
                 self.stop.run_until_cancelled(serving.stop()).await;
@@ -137,7 +138,7 @@ impl Life {
         }
     }
 
-    /// Runs the stop hook within its time.
+    /// Runs the stop hook within the time limit.
     async fn end(&self, cell: Arc<dyn DynCell>, label: &Label) {
         let limit = self.history.restarts.stop_timeout;
         let wrong = match timeout(limit, Contained::new(label, || cell.stop())).await {

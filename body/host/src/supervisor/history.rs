@@ -1,34 +1,35 @@
-//! When a cell that failed is started again: pure decisions over its history.
+//! Decisions about the restart of a cell that failed: pure functions of its history.
 
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-/// How cells that fail are started again. Intensity and period are Erlang/OTP's
-/// (<https://www.erlang.org/doc/system/sup_princ.html#maximum-restart-intensity>): more than
-/// `intensity` failures within `period` and the cell counts as failed. Where OTP would then
-/// end the supervisor, the cell alone is tried again every `failed_retry`, for what it waits
-/// for may come back; it stays failed until it has been ready for a whole period.
+/// Restart policy of cells that fail. Intensity and period are Erlang/OTP's
+/// (<https://www.erlang.org/doc/system/sup_princ.html#maximum-restart-intensity>): with more than
+/// `intensity` failures within `period` the cell counts as failed. OTP would then end the
+/// supervisor. Here the cell alone is tried again every `failed_retry`, because a missing
+/// dependency may come back. It stays failed until it has been ready for a whole period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restarts {
     /// The wait before the first restart; each further one within the period doubles it.
     pub backoff: Duration,
     /// The longest wait.
     pub backoff_max: Duration,
-    /// How many failures within the period are met with a restart.
+    /// Number of failures within the period that lead to a restart.
     pub intensity: usize,
-    /// How long a failure counts.
+    /// Time for which a failure counts.
     pub period: Duration,
-    /// The wait between tries of a failed cell.
+    /// The wait between attempts to start a failed cell.
     pub failed_retry: Duration,
-    /// The most time that a start, its hook included, may take.
+    /// Limit of the time of a start, its hook included.
     pub start_timeout: Duration,
-    /// The most time that the stop hook may take.
+    /// Limit of the time of the stop hook.
     pub stop_timeout: Duration,
 }
 
 impl Default for Restarts {
-    /// From 100 ms to 10 s, 5 in 30 s, then once a minute; 30 s to start, 10 s to stop.
+    /// Returns the policy: waits from 100 ms to 10 s, 5 restarts in 30 s, then once a minute; 30 s
+    /// to start, 10 s to stop.
     fn default() -> Self {
         Self {
             backoff: Duration::from_millis(100),
@@ -42,7 +43,7 @@ impl Default for Restarts {
     }
 }
 
-/// What is to be done with a cell that failed.
+/// Next action for a cell that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Start it again after this long.
@@ -64,7 +65,7 @@ impl History {
         Self { restarts, failures: VecDeque::new(), failed: false }
     }
 
-    /// The cell failed now, after it had been ready for this long.
+    /// Records a failure now, after the cell had been ready for this long. Returns the next action.
     pub(super) fn exited(&mut self, now: Instant, ready_for: Duration) -> Next {
         let Restarts { period, intensity, .. } = self.restarts;
         if ready_for >= period {

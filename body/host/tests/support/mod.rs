@@ -1,4 +1,4 @@
-//! What the tests of this crate share.
+//! Helpers that the tests of this crate share.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::{
@@ -74,7 +74,7 @@ pub(crate) async fn call(bus: &dyn BodyBus, name: &str, input: Value) -> Result<
     Ok(serde_json::from_slice(&reply.payload).unwrap())
 }
 
-/// Specs from YAML, with two schemas at hand.
+/// Returns specs from YAML, with two schemas for them.
 pub(crate) fn specs(yaml: &str) -> Specs {
     let schemas = &[
         (
@@ -88,7 +88,7 @@ pub(crate) fn specs(yaml: &str) -> Specs {
     spec::load_texts([("specs.yaml".into(), yaml)], &options).unwrap()
 }
 
-/// The spec of a Rust cell with these further fields, each on a line of its own.
+/// Returns the spec of a Rust cell with these further fields, each on its own line.
 pub(crate) fn cell_spec(name: &str, fields: &str) -> Arc<CellSpec> {
     let fields: String = fields.lines().map(|line| format!("  {}\n", line.trim())).collect();
     let yaml =
@@ -96,12 +96,12 @@ pub(crate) fn cell_spec(name: &str, fields: &str) -> Arc<CellSpec> {
     specs(&yaml).cells().next().unwrap().clone()
 }
 
-/// What is logged on this thread.
+/// Log of this thread.
 #[derive(Clone, Default)]
 pub(crate) struct Logged(Arc<Mutex<Vec<u8>>>);
 
 impl Logged {
-    /// Listens until the guard is dropped.
+    /// Records the log until the guard is dropped.
     pub(crate) fn listen() -> (Self, DefaultGuard) {
         let logged = Self::default();
         let writer = logged.clone();
