@@ -167,7 +167,7 @@ impl CellContext {
         self.id
     }
 
-    /// The id of the request that began it all.
+    /// Id of the first request of the chain of calls that this one belongs to.
     #[must_use]
     pub fn correlation_id(&self) -> Uuid {
         self.correlation_id
@@ -259,7 +259,7 @@ impl CellContext {
     /// Sends a request made by [`Self::request`], perhaps changed.
     ///
     /// # Errors
-    /// Whatever the bus or the other cell answers.
+    /// The error of the bus or of the other cell.
     pub async fn send(&self, request: Envelope) -> Result<Envelope, BusError> {
         self.env.bus.call(request).await
     }
@@ -277,7 +277,7 @@ impl CellContext {
         let name = cell.parse().map_err(|error: crate::NameError| CellError::bad_request(error.to_string()))?;
         let input = written(self, "input for another cell", input)?;
         let reply = self.send(self.request(Target::Cell(name), input)).await?;
-        // The other cell is at fault, not whoever called this one.
+        // The other cell is at fault, not the caller of this one.
         exact_from_json(&reply.payload).map_err(|error| {
             CellError::new(Code::Internal, format!("the reply of {cell} does not fit: {}", error.message))
         })

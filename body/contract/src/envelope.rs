@@ -89,7 +89,8 @@ pub struct Envelope {
     pub id: Uuid,
     /// 0 for the first attempt, one more for each retry.
     pub attempt: u32,
-    /// The id of the request that began it all; `None` where that is this one. See [`Self::correlation`].
+    /// Id of the first request of the chain of calls; `None` where that is this one. See
+    /// [`Self::correlation`].
     pub correlation_id: Option<Uuid>,
     /// The id of the request whose handling sent this one.
     pub causation_id: Option<Uuid>,
@@ -185,7 +186,7 @@ impl Envelope {
         (self.id.get_version_num() == 7).then_some(high >> 16)
     }
 
-    /// The id of the request that began it all: its own where it began it.
+    /// Returns the id of the first request of the chain of calls: its own where it is the first.
     #[must_use]
     pub fn correlation(&self) -> Uuid {
         self.correlation_id.unwrap_or(self.id)

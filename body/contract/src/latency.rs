@@ -148,7 +148,7 @@ impl Serialize for LatencyBuckets {
 }
 
 impl<'de> Deserialize<'de> for LatencyBuckets {
-    /// Other bodies' numbers: sorted anew, buckets that there are not are refused.
+    /// Reads the counts of another body: sorts them anew, and refuses buckets that do not exist.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut times = Self::default();
         for (index, count) in Vec::<(u8, u64)>::deserialize(deserializer)? {

@@ -27,7 +27,7 @@
 //! # assert_eq!(cells().len(), 1);
 //! ```
 //!
-//! A whole middleware, and the one mistake that everybody makes, stand at [`BodyBus`].
+//! [`BodyBus`] shows a whole middleware, and the one mistake that everybody makes.
 //!
 //! # Layout
 //!

@@ -126,7 +126,7 @@ async fn the_remaining_time_only_shrinks_and_goes_along_with_calls() {
         assert!(started.elapsed() < timeout, "time stands still");
     }
     assert!(context.remaining() < first);
-    // An event waits for nobody.
+    // An event has no caller that waits.
     let [_, event] = sent_while_handling(&request).await;
     assert_eq!(event.timeout, None);
 }

@@ -1,4 +1,4 @@
-//! How long a pass over ten thousand unchanged cells takes, and how large it all is:
+//! Duration of a pass over ten thousand unchanged cells, and the sizes of the data:
 //! `cargo run -p fleet --example ten_thousand`.
 
 use std::{
@@ -25,7 +25,8 @@ fn facts(at: usize) -> Result<Facts, Box<dyn Error>> {
     })
 }
 
-/// Everybody acts and hears each other until nobody does anything; the last round with an action.
+/// Runs all bodies, with every lease sent to each, until no body acts. Returns the last round with
+/// an action.
 fn settle(bodies: &mut [Body], now: &mut Moment) -> Result<u32, Box<dyn Error>> {
     let mut revision = 0_u64;
     let mut acted = 0;

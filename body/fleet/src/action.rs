@@ -1,4 +1,4 @@
-//! What a pass decides.
+//! Decisions of a pass: the actions for the driver.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use cbs::{BodyId, Target};
 
 use crate::{Moment, Paused, Revision, States, Trouble, Verdict, Version};
 
-/// One thing for the driver to do. It begins at once and tells the outcome later; the body has
-/// noted the action as under way.
+/// One thing for the driver to do. The driver begins it at once and reports the outcome later; the
+/// body has noted the action as under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Start an instance: fetch the spec and the bundle, check both against their hashes, start,
@@ -18,11 +18,11 @@ pub enum Action {
         target: Target,
         /// The instance's number.
         instance: u64,
-        /// What to start.
+        /// Version to start.
         version: Version,
-        /// Whether it is a canary: it gets no calls until a share says so.
+        /// True if it is a canary: it gets no calls until a share says so.
         canary: bool,
-        /// How long it may take, milliseconds.
+        /// Time limit of the start, in milliseconds.
         limit: u64,
     },
     /// Stop an instance without losing a call: take no more, finish those that run, end. Ends
@@ -32,9 +32,9 @@ pub enum Action {
         target: Target,
         /// The instance's number.
         instance: u64,
-        /// Why.
+        /// Reason of the stop.
         why: Why,
-        /// How long calls may take to finish, milliseconds; then they are cut off.
+        /// Time that its calls may take to finish, in milliseconds; then they are cut off.
         limit: u64,
     },
     /// Make a canary an instance like any other: let it take calls of its own, as a start does
@@ -45,7 +45,7 @@ pub enum Action {
         target: Target,
         /// The instance's number.
         instance: u64,
-        /// How long it may take, milliseconds.
+        /// Time limit of the promotion, in milliseconds.
         limit: u64,
     },
     /// Give this canary so many percent of the calls, or (`None`) none.
@@ -55,21 +55,21 @@ pub enum Action {
         /// The canary's revision, and its share in percent.
         canary: Option<(Revision, u8)>,
     },
-    /// Write a verdict about a canary, unless there is one: create the key, and take it for
-    /// done when somebody else was first.
+    /// Write a verdict about a canary, unless there is one: create the key. If the key exists
+    /// already, the action counts as done.
     Rule {
         /// The cell or flow.
         target: Target,
         /// The canary's revision.
         revision: Revision,
-        /// What is decided.
+        /// Verdict to write.
         verdict: Verdict,
-        /// Why, for people.
+        /// Reason of the verdict, for people.
         reason: String,
     },
 }
 
-/// Why an instance stops.
+/// Reason why an instance stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
     /// The manifest no longer has it, or has it disabled.
@@ -80,11 +80,11 @@ pub enum Why {
     RolledBack,
     /// Its rollout wants it gone before another revision starts.
     Recreated,
-    /// The owners are ready and have heard that this body leaves.
+    /// The owners are ready and have received the presence that says that this body leaves.
     Taken(Vec<BodyId>),
-    /// Nobody relied on it: it was not ready, and is not wanted here any more.
+    /// No other body relied on it: it was not ready, and is not wanted here any more.
     Unneeded,
-    /// This body ends, and nobody else can run it.
+    /// This body ends, and no other body can run it.
     Ending,
 }
 
@@ -108,18 +108,18 @@ impl fmt::Display for Why {
     }
 }
 
-/// What came of one pass.
+/// Result of one pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pass {
-    /// What to do, in this order.
+    /// Actions to carry out, in this order.
     pub actions: Vec<Action>,
-    /// How every entry fares: what the next presence tells.
+    /// Status of every entry, for the next presence.
     pub states: States,
-    /// The first refusals and failures, in words.
+    /// The first refusals and failures, as texts.
     pub troubles: Vec<Trouble>,
-    /// When something changes by time alone; the driver passes again then, if nothing happens
-    /// before.
+    /// Moment when something changes by time alone; the driver passes again then, if nothing
+    /// happens before.
     pub wake: Option<Moment>,
-    /// Why nothing may be changed now, where that is so; there are then no actions.
+    /// Reason why nothing may be changed now, if there is one; there are then no actions.
     pub paused: Option<Paused>,
 }

@@ -1,4 +1,4 @@
-//! A body's mind: all that it has been told, and what follows.
+//! The state of a body's reconciler: all reports that it received, and the decisions that follow.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,23 +18,23 @@ use crate::{
     time::Clock,
 };
 
-/// The head that the bucket holds, as far as this body was told.
+/// The head that the bucket holds, as far as this body has received it.
 #[derive(Clone, Debug, Default)]
 struct ObservedHead {
     /// Its revision in the bucket, on this connection.
     revision: u64,
     /// The head that waits for the rest of its manifest.
     pending: Option<Head>,
-    /// What that is, where this is known.
+    /// Content of the manifest that is not here yet, where this is known.
     missing: BTreeSet<ContentHash>,
-    /// Why the pending head cannot be applied, where waiting does not help.
+    /// Reason why the pending head is not applied yet or cannot be applied.
     stuck: Option<String>,
 }
 
-/// All that one body knows and holds. The driver tells it what happened, asks it what to do,
-/// and puts what it says into the bucket of presence. It does nothing itself.
+/// All that one body knows and holds. The driver reports events to it, asks it for the next
+/// actions, and puts its presence into the bucket of presence. It does nothing itself.
 ///
-/// A body whose driver dies dies with it: nothing in here has to survive.
+/// A body whose driver ends is lost with it: no data in here has to survive.
 #[derive(Clone, Debug)]
 pub struct Body {
     own: BodyState,
@@ -42,10 +42,10 @@ pub struct Body {
     contents: Contents,
     desired: Option<Desired>,
     seen: ObservedHead,
-    /// What the last pass found, and for which head.
+    /// Result of the last pass, and the head that it was for.
     found: (Option<Applied>, Pass),
     beat: u64,
-    /// Content of the last presence, to know when there is more to say.
+    /// Content of the last presence, to find out whether the next one is different.
     reported: Reported,
 }
 
@@ -59,7 +59,7 @@ struct Reported {
 }
 
 impl Body {
-    /// A body that knows nothing yet; `natives` are linked into its program.
+    /// Returns a body that knows nothing yet; `natives` are linked into its program.
     #[must_use]
     pub fn new(facts: Facts, natives: BTreeSet<Target>, timing: Timing) -> Self {
         let fleet = Fleet::new(&facts, timing.clone());
@@ -75,35 +75,35 @@ impl Body {
         }
     }
 
-    /// The connection is up, for the first time or again: all watches begin anew, and what the
-    /// old ones still deliver is to be thrown away.
+    /// Notes that the connection is up, for the first time or again: all watches begin anew.
+    /// Messages that the old watches still deliver are to be thrown away.
     pub fn connected(&mut self, now: Moment) {
         self.fleet.connected(now);
         self.seen.revision = 0;
     }
 
-    /// The connection was away for a moment only: all watches begin anew, as after
-    /// [`Self::connected`], and nobody was absent.
+    /// Notes that the connection was away for a moment only: all watches begin anew, as after
+    /// [`Self::connected`], and no body counts as absent.
     pub fn watched_anew(&mut self) {
         self.fleet.watched_anew();
         self.seen.revision = 0;
     }
 
-    /// Whether the connection counts as up.
+    /// True if the connection counts as up.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.fleet.is_connected()
     }
 
-    /// The connection is down. What runs goes on.
+    /// Notes that the connection is down. All instances go on.
     pub fn disconnected(&mut self) {
         self.fleet.disconnected();
     }
 
-    /// Another body's lease, or the own one, was put.
+    /// Takes a lease that was put: another body's, or its own.
     ///
     /// # Errors
-    /// It cannot be read: it counts as not heard.
+    /// The lease cannot be read: it counts as not received.
     pub fn lease(&mut self, bytes: &[u8], revision: u64, now: Moment) -> Result<(), PresenceError> {
         self.observed(Arc::new(Presence::decode(bytes)?), revision, now);
         Ok(())
@@ -114,16 +114,16 @@ impl Body {
         self.fleet.observed(presence, revision, now);
     }
 
-    /// The server says that a lease has ended.
+    /// Notes that a lease has ended, as the server reported.
     pub fn lease_gone(&mut self, body: &BodyId, revision: u64) {
         self.fleet.gone(body, revision);
     }
 
-    /// The value of the key `head`; `None`: it was deleted, which tells nobody to stop. Late and
-    /// repeated words (by their revision in the bucket) are left aside.
+    /// Takes the value of the key `head`. `None`: the key was deleted, which stops no instance.
+    /// Late and repeated messages (by their revision in the bucket) are ignored.
     ///
     /// # Errors
-    /// It cannot be read: the body goes on with what it has.
+    /// The value cannot be read: the body goes on with the head that it has.
     pub fn head(&mut self, value: Option<&[u8]>, revision: u64, now: Moment) -> Result<(), HeadError> {
         if revision <= self.seen.revision && !injected(Bug::TakesOldHeads) {
             return Ok(());
@@ -141,7 +141,7 @@ impl Body {
         Ok(())
     }
 
-    /// A root or a leaf of a manifest.
+    /// Takes a root or a leaf of a manifest.
     ///
     /// # Errors
     /// Its bytes do not have its hash: it is not taken.
@@ -151,7 +151,7 @@ impl Body {
         Ok(())
     }
 
-    /// A spec is there.
+    /// Takes a spec.
     ///
     /// # Errors
     /// Its bytes do not have its hash: it is not taken.
@@ -161,7 +161,7 @@ impl Body {
         Ok(())
     }
 
-    /// Whether a spec is there: it is not among what is missing, now or at a later head, before
+    /// True if the spec is here: it is not among the missing content, now or at a later head, until
     /// it is forgotten.
     #[must_use]
     pub fn knows(&self, spec: &ContentHash) -> bool {
@@ -202,8 +202,9 @@ impl Body {
         }
     }
 
-    /// The keys that the pending head waits for: the driver gets them where the watch does not
-    /// bring them. Trees before specs: until all trees are there, nobody knows all specs.
+    /// Returns the keys that the pending head waits for: the driver gets them where the watch does
+    /// not bring them. Trees come before specs: the full list of specs is known only when all trees
+    /// are here.
     #[must_use]
     pub fn missing(&self) -> Vec<Key> {
         let Some(head) = &self.seen.pending else { return Vec::new() };
@@ -215,48 +216,48 @@ impl Body {
         self.seen.missing.iter().map(|hash| if is_tree(hash) { Key::Tree(*hash) } else { Key::Spec(*hash) }).collect()
     }
 
-    /// A verdict about a canary is known, or was deleted.
+    /// Takes a verdict about a canary, or notes that it was deleted.
     pub fn verdict(&mut self, target: &Target, revision: Revision, record: Option<VerdictRecord>) {
         self.fleet.ruled(target, revision, record);
     }
 
-    /// Calls reach an instance.
+    /// Notes that calls reach an instance.
     pub fn ready(&mut self, target: &Target, instance: u64, now: Moment) {
         self.own.ready(target, instance, now);
     }
 
-    /// An instance that was ready is being started again: calls do not reach it until it is
-    /// told to be ready again.
+    /// Notes that an instance that was ready is being started again: calls do not reach it until it
+    /// is reported ready again.
     pub fn away(&mut self, target: &Target, instance: u64, now: Moment) {
         self.own.away(target, instance, now);
     }
 
-    /// An instance did not start, or ended by itself for good.
+    /// Notes that an instance did not start, or ended by itself for good.
     pub fn failed(&mut self, target: &Target, instance: u64, reason: &str, now: Moment) {
         self.own.failed(target, instance, reason, now);
     }
 
-    /// A stopping instance is gone.
+    /// Notes that a stopping instance is gone.
     pub fn stopped(&mut self, target: &Target, instance: u64) {
         self.own.stopped(target, instance);
     }
 
-    /// This body cannot run a revision, as its host says.
+    /// Notes that this body cannot run a revision, as its host reported.
     pub fn refuse(&mut self, target: &Target, revision: Revision, reason: &str) {
         self.own.refuse(target, revision, reason);
     }
 
-    /// How a canary and its base fare here.
+    /// Takes the call counts of a canary and of its base in this body.
     pub fn sample(&mut self, target: &Target, canary: Revision, base: CanarySample, of_canary: CanarySample) {
         self.own.sample(target, canary, base, of_canary);
     }
 
-    /// The body is about to end: it takes nothing new and leaves what it has.
+    /// Notes that the body is about to end: it takes nothing new and leaves what it has.
     pub fn drain(&mut self) {
         self.own.draining = true;
     }
 
-    /// Decides what to do now, and takes note that it is being done.
+    /// Decides what to do now, and notes that it is being done.
     pub fn pass(&mut self, now: Moment) -> Pass {
         self.fleet.refresh(now);
         let Some(desired) = &self.desired else {
@@ -273,8 +274,8 @@ impl Body {
         pass
     }
 
-    /// The next presence. Each is to be put at once and once; one that could not be put is
-    /// thrown away.
+    /// Returns the next presence. Each is to be put at once and only once; one that could not be
+    /// put is thrown away.
     pub fn presence(&mut self) -> Presence {
         self.beat += 1;
         let (applied, pass) = &self.found;
@@ -291,7 +292,7 @@ impl Body {
             stuck: self.stuck().map(str::to_owned),
         };
         let leaving = presence.is_leaving();
-        // Nobody leaves or left: there is nothing to note, whatever number of cells is here.
+        // No entry is left now or was before: there is nothing to note, for any number of cells.
         if let (Some(desired), true) = (&self.desired, leaving || self.reported.leaving) {
             let (states, manifest) = (&presence.states, &desired.manifest);
             let is_leaving = |target: &Target| manifest.get(target).is_some_and(|(at, _)| states.at(at).is_leaving());
@@ -303,8 +304,8 @@ impl Body {
         presence
     }
 
-    /// Whether the next presence says more than the last one: the driver puts it soon and does
-    /// not wait for the next second, so that nobody waits for this body.
+    /// True if the next presence differs from the last one. The driver then puts it soon and does
+    /// not wait for the next second, so that no other body waits for this one.
     #[must_use]
     pub fn has_news(&self) -> bool {
         let Reported { applied, states, observed, .. } = &self.reported;
@@ -324,25 +325,25 @@ impl Body {
         with.collect()
     }
 
-    /// The head that it has applied, with its manifest.
+    /// Head that it has applied, with its manifest.
     #[must_use]
     pub fn desired(&self) -> Option<&Desired> {
         self.desired.as_ref()
     }
 
-    /// What it holds.
+    /// State of this body itself: its instances and their failures.
     #[must_use]
     pub fn own(&self) -> &BodyState {
         &self.own
     }
 
-    /// What it sees of others.
+    /// Other bodies, as this body sees them.
     #[must_use]
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
     }
 
-    /// Why it does not follow the newest head, where that is so.
+    /// Reason why it does not follow the newest head, if there is one.
     #[must_use]
     pub fn stuck(&self) -> Option<&str> {
         let twin = self.found.1.paused == Some(Paused::DuplicateId);
@@ -350,21 +351,21 @@ impl Body {
         words.or(self.seen.stuck.as_deref())
     }
 
-    /// Whether a head waits for the rest of its manifest.
+    /// True if a head waits for the rest of its manifest.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.seen.pending.is_some()
     }
 
-    /// The revision in the bucket of the newest head that it was told of on this connection; 0:
-    /// of none.
+    /// Revision in the bucket of the newest head that the body received on this connection; 0
+    /// without one.
     #[must_use]
     pub fn head_revision(&self) -> u64 {
         self.seen.revision
     }
 
-    /// Whether it runs what the newest head that it was told of wants of it, and nothing is under
-    /// way; false where it may change nothing now.
+    /// True if it runs what the newest received head wants of it, and nothing is under way; false
+    /// where it may change nothing now.
     #[must_use]
     pub fn is_converged(&self) -> bool {
         let (applied, pass) = &self.found;
@@ -376,7 +377,7 @@ impl Body {
             && self.own.held().values().flat_map(crate::Held::instances).all(|it| it.phase == InstancePhase::Ready)
     }
 
-    /// What the last pass found.
+    /// Result of the last pass.
     #[must_use]
     pub fn found(&self) -> &Pass {
         &self.found.1

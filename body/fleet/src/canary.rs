@@ -1,4 +1,4 @@
-//! What becomes of a canary.
+//! Decisions about a canary.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CanaryRules, CanarySample};
 
-/// What was decided about a canary. The first verdict about a revision is the last: it lies
-/// under a key that can be created once.
+/// Decision about a canary. The first verdict about a revision is the last: its key can be created
+/// only once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -27,7 +27,7 @@ impl Verdict {
         }
     }
 
-    /// Reads a verdict's word.
+    /// Reads a verdict from its stored text.
     #[must_use]
     pub fn read(word: &str) -> Option<Self> {
         [Self::Promote, Self::RollBack].into_iter().find(|verdict| verdict.as_str() == word)
@@ -40,17 +40,17 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// A verdict with its reason, as it is stored: the word in a line, then the reason.
+/// Verdict with its reason, as it is stored: the verdict in the first line, then the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerdictRecord {
-    /// What was decided.
+    /// Verdict about the canary.
     pub verdict: Verdict,
-    /// Why, for people; empty where nobody said.
+    /// Reason for people; empty where none was given.
     pub reason: String,
 }
 
 impl VerdictRecord {
-    /// The ruling as it is stored: at most some 200 bytes of text.
+    /// Writes the record as it is stored: at most some 200 bytes of text.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let plain = self.reason.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
@@ -59,7 +59,7 @@ impl VerdictRecord {
         text.into_bytes()
     }
 
-    /// Reads a stored ruling; `None` for what no program of this version writes.
+    /// Reads a stored record; `None` for a text that no program of this version writes.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= VERDICT_BYTES_MAX)?;
@@ -74,33 +74,33 @@ impl From<Verdict> for VerdictRecord {
     }
 }
 
-/// What the numbers say about a canary.
+/// Judgement about a canary by its numbers of calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// It did well for long enough.
     Promote,
-    /// It does worse than it may, for this reason.
+    /// It does worse than its rules allow, for this reason.
     RollBack(String),
-    /// Nothing can be said yet.
+    /// The numbers do not decide yet.
     Wait,
 }
 
-/// The most bytes of a stored ruling.
+/// The most bytes of a stored record.
 pub const VERDICT_BYTES_MAX: usize = 256;
-/// How sure a judgement is: so many standard deviations, one error in two hundred on each side.
+/// Number of standard deviations that a judgement needs: one error in two hundred on each side.
 const DEVIATIONS: f64 = 2.58;
-/// Percentiles of fewer calls than this say nothing.
+/// Number of calls below which percentiles are not used.
 const CALLS_FOR_TIMES: u64 = 100;
 
-/// Judges a canary by what both revisions' calls came to, over all bodies.
+/// Judges a canary by the counted calls of both revisions, over all bodies.
 ///
 /// - Errors: rolled back as soon as it is sure (by Wilson's interval, 1927) that more of its
 ///   calls fail than of the old revision's plus `errors_more_max` percent, and at least
 ///   `calls_min` were answered, or a fifth of these when all of them failed.
 /// - Time: rolled back when, of 100 calls each at least, its 95th percentile is more than
 ///   `slower_max` percent of the old revision's.
-/// - Promoted when it has been ready for `after_ms`, at least `calls_min` were answered, and
-///   its errors are not above the limit. Nobody calls it: it waits.
+/// - Promoted when it has been ready for `after_ms`, at least `calls_min` were answered, and its
+///   errors are not above the limit. Without calls it waits.
 #[must_use]
 pub fn judge(rules: &CanaryRules, base: &CanarySample, canary: &CanarySample, ready_ms: u64) -> Judgement {
     let calls_min = rules.calls_min.max(1);
@@ -130,7 +130,8 @@ fn ratio(sample: &CanarySample) -> f64 {
     if sample.calls == 0 { 0.0 } else { sample.errors.min(sample.calls) as f64 / sample.calls as f64 }
 }
 
-/// The least share of errors that a revision surely has: the lower end of Wilson's interval.
+/// Returns the least share of errors that a revision surely has: the lower end of Wilson's
+/// interval.
 #[allow(clippy::cast_precision_loss)]
 fn surely_failing(sample: &CanarySample) -> f64 {
     let calls = sample.calls.max(1) as f64;

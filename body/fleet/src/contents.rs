@@ -1,4 +1,4 @@
-//! The content that a body has seen and found to be what its name says.
+//! The content that a body has received, and whose bytes have the right hash.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,18 +10,18 @@ use crate::{
     fault_injection::{Bug, injected},
 };
 
-/// Content whose bytes do not have the hash that it lies under.
+/// Content whose bytes do not have the hash that it is stored under.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("what lies under {} has the hash {}: it is not taken; put it anew with `cbs deploy`", .wanted.short(), .found.short())]
 pub struct WrongContent {
-    /// The hash that it lies under.
+    /// The hash that it is stored under.
     pub wanted: ContentHash,
     /// The hash of its bytes.
     pub found: ContentHash,
 }
 
-/// Trees with their bytes, and specs by name alone: a body has ten thousand specs in sight and
-/// needs the text of few.
+/// Trees with their bytes, and specs by hash alone: a body knows of ten thousand specs and needs
+/// the text of few.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
     trees: BTreeMap<ContentHash, Arc<[u8]>>,
@@ -49,7 +49,7 @@ impl Contents {
         Ok(())
     }
 
-    /// Whether a spec has been seen, and is not forgotten.
+    /// True if a spec has been received, and is not forgotten.
     #[must_use]
     pub fn knows(&self, spec: &ContentHash) -> bool {
         self.specs.contains(spec)
@@ -70,9 +70,8 @@ impl Contents {
 
     /// The manifest of this root, if it and every spec that it names are there.
     ///
-    /// # Errors
-    /// [`ManifestError::Incomplete`] with what is not there yet: trees, or else specs. Other
-    /// errors do not mend themselves.
+    /// [`ManifestError::Incomplete`] with the missing content: trees, or else specs. Other errors
+    /// do not go away by waiting.
     pub fn manifest(&self, root: ContentHash) -> Result<Manifest, ManifestError> {
         let manifest = Manifest::decode(root, |hash| self.get(hash))?;
         let (specs, _) = manifest.objects();
@@ -84,8 +83,8 @@ impl Contents {
         }
     }
 
-    /// Forgets all but what these manifests need. Bodies keep what the present head and the one
-    /// before it reach.
+    /// Forgets all content that these manifests do not need. Bodies keep the content that the
+    /// present head and the one before it reach.
     pub fn retain(&mut self, roots: &[ContentHash]) {
         let mut trees: BTreeSet<ContentHash> = roots.iter().copied().collect();
         let mut specs = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! What is to run: a head with its manifest, whole.
+//! The desired state: a head with its complete manifest.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::{Applied, ContentHash, Head, Manifest, Moment};
 pub struct Desired {
     /// The head.
     pub head: Head,
-    /// Its hash, by which bodies tell each other what they speak of.
+    /// Hash of the head: bodies use it to name the head that they report about.
     pub hash: ContentHash,
-    /// What runs.
+    /// Manifest of the cells and flows that run.
     pub manifest: Arc<Manifest>,
-    /// When this body applied it.
+    /// Moment when this body applied it.
     pub adopted: Moment,
 }
 
@@ -25,7 +25,7 @@ impl Desired {
         Self { hash: head.hash(), head, manifest, adopted }
     }
 
-    /// What a presence tells of it.
+    /// Number and hash of the head, for a presence.
     #[must_use]
     pub fn applied(&self) -> Applied {
         Applied { number: self.head.number, head: self.hash }

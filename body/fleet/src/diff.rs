@@ -1,4 +1,4 @@
-//! What changed between two manifests, as data for people.
+//! Differences between two manifests, as data for people.
 
 use std::{cmp::Ordering, collections::BTreeSet, fmt};
 
@@ -13,9 +13,9 @@ use crate::{Head, Item, Manifest};
 pub struct FieldChange {
     /// The field, for example `replicas` or `version.spec`.
     pub field: String,
-    /// What it was.
+    /// Value before the change.
     pub from: Option<String>,
-    /// What it is.
+    /// Value after the change.
     pub to: Option<String>,
 }
 
@@ -24,11 +24,11 @@ pub struct FieldChange {
 pub struct Change {
     /// The cell or flow.
     pub target: Target,
-    /// What changed, by name of the field.
+    /// Fields that changed, by name.
     pub fields: Vec<FieldChange>,
 }
 
-/// What changed from one manifest to another.
+/// Differences between two manifests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
     /// Only the new one has them.
@@ -39,7 +39,7 @@ pub struct Diff {
     pub changed: Vec<Change>,
 }
 
-/// What changed from `old` to `new`.
+/// Returns the differences from `old` to `new`.
 #[must_use]
 pub fn diff(old: &Manifest, new: &Manifest) -> Diff {
     let mut diff = Diff::default();
@@ -97,13 +97,13 @@ fn flatten(path: String, value: &Value, into: &mut Vec<(String, String)>) {
 }
 
 impl Diff {
-    /// Whether nothing changed.
+    /// True if nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
     }
 
-    /// Every target that it concerns.
+    /// Returns every target that changed.
     #[must_use]
     pub fn targets(&self) -> BTreeSet<&Target> {
         let changed = self.changed.iter().map(|change| &change.target);
@@ -137,21 +137,21 @@ impl fmt::Display for Change {
     }
 }
 
-/// Why a deploy did not become the head: somebody else's did.
+/// Reason why a deploy did not become the head: another deploy did first.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.sentence())]
 pub struct Conflict {
     /// The head that holds now.
     pub head: Head,
-    /// What changed from the manifest that one's own deploy started from.
+    /// Changes by the other deploy, from the manifest that this deploy started from.
     pub theirs: Diff,
-    /// What both changed.
+    /// Targets that both deploys changed.
     pub both: Vec<Target>,
 }
 
 impl Conflict {
-    /// A conflict: `base` is what one's own deploy started from, `mine` what it wanted, and
-    /// `theirs` the manifest of the `head` that holds now.
+    /// Returns a conflict: `base` is the manifest that this deploy started from, `mine` the one
+    /// that it wanted, and `theirs` the manifest of the `head` that holds now.
     #[must_use]
     pub fn new(base: &Manifest, mine: &Manifest, theirs: &Manifest, head: Head) -> Self {
         let own = diff(base, mine);

@@ -1,4 +1,4 @@
-//! One cell or flow as a manifest tells it: what to run, and all that placement has to know.
+//! One cell or flow of a manifest: its version, and all data that placement needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,14 @@ use crate::{ContentHash, Revision, Verdict};
 pub const FLOW_RUNTIME: &str = "flow";
 /// The runtime of cells that are linked into the program: only a body that has the cell can run it.
 pub const NATIVE_RUNTIME: &str = "rust";
-/// How long a start may take where the spec does not say.
+/// Time limit of a start where the spec states none.
 pub const START_MS_DEFAULT: u64 = 30_000;
-/// How long an instance may take to finish its calls where the spec does not say.
+/// Time limit for an instance to finish its calls where the spec states none.
 pub const DRAIN_MS_DEFAULT: u64 = 30_000;
 /// The most bytes that one entry may take as JSON: a leaf of the manifest holds some hundred.
 pub const ENTRY_BYTES_MAX: usize = 2048;
 
-/// What an instance is made from.
+/// Version of an instance: the spec and the code that it is made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Version {
@@ -27,13 +27,14 @@ pub struct Version {
     /// The code of a Python, Dart or exec cell: the object of this name in the store of bundles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<ContentHash>,
-    /// What an instance depends on of both: while it stays, instances stay.
+    /// Revision of the parts of both that an instance depends on: while it stays the same,
+    /// instances stay.
     pub revision: Revision,
 }
 
 impl Version {
-    /// A version whose revision follows from all of the spec and the bundle. Whoever knows that
-    /// a part of the spec concerns placement alone makes the revision from the rest.
+    /// Returns a version whose revision follows from all of the spec and the bundle. A caller that
+    /// knows that a part of the spec concerns placement alone makes the revision from the rest.
     #[must_use]
     pub fn new(spec: ContentHash, bundle: Option<ContentHash>) -> Self {
         let bundle_text = bundle.map(|hash| hash.to_string()).unwrap_or_default();
@@ -42,7 +43,7 @@ impl Version {
     }
 }
 
-/// What a body must have to run it.
+/// Requirements on a body that is to run the entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Requirements {
@@ -56,11 +57,11 @@ pub struct Requirements {
     pub platforms: BTreeSet<String>,
 }
 
-/// On how many bodies it runs, one instance on each.
+/// Number of bodies that run the entry, one instance on each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Replicas {
-    /// On so many bodies, or on all that can where these are fewer; at least 1.
+    /// On this number of bodies, or on all that can run it where these are fewer; at least 1.
     Count(u32),
     /// On every body that can.
     All,
@@ -72,7 +73,7 @@ impl Default for Replicas {
     }
 }
 
-/// How a new revision takes the place of the old.
+/// Manner in which a new revision takes the place of the old.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rollout {
@@ -85,19 +86,20 @@ pub enum Rollout {
     Canary(CanaryRules),
 }
 
-/// How much a canary gets, and what decides about it.
+/// Rules of a canary: its share of the calls, and the limits that decide about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CanaryRules {
     /// Its share of the calls in percent, 1 to 99.
     pub share: u8,
-    /// How many calls it must have answered before anything is decided for it, at least 1.
+    /// Number of calls that it must have answered before anything is decided for it, at least 1.
     #[serde(default = "CanaryRules::calls_default")]
     pub calls_min: u64,
-    /// How long it must have been ready before it is promoted.
+    /// Time that it must have been ready before it is promoted, in milliseconds.
     #[serde(default = "CanaryRules::after_default")]
     pub after_ms: u64,
-    /// How many percent more of its calls than of the old revision's may fail.
+    /// Limit of additional errors: how many percent more of its calls than of the old revision's
+    /// may fail.
     #[serde(default = "CanaryRules::errors_default")]
     pub errors_more_max: u8,
     /// Its 95th percentile in percent of the old revision's: above it, it is too slow.
@@ -140,15 +142,15 @@ impl CanaryRules {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// What runs; of a canary, the new version.
+    /// Version that runs; of a canary, the new version.
     pub version: Version,
     /// Of a canary, the old version that it runs beside. The deployer takes it from the
     /// manifest that it replaces; without one a canary is an ordinary rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Version>,
-    /// What a body must have.
+    /// Requirements on a body.
     pub needs: Requirements,
-    /// On how many bodies.
+    /// Number of bodies.
     #[serde(default, skip_serializing_if = "is_default")]
     pub replicas: Replicas,
     /// A label's key: replicas go to bodies whose values of it differ, as far as there are any.
@@ -157,16 +159,16 @@ pub struct Entry {
     /// Labels that a body must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub place: BTreeMap<String, String>,
-    /// How a new revision takes over.
+    /// Manner in which a new revision takes over.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rollout: Rollout,
-    /// Whether it runs at all.
+    /// True if it runs at all.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub enabled: bool,
-    /// How long a start may take, in milliseconds.
+    /// Time limit of a start, in milliseconds.
     #[serde(default = "start_default", skip_serializing_if = "is_start_default")]
     pub start_ms: u64,
-    /// How long an instance may take to finish its calls, in milliseconds.
+    /// Time limit for an instance to finish its calls, in milliseconds.
     #[serde(default = "drain_default", skip_serializing_if = "is_drain_default")]
     pub drain_ms: u64,
 }
@@ -202,10 +204,10 @@ fn is_drain_default(value: &u64) -> bool {
     *value == DRAIN_MS_DEFAULT
 }
 
-/// What an entry wants to run now: the version that answers, and a canary beside it.
+/// Versions that an entry wants to run now: the version that answers, and a canary beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted<'a> {
-    /// What must be up before anything else stops.
+    /// Version that must be ready before any other stops.
     pub main: &'a Version,
     /// The canary, and its rules.
     pub side: Option<(&'a Version, &'a CanaryRules)>,
@@ -229,7 +231,7 @@ impl Entry {
         }
     }
 
-    /// What is to run, given what was decided about the canary.
+    /// Returns the versions that are to run, given the verdict about the canary.
     #[must_use]
     pub fn wanted(&self, verdict: Option<Verdict>) -> Wanted<'_> {
         match (&self.rollout, &self.base) {
@@ -242,8 +244,9 @@ impl Entry {
         }
     }
 
-    /// The same entry as it is deployed in the place of another, about which this was decided: a
-    /// canary runs beside what answers now. With nothing to run beside it is an ordinary rollout.
+    /// Returns the same entry as it is deployed in the place of another, about which this verdict
+    /// was given: a canary runs beside the version that answers now. With nothing to run beside it
+    /// is an ordinary rollout.
     #[must_use]
     pub fn after(mut self, replaced: Option<&Self>, verdict: Option<Verdict>) -> Self {
         self.base = match (&self.rollout, replaced) {
@@ -254,23 +257,23 @@ impl Entry {
         self
     }
 
-    /// Every object that it names, specs first: `(specs, bundles)`.
+    /// Returns the versions that it names: its own, and the base of a canary.
     pub(crate) fn versions(&self) -> impl Iterator<Item = &Version> {
         std::iter::once(&self.version).chain(&self.base)
     }
 }
 
-/// An entry as it was found: read, or kept as it is because a newer program wrote it.
+/// An entry as it was found: read, or kept unchanged because a newer program wrote it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// An entry that this program understands.
     Known(Box<Entry>),
-    /// An entry that it does not: it is refused here, and not lost when a manifest is made from
-    /// this one.
+    /// An entry that it does not understand: it is refused here, and not lost when a manifest is
+    /// made from this one.
     Foreign {
         /// The entry as JSON.
         raw: Value,
-        /// What this program does not understand.
+        /// Reason why this program does not understand it.
         reason: String,
     },
 }
@@ -296,8 +299,8 @@ impl Item {
         }
     }
 
-    /// Every spec and bundle that it names. Of a foreign entry, what stands where this program
-    /// expects it: a newer program that adds other places raises the manifest's format.
+    /// Returns every spec and bundle that it names. Of a foreign entry, those in the places that
+    /// this program expects: a newer program that adds other places raises the manifest's format.
     #[must_use]
     pub fn objects(&self) -> (Vec<ContentHash>, Vec<ContentHash>) {
         match self {

@@ -1,11 +1,11 @@
-//! What may be deleted: content that no head in history reaches, and that nobody is about to use.
+//! Content that may be deleted: no head in history reaches it, and no deploy is about to use it.
 
 use std::collections::BTreeSet;
 
 use crate::{ContentHash, History, Manifest, ManifestError, manifest};
 
-/// How old content must be before it may be deleted: a deploy that has put its content has so
-/// long, less a half, to set its head.
+/// Age that content must have before it may be deleted. A deploy that has put its content has half
+/// of this time to set its head.
 pub const GARBAGE_AGE_MS: u64 = 3_600_000;
 
 /// Content that some head in history reaches.
@@ -20,27 +20,27 @@ pub struct Reachable {
 }
 
 impl Reachable {
-    /// Whether any head needs it.
+    /// True if any head needs it.
     #[must_use]
     pub fn contains(&self, hash: &ContentHash) -> bool {
         self.trees.contains(hash) || self.specs.contains(hash) || self.bundles.contains(hash)
     }
 }
 
-/// What is stored under a hash, as the store lists it.
+/// Content that is stored under a hash, as the store lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Its name.
     pub hash: ContentHash,
-    /// How long ago it was last put, by the server's clock alone.
+    /// Time since it was last put, by the server's clock alone.
     pub age_ms: u64,
 }
 
-/// All that the heads of a history reach.
+/// Returns all content that the heads of a history reach.
 ///
 /// # Errors
-/// A manifest that is not whole or cannot be read: what it reaches is not known, so nothing may
-/// be deleted.
+/// A manifest that is not complete or cannot be read: its content is not known, so nothing may be
+/// deleted.
 pub fn reachable<'a>(
     history: &History,
     object: impl Fn(&ContentHash) -> Option<&'a [u8]>,
@@ -59,10 +59,10 @@ pub fn reachable<'a>(
     Ok(reached)
 }
 
-/// What of the stored may be deleted, each only at the revision that was listed, so that content
-/// which somebody has put anew meanwhile stays.
+/// Returns the stored content that may be deleted, each only at the revision that was listed, so
+/// that content which a deploy has put anew meanwhile stays.
 ///
-/// The order that makes it safe: list what is stored, *then* read history, then delete. A
+/// The order that makes it safe: list the stored content, *then* read history, then delete. A
 /// deployer puts everything anew that the present head does not reach, even where it is stored
 /// already, and sets its head within half of [`GARBAGE_AGE_MS`].
 #[must_use]

@@ -1,4 +1,4 @@
-//! Names of content: what is stored lies under the hash of its bytes.
+//! Names of content: content is stored under the hash of its bytes.
 
 use std::{fmt, str::FromStr};
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 pub struct HashError {
     /// The text, cut to 80 characters.
     pub text: String,
-    /// How many digits there should be.
+    /// Number of digits that there should be.
     pub digits: usize,
 }
 
@@ -84,8 +84,8 @@ digest!(
 );
 
 digest!(
-    /// What an instance of a cell is made from, in 12 hexadecimal digits. Two versions of a cell
-    /// that have the same revision never need a restart.
+    /// Hash of the parts that an instance of a cell is made from, in 12 hexadecimal digits. Two
+    /// versions of a cell that have the same revision never need a restart.
     Revision,
     6
 );
@@ -113,9 +113,9 @@ impl ContentHash {
 }
 
 impl Revision {
-    /// The revision that these parts make, each counted with its length, so that no two lists
-    /// of parts are alike: for example what a spec says that an instance depends on, and the
-    /// hash of its code.
+    /// Returns the revision of these parts, each counted with its length, so that no two lists of
+    /// parts are alike. An example: the parts of a spec that an instance depends on, and the hash
+    /// of its code.
     #[must_use]
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hash = Sha256::new();

@@ -1,4 +1,4 @@
-//! Heads: which manifest holds now, who said so, and what held before.
+//! Heads: the manifest that holds now, its deployer, and the heads before it.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::{ContentHash, json};
 pub const HEAD_BYTES_MAX: usize = 4096;
 /// The most characters of a head's message and of its author; what is longer is cut.
 pub const HEAD_TEXT_MAX: usize = 500;
-/// How many heads history keeps, the present one among them.
+/// Number of heads that history keeps, the present one among them.
 pub const HISTORY_MAX: usize = 100;
 
-/// A head names the manifest that holds. Unknown fields of newer programs are left aside.
+/// A head names the manifest that holds. Unknown fields of newer programs are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The root of the manifest.
@@ -23,13 +23,14 @@ pub struct Head {
     pub parent: Option<ContentHash>,
     /// 1 for the first head, one more for each.
     pub number: u64,
-    /// Who deployed, in the deployer's own words: a claim for people.
+    /// Name of the deployer, as the deployer wrote it: a claim for people.
     #[serde(default)]
     pub who: String,
-    /// When, by the deployer's clock, in milliseconds since 1970: for people, nothing is decided by it.
+    /// Time of the deploy, by the deployer's clock, in milliseconds since 1970: for people, nothing
+    /// is decided by it.
     #[serde(default)]
     pub when_ms: u64,
-    /// Why, in a line.
+    /// Reason of the deploy, in a line.
     #[serde(default)]
     pub message: String,
     /// The number of the head whose manifest a rollback brought back.
@@ -37,7 +38,7 @@ pub struct Head {
     pub restores: Option<u64>,
 }
 
-/// Bytes that are no head, or a history that does not hang together.
+/// Reason why a head cannot be read, or is not in the history.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeadError {
@@ -47,7 +48,7 @@ pub enum HeadError {
     /// There is no head of this number.
     #[error("history has no head {number}; it reaches from {first} to {last}")]
     NoSuchHead {
-        /// What was asked for.
+        /// Number that was asked for.
         number: u64,
         /// The oldest that is kept.
         first: u64,
@@ -57,7 +58,7 @@ pub enum HeadError {
 }
 
 impl Head {
-    /// The head that follows `parent` (or begins) with this manifest.
+    /// Returns the head that follows `parent` (or the first one) with this manifest.
     #[must_use]
     pub fn after(parent: Option<&Self>, manifest: ContentHash, who: &str, when_ms: u64, message: &str) -> Self {
         let cut = |text: &str| text.chars().take(HEAD_TEXT_MAX).collect();
@@ -72,7 +73,8 @@ impl Head {
         }
     }
 
-    /// The head that brings back what held at an older one: history goes on, it is never undone.
+    /// Returns the head that brings back the manifest of an older one: history goes on, it is never
+    /// undone.
     #[must_use]
     pub fn rollback(&self, to: &Self, who: &str, when_ms: u64) -> Self {
         let message = format!("rollback to {}", to.number);
@@ -105,18 +107,18 @@ impl Head {
     }
 }
 
-/// The heads that are kept, oldest first. Read as the values of the keys `history.*` and of
-/// `head`, in any order: whoever replaces a head has kept it in history before, so that nothing
-/// is missing.
+/// The heads that are kept, oldest first. Read as the values of the keys `history.*` and of `head`,
+/// in any order: a deployer that replaces a head has kept it in history before, so that nothing is
+/// missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     heads: Vec<Head>,
 }
 
 impl History {
-    /// A history of these heads, from the present one (of the highest number) back to the first
-    /// that is missing. Of one number there is one head: what lies under `history.<n>` was read
-    /// as the present head by whoever put it there.
+    /// Returns a history of these heads, from the present one (of the highest number) back to the
+    /// first that is missing. There is one head of each number: the deployer that put `history.<n>`
+    /// had read it as the present head.
     #[must_use]
     pub fn new(heads: impl IntoIterator<Item = Head>) -> Self {
         let mut by_number: BTreeMap<u64, Head> = heads.into_iter().map(|head| (head.number, head)).collect();
@@ -163,8 +165,8 @@ impl History {
         self.heads.iter().rev().find(|head| head.manifest != latest.manifest)
     }
 
-    /// Leaves the newest heads; the numbers of those that go, whose keys are to be deleted
-    /// before any content is.
+    /// Keeps the newest heads. Returns the numbers of the removed ones; their keys are to be
+    /// deleted before any content is.
     pub fn prune(&mut self, keep: usize) -> Vec<u64> {
         let gone = self.heads.len().saturating_sub(keep.max(1));
         self.heads.drain(..gone).map(|head| head.number).collect()

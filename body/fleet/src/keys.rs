@@ -1,14 +1,21 @@
-//! Where everything lies: buckets, keys, sizes.
+//! Places of all stored data: buckets, keys, sizes.
 //!
-//! | bucket of the namespace | key | value | bytes at most | written by |
+//! Buckets of a namespace:
+//!
+//! - `cbs_<ns>_desired`: file storage, history 1
+//! - `cbs_<ns>_presence`: memory, history 1, `max_age` 3 s, limit markers 1 s
+//! - `cbs_<ns>_verdicts`: file storage, history 1
+//! - `cbs_<ns>_bundles`: object store
+//!
+//! | bucket | key | value | bytes at most | written by |
 //! |---|---|---|---|---|
-//! | `cbs_<ns>_desired`: file storage, history 1 | `head` | the present [`Head`](crate::Head) | 4 KiB | deployers, by compare-and-set |
-//! | | `history.<number, 10 digits>` | a head that was replaced | 4 KiB | deployers, before they replace it |
+//! | desired | `head` | the present [`Head`](crate::Head) | 4 KiB | deployers, by compare-and-set |
+//! | | `history.<number, 10 digits>` | a replaced head | 4 KiB | deployers, before they replace it |
 //! | | `tree.<64 hex digits>` | root or leaf of a manifest | 960 KiB | deployers |
 //! | | `spec.<64 hex digits>` | JSON: a document, its place, its schemas, its call policy | 960 KiB | deployers |
-//! | `cbs_<ns>_presence`: memory, history 1, `max_age` 3 s, limit markers 1 s | `<body id>` | a [`Presence`](crate::Presence) | 64 KiB | that body alone, each second |
-//! | `cbs_<ns>_verdicts`: file storage, history 1 | `<cell or flow>.<name>.<revision>` | `promote` or `roll-back`, and the reason in a second line | 256 | bodies, by create alone |
-//! | `cbs_<ns>_bundles`: object store | `<64 hex digits>` | the code of a Python, Dart or exec cell | 64 MiB | deployers |
+//! | presence | `<body id>` | a [`Presence`](crate::Presence) | 64 KiB | that body alone, each second |
+//! | verdicts | `<cell or flow>.<name>.<revision>` | `promote` or `roll-back`, reason | 256 | bodies, create only |
+//! | bundles | `<64 hex digits>` | the code of a Python, Dart or exec cell | 64 MiB | deployers |
 //!
 //! A namespace has no `_`, so no two namespaces share a bucket. An update of 10,000 entries is
 //! 10,000 specs, 64 leaves and a root; of one entry a spec, a leaf and a root.
@@ -19,11 +26,11 @@ use crate::{ContentHash, Revision};
 
 /// The key of the present head.
 pub const HEAD: &str = "head";
-/// What the keys of former heads begin with.
+/// Prefix of the keys of former heads.
 pub const HISTORY: &str = "history.";
-/// What the keys of roots and leaves begin with.
+/// Prefix of the keys of roots and leaves.
 pub const TREE: &str = "tree.";
-/// What the keys of specs begin with.
+/// Prefix of the keys of specs.
 pub const SPEC: &str = "spec.";
 /// The most bytes of a bundle.
 pub const BUNDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -54,7 +61,7 @@ pub fn bundle_store(namespace: &Namespace) -> String {
     format!("cbs_{namespace}_bundles")
 }
 
-/// The key that a head is kept under when another replaces it; sorts by number.
+/// Returns the key of a replaced head; the keys sort by number.
 #[must_use]
 pub fn history(number: u64) -> String {
     format!("{HISTORY}{:010}", number.min(HEAD_NUMBER_MAX))
@@ -84,7 +91,7 @@ pub fn verdict(target: &Target, revision: Revision) -> String {
     format!("{}.{}.{revision}", target.kind(), target.name())
 }
 
-/// What a key of the bucket of desired state names.
+/// Object that a key of the bucket of desired state names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     /// The present head.
@@ -97,7 +104,8 @@ pub enum Key {
     Spec(ContentHash),
 }
 
-/// What a key of the bucket of desired state names; `None` for what no program of this version writes.
+/// Reads a key of the bucket of desired state; `None` for a key that no program of this version
+/// writes.
 #[must_use]
 pub fn desired_key(key: &str) -> Option<Key> {
     if key == HEAD {
@@ -112,7 +120,7 @@ pub fn desired_key(key: &str) -> Option<Key> {
     key.strip_prefix(SPEC)?.parse().ok().map(Key::Spec)
 }
 
-/// The target and the revision that a key of the bucket of verdicts names.
+/// Reads a key of the bucket of verdicts: its target and its revision.
 #[must_use]
 pub fn verdict_key(key: &str) -> Option<(Target, Revision)> {
     let (kind, rest) = key.split_once('.')?;

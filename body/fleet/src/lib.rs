@@ -1,10 +1,10 @@
-//! Deploy while it runs: what a fleet of bodies is to run, who runs what, and how one revision
-//! takes the place of another without a failed call.
+//! Deployment without a stop: the state that a fleet of bodies is to have, the choice of the bodies
+//! that run each cell, and the change from one revision to another without a failed call.
 //!
-//! It is pure: no I/O, no clock, no chance, and it never awaits. A driver tells a [`Body`] what
-//! its watches bring and how its starts and stops went, asks it for the next [`Pass`], carries
-//! out its [`Action`]s and puts its [`Presence`] each second. All bodies decide alone and alike:
-//! nobody leads, and nobody has to be asked.
+//! It is pure: no I/O, no clock, no chance, and it never awaits. A driver reports to a [`Body`] the
+//! messages of its watches and the results of its starts and stops, asks it for the next [`Pass`],
+//! carries out its [`Action`]s and puts its [`Presence`] each second. All bodies decide alone and
+//! alike: there is no leader, and no body has to be asked.
 //!
 //! ```
 //! use std::collections::{BTreeMap, BTreeSet};
@@ -44,67 +44,67 @@
 //! # The protocol
 //!
 //! Desired state is like git: specs, and manifests as trees, are immutable objects under their
-//! hashes; a head names a manifest; one compare-and-set moves it. Where everything lies is told
-//! in [`keys`]. Presence is a lease of three seconds that tells in a few bytes how every entry
-//! of the manifest fares in one body.
+//! hashes; a head names a manifest; one compare-and-set moves it. [`keys`] lists the places of all
+//! data. Presence is a lease of three seconds that holds in a few bytes the status of every entry
+//! of the manifest in one body.
 //!
-//! - **FLEET-1** A body MUST act only on a head whose manifest it has whole: every tree and spec
-//!   is there and has the hash that it lies under.
+//! - **FLEET-1** A body MUST act only on a head whose manifest it has whole: every tree and spec is
+//!   there and has the hash that it is stored under.
 //! - **FLEET-2** The head of the highest revision on a connection MUST count, whatever comes late
-//!   or twice; that there is no head MUST stop nothing.
+//!   or twice; a missing head MUST stop nothing.
 //! - **FLEET-3** Bodies that see the same MUST choose the same owners, on every machine and in
 //!   every version; one body more or less MUST move no more than what it wins or had.
-//! - **FLEET-4** A body that cannot run a revision MUST say so; the revision MUST be placed
-//!   elsewhere, and what it runs of the entry MUST go on until an owner is ready. An instance
-//!   that is being started again MUST NOT count as ready.
+//! - **FLEET-4** A body that cannot run a revision MUST say so; the revision MUST be placed on
+//!   another body, and the instances of the entry that the first body runs MUST go on until an
+//!   owner is ready. An instance that is being started again MUST NOT count as ready.
 //! - **FLEET-5** A new revision MUST have been ready for a while before the old one stops; with
 //!   `recreate` the old one MUST have stopped before the new one starts.
 //! - **FLEET-6** A body MUST go on serving what it does not own until every owner has said, at the
-//!   same head, that it serves it, in a lease made after that owner had heard that this body
-//!   leaves. An extra owner is harmless, none is not.
-//! - **FLEET-7** For two leases after a connection, a sleep or a deafness no absence MUST count,
-//!   nor anybody's silence about the present head.
-//! - **FLEET-8** A body that does not hear its own lease, or hears that of another under its own
-//!   id, MUST change nothing, and MUST go on serving what it has.
-//! - **FLEET-9** A body whose lease ended, or that was not heard for a lease while the listener
-//!   heard itself, MUST count as gone, and what it owned MUST be taken over.
+//!   same head, that it serves it, in a lease made after that owner had received the lease which
+//!   says that this body leaves. An extra owner is harmless; a time without an owner is not.
+//! - **FLEET-7** For two leases after a connection, a sleep, or a time without its own lease, a
+//!   body MUST NOT count absences, nor missing reports about the present head.
+//! - **FLEET-8** A body that does not receive its own lease, or receives that of another under its
+//!   own id, MUST change nothing, and MUST go on serving what it has.
+//! - **FLEET-9** A body whose lease ended, or that was not observed for a lease while the observer
+//!   received its own, MUST count as gone, and the entries that it owned MUST be taken over.
 //! - **FLEET-10** A failed start MUST be tried again only after a wait that doubles, MUST not hold
-//!   up anything else, and after some failures MUST be left to others for a while.
+//!   up anything else, and after some failures MUST be left to other bodies for a while.
 //! - **FLEET-11** A presence MUST fit into 64 KiB with any manifest, and MUST be read whatever a
 //!   newer program adds to it.
-//! - **FLEET-12** Of two who deploy at once one MUST lose, and MUST be told what the other changed.
-//! - **FLEET-13** What a head in history reaches MUST never be collected, nor what is younger than
-//!   an hour, nor anything while a manifest of history cannot be read.
-//! - **FLEET-14** A body that drains MUST start nothing, and leaves as FLEET-6 says; only what
-//!   nobody else can run MUST end at once.
+//! - **FLEET-12** Of two who deploy at once one MUST lose, and MUST get the changes of the other.
+//! - **FLEET-13** Content that a head in history reaches MUST never be collected, nor content
+//!   younger than an hour, nor any content while a manifest of history cannot be read.
+//! - **FLEET-14** A body that drains MUST start nothing, and leaves as FLEET-6 says; only instances
+//!   that no other body can run MUST end at once.
 //! - **FLEET-15** A canary MUST run beside its base on every owner and take no calls but its share
 //!   of the base's; the first verdict about it MUST be the last; one that is promoted MUST take
 //!   calls of its own before its base stops.
 //! - **FLEET-16** When faults stop, a fleet MUST converge from every state, within the sum of what
 //!   [`Timing`] names and the starts and stops themselves, and then do nothing.
 //!
-//! Why FLEET-6 needs no clock: a body that says `ready` promises to serve until somebody else
-//! has promised the same *after* hearing that it leaves. So promises are handed on in one
-//! direction, and two bodies cannot both leave because of what the other said before. What no
-//! rule can prevent is a body that dies after its promise; then FLEET-9 counts.
+//! FLEET-6 needs no clock: a body that says `ready` promises to serve until another body has
+//! promised the same *after* it received the lease which says that the first one leaves. So
+//! promises are handed on in one direction, and two bodies cannot both leave because of the other's
+//! earlier promise. No rule can prevent that a body dies after its promise; then FLEET-9 counts.
 //!
-//! # What tests can plant
+//! # Bugs that tests can inject
 //!
-//! `injected` names bugs of one line each. The simulation (fleets of two to five bodies that are
-//! killed, stopped, cut off and told late, twice or nothing, while people deploy) finds every
-//! one of them, and finds nothing in ten thousand seeds without them.
+//! `fault_injection` names bugs of one line each. The simulation (fleets of two to five bodies that
+//! are killed, stopped, cut off and get messages late, twice or never, while people deploy) finds
+//! every one of them, and finds nothing in ten thousand seeds without them.
 //!
 //! # Layout
 //!
-//! - `hash`, `json`: names of content. [`keys`]: where everything lies.
-//! - `entry`, `manifest`, `head`: desired state. `diff`, `garbage`: what changed, what may go.
-//! - `contents`, `desired`: what a body has of it, checked and whole.
-//! - `states`, `presence`, `sample`: what a body tells. `view`: what it has heard, and whether it
-//!   may rely on that. `own`: what it holds.
-//! - `place`: who owns what. `reconcile`: the pass over all entries; `owner`: one entry in one
-//!   body; `canary`: what becomes of a canary; `action`: what a pass decides.
+//! - `hash`, `json`: names of content. [`keys`]: the places of all data.
+//! - `entry`, `manifest`, `head`: desired state. `diff`: changes. `garbage`: content to delete.
+//! - `contents`, `desired`: the part of it that a body has, checked and whole.
+//! - `states`, `presence`, `sample`: the reports of a body. `view`: its observations of others, and
+//!   the rules when it may rely on them. `own`: its own instances.
+//! - `place`: the choice of owners. `reconcile`: the pass over all entries; `owner`: one entry in
+//!   one body; `canary`: decisions about a canary; `action`: decisions of a pass.
 //! - `body`: all of it together, as a driver uses it. `time`: moments and waits.
-//! - `injected`, `simulation`: tests.
+//! - `fault_injection`, `simulation`: tests.
 
 mod action;
 mod body;

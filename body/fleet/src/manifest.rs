@@ -10,12 +10,12 @@ use crate::{ContentHash, ENTRY_BYTES_MAX, Item, json};
 
 /// The format that this program writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
-/// The most cells and flows of one manifest: a presence has room for the states of so many.
+/// The most cells and flows of one manifest: a presence has space for the states of so many.
 pub const ENTRIES_MAX: usize = 32_768;
-/// The most bytes of an object: the server's `max_payload` of 1 MiB with room for headers.
+/// The most bytes of an object: the server's `max_payload` of 1 MiB less space for headers.
 pub const OBJECT_BYTES_MAX: usize = 960 * 1024;
-/// How many entries a leaf holds on average at most: with a change of one entry, so much is
-/// written anew. 256 entries of [`ENTRY_BYTES_MAX`] are half of an object.
+/// Limit of the average number of entries in a leaf: a change of one entry writes so many anew. 256
+/// entries of [`ENTRY_BYTES_MAX`] are half of an object.
 pub const LEAF_ENTRIES: usize = 256;
 
 /// Bytes that are stored under their hash.
@@ -44,38 +44,38 @@ impl Object {
     }
 }
 
-/// Why a manifest cannot be made, written or read.
+/// Reason why a manifest cannot be made, written or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
     /// More entries than fit.
     #[error("a manifest holds {ENTRIES_MAX} cells and flows at the most, here are {0}: use several namespaces")]
     TooMany(usize),
-    /// Something has more bytes than it may have.
+    /// An object or entry has more bytes than it may have.
     #[error("{what} has {bytes} bytes, {max} at the most")]
     TooLarge {
-        /// What it is.
+        /// Name of the object or entry.
         what: String,
-        /// How many it has.
+        /// Number of its bytes.
         bytes: usize,
-        /// How many it may have.
+        /// Limit of its bytes.
         max: usize,
     },
-    /// A topic is nothing that runs.
+    /// The target is a topic, which cannot run.
     #[error("{0} cannot be deployed: only cells and flows run")]
     NoTarget(Target),
     /// A newer program wrote it.
     #[error("the manifest has the format {0}, this program reads {FORMAT}: use a newer `cbs`")]
     NewerFormat(u32),
-    /// The bytes under a hash are not what a program of ours wrote.
+    /// The bytes under a hash are not in the form that this program writes.
     #[error("the object {hash} is no part of a manifest: {reason}")]
     Unreadable {
         /// The object.
         hash: ContentHash,
-        /// What is wrong with it.
+        /// Reason why they cannot be read.
         reason: String,
     },
-    /// Not all of it is there.
+    /// Some of its content is missing.
     #[error("{} objects of the manifest are not there, among them {}", .0.len(), .0.first().map(ContentHash::short).unwrap_or_default())]
     Incomplete(Vec<ContentHash>),
 }
@@ -85,7 +85,7 @@ pub enum ManifestError {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Manifest {
     entries: Vec<(Target, Item)>,
-    /// A number for each entry that placement compares bodies by.
+    /// Number of each entry for placement: the score of a body is made from it.
     keys: Vec<u64>,
 }
 
@@ -105,12 +105,12 @@ struct Leaf<I> {
     flows: BTreeMap<String, I>,
 }
 
-/// The number that stands for a target in placement, and that chooses its leaf.
+/// Returns the number of a target in placement; it also chooses the target's leaf.
 pub(crate) fn key_of(target: &Target) -> u64 {
     ContentHash::of(target.to_string().as_bytes()).first()
 }
 
-/// A leaf is chosen by the first bits of a key; there are so many of these.
+/// Returns the number of key bits that choose a leaf: the first bits of the key.
 fn leaf_bits(entries: usize) -> u32 {
     entries.div_ceil(LEAF_ENTRIES).next_power_of_two().trailing_zeros()
 }
@@ -150,7 +150,7 @@ impl Manifest {
         self.entries.get(index).map(|(_, item)| (index, item))
     }
 
-    /// The same manifest without these targets: what `cbs undeploy` writes.
+    /// Returns the same manifest without these targets: `cbs undeploy` writes it.
     #[must_use]
     pub fn without(&self, targets: &BTreeSet<Target>) -> Self {
         let kept = self.entries.iter().zip(&self.keys).filter(|((target, _), _)| !targets.contains(target));
@@ -158,7 +158,7 @@ impl Manifest {
         Self { entries, keys }
     }
 
-    /// The same manifest with these entries in it: what `cbs deploy` writes.
+    /// Returns the same manifest with these entries in it: `cbs deploy` writes it.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -166,8 +166,8 @@ impl Manifest {
         Self::new(self.entries.iter().cloned().chain(entries))
     }
 
-    /// The manifest as objects: its root first, whose hash is the manifest's, then its leaves.
-    /// One manifest always gives the same objects.
+    /// Writes the manifest as objects: its root first, whose hash is the manifest's, then its
+    /// leaves. One manifest always gives the same objects.
     ///
     /// # Errors
     /// An entry of more than [`ENTRY_BYTES_MAX`] bytes.
@@ -200,11 +200,12 @@ impl Manifest {
         Ok(objects)
     }
 
-    /// The manifest whose root has this hash, from objects that were checked against their hashes.
+    /// Reads the manifest whose root has this hash, from objects that were checked against their
+    /// hashes.
     ///
     /// # Errors
-    /// [`ManifestError::Incomplete`] names what is not there yet; the other errors do not mend
-    /// themselves.
+    /// [`ManifestError::Incomplete`] names the missing content; the other errors do not go away by
+    /// waiting.
     pub fn decode<'a>(
         root: ContentHash,
         object: impl Fn(&ContentHash) -> Option<&'a [u8]>,

@@ -1,4 +1,4 @@
-//! What a body itself holds: its instances, and what went wrong with them.
+//! State of the body itself: its instances, and their failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::{
     time::Clock,
 };
 
-/// Where an instance is in its life.
+/// Phase of an instance, from its start to its stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstancePhase {
     /// It was asked to start.
@@ -29,24 +29,24 @@ pub enum InstancePhase {
 pub struct Instance {
     /// Its number in this body; never used twice.
     pub id: u64,
-    /// What it was made from.
+    /// Revision that it was made from.
     pub revision: Revision,
-    /// Where it is in its life.
+    /// Present phase.
     pub phase: InstancePhase,
-    /// Since when.
+    /// Moment when the phase began.
     pub since: Moment,
-    /// Whether it is a canary: it gets a share of its base's calls and none of its own.
+    /// True if it is a canary: it gets a share of its base's calls and none of its own.
     pub canary: bool,
 }
 
-/// What went wrong with a revision here.
+/// Failures of a revision in this body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Failure {
     revision: Revision,
     count: u32,
-    /// Not to be started before.
+    /// Moment before which it is not started again.
     again_at: Moment,
-    /// Not to be offered before; `None`: it is still offered.
+    /// Moment before which it is not offered; `None`: it is still offered.
     refused_until: Option<Moment>,
     reason: String,
 }
@@ -56,7 +56,7 @@ struct Failure {
 pub struct Held {
     instances: Vec<Instance>,
     failures: Vec<Failure>,
-    /// The head and the beat at which the body first told that it leaves.
+    /// The head and the beat at which the body first reported that it leaves.
     left_at: Option<(ContentHash, u64)>,
     share: Option<(Revision, u8)>,
     tallies: Option<(Revision, CanarySample, CanarySample)>,
@@ -74,12 +74,12 @@ impl Held {
         self.instances.iter().filter(move |it| it.revision == revision && it.phase != InstancePhase::Stopping)
     }
 
-    /// Whether a revision serves here, with calls of its own.
+    /// True if a revision serves here, with calls of its own.
     pub(crate) fn serves(&self, revision: Revision) -> bool {
         self.live(revision).any(|it| it.phase == InstancePhase::Ready && (!it.canary || injected(Bug::CanaryServes)))
     }
 
-    /// A share ends with the canary that has it.
+    /// Ends the share if its canary is gone.
     fn unshare(&mut self) {
         if let Some((revision, _)) = self.share
             && !self.live(revision).any(|it| it.canary)
@@ -88,13 +88,13 @@ impl Held {
         }
     }
 
-    /// The canary that gets a share of the calls, and how many percent.
+    /// Returns the canary that gets a share of the calls, and its percentage.
     #[must_use]
     pub fn share(&self) -> Option<(Revision, u8)> {
         self.share
     }
 
-    /// Numbers of the old and the new revision, where this canary has any.
+    /// Returns the samples of the old and the new revision, where this canary has any.
     pub(crate) fn tallies(&self, revision: Revision) -> Option<(&CanarySample, &CanarySample)> {
         self.tallies.as_ref().filter(|(of, ..)| *of == revision).map(|(_, base, canary)| (base, canary))
     }
@@ -103,14 +103,14 @@ impl Held {
         self.left_at.filter(|(of, _)| *of == head).map(|(_, beat)| beat)
     }
 
-    /// Why a revision is refused here now.
+    /// Reason why a revision is refused here now.
     pub(crate) fn refusal(&self, revision: Revision, clock: &mut Clock) -> Option<&str> {
         let failure = self.failures.iter().find(|failure| failure.revision == revision)?;
         let until = failure.refused_until?;
         (!clock.reached(until)).then_some(failure.reason.as_str())
     }
 
-    /// Whether a revision may be started now; else why the last start failed.
+    /// Checks that a revision may be started now; else returns the reason of the last failure.
     pub(crate) fn may_start(&self, revision: Revision, clock: &mut Clock) -> Result<(), &str> {
         let failure = self.failures.iter().find(|failure| failure.revision == revision);
         match failure {
@@ -124,7 +124,7 @@ impl Held {
     }
 }
 
-/// A body as it knows itself.
+/// State of a body, as the body itself knows it.
 #[derive(Clone, Debug)]
 pub struct BodyState {
     pub(crate) facts: Facts,
@@ -139,14 +139,14 @@ pub struct BodyState {
 }
 
 impl BodyState {
-    /// A body that holds nothing, with the cells that are linked into it.
+    /// Returns a body that holds nothing, with the cells that are linked into it.
     #[must_use]
     pub fn new(facts: Facts, natives: BTreeSet<Target>, timing: Timing) -> Self {
         let key = place::key_of(&facts.body);
         Self { facts: facts.bounded(), key, natives, draining: false, held: BTreeMap::new(), timing, next_id: 1 }
     }
 
-    /// What it holds, by name.
+    /// Cells and flows that it holds, by name.
     #[must_use]
     pub fn held(&self) -> &BTreeMap<Target, Held> {
         &self.held
@@ -157,13 +157,13 @@ impl BodyState {
         self.next_id
     }
 
-    /// How many instances are starting.
+    /// Number of instances that are starting.
     pub(crate) fn starting(&self) -> usize {
         let instances = self.held.values().flat_map(|held| &held.instances);
         instances.filter(|instance| instance.phase == InstancePhase::Starting).count()
     }
 
-    /// Why this body can never run what an entry asks for, whatever was tried.
+    /// Reason why this body can never run an entry; it need not try.
     pub(crate) fn missing_runtime(&self, target: &Target, item: &Item) -> Option<String> {
         let entry = match item {
             Item::Known(entry) => entry,
@@ -176,7 +176,7 @@ impl BodyState {
         (!linked).then(|| format!("{target} is not linked into this body's program"))
     }
 
-    /// Takes note that an action is being carried out: the next pass knows of it.
+    /// Notes that an action is being carried out: the next pass knows of it.
     pub(crate) fn note(&mut self, action: &Action, now: Moment) {
         match action {
             Action::Start { target, instance, version, canary, .. } => {
@@ -213,8 +213,8 @@ impl BodyState {
         }
     }
 
-    /// An instance takes calls: it is subscribed and the barrier has returned. One that is
-    /// being stopped meanwhile goes on stopping.
+    /// Notes that an instance takes calls: it is subscribed and the barrier has returned. An
+    /// instance that is being stopped meanwhile goes on stopping.
     pub fn ready(&mut self, target: &Target, id: u64, now: Moment) {
         self.change(target, id, |it| {
             if matches!(it.phase, InstancePhase::Starting | InstancePhase::Restarting) {
@@ -223,8 +223,8 @@ impl BodyState {
         });
     }
 
-    /// An instance that was ready ended by itself and is being started again: it is not relied
-    /// on until it is ready again.
+    /// Notes that an instance that was ready ended by itself and is being started again: no other
+    /// body relies on it until it is ready again.
     pub fn away(&mut self, target: &Target, id: u64, now: Moment) {
         if injected(Bug::AwayIsReady) {
             return;
@@ -236,8 +236,8 @@ impl BodyState {
         });
     }
 
-    /// An instance could not be started, or ended by itself for good: it is gone. It is tried
-    /// again after a wait that doubles each time; after some failures this body refuses the
+    /// Notes that an instance could not be started, or ended by itself for good: it is gone. It is
+    /// tried again after a wait that doubles each time; after some failures this body refuses the
     /// revision for a while.
     pub fn failed(&mut self, target: &Target, id: u64, reason: &str, now: Moment) {
         let Some(held) = self.held.get_mut(target) else { return };
@@ -262,8 +262,9 @@ impl BodyState {
         });
     }
 
-    /// A revision cannot be run here, as its host says before any start: a spec that this
-    /// program cannot read, a bundle that is not what its name says. Stays until the body ends.
+    /// Notes that a revision cannot be run here, as the host reports before any start: a spec that
+    /// this program cannot read, or a bundle whose content does not have its hash. It stays refused
+    /// until the body ends.
     pub fn refuse(&mut self, target: &Target, revision: Revision, reason: &str) {
         let held = self.held.entry(target.clone()).or_default();
         held.failures.retain(|failure| failure.revision != revision);
@@ -272,7 +273,7 @@ impl BodyState {
         held.failures.push(Failure { revision, count: 1, again_at: never, refused_until: Some(never), reason });
     }
 
-    /// An instance has finished its calls and is gone.
+    /// Notes that an instance has finished its calls and is gone.
     pub fn stopped(&mut self, target: &Target, id: u64) {
         if let Some(held) = self.held.get_mut(target) {
             held.instances.retain(|it| it.id != id);
@@ -281,7 +282,7 @@ impl BodyState {
         self.tidy(target);
     }
 
-    /// The numbers of a canary since it and its base run side by side.
+    /// Takes the call counts of a canary and its base, since both run side by side.
     pub fn sample(&mut self, target: &Target, canary: Revision, base: CanarySample, of_canary: CanarySample) {
         if let Some(held) = self.held.get_mut(target) {
             held.tallies = Some((canary, base, of_canary));
@@ -294,7 +295,7 @@ impl BodyState {
         }
     }
 
-    /// Forgets failures of revisions that nobody wants any more.
+    /// Forgets failures of revisions that are no longer wanted.
     pub(crate) fn forget(&mut self, wanted: impl Fn(&Target, Revision) -> bool) {
         for (target, held) in &mut self.held {
             held.failures.retain(|failure| wanted(target, failure.revision));
@@ -302,7 +303,7 @@ impl BodyState {
         self.held.retain(|_, held| !held.is_empty());
     }
 
-    /// Takes note of which entries the presence of this beat told to be left, at this head.
+    /// Notes the entries that the presence of this beat reports as being left, at this head.
     pub(crate) fn report(&mut self, head: ContentHash, beat: u64, is_leaving: impl Fn(&Target) -> bool) {
         for (target, held) in &mut self.held {
             held.left_at = match held.left_at {

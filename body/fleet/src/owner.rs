@@ -1,4 +1,4 @@
-//! One entry in one body: what its owner does, and what one does that no longer owns it.
+//! One entry in one body: the actions of its owner, and those of a body that no longer owns it.
 
 use cbs::Target;
 
@@ -10,14 +10,14 @@ use crate::{
     reconcile::Round,
 };
 
-/// An entry, and what this body holds of it.
+/// Entry with the instances that this body holds of it.
 pub(crate) struct HeldEntry<'a> {
     pub(crate) index: usize,
     pub(crate) target: &'a Target,
     pub(crate) entry: &'a Entry,
     pub(crate) wanted: Wanted<'a>,
     pub(crate) held: &'a Held,
-    /// Why its canary was rolled back, where that is so.
+    /// Reason why its canary was rolled back, if it was.
     pub(crate) rolled_back: Option<&'a str>,
 }
 
@@ -26,7 +26,7 @@ impl HeldEntry<'_> {
         self.wanted.main.revision
     }
 
-    /// Whether an instance is neither of the wanted revision nor the canary beside it.
+    /// True if an instance is neither of the wanted revision nor the canary beside it.
     fn is_old(&self, it: &crate::Instance) -> bool {
         let is_side = it.canary && self.wanted.side.is_some_and(|(side, _)| side.revision == it.revision);
         it.revision != self.main() && !is_side
@@ -40,7 +40,7 @@ impl HeldEntry<'_> {
         self.held.serves(self.main())
     }
 
-    /// The canary that is no longer one, and takes no calls of its own yet.
+    /// Returns the instance of a promoted canary that takes no calls of its own yet.
     fn promoted(&self) -> Option<&crate::Instance> {
         self.held.live(self.main()).find(|it| it.canary && it.phase == InstancePhase::Ready)
     }
@@ -55,7 +55,7 @@ impl HeldEntry<'_> {
 }
 
 impl Round<'_> {
-    /// This body owns the entry: the wanted revision runs here, and nothing else once it does.
+    /// Decides for an owner: the wanted revision runs here, and nothing else once it does.
     pub(crate) fn own_it(&mut self, place: &HeldEntry<'_>) -> EntryStatus {
         let starting = place.held.live(place.main()).next().is_some();
         if let Some(instance) = place.promoted().map(|it| it.id) {
@@ -108,7 +108,8 @@ impl Round<'_> {
         self.start(place, place.wanted.main, false);
     }
 
-    /// The wanted revision is ready: a canary starts beside it, and after a while all else stops.
+    /// Goes on when the wanted revision is ready: a canary starts beside it, and after a while all
+    /// other instances stop.
     fn settle(&mut self, place: &HeldEntry<'_>) {
         let share = match place.wanted.side {
             Some((side, rules)) => self.canary(place, side, rules),
@@ -128,7 +129,7 @@ impl Round<'_> {
         }
     }
 
-    /// Whether the wanted revision has been ready for a while.
+    /// True if the wanted revision has been ready for a while.
     fn is_settled(&mut self, place: &HeldEntry<'_>) -> bool {
         let ready =
             place.held.live(place.main()).filter(|it| it.phase == InstancePhase::Ready).map(|it| it.since).min();
@@ -136,7 +137,7 @@ impl Round<'_> {
         ready.is_some_and(|since| self.clock.reached(since.plus(settle)))
     }
 
-    /// Keeps a canary beside its base, and judges it; the share that it gets now.
+    /// Keeps a canary beside its base, and judges it. Returns the share that it gets now.
     fn canary(&mut self, place: &HeldEntry<'_>, side: &Version, rules: &CanaryRules) -> Option<(Revision, u8)> {
         let mut live = place.held.live(side.revision).filter(|it| it.canary).peekable();
         if live.peek().is_none() {
@@ -177,8 +178,8 @@ impl Round<'_> {
         self.pass.actions.push(Action::Rule { target, revision, verdict, reason });
     }
 
-    /// This body does not own the entry, and holds something of it: what serves goes on until
-    /// the owners can be relied on.
+    /// Decides for a body that does not own the entry and holds instances of it: those that serve
+    /// go on until the owners can be relied on.
     pub(crate) fn leave_it(
         &mut self,
         place: &HeldEntry<'_>,
@@ -189,10 +190,10 @@ impl Round<'_> {
         let main = place.main();
         let stays = place.rolled_back.is_some() && place.main_serves() && self.is_settled(place);
         self.stop(place.target, place.held, place.entry.drain_ms, |it| match relied {
-            // Its owner waits for the end of whatever it cannot tell from an old revision.
+            // Its owner waits for the end of every instance that may be of an old revision.
             _ if recreated && (it.revision != main || refused) => Some(Why::Recreated),
             Some(why) => Some(why.clone()),
-            // Nobody relies on a canary beside what it was to replace.
+            // No body relies on a canary beside the revision that it was to replace.
             None if stays && it.canary => Some(Why::RolledBack),
             None => (it.phase == InstancePhase::Starting).then_some(Why::Unneeded),
         });
@@ -213,7 +214,7 @@ impl Round<'_> {
     }
 }
 
-/// What people are told of a canary that was rolled back.
+/// Text for people about a canary that was rolled back.
 fn rolled_back(entry: &Entry, reason: &str) -> String {
     let revision = entry.version.revision;
     format!("revision {revision} was rolled back: {reason}; change it, or deploy it without a canary")

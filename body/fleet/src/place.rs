@@ -1,4 +1,5 @@
-//! Who runs what: every body decides it alone, and all alike.
+//! Placement: the choice of the bodies that own an entry. Every body decides it alone, and all
+//! alike.
 //!
 //! Rendezvous hashing (Thaler and Ravishankar, 1998): each body has a score for each entry, and
 //! the highest scores win. When a body comes or goes, only what it wins or won moves.
@@ -38,9 +39,9 @@ pub(crate) fn key_of(body: &BodyId) -> u64 {
     ContentHash::of(body.as_str().as_bytes()).first()
 }
 
-/// The score of a body for an entry: both numbers mixed by the finalizer of splitmix64 (Steele,
-/// Lea and Flood, 2014). The same in every version for ever, else bodies of two versions would
-/// disagree.
+/// Returns the score of a body for an entry: both numbers mixed by the finalizer of splitmix64
+/// (Steele, Lea and Flood, 2014). It is the same in every version for ever, else bodies of two
+/// versions would disagree.
 fn score(entry: u64, body: u64) -> u64 {
     let mut mixed = entry ^ body.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -56,10 +57,11 @@ pub struct Chooser {
 }
 
 impl Chooser {
-    /// The indices of the candidates that own an entry, best first. `key` is the entry's number,
-    /// `may` says which candidates can run it; fewer of these than `replicas` all own it.
+    /// Returns the indices of the candidates that own an entry, best first. `key` is the entry's
+    /// number, `may` is true for candidates that can run it; if fewer can than `replicas`, all of
+    /// them own it.
     ///
-    /// Candidates stand in the order of their ids, so that equal scores are decided alike.
+    /// Candidates are in the order of their ids, so that equal scores are decided alike.
     pub fn choose(
         &mut self,
         key: u64,
@@ -89,8 +91,8 @@ impl Chooser {
         &self.chosen
     }
 
-    /// The best body of the value of the label that has the fewest yet, again and again. Bodies
-    /// without the label are those of one more value.
+    /// Chooses again and again: the value of the label that has the fewest chosen bodies yet, and
+    /// of its bodies the best one. Bodies without the label count as one more value.
     fn choose_apart(&mut self, wanted: usize, label: &str, candidates: &[Candidate<'_>]) {
         let mut taken: BTreeMap<Option<&str>, usize> = BTreeMap::new();
         let value = |index: usize| candidates.get(index).and_then(|it| it.labels.get(label)).map(String::as_str);

@@ -1,4 +1,5 @@
-//! What a body tells the fleet each second: who it is, what it can run, and how it fares.
+//! Presence: the report of a body to the fleet each second, with its identity, its runtimes and the
+//! status of its entries.
 
 use std::collections::BTreeMap;
 
@@ -11,21 +12,23 @@ use crate::{CanarySample, ContentHash, Entry, EntryStatus, FLOW_RUNTIME, NATIVE_
 pub const PRESENCE_BYTES_MAX: usize = 64 * 1024;
 /// The most labels of a body, and the most bytes of a label's key or value.
 pub const LABELS_MAX: (usize, usize) = (32, 63);
-/// How many refusals and failures a presence tells in words; the states tell all.
+/// Number of refusals and failures that a presence holds as texts; the states hold all.
 pub const TROUBLES_MAX: usize = 24;
 /// The most characters of a reason.
 pub const REASON_MAX: usize = 160;
-/// How many canaries a presence has numbers for.
+/// Number of canaries that a presence has samples for.
 pub const SAMPLES_MAX: usize = 8;
-/// How many leaving bodies a presence can acknowledge; more have to wait for their turn.
+/// Number of leaving bodies that a presence can acknowledge; further ones have to wait for their
+/// turn.
 pub const HEARD_MAX: usize = 64;
 
-/// What a body is, and what it can run; stays the same while it lives.
+/// Identity of a body, and its runtimes; stays the same from its start to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The body.
     pub body: BodyId,
-    /// Which life of the body: another number after each start, chosen at random by the driver.
+    /// Number of this start of the body: another number after each start, chosen at random by the
+    /// driver.
     pub incarnation: u64,
     /// The version of the program.
     #[serde(default)]
@@ -36,13 +39,14 @@ pub struct Facts {
     /// For `place` and `spread`.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// What it can run, with versions: `python` -> `3.11.2`. `flow` need not be named.
+    /// Runtimes that it has, with versions: `python` -> `3.11.2`. `flow` need not be named.
     #[serde(default)]
     pub runtimes: BTreeMap<String, String>,
 }
 
 impl Facts {
-    /// Whether a runtime and platform are wrong for an entry: the reason, for people.
+    /// Reason, for people, why the runtime or the platform does not suit an entry; `None` where
+    /// both do.
     #[must_use]
     pub fn missing_runtime(&self, entry: &Entry) -> Option<String> {
         let needs = &entry.needs;
@@ -65,13 +69,13 @@ impl Facts {
         Some(format!("it needs {} {wanted}, this body has {version}", needs.runtime))
     }
 
-    /// Whether the body has the labels that an entry asks for.
+    /// True if the body has the labels that an entry asks for.
     #[must_use]
     pub fn matches(&self, entry: &Entry) -> bool {
         entry.place.iter().all(|(key, value)| self.labels.get(key) == Some(value))
     }
 
-    /// The same facts within their bounds.
+    /// Returns the same facts within their limits.
     #[must_use]
     pub(crate) fn bounded(mut self) -> Self {
         // Control characters would take six bytes each.
@@ -90,7 +94,7 @@ impl Facts {
     }
 }
 
-/// Which head a body has applied: the order of its states is that of this head's manifest.
+/// Head that a body has applied: the order of its states is that of this head's manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// The head's number, for people.
@@ -99,30 +103,30 @@ pub struct Applied {
     pub head: ContentHash,
 }
 
-/// One put of one life of a body: later ones are greater.
+/// Sequence number of a presence; later presences of one start of a body are greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HeartbeatSequence {
-    /// The life.
+    /// Number of this start of the body.
     pub incarnation: u64,
-    /// Counts the presences that it made.
+    /// Number of the presence since that start.
     pub number: u64,
 }
 
-/// Why an entry does not run here: a refusal or a failed start.
+/// Reason why an entry does not run here: a refusal or a failed start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// The entry's index in the manifest.
     pub index: usize,
-    /// Why, for people.
+    /// Reason for people.
     pub reason: String,
 }
 
-/// How the revisions of a canary fare in one body.
+/// Samples of the revisions of a canary in one body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CanarySamples {
     /// The entry's index in the manifest.
     pub index: usize,
-    /// The new revision: it tells this canary from a later one.
+    /// The new revision: it distinguishes this canary from a later one.
     pub revision: Revision,
     /// The old revision's calls since both ran.
     pub base: CanarySample,
@@ -130,33 +134,33 @@ pub struct CanarySamples {
     pub canary: CanarySample,
 }
 
-/// A body's lease. Fields of newer programs are left aside.
+/// A body's lease. Fields of newer programs are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
-    /// What it is and what it can run.
+    /// Identity of the body, and its runtimes.
     #[serde(flatten)]
     pub facts: Facts,
-    /// Counts the presences of this life.
+    /// Number of the presence since this start of the body.
     pub beat: u64,
     /// The head that it has applied; `None` before the first.
     #[serde(default)]
     pub applied: Option<Applied>,
-    /// How each entry of that head fares.
+    /// Status of each entry of that head.
     #[serde(default)]
     pub states: States,
-    /// Whether it is about to end: it takes nothing new.
+    /// True if it is about to end: it takes nothing new.
     #[serde(default)]
     pub draining: bool,
-    /// Of each body that has something to leave, the last presence that this one has heard.
+    /// Last presence that this body has received from each body that has something to leave.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub observed: BTreeMap<BodyId, HeartbeatSequence>,
-    /// Refusals and failures in words, as many as fit.
+    /// Refusals and failures as texts, as many as fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<Trouble>,
-    /// Numbers of canaries, as many as fit.
+    /// Samples of canaries, as many as fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tallies: Vec<CanarySamples>,
-    /// Why a newer head than `applied` is not applied: not whole yet, or not understood.
+    /// Reason why a newer head than `applied` is not applied: not whole yet, or not understood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
 }
@@ -167,9 +171,9 @@ pub struct Presence {
 pub struct PresenceError(String);
 
 impl Presence {
-    /// The lease as it is stored: JSON of at most [`PRESENCE_BYTES_MAX`]. What would not fit is
-    /// left out in this order: numbers of canaries, words about troubles. What decides about
-    /// placement always fits.
+    /// Writes the lease as it is stored: JSON of at most [`PRESENCE_BYTES_MAX`]. Fields that would
+    /// not fit are left out in this order: samples of canaries, texts about troubles. The fields
+    /// that decide about placement always fit.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut presence = self.clone();
@@ -205,19 +209,20 @@ impl Presence {
         serde_json::from_slice(bytes).map_err(|error| PresenceError(error.to_string()))
     }
 
-    /// Which put this is.
+    /// Sequence number of this presence.
     #[must_use]
     pub fn beat(&self) -> HeartbeatSequence {
         HeartbeatSequence { incarnation: self.facts.incarnation, number: self.beat }
     }
 
-    /// Whether the body waits to be heard before it gives something up.
+    /// True if the body has something to leave: it waits until the owners have received its
+    /// presence.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
         self.states.runs().any(|(status, _)| status.is_leaving())
     }
 
-    /// How the entry at this index fares, if the body has applied this head.
+    /// Status of the entry at this index, if the body has applied this head.
     #[must_use]
     pub fn status(&self, head: ContentHash, index: usize) -> Option<EntryStatus> {
         self.applied.is_some_and(|applied| applied.head == head).then(|| self.states.at(index))

@@ -1,7 +1,8 @@
-//! The reconciler: from what is desired, what was observed and what is held to what to do next.
+//! The reconciler: it compares the desired state with the observed and the held one, and decides
+//! the next actions.
 //!
-//! Level-triggered: it knows no history and no plan. Whatever was lost on the way, the next pass
-//! sees the difference again.
+//! Level-triggered: it knows no history and no plan. Whatever message was lost, the next pass sees
+//! the difference again.
 
 use std::{cmp::Ordering, collections::btree_map};
 
@@ -16,17 +17,17 @@ use crate::{
     view::PeerBody,
 };
 
-/// Decides what to do next.
+/// Decides the next actions.
 ///
-/// One pass over ten thousand unchanged entries takes about a millisecond: entries and held
-/// cells are walked side by side, and what is not here and not this body's takes a score for
-/// each body and no more.
+/// One pass over ten thousand unchanged entries takes about a millisecond: entries and held cells
+/// are walked side by side. An entry that is neither held nor owned here takes only a score for
+/// each body.
 #[must_use]
 pub fn reconcile(desired: &Desired, fleet: &Fleet, own: &BodyState, now: Moment) -> Pass {
     let mut clock = Clock::new(now);
     let paused = fleet.paused(&mut clock);
     let peers = fleet.alive(&mut clock);
-    // Whoever heard nothing heard no word about this head either.
+    // A body that received no leases received no report about this head either.
     let told_since = desired.adopted.max(fleet.hears_since());
     let patience = (told_since, fleet.timing().patience);
     let candidates = Candidates::new(desired, own, &peers, patience, &mut clock);
@@ -50,26 +51,27 @@ pub fn reconcile(desired: &Desired, fleet: &Fleet, own: &BodyState, now: Moment)
     pass
 }
 
-/// Those who may own something, in the order of their ids.
+/// Bodies that may own something, in the order of their ids.
 pub(crate) struct Candidates<'a> {
     candidates: Vec<Candidate<'a>>,
     members: Vec<CandidateState<'a>>,
 }
 
-/// How a candidate's word about an entry is found.
+/// Source of a candidate's answer about an entry: this body's own state, or the lease of a peer.
 enum CandidateState<'a> {
     /// This body.
     BodyState,
-    /// It has applied the same head: its states tell what it cannot run.
+    /// It has applied the same head: its states show what it cannot run.
     Spoken(&'a PeerBody),
-    /// It has not: it counts as able where its facts do not speak against it.
+    /// It has not applied it: it counts as able where its facts do not say otherwise.
     Pending(&'a PeerBody),
-    /// It has not for too long.
+    /// It has not applied it for too long.
     Unresponsive,
 }
 
 impl<'a> Candidates<'a> {
-    /// `patience`: since when the others could have spoken of the head, and how long they may take.
+    /// Makes the list. The tuple holds the moment since when the others could have reported about
+    /// the head, and the time that they may take.
     fn new(
         desired: &Desired,
         own: &'a BodyState,
@@ -113,11 +115,11 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Who owns an entry.
+/// Owners of an entry.
 #[derive(Debug, Default)]
 struct Owners {
     mine: bool,
-    /// The other owners' places in the crew.
+    /// Indices of the other owners among the candidates.
     others: Vec<usize>,
 }
 
@@ -134,7 +136,7 @@ pub(crate) struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    /// Entries and held cells side by side: both are in order.
+    /// Walks entries and held cells side by side: both are in order.
     fn walk(&mut self) {
         let mut held = self.own.held().iter().peekable();
         let manifest = &self.desired.manifest;
@@ -148,7 +150,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// What is held of a target; what is held of those before it is in no manifest any more.
+    /// Returns the held instances of a target. Held cells that come before it are in no manifest
+    /// any more: they are removed.
     fn until(
         &mut self,
         held: &mut std::iter::Peekable<btree_map::Iter<'a, Target, Held>>,
@@ -221,8 +224,8 @@ impl<'a> Round<'a> {
         owners
     }
 
-    /// Whether this body may leave an entry to its owners: every one of them confirms. `None`:
-    /// not yet.
+    /// Returns the reason to leave an entry to its owners: every one of them confirms, or this body
+    /// ends and there are none. `None`: not yet.
     fn relied(&mut self, index: usize, held: &Held, owners: &Owners) -> Option<Why> {
         if owners.others.is_empty() {
             return self.own.draining.then_some(Why::Ending);
@@ -244,8 +247,8 @@ impl<'a> Round<'a> {
         Some(Why::Taken(bodies))
     }
 
-    /// An entry of a newer program: refused; what is held of it goes on until somebody who
-    /// understands it serves it and has heard that this body leaves.
+    /// Refuses an entry of a newer program. Instances of it go on until a body that understands it
+    /// serves it and has received the presence which says that this body leaves.
     fn foreign(&mut self, index: usize, target: &Target, item: &Item, held: Option<&Held>) -> EntryStatus {
         let missing_runtime = self.own.missing_runtime(target, item);
         self.trouble(index, missing_runtime.as_deref());
@@ -268,7 +271,7 @@ impl<'a> Round<'a> {
         if serves { EntryStatus::RefusedOld } else { EntryStatus::Refused }
     }
 
-    /// Whether another body may still have another revision of an entry than the wanted one.
+    /// True if another body may still have another revision of an entry than the wanted one.
     pub(crate) fn old_elsewhere(&self, index: usize) -> bool {
         self.candidates.members.iter().any(|member| match member {
             CandidateState::Spoken(peer) => peer.presence.states.at(index).has_old(),
@@ -277,7 +280,7 @@ impl<'a> Round<'a> {
         })
     }
 
-    /// The leases of all bodies that speak of this head.
+    /// Returns the leases of all bodies that have applied this head.
     pub(crate) fn spoken(&self) -> impl Iterator<Item = &'a PeerBody> + '_ {
         self.candidates.members.iter().filter_map(|member| match member {
             CandidateState::Spoken(peer) => Some(*peer),
@@ -293,7 +296,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Starts an instance, if so many may be starting at once.
+    /// Starts an instance, unless as many are starting as may do so at once.
     pub(crate) fn start(&mut self, place: &HeldEntry<'_>, version: &crate::Version, canary: bool) {
         if self.starts == 0 {
             return;
@@ -322,7 +325,7 @@ impl<'a> Round<'a> {
 }
 
 impl States {
-    /// The states of a manifest of which nothing is here.
+    /// Returns the states of a manifest of which nothing runs here.
     #[must_use]
     pub fn absent(entries: usize) -> Self {
         let mut states = Self::default();

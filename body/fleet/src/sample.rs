@@ -1,18 +1,18 @@
-//! What a revision's calls came to: what a canary is judged by.
+//! Counters of a revision's calls, by which a canary is judged.
 
 use cbs::LatencyBuckets;
 use serde::{Deserialize, Serialize};
 
-/// Calls of one revision, their errors and how long they took. Adds up over instances and bodies.
+/// Calls of one revision, their errors and their durations. Adds up over instances and bodies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CanarySample {
     /// Calls that were answered, with a reply or an error.
     pub calls: u64,
     /// Of these, with an error that is the callee's fault: `cell-failed`, `internal`,
-    /// `timeout`, `unavailable`. A caller's bad request says nothing against a canary.
+    /// `timeout`, `unavailable`. A caller's bad request does not count against a canary.
     pub errors: u64,
-    /// How long they took.
+    /// Durations of the calls.
     pub times: LatencyBuckets,
 }
 
@@ -24,7 +24,7 @@ impl CanarySample {
         self.times.count(micros);
     }
 
-    /// Adds another body's.
+    /// Adds the sample of another body.
     pub fn add(&mut self, other: &Self) {
         self.calls = self.calls.saturating_add(other.calls);
         self.errors = self.errors.saturating_add(other.errors);

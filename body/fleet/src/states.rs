@@ -6,10 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::ENTRIES_MAX;
 
-/// How an entry of the manifest fares in one body.
+/// Status of an entry of the manifest in one body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum EntryStatus {
-    /// Nothing of it is here, and nothing should be.
+    /// No instance of it is here, and none should be.
     #[default]
     Absent,
     /// This body is an owner; nothing serves yet.
@@ -20,8 +20,8 @@ pub enum EntryStatus {
     Failed,
     /// This body is an owner; the last start failed and another revision serves on.
     Kept,
-    /// This body is an owner and serves the wanted revision: it will go on until somebody else
-    /// says so of itself.
+    /// This body is an owner and serves the wanted revision: it will go on until another body
+    /// reports the same of itself.
     Ready,
     /// As [`Self::Ready`], and a canary is to run beside it and does not yet.
     Canary,
@@ -39,7 +39,7 @@ pub enum EntryStatus {
     RefusedOld,
     /// Nothing serves any more; calls are being finished.
     Draining,
-    /// A word of a newer program.
+    /// A status of a newer program.
     Unknown,
 }
 
@@ -62,40 +62,41 @@ const LETTERS: [(EntryStatus, char); 15] = [
 ];
 
 impl EntryStatus {
-    /// Whether the body owns it and serves it, and goes on until somebody else says so of itself.
+    /// True if the body owns it and serves it, and goes on until another body reports the same.
     #[must_use]
     pub fn is_promise(self) -> bool {
         matches!(self, Self::Ready | Self::Canary | Self::Judged | Self::RolledBack)
     }
 
-    /// Whether nothing is under way: it is as it will stay while nobody deploys and nothing fails.
+    /// True if nothing is under way: the status stays while nobody deploys and nothing fails.
     #[must_use]
     pub fn is_settled(self) -> bool {
         matches!(self, Self::Absent | Self::Ready | Self::Judged | Self::RolledBack | Self::Refused | Self::Unknown)
     }
 
-    /// Whether the body serves it and means to leave: it waits for owners to hear that.
+    /// True if the body serves it and means to leave: it waits until the owners have received its
+    /// presence.
     #[must_use]
     pub fn is_leaving(self) -> bool {
         matches!(self, Self::Extra | Self::Old | Self::RefusedOld)
     }
 
-    /// Whether the body cannot run the wanted revision.
+    /// True if the body cannot run the wanted revision.
     #[must_use]
     pub fn is_refused(self) -> bool {
         matches!(self, Self::Refused | Self::RefusedOld)
     }
 
-    /// Whether a revision other than the wanted one may be in the body.
+    /// True if a revision other than the wanted one may be in the body.
     #[must_use]
     pub fn has_old(self) -> bool {
         matches!(self, Self::Updating | Self::Kept | Self::Old | Self::RefusedOld | Self::Draining | Self::Unknown)
     }
 }
 
-/// The standings of all entries, in the manifest's order, as runs of equal ones. As text: a
-/// letter and, above one, how often: `.4998 r s2`, without the blanks. Ten thousand that all
-/// differ take 10,000 bytes, ten thousand alike take six.
+/// The statuses of all entries, in the manifest's order, as runs of equal ones. As text: one
+/// character for the status and, if above one, the number of entries: `.4998 r s2`, without the
+/// blanks. Ten thousand that all differ take 10,000 bytes, ten thousand alike take six.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct States {
     /// Each with the index after its last entry.
@@ -103,7 +104,7 @@ pub struct States {
 }
 
 impl States {
-    /// Adds the next entry's standing.
+    /// Adds the status of the next entry.
     pub fn push(&mut self, status: EntryStatus) {
         self.push_run(status, 1);
     }
@@ -116,32 +117,32 @@ impl States {
         }
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.runs.last().map_or(0, |(_, end)| *end)
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// The standing of the entry at this index of the manifest; absent beyond the end.
+    /// Status of the entry at this index of the manifest; absent beyond the end.
     #[must_use]
     pub fn at(&self, index: usize) -> EntryStatus {
         let run = self.runs.partition_point(|(_, end)| *end <= index);
         self.runs.get(run).map_or(EntryStatus::Absent, |(status, _)| *status)
     }
 
-    /// Runs of equal standings: each with the indices that it covers.
+    /// Runs of equal statuses: each with the indices that it covers.
     pub fn runs(&self) -> impl Iterator<Item = (EntryStatus, std::ops::Range<usize>)> + '_ {
         let starts = std::iter::once(0).chain(self.runs.iter().map(|(_, end)| *end));
         starts.zip(&self.runs).map(|(start, (status, end))| (*status, start..*end))
     }
 
-    /// How many entries have this standing.
+    /// Number of entries that have this status.
     #[must_use]
     pub fn count(&self, status: EntryStatus) -> usize {
         self.runs().filter(|(other, _)| *other == status).map(|(_, range)| range.len()).sum()
@@ -167,7 +168,7 @@ impl fmt::Debug for States {
     }
 }
 
-/// A text that tells no states.
+/// A text that does not encode states.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the states cannot be read: {0}")]
 pub struct StatesError(&'static str);

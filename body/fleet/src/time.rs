@@ -1,12 +1,12 @@
-//! Time as it is handed in, and how long things take.
+//! Moments as the driver passes them in, and the durations of all waits.
 
 /// A moment on a body's own monotonic clock, in milliseconds since its start. It never goes
-/// back; a machine that was suspended makes it leap.
+/// back; it jumps forward when the machine was suspended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
 
 impl Moment {
-    /// So many milliseconds later.
+    /// Returns the moment so many milliseconds later.
     #[must_use]
     pub fn plus(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))
@@ -19,39 +19,41 @@ impl Moment {
     }
 }
 
-/// How long a lease lives on the server: `max_age` of the bucket, milliseconds.
+/// Time that a lease lasts on the server: `max_age` of the bucket, milliseconds.
 pub const LEASE_MS: u64 = 3_000;
-/// How often a body puts its presence, milliseconds.
+/// Interval at which a body puts its presence, milliseconds.
 pub const BEAT_MS: u64 = 1_000;
 
-/// How long a body waits for what. The same in every body of a fleet; milliseconds throughout.
+/// Waits and limits of a body. The same in every body of a fleet; milliseconds throughout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// A body unheard for so long is gone, even where the server's word of it was lost: a lease
-    /// and half a second, for the server's own word comes first.
+    /// Time without a lease after which a body is gone, even where the server's message about it
+    /// was lost: a lease and half a second, because the server's own message comes first.
     pub unheard: u64,
-    /// After a connection (or a sleep) no absence counts for so long: two leases, within which
-    /// every body that lives has been heard.
+    /// Time after a connection (or a sleep) in which no absence counts: two leases. Within it a
+    /// lease of every running body has been received.
     pub hold: u64,
-    /// A body that has not said what it thinks of the present head counts as able to run it for
-    /// so long: two leases.
+    /// Time in which a body that has not reported about the present head counts as able to run it:
+    /// two leases.
     pub patience: u64,
-    /// A new instance has been ready for so long before the old one stops: by then every node
-    /// of a cluster knows its subscription.
+    /// Time that a new instance has been ready before the old one stops: by then every node of a
+    /// cluster knows its subscription.
     pub settle: u64,
     /// The wait after a first failed start; doubles with each.
     pub backoff: u64,
     /// The longest of these waits.
     pub backoff_max: u64,
-    /// After so many failed starts the body refuses the revision: others may have more luck.
+    /// Number of failed starts after which the body refuses the revision: other bodies may be able
+    /// to start it.
     pub failures_max: u32,
-    /// How long such a refusal lasts.
+    /// Time that such a refusal lasts.
     pub refusal: u64,
-    /// An instance that was ready for so long had not failed to start: its failures are forgotten.
+    /// Time after which an instance that is ready counts as started: its failures are forgotten.
     pub healthy: u64,
-    /// How many instances may be starting at once.
+    /// Limit of instances that may be starting at once.
     pub starts_max: usize,
-    /// A body that was not asked for so long was asleep: what it knows is as old as that.
+    /// Time without a pass after which a body counts as having been asleep: its knowledge is as old
+    /// as that.
     pub sleep: u64,
 }
 
@@ -73,7 +75,7 @@ impl Default for Timing {
     }
 }
 
-/// Now, and the next moment at which something changes by time alone.
+/// Present moment, and the next moment at which something changes by time alone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     pub(crate) now: Moment,
@@ -85,7 +87,7 @@ impl Clock {
         Self { now, wake: None }
     }
 
-    /// Whether a moment has come; if not, it is remembered as one to wake at.
+    /// True if a moment has come; if not, it is noted as a moment to wake at.
     pub(crate) fn reached(&mut self, at: Moment) -> bool {
         if self.now >= at {
             return true;

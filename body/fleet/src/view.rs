@@ -1,4 +1,4 @@
-//! What a body has observed of the others, and how far it may rely on that.
+//! Observations of a body about the others, and the rules when it may rely on them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,14 +11,14 @@ use crate::{
     time::Clock,
 };
 
-/// Another body, as its lease tells.
+/// Another body, as its lease describes it.
 #[derive(Clone, Debug)]
 pub struct PeerBody {
     /// Its last lease.
     pub presence: Arc<Presence>,
-    /// When this was heard.
+    /// Moment when this lease was received.
     pub heard_at: Moment,
-    /// When this life of the body was first heard.
+    /// Moment when the first lease of this start of the body was received.
     pub since: Moment,
     /// The server said that the lease is gone.
     lost: bool,
@@ -26,29 +26,29 @@ pub struct PeerBody {
     pub(crate) key: u64,
     /// The lease's revision in its bucket.
     revision: u64,
-    /// Whether it waits to be heard before it gives something up.
+    /// True if it has something to leave, and waits until its presence is received.
     leaving: bool,
 }
 
-/// How a body's own connection stands.
+/// State of a body's own connection.
 #[derive(Clone, Debug, Default)]
 struct Link {
     connected: bool,
-    /// When the body last heard its own lease on this connection.
+    /// Moment when the body last received its own lease on this connection.
     own_heard: Option<Moment>,
     /// The newest revision of a lease under the body's own id.
     own_revision: u64,
-    /// When the body last heard another one under its own id.
+    /// Moment when the body last received the lease of another body under its own id.
     twin_heard: Option<Moment>,
-    /// Of bodies that are gone, up to which revision their leases are of the past.
+    /// Revisions of bodies that are gone: leases up to this revision are old.
     forgotten: BTreeMap<BodyId, u64>,
-    /// Until then no absence counts.
+    /// Moment until which no absence counts.
     hold_until: Moment,
-    /// When somebody last asked what to do.
+    /// Moment of the last pass.
     asked: Option<Moment>,
 }
 
-/// Of so many bodies that are gone late words are told from new ones.
+/// Number of bodies that are gone for which late messages can be distinguished from new ones.
 const FORGOTTEN_MAX: usize = 1024;
 
 impl Link {
@@ -60,7 +60,7 @@ impl Link {
         let known = self.forgotten.entry(body).or_default();
         *known = revision.max(*known);
         if self.forgotten.len() > FORGOTTEN_MAX {
-            // The older half: no word is late by that many bodies.
+            // The older half goes: no message is late by that many bodies.
             let mut revisions: Vec<u64> = self.forgotten.values().copied().collect();
             revisions.sort_unstable();
             let middle = revisions.get(FORGOTTEN_MAX / 2).copied().unwrap_or_default();
@@ -80,19 +80,19 @@ pub struct Fleet {
     verdicts: BTreeMap<Target, BTreeMap<Revision, VerdictRecord>>,
 }
 
-/// Why a body changes nothing now.
+/// Reason why a body changes nothing now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paused {
     /// There is no connection.
     NotConnected,
-    /// The body does not hear its own lease: whom else would it not hear?
+    /// The body does not receive its own lease, so it may miss other leases too.
     LeaseNotObserved,
     /// Another body has the same id.
     DuplicateId,
 }
 
 impl Fleet {
-    /// A fleet of which nothing is known yet, as this body will see it.
+    /// Returns a fleet of which nothing is known yet, as this body will see it.
     #[must_use]
     pub fn new(facts: &Facts, timing: Timing) -> Self {
         Self {
@@ -105,8 +105,8 @@ impl Fleet {
         }
     }
 
-    /// The connection is up, for the first time or again, and its watches begin anew. What was
-    /// known of others stays, and is not counted against them for two leases.
+    /// Notes that the connection is up, for the first time or again, and its watches begin anew.
+    /// The knowledge about other bodies stays; their absence does not count for two leases.
     pub fn connected(&mut self, now: Moment) {
         self.link = Link { connected: true, hold_until: now.plus(self.timing.hold), ..Link::default() };
         self.watched_anew();
@@ -115,8 +115,9 @@ impl Fleet {
         }
     }
 
-    /// The watch of leases begins anew. The bucket is in memory: a server that was started again
-    /// counts from one. A watch tells the last lease of each body alone, so nothing old comes late.
+    /// Notes that the watch of leases begins anew. The bucket is in memory: a server that was
+    /// started again counts from one. A watch delivers only the last lease of each body, so nothing
+    /// old comes late.
     pub fn watched_anew(&mut self) {
         self.link.own_revision = 0;
         self.link.forgotten.clear();
@@ -125,25 +126,25 @@ impl Fleet {
         }
     }
 
-    /// Whether the connection counts as up.
+    /// True if the connection counts as up.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.link.connected
     }
 
-    /// The connection is down.
+    /// Notes that the connection is down.
     pub fn disconnected(&mut self) {
         self.link.connected = false;
     }
 
-    /// A lease was put. `revision` is its revision in the bucket: what comes late or twice is
-    /// left aside.
+    /// Takes a lease that was put. `revision` is its revision in the bucket: a lease that comes
+    /// late or twice is ignored.
     pub fn observed(&mut self, presence: Arc<Presence>, revision: u64, now: Moment) {
         if !self.link.connected {
             return;
         }
         if presence.facts.body == self.body {
-            // A former life's lease that comes late is no twin's.
+            // A late lease from before this start of the body is not that of a duplicate id.
             let newer = revision > self.link.own_revision;
             self.link.own_revision = revision.max(self.link.own_revision);
             if presence.facts.incarnation == self.incarnation {
@@ -167,7 +168,7 @@ impl Fleet {
         self.peers.insert(peer.presence.facts.body.clone(), peer);
     }
 
-    /// The server says that a lease has ended or was taken back.
+    /// Notes that a lease has ended or was taken back, as the server reported.
     pub fn gone(&mut self, body: &BodyId, revision: u64) {
         match self.peers.get_mut(body) {
             Some(peer) if revision > peer.revision => (peer.revision, peer.lost) = (revision, true),
@@ -176,7 +177,7 @@ impl Fleet {
         }
     }
 
-    /// A verdict about a canary is known, or (`None`) was deleted.
+    /// Takes a verdict about a canary, or (`None`) notes that it was deleted.
     pub fn ruled(&mut self, target: &Target, revision: Revision, record: Option<VerdictRecord>) {
         let of = self.verdicts.entry(target.clone()).or_default();
         match record {
@@ -188,20 +189,20 @@ impl Fleet {
         }
     }
 
-    /// What was decided about this revision.
+    /// Verdict about this revision.
     #[must_use]
     pub fn verdict(&self, target: &Target, revision: Revision) -> Option<Verdict> {
         self.record(target, revision).map(|record| record.verdict)
     }
 
-    /// What was decided about this revision, and why.
+    /// Verdict about this revision, with its reason.
     #[must_use]
     pub fn record(&self, target: &Target, revision: Revision) -> Option<&VerdictRecord> {
         let record = self.verdicts.get(target)?.get(&revision);
         record.filter(|_| !injected(Bug::IgnoresVerdicts))
     }
 
-    /// Called before each pass: notices that the body was asleep, forgets who is gone.
+    /// Prepares a pass: notices that the body was asleep, and forgets the bodies that are gone.
     pub fn refresh(&mut self, now: Moment) {
         if self.link.asked.is_some_and(|asked| now.since(asked) > self.timing.sleep || now < asked) {
             self.link.hold_until = now.plus(self.timing.hold);
@@ -209,7 +210,7 @@ impl Fleet {
         self.link.asked = Some(now);
         let mut clock = Clock::new(now);
         if self.paused(&mut clock).is_some() && !injected(Bug::ForgetsWhileDeaf) {
-            // Whoever hears nothing learns nothing of absences, and has two leases for it afterwards.
+            // A body that receives nothing cannot see absences: it gets two leases of time afterwards.
             self.link.hold_until = now.plus(self.timing.hold);
             return;
         }
@@ -226,9 +227,9 @@ impl Fleet {
         }
     }
 
-    /// Whether another body counts as alive: its lease was heard, or absences do not count now.
-    /// Its silence is as long as this body went on hearing itself: a connection that died
-    /// unnoticed makes nobody silent.
+    /// True if another body counts as alive: its lease was received, or absences do not count now.
+    /// Its absence is measured up to the last time that this body received its own lease: a
+    /// connection that died unnoticed makes no body count as gone.
     fn is_alive(&self, peer: &PeerBody, clock: &mut Clock) -> bool {
         let silence = self.link.own_heard.map_or(0, |own| own.since(peer.heard_at));
         let silent = silence >= self.timing.unheard && !injected(Bug::NobodyDies);
@@ -239,7 +240,7 @@ impl Fleet {
         !clock.reached(peer.heard_at.plus(self.timing.unheard))
     }
 
-    /// Why the body may change nothing now; `None` when it may.
+    /// Reason why the body may change nothing now; `None` when it may.
     pub(crate) fn paused(&self, clock: &mut Clock) -> Option<Paused> {
         if injected(Bug::ActsDeaf) {
             return None;
@@ -254,8 +255,8 @@ impl Fleet {
         (!hears).then_some(Paused::LeaseNotObserved)
     }
 
-    /// Since when the body has heard what there is to hear, as far as silence tells anything: two
-    /// leases before absences count.
+    /// Moment since when the body has received all leases, as far as the absence of one has a
+    /// meaning: two leases before absences count.
     pub(crate) fn hears_since(&self) -> Moment {
         Moment(self.link.hold_until.0.saturating_sub(self.timing.hold))
     }
@@ -270,13 +271,13 @@ impl Fleet {
         self.peers.values()
     }
 
-    /// How long things take.
+    /// Waits and limits of this body.
     #[must_use]
     pub fn timing(&self) -> &Timing {
         &self.timing
     }
 
-    /// What this body has heard of those who wait to be heard; at most `max`, in turn.
+    /// Last presences that this body has received from leaving bodies; at most `max`, in turn.
     pub(crate) fn heard_beats(&self, beat: u64, max: usize) -> BTreeMap<BodyId, HeartbeatSequence> {
         let leaving: Vec<&PeerBody> = self.peers.values().filter(|peer| peer.leaving).collect();
         let turns = leaving.len().div_ceil(max.max(1)).max(1) as u64;
@@ -285,8 +286,9 @@ impl Fleet {
         reported.map(|peer| (peer.presence.facts.body.clone(), peer.presence.beat())).collect()
     }
 
-    /// Whether this body can rely on a peer for an entry: it says that it serves it as an owner,
-    /// at this head, just now, and after it heard that this body is about to leave.
+    /// True if this body can rely on a peer for an entry: the peer says that it serves the entry as
+    /// an owner, at this head, just now, and after it received the presence which says that this
+    /// body leaves.
     pub(crate) fn confirms(
         &self,
         peer: &PeerBody,

@@ -1,4 +1,5 @@
-//! `payloads.json`: which payloads are JSON. (Its integers beyond 64 bits stand in `tests/context.rs`.)
+//! `payloads.json`: payloads that are JSON, and some that are not. (Its integers beyond 64 bits are
+//! tested in `tests/context.rs`.)
 
 use cbs::{Bytes, CellError, Code, from_json, to_json};
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! What must hold at every step, and at the end.
+//! Conditions that must hold at every step, and at the end.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,8 @@ use cbs::{BodyId, Target};
 use super::world::World;
 use crate::{Action, Candidate, Chooser, Entry, EntryStatus, InstancePhase, Revision, Rollout, Why};
 
-/// Bodies count from when they noticed, the simulation from when it was so.
+/// Tolerance of the hold: bodies count from the moment when they noticed, the simulation from the
+/// moment when it happened.
 pub(super) const HOLD_SLACK_MS: u64 = 1_000;
 
 type Checked = Result<(), String>;
@@ -17,7 +18,7 @@ fn hold(is: bool, sentence: impl FnOnce() -> String) -> Checked {
 }
 
 impl World {
-    /// An action that a body is about to carry out; the body has noted it already.
+    /// Checks an action that a body is about to carry out; the body has noted it already.
     pub(crate) fn check_action(&self, at: usize, action: &Action) -> Checked {
         let Some(node) = self.nodes.get(at) else { return Ok(()) };
         let Some(desired) = node.body.as_ref().and_then(|body| body.desired()) else {
@@ -61,7 +62,7 @@ impl World {
         self.check_hold(at, target, entry)
     }
 
-    /// Within two leases of a connection nobody takes over what another had before.
+    /// Checks that within two leases of a connection no body takes over what another had before.
     fn check_hold(&self, at: usize, target: &Target, entry: &Entry) -> Checked {
         let Some(node) = self.nodes.get(at) else { return Ok(()) };
         let clock = node.clock(self.now);
@@ -119,14 +120,14 @@ impl World {
                 {
                     return Ok(());
                 }
-                // Every owner said that it serves it; whoever did so goes on until another does.
+                // Every owner said that it serves it; an owner that did so goes on until another does.
                 let excused = owners.iter().all(|owner| self.is_lost_since(at, owner, target));
                 hold(excused, || format!("nobody serves {target} any more: {why}"))
             }
         }
     }
 
-    /// Whether a target was lost somewhere after an owner made the lease that was relied on.
+    /// True if a target was lost on any body after an owner made the lease that was relied on.
     fn is_lost_since(&self, at: usize, owner: &BodyId, target: &Target) -> bool {
         let Some(node) = self.nodes.get(at) else { return true };
         let peer = node.body.iter().flat_map(|body| body.fleet().peers()).find(|it| it.presence.facts.body == *owner);
@@ -135,7 +136,7 @@ impl World {
         made.is_some_and(|made| lost.is_some_and(|lost| lost >= made))
     }
 
-    /// No body believes an older lease of another than the newest that it was told of.
+    /// Checks that no body believes an older lease of another than the newest that it received.
     pub(crate) fn check_peers(&self, at: usize) -> Checked {
         let Some(node) = self.nodes.get(at) else { return Ok(()) };
         let Some(body) = &node.body else { return Ok(()) };
@@ -147,7 +148,7 @@ impl World {
         Ok(())
     }
 
-    /// What is not yet as it should be once faults have stopped.
+    /// Description of the first difference from the desired state, once faults have stopped.
     pub(crate) fn unsettled(&self) -> Option<String> {
         let (head, _) = self.server.head.as_ref()?;
         let manifest = self.server.truth.get(&head.manifest)?;

@@ -1,4 +1,4 @@
-//! Those who deploy in the simulation.
+//! Deployers of the simulation.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     Rollout, Version,
 };
 
-/// A deploy on its way.
+/// Deploy that is under way.
 #[derive(Clone)]
 pub(crate) struct Deploy {
     base: Option<(Head, u64)>,
@@ -18,12 +18,12 @@ pub(crate) struct Deploy {
     restores: Option<u64>,
 }
 
-/// What is deployed and undeployed.
+/// Targets that are deployed and undeployed.
 pub(crate) const TARGETS: [&str; 7] =
     ["cell a.one", "cell a.two", "cell b.one", "cell b.two", "cell c.one", "flow x", "flow y"];
 
 impl World {
-    /// Somebody deploys, or two do at once.
+    /// Begins a deploy, or two at once.
     pub(crate) fn begin_deploy(&mut self) {
         if !self.server.up {
             return;
@@ -98,7 +98,7 @@ impl World {
         }
     }
 
-    /// Another manifest: some entries are new, changed or gone.
+    /// Returns another manifest: some entries are new, changed or gone.
     pub(crate) fn change(&mut self, old: &Manifest) -> Option<Manifest> {
         let mut entries: BTreeMap<Target, Item> = old.entries().iter().cloned().collect();
         for _ in 0..self.chance.between(1, 4) {

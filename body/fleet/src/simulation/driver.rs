@@ -1,4 +1,4 @@
-//! What the drivers of the simulation do: what the real one has to do, without its patience.
+//! Drivers of the simulation: they do the work of the real driver, without its long waits.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{Action, BEAT_MS, CanarySample, InstancePhase, Moment, Revision, Why, keys::Key};
 
-/// How often a driver reads again what its watches may have lost.
+/// Interval at which a driver reads again what its watches may have lost.
 const RESYNC_MS: u64 = 10_000;
 
 impl World {
@@ -39,7 +39,7 @@ impl World {
         node.record.echo = None;
         node.record.heads.clear();
         node.record.newest.clear();
-        // What the former connection told in a hold that it did not outlive counts for nothing.
+        // An end reported in a hold that outlasted the former connection does not count.
         node.record.latest.values_mut().for_each(|last| last.ended = false);
         node.record.adopted.1 = 0;
         let link = node.link;
@@ -67,7 +67,7 @@ impl World {
         self.later(wait, Event::Connect { node: at, life });
     }
 
-    /// The driver's second.
+    /// Runs the driver's work of each second.
     pub(super) fn beat(&mut self, at: usize) -> Result<(), String> {
         let Some(node) = self.nodes.get(at) else { return Ok(()) };
         if !node.line.connected {
@@ -209,7 +209,8 @@ impl World {
         });
     }
 
-    /// Calls that canaries and what they run beside have got: a revision is good or bad by its name.
+    /// Gives each body the calls of its canaries and their bases: a revision is good or bad by its
+    /// name.
     pub(super) fn sample(&mut self, at: usize) {
         let Some(body) = self.nodes.get_mut(at).and_then(|node| node.body.as_mut()) else { return };
         let shares: Vec<(Target, Revision)> =
@@ -263,7 +264,7 @@ impl World {
         self.check_peers(at)
     }
 
-    /// The driver gets what a pending head waits for, but for what was asked for before.
+    /// Fetches the content that a pending head waits for, except keys that were asked for before.
     pub(super) fn fetch(&mut self, at: usize, asked: &[Key]) {
         let Some(node) = self.nodes.get(at) else { return };
         let (Some(body), link) = (&node.body, node.link) else { return };
@@ -282,7 +283,7 @@ impl World {
         }
     }
 
-    /// An instance of a body that serves ends by itself, for good or to be started again.
+    /// Lets an instance that serves end by itself, for good or to be started again.
     pub(crate) fn break_instance(&mut self, at: usize) {
         let for_good = self.chance.percent(50);
         let Some(node) = self.nodes.get_mut(at) else { return };

@@ -1,10 +1,10 @@
-//! What goes wrong in the simulation.
+//! Faults of the simulation.
 
 use super::world::{Event, World};
 use crate::LEASE_MS;
 
 impl World {
-    /// One thing goes wrong.
+    /// Causes one fault.
     pub(crate) fn disturb(&mut self) {
         if !self.chaos {
             return;
@@ -25,7 +25,7 @@ impl World {
         self.later(wait, Event::Chaos);
     }
 
-    /// All that a process has is lost.
+    /// Notes that all instances of a process are lost.
     fn lose(&mut self, at: usize) {
         let body = self.nodes.get(at).and_then(|node| node.body.as_ref());
         let held: Vec<_> = body.into_iter().flat_map(|body| body.own().held().keys().cloned()).collect();
@@ -58,7 +58,7 @@ impl World {
         self.say(|| format!("{name} is cut off for {long} ms"));
         self.later(notice, Event::NoticeCut { node: at, link });
         self.later(long, Event::Heal { node: at });
-        // What is heard again on a connection that was not missed is heard late.
+        // Messages on a connection whose loss was not noticed arrive late.
     }
 
     fn pause(&mut self, at: usize) {
@@ -73,7 +73,7 @@ impl World {
         self.say(|| format!("{name} is stopped for {long} ms"));
     }
 
-    /// The clock leaps, as after a suspension; back it never goes.
+    /// Moves the clock forward, as after a suspension; it never goes back.
     fn leap(&mut self, at: usize) {
         let leap = self.chance.between(100, 100_000);
         let Some(node) = self.nodes.get_mut(at) else { return };
@@ -94,7 +94,7 @@ impl World {
         self.later(limit, Event::End { node: at, life });
     }
 
-    /// A body has drained, or has no more time: it takes its lease back and ends.
+    /// Ends a body that has drained, or has no more time: it takes its lease back and ends.
     pub(crate) fn end(&mut self, at: usize) {
         self.lose(at);
         let Some(node) = self.nodes.get_mut(at) else { return };
@@ -127,7 +127,7 @@ impl World {
         self.later(long, Event::ServerUp);
     }
 
-    /// Content of the present head is lost or goes bad, until faults stop or somebody puts it anew.
+    /// Loses or spoils content of the present head, until faults stop or a deployer puts it anew.
     fn spoil(&mut self) {
         let hashes: Vec<_> = self.server.right.keys().copied().collect();
         let index = self.chance.index(hashes.len());
@@ -145,7 +145,8 @@ impl World {
         }
     }
 
-    /// Faults stop: all machines run and reach the server, everything is stored as it should be.
+    /// Stops the faults: all machines run and reach the server, everything is stored as it should
+    /// be.
     pub(crate) fn calm(&mut self) {
         self.say(|| "faults stop".to_owned());
         self.chaos = false;

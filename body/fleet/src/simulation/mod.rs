@@ -1,5 +1,5 @@
-//! A simulated fleet: bodies that are killed, stopped, cut off and told late, twice or nothing,
-//! while people deploy. Everything follows from a seed.
+//! A simulated fleet: bodies that are killed, stopped, cut off and get messages late, twice or
+//! never, while people deploy. Everything follows from a seed.
 
 mod chance;
 mod check;
@@ -21,41 +21,41 @@ use self::{
 };
 use crate::{ContentHash, Facts, NATIVE_RUNTIME, Revision, Timing};
 
-/// For how long things go wrong, milliseconds.
+/// Time in which faults happen, milliseconds.
 const CHAOS_MS: u64 = 30_000;
-/// Within so long after the last fault every fleet has converged, milliseconds. Of this: 6 s in
-/// which no absence counts, 3.5 s until the dead are gone, 6 s of patience, 8 s of waiting after
-/// failed starts (60 s outside of the simulation), 15 s that a refusal lasts, and starts and stops.
+/// Time limit after the last fault for a fleet to converge, milliseconds. Of this: 6 s in which no
+/// absence counts, 3.5 s until the dead are gone, 6 s of patience, 8 s of waiting after failed
+/// starts (60 s outside of the simulation), 15 s that a refusal lasts, and starts and stops.
 const CONVERGED_MS: u64 = 30_000;
-/// For so long nobody does anything after that.
+/// Time after that in which no body may act, milliseconds.
 const QUIET_MS: u64 = 8_000;
 
-/// Whether a body can never run a revision, which it learns when it tries.
+/// True if a body can never run a revision; the body learns it when it tries.
 fn refuses(facts: &Facts, revision: Revision) -> bool {
     let machine = facts.labels.get("machine").map(String::as_str).unwrap_or_default();
     ContentHash::of(format!("{machine} {revision}").as_bytes()).first().is_multiple_of(12)
 }
 
-/// Whether half of the calls to a revision fail.
+/// True if half of the calls to a revision fail.
 fn is_bad(revision: Revision) -> bool {
     ContentHash::of(revision.to_string().as_bytes()).first().is_multiple_of(3)
 }
 
-/// How long things take in the simulation: waits of minutes are shorter.
+/// Waits of the simulation: waits of minutes are shorter.
 fn timing() -> Timing {
     Timing { backoff_max: 8_000, refusal: 15_000, ..Timing::default() }
 }
 
-/// What went wrong in a run, and all that happened before.
+/// Failure of a run, with all events before it.
 struct Failed {
     sentence: String,
     lines: Vec<String>,
 }
 
-/// What came of a run.
+/// Result of a run.
 #[derive(Debug)]
 struct Done {
-    /// How long it took from the last fault until everything was as it should be.
+    /// Time from the last fault until everything was as it should be.
     converged_ms: u64,
     actions: u64,
 }
@@ -92,7 +92,7 @@ fn play(world: &mut World) -> Result<Done, String> {
     Err(format!("not converged {CONVERGED_MS} ms after the last fault: {why}"))
 }
 
-/// Two to five machines of different kinds.
+/// Adds two to five machines of different kinds.
 fn populate(world: &mut World) {
     let count = world.chance.between(2, 6);
     for at in 0..count {

@@ -13,76 +13,77 @@ use super::{
 };
 use crate::{Body, ContentHash, Facts, HeartbeatSequence, Manifest, Moment, Presence, Revision, Timing};
 
-/// What the simulation knows of a body, apart from what the body knows.
+/// Knowledge of the simulation about a body, apart from the body's own.
 pub(crate) struct Node {
     pub(crate) facts: Facts,
     pub(crate) natives: BTreeSet<Target>,
-    /// A body of another age: it never speaks of any head.
+    /// Set for a body of another version: it never reports about any head.
     pub(crate) mute: bool,
     /// The body; `None` while the process is dead.
     pub(crate) body: Option<Body>,
-    /// Which process: words to a former one are lost.
+    /// Number of the process: messages to a former one are lost.
     pub(crate) life: u64,
-    /// Which connection: words of a former one are lost.
+    /// Number of the connection: messages of a former one are lost.
     pub(crate) link: u64,
     pub(crate) line: Line,
-    /// What its clock is ahead of the world's.
+    /// Time by which its clock is ahead of the world's.
     pub(crate) ahead: u64,
-    /// It hears and does nothing until then.
+    /// Time until which it receives messages and does nothing.
     pub(crate) paused_until: u64,
     pub(crate) react_planned: bool,
     pub(crate) put_at: u64,
     pub(crate) record: Record,
 }
 
-/// How a node is connected.
+/// Connection of a node.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Line {
-    /// What the driver believes.
+    /// State of the connection as the driver believes it.
     pub(crate) connected: bool,
-    /// The network lets nothing through.
+    /// Set while the network lets nothing through.
     pub(crate) cut: bool,
-    /// When its driver reads everything again.
+    /// Time when its driver reads everything again.
     pub(crate) read_at: u64,
-    /// It is told to end, and when it does so at the latest.
+    /// Latest time of its end, once it is asked to end.
     pub(crate) ends_at: Option<u64>,
 }
 
-/// What the checks stand on.
+/// Record of a node, for the checks.
 #[derive(Default)]
 pub(crate) struct Record {
     /// Valid content that reached the body in this life.
     pub(crate) trees: BTreeSet<ContentHash>,
     pub(crate) specs: BTreeSet<ContentHash>,
-    /// When the body last heard its own lease, on its own clock, on this connection.
+    /// Moment when the body last received its own lease, on its own clock, on this connection.
     pub(crate) echo: Option<Moment>,
-    /// When it connected or woke up, on its own clock.
+    /// Moment when it connected or woke up, on its own clock.
     pub(crate) hold_from: Option<Moment>,
-    /// What others said before that, who have said nothing since.
+    /// Presences of others from before that moment, of bodies from which none came since.
     pub(crate) before: BTreeMap<BodyId, Arc<Presence>>,
-    /// What others said last who do not count as gone.
+    /// Last presences of others that do not count as gone.
     pub(crate) latest: BTreeMap<BodyId, Last>,
-    /// The newest lease of each that it was told of on this connection, with its revision.
+    /// Newest lease of each body that it received on this connection, with its revision.
     pub(crate) newest: BTreeMap<BodyId, (u64, Option<HeartbeatSequence>)>,
-    /// When the leases that it was told of were made.
+    /// Times when the leases that it received were made.
     pub(crate) made: BTreeMap<(BodyId, HeartbeatSequence), u64>,
-    /// When the body last heard its own lease, on whatever connection.
+    /// Moment when the body last received its own lease, on whatever connection.
     pub(crate) sure_at: Moment,
-    /// The revisions of the heads that were told on this connection.
+    /// Revisions of the heads that it received on this connection.
     pub(crate) heads: BTreeMap<ContentHash, u64>,
-    /// When a start failed, on its own clock.
+    /// Moments when a start failed, on its own clock.
     pub(crate) failed: BTreeMap<(Target, Revision), Moment>,
     /// Instances that are being started again.
     pub(crate) away: BTreeSet<u64>,
-    /// The head that it acts on, and the highest revision that it acted on on this connection.
+    /// The head that it acts on, and the highest revision of a head that it acted on, on this
+    /// connection.
     pub(crate) adopted: (Option<ContentHash>, u64),
 }
 
-/// What another said last.
+/// Last presence of another body.
 pub(crate) struct Last {
     presence: Arc<Presence>,
     heard_at: Moment,
-    /// Its lease has ended, as was told on this connection while no absence counted.
+    /// Set if its lease has ended, as reported on this connection while no absence counted.
     pub(crate) ended: bool,
 }
 
@@ -104,7 +105,7 @@ impl Node {
         }
     }
 
-    /// A new process begins.
+    /// Begins a new process.
     pub(crate) fn boot(&mut self, timing: &Timing, incarnation: u64) {
         self.life += 1;
         self.link += 1;
@@ -115,7 +116,7 @@ impl Node {
         self.record = Record::default();
     }
 
-    /// The process is gone.
+    /// Ends the process.
     pub(crate) fn die(&mut self) {
         self.life += 1;
         self.body = None;
@@ -123,7 +124,7 @@ impl Node {
         self.line.connected = false;
     }
 
-    /// Another machine's name, as a body has that is given none.
+    /// Gives the body a new id, as a body gets at each start if it was given none.
     pub(crate) fn rename(&mut self, life: u64) {
         let machine = self.facts.labels.get("machine").cloned().unwrap_or_default();
         if let Ok(body) = BodyId::new(&format!("b{machine}-{life}")) {
@@ -131,7 +132,7 @@ impl Node {
         }
     }
 
-    /// From now on, for two leases, no absence may count.
+    /// Begins a hold: for two leases, no absence may count.
     pub(crate) fn begin_hold(&mut self, from: Moment, unheard: u64) {
         let sure = self.record.sure_at;
         let alive = self.record.latest.iter().filter(|(_, last)| last.heard_at.plus(unheard) > sure);
@@ -139,9 +140,10 @@ impl Node {
         self.record.hold_from = Some(from);
     }
 
-    /// The body is asked what to do. Out of a hold, and while it hears itself, those whose leases
-    /// have ended count as gone, also those of whom it was told in the hold. No later connection
-    /// brings them back, so nobody takes anything from them in the hold that follows it.
+    /// Notes that a pass begins. Outside of a hold, and while the body receives its own lease, the
+    /// bodies whose leases have ended count as gone, also those whose end was reported in the hold.
+    /// No later connection brings them back, so no body takes anything from them in the hold that
+    /// follows it.
     pub(crate) fn count_gone(&mut self, clock: Moment, timing: &Timing) {
         let holds = self.record.hold_from.is_some_and(|from| clock.since(from) + HOLD_SLACK_MS < timing.hold);
         let hears = self.record.echo.is_some_and(|echo| clock.since(echo) < timing.unheard);
@@ -150,14 +152,14 @@ impl Node {
         }
     }
 
-    /// Takes down what reaches the body.
+    /// Records a message that reaches the body.
     pub(crate) fn hears(&mut self, word: &ServerMessage, server: &Server, timing: &Timing, now: u64) {
         let clock = self.clock(now);
         let holds = self.record.hold_from.is_some_and(|from| clock.since(from) < timing.hold);
         let is_right = |hash, bytes| server.right.get(hash).is_some_and(|(_, right)| right == bytes);
         match word {
             ServerMessage::Lease(presence, ..) if presence.facts.body == self.facts.body => {
-                // Of another life: it tells the body nothing.
+                // Of another start of the body: it has no meaning for this one.
                 if presence.facts.incarnation != self.facts.incarnation {
                     return;
                 }
@@ -196,7 +198,7 @@ impl Node {
         }
     }
 
-    /// All about it, for people.
+    /// Describes the node for people.
     pub(crate) fn tells(&self) -> String {
         let Facts { body, labels, runtimes, .. } = &self.facts;
         let Some(mind) = &self.body else { return format!("{body} is dead") };
@@ -219,7 +221,7 @@ impl Node {
         Moment(now + self.ahead)
     }
 
-    /// Whether an instance of a target serves here.
+    /// True if an instance of a target serves here.
     pub(crate) fn serves(&self, target: &Target) -> bool {
         let held = self.body.as_ref().and_then(|body| body.own().held().get(target));
         let serves =

@@ -6,7 +6,7 @@ use cbs::{BodyId, Target};
 
 use crate::{ContentHash, Head, LEASE_MS, Manifest, Presence, Revision, Verdict};
 
-/// A word that a watch brings.
+/// Message that a watch brings.
 #[derive(Clone)]
 pub(crate) enum ServerMessage {
     /// A lease, its revision, and when it was made.
@@ -21,20 +21,20 @@ pub(crate) enum ServerMessage {
 #[derive(Default)]
 pub(crate) struct Server {
     pub(crate) up: bool,
-    /// Each with its revision, when it was put and when it was made.
+    /// Leases, each with its revision, the time when it was put and the time when it was made.
     leases: BTreeMap<BodyId, (Arc<Presence>, u64, u64, u64)>,
     lease_revision: u64,
     pub(crate) head: Option<(Head, u64)>,
     head_revision: u64,
-    /// What is stored under a hash: the bytes may be wrong.
+    /// Content by hash: the bytes may be wrong.
     pub(crate) trees: BTreeMap<ContentHash, Arc<[u8]>>,
     pub(crate) specs: BTreeMap<ContentHash, Arc<[u8]>>,
     pub(crate) verdicts: BTreeMap<(Target, Revision), Verdict>,
-    /// Every head that there was.
+    /// Every head so far.
     pub(crate) heads: Vec<Head>,
-    /// What the roots really say.
+    /// Manifest of each root, as it was deployed.
     pub(crate) truth: BTreeMap<ContentHash, Arc<Manifest>>,
-    /// The right bytes of everything that was ever to be stored.
+    /// Right bytes of everything that was ever to be stored.
     pub(crate) right: BTreeMap<ContentHash, (bool, Arc<[u8]>)>,
 }
 
@@ -43,7 +43,7 @@ impl Server {
         Self { up: true, ..Self::default() }
     }
 
-    /// Stores a lease; its revision.
+    /// Stores a lease. Returns its revision.
     pub(crate) fn lease(&mut self, presence: Arc<Presence>, now: u64, made: u64) -> u64 {
         self.lease_revision += 1;
         let body = presence.facts.body.clone();
@@ -51,7 +51,8 @@ impl Server {
         self.lease_revision
     }
 
-    /// Ends leases that were not renewed in time, or one that is taken back; what watches hear.
+    /// Ends leases that were not renewed in time, or one that is taken back. Returns the messages
+    /// for the watches.
     pub(crate) fn expire(&mut self, now: u64, back: Option<&BodyId>) -> Vec<ServerMessage> {
         let ended = self.leases.iter().filter(|(body, (_, _, put, _))| now >= put + LEASE_MS || Some(*body) == back);
         let ended: Vec<BodyId> = ended.map(|(body, _)| body.clone()).collect();
@@ -63,13 +64,14 @@ impl Server {
         words.collect()
     }
 
-    /// The server ends and starts anew: what is in memory is lost.
+    /// Ends the server and starts it anew: data in memory is lost.
     pub(crate) fn forget_memory(&mut self) {
         self.leases.clear();
         self.lease_revision = 0;
     }
 
-    /// Compare and set; the watchers' word, or nothing when somebody else was first.
+    /// Compares and sets. Returns the message for the watches, or `None` when another deployer was
+    /// first.
     pub(crate) fn set_head(&mut self, head: Head, expected: u64) -> Option<ServerMessage> {
         if self.head.as_ref().map_or(0, |(_, revision)| *revision) != expected {
             return None;
@@ -86,7 +88,7 @@ impl Server {
         Some(ServerMessage::Head(Some(head.encode().into()), *revision))
     }
 
-    /// What a new watch brings first.
+    /// Messages that a new watch brings first.
     pub(crate) fn snapshot(&self) -> Vec<ServerMessage> {
         let leases = self
             .leases
@@ -97,7 +99,7 @@ impl Server {
         leases.chain(verdicts).chain(self.head_word()).collect()
     }
 
-    /// Everything is as it should be stored.
+    /// Stores everything as it should be.
     pub(crate) fn heal(&mut self) {
         for (hash, (is_tree, bytes)) in &self.right {
             let map = if *is_tree { &mut self.trees } else { &mut self.specs };

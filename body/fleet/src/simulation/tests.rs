@@ -1,4 +1,4 @@
-//! Ten thousand fleets converge; every planted bug is found.
+//! Ten thousand fleets converge; every injected bug is found.
 
 use super::run;
 use crate::fault_injection::{Bug, plant};
@@ -13,7 +13,7 @@ fn more_seeds() -> Checked {
     seeds(from.parse()?, to.parse()?)
 }
 
-/// Runs seeds; the first that fails is run again with its story told.
+/// Runs seeds; the first that fails is run again, and its events are reported.
 fn seeds(from: u64, to: u64) -> Checked {
     let (mut slowest, mut actions) = (0, 0);
     for seed in from..to {
@@ -73,7 +73,7 @@ fn fleet_16_fleets_converge_whatever_happened_4() -> Checked {
     seeds(7500, 10_000)
 }
 
-/// How many seeds may be tried to find a bug; most show within ten.
+/// Limit of seeds that may be tried to find a bug; most show within ten.
 const SEEDS_FOR_A_BUG: u64 = 4000;
 
 fn finds(bug: Bug) -> Option<u64> {

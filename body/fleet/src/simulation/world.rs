@@ -42,26 +42,26 @@ pub(crate) struct World {
     pub(crate) chance: Chance,
     pub(crate) now: u64,
     queue: BinaryHeap<Reverse<(u64, usize, usize)>>,
-    /// Events by place; places are used again.
+    /// Events by index; indices are used again.
     events: Vec<Option<Event>>,
     free: Vec<usize>,
     next_event: usize,
     pub(crate) server: Server,
     pub(crate) nodes: Vec<Node>,
     pub(crate) timing: Timing,
-    /// Faults go on.
+    /// Set while faults go on.
     pub(crate) chaos: bool,
-    /// When a target was last lost where it served: by a fault, or given up as it may be.
+    /// Time when a target was last lost where it served: by a fault, or given up as it may be.
     pub(crate) lost: BTreeMap<Target, u64>,
     pub(crate) log: Log,
 }
 
-/// What happened and was decided.
+/// Events and decisions.
 #[derive(Default)]
 pub(crate) struct Log {
     /// Lines for people, kept for one seed alone.
     pub(crate) lines: Option<Vec<String>>,
-    /// When somebody last did something.
+    /// Time when a body last acted.
     pub(crate) acted_at: u64,
     pub(crate) actions: u64,
 }
@@ -101,7 +101,7 @@ impl World {
         self.events[place] = Some(event);
     }
 
-    /// Lets everything happen until a time.
+    /// Lets all events happen until a time.
     pub(crate) fn run(&mut self, until: u64) -> Result<(), String> {
         while let Some(Reverse((at, _, place))) = self.queue.peek().copied() {
             if at > until {
@@ -169,7 +169,7 @@ impl World {
         self.nodes.get(node).is_some_and(|node| node.link == link && node.body.is_some())
     }
 
-    /// Tells a body something; it reacts a little later.
+    /// Reports something to a body; it reacts a little later.
     pub(super) fn with_body(&mut self, at: usize, report: impl FnOnce(&mut crate::Body, Moment)) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(at) else { return };

@@ -1,4 +1,4 @@
-//! Desired state: whole or nothing, in order, and what may go.
+//! Desired state: whole or nothing, in order, and the content that may be deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,7 +112,7 @@ fn fleet_13_only_old_content_that_no_head_reaches_is_collected() -> Checked {
     assert_eq!(history.prune(1), [1]);
     let reached = reachable(&history, |hash| contents.get(hash))?;
     assert_eq!(garbage(&stored, &reached), [spec("one"), spec("three"), spec("four")]);
-    // A manifest that cannot be read reaches nobody knows what.
+    // The content that an unreadable manifest reaches is unknown.
     assert!(reachable(&history, |_| None).is_err());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Who leaves when, and who is believed gone.
+//! Order in which bodies leave, and conditions under which a body counts as gone.
 
 use fleet::{Action, EntryStatus, Paused, Why};
 
@@ -99,7 +99,7 @@ fn fleet_7_a_bucket_that_counts_from_one_after_a_loss_of_a_moment_makes_nobody_s
     stage.deploy(&[("cell a.b", entry("two").into())])?;
     stage.run(8000)?;
     assert_ne!(stage.serving("cell a.b")[0].1, serving[0].1);
-    // Who is silent on the new watch is gone, as before.
+    // A body without a lease on the new watch is gone, as before.
     let owner = stage.serving("cell a.b")[0].0;
     stage.deaf.insert(owner);
     stage.run(5000)?;
@@ -142,7 +142,7 @@ fn fleet_14_a_body_that_drains_starts_nothing_and_leaves_when_others_have_taken_
         assert!(!stage.serving("cell a.b").is_empty());
     }
     assert_eq!(stage.serving("cell a.b")[0].0, 1 - owner);
-    // The last one: nobody else could take it.
+    // The last one: no other body could take it.
     stage.bodies[1 - owner].drain();
     stage.run(300)?;
     assert!(stage.serving("cell a.b").is_empty());
@@ -177,14 +177,14 @@ fn fleet_8_twins_change_nothing_as_long_as_they_hear_each_other_and_a_former_lif
     stage.deploy(&[("cell a.b", entry("one").into())])?;
     stage.run(1000)?;
     assert_eq!(stage.serving("cell a.b").len(), 1, "a lease of a former life holds nobody up");
-    // A late word of it neither: its revision is an old one.
+    // A late message of it does not either: its revision is an old one.
     let now = stage.now;
     stage.bodies[0].observed(former.clone().into(), 1, now);
     assert_eq!(stage.bodies[0].pass(now).paused, None);
     let before = stage.log.len();
     stage.deploy(&[("cell a.b", entry("two").into())])?;
     for _ in 0..50 {
-        // Each second the twin puts its own, and in between the body hears itself.
+        // The other body with this id puts its lease; in between the body receives its own.
         stage.report(0, former.clone());
         stage.run(200)?;
         assert_eq!(stage.bodies[0].found().paused, Some(Paused::DuplicateId));
@@ -227,7 +227,7 @@ fn fleet_10_who_never_follows_a_head_is_waited_for_and_then_not_counted_on() -> 
     stage.objects(&objects)?;
     stage.specs(&objects)?;
     stage.revision += 1;
-    // The owner beats on, and is never told of the head.
+    // The owner goes on with its presences, and never receives the head.
     let (revision, now) = (stage.revision, stage.now);
     stage.bodies[other].head(Some(&head.encode()), revision, now)?;
     let patience = fleet::Timing::default().patience;

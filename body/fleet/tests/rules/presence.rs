@@ -1,4 +1,4 @@
-//! What a body tells.
+//! Presence: the report of a body.
 
 use std::collections::BTreeMap;
 

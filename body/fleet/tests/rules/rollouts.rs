@@ -1,4 +1,4 @@
-//! One revision after another.
+//! Changes from one revision to another.
 
 use fleet::{Action, CanaryRules, CanarySample, Entry, Judgement, Replicas, Rollout, Verdict, Why, judge};
 
@@ -145,7 +145,7 @@ fn so_many_start_at_once_and_no_more() -> Checked {
     Ok(())
 }
 
-/// So many calls, of which so many failed, each as long as this.
+/// Returns a sample of so many calls, of which so many failed, each of this duration.
 fn calls(all: u64, failed: u64, micros: u64) -> CanarySample {
     let mut sample = CanarySample::default();
     (0..all).for_each(|call| sample.count(micros, call < failed));

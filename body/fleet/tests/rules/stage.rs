@@ -29,17 +29,17 @@ pub(crate) fn facts(name: &str) -> Result<Facts, cbs::NameError> {
     })
 }
 
-/// Bodies that hear each other at once.
+/// Bodies that receive each other's leases at once.
 pub(crate) struct Stage {
     pub(crate) bodies: Vec<Body>,
     pub(crate) now: Moment,
     pub(crate) revision: u64,
-    /// Bodies that nobody hears and that hear nobody.
+    /// Bodies that receive no messages and whose leases no other body receives.
     pub(crate) deaf: BTreeSet<usize>,
     /// Specs by text whose instances do not start.
     pub(crate) broken: BTreeSet<String>,
     pub(crate) head: Option<Head>,
-    /// Everything that was decided: who, when, what.
+    /// Every action that was decided: its body, its moment, and the action.
     pub(crate) log: Vec<(usize, Moment, Action)>,
 }
 
@@ -63,7 +63,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Deploys these, and nothing else.
+    /// Deploys these entries, and nothing else.
     pub(crate) fn deploy(&mut self, entries: &[(&str, Item)]) -> Result<(), Box<dyn std::error::Error>> {
         let (head, objects) = self.prepare(entries)?;
         self.objects(&objects)?;
@@ -112,7 +112,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Everybody passes, acts and tells, again and again for so long.
+    /// Runs all bodies for so long: each passes, acts and puts its presence, again and again.
     pub(crate) fn run(&mut self, ms: u64) -> Checked {
         let until = self.now.plus(ms);
         while self.now < until {
@@ -175,7 +175,7 @@ impl Stage {
         }
     }
 
-    /// Who serves a target, with which spec's revision.
+    /// Bodies that serve a target, with the revision of its spec.
     pub(crate) fn serving(&self, target: &str) -> Vec<(usize, fleet::Revision)> {
         let Ok(target) = target.parse::<Target>() else { return Vec::new() };
         let of = |(at, body): (usize, &Body)| {

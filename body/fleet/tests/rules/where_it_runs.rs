@@ -36,7 +36,7 @@ fn fleet_3_owners_are_the_same_for_ever() -> Checked {
     Ok(())
 }
 
-/// What every version of the program has to choose for the first four names of `key`.
+/// Bodies that every version of the program has to choose for the first four names of `key`.
 const GOLDEN: [[&str; 2]; 4] =
     [["web03-3", "web04-4"], ["web02-2", "web00-0"], ["web03-3", "web02-2"], ["web03-3", "web00-0"]];
 
@@ -85,7 +85,7 @@ fn fleet_4_what_a_body_cannot_run_is_placed_elsewhere_and_the_old_goes_on_until_
     stage.deploy(&[("cell a.b", entry("one").into())])?;
     stage.run(3000)?;
     let (owner, _) = stage.serving("cell a.b")[0];
-    // A host says no before any start; whoever is the next owner runs it.
+    // A host refuses before any start; the next owner runs it.
     let two = entry("two");
     let target = "cell a.b".parse()?;
     stage.bodies[owner].refuse(&target, two.version.revision, "the bundle climbs out of its folder");
@@ -149,7 +149,7 @@ proptest! {
         let with = owners(at, Replicas::Count(replicas), None, &all);
         let without = owners(at, Replicas::Count(replicas), None, &some);
         let kept: Vec<&String> = with.iter().filter(|body| **body != all[skip].0.to_string()).collect();
-        // Whoever owned it still does, and in the same order.
+        // The bodies that owned it still do, and in the same order.
         prop_assert_eq!(&without.iter().take(kept.len()).collect::<Vec<_>>(), &kept);
     }
 }
