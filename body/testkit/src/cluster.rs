@@ -15,14 +15,14 @@ use tempfile::TempDir;
 
 use crate::{NatsServer, eventually, within};
 
-/// The fewest that go on without one of them.
+/// Smallest number of servers that goes on without one of them.
 const NODES: usize = 3;
-/// Longer than it takes to elect a leader, 4 to 9 s, also on a busy machine.
+/// Limit that is longer than the election of a leader, 4 to 9 s, also on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How often free ports are looked for: who takes one meanwhile has to be very quick.
+/// Number of tries with other free ports: another program may take a port before its server starts.
 const TRIES: usize = 5;
 
-/// Three nats-servers with JetStream that are one cluster, on loopback. Ends with the test.
+/// Three nats-servers with JetStream that are one cluster, on loopback. They end with the test.
 ///
 /// ```no_run
 /// # async fn example() {
@@ -37,7 +37,7 @@ const TRIES: usize = 5;
 #[derive(Debug)]
 pub struct NatsCluster {
     nodes: Vec<NatsServer>,
-    /// Where JetStream keeps its data, removed at the end.
+    /// Folder where JetStream keeps its data, removed at the end.
     _stores: TempDir,
     client: Client,
 }
@@ -46,7 +46,7 @@ impl NatsCluster {
     /// Starts the servers, and waits until a stream with a copy on each can be made.
     ///
     /// # Panics
-    /// When they do not start or do not find each other.
+    /// If they do not start or do not find each other.
     pub async fn start() -> Self {
         let stores = tempfile::Builder::new().prefix("cbs-cluster-").tempdir().expect("a temporary folder");
         let nodes = Self::nodes(&stores).await;
@@ -80,30 +80,30 @@ impl NatsCluster {
         panic!("the ports of a cluster were taken {TRIES} times");
     }
 
-    /// Where clients connect: all servers, joined by commas.
+    /// Returns the address for clients: all servers, joined by commas.
     #[must_use]
     pub fn url(&self) -> String {
         urls(&self.nodes).join(",")
     }
 
-    /// One of the servers, by the index that [`Self::leader`] gives.
+    /// Returns one of the servers, by the index that [`Self::leader`] returns.
     ///
     /// # Panics
-    /// When there is none of it.
+    /// If there is no server with this index.
     pub fn node(&mut self, index: usize) -> &mut NatsServer {
         self.nodes.get_mut(index).expect("a server of the cluster")
     }
 
-    /// A client of the cluster.
+    /// Returns a client of the cluster.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Gives a stream a copy on every server, and waits until all copies are whole.
+    /// Makes a copy of a stream on every server, and waits until all copies are complete.
     ///
     /// # Panics
-    /// When there is no such stream, or that does not come about.
+    /// If there is no such stream, or if the copies are not complete in time.
     pub async fn replicate(&self, stream: &str) {
         let config = Config { num_replicas: NODES, ..self.info(stream).await.expect("the stream").config };
         self.jetstream().update_stream(config).await.expect("a stream with a copy on every server");
@@ -116,18 +116,18 @@ impl NatsCluster {
         .await;
     }
 
-    /// On how many servers a stream lies.
+    /// Returns the number of servers that keep a stream.
     ///
     /// # Panics
-    /// When there is no such stream.
+    /// If there is no such stream.
     pub async fn copies(&self, stream: &str) -> usize {
         self.info(stream).await.expect("the stream").config.num_replicas
     }
 
-    /// The server that leads a stream.
+    /// Returns the index of the server that leads a stream.
     ///
     /// # Panics
-    /// When none does.
+    /// If no server leads it.
     pub async fn leader(&self, stream: &str) -> usize {
         let cluster = self.info(stream).await.and_then(|info| info.cluster).expect("a stream of the cluster");
         let name = cluster.leader.expect("a leader");
@@ -137,7 +137,7 @@ impl NatsCluster {
     /// Waits until a stream has a leader.
     ///
     /// # Panics
-    /// When none is elected.
+    /// If none is elected.
     pub async fn until_led(&self, stream: &str) {
         eventually(&format!("a leader of {stream}"), LIMIT, async || {
             self.info(stream).await.and_then(|info| info.cluster).is_some_and(|it| it.leader.is_some())
@@ -164,7 +164,8 @@ fn named(index: usize) -> String {
     format!("node{index}")
 }
 
-/// Ports that nobody listens on: servers of a cluster must know each other's before they start.
+/// Returns ports that no program listens on: servers of a cluster must know each other's ports
+/// before they start.
 fn free_ports() -> Vec<u16> {
     let listeners = (0..NODES).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     // All at once, so that they differ.

@@ -1,7 +1,8 @@
 //! The promises of [`cbs::BodyBus`] as cases. Every bus passes them, at every distance.
 //!
-//! A case takes a [`Stage`]: the buses of a caller and of those who serve, however far apart. A test file
-//! says how a stage is built, and [`conformance_tests!`](crate::conformance_tests) makes one test of each case:
+//! A case takes a [`Stage`]: the buses of a caller and of those that serve, at any distance. A test
+//! file defines how a stage is built, and [`conformance_tests!`](crate::conformance_tests) makes
+//! one test of each case:
 //!
 //! ```no_run
 //! # use std::sync::Arc;
@@ -19,9 +20,10 @@
 //! # fn main() {}
 //! ```
 //!
-//! [`compare`] plays one list of calls on several stages and asserts that nobody can tell them apart.
+//! [`compare`] runs one list of calls on several stages and asserts that callers and handlers see
+//! no difference.
 //!
-//! Names of cases begin with the number of their promise: `bus_6_…` holds **BUS-6**.
+//! Names of cases begin with the number of their promise: `bus_6_…` checks **BUS-6**.
 
 mod calls;
 mod compare;
@@ -37,8 +39,9 @@ mod stage;
 pub use self::{calls::*, compare::compare, errors::*, events::*, limits::*, outage::*, serving::*, stage::Stage};
 
 /// Makes a test of every case: `conformance_tests!(make_stage)`, where `make_stage` is an
-/// `async fn() -> Stage`. With `, outage` after it, the cases of a bus that goes down and comes back too:
-/// for stages that have [`Stage::outage`] or [`Stage::nats`], and whose calls cannot do without the network.
+/// `async fn() -> Stage`. With `, outage` after it, also makes the cases of a bus that goes
+/// down and comes back: for stages that have [`Stage::outage`] or [`Stage::nats`], and whose calls
+/// need the network.
 #[macro_export]
 macro_rules! conformance_tests {
     ($make_stage:path) => {

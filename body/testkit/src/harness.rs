@@ -12,8 +12,8 @@ use cbs::{
 };
 use serde_json::Value;
 
-/// The body, the bus and the terminal around one cell under test. What the cell asks for is scripted,
-/// what it does is recorded.
+/// The body, the bus and the terminal around one cell under test. Answers to the cell are scripted,
+/// and its actions are recorded.
 ///
 /// ```
 /// use cbs::{CellContext, CellError};
@@ -50,46 +50,47 @@ impl Default for Harness {
 }
 
 impl Harness {
-    /// A world in which no other cell is served and nobody sits at the terminal.
+    /// Returns a harness in which no other cell is served and no person is at the terminal.
     #[must_use]
     pub fn new() -> Self {
         Self { config: Value::Null, timeout: TIMEOUT_DEFAULT, world: Arc::default(), started: Arc::default() }
     }
 
-    /// The `config` of the cell's spec.
+    /// Sets the `config` of the cell's spec.
     #[must_use]
     pub fn with_config(mut self, config: Value) -> Self {
         self.config = config;
         self
     }
 
-    /// How long each call may take, instead of [`TIMEOUT_DEFAULT`].
+    /// Sets the limit of the time of each call, instead of [`TIMEOUT_DEFAULT`].
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// What `target` (a cell's name, or `flow <name>`) replies. Several for one target are given in turn, and
-    /// the last of them again and again.
+    /// Adds a reply of `target` (a cell's name, or `flow <name>`). Several replies of one target
+    /// are returned in turn, and the last one again and again.
     ///
     /// # Panics
-    /// When `target` is no name.
+    /// If `target` is not a valid name.
     #[must_use]
     pub fn reply(self, target: &str, output: Value) -> Self {
         self.answer(target, Ok(output))
     }
 
-    /// The error that `target` replies; else as [`Self::reply`].
+    /// Adds an error that `target` replies; otherwise as [`Self::reply`].
     ///
     /// # Panics
-    /// When `target` is no name.
+    /// If `target` is not a valid name.
     #[must_use]
     pub fn fail(self, target: &str, error: CellError) -> Self {
         self.answer(target, Err(error))
     }
 
-    /// What the person at the terminal types next. Without one, nobody can be asked.
+    /// Adds the next line that the person at the terminal types. If there is none, questions get no
+    /// answer.
     #[must_use]
     pub fn type_line(self, line: &str) -> Self {
         self.world.lock().typed.push_back(line.to_owned());
@@ -99,16 +100,16 @@ impl Harness {
     /// Calls the cell with JSON. The first call of a cell starts it, as a body does.
     ///
     /// # Errors
-    /// The cell's error; `timeout` when it takes longer than it may; the error of its start.
+    /// The cell's error; `timeout` if it takes longer than it may; the error of its start.
     ///
     /// # Panics
-    /// When the cell's name breaks the rules, and when the cell panics.
+    /// If the cell's name is not valid, or the cell panics.
     pub async fn call(&self, cell: &NativeCell, input: Value) -> Result<Value, CellError> {
         let reply = self.send(cell, Envelope::request(target(cell.name()), to_json(&input)?)).await?;
         from_json(&reply.payload)
     }
 
-    /// Calls the cell with an envelope, for what JSON does not hold.
+    /// Calls the cell with an envelope, for fields that JSON does not hold.
     ///
     /// # Errors
     /// As [`Self::call`].
@@ -137,31 +138,31 @@ impl Harness {
         cell.cell().stop().await;
     }
 
-    /// The lines that cells have printed.
+    /// Returns the lines that cells have printed.
     #[must_use]
     pub fn printed(&self) -> Vec<String> {
         self.world.lock().printed.clone()
     }
 
-    /// The questions that cells have asked the person at the terminal.
+    /// Returns the questions that cells have asked the person at the terminal.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         self.world.lock().asked.clone()
     }
 
-    /// The events that cells have published: topic and payload.
+    /// Returns the events that cells have published: topic and payload.
     #[must_use]
     pub fn events(&self) -> Vec<(String, Value)> {
         self.world.lock().events.iter().map(said).collect()
     }
 
-    /// The calls that cells have made: target and payload.
+    /// Returns the calls that cells have made: target and payload.
     #[must_use]
     pub fn calls(&self) -> Vec<(String, Value)> {
         self.requests().iter().map(said).collect()
     }
 
-    /// The calls that cells have made, as envelopes.
+    /// Returns the calls that cells have made, as envelopes.
     #[must_use]
     pub fn requests(&self) -> Vec<Envelope> {
         self.world.lock().requests.clone()
@@ -194,7 +195,7 @@ fn said(envelope: &Envelope) -> (String, Value) {
     (target, payload)
 }
 
-/// What the cell sees of the world: a bus and a terminal.
+/// Environment that the cell sees: a bus and a terminal.
 #[derive(Default)]
 struct World(Mutex<Script>);
 
@@ -255,7 +256,7 @@ impl BodyBus for World {
     }
 }
 
-/// A cell calls and publishes; the rest is for bodies.
+/// Returns the error for anything but calls and publishing: the rest is for bodies.
 fn only(what: &str) -> BusError {
     let message = format!("the harness cannot {what}: a cell under test calls and publishes");
     BusError::new(CellError::new(Code::Internal, message), Outcome::NotRun)

@@ -1,6 +1,7 @@
-//! What the tests of CBS stand on: conformance suites, a cell harness, a scripted peer, a real nats-server.
+//! Helpers for the tests of CBS: conformance suites, a cell harness, a scripted peer, a real
+//! nats-server.
 //!
-//! A cell under test, with a scripted world around it:
+//! A cell under test, in a scripted environment:
 //!
 //! ```
 //! use cbs::{CellContext, CellError};
@@ -16,11 +17,12 @@
 //! # }
 //! ```
 //!
-//! Nothing here sleeps: [`within`] and [`eventually`] are the ways to wait, and both have a deadline.
+//! Code here does not sleep: [`within`] and [`eventually`] wait, and both have a deadline.
 //!
 //! # Layout
 //!
-//! - [`Harness`]: one cell, called as a body would. [`peer()`]: code under test on one side of a bus, the test on the other.
+//! - [`Harness`]: one cell, called as a body would. [`peer()`]: code under test on one side of a
+//!   bus, the test on the other.
 //! - [`conformance`]: the promises of [`cbs::BodyBus`] as cases, for every bus at every distance.
 //! - [`NatsServer`]: a real nats-server, killed with the test. [`NatsCluster`]: three of them.
 //! - [`within`], [`eventually`]: waiting.
@@ -33,7 +35,7 @@ mod nats;
 mod peer;
 mod wait;
 
-/// The JSON that [`Harness`] speaks, so that a cell's tests need nothing besides.
+/// The JSON types of [`Harness`], so that a cell's tests need no other crate.
 pub use serde_json::{Value, json};
 
 pub use self::{

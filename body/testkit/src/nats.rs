@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use crate::within;
 
-/// More than [`Server::start`] and [`Server::stop`] allow themselves.
+/// Limit that is longer than the limits of [`Server::start`] and [`Server::stop`].
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// A real nats-server that lives as long as the test, on a port of its own.
+/// A real nats-server that runs as long as the test, on its own port.
 ///
 /// ```no_run
 /// # async fn example() {
@@ -31,7 +31,7 @@ pub struct NatsServer {
     server: Option<Server>,
     url: String,
     settings: Settings,
-    /// Where JetStream keeps its data, removed at the end.
+    /// Folder where JetStream keeps its data, removed at the end.
     store: Option<TempDir>,
 }
 
@@ -39,14 +39,15 @@ impl NatsServer {
     /// Starts a server without JetStream.
     ///
     /// # Panics
-    /// When there is no nats-server on this machine, or it does not start; the message says what to do.
+    /// If there is no nats-server on this machine, or it does not start; the message says what to
+    /// do.
     pub async fn start() -> Self {
         Self::with_settings(Settings::default()).await
     }
 
     /// Starts a server with more of its own configuration, such as an `authorization` block.
     ///
-    /// # Panics
+    /// If the server does not start.
     /// When the server does not start.
     pub async fn with_config(extra: &str) -> Self {
         Self::with_settings(Settings { extra: extra.to_owned(), ..Settings::default() }).await
@@ -55,36 +56,37 @@ impl NatsServer {
     /// Starts a server.
     ///
     /// # Panics
-    /// When the server does not start.
+    /// If the server does not start.
     pub async fn with_settings(settings: Settings) -> Self {
         let started = Self::try_with_settings(settings).await;
         started.unwrap_or_else(|error| panic!("this test needs a nats-server: {error}"))
     }
 
-    /// The same, for who knows what to do where it does not start.
+    /// Does the same, and returns the error if the server does not start.
     pub(crate) async fn try_with_settings(settings: Settings) -> Result<Self, StartError> {
         let server = within(LIMIT, "the start of a nats-server", Server::start(settings)).await?;
         let settings = Settings { port: Some(server.port()), ..server.settings().clone() };
         Ok(Self { url: server.url().to_owned(), settings, server: Some(server), store: None })
     }
 
-    /// Starts a server with JetStream, whose data outlive a restart and not this value.
+    /// Starts a server with JetStream. Its data stay after a restart, and are removed when this
+    /// value is dropped.
     ///
     /// # Panics
-    /// When the server does not start.
+    /// If the server does not start.
     pub async fn with_jetstream() -> Self {
         let store = tempfile::Builder::new().prefix("cbs-jetstream-").tempdir().expect("a temporary folder");
         let settings = Settings { store: Some(store.path().to_owned()), ..Settings::default() };
         Self { store: Some(store), ..Self::with_settings(settings).await }
     }
 
-    /// Where clients connect; the same after a restart.
+    /// Returns the address for clients; the same after a restart.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The port on 127.0.0.1; the same after a restart.
+    /// Returns the port on 127.0.0.1; the same after a restart.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.settings.port.unwrap_or_default()
@@ -104,10 +106,11 @@ impl NatsServer {
         }
     }
 
-    /// Starts a new server on the same port with the same settings and store, killing the old one if it still runs.
+    /// Starts a new server on the same port with the same settings and store, and kills the old one
+    /// if it still runs.
     ///
     /// # Panics
-    /// When the server does not start.
+    /// If the server does not start.
     pub async fn restart(&mut self) {
         self.kill().await;
         let started = Self::with_settings_again(self.settings.clone());
@@ -115,8 +118,9 @@ impl NatsServer {
         *self = Self { store: self.store.take(), ..server };
     }
 
-    /// A server on the port and the store that it had. Somebody may hold them for a moment: a connection that was given the
-    /// port, a process that another test has forked and that has not become its program yet.
+    /// Starts a server again on its port and store. Something else may hold them for a moment: a
+    /// connection that was given the port, or a process that another test has forked and that has
+    /// not become its program yet.
     async fn with_settings_again(settings: Settings) -> Self {
         loop {
             match Self::try_with_settings(settings.clone()).await {
@@ -129,7 +133,7 @@ impl NatsServer {
     /// Freezes the server (SIGSTOP): connections stay open and nothing comes back.
     pub fn pause(&self) {
         self.signal(Signal::SIGSTOP);
-        // The signal is on its way for a moment, in which the server may still answer.
+        // The signal takes a moment, in which the server may still answer.
         #[cfg(target_os = "linux")]
         {
             use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -138,12 +142,12 @@ impl NatsServer {
         }
     }
 
-    /// Lets a frozen server go on (SIGCONT).
+    /// Continues a frozen server (SIGCONT).
     pub fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }
 
-    /// The last lines of the server's log; empty when it does not run.
+    /// Returns the last lines of the server's log; empty if it does not run.
     #[must_use]
     pub fn last_words(&self) -> String {
         self.server.as_ref().map(Server::last_words).unwrap_or_default()

@@ -9,13 +9,13 @@ use cbs::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{mpsc, oneshot};
 
-/// How long a test waits for what it expects.
+/// Limit of the time that a test waits for a message.
 const LIMIT: Duration = Duration::from_secs(5);
-/// More unanswered messages than any test has.
+/// Limit of unanswered messages, more than any test has.
 const WAITING_MAX: usize = 1024;
 
-/// A bus and its other side, in the manner of tower-test: what the code under test sends through the bus comes
-/// out at the peer, in order, and the test answers.
+/// Returns a bus and its other side, in the manner of tower-test: messages that the code under test
+/// sends through the bus come out at the peer, in order, and the test answers them.
 ///
 /// ```
 /// use cbs::{BodyBus, Envelope};
@@ -41,16 +41,17 @@ pub fn peer() -> (Arc<dyn BodyBus>, ScriptedPeer) {
     (Arc::new(Bus(send)), ScriptedPeer { came })
 }
 
-/// The test's side. Dropping it while calls or events wait that no test has expected panics.
+/// The test's side. Panics if it is dropped while calls or events wait that the test has not
+/// expected.
 #[derive(Debug)]
 pub struct ScriptedPeer {
     came: mpsc::Receiver<Came>,
 }
 
-/// What the code under test has sent.
+/// A message that the code under test has sent.
 struct Came {
     envelope: Envelope,
-    /// Where the answer goes; none for events.
+    /// Sender of the answer; none for events.
     answer: Option<oneshot::Sender<Result<Envelope, BusError>>>,
 }
 
@@ -69,7 +70,7 @@ impl ScriptedPeer {
     /// Waits for a call of `target` (a cell's name, or `flow <name>`).
     ///
     /// # Panics
-    /// When something else comes first, or nothing within 5 s.
+    /// If something else comes first, or nothing within 5 s.
     pub async fn expect(&mut self, target: &str) -> Request {
         let target = parse(target);
         let wanted = format!("a call of {target}");
@@ -82,7 +83,7 @@ impl ScriptedPeer {
     /// Waits for an event on `topic`.
     ///
     /// # Panics
-    /// When something else comes first, or nothing within 5 s.
+    /// If something else comes first, or nothing within 5 s.
     pub async fn expect_event(&mut self, topic: &str) -> Envelope {
         let topic = parse(&format!("topic {topic}"));
         let wanted = format!("an event on {topic}");
@@ -95,7 +96,7 @@ impl ScriptedPeer {
     /// Waits until the code under test has dropped its bus.
     ///
     /// # Panics
-    /// When something comes instead, or the bus is still held after 5 s.
+    /// If something comes instead, or the bus is still held after 5 s.
     pub async fn expect_end(mut self) {
         match tokio::time::timeout(LIMIT, self.came.recv()).await {
             Ok(None) => {}
@@ -123,7 +124,8 @@ impl Drop for ScriptedPeer {
     }
 }
 
-/// A call that waits for the test's answer. Dropped without one, the caller gets `timeout`.
+/// A call that waits for the test's answer. If it is dropped without one, the caller gets
+/// `timeout`.
 #[derive(Debug)]
 pub struct Request {
     envelope: Envelope,
@@ -131,16 +133,16 @@ pub struct Request {
 }
 
 impl Request {
-    /// The request as the code under test sent it.
+    /// Returns the request as the code under test sent it.
     #[must_use]
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
     }
 
-    /// The request's JSON.
+    /// Returns the request's JSON.
     ///
     /// # Panics
-    /// When the payload does not fit the type.
+    /// If the payload does not fit the type.
     #[must_use]
     pub fn input<T: DeserializeOwned>(&self) -> T {
         from_json(&self.envelope.payload).unwrap_or_else(|error| panic!("the request's payload: {error}"))
@@ -149,7 +151,7 @@ impl Request {
     /// Replies with JSON.
     ///
     /// # Panics
-    /// When the output cannot be JSON.
+    /// If the output cannot be JSON.
     pub fn reply(self, output: impl Serialize) {
         let payload = to_json(&output).unwrap_or_else(|error| panic!("{error}"));
         self.answer(Ok(Envelope::reply(payload)));
@@ -160,10 +162,10 @@ impl Request {
         self.answer(Err(error.into()));
     }
 
-    /// Answers as a bus may: with any reply, or with an error and its outcome.
+    /// Answers with any reply, or with an error and its outcome.
     pub fn answer(self, answer: Result<Envelope, BusError>) {
         let answer = answer.map(|reply| reply.answering(&self.envelope));
-        // The caller may have given up, as callers do.
+        // The caller may have given up.
         let _ = self.answer.send(answer);
     }
 }

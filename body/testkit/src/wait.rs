@@ -1,14 +1,14 @@
-//! Waiting with a deadline: the only two ways that tests here wait.
+//! Waiting with a deadline: tests here wait only with these two functions.
 
 use std::{
     future::Future,
     time::{Duration, Instant},
 };
 
-/// How often [`eventually`] looks.
+/// Interval between two checks of [`eventually`].
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Waits for a future, and panics with `what` when it takes longer than the limit.
+/// Waits for a future. Panics with `what` if it takes longer than the limit.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// ```
 ///
 /// # Panics
-/// When the limit has passed.
+/// If the limit has passed.
 #[track_caller]
 pub fn within<F: Future>(limit: Duration, what: &str, future: F) -> impl Future<Output = F::Output> {
     let (what, place) = (what.to_owned(), std::panic::Location::caller());
@@ -31,7 +31,8 @@ pub fn within<F: Future>(limit: Duration, what: &str, future: F) -> impl Future<
     }
 }
 
-/// Asks again and again until the answer is yes, and panics with `what` when it is still no at the limit.
+/// Asks again and again until the answer is true. Panics with `what` if it is still false at the
+/// limit.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -46,7 +47,7 @@ pub fn within<F: Future>(limit: Duration, what: &str, future: F) -> impl Future<
 /// ```
 ///
 /// # Panics
-/// When the limit has passed; also when one question takes longer than it.
+/// If the limit has passed; also if one question takes longer than it.
 #[track_caller]
 pub fn eventually(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
     let (what, place) = (what.to_owned(), std::panic::Location::caller());

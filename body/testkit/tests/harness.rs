@@ -1,4 +1,4 @@
-//! The harness gives a cell its world and keeps what it does there.
+//! The harness gives a cell its environment and records its actions.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -67,7 +67,7 @@ async fn the_terminal_and_the_config_are_scripted() {
     for _ in 0..2 {
         assert_eq!(harness.call(&cell, json!(null)).await, Ok(json!("7")));
     }
-    // Nobody types a second line.
+    // There is no second line.
     assert_eq!(harness.printed(), ["Hello, Ada!", "Hello, world!"]);
     assert_eq!(harness.asked(), ["Your name?", "Your name?"]);
 }
@@ -82,7 +82,7 @@ async fn a_cell_that_hangs_times_out() {
     assert_eq!(error.code, Code::Timeout);
 }
 
-/// Counts its starts and stops, and fails its first start.
+/// A cell that counts its starts and stops, and fails its first start.
 #[derive(Default)]
 struct Counted {
     starts: AtomicUsize,

@@ -1,4 +1,4 @@
-//! The scripted peer answers as told, and is loud about all else.
+//! The scripted peer answers as the test says, and panics at anything else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -15,7 +15,7 @@ fn event() -> Envelope {
     Envelope::event("order.placed".parse().unwrap(), "7")
 }
 
-/// The message with which the future panics.
+/// Returns the message with which the future panics.
 async fn panic_of(future: impl Future) -> String {
     let panic = AssertUnwindSafe(future).catch_unwind().await.map(drop).expect_err("it must panic");
     panic.downcast_ref::<String>().cloned().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! BUS-1, BUS-3, BUS-9: time, and targets that are not there.
+//! BUS-1, BUS-3, BUS-9: timeouts, and targets that are not served.
 
 use std::{
     future,
@@ -14,7 +14,7 @@ use super::{
     parts::{AT_ONCE, CELL, assert_fails, assert_nobody, call, echo, request, serve, stop, target, timed_call},
 };
 
-/// How much earlier than its timeout a call may end: clocks and the wire count whole milliseconds.
+/// Time before its timeout at which a call may end: clocks and the wire count whole milliseconds.
 const EARLY: Duration = Duration::from_millis(5);
 
 /// **BUS-1**
@@ -109,7 +109,7 @@ pub async fn bus_3_a_call_of_what_is_served_no_more_fails_at_once(stage: Stage) 
     let (answer, took) = timed_call(&stage.caller, request(CELL, "{}")).await;
     assert_nobody(&answer);
     assert!(took < AT_ONCE, "it took {took:?}");
-    // What is dropped ends without a word: a call may still be taken for a moment.
+    // A dropped serving ends without a message: a call may still be taken for a moment.
     crate::eventually("the dropped cell is gone", AT_ONCE * 5, async || {
         let short = Envelope { timeout: Some(AT_ONCE), ..request("demo.dropped", "{}") };
         let answer = call(&stage.caller, short).await;
@@ -157,7 +157,7 @@ pub async fn bus_9_time_shrinks_along_a_chain_of_calls(stage: Stage) {
     .await;
     let sent = Duration::from_secs(10);
     let reply = call(&stage.caller, Envelope { timeout: Some(sent), ..request(CELL, "{}") }).await;
-    // A reply that is handed on says how far the caller's own call came.
+    // A reply that is passed on has the distance of the caller's own call.
     let via = reply.expect("the chain answers").via;
     assert_eq!(via, stage.via.unwrap_or(via));
     let seen = seen.lock().unwrap().clone();

@@ -5,11 +5,12 @@ use super::{
     exchange::{errors, play, replies},
 };
 
-/// Plays one list of calls on every stage and compares: what handlers see and what callers get is the same,
-/// but for the distance, the body that answered, and the time that remains. Stages have names for the message.
+/// Runs one list of calls on every stage and compares. Handlers and callers see the same, except
+/// the distance, the body that answered, and the time that remains. The names of the stages are for
+/// the message.
 ///
 /// # Panics
-/// When two stages differ, with the first difference.
+/// If two stages differ, with the first difference.
 pub async fn compare(stages: &[(&str, Stage)]) {
     for exchanges in [replies(), errors()] {
         let mut first: Option<(&str, Vec<_>)> = None;

@@ -1,4 +1,4 @@
-//! BUS-2, BUS-5: what is said at one end is heard at the other.
+//! BUS-2, BUS-5: the receiver gets exactly what the sender sent.
 
 use cbs::{BusError, CellError, Code, Envelope, Kind, Outcome};
 

@@ -1,4 +1,4 @@
-//! BUS-7, BUS-11: events and those who hear them.
+//! BUS-7, BUS-11: events and their subscribers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{eventually, within};
 
-/// How many events a case publishes.
+/// Number of events that a case publishes.
 const EVENTS: usize = 100;
-/// The payload of the event after which a case looks at what came.
+/// Payload of the last event. A case then checks the events that came.
 const LAST: &str = "last";
 
-/// Hears events until the last one; says how often each came.
+/// Receives events until the last one. Returns how often each came.
 async fn hear_all(stream: &mut Box<dyn EventStream>) -> BTreeMap<Uuid, usize> {
     let mut received = BTreeMap::new();
     loop {
@@ -64,7 +64,7 @@ pub async fn bus_7_an_event_reaches_every_subscription_and_one_of_each_group(sta
         let event = within(STEP, "an event of the group", next).await;
         assert!(together.insert(event.id), "the group heard an event twice");
     }
-    // Who asked for another topic has heard nothing before that.
+    // A subscriber to another topic has received nothing before that.
     publish(&stage.caller, event("order.created.eu", LAST)).await.expect("the bus is up");
     assert!(hear_all(&mut other).await.is_empty());
 }
@@ -106,7 +106,8 @@ pub async fn bus_7_a_dropped_subscription_hears_no_more(stage: Stage) {
     let leaves = subscribe(&callee, "order.created", Some("shop.stock")).await;
     drop(leaves);
     let mut stays = subscribe(&callee, "order.created", Some("shop.stock")).await;
-    // The bus may learn of the end a moment later; from then on the one that stays hears all.
+    // The bus may see the end a moment later. From then on the subscription that stays receives all
+    // events.
     let mut in_a_row = 0;
     eventually("one member is left in the group", STEP, async || {
         publish(&stage.caller, event("order.created", "{}")).await.expect("the bus is up");
@@ -125,7 +126,8 @@ pub async fn bus_11_a_subscription_that_does_not_read_is_told_what_it_missed(sta
     let published = stage.event_queue as u64 * 2 + 100;
     for _ in 0..published {
         publish(&stage.caller, event("order.created", "{}")).await.expect("the bus is up");
-        // In step, so that this one never falls behind, and all have come when the loop ends.
+        // Received one by one, so that this subscriber never falls behind, and all have come when
+        // the loop ends.
         receive(&mut quick).await;
     }
     let (mut received, mut missed) = (0, 0);

@@ -9,25 +9,26 @@ use super::{
     parts::{Answer, CELL, call, request, serve, stop},
 };
 
-/// The attribute by which the handler knows which exchange it is in.
+/// The attribute by which the handler knows the exchange.
 const WHICH: &str = "exchange";
 
-/// One call: what is sent and what the handler answers.
+/// One call: its request and the handler's answer.
 pub(super) struct Exchange {
     pub(super) name: String,
     pub(super) request: Envelope,
     pub(super) answer: Answer,
 }
 
-/// What came of it: the request as the handler saw it and the answer as the caller got it, without what
-/// differs by nature (the distance, the body that answered, the time that remains).
+/// Result of an exchange: the request as the handler saw it and the answer as the caller got it.
+/// Fields that may differ are left out (the distance, the body that answered, the time that
+/// remains).
 #[derive(Debug, PartialEq)]
 pub(super) struct Seen {
     pub(super) request: Envelope,
     pub(super) answer: Answer,
 }
 
-/// Plays the exchanges one after the other.
+/// Runs the exchanges one after the other.
 pub(super) async fn play(stage: &Stage, exchanges: &[Exchange]) -> Vec<Seen> {
     let answers: Vec<Answer> = exchanges.iter().map(|exchange| exchange.answer.clone()).collect();
     let requests = Arc::new(Mutex::new(Vec::new()));
@@ -53,19 +54,19 @@ pub(super) async fn play(stage: &Stage, exchanges: &[Exchange]) -> Vec<Seen> {
     seen
 }
 
-/// A request as a handler sees it, without what differs by nature.
+/// Returns a request as a handler sees it, without the fields that may differ.
 pub(super) fn plain_request(seen: Envelope, sent: &Envelope) -> Envelope {
-    // A bus may say who it is for a caller that does not.
+    // A bus may name itself as the source for a caller that names none.
     let source = if sent.source == Source::default() { Source::default() } else { seen.source.clone() };
     Envelope { timeout: None, idempotent: false, via: Transport::default(), source, ..seen }
 }
 
-/// A reply as a caller gets it, without what differs by nature.
+/// Returns a reply as a caller gets it, without the fields that may differ.
 pub(super) fn plain_reply(reply: Envelope) -> Envelope {
     Envelope { via: Transport::default(), source: Source::default(), ..reply }
 }
 
-/// Requests and replies of all shapes.
+/// Returns exchanges with requests and replies of all kinds.
 pub(super) fn replies() -> Vec<Exchange> {
     let mut exchanges = Vec::new();
     let mut add = |name: &str, request: Envelope, reply: Envelope| push(&mut exchanges, name, request, Ok(reply));
@@ -84,7 +85,7 @@ pub(super) fn replies() -> Vec<Exchange> {
     exchanges
 }
 
-/// Errors of all codes and shapes.
+/// Returns exchanges with errors of all codes and kinds.
 pub(super) fn errors() -> Vec<Exchange> {
     let mut exchanges = Vec::new();
     let mut add = |error: CellError, outcome: Outcome| {
@@ -128,7 +129,7 @@ fn push(exchanges: &mut Vec<Exchange>, name: &str, mut request: Envelope, answer
     exchanges.push(Exchange { name: name.to_owned(), request, answer });
 }
 
-/// Payloads of all sizes and kinds.
+/// Returns payloads of all sizes and kinds.
 pub(super) fn payloads() -> Vec<(&'static str, Bytes)> {
     vec![
         ("no payload", Bytes::new()),
@@ -140,7 +141,7 @@ pub(super) fn payloads() -> Vec<(&'static str, Bytes)> {
     ]
 }
 
-/// A request in which every field is set that a caller may set.
+/// Returns a request in which every field is set that a caller may set.
 fn whole_request() -> Envelope {
     let id = |last: u128| Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0000 | last);
     Envelope {

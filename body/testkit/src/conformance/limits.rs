@@ -1,4 +1,4 @@
-//! BUS-8, BUS-11: what is too large, and what is too much.
+//! BUS-8, BUS-11: messages that are too large, and calls that are too many.
 
 use std::sync::{
     Arc,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::within;
 
-/// Room for a header in a message that just fits.
+/// Space for a header in a message that just fits.
 const HEADER_ROOM: usize = 1024;
 
 /// **BUS-8**
@@ -38,7 +38,7 @@ pub async fn bus_8_what_is_too_large_is_not_sent(stage: Stage) {
     let published = publish(&stage.caller, event("order.created", large)).await;
     assert_eq!(published.map_err(|error| error.code().clone()), Err(Code::TooLarge));
     assert_eq!(handed.load(Ordering::SeqCst), 1, "calls that the handler was handed");
-    // The connection has survived.
+    // The connection still works.
     call(&stage.caller, request(CELL, "{}")).await.expect("it is served");
 }
 
@@ -75,14 +75,14 @@ pub async fn bus_8_attributes_that_do_not_fit_are_refused(stage: Stage) {
 
 /// **BUS-11**
 pub async fn bus_11_a_full_queue_refuses_calls(stage: Stage) {
-    // A handler that has no room says so, and its caller hears it at once.
+    // A handler without capacity refuses the call, and its caller gets the error at once.
     let _full =
         serve(&stage.callee(), "demo.full", |_| async { Err(BusError::overloaded(&target("demo.full"))) }).await;
     let (answer, took) = timed_call(&stage.caller, request("demo.full", "{}")).await;
     assert_fails(&answer, &Code::Overloaded, Outcome::NotRun);
     assert!(answer.is_err_and(|error| error.error().retryable));
     assert!(took < AT_ONCE, "it took {took:?}");
-    // The bus's own queue, where it has one.
+    // The bus's own queue, if it has one.
     let Some(queue) = stage.call_queue else { return };
     let gate = Arc::new(Semaphore::new(0));
     let open = gate.clone();

@@ -32,7 +32,7 @@ impl Stage {
     }
 }
 
-/// A call for which the way down, or the way up, is too long.
+/// Returns a request whose timeout is shorter than an outage.
 fn short() -> Envelope {
     Envelope { timeout: Some(Duration::from_millis(500)), ..request(CELL, "{}") }
 }
@@ -70,7 +70,7 @@ pub async fn bus_10_what_was_served_and_heard_resumes_by_itself(mut stage: Stage
         })
         .await;
     }
-    // Serving that has been through an outage ends as any other.
+    // After an outage, serving ends as usual.
     within(STEP, "the stop", serving.stop()).await;
     let answer = call(&stage.caller, request(CELL, "{}")).await;
     assert_nobody(&answer);

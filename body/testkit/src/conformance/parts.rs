@@ -1,4 +1,4 @@
-//! What the cases are made of: handlers, calls, subscriptions.
+//! Parts of the cases: handlers, calls, subscriptions.
 
 use std::{
     sync::Arc,
@@ -12,9 +12,10 @@ use cbs::{
 
 use crate::within;
 
-/// No single step of a case takes longer.
+/// Limit of the time of a single step of a case.
 pub(super) const STEP: Duration = Duration::from_secs(20);
-/// What "at once" means: far below the timeout of [`request`], and enough for a busy machine.
+/// Limit of the time for "at once": far below the timeout of [`request`], and enough for a busy
+/// machine.
 pub(super) const AT_ONCE: Duration = Duration::from_secs(5);
 /// The cell that most cases serve.
 pub(super) const CELL: &str = "demo.cell";
@@ -60,8 +61,8 @@ where
     within(STEP, "serving a target", bus.serve(service)).await
 }
 
-/// Serves a second handler of a target that is already served. A bus may refuse two of one body with
-/// `conflict`: then there is no second.
+/// Serves a second handler of a target that is already served. A bus may refuse two of one body
+/// with `conflict`: then this returns `None`.
 pub(super) async fn serve_second<F, Answering>(
     bus: &Arc<dyn BodyBus>,
     name: &str,
@@ -80,12 +81,12 @@ where
     }
 }
 
-/// A handler that gives back the payload.
+/// A handler that returns the payload.
 pub(super) async fn echo(request: Envelope) -> Answer {
     Ok(Envelope::reply(request.payload))
 }
 
-/// A request of the cell with a timeout that no case reaches.
+/// Returns a request to the cell with a timeout that no case reaches.
 pub(super) fn request(name: &str, payload: impl Into<cbs::Bytes>) -> Envelope {
     Envelope { timeout: Some(Duration::from_secs(15)), ..Envelope::request(target(name), payload) }
 }
@@ -94,7 +95,7 @@ pub(super) async fn call(bus: &Arc<dyn BodyBus>, request: Envelope) -> Answer {
     within(STEP, "a call", bus.call(request)).await
 }
 
-/// Calls, and says how long it took.
+/// Calls, and returns the answer and the time it took.
 pub(super) async fn timed_call(bus: &Arc<dyn BodyBus>, request: Envelope) -> (Answer, Duration) {
     let started = Instant::now();
     let answer = call(bus, request).await;
@@ -114,7 +115,7 @@ pub(super) fn assert_fails(answer: &Answer, code: &Code, outcome: Outcome) {
     }
 }
 
-/// Asserts that nobody was there to run the call.
+/// Asserts that no handler ran the call.
 #[track_caller]
 pub(super) fn assert_nobody(answer: &Answer) {
     match answer {
@@ -142,7 +143,7 @@ pub(super) async fn publish(bus: &Arc<dyn BodyBus>, event: Envelope) -> Result<(
     within(STEP, "publishing", bus.publish(event)).await
 }
 
-/// The next event, which must come and must not be a loss.
+/// Returns the next event, which must come and must not be a loss.
 pub(super) async fn receive(stream: &mut Box<dyn EventStream>) -> Envelope {
     match within(STEP, "the next event", stream.next()).await {
         Some(Delivery::Event(event)) => *event,

@@ -1,4 +1,4 @@
-//! BUS-4, BUS-6: who is handed a call, and how serving ends.
+//! BUS-4, BUS-6: which handler gets a call, and how serving ends.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{eventually, within};
 
-/// How many callers make a load.
+/// Number of callers that make a load.
 const CALLERS: usize = 16;
 
 /// **BUS-4**
@@ -94,7 +94,7 @@ pub async fn bus_6_stop_answers_what_it_has(stage: Stage) {
     }
 }
 
-/// A call that runs, until it is answered or dropped: a bus may drop it at its caller's deadline.
+/// A call that runs until it is answered or dropped: a bus may drop it at its caller's deadline.
 struct Running(Arc<AtomicUsize>);
 
 impl Running {
@@ -110,7 +110,8 @@ impl Drop for Running {
     }
 }
 
-/// A handler under load: what it was handed, what it still has, and what came after its end.
+/// Counters of a handler under load: calls that it got, calls that run, and calls that came after
+/// its end.
 #[derive(Default)]
 struct Watch {
     handed: AtomicUsize,
@@ -137,7 +138,7 @@ impl Watch {
         echo(request).await
     }
 
-    /// Stops what is served, and checks that nothing runs any more.
+    /// Stops the serving, and checks that no call runs any more.
     async fn stop(&self, serving: Box<dyn Serving>) {
         stop(serving).await;
         self.gone.store(true, Ordering::SeqCst);
@@ -145,7 +146,8 @@ impl Watch {
     }
 }
 
-/// Callers that call until the flag is set or nobody serves any more. Each says how it ended.
+/// Starts callers that call until the flag is set or a call fails. Each returns its failed answer,
+/// if any.
 fn load(caller: &Arc<dyn BodyBus>, enough: &Arc<AtomicBool>) -> JoinSet<Option<Answer>> {
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
@@ -173,7 +175,7 @@ pub async fn bus_6_stop_under_load_loses_no_call(stage: Stage) {
         let enough = 100 + round * 7 % 100;
         eventually("calls run", STEP, async || watch.handed.load(Ordering::SeqCst) > enough).await;
         watch.stop(serving).await;
-        // All that a caller may notice is that nobody is there any more.
+        // A caller may only see that the target is not served any more.
         while let Some(ended) = within(STEP, "the end of the load", callers.join_next()).await {
             assert_nobody(&ended.expect("a caller").expect("a caller ends when nobody answers"));
         }
@@ -190,7 +192,7 @@ pub async fn bus_6_stopping_one_of_two_costs_no_call(stage: Stage) {
     let mut callers = load(&stage.caller, &enough);
     for round in 0..stage.stops {
         let leaving = Arc::new(Watch::default());
-        // One bus may refuse to serve one target twice: then there is nothing to stop beside the other.
+        // One bus may refuse to serve one target twice: then there is no second one to stop.
         let Some(serving) = leaving.serve(&first).await else { break };
         let seen = staying.handed.load(Ordering::SeqCst);
         let all = || leaving.handed.load(Ordering::SeqCst) + staying.handed.load(Ordering::SeqCst) - seen;

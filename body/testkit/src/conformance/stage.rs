@@ -1,4 +1,4 @@
-//! What a case plays on.
+//! Stage of a case: the buses that it uses.
 
 use std::{any::Any, sync::Arc};
 
@@ -7,14 +7,14 @@ use tokio::sync::Mutex;
 
 use crate::NatsServer;
 
-/// How many stops under load a stage makes unless told otherwise.
+/// Default number of stops under load.
 const STOPS_DEFAULT: usize = 20;
 
 type Switch = Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>;
 
-/// The buses of a case: one that calls and publishes, and those that serve and listen.
+/// The buses of a case: one that calls and publishes, and those that serve and subscribe.
 ///
-/// Built by steps; what is not said has a default:
+/// Built in steps. Each setting has a default:
 ///
 /// ```no_run
 /// # async fn example(caller: std::sync::Arc<dyn cbs::BodyBus>, callee: std::sync::Arc<dyn cbs::BodyBus>) {
@@ -32,12 +32,12 @@ pub struct Stage {
     pub(super) event_queue: usize,
     pub(super) stops: usize,
     pub(super) outage: Option<(Switch, Switch)>,
-    /// Last, so that servers and connections outlive the buses.
+    /// Last, so that servers and connections are dropped after the buses.
     _kept: Vec<Box<dyn Any + Send>>,
 }
 
 impl Stage {
-    /// A stage of a caller and a callee; both may be the same bus.
+    /// Returns a stage of a caller and a callee; both may be the same bus.
     pub fn new(caller: Arc<dyn BodyBus>, callee: Arc<dyn BodyBus>) -> Self {
         Self {
             caller,
@@ -52,49 +52,52 @@ impl Stage {
         }
     }
 
-    /// One more bus that may serve the same target, for the cases of several that share calls.
+    /// Adds a bus that may serve the same target, for the cases where several share calls.
     #[must_use]
     pub fn server(mut self, bus: Arc<dyn BodyBus>) -> Self {
         self.servers.push(bus);
         self
     }
 
-    /// What the caller must be told about the distance of its calls' replies. Default: not looked at.
+    /// Sets the distance that replies to the caller must have. Default: not checked.
     #[must_use]
     pub fn via(mut self, via: Transport) -> Self {
         self.via = Some(via);
         self
     }
 
-    /// The largest message that the bus takes, in bytes. Default: a NATS server's, 1 MiB.
+    /// Sets the size of the largest message that the bus takes, in bytes. Default: a NATS server's,
+    /// 1 MiB.
     #[must_use]
     pub fn payload_max(mut self, bytes: usize) -> Self {
         self.payload_max = bytes;
         self
     }
 
-    /// How many calls of one target the bus itself holds at most, running or waiting. Default: no bound of its own.
+    /// Sets the number of calls of one target that the bus itself holds at most, running or
+    /// waiting. Default: no limit of its own.
     #[must_use]
     pub fn call_queue(mut self, calls: usize) -> Self {
         self.call_queue = Some(calls);
         self
     }
 
-    /// How many events a subscription holds that does not read. Default: 1024.
+    /// Sets the number of events that a subscription holds while it is not read. Default: 1024.
     #[must_use]
     pub fn event_queue(mut self, events: usize) -> Self {
         self.event_queue = events;
         self
     }
 
-    /// How often a target is stopped under load. Default: 20.
+    /// Sets how often a target is stopped under load. Default: 20.
     #[must_use]
     pub fn stops(mut self, times: usize) -> Self {
         self.stops = times;
         self
     }
 
-    /// How the bus goes down, and how what it needs comes back; it must then go up by itself.
+    /// Sets the functions of an outage: one takes the bus down, one brings back what it needs. The
+    /// bus must then come up by itself.
     #[must_use]
     pub fn outage<D, U>(
         mut self,
@@ -109,7 +112,8 @@ impl Stage {
         self
     }
 
-    /// The server between the buses: lives as long as the stage, and is killed and restarted for outages.
+    /// Sets the server between the buses. It runs as long as the stage, and is killed and restarted
+    /// for outages.
     #[must_use]
     pub fn nats(self, server: NatsServer) -> Self {
         let killed = Arc::new(Mutex::new(server));
@@ -126,7 +130,7 @@ impl Stage {
         )
     }
 
-    /// Keeps something alive as long as the stage.
+    /// Keeps a value as long as the stage.
     #[must_use]
     pub fn keep(mut self, what: impl Any + Send) -> Self {
         self._kept.push(Box::new(what));
@@ -137,7 +141,7 @@ impl Stage {
         self.servers.first().cloned().expect("a stage has a callee")
     }
 
-    /// Two that may serve one target: two buses, or one bus twice.
+    /// Returns two buses that may serve one target: two, or one bus twice.
     pub(super) fn pair(&self) -> [Arc<dyn BodyBus>; 2] {
         let first = self.callee();
         let second = self.servers.get(1).cloned().unwrap_or_else(|| first.clone());
