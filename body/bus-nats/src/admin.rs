@@ -1,9 +1,9 @@
 //! Questions to bodies: `cbs.<ns>.ctl` asks all bodies of a namespace, `cbs.<ns>.body.<id>.ctl`
 //! asks one.
 //!
-//! A question is a JSON object. Its `ask` names the question. The answer is `{"body": …, "answer":
-//! …}` or `{"body": …, "error": {"code": …, "message": …}}`. A message that is no such question is
-//! answered at once with `{"body": …}` alone: a sign of life.
+//! A question is a JSON object. Its `ask` names the question. The answer is
+//! `{"body": …, "answer": …}` or `{"body": …, "error": {"code": …, "message": …}}`.
+//! A message that is no such question is answered at once with `{"body": …}` alone: a sign of life.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -210,8 +210,7 @@ pub(crate) fn sanitize(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Returns the bytes that headers take on the wire: `NATS/1.0\r
-/// `, a line each, and an empty line.
+/// Returns the bytes that headers take on the wire: `NATS/1.0\r\n`, a line each, and an empty line.
 pub(crate) fn headers_len(headers: &HeaderMap) -> usize {
     let lines = headers.iter().flat_map(|(name, values)| {
         let name = name.to_string().len();
