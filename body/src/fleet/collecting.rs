@@ -4,13 +4,13 @@
 //! Deploys that run at the same time lose nothing:
 //!
 //! 1. Stored objects are listed before history is read. An object that a deploy has put since then
-//! has a later revision than the listed one, and a removal names the listed revision.
+//!    has a later revision than the listed one, and a removal names the listed revision.
 //! 2. A deploy may reuse stored objects that the head it replaces does not reach. It puts them
-//! again unless they are younger than half of the age below. It sets its head within the other
-//! half, or gives up. So the objects that it reuses are too young to be removed until its head can
-//! be read.
+//!    again unless they are younger than half of the age below. It sets its head within the other
+//!    half, or gives up. So the objects that it reuses are too young to be removed until its head can
+//!    be read.
 //! 3. History is read from the leader, whole and without a gap, or nothing is removed. An entry
-//! that cannot be read may name any manifest: while it is there, all manifests stay.
+//!    that cannot be read may name any manifest: while it is there, all manifests stay.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
