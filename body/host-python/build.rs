@@ -1,5 +1,5 @@
-//! What a build knows and the program must know too: which Python it was built with, where its library is, and the
-//! sources of the SDK, which go into the program.
+//! Passes what only the build knows to the program: the Python that it is built with, the folder of
+//! its library, and the sources of the SDK, which are embedded in the program.
 
 use std::{
     env,
@@ -10,7 +10,7 @@ use std::{
 };
 
 const SDK: &str = "../../sdk-python/src/cbs";
-/// What the interpreter says about itself, one line each.
+/// Python code that prints the interpreter's version, prefix and executable, one on each line.
 const ABOUT: &str = "import sys; print('%d.%d.%d' % sys.version_info[:3]); print(sys.base_prefix); \
                      print(sys._base_executable or sys.executable)";
 
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     embed_sdk()
 }
 
-/// Writes the SDK's sources as a table of module name, whether it is a package, and text.
+/// Writes the SDK's sources as a table: module name, whether the module is a package, and text.
 fn embed_sdk() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join(SDK);
     println!("cargo::rerun-if-changed={}", root.display());

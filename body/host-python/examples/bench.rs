@@ -1,4 +1,4 @@
-//! How many calls a second Python cells of one body answer. A program to be run by hand:
+//! Measures how many calls a second the Python cells of one body answer. Run it by hand:
 //! `cargo run --release -p host-python --example bench`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a program for developers")]
 

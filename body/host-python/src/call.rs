@@ -1,4 +1,4 @@
-//! One call on its way through a lane: made on its caller's task, run by whichever lane claims it first.
+//! One call in a lane. The caller's task creates it, and the first lane that claims it runs it.
 
 use std::{
     future::{Future, poll_fn},
@@ -16,27 +16,28 @@ use tokio::sync::oneshot;
 
 use crate::lane::{Lane, now_us};
 
-/// What a cell answered: payload and content type (empty: JSON), or an error, and whether the cell ran.
+/// Answer of a cell: payload and content type (empty means JSON), or an error that also says
+/// whether the cell ran.
 pub(crate) type Answer = Result<(Bytes, Text), BusError>;
 
-/// It waits in the queue of a lane, or of several: the first to claim it runs it.
+/// The call waits in the queue of one or more lanes. The first lane that claims it runs it.
 const WAITING: u8 = 0;
-/// A lane runs it.
+/// A lane runs the call.
 const RUNNING: u8 = 1;
-/// Nobody will run it any more: it was answered, or its caller has given up.
+/// No lane will run the call any more: it was answered, or its caller has given up.
 const ENDED: u8 = 2;
 
-/// A call. Holds nothing of Python's, so that every thread may drop it.
+/// A call. It holds no Python objects, so that every thread may drop it.
 pub(crate) struct Call {
     pub(crate) context: CellContext,
     pub(crate) request: Envelope,
-    /// When it came, by the lanes' clock.
+    /// Time at which the call came, by the lanes' clock ([`now_us`]).
     pub(crate) since_us: u64,
     state: AtomicU8,
-    /// Whose load it counts to: the lane that it waits for, or that runs it.
+    /// Lane whose load includes this call: the lane that it waits for, or that runs it.
     lane: Mutex<Option<Arc<Lane>>>,
     answer: Mutex<Option<oneshot::Sender<Answer>>>,
-    /// Wakes whoever hands on at once what is said about it.
+    /// Wakes the task that passes on the notes about this call at once.
     noter: AtomicWaker,
 }
 
@@ -55,23 +56,23 @@ impl Call {
         (Arc::new(call), answer)
     }
 
-    /// A number that no other call of this time has.
+    /// Returns a number that no other call of the same time has.
     pub(crate) fn key(self: &Arc<Self>) -> usize {
         Arc::as_ptr(self).addr()
     }
 
-    /// Something was said about it in its context.
+    /// Reports that a note about this call was added to its context.
     pub(crate) fn noted(&self) {
         self.noter.wake();
     }
 
-    /// Whether it still waits for its turn.
+    /// Returns true if the call still waits for its turn.
     pub(crate) fn waits(&self) -> bool {
         self.state.load(Ordering::Acquire) == WAITING
     }
 
-    /// Makes it count to this lane, and no longer to the one before. Nothing where it waits no more: whoever runs it
-    /// is to hear when it is given up.
+    /// Counts the call to the load of this lane, and no longer to that of the lane before. Does
+    /// nothing if the call no longer waits: the lane that runs it must receive its cancellation.
     pub(crate) fn move_to(&self, lane: &Arc<Lane>) {
         let mut place = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
         if self.waits() {
@@ -79,9 +80,10 @@ impl Call {
         }
     }
 
-    /// Claims it for a lane: `false` where another has, or its caller has given up.
+    /// Claims the call for a lane. Returns false if another lane has claimed it, or its caller has
+    /// given up.
     pub(crate) fn claim(&self, lane: &Arc<Lane>) -> bool {
-        // Held all along: who finds it claimed finds the lane that claimed it.
+        // Held all the time: code that finds the call claimed also finds the lane that claimed it.
         let mut place = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
         let claimed = self.state.compare_exchange(WAITING, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if claimed {
@@ -101,7 +103,8 @@ impl Call {
         }
     }
 
-    /// The lane that runs it is done with it. Whoever comes second finds nobody to tell.
+    /// Ends the call with the answer of the lane that runs it. A second answer has no receiver and
+    /// is dropped.
     pub(crate) fn end(&self, lane: &Arc<Lane>, answer: Answer) {
         lane.running.take();
         self.state.store(ENDED, Ordering::Release);
@@ -112,7 +115,8 @@ impl Call {
         }
     }
 
-    /// Its caller gives up. Returns the lane that runs it, if one does: that lane still ends it.
+    /// Records that the caller gives up. Returns the lane that runs the call, if there is one: that
+    /// lane still ends the call.
     pub(crate) fn abandon(&self) -> Option<Arc<Lane>> {
         let waited = self.state.compare_exchange(WAITING, ENDED, Ordering::AcqRel, Ordering::Acquire);
         if waited.is_ok() {
@@ -122,7 +126,7 @@ impl Call {
         self.lane.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Nobody will run it: its lane has ended.
+    /// Answers a waiting call with an error because its lane has ended and no lane will run it.
     pub(crate) fn refuse(&self) {
         let waited = self.state.compare_exchange(WAITING, ENDED, Ordering::AcqRel, Ordering::Acquire);
         if waited.is_err() {
@@ -142,8 +146,8 @@ impl Call {
     }
 }
 
-/// A call as its caller's task holds it: dropped before its answer, it gives the call up. Either way, what was said about
-/// it until then goes to the context that is recorded.
+/// Handle of a call in its caller's task. If it is dropped before the answer, the call is given up.
+/// In both cases, the notes about the call until then go to the recorded context.
 pub(crate) struct Pending<'a> {
     call: Arc<Call>,
     recorded: &'a CellContext,
@@ -155,8 +159,8 @@ impl<'a> Pending<'a> {
         Self { call, recorded, answered: false }
     }
 
-    /// Waits for the answer. A lane that ended without one has failed. What is said about the call is handed on at its
-    /// end or, where that is not soon enough for whoever records it, `at_once`.
+    /// Waits for the answer. If the lane ends without an answer, the cell has failed. The notes
+    /// about the call are passed on when the call ends, or at once if `at_once` is true.
     pub(crate) async fn answer(mut self, mut answer: oneshot::Receiver<Answer>, at_once: bool) -> Answer {
         let answer = poll_fn(|cx| {
             if at_once {

@@ -6,7 +6,7 @@ use cbs::{Cell, CellContext, CellError, Envelope, Outcome};
 
 use crate::pool::Pool;
 
-/// A cell whose calls go to its lanes.
+/// Python cell whose calls go to its lanes.
 pub(crate) struct PythonCell(pub(crate) Arc<Pool>);
 
 impl Cell for PythonCell {
@@ -23,8 +23,9 @@ impl Cell for PythonCell {
     }
 }
 
-/// Hands a call to the lanes at once, so that no future holds its 300 bytes, and waits for its answer. What is said about
-/// it goes to `context` when it ends, or `at_once`.
+/// Gives a call to the lanes at once, so that no future holds its 300 bytes, and waits for its
+/// answer. The notes about the call go to `context` when it ends, or immediately if `at_once` is
+/// true.
 pub(crate) fn call<'a>(
     pool: &Pool,
     context: &'a CellContext,
@@ -40,7 +41,7 @@ pub(crate) fn call<'a>(
         match answered {
             Ok((payload, content_type)) => Ok(Envelope { content_type, ..Envelope::reply(payload) }),
             Err(error) if error.outcome() == Outcome::Ran => Err(error.into_error()),
-            // It never ran: another body may take it, and whoever asked may ask again.
+            // The call never ran: another body may take it, and the caller may try again.
             Err(error) => Ok(Envelope::error(error)),
         }
     }

@@ -1,4 +1,4 @@
-//! Whether a cell's file could be a cell, without running it.
+//! Checks if a file can be a cell, without running it.
 
 use std::{ffi::CStr, fs, path::Path, process::Command};
 
@@ -13,12 +13,13 @@ use crate::{
 const CHECK_TEXT: &str = include_str!("../python/check.py");
 const CHECK: &CStr = embedded(concat!(include_str!("../python/check.py"), "\0"));
 
-/// Checks a file that a spec names as `file.py:function` of this cell: that it is there and can be read as Python,
-/// that it has the function, that a caller could fill the function's parameters, and that its decorator says no other
-/// name, and that what its requirements name by paths is there. Nothing of it is run. Starts the interpreter.
+/// Checks a file that a spec names as `file.py:function` of this cell. The file must be there and
+/// be valid Python, and it must have the function. A caller must be able to fill the function's
+/// parameters, and the function's decorator must not give another name. Files that the requirements
+/// name by paths must be there. Nothing of the file is run. Starts the interpreter.
 ///
 /// # Errors
-/// What is wrong, with file and line, for a person.
+/// The problem with file and line, as text for the operator.
 pub fn check_source(file: &Path, function: &str, name: &CellName) -> Result<(), String> {
     let source = read(file)?;
     interpreter::start().map_err(|error| error.to_string())?;
@@ -30,8 +31,8 @@ pub fn check_source(file: &Path, function: &str, name: &CellName) -> Result<(), 
     found.map_err(|error| format!("{}: {error}", file.display()))?.map_or(Ok(()), Err)
 }
 
-/// The same by a Python process, so that a body whose Python cells are all in processes of their own needs no
-/// interpreter.
+/// Checks the same in a separate Python process, so that a body whose Python cells all run in
+/// processes of their own needs no interpreter.
 pub(crate) fn check_apart(file: &Path, function: &str, name: &CellName) -> Result<(), String> {
     read(file)?;
     let mut command = Command::new(BUILT.executable);
@@ -45,7 +46,7 @@ pub(crate) fn check_apart(file: &Path, function: &str, name: &CellName) -> Resul
     if said.is_empty() { Ok(()) } else { Err(said.into_owned()) }
 }
 
-/// The file's content, where what it requires beside it can be read too.
+/// Reads the file, and first checks that the requirements beside it can be read.
 fn read(file: &Path) -> Result<Vec<u8>, String> {
     Requirements::beside(file)?;
     fs::read(file).map_err(|error| format!("{}: {error}", file.display()))

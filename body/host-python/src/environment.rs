@@ -1,4 +1,5 @@
-//! Virtual environments: what cells can import besides the standard library and the SDK.
+//! Virtual environments: the packages that cells can import besides the standard library and the
+//! SDK.
 
 use std::{
     env, fs, io,
@@ -12,35 +13,35 @@ use sha2::{Digest, Sha256};
 
 use crate::interpreter::{BUILT, folder_of_version};
 
-/// What every environment has.
+/// Package that every environment has.
 const MSGSPEC: &str = "msgspec==0.22.0";
-/// How long one program of the making may take.
+/// Limit of the time that one program may take while an environment is made.
 const LIMIT: Duration = Duration::from_secs(120);
-/// How long to wait for another process that makes the same.
+/// Limit of the time to wait for another process that makes the same environment.
 const LOCK_LIMIT: Duration = Duration::from_secs(180);
 
-/// How lines begin that pip writes around the reason why a package cannot be built.
+/// Prefixes of the lines that pip writes around the reason why a package cannot be built.
 const FRAME: [&str; 5] = ["note: ", "hint: ", "× ", "╰─>", "[end of output]"];
 
-/// Why an environment cannot be made.
+/// Reason why an environment cannot be made.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum EnvironmentError {
-    /// The folder cannot be written, or a program not be started.
+    /// The folder cannot be written, or a program cannot be started.
     #[error("{what}: {error}")]
     Io {
-        /// What was to be done.
+        /// The action that failed.
         what: String,
-        /// What the system said.
+        /// The error message of the system.
         error: String,
     },
-    /// A program of the making failed or took too long.
+    /// A program that makes the environment failed or took too long.
     #[error("`{command}` {how}: {said}")]
     Failed {
-        /// What was started.
+        /// The command that was started.
         command: String,
-        /// How it ended.
+        /// The way in which the command ended.
         how: String,
-        /// The end of what it said.
+        /// The last lines of its output.
         said: String,
     },
 }
@@ -50,7 +51,8 @@ pub(crate) fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Env
     move |error| EnvironmentError::Io { what, error: error.to_string() }
 }
 
-/// Where tools of this user are kept: `$CBS_TOOLS`, else `tools/` of the user's cache.
+/// Returns the folder for tools of this user: `$CBS_TOOLS`, else `tools/` in the user's cache
+/// folder.
 pub(crate) fn tools() -> PathBuf {
     let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     named("CBS_TOOLS").unwrap_or_else(|| {
@@ -59,39 +61,39 @@ pub(crate) fn tools() -> PathBuf {
     })
 }
 
-/// The first twelve digits of a text's SHA-256.
+/// Returns the first twelve hexadecimal digits of a text's SHA-256.
 pub(crate) fn short_hash(text: &[u8]) -> String {
     Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The folder of all environments of the build's interpreter.
+/// Returns the folder of all environments of the build's interpreter.
 pub(crate) fn folder() -> PathBuf {
     tools().join("python").join(format!("{}-{}", BUILT.version, short_hash(BUILT.prefix.as_bytes())))
 }
 
-/// The folder that an environment's packages are in.
+/// Returns the folder of an environment's packages.
 pub(crate) fn site_packages(environment: &Path) -> PathBuf {
     environment.join("lib").join(folder_of_version()).join("site-packages")
 }
 
-/// What is installed besides what every environment has.
+/// Packages that are installed besides the one that every environment has.
 #[derive(Default)]
 pub(crate) struct Packages<'a> {
-    /// Files of requirements by their names; the first names the others.
+    /// Requirements files by name. The first one names the others.
     pub(crate) lists: Vec<(String, &'a str)>,
-    /// Whether the lists have a hash of everything: then pip installs nothing without one beside them.
+    /// True if the lists have a hash of every package: then pip installs nothing without a hash.
     pub(crate) is_hashed: bool,
-    /// The folder that paths in them are relative to.
+    /// Folder that the relative paths in the lists start from.
     pub(crate) from: Option<&'a Path>,
 }
 
-/// Where the environment is that all cells in bodies share.
+/// Returns the path of the environment that all cells in bodies share.
 pub(crate) fn shared_place() -> PathBuf {
     folder().join("shared")
 }
 
-/// The site-packages of the environment that all cells in bodies share, made if it is not there. `None`: it cannot be
-/// made, which is logged once; the SDK works without.
+/// Returns the site-packages of the environment that all cells in bodies share, and makes it if it
+/// is not there. `None` if it cannot be made: this is logged once, and the SDK works without it.
 pub(crate) fn shared() -> Option<&'static Path> {
     static SHARED: OnceLock<Option<PathBuf>> = OnceLock::new();
     let make = || match ensure(&shared_place(), &Packages::default()) {
@@ -107,8 +109,8 @@ pub(crate) fn shared() -> Option<&'static Path> {
     SHARED.get_or_init(make).as_deref()
 }
 
-/// An environment at this path with these packages, made if it is not there. Blocks, for seconds
-/// where it must be made. Returns its site-packages.
+/// Makes the environment at this path with these packages if it is not there, and returns its
+/// site-packages. Blocks for seconds while the environment is made.
 pub(crate) fn ensure(place: &Path, packages: &Packages<'_>) -> Result<PathBuf, EnvironmentError> {
     let site = site_packages(place);
     if site.is_dir() {
@@ -133,8 +135,8 @@ pub(crate) fn ensure(place: &Path, packages: &Packages<'_>) -> Result<PathBuf, E
     Ok(site)
 }
 
-/// Makes an environment and puts the packages into it: with the interpreter's own pip where it has one, for a copy of
-/// pip in the environment takes longer than all the rest.
+/// Makes an environment and installs the packages. Uses the interpreter's own pip if it has one,
+/// because copying pip into the environment takes longer than all the other steps.
 fn install(target: &Path, packages: &Packages<'_>) -> Result<(), EnvironmentError> {
     let python = || {
         let mut python = Command::new(BUILT.executable);
@@ -170,7 +172,7 @@ fn install(target: &Path, packages: &Packages<'_>) -> Result<(), EnvironmentErro
     run(pip().arg(MSGSPEC).arg("-r").arg(target.join(list)))
 }
 
-/// Runs a program to its end, within its time.
+/// Runs a program to its end, but not longer than [`LIMIT`].
 fn run(command: &mut Command) -> Result<(), EnvironmentError> {
     let shown = shown(command);
     let failed =
@@ -215,7 +217,8 @@ fn last_lines(mut file: fs::File) -> String {
     lines.get(lines.len().saturating_sub(6)..).unwrap_or_default().join("; ")
 }
 
-/// A lock file that other processes respect; unlocked when dropped, and by the system when the process ends.
+/// Lock file that other processes respect. It is unlocked when it is dropped, and by the system
+/// when the process ends.
 struct Lock {
     _file: fs::File,
 }

@@ -1,4 +1,4 @@
-//! What starts Python cells.
+//! Host of Python cells: checks and starts them.
 
 use std::{ffi::OsString, fs, path::Path, sync::Arc, time::Duration};
 
@@ -14,29 +14,30 @@ use crate::{
     process::{self, Workers},
 };
 
-/// Hosts Python cells: in lanes of this process's interpreter, or in processes of their own.
+/// Host of Python cells: in lanes of this process's interpreter, or in processes of their own.
 pub struct PythonHost {
     watchdog: WatchdogSettings,
     workers: Workers,
 }
 
 impl PythonHost {
-    /// A host. The interpreter is started with the first cell that is not in a process of its own; what bounds
-    /// those, `settings` says.
+    /// Creates a host. The interpreter is started with the first cell that does not run in a
+    /// process of its own. `settings` has the limits of such processes.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self { watchdog: WatchdogSettings::default(), workers: Workers { settings, command: None } }
     }
 
-    /// The same with another program for workers than this one with [`WORKER_COMMAND`](crate::WORKER_COMMAND): it is
-    /// to call [`worker`](crate::worker()) with what follows these arguments.
+    /// Sets the program that runs as a worker, instead of this program with
+    /// [`WORKER_COMMAND`](crate::WORKER_COMMAND). It must call [`worker`](crate::worker()) with the
+    /// arguments that follow these.
     #[must_use]
     pub fn with_worker_command(mut self, command: Vec<OsString>) -> Self {
         self.workers.command = Some(command);
         self
     }
 
-    /// The same with another time after which a lane that does not come round counts as blocked; 1 s by default.
+    /// Sets the time after which a lane that does not answer counts as blocked. The default is 1 s.
     #[must_use]
     pub fn with_blocked_after(mut self, limit: Duration) -> Self {
         self.watchdog.blocked_after = limit;
@@ -103,7 +104,7 @@ impl PythonHost {
                 let reason = ended.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
                 match reason {
                     Ok(reason) => reason,
-                    // The pool has gone, and with it whoever would care.
+                    // The pool was dropped, so nobody needs the reason.
                     Err(_) => std::future::pending().await,
                 }
             }),
@@ -113,7 +114,7 @@ impl PythonHost {
     }
 }
 
-/// Makes all ready that a cell needs, and reads its file.
+/// Starts and sets up the interpreter for a cell, and reads the cell's file.
 fn ready(file: &Path) -> Result<Vec<u8>, HostError> {
     let wrong = |error: interpreter::InterpreterError| HostError::Runtime(error.to_string());
     interpreter::start().map_err(wrong)?;
@@ -121,7 +122,7 @@ fn ready(file: &Path) -> Result<Vec<u8>, HostError> {
     fs::read(file).map_err(|error| HostError::Runtime(format!("{}: {error}", file.display())))
 }
 
-/// Runs what blocks where it may.
+/// Runs blocking work on a thread that may block.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, HostError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| HostError::Runtime(format!("it could not be made ready: {error}")))

@@ -1,5 +1,6 @@
-//! What a cell asks of the world while it runs: calls, events, lines to print, questions. Carried out on tokio; the
-//! outcome comes back to the lane through its inbox, so that no lane ever waits for one.
+//! Host calls: calls, events, lines to print and questions that a cell sends while it runs. They
+//! run on tokio. The outcome comes back to the lane through its inbox, so that no lane waits for a
+//! host call.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -9,26 +10,27 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::lane::{Lane, LaneEvent};
 
-/// How many errands the lanes of one cell may have under way. More are refused with `overloaded`.
+/// Limit of the number of host calls that the lanes of one cell may have in flight. More are
+/// refused with `overloaded`.
 const HOST_CALLS_MAX: usize = 1024;
 
-/// What came of an errand.
+/// Kind of the outcome of a host call.
 pub(crate) enum Arrived {
-    /// It is done, and there is nothing more to say.
+    /// The host call is done and has no value.
     Nothing,
     /// A cell's reply.
     Reply(Box<Envelope>),
-    /// A person's answer; `None` where nobody can be asked.
+    /// A person's answer, or `None` if there is nobody to ask.
     Answer(Option<String>),
 }
 
-/// An errand that is done, by the number that the lane knows it by.
+/// Host call that is done, with the number that the lane knows it by.
 pub(crate) struct Done {
     pub(crate) number: u64,
     pub(crate) result: Result<Arrived, BusError>,
 }
 
-/// The errands of one cell: bounded, and ended with it.
+/// Host calls of one cell. They are bounded, and they end with the cell.
 pub(crate) struct HostCalls {
     tasks: TaskTracker,
     room: Arc<Semaphore>,
@@ -42,7 +44,7 @@ impl HostCalls {
         Self { tasks: TaskTracker::new(), room, runtime, stop: CancellationToken::new() }
     }
 
-    /// Begins one. `None`: it was refused, and the lane is told so.
+    /// Begins a host call. Returns `None` if it was refused: the lane then receives the error.
     pub(crate) fn begin(
         &self,
         lane: &Arc<Lane>,
@@ -72,7 +74,8 @@ impl Drop for HostCalls {
     }
 }
 
-/// What remains for a call that may take so many seconds.
+/// Converts seconds to a duration. Returns `None` if the number is negative, too large or not
+/// finite.
 pub(crate) fn seconds(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }

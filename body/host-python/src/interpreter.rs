@@ -1,4 +1,4 @@
-//! The interpreter: one a process, started when the first Python cell needs it.
+//! The Python interpreter: one in each process, started when the first Python cell needs it.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use pyo3::{
 
 use crate::log::line;
 
-/// What the program was built with (build.rs).
+/// Python that the program was built with (from `build.rs`).
 pub(crate) const BUILT: Built = Built {
     version: env!("CBS_PYTHON_VERSION"),
     prefix: env!("CBS_PYTHON_PREFIX"),
@@ -26,44 +26,44 @@ pub(crate) const BUILT: Built = Built {
     library: env!("CBS_PYTHON_LIBRARY"),
 };
 
-/// The SDK as it stood when the program was built: module, whether it is a package, text.
+/// Sources of the SDK at build time: module name, whether the module is a package, and text.
 const SDK: &[(&str, bool, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 const PROCESS_SOURCE: &CStr = embedded(concat!(include_str!("../python/process.py"), "\0"));
 const SDK_FINDER: &CStr = embedded(concat!(include_str!("../python/sdk.py"), "\0"));
 const CHILDREN: &CStr = embedded(concat!(include_str!("../python/children.py"), "\0"));
-/// What a process of `multiprocessing` runs of this crate.
+/// Files of this crate that a process of `multiprocessing` runs, by name.
 const CHILD_TEXTS: [(&str, &str); 3] = [
     ("child", include_str!("../python/child.py")),
     ("modules", include_str!("../python/modules.py")),
     ("sdk", include_str!("../python/sdk.py")),
 ];
 
-/// A Python, as a build knows it.
+/// Description of a Python that was read at build time.
 pub(crate) struct Built {
-    /// Three numbers.
+    /// Version, as three numbers.
     pub(crate) version: &'static str,
-    /// Where its standard library is.
+    /// Prefix that its standard library is under.
     pub(crate) prefix: &'static str,
-    /// What runs it.
+    /// Path of its executable.
     pub(crate) executable: &'static str,
-    /// The folder of its libpython; empty where it is linked in.
+    /// Folder of its libpython; empty if it is linked in.
     pub(crate) library: &'static str,
 }
 
-/// Why there is no interpreter; the same answer for the rest of the process.
+/// Reason why there is no interpreter. It stays the same for the rest of the process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InterpreterError {
-    /// The system's loader took another library than the one that the program was built with.
+    /// The system's loader loaded another library than the one that the program was built with.
     #[error(
         "this program was built with Python {built}, and the system loaded Python {loaded} from {}; \
          build it again with the Python that is here, or let LD_LIBRARY_PATH name the folder of the right one", .library.display()
     )]
     Mismatch {
-        /// Version and place of what it was built with.
+        /// Version and prefix of the Python that the program was built with.
         built: String,
-        /// The version that is loaded.
+        /// Version of the library that is loaded.
         loaded: String,
-        /// Where that was loaded from.
+        /// File that the library was loaded from.
         library: PathBuf,
     },
     /// The standard library of the build's Python is not on this machine.
@@ -71,23 +71,23 @@ pub enum InterpreterError {
         "the standard library of Python {version} is not in {prefix}; install that Python, or build the program again"
     )]
     NoLibrary {
-        /// Version of what the program was built with.
+        /// Version of the Python that the program was built with.
         version: &'static str,
-        /// Where it should be.
+        /// Prefix that the standard library should be under.
         prefix: &'static str,
     },
-    /// CPython itself gave up.
+    /// CPython itself reported an error.
     #[error("Python cannot be started: {0}")]
     Start(String),
 }
 
-/// Starts the interpreter unless it runs. Takes about 30 ms the first time; blocks meanwhile.
+/// Starts the interpreter if it does not run yet. The first start takes about 30 ms and blocks.
 pub(crate) fn start() -> Result<(), InterpreterError> {
     static STARTED: OnceLock<Result<(), InterpreterError>> = OnceLock::new();
     STARTED.get_or_init(start_once).clone()
 }
 
-/// Whether it runs.
+/// Returns true if the interpreter runs.
 pub(crate) fn runs() -> bool {
     // SAFETY: reads one flag, and may be called at any time.
     unsafe { ffi::Py_IsInitialized() != 0 }
@@ -112,7 +112,8 @@ fn failed(error: &PyErr) -> InterpreterError {
     InterpreterError::Start(error.to_string())
 }
 
-/// Refuses a libpython that is not the build's: the search of the system's loader may find another.
+/// Returns an error if the loaded libpython is not the build's: the system's loader may find
+/// another. Also checks that the standard library is there.
 pub(crate) fn fits() -> Result<(), InterpreterError> {
     let loaded = loaded_version();
     let library = loaded_library();
@@ -134,7 +135,8 @@ pub(crate) fn fits() -> Result<(), InterpreterError> {
     Ok(())
 }
 
-/// `python3.11`: the folder of the standard library and of site-packages.
+/// Returns the name of the folder of the standard library and of site-packages, such as
+/// `python3.11`.
 pub(crate) fn folder_of_version() -> String {
     let minor: Vec<_> = BUILT.version.split('.').take(2).collect();
     format!("python{}", minor.join("."))
@@ -145,14 +147,14 @@ fn lies_in(file: &Path, folder: &str) -> bool {
     real(file).parent() == Some(&real(Path::new(folder)))
 }
 
-/// The version of the library that is loaded.
+/// Returns the version of the library that is loaded.
 pub(crate) fn loaded_version() -> String {
     // SAFETY: CPython lets it be called before it is initialized; the text is constant.
     let text = unsafe { CStr::from_ptr(ffi::Py_GetVersion()) };
     text.to_string_lossy().split_whitespace().next().unwrap_or_default().to_owned()
 }
 
-/// The file of the libpython that is loaded; `None` where it is linked in.
+/// Returns the file of the libpython that is loaded, or `None` if it is linked in.
 pub(crate) fn loaded_library() -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let files = maps.lines().filter_map(|line| line.find('/').and_then(|at| line.get(at..)));
@@ -160,7 +162,7 @@ pub(crate) fn loaded_library() -> Option<PathBuf> {
     files.into_iter().find(named).map(PathBuf::from)
 }
 
-/// Starts CPython apart from everything that a person's environment says, and lets go of its lock.
+/// Starts CPython without any settings from the user's environment, and releases its lock.
 fn initialize() -> Result<(), InterpreterError> {
     let mut before = MaybeUninit::<ffi::PyPreConfig>::uninit();
     // SAFETY: the function fills the whole struct.
@@ -225,14 +227,15 @@ fn check(status: ffi::PyStatus) -> Result<(), InterpreterError> {
 
 static PROCESS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
-/// What is set once for the whole interpreter (`python/process.py`), and can be asked.
+/// Returns the module with the state of the whole interpreter (`python/process.py`), which is
+/// created once.
 pub(crate) fn process(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     let make =
         || PyModule::from_code(py, PROCESS_SOURCE, c"<cbs>/host/process.py", c"cbs_host_process").map(Bound::unbind);
     PROCESS.get_or_try_init(py, make).map(|module| module.bind(py))
 }
 
-/// Logs what belongs to no cell.
+/// Logs a line that belongs to no cell.
 #[pyfunction]
 fn unknown(level: u32, logger: &str, message: &Bound<'_, PyString>) {
     sidecar::log::write(&line(level, logger, &message.to_string_lossy(), Vec::new()), "", None);
@@ -251,8 +254,8 @@ fn prepare(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Sets up, once, what all lanes share: streams, logging, forks. Not before what cells import can be imported: the SDK
-/// looks for msgspec when it is loaded.
+/// Sets up once what all lanes share: streams, logging and forks. It must run when everything that
+/// cells import can be imported, because the SDK looks for msgspec when it is loaded.
 pub(crate) fn set_up(site: Option<&Path>) -> Result<(), InterpreterError> {
     static SET_UP: OnceLock<Result<(), InterpreterError>> = OnceLock::new();
     let set_up = |py: Python<'_>| {
@@ -274,7 +277,7 @@ pub(crate) fn set_up(site: Option<&Path>) -> Result<(), InterpreterError> {
     SET_UP.get_or_init(|| Python::attach(|py| set_up(py).map_err(|error: PyErr| failed(&error)))).clone()
 }
 
-/// A Python file of this crate, with the zero at its end that CPython wants.
+/// Returns a Python file of this crate with the zero at its end that CPython needs.
 pub(crate) const fn embedded(text: &'static str) -> &'static CStr {
     match CStr::from_bytes_with_nul(text.as_bytes()) {
         Ok(text) => text,

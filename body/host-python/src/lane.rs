@@ -1,4 +1,5 @@
-//! A lane as Rust sees it: its inbox, what wakes its event loop, and how it fares. The thread itself is `lane_thread`.
+//! The Rust side of a lane: its inbox, the socket that wakes its event loop, and its status. The
+//! thread itself is in `lane_thread`.
 
 use std::{
     collections::VecDeque,
@@ -22,12 +23,12 @@ use crate::{call::Call, host_call::Done};
 
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Microseconds since the first look at this clock; never 0.
+/// Returns the microseconds since the first use of this clock; never 0.
 pub(crate) fn now_us() -> u64 {
     u64::try_from(BEGAN.elapsed().as_micros()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// A number that goes up and down, never below zero.
+/// Counter that goes up and down, never below zero.
 #[derive(Default)]
 pub(crate) struct Gauge(AtomicU64);
 
@@ -45,28 +46,28 @@ impl Gauge {
     }
 }
 
-/// What is told to a lane besides calls.
+/// Kind of message that a lane receives besides calls.
 pub(crate) enum LaneEvent {
     /// The caller of this call has given up.
     Cancel(Arc<Call>),
-    /// An errand is done.
+    /// A host call is done.
     Done(Done),
-    /// Run the stop hooks (or not), cancel what is left, and end.
+    /// Request to run the stop hooks (or not), cancel what is left, and end.
     Stop { hooks: bool },
-    /// Nothing: the answer alone tells how the loop fares.
+    /// Health check without content: the time until the loop takes it is the result.
     Ping,
 }
 
-/// How a lane stands, from its thread's start to its end.
+/// State of a lane, from its thread's start to its end.
 #[derive(Clone, Debug)]
 pub(crate) enum LaneStatus {
-    /// Its module is loaded, its start hooks run.
+    /// The lane loads its module and runs its start hooks.
     Starting,
-    /// It takes calls.
+    /// The lane takes calls.
     Ready,
-    /// It could not be started.
+    /// The lane could not be started.
     Failed(HostError),
-    /// Its thread has ended; the reason where nobody asked it to.
+    /// The lane's thread has ended; with the reason if it ended by itself.
     Ended(Option<String>),
 }
 
@@ -74,40 +75,42 @@ pub(crate) enum LaneStatus {
 struct Inbox {
     calls: VecDeque<Arc<Call>>,
     event: Vec<LaneEvent>,
-    /// The lane has ended: nobody takes anything any more.
+    /// Set when the lane has ended: then nothing is taken from the inbox any more.
     closed: bool,
-    /// The loop was woken and has not yet found its inbox empty: it needs no other wake-up.
+    /// Set while the loop was woken and has not yet found its inbox empty: it needs no second
+    /// wake-up.
     awake: bool,
 }
 
-/// One thread of Python with an event loop, as all other threads see it. Nobody here waits for Python's lock.
+/// Python thread with an event loop, as all other threads see it. None of these functions waits for
+/// Python's lock.
 pub(crate) struct Lane {
-    /// Which of its cell's lanes it is.
+    /// Number of the lane among those of its cell.
     pub(crate) number: u32,
-    /// Calls that wait for it or run in it.
+    /// Number of calls that wait for the lane or run in it.
     pub(crate) load: Gauge,
-    /// Calls that run in it.
+    /// Number of calls that run in the lane.
     pub(crate) running: Gauge,
     pub(crate) health: Health,
     pub(crate) status: watch::Sender<LaneStatus>,
     inbox: Mutex<Inbox>,
-    /// What the loop was handed and has perhaps not begun.
+    /// Calls that the loop has taken and perhaps not begun.
     handed: Mutex<Vec<Arc<Call>>>,
     wake_fd: (UnixStream, UnixStream),
 }
 
-/// How a lane fares.
+/// Health data of a lane.
 #[derive(Default)]
 pub(crate) struct Health {
-    /// When the oldest item in the inbox came, by [`now_us`]; 0: it is empty.
+    /// Time at which the oldest item in the inbox came, by [`now_us`]; 0 if the inbox is empty.
     pub(crate) waits_since: AtomicU64,
-    /// How long the last item waited for the loop, in microseconds.
+    /// Time that the last item waited for the loop, in microseconds.
     pub(crate) lag_us: AtomicU64,
-    /// Python's number of the thread.
+    /// Python's number of the lane's thread.
     pub(crate) ident: AtomicU64,
-    /// It has been told of that it is blocked now.
+    /// Set when the log already has a line that the lane is blocked now.
     pub(crate) reported: AtomicBool,
-    /// It was told to end.
+    /// Set when the lane was asked to end.
     pub(crate) stopping: AtomicBool,
 }
 
@@ -129,7 +132,8 @@ impl Lane {
         Ok(Arc::new(lane))
     }
 
-    /// Gives it a call to run. `false` where so many wait already, of which none has been given up, or so many run.
+    /// Gives the lane a call to run. Returns false if `bound` calls already run, or if `bound`
+    /// calls wait that have not been given up.
     pub(crate) fn offer(self: &Arc<Self>, call: &Arc<Call>, bound: usize) -> bool {
         call.move_to(self);
         let mut inbox = self.inbox();
@@ -138,7 +142,8 @@ impl Lane {
             call.refuse();
             return true;
         }
-        // What was given up and runs on counts too: a cell that swallows every cancellation is not to fill the memory.
+        // Calls that were given up and still run count too: a cell that ignores every cancellation
+        // must not fill the memory.
         if self.running.now() >= u64::try_from(bound).unwrap_or(u64::MAX) {
             return false;
         }
@@ -153,7 +158,7 @@ impl Lane {
         true
     }
 
-    /// The caller of a call that this lane runs has given up.
+    /// Reports to the lane that the caller of a call that it runs has given up.
     pub(crate) fn cancel(&self, call: Arc<Call>) {
         self.notify(LaneEvent::Cancel(call));
     }
@@ -163,7 +168,7 @@ impl Lane {
             self.health.stopping.store(true, Ordering::Relaxed);
         }
         let mut inbox = self.inbox();
-        // A lane that does not answer needs no second question.
+        // A lane that does not answer needs no second health check.
         if inbox.closed || (matches!(event, LaneEvent::Ping) && !inbox.event.is_empty()) {
             return;
         }
@@ -171,7 +176,7 @@ impl Lane {
         self.wake(inbox);
     }
 
-    /// Done when its thread has ended.
+    /// Waits until the lane's thread has ended.
     pub(crate) async fn has_ended(&self) {
         let mut status = self.status.subscribe();
         _ = status.wait_for(|status| matches!(status, LaneStatus::Ended(_))).await;
@@ -185,24 +190,24 @@ impl Lane {
         inbox.awake = true;
         drop(inbox);
         if ring {
-            // A full socket rings already; a closed one has no one to hear it.
+            // A full socket wakes the loop already; a closed one has no receiver.
             _ = (&self.wake_fd.0).write(&[1]);
         }
     }
 
-    /// What the loop listens to.
+    /// Returns the file descriptor that the event loop watches.
     pub(crate) fn wake_fd(&self) -> RawFd {
         self.wake_fd.1.as_raw_fd()
     }
 
-    /// The loop has heard the bell.
+    /// Empties the wake-up socket after the loop was woken.
     pub(crate) fn received(&self) {
         let mut rung = [0; 64];
         _ = (&self.wake_fd.1).read(&mut rung);
     }
 
-    /// Hands over all that is in the inbox. Where there is nothing and this is the last look, the bell is rung again
-    /// from now on.
+    /// Returns everything in the inbox. If there is nothing and `last` is true, the next item wakes
+    /// the loop again.
     pub(crate) fn take(&self, last: bool) -> (VecDeque<Arc<Call>>, Vec<LaneEvent>) {
         let mut inbox = self.inbox();
         let taken = (std::mem::take(&mut inbox.calls), std::mem::take(&mut inbox.event));
@@ -220,14 +225,14 @@ impl Lane {
         taken
     }
 
-    /// The calls that wait for this lane, wherever they stand.
+    /// Returns the calls that wait for this lane, in the inbox or in the loop.
     pub(crate) fn waiting(&self) -> Vec<Arc<Call>> {
         let handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let queued = self.inbox().calls.iter().cloned().collect::<Vec<_>>();
         handed.into_iter().chain(queued).filter(|call| call.waits()).collect()
     }
 
-    /// Answers all waiting calls, when the lane has ended.
+    /// Closes the inbox of a lane that has ended, and answers all waiting calls with an error.
     pub(crate) fn clear(&self) {
         let taken = std::mem::replace(&mut *self.inbox(), Inbox { closed: true, ..Inbox::default() });
         let handed = std::mem::take(&mut *self.handed.lock().unwrap_or_else(PoisonError::into_inner));
@@ -236,12 +241,12 @@ impl Lane {
         }
     }
 
-    /// Whether it has yet to hear that a call was given up.
+    /// Returns true if the inbox has a cancellation that the loop has not taken yet.
     pub(crate) fn cancel_waits(&self) -> bool {
         self.inbox().event.iter().any(|event| matches!(event, LaneEvent::Cancel(_)))
     }
 
-    /// How long the oldest item has waited for the loop, in microseconds.
+    /// Returns the time that the oldest item has waited for the loop, in microseconds.
     pub(crate) fn behind_us(&self) -> u64 {
         match self.health.waits_since.load(Ordering::Relaxed) {
             0 => 0,
@@ -249,7 +254,7 @@ impl Lane {
         }
     }
 
-    /// The lane for a person.
+    /// Returns the status of the lane for operators.
     pub(crate) fn worker(&self, blocked_us: u64, lock_wait_us: u64) -> Worker {
         let (load, running, behind) = (self.load.now(), self.running.now(), self.behind_us());
         let state = match &*self.status.borrow() {
@@ -263,7 +268,7 @@ impl Lane {
             state: state.into(),
             in_flight: running,
             queued: load.saturating_sub(running),
-            // What was measured a while ago says nothing about a lane that rests.
+            // An old measurement says nothing about a lane that has no calls.
             lag_us: if load == 0 { behind } else { behind.max(self.health.lag_us.load(Ordering::Relaxed)) },
             lock_wait_us,
             ..Worker::default()

@@ -1,4 +1,4 @@
-//! The thread of a lane: Python runs on it from its start to its end, its thread state is made once.
+//! The thread of a lane. It runs Python from its start to its end; its thread state is made once.
 
 use std::{
     ffi::CStr,
@@ -21,11 +21,12 @@ use crate::{
     watch,
 };
 
-/// Python code may call itself a thousand deep, and C code within it: a main thread's usual stack.
+/// Stack size of a lane's thread: that of a usual main thread. Python code may recurse a thousand
+/// calls deep, with C code in each.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 const MODULES: &CStr = embedded(concat!(include_str!("../python/modules.py"), "\0"));
 
-/// What a lane is made of.
+/// Parts that a lane is made of.
 pub(crate) struct Parts {
     pub(crate) env: Arc<CellEnv>,
     pub(crate) host_calls: Arc<HostCalls>,
@@ -36,7 +37,7 @@ pub(crate) struct Parts {
     pub(crate) exit_when_stuck: bool,
 }
 
-/// Starts a lane on a thread of its own; its standing tells how it goes.
+/// Starts a lane on a thread of its own. The lane's status reports how this goes.
 pub(crate) fn spawn(number: u32, parts: Parts) -> io::Result<Arc<Lane>> {
     let lane = Lane::new(number)?;
     let inner = lane.clone();
@@ -45,11 +46,12 @@ pub(crate) fn spawn(number: u32, parts: Parts) -> io::Result<Arc<Lane>> {
         let failed = Python::attach(|py| serve(py, &inner, parts).err().map(|error| error.to_string()));
         inner.clear();
         let status = inner.status.borrow().clone();
-        // A lane that could not start says so until it is dropped.
+        // A lane that could not start keeps that status until it is dropped.
         if !matches!(status, LaneStatus::Failed(_)) {
             inner.status.send_replace(LaneStatus::Ended(failed));
-            // One that nobody told to end is missed at once, not with the next call. The others are not looked for:
-            // each look is at all lanes of the process, and a body that stops ends them all.
+            // A lane that ended by itself is noticed at once, not with the next call. For the
+            // others no look is needed: each look is at all lanes of the process, and a body that
+            // stops ends them all.
             if !inner.health.stopping.load(Ordering::Relaxed) {
                 watch::wake();
             }

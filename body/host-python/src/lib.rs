@@ -35,75 +35,86 @@
 //!
 //! # The interpreter
 //!
-//! One a process, started with the first Python cell: a body without one pays nothing. It is apart from what a person's
-//! environment says (`PYTHONPATH`, user site-packages), leaves signals to the body, and is the very Python that the
-//! program was built with: another major.minor, or a libpython from another place, is refused with what to do. What
-//! cells can import is the standard library, the SDK that is built into the program (from memory, so that no other
-//! `cbs` wins), msgspec from a per-user environment that is made with the first cell, and what stands beside a
-//! cell's file.
+//! There is one interpreter in each process. It is started with the first Python cell, so a body
+//! without one pays nothing. It ignores settings of the user's environment (`PYTHONPATH`, user
+//! site-packages), and leaves signals to the body. It must be the Python that the program was built
+//! with: another major.minor version, or a libpython from another folder, is refused with an error
+//! that says what to do. Cells can import the standard library, the SDK that is built into the
+//! program (loaded from memory, so that no other `cbs` comes first), msgspec from a per-user
+//! environment that is made with the first cell, and the files beside the cell's file.
 //!
 //! # A cell's modules
 //!
-//! A file is compiled from its bytes, never from a `.pyc`, as a module of a name that no other has; what it imports from
-//! beside itself goes under that name too. Two cells, two versions of a cell, and two lanes of one, share nothing but
-//! the libraries. `python/modules.py` tells how, and what does not work: `importlib.import_module("helper")` finds
-//! nothing beside the cell's file, `import helper` does.
+//! A file is compiled from its bytes, never from a `.pyc`, as a module with a unique name. The
+//! files beside it that it imports are modules below that name. Two cells, two versions of a cell,
+//! and two lanes of one cell share nothing but the libraries. `python/modules.py` describes how
+//! this works and what does not work: `importlib.import_module("helper")` finds nothing beside the
+//! cell's file, `import helper` does.
 //!
 //! # Lanes
 //!
-//! A lane is a thread with one asyncio loop; `workers` says how many a cell has, and none is shared between cells, so
-//! that a cell that blocks delays only itself (and, while it computes, all others through Python's one lock). Module,
-//! state and hooks are each lane's own. Calls and answers cross the border in batches:
+//! A lane is a thread with one asyncio loop. `workers` sets the number of lanes of a cell. Cells
+//! share no lanes, so that a cell that blocks delays only itself (and, while it computes, all
+//! others through Python's single lock). Each lane has its own module, state and hooks. Calls and
+//! answers cross the border between Rust and Python in batches:
 //!
-//! 1. The caller's task puts the call into the lane's inbox and, unless the loop is at work, rings its bell (a socket
-//!    pair). It never asks for Python's lock.
-//! 2. The loop takes all that is there, claims each call, and runs it: a coroutine without an `await` at once, any
-//!    other as a task, a `def` on a thread of the lane's own (8 at most).
-//! 3. Answers go back together at the end of the turn and wake their callers. What a cell sends is carried out on
-//!    tokio and comes back through the inbox.
+//! 1. The caller's task puts the call into the lane's inbox and, if the loop is not at work, wakes
+//!    it through a socket pair. It never waits for Python's lock.
+//! 2. The loop takes all calls in the inbox, claims each, and runs it: a coroutine without an
+//!    `await` at once, any other coroutine as a task, a `def` on a thread of the lane's own (8 at
+//!    most).
+//! 3. Answers go back together at the end of the turn and wake their callers. Messages that a cell
+//!    sends run on tokio, and their results come back through the inbox.
 //!
-//! A caller that gives up cancels the task; what swallows that is told. Calls that wait for more than 20 ms are given
-//! to lanes with nothing to do, and up to `workers.max` more lanes are started for the rest; those end again when they
-//! were not needed for 10 s. A lane that has not come round for 1 s is named in the log, with the file and line at
-//! which it stands.
+//! A caller that gives up cancels the task; a task that ignores this is logged. Calls that wait for
+//! more than 20 ms are given to lanes without calls, and up to `workers.max` more lanes are started
+//! for the rest. Those lanes end again when they were not needed for 10 s. A lane whose loop has
+//! not answered for 1 s is named in the log, with the file and line that it is at.
 //!
 //! # Bounds
 //!
 //! | what | bound | at the bound |
 //! |---|---|---|
 //! | calls that wait in a lane; that run in one, given up or not | 4 × the cell's `concurrency` each | `overloaded` |
-//! | what a cell sends at once | 1,024 | `overloaded` |
+//! | messages that a cell sends at once | 1,024 | `overloaded` |
 //! | threads of a `def` cell in a lane, threads of `asyncio.to_thread` | 8 each | calls wait |
-//! | what is printed, what is logged | 200 lines a second each, 1,000 at once; a printed one 8,192 characters | left out, counted |
-//! | tasks that a cell leaves behind | 1 s at its stop | cancelled, told |
+//! | printed lines (up to 8,192 characters), logged lines | 200 a second each, 1,000 at once | left out, counted |
+//! | tasks that a cell leaves behind | 1 s at its stop | cancelled, logged |
 //!
-//! # What one interpreter cannot hold
+//! # Limits of one interpreter
 //!
-//! A crash in C code ends the body; code in C that keeps Python's lock stops all Python cells, and is told of; a
-//! `sys.setrecursionlimit` beyond the default can overflow a stack; `os.fork` raises, for the child would have none of
-//! the process's other threads; what a subprocess inherits as standard output is the body's. For cells that need
-//! more than that there is `isolation: process`: this program again as a [`worker()`], one lane, started and watched as
-//! any sidecar is. There a call that does not end 250 ms after it was cancelled ends the process, which is started
-//! again. A `requirements.txt` beside the cell's file, or dependencies in a `pyproject.toml`, imply it.
+//! A crash in C code ends the body. C code that keeps Python's lock stops all Python cells, and is
+//! logged. A `sys.setrecursionlimit` beyond the default can overflow a stack. `os.fork` raises an
+//! error, because the child would have none of the process's other threads. A subprocess inherits
+//! the body's standard output. For cells that need more isolation there is `isolation: process`:
+//! this program runs again as a [`worker()`] with one lane, started and watched like any sidecar.
+//! There, a call that does not end within 250 ms after it was cancelled ends the process, which is
+//! started again. A `requirements.txt` beside the cell's file, or dependencies in a
+//! `pyproject.toml`, imply `isolation: process`.
 //!
 //! # Threads and processes of cells
 //!
-//! A thread that is started below a call carries its context (`cbs._carry`). `multiprocessing` spawns: a new process first
-//! gets the SDK and the cell's module under its own name, with what it is told to do (`python/children.py`). What it
-//! prints, and whatever is written to `sys.stdout.fileno()`, comes through a pipe of the lane's; it ends with its parent,
-//! and with the cell.
+//! A thread that is started within a call has the context of that call (`cbs._carry`).
+//! `multiprocessing` uses the spawn method: a new process first receives the SDK and the cell's
+//! module under its own name, together with its task (`python/children.py`). Its printed lines, and
+//! everything that is written to `sys.stdout.fileno()`, come through a pipe of the lane. The
+//! process ends with its parent, and with the cell.
 //!
 //! # Layout
 //!
-//! - [`PythonHost`]: starts cells. [`check_source`]: checks a file without running it. [`python_info()`]: for `cbs doctor`.
-//! - `interpreter`, `environment`, `requirements`: what there is of Python, and what cells can import.
-//! - `pool`, `lane`, `lane_thread`, `call`, `host_call`: a cell's lanes as all threads see them. `port`, `port_call`: as
-//!   Python does. The other side is `cbs._body` of the SDK.
-//! - `watch`, `probe`: who looks after lanes, and who asks Python where they stand. `log`: what cells say.
+//! - [`PythonHost`]: starts cells. [`check_source`]: checks a file without running it.
+//!   [`python_info()`]: data for `cbs doctor`.
+//! - `interpreter`, `environment`, `requirements`: the Python of this program, and the packages
+//!   that cells can import.
+//! - `pool`, `lane`, `lane_thread`, `call`, `host_call`: the Rust side of a cell's lanes. `port`,
+//!   `port_call`: their Python side. The SDK's part is `cbs._body`.
+//! - `watch`, `probe`: the threads that watch lanes and that find their place in the code. `log`:
+//!   log lines of cells.
 //! - `process`, [`worker()`]: both sides of a cell in a process of its own.
 //!
-//! One interpreter a process is also the rule of the tests: nextest runs each in a process of its own. With `cargo
-//! test` use `--test-threads=1`; what counts modules and threads then counts those of other tests too.
+//! The tests follow the rule of one interpreter in each process too: nextest runs each test in a
+//! process of its own. With `cargo test` use `--test-threads=1`; tests that count modules and
+//! threads then also count those of other tests.
 
 mod call;
 mod cell;

@@ -1,4 +1,4 @@
-//! What cells say and print, as lines of the body's log, bounded.
+//! Lines that cells log and print, as bounded lines of the body's log.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
@@ -8,13 +8,15 @@ use std::{
 use cbs::Stats;
 use sidecar::proto;
 
-/// How many lines a second a cell may have in the log, and how many at once: as many printed ones, and as many others.
+/// Number of lines a second that a cell may have in the log. Printed lines and logged lines have
+/// this limit each.
 const LINES_PER_SECOND: f64 = 200.0;
+/// Number of lines that a cell may have in the log at once, for each of these two kinds.
 const LINES_AT_ONCE: f64 = 1000.0;
-/// How soon it is told again that lines were left out.
+/// Time between two reports that lines were left out.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// The level that one of Python's is: 10 debug, 20 info, 30 warning, 40 error.
+/// Converts a log level of Python: 10 debug, 20 info, 30 warning, 40 error.
 pub(crate) fn level_of(level: u32) -> proto::Level {
     match level {
         40.. => proto::Level::Error,
@@ -24,16 +26,16 @@ pub(crate) fn level_of(level: u32) -> proto::Level {
     }
 }
 
-/// A line of this level, of this part of the cell.
+/// Returns a log line of this level, from this part of the cell.
 pub(crate) fn line(level: u32, logger: &str, message: &str, fields: Vec<proto::Field>) -> proto::Log {
     let level = level_of(level).into();
     proto::Log { level, message: message.to_owned(), within: 0, logger: logger.to_owned(), fields }
 }
 
-/// Which lines of one kind may go to the log.
+/// Limit of the lines of one kind that may go to the log.
 pub(crate) struct Lines(Mutex<Bucket>);
 
-/// The lines of one cell: what it prints takes no room from what it logs.
+/// Line limits of one cell. Printed lines take no capacity from logged lines.
 #[derive(Default)]
 pub(crate) struct CellLines {
     pub(crate) printed: Lines,
@@ -41,20 +43,21 @@ pub(crate) struct CellLines {
 }
 
 impl CellLines {
-    /// What is to be told of lines that were left out: of each kind once a second at the most.
+    /// Returns the reports of lines that were left out: at most one of each kind a second.
     pub(crate) fn left_out(&self) -> impl Iterator<Item = String> {
         let printed = self.printed.left_out().map(|count| left_out(count, "printed"));
         let logged = self.logged.left_out().map(|count| left_out(count, "logged"));
         printed.into_iter().chain(logged)
     }
 
-    /// Whether lines were left out that are yet to be told of.
+    /// Returns true if lines were left out that have not been reported yet.
     pub(crate) fn has_untold(&self) -> bool {
         self.printed.has_untold() || self.logged.has_untold()
     }
 }
 
-/// Says how many lines there are not, and what the cell did with them.
+/// Returns the report that lines were left out: their number, and whether the cell printed or
+/// logged them.
 fn left_out(count: u64, what: &str) -> String {
     format!("{count} lines that the cell {what} were left out: too many at once")
 }
@@ -73,7 +76,7 @@ impl Default for Lines {
 }
 
 impl Lines {
-    /// Whether a line may be written; one that may not is counted.
+    /// Returns true if a line may be written; otherwise counts the line as left out.
     pub(crate) fn admit(&self) -> bool {
         let mut bucket = self.lock();
         bucket.fill();
@@ -87,7 +90,8 @@ impl Lines {
         admitted
     }
 
-    /// How many lines were left out and not yet told of, unless something was told a moment ago.
+    /// Returns the number of lines that were left out and not yet reported, unless the last report
+    /// was a moment ago.
     fn left_out(&self) -> Option<u64> {
         let mut bucket = self.lock();
         let is_due = bucket.reported.is_none_or(|reported| reported.elapsed() >= TELL_EVERY);

@@ -1,4 +1,4 @@
-//! The lanes of one cell: which of them a call goes to, when there are to be more, and when fewer.
+//! The lanes of one cell: chooses the lane of each call, and starts and ends lanes as needed.
 
 use std::{
     io,
@@ -26,28 +26,29 @@ use crate::{
     watch as sampler,
 };
 
-/// A call that has waited so long for its turn asks for another lane.
+/// Time after which a waiting call asks for another lane, in microseconds.
 const LATE_US: u64 = 20_000;
-/// Lanes above the least number end when they were not needed for so long.
+/// Time after which lanes above the least number end if they were not needed, in microseconds.
 const SURPLUS_US: u64 = 10_000_000;
-/// How long no other lane is tried after one that could not be started.
+/// Time that no other lane is tried after one could not be started, in microseconds.
 const REGROW_US: u64 = 5_000_000;
-/// How many calls may wait in one lane, as a multiple of the cell's concurrency: what its callers have given up
-/// waits too, until the lane comes to it.
+/// Limit of the calls that may wait in one lane, as a multiple of the cell's concurrency. Calls
+/// that were given up count too, until the lane takes them.
 const WAITING_FACTOR: usize = 4;
 
-/// How many lanes are told to end at once. Each thread that waits for Python's lock wakes every 5 ms to ask for it: a
-/// thousand that all do so need more of the processor than what they wait for.
+/// Limit of the number of lanes that end at once. Each thread that waits for Python's lock wakes
+/// every 5 ms to ask for it: a thousand such threads would need more processor time than the work
+/// that they wait for.
 static ENDING: Semaphore = Semaphore::const_new(16);
-/// A lane that takes longer to end keeps the next one waiting no more: it runs a stop hook.
+/// Time to wait for one lane to end before the next one is asked: a slow lane runs a stop hook.
 const ENDING_WAIT: Duration = Duration::from_millis(20);
 
-/// What the lanes of a cell are made of.
+/// Settings and source that the lanes of a cell are made from.
 pub(crate) struct Plan {
     pub(crate) env: Arc<CellEnv>,
-    /// Absolute, so that tracebacks are.
+    /// Path of the cell's file: absolute, so that the paths in tracebacks are absolute too.
     pub(crate) file: PathBuf,
-    /// The file's bytes, read once: all lanes run the same.
+    /// Bytes of the file, read once, so that all lanes run the same code.
     pub(crate) source: Vec<u8>,
     pub(crate) function: String,
     pub(crate) lanes_min: u32,
@@ -56,12 +57,12 @@ pub(crate) struct Plan {
     pub(crate) watchdog: WatchdogSettings,
 }
 
-/// How lanes are watched.
+/// Settings of the watch on lanes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WatchdogSettings {
-    /// A lane that has not come round for so long counts as blocked.
+    /// Time after which a lane that does not answer counts as blocked.
     pub(crate) blocked_after: Duration,
-    /// Whether a call that is stuck ends the process: in a process that the cell has to itself.
+    /// True if a stuck call ends the process. Only used in a process that runs one cell alone.
     pub(crate) exit_when_stuck: bool,
 }
 
@@ -71,25 +72,25 @@ impl Default for WatchdogSettings {
     }
 }
 
-/// The lanes of one life of a cell. Dropping it ends them, without stop hooks.
+/// Lanes of one instance of a cell. Dropping it ends them without stop hooks.
 pub(crate) struct Pool {
     pub(crate) plan: Plan,
     pub(crate) lines: Arc<CellLines>,
     host_calls: Arc<HostCalls>,
     lanes: RwLock<Vec<Arc<Lane>>>,
-    /// Lanes that are on their way.
+    /// Number of lanes that are starting.
     coming: AtomicU32,
     next: AtomicU32,
-    /// When more than the least number of lanes were last needed.
+    /// Time at which more than the least number of lanes were last needed.
     needed_at: AtomicU64,
-    /// Not before then is another lane tried, after one that failed; 0: at once.
+    /// Earliest time at which another lane is tried after one failed; 0 means at once.
     grow_from: AtomicU64,
     stopping: AtomicBool,
     ended: watch::Sender<Option<String>>,
 }
 
 impl Pool {
-    /// Starts the least number of lanes, and waits until all take calls.
+    /// Starts the least number of lanes, and waits until all of them take calls.
     pub(crate) async fn start(plan: Plan) -> Result<Arc<Self>, StartError> {
         let host_calls = Arc::new(HostCalls::new(Handle::current()));
         let pool = Arc::new(Self {
@@ -137,7 +138,7 @@ impl Pool {
         self.lanes.write().unwrap_or_else(PoisonError::into_inner).push(lane);
     }
 
-    /// Gives a call to the lane that has the least to do.
+    /// Gives a call to the lane with the fewest calls. A lane that is behind comes last.
     pub(crate) fn submit<'a>(
         &self,
         context: &'a CellContext,
@@ -159,29 +160,30 @@ impl Pool {
         Ok((Pending::new(call, context), answer))
     }
 
-    /// All lanes that take calls.
+    /// Returns all lanes that take calls.
     pub(crate) fn lanes(&self) -> Vec<Arc<Lane>> {
         self.lanes.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How the lanes fare.
+    /// Returns the status of each lane.
     pub(crate) fn workers(&self) -> Vec<Worker> {
         let blocked = u64::try_from(self.plan.watchdog.blocked_after.as_micros()).unwrap_or(u64::MAX);
         let lock_wait = sampler::lock_wait_us();
         self.lanes().iter().map(|lane| lane.worker(blocked, lock_wait)).collect()
     }
 
-    /// Whether there can be more lanes than one: else nothing is to be decided.
+    /// Returns true if there can be more than one lane. Otherwise there is nothing to balance.
     pub(crate) fn varies(&self) -> bool {
         self.plan.lanes_max > 1
     }
 
-    /// Whether there are more lanes than the least number.
+    /// Returns true if there are more lanes than the least number.
     pub(crate) fn has_surplus(&self) -> bool {
         self.plan.lanes_min < self.plan.lanes_max && self.lanes().len() > self.plan.lanes_min as usize
     }
 
-    /// Gives calls that have waited too long to lanes that have nothing to do, and starts more lanes for the rest.
+    /// Gives calls that have waited too long to lanes without calls, and starts more lanes for the
+    /// rest.
     pub(crate) fn balance(self: &Arc<Self>) {
         let (lanes, now) = (self.lanes(), now_us());
         let waiting = lanes.iter().flat_map(|lane| lane.waiting());
@@ -220,7 +222,8 @@ impl Pool {
         }
     }
 
-    /// What keeps one lane from starting may keep the next one too: another is tried after a while.
+    /// Logs that a lane could not be started, and delays the next attempt: it may fail for the same
+    /// reason.
     fn not_grown(&self, reason: &dyn std::fmt::Display) {
         self.grow_from.store(now_us().saturating_add(REGROW_US), Ordering::Relaxed);
         let cell = self.plan.env.target.name();
@@ -230,7 +233,7 @@ impl Pool {
         );
     }
 
-    /// A lane that was on its way has come, or has failed.
+    /// Records that a lane has started, or has failed to start.
     pub(crate) fn arrived(&self, lane: Arc<Lane>, status: &LaneStatus) {
         self.coming.fetch_sub(1, Ordering::AcqRel);
         match status {
@@ -242,7 +245,7 @@ impl Pool {
         }
     }
 
-    /// Ends one lane above the least number, if none of those was needed for a while.
+    /// Ends one lane above the least number if none of those was needed for a while.
     pub(crate) fn shrink(&self) {
         let needed = self.needed_at.load(Ordering::Relaxed);
         let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
@@ -253,13 +256,14 @@ impl Pool {
         {
             return;
         }
-        // Only one with nothing to do: nobody else can give it a call while this list is locked.
+        // Only a lane without calls is ended: no call can be given to it while this list is locked.
         if let Some(at) = lanes.iter().rposition(|lane| lane.load.now() == 0) {
             lanes.remove(at).notify(LaneEvent::Stop { hooks: true });
         }
     }
 
-    /// A lane ended. If nobody told it to, so did the cell: `true`.
+    /// Records that a lane ended. Returns true if the lane ended by itself: then the cell has ended
+    /// too.
     pub(crate) fn lane_ended(&self, lane: &Lane, reason: &str) -> bool {
         let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
         let before = lanes.len();
@@ -272,12 +276,12 @@ impl Pool {
         unasked
     }
 
-    /// Done when a lane ended by itself, with the reason.
+    /// Returns a receiver that gets the reason when a lane ended by itself.
     pub(crate) fn ended(&self) -> watch::Receiver<Option<String>> {
         self.ended.subscribe()
     }
 
-    /// Runs the stop hooks in every lane, and waits until their threads have ended.
+    /// Runs the stop hooks in every lane, and waits until the lanes' threads have ended.
     pub(crate) async fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         let lanes = std::mem::take(&mut *self.lanes.write().unwrap_or_else(PoisonError::into_inner));
@@ -293,7 +297,8 @@ impl Pool {
     }
 }
 
-/// A lane of which nobody knows yet whether it will take calls: told to end where nobody waits for it any more.
+/// Lane that may not take calls yet. If it is dropped before it is put into the pool, it is asked
+/// to end.
 struct Unready(Option<Arc<Lane>>);
 
 impl Unready {
@@ -327,16 +332,16 @@ impl Drop for Pool {
     }
 }
 
-/// Why the lanes of a cell could not be started.
+/// Reason why the lanes of a cell could not be started.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// Its module or its start hooks answered with an error.
+    /// The cell's module or its start hooks returned an error.
     #[error("{0}")]
     Cell(host::HostError),
     /// A lane ended.
     #[error("{0}")]
     Lane(String),
-    /// The operating system gave none.
+    /// The operating system could not start a thread.
     #[error("no thread for a lane: {0}")]
     Thread(io::Error),
 }

@@ -1,4 +1,4 @@
-//! What Python sees of its lane: taking calls in batches, giving answers in batches, the log.
+//! The Python side of a lane: takes calls in batches, gives answers in batches, and writes the log.
 
 use std::{
     os::fd::RawFd,
@@ -24,50 +24,52 @@ use crate::{
     watch,
 };
 
-/// A lane as its Python thread holds it.
+/// Lane object that its Python thread holds.
 #[pyclass(frozen, module = "cbs")]
 pub(crate) struct Port {
     pub(crate) lane: Arc<Lane>,
     pub(crate) env: Arc<CellEnv>,
     pub(crate) host_calls: Arc<HostCalls>,
     pub(crate) lines: Arc<CellLines>,
-    /// The spec's `config` as Python's own map.
+    /// The spec's `config` as a Python `dict`.
     pub(crate) config: Py<PyAny>,
-    /// Makes a call's context: a Python function of the call. Let go of at the lane's end, for it holds the port.
+    /// Python function that makes the context of a call. It holds the port, so it is released when
+    /// the lane ends.
     pub(crate) maker: Mutex<Option<Py<PyAny>>>,
-    /// Whether a stuck call ends the process.
+    /// True if a stuck call ends the process.
     pub(crate) exit_when_stuck: bool,
 }
 
 #[pymethods]
 impl Port {
-    /// What the event loop listens to.
+    /// Returns the file descriptor that the event loop watches.
     fn fileno(&self) -> RawFd {
         self.lane.wake_fd()
     }
 
-    /// The loop heard it.
+    /// Empties the wake-up socket after the loop was woken.
     fn received(&self) {
         self.lane.received();
     }
 
-    /// Which thread of Python this is, and what makes a context; `None` when the lane ends.
+    /// Sets Python's number of this thread and the function that makes a context. The function is
+    /// `None` when the lane ends.
     fn settle(&self, ident: u64, maker: Option<Py<PyAny>>) {
         self.lane.health.ident.store(ident, Ordering::Relaxed);
         let before = {
             let mut place = self.maker.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *place, maker)
         };
-        // Not under the lock: what it drops may be anything.
+        // Dropped after the lock is released: dropping it may run any code.
         drop(before);
     }
 
-    /// The lane takes calls.
+    /// Reports that the lane takes calls.
     fn ready(&self) {
         self.lane.status.send_replace(LaneStatus::Ready);
     }
 
-    /// The lane cannot be started, for this reason.
+    /// Reports that the lane cannot be started, with the reason.
     #[pyo3(signature = (code, message, retryable, details))]
     fn failed(&self, code: &str, message: &Bound<'_, PyString>, retryable: bool, details: Option<&str>) {
         let message = message.to_string_lossy().into_owned();
@@ -78,8 +80,9 @@ impl Port {
         self.lane.status.send_replace(LaneStatus::Failed(error));
     }
 
-    /// All that came since: (calls, calls that were given up, errands that are done, whether to stop). `None`:
-    /// nothing; if this is the last look, the bell is rung again from now on.
+    /// Returns everything that came since the last time: (calls, calls that were given up, host
+    /// calls that are done, stop). `stop` is 0 for no, 1 for a stop with hooks, 2 without. Returns
+    /// `None` if there is nothing; if `last` is true, the next item then wakes the loop again.
     fn take<'py>(slf: &Bound<'py, Self>, last: bool) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let (py, port) = (slf.py(), slf.get());
         let (calls, event) = port.lane.take(last);
@@ -104,7 +107,7 @@ impl Port {
         (calls, cancelled, done, stop).into_pyobject(py).map(Some)
     }
 
-    /// Answers: call, payload, content type, and so on in threes.
+    /// Takes answers as a flat list: call, payload and content type for each.
     fn finish(&self, done: &Bound<'_, PyList>) -> PyResult<()> {
         let mut items = done.iter();
         while let (Some(call), Some(payload), Some(content_type)) = (items.next(), items.next(), items.next()) {
@@ -131,19 +134,20 @@ impl Port {
             return Ok(());
         }
         let call = call.map(|call| call.get().call.as_ref());
-        // What a cell says may hold halves of characters (names of files do): a line of the log must not fail for it.
+        // Text of a cell may contain half characters (as file names do): they must not make a log
+        // line fail.
         let (logger, message) = (logger.to_string_lossy(), message.to_string_lossy());
         let text = |of: Bound<'_, PyAny>| -> PyResult<_> { Ok(of.str()?.to_string_lossy().into_owned()) };
         let fields = fields.into_iter().flatten();
         let fields = fields.map(|(key, value)| Ok(proto::Field { key: text(key)?, value: text(value)? }));
         let fields = fields.collect::<PyResult<_>>()?;
         let line = line(level, &logger, &message, fields);
-        // Whoever reads the log may be slow: nobody waits for it with Python's lock.
+        // The reader of the log may be slow: Python's lock is not held while this waits for it.
         py.detach(|| self.line(call, &line));
         Ok(())
     }
 
-    /// Writes what a cell printed to the body's log, unless it prints too much.
+    /// Writes a line that a cell printed to the body's log, unless the cell prints too much.
     fn printed(&self, py: Python<'_>, call: Option<&Bound<'_, PortCall>>, stream: &str, text: &Bound<'_, PyString>) {
         if !self.lines.printed.admit() {
             return;
@@ -153,12 +157,12 @@ impl Port {
         py.detach(|| self.line(call, &line(20, stream, &text, Vec::new())));
     }
 
-    /// A call was cancelled and has not ended: it is at this place.
+    /// Reports that a call was cancelled and has not ended, with its place in the code.
     fn stuck(&self, place: &Bound<'_, PyString>) {
         watch::stuck(self.env.target.name(), &place.to_string_lossy(), self.exit_when_stuck);
     }
 
-    /// The spec's name of the cell.
+    /// Returns the name of the cell in its spec.
     #[getter]
     fn cell(&self) -> &str {
         self.env.target.name()
@@ -170,7 +174,7 @@ impl Port {
         log::write(line, self.env.target.name(), call.map(|call| &call.context));
     }
 
-    /// An errand's end as (number, error or `None`, value).
+    /// Converts the end of a host call to (number, error or `None`, value).
     fn arrived<'py>(&self, py: Python<'py>, done: Done) -> PyResult<Bound<'py, PyTuple>> {
         let none = || py.None().into_bound(py);
         let (error, value) = match done.result {
@@ -202,13 +206,13 @@ impl Port {
     }
 }
 
-/// An error that Python told in parts; `details` is JSON.
+/// Makes an error from the parts that Python gave; `details` is JSON.
 pub(crate) fn cell_error(code: &str, message: String, retryable: bool, details: Option<&str>) -> CellError {
     let details = details.and_then(|details| serde_json::from_str(details).ok());
     CellError { code: Code::from(code), message, retryable, details }
 }
 
-/// A name that Python gave and that is none.
+/// Makes a Python `ValueError` from the error of an invalid name.
 pub(crate) fn no_name(error: &cbs::NameError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }

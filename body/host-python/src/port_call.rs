@@ -1,4 +1,4 @@
-//! A call as its lane's Python sees it: its payload, what is said about it, its end, and its errands.
+//! The Python side of a call: its payload, its notes, its end, and its host calls.
 
 use std::{
     collections::BTreeMap,
@@ -25,15 +25,15 @@ use crate::{
     port::{Port, cell_error, no_name},
 };
 
-/// One instant on both clocks: Rust's, and Python's `time.monotonic()`.
+/// One point in time on both clocks: Rust's, and Python's `time.monotonic()`.
 static CLOCKS: OnceLock<(Instant, f64)> = OnceLock::new();
 
-/// A call in the hands of a lane. Called as a function, it makes its context.
+/// Call object that Python holds. Calling it as a function makes its context.
 #[pyclass(frozen, freelist = 1024, module = "cbs")]
 pub(crate) struct PortCall {
     pub(crate) call: Arc<Call>,
     port: Py<Port>,
-    /// Claimed by this lane, and not yet ended.
+    /// Set while this lane has claimed the call and not ended it.
     owed: AtomicBool,
 }
 
@@ -42,7 +42,7 @@ impl PortCall {
         Self { call, port, owed: AtomicBool::new(false) }
     }
 
-    /// The call is over, once.
+    /// Ends the call with this answer. Only the first answer counts.
     pub(crate) fn end(&self, answer: Answer) {
         if self.owed.swap(false, Ordering::AcqRel) {
             self.call.end(&self.port.get().lane, answer);
@@ -79,13 +79,13 @@ impl PortCall {
 
 impl Drop for PortCall {
     fn drop(&mut self) {
-        // Python lost it: its caller learns so rather than wait.
+        // Python dropped the call: the caller receives an error instead of waiting.
         let id = self.call.request.id;
         self.end(Err(CellError::cell_failed(id).into()));
     }
 }
 
-/// What a cell sends: the SDK's `Outgoing`.
+/// Message that a cell sends: the SDK's `Outgoing`.
 #[derive(FromPyObject)]
 struct Sent {
     target: PyBackedStr,
@@ -98,13 +98,13 @@ struct Sent {
     attributes: BTreeMap<String, String>,
 }
 
-/// Python's handle of an errand.
+/// Python's handle of a host call.
 #[pyclass(frozen, module = "cbs")]
 pub(crate) struct HostCall(AbortHandle);
 
 #[pymethods]
 impl HostCall {
-    /// Nobody waits for it any more.
+    /// Aborts the host call, because nothing waits for it any more.
     fn abort(&self) {
         self.0.abort();
     }
@@ -113,7 +113,8 @@ impl HostCall {
 #[pymethods]
 #[allow(clippy::needless_pass_by_value, reason = "arguments are made of Python's, and owned")]
 impl PortCall {
-    /// The payload, if this lane is the one to run the call; `None`: another has it, or nobody wants it any more.
+    /// Claims the call and returns its payload. Returns `None` if another lane has it, or if it was
+    /// given up.
     fn claim<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         if !self.call.claim(&self.port.get().lane) {
             return None;
@@ -122,18 +123,19 @@ impl PortCall {
         Some(PyBytes::new(py, &self.call.request.payload))
     }
 
-    /// The payload's media type; empty: JSON.
+    /// Returns the payload's media type; empty means JSON.
     #[getter]
     fn content_type(&self) -> &str {
         &self.call.request.content_type
     }
 
-    /// Whether it still waits for its turn: nobody has claimed it, and its caller has not given up.
+    /// Returns true if the call still waits for its turn: no lane has claimed it, and its caller
+    /// has not given up.
     fn waits(&self) -> bool {
         self.call.waits()
     }
 
-    /// What a cancel of this call is known by.
+    /// Returns the key that a cancellation of this call has.
     #[getter]
     fn key(&self) -> usize {
         self.call.key()
@@ -150,7 +152,7 @@ impl PortCall {
         self.end(Err(CellError::cell_failed(self.call.request.id).into()));
     }
 
-    /// The context, made when somebody asks for it.
+    /// Makes the context of the call. Python asks for it only when it is needed.
     fn __call__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let maker = {
@@ -185,19 +187,19 @@ impl PortCall {
         self.call.context.trace().to_string()
     }
 
-    /// Whether its span is recorded however it goes.
+    /// Returns true if the call's span is always recorded.
     #[getter]
     fn sampled(&self) -> bool {
         self.call.context.span().is_sampled()
     }
 
-    /// Says something that is so, for its span.
+    /// Adds an attribute to the call's span.
     fn attribute(&self, key: &Bound<'_, PyString>, value: &Bound<'_, PyString>) {
         self.call.context.span().attribute(&*key.to_string_lossy(), &*value.to_string_lossy());
         self.call.noted();
     }
 
-    /// Says that something happened now, for its span.
+    /// Adds an event that happens now to the call's span.
     fn event(&self, name: &Bound<'_, PyString>, attributes: Vec<(Bound<'_, PyString>, Bound<'_, PyString>)>) {
         let attributes = attributes.iter().map(|(key, value)| (key.to_string_lossy(), value.to_string_lossy()));
         let attributes = attributes.map(|(key, value)| (Text::from(&*key), Text::from(&*value)));
@@ -210,7 +212,7 @@ impl PortCall {
         &self.call.request.tracestate
     }
 
-    /// When the caller gives up, on the clock of `time.monotonic`.
+    /// Returns the time at which the caller gives up, on the clock of `time.monotonic`.
     #[getter]
     fn deadline(&self, py: Python<'_>) -> PyResult<f64> {
         let (instant, monotonic) = match CLOCKS.get() {
@@ -255,14 +257,14 @@ impl PortCall {
         self.port.get().config.clone_ref(py)
     }
 
-    /// Begins a call to another cell; its end comes with [`Port::take`] under this number.
+    /// Starts a call to another cell. Its result comes from [`Port::take`] under this number.
     fn send(&self, number: u64, sent: Sent) -> PyResult<Option<HostCall>> {
         let (request, call) = (self.envelope(&sent)?, self.call.clone());
         let work = async move { call.context.send(request).await.map(|reply| Arrived::Reply(Box::new(reply))) };
         Ok(self.host_call(number, work))
     }
 
-    /// Begins to publish an event.
+    /// Starts to publish an event.
     fn publish(&self, number: u64, sent: Sent) -> PyResult<Option<HostCall>> {
         let event = Envelope { kind: Kind::Event, timeout: None, ..self.envelope(&sent)? };
         let call = self.call.clone();
@@ -270,14 +272,14 @@ impl PortCall {
         Ok(self.host_call(number, work))
     }
 
-    /// Begins to print a line to the standard output of the body's program.
+    /// Starts to print a line to the standard output of the body's program.
     fn print(&self, number: u64, line: String) -> Option<HostCall> {
         let call = self.call.clone();
         let work = async move { Ok(call.context.print(line).await.map(|()| Arrived::Nothing)?) };
         self.host_call(number, work)
     }
 
-    /// Begins to ask the person at the body's program.
+    /// Starts to ask the person at the body's program a question.
     fn ask(&self, number: u64, question: String) -> Option<HostCall> {
         let call = self.call.clone();
         let work = async move { Ok(call.context.ask(question).await.map(Arrived::Answer)?) };

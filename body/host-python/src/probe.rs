@@ -1,5 +1,5 @@
-//! The thread that asks Python for its lock, so that nobody else has to wait for it: where a lane stands, and how long
-//! the lock is waited for.
+//! The thread that takes Python's lock so that no other thread has to wait for it. It finds the
+//! place in the code at which a lane is, and the time to wait for the lock.
 
 use std::{
     sync::{
@@ -15,12 +15,13 @@ use pyo3::prelude::*;
 
 use crate::{interpreter, lane::now_us};
 
-/// How long to wait for Python's lock before it is said that somebody keeps it: far above its switch interval of 5 ms.
+/// Time to wait for Python's lock before another thread is reported to keep it. It is far above
+/// Python's switch interval of 5 ms.
 const LOCK_WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// How long the lock was waited for when it was last asked for, in microseconds.
+/// Time that the last request waited for the lock, in microseconds.
 static LAST_US: AtomicU64 = AtomicU64::new(0);
-/// Since when it is being asked for; 0: it is not.
+/// Time of the request that waits for the lock now; 0 if there is none.
 static ASKED_AT: AtomicU64 = AtomicU64::new(0);
 
 struct Question {
@@ -29,7 +30,7 @@ struct Question {
     notify: SyncSender<Option<String>>,
 }
 
-/// How long a thread waited, or waits, for Python's lock, in microseconds.
+/// Returns the time that a thread waited, or waits, for Python's lock, in microseconds.
 pub(crate) fn lock_wait_us() -> u64 {
     match ASKED_AT.load(Ordering::Relaxed) {
         0 => LAST_US.load(Ordering::Relaxed),
@@ -37,15 +38,15 @@ pub(crate) fn lock_wait_us() -> u64 {
     }
 }
 
-/// Measures it anew, unless the last measurement still waits.
+/// Measures that time again, unless the last measurement still waits.
 pub(crate) fn sample() {
     if let Some(questions) = questions() {
-        // Full: one is under way, and its time counts on.
+        // If the channel is full, a measurement is running, and its time counts on.
         _ = questions.try_send(None);
     }
 }
 
-/// Where a thread of Python stands, as a person reads it.
+/// Returns the place in the code at which a Python thread is, as text for operators.
 pub(crate) fn place(thread: u64, folder: String) -> String {
     let (notify, reported) = sync_channel(1);
     let asked = questions().is_some_and(|questions| {

@@ -1,4 +1,5 @@
-//! Python cells in processes of their own: this program as a worker, started as any sidecar is.
+//! Python cells in processes of their own: this program runs as a worker, which is started like any
+//! sidecar.
 
 use std::{
     collections::BTreeMap,
@@ -14,18 +15,18 @@ use spec::{CellSpec, Isolation, Python};
 
 use crate::{environment, requirements::Requirements};
 
-/// The sub-command of the body's program that [`crate::worker`] is behind.
+/// Sub-command of the body's program that runs [`crate::worker`].
 pub const WORKER_COMMAND: &str = "python-worker";
 
-/// Where the system's loader looks first.
+/// Environment variable with the folders that the system's loader searches first.
 const LIBRARIES: &str = "LD_LIBRARY_PATH";
 
-/// How workers are started.
+/// Settings for starting workers.
 #[derive(Clone, Debug)]
 pub(crate) struct Workers {
-    /// What a process may send and how long is waited for it.
+    /// Limits of a process: what it may send, and how long the body waits for it.
     pub(crate) settings: Settings,
-    /// What is run, before the worker's own arguments; `None`: this very program.
+    /// Command that comes before the worker's own arguments. `None` means this program itself.
     pub(crate) command: Option<Vec<OsString>>,
 }
 
@@ -65,7 +66,8 @@ impl Workers {
     }
 }
 
-/// The spec's environment, and where this body has its libpython from: a worker is the same program.
+/// Returns the environment of the spec, with this body's path to libpython added: a worker is the
+/// same program.
 fn variables(own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut all = own.clone();
     if let Ok(folders) = env::var(LIBRARIES) {
@@ -74,7 +76,8 @@ fn variables(own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     all
 }
 
-/// Whether a cell has processes of its own: its spec says so, or it needs what the body's environment may not have.
+/// Returns true if a cell has processes of its own: its spec says so, or it needs packages that the
+/// body's environment may not have.
 pub(crate) fn is_apart(python: &Python) -> Result<bool, HostError> {
     if python.isolation == Isolation::Process {
         return Ok(true);
@@ -82,7 +85,8 @@ pub(crate) fn is_apart(python: &Python) -> Result<bool, HostError> {
     Requirements::beside(&python.file).map(|wanted| wanted.is_some()).map_err(HostError::Runtime)
 }
 
-/// What a worker adds to its path: the cell's own environment, else the shared one where there is one.
+/// Returns the folder that a worker adds to its path: the cell's own environment, else the shared
+/// one if there is one.
 fn site(wanted: Option<&Requirements>, name: &str) -> Result<Option<PathBuf>, HostError> {
     let Some(wanted) = wanted else { return Ok(environment::shared().map(Path::to_owned)) };
     wanted.install().map(Some).map_err(|error| {

@@ -1,4 +1,4 @@
-//! What `cbs doctor` tells of Python.
+//! Data on Python that `cbs doctor` shows.
 
 use std::path::PathBuf;
 
@@ -7,26 +7,26 @@ use crate::{
     interpreter::{self, BUILT, InterpreterError},
 };
 
-/// The Python of this program, found without starting it.
+/// Python of this program, found without starting it.
 #[derive(Clone, Debug)]
 pub struct PythonInfo {
-    /// The version of the library that is loaded, three numbers.
+    /// Version of the library that is loaded, three numbers.
     pub version: String,
-    /// The file of that library; `None` where it is linked in.
+    /// File of that library; `None` if it is linked in.
     pub library: Option<PathBuf>,
-    /// Where the standard library is.
+    /// Prefix that the standard library is under.
     pub prefix: PathBuf,
-    /// The program that runs this Python.
+    /// Executable that runs this Python.
     pub executable: PathBuf,
-    /// The environment that cells in the body share; made with the first of them.
+    /// Path of the environment that cells in the body share. It is made with the first of them.
     pub environment: PathBuf,
-    /// Whether that environment has msgspec: without, JSON is read and written ten times slower.
+    /// True if that environment has msgspec. Without it, JSON is read and written ten times slower.
     pub has_msgspec: bool,
-    /// Why Python cells cannot run here, and how to mend it.
+    /// Reason why Python cells cannot run here, and the way to repair it.
     pub problem: Option<InterpreterError>,
 }
 
-/// What there is of Python. Starts nothing.
+/// Returns the data on this program's Python. Starts nothing.
 #[must_use]
 pub fn python_info() -> PythonInfo {
     let environment = environment::shared_place();

@@ -1,4 +1,5 @@
-//! What a cell asks for beside its file: `requirements.txt`, or the dependencies in `pyproject.toml`.
+//! Requirements of a cell from the folder of its file: `requirements.txt`, or the dependencies in
+//! `pyproject.toml`.
 
 mod line;
 mod reader;
@@ -17,24 +18,26 @@ use crate::{
     interpreter::BUILT,
 };
 
-/// Prints the dependencies of a `pyproject.toml`, one a line.
+/// Python code that prints the dependencies of a `pyproject.toml`, one on each line.
 const DEPENDENCIES: &str = "import sys, tomllib; project = tomllib.loads(sys.stdin.read()).get('project', {}); \
                             print('\\n'.join(project.get('dependencies', [])))";
-/// A package of more files than this is none: somebody named a folder with all that he has.
+/// Limit of the number of files of a package. A folder with more files is no package but probably
+/// named by mistake.
 const FILES_MAX: usize = 5_000;
-/// What says how a package is built.
+/// Files that describe the build of a package.
 const MANIFESTS: [&str; 3] = ["pyproject.toml", "setup.py", "setup.cfg"];
 
-/// What a cell needs that its body's environment may not have.
+/// Requirements of a cell that its body's environment may not meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Requirements {
-    /// The file that says so.
+    /// File that the requirements are from.
     pub(crate) file: PathBuf,
     asked: Asked,
 }
 
 impl Requirements {
-    /// What is asked for beside this file; `None`: nothing, or only what every environment has.
+    /// Reads the requirements beside this file. Returns `None` if there are none, or only what
+    /// every environment has.
     ///
     /// # Errors
     /// What cannot be read, or is named and not there: with the file and its line, for a person.
@@ -52,8 +55,8 @@ impl Requirements {
         Ok(asked.is_any.then_some(Self { file, asked }))
     }
 
-    /// All that says what is installed, as one text. What is named by a path is another thing in another folder, and
-    /// when its content has changed.
+    /// Returns one text that identifies everything that is installed. A package that is named by a
+    /// path counts as different in another folder, and when its content has changed.
     fn reported(&self) -> io::Result<String> {
         let mut text = self.asked.texts.join("\n\n");
         if !self.asked.places.is_empty() {
@@ -75,7 +78,8 @@ impl Requirements {
         Ok(text)
     }
 
-    /// An environment that has it all, made if it is not there. Returns its site-packages. Blocks.
+    /// Makes the environment with these requirements if it is not there, and returns its
+    /// site-packages. Blocks.
     pub(crate) fn install(&self) -> Result<PathBuf, EnvironmentError> {
         let reported = self.reported().map_err(io_error("cannot read what it names by paths"))?;
         let place = environment::folder().join(format!("requirements-{}", short_hash(reported.as_bytes())));
@@ -84,8 +88,9 @@ impl Requirements {
     }
 }
 
-/// The files and folders that a `requirements.txt` beside a cell's file names by relative paths: `-r base.txt`,
-/// `-e ../lib`. They are part of its code wherever they stand. A `pyproject.toml` knows no relative paths.
+/// Returns the files and folders that a `requirements.txt` beside a cell's file names by relative
+/// paths: `-r base.txt`, `-e ../lib`. They are part of the cell's code in any folder. A
+/// `pyproject.toml` has no relative paths.
 ///
 /// # Errors
 /// What cannot be read, or is named and not there: with the file and its line, for a person.
@@ -95,7 +100,7 @@ pub fn named_by_requirements(file: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(Asked::of(&list, &text)?.named)
 }
 
-/// The text of a file; `None`: it is not there.
+/// Reads the text of a file. Returns `None` if the file is not there.
 fn read(file: &Path) -> Result<Option<String>, String> {
     match fs::read(file) {
         Ok(content) => decode(&content).map(Some).map_err(|reason| format!("{}: {reason}", file.display())),
@@ -104,10 +109,11 @@ fn read(file: &Path) -> Result<Option<String>, String> {
     }
 }
 
-/// What tells one content of a folder of packages from another, in order. It may be large: no file is read.
+/// Returns sorted lines that identify the content of a folder of packages, by name, size and time
+/// of change. The folder may be large, so no file is read.
 fn links(place: &Path) -> io::Result<Vec<String>> {
     let paths = if place.is_dir() {
-        // As pip does: folders below it are not looked at.
+        // As in pip, folders below it are skipped.
         fs::read_dir(place)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?
     } else {
         vec![place.to_owned()]
@@ -128,7 +134,8 @@ fn links(place: &Path) -> io::Result<Vec<String>> {
     Ok(lines)
 }
 
-/// All files below a place, in order, but what is hidden or made by building a package there.
+/// Returns all files below a path, sorted, without hidden files and without those that building a
+/// package makes there.
 fn files(place: &Path) -> io::Result<Vec<PathBuf>> {
     let (mut files, mut open) = (Vec::new(), vec![place.to_owned()]);
     while let Some(path) = open.pop() {
@@ -143,7 +150,7 @@ fn files(place: &Path) -> io::Result<Vec<PathBuf>> {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let is_made = ["__pycache__", "build", "venv"].contains(&&*name) || name.ends_with(".egg-info");
-            // A link to a folder may lead in circles, and one that leads nowhere is nothing.
+            // A link to a folder may lead in circles, and a link to a missing file is ignored.
             let is_link = entry.file_type()?.is_symlink() && !entry.path().is_file();
             if !name.starts_with('.') && !is_made && !is_link {
                 open.push(entry.path());
@@ -154,7 +161,7 @@ fn files(place: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The dependencies in the text of this `pyproject.toml`, one a line.
+/// Returns the dependencies in the text of this `pyproject.toml`, one on each line.
 fn dependencies(project: &Path, text: &str) -> Result<String, String> {
     let wrong = |reason: &dyn std::fmt::Display| format!("{}: {reason}", project.display());
     let mut command = Command::new(BUILT.executable);
@@ -162,7 +169,7 @@ fn dependencies(project: &Path, text: &str) -> Result<String, String> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| wrong(&error))?;
     if let Some(mut input) = child.stdin.take() {
-        // One that ends before it has read everything says why.
+        // A process that ends before it has read everything reports the reason.
         _ = input.write_all(text.as_bytes());
     }
     let output = child.wait_with_output().map_err(|error| wrong(&error))?;

@@ -1,5 +1,6 @@
-//! The thread that looks after all lanes: names those that are blocked, samples how long Python's lock is waited for,
-//! and lets pools grow and shrink. It never waits for Python's lock itself: a second thread asks Python for it.
+//! The thread that watches all lanes. It names those that are blocked, measures the time to wait
+//! for Python's lock, and lets pools grow and shrink. It never waits for Python's lock itself: a
+//! second thread takes it.
 
 use std::{
     sync::{
@@ -16,14 +17,14 @@ use crate::{
     probe, worker,
 };
 
-/// How often pools that may vary are looked at while they have calls.
+/// Time between two looks at pools that may grow or shrink, while they have calls.
 const VARYING_EVERY: Duration = Duration::from_millis(25);
-/// How often lanes that have calls are asked for a sign of life.
+/// Time between two health checks of lanes that have calls.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often pools with surplus lanes are looked at while nothing happens.
+/// Time between two looks at pools with surplus lanes, while there are no calls.
 const IDLE_EVERY: Duration = Duration::from_secs(1);
-/// How long a cancelled call may take to end before it counts as stuck; `_body.py` has the same for calls whose lane
-/// still answers.
+/// Limit of the time that a cancelled call may take to end before it counts as stuck. `_body.py`
+/// has the same limit for calls whose lane still answers.
 const STUCK_AFTER: Duration = Duration::from_millis(250);
 
 static WATCH: OnceLock<Watch> = OnceLock::new();
@@ -35,7 +36,7 @@ struct Watch {
     asleep: AtomicBool,
 }
 
-/// Looks after a pool from now on.
+/// Adds a pool to those that are watched.
 pub(crate) fn add(pool: &Arc<Pool>) {
     let watch = WATCH.get_or_init(begin);
     let mut pools = lock(&watch.pools);
@@ -43,14 +44,15 @@ pub(crate) fn add(pool: &Arc<Pool>) {
     pools.push(Arc::downgrade(pool));
 }
 
-/// A lane is on its way; its pool is told when it has come.
+/// Adds a lane that is starting. Its pool receives a report when the lane has started or failed.
 pub(crate) fn expect(pool: &Arc<Pool>, lane: Arc<Lane>) {
     if let Some(watch) = WATCH.get() {
         lock(&watch.coming).push((Arc::downgrade(pool), lane));
     }
 }
 
-/// A call has come, or a lane has ended: there is something to look at. Costs one read while the thread is awake.
+/// Wakes the thread after a call has come or a lane has ended. Costs one read while the thread is
+/// awake.
 pub(crate) fn wake() {
     if let Some(watch) = WATCH.get()
         && watch.asleep.load(Ordering::SeqCst)
@@ -61,7 +63,8 @@ pub(crate) fn wake() {
     }
 }
 
-/// How long a thread of Python waited for Python's lock when it was last sampled, in microseconds.
+/// Returns the time that a Python thread waited for Python's lock at the last sample, in
+/// microseconds.
 pub(crate) fn lock_wait_us() -> u64 {
     probe::lock_wait_us()
 }
@@ -105,10 +108,10 @@ impl Watch {
             }
             match next {
                 Some(wait) if wait < IDLE_EVERY => thread::park_timeout(wait),
-                // A call that comes meanwhile is not to wait until then for lanes of its own.
+                // A call that comes in the meantime must not wait so long for more lanes.
                 _ => {
                     self.asleep.store(true, Ordering::SeqCst);
-                    // A call may have come between the look and the note that nobody looks.
+                    // A call may have come between the look and this flag.
                     match self.look(false) {
                         Some(wait) => thread::park_timeout(wait),
                         None => thread::park(),
@@ -119,7 +122,8 @@ impl Watch {
         }
     }
 
-    /// Looks at everything once; returns when to look again, `None`: when something comes.
+    /// Looks at everything once. Returns the time until the next look, or `None` if only an event
+    /// needs one.
     fn look(&self, ask: bool) -> Option<Duration> {
         self.welcome();
         let pools: Vec<_> = lock(&self.pools).iter().filter_map(Weak::upgrade).collect();
@@ -144,7 +148,7 @@ impl Watch {
                 look_at(&pool, lane, ask);
             }
             for reported in pool.lines.left_out() {
-                // No line of the cell: its share of the log is spent.
+                // Not logged as a line of the cell: its limit of log lines is used up.
                 tracing::warn!(target: "cbs::log", cell = %pool.plan.env.target.name(), "{reported}");
             }
             if pool.lines.has_untold() {
@@ -157,7 +161,7 @@ impl Watch {
         next
     }
 
-    /// Tells pools of the lanes that have come.
+    /// Reports to pools the lanes that have started or failed.
     fn welcome(&self) {
         let mut came = Vec::new();
         lock(&self.coming).retain(|(pool, lane)| {
@@ -185,7 +189,7 @@ fn look_at(pool: &Arc<Pool>, lane: &Arc<Lane>, ask: bool) {
     if let LaneStatus::Ended(reason) = &*lane.status.borrow() {
         let reason = format!("lane {}: {}", lane.number, reason.as_deref().unwrap_or("it ended"));
         if pool.lane_ended(lane, &reason) && pool.plan.watchdog.exit_when_stuck {
-            // A process whose only lane has gone is of no use: its supervisor starts another.
+            // A process without its only lane is of no use: its supervisor starts another.
             worker::end(&reason);
         }
         return;
@@ -216,8 +220,8 @@ fn place(pool: &Pool, lane: &Lane) -> String {
     probe::place(lane.health.ident.load(Ordering::Relaxed), folder)
 }
 
-/// A call was cancelled and has not ended. In a process of the cell's own, that ends the process: its supervisor
-/// starts another, and only this cell's calls are lost.
+/// Reports a call that was cancelled and has not ended. If `exit` is true, ends the process, which
+/// runs this cell alone: its supervisor starts another, and only this cell's calls are lost.
 pub(crate) fn stuck(cell: &str, place: &str, exit: bool) {
     if exit {
         worker::end(&format!("a call was cancelled and has not ended: it is at {place}"));

@@ -1,4 +1,5 @@
-//! The other side of a Python cell in a process of its own: this program, started by a body.
+//! The worker: the process side of a Python cell in a process of its own. It is this program,
+//! started by a body.
 
 use std::{
     collections::BTreeMap,
@@ -20,13 +21,14 @@ use crate::{
     pool::{Plan, Pool, StartError, WatchdogSettings},
 };
 
-/// How a worker ends that could not serve to the end: EX_SOFTWARE of sysexits.
+/// Exit status of a worker that failed while it served: EX_SOFTWARE of sysexits.
 const FAILED: u8 = 70;
-/// How a worker ends whose arguments make no sense: EX_USAGE.
+/// Exit status of a worker with invalid arguments: EX_USAGE.
 const USAGE: u8 = 64;
 
-/// Runs a worker to its end: what `cbs python-worker` does with what follows the word. Only a body starts it, with
-/// `--cell NAME --file FILE --function FUNCTION [--site FOLDER]`.
+/// Runs a worker to its end. `cbs python-worker` calls it with the arguments that follow the
+/// sub-command. Only a body starts it, with `--cell NAME --file FILE --function FUNCTION [--site
+/// FOLDER]`.
 #[must_use]
 pub fn worker(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (status, said) = match Task::of(arguments) {
@@ -36,14 +38,14 @@ pub fn worker(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match said {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // What the body captures, and a person sees who starts it by hand.
+            // The body captures this. A person sees it if they start the worker by hand.
             _ = writeln!(std::io::stderr(), "python-worker: {error}");
             ExitCode::from(status)
         }
     }
 }
 
-/// What a worker is to do.
+/// Task of a worker, from its arguments.
 struct Task {
     cell: CellName,
     file: PathBuf,
@@ -92,14 +94,14 @@ fn serve(task: Task) -> Result<(), String> {
     })
 }
 
-/// Where a stuck call is, once there is one.
+/// Reason why the process ends, once there is one.
 static STUCK: OnceLock<watch::Sender<Option<String>>> = OnceLock::new();
 
 fn stuck_at() -> &'static watch::Sender<Option<String>> {
     STUCK.get_or_init(|| watch::Sender::new(None))
 }
 
-/// Ends this process because of a stuck call: the body hears why.
+/// Ends this process with this reason, which is reported to the body.
 pub(crate) fn end(reason: &str) -> ! {
     stuck_at().send_replace(Some(reason.to_owned()));
     // The thread that talks to the body needs a moment for its goodbye, and no lock of Python's.
@@ -116,7 +118,7 @@ async fn stuck() -> String {
     }
 }
 
-/// The cell of a worker: one lane in this process.
+/// Cell of a worker, with one lane in this process.
 struct Apart {
     task: Task,
     concurrency: usize,
@@ -143,7 +145,7 @@ impl Apart {
     fn plan(&self, env: &CellEnv) -> Result<Plan, String> {
         interpreter::start().map_err(|error| error.to_string())?;
         interpreter::set_up(self.task.site.as_deref()).map_err(|error| error.to_string())?;
-        // A crash in C code tells its Python lines on standard error, which the body logs.
+        // A crash in C code writes its Python lines to standard error, which the body logs.
         let watched = Python::attach(|py| py.import("faulthandler")?.call_method1("enable", (2,)).map(drop));
         watched.map_err(|error| error.to_string())?;
         Ok(Plan {
@@ -162,7 +164,7 @@ impl Apart {
 impl Cell for Apart {
     async fn call(&self, context: &CellContext, request: Envelope) -> Result<Envelope, CellError> {
         let pool = self.pool().ok_or_else(|| CellError::new(Code::Unavailable, "the worker has no lane"))?;
-        // What is said about a call that is given up is with the body by then.
+        // The notes about a call that is given up have reached the body by then.
         crate::cell::call(&pool, context, request, true).await
     }
 

@@ -1,4 +1,5 @@
-//! What cells start: threads that know their call, and processes of `multiprocessing`.
+//! Threads and processes that cells start: threads that know their call, and processes of
+//! `multiprocessing`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +17,7 @@ use serde_json::json;
 use support::{Body, LONG, call_within};
 use testkit::{eventually, within};
 
-/// What the processes of these tests run.
+/// Entry point of the processes of these tests.
 #[test]
 #[ignore = "started by cells in processes of their own"]
 fn worker() -> ExitCode {
@@ -24,10 +25,10 @@ fn worker() -> ExitCode {
     host_python::worker(arguments)
 }
 
-/// In a lane of the body, and in a process of the cell's own.
+/// Settings of a cell in a lane of the body, and of a cell in a process of its own.
 const EVERYWHERE: [&str; 2] = ["", "isolation: process"];
 
-/// Whether a process is there and has not ended.
+/// Returns true if a process is there and has not ended.
 fn lives(pid: &serde_json::Value) -> bool {
     let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
     status.is_ok_and(|status| !status.contains(") Z "))

@@ -1,4 +1,5 @@
-//! A cell's fault stays its own, as far as one interpreter can hold it: what fails is told, and the body lives.
+//! Faults of a cell stay its own, as far as one interpreter can contain them: failures are
+//! reported, and the body continues.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +17,7 @@ use serde_json::json;
 use support::{Body, LONG, call_within, target, workers};
 use testkit::{eventually, within};
 
-/// Whatever a call does, the cell, and another one, answer afterwards.
+/// Checks that the cell and another one answer after a call that does this.
 async fn contained(text: &str, parts: &[&str]) {
     let body = Body::new();
     body.file("fine.py", "async def run(input):\n    return 'fine'\n");

@@ -1,4 +1,4 @@
-//! Python cells in the body: what a person may expect of every cell.
+//! Python cells in the body: the behavior that users may expect of every cell.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use support::{Body, LONG, call_within, count, target, workers};
 use testkit::within;
 
-/// One cell of every kind that there is: they all answer the same.
+/// One cell of every kind: all give the same answer.
 const KINDS: [(&str, &str); 6] = [
     ("never waits", "async def run(input: dict) -> dict:\n    return {'text': 'Hello, ' + input['name']}\n"),
     (
@@ -306,7 +306,7 @@ async fn a_stop_under_load_loses_nothing() {
     }
 }
 
-/// Modules, threads, modules of cells, and open files.
+/// Returns the numbers of modules, threads, modules of cells, and open files.
 fn stats(census: &Value) -> Vec<u64> {
     let inner = census[0].as_array().into_iter().flatten();
     inner.chain(census.get(1)).filter_map(Value::as_u64).collect()

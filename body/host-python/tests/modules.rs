@@ -1,4 +1,4 @@
-//! Modules of cells never meet, and what is wrong with them is said with file and line.
+//! Modules of cells are separate, and their errors are reported with file and line.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

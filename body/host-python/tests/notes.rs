@@ -1,4 +1,4 @@
-//! What Python cells say about their calls: in spans, and in the log.
+//! Notes of Python cells about their calls: in spans, and in the log.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,7 +19,7 @@ use cbs::{BodyBus, Code, Envelope, Note, Span, Stats, Trace};
 use serde_json::{Value, json};
 use support::{Body, LONG, target};
 
-/// What the processes of these tests run.
+/// Entry point of the processes of these tests.
 #[test]
 #[ignore = "started by cells in processes of their own"]
 fn worker() -> ExitCode {
@@ -27,21 +27,21 @@ fn worker() -> ExitCode {
     host_python::worker(arguments)
 }
 
-/// In the body, and in a process of its own.
+/// Settings of a cell in the body, and of a cell in a process of its own.
 const PLACES: [&str; 2] = ["", "isolation: process"];
 
 fn attribute(key: &str, value: &str) -> Note {
     Note::Attribute { key: key.into(), value: value.into() }
 }
 
-/// A call whose trace is sampled.
+/// Returns a call whose trace is sampled.
 fn sampled(input: &Value) -> Envelope {
     let foreign_trace = Trace::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     let request = Envelope::request(target("demo.cell"), input.to_string());
     Envelope { foreign_trace, attempt: 1, timeout: Some(LONG), ..request }
 }
 
-/// What came of a call, and its span.
+/// Returns the result of a call, and its span.
 async fn recorded(body: &Body, request: Envelope) -> (Result<Value, Code>, Span) {
     let id = request.id;
     let answer = body.bus.call(request).await;

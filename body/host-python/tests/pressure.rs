@@ -1,4 +1,5 @@
-//! What is started and given up, fails again and again, or never ends: it is bounded, and nothing of it stays.
+//! Work that is started and given up, fails again and again, or never ends: it is bounded, and
+//! nothing of it remains.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,7 +21,7 @@ use serde_json::json;
 use support::{Body, LONG, call_within};
 use testkit::eventually;
 
-/// How many threads of this process have a name that begins so.
+/// Returns the number of threads of this process whose names begin so.
 fn threads(name: &str) -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
@@ -81,7 +82,8 @@ async def run(input):
     for _ in 0..8 {
         assert_eq!(call().await.code(), &Code::Timeout);
     }
-    // Four times its concurrency run on without anyone who waits for them.
+    // As many calls as four times its concurrency continue to run after their callers have given
+    // up.
     let refused = call().await;
     assert_eq!((refused.code(), refused.outcome()), (&Code::Overloaded, Outcome::NotRun));
     running.stop().await;

@@ -1,4 +1,4 @@
-//! Python cells in processes of their own: what one of them does costs only its own calls.
+//! Python cells in processes of their own: a fault of one affects only its own calls.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +16,7 @@ use serde_json::json;
 use support::{Body, LONG, call_within, target, workers};
 use testkit::{eventually, within};
 
-/// What the processes of these tests run.
+/// Entry point of the processes of these tests.
 #[test]
 #[ignore = "started by cells in processes of their own"]
 fn worker() -> ExitCode {
@@ -26,7 +26,7 @@ fn worker() -> ExitCode {
 
 const APART: &str = "isolation: process";
 
-/// Answers with what it is told to do first.
+/// Cell that does what its input says before it answers.
 const MOODY: &str = r#"
 import asyncio, os, sys, time, ctypes, resource, signal; wait, block = asyncio.sleep, time.sleep
 async def run(input: str):
@@ -134,7 +134,7 @@ async fn a_stuck_call_ends_its_process_which_is_back() {
     }
 }
 
-/// The processes that answer.
+/// Returns the ids of the processes that answer.
 async fn pids(body: &Body) -> std::collections::BTreeSet<i64> {
     let answers = futures::future::join_all((0..8).map(|_| body.call("demo.cell", json!("")))).await;
     answers.into_iter().flatten().filter_map(|answer| answer.as_i64()).collect()
@@ -186,7 +186,7 @@ async fn requirements_beside_the_file_are_installed_for_its_own_processes() {
     running.stop().await;
 }
 
-/// A package that needs no index: it builds itself.
+/// Package that builds itself and so needs no index.
 const BACKEND: &str = r#"
 import zipfile, pathlib
 def build_wheel(folder, config_settings=None, metadata_directory=None):
@@ -216,7 +216,8 @@ async fn requirements_that_cannot_be_had_are_told() {
     }
 }
 
-/// The entries of a list in `payloads.json`: the name, the payload, and what Python says of it.
+/// Returns the entries of a list in `payloads.json`: the name, the payload, and Python's result for
+/// it.
 fn payloads(list: &str) -> Vec<(String, Vec<u8>, String)> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../specs/vectors/payloads.json");
     let all: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();

@@ -1,9 +1,9 @@
 //! One line of pip's format of requirements, as far as it names files.
 
-/// What a line asks for.
+/// Kind of a line of requirements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
-    /// Nothing: it is empty or a comment.
+    /// An empty line or a comment.
     Empty,
     /// A package that every environment has.
     Ours,
@@ -13,7 +13,7 @@ pub(super) enum Line<'a> {
     Constraints(&'a str),
     /// A folder or a page with packages: `--find-links wheels`.
     Links(&'a str),
-    /// A folder with a package that is used from where it stands: `-e ./package`.
+    /// A folder with a package that is used in its place: `-e ./package`.
     Editable(&'a str),
     /// A package at a path: `./package`, `wheels/six.whl`, `six @ file:wheels/six.whl`.
     Local(&'a str),
@@ -23,9 +23,9 @@ pub(super) enum Line<'a> {
     Option,
 }
 
-/// What the body's own program brings, and what every environment has.
+/// Packages that the body's program or every environment already has.
 const OURS: [&str; 2] = ["cbs-sdk", "msgspec"];
-/// The endings of files that pip takes for packages.
+/// File name endings that pip takes for packages.
 const ARCHIVES: [&str; 9] = [".whl", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz"];
 
 impl<'a> Line<'a> {
@@ -54,12 +54,13 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Whether this is an address that pip fetches.
+/// Returns true if this is an address that pip fetches.
 pub(super) fn is_address(text: &str) -> bool {
     text.contains("://") && !text.starts_with("file:")
 }
 
-/// The value of an option, without quotes: pip takes `-r x`, `-rx`, `--requirement x` and `--requirement=x`.
+/// Returns the value of an option without quotes. pip takes `-r x`, `-rx`, `--requirement x` and
+/// `--requirement=x`.
 fn option<'a>(line: &'a str, short: &str, long: &str) -> Option<&'a str> {
     let value = match line.strip_prefix(long) {
         Some(rest) => rest.strip_prefix('=').or_else(|| rest.starts_with([' ', '\t']).then_some(rest))?,
@@ -75,12 +76,13 @@ fn is_ours(line: &str) -> bool {
     OURS.contains(&name.to_ascii_lowercase().replace(['_', '.'], "-").as_str())
 }
 
-/// `./package` of `./package[fast]`.
+/// Removes the extras from a name: `./package[fast]` becomes `./package`.
 fn without_extras(name: &str) -> &str {
     name.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')).map_or(name, |(path, _)| path)
 }
 
-/// The path in a requirement; `None` where it names none, or one that is written as an address is.
+/// Returns the path in a requirement. Returns `None` if there is none, or if it is written as a URL
+/// is.
 fn local(line: &str) -> Option<&str> {
     let whole = line.split(" --").next().unwrap_or(line);
     if let Some((before, path)) = whole.split_once("file:") {

@@ -1,8 +1,10 @@
-//! Requirements with all that they name: files of further requirements, and packages at paths.
+//! Reader of requirements with everything that they name: further requirements files, and packages
+//! at paths.
 //!
-//! What pip is given is a copy: without what every environment has, and in UTF-8. The copy stands in another folder, so
-//! that its `-r` and `-c` are to name copies too; whatever else is relative is relative to the folder that pip runs in,
-//! as with `pip install -r requirements.txt` in the folder of the cell.
+//! pip receives a copy in UTF-8, without the packages that every environment has. The copy is in
+//! another folder, so its `-r` and `-c` options must name copies too. Other relative paths are
+//! relative to the folder that pip runs in, as with `pip install -r requirements.txt` in the folder
+//! of the cell.
 
 use std::{
     fs,
@@ -11,52 +13,54 @@ use std::{
 
 use super::line::{Line, is_address};
 
-/// More files than this name each other in a circle.
+/// Limit of the number of files: more files than this name each other in a circle.
 const FILES_MAX: usize = 64;
 
-/// What a file of requirements asks for.
+/// Content of a requirements file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Asked {
-    /// What pip is to read: the file itself, and after it those that it names, under the names of [`copy`].
+    /// Texts that pip reads: the file itself, then those that it names, under the names of
+    /// [`copy`].
     pub(super) texts: Vec<String>,
-    /// Whether there is anything to install.
+    /// True if there is anything to install.
     pub(super) is_any: bool,
-    /// Whether pip will want a hash of everything that it installs.
+    /// True if pip requires a hash of everything that it installs.
     pub(super) is_hashed: bool,
-    /// The packages at paths, and folders of packages.
+    /// Packages at paths, and folders of packages.
     pub(super) places: Vec<InstalledPath>,
-    /// The files and places that are named by relative paths: they are needed wherever the cell runs.
+    /// Files and folders that are named by relative paths. They are needed wherever the cell runs.
     pub(super) named: Vec<PathBuf>,
 }
 
-/// Something on this machine that is installed.
+/// Path on this machine that is installed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InstalledPath {
     pub(super) path: PathBuf,
     pub(super) kind: InstalledPathKind,
 }
 
-/// How pip uses a place.
+/// Kind of use that pip makes of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InstalledPathKind {
     /// A package that is copied.
     Package,
-    /// A package that is used from where it stands: its code may change.
+    /// A package that is used in its place: its code may change.
     Editable,
-    /// A folder of packages, of which pip takes what it needs.
+    /// A folder of packages: pip takes the packages that it needs.
     Links,
 }
 
-/// The name of a copy, by its place in [`Asked::texts`].
+/// Returns the name of a copy, by its index in [`Asked::texts`].
 pub(super) fn copy(index: usize) -> String {
     if index == 0 { "requirements.txt".to_owned() } else { format!("requirements-{index}.txt") }
 }
 
 impl Asked {
-    /// Reads requirements that stand in this file, or were taken from it.
+    /// Reads requirements that are in this file, or were taken from it.
     ///
     /// # Errors
-    /// With the file, for a person: a file that cannot be read, or that is named and is not there.
+    /// The text for the operator names the file: it cannot be read, or it is named and is not
+    /// there.
     pub(super) fn of(file: &Path, text: &str) -> Result<Self, String> {
         let mut asked = Self::default();
         let folder = folder(file);
@@ -65,13 +69,13 @@ impl Asked {
     }
 }
 
-/// What stands in a copy for a line.
+/// Result for one line: the line of the copy, or a file that the line names.
 enum CopiedLine<'a> {
     Line(String),
     File(NamedFile<'a>),
 }
 
-/// A file that a line names.
+/// File that a line names.
 struct NamedFile<'a> {
     named: &'a str,
     path: PathBuf,
@@ -81,14 +85,14 @@ struct NamedFile<'a> {
 
 struct Reader<'a> {
     asked: &'a mut Asked,
-    /// Where pip runs.
+    /// Folder that pip runs in.
     folder: &'a Path,
-    /// Whether the file that is read was named by a relative path.
+    /// Set while the file that is read was named by a relative path.
     is_relative: bool,
 }
 
 impl Reader<'_> {
-    /// Reads one file; returns its place in the texts.
+    /// Reads one file. Returns its index in the texts.
     fn read(&mut self, file: &Path, text: &str, is_limit: bool) -> Result<usize, String> {
         let index = self.asked.texts.len();
         if index == FILES_MAX {
@@ -107,7 +111,8 @@ impl Reader<'_> {
                 CopiedLine::Line(line) => copy.push_str(&line),
                 CopiedLine::File(further) => copy.push_str(&self.further(&further)?),
             }
-            // As many lines as there were: what pip says of line 7 is so of the file itself.
+            // The copy keeps the number of lines, so that line numbers in pip's messages fit the
+            // file itself.
             (0..logical.count).for_each(|_| copy.push('\n'));
         }
         if let Some(text) = self.asked.texts.get_mut(index) {
@@ -116,7 +121,7 @@ impl Reader<'_> {
         Ok(index)
     }
 
-    /// What the copy says instead of a line.
+    /// Returns the copy's line for this line, or the file that it names.
     fn line<'a>(&mut self, file: &Path, logical: &'a Logical, is_limit: bool) -> Result<CopiedLine<'a>, String> {
         let text = logical.text.as_str();
         self.asked.is_hashed |= text.contains("--hash") || text.starts_with("--require-hashes");
@@ -140,7 +145,7 @@ impl Reader<'_> {
         Ok(CopiedLine::Line(text.to_owned()))
     }
 
-    /// Another file's text. It is named as seen from the file that names it.
+    /// Reads another file, whose path is relative to the file that names it.
     fn open<'a>(&self, file: &Path, named: &'a str, is_limit: bool) -> Result<NamedFile<'a>, String> {
         let path = self.path(folder(file), named);
         let content = fs::read(&path).map_err(|error| match error.kind() {
@@ -151,7 +156,7 @@ impl Reader<'_> {
         Ok(NamedFile { named, path, text, is_limit })
     }
 
-    /// Reads another file; returns the line that names its copy.
+    /// Reads another file. Returns the line that names its copy.
     fn further(&mut self, further: &NamedFile<'_>) -> Result<String, String> {
         let was_relative = self.is_relative;
         self.is_relative &= !Path::new(further.named).is_absolute();
@@ -161,7 +166,8 @@ impl Reader<'_> {
         Ok(format!("{} {}", if further.is_limit { "-c" } else { "-r" }, copy(index)))
     }
 
-    /// A folder of packages: as seen from the file that names it, or from where pip runs.
+    /// Notes a folder of packages, relative to the file that names it or to the folder that pip
+    /// runs in. Returns the line for the copy, with the absolute path.
     fn links(&mut self, file: &Path, named: &str) -> Result<String, String> {
         let places = [folder(file), self.folder].map(|folder| self.path(folder, named));
         let path = places
@@ -175,7 +181,7 @@ impl Reader<'_> {
         Ok(format!("--find-links '{quoted}'"))
     }
 
-    /// A package at a path, as seen from where pip runs.
+    /// Notes a package at a path relative to the folder that pip runs in.
     fn package(&mut self, named: &str, kind: InstalledPathKind) -> Result<(), String> {
         let path = self.path(self.folder, named);
         if !path.exists() {
@@ -189,7 +195,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What a file in a folder names. Whatever stands elsewhere is seen from where pip runs: `cells/pay/../base.txt`.
+    /// Joins a folder and a path. A path outside pip's folder stays relative to that folder:
+    /// `cells/pay/../base.txt`.
     fn path(&self, from: &Path, named: &str) -> PathBuf {
         let whole = from.join(named);
         whole.strip_prefix(self.folder).map(|path| self.folder.join(plain(path))).unwrap_or(whole)
@@ -202,10 +209,11 @@ impl Reader<'_> {
     }
 }
 
-/// Text of a file, as editors and shells on Windows write it too.
+/// Decodes the text of a file. Accepts UTF-8 and UTF-16 with a byte order mark, as editors and
+/// shells on Windows write.
 ///
 /// # Errors
-/// Where it is in another encoding, with what to do.
+/// The file has another encoding; the text says what to do.
 pub(super) fn decode(content: &[u8]) -> Result<String, &'static str> {
     let wrong = "it is not UTF-8; save it as UTF-8";
     let wide = |content: &[u8], unit: fn([u8; 2]) -> u16| {
@@ -221,16 +229,16 @@ pub(super) fn decode(content: &[u8]) -> Result<String, &'static str> {
     }
 }
 
-/// A line that may go on over several.
+/// Line that may continue over several lines of the file.
 struct Logical {
-    /// Its first line's number.
+    /// Number of its first line.
     number: usize,
     count: usize,
-    /// Without its comment, and without blanks around it.
+    /// Text without the comment and without blanks around it.
     text: String,
 }
 
-/// The lines as pip joins them: a backslash at the end of a line goes on with the next one.
+/// Joins lines as pip does: a backslash at the end of a line continues it on the next one.
 fn logical_lines(text: &str) -> Vec<Logical> {
     let mut all = Vec::new();
     let mut open: Option<Logical> = None;
@@ -257,7 +265,8 @@ fn logical_lines(text: &str) -> Vec<Logical> {
     all
 }
 
-/// A comment begins with `#` at the line's begin or after a blank.
+/// Returns a line without its comment, which begins with `#` at the start of the line or after a
+/// blank.
 fn without_comment(line: &str) -> &str {
     let begins = |(at, _): &(usize, &str)| {
         line.get(..*at).is_some_and(|before| before.is_empty() || before.ends_with([' ', '\t']))
@@ -265,12 +274,12 @@ fn without_comment(line: &str) -> &str {
     line.match_indices('#').find(begins).and_then(|(at, _)| line.get(..at)).unwrap_or(line)
 }
 
-/// The folder that a file is in.
+/// Returns the folder that a file is in.
 pub(super) fn folder(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A relative path without `.`, and without `..` where a folder stands before it.
+/// Returns a relative path without `.`, and without `..` after a folder name.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {

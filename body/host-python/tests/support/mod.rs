@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a body with Python cells whose files the test writes.
+//! Shared parts of the tests of this crate: a body with Python cells whose files the test writes.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::{
@@ -25,7 +25,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
-/// A terminal that keeps what is printed, and answers every question.
+/// Terminal that keeps the printed lines, and answers every question.
 #[derive(Default)]
 pub(crate) struct Screen(Mutex<Vec<String>>);
 
@@ -45,12 +45,12 @@ impl Screen {
     }
 }
 
-/// The spans of calls that were sampled, or failed.
+/// Spans of calls that were sampled, or failed.
 #[derive(Default)]
 pub(crate) struct Spans(Mutex<Vec<Span>>);
 
 impl Spans {
-    /// The one of the call with this id.
+    /// Returns the span of the call with this id.
     pub(crate) fn of(&self, id: Uuid) -> Option<Span> {
         self.0.lock().unwrap().iter().find(|span| span.id == id).cloned()
     }
@@ -68,7 +68,7 @@ impl SpanSink for Spans {
     }
 }
 
-/// A folder of cells, and the body that hosts them.
+/// Folder of cells, and the body that hosts them.
 pub(crate) struct Body {
     pub(crate) folder: TempDir,
     pub(crate) bus: Arc<InProcess>,
@@ -105,7 +105,7 @@ impl Body {
         }
     }
 
-    /// Writes a file of the folder.
+    /// Writes a file in the folder.
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -113,7 +113,7 @@ impl Body {
         path
     }
 
-    /// The spec of a Python cell with these further fields, each on a line of its own.
+    /// Returns the spec of a Python cell with these further fields, each on a line of its own.
     pub(crate) fn spec(&self, name: &str, source: &str, fields: &str) -> Arc<CellSpec> {
         let mut yaml = format!(
             "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec:\n  runtime: python\n  source: {}/{source}\n",
@@ -142,19 +142,19 @@ impl Body {
         running
     }
 
-    /// A cell `demo.cell` whose file has this text and whose function is `run`.
+    /// Starts a cell `demo.cell` whose file has this text and whose function is `run`.
     pub(crate) async fn cell(&self, text: &str, fields: &str) -> Running {
         self.file("cell.py", text);
         self.start("demo.cell", "cell.py:run", fields).await
     }
 
-    /// What the check says that starts nothing.
+    /// Returns the result of the check, which starts nothing.
     pub(crate) fn checked(&self, text: &str, fields: &str) -> Result<(), String> {
         self.file("cell.py", text);
         self.supervisor.check(&self.spec("demo.cell", "cell.py:run", fields)).map_err(|error| error.to_string())
     }
 
-    /// Starts a cell that cannot be started, and returns why.
+    /// Starts a cell that cannot be started, and returns the reason.
     pub(crate) async fn refused(&self, text: &str) -> String {
         self.file("cell.py", text);
         let spec = self.spec("demo.cell", "cell.py:run", "");
@@ -194,15 +194,17 @@ pub(crate) fn workers(running: &Running) -> Vec<Worker> {
     running.handler().stats().workers()
 }
 
-/// How many entries a folder of `/proc/self` has.
+/// Returns the number of entries of a folder in `/proc/self`.
 pub(crate) fn count(folder: &str) -> usize {
     fs::read_dir(Path::new("/proc/self").join(folder)).unwrap().count()
 }
 
-/// The log is the whole process's: where several tests run in one, as with `cargo test`, each waits for its turn.
+/// Right to use the log of the whole process: if several tests run in one process, as with `cargo
+/// test`, each waits for its turn.
 type Turn = MutexGuard<'static, ()>;
 
-/// The turn of the test of this thread: that of a body which it has, or a new one, with an empty log.
+/// Returns the turn of this thread's test: that of a body which it has, or a new one with an empty
+/// log.
 fn turn() -> Rc<Turn> {
     static TURN: Mutex<()> = Mutex::new(());
     thread_local!(static HELD: RefCell<Weak<Turn>> = const { RefCell::new(Weak::new()) });
@@ -217,12 +219,12 @@ fn turn() -> Rc<Turn> {
     })
 }
 
-/// What the whole process logs: lanes are threads of their own.
+/// Log of the whole process, because lanes are threads of their own.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Listens from now on.
+    /// Records the log from now on.
     pub(crate) fn listen() -> Self {
         static LOG: OnceLock<Log> = OnceLock::new();
         LOG.get_or_init(|| {
@@ -238,7 +240,8 @@ impl Log {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 
-    /// Its records: a line that does not begin with the time belongs to the one before.
+    /// Returns its records: a line that does not begin with the time belongs to the record before
+    /// it.
     pub(crate) fn records(&self) -> Vec<String> {
         let mut records: Vec<String> = Vec::new();
         for line in self.text().lines() {
@@ -250,7 +253,7 @@ impl Log {
         records
     }
 
-    /// Waits until a record is there that has all of these parts.
+    /// Waits until there is a record that has all of these parts.
     pub(crate) async fn has(&self, parts: &[&str]) {
         let there = || self.records().iter().any(|line| parts.iter().all(|part| line.contains(part)));
         let until = tokio::time::Instant::now() + LONG;
