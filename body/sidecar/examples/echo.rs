@@ -1,4 +1,4 @@
-//! A Rust cell as a process of its own: gives back what it gets.
+//! A Rust cell as a process of its own: it returns its input.
 //!
 //! In a spec: `runtime: exec` and `command: [target/debug/examples/echo]`.
 

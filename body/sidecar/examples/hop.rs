@@ -1,8 +1,9 @@
-//! Measures a hop from a body to a process of its own and back:
+//! Measures a call from a body to a process of its own and back:
 //! `cargo run --release -p sidecar --example hop`.
 //!
-//! It starts itself as the sidecar. A call is an envelope of 128 bytes of payload, encoded and
-//! decoded on both sides, through an echoing cell. Several rounds, the median and the range of each.
+//! It starts itself as the sidecar. A call is an envelope with a payload of 128 bytes, encoded and
+//! decoded on both sides, through a cell that echoes. It prints the median and the range of several
+//! rounds.
 #![allow(clippy::print_stdout, reason = "it is a program that prints")]
 
 use std::{
@@ -32,7 +33,7 @@ impl Cell for Echo {
     }
 }
 
-/// A body that is asked for nothing.
+/// Handler of a body whose process sends no requests.
 struct Deaf;
 
 impl Inbound for Deaf {
@@ -51,7 +52,7 @@ async fn call(peer: &Arc<Peer>, payload: &Bytes) -> Result<(), Box<dyn Error>> {
     if reply.payload == *payload { Ok(()) } else { Err("not what was sent".into()) }
 }
 
-/// Calls in one round, with so many under way.
+/// Makes the calls of one round, with `under_way` calls at a time.
 async fn round(peer: &Arc<Peer>, payload: &Bytes, under_way: usize) -> Result<f64, Box<dyn Error>> {
     let mut calls: FuturesUnordered<_> = (0..under_way).map(|_| call(peer, payload)).collect();
     let (started, mut done) = (Instant::now(), 0u32);
@@ -67,12 +68,12 @@ async fn round(peer: &Arc<Peer>, payload: &Bytes, under_way: usize) -> Result<f6
     Ok(rate)
 }
 
-/// The sidecar; ended with the body.
+/// The sidecar's process, which is killed with the body.
 struct Started(Child);
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -141,7 +142,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let measured: Result<(), String> =
         tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-            // On a worker of the runtime, as calls are in a body.
+            // The calls run on a worker of the runtime, as in a body.
             let mut measuring = JoinSet::new();
             measuring.spawn(async { measure().await.map_err(|error| error.to_string()) });
             let measured = measuring.join_next().await.map(|joined| joined.map_err(|error| error.to_string()));

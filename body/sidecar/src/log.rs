@@ -1,7 +1,9 @@
-//! A line that a cell logs, as an event of [`tracing`]: the same fields whichever way it came to the body.
+//! A line that a cell logs, as an event of [`tracing`], with the same fields for every kind of
+//! cell.
 //!
-//! The names of an event's fields are fixed when it is compiled. Fields of an author's own therefore travel together
-//! in the field [`OWN_FIELDS`], as a JSON object, and whatever writes the log takes them apart with [`own_fields`].
+//! The names of an event's fields are fixed when it is compiled. So the author's own fields are
+//! together in the field [`OWN_FIELDS`], as a JSON object. The writer of the log takes them apart
+//! with [`own_fields`].
 
 use std::collections::BTreeMap;
 
@@ -13,17 +15,17 @@ use crate::proto;
 
 /// Name of the event's field that holds the author's own fields.
 pub const OWN_FIELDS: &str = "cbs.fields";
-/// Name of the field that says how many fields of a line were left out.
+/// Name of the field that holds the number of fields that were left out of a line.
 pub const LEFT_OUT: &str = "fields_left_out";
-/// The most fields of an author's own that a line has.
+/// Limit of the number of the author's own fields of a line.
 pub const FIELDS_MAX: usize = 32;
-/// The most bytes of a field's name; a field with a longer one is left out.
+/// Limit of a field's name in bytes. A field with a longer one is left out.
 pub const KEY_BYTES_MAX: usize = 64;
-/// The most bytes of a message or a field's value; what is longer is cut.
+/// Limit of a message or a field's value in bytes. A longer text is cut.
 pub const TEXT_BYTES_MAX: usize = 8 * 1024 + 256;
-/// The most bytes of all fields of a line together; a field that finds no room is left out.
+/// Limit of all fields of a line together, in bytes. A field that does not fit is left out.
 const FIELDS_BYTES_MAX: usize = 16 * 1024;
-/// Names that a line's other fields have. An author's field of such a name gets `extra_` before it.
+/// Names of a line's other fields. An author's field of such a name gets the prefix `extra_`.
 const TAKEN: [&str; 12] = [
     "cell",
     "correlation_id",
@@ -38,10 +40,11 @@ const TAKEN: [&str; 12] = [
     "timestamp",
     "trace_id",
 ];
-/// Name of the field that holds an exception, which is one of the body's own: it is not left out for others.
+/// Name of the field that holds an exception. The body has a field for it, so it does not count
+/// against the limits.
 const EXCEPTION: &str = "exception";
 
-/// Whether the log shows lines of this level.
+/// True if the log shows lines of this level.
 #[must_use]
 pub fn is_shown(level: proto::Level) -> bool {
     match level {
@@ -52,7 +55,7 @@ pub fn is_shown(level: proto::Level) -> bool {
     }
 }
 
-/// Writes a line of a cell, with the ids of the call that it belongs to. `within` is not read.
+/// Writes a line of a cell, with the ids of the call that it belongs to. Ignores `within`.
 pub fn write(line: &proto::Log, cell: &str, context: Option<&CellContext>) {
     let id = context.map(|context| display(context.id()));
     let correlation_id = context.map(|context| display(context.correlation_id()));
@@ -83,15 +86,15 @@ pub fn write(line: &proto::Log, cell: &str, context: Option<&CellContext>) {
     }
 }
 
-/// The author's own fields out of the text of [`OWN_FIELDS`]; `None` for a text of something else.
+/// Returns the author's own fields from the text of [`OWN_FIELDS`]; `None` if it is another text.
 #[must_use]
 pub fn own_fields(text: &str) -> Option<Vec<(String, String)>> {
     let fields: BTreeMap<String, String> = serde_json::from_str(text).ok()?;
     Some(fields.into_iter().collect())
 }
 
-/// The fields that a line has room for, but for the exception, as a JSON object; `None` where there are none. What is bounded already
-/// stays as it is.
+/// Returns the fields that fit into a line, without the exception, as a JSON object; `None` if
+/// there are none. Fields that are bounded already stay as they are.
 fn bounded(fields: &[proto::Field]) -> Option<String> {
     let (mut kept, mut bytes, mut left_out) = (Map::new(), 0, 0_u64);
     for proto::Field { key, value } in fields.iter().filter(|field| field.key != EXCEPTION) {

@@ -1,4 +1,4 @@
-//! What a line has room for.
+//! The limits of a line.
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn what_finds_no_room_is_counted() {
     let first = kept(&fields(many.chain(long)));
     assert_eq!(first.len(), FIELDS_MAX + 1);
     assert_eq!(first[LEFT_OUT], "9");
-    // A line of a process of the body's own comes through here twice.
+    // A line of a process of the body itself comes through here twice.
     assert_eq!(kept(&fields(first.clone())), first);
     assert_eq!(bounded(&[]), None);
 }

@@ -1,11 +1,12 @@
-//! What is said about a call: between the contract's notes and frames, and from one context of the call to another.
+//! The notes about a call: conversion to and from frames, and transfer from one context of the call
+//! to another.
 
 use cbs::{CellContext, Note, Text};
 
 use crate::proto;
 
 impl proto::Note {
-    /// A note about the other side's request of this number.
+    /// Returns a note about the other side's request of this number.
     #[must_use]
     pub fn of(within: u64, note: &Note) -> Self {
         let empty = Self { within, ..Self::default() };
@@ -18,7 +19,8 @@ impl proto::Note {
         }
     }
 
-    /// What it says; how many notes were [`dropped`](Self::dropped) besides is for [`cbs::Notes::count_dropped`].
+    /// Returns the notes of this frame. The number of [`dropped`](Self::dropped) notes is for
+    /// [`cbs::Notes::count_dropped`].
     pub fn notes(self) -> impl Iterator<Item = Note> {
         let attribute =
             self.attribute.map(|field| Note::Attribute { key: field.key.into(), value: field.value.into() });
@@ -35,7 +37,7 @@ fn field(key: &Text, value: &Text) -> proto::Field {
     proto::Field { key: key.to_string(), value: value.to_string() }
 }
 
-/// Hands what was said in one context of a call on to another, that of whoever records it.
+/// Moves the notes of one context of a call to another, which is the one that is recorded.
 pub fn hand_on_notes(from: &CellContext, to: &CellContext) {
     let (notes, dropped) = from.notes().take();
     for note in notes {

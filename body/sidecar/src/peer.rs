@@ -35,18 +35,18 @@ use crate::{
     wire::{Frames, Kind},
 };
 
-/// One end of the protocol: a handle that any task may use. Its work is done by its [`Engine`].
+/// One end of the protocol: a handle for any task. Its [`Engine`] does the work.
 pub struct Peer {
     state: Mutex<State>,
-    /// Wakes the engine: something stands in the outbox, or it shall end.
+    /// Waker of the engine, for when there is a frame in the outbox, or the engine must end.
     engine: AtomicWaker,
-    /// Requests of the other side that run here.
+    /// Number of requests of the other side that run here.
     accepted: AtomicUsize,
     idle: Notify,
 }
 
 impl Peer {
-    /// Takes over a stream after the handshake. The engine must be run: give it to a task.
+    /// Takes over a stream after the handshake. The caller must run the engine in a task.
     pub fn new<S>(frames: Frames<S>, settings: Settings, inbound: Arc<dyn Inbound>) -> (Arc<Self>, Engine<S>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -60,98 +60,102 @@ impl Peer {
         (peer.clone(), Engine::new(frames, peer, settings, inbound))
     }
 
-    /// Sends a request, an envelope as bytes, and waits for its reply, the same (framed or
-    /// plain). It is sent when it is first polled, as soon as there is credit for it; dropping
-    /// the future takes it back, or cancels it. The caller sets the time limit by dropping it.
+    /// Sends a request, an envelope as bytes, and waits for its reply, the same (framed or plain).
+    /// The request is sent when the future is first polled and there is credit for it. Dropping the
+    /// future takes the request back, or cancels it. The caller sets the time limit by dropping it.
     ///
     /// `within` is the number of the other side's request whose handling sends this one; 0: none.
-    /// `context` is handed to [`Inbound`] with what the other side sends while it handles this one.
+    /// [`Inbound`] gets `context` with everything that the other side sends while it handles this
+    /// request.
     pub fn request(self: &Arc<Self>, envelope: Bytes, within: u64, context: Option<Arc<CellContext>>) -> Call {
         Call::new(self.clone(), Want::Reply { envelope, within, context })
     }
 
-    /// Asks the person at the body's program; the reply is a JSON text or `null`. Sidecars only.
+    /// Asks the person at the body's program. The reply is a JSON text or `null`. Only for
+    /// sidecars.
     pub fn ask(self: &Arc<Self>, question: String, within: u64) -> Call {
         Call::new(self.clone(), Want::Answer { question, within })
     }
 
-    /// Sends a line for the standard output of the body's program; done when it is on its
-    /// way. Dropping the future takes it back while it waits for credit. Sidecars only.
+    /// Sends a line for the standard output of the body's program. It is done when the line is on
+    /// its way. Dropping the future takes the line back while it waits for credit. Only for
+    /// sidecars.
     pub fn print(self: &Arc<Self>, line: String, within: u64) -> Sent {
         Sent::new(self.clone(), proto::Print { line, within })
     }
 
-    /// Sends a line for the body's log. Never waits: lines for which there is no room are dropped, and
-    /// their number is told in a later line. Sidecars only.
+    /// Sends a line for the body's log. Never waits: a line that does not fit is dropped, and a
+    /// later line reports the number of dropped lines. Only for sidecars.
     pub fn log(&self, line: proto::Log) {
         self.state().log(line);
         self.engine.wake();
     }
 
-    /// Sends what is said about a request. Never waits: `false` where there is no room for it, and it is dropped.
-    /// Sidecars only, and only to a body whose welcome has `notes_max`.
+    /// Sends a note about a request. Never waits: returns `false` if the note does not fit and is
+    /// dropped. Only for sidecars, and only to a body whose welcome has `notes_max`.
     pub fn note(&self, note: proto::Note) -> bool {
         let taken = self.state().note(note);
         self.engine.wake();
         taken
     }
 
-    /// Says that requests may come. Sidecars only.
+    /// Reports that requests may come. Only for sidecars.
     pub fn ready(&self) {
         self.notify(&Kind::Ready(proto::Ready {}));
     }
 
-    /// Asks whether the sidecar is well. Body only.
+    /// Sends a ping, to learn whether the sidecar is well. Only for bodies.
     pub fn ping(&self, nonce: u64) {
         self.notify(&Kind::Ping(proto::Ping { nonce }));
     }
 
-    /// Answers a ping. Sidecars only.
+    /// Answers a ping. Only for sidecars.
     pub fn pong(&self, pong: proto::Pong) {
         self.notify(&Kind::Pong(pong));
     }
 
-    /// Tells the sidecar that no more requests will come, and how long its goodbye is waited for. Body only.
+    /// Reports to the sidecar that no more requests will come, and the time that it has for its
+    /// goodbye. Only for bodies.
     pub fn drain(&self, timeout: Duration) {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         self.notify(&Kind::Drain(proto::Drain { timeout_ms }));
     }
 
-    /// Sends the replies and lines that wait to be sent, then goodbye, and ends; what is not
-    /// sent within 2 s is not sent. An empty reason is the orderly one, after drain. Only the
-    /// first goodbye counts.
+    /// Sends the replies and lines that wait, then goodbye, and ends. Frames that are not sent
+    /// within 2 s are dropped. An empty reason is for an orderly end, after drain. Only the first
+    /// goodbye counts.
     pub fn goodbye(&self, reason: impl Into<String>) {
         self.state().goodbye.get_or_insert_with(|| reason.into());
         self.engine.wake();
     }
 
-    /// Why the connection ended; `None` while it has not.
+    /// Returns the reason of the connection's end; `None` while it has not ended.
     pub fn end(&self) -> Option<End> {
         self.state().end().cloned()
     }
 
-    /// How many requests of this side have been sent and not answered.
+    /// Returns the number of requests of this side that have been sent and not answered.
     pub fn unanswered(&self) -> usize {
         self.state().unanswered()
     }
 
-    /// How many more bytes the other side takes now; `None`: it sets no limit.
+    /// Returns the number of bytes that the other side still takes now; `None`: it sets no limit.
     pub fn credit(&self) -> Option<u64> {
         self.state().credit_left()
     }
 
-    /// How many requests of the other side run here.
+    /// Returns the number of requests of the other side that run here.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Acquire)
     }
 
-    /// Which of this side's requests were given up and still have no reply: a process that
-    /// leaves them so is stuck.
+    /// Returns the requests of this side that were abandoned and still have no reply. A process
+    /// that does not answer them is stuck.
     pub fn abandoned(&self) -> Abandoned {
         self.state().abandoned()
     }
 
-    /// Done when no request of the other side runs here.
+    /// Waits until no request of the other side runs here.
     pub async fn idle(&self) {
         loop {
             let changed = self.idle.notified();
@@ -188,7 +192,7 @@ impl Peer {
     }
 }
 
-/// Gives the other side credit back for a frame when it is dropped.
+/// Guard that gives the other side its credit for a frame back when it is dropped.
 pub struct Hold {
     peer: Arc<Peer>,
     cost: u64,

@@ -18,11 +18,11 @@ pub use self::{
 };
 use crate::proto;
 
-/// Serves cells through the body that started this program, until the body drains it. Of
-/// several cells, the one that the spec names is served. What the cells log goes to the body's log.
+/// Serves cells for the body that started this program, until the body drains it. Of several cells,
+/// it serves the one that the spec names. Lines that the cells log go to the body's log.
 ///
 /// # Errors
-/// Whatever keeps it from serving, or ended it before its time; a person can read it.
+/// [`Error`]: the reason why it could not serve, or ended too early, as a text for people.
 pub async fn serve(cells: Vec<NativeCell>) -> Result<(), Error> {
     let mut named = BTreeMap::new();
     for cell in cells {
@@ -42,8 +42,8 @@ pub async fn serve(cells: Vec<NativeCell>) -> Result<(), Error> {
     connection.serve_with(named, Options::default()).await
 }
 
-/// [`serve`] as a whole `main`: on one thread, which is the fastest for a cell that awaits. A
-/// cell that wants another runtime makes it and calls [`serve`].
+/// Runs [`serve`] as a whole `main`: on one thread, which is the fastest for a cell that awaits. A
+/// cell that needs another runtime makes it and calls [`serve`].
 ///
 /// ```no_run
 /// # use cbs::{CellContext, CellError};
@@ -54,7 +54,8 @@ pub async fn serve(cells: Vec<NativeCell>) -> Result<(), Error> {
 /// ```
 ///
 /// # Errors
-/// As [`serve`]. `main` prints it as its text, and the program's exit status is 1.
+/// The errors of [`serve`]. `main` prints the error as its text, and the program's exit status is
+/// 1.
 pub fn serve_blocking(cells: Vec<NativeCell>) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(serve(cells))

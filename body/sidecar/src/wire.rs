@@ -21,30 +21,30 @@ use crate::proto;
 
 pub use crate::proto::frame::Kind;
 
-/// How many bytes tell a frame's length.
+/// Number of bytes that hold a frame's length.
 pub const LENGTH_BYTES: usize = 4;
-/// The largest frame that is read where nothing else was agreed: a NATS server takes messages of
-/// up to 64 MiB, its default is 1 MiB; calls within a body may be larger than that.
+/// Limit of a frame that is read, in bytes, if no other was agreed. A NATS server takes messages of
+/// up to 64 MiB, and its default is 1 MiB. Calls within a body may be larger.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How much is read from the stream at once.
+/// Number of bytes that are read from the stream at once.
 const READ_BYTES: usize = 64 * 1024;
-/// Room is made for this much of an announced frame before it comes; beyond it, as it comes: who
-/// announces much and sends little costs little.
+/// Number of bytes of an announced frame for which memory is reserved before they come. More is
+/// reserved only as they come, so that a long announcement alone costs little.
 const ANNOUNCED_BYTES: usize = 1024 * 1024;
 
-/// Why what was read from a stream is no frame.
+/// Reason why bytes from a stream are no frame.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A frame's length is beyond the limit. Nothing was read of it.
+    /// A frame's length is beyond the limit. Its content was not read.
     #[error("a frame of {bytes} bytes, the limit is {limit}")]
     TooLarge {
-        /// Its length without the four bytes that tell it.
+        /// Length of the frame, without the four bytes that hold it.
         bytes: usize,
-        /// The most that this side reads.
+        /// Limit of this side.
         limit: usize,
     },
-    /// A frame of length 0: it says nothing.
+    /// A frame of length 0, which has no content.
     #[error("a frame of no bytes")]
     Empty,
     /// The bytes are not a `Frame` of cbs.sidecar.v1.
@@ -53,7 +53,7 @@ pub enum Error {
     /// The stream ended in the middle of a frame.
     #[error("the stream ended in the middle of a frame: {bytes} bytes of it had come")]
     Truncated {
-        /// How many bytes of it had come, with those of its length.
+        /// Number of bytes of it that had come, with those of its length.
         bytes: usize,
     },
     /// The stream itself failed.
@@ -64,13 +64,14 @@ pub enum Error {
 /// A frame that was received.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Received {
-    /// What it says. Its `Bytes` are slices of the received buffer.
+    /// Content of the frame. Its `Bytes` are slices of the received buffer.
     pub kind: Kind,
-    /// Its bytes on the stream, with the four of its length: what it costs in credit, where it costs any.
+    /// Number of its bytes on the stream, with the four of its length: its cost in credit, if it
+    /// costs any.
     pub cost: u64,
 }
 
-/// Bytes to frames, without a stream.
+/// Decoder of bytes to frames, without a stream.
 pub struct Decoder {
     buffer: BytesMut,
     frame_bytes_max: usize,
@@ -78,22 +79,22 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Reads frames of at most so many bytes.
+    /// Returns a decoder of frames of at most this many bytes.
     #[must_use]
     pub fn new(frame_bytes_max: usize) -> Self {
         Self { buffer: BytesMut::new(), frame_bytes_max, skipped: 0 }
     }
 
-    /// What came from the stream.
+    /// Adds bytes from the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.put_slice(bytes);
     }
 
-    /// The next whole frame; `None` until more has come. Frames of kinds that this version does not
-    /// know are passed over.
+    /// Returns the next whole frame; `None` until more bytes have come. Frames of kinds that this
+    /// version does not know are passed over.
     ///
     /// # Errors
-    /// Bytes that are no frame. What comes after them means nothing: close the stream.
+    /// Bytes that are no frame. The bytes after them have no meaning: close the stream.
     #[allow(clippy::should_implement_trait, reason = "`None` is not the end")]
     pub fn next(&mut self) -> Result<Option<Received>, Error> {
         loop {
@@ -117,25 +118,25 @@ impl Decoder {
         }
     }
 
-    /// Whether the stream may end here.
+    /// Checks that the stream may end here.
     ///
     /// # Errors
-    /// [`Error::Truncated`] in the middle of a frame.
+    /// [`Error::Truncated`] if it ends in the middle of a frame.
     pub fn end(&self) -> Result<(), Error> {
         if self.buffer.is_empty() { Ok(()) } else { Err(Error::Truncated { bytes: self.buffer.len() }) }
     }
 
-    /// How many frames of unknown kinds were passed over.
+    /// Returns the number of frames of unknown kinds that were passed over.
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// The buffer, with room for what may come next.
+    /// Returns the buffer, with space for the next bytes.
     pub(crate) fn room(&mut self) -> &mut BytesMut {
         let announced = self.length().map_or(0, |length| (length + LENGTH_BYTES).min(ANNOUNCED_BYTES));
         let missing = announced.saturating_sub(self.buffer.len());
-        // A little room left would make for a little read.
+        // If only a little space is left, only a few bytes could be read.
         if self.buffer.capacity() - self.buffer.len() < missing.max(READ_BYTES / 8) {
             self.buffer.reserve(missing.max(READ_BYTES));
         }
@@ -148,7 +149,7 @@ impl Decoder {
     }
 }
 
-/// A frame with its length.
+/// Returns a frame with its length.
 #[must_use]
 #[allow(clippy::needless_pass_by_value, reason = "a frame is made to be sent")]
 pub fn encode(kind: Kind) -> Bytes {
@@ -157,7 +158,7 @@ pub fn encode(kind: Kind) -> Bytes {
     out.into()
 }
 
-/// Writes a frame with its length behind what `out` holds; gives back its bytes on the stream.
+/// Appends a frame with its length to `out`. Returns the number of its bytes on the stream.
 pub(crate) fn put(kind: &Kind, out: &mut Vec<u8>) -> u64 {
     let length = kind.encoded_len();
     out.reserve(LENGTH_BYTES + length);
@@ -166,7 +167,7 @@ pub(crate) fn put(kind: &Kind, out: &mut Vec<u8>) -> u64 {
     (LENGTH_BYTES + length) as u64
 }
 
-/// A kind's name in the schema.
+/// Returns a kind's name in the schema.
 #[must_use]
 pub fn name(kind: &Kind) -> &'static str {
     match kind {
@@ -188,28 +189,28 @@ pub fn name(kind: &Kind) -> &'static str {
     }
 }
 
-/// A stream that frames come from and go to, one at a time: what the handshake is done with, on
-/// either side, before [`Peer::new`](crate::Peer::new) takes it over.
+/// A stream of frames in both directions, one at a time. The handshake uses it on either side,
+/// before [`Peer::new`](crate::Peer::new) takes it over.
 pub struct Frames<S> {
     pub(crate) stream: S,
     pub(crate) decoder: Decoder,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
-    /// Frames of at most so many bytes are read.
+    /// Returns a stream that reads frames of at most this many bytes.
     pub fn new(stream: S, frame_bytes_max: usize) -> Self {
         Self { stream, decoder: Decoder::new(frame_bytes_max) }
     }
 
-    /// Another limit from here on.
+    /// Sets another limit from here on.
     pub fn set_frame_bytes_max(&mut self, frame_bytes_max: usize) {
         self.decoder.frame_bytes_max = frame_bytes_max;
     }
 
-    /// The next frame; `None` where the stream ended between two. Cancel-safe.
+    /// Reads the next frame; `None` if the stream ended between two frames. Cancel-safe.
     ///
     /// # Errors
-    /// What came is no frame, or the stream failed.
+    /// The received bytes are no frame, or the stream failed.
     pub async fn read(&mut self) -> Result<Option<Kind>, Error> {
         loop {
             if let Some(received) = self.decoder.next()? {
@@ -230,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         Ok(self.stream.flush().await?)
     }
 
-    /// The stream itself.
+    /// Returns the stream itself.
     pub fn stream(&self) -> &S {
         &self.stream
     }

@@ -1,4 +1,5 @@
-//! `specs/proto/sidecar.md` says what this crate does: the same rules, the same kinds, and an example that runs.
+//! Checks that `specs/proto/sidecar.md` agrees with this crate: the same rules, the same kinds, and
+//! an example that runs.
 //!
 //! `CBS_BLESS=1 cargo test -p sidecar --test page` writes the rules and the example into the page anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
@@ -16,14 +17,14 @@ fn page() -> String {
     fs::read_to_string(root().join("specs/proto/sidecar.md")).unwrap()
 }
 
-/// The page with what stands between two marks replaced.
+/// Returns the page with the text between two marks replaced.
 fn with(page: &str, from: &str, to: &str, text: &str) -> String {
     let start = page.find(from).unwrap_or_else(|| panic!("the page has no `{from}`")) + from.len();
     let end = start + page[start..].find(to).unwrap_or_else(|| panic!("`{from}` ends with no `{to}`"));
     format!("{}{text}{}", &page[..start], &page[end..])
 }
 
-/// The rules as the crate's documentation tells them.
+/// Returns the rules from the crate's documentation.
 fn rules() -> String {
     let text = include_str!("../src/lib.rs");
     let notice: Vec<&str> = text

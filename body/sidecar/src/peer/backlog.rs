@@ -1,4 +1,4 @@
-//! What waits for credit, or for room at the socket: bounded in frames and in bytes.
+//! The frames that wait for credit, or for space at the socket: bounded in frames and in bytes.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,23 +10,23 @@ use tokio::sync::oneshot;
 use super::types::CallError;
 use crate::wire::Kind;
 
-/// As many requests may wait; the bounds of the cells that send them are far below.
+/// Limit of the requests that may wait. The limits of the cells that send them are far below.
 const REQUESTS_MAX: usize = 65_536;
-/// As many replies and lines may wait. One side's limit on requests is below.
+/// Limit of the replies and lines that may wait. One side's limit on requests is below it.
 const OTHERS_MAX: usize = 65_536;
-/// As many log lines and notes may wait; others are dropped and counted.
+/// Limit of the log lines and notes that may wait. Others are dropped and counted.
 const LOGS_MAX: usize = 1_024;
-/// While so many bytes wait, no request and no print may wait besides, and no request of the other
-/// side is begun. A reply always may: what ran before was let in below this.
+/// Limit of the bytes that may wait. Beyond it no request and no print may wait, and no request of
+/// the other side is begun. A reply may always wait: its request was begun below this limit.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// What waits besides requests, and who waits until it is sent.
+/// A frame that waits and is no request, and the channel for its result.
 pub(super) struct Other {
     pub(super) kind: Kind,
     pub(super) sent: Option<oneshot::Sender<Result<(), CallError>>>,
 }
 
-/// The frames that wait, in order: requests by their numbers, everything else as it came.
+/// The frames that wait, in order: requests by their numbers, others as they came.
 #[derive(Default)]
 pub(super) struct Backlog {
     requests: BTreeMap<u64, Kind>,
@@ -38,7 +38,7 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    /// Whether so many bytes wait that nothing may be begun which makes for more.
+    /// True if so many bytes wait that no new work may begin.
     pub(super) fn is_jammed(&self) -> bool {
         self.bytes >= BYTES_MAX
     }
@@ -51,7 +51,7 @@ impl Backlog {
         !self.others.is_empty()
     }
 
-    /// Replies that wait: to the other side their requests are unanswered.
+    /// Returns the number of replies that wait. For the other side their requests are unanswered.
     pub(super) fn replies(&self) -> usize {
         self.replies
     }
@@ -74,13 +74,13 @@ impl Backlog {
         Some((id, kind))
     }
 
-    /// Nobody waits for this request any more.
+    /// Removes a request that no caller waits for any more.
     pub(super) fn remove_request(&mut self, id: u64) {
         let removed = self.requests.remove(&id);
         self.bytes -= removed.map_or(0, |kind| kind.encoded_len());
     }
 
-    /// A reply or a print; what tells that it was sent.
+    /// Adds a reply or a print. Returns the channel that reports when it has been sent.
     pub(super) fn push(&mut self, kind: Kind) -> Result<oneshot::Receiver<Result<(), CallError>>, CallError> {
         let is_reply = matches!(kind, Kind::Reply(_));
         if self.others.len() >= OTHERS_MAX || (self.is_jammed() && !is_reply) {
@@ -93,14 +93,14 @@ impl Backlog {
         Ok(receiver)
     }
 
-    /// A log line, or one more that was dropped.
+    /// Adds a log line, or counts it as dropped.
     pub(super) fn push_log(&mut self, kind: Kind) {
         if !self.push_note(kind) {
             self.drop_log();
         }
     }
 
-    /// A note, which nobody waits for either: whether there is room for it.
+    /// Adds a note, which no caller waits for either. Returns `false` if it does not fit.
     pub(super) fn push_note(&mut self, kind: Kind) -> bool {
         let has_room = self.logs < LOGS_MAX && !self.is_jammed();
         if has_room {
@@ -115,7 +115,7 @@ impl Backlog {
         self.logs_dropped += 1;
     }
 
-    /// How many lines were dropped and not told of; they count as told from here on.
+    /// Returns the number of dropped lines that no line has reported yet, and begins again at 0.
     pub(super) fn take_dropped(&mut self) -> u64 {
         mem::take(&mut self.logs_dropped)
     }
@@ -128,7 +128,8 @@ impl Backlog {
         Some(other)
     }
 
-    /// Nothing of this is sent any more; who waits for a line.
+    /// Drops all frames, and returns the channels of the callers that wait for a reply or a print
+    /// to be sent.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = oneshot::Sender<Result<(), CallError>>> + use<> {
         mem::take(self).others.into_iter().filter_map(|other| other.sent)
     }

@@ -1,4 +1,4 @@
-//! What this side has under way: a request and its reply, a line on its way.
+//! The requests and lines of this side that are under way.
 
 use std::{
     future::Future,
@@ -19,13 +19,13 @@ use super::{
 };
 use crate::{proto, wire::Kind};
 
-/// What is asked of the other side.
+/// Kind of request to the other side.
 pub(super) enum Want {
     Reply { envelope: Bytes, within: u64, context: Option<Arc<CellContext>> },
     Answer { question: String, within: u64 },
 }
 
-/// A request under way; see [`Peer::request`]. It must not be polled again when it is done.
+/// A request under way; see [`Peer::request`]. It must not be polled again after it is done.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct Call {
     peer: Arc<Peer>,
@@ -81,7 +81,7 @@ impl Drop for Call {
     }
 }
 
-/// A line under way; see [`Peer::print`]. It must not be polled again when it is done.
+/// A line under way; see [`Peer::print`]. It must not be polled again after it is done.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct Sent {
     peer: Arc<Peer>,
@@ -110,7 +110,8 @@ impl Future for Sent {
     }
 }
 
-/// Whoever should have answered is gone without a word: this cannot happen while the engine lives.
+/// Returns the error for a channel that was closed without an answer. This cannot happen while the
+/// engine runs.
 #[cold]
 fn lost(peer: &Peer) -> CallError {
     let end = peer.end().unwrap_or_else(|| End::Ours(String::new()));

@@ -1,13 +1,14 @@
-//! Credit: how many bytes one side may send before the other has taken them.
+//! Credit: the number of bytes that one side may send before the other has taken them.
 //!
-//! What costs is a whole frame, with the four bytes of its length. A side that has any credit may
-//! send one frame and so overdraw by it: a frame larger than the whole window is never stuck.
+//! The cost of a frame is its length, with the four bytes for it. A side that has any credit may
+//! send one frame, and so use more than it has. So a frame larger than the whole window is never
+//! stuck.
 
-/// What this side may send.
+/// Credit of this side: the bytes that it may send.
 pub(super) struct SendCredit(Option<i64>);
 
 impl SendCredit {
-    /// 0: no limit.
+    /// Returns the credit for this many bytes; 0: no limit.
     pub(super) fn new(credit: u64) -> Self {
         Self((credit > 0).then(|| signed(credit)))
     }
@@ -16,7 +17,7 @@ impl SendCredit {
         self.0.is_none_or(|credit| credit > 0)
     }
 
-    /// What is left, 0 where it is overdrawn; `None`: no limit.
+    /// Returns the credit that is left, 0 if more was used; `None`: no limit.
     pub(super) fn left(&self) -> Option<u64> {
         self.0.map(|credit| u64::try_from(credit).unwrap_or(0))
     }
@@ -30,13 +31,13 @@ impl SendCredit {
     }
 }
 
-/// What the other side may send, as this side counts it: never less than what the other
-/// side believes, for credit counts here as soon as it is given.
+/// Credit of the other side, as this side counts it. It is never less than the other side's own
+/// count, because credit counts here as soon as it is given.
 pub(super) struct ReceiveCredit {
-    /// 0: no limit.
+    /// Size of the window in bytes; 0: no limit.
     granted: u64,
     left: i64,
-    /// Handed on and not given back: credit goes back in portions of half a window.
+    /// Bytes that were handed on and not given back: credit goes back in portions of half a window.
     owed: u64,
 }
 
@@ -45,14 +46,14 @@ impl ReceiveCredit {
         Self { granted, left: signed(granted), owed: 0 }
     }
 
-    /// A frame came. False where the other side had no credit for it.
+    /// Takes the cost of a received frame. Returns false if the other side had no credit for it.
     pub(super) fn take(&mut self, cost: u64) -> bool {
         let had = self.granted == 0 || self.left > 0;
         self.left = self.left.saturating_sub(signed(cost));
         had
     }
 
-    /// A frame was handed on; how much credit goes back now, if any does.
+    /// Counts a frame that was handed on. Returns the credit that goes back now, if any does.
     pub(super) fn give_back(&mut self, cost: u64) -> Option<u64> {
         if self.granted == 0 {
             return None;

@@ -1,7 +1,7 @@
 //! The work of a [`Peer`], on one task: read, answer, write.
 //!
-//! One task does all three, so that a request that a cell answers at once is read, answered and
-//! written without waking anybody; and what was answered since the last write goes out in one.
+//! One task does all three. So a request that a cell answers at once is read, answered and written
+//! without waking another task, and the answers since the last write go out in one.
 
 mod handle;
 mod out;
@@ -33,18 +33,19 @@ use super::{
 };
 use crate::wire::{Error, Frames, Received};
 
-/// After so many rounds other tasks have their turn.
+/// Number of rounds after which other tasks have their turn.
 const ROUNDS_MAX: u32 = 16;
-/// What was answered is written after so many frames, and
+/// Number of frames after which the answers are written.
 const FRAMES_BEFORE_WRITE: u32 = 64;
-/// after so long, whichever is first: the first answer does not wait for the slowest.
+/// Time after which the answers are written, if it comes first: the first answer does not wait for
+/// the slowest.
 const TIME_BEFORE_WRITE: Duration = Duration::from_micros(200);
-/// Numbers that no limit was set for.
+/// Limit of the requests that run here, if no limit was set.
 const ACCEPTED_MAX: usize = 65_536;
 
-/// Reads, answers and writes: all the work of a [`Peer`], on one task. It ends when the
-/// connection does, and tells why; dropping it ends the connection at once. Either way every
-/// request that is under way fails with the reason.
+/// The engine of a [`Peer`]: it reads, answers and writes on one task. It ends when the connection
+/// does, and returns the reason. Dropping it ends the connection at once. Either way every request
+/// that is under way fails with the reason.
 #[must_use = "nothing happens before it is polled"]
 pub struct Engine<S> {
     frames: Frames<S>,
@@ -74,7 +75,7 @@ impl Future for Running {
     }
 }
 
-/// Why the engine stops reading.
+/// Reason why the engine stops reading.
 enum Stop {
     /// The other side broke the protocol.
     Breach(String),
@@ -98,7 +99,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
         }
     }
 
-    /// Reads and handles frames until there are no more, or it is time to write. Whether there may be more.
+    /// Reads and handles frames until there are no more, or it is time to write. Returns true if
+    /// there may be more.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
         let (mut frames, mut began) = (0, None);
         loop {
@@ -113,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
                 }
                 continue;
             }
-            // What came at once is answered at once: only then is more read.
+            // Frames that came together are answered first. Only then are more read.
             if frames > 0 {
                 return Ok(true);
             }
@@ -130,13 +132,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
         }
     }
 
-    /// Goes on with what runs. Whether anything was answered.
+    /// Continues the requests that run. Returns true if any was answered.
     fn work(&mut self, cx: &mut Context<'_>) -> bool {
         let mut answered = false;
         while let Poll::Ready(Some((id, answer))) = self.running.poll_next_unpin(cx) {
             self.cancel.remove(&id);
             self.reply(id, answer);
-            // After the reply: whoever waits for idle then says goodbye, and that comes behind it.
+            // This comes after the reply: a task that waits for idle then sends goodbye, which must
+            // come behind it.
             self.peer.set_accepted(self.cancel.len());
             answered = true;
         }
@@ -150,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
         self.peer.set_accepted(0);
     }
 
-    /// One round. The end, or whether there may be more to do.
+    /// Runs one round. Returns true if there may be more to do, and the end as an error.
     fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let is_deaf = self.shutdown.as_ref().is_some_and(|shutdown| matches!(shutdown.end, End::Protocol(_)));
         let read = if is_deaf { Ok(false) } else { self.read(cx) };
@@ -160,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
                 self.breached(reason);
                 true
             }
-            // Who has said goodbye itself is not surprised that the other side closes.
+            // A side that has sent goodbye itself expects that the other side closes.
             Err(Stop::End(End::Closed)) if self.shutdown.is_some() => {
                 return Err(self.shutdown.take().map_or(End::Closed, |shutdown| shutdown.end));
             }
@@ -184,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Engine<S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
         let engine = self.get_mut();
-        // Before anything is looked at: what comes later wakes.
+        // The waker is registered before any check, so that no later change is missed.
         engine.peer.engine.register(cx.waker());
         for _ in 0..ROUNDS_MAX {
             match engine.round(cx) {

@@ -1,5 +1,5 @@
-//! What is to be sent, what waits to be sent, and which requests are under way. All of it stands
-//! behind one lock that is held for a moment: nothing in here waits.
+//! The frames to be sent, the frames that wait, and the requests under way. All of it is behind one
+//! lock that is held for a moment: nothing in here waits.
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
@@ -17,16 +17,16 @@ use crate::{
     wire::{self, Kind},
 };
 
-/// While so much waits for the socket, frames wait as they wait for credit: where credit has no
-/// limit, this is the bound.
+/// Size of the outbox, in bytes, beyond which frames wait as they wait for credit. If credit has no
+/// limit, this is the limit.
 const OUTBOX_BYTES: usize = 1024 * 1024;
-/// What only answers the other side's own frames (credit, pongs, cancels) may go so far beyond: a side that
-/// makes for so much and reads none of it is ended.
+/// Number of bytes beyond that for frames which only answer the other side's own frames (credit,
+/// pongs, cancels). A side that causes more of them and reads none is ended.
 const OUTBOX_BYTES_BEYOND: usize = 4 * 1024 * 1024;
 
 pub(super) type Answer = Result<Bytes, CallError>;
 
-/// A request of this side that has no reply.
+/// A request of this side that has no reply yet.
 pub(super) struct Pending {
     reply: oneshot::Sender<Answer>,
     context: Option<Arc<CellContext>>,
@@ -38,15 +38,15 @@ pub(super) struct State {
     /// Frames on their way to the socket.
     pub(super) outbox: Vec<u8>,
     pub(super) window: ReceiveCredit,
-    /// What this side says last, and then says nothing more.
+    /// The reason of this side's goodbye. After it this side sends nothing more.
     pub(super) goodbye: Option<String>,
     send_credit: SendCredit,
     settings: Settings,
     backlog: Backlog,
-    /// A reply found no room even to wait.
+    /// Set if a reply could not be sent and could not even wait.
     overrun: bool,
     pending: HashMap<u64, Pending>,
-    /// How many of these have been sent.
+    /// Number of pending requests that have been sent.
     unanswered: usize,
     last_id: u64,
     end: Option<End>,
@@ -73,7 +73,7 @@ impl State {
         self.end.as_ref()
     }
 
-    /// What is in the way of sending anything more.
+    /// Returns the error for a new frame if this side may not send any more.
     fn closed(&self) -> Option<CallError> {
         let end = match (&self.end, &self.goodbye) {
             (Some(end), _) => end.clone(),
@@ -83,7 +83,7 @@ impl State {
         Some(CallError::Ended { end, sent: false })
     }
 
-    /// Whether a frame that costs credit may be put into the outbox now.
+    /// True if a frame that costs credit may be put into the outbox now.
     fn has_room(&self) -> bool {
         self.send_credit.may_send() && self.outbox.len() < OUTBOX_BYTES
     }
@@ -103,7 +103,7 @@ impl State {
         if bytes <= limit { Ok(()) } else { Err(CallError::TooLarge { bytes, limit }) }
     }
 
-    /// Begins a request or a question; `make` is told its number.
+    /// Begins a request or a question. `make` gets its number.
     pub(super) fn request(
         &mut self,
         context: Option<Arc<CellContext>>,
@@ -131,8 +131,8 @@ impl State {
         Ok((id, receiver))
     }
 
-    /// Whoever waited for this reply has gone. A request that was sent is cancelled, and stays
-    /// pending until its reply comes; one that waits is taken back.
+    /// Abandons a request whose caller has gone. A request that was sent is cancelled, and stays
+    /// pending until its reply comes. A request that still waits is taken back.
     pub(super) fn abandon(&mut self, id: u64) {
         match self.pending.get_mut(&id) {
             Some(pending) if pending.sent => {
@@ -147,14 +147,15 @@ impl State {
         }
     }
 
-    /// A reply came: who waits for it. `None` for a number that no request has which was sent and not answered.
+    /// Returns the channel of the caller that waits for this reply; `None` if the number belongs to
+    /// no request that was sent and not answered.
     pub(super) fn answered(&mut self, id: u64) -> Option<oneshot::Sender<Answer>> {
         if !self.pending.get(&id)?.sent {
             return None;
         }
         let pending = self.pending.remove(&id)?;
         self.unanswered -= 1;
-        // Its place may be what the next request waits for.
+        // The next request may wait for the capacity that is free now.
         self.pump();
         Some(pending.reply)
     }
@@ -163,14 +164,14 @@ impl State {
         if within == 0 { None } else { self.pending.get(&within)?.context.clone() }
     }
 
-    /// A frame that costs no credit and does not wait.
+    /// Sends a frame that costs no credit and does not wait.
     pub(super) fn notify(&mut self, kind: &Kind) {
         if self.closed().is_none() {
             wire::put(kind, &mut self.outbox);
         }
     }
 
-    /// A reply, or a line.
+    /// Sends a reply or a line, or lets it wait. Returns a channel if it waits.
     pub(super) fn send(&mut self, kind: Kind) -> Result<Option<oneshot::Receiver<Result<(), CallError>>>, CallError> {
         if let Some(closed) = self.closed() {
             return Err(closed);
@@ -183,12 +184,13 @@ impl State {
         self.backlog.push(kind).map(Some)
     }
 
-    /// Whether another request of the other side may be begun, where so many run: one whose reply waits is unanswered still.
+    /// True if another request of the other side may be begun while `running` requests run. A
+    /// request whose reply waits still counts.
     pub(super) fn may_begin(&self, running: usize, max: usize) -> bool {
         running + self.backlog.replies() < max && !self.backlog.is_jammed()
     }
 
-    /// There is no room for a reply, not even for one that says so.
+    /// Records that a reply could not even wait, nor an error in its place.
     pub(super) fn overrun(&mut self) {
         self.overrun = true;
     }
@@ -208,7 +210,7 @@ impl State {
         }
     }
 
-    /// Whether a note has room: on its way, or to wait for credit.
+    /// Sends a note, or lets it wait for credit. Returns `false` if it does not fit.
     pub(super) fn note(&mut self, note: proto::Note) -> bool {
         let kind = Kind::Note(note);
         if self.closed().is_some() || self.fits(&kind).is_err() {
@@ -221,7 +223,7 @@ impl State {
         true
     }
 
-    /// What was dropped is told with the next line for which there is room.
+    /// Puts a line into the outbox that reports the number of dropped lines, if there are any.
     fn tell_dropped(&mut self) {
         let dropped = self.backlog.take_dropped();
         if dropped > 0 {
@@ -231,18 +233,18 @@ impl State {
         }
     }
 
-    /// Puts into the outbox what waited and may be sent now.
+    /// Puts all waiting frames into the outbox that may be sent now.
     pub(super) fn pump(&mut self) {
         while self.has_room() {
             let Some(Other { kind, sent }) = self.backlog.pop() else { break };
             match kind {
                 Kind::Log(_) => self.tell_dropped(),
-                // Whoever wanted it printed has gone.
+                // The caller that wanted it printed has gone.
                 Kind::Print(_) if sent.as_ref().is_some_and(oneshot::Sender::is_closed) => continue,
                 _ => {}
             }
             self.put(&kind);
-            // Nobody may listen any more.
+            // The receiver may have gone.
             sent.map(|sent| sent.send(Ok(())));
         }
         while self.may_request() {
@@ -264,7 +266,7 @@ impl State {
         self.pump();
     }
 
-    /// Gives the other side credit back for a frame that was handed on.
+    /// Gives the other side its credit for a frame back after the frame was handed on.
     pub(super) fn give_back(&mut self, cost: u64) -> bool {
         let portion = self.window.give_back(cost);
         if let Some(bytes) = portion {
@@ -273,39 +275,40 @@ impl State {
         portion.is_some()
     }
 
-    /// Whether the other side makes for more than it reads.
+    /// True if the other side causes more frames than it reads.
     pub(super) fn is_flooded(&self) -> bool {
         self.overrun || self.outbox.len() > OUTBOX_BYTES + self.settings.frame_bytes_max + OUTBOX_BYTES_BEYOND
     }
 
-    /// Whether all that must be sent before goodbye is in the outbox.
+    /// True if all frames that must be sent before goodbye are in the outbox.
     pub(super) fn may_part(&self) -> bool {
         !self.backlog.has_others()
     }
 
-    /// The last frame of all; nothing is sent after it.
+    /// Sends goodbye, the last frame of all.
     pub(super) fn part(&mut self, reason: String) {
         wire::put(&Kind::Goodbye(proto::Goodbye { reason }), &mut self.outbox);
     }
 
-    /// The connection has ended: everything that waits fails with the reason, and the outbox goes no further.
+    /// Ends the connection: every request that waits fails with the reason, and the outbox is
+    /// dropped.
     pub(super) fn finish(&mut self, end: &End) {
         self.fail(end);
         self.outbox = Vec::new();
     }
 
-    /// Everything that waits fails with the reason, once.
+    /// Lets every request and line that waits fail with the reason. Only the first call counts.
     pub(super) fn fail(&mut self, end: &End) {
         if self.end.is_some() {
             return;
         }
         self.end = Some(end.clone());
         for sent in self.backlog.clear() {
-            // Nobody may listen any more.
+            // The receiver may have gone.
             let _ = sent.send(Err(CallError::Ended { end: end.clone(), sent: false }));
         }
         for (_, pending) in self.pending.drain() {
-            // Nobody may listen any more.
+            // The receiver may have gone.
             let _ = pending.reply.send(Err(CallError::Ended { end: end.clone(), sent: pending.sent }));
         }
     }

@@ -1,4 +1,4 @@
-//! What the two sides agree on, and what one hears of the other.
+//! The settings that the two sides agree on, and the notices and errors of a connection.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ use cbs::{BoxFuture, CellContext};
 use super::{Hold, Peer};
 use crate::proto;
 
-/// Which end of the protocol a [`Peer`] is.
+/// Kind of end of the protocol: body or sidecar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The body: it sends pings and drain, and takes prints, questions and log lines.
@@ -21,34 +21,35 @@ pub enum Role {
     Sidecar,
 }
 
-/// What the two sides agreed on in hello and welcome.
+/// Settings that the two sides agreed on in hello and welcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Which end this is.
+    /// The end of this side.
     pub side: Role,
-    /// The largest frame that the other side reads, in bytes.
+    /// Limit of a frame that the other side reads, in bytes.
     pub frame_bytes_max: usize,
-    /// How many bytes the other side may send before this one gives it more; 0: no limit.
+    /// Limit of the bytes that the other side may send before this one gives it more; 0: no limit.
     pub credit_granted: u64,
-    /// How many bytes this side may send before it is given more; 0: no limit.
+    /// Limit of the bytes that this side may send before it is given more; 0: no limit.
     pub credit_held: u64,
-    /// How many requests of the other side run here at once; what is beyond is answered with
+    /// Limit of the other side's requests that run here at once. Others are answered with
     /// `overloaded`. 0: no limit.
     pub accepted_max: usize,
-    /// How many requests of this side may be unanswered at once; others wait. 0: no limit.
+    /// Limit of this side's requests that may be unanswered at once. Others wait. 0: no limit.
     pub sent_max: usize,
 }
 
-/// What takes that which the other side says. Its methods run on the [`Engine`](crate::Engine)'s task and must not block.
+/// Receiver of the other side's frames. Its methods run on the [`Engine`](crate::Engine)'s task and
+/// must not block.
 pub trait Inbound: Send + Sync + 'static {
     /// Answers a request of the other side with an envelope as bytes (framed, or plain: a reply's payload).
     ///
-    /// The future is polled once in place, and then with the others of this connection on the
-    /// engine's task. It is dropped when the other side cancels the request (the engine answers
-    /// in its stead) and when the connection ends. It must not panic.
+    /// The future is polled once immediately, and then with the others of this connection on the
+    /// engine's task. It is dropped when the other side cancels the request (the engine then
+    /// answers) and when the connection ends. It must not panic.
     ///
-    /// `context` is the one that this side's request was sent with which `request.within` names,
-    /// while that has no reply.
+    /// `request.within` names a request of this side. `context` is the context that it was sent
+    /// with, while it has no reply.
     fn request(
         &self,
         peer: &Arc<Peer>,
@@ -56,45 +57,46 @@ pub trait Inbound: Send + Sync + 'static {
         context: Option<Arc<CellContext>>,
     ) -> BoxFuture<'static, Bytes>;
 
-    /// Answers a question to the person at the body's program with a JSON text, or `null`: as a
-    /// request is answered. Only the body is asked.
+    /// Answers a question to the person at the body's program with a JSON text, or `null`, in the
+    /// same way as a request. Only bodies receive questions.
     fn ask(&self, peer: &Arc<Peer>, ask: proto::Ask, context: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes>;
 
-    /// Hears everything else. The other side gets its credit back when `hold` is dropped: keep
-    /// it until a line is written, and who prints faster than that has to wait.
+    /// Receives every other frame. The other side gets its credit back when `hold` is dropped. Keep
+    /// it until a line is written, so that a process which prints faster has to wait.
     fn notify(&self, peer: &Arc<Peer>, notice: Notice, hold: Hold);
 }
 
-/// What the other side said that needs no answer.
+/// A frame of the other side that needs no answer.
 #[non_exhaustive]
 pub enum Notice {
-    /// The sidecar's start hooks are done. Once.
+    /// The sidecar's start hooks are done. It comes once.
     Ready,
     /// A line for the standard output of the body's program.
     Print(proto::Print, Option<Arc<CellContext>>),
     /// A line for the body's log.
     Log(proto::Log, Option<Arc<CellContext>>),
-    /// What a cell's author says about the request of this context; without one it is about nothing any more.
+    /// A note of a cell's author about the request of this context. Without a context its request
+    /// has ended.
     Note(proto::Note, Option<Arc<CellContext>>),
-    /// The body asks whether the sidecar is well: answer with [`Peer::pong`], at once.
+    /// The body checks whether the sidecar is well. Answer at once with [`Peer::pong`].
     Ping(proto::Ping),
-    /// The sidecar is.
+    /// The sidecar answers a ping.
     Pong(proto::Pong),
-    /// No more requests will come; the body waits so long for goodbye.
+    /// No more requests will come. The body waits for goodbye for this time.
     Drain(Duration),
 }
 
-/// Why a connection ended.
+/// Reason why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
     /// This side said goodbye, or its engine was dropped.
     Ours(String),
-    /// The other side said goodbye, for this reason; empty after drain.
+    /// The other side said goodbye, for this reason. It is empty after drain.
     Goodbye(String),
-    /// The other side closed the socket without a word: its process ended.
+    /// The other side closed the socket without a goodbye: its process ended.
     Closed,
-    /// The other side broke the protocol, and was told so.
+    /// The other side broke the protocol, and got the reason.
     Protocol(String),
     /// The stream failed.
     Io(String),
@@ -113,39 +115,39 @@ impl fmt::Display for End {
     }
 }
 
-/// Why a request got no reply.
+/// Reason why a request got no reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
     /// The connection has ended.
     #[error("the connection has ended: {end}")]
     Ended {
-        /// Why.
+        /// Reason of the end.
         end: End,
-        /// Whether the request had been sent: then nobody knows whether it ran.
+        /// Set if the request had been sent. Then it may have run.
         sent: bool,
     },
-    /// The frame would be larger than the other side reads. It was not sent.
+    /// The frame is larger than the other side reads. It was not sent.
     #[error("a frame of {bytes} bytes, the other side reads {limit}")]
     TooLarge {
-        /// Its length.
+        /// Length of the frame.
         bytes: usize,
-        /// What the other side reads.
+        /// Limit of the other side.
         limit: usize,
     },
-    /// As many frames as may wait for credit wait already. It was not sent.
+    /// The limit of the frames that wait for credit is reached. The frame was not sent.
     #[error("{waiting} frames wait for the other side already")]
     Full {
-        /// How many wait.
+        /// Number of frames that wait.
         waiting: usize,
     },
 }
 
-/// Requests of this side that were given up and not answered yet.
+/// Requests of this side that were abandoned and not answered yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abandoned {
-    /// How many.
+    /// Number of these requests.
     pub count: usize,
-    /// Since when the oldest of them has been given up.
+    /// Time at which the oldest of them was abandoned.
     pub since: Option<Instant>,
 }

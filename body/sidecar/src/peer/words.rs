@@ -1,4 +1,4 @@
-//! What the engine itself says in place of a cell.
+//! The replies that the engine itself sends in place of a cell.
 
 use bytes::Bytes;
 use cbs::{BusError, CellError, Code, Envelope, Outcome, frame};
@@ -7,7 +7,7 @@ pub(super) fn error(error: BusError) -> Bytes {
     frame::encode(&Envelope::error(error.shortened()))
 }
 
-/// Nobody reads this: its caller has gone.
+/// Returns the reply to a cancelled request. Its caller has gone, so it is not read.
 pub(super) fn given_up() -> Bytes {
     let message = "the caller gave up";
     error(BusError::new(CellError::new(Code::Timeout, message), Outcome::Unknown))

@@ -1,4 +1,4 @@
-//! The bus and the terminal that a cell in a process of its own has: its body's.
+//! The bus and the terminal of a cell in a process of its own: those of its body.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +10,10 @@ use cbs::{
 use super::scope::{Scopes, polled};
 use crate::{CallError, Peer};
 
-/// How long a line may wait until the body takes it.
+/// Limit of the time until the body takes a line.
 const PRINT_TIMEOUT: Duration = TIMEOUT_DEFAULT;
 
-/// Everything goes to the body, and from there to wherever it belongs.
+/// Bus that sends everything to the body, which sends it on to its target.
 pub(super) struct SidecarBus {
     pub(super) peer: Arc<Peer>,
     pub(super) scopes: Arc<Scopes>,
@@ -36,7 +36,7 @@ impl SidecarBus {
     }
 }
 
-/// A reply of the body: framed, or plain.
+/// Reads a reply of the body: framed, or plain.
 fn envelope(bytes: cbs::Bytes) -> Result<Envelope, BusError> {
     if !frame::is_frame(&bytes) {
         return Ok(Envelope::reply(bytes));

@@ -32,15 +32,16 @@ use crate::{
 
 /// The environment variable that names the body's socket.
 pub const SOCKET_VARIABLE: &str = "CBS_SIDECAR_SOCKET";
-/// How long the body may take to accept, and to answer hello.
+/// Limit of the time in which the body must accept the connection, and answer hello.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many bytes the body may send before this side has handed them on, where hello does not say.
+/// Number of bytes that the body may send before this side has handed them on, if hello does not
+/// give one.
 const CREDIT: u64 = 4 * 1024 * 1024;
-/// How long stop hooks may take when the body has gone and says no limit.
+/// Limit of the time for stop hooks if the connection has ended and the body gave no limit.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection to the body, after welcome: what [`serve`](crate::serve) is made of, for programs whose
-/// cells are made from what welcome says.
+/// A connection to the body, after welcome. [`serve`](crate::serve) uses it. It is public for
+/// programs that make their cells from the welcome.
 pub struct Connection {
     welcome: proto::Welcome,
     peer: Arc<Peer>,
@@ -49,12 +50,13 @@ pub struct Connection {
     drain: watch::Receiver<Option<Duration>>,
 }
 
-/// What else [`Connection::serve_with`] is told.
+/// Options of [`Connection::serve_with`].
 pub struct Options {
-    /// Supplies the numbers of a pong (its nonce is set by others); it must not block. Requests
-    /// in flight are those of the connection, where it says less.
+    /// Function that returns the numbers of a pong (except its nonce). It must not block. If its
+    /// number of requests in flight is less than that of the connection, the connection's number is
+    /// sent.
     pub health: Arc<dyn Fn() -> proto::Pong + Send + Sync>,
-    /// Done when the process shall end at once, with the reason that goodbye gives.
+    /// Future that is done when the process must end at once. Its value is the reason in goodbye.
     pub stop: BoxFuture<'static, String>,
 }
 
@@ -65,20 +67,20 @@ impl Default for Options {
 }
 
 impl Connection {
-    /// Connects to the body that started this program. `hello.protocol` and, where they are 0,
-    /// the credit are filled in.
+    /// Connects to the body that started this program. Fills in `hello.protocol` and, where they
+    /// are 0, the credit.
     ///
     /// # Errors
-    /// No body started this program, its socket cannot be reached, or it does not want it.
+    /// No body started this program, its socket cannot be reached, or the body refuses the process.
     pub async fn open(hello: proto::Hello) -> Result<Self, Error> {
         let path = std::env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty());
         Self::open_at(&path.map(PathBuf::from).ok_or(Error::NotStartedByABody)?, hello).await
     }
 
-    /// [`Self::open`] with the path of the socket.
+    /// Connects as [`Self::open`] does, with the path of the socket.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// The errors of [`Self::open`].
     pub async fn open_at(path: &Path, hello: proto::Hello) -> Result<Self, Error> {
         let late = |_| Error::NoWelcome(WELCOME_TIMEOUT.as_secs());
         timeout(WELCOME_TIMEOUT, async {
@@ -90,10 +92,10 @@ impl Connection {
         .map_err(late)?
     }
 
-    /// Says hello on a stream, and hears welcome. The caller sets the time limit.
+    /// Sends hello on a stream, and waits for welcome. The caller sets the time limit.
     ///
     /// # Errors
-    /// The body does not want this process, or does not speak the protocol.
+    /// The body refuses this process, or does not speak the protocol.
     pub async fn greet(stream: UnixStream, mut hello: proto::Hello) -> Result<Self, Error> {
         hello.protocol = PROTOCOL;
         if hello.credit == 0 {
@@ -130,28 +132,28 @@ impl Connection {
         Ok(Self { welcome, peer, engine, cells, drain })
     }
 
-    /// What the body wants served, and how.
+    /// Returns the body's welcome: the cells to serve, and their settings.
     #[must_use]
     pub fn welcome(&self) -> &proto::Welcome {
         &self.welcome
     }
 
-    /// The connection's end of the protocol.
+    /// Returns the connection's end of the protocol.
     #[must_use]
     pub fn peer(&self) -> &Arc<Peer> {
         &self.peer
     }
 
-    /// Sends what this process logs through `tracing` to the body's log, from here on. Does
-    /// nothing where the program has its own subscriber already.
+    /// Sends the lines that this process logs through `tracing` to the body's log, from here on.
+    /// Does nothing if the program already has a subscriber of its own.
     pub fn forward_log(&self) {
         let subscriber = LogSubscriber::new(&self.peer, self.cells.scopes.clone());
-        // Whoever was first stays.
+        // The first subscriber stays.
         let _ = tracing::subscriber::set_global_default(subscriber);
     }
 
-    /// Where a cell of this process lives: its bus and its terminal are the body's. With the revision and
-    /// config that welcome has for it. What is sent through it goes out while
+    /// Returns the environment of a cell of this process: its bus and its terminal are the body's.
+    /// It has the revision and the config from welcome. Requests and lines through it go out while
     /// [`Self::serve_with`] runs.
     ///
     /// # Errors
@@ -170,12 +172,12 @@ impl Connection {
         Ok(CellEnv::new(target, body, bus, console).with_spec(revision.into(), config))
     }
 
-    /// Runs start hooks, says ready, serves until the body drains this process, runs stop
-    /// hooks, says goodbye. All calls run on one task.
+    /// Runs the start hooks, sends ready, serves until the body drains this process, runs the stop
+    /// hooks, sends goodbye. All calls run on one task.
     ///
     /// # Errors
-    /// The body wants a cell that is not there, a start hook failed, or the connection ended
-    /// before it was drained (stop hooks have been run then, too).
+    /// The body wants a cell that the program does not have, a start hook failed, or the connection
+    /// ended before it was drained (the stop hooks have been run then, too).
     pub async fn serve_with(self, cells: BTreeMap<CellName, Arc<dyn DynCell>>, options: Options) -> Result<(), Error> {
         let chosen = self.choose(&cells);
         let Self { peer, engine, cells, drain, .. } = self;
@@ -189,7 +191,7 @@ impl Connection {
         session.leave(outcome).await
     }
 
-    /// What welcome names, of what is there.
+    /// Returns the cells that welcome names.
     fn choose(&self, cells: &BTreeMap<CellName, Arc<dyn DynCell>>) -> Result<BTreeMap<CellName, Served>, Error> {
         let mut chosen = BTreeMap::new();
         for wanted in &self.welcome.cells {
@@ -208,20 +210,20 @@ struct Session {
     peer: Arc<Peer>,
     cells: Arc<Cells>,
     drain: watch::Receiver<Option<Duration>>,
-    /// The one engine; it ends with this session.
+    /// The only engine. It ends with this session.
     engines: JoinSet<End>,
     stop: BoxFuture<'static, String>,
     started: Vec<Served>,
 }
 
 impl Session {
-    /// From the start hooks to the last reply. How long stop hooks may take.
+    /// Runs from the start hooks to the last reply. Returns the limit of the time for stop hooks.
     async fn run(&mut self, chosen: BTreeMap<CellName, Served>, health: Health) -> Result<Duration, Error> {
         for (name, served) in &chosen {
             self.unless_ended(start(name, served)).await??;
             self.started.push(served.clone());
         }
-        // Nobody else sets it.
+        // No other code sets it.
         let _ = self.cells.serving.set(Serving { cells: chosen, health });
         self.peer.ready();
         let mut drain = self.drain.clone();
@@ -229,12 +231,12 @@ impl Session {
         let limit = self.unless_ended(asked).await?.unwrap_or(STOP_TIMEOUT);
         let (asked_at, kept) = (Instant::now(), (limit / 10).min(STOP_TIMEOUT));
         let peer = self.peer.clone();
-        // What is not done by then is told in goodbye.
+        // Goodbye reports the requests that are not done by then.
         let _ = self.unless_ended(async move { timeout(limit.saturating_sub(kept), peer.idle()).await }).await?;
         Ok(limit.saturating_sub(asked_at.elapsed()))
     }
 
-    /// Does something while the connection lives and nobody wants to end it.
+    /// Does the work unless the connection ends, or the process must end.
     async fn unless_ended<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {
             biased;
@@ -244,13 +246,13 @@ impl Session {
         }
     }
 
-    /// Stop hooks, goodbye.
+    /// Runs the stop hooks, and sends goodbye.
     async fn leave(mut self, outcome: Result<Duration, Error>) -> Result<(), Error> {
         let at_once = matches!(&outcome, Err(Error::Ended(End::Ours(_))));
         let limit = *outcome.as_ref().unwrap_or(&STOP_TIMEOUT);
         if !at_once {
             let stops = self.started.iter().map(|served| AssertUnwindSafe(served.cell.stop()).catch_unwind());
-            // A stop hook that panics or does not end is left behind: the process ends.
+            // If a stop hook panics or does not end, it is left behind: the process ends.
             let _ = timeout(limit, futures::future::join_all(stops)).await;
         }
         self.peer.goodbye(match &outcome {
@@ -259,7 +261,7 @@ impl Session {
             Err(Error::Ended(End::Ours(reason))) => reason.clone(),
             Err(error) => error.to_string(),
         });
-        // At most as long as a goodbye takes. The connection may have ended before.
+        // This waits at most for the time of a goodbye. The connection may have ended before.
         let _ = self.engines.join_next().await;
         outcome.map(drop)
     }

@@ -1,4 +1,4 @@
-//! Why a sidecar does not serve, or does not serve any more.
+//! The reasons why a sidecar does not serve, or does not serve any more.
 
 use std::{fmt, io, path::PathBuf};
 
@@ -7,8 +7,8 @@ use cbs::{CellError, CellName, NameError};
 use super::SOCKET_VARIABLE;
 use crate::{End, PROTOCOL, wire};
 
-/// Why a sidecar does not serve, or does not serve any more. Its `Debug` is its text: a `main` that returns
-/// it says what a person can read.
+/// Reason why a sidecar does not serve, or does not serve any more. Its `Debug` is its text, so
+/// that a `main` which returns it prints a text for people.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -18,10 +18,10 @@ pub enum Error {
          name it in a cell's spec as `runtime: exec` with a `command`, and `cbs up` that"
     )]
     NotStartedByABody,
-    /// A cell has a name that is none.
+    /// A cell has a name that is not valid.
     #[error("{0}")]
     BadName(#[from] NameError),
-    /// Two cells have one name.
+    /// Two cells have the same name.
     #[error("two cells are named `{0}`")]
     Duplicate(CellName),
     /// No asynchronous runtime could be made.
@@ -30,29 +30,29 @@ pub enum Error {
     /// The body's socket cannot be reached.
     #[error("the body's socket {path} cannot be reached: {cause}")]
     Connect {
-        /// The socket.
+        /// Path of the socket.
         path: PathBuf,
-        /// Why.
+        /// Reason why it cannot be reached.
         cause: io::Error,
     },
     /// The handshake took too long.
     #[error("the body gave no welcome within {0} s")]
     NoWelcome(u64),
-    /// The body said something else than welcome.
+    /// The body sent something else than welcome.
     #[error("the body said {0} instead of welcome")]
     NotWelcome(&'static str),
     /// The body speaks another version.
     #[error("the body speaks version {0} of the sidecar protocol, this program speaks {PROTOCOL}")]
     Version(u32),
-    /// What came was no frame, or the stream failed.
+    /// The received bytes are no frame, or the stream failed.
     #[error("{0}")]
     Wire(#[from] wire::Error),
     /// The body wants a cell that this program does not have.
     #[error("the body wants the cell `{wanted}`, this program has {}", names(.has))]
     NoSuchCell {
-        /// What the body wants.
+        /// Name of the cell that the body wants.
         wanted: String,
-        /// What is there.
+        /// Names of the cells of this program.
         has: Vec<CellName>,
     },
     /// The config in welcome is no JSON.
@@ -60,7 +60,7 @@ pub enum Error {
     Config {
         /// The cell.
         cell: String,
-        /// What is wrong with it.
+        /// The mistake in the config.
         cause: serde_json::Error,
     },
     /// A start hook failed.

@@ -1,4 +1,4 @@
-//! What the body says to a process that serves cells.
+//! The requests and notices of the body to a process that serves cells.
 
 use std::{
     any::Any,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{Hold, Inbound, Notice, Peer, proto};
 
-/// Supplies the numbers of a pong; see [`Options::health`](super::Options::health).
+/// Function that returns the numbers of a pong; see [`Options::health`](super::Options::health).
 pub(super) type Health = Arc<dyn Fn() -> proto::Pong + Send + Sync>;
 
 /// A cell that has been started.
@@ -29,21 +29,21 @@ pub(super) type Health = Arc<dyn Fn() -> proto::Pong + Send + Sync>;
 pub(super) struct Served {
     pub(super) cell: Arc<dyn DynCell>,
     pub(super) env: Arc<CellEnv>,
-    /// The most that one call may take.
+    /// Limit of the time for one call.
     pub(super) timeout: Duration,
 }
 
-/// Hands requests to cells.
+/// Handler of the body's requests, which go to the cells.
 pub(super) struct Cells {
     pub(super) scopes: Arc<Scopes>,
-    /// How many notes about one request the body keeps; 0: it takes none.
+    /// Limit of the notes about one request that the body keeps; 0: it takes none.
     pub(super) notes_max: u32,
     pub(super) serving: OnceLock<Serving>,
-    /// How long the body waits for goodbye, once it has asked for it.
+    /// Time that the body waits for goodbye, as soon as it has sent drain.
     pub(super) drain: watch::Sender<Option<Duration>>,
 }
 
-/// What is served.
+/// The cells that are served, and the source of pongs.
 pub(super) struct Serving {
     pub(super) cells: BTreeMap<CellName, Served>,
     pub(super) health: Health,
@@ -80,7 +80,7 @@ impl Inbound for Cells {
     }
 
     fn ask(&self, _: &Arc<Peer>, _: proto::Ask, _: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> {
-        // The engine of a sidecar takes no questions.
+        // The engine of a sidecar passes no questions on.
         Box::pin(std::future::ready(Bytes::from_static(b"null")))
     }
 
@@ -92,7 +92,7 @@ impl Inbound for Cells {
                 peer.pong(proto::Pong { nonce, in_flight, ..health });
             }
             Notice::Drain(timeout) => _ = self.drain.send_replace(Some(timeout)),
-            // The engine of a sidecar takes no others.
+            // The engine of a sidecar passes no other notices on.
             _ => {}
         }
     }
@@ -102,7 +102,7 @@ fn failure(error: BusError) -> Bytes {
     frame::encode(&Envelope::error(error.shortened()))
 }
 
-/// Runs a cell within its caller's deadline, and behind a guard against panics.
+/// Runs a cell within its caller's deadline, and catches its panics.
 async fn answer(served: Served, mut request: Envelope, notes: Outgoing) -> Bytes {
     let Served { cell, env, timeout } = served;
     let timeout = request.timeout.map_or(timeout, |wanted| wanted.min(timeout));
@@ -126,13 +126,13 @@ async fn answer(served: Served, mut request: Envelope, notes: Outgoing) -> Bytes
     }
 }
 
-/// What a panic says.
+/// Returns the message of a panic.
 pub(super) fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why")
 }
 
-/// The most that one call of this cell may take.
+/// Returns the limit of the time for one call of this cell.
 pub(super) fn timeout(cell: &proto::Cell) -> Duration {
     if cell.timeout_ms == 0 { TIMEOUT_DEFAULT } else { Duration::from_millis(cell.timeout_ms) }
 }

@@ -1,4 +1,4 @@
-//! What this process logs, as lines of the body's log.
+//! The lines that this process logs, as lines of the body's log.
 
 use std::{
     fmt::{self, Write as _},
@@ -15,14 +15,15 @@ use tracing::{
 use super::scope::Scopes;
 use crate::{Peer, log, proto};
 
-/// What [`CellContext::log`](cbs::CellContext::log) writes to.
+/// Target of the events that [`CellContext::log`](cbs::CellContext::log) writes.
 const CELL_TARGET: &str = "cbs::cell";
-/// Its fields, which the body knows by itself from the request that a line belongs to.
+/// Fields of these events that the body already knows from the request of a line.
 const CELL_FIELDS: [&str; 4] = ["cell", "id", "correlation_id", "trace_id"];
-/// What the body's log shows; the most talkative level that it names is sent.
+/// Variable with the filter of the body's log. Debug lines are sent only if it names `debug` or
+/// `trace`.
 const LOG_VARIABLE: &str = "CBS_LOG";
 
-/// Sends events as log frames. Spans are not sent: the body has its own.
+/// Subscriber that sends events as log frames. Spans are not sent: the body has its own.
 pub(super) struct LogSubscriber {
     peer: Weak<Peer>,
     scopes: Arc<Scopes>,
@@ -95,7 +96,7 @@ impl Visit for Line {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = String::new();
-        // Writing into a String cannot fail.
+        // Writing into a `String` cannot fail.
         let _ = write!(text, "{value:?}");
         self.add(field, text);
     }

@@ -1,4 +1,4 @@
-//! What is said about a call through its context, on its way to the body.
+//! The notes about a call through its context, on their way to the body.
 
 use std::{
     future::{Future, poll_fn},
@@ -10,14 +10,15 @@ use cbs::CellContext;
 
 use crate::{Peer, proto};
 
-/// The notes of one request, sent as they are made: a call that is given up has told what it could by then.
+/// The notes of one request, sent as they are made, so that a cancelled call has sent its notes up
+/// to then.
 pub(super) struct Outgoing {
     peer: Arc<Peer>,
     /// The request's number on this connection.
     within: u64,
-    /// How many more the body takes.
+    /// Number of notes that the body still takes.
     left: u32,
-    /// How many have not been sent, and not been told of.
+    /// Number of notes that were not sent, and have not been reported yet.
     dropped: u32,
 }
 
@@ -26,8 +27,8 @@ impl Outgoing {
         Self { peer, within, left, dropped: 0 }
     }
 
-    /// Does the work, and sends what is said in its context each time that it waits, and when it is done. How much was not
-    /// sent is told at the end, also of work that is given up.
+    /// Does the work. Sends the notes of its context each time that it waits, and when it is done.
+    /// At the end it reports the number of notes that were not sent, also for cancelled work.
     pub(super) async fn sent<T>(mut self, context: &CellContext, work: impl Future<Output = T>) -> T {
         let takes = self.left > 0;
         let mut work = pin!(work);
@@ -58,7 +59,7 @@ impl Outgoing {
 impl Drop for Outgoing {
     fn drop(&mut self) {
         if self.dropped > 0 {
-            // Where there is no room for this either, the body's span says less than it could.
+            // If this note does not fit either, the body's span lacks the number.
             self.peer.note(proto::Note { within: self.within, dropped: self.dropped, ..proto::Note::default() });
         }
     }

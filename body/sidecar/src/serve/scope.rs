@@ -1,8 +1,8 @@
-//! Within which of the body's requests something is sent.
+//! The request of the body during which a frame is sent.
 //!
-//! A call knows the envelope of the request whose handling makes it: its causation id. That
-//! holds on whatever task or thread the cell makes the call. A line has no such mark; it belongs
-//! to the request whose handling is polled on this thread.
+//! A call knows the envelope of the request whose handling makes it: its causation id. This works
+//! on whatever task or thread the cell makes the call. A line has no such mark: it belongs to the
+//! request whose handling is polled on this thread.
 
 use std::{
     cell::Cell,
@@ -19,17 +19,17 @@ thread_local! {
     static POLLED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The number of the request whose handling is polled on this thread; 0: none.
+/// Returns the number of the request whose handling is polled on this thread; 0: none.
 pub(super) fn polled() -> u64 {
     POLLED.get()
 }
 
-/// The requests that are being handled: the id of the envelope, and the number on this connection.
+/// The requests that are being handled: the id of each envelope, and its number on this connection.
 #[derive(Default)]
 pub(super) struct Scopes(Mutex<HashMap<Uuid, u64>>);
 
 impl Scopes {
-    /// The number of the request with this envelope, else of the one that is polled.
+    /// Returns the number of the request with this envelope, else of the one that is polled.
     pub(super) fn within(&self, envelope: Option<Uuid>) -> u64 {
         let known = envelope.and_then(|id| self.map().get(&id).copied());
         known.unwrap_or_else(polled)
@@ -40,7 +40,7 @@ impl Scopes {
     }
 }
 
-/// Handles a request: what the work sends is sent within it.
+/// Handles a request, so that everything that the work sends is sent within it.
 pub(super) async fn scoped<T>(scopes: Arc<Scopes>, envelope: Uuid, number: u64, work: impl Future<Output = T>) -> T {
     scopes.map().insert(envelope, number);
     let _known = Known { scopes: &scopes, envelope, number };
@@ -52,7 +52,7 @@ pub(super) async fn scoped<T>(scopes: Arc<Scopes>, envelope: Uuid, number: u64, 
     .await
 }
 
-/// The request is known while this lives.
+/// Guard of a known request, which is removed when this is dropped.
 struct Known<'a> {
     scopes: &'a Scopes,
     envelope: Uuid,
@@ -62,14 +62,15 @@ struct Known<'a> {
 impl Drop for Known<'_> {
     fn drop(&mut self) {
         let mut map = self.scopes.map();
-        // A retry has the id of its first attempt, and may run beside it.
+        // A retry has the same id as its first attempt, and may run beside it.
         if map.get(&self.envelope) == Some(&self.number) {
             map.remove(&self.envelope);
         }
     }
 }
 
-/// Handlings may be polled within one another's polls.
+/// Guard that restores the number of the outer request, because one handling may be polled within
+/// another's poll.
 struct Back(u64);
 
 impl Drop for Back {

@@ -1,11 +1,11 @@
-//! Strangers who do not keep the protocol are told what they did.
+//! Peers that break the protocol get the reason.
 
 use sidecar::{End, Role, Settings, proto, wire::Kind};
 use tokio::io::AsyncWriteExt;
 
 use crate::pair::{Checked, LIMIT, Script, reply, request, settings, stranger};
 
-/// What a stranger says to this side, and what the reason of the goodbye holds.
+/// Sends `said` to this side, and checks that the reason of the goodbye contains `why`.
 async fn notice(side: Role, said: Vec<Kind>, why: &str) -> Checked {
     let mut stranger = stranger(settings(side), Script::hang())?;
     for kind in said {

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::pair::{LIMIT, Script, settings};
 
-/// Frames of every kind with any numbers and texts.
+/// Returns frames of every kind with any numbers and texts.
 fn kind() -> impl Strategy<Value = Kind> {
     let id = prop_oneof![0..6u64, any::<u64>()];
     (0..16u8, id, any::<u64>(), vec(any::<u8>(), 0..40), ".{0,10}").prop_map(|(kind, id, number, bytes, text)| {
@@ -68,7 +68,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_decoded_the_same_whole_and_byte_by_byte(bytes in vec(any::<u8>(), 0..200), lengths in any::<bool>()) {
-        // Lengths of three zeros and a byte come to more than random ones do.
+        // Lengths of three zeros and a byte get further than random ones do.
         let bytes = if lengths { [&[0, 0, 0, bytes.len() as u8 / 2][..], &bytes].concat() } else { bytes };
         let whole = decode(Decoder::new(100), [bytes.clone()]);
         prop_assert_eq!(whole, decode(Decoder::new(100), bytes.iter().map(|byte| vec![*byte])));
@@ -94,7 +94,7 @@ proptest! {
                 drop(there);
             };
             let (_end, answer, ()) = testkit::within(LIMIT, "the end", async { tokio::join!(engine, call, write) }).await;
-            // A reply may have come among the rest.
+            // The random frames may include a reply.
             let is_told = matches!(answer, Ok(_) | Err(CallError::Ended { .. }));
             prop_assert!(is_told);
             Ok(())

@@ -111,7 +111,7 @@ async fn side_10_a_cancelled_request_keeps_its_place_until_it_is_answered() -> C
     assert!(abandoned.since.is_some_and(|since| since >= before));
     let peer = stranger.peer.clone();
     let second = tokio::task::JoinSet::from_iter([async move { peer.request("two".into(), 0, None).await }]);
-    // The pong comes behind whatever the second call would have sent.
+    // The pong would come behind the frame of the second call.
     stranger.peer.ping(7);
     assert_eq!(stranger.receive().await?, Kind::Ping(proto::Ping { nonce: 7 }));
     stranger.say(reply(1, "too late")).await?;

@@ -1,4 +1,4 @@
-//! Credit, both ways.
+//! Credit in both directions.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use crate::pair::{Checked, LIMIT, Script, pair, reply, request, settings, strang
 
 #[tokio::test]
 async fn side_18_windows_far_smaller_than_the_load_hold_nothing_up() -> Checked {
-    // Each request is answered by way of two calls back, all larger than the windows.
+    // Each request is answered after two calls back, all larger than the windows.
     let (inbound, _told) = Script::new(|peer, request, _| {
         let peer = peer.clone();
         Box::pin(async move {
@@ -53,7 +53,7 @@ async fn side_17_without_credit_nothing_is_sent_that_costs_any() -> Checked {
     }
     assert!(matches!(stranger.receive().await?, Kind::Request(sent) if sent.id == 1));
     stranger.say(request(1, "answered without credit?")).await?;
-    // What costs nothing goes out: side_19.
+    // Frames that cost nothing go out: side_19.
     stranger.say(Kind::Ping(proto::Ping { nonce: 1 })).await?;
     peer.pong(proto::Pong { nonce: 1, ..proto::Pong::default() });
     assert!(matches!(stranger.receive().await?, Kind::Pong(_)), "and no request, no reply before it");
@@ -71,7 +71,7 @@ async fn side_17_without_credit_nothing_is_sent_that_costs_any() -> Checked {
 
 #[tokio::test]
 async fn side_17_who_sends_without_credit_is_told_so() -> Checked {
-    // Lines whose credit is kept for ever.
+    // The handler keeps the credit of its lines for ever.
     let (script, notice) = Script::new(|_, _, _| Box::pin(std::future::pending()));
     let mut stranger = stranger(Settings { credit_granted: 100, ..settings(Role::Body) }, script)?;
     for _ in 0..4 {
@@ -131,7 +131,7 @@ async fn log_lines_beyond_the_backlog_are_dropped_counted_and_told() -> Checked 
 
 #[tokio::test]
 async fn side_19_a_reply_comes_although_the_sidecar_may_send_nothing_itself() -> Checked {
-    // The sidecar's window is used up by a line that nobody takes; pings are answered all the same.
+    // The sidecar's window is used up by a line that is never taken. Pings are still answered.
     let (body, mut notice) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let (inbound, mut asked) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let pair = pair(Settings { credit_granted: 10, ..settings(Role::Body) }, body, inbound)?;
@@ -234,7 +234,7 @@ async fn side_24_notes_cost_and_do_not_wait_and_keep_their_place_before_the_repl
     let cost = wire::encode(Kind::Note(note(0))).len() as u64;
     let held = Settings { credit_held: cost, ..settings(Role::Sidecar) };
     let (inbound, _told) = Script::new(move |peer, _, _| {
-        // One is sent, as many wait as may, the others have no room.
+        // One is sent, as many wait as may, and the others do not fit.
         let taken = (0..2_000).filter(|n| peer.note(note(*n))).count();
         Box::pin(std::future::ready(taken.to_string().into()))
     });

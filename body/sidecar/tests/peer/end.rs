@@ -1,4 +1,4 @@
-//! How connections end.
+//! The ends of connections.
 
 use std::time::Duration;
 
@@ -151,11 +151,11 @@ async fn side_21_drain_under_load_loses_nothing() -> Checked {
 #[tokio::test]
 async fn side_23_what_is_under_way_fails_at_once_although_the_goodbye_is_not_read() -> Checked {
     let mut stranger = stranger(settings(Role::Body), Script::echo())?;
-    // More than the socket takes: the goodbye stays behind it.
+    // More than the socket takes, so that the goodbye waits behind it.
     let mut call = Box::pin(stranger.peer.request(vec![0; 4 * 1024 * 1024].into(), 0, None));
     assert!(futures::poll!(&mut call).is_pending());
     stranger.say(reply(7, "to nobody")).await?;
-    // Goodbye itself is given two seconds.
+    // The limit for goodbye itself is two seconds.
     let failed = within(Duration::from_millis(1_500), "the call's end", call).await;
     assert!(matches!(failed, Err(CallError::Ended { end: End::Protocol(_), sent: true })), "{failed:?}");
     Ok(())

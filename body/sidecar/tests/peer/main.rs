@@ -1,4 +1,4 @@
-//! One end of the protocol against the other, and against strangers who do not keep it.
+//! One end of the protocol against the other, and against peers that break it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 mod breach;

@@ -1,4 +1,4 @@
-//! Both ends on a real socket, and one end against a scripted stranger.
+//! Both ends on a real socket, and one end against a scripted peer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,13 +10,13 @@ use sidecar::{
 use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
 
 pub(crate) type Checked = Result<(), Box<dyn std::error::Error>>;
-/// How long anything here may take.
+/// Limit of the time for anything here.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 type Answer =
     Box<dyn Fn(&Arc<Peer>, proto::Request, Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> + Send + Sync>;
 
-/// Answers as a test says, and hands on what it is told.
+/// Handler that answers as a test says, and hands on the notices.
 pub(crate) struct Script {
     answer: Answer,
     notice: mpsc::Sender<(Notice, Hold)>,
@@ -33,12 +33,12 @@ impl Script {
         (Arc::new(Self { answer: Box::new(answer), notice }), received)
     }
 
-    /// Gives back what it gets, at once.
+    /// Returns a handler that echoes at once.
     pub(crate) fn echo() -> Arc<Self> {
         Self::new(|_, request, _| Box::pin(async move { request.envelope })).0
     }
 
-    /// Never answers.
+    /// Returns a handler that never answers.
     pub(crate) fn hang() -> Arc<Self> {
         Self::new(|_, _, _| Box::pin(std::future::pending())).0
     }
@@ -59,17 +59,17 @@ impl Inbound for Script {
     }
 
     fn notify(&self, _: &Arc<Peer>, notice: Notice, hold: Hold) {
-        // Where a test does not listen, nothing is kept.
+        // If a test does not receive notices, they are dropped.
         let _ = self.notice.try_send((notice, hold));
     }
 }
 
-/// No limits at all.
+/// Returns settings without any limits.
 pub(crate) fn settings(side: Role) -> Settings {
     Settings { side, frame_bytes_max: FRAME_BYTES_MAX, credit_granted: 0, credit_held: 0, accepted_max: 0, sent_max: 0 }
 }
 
-/// The same on the other end.
+/// Returns the same settings for the other end.
 pub(crate) fn mirrored(settings: &Settings) -> Settings {
     Settings {
         side: if settings.side == Role::Body { Role::Sidecar } else { Role::Body },
@@ -81,7 +81,7 @@ pub(crate) fn mirrored(settings: &Settings) -> Settings {
     }
 }
 
-/// Two ends that talk to each other. The engines end with it.
+/// Two ends that are connected. Their engines end with it.
 pub(crate) struct Pair {
     pub(crate) body: Arc<Peer>,
     pub(crate) sidecar: Arc<Peer>,
@@ -99,7 +99,7 @@ pub(crate) fn pair(body: Settings, in_body: Arc<dyn Inbound>, in_sidecar: Arc<dy
     Ok(Pair { body, sidecar, engines })
 }
 
-/// One end, and a stranger who writes and reads frames by hand.
+/// One end, and a peer that writes and reads frames directly.
 pub(crate) struct Stranger {
     pub(crate) peer: Arc<Peer>,
     pub(crate) frames: Frames<UnixStream>,
@@ -124,7 +124,7 @@ impl Stranger {
         kind.ok_or_else(|| "the connection ended".into())
     }
 
-    /// The end, and the reason of the goodbye that came before the socket's end.
+    /// Returns the end, and the reason of the goodbye that came before the socket's end.
     pub(crate) async fn goodbye(mut self) -> Result<(End, String), Box<dyn std::error::Error>> {
         let mut last = None;
         while let Some(kind) = testkit::within(LIMIT, "the last frame comes", self.frames.read()).await? {

@@ -1,4 +1,4 @@
-//! A body for the tests: the handshake by hand, and then the other end of the protocol.
+//! A body for the tests: the handshake frame by frame, and then the other end of the protocol.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -35,7 +35,7 @@ pub(crate) fn welcome() -> proto::Welcome {
     }
 }
 
-/// Hears hello, and answers.
+/// Receives hello, and answers.
 pub(crate) async fn greet(stream: UnixStream, answer: Kind) -> Fails<(Frames<UnixStream>, proto::Hello)> {
     let mut frames = Frames::new(stream, FRAME_BYTES_MAX);
     let first = testkit::within(LIMIT, "hello", frames.read()).await?;
@@ -44,7 +44,7 @@ pub(crate) async fn greet(stream: UnixStream, answer: Kind) -> Fails<(Frames<Uni
     Ok((frames, hello))
 }
 
-/// A body and the sidecar that it has, in one process.
+/// A body and its sidecar, in one process.
 pub(crate) struct World {
     pub(crate) body: Arc<Peer>,
     pub(crate) notice: mpsc::Receiver<(Notice, Hold)>,
@@ -95,7 +95,7 @@ pub(crate) async fn world_welcomed(
 }
 
 impl World {
-    /// The next that is told and is no log line of the protocol's own.
+    /// Returns the next notice.
     pub(crate) async fn notice(&mut self) -> Fails<Notice> {
         Ok(testkit::within(LIMIT, "something is told", self.notice.recv()).await.ok_or("nothing more is told")?.0)
     }
@@ -117,7 +117,7 @@ impl World {
         Ok(frame::decode(testkit::within(LIMIT, "the reply", reply).await?)?)
     }
 
-    /// How serving ended, and why the body's connection did.
+    /// Returns the result of serving, and the reason of the end of the body's connection.
     pub(crate) async fn ended(mut self) -> Fails<(Result<(), Error>, End)> {
         let served = testkit::within(LIMIT, "the sidecar's end", self.sidecar.join_next()).await.ok_or("none")??;
         let end = testkit::within(LIMIT, "the body's end", self.engine.join_next()).await.ok_or("none")??;

@@ -1,4 +1,4 @@
-//! What a cell in a process of its own can do, and what its callers see.
+//! The calls of a cell in a process of its own, and the errors that its callers see.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     pair::Script,
 };
 
-/// Does what its payload says.
+/// A cell whose payload is its command.
 struct Doer;
 
 impl Cell for Doer {
@@ -45,7 +45,7 @@ impl Cell for Doer {
     }
 }
 
-/// A body whose bus answers in the way that the target's name says.
+/// Returns a body whose bus answers in the way that the target's name says.
 fn bus() -> (std::sync::Arc<Script>, tokio::sync::mpsc::Receiver<(Notice, sidecar::Hold)>) {
     Script::new(|_, request, context| {
         let envelope = frame::decode(request.envelope).unwrap();

@@ -1,4 +1,4 @@
-//! What a cell in a process of its own says about its calls.
+//! The notes of a cell in a process of its own about its calls.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     pair::Script,
 };
 
-/// Says what its payload says.
+/// A cell whose payload is the note that it makes.
 struct Noter(Arc<Semaphore>);
 
 impl Cell for Noter {
@@ -24,7 +24,7 @@ impl Cell for Noter {
             }
             b"wait" => {
                 span.attribute("step", "before");
-                // Nobody gives one.
+                // The test gives no permit.
                 let _never = self.0.acquire().await;
                 span.attribute("step", "after");
             }
@@ -34,7 +34,7 @@ impl Cell for Noter {
             }
             b"many and wait" => {
                 (0..100).for_each(|n| span.attribute("n", n.to_string()));
-                // Nobody gives one.
+                // The test gives no permit.
                 let _never = self.0.acquire().await;
             }
             b"many" => (0..100).for_each(|n| span.attribute("n", n.to_string())),
@@ -60,7 +60,7 @@ async fn noted(notes_max: u32) -> Fails<World> {
 }
 
 impl World {
-    /// The next note, as the contract has it, and the request that it is about.
+    /// Returns the next note, as the contract has it, and the request that it is about.
     async fn note(&mut self) -> Fails<(u64, Vec<Note>)> {
         match self.notice().await? {
             Notice::Note(note, None) => Ok((note.within, note.notes().collect())),
@@ -68,7 +68,7 @@ impl World {
         }
     }
 
-    /// All that has been told so far.
+    /// Returns all notes that have come so far.
     fn all(&mut self) -> Vec<proto::Note> {
         let mut all = Vec::new();
         while let Ok((Notice::Note(note, _), _)) = self.notice.try_recv() {

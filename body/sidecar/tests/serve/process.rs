@@ -1,4 +1,5 @@
-//! Sidecars that are processes: a Rust cell, and a stranger's that knows only the page.
+//! Sidecars that are processes: a Rust cell, and one in another language that is written after the
+//! page alone.
 
 use std::{
     path::{Path, PathBuf},
@@ -116,7 +117,7 @@ async fn a_stranger_that_knows_only_the_page_serves() -> Fails<()> {
 
 #[test]
 fn a_program_that_a_person_starts_says_what_it_is() {
-    // No body started this one.
+    // This process was not started by a body.
     let error = sidecar::serve_blocking(vec![cbs::NativeCell::new("demo.echo", Echo)]).unwrap_err();
     let text = format!("{error:?}");
     assert!(text.contains("runtime: exec") && text.contains(SOCKET_VARIABLE), "{text}");

@@ -19,7 +19,7 @@ use crate::{
     pair::{LIMIT, Script},
 };
 
-/// Waits for a permit, and counts its hooks.
+/// A cell that waits for a permit, and counts its hooks.
 #[derive(Clone)]
 struct Waiter {
     permits: Arc<Semaphore>,
@@ -150,7 +150,7 @@ async fn side_21_drain_answers_what_is_there_and_stops_and_says_goodbye() -> Fai
     }
     world.body.drain(LIMIT);
     world.body.ping(1);
-    // The pong comes after the drain was heard: 100 calls run, and nothing has been stopped.
+    // The pong comes after the drain was received: 100 calls run, and nothing has been stopped.
     assert!(matches!(world.notice().await?, sidecar::Notice::Pong(pong) if pong.in_flight == 100));
     assert_eq!(cell.stopped.load(Ordering::SeqCst), 0);
     cell.permits.add_permits(100);

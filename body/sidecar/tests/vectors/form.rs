@@ -5,7 +5,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sidecar::{proto, wire::Kind};
 
-/// `sidecar.json`.
+/// The content of `sidecar.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Vectors {
@@ -27,7 +27,7 @@ pub(crate) struct Good {
     pub(crate) bytes: Hex,
 }
 
-/// Bytes that are frames, and say nothing that version 1 knows.
+/// Bytes that are frames without any content that version 1 knows.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Skipped {
@@ -47,7 +47,7 @@ pub(crate) struct Bad {
     pub(crate) error: String,
 }
 
-/// Bytes, in the vectors hexadecimal.
+/// Bytes, which are hexadecimal in the vectors.
 #[derive(Clone, Default, Debug, PartialEq)]
 pub(crate) struct Hex(pub(crate) Bytes);
 
@@ -79,7 +79,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What stands in the vectors for a `P` of the schema.
+/// Form of a schema type `P` in the vectors.
 trait Form<P>: Sized {
     fn of(proto: &P) -> Self;
     fn proto(&self) -> P;

@@ -1,7 +1,7 @@
 //! The golden vectors in `specs/vectors/sidecar.json`, which every SDK reads.
 //!
-//! `CBS_BLESS=1 cargo test -p sidecar --test vectors` writes anew what follows from the rest: the bytes of a frame,
-//! what a read-only frame says, the error of a bad one.
+//! `CBS_BLESS=1 cargo test -p sidecar --test vectors` writes the parts anew that follow from the
+//! rest: the bytes of a frame, the content of a read-only frame, the error of a bad one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 mod form;
@@ -29,7 +29,8 @@ fn print(vectors: &Vectors) -> String {
     serde_json::to_string_pretty(vectors).unwrap() + "\n"
 }
 
-/// All frames of a stream that ends after these bytes, and how many were passed over.
+/// Returns all frames of a stream that ends after these bytes, and the number of frames that were
+/// passed over.
 fn stream(bytes: &Hex, frame_bytes_max: usize) -> Result<(Vec<Kind>, u64), Error> {
     let whole = read_in(frame_bytes_max, bytes.0.chunks(usize::MAX));
     let byte_by_byte = read_in(frame_bytes_max, bytes.0.chunks(1));
@@ -59,7 +60,7 @@ fn one(bytes: &Hex) -> Kind {
     kinds.into_iter().next().unwrap()
 }
 
-/// The same vectors with all that follows from the rest made anew.
+/// Returns the same vectors, with the parts made anew that follow from the rest.
 fn follow(mut vectors: Vectors) -> Vectors {
     for good in &mut vectors.frames {
         if good.read_only {
@@ -74,7 +75,7 @@ fn follow(mut vectors: Vectors) -> Vectors {
     vectors
 }
 
-/// `sidecar.json`, written anew first where that was asked for.
+/// Returns `sidecar.json`, written anew first if that was asked for.
 fn vectors() -> Vectors {
     static BLESSED: Once = Once::new();
     BLESSED.call_once(|| {

@@ -1,4 +1,4 @@
-//! `traces.json`: where a call stands in its trace.
+//! Checks `traces.json`: the place of a call in its trace.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -28,7 +28,7 @@ struct Position {
     traceparent: String,
 }
 
-/// Nothing goes out in these tests.
+/// A bus that sends nothing.
 struct Nowhere;
 
 impl BodyBus for Nowhere {

@@ -1,4 +1,4 @@
-//! What each frame of the other side means.
+//! The handling of each kind of frame of the other side.
 
 use std::{
     collections::hash_map::Entry,
@@ -53,7 +53,7 @@ impl<S> Engine<S> {
                 let Some(caller) = self.peer.state().answered(reply.id) else {
                     return breach(format!("a reply to {}, which is no request without a reply", reply.id));
                 };
-                // A caller who has gone gets nothing.
+                // A caller that has gone gets nothing.
                 let _ = caller.send(Ok(reply.envelope));
                 self.peer.give_back(cost);
             }
@@ -74,7 +74,7 @@ impl<S> Engine<S> {
         Ok(())
     }
 
-    /// The kinds that only one side sends, and that need no answer.
+    /// Handles the kinds that only one side sends, and that need no answer.
     fn receive(&mut self, kind: Kind, cost: u64) -> Result<(), Stop> {
         let costs = matches!(kind, Kind::Print(_) | Kind::Log(_) | Kind::Note(_));
         if costs {
@@ -123,7 +123,7 @@ impl<S> Engine<S> {
         Ok(())
     }
 
-    /// Begins to answer a request: at once where it can be.
+    /// Begins to answer a request. It is answered at once if that is possible.
     fn run(
         &mut self,
         id: u64,

@@ -1,4 +1,4 @@
-//! Writing: from the outbox to the socket, as much as it takes.
+//! Writing: from the outbox to the socket, as much as the socket takes.
 
 use std::{
     mem,
@@ -10,10 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Engine;
 
-/// An outbox that has grown beyond this is not kept.
+/// Size of an outbox, in bytes, beyond which its memory is not kept.
 const OUTBOX_BYTES_KEPT: usize = 256 * 1024;
 
-/// What is being written.
+/// The bytes that are being written.
 #[derive(Default)]
 pub(super) struct Out {
     pub(super) bytes: Vec<u8>,
@@ -23,7 +23,7 @@ pub(super) struct Out {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
-    /// Writes what is there to be written. Whether anything was.
+    /// Writes the bytes that are there. Returns true if any were written.
     pub(super) fn write(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while self.out.broken.is_none() {
@@ -50,7 +50,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
         progress
     }
 
-    /// Takes what is in the outbox; what waited for room there follows. Whether there was anything.
+    /// Takes the outbox, and fills it with the frames that waited for space in it. Returns true if
+    /// there is anything to write.
     fn fill(&mut self) -> bool {
         let mut state = self.peer.state();
         mem::swap(&mut state.outbox, &mut self.out.bytes);

@@ -1,4 +1,4 @@
-//! The end of this side's own making: a goodbye, and the time that it may take.
+//! The end of a connection by this side: a goodbye, and the limit of its time.
 
 use std::{pin::Pin, task::Context, time::Duration};
 
@@ -11,25 +11,25 @@ use tokio::{
 use super::Engine;
 use crate::peer::types::End;
 
-/// How long goodbye may take, with all that goes before it.
+/// Limit of the time for goodbye, with all frames before it.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 
-/// This side is about to end.
+/// State of a side that is about to end.
 pub(super) struct Shutdown {
     pub(super) end: End,
-    /// Whether goodbye stands in the outbox.
+    /// Set after goodbye was put into the outbox.
     said: bool,
     limit: Pin<Box<Sleep>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
-    /// Looks whether this side is about to end, and whether it has.
+    /// Checks whether this side is about to end. Returns the end when it is reached.
     pub(super) fn part(&mut self, cx: &mut Context<'_>) -> Option<End> {
         if self.shutdown.is_none() {
             let reason = self.peer.state().goodbye.clone();
             let end = match (reason, &self.out.broken) {
                 (Some(reason), _) => End::Ours(reason),
-                // Perhaps the other side's goodbye can be read still.
+                // The other side's goodbye can perhaps still be read.
                 (None, Some(reason)) => End::Io(format!("the stream failed: {reason}")),
                 (None, None) => return None,
             };
@@ -54,12 +54,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
         self.shutdown = Some(Shutdown { end, said, limit: Box::pin(tokio::time::sleep(SHUTDOWN_MAX)) });
     }
 
-    /// The other side is told what it did, and not heard any more.
+    /// Sends the other side the reason, and reads no more from it.
     pub(super) fn breached(&mut self, reason: String) {
         let end = End::Protocol(reason.clone());
         let mut state = self.peer.state();
         state.part(reason);
-        // Nobody waits until the goodbye has been read: it may never be.
+        // No request waits until the goodbye has been read: it may never be.
         state.fail(&end);
         drop(state);
         self.set_parting(end, true);
