@@ -1,7 +1,7 @@
 //! A process that serves the cell in its arguments, and misbehaves on purpose.
 //!
-//! `scripted <script> <cell>`: the script is what it does by itself. A request's payload, `<word>
-//! <rest>`, is what it does with that request.
+//! `scripted <script> <cell>`: the script is what it does by itself. A request's payload is what it
+//! does with that request, in the form `<word> <rest>`.
 
 use std::{
     error::Error,
