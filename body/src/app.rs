@@ -1,4 +1,4 @@
-//! A body: hosts, bus and cells wired together, from specs to the last answered call.
+//! A body: hosts, bus and cells, connected and run from the specs until the last call is answered.
 
 mod calls;
 mod cells;
@@ -33,29 +33,29 @@ pub(crate) use self::{
 use self::{cells::Cells, flows::Flows, wiring::Wiring};
 use crate::{exit::Failure, health::BodyStatus};
 
-/// After how long a new version that was not ready in time is started again.
+/// Time after which a new version that was not ready in time is started again.
 const START_AGAIN: Duration = Duration::from_secs(5);
 
-/// What a body is made of.
+/// Parts and settings that a body is made of.
 pub(crate) struct Plan {
     pub(crate) specs: Specs,
     pub(crate) hosts: Hosts,
-    /// Who it is, and what it shows of itself.
+    /// Identity and status of the body.
     pub(crate) status: Arc<BodyStatus>,
-    /// How calls travel whose cell's spec does not say.
+    /// Route of calls whose cell's spec sets none.
     pub(crate) route: Routing,
     pub(crate) console: Arc<dyn Console>,
-    /// Watches the steps of flows.
+    /// Observer of the steps of flows.
     pub(crate) observer: Option<Arc<dyn StepObserver>>,
-    /// Is told of every call.
+    /// Receives a record of every call.
     pub(crate) call_tap: Option<CallTap>,
-    /// Takes the spans of calls.
+    /// Receives the spans of calls.
     pub(crate) span_sink: Option<Arc<dyn SpanSink>>,
-    /// Whether it runs also while nothing can run here: specs are yet to come.
+    /// Set while the body is to run even if nothing can run here, because specs come later.
     pub(crate) patient: bool,
 }
 
-/// A body that runs.
+/// Running body.
 pub(crate) struct App {
     namespace: Namespace,
     wiring: Wiring,
@@ -64,24 +64,25 @@ pub(crate) struct App {
     _watchdog: Option<Watchdog>,
 }
 
-/// How a body ended.
+/// Kind of end of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// All that ran was finished.
+    /// All running work was finished.
     Drained,
     /// The time to finish was over.
     TimeUp,
-    /// It was told to stop at once.
+    /// It received a request to stop at once.
     AtOnce,
 }
 
 impl App {
-    /// Starts all cells and flows that can run here, and waits until they are ready (or have
-    /// failed, or take too long: [`Self::statuses`] tells), or until `stops` says stop: those that are ready have calls by
-    /// then, which [`Self::stop`] finishes. Gives that word too.
+    /// Starts all cells and flows that can run here. Waits until they are ready, have failed or
+    /// take too long ([`Self::statuses`] returns which), or until `stops` gives a reason to stop.
+    /// Cells that are ready by then have calls, which [`Self::stop`] finishes. Returns that reason
+    /// too.
     ///
     /// # Errors
-    /// When nothing can run here.
+    /// Nothing can run here.
     pub(crate) async fn start(
         plan: Plan,
         nats: Option<Nats>,
@@ -98,7 +99,7 @@ impl App {
         let registry = status.registry();
         let cells = Cells::new(&hosts, env.clone(), wiring.nats.clone(), wiring.events.clone(), registry.clone());
         let flows = Flows::new(env, observer, registry.clone());
-        // Without it a cell that blocks is not named; that is no reason not to run.
+        // Without the watchdog a blocking cell is not named in the log; the body runs all the same.
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
         let mut app = Self { namespace, wiring, cells, flows, _watchdog: watchdog };
         let hurry = app.cells.hurry();
@@ -124,8 +125,8 @@ impl App {
         Ok((app, reported))
     }
 
-    /// Makes the body run these specs instead of those it has, without a failed call: what is new
-    /// takes calls before what is old stops. A cell whose new version does not become ready
+    /// Makes the body run these specs instead of its present ones, without a failed call: new
+    /// versions take calls before old ones stop. A cell whose new version does not become ready
     /// keeps its old one.
     pub(crate) async fn apply(&mut self, specs: &Specs) -> Vec<Change> {
         self.wiring.adopt(specs);
@@ -134,12 +135,12 @@ impl App {
         changes
     }
 
-    /// The body's bus.
+    /// Returns the body's bus.
     pub(crate) fn bus(&self) -> Arc<dyn BodyBus> {
         self.wiring.bus.clone()
     }
 
-    /// Where every cell and flow of the specs stands.
+    /// Returns the status of every cell and flow of the specs.
     pub(crate) fn statuses(&self) -> Vec<TargetStatus> {
         let mut all: Vec<_> =
             self.cells.statuses(&self.namespace).chain(self.flows.statuses(&self.namespace)).collect();
@@ -147,9 +148,9 @@ impl App {
         all
     }
 
-    /// Serves until `stops` says stop for the first time, then takes no new work and finishes
-    /// what runs, for `drain` at the most and until `stops` says stop again. Meanwhile it runs
-    /// whatever specs `news` brings, tells what became of them, and then `changed`.
+    /// Serves until `stops` gives a first reason to stop. Then takes no new work and finishes
+    /// running work, for at most `drain`, or until `stops` gives a second reason. Until then it
+    /// applies the specs that `news` brings, reports each change, and then calls `changed`.
     pub(crate) async fn run(
         mut self,
         mut stops: impl Stream<Item = &'static str> + Unpin,
@@ -158,7 +159,7 @@ impl App {
         mut changed: impl FnMut(&Self, &[Change]),
     ) -> Ended {
         let hurry = self.cells.hurry();
-        // The last specs, where a cell of theirs is to be started again.
+        // The last specs, if one of their cells must be started again.
         let mut again = None;
         let until = loop {
             let specs = tokio::select! {
@@ -173,7 +174,8 @@ impl App {
                     biased;
                     changes = &mut applied => changes,
                     why = stops.next() => {
-                        // What is not ready is not waited for. What was replaced has calls to finish.
+                        // Cells that are not ready are not waited for. Replaced versions have calls
+                        // to finish.
                         hurry.cancel();
                         let until = time_limit(why, drain);
                         tokio::select! {
@@ -193,11 +195,11 @@ impl App {
         }
     }
 
-    /// Takes no new work, finishes what runs until then at the latest, and leaves the bus.
+    /// Takes no new work, finishes running work by `until` at the latest, and leaves the bus.
     pub(crate) async fn stop(self, until: Instant) -> Ended {
         self.wiring.draining();
-        // Flows first: their runs need the cells. What is not done at the time limit is dropped, and with
-        // it what it serves.
+        // Flows stop first: their runs need the cells. Work that is not done at the time limit is
+        // dropped, together with its cells and flows.
         let drained = async {
             self.flows.stop().await;
             self.cells.stop().await;
@@ -208,7 +210,7 @@ impl App {
     }
 }
 
-/// Until when a body that is told to stop may finish what runs; a person is told so, and why.
+/// Returns the time limit of a body that stops, and logs the reason of the stop for the operator.
 fn time_limit(why: Option<&str>, drain: Duration) -> Instant {
     if let Some(why) = why {
         tracing::info!("{why}: finishing what runs, for {} s at the most; again stops at once", drain.as_secs());
@@ -216,7 +218,7 @@ fn time_limit(why: Option<&str>, drain: Duration) -> Instant {
     Instant::now() + drain
 }
 
-/// These specs, if any, after a while.
+/// Returns these specs, if there are any, after [`START_AGAIN`].
 async fn later(specs: &mut Option<Specs>) -> Option<Specs> {
     if specs.is_some() {
         tokio::time::sleep(START_AGAIN).await;

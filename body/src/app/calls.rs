@@ -1,5 +1,6 @@
-//! Who calls whom, record where calls pass: in front of the handlers of this body, and where its
-//! own calls leave it. Made only for who asked; without it no call takes a step more.
+//! Records of calls (caller, target, outcome): in front of the handlers of this body, and where its
+//! own calls leave it. They are made only if a watcher wants them; without one, calls have no extra
+//! cost.
 
 use std::{
     sync::Arc,
@@ -12,22 +13,22 @@ use cbs::{
     Transport,
 };
 
-/// One call that ended.
+/// Record of one call that ended.
 #[derive(Clone, Debug)]
 pub(crate) struct CallRecord {
-    /// The cell or flow that called, in [`Target`]'s form; empty: a program that is none.
+    /// Cell or flow that called, in [`Target`]'s form; empty if the caller is neither.
     pub(crate) source: Text,
     pub(crate) target: Target,
-    /// How it ended; `None`: nobody waits for it any more.
+    /// Outcome of the call; `None` if its caller has given up.
     pub(crate) outcome: Option<Result<(), Code>>,
     pub(crate) via: Transport,
     pub(crate) elapsed: Duration,
 }
 
-/// Is told of every call. Runs on the task of the call: it must not block.
+/// Receives a record of every call. It runs on the task of the call and must not block.
 pub(crate) type CallTap = Arc<dyn Fn(CallRecord) + Send + Sync>;
 
-/// The bus as the cells of a watched body see it.
+/// Bus that the cells of a watched body use.
 pub(super) struct TappedBus {
     pub(super) inner: Arc<dyn BodyBus>,
     pub(super) local: Arc<InProcess>,
@@ -39,7 +40,8 @@ impl BodyBus for TappedBus {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         Box::pin(async move {
             let Some(target) = request.target.clone() else { return self.inner.call(request).await };
-            // What is served here is record by its handler, also where it came by a way around.
+            // A call that is served here is recorded by its handler, even if it came back through
+            // NATS.
             let here = self.local.hosted(&target);
             let mut pending = Pending::new(&self.call_tap, target, request.source.cell.clone(), Transport::Nats);
             if here {
@@ -73,7 +75,7 @@ impl BodyBus for TappedBus {
     }
 }
 
-/// Stands in front of a handler.
+/// Handler that records the calls of the handler behind it.
 struct TappedHandler {
     target: Target,
     inner: Arc<dyn Handler>,
@@ -97,7 +99,7 @@ impl Handler for TappedHandler {
         match self.inner.offer(request) {
             Ok(answer) => Ok(Box::pin(pending.watch(answer))),
             Err(request) => {
-                // It goes elsewhere, and is record there.
+                // The call goes to another place, and is recorded there.
                 pending.armed = false;
                 Err(request)
             }
@@ -105,7 +107,7 @@ impl Handler for TappedHandler {
     }
 }
 
-/// A call under way: it is told when it ends, also when it is dropped.
+/// Call in progress. It is recorded when it ends, also when it is dropped.
 struct Pending {
     record: CallRecord,
     since: Instant,

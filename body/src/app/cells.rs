@@ -1,4 +1,4 @@
-//! The cells of a body, as its specs want them.
+//! The cells of a body: starts, replaces and stops them to match the specs.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,14 +15,14 @@ use crate::{
     output::{self, BAD, GOOD},
 };
 
-/// How long the first start of a cell may take before the body says where it stands, and before a new version
-/// counts as one that does not start. A compiler may have to run first.
+/// Limit of the time for the first start of a cell. After it, the body reports the cell's status,
+/// and a new version counts as not started. A compiler may have to run first.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Makes a cell's home.
+/// Makes the environment of a cell.
 pub(super) type MakeEnv = Arc<dyn Fn(Target) -> CellEnv + Send + Sync>;
 
-/// All cells that a body was given.
+/// All cells of a body's specs.
 pub(super) struct Cells {
     supervisor: Supervisor,
     env: MakeEnv,
@@ -30,25 +30,26 @@ pub(super) struct Cells {
     events: Arc<Events>,
     registry: Arc<MetricsRegistry>,
     hosted: BTreeMap<CellName, Hosted>,
-    /// What cannot run here, and why; an older version of it may be hosted.
+    /// Cells that cannot run here, with the reason. An older version of one may be hosted.
     unsupported: BTreeMap<CellName, Unsupported>,
-    /// New versions that did not start, while an older one goes on.
+    /// New versions that did not start, while an older one continues.
     failed: BTreeMap<CellName, Failed>,
 }
 
-/// A version that did not start. It is not started again, for it would fail again, unless it was only slow.
+/// Version that did not start. It is not started again, because it would fail again, unless it was
+/// only slow.
 struct Failed {
     version: Version,
     reason: String,
-    /// Whether it was only not ready in time: what it waits for, such as a compiler, may be done when it is
-    /// started again.
+    /// True if it was only not ready in time: the work that it waits for, such as a compiler, may
+    /// be done at the next start.
     is_slow: bool,
 }
 
-/// What tells one version of a cell from another.
+/// Version of a cell: its spec and its code.
 struct Version {
     spec: Arc<CellSpec>,
-    /// Hash of its code; `None` for what is linked in.
+    /// Hash of its code; `None` for a linked-in cell.
     code: Option<String>,
 }
 
@@ -57,7 +58,7 @@ impl Version {
         Self { spec: spec.clone(), code: Hosts::code(spec) }
     }
 
-    /// Whether two want the same, schemas included.
+    /// Returns true if both versions have the same spec, schemas and code.
     fn is_same(&self, other: &Self) -> bool {
         let hashes = |spec: &CellSpec| [&spec.input, &spec.output].map(|s| s.as_ref().map(|s| s.hash().to_owned()));
         let of = |version: &Self| (version.spec.metadata.revision.clone(), hashes(&version.spec));
@@ -68,21 +69,21 @@ impl Version {
 struct Hosted {
     running: Running,
     version: Version,
-    /// Keeps the cell in the answers to discovery also while it is restarted.
+    /// Keeps the cell in the answers to discovery, also while it is restarted.
     announced: Option<Announced>,
-    /// Counts it.
+    /// Registers the cell in the metrics.
     _listed: Registration,
 }
 
-/// A cell that cannot run here.
+/// Cell that cannot run here.
 struct Unsupported {
     version: Version,
     reason: String,
-    /// Lists it where no older version is listed.
+    /// Lists the cell if no older version is listed.
     _listed: Option<Registration>,
 }
 
-/// What became of a cell or a flow when the specs changed.
+/// Result for a cell or a flow when the specs changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) target: Target,
@@ -91,25 +92,25 @@ pub(crate) struct Change {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Changed {
-    /// It was not there before.
+    /// It is new.
     Added,
     /// Another version serves.
     Replaced,
-    /// No spec wants it any more.
+    /// It is in no spec any more.
     Removed,
-    /// The new version cannot run, for this reason; the old one goes on.
+    /// The new version cannot run, for this reason. The old one continues.
     Kept(String),
-    /// It cannot run here, for this reason, and never did.
+    /// It cannot run here, for this reason, and has never run.
     Refused(String),
 }
 
 impl Change {
-    /// Whether something has come or gone, rather than changed.
+    /// Returns true if a cell or flow was added or removed, not changed.
     pub(crate) fn is_of_the_table(&self) -> bool {
         matches!(self.what, Changed::Added | Changed::Removed)
     }
 
-    /// Tells a person what became of it.
+    /// Reports the change to the operator.
     pub(crate) fn report(&self, took: Duration) {
         let (target, time) = (&self.target, output::short(took));
         output::report(match &self.what {
@@ -135,14 +136,15 @@ impl Cells {
         Self { supervisor, env, nats, events, registry, hosted, unsupported, failed }
     }
 
-    /// Ends the wait of [`Self::apply`] for cells that are not ready, once it is cancelled.
+    /// Returns a token: once it is cancelled, [`Self::apply`] no longer waits for cells that are
+    /// not ready.
     pub(super) fn hurry(&self) -> CancellationToken {
         self.supervisor.hurry()
     }
 
-    /// Makes these the cells. What is as it was is left alone.
+    /// Makes the cells match these specs. Cells without a change are not touched.
     pub(super) async fn apply(&mut self, specs: &Specs) -> Vec<Change> {
-        // Nothing is listed twice: what still cannot run is listed anew.
+        // Nothing is listed twice: cells that still cannot run are listed again.
         let unsupported = std::mem::take(&mut self.unsupported).into_iter();
         let unsupported = unsupported.map(|(name, Unsupported { version, reason, .. })| (name, (version, reason)));
         let (mut unsupported, mut failed): (BTreeMap<_, _>, _) =
@@ -189,7 +191,7 @@ impl Cells {
                 Some(failed) => self.failed.insert(name.clone(), failed),
                 None => self.failed.remove(&name),
             };
-            // A slow one that is still slow has been reported.
+            // A version that was slow and is still slow has been reported.
             if reason.is_none() || before.map(|before| before.reason) != reason {
                 changes.push(change);
             }
@@ -199,8 +201,8 @@ impl Cells {
         changes
     }
 
-    /// A version that cannot run here; an older one goes on. No change where it is the one that could not run
-    /// `before`, for the same reason.
+    /// Records a version that cannot run here; an older one continues. Returns no change if
+    /// `before` is the same version with the same reason.
     fn refuse(&mut self, version: Version, reason: String, before: Option<(Version, String)>) -> Option<Change> {
         let spec = &version.spec;
         let (name, target) = (spec.name.clone(), Target::from(spec.name.clone()));
@@ -212,19 +214,19 @@ impl Cells {
         (!is_known).then_some(Change { target, what })
     }
 
-    /// Whether a new version was not ready in time, and is to be started again.
+    /// Returns true if a new version was not ready in time, and is to be started again.
     pub(super) fn has_slow(&self) -> bool {
         self.failed.values().any(|failed| failed.is_slow)
     }
 
-    /// Why nothing runs, where nothing does.
+    /// Returns the reason why no cell runs, or `None` if one does.
     pub(super) fn nothing(&self) -> Option<String> {
         let reasons =
             || self.unsupported.values().map(|unsupported| unsupported.reason.as_str()).collect::<Vec<_>>().join("; ");
         self.hosted.is_empty().then(reasons)
     }
 
-    /// Takes all cells from the bus, and finishes what they run.
+    /// Removes all cells from the bus, and finishes their running calls.
     pub(super) async fn stop(self) {
         join_all(self.hosted.into_values().map(Hosted::stop)).await;
     }
@@ -237,18 +239,18 @@ impl Cells {
 }
 
 impl Hosted {
-    /// Ends it, and says which version it was.
+    /// Ends the cell, and returns its version.
     async fn stop(self) -> Version {
         let Self { running, version, announced, _listed: listed } = self;
         drop(announced);
         running.stop().await;
-        // Counted to its last call.
+        // The cell is counted until its last call.
         drop(listed);
         version
     }
 }
 
-/// What is told about a cell that does not run.
+/// Returns the data on a cell that does not run.
 fn about(spec: &CellSpec) -> TargetInfo {
     TargetInfo {
         language: spec.language().into(),
@@ -257,17 +259,17 @@ fn about(spec: &CellSpec) -> TargetInfo {
     }
 }
 
-/// What became of a cell's new version.
+/// Result of replacing a cell's version.
 struct Replaced {
-    /// What runs now.
+    /// Version that runs now.
     hosted: Hosted,
-    /// The new version, where it did not start and the old one runs.
+    /// New version, if it did not start and the old one runs.
     failed: Option<Failed>,
     change: Change,
 }
 
-/// Lets the new version take calls before the old one stops. The old one goes on where the new
-/// one does not become ready; where there is no old one, the new one is kept whatever becomes of it.
+/// Lets the new version take calls before the old one stops. The old one continues if the new one
+/// does not become ready. If there is no old one, the new one is kept in any case.
 async fn replace(nats: Option<&Nats>, events: &Events, old: Option<Hosted>, mut new: Hosted) -> Replaced {
     let target: Target = new.running.spec().name.clone().into();
     let ready = new.running.started(START_LIMIT).await;
@@ -296,7 +298,7 @@ fn reason(state: &State) -> String {
     state.reason.clone().unwrap_or_else(|| format!("it is {} after {} s", state.phase, START_LIMIT.as_secs()))
 }
 
-/// Tells discovery of a cell. Without it the cell serves as well, so what fails here is only logged.
+/// Announces a cell to discovery. The cell serves without it too, so an error here is only logged.
 pub(super) async fn announce(nats: Option<&Nats>, cell: &Running) -> Option<Announced> {
     let announced = nats?.announce(cell.service().clone()).await;
     announced.inspect_err(|error| tracing::warn!(cell = %cell.spec().name, "discovery cannot be told: {error}")).ok()

@@ -1,8 +1,7 @@
-//! What a body tells of itself: each change of a cell's state, and its own coming and going, as
-//! events `cbs.cell.<state>` and `cbs.body.<state>`.
-//!
-//! Telling never holds up what is told of: it is a word into a bounded queue, which one task
-//! publishes. What the queue or the bus does not take is lost to those who listen, and logged.
+//! Events of a body: each change of a cell's state, and its own start and end, as events
+//! `cbs.cell.<state>` and `cbs.body.<state>`. An event never delays the change that it reports: it
+//! is a message in a bounded queue, which one task publishes. Events that the queue or the bus does
+//! not take are lost to the subscribers, and logged.
 
 use std::{
     sync::{
@@ -21,17 +20,18 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-/// How many events may wait to be published: all cells of a large body may start at once.
+/// Limit of the number of events that wait to be published: all cells of a large body may start at
+/// once.
 const WAITING_MAX: usize = 16_384;
-/// How long the bus may take for one event.
+/// Limit of the time that the bus may take for one event.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(2);
-/// How long a body that starts or ends waits until its events are out.
+/// Limit of the time that a body waits, at its start or end, until its events are published.
 const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 
-/// Tells of one body.
+/// Events of one body.
 pub(super) struct Events {
     teller: Teller,
-    /// One for each cell that is told of.
+    /// Tasks that follow the state of the cells, one for each.
     followers: TaskTracker,
     _publisher: TaskTracker,
 }
@@ -45,7 +45,7 @@ struct Teller {
 
 enum EventCommand {
     Event(Box<Envelope>),
-    /// Answered when all words before it are out.
+    /// Answered when all events before it are published.
     Settled(oneshot::Sender<()>),
 }
 
@@ -58,13 +58,13 @@ impl Events {
         Self { teller: Teller { body, queue, missed }, followers: TaskTracker::new(), _publisher: publisher }
     }
 
-    /// Tells of the body: `joined`, `draining`, `left`.
+    /// Reports a state of the body: `joined`, `draining`, `left`.
     pub(super) fn body(&self, state: &str) {
         let payload = json!({ "body": self.teller.body, "state": state });
         self.teller.report("body", state, "", payload);
     }
 
-    /// Tells where a cell stands now, and whenever that changes, until its end.
+    /// Reports the present state of a cell, and each change of it until the cell's end.
     pub(super) fn follow(&self, running: &Running) {
         let (name, revision) = (running.spec().name.clone(), running.spec().metadata.revision.as_str().into());
         let mut state = running.state();
@@ -74,7 +74,7 @@ impl Events {
         self.followers.spawn(cell.follow(state, now));
     }
 
-    /// Tells that another version of a cell serves.
+    /// Reports that another version of a cell serves.
     pub(super) fn replaced(&self, running: &Running) {
         let spec = running.spec();
         let followed = Followed {
@@ -85,7 +85,7 @@ impl Events {
         followed.say("replaced", None);
     }
 
-    /// Tells what became of a cell or flow: `failed` for one that did not start, `replaced`,
+    /// Reports the result for a cell or flow: `failed` for one that did not start, `replaced`,
     /// `canary-started`, `canary-promoted`, `canary-rolled-back`.
     pub(super) fn of(&self, target: &Target, revision: &str, state: &str, reason: Option<&str>) {
         let (kind, body) = (target.kind(), &self.teller.body);
@@ -94,20 +94,20 @@ impl Events {
         self.teller.report(kind, state, revision, payload);
     }
 
-    /// Tells that the body has left, after the last word about its cells.
+    /// Reports that the body has left, after the last event about its cells.
     pub(super) async fn leave(&self) {
         self.followers.close();
-        // Cells that were cut off may still be told of; they are not waited for.
+        // Cells that were cut off may still cause events; these are not waited for.
         _ = timeout(SETTLE_LIMIT, self.followers.wait()).await;
         self.body("left");
         self.settle().await;
     }
 
-    /// Waits until all that was told is out, for a moment at the most.
+    /// Waits until all events so far are published, for at most [`SETTLE_LIMIT`].
     pub(super) async fn settle(&self) {
         let (settled, done) = oneshot::channel();
         if self.teller.queue.try_send(EventCommand::Settled(settled)).is_ok() {
-            // Not out in time: it goes out later, or is logged.
+            // If the events are not published in time, they follow later, or are logged.
             _ = timeout(SETTLE_LIMIT, done).await;
         }
     }
@@ -128,7 +128,7 @@ impl Teller {
     }
 }
 
-/// A cell that is told of.
+/// Cell whose state is reported.
 struct Followed {
     teller: Teller,
     name: CellName,
@@ -136,13 +136,14 @@ struct Followed {
 }
 
 impl Followed {
-    /// Ends with the cell.
+    /// Reports changes of the state until the cell ends.
     async fn follow(self, mut state: watch::Receiver<State>, mut last: State) {
         let mut counted = false;
         while state.changed().await.is_ok() {
             let now = state.borrow_and_update().clone();
             let same = now.phase == last.phase && now.reason == last.reason;
-            // One more start is no news, how it goes is; one fall may be entered twice.
+            // A further start alone is no event, but its result is. One failure may be recorded
+            // twice.
             let more = now.restarts != last.restarts;
             if !same || (counted && !more) {
                 self.report(&now);
@@ -153,7 +154,8 @@ impl Followed {
 
     fn report(&self, state: &State) {
         if matches!(state.phase, Phase::Ready | Phase::Restarting | Phase::Failed | Phase::Stopped) {
-            // Why it was once restarted is no news where it is ready, or stopped as it was told.
+            // The reason of an earlier restart does not matter when the cell is ready, or was
+            // stopped on request.
             let reason = state.reason.as_deref().filter(|_| matches!(state.phase, Phase::Restarting | Phase::Failed));
             self.say(&state.phase.to_string(), reason);
         }
@@ -167,7 +169,7 @@ impl Followed {
     }
 }
 
-/// Publishes until nobody is left who could tell.
+/// Publishes events until all senders are dropped.
 async fn publish(bus: Arc<dyn BodyBus>, mut waiting: mpsc::Receiver<EventCommand>, missed: Arc<AtomicU64>) {
     while let Some(word) = waiting.recv().await {
         match word {
@@ -176,7 +178,7 @@ async fn publish(bus: Arc<dyn BodyBus>, mut waiting: mpsc::Receiver<EventCommand
                 Ok(Err(error)) => tracing::debug!("an event of the body is not told: {error}"),
                 Err(_) => tracing::debug!("an event of the body is not told: the bus takes none"),
             },
-            // Who asked may have given up.
+            // The caller may have given up.
             EventCommand::Settled(settled) => _ = settled.send(()),
         }
         let missed = missed.swap(0, Ordering::Relaxed);

@@ -1,8 +1,9 @@
-//! An input that a cell accepts, made from the JSON Schema of its input.
+//! Example of an input that a cell accepts, made from the JSON Schema of its input.
 //!
-//! What a schema says is followed where it is said plainly: types, required fields, `enum`, `const`, `examples`,
-//! `default`, bounds, `format`, `$ref`, `allOf`, `anyOf`, `oneOf`. The rest, such as `pattern`, `not` and
-//! `dependentSchemas`, is tried: several values are made, and the first that the schema accepts is the example.
+//! Plain rules of a schema are followed: types, required fields, `enum`, `const`, `examples`,
+//! `default`, bounds, `format`, `$ref`, `allOf`, `anyOf`, `oneOf`. Other rules, such as `pattern`,
+//! `not` and `dependentSchemas`, are tried: several values are made, and the first that the schema
+//! accepts is the example.
 
 mod merge;
 mod scalar;
@@ -14,16 +15,16 @@ use spec::Schema;
 
 use self::merge::merged;
 
-/// How many values are made for one part of a schema, and at last tried.
+/// Limit of the number of values that are made for one part of a schema.
 const CANDIDATES_MAX: usize = 24;
-/// How deep a schema is followed: one may refer to itself.
+/// Limit of the depth to which a schema is followed: it may refer to itself.
 const DEPTH_MAX: usize = 12;
-/// The most parts of a schema that are looked at: a person waits.
+/// Limit of the number of parts of a schema that are read, because a person waits.
 const PARTS_MAX: usize = 5_000;
-/// The longest array that is made.
+/// Limit of the length of an array that is made.
 const ITEMS_MAX: u64 = 64;
 
-/// A value that the schema accepts; `None` where none is found, or there is none.
+/// Returns a value that the schema accepts, or `None` if none is found.
 pub(super) fn example(schema: &Schema) -> Option<Value> {
     let texts = schema.texts().iter();
     let parsed = texts.filter_map(|(name, text)| Some((name.as_str(), serde_json::from_str(text).ok()?)));
@@ -36,16 +37,16 @@ pub(super) fn example(schema: &Schema) -> Option<Value> {
 struct Maker<'a> {
     /// The schema and those that it refers to, by name.
     documents: BTreeMap<&'a str, Value>,
-    /// How many parts may still be looked at.
+    /// Number of parts that may still be read.
     parts: usize,
 }
 
-/// Where in the schemas a part stands.
+/// Position of a part in the schemas.
 #[derive(Clone, Copy)]
 struct At<'a> {
-    /// The document that a `$ref` is seen from.
+    /// Document that a `$ref` is relative to.
     document: &'a str,
-    /// The field that the value is for; empty: none.
+    /// Field that the value is for; empty if there is none.
     field: &'a str,
     depth: usize,
 }
@@ -57,7 +58,7 @@ impl<'a> At<'a> {
 }
 
 impl Maker<'_> {
-    /// Values for a part of a schema, the most instructive first; none where nothing fits.
+    /// Returns values for a part of a schema, the most useful first. Empty if no value fits.
     fn candidates(&mut self, schema: &Value, at: At<'_>) -> Vec<Value> {
         if at.depth > DEPTH_MAX || self.parts == 0 {
             return Vec::new();
@@ -77,7 +78,8 @@ impl Maker<'_> {
         found
     }
 
-    /// The schema as schemas without references and alternatives, each with the document that it stands in.
+    /// Returns schemas without references and alternatives that together stand for this one, each
+    /// with its document.
     fn simple(&mut self, schema: &Map<String, Value>, at: At<'_>) -> Vec<(Map<String, Value>, String)> {
         let mut open = vec![(schema.clone(), at.document.to_owned(), 0)];
         let mut simple = Vec::new();
@@ -94,7 +96,7 @@ impl Maker<'_> {
                 let whole = all.iter().try_fold(schema, |whole, part| merged(&whole, part));
                 open.extend(whole.map(|schema| (schema, document, steps + 1)));
             } else if let Some(ways) = ["anyOf", "oneOf"].iter().find_map(|word| schema.remove(*word)) {
-                // The last is taken first.
+                // The last one is taken first.
                 let ways = ways.as_array().cloned().unwrap_or_default();
                 let ways = ways.iter().rev().filter_map(|way| merged(&schema, way));
                 open.extend(ways.map(|schema| (schema, document.clone(), steps + 1)));
@@ -109,7 +111,7 @@ impl Maker<'_> {
         simple
     }
 
-    /// What a `$ref` names, and the document that it stands in.
+    /// Returns the part that a `$ref` names, and its document.
     fn referred(&self, to: &str, document: &str) -> Option<(Value, String)> {
         let (file, part) = to.split_once('#').unwrap_or((to, ""));
         let document = if file.is_empty() { document.to_owned() } else { beside(document, file)? };
@@ -128,7 +130,7 @@ impl Maker<'_> {
             return vec![anything(at), json!({}), json!("hello"), json!(1), json!([]), json!(true), Value::Null];
         }
         let mut found = Vec::new();
-        // Null tells nobody anything.
+        // `null` is the least useful example, so it comes last.
         for kind in types.iter().filter(|kind| **kind != "null").chain(types.iter().filter(|kind| **kind == "null")) {
             match *kind {
                 "object" => found.extend(self.objects(schema, at)),
@@ -143,7 +145,8 @@ impl Maker<'_> {
         found
     }
 
-    /// With the required fields; where none is, with the first; then with all.
+    /// Returns objects with the required fields (with the first field if none is required), then
+    /// with only the required ones, then with all.
     fn objects(&mut self, schema: &Map<String, Value>, at: At<'_>) -> Vec<Value> {
         let empty = Map::new();
         let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
@@ -160,8 +163,8 @@ impl Maker<'_> {
         found
     }
 
-    /// Objects with these fields, of which the first so many must be there. The first has the first value of each;
-    /// the others differ in one field.
+    /// Returns objects with these fields, of which the first `required` ones must be there. The
+    /// first object has the first value of each field; the others differ in one field.
     fn object(
         &mut self,
         schema: &Map<String, Value>,
@@ -196,7 +199,7 @@ impl Maker<'_> {
         std::iter::once(Value::Object(fields)).chain(others).collect()
     }
 
-    /// Adds fields until there are as many as there must be.
+    /// Adds fields until the object has the least number of them.
     fn fill(
         &mut self,
         schema: &Map<String, Value>,
@@ -233,7 +236,7 @@ impl Maker<'_> {
             let contained = contained.clone().filter(|_| index == places.len());
             let values = own.or(contained).unwrap_or_else(|| usual.clone());
             let fresh = values.iter().find(|value| !is_unique || !array.contains(value)).cloned();
-            // Another of the same kind, where all of them are there already.
+            // Makes another value of the same kind if all of them are there already.
             let fresh = fresh.or_else(|| values.first().and_then(|value| scalar::another(value, index)));
             array.extend(fresh);
         }
@@ -242,12 +245,12 @@ impl Maker<'_> {
     }
 }
 
-/// The names in an array.
+/// Returns the strings in an array.
 fn words(value: Option<&Value>) -> impl Iterator<Item = &str> {
     value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// What the author gives: examples are better than a default.
+/// Returns the values that the schema's author gives: examples come before a default.
 fn given(schema: &Map<String, Value>) -> Vec<Value> {
     let several = |word: &str| schema.get(word).and_then(Value::as_array).cloned().unwrap_or_default();
     let one = |word: &str| schema.get(word).cloned();
@@ -255,12 +258,12 @@ fn given(schema: &Map<String, Value>) -> Vec<Value> {
     examples.chain(one("const")).chain(several("enum")).collect()
 }
 
-/// A value where everything will do.
+/// Returns a value for a part that accepts everything.
 fn anything(at: At<'_>) -> Value {
     if at.depth == 0 { json!({}) } else { json!(scalar::word(at.field)) }
 }
 
-/// The types that a schema speaks of without naming them.
+/// Returns the types that a schema implies without naming them.
 fn implied(schema: &Map<String, Value>) -> Vec<&'static str> {
     let of: &[(&str, &[&str])] = &[
         ("object", &["properties", "required", "additionalProperties", "minProperties", "patternProperties"]),
@@ -272,14 +275,15 @@ fn implied(schema: &Map<String, Value>) -> Vec<&'static str> {
     of.iter().filter(|(_, words)| speaks(words)).map(|(kind, _)| *kind).collect()
 }
 
-/// The fields that must be there because others are.
+/// Returns the missing fields that are required because other fields are there.
 fn dependents(schema: &Map<String, Value>, fields: &Map<String, Value>) -> Vec<String> {
     let rules = schema.get("dependentRequired").and_then(Value::as_object).into_iter().flatten();
     let names = rules.filter(|(name, _)| fields.contains_key(*name)).flat_map(|(_, names)| words(Some(names)));
     names.filter(|name| !fields.contains_key(*name)).map(str::to_owned).collect()
 }
 
-/// The name of a schema's file as another refers to it: from `demo/v1/Greeting`, `Name.json` is `demo/v1/Name`.
+/// Returns the name of a schema that another one refers to: from `demo/v1/Greeting`, `Name.json` is
+/// `demo/v1/Name`.
 fn beside(document: &str, file: &str) -> Option<String> {
     let file = file.strip_suffix(".json")?;
     let mut folders: Vec<&str> = document.split('/').collect();

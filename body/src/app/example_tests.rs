@@ -1,4 +1,4 @@
-//! An example is accepted, whatever the schema.
+//! Tests that the example is accepted, for any schema.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use spec::Schema;
 
 use super::example;
 
-/// A cell's schemas, as a folder has them: `demo/v1/Input` and others.
+/// Returns a cell's schema from files in a folder: `demo/v1/Input` and others.
 fn schema(documents: &[(&str, &Value)]) -> std::sync::Arc<Schema> {
     let folder = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
@@ -117,7 +117,7 @@ fn other_files_are_followed_and_a_schema_that_refers_to_itself_ends() {
     assert_eq!(found, json!({ "whom": { "name": "Ada" }, "tree": { "label": "hello" } }));
 }
 
-/// Schemas of the supported subset that something fits.
+/// Generates schemas of the supported subset that some value fits.
 fn any_schema() -> impl Strategy<Value = Value> {
     let strings = (0_u32..20, 0_u32..20, prop::option::of(prop::sample::select(vec!["date-time", "email", "uuid"])))
         .prop_map(|(least, more, format)| {
@@ -172,7 +172,7 @@ fn any_schema() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The schema with its `$defs` at the root, under names of their own.
+/// Returns the schema with its `$defs` at the root, under unique names.
 fn lifted(schema: Value, parts: &mut serde_json::Map<String, Value>) -> Value {
     match schema {
         Value::Object(mut object) => {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::metrics::{MetricsRegistry, Registration};
 
-/// All flows that a body was given, served or not.
+/// All flows of a body's specs, served or not.
 pub(super) struct Flows {
     env: MakeEnv,
     observer: Option<Arc<dyn StepObserver>>,
@@ -21,7 +21,7 @@ pub(super) struct Flows {
     flows: BTreeMap<FlowName, Flow>,
 }
 
-/// A flow with what serves it, or why nothing does.
+/// Flow with its service, or with the reason why it is not served.
 pub(super) struct Flow {
     spec: Arc<FlowSpec>,
     pub(super) serving: Result<Box<dyn Serving>, String>,
@@ -32,8 +32,8 @@ impl Flows {
         Self { env, observer, registry, flows: BTreeMap::new() }
     }
 
-    /// Makes these the flows: the new version takes runs before the old one finishes its own.
-    /// Done when calls reach those that can be served.
+    /// Makes the flows match these specs: the new version takes runs before the old one finishes
+    /// its own. Returns when calls reach the flows that can be served.
     pub(super) async fn apply(&mut self, specs: &Specs) -> Vec<Change> {
         let same = |spec: &FlowSpec| {
             let now = self.flows.get(&spec.name);
@@ -85,7 +85,7 @@ impl Flows {
 }
 
 impl Flow {
-    /// Serves a flow; done when calls reach it.
+    /// Serves a flow. Returns when calls reach it.
     pub(super) async fn serve(
         env: &MakeEnv,
         registry: &Arc<MetricsRegistry>,
@@ -113,7 +113,7 @@ impl Flow {
     }
 }
 
-/// A flow that is served, and counted as long as it is.
+/// Served flow that is counted while it is served.
 struct Counted {
     serving: Box<dyn Serving>,
     listed: Registration,
@@ -129,7 +129,7 @@ impl Serving for Counted {
     }
 }
 
-/// What discovery tells about a flow.
+/// Returns the data on a flow for discovery.
 fn about(spec: &FlowSpec) -> TargetInfo {
     TargetInfo {
         language: "yaml".into(),

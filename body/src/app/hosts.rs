@@ -1,4 +1,4 @@
-//! What this program can host.
+//! The runtimes that this program can host.
 
 use std::sync::Arc;
 
@@ -10,16 +10,17 @@ use spec::CellSpec;
 
 use crate::{code::Code, exit::Failure};
 
-/// A host for each runtime.
+/// Hosts, one for each runtime.
 #[derive(Clone)]
 pub(crate) struct Hosts(Vec<Arc<dyn Host>>);
 
-/// A host for each runtime: Rust with these cells; processes that are told of this namespace, and whose
-/// messages the bus takes. Where files are `watched`, what was saved in Dart serves before it is compiled to a program;
-/// elsewhere a cell is started when it is at its best.
+/// Creates a host for each runtime. The Rust host has these cells. Processes receive this
+/// namespace, and their messages are as large as the bus takes. If files are `watched`, saved Dart
+/// code serves before it is compiled to a program; otherwise a Dart cell starts only when it is
+/// compiled.
 ///
 /// # Errors
-/// When a linked-in cell has a bad name, or two have one.
+/// A linked-in cell has an invalid name, or two have the same name.
 pub(crate) fn hosts(
     cells: Vec<NativeCell>,
     namespace: &Namespace,
@@ -47,7 +48,7 @@ impl Hosts {
         &self.0
     }
 
-    /// Why a cell cannot run here; `None` where it can.
+    /// Returns the reason why a cell cannot run here, or `None` if it can.
     pub(crate) fn unsupported(&self, spec: &CellSpec) -> Option<String> {
         match self.0.iter().find(|host| host.runtime() == spec.language()) {
             None => Some(format!("this program hosts no {}", spec.language())),
@@ -55,9 +56,9 @@ impl Hosts {
         }
     }
 
-    /// What tells one version of a cell's code from another; `None` for what is linked in.
+    /// Returns a hash of a cell's code, or `None` for a linked-in cell.
     pub(crate) fn code(spec: &CellSpec) -> Option<String> {
-        // Code that cannot be read is told by the host that starts it.
+        // Code that cannot be read is reported by the host that starts it.
         Some(Code::of(spec)?.and_then(|code| code.hash()).unwrap_or_default())
     }
 }

@@ -1,4 +1,4 @@
-//! Instances that start and stop one by one, as a fleet wants them.
+//! Instances that start and stop one by one, as a fleet requests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,27 +21,27 @@ use super::{
 };
 use crate::{health::BodyStatus, metrics::Registration};
 
-/// What can be started.
+/// Kind of work that can be started, with its spec.
 #[derive(Clone, Debug)]
 pub(crate) enum Deployed {
     Cell(Arc<CellSpec>),
     Flow(Arc<FlowSpec>),
 }
 
-/// A body without specs of its own: what is started is told one by one. Several instances of
-/// one cell may serve side by side.
+/// Body without specs of its own: instances are started on request, one by one. Several instances
+/// of one cell may serve side by side.
 pub(crate) struct Instances {
     supervisor: Supervisor,
     env: MakeEnv,
     wiring: Wiring,
     runtimes: BTreeSet<&'static str>,
-    /// What stands between a cell and its canary, as long as an instance of the cell is here.
+    /// Splits of calls between a cell and its canary, kept while an instance of the cell is here.
     splits: Mutex<BTreeMap<Target, Weak<TrafficSplit>>>,
     _watchdog: Option<Watchdog>,
 }
 
-/// Calls are timed where somebody records them, and canaries are judged by their times: this one
-/// stands in where there is nobody.
+/// Span sink that records nothing. It is used if there is no other, because calls are timed only
+/// with a span sink and canaries are judged by their times.
 struct Nobody;
 
 impl SpanSink for Nobody {
@@ -56,12 +56,12 @@ impl SpanSink for Nobody {
     fn record(&self, _: Span) {}
 }
 
-/// One instance that serves. Dropped, it ends at once; [`Self::stop`] loses nothing.
+/// Instance that serves. Dropping it ends it at once; [`Self::stop`] loses no calls.
 pub(crate) struct Instance {
     life: Life,
-    /// Keeps the cell in the answers to discovery also while it is restarted.
+    /// Keeps the cell in the answers to discovery, also while it is restarted.
     announced: Option<Announced>,
-    /// Counts a cell; a flow is counted as long as it serves.
+    /// Registers a cell in the metrics; a flow is counted by its service.
     _listed: Option<Registration>,
 }
 
@@ -72,14 +72,14 @@ enum Life {
 
 struct Cell {
     running: Running,
-    /// Where it stands: a canary behind others, or as any other.
+    /// Instance bus: the cell is a canary behind other instances, or an instance like any other.
     instance_bus: InstanceBus,
     state: watch::Receiver<State>,
-    /// Whether calls reached it when this was last told.
+    /// True if calls reached the cell at the last report.
     ready: bool,
 }
 
-/// What an instance that was ready goes through.
+/// Kind of change of an instance that was ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LifecycleEvent {
     /// It ended by itself and is started again; no calls reach it.
@@ -110,20 +110,20 @@ impl Instances {
         });
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
         let runtimes = hosts.all().iter().map(|host| host.runtime()).collect();
-        // Without it a cell that blocks is not named; that is no reason not to run.
+        // Without the watchdog a blocking cell is not named in the log; the body runs all the same.
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
         Self { supervisor, env, wiring, runtimes, splits: Mutex::default(), _watchdog: watchdog }
     }
 
-    /// The runtimes whose cells it can start.
+    /// Returns the runtimes whose cells can be started here.
     pub(crate) fn runtimes(&self) -> impl Iterator<Item = &'static str> {
         self.runtimes.iter().copied()
     }
 
-    /// Whether it could be started here.
+    /// Checks if it could be started here.
     ///
     /// # Errors
-    /// What is wrong, and how to mend it.
+    /// The problem, and the way to repair it.
     pub(crate) fn check(&self, deployed: &Deployed) -> Result<(), String> {
         match deployed {
             Deployed::Cell(spec) => self.supervisor.check(spec).map_err(|error| error.to_string()),
@@ -131,11 +131,12 @@ impl Instances {
         }
     }
 
-    /// Starts an instance; done when calls reach it. Dropped before, nothing of it is left. A
-    /// canary, by this name, gets the calls that [`Self::share`] gives it and no others.
+    /// Starts an instance. Returns when calls reach it. If the call is dropped before that, nothing
+    /// of the instance is left. A canary with this name gets the calls that [`Self::share`] gives
+    /// it and no others.
     ///
     /// # Errors
-    /// Why it did not start: it is not tried again here.
+    /// The reason why it did not start. It is not tried again here.
     pub(crate) async fn start(&self, deployed: Deployed, canary: Option<Text>) -> Result<Instance, String> {
         match deployed {
             Deployed::Cell(spec) => {
@@ -153,7 +154,7 @@ impl Instances {
                     return Err(reason(&now));
                 }
                 self.wiring.events.follow(&running);
-                // Nobody is to find a canary: calls find it.
+                // A canary is not announced: it only gets its share of calls.
                 let announced = if is_canary { None } else { announce(self.wiring.nats.as_ref(), &running).await };
                 let cell = Cell { running, instance_bus, state, ready: true };
                 Ok(Instance { life: Life::Cell(Box::new(cell)), announced, _listed: Some(listed) })
@@ -170,7 +171,8 @@ impl Instances {
         if let Some(split) = splits.get(target).and_then(Weak::upgrade) {
             return split;
         }
-        // Those of cells that have gone: now and then, for thousands may come at once.
+        // Splits of stopped cells are removed now and then, because thousands of cells may come at
+        // once.
         if splits.len().is_power_of_two() {
             splits.retain(|_, split| split.strong_count() > 0);
         }
@@ -179,8 +181,8 @@ impl Instances {
         split
     }
 
-    /// Gives the canary of this name so many percent of the calls that reach the target here, or
-    /// nobody any.
+    /// Gives the canary of this name so many percent of the calls that reach the target here.
+    /// `None` ends all canary calls.
     pub(crate) fn share(&self, target: &Target, share: Option<(Text, u8)>) {
         let splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(split) = splits.get(target).and_then(Weak::upgrade) {
@@ -188,14 +190,14 @@ impl Instances {
         }
     }
 
-    /// Makes a canary what any other instance is; done when calls of its own reach it.
+    /// Makes a canary an instance like any other. Returns when calls of its own reach it.
     ///
     /// # Errors
-    /// Why not: it is to be stopped.
+    /// The reason why it cannot serve. The instance must then be stopped.
     pub(crate) async fn promote(&self, instance: &mut Instance) -> Result<(), String> {
         let Life::Cell(cell) = &mut instance.life else { return Ok(()) };
         cell.instance_bus.promote().await.map_err(|error| format!("it cannot be served: {error}"))?;
-        // It may just be started again; then it serves when it is back.
+        // The canary may be restarting; then it serves when it is ready again.
         until(&mut cell.state, |phase| matches!(phase, Phase::Ready | Phase::Failed | Phase::Stopped)).await;
         let now = cell.state.borrow_and_update().clone();
         if now.phase != Phase::Ready {
@@ -206,17 +208,17 @@ impl Instances {
         Ok(())
     }
 
-    /// Tells what became of a cell or flow, as an event of this body.
+    /// Reports a state of a cell or flow, as an event of this body.
     pub(crate) fn report(&self, target: &Target, revision: &str, state: &str, reason: Option<&str>) {
         self.wiring.events.of(target, revision, state, reason);
     }
 
-    /// Calls follow these manners from now on; these targets are known.
+    /// Sets the targets that are known and the call policies from now on.
     pub(crate) fn know(&self, known: Vec<Target>, call_policy: Vec<(Target, CallPolicy)>) {
         self.wiring.know(known, call_policy);
     }
 
-    /// Tells that this body hands over what it runs.
+    /// Reports that this body hands over its work.
     pub(crate) fn draining(&self) {
         self.wiring.draining();
     }
@@ -228,7 +230,7 @@ impl Instances {
 }
 
 impl Instance {
-    /// What becomes of it next; never for flows. Cancel-safe.
+    /// Waits for the next change of the instance. Never returns for flows. Cancel-safe.
     pub(crate) async fn turn(&mut self) -> LifecycleEvent {
         let Life::Cell(cell) = &mut self.life else { return std::future::pending().await };
         loop {
@@ -251,7 +253,7 @@ impl Instance {
         }
     }
 
-    /// What it counts; `None` for flows.
+    /// Returns the counters of a cell; `None` for flows.
     pub(crate) fn stats(&self) -> Option<Arc<Stats>> {
         match &self.life {
             Life::Cell(cell) => Some(cell.running.handler().stats().clone()),
@@ -259,7 +261,7 @@ impl Instance {
         }
     }
 
-    /// Takes no new calls, finishes those it has, and ends.
+    /// Takes no new calls, finishes those in progress, and ends.
     pub(crate) async fn stop(self) {
         drop(self.announced);
         match self.life {
@@ -269,7 +271,8 @@ impl Instance {
     }
 }
 
-/// A driver that has gone says nothing more: the state as it is tells.
+/// Waits until the phase is `settled`. If the supervisor's task has ended, returns at once: the
+/// state stays as it is.
 async fn until(state: &mut watch::Receiver<State>, settled: impl Fn(Phase) -> bool) {
     _ = state.wait_for(|state| settled(state.phase)).await;
 }

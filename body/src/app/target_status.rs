@@ -1,4 +1,4 @@
-//! Where a cell or flow of a body stands, as a person or a program is told.
+//! Status of a cell or flow of a body, for persons and programs.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use spec::{CellSpec, FlowSpec, Schema};
 
 use super::example::example;
 
-/// One cell or flow of the body's specs.
+/// Status of one cell or flow of the body's specs.
 #[derive(Debug, Serialize)]
 pub(crate) struct TargetStatus {
-    /// What it is.
+    /// Name of the cell or flow.
     #[serde(serialize_with = "as_text")]
     pub(crate) target: Target,
-    /// What it is written in.
+    /// Language that it is written in.
     pub(crate) language: &'static str,
-    /// Where it is called.
+    /// NATS subject of its calls.
     pub(crate) subject: String,
-    /// `ready`, another phase of its life, or `cannot run`.
+    /// State: `ready`, another phase of the cell, or `cannot run`.
     pub(crate) state: String,
-    /// Why it is not ready.
+    /// Reason why it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
-    /// The schema of its input.
+    /// Schema of its input.
     #[serde(skip)]
     input: Option<Arc<Schema>>,
-    /// Whether calling it twice does no harm.
+    /// True if calling it twice does no harm.
     #[serde(skip)]
     pub(crate) idempotent: bool,
 }
@@ -36,7 +36,7 @@ impl TargetStatus {
     pub(super) fn of_cell(namespace: &Namespace, cell: &host::Running) -> Self {
         let state = cell.state();
         let now = state.borrow();
-        // Why it was once restarted is no news where it is ready.
+        // The reason of an earlier restart does not matter when the cell is ready.
         let reason = now.reason.clone().filter(|_| now.phase != host::Phase::Ready);
         Self { state: now.phase.to_string(), reason, ..Self::of_spec(namespace, cell.spec()) }
     }
@@ -67,17 +67,18 @@ impl TargetStatus {
         Self { target, language, subject, state: String::new(), reason: None, input: None, idempotent: false }
     }
 
-    /// Whether calls reach it.
+    /// Returns true if calls reach it.
     pub(crate) fn is_ready(&self) -> bool {
         self.state == "ready"
     }
 
-    /// An input that it accepts; `None` where no schema says what it accepts, or none is found.
+    /// Returns an example input that it accepts, or `None` if it has no input schema or no example
+    /// is found.
     pub(crate) fn example(&self) -> Option<Value> {
         example(self.input.as_deref()?)
     }
 
-    /// Whether it is of no use to this body at all.
+    /// Returns true if it cannot run in this body.
     pub(crate) fn cannot_run(&self) -> bool {
         self.state == "cannot run"
     }

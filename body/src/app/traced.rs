@@ -1,7 +1,7 @@
-//! Calls as those see them who make them: a client's span for each attempt of a sampled call.
+//! Calls from their callers' side: a client span for each attempt of a sampled call.
 //!
-//! Stands between the retries and the router, so that every attempt is a span of its own. Calls that
-//! are not sampled pass with one comparison.
+//! The recorder is between the retries and the router, so that every attempt has a span of its own.
+//! A call that is not sampled costs one comparison.
 
 use std::{
     sync::Arc,
@@ -13,7 +13,7 @@ use cbs::{
     Subscription, Target, Text, Trace, Transport, Uuid, now_ns,
 };
 
-/// A bus whose sampled calls are recorded.
+/// Bus whose sampled calls are recorded.
 pub(super) struct TracedBus {
     pub(super) inner: Arc<dyn BodyBus>,
     pub(super) span_sink: Arc<dyn SpanSink>,
@@ -56,7 +56,7 @@ impl TracedBus {
     }
 }
 
-/// A client's span that has not ended yet: nobody answered.
+/// Returns the client span of a call that has no answer yet.
 pub(crate) fn client_span(request: &Envelope, target: Target, trace: Trace, parent: Option<[u8; 8]>) -> Span {
     Span {
         trace,
@@ -79,7 +79,7 @@ pub(crate) fn client_span(request: &Envelope, target: Target, trace: Trace, pare
     }
 }
 
-/// Tells a client's span how its call ended.
+/// Records the end of a call in its client span.
 pub(crate) fn ended(span: &mut Span, answer: &Result<Envelope, BusError>, elapsed: Duration) {
     span.elapsed = elapsed;
     match answer {
@@ -91,12 +91,13 @@ pub(crate) fn ended(span: &mut Span, answer: &Result<Envelope, BusError>, elapse
     }
 }
 
-/// The span of an attempt as its caller sees it: never that of its handling, whose highest bits are those of a UUID.
+/// Returns the span id of an attempt for its caller. It never equals that of its handling, whose
+/// highest bits are those of a UUID.
 pub(crate) fn client_span_of(id: Uuid, attempt: u32) -> [u8; 8] {
     cbs::span_of_attempt(id, attempt).map(|byte| !byte)
 }
 
-/// A call under way: recorded also when nobody waits for it any more.
+/// Call in progress. It is also recorded if its caller gives up.
 struct Pending<'a> {
     span_sink: &'a Arc<dyn SpanSink>,
     span: Option<Span>,
@@ -115,7 +116,7 @@ impl Pending<'_> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if let Some(span) = self.span.take() {
-            // Who called has given up, as it does when its own time is over.
+            // The caller has given up, as it does when its own time is over.
             let elapsed = self.since.elapsed();
             self.span_sink.record(Span { elapsed, error: Some(Code::Timeout), ..span });
         }

@@ -1,4 +1,4 @@
-//! Which calls are recorded by who makes them.
+//! Tests of which calls are recorded for their callers.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -21,7 +21,7 @@ impl SpanSink for Recorded {
     }
 }
 
-/// Answers with the span that it is called from, or never.
+/// Cell that answers with the span of its caller, or never.
 struct Echo {
     answers: bool,
 }

@@ -1,4 +1,5 @@
-//! A body's bus: retries around the recorder of attempts around the router around the body's own cells and NATS.
+//! A body's bus. Its layers from outside to inside: retries, the recorder of attempts, the router,
+//! and the body's own cells and NATS.
 
 use std::sync::Arc;
 
@@ -14,23 +15,23 @@ use super::{
 };
 use crate::health::BodyStatus;
 
-/// The parts of the bus that outlive one set of specs.
+/// Parts of the bus that remain when the specs change.
 pub(super) struct Wiring {
-    /// What cells, flows and this body call, serve and publish with.
+    /// Bus that cells, flows and this body use to call, serve and publish.
     pub(super) bus: Arc<dyn BodyBus>,
     retry: Arc<RetryingBus>,
     pub(super) nats: Option<Nats>,
-    /// What this body tells of itself.
+    /// Events of this body.
     pub(super) events: Arc<Events>,
     local: Arc<InProcess>,
     router: Arc<Router>,
-    /// What this body shows of itself.
+    /// Status of this body.
     pub(super) status: Arc<BodyStatus>,
 }
 
 impl Wiring {
-    /// With a watcher, it is told of every call that this body answers or sends away; with a recorder,
-    /// of every attempt of a sampled call that it makes.
+    /// Connects the layers. A call tap receives a record of every call that this body answers or
+    /// sends away; a span sink receives every attempt of a sampled call that it makes.
     pub(super) fn new(
         status: Arc<BodyStatus>,
         route: Routing,
@@ -64,18 +65,18 @@ impl Wiring {
         Self { bus, retry, nats, events, local, router, status }
     }
 
-    /// The most bytes that a reply may have.
+    /// Returns the limit of the bytes of a reply.
     pub(super) fn reply_max(&self) -> usize {
         self.local.payload_max()
     }
 
-    /// Tells that the body takes no new work.
+    /// Reports that the body takes no new work.
     pub(super) fn draining(&self) {
         self.status.draining();
         self.events.body("draining");
     }
 
-    /// Calls follow these specs from now on: routes, retries, and who is known.
+    /// Takes routes, retries and known targets from these specs from now on.
     pub(super) fn adopt(&self, specs: &Specs) {
         let cells = || specs.cells().map(|spec| (Target::from(spec.name.clone()), spec));
         let flows = specs.flows().map(|spec| Target::from(spec.name.clone()));
@@ -84,8 +85,8 @@ impl Wiring {
         self.know(known, call_policy.collect());
     }
 
-    /// Calls follow these manners from now on; targets without any, and those of before that
-    /// have none now, are called as the body is set.
+    /// Sets the known targets and the call policies from now on. Targets without a policy, also
+    /// those that had one before, use the settings of the body.
     pub(super) fn know(&self, known: Vec<Target>, call_policy: Vec<(Target, CallPolicy)>) {
         self.router.set_routes(call_policy.iter().map(|(target, call_policy)| (target.clone(), call_policy.route)));
         self.retry.set_all(call_policy.into_iter().map(|(target, call_policy)| (target, call_policy.retry)));
@@ -105,17 +106,17 @@ impl Wiring {
     }
 }
 
-/// How calls of a cell travel, and when they are made again.
+/// Policy of the calls of a cell: their route, and their retries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallPolicy {
-    /// `None`: as the body is set.
+    /// Route; `None` means the body's own setting.
     pub(crate) route: Option<Routing>,
-    /// `None`: never again.
+    /// Retry policy; `None` means no retries.
     pub(crate) retry: Option<RetryPolicy>,
 }
 
 impl CallPolicy {
-    /// As a cell's spec says.
+    /// Returns the policy in a cell's spec.
     pub(crate) fn of(spec: &CellSpec) -> Self {
         Self { route: spec.route.map(route), retry: retry_policy(spec) }
     }

@@ -1,8 +1,9 @@
-//! Two schemas that both hold, as one.
+//! Merge of two schemas that both apply.
 
 use serde_json::{Map, Value};
 
-/// One schema that says what both say; `None` where nothing fits both. What cannot be said in one is left to be tried.
+/// Returns one schema with the rules of both, or `None` if no value fits both. Rules that cannot be
+/// merged keep the first schema's form; the values are checked later.
 pub(super) fn merged(one: &Map<String, Value>, other: &Value) -> Option<Map<String, Value>> {
     let other = match other {
         Value::Bool(true) => return Some(one.clone()),
@@ -19,7 +20,7 @@ pub(super) fn merged(one: &Map<String, Value>, other: &Value) -> Option<Map<Stri
             "properties" => properties(ours, theirs),
             "required" | "examples" => union(ours, theirs),
             "allOf" => union(ours, theirs),
-            // One of both each: an alternative within an alternative.
+            // One alternative of each must apply: the second set goes into `allOf`.
             "anyOf" | "oneOf" => {
                 let more = Value::Object(Map::from_iter([(word.clone(), theirs.clone())]));
                 let all = whole.get("allOf").cloned().unwrap_or_else(|| Value::Array(Vec::new()));

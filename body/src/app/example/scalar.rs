@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-/// The longest text that is made.
+/// Limit of the length of a text that is made.
 const LENGTH_MAX: usize = 4_096;
 
-/// What texts of a format look like: <https://json-schema.org/draft/2020-12/json-schema-validation#section-7.3>.
+/// Example texts by format:
+/// <https://json-schema.org/draft/2020-12/json-schema-validation#section-7.3>.
 const FORMATS: &[(&str, &str)] = &[
     ("date-time", "2026-01-31T12:00:00Z"),
     ("date", "2026-01-31"),
@@ -28,7 +29,7 @@ const FORMATS: &[(&str, &str)] = &[
     ("regex", "^a"),
 ];
 
-/// What a `pattern` may want; it is tried.
+/// Texts that may match a `pattern`; they are tried.
 const USUAL: &[&str] = &[
     "hello",
     "Ada",
@@ -47,7 +48,7 @@ const USUAL: &[&str] = &[
     "+1234567",
 ];
 
-/// A word for a field of this name.
+/// Returns an example word for a field of this name.
 pub(super) fn word(field: &str) -> &'static str {
     let field = field.to_ascii_lowercase();
     if field == "name" || field.ends_with("_name") || field.ends_with("name") { "Ada" } else { "hello" }
@@ -71,7 +72,7 @@ fn whole(number: f64) -> usize {
     if number >= 0.0 { number as usize } else { 0 }
 }
 
-/// Whole numbers within the bounds.
+/// Returns whole numbers within the bounds.
 pub(super) fn integers(schema: &Map<String, Value>) -> Vec<Value> {
     let bound = |word: &str| schema.get(word).and_then(Value::as_f64);
     let least = [bound("minimum").map(f64::ceil), bound("exclusiveMinimum").map(|least| least.floor() + 1.0)];
@@ -86,7 +87,7 @@ fn integer(number: f64) -> Value {
     json!(number as i64)
 }
 
-/// Numbers within the bounds, whole ones first.
+/// Returns numbers within the bounds, whole ones first.
 pub(super) fn stats(schema: &Map<String, Value>) -> Vec<Value> {
     let bound = |word: &str| schema.get(word).and_then(Value::as_f64);
     let (above, below) = (bound("exclusiveMinimum"), bound("exclusiveMaximum"));
@@ -106,7 +107,7 @@ pub(super) fn stats(schema: &Map<String, Value>) -> Vec<Value> {
     found
 }
 
-/// Multiples of a step between the bounds: one of the smallest that is not zero first.
+/// Returns multiples of a step between the bounds: one of the smallest that is not zero first.
 fn within(least: [Option<f64>; 2], most: [Option<f64>; 2], step: f64) -> Vec<f64> {
     let least = least.into_iter().flatten().reduce(f64::max);
     let most = most.into_iter().flatten().reduce(f64::min);
@@ -117,7 +118,7 @@ fn within(least: [Option<f64>; 2], most: [Option<f64>; 2], step: f64) -> Vec<f64
     [step, 0.0].into_iter().chain(near).filter(fits).collect()
 }
 
-/// Another value of the same kind.
+/// Returns another value of the same kind.
 pub(super) fn another(value: &Value, index: usize) -> Option<Value> {
     match value {
         Value::String(text) => Some(json!(format!("{text}{}", index + 1))),
