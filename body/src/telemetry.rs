@@ -1,27 +1,27 @@
-//! What a body tells of its calls, and of itself: spans in memory and to an OTLP receiver, and the log.
+//! Telemetry of a body and its calls: spans in memory and to an OTLP receiver, and the log.
 //!
-//! Nothing of it ever holds up a call: queues are bounded, and what finds no room is counted.
+//! Telemetry never delays a call: queues are bounded, and items that do not fit are counted.
 //!
 //! - `log`: lines on standard error; `CBS_LOG` filters them, `cbs log-level` while the body runs.
-//! - `spans`: the recorder of calls. `memory`: what it keeps, 8,192 spans and 16 MiB.
-//! - `otlp`: spans and lines on their way to a receiver.
-//! - `questions`: what `cbs trace` and `cbs log-level` ask. `counters`: what is counted of all this.
+//! - `spans`: the recorder of calls. `memory`: the recorded spans, up to 8,192 spans and 16 MiB.
+//! - `otlp`: sends spans and lines to a receiver.
+//! - `admin`: answers to `cbs trace` and `cbs log-level`. `counters`: the counters of all this.
 //! - `flags`: the flags, and the variables:
 //!
-//! | variable | what it says | default |
+//! | variable | meaning | default |
 //! |---|---|---|
 //! | `CBS_LOG` | the filter of the log | `info` of `up` and `dev`, else `warn` |
 //! | `CBS_TELEMETRY` | `off`: calls are neither recorded nor timed | `on` |
-//! | `CBS_TRACE_RATIO` | the share of traces that are recorded whole | 0.01; 1 of `dev` and `demo` |
-//! | `CBS_TRACE_SLOW` | what takes longer is always recorded, as what fails | `1s` |
-//! | `CBS_OTLP_LOGS` | `1`: lines of the log are sent, too | off |
+//! | `CBS_TRACE_RATIO` | share of traces that are recorded completely | 0.01; 1 of `dev` and `demo` |
+//! | `CBS_TRACE_SLOW` | calls that take longer are always recorded, like failed calls | `1s` |
+//! | `CBS_OTLP_LOGS` | `1`: log lines are sent too | off |
 //! | `OTEL_EXPORTER_OTLP_ENDPOINT`, `…_TRACES_ENDPOINT`, `…_LOGS_ENDPOINT` | the receiver, gRPC | none |
-//! | `OTEL_EXPORTER_OTLP_HEADERS`, `…_TRACES_HEADERS`, `…_LOGS_HEADERS` | what each request carries | none |
+//! | `OTEL_EXPORTER_OTLP_HEADERS`, `…_TRACES_HEADERS`, `…_LOGS_HEADERS` | the headers of each request | none |
 //! | `OTEL_TRACES_EXPORTER` | `none`: no spans are sent | |
 //! | `OTEL_LOGS_EXPORTER` | `otlp`: lines are sent | |
 //! | `OTEL_SDK_DISABLED` | `true`: nothing is sent | |
-//! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | what the receiver is told of the body | `cbs` |
-//! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | as `CBS_TRACE_RATIO`, which counts more | |
+//! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | attributes of the body for the receiver | `cbs` |
+//! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | as `CBS_TRACE_RATIO`, which has priority | |
 
 mod admin;
 mod counters;
@@ -49,7 +49,7 @@ pub(crate) use self::{
 };
 use crate::{exit::Failure, health::BodyStatus, metrics::Exemplars};
 
-/// The telemetry of one body that runs.
+/// Telemetry of one running body.
 pub(crate) struct Telemetry {
     spans: Option<Arc<Spans>>,
     exporter: Exporter,
@@ -59,10 +59,11 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// Starts what is wanted, with this share of traces where nothing says otherwise. Needs a runtime.
+    /// Starts the telemetry that the flags and variables ask for. `ratio_default` is the share of
+    /// traces if nothing else sets it. Needs a runtime.
     ///
     /// # Errors
-    /// Usage, for an OTLP receiver whose address or headers are none.
+    /// A usage error: the OTLP receiver's address or headers are invalid.
     pub(crate) fn start(
         flags: &Flags,
         ratio_default: f64,
@@ -85,23 +86,23 @@ impl Telemetry {
         Ok(Arc::new(Self { spans, exporter, log: log.clone(), tasks, stop }))
     }
 
-    /// What takes the spans of calls; `None`: nobody does.
+    /// Returns the receiver of the spans of calls; `None` if there is none.
     pub(crate) fn span_sink(&self) -> Option<Arc<dyn SpanSink>> {
         self.spans.clone().map(|spans| spans as Arc<dyn SpanSink>)
     }
 
-    /// What telemetry counts of itself.
+    /// Returns the counters of the telemetry itself.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         self.log.counters()
     }
 
-    /// Answers those who ask this body about its spans and its log.
+    /// Answers requests about this body's spans and log.
     pub(crate) fn answer(&self, nats: &Nats) {
         admin::answer_trace(nats, self.spans.clone());
         admin::answer_log(nats, self.log.clone(), self.tasks.clone(), self.stop.clone());
     }
 
-    /// Sends what waits to be sent, for two seconds at the most, and ends.
+    /// Sends the waiting spans and lines, for at most two seconds, and ends.
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();

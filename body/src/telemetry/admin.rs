@@ -1,4 +1,4 @@
-//! What a body answers about itself: the spans that it remembers, and the filter of its log.
+//! Answers of a body about its telemetry: the spans in its memory, and the filter of its log.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,49 +14,49 @@ use super::{
     spans::Spans,
 };
 
-/// Asks for the spans of a trace or a request.
+/// Admin request for the spans of a trace or a request.
 pub(crate) const ASK_TRACE: &str = "trace";
-/// Asks for the filter of the log, or changes it.
+/// Admin request for the filter of the log, or for a change of it.
 pub(crate) const ASK_LOG: &str = "log";
-/// What an answer has besides its spans.
+/// Limit of the bytes that an answer has besides its spans.
 const ROOM: usize = 4 * 1024;
-/// How many changes of the filter may wait to be taken back.
+/// Limit of the number of filter changes that wait to be undone.
 const WAITING_MAX: usize = 64;
 
-/// What a body tells of a trace.
+/// Answer of a body about a trace.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TraceReport {
-    /// The spans that found room in the answer, the oldest first.
+    /// Spans that fit into the answer, the oldest first.
     pub(crate) spans: Vec<Span>,
-    /// How many did not.
+    /// Number of spans that did not fit.
     pub(crate) left_out: usize,
     pub(crate) kept: SpanMemory,
 }
 
-/// What a body remembers at all.
+/// Span memory of a body: how much it keeps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SpanMemory {
     pub(crate) spans: u64,
     pub(crate) bytes: u64,
     pub(crate) spans_max: usize,
     pub(crate) bytes_max: usize,
-    /// When the oldest began, in milliseconds since 1970; `None`: there is none.
+    /// Time at which the oldest span began, in milliseconds since 1970; `None` if there is no span.
     pub(crate) since_ms: Option<u64>,
-    /// The share of traces that are recorded whole.
+    /// Share of traces that are recorded completely.
     pub(crate) ratio: f64,
 }
 
-/// What a body tells of its log.
+/// Answer of a body about its log.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Filtered {
-    /// The filter that is in force.
+    /// Filter that is used now.
     pub(crate) filter: String,
-    /// The one before, where it was changed.
+    /// Filter before the change, if it was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) was: Option<String>,
 }
 
-/// Answers about spans.
+/// Answers requests about spans.
 pub(super) fn answer_trace(nats: &Nats, spans: Option<Arc<Spans>>) {
     let room = nats.server().max_payload.saturating_sub(ROOM);
     nats.on_admin_request(ASK_TRACE, move |question| {
@@ -102,7 +102,7 @@ fn kept(spans: &Spans) -> SpanMemory {
     }
 }
 
-/// Answers about the log; what is to be taken back later is taken back by these tasks.
+/// Answers requests about the log. Changes for a limited time are undone later by tasks in `tasks`.
 pub(super) fn answer_log(nats: &Nats, log: Log, tasks: TaskTracker, stop: CancellationToken) {
     nats.on_admin_request(ASK_LOG, move |question| std::future::ready(change(&log, &question, &tasks, &stop)));
 }

@@ -1,8 +1,8 @@
-//! What telemetry counts of itself. Read without a lock.
+//! Counters of the telemetry itself. They are read without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is exported.
+/// Kind of exported data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// Spans of calls.
@@ -11,14 +11,14 @@ pub(crate) enum Signal {
     Logs = 1,
 }
 
-/// Why something was not exported.
+/// Reason why a span or line was not exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// It found the queue full.
+    /// The queue was full.
     QueueFull = 0,
     /// The receiver could not be reached, or did not answer in time, several times.
     Failed = 1,
-    /// The receiver does not want it.
+    /// The receiver refused it.
     Refused = 2,
     /// The program ended before it was sent.
     Stopped = 3,
@@ -27,7 +27,7 @@ pub(crate) enum Reason {
 const SIGNALS: [&str; 2] = ["traces", "logs"];
 const REASONS: [&str; 4] = ["queue-full", "failed", "refused", "stopped"];
 
-/// The numbers since the start; each only grows, but for what is kept now.
+/// Counters since the start. Each only grows, except those of the spans in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     recorded: AtomicU64,
@@ -40,27 +40,27 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Spans recorded.
+    /// Returns the number of spans recorded.
     pub(crate) fn spans_recorded(&self) -> u64 {
         self.recorded.load(Ordering::Relaxed)
     }
 
-    /// Spans in memory now.
+    /// Returns the number of spans in memory now.
     pub(crate) fn spans_kept(&self) -> u64 {
         self.kept.load(Ordering::Relaxed)
     }
 
-    /// The bytes of the spans in memory now.
+    /// Returns the bytes of the spans in memory now.
     pub(crate) fn spans_kept_bytes(&self) -> u64 {
         self.kept_bytes.load(Ordering::Relaxed)
     }
 
-    /// What the receiver took, by signal.
+    /// Returns the number of items that the receiver took, by signal.
     pub(crate) fn otlp_exported(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         SIGNALS.iter().zip(&self.exported).map(|(signal, count)| (*signal, count.load(Ordering::Relaxed)))
     }
 
-    /// What never reached the receiver, by signal and reason.
+    /// Returns the number of items that never reached the receiver, by signal and reason.
     pub(crate) fn otlp_dropped(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
         let of = |(signal, counts): (&&'static str, &'_ [AtomicU64; REASONS.len()])| {
             let signal = *signal;
@@ -70,7 +70,8 @@ impl Counters {
         SIGNALS.iter().zip(&self.dropped).flat_map(of)
     }
 
-    /// Lines of the log that standard error did not take in time, and those beyond a cell's share.
+    /// Returns the number of log lines that standard error did not take in time, and those beyond a
+    /// cell's limit.
     pub(crate) fn log_lines_dropped(&self) -> u64 {
         self.lines_dropped.load(Ordering::Relaxed) + self.lines_limited.load(Ordering::Relaxed)
     }
@@ -79,7 +80,7 @@ impl Counters {
         self.recorded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many spans, and so many bytes, came into memory and went.
+    /// Counts the spans and bytes that came into memory, and those that were removed.
     pub(super) fn count_kept(&self, came: (u64, u64), went: (u64, u64)) {
         // Gauges that are one moment too high are better than ones that fall below zero.
         self.kept.fetch_add(came.0, Ordering::Relaxed);

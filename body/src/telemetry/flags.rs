@@ -1,4 +1,4 @@
-//! What of telemetry is wanted: by flag, by CBS's own variables, by OpenTelemetry's.
+//! Settings of the telemetry: from flags, from CBS's own variables, from OpenTelemetry's variables.
 //!
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>,
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>
@@ -10,10 +10,10 @@ use clap::ValueEnum;
 use super::otlp::Endpoint;
 use crate::{exit::Failure, output};
 
-/// What takes longer is recorded though it was not sampled, unless it is said otherwise.
+/// Default time after which a call is recorded even if it was not sampled.
 const SLOW_DEFAULT: Duration = Duration::from_secs(1);
 
-/// How the calls of a body are watched.
+/// Telemetry flags of a body.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Telemetry")]
 #[group(skip)]
@@ -45,7 +45,8 @@ enum Switch {
     Off,
 }
 
-/// A variable that is empty says nothing: charts and compose files set those that their user left out.
+/// Value of a flag whose variable may be empty. An empty variable counts as unset: charts and
+/// compose files set variables that their user left out.
 type Optional<T> = Option<T>;
 
 fn unless_empty<T>(
@@ -54,7 +55,7 @@ fn unless_empty<T>(
     move |text| if text.is_empty() { Ok(None) } else { read(text).map(Some) }
 }
 
-/// What is wanted, read and checked.
+/// Settings that were read and checked.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) on: bool,
@@ -65,10 +66,10 @@ pub(super) struct Wanted {
 }
 
 impl Flags {
-    /// With this share of traces where nothing says otherwise.
+    /// Reads the settings. `ratio_default` is the share of traces if nothing else sets it.
     ///
     /// # Errors
-    /// Usage, for a receiver's address that is none, or headers that are none.
+    /// A usage error: the receiver's address or the headers are invalid.
     pub(super) fn wanted(&self, ratio_default: f64) -> Result<Wanted, Failure> {
         self.wanted_in(ratio_default, &|name| env::var(name).ok().filter(|value| !value.trim().is_empty()))
     }
@@ -92,7 +93,8 @@ impl Flags {
         Ok(Wanted { on, ratio, slow, traces, logs })
     }
 
-    /// The flag before the signal's own variable before the one for all signals.
+    /// Returns the endpoint: from the flag first, then from the signal's own variable, then from
+    /// the variable for all signals.
     fn endpoint(&self, signal: &str, var: &dyn Fn(&str) -> Option<String>) -> Result<Option<Endpoint>, Failure> {
         let of_signal = |what: &str| format!("OTEL_EXPORTER_OTLP_{signal}_{what}");
         let for_all = |what: &str| format!("OTEL_EXPORTER_OTLP_{what}");
@@ -113,8 +115,8 @@ fn ratio(text: &str) -> Result<f64, String> {
     text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio)).ok_or_else(wrong)
 }
 
-/// The ratio that `OTEL_TRACES_SAMPLER` comes to. Who calls decides for what follows: all samplers are
-/// `parentbased`.
+/// Returns the ratio that `OTEL_TRACES_SAMPLER` sets. A caller's decision applies to the calls
+/// below it: all samplers are `parentbased`.
 fn sampler(var: &dyn Fn(&str) -> Option<String>) -> Option<f64> {
     let name = var("OTEL_TRACES_SAMPLER")?;
     match name.trim().trim_start_matches("parentbased_") {

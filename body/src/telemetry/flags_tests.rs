@@ -1,4 +1,4 @@
-//! Which variable counts.
+//! Tests of which variable counts.
 
 use super::*;
 

@@ -1,5 +1,6 @@
-//! The log: on standard error, for a person on a terminal, as JSON otherwise; and, where it is wanted, to an
-//! OTLP receiver. What is left out is decided by one filter, which may change while the program runs.
+//! The log: on standard error, as text on a terminal and as JSON otherwise; and, if requested, to
+//! an OTLP receiver. One filter decides which lines are left out. It may change while the program
+//! runs.
 
 mod form;
 mod limit;
@@ -22,37 +23,38 @@ use self::{limit::Limits, lines::Lines, writer::Writer};
 use super::{counters::Counters, otlp::Queue};
 use crate::exit::Failure;
 
-/// The environment variable that filters the log, for example `debug` or `info,bus_nats=trace`.
+/// Environment variable that filters the log, for example `debug` or `info,bus_nats=trace`.
 const VARIABLE: &str = "CBS_LOG";
 
-/// What libraries say, some of it with the secrets that they send, is only for who names them: `async_nats=trace`.
-/// What of it matters, the body tells in its own words.
+/// Libraries whose lines are only logged if the filter names them: `async_nats=trace`. Some of
+/// their lines hold the secrets that they send. The body logs their important events in lines of
+/// its own.
 const LIBRARIES: [&str; 7] = ["async_nats", "h2", "hyper", "hyper_util", "rustls", "tonic", "tower"];
 
-/// The log of this program: a handle that is cheap to clone.
+/// Log of this program: a handle that is cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// `None` where the program has a log of its own.
+    /// `None` if the program has a log of its own.
     reload: Option<reload::Handle<EnvFilter, Registry>>,
     filter: Mutex<Filter>,
-    /// Where lines go besides; set when somebody wants them.
+    /// Queue of exported lines; set once export is requested.
     exported: Arc<OnceLock<Queue<LogRecord>>>,
     counters: Arc<Counters>,
 }
 
-/// The most bytes of a filter: every line is held against all of it.
+/// Limit of the bytes of a filter: every line is compared with all of it.
 const FILTER_BYTES_MAX: usize = 1_024;
 
-/// The filter that is in force.
+/// Filter that is used now.
 #[derive(Clone, Debug, Default)]
 struct Filter {
     text: String,
-    /// The one that was set for good: what is only for a time goes back to it.
+    /// Filter without a time limit: a filter with a time limit goes back to it.
     lasting: String,
-    /// How often it was changed.
+    /// Number of changes.
     changes: u64,
 }
 
@@ -63,11 +65,11 @@ impl fmt::Debug for Log {
 }
 
 impl Log {
-    /// Starts the log with the filter of `CBS_LOG`, else with this level. The last lines are written when what is
-    /// given with it is dropped.
+    /// Starts the log with the filter of `CBS_LOG`, else with this level. The last lines are
+    /// written when the returned [`LastLines`] is dropped.
     ///
     /// # Errors
-    /// Usage, for a filter that is none.
+    /// A usage error: the filter is invalid.
     pub(crate) fn start(level_default: &str) -> Result<(Self, LastLines), Failure> {
         let text = std::env::var(VARIABLE).ok().filter(|filter| !filter.trim().is_empty());
         let text = text.unwrap_or_else(|| level_default.to_owned());
@@ -93,15 +95,16 @@ impl Log {
         Ok((Self(Arc::new(Inner { reload, filter, exported, counters })), LastLines(())))
     }
 
-    /// The filter that is in force.
+    /// Returns the filter that is used now.
     pub(super) fn filter(&self) -> String {
         self.lock().text.clone()
     }
 
-    /// Changes the filter, for good or for a time; gives the one that it was, and the number of this change.
+    /// Changes the filter, with or without a time limit. Returns the filter before, and the number
+    /// of this change.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason why the filter is invalid or cannot be changed.
     pub(super) fn set_filter(&self, text: &str, for_good: bool) -> Result<(String, u64), String> {
         self.apply(&mut self.lock(), text, for_good)
     }
@@ -119,7 +122,7 @@ impl Log {
         Ok((std::mem::replace(&mut now.text, text.to_owned()), now.changes))
     }
 
-    /// Goes back to the filter that was set for good, if this change was the last.
+    /// Goes back to the filter without a time limit, if this change was the last.
     pub(super) fn restore(&self, change: u64) {
         let mut now = self.lock();
         let text = now.lasting.clone();
@@ -129,12 +132,12 @@ impl Log {
         }
     }
 
-    /// Sends all lines from now on here, too; the first place stays.
+    /// Sends all lines from now on to this queue too. The first queue stays.
     pub(super) fn export(&self, queue: Queue<LogRecord>) {
         drop(self.0.exported.set(queue));
     }
 
-    /// What telemetry counts of itself.
+    /// Returns the counters of the telemetry itself.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.0.counters
     }
@@ -152,13 +155,13 @@ impl<'a> MakeWriter<'a> for Writer {
     }
 }
 
-/// Reads a filter; libraries that it does not name say nothing.
+/// Reads a filter. Libraries that it does not name log nothing.
 fn parse(text: &str) -> Result<EnvFilter, String> {
     if text.len() > FILTER_BYTES_MAX {
         return Err(format!("a filter has at most {FILTER_BYTES_MAX} bytes, this one has {}", text.len()));
     }
     let wrong = |error: &dyn fmt::Display| format!("`{text}`: {error}; write `info`, or `warn,bus_nats=debug`");
-    // Else it would be read as `off`, errors and all.
+    // Otherwise it would be read as `off`, which also hides errors.
     if text.split(',').all(|part| part.trim().is_empty()) {
         return Err(wrong(&"it is empty; `off` turns the log off"));
     }

@@ -1,4 +1,4 @@
-//! Filters.
+//! Tests of filters.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn libraries_are_quiet_unless_they_are_named() -> Result<(), String> {
     assert!(named.contains("async_nats=trace") && !named.contains("async_nats=off"), "{named}");
     let part = parse("info,async_nats::connection=trace")?.to_string();
     assert!(!part.contains("async_nats=off"), "{part}");
-    // Names of others in which theirs stand.
+    // Names of other targets that contain the names of libraries.
     let alike = parse("trace,my_hyperdrive=trace,hyper_util=info,cbs::tower=debug")?.to_string();
     for quiet in ["hyper=off", "tower=off", "async_nats=off"] {
         assert!(alike.contains(quiet), "{quiet} is not in {alike}");

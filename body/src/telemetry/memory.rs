@@ -1,9 +1,10 @@
-//! The spans that a body remembers, for `cbs trace`: bounded in number and in bytes, the oldest goes first.
+//! Span memory of a body, for `cbs trace`: bounded in number and in bytes. The oldest span is
+//! removed first.
 //!
-//! They stand in eight shards, so that those who record seldom meet, and who asks holds up few of them for a
-//! moment. The spans of one trace are spread over all shards: a trace may fill all the room that there is.
-//! What was sampled and what is kept though it was not (errors, slow calls) have rooms of their own: a flood of
-//! errors does not push out the trace that somebody asked for.
+//! Spans are in eight shards, so that recorders seldom wait for each other, and a reader locks one
+//! shard at a time for a moment. The spans of one trace are spread over all shards: a trace may
+//! fill the whole memory. Sampled spans, and spans that are kept although they were not sampled
+//! (errors, slow calls), have space of their own: many errors do not push out a sampled trace.
 
 use std::{
     collections::VecDeque,
@@ -15,17 +16,17 @@ use cbs::{Note, Span, Uuid};
 
 use super::counters::Counters;
 
-/// The most spans that are kept.
+/// Limit of the number of spans that are kept.
 pub(crate) const SPANS_MAX: usize = 8_192;
-/// The most bytes that they may have together.
+/// Limit of the bytes that they may have together.
 pub(crate) const BYTES_MAX: usize = 16 * 1024 * 1024;
 const SHARDS: usize = 8;
-/// One for what was sampled, one for the rest.
+/// Number of queues in a shard: one for sampled spans, one for the others.
 const ROOMS: usize = 2;
 const ROOM_SPANS_MAX: usize = SPANS_MAX / SHARDS / ROOMS;
 const ROOM_BYTES_MAX: usize = BYTES_MAX / SHARDS / ROOMS;
 
-/// The last spans of a body.
+/// Last spans of a body.
 pub(super) struct Memory {
     shards: [Mutex<Shard>; SHARDS],
     counters: Arc<Counters>,
@@ -39,7 +40,7 @@ struct Shard {
 
 #[derive(Default)]
 struct SpanQueue {
-    /// With their sizes, the oldest first.
+    /// Spans with their sizes, the oldest first.
     spans: VecDeque<(usize, Arc<Span>)>,
     bytes: usize,
 }
@@ -49,25 +50,26 @@ impl Memory {
         Self { shards: Default::default(), counters }
     }
 
-    /// Keeps a span of this size; the oldest of its room go where there is none for it.
+    /// Keeps a span of this size. The oldest spans of its queue are removed if it does not fit.
     pub(super) fn keep(&self, size: usize, span: Arc<Span>) {
         let Some(shard) = self.shards.get(shard_of(span.trace.span_id)) else { return };
         let sampled = span.trace.is_sampled();
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         let room = if sampled { &mut shard.sampled } else { &mut shard.others };
         let went = room.keep(size, span);
-        // Within the lock: none is counted as gone before it was counted as kept.
+        // Counted within the lock, so that no span is counted as removed before it is counted as
+        // kept.
         self.counters.count_kept((1, size as u64), went);
     }
 
-    /// The spans of a trace, the oldest first.
+    /// Returns the spans of a trace, the oldest first.
     pub(super) fn trace(&self, trace_id: [u8; 16]) -> Vec<Arc<Span>> {
         let mut found = self.find(|span| span.trace.trace_id == trace_id);
         found.sort_by_key(|span| span.began_ns);
         found
     }
 
-    /// The spans of a request, whatever trace they are of.
+    /// Returns the spans of a request, of any trace.
     pub(super) fn request(&self, id: Uuid) -> Vec<Arc<Span>> {
         self.find(|span| span.id == id)
     }
@@ -80,7 +82,7 @@ impl Memory {
         self.shards.iter().flat_map(of).collect()
     }
 
-    /// When the oldest span that is still kept began, in nanoseconds since 1970.
+    /// Returns the time at which the oldest kept span began, in nanoseconds since 1970.
     pub(super) fn oldest_ns(&self) -> Option<u64> {
         let of = |shard: &Mutex<Shard>| {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +100,7 @@ impl Shard {
 }
 
 impl SpanQueue {
-    /// How many spans went for it, and how many bytes.
+    /// Keeps a span. Returns the number of spans that were removed for it, and their bytes.
     fn keep(&mut self, size: usize, span: Arc<Span>) -> (u64, u64) {
         let mut went = (0, 0);
         while (self.spans.len() >= ROOM_SPANS_MAX || self.bytes + size > ROOM_BYTES_MAX)
@@ -113,14 +115,15 @@ impl SpanQueue {
     }
 }
 
-/// The low bytes of an id are the random ones.
+/// Returns the shard of a span: the low bytes of an id are the random ones.
 fn shard_of(span_id: [u8; 8]) -> usize {
     usize::from(span_id[7]) % SHARDS
 }
 
-/// Roughly what a span takes: itself, its place in the memory, and the texts that it may be the last to hold.
+/// Returns the approximate size of a span: the span itself, its entry in the memory, and the texts
+/// that it may be the last to hold.
 pub(super) fn size_of_span(span: &Span) -> usize {
-    /// The counts of an `Arc`, and a place in a queue.
+    /// Bytes of the counters of an `Arc`, and of an entry in a queue.
     const AROUND: usize = 4 * size_of::<usize>();
     let texts = [&span.language, &span.place.body, &span.place.cell, &span.place.revision, &span.tracestate];
     let peer = [&span.peer.body, &span.peer.cell, &span.peer.revision];
@@ -129,7 +132,7 @@ pub(super) fn size_of_span(span: &Span) -> usize {
     AROUND + size_of::<Span>() + texts + names + span.notes.iter().map(size_of_note).sum::<usize>()
 }
 
-/// What a note takes.
+/// Returns the approximate size of a note.
 pub(super) fn size_of_note(note: &Note) -> usize {
     let texts = match note {
         Note::Attribute { key, value } => key.len() + value.len(),

@@ -1,4 +1,4 @@
-//! What stays in memory, and what goes.
+//! Tests of which spans stay in memory.
 
 use super::*;
 use crate::telemetry::testing::{note, span};
@@ -12,7 +12,7 @@ fn keep(memory: &Memory, span: Span) {
     memory.keep(size_of_span(&span), Arc::new(span));
 }
 
-/// An id of the shard 0.
+/// Returns an id of shard 0.
 fn id(number: u128) -> Uuid {
     Uuid::from_u128(number << 8)
 }

@@ -1,8 +1,8 @@
-//! Spans and lines of the log on their way to an OTLP receiver, by gRPC.
+//! Export of spans and log lines to an OTLP receiver, by gRPC.
 //!
-//! Whoever records puts what it has into a bounded queue and goes on; one task for each signal sends it in
-//! batches. A receiver that hangs, refuses or is not there costs what finds no room: it is counted, told
-//! once, and its return is told.
+//! A recorder puts its items into a bounded queue and goes on. One task for each signal sends them
+//! in batches. If a receiver hangs, refuses or is not there, items that do not fit are lost: they
+//! are counted, and the outage and its end are logged once each.
 
 mod endpoint;
 mod queue;
@@ -23,12 +23,12 @@ pub(super) use self::{endpoint::Endpoint, queue::Queue};
 use super::{counters::Counters, log::LogRecord};
 use crate::output;
 
-/// The target of this room's own lines, which are never sent.
+/// Log target of this module's own lines, which are never sent.
 pub(super) const TARGET: &str = "cbs::otlp";
-/// How long the last batches may take when the program ends.
+/// Limit of the time that the last batches may take when the program ends.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
-/// What sends.
+/// Exporter that starts and ends the sending tasks.
 pub(super) struct Exporter {
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -37,12 +37,12 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    /// For what this resource says; nothing is sent yet.
+    /// Creates an exporter for this resource. Nothing is sent yet.
     pub(super) fn new(resource: Resource, counters: Arc<Counters>) -> Self {
         Self { tasks: TaskTracker::new(), stop: CancellationToken::new(), resource, counters }
     }
 
-    /// Starts to send spans; gives their queue.
+    /// Starts to send spans. Returns their queue.
     pub(super) fn spans(&self, endpoint: &Endpoint) -> Queue<Arc<Span>> {
         let (queue, waiting) = queue::queue();
         let port = SpanPort::new(endpoint, self.resource.clone());
@@ -51,7 +51,7 @@ impl Exporter {
         queue
     }
 
-    /// Starts to send lines of the log; gives their queue.
+    /// Starts to send log lines. Returns their queue.
     pub(super) fn logs(&self, endpoint: &Endpoint) -> Queue<LogRecord> {
         let (queue, waiting) = queue::queue();
         let port = LogPort::new(endpoint, self.resource.clone());
@@ -60,11 +60,11 @@ impl Exporter {
         queue
     }
 
-    /// Sends what waits, for two seconds at the most, and ends.
+    /// Sends the waiting items, for at most two seconds, and ends.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
-        // The tasks know the limit themselves; this is for one that cannot keep it.
+        // The tasks have the limit themselves; this is for a task that exceeds it.
         if tokio::time::timeout(END_LIMIT * 2, self.tasks.wait()).await.is_err() {
             tracing::warn!(target: TARGET, "what was to be sent at the end is given up");
         }
@@ -77,12 +77,12 @@ impl Drop for Exporter {
     }
 }
 
-/// A text as OTLP writes it.
+/// Returns a text as an OTLP value.
 pub(super) fn text(text: impl Into<String>) -> AnyValue {
     AnyValue { value: Some(Value::StringValue(text.into())) }
 }
 
-/// An attribute whose value is a text.
+/// Returns an attribute whose value is a text.
 pub(super) fn attribute(key: &str, value: impl Into<String>) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(text(value)), ..KeyValue::default() }
 }
@@ -103,8 +103,9 @@ fn scope() -> InstrumentationScope {
     }
 }
 
-/// What all that a body sends is about (<https://opentelemetry.io/docs/specs/semconv/resource/>);
-/// `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` count more than what the body says of itself.
+/// Returns the resource, which describes the sender of all items
+/// (<https://opentelemetry.io/docs/specs/semconv/resource/>). `OTEL_RESOURCE_ATTRIBUTES` and
+/// `OTEL_SERVICE_NAME` override the body's own values.
 pub(super) fn resource(namespace: &str, body: &str) -> Resource {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let own = [
@@ -129,7 +130,7 @@ pub(super) fn resource(namespace: &str, body: &str) -> Resource {
     Resource { attributes, ..Resource::default() }
 }
 
-/// A receiver's words on one line, no longer than anybody reads.
+/// Returns a receiver's message on one line, with at most 300 characters.
 fn words(text: &str) -> String {
     output::sanitize(text).chars().take(300).collect()
 }
@@ -139,7 +140,7 @@ fn words(text: &str) -> String {
 pub(super) mod testing {
     use super::Queue;
 
-    /// A queue that nobody empties, and how many wait in it.
+    /// Returns a queue that is never emptied, and a function that returns the number of its items.
     pub(in crate::telemetry) fn queue<T>() -> (Queue<T>, impl Fn() -> u64) {
         let (queue, waiting) = super::queue::queue();
         (queue, move || waiting.items.len() as u64)

@@ -1,4 +1,4 @@
-//! The body's recorder: which calls are sampled, and what becomes of a recorded span.
+//! Recorder of a body: decides which calls are sampled, and keeps and sends recorded spans.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -12,13 +12,13 @@ use super::{
 };
 use cbs::{Note, Span, SpanSink};
 
-/// The most bytes of notes that a span keeps; what is beyond is counted with what found no room.
+/// Limit of the bytes of notes that a span keeps. Notes beyond it are counted as dropped.
 const NOTES_BYTES_MAX: usize = 32 * 1024;
 
-/// Is shown every span that is recorded.
+/// Receives every span that is recorded.
 pub(crate) type SpanTap = Box<dyn Fn(&Span) + Send + Sync>;
 
-/// Records the calls of one body: into its memory, and on their way to an OTLP receiver.
+/// Recorder of the calls of one body: into its memory, and into the queue to an OTLP receiver.
 pub(crate) struct Spans {
     ratio: f64,
     slow: Duration,
@@ -34,12 +34,13 @@ impl Spans {
         Self { ratio, slow, memory, queue, watcher: OnceLock::new(), counters }
     }
 
-    /// Shows every span that is recorded from now on; the first watcher stays.
+    /// Sets the watcher that receives every span from now on. The first watcher stays.
     pub(crate) fn watch(&self, watcher: SpanTap) {
         drop(self.watcher.set(watcher));
     }
 
-    /// Of how many traces that begin here one is sampled: from 0 for none to 1 for all.
+    /// Returns the share of the traces that begin here and are sampled: from 0 for none to 1 for
+    /// all.
     pub(super) fn ratio(&self) -> f64 {
         self.ratio
     }
@@ -70,7 +71,7 @@ impl SpanSink for Spans {
         }
         let (size, span) = (memory::size_of_span(&span), Arc::new(span));
         if let Some(queue) = &self.queue {
-            // A flood of errors leaves half of the room to what was sampled.
+            // Many errors leave half of the capacity to sampled spans.
             let has_room = span.trace.is_sampled() || !queue.is_half_full();
             if !(has_room && queue.offer(size, span.clone())) {
                 self.counters.count_dropped(Signal::Traces, Reason::QueueFull, 1);
@@ -80,9 +81,9 @@ impl SpanSink for Spans {
     }
 }
 
-/// The share of traces whose id, well mixed, is below the ratio. OpenTelemetry's `TraceIdRatioBased` takes
-/// the id's low bytes as they are: of a `UUIDv7`, which implied ids are, their highest bits are always the
-/// same and the next ones a counter.
+/// Returns true if the trace's id, well mixed, is below the ratio. OpenTelemetry's
+/// `TraceIdRatioBased` takes the id's low bytes as they are: in a `UUIDv7`, which implied ids are,
+/// their highest bits are always the same and the next ones a counter.
 fn is_sampled(trace_id: [u8; 16], ratio: f64) -> bool {
     if ratio >= 1.0 {
         return true;
@@ -99,7 +100,7 @@ fn is_sampled(trace_id: [u8; 16], ratio: f64) -> bool {
     share < ratio
 }
 
-/// Drops the notes that are too much for one span.
+/// Drops the notes that are beyond the limit of one span.
 fn bound(span: &mut Span) {
     let mut room = NOTES_BYTES_MAX;
     let fits = |note: &Note| match room.checked_sub(memory::size_of_note(note)) {

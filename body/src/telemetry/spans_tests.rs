@@ -1,4 +1,4 @@
-//! What is sampled, and what becomes of a span.
+//! Tests of sampling, and of the handling of a recorded span.
 
 use super::*;
 use crate::telemetry::testing::{note, span};
@@ -44,7 +44,7 @@ fn who_records_never_waits_for_who_exports() {
         }
     };
     let dropped = || spans.counters.otlp_dropped().map(|(_, _, count)| count).sum::<u64>();
-    // What was not sampled takes no more than half of the room.
+    // Spans that were not sampled take at most half of the capacity.
     record(2_000, 0);
     let others = waiting();
     assert!((1_000..1_100).contains(&others), "{others}");

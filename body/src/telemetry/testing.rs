@@ -1,10 +1,10 @@
-//! Spans for tests.
+//! Spans and notes for tests.
 
 use std::time::Duration;
 
 use cbs::{CellName, Side, Source, Span, Target, Text, Trace, Transport, Uuid, span_of_attempt};
 
-/// A span of the handling of a request, at the root of a trace of its own.
+/// Returns a span of the handling of a request, at the root of a trace of its own.
 pub(crate) fn span(id: Uuid) -> Span {
     let trace = Trace { trace_id: id.into_bytes(), span_id: span_of_attempt(id, 0), flags: 1 };
     let place = Source { body: "one".into(), cell: "cell logic.greet".into(), revision: "sha256:1".into() };
@@ -29,7 +29,7 @@ pub(crate) fn span(id: Uuid) -> Span {
     }
 }
 
-/// A note of about so many bytes.
+/// Returns a note of about this number of bytes.
 pub(crate) fn note(bytes: usize) -> cbs::Note {
     cbs::Note::Attribute { key: "key".into(), value: Text::from("x".repeat(bytes)) }
 }

@@ -1,4 +1,5 @@
-//! Forms of a line. In both of them the fields that a cell's author gave a line stand beside the body's own.
+//! Forms of a line. In both, the fields that a cell's author added to a line are beside the body's
+//! own fields.
 
 use std::fmt;
 
@@ -19,7 +20,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// One JSON object a line: `timestamp`, `level`, `fields` and `target`, as `tracing_subscriber`'s own form has them.
+/// Form with one JSON object on each line: `timestamp`, `level`, `fields` and `target`, like
+/// `tracing_subscriber`'s own form.
 pub(super) struct Json;
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'static> FormatEvent<S, N> for Json {
@@ -42,7 +44,7 @@ struct Line<'a> {
     target: &'a str,
 }
 
-/// Fields in their order. A name that is there already stays as it is.
+/// Fields in their order. If a name is there already, its first value stays.
 struct Fields(Vec<(String, Value)>);
 
 impl Serialize for Fields {
@@ -88,7 +90,7 @@ impl Visit for Fields {
     }
 }
 
-/// Fields for people: the message, ` key=value` of each field, and an exception on lines of its own.
+/// Form for persons: the message, ` key=value` of each field, and an exception on lines of its own.
 pub(super) struct Plain;
 
 impl<'a> FormatFields<'a> for Plain {
@@ -117,13 +119,13 @@ fn text(value: Value) -> String {
     }
 }
 
-/// A value as one word: in quotation marks where it is not one.
+/// Returns a value as one word: in quotation marks if it is not one.
 fn word(text: String) -> String {
     let is_word = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
     if is_word { text } else { format!("{text:?}") }
 }
 
-/// The text without what a terminal obeys.
+/// Returns the text without control characters that a terminal obeys.
 fn sanitize(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c }).collect()
 }

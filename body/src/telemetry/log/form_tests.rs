@@ -1,4 +1,4 @@
-//! Both forms of a line.
+//! Tests of both forms of a line.
 
 use std::{fs::File, sync::Arc};
 
@@ -7,7 +7,7 @@ use tracing_subscriber::{Layer, Registry, layer::SubscriberExt};
 
 use super::*;
 
-/// What a line of a cell becomes.
+/// Returns a line of a cell as it is written.
 fn written<W>(layer: impl FnOnce(Arc<File>) -> W) -> std::io::Result<String>
 where
     W: Layer<Registry> + Send + Sync,

@@ -1,5 +1,5 @@
-//! Each cell's share of the log, whatever it is written in: 200 lines a second, 1,000 at once. A cell that
-//! logs in a loop takes neither the disk nor the lines of the others.
+//! Limit of the log lines of each cell, in any language: 200 lines a second, 1,000 at once. A cell
+//! that logs in a loop fills neither the disk nor the capacity of the other cells.
 
 use std::{
     collections::HashMap,
@@ -19,14 +19,15 @@ use tracing_subscriber::{Layer, layer::Context};
 
 use super::super::counters::Counters;
 
-/// What cells say of themselves.
+/// Target of the log lines of cells.
 const TARGET: &str = "cbs::cell";
 const LINES_A_SECOND: f64 = 200.0;
 const LINES_AT_ONCE: f64 = 1_000.0;
-/// The most cells that are told apart; beyond them all are given their share anew.
+/// Limit of the number of cells that are counted separately. Beyond it, the counters of all cells
+/// start again.
 const CELLS_MAX: usize = 4_096;
 
-/// Counts the lines of each cell.
+/// Counter of the lines of each cell.
 #[derive(Default)]
 pub(super) struct Limiter {
     cells: Mutex<Cells>,
@@ -47,7 +48,7 @@ struct Bucket {
 }
 
 impl Limiter {
-    /// Whether a line of this cell finds room in its share.
+    /// Returns true if a line of this cell is within its limit.
     fn takes(&self, cell: &str, now: Instant) -> bool {
         let mut cells = self.lock();
         if !cells.buckets.contains_key(cell) {
@@ -74,7 +75,8 @@ impl Limiter {
         false
     }
 
-    /// Is called when lines are left out of which nothing has been told yet.
+    /// Sets the function that is called when lines are left out for the first time since the last
+    /// report.
     pub(super) fn on_first(&self, first: Box<dyn Fn() + Send + Sync>) {
         drop(self.first.set(first));
     }
@@ -83,7 +85,8 @@ impl Limiter {
         self.news.load(Ordering::Acquire)
     }
 
-    /// Tells how many lines of which cells were left out, unless it was told a moment ago.
+    /// Logs the number of lines of each cell that were left out, unless the last report was a
+    /// moment ago.
     pub(super) fn report(&self, every: Duration) {
         if !self.has_news() {
             return;
@@ -117,7 +120,7 @@ impl Limiter {
     }
 }
 
-/// Asks the limiter about each line of a cell, for all that write the log.
+/// Layer that checks the limit for each line of a cell, for all outputs of the log.
 pub(super) struct Limits {
     pub(super) limiter: std::sync::Arc<Limiter>,
     pub(super) counters: std::sync::Arc<Counters>,
@@ -138,7 +141,7 @@ impl<S: Subscriber> Layer<S> for Limits {
     }
 }
 
-/// Reads the field `cell`.
+/// Reader of the field `cell`.
 struct CellField(String);
 
 impl Visit for CellField {

@@ -1,4 +1,4 @@
-//! Each cell's share.
+//! Tests of each cell's limit.
 
 use super::*;
 

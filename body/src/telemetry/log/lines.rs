@@ -1,4 +1,4 @@
-//! Lines of the log as OTLP's log records.
+//! Log lines as OTLP log records.
 
 use std::{
     fmt,
@@ -22,10 +22,10 @@ use super::{
     LIBRARIES,
 };
 
-/// The most bytes of a text that travels.
+/// Limit of the bytes of a text that is sent.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
 
-/// Sends lines on, once somebody wants them.
+/// Layer that sends lines to the queue, once there is one.
 pub(super) struct Lines {
     pub(super) queue: Arc<OnceLock<Queue<LogRecord>>>,
     pub(super) counters: Arc<Counters>,
@@ -36,11 +36,11 @@ impl<S: Subscriber> Layer<S> for Lines {
         let Some(queue) = self.queue.get() else { return };
         let target = event.metadata().target();
         let family = target.split("::").next().unwrap_or_default();
-        // What sends a line must not make another one of it.
+        // Code that sends a line must not create another line of it.
         if target == otlp::TARGET || LIBRARIES.contains(&family) {
             return;
         }
-        // What finds no room is not even written.
+        // A line that does not fit is not even written.
         let taken = !queue.is_full() && {
             let (size, record) = record(event);
             queue.offer(size, record)
@@ -51,7 +51,7 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 }
 
-/// The record of a line, and about how many bytes it has.
+/// Returns the record of a line, and its approximate bytes.
 fn record(event: &Event<'_>) -> (usize, LogRecord) {
     let mut fields = Fields { record: LogRecord::default(), size: size_of::<LogRecord>() };
     event.record(&mut fields);
@@ -68,18 +68,19 @@ fn record(event: &Event<'_>) -> (usize, LogRecord) {
         Level::DEBUG => 5,
         Level::TRACE => 1,
     };
-    // OpenTelemetry has no name for where in a program a line is from, unless it is a function.
+    // OpenTelemetry has no name for the place in a program that a line is from, unless it is a
+    // function.
     record.attributes.push(attribute("cbs.log.target", event.metadata().target()));
     (size, record)
 }
 
-/// The fields of an event, as a record takes them.
+/// Fields of an event in the form of a record.
 struct Fields {
     record: LogRecord,
     size: usize,
 }
 
-/// About what an attribute takes besides its text.
+/// Approximate bytes of an attribute besides its text.
 const ATTRIBUTE_BYTES: usize = 128;
 
 impl Fields {

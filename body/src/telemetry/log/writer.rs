@@ -1,7 +1,7 @@
-//! Lines on their way to standard error: whoever logs never waits for who reads.
+//! Writer of lines to standard error. Code that logs never waits for the reader of the log.
 //!
-//! One thread writes. What waits is bounded in lines and in bytes; a line that finds no room is counted,
-//! and told as soon as there is room again.
+//! One thread writes. Waiting lines are bounded in number and in bytes. A line that does not fit is
+//! counted, and reported when there is space again.
 
 use std::{
     io::{self, Write},
@@ -15,29 +15,30 @@ use std::{
 
 use super::{super::counters::Counters, limit::Limiter};
 
-/// The most lines that wait.
+/// Limit of the number of lines that wait.
 const LINES_MAX: usize = 8_192;
-/// The most bytes that they may have together.
+/// Limit of the bytes that they may have together.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How long a person's line waits for those before it.
+/// Limit of the time that a line for the operator waits for those before it.
 const SETTLE_LIMIT: Duration = Duration::from_millis(100);
-/// How long the program's end waits for the last lines.
+/// Limit of the time that the program's end waits for the last lines.
 const END_LIMIT: Duration = Duration::from_secs(1);
-/// How soon it is told what cells' lines were left out.
+/// Time between two reports that lines of cells were left out.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// The way to the writer, if one was started.
+/// Writer of this program, if one was started.
 static WRITER: OnceLock<Writer> = OnceLock::new();
 
-/// Waits a moment until all lines that were logged before are written: what is written to standard error
-/// directly comes after them then.
+/// Waits a moment until all lines that were logged before are written. Text that is written to
+/// standard error directly then comes after them.
 pub(crate) fn settle() {
     if let Some(writer) = WRITER.get() {
         writer.settled(SETTLE_LIMIT);
     }
 }
 
-/// Waits until the last lines are written, for a second at the most. Dropped at the program's end.
+/// Guard that waits until the last lines are written, for at most one second. It is dropped at the
+/// program's end.
 #[derive(Debug)]
 pub(crate) struct LastLines(pub(super) ());
 
@@ -51,13 +52,13 @@ impl Drop for LastLines {
 
 enum LogCommand {
     Line(Vec<u8>),
-    /// Something is to be told of left-out lines.
+    /// Wakes the writer to report lines that were left out.
     Wake,
     /// Answered when all lines before it are written.
     Settled(SyncSender<()>),
 }
 
-/// Takes lines; a clone is another way to the same thread.
+/// Handle that takes lines. A clone sends to the same thread.
 #[derive(Clone)]
 pub(super) struct Writer {
     words: SyncSender<LogCommand>,
@@ -82,7 +83,7 @@ impl Writer {
 
     fn settled(&self, limit: Duration) {
         let (settled, done) = sync_channel(1);
-        // A queue that is full is not waited for: nobody reads.
+        // A full queue is not waited for: standard error has no reader.
         if self.words.try_send(LogCommand::Settled(settled)).is_ok() {
             // Not in time: the lines come later.
             _ = done.recv_timeout(limit);
@@ -98,7 +99,7 @@ impl Writer {
     }
 }
 
-/// What tracing writes a line to: it comes in one piece.
+/// Receives each line from tracing in one piece.
 impl Write for Writer {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.line(line);
@@ -110,7 +111,7 @@ impl Write for Writer {
     }
 }
 
-/// Writes until nobody is left who could log.
+/// Writes until all senders are dropped.
 fn write(queue: &Receiver<LogCommand>, waiting: &AtomicUsize, counters: &Counters, limiter: &Limiter) {
     let mut reported = 0;
     loop {
@@ -121,7 +122,7 @@ fn write(queue: &Receiver<LogCommand>, waiting: &AtomicUsize, counters: &Counter
         };
         match next {
             Ok(LogCommand::Line(line)) => {
-                // That nobody reads it is no reason to stop.
+                // A missing reader is no reason to stop.
                 drop(io::stderr().lock().write_all(&line));
                 waiting.fetch_sub(line.len(), Ordering::Relaxed);
             }

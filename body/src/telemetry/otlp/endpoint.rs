@@ -1,4 +1,4 @@
-//! Where the receiver is, and what it wants to be told with each request.
+//! Address of the receiver, and the headers of each request.
 
 use std::{fmt, time::Duration};
 
@@ -8,12 +8,12 @@ use tonic::{
     transport::{self, Channel, ClientTlsConfig},
 };
 
-/// How long a connection may take to be built.
+/// Limit of the time for building a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 type Header = (MetadataKey<Ascii>, MetadataValue<Ascii>);
 
-/// A receiver's address. Its `Debug` shows no secret.
+/// Address and headers of a receiver. Its `Debug` shows no secret.
 #[derive(Clone)]
 pub(in crate::telemetry) struct Endpoint {
     endpoint: transport::Endpoint,
@@ -24,7 +24,7 @@ impl Endpoint {
     /// Reads an address, and headers as `key=value,key=value`, values percent-encoded.
     ///
     /// # Errors
-    /// What is wrong, without what was given: it may hold a secret.
+    /// The problem, without the given text: it may hold a secret.
     pub(in crate::telemetry) fn new(url: &str, headers: Option<&str>) -> Result<Self, String> {
         let url = url.trim().trim_end_matches('/');
         let (scheme, rest) = url.split_once("://").unwrap_or_default();
@@ -46,12 +46,12 @@ impl Endpoint {
         Ok(Self { endpoint, headers })
     }
 
-    /// A way there; the connection is built with the first request.
+    /// Returns a channel to the receiver. The connection is built with the first request.
     pub(super) fn channel(&self) -> Channel {
         self.endpoint.connect_lazy()
     }
 
-    /// What each request carries.
+    /// Adds the headers to the metadata of a request.
     pub(super) fn add_headers(&self, metadata: &mut MetadataMap) {
         for (key, value) in &self.headers {
             metadata.insert(key.clone(), value.clone());
@@ -78,14 +78,14 @@ fn headers_of(text: &str) -> Result<Vec<Header>, String> {
             let (key, value) = pair.ok_or_else(wrong)?;
             let key = MetadataKey::from_bytes(key.to_ascii_lowercase().as_bytes()).map_err(|_| wrong())?;
             let mut value: MetadataValue<Ascii> = value.parse().map_err(|_| wrong())?;
-            // Logs show it as such.
+            // Logs then hide the value.
             value.set_sensitive(true);
             Ok((key, value))
         })
         .collect()
 }
 
-/// `key=value,key=value`, values percent-encoded; `None` for what is no pair.
+/// Reads `key=value,key=value` with percent-encoded values; `None` for an item that is no pair.
 pub(super) fn pairs(text: &str) -> impl Iterator<Item = Option<(String, String)>> + '_ {
     text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=')?;

@@ -1,4 +1,4 @@
-//! What waits to be sent: bounded in number and in bytes.
+//! Queue of items to be sent: bounded in number and in bytes.
 
 use std::sync::{
     Arc,
@@ -7,47 +7,48 @@ use std::sync::{
 
 use tokio::sync::mpsc;
 
-/// How many spans, and how many lines, may wait.
+/// Limit of the number of spans that may wait, and of log lines.
 const WAITING_MAX: usize = 2_048;
-/// The most bytes that they may have together, those of each signal.
+/// Limit of the bytes that the items of each signal may have together.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The way to a task that sends. Nobody ever waits in it.
+/// Sender of items to a sending task. Sending never blocks.
 pub(in crate::telemetry) struct Queue<T> {
     items: mpsc::Sender<Weighed<T>>,
     bytes: Arc<AtomicUsize>,
 }
 
-/// The other end.
+/// Receiving end of a queue.
 pub(super) struct ExportQueue<T> {
     pub(super) items: mpsc::Receiver<Weighed<T>>,
     bytes: Arc<AtomicUsize>,
 }
 
-/// Something to be sent, and about how many bytes it has.
+/// Item to be sent, with its approximate bytes.
 pub(in crate::telemetry) struct Weighed<T> {
     pub(super) size: usize,
     pub(super) item: T,
 }
 
-/// Both ends of an empty queue.
+/// Returns both ends of an empty queue.
 pub(super) fn queue<T>() -> (Queue<T>, ExportQueue<T>) {
     let ((sender, receiver), bytes) = (mpsc::channel(WAITING_MAX), Arc::<AtomicUsize>::default());
     (Queue { items: sender, bytes: bytes.clone() }, ExportQueue { items: receiver, bytes })
 }
 
 impl<T> Queue<T> {
-    /// Whether nothing more finds room: asked before something is made only to be sent.
+    /// Returns true if no item fits any more. Ask before an item is made only to be sent.
     pub(in crate::telemetry) fn is_full(&self) -> bool {
         self.items.capacity() == 0 || self.bytes.load(Ordering::Relaxed) >= BYTES_MAX
     }
 
-    /// Whether half of the room is taken: what may be missed leaves the rest to what may not.
+    /// Returns true if half of the capacity is used: less important items then leave the rest to
+    /// the others.
     pub(in crate::telemetry) fn is_half_full(&self) -> bool {
         self.items.capacity() < WAITING_MAX / 2 || self.bytes.load(Ordering::Relaxed) >= BYTES_MAX / 2
     }
 
-    /// Puts it into the queue; `false` where it finds no room.
+    /// Puts an item into the queue. Returns false if it does not fit.
     pub(in crate::telemetry) fn offer(&self, size: usize, item: T) -> bool {
         let fits = self.bytes.fetch_add(size, Ordering::Relaxed).saturating_add(size) <= BYTES_MAX;
         let taken = fits && self.items.try_send(Weighed { size, item }).is_ok();
@@ -59,7 +60,7 @@ impl<T> Queue<T> {
 }
 
 impl<T> ExportQueue<T> {
-    /// Makes room for so many bytes that have been sent, or given up.
+    /// Frees the bytes of items that have been sent, or given up.
     pub(super) fn done(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }

@@ -1,8 +1,9 @@
-//! A call as OTLP's span.
+//! Conversion of a call to an OTLP span.
 //!
 //! Names follow OpenTelemetry's conventions for RPC
-//! (<https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/>): a span is named by its method, `logic.greet`
-//! or `flow.greeting`; kind, status and `error.type` are as there. What only CBS knows stands below `cbs.`.
+//! (<https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/>): a span has the name of its
+//! method, `logic.greet` or `flow.greeting`; kind, status and `error.type` follow the conventions.
+//! Attributes that only CBS has are below `cbs.`.
 
 use cbs::{Note, Side, Span, Target, Transport};
 use opentelemetry_proto::tonic::{
@@ -12,11 +13,12 @@ use opentelemetry_proto::tonic::{
 
 use super::{attribute, number};
 
-/// OTLP's flags say here whether the parent is known to be elsewhere; the low eight bits are W3C's.
+/// OTLP flag: it is known whether the parent is in another process. The low eight bits are W3C's
+/// flags.
 const FLAG_REMOTE_KNOWN: u32 = 0x100;
 const FLAG_REMOTE: u32 = 0x200;
 
-/// The span of a call, or of its handling.
+/// Returns the OTLP span of a call, or of its handling.
 pub(super) fn write(span: &Span) -> otlp::Span {
     let elapsed = u64::try_from(span.elapsed.as_nanos()).unwrap_or(u64::MAX);
     let mut attributes = about(span);
@@ -24,7 +26,7 @@ pub(super) fn write(span: &Span) -> otlp::Span {
     for note in &span.notes {
         match note {
             Note::Attribute { key, value } => {
-                // Of two of one key the later counts.
+                // Of two attributes with one key, the later one counts.
                 attributes.retain(|known| known.key != key.as_str());
                 attributes.push(attribute(key, value.as_str()));
             }
@@ -62,7 +64,7 @@ pub(super) fn write(span: &Span) -> otlp::Span {
     }
 }
 
-/// `logic.greet` or `flow.greeting`, as in metrics.
+/// Returns the method name, `logic.greet` or `flow.greeting`, as in metrics.
 fn method(target: &Target) -> String {
     match target {
         Target::Flow(name) => format!("flow.{name}"),

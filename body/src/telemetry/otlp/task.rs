@@ -1,4 +1,4 @@
-//! The task that sends one signal: batches, tries again, tells of outages, ends in time.
+//! Task that sends one signal: it makes batches, tries again, logs outages, and ends in time.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -26,38 +26,39 @@ use super::{
     scope, span, words,
 };
 
-/// The most of one batch.
+/// Limit of the number of items in one batch.
 const BATCH_MAX: usize = 512;
-/// About the most bytes of one request, unless one item alone has more: receivers take 4 MiB, if nobody told
-/// them otherwise.
+/// Approximate limit of the bytes of one request, unless one item alone has more: receivers take 4
+/// MiB by default.
 const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// How long a batch waits to be full.
+/// Limit of the time that a batch waits to be full.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
-/// How long the receiver may take for one.
+/// Limit of the time that the receiver may take for one request.
 const EXPORT_LIMIT: Duration = Duration::from_secs(5);
-/// The waits before a batch is sent again that was not taken for a reason that may pass.
+/// Waits before a batch is sent again after an error that may pass.
 const BACKOFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
-/// Sends batches of one signal.
+/// Sender of batches of one signal.
 pub(super) trait Port: Send + 'static {
     type Item: Send + 'static;
     const SIGNAL: Signal;
 
-    /// Where to.
+    /// Returns the receiver's endpoint.
     fn endpoint(&self) -> &Endpoint;
 
-    /// Sends a batch; gives how many of it the receiver did not want.
+    /// Sends a batch. Returns the number of its items that the receiver refused.
     fn send(&mut self, batch: &[Weighed<Self::Item>]) -> impl Future<Output = Result<i64, Status>> + Send;
 }
 
-/// The task's state: what is lost when it must end is still known then.
+/// State of the task. It is a struct, so that the items that are lost at the end can still be
+/// counted.
 pub(super) struct Sending<P: Port> {
     port: P,
     waiting: ExportQueue<P::Item>,
     batch: Vec<Weighed<P::Item>>,
     counters: Arc<Counters>,
     stop: CancellationToken,
-    /// Whether it has been told that the receiver takes nothing.
+    /// Set while the log says that the receiver takes nothing.
     outage: bool,
 }
 
@@ -71,7 +72,7 @@ impl<P: Port> Sending<P> {
         Self { port, waiting, batch: Vec::new(), counters, stop, outage: false }
     }
 
-    /// Sends until it is stopped, and then what waits, for as long as there is time.
+    /// Sends until it is stopped. Then sends the waiting items while there is time.
     pub(super) async fn run(mut self) {
         let stop = self.stop.clone();
         let limit = async {
@@ -117,7 +118,7 @@ impl<P: Port> Sending<P> {
         }
     }
 
-    /// Fills the batch; `false` when nothing will come any more.
+    /// Fills the batch. Returns false if no more items will come.
     async fn fill(&mut self) -> bool {
         let Self { waiting, batch, stop, .. } = self;
         tokio::select! {
@@ -133,7 +134,7 @@ impl<P: Port> Sending<P> {
                 () = stop.cancelled() => {}
             }
         }
-        // Stopped: what waits now is all that there will be.
+        // Stopped: the items that wait now are the last ones.
         while batch.len() < BATCH_MAX
             && let Ok(item) = waiting.items.try_recv()
         {
@@ -151,7 +152,7 @@ impl<P: Port> Sending<P> {
             self.report(&sent);
             match (&sent, waits.next()) {
                 (Err(status), Some(wait)) if may_pass(status) && !self.stop.is_cancelled() => {
-                    // Stopped meanwhile: tried once more at once.
+                    // If it is stopped in the meantime, it tries once more at once.
                     drop(timeout(*wait, self.stop.cancelled()).await);
                 }
                 _ => return sent,
@@ -159,7 +160,7 @@ impl<P: Port> Sending<P> {
         }
     }
 
-    /// One line when an outage begins, and one when it ends.
+    /// Logs one line when an outage begins, and one when it ends.
     fn report(&mut self, sent: &Result<i64, Status>) {
         let endpoint = self.port.endpoint();
         match sent {
@@ -177,7 +178,7 @@ impl<P: Port> Sending<P> {
     }
 }
 
-/// The type of the detail by which a receiver asks for another attempt.
+/// Type of the detail with which a receiver asks for another attempt.
 const RETRY_INFO: &[u8] = b"google.rpc.RetryInfo";
 
 struct Name(Signal);
@@ -191,11 +192,13 @@ impl fmt::Display for Name {
     }
 }
 
-/// Which failures are worth another attempt: <https://opentelemetry.io/docs/specs/otlp/#failures>. A connection
-/// that cannot be built is `Unavailable` or `Unknown` to tonic.
+/// Returns true if a failure is worth another attempt:
+/// <https://opentelemetry.io/docs/specs/otlp/#failures>. A connection that cannot be built is
+/// `Unavailable` or `Unknown` in tonic.
 fn may_pass(status: &Status) -> bool {
     if status.code() == Code::ResourceExhausted {
-        // Too much for now where the receiver says when to come again, and too large for ever where it does not.
+        // Temporary if the receiver says when to try again; otherwise the batch is too large for
+        // ever.
         return status.details().windows(RETRY_INFO.len()).any(|part| part == RETRY_INFO);
     }
     matches!(
@@ -210,7 +213,7 @@ fn may_pass(status: &Status) -> bool {
     )
 }
 
-/// Sends spans.
+/// Sender of spans.
 pub(super) struct SpanPort {
     client: TraceServiceClient<Channel>,
     endpoint: Endpoint,
@@ -243,7 +246,7 @@ impl Port for SpanPort {
     }
 }
 
-/// Sends lines of the log.
+/// Sender of log lines.
 pub(super) struct LogPort {
     client: LogsServiceClient<Channel>,
     endpoint: Endpoint,
