@@ -1,7 +1,7 @@
-//! What a body tells of itself in numbers, for Prometheus and its like.
+//! Metrics of a body, for Prometheus and similar systems.
 //!
-//! Nothing is counted here: the numbers are those that the cells' guards, the bus and the hosts
-//! count anyway, read when somebody looks. Series come and go with the cells.
+//! Nothing is counted here. The numbers are those that the cells' guards, the bus and the hosts
+//! count anyway, and they are read on request. Series come and go with the cells.
 
 mod bounds;
 mod cells;
@@ -27,10 +27,11 @@ use self::{
 };
 use crate::health::BodyStatus;
 
-/// About so many bytes a page has without any cell.
+/// Approximate bytes of a page without any cell.
 const BYTES: usize = 16 * 1024;
 
-/// Writes all numbers of a body. Takes time with many cells (some 40 ms with 10,000): not for a task of the runtime.
+/// Writes all metrics of a body. Takes time with many cells (about 40 ms with 10,000), so do not
+/// call it on a task of the runtime.
 pub(crate) fn page(status: &BodyStatus, lag: Option<&Lag>, form: Form) -> Vec<u8> {
     let cells = status.registry().read(form == Form::OpenMetrics);
     let mut page = Page::new(form, BYTES + room(&cells));
@@ -54,7 +55,7 @@ fn room(cells: &[Reading]) -> usize {
     called * cells::BYTES_EACH + (cells.len() - called) * cells::BYTES_EACH / 4
 }
 
-/// The connections of the body; nothing where it has none.
+/// Writes the metrics of the body's connections; nothing if it has none.
 fn nats(page: &mut Page, status: &BodyStatus) {
     let Some(nats) = status.nats() else { return };
     let counters = nats.counters();
@@ -71,7 +72,7 @@ fn nats(page: &mut Page, status: &BodyStatus) {
     }
 }
 
-/// How the body fares in its fleet; nothing where it is in none.
+/// Writes the status of the body in its fleet; nothing if it is in none.
 fn fleet(page: &mut Page, status: &BodyStatus) {
     let Some(following) = status.following() else { return };
     let head = following.head_number.unwrap_or(0);
@@ -87,9 +88,9 @@ fn fleet(page: &mut Page, status: &BodyStatus) {
     );
 }
 
-/// Spans, what is exported, and the log.
+/// Writes the metrics of spans, of the export, and of the log.
 fn telemetry(page: &mut Page, status: &BodyStatus) {
-    // What sidecars and interpreters leave out is counted where it is left out.
+    // Lines that sidecars and interpreters leave out are counted there.
     let mut lines = cbs::Stats::lines_dropped().load(std::sync::atomic::Ordering::Relaxed);
     if let Some(counters) = status.counters() {
         lines += counters.log_lines_dropped();
@@ -117,8 +118,9 @@ fn runtime(page: &mut Page, lag: Option<&Lag>) {
     }
 }
 
-/// A body of so many cells that were all called, without hosts and without a bus: what it gives writes one
-/// page and says how many bytes it has; `true` for OpenMetrics. For benchmarks.
+/// Makes a body with this number of cells that were all called, without hosts and without a bus.
+/// The returned function writes one page and returns the number of its bytes; its argument is true
+/// for OpenMetrics. For benchmarks.
 pub(crate) fn of_cells(cells: usize) -> impl Fn(bool) -> usize + Send {
     let status = BodyStatus::new(crate::identity::body(), cbs::Namespace::default());
     let listed: Vec<Registration> = (0..cells).filter_map(|number| called(status.registry(), number)).collect();
@@ -138,7 +140,7 @@ fn called(registry: &Arc<MetricsRegistry>, number: usize) -> Option<Registration
     let target = format!("organ{}.cell{number}", number % 100).parse().ok()?;
     let about = cbs::TargetInfo { language: "rust".into(), revision: "0123456789ab".into(), ..Default::default() };
     let service = cbs::Service { target, handler: Arc::new(Nobody), about: Arc::new(about), stats: Arc::default() };
-    // Of each size up to half a second.
+    // One call of each duration up to half a second.
     for micros in (0..20).map(|power| 1_u64 << power) {
         let took = std::time::Duration::from_micros(micros);
         service.stats.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -1,14 +1,14 @@
-//! The bounds of the histogram of calls.
+//! Bounds of the histogram of calls.
 
 use std::time::Duration;
 
 use cbs::LatencyBuckets;
 
-/// How many bounds there are; beyond the last is `+Inf`.
+/// Number of bounds. Beyond the last one is `+Inf`.
 pub(super) const COUNT: usize = BOUNDS.len();
 
-/// The bounds in microseconds, and as seconds in text: 64 µs, and then always twice as long, up
-/// to 8 s; beyond the usual limit of a call, in steps of four. Each is the end of a bucket of
+/// Bounds in microseconds, and in seconds as text: 64 µs, then always twice the bound before, up to
+/// 8 s; beyond the usual limit of a call, in steps of factor four. Each is the end of a bucket of
 /// [`cbs::Latency`], so that counts are exact.
 pub(super) const BOUNDS: [(u64, &str); 20] = [
     (1 << 6, "0.000064"),
@@ -33,20 +33,20 @@ pub(super) const BOUNDS: [(u64, &str); 20] = [
     (1 << 27, "134.217728"),
 ];
 
-/// The place of a call's bucket; [`COUNT`] for what is beyond the last bound.
+/// Returns the index of a call's bucket; [`COUNT`] if it is beyond the last bound.
 pub(super) fn bucket_of(took: Duration) -> usize {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     BOUNDS.partition_point(|(end, _)| *end <= micros)
 }
 
-/// How many calls fell into each bucket, those beyond the last bound included.
+/// Number of calls in each bucket, including those beyond the last bound.
 pub(super) type Counts = [u64; COUNT + 1];
 
-/// Adds what was counted, each in the bucket that it falls into.
+/// Adds the counts of `times`, each to the bucket that it belongs to.
 pub(super) fn add(counts: &mut Counts, times: &LatencyBuckets) {
     let mut places = BOUNDS.iter().map(|(bound, _)| *bound).chain([u64::MAX]).zip(counts).peekable();
     for (end, more) in times.buckets() {
-        // Both go upwards.
+        // Both are in ascending order.
         while places.next_if(|(bound, _)| *bound < end).is_some() {}
         if let Some((_, count)) = places.peek_mut() {
             **count = count.saturating_add(more);

@@ -1,4 +1,4 @@
-//! What is told of cells and flows.
+//! Metrics of cells and flows.
 
 use bus::Retried;
 use cbs::{Code, Target};
@@ -9,10 +9,10 @@ use super::{
     registry::{Reading, name},
 };
 
-/// About so many bytes a target takes that was called.
+/// Approximate bytes of the metrics of a target that was called.
 pub(super) const BYTES_EACH: usize = 3_000;
 
-/// A family's name and help, and what is told in it.
+/// Name and help of a family, and the function that reads its number.
 type Told = (&'static str, &'static str, fn(&Reading) -> u64);
 
 /// Writes all families of cells and flows.
@@ -63,7 +63,7 @@ pub(super) fn write(page: &mut Page, all: &[Reading]) {
     workers(page, all);
 }
 
-/// Nothing of what was never called.
+/// Writes the histogram of a target; nothing if it was never called.
 fn histogram(page: &mut Page, reading: &Reading) {
     if !reading.was_called() {
         return;
@@ -112,7 +112,7 @@ fn workers(page: &mut Page, all: &[Reading]) {
     }
 }
 
-/// Writes how often calls of this body were made again, by the cell that was called.
+/// Writes the number of retries of calls of this body, by the cell that was called.
 pub(super) fn write_retries(page: &mut Page, all: &[(Target, Retried)]) {
     if all.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! Exemplars: for each bucket of a cell's histogram the last recorded call that fell into it, by its trace.
+//! Exemplars: for each bucket of a cell's histogram, the last recorded call in it, by its trace.
 
 use std::{
     fmt,
@@ -10,35 +10,35 @@ use cbs::{Side, Span};
 
 use super::{bounds, page::Seconds, registry::MetricsRegistry};
 
-/// Takes note of the calls that are recorded, for those to whom a bucket's count is not enough.
-/// One for each cell and bucket, forgotten with the cell.
+/// Recorder of exemplars, which lead from a bucket's count to the trace of a call. There is one for
+/// each cell and bucket; it is dropped with the cell.
 #[derive(Clone)]
 pub(crate) struct Exemplars(Arc<MetricsRegistry>);
 
-/// One call as a bucket shows it.
+/// One call that a bucket shows.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Exemplar {
     trace_id: [u8; 16],
     took: Duration,
-    /// When it ended, in nanoseconds since 1970.
+    /// Time at which it ended, in nanoseconds since 1970.
     ended_ns: u64,
 }
 
-/// The exemplars of one cell. Takes its room with the first.
+/// Exemplars of one cell. The memory for them is allocated with the first one.
 #[derive(Debug, Default)]
 pub(super) struct Shown(Mutex<Option<Box<Buckets>>>);
 
-/// The last call of each bucket.
+/// Last call of each bucket.
 pub(super) type Buckets = [Option<Exemplar>; bounds::COUNT + 1];
 
 impl Exemplars {
-    /// Those of the cells of this roster.
+    /// Creates a recorder for the cells of this registry.
     pub(crate) fn new(registry: Arc<MetricsRegistry>) -> Self {
         Self(registry)
     }
 
-    /// Takes note of a call that this body answered, if its trace is sampled: only then can it be
-    /// looked up. Takes a lock for a moment, so it is for recorded calls alone.
+    /// Records a call that this body answered, if its trace is sampled: only such a trace can be
+    /// looked up. Takes a lock for a moment, so it is for recorded calls only.
     pub(crate) fn note(&self, span: &Span) {
         if span.side == Side::Server && span.trace.is_sampled() {
             self.0.show(&span.target, || Exemplar::of(span));
@@ -55,7 +55,7 @@ impl Exemplar {
 }
 
 impl Shown {
-    /// Puts a call in the place of the last one of its bucket.
+    /// Replaces the last call of its bucket by this one.
     pub(super) fn put(&self, exemplar: Exemplar) {
         let bucket = bounds::bucket_of(exemplar.took);
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ impl Shown {
         }
     }
 
-    /// The last call of each bucket; `None` where none was recorded.
+    /// Returns the last call of each bucket, or `None` if no call was recorded.
     pub(super) fn read(&self) -> Option<Box<Buckets>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

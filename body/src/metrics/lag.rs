@@ -1,4 +1,4 @@
-//! How late the runtime's tasks are woken.
+//! Lag of the runtime: the delay with which its tasks are woken.
 
 use std::{
     sync::{
@@ -11,18 +11,18 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How often it is measured.
+/// Time between two measurements.
 const PERIOD: Duration = Duration::from_millis(250);
-/// How many measurements count: those of the last 15 s, so that a scraper sees what happened
-/// between two looks.
+/// Number of measurements that count: those of the last 15 s, so that a scraper also sees the time
+/// between two scrapes.
 const KEPT: usize = 60;
 
-/// The latest measurements, in nanoseconds.
+/// Latest measurements, in nanoseconds.
 #[derive(Debug)]
 pub(crate) struct Lag([AtomicU64; KEPT]);
 
 impl Lag {
-    /// Measures until it is told to stop.
+    /// Measures until `stop` is cancelled.
     pub(crate) fn measure(tasks: &TaskTracker, stop: CancellationToken) -> Arc<Self> {
         let lag = Arc::new(Self([const { AtomicU64::new(0) }; KEPT]));
         let measured = lag.clone();
@@ -30,7 +30,7 @@ impl Lag {
         lag
     }
 
-    /// The greatest of the last 15 s.
+    /// Returns the greatest lag of the last 15 s, in nanoseconds.
     pub(super) fn greatest_ns(&self) -> u64 {
         self.0.iter().map(|one| one.load(Ordering::Relaxed)).max().unwrap_or(0)
     }

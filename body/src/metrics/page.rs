@@ -1,24 +1,24 @@
-//! The text that is scraped: Prometheus' format 0.0.4 and OpenMetrics 1.0.
+//! Text for scrapers: Prometheus' format 0.0.4 and OpenMetrics 1.0.
 //!
-//! Written by hand: one body may tell of 10,000 cells, which are 300,000 lines, and both formats are wanted.
-//! <https://prometheus.io/docs/instrumenting/exposition_formats/>,
+//! It is written by hand because one body may report 10,000 cells, which are 300,000 lines, and
+//! both formats are needed. <https://prometheus.io/docs/instrumenting/exposition_formats/>,
 //! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>
 
 use std::fmt::{self, Display, Write as _};
 
 use super::exemplars::Exemplar;
 
-/// How a page is written.
+/// Kind of format of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// What every Prometheus reads.
+    /// The format that every Prometheus reads.
     Prometheus,
     /// The same with units and exemplars.
     OpenMetrics,
 }
 
 impl Form {
-    /// The media type of such a page.
+    /// Returns the media type of a page in this format.
     pub(crate) fn media_type(self) -> &'static str {
         match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -27,7 +27,7 @@ impl Form {
     }
 }
 
-/// What kind of numbers a family has.
+/// Kind of numbers of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// It only grows; its name ends in `_total`.
@@ -36,32 +36,32 @@ pub(super) enum Kind {
     Gauge,
     /// Counts by size.
     Histogram,
-    /// Always 1: the labels are what it tells. Its name ends in `_info`.
+    /// Always 1: the labels hold the information. Its name ends in `_info`.
     Info,
 }
 
-/// A page that is being written, family by family.
+/// Page that is written family by family.
 pub(super) struct Page {
     form: Form,
     text: String,
-    /// Of the family whose samples come now.
+    /// Name of the present family, whose samples follow.
     name: &'static str,
 }
 
 impl Page {
-    /// An empty page, with room for so many bytes.
+    /// Creates an empty page, with space for this number of bytes.
     pub(super) fn new(form: Form, room: usize) -> Self {
         Self { form, text: String::with_capacity(room), name: "" }
     }
 
-    /// Begins a family; `name` is that of its samples.
+    /// Begins a family. `name` is that of its samples.
     pub(super) fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
         self.name = name;
         let (ending, kind, kind_before) = match kind {
             Kind::Counter => ("_total", "counter", "counter"),
             Kind::Gauge => ("", "gauge", "gauge"),
             Kind::Histogram => ("", "histogram", "histogram"),
-            // The older format knows no such kind.
+            // The older format has no such kind.
             Kind::Info => ("_info", "info", "gauge"),
         };
         match self.form {
@@ -77,25 +77,26 @@ impl Page {
         }
     }
 
-    /// A sample; `labels` as they stand between the braces.
+    /// Writes a sample. `labels` is the text between the braces.
     pub(super) fn sample(&mut self, labels: &str, value: impl Into<Value>) {
         self.begin("", labels);
         self.end(value.into());
     }
 
-    /// A sample with one more label, whose value needs no escaping.
+    /// Writes a sample with one more label, whose value needs no escaping.
     pub(super) fn sample_of(&mut self, labels: &str, more: (&str, &str), value: u64) {
         self.push(&[self.name, "{", labels, if labels.is_empty() { "" } else { "," }, more.0, "=\"", more.1, "\"} "]);
         self.end(Value::Whole(value));
     }
 
-    /// A family that is one number.
+    /// Writes a family that is one number.
     pub(super) fn one(&mut self, name: &'static str, kind: Kind, help: &str, value: impl Into<Value>) {
         self.family(name, kind, help);
         self.sample("", value);
     }
 
-    /// A bucket of a histogram: how many calls took no longer than `end`, in seconds.
+    /// Writes a bucket of a histogram: the number of calls that took no longer than `end`, in
+    /// seconds.
     pub(super) fn bucket(&mut self, labels: &str, end: &str, count: u64, exemplar: Option<&Exemplar>) {
         self.push(&[self.name, "_bucket{", labels, ",le=\"", end, "\"} "]);
         match exemplar.filter(|_| self.form == Form::OpenMetrics) {
@@ -104,7 +105,7 @@ impl Page {
         }
     }
 
-    /// What closes a histogram.
+    /// Writes the end of a histogram: its sum and its count.
     pub(super) fn sum_and_count(&mut self, labels: &str, sum: Seconds, count: u64) {
         self.begin("_sum", labels);
         self.end(Value::Time(sum));
@@ -112,7 +113,7 @@ impl Page {
         self.end(Value::Whole(count));
     }
 
-    /// The whole page.
+    /// Returns the whole page.
     pub(super) fn finish(mut self) -> Vec<u8> {
         if self.form == Form::OpenMetrics {
             self.text.push_str("# EOF\n");
@@ -128,7 +129,8 @@ impl Page {
         }
     }
 
-    /// Most of a page are whole numbers: written without the detour of formatting.
+    /// Writes a value. Most of them are whole numbers, which are written without the slower
+    /// formatting.
     fn end(&mut self, value: Value) {
         match value {
             Value::Whole(number) => self.digits(number),
@@ -157,12 +159,12 @@ impl Page {
     }
 
     fn write(&mut self, text: fmt::Arguments<'_>) {
-        // Memory takes all.
+        // Writing to memory cannot fail.
         let _ = self.text.write_fmt(text);
     }
 }
 
-/// What a sample is.
+/// Value of a sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value {
     Whole(u64),
@@ -173,7 +175,7 @@ pub(super) enum Value {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seconds(pub(super) u64);
 
-/// In nanoseconds.
+/// One second in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 
 impl Display for Seconds {
@@ -195,7 +197,7 @@ impl From<usize> for Value {
 }
 
 impl From<bool> for Value {
-    /// A yes or no, as 1 or 0.
+    /// Converts true to 1 and false to 0.
     fn from(yes: bool) -> Self {
         Self::Whole(u64::from(yes))
     }
@@ -207,12 +209,12 @@ impl From<Seconds> for Value {
     }
 }
 
-/// The last digit of a number.
+/// Returns the last digit of a number.
 fn digit(number: u64) -> char {
     char::from(b'0' + u8::try_from(number % 10).unwrap_or(0))
 }
 
-/// `name="value"` pairs with commas between them; values are escaped.
+/// Returns `name="value"` pairs with commas between them; values are escaped.
 pub(super) fn labels(pairs: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (name, value) in pairs {

@@ -1,4 +1,4 @@
-//! What the operating system tells of this process (proc_pid_stat(5)).
+//! Metrics of this process from the operating system (proc_pid_stat(5)).
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use super::page::{Kind, Page, Seconds};
 
-/// Writes what is known; elsewhere than on Linux that is nothing.
+/// Writes the known metrics; none on other systems than Linux.
 pub(super) fn write(page: &mut Page) {
     if let Some(stat) = Stat::read() {
         page.one("process_cpu_seconds_total", Kind::Counter, "Processor time spent.", Seconds(stat.cpu_ns));
@@ -25,12 +25,12 @@ pub(super) fn write(page: &mut Page) {
     }
 }
 
-/// The part of `/proc/self/stat` that is told.
+/// Part of `/proc/self/stat` that is reported.
 struct Stat {
     cpu_ns: u64,
     threads: u64,
     resident_bytes: u64,
-    /// Since the machine was started.
+    /// Time of the start, in nanoseconds since the machine was started.
     started_ns: u64,
 }
 
@@ -51,7 +51,7 @@ impl Stat {
         })
     }
 
-    /// Nanoseconds since 1970.
+    /// Returns the time of the start, in nanoseconds since 1970.
     fn start(&self) -> Option<u64> {
         let stat = fs::read_to_string("/proc/stat").ok()?;
         let booted: u64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
@@ -59,7 +59,7 @@ impl Stat {
     }
 }
 
-/// `None` where there is no limit.
+/// Returns the limit of open files, or `None` if there is no limit.
 fn most_files() -> Option<u64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     limits.lines().find_map(|line| line.strip_prefix("Max open files"))?.split_whitespace().next()?.parse().ok()

@@ -1,4 +1,4 @@
-//! Who is counted: the cells and flows of a body, from the moment they are to run until they are gone.
+//! Registry of counted targets: the cells and flows of a body, from their start until their end.
 
 use std::{
     collections::BTreeMap,
@@ -16,21 +16,21 @@ use super::{
     page::labels,
 };
 
-/// What a target is said to be that cannot run here.
+/// State of a target that cannot run here.
 const CANNOT_RUN: &str = "cannot run";
 
-/// The cells and flows of a body. Changed when they come and go, read when somebody looks; calls
-/// know nothing of it.
+/// Cells and flows of a body. It changes when they come and go, and is read on request. Calls do
+/// not use it.
 #[derive(Debug, Default)]
 pub(crate) struct MetricsRegistry(Mutex<BTreeMap<Target, Row>>);
 
-/// All that run one target here: two while one replaces the other, or during a canary.
+/// All members that run one target here: two while one replaces the other, or during a canary.
 #[derive(Debug)]
 struct Row {
     /// `cell="logic.greet"`.
     label: Arc<str>,
     members: Vec<Arc<Member>>,
-    /// What those had counted that have gone: what only grows must not shrink when a version is replaced.
+    /// Counts of the members that have ended: a counter must not shrink when a version is replaced.
     gone: Sums,
     shown: Arc<Shown>,
 }
@@ -39,12 +39,13 @@ struct Row {
 struct Member {
     about: Arc<TargetInfo>,
     stats: Arc<Stats>,
-    /// The most calls that went well which anybody was told of. Calls and errors are counted one
-    /// after the other: their difference could else shrink for a moment, and would look like a restart.
+    /// Highest number of successful calls that was ever reported. Calls and errors are counted one
+    /// after the other: without this, their difference could shrink for a moment, and would look
+    /// like a restart.
     well_told: AtomicU64,
 }
 
-/// What only grows.
+/// Sums of the counters, which only grow.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sums {
     pub(super) well: u64,
@@ -57,33 +58,33 @@ pub(super) struct Sums {
     pub(super) took: Counts,
 }
 
-/// A target as it stands when somebody looks.
+/// State and counters of a target at the time of reading.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) label: Arc<str>,
-    /// One for each version that runs.
+    /// Data on each version that runs.
     pub(super) about: Vec<Arc<TargetInfo>>,
     pub(super) ready: bool,
     pub(super) sums: Sums,
     pub(super) in_flight: u64,
     pub(super) queued: u64,
-    /// By name.
+    /// Workers, in the order of their names.
     pub(super) workers: Vec<Worker>,
     pub(super) exemplars: Option<Box<Buckets>>,
 }
 
-/// A target that does not take calls, and why.
+/// Target that does not take calls, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct NotReady {
-    /// `logic.greet`, `flow.greeting`.
+    /// Name such as `logic.greet` or `flow.greeting`.
     pub(crate) cell: String,
-    /// Where it is in its life.
+    /// Its state.
     pub(crate) state: String,
-    /// Why; empty: nobody told.
+    /// Reason for the state; empty if none was given.
     pub(crate) reason: String,
 }
 
-/// Keeps a target in the roster; dropping it takes the target out.
+/// Registration of a target. Dropping it removes the target.
 #[must_use = "dropping it takes the target out"]
 #[derive(Debug)]
 pub(crate) struct Registration {
@@ -93,12 +94,12 @@ pub(crate) struct Registration {
 }
 
 impl MetricsRegistry {
-    /// Counts a target that is to be served here.
+    /// Registers a target that is to be served here.
     pub(crate) fn list(self: &Arc<Self>, service: &Service) -> Registration {
         self.add(&service.target, service.about.clone(), service.stats.clone())
     }
 
-    /// Tells of a target that cannot run here.
+    /// Registers a target that cannot run here.
     pub(crate) fn unsupported(self: &Arc<Self>, target: &Target, about: TargetInfo, reason: &str) -> Registration {
         let stats = Arc::<Stats>::default();
         stats.set_state(CANNOT_RUN.into(), Some(reason.to_owned()));
@@ -112,7 +113,7 @@ impl MetricsRegistry {
         Registration { registry: self.clone(), target: target.clone(), member }
     }
 
-    /// Shows a recorded call, if its target is counted here.
+    /// Adds a recorded call as an exemplar, if its target is registered.
     pub(super) fn show(&self, target: &Target, exemplar: impl FnOnce() -> Exemplar) {
         let shown = self.lock().get(target).map(|row| row.shown.clone());
         if let Some(shown) = shown {
@@ -120,14 +121,14 @@ impl MetricsRegistry {
         }
     }
 
-    /// How all fare now, by name.
+    /// Returns the present readings of all targets, in the order of their names.
     pub(super) fn read(&self, with_exemplars: bool) -> Vec<Reading> {
-        // Read outside the lock: those who come and go need not wait for 10,000 cells.
+        // Read outside the lock: targets that come and go need not wait for 10,000 cells.
         let rows: Vec<Row> = self.lock().values().map(Row::copied).collect();
         rows.into_iter().map(|row| row.read(with_exemplars)).collect()
     }
 
-    /// How many targets take no calls now, and the first so many of them.
+    /// Returns the number of targets that take no calls now, and the first `most` of them.
     pub(crate) fn not_ready(&self, most: usize) -> (usize, Vec<NotReady>) {
         let rows: Vec<(Target, Arc<Member>)> = {
             let rows = self.lock();
@@ -141,7 +142,7 @@ impl MetricsRegistry {
         (rows.len(), reported.collect())
     }
 
-    /// How many targets there are.
+    /// Returns the number of targets.
     pub(crate) fn count(&self) -> usize {
         self.lock().len()
     }
@@ -164,7 +165,7 @@ impl Drop for Registration {
     }
 }
 
-/// What a target is called in labels: a flow has an organ of its own.
+/// Returns the name of a target in labels: a flow has an organ of its own.
 pub(super) fn name(target: &Target) -> String {
     match target {
         Target::Cell(name) => name.to_string(),
@@ -208,13 +209,13 @@ impl Row {
     }
 }
 
-/// Whether labels tell these two apart: a series must not come twice.
+/// Returns true if both have the same labels: a series must not appear twice.
 fn looks_like(one: &TargetInfo, other: &TargetInfo) -> bool {
     let reported = |about: &TargetInfo| [about.language.clone(), about.version.clone(), about.revision.clone()];
     reported(one) == reported(other)
 }
 
-/// Two versions of a cell may call their workers alike.
+/// Merges a worker into the others: two versions of a cell may have workers with one name.
 fn merge(workers: &mut BTreeMap<Text, Worker>, worker: Worker) {
     let Some(other) = workers.get_mut(&worker.name) else {
         workers.insert(worker.name.clone(), worker);
@@ -235,14 +236,15 @@ fn merge(workers: &mut BTreeMap<Text, Worker>, worker: Worker) {
 }
 
 impl Reading {
-    /// Whether a call of it has run.
+    /// Returns true if a call of the target has run.
     pub(super) fn was_called(&self) -> bool {
         self.sums.took.iter().any(|count| *count > 0)
     }
 }
 
 impl Member {
-    /// What is only served says nothing about its life.
+    /// Returns true if the member is ready. A service without a cell has no state and counts as
+    /// ready.
     fn is_ready(&self) -> bool {
         let (state, _) = self.stats.state();
         state.is_empty() || state == "ready"
