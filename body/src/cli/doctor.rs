@@ -86,7 +86,7 @@ async fn program() -> Finding {
         Err(missing) => return Finding::missing(WHAT, "no program", missing.to_string()),
     };
     let found = version(&path, &["--version"]).await;
-    match found.as_deref().map(|line| (line, stats(line))) {
+    match found.as_deref().map(|line| (line, numbers(line))) {
         Some((_, Some(version))) if version < SERVER_VERSION_MIN => {
             Finding::missing(WHAT, format!("{} {}.{}", path.display(), version.0, version.1), "install 2.12 or newer")
         }
@@ -121,7 +121,7 @@ async fn server(globals: &Globals) -> Vec<Finding> {
 
 fn reported(info: &ServerInfo) -> Vec<Finding> {
     let found = format!("{} at {}", info.version, info.url);
-    let server = match stats(&info.version) {
+    let server = match numbers(&info.version) {
         Some(version) if version >= SERVER_VERSION_MIN => Finding::ok("NATS server", found),
         _ => Finding::missing("NATS server", found, "upgrade it to 2.12 or newer"),
     };
@@ -143,7 +143,7 @@ async fn rust() -> Finding {
     const MEND: &str = "cells in Rust need Rust 1.95 or newer: https://rustup.rs";
     let cargo = version(Path::new("cargo"), &["--version"]).await;
     match (version(Path::new("rustc"), &["--version"]).await, cargo) {
-        (Some(rustc), Some(_)) if stats(&rustc).is_some_and(|version| version >= RUST_VERSION_MIN) => {
+        (Some(rustc), Some(_)) if numbers(&rustc).is_some_and(|version| version >= RUST_VERSION_MIN) => {
             Finding::ok(WHAT, rustc)
         }
         (Some(rustc), Some(_)) => Finding::note(WHAT, rustc, MEND),
@@ -198,7 +198,7 @@ async fn version(program: &Path, arguments: &[&str]) -> Option<String> {
 }
 
 /// Finds the first `major.minor` in a text.
-fn stats(text: &str) -> Option<(u64, u64)> {
+fn numbers(text: &str) -> Option<(u64, u64)> {
     text.split(|c: char| !c.is_ascii_digit() && c != '.').find_map(|word| {
         let mut parts = word.split('.').map(str::parse);
         Some((parts.next()?.ok()?, parts.next()?.ok()?))
@@ -231,14 +231,5 @@ fn coloured(line: &str, finding: &Finding) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_is_found_in_what_programs_say() {
-        assert_eq!(stats("nats-server: v2.15.1"), Some((2, 15)));
-        assert_eq!(stats("rustc 1.95.0 (abc 2026-04-14)"), Some((1, 95)));
-        assert_eq!(stats("2.12.0-RC.1"), Some((2, 12)));
-        assert_eq!(stats("no numbers. here"), None);
-    }
-}
+#[path = "doctor_tests.rs"]
+mod tests;

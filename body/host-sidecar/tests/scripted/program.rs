@@ -200,26 +200,33 @@ impl Sidecar {
                 self.say(Kind::Log(log(rest, id))).await?;
                 "logged".to_owned()
             }
-            "note" => {
-                self.note(id, rest).await?;
-                "noted".to_owned()
-            }
-            "note-hold" => return self.note(id, rest).await,
+            "note" | "note-hold" | "notes" | "ask" => return self.say_more(id, word, rest).await,
+            "call" | "call-alone" | "publish" => return self.pass_on(id, word, rest).await,
+            _ => payload,
+        };
+        self.reply(id, Envelope::reply(answer)).await
+    }
+
+    /// Sends frames about a call beside its reply: `note`, `note-hold`, `notes` and `ask`.
+    async fn say_more(&mut self, id: u64, word: &str, rest: &str) -> Done {
+        match word {
             "notes" => {
                 for number in 0..rest.parse::<u32>()? {
                     self.note(id, &number.to_string()).await?;
                 }
                 self.say(Kind::Note(proto::Note { within: id, dropped: 7, ..Default::default() })).await?;
-                "noted".to_owned()
             }
             "ask" => {
                 let own = self.own(id);
-                return self.say(Kind::Ask(proto::Ask { id: own, question: rest.to_owned(), within: id })).await;
+                let ask = proto::Ask { id: own, question: rest.to_owned(), within: id };
+                return self.say(Kind::Ask(ask)).await;
             }
-            "call" | "call-alone" | "publish" => return self.pass_on(id, word, rest).await,
-            _ => payload,
-        };
-        self.reply(id, Envelope::reply(answer)).await
+            _ => self.note(id, rest).await?,
+        }
+        if word == "note-hold" {
+            return Ok(());
+        }
+        self.reply(id, Envelope::reply("noted")).await
     }
 
     /// Runs `<word> <target> <payload>`: asks the body, and returns its answer to the caller.

@@ -61,6 +61,16 @@ fn cases() -> Vec<(&'static str, String)> {
             rust("  ¦timeout:\n  ¦config:").replace("config:", "config: ").replace("config: \n", "config:\n"),
         ),
         ("spec-wrong-type", cell("").replace("name: shop.price", "name: shop.price, labels: { team: ¦7 }")),
+    ];
+    cases.extend(of_values());
+    cases.extend(of_runtimes());
+    cases.extend(of_flows());
+    cases
+}
+
+fn of_values() -> Vec<(&'static str, String)> {
+    let rust = |lines: &str| cell(lines);
+    vec![
         ("spec-bad-name", cell("").replace("shop.price", "¦price")),
         ("spec-bad-name", cell("").replace("shop.price", "¦flow.price")),
         ("spec-bad-name", rust("  input: ¦demo/Name\n  output: ¦../../etc/passwd")),
@@ -94,10 +104,7 @@ fn cases() -> Vec<(&'static str, String)> {
                 cell("").replace("shop.price", "¦shop.list-price")
             ),
         ),
-    ];
-    cases.extend(of_runtimes());
-    cases.extend(of_flows());
-    cases
+    ]
 }
 
 fn of_runtimes() -> Vec<(&'static str, String)> {
