@@ -164,7 +164,7 @@ impl<'a> Pending<'a> {
     pub(crate) async fn answer(mut self, mut answer: oneshot::Receiver<Answer>, at_once: bool) -> Answer {
         let answer = poll_fn(|cx| {
             if at_once {
-                // First of all: what is said from here on wakes this.
+                // Registered first: a note that is added from here on wakes this task.
                 self.call.noter.register(cx.waker());
                 hand_on_notes(&self.call.context, self.recorded);
             }

@@ -95,7 +95,7 @@ pub(crate) fn runs() -> bool {
 
 fn start_once() -> Result<(), InterpreterError> {
     fits()?;
-    // Python takes the thread that starts it for its main thread: one that lives as long as the process.
+    // Python takes the thread that starts it for its main thread: this one runs as long as the process.
     let (notify, started) = std::sync::mpsc::sync_channel(1);
     let main = std::thread::Builder::new().name("cbs-python".to_owned()).spawn(move || {
         let done = initialize().and_then(|()| Python::attach(prepare).map_err(|error| failed(&error)));

@@ -27,8 +27,8 @@ const FAILED: u8 = 70;
 const USAGE: u8 = 64;
 
 /// Runs a worker to its end. `cbs python-worker` calls it with the arguments that follow the
-/// sub-command. Only a body starts it, with `--cell NAME --file FILE --function FUNCTION [--site
-/// FOLDER]`.
+/// sub-command. Only a body starts it, with
+/// `--cell NAME --file FILE --function FUNCTION [--site FOLDER]`.
 #[must_use]
 pub fn worker(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (status, said) = match Task::of(arguments) {

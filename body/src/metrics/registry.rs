@@ -78,7 +78,7 @@ pub(super) struct Reading {
 pub(crate) struct NotReady {
     /// Name such as `logic.greet` or `flow.greeting`.
     pub(crate) cell: String,
-    /// Its state.
+    /// State of the target.
     pub(crate) state: String,
     /// Reason for the state; empty if none was given.
     pub(crate) reason: String,

@@ -199,8 +199,8 @@ pub(crate) fn count(folder: &str) -> usize {
     fs::read_dir(Path::new("/proc/self").join(folder)).unwrap().count()
 }
 
-/// Right to use the log of the whole process: if several tests run in one process, as with `cargo
-/// test`, each waits for its turn.
+/// Right to use the log of the whole process: if several tests run in one process, as with
+/// `cargo test`, each waits for its turn.
 type Turn = MutexGuard<'static, ()>;
 
 /// Returns the turn of this thread's test: that of a body which it has, or a new one with an empty
