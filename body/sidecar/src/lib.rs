@@ -1,8 +1,9 @@
 //! The sidecar protocol: a body and a process of its own that serves one of its cells.
 //!
-//! `specs/proto/sidecar.md` tells the protocol to strangers, `specs/proto/cbs/sidecar/v1/sidecar.proto` is
-//! its schema. This crate is both ends of it in Rust. A Rust cell as a program of its own; it depends on
-//! this crate, on `cbs` and on `serde` with its feature `derive`:
+//! `specs/proto/sidecar.md` describes the protocol, for SDKs in any language. Its schema is
+//! `specs/proto/cbs/sidecar/v1/sidecar.proto`. This crate is both ends of it in Rust. This is a Rust
+//! cell as a program of its own; it depends on this crate, on `cbs` and on `serde` with its feature
+//! `derive`:
 //!
 //! ```no_run
 //! use cbs::{CellContext, CellError};
@@ -33,18 +34,19 @@
 //! spec: { runtime: exec, command: [target/debug/greeter] }
 //! ```
 //!
-//! [`cbs::CellContext::log`] and `tracing` write to the body's log; `println!` does so too, but without the
-//! call's ids: what is meant for people goes through [`cbs::CellContext::print`]. What is said through
-//! [`cbs::CellContext::span`] goes into the body's span of the call, each time that the handler waits. All calls and the
-//! answers to the body's pings run on one task: what computes or blocks goes to `tokio::task::spawn_blocking`, else the
-//! body takes the process for stuck and ends it.
+//! [`cbs::CellContext::log`] and `tracing` write to the body's log. `println!` does so too, but
+//! without the call's ids. A text for people goes through [`cbs::CellContext::print`]. Notes made
+//! through [`cbs::CellContext::span`] go into the body's span of the call, each time that the
+//! handler waits. All calls and the answers to the body's pings run on one task. So code that
+//! computes or blocks goes to `tokio::task::spawn_blocking`, else the body takes the process for
+//! stuck and ends it.
 //!
 //! # Layout
 //!
 //! - [`wire`]: frames on a stream; the handshake is done with [`wire::Frames`].
 //! - [`Peer`], [`Engine`], [`Inbound`]: one end after the handshake, the same for either side.
-//! - [`serve()`], [`serve_blocking`], [`Connection`]: the cell's side. The body's is the room `host-sidecar`.
-//! - [`hand_on_notes`]: what was said about a call, from one of its contexts to another.
+//! - [`serve()`], [`serve_blocking`], [`Connection`]: the cell's side. The crate `host-sidecar` is the body's.
+//! - [`hand_on_notes`]: moves the notes about a call from one of its contexts to another.
 //! - [`proto`]: the schema's types.
 //!
 //! # What both sides keep
@@ -110,7 +112,7 @@ mod peer;
 mod serve;
 pub mod wire;
 
-/// The frames as prost reads them. Generated from `specs/proto/`.
+/// The frames as prost reads them, generated from `specs/proto/`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 pub mod proto {
     include!("../generated/cbs.sidecar.v1.rs");
