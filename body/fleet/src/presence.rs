@@ -152,7 +152,7 @@ pub struct Presence {
     #[serde(default)]
     pub draining: bool,
     /// Last presence that this body has received from each body that has something to leave.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(rename = "heard", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub observed: BTreeMap<BodyId, HeartbeatSequence>,
     /// Refusals and failures as texts, as many as fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -154,7 +154,7 @@ class Lane:
 
     def wake(self) -> None:
         """The body has something for this lane."""
-        self.native.heard()
+        self.native.received()
         self._idle = 0
         self._turn()
 

@@ -71,7 +71,7 @@ class Native(Protocol):
     def fileno(self) -> int:
         """What becomes readable when something waits."""
 
-    def heard(self) -> None:
+    def received(self) -> None:
         """Empty it."""
 
     def settle(self, ident: int, maker: Callable[[NativeCall], Context] | None) -> None:
