@@ -1,4 +1,4 @@
-//! A body to be: a program, its specs, its arguments.
+//! A body that a story will start: a program, its specs, its arguments.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::{World, greeting_specs};
 #[derive(Clone, Debug)]
 pub struct Body {
     id: String,
-    /// `None`: the program `cbs`.
+    /// The program; `None` stands for `cbs`.
     program: Option<PathBuf>,
     /// Files by their path below the body's own folder of specs.
     files: Vec<(String, String)>,
@@ -45,7 +45,7 @@ impl Body {
         Self { id: id.to_owned(), program, files: Vec::new(), folders: Vec::new(), arguments: Vec::new() }
     }
 
-    /// With a Rust cell; `more` are further fields of its spec, as YAML in one line without braces.
+    /// Adds a Rust cell; `more` are further fields of its spec, as YAML in one line without braces.
     #[must_use]
     pub fn cell(mut self, name: &str, more: &str) -> Self {
         let comma = if more.is_empty() { "" } else { ", " };
@@ -56,7 +56,7 @@ impl Body {
         self
     }
 
-    /// With a flow; `spec` is the YAML below `spec:`, in one line.
+    /// Adds a flow; `spec` is the YAML below `spec:`, in one line.
     #[must_use]
     pub fn flow(mut self, name: &str, spec: &str) -> Self {
         let text = format!("apiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: {{ name: {name} }}\nspec: {{ {spec} }}\n");
@@ -64,27 +64,27 @@ impl Body {
         self
     }
 
-    /// With a file among the specs, whatever is in it.
+    /// Adds a file to the specs, with any content.
     #[must_use]
     pub fn file(mut self, path: &str, text: &str) -> Self {
         self.files.push((path.to_owned(), text.to_owned()));
         self
     }
 
-    /// With more arguments for `up`.
+    /// Adds arguments for `up`.
     #[must_use]
     pub fn with(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         self
     }
 
-    /// Its id.
+    /// The body's id.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The command that runs it; its specs are written.
+    /// Writes the body's specs and returns the command that runs it.
     pub fn command(&self, world: &World) -> tokio::process::Command {
         let mut command = match &self.program {
             Some(program) => world.command(Path::new(program)),

@@ -16,7 +16,7 @@ pub struct Caller {
     client: Client,
 }
 
-/// What came back for a request.
+/// Answer to a request.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The number in `Nats-Service-Error-Code`; 200 where there is none.
@@ -40,7 +40,7 @@ impl Answer {
     /// The payload as JSON.
     ///
     /// # Panics
-    /// When it is none.
+    /// When the payload is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.payload).unwrap_or_else(|error| panic!("{error}: {:?}", self.payload))
@@ -63,7 +63,7 @@ impl Caller {
         Self { client: connected.expect("a connection") }
     }
 
-    /// The same by a client that is connected already.
+    /// Makes a caller of a client that is connected already.
     #[must_use]
     pub fn of(client: Client) -> Self {
         Self { client }
@@ -110,7 +110,7 @@ impl Caller {
         asked.map(Answer::read).map_err(|error| error.kind())
     }
 
-    /// Sends a request whose answer nobody waits for.
+    /// Sends a request and does not wait for its answer.
     ///
     /// # Panics
     /// When it cannot be sent.
@@ -141,10 +141,10 @@ impl Caller {
         found
     }
 
-    /// Waits until somebody answers the cell's calls.
+    /// Waits until a body answers the cell's calls.
     ///
     /// # Panics
-    /// When nobody does.
+    /// When no body does.
     pub async fn until_answered(&self, cell: &str, input: &Value) {
         let what = format!("an answer of {cell}");
         eventually(&what, LIMIT, async || {
@@ -153,10 +153,10 @@ impl Caller {
         .await;
     }
 
-    /// Listens to all that is said on the server from now on.
+    /// Subscribes to all messages on the server from now on.
     ///
     /// # Panics
-    /// When it cannot be listened to.
+    /// When the subscription fails.
     pub async fn tap(&self) -> Tap {
         let received = self.client.subscribe(">").await.expect("a subscription");
         self.client.flush().await.expect("a connection");
@@ -175,15 +175,15 @@ fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
     })
 }
 
-/// A subscription to everything. It shares its caller's connection, which delivers in order: when an answer has
-/// come, so has all that was said before it.
+/// A subscription to all messages. It shares its caller's connection, which delivers in order: when
+/// an answer has come, all messages before it have come too.
 #[derive(Debug)]
 pub struct Tap {
     received: Subscriber,
 }
 
 impl Tap {
-    /// What was said since the last look, as it came: subject and payload.
+    /// The messages since the last call, in the order of their arrival: subject and payload.
     pub fn received(&mut self) -> Vec<(String, String)> {
         let next = || self.received.next().now_or_never().flatten();
         std::iter::from_fn(next)

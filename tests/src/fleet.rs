@@ -9,41 +9,42 @@ use tokio::process::Command;
 
 use crate::{Body, Caller, Done, LIMIT, Process, Standings, World};
 
-/// Two accounts: everybody's, and the server's own, which may ask what the server counts.
+/// Configuration of two accounts: one for all clients, and the system account, which may read the
+/// server's counters.
 const MONITORED: &str = "accounts {\n  ALL { users: [ { user: all, password: all } ] }\n  \
     SYS { users: [ { user: sys, password: sys } ] }\n}\nsystem_account: SYS\nno_auth_user: all\n";
 
-/// More than the start of a body may take: a Dart cell is compiled, the environment of Python cells is made.
+/// Limit of a body's start: it may compile a Dart cell, and make the environment of Python cells.
 const START_LIMIT: Duration = Duration::from_secs(120);
-/// More than a deploy may take.
+/// Limit of a deploy.
 const DEPLOY_LIMIT: Duration = Duration::from_secs(160);
 
-/// A real nats-server with a world around it.
+/// A real nats-server, and the [`World`] of the programs that use it.
 #[derive(Debug)]
 pub struct Fleet {
     /// The server.
     pub server: NatsServer,
-    /// Where programs are started.
+    /// Working folder and environment of the programs.
     pub world: World,
 }
 
 impl Fleet {
-    /// A server without any settings of its own.
+    /// Starts a server without special settings.
     pub async fn start() -> Self {
         Self { server: NatsServer::start().await, world: World::new() }
     }
 
-    /// A server with JetStream, which deploys need.
+    /// Starts a server with JetStream, which deploys need.
     pub async fn with_jetstream() -> Self {
         Self { server: NatsServer::with_jetstream().await, world: World::new() }
     }
 
-    /// A server with more of its own configuration.
+    /// Starts a server with additional configuration.
     pub async fn with_config(extra: &str) -> Self {
         Self { server: NatsServer::with_config(extra).await, world: World::new() }
     }
 
-    /// A server that tells what it counts.
+    /// Starts a server whose counters can be read.
     pub async fn monitored() -> (Self, Monitor) {
         let fleet = Self::with_config(MONITORED).await;
         let options = ConnectOptions::with_user_and_password("sys".to_owned(), "sys".to_owned());
@@ -70,12 +71,12 @@ impl Fleet {
         self.world.run(&[arguments, &["--nats", self.server.url()]].concat()).await
     }
 
-    /// Deploys a folder, and waits for as long as the first environment of a Python cell may take.
+    /// Deploys a folder. The limit leaves time to make the first environment of a Python cell.
     pub async fn deploy(&self, folder: &Path) -> Done {
         self.deploy_with(folder, &[]).await
     }
 
-    /// The same with more arguments.
+    /// Deploys a folder, with more arguments.
     pub async fn deploy_with(&self, folder: &Path, more: &[&str]) -> Done {
         let folder = folder.to_string_lossy();
         let mut deploying = self.spawn(&[&["deploy", &*folder, "--timeout", "150s"], more].concat());
@@ -87,28 +88,29 @@ impl Fleet {
         self.world.start(self.world.cbs(&[arguments, &["--nats", self.server.url()]].concat()))
     }
 
-    /// Where what is deployed runs.
+    /// Asks all bodies for the states of the deployed entries.
     pub async fn standings(&self) -> Standings {
         Standings::read(&self.world, self.server.url()).await
     }
 
-    /// A NATS client that knows nothing of CBS.
+    /// Connects a NATS client that knows nothing of CBS.
     pub async fn caller(&self) -> Caller {
         Caller::connect(self.server.url(), ConnectOptions::new()).await
     }
 }
 
-/// What the server counts (its `varz`), asked through its system account.
+/// Reads the server's counters (its `varz`) through its system account.
 #[derive(Clone, Debug)]
 pub struct Monitor {
     client: Client,
 }
 
 impl Monitor {
-    /// A number of the server, such as `in_msgs`, `slow_consumers`, `subscriptions` or `total_connections`.
+    /// A number of the server, such as `in_msgs`, `slow_consumers`, `subscriptions` or
+    /// `total_connections`.
     ///
     /// # Panics
-    /// When the server does not tell it.
+    /// When the server does not report it.
     pub async fn number(&self, name: &str) -> u64 {
         let asked = self.client.request("$SYS.REQ.SERVER.PING.VARZ", "".into());
         let reported = within(LIMIT, "the server's numbers", asked).await.expect("an answer of the server");

@@ -15,16 +15,20 @@
 //!
 //! Processes end with the test that started them, also when it panics or is killed. Nothing here sleeps.
 //!
-//! Some stories take minutes when they are told in full: an outage of a minute, ten thousand specs, twenty edits. The
-//! gate tells them on a smaller scale; `STORIES=full` in the environment tells them as they are ([`in_full`]).
+//! Some stories take minutes when they run in full: an outage of a minute, ten thousand specs,
+//! twenty edits. The gate runs them on a smaller scale; `STORIES=full` in the environment runs them
+//! in full ([`in_full`]).
 //!
 //! # Layout
 //!
-//! - [`Fleet`]: a server and what runs on it. [`Body`]: one body to be. [`Monitor`]: what the server counts.
-//! - [`World`]: a working folder and an environment of its own. [`Process`], [`Done`]: a program that runs, and how it ended.
+//! - [`Fleet`]: a server and the bodies on it. [`Body`]: a body that is not started yet.
+//!   [`Monitor`]: the server's counters.
+//! - [`World`]: a working folder and an environment of its own. [`Process`], [`Done`]: a program
+//!   that runs, and its status and outputs after its end.
 //! - [`Caller`], [`Answer`], [`Tap`]: any NATS client. [`Load`]: many calls at once.
-//! - [`Collector`]: takes spans and lines by OTLP.
-//! - [`Standings`]: where what is deployed runs. [`Proxy`]: a server whose words get lost.
+//! - [`Collector`]: receives spans and log lines by OTLP.
+//! - [`Standings`]: the states of the deployed entries in each body. [`Proxy`]: loses messages of a
+//!   server.
 //! - `src/bin/stories_body.rs`: the program `cbs` with cells that misbehave on request.
 #![allow(
     clippy::unwrap_used,
@@ -59,11 +63,11 @@ pub use self::{
     world::{World, greeting_specs, somebody_at_the_usual_port},
 };
 
-/// Longer than anything that is waited for takes, even on a busy machine.
+/// Limit of a wait: longer than any wait takes, even on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Whether stories that take minutes are told in full: where `STORIES=full` is in the environment. Else they are told
-/// on a scale that suits the gate.
+/// True if stories that take minutes run in full: `STORIES=full` is in the environment. Else they
+/// run on a smaller scale, for the gate.
 #[must_use]
 pub fn in_full() -> bool {
     std::env::var("STORIES").is_ok_and(|word| word == "full")

@@ -13,7 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::{Caller, LIMIT};
 
-/// Callers that call one cell again and again. The cell answers with the id of its body in the field `body`.
+/// Callers that call one cell again and again. The cell answers with the id of its body in the
+/// field `body`.
 #[derive(Debug)]
 pub struct Load {
     caller: Caller,
@@ -29,23 +30,24 @@ struct Tally {
 }
 
 impl Load {
-    /// Calls to be made of this cell.
+    /// Prepares calls of this cell.
     #[must_use]
     pub fn new(caller: &Caller, cell: &str, input: Value) -> Self {
         Self { caller: caller.clone(), cell: cell.to_owned(), input, tally: Mutex::default() }
     }
 
-    /// So many callers make so many calls each, one after the other.
+    /// Runs `callers` callers; each makes `calls_each` calls, one after the other.
     pub async fn run(&self, callers: usize, calls_each: usize) {
         join_all((0..callers).map(|_| self.calls(calls_each))).await;
     }
 
-    /// So many callers make so many calls a second together, until this is dropped.
+    /// Runs `callers` callers, which together make `per_second` calls a second, until the future is
+    /// dropped.
     pub async fn at_pace(&self, callers: u32, per_second: u32) {
         let each = Duration::from_secs(1) * callers / per_second;
         join_all((0..callers).map(|caller| async move {
             let mut pace = interval_at(Instant::now() + each * caller / callers, each);
-            // What is late is not made up for: an answer that takes long is no reason to hurry.
+            // A late call is not made up for: after a slow answer the pace stays the same.
             pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 pace.tick().await;
@@ -67,25 +69,25 @@ impl Load {
         }
     }
 
-    /// How many calls a body has answered so far.
+    /// Number of calls that a body has answered so far.
     #[must_use]
     pub fn answered_by(&self, body: &str) -> usize {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).answered.get(body).copied().unwrap_or_default()
     }
 
-    /// How many calls were answered so far.
+    /// Number of calls that were answered so far.
     #[must_use]
     pub fn answered(&self) -> usize {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).answered.values().sum()
     }
 
-    /// Why the others were not.
+    /// Reasons why the other calls failed.
     #[must_use]
     pub fn failed(&self) -> Vec<String> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).failed.clone()
     }
 
-    /// Waits until a body has answered so many calls.
+    /// Waits until a body has answered `count` calls.
     ///
     /// # Panics
     /// When it does not.

@@ -1,4 +1,4 @@
-//! A receiver of OTLP, as a collector is one.
+//! A receiver of OTLP, in place of a collector.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,7 @@ use tonic::{
     transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
 };
 
-/// Takes all that is sent, until it is dropped.
+/// Receives all spans and log lines that are sent to it, until it is dropped.
 #[derive(Debug)]
 pub struct Collector {
     url: String,
@@ -47,18 +47,18 @@ struct Got {
 struct Taking(Arc<Mutex<Got>>);
 
 impl Collector {
-    /// Listens on a port of its own.
+    /// Starts a receiver on a free port.
     ///
     /// # Panics
-    /// When it cannot.
+    /// When it cannot listen.
     pub async fn start() -> Self {
         Self::serve("http://127.0.0.1", Server::builder())
     }
 
-    /// The same with TLS, for `localhost`; gives the certificate to trust, as PEM.
+    /// Starts a receiver with TLS, for `localhost`; also returns the certificate to trust, as PEM.
     ///
     /// # Panics
-    /// When it cannot.
+    /// When it cannot listen.
     pub async fn with_tls() -> (Self, String) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         let pem = made.cert.pem();
@@ -80,7 +80,7 @@ impl Collector {
         Self { url, got, _server: tasks }
     }
 
-    /// Where it listens.
+    /// The receiver's address.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -93,19 +93,19 @@ impl Collector {
         self.got().spans.iter().filter(of).cloned().collect()
     }
 
-    /// The lines of the log that have come.
+    /// The log lines that were received.
     #[must_use]
     pub fn lines(&self) -> Vec<LogRecord> {
         self.got().lines.clone()
     }
 
-    /// What senders said of themselves, once for each batch.
+    /// The resource attributes of the senders, once for each batch.
     #[must_use]
     pub fn resources(&self) -> Vec<BTreeMap<String, String>> {
         self.got().resources.clone()
     }
 
-    /// The headers `authorization` that have come.
+    /// The `authorization` headers that were received.
     #[must_use]
     pub fn authorizations(&self) -> Vec<String> {
         self.got().authorizations.clone()
@@ -154,7 +154,7 @@ impl LogsService for Taking {
     }
 }
 
-/// Attributes that are texts or whole numbers, as texts.
+/// Returns the attributes that are texts or whole numbers, as texts.
 #[must_use]
 pub fn attributes(all: &[KeyValue]) -> BTreeMap<String, String> {
     let text = |value: &KeyValue| match value.value.as_ref()?.value.as_ref()? {
@@ -165,7 +165,7 @@ pub fn attributes(all: &[KeyValue]) -> BTreeMap<String, String> {
     all.iter().filter_map(|pair| Some((pair.key.clone(), text(pair)?))).collect()
 }
 
-/// Bytes as hexadecimal digits.
+/// Returns bytes as hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -15,11 +15,11 @@ use tokio::process::{Child, Command};
 
 use crate::LIMIT;
 
-/// A program that runs. Its outputs go to files, so that a program never waits for its reader, and its last
-/// words outlive it. Dropping it kills it; where the story fails, its outputs are shown.
+/// A program that runs. Its outputs go to files, so that the program never waits for a reader, and
+/// the outputs remain after its end. Drop kills it; if the story fails, its outputs are shown.
 ///
-/// What a running program writes may come late, so its outputs can only be waited for; they can be read, and searched
-/// for what must not be there, once it has ended ([`Done`]).
+/// The output of a running program may come late, so a story can only wait for it. After the
+/// program's end ([`Done`]) a story can read the outputs, and check that a text is not in them.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -37,22 +37,22 @@ enum Output {
     Stderr,
 }
 
-/// How a program ended.
+/// Exit status and outputs of a program that has ended.
 #[derive(Clone, Debug)]
 pub struct Done {
-    /// The exit status; -1 where a signal ended it.
+    /// The exit status; -1 if a signal ended the program.
     pub status: i32,
-    /// What it wrote to standard output.
+    /// Text that the program wrote to standard output.
     pub stdout: String,
-    /// What it wrote to standard error.
+    /// Text that the program wrote to standard error.
     pub stderr: String,
 }
 
 impl Done {
-    /// The same, having checked the exit status.
+    /// Checks the exit status and returns `self`.
     ///
     /// # Panics
-    /// When it is another one.
+    /// When the program ended with another status.
     #[track_caller]
     #[expect(clippy::return_self_not_must_use, reason = "the check may be all that a story needs")]
     pub fn with_status(self, status: i32) -> Self {
@@ -62,7 +62,7 @@ impl Done {
 }
 
 impl Process {
-    /// Starts a command; `base` is the path of its outputs without an ending.
+    /// Starts a command; `base` is the path of its outputs without the extension.
     pub(crate) fn start(mut command: Command, base: &Path) -> Self {
         let (out, err) = (base.with_extension("out"), base.with_extension("err"));
         command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file"));
@@ -80,15 +80,15 @@ impl Process {
         self.pid
     }
 
-    /// Waits until these words stand on standard output; gives all that does.
+    /// Waits until standard output contains these words; returns all of the output.
     ///
     /// # Panics
-    /// When they do not, or the program ends without them.
+    /// When they do not come in time, or the program ends without them.
     pub async fn until_printed(&mut self, words: &str) -> String {
         self.until_printed_within(LIMIT, words).await
     }
 
-    /// The same, for what takes long, such as a compiler.
+    /// Does the same with a limit, for slow work such as a compiler.
     ///
     /// # Panics
     /// As [`Self::until_printed`].
@@ -96,7 +96,7 @@ impl Process {
         self.until(words, limit, Output::Stdout, |text| text.contains(words)).await
     }
 
-    /// Waits until standard output is as wanted.
+    /// Waits until `wanted` accepts standard output.
     ///
     /// # Panics
     /// As [`Self::until_printed`].
@@ -104,7 +104,8 @@ impl Process {
         self.until(what, LIMIT, Output::Stdout, wanted).await
     }
 
-    /// Waits until these words stand on standard error (the log, and what people are told); gives all that does.
+    /// Waits until standard error (the log, and messages to the user) contains these words; returns
+    /// all of it.
     ///
     /// # Panics
     /// As [`Self::until_printed`].
@@ -112,7 +113,7 @@ impl Process {
         self.until_told_is(words, |text| text.contains(words)).await
     }
 
-    /// Waits until standard error is as wanted.
+    /// Waits until `wanted` accepts standard error.
     ///
     /// # Panics
     /// As [`Self::until_printed`].
@@ -126,7 +127,7 @@ impl Process {
         eventually(&what, limit, async || {
             let ended = self.child.try_wait().expect("our child");
             let mut text = self.read(output);
-            // A line that is not whole yet says half of what it will say.
+            // The last line may be incomplete.
             text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
             let is_there = wanted(&text);
             assert!(is_there || ended.is_none(), "{what}: it ended without ({ended:?})");
@@ -145,7 +146,8 @@ impl Process {
         String::from_utf8_lossy(&std::fs::read(path).expect("an output's file")).into_owned()
     }
 
-    /// The most memory that it has held so far, in bytes; 0 where it has ended, or there is no /proc.
+    /// The most memory that the process has used so far, in bytes; 0 if it has ended, or without
+    /// /proc.
     #[must_use]
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
@@ -156,25 +158,26 @@ impl Process {
     /// Sends a signal.
     ///
     /// # Panics
-    /// When the process has ended and has been waited for.
+    /// When the process has ended and was reaped.
     pub fn signal(&self, signal: Signal) {
-        // Nobody has waited for it yet where tokio still knows its id: then the id is no other's.
+        // While tokio still knows its id, the process is not reaped, so no other process has this
+        // id.
         assert_eq!(self.child.id().map(u32::cast_signed), Some(self.pid), "{} has ended", self.what);
         signal::kill(Pid::from_raw(self.pid), signal).expect("a signal for our child");
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the program.
     ///
     /// # Panics
-    /// When it does not end within [`LIMIT`].
+    /// When the program does not end within [`LIMIT`].
     pub async fn ended(&mut self) -> Done {
         self.ended_within(LIMIT).await
     }
 
-    /// The same, for what takes long.
+    /// Does the same with a limit, for slow work.
     ///
     /// # Panics
-    /// When it does not end in time.
+    /// When the program does not end in time.
     pub async fn ended_within(&mut self, limit: Duration) -> Done {
         let status = within(limit, &format!("the end of {}", self.what), self.child.wait()).await;
         let status = status.expect("our child").code().unwrap_or(-1);
@@ -187,7 +190,7 @@ impl Process {
         self.ended().await
     }
 
-    /// `kill -9`, and waits for the end.
+    /// Sends SIGKILL and waits for the end.
     pub async fn kill(&mut self) -> Done {
         self.signal(Signal::SIGKILL);
         self.ended().await
@@ -206,7 +209,7 @@ impl Drop for Process {
 /// The child processes of a process.
 ///
 /// # Panics
-/// Where there is no /proc.
+/// On a system without /proc.
 #[must_use]
 pub fn children(pid: i32) -> Vec<i32> {
     let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
@@ -214,7 +217,7 @@ pub fn children(pid: i32) -> Vec<i32> {
     ids.filter(|id| stat(*id).is_some_and(|(_, parent)| parent == pid)).collect()
 }
 
-/// Whether a process runs; one that only waits to be reaped does not.
+/// True if a process runs; a process that only waits to be reaped does not.
 #[must_use]
 pub fn lives(pid: i32) -> bool {
     stat(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
@@ -227,13 +230,13 @@ fn stat(pid: i32) -> Option<(char, i32)> {
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
-/// A test that is killed drops nothing: the kernel kills what it has started. It does so when the spawning
-/// *thread* ends, which is the test's own.
+/// Lets the kernel kill the process when the test ends: a test that is killed drops nothing. The
+/// kernel does so when the thread that started the process ends, which is the test's own.
 fn die_with_the_test(command: &mut Command) {
     #[cfg(target_os = "linux")]
     {
         let arm = || Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?);
-        // SAFETY: between fork and exec only what is safe in a signal handler: prctl.
+        // SAFETY: between fork and exec it calls only prctl, which is safe in a signal handler.
         unsafe { command.pre_exec(arm) };
     }
     #[cfg(not(target_os = "linux"))]

@@ -1,4 +1,4 @@
-//! A proxy between a body and its server, which loses what the server says.
+//! A proxy between a body and its server, which loses messages of the server.
 
 use std::{io, net::SocketAddr};
 
@@ -12,18 +12,19 @@ use tokio::{
     task::JoinSet,
 };
 
-/// What gets through from the server. What does not is lost in whole messages, and the connection stays.
+/// Messages of the server that a proxy forwards. The others are lost whole, and the connection
+/// stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passes {
-    /// All of it.
+    /// All messages.
     Everything,
-    /// Nothing: the server seems to be silent.
+    /// No message: the server seems to be unresponsive.
     Nothing,
-    /// All but messages whose subject begins so.
+    /// All messages except those whose subject begins with this text.
     AllBut(&'static str),
 }
 
-/// A proxy in front of a nats-server, on a port of its own. Ends with its drop.
+/// A proxy in front of a nats-server, on a port of its own. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -33,7 +34,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one in front of the server on this port of 127.0.0.1.
+    /// Starts a proxy in front of the server on this port of 127.0.0.1.
     ///
     /// # Panics
     /// When there is no free port.
@@ -53,18 +54,18 @@ impl Proxy {
         Self { address, passes, lost, _tasks: tasks }
     }
 
-    /// Where clients connect.
+    /// Address for clients.
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://{}", self.address)
     }
 
-    /// Says what gets through from now on.
+    /// Sets the messages that are forwarded from now on.
     pub fn pass(&self, passes: Passes) {
         self.passes.send_replace(passes);
     }
 
-    /// How many messages were lost so far.
+    /// Number of messages that were lost so far.
     #[must_use]
     pub fn lost(&self) -> usize {
         *self.lost.borrow()
@@ -74,14 +75,15 @@ impl Proxy {
 async fn connect(client: TcpStream, port: u16, rules: watch::Receiver<Passes>, losses: watch::Sender<usize>) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     let ((mut from_client, to_client), (from_server, mut to_server)) = (client.into_split(), server.into_split());
-    // Either side's end is the end of both.
+    // When one side ends, both end.
     tokio::select! {
         _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
         _ = forward(from_server, to_client, &rules, &losses) => {}
     }
 }
 
-/// Forwards message by message (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
+/// Forwards each message of the NATS protocol
+/// (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
 async fn forward(
     from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -98,7 +100,7 @@ async fn forward(
         let subject = line.strip_prefix("MSG ").or_else(|| line.strip_prefix("HMSG "));
         if subject.is_some() {
             let size: u64 = line.split_whitespace().last().and_then(|size| size.parse().ok()).unwrap_or_default();
-            // The payload and its line's end.
+            // The payload and the end of its line.
             (&mut from).take(size + 2).read_to_end(&mut message).await?;
         }
         let passes = match *rules.borrow() {

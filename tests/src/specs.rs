@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::World;
 
 impl World {
-    /// A Python cell in a folder of its own, with this code; gives the folder. The function is `say`.
+    /// Writes a Python cell with this code into a folder of its own; returns the folder. The
+    /// function is `say`.
     ///
     /// # Panics
     /// When it cannot be written.
@@ -19,7 +20,7 @@ impl World {
         self.here().join(name)
     }
 
-    /// The Python cell `demo.say`, which says a text.
+    /// Writes the Python cell `demo.say`, which answers with a text; returns its folder.
     ///
     /// # Panics
     /// When it cannot be written.
@@ -28,8 +29,8 @@ impl World {
         self.python("demo.say", &code.replace("{text}", text), more)
     }
 
-    /// Rust cells in a folder of their own, a file each; gives the folder. `more` are further fields of each spec, as
-    /// `, timeout: 1s`.
+    /// Writes specs of Rust cells into a folder of their own, one file for each; returns the
+    /// folder. `more` are further fields of each spec, such as `, timeout: 1s`.
     ///
     /// # Panics
     /// When they cannot be written.
@@ -43,7 +44,8 @@ impl World {
         self.here().join(folder)
     }
 
-    /// The first of the many cells that the stories' program has where `STORY_MANY` says how many, in one file.
+    /// Writes one file with the specs of the first `count` numbered cells; returns the folder. The
+    /// stories' program has as many of these cells as `STORY_MANY` says.
     ///
     /// # Panics
     /// When it cannot be written.

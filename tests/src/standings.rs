@@ -1,4 +1,4 @@
-//! Where what is deployed runs, as `cbs bodies` tells it.
+//! States of the deployed entries in each body, as `cbs bodies` reports them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::World;
 
-/// How every entry of the fleet fares in every body: a letter an entry, `r` for ready.
+/// State of every entry of the fleet in every body: one letter for each entry, `r` for ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standings(BTreeMap<String, Told>);
 
@@ -15,12 +15,12 @@ struct Told {
     states: Vec<char>,
     /// The hash of the head that the body has applied.
     head: String,
-    /// All that it tells, as JSON.
+    /// The whole report of the body, as JSON.
     all: String,
 }
 
 impl Standings {
-    /// Asks `cbs bodies`; empty where nobody answers.
+    /// Runs `cbs bodies`; empty if no body answers.
     pub async fn read(world: &World, url: &str) -> Self {
         let done = world.run(&["bodies", "--format", "json", "--nats", url]).await;
         let bodies: Vec<Value> = serde_json::from_str(&done.stdout).unwrap_or_default();
@@ -37,36 +37,36 @@ impl Standings {
         )
     }
 
-    /// The bodies that live.
+    /// The ids of the bodies that run.
     pub fn bodies(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// How many bodies live.
+    /// Number of bodies that run.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether nobody lives.
+    /// True if no body runs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many instances are ready in a body.
+    /// Number of instances that are ready in a body.
     #[must_use]
     pub fn ready_in(&self, body: &str) -> usize {
         self.0.get(body).map_or(0, |reported| reported.states.iter().filter(|state| **state == 'r').count())
     }
 
-    /// How many instances are ready altogether.
+    /// Number of instances that are ready in all bodies.
     #[must_use]
     pub fn ready(&self) -> usize {
         self.bodies().map(|body| self.ready_in(body)).sum()
     }
 
-    /// How many entries are served by somebody, whatever the revision and whoever should.
+    /// Number of entries that any body serves, in any revision and wherever they were placed.
     #[must_use]
     pub fn served(&self) -> usize {
         let serving = |reported: &Told| {
@@ -76,7 +76,7 @@ impl Standings {
         self.0.values().flat_map(serving).collect::<BTreeSet<usize>>().len()
     }
 
-    /// Whether all have applied one head, and nothing is under way in any of them.
+    /// True if all bodies have applied the same head, and no body has a change under way.
     #[must_use]
     pub fn settled(&self) -> bool {
         let heads: BTreeSet<&str> = self.0.values().map(|reported| reported.head.as_str()).collect();
@@ -84,26 +84,26 @@ impl Standings {
         heads.len() == 1 && self.0.values().all(quiet)
     }
 
-    /// Whether bodies of these ids live, have one head, and have so many instances ready.
+    /// True if `bodies` bodies run, have settled, and have `ready` ready instances together.
     #[must_use]
     pub fn are(&self, bodies: usize, ready: usize) -> bool {
         self.len() == bodies && self.settled() && self.ready() == ready
     }
 
-    /// The same spread of what is ready, whatever else has changed.
+    /// The states of the entries by body, to compare where instances run before and after a change.
     #[must_use]
     pub fn spread(&self) -> Vec<(&str, &[char])> {
         self.0.iter().map(|(body, reported)| (body.as_str(), reported.states.as_slice())).collect()
     }
 
-    /// Whether a body tells these words, for example of its troubles.
+    /// True if the report of a body contains these words, for example an error.
     #[must_use]
     pub fn report(&self, words: &str) -> bool {
         self.0.values().any(|reported| reported.all.contains(words))
     }
 }
 
-/// `.3r2` are three absent and two ready.
+/// Returns one letter for each entry: `.3r2` are three absent and two ready.
 fn letters(states: &str) -> Vec<char> {
     let mut letters = Vec::new();
     let mut rest = states.chars().peekable();

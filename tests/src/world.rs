@@ -12,14 +12,14 @@ use tokio::process::Command;
 
 use crate::{Done, Process};
 
-/// Where programs are started: a folder, a user's run-time folder, and no variable that means something to `cbs`
-/// but those that say where nats-server and Dart are.
+/// Working folder and environment of programs. It has its own run-time folder of the user, and of
+/// the variables that `cbs` reads only those that name nats-server and Dart.
 #[derive(Debug)]
 pub struct World {
     folder: TempDir,
     /// The program `cbs`.
     program: PathBuf,
-    /// How many programs have been started: their outputs are told apart by it.
+    /// Number of programs that were started; it is part of the names of their output files.
     started: AtomicUsize,
 }
 
@@ -30,7 +30,7 @@ impl Default for World {
 }
 
 impl World {
-    /// An empty one.
+    /// Makes an empty working folder.
     ///
     /// # Panics
     /// When there is no program `cbs`; the message says what to do.
@@ -49,7 +49,7 @@ impl World {
         self.folder.path().join("here")
     }
 
-    /// Writes a file into the working folder, and gives its path.
+    /// Writes a file into the working folder, and returns its path.
     ///
     /// # Panics
     /// When it cannot be written.
@@ -60,14 +60,14 @@ impl World {
         path
     }
 
-    /// `cbs` with these arguments, not yet started.
+    /// Returns the command `cbs` with these arguments, not yet started.
     pub fn cbs(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(&self.program);
         command.args(arguments);
         command
     }
 
-    /// Any program, not yet started; nothing is on its standard input.
+    /// Returns the command of any program, not yet started; its standard input is empty.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.here()).env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
@@ -103,19 +103,19 @@ impl World {
     }
 }
 
-/// The specs of the greeting, as they stand in this repository.
+/// Folder of the greeting's specs in this repository.
 #[must_use]
 pub fn greeting_specs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs")
 }
 
-/// Whether a server that is not ours listens where `cbs` looks last, as on a machine with a NATS service.
+/// True if a foreign server listens on the default NATS port, as on a machine with a NATS service.
 #[must_use]
 pub fn somebody_at_the_usual_port() -> bool {
     std::net::TcpStream::connect("127.0.0.1:4222").is_ok()
 }
 
-/// The program under test: `CBS_BIN`, else the one that was built beside this test.
+/// Path of the program under test: `CBS_BIN`, else the one that was built beside this test.
 fn cbs() -> PathBuf {
     let named = env::var_os("CBS_BIN").filter(|path| !path.is_empty()).map(PathBuf::from);
     let beside = || Some(env::current_exe().ok()?.parent()?.parent()?.join("cbs"));

@@ -1,4 +1,5 @@
-//! The program `cbs` with the cells of the stories linked in: they misbehave, wait and tell on request.
+//! The program `cbs` with the cells of the stories linked in: they misbehave, wait and report on
+//! request.
 #![allow(clippy::panic, reason = "a cell that panics is what a story needs")]
 
 use std::{
@@ -12,9 +13,9 @@ use tokio::sync::Notify;
 
 /// Ends the calls of `story.holds` in this process.
 static FREED: Notify = Notify::const_new();
-/// How long one call of `story.watches` may take.
+/// Limit of one call of `story.watches`.
 const WATCH_LIMIT: Duration = Duration::from_secs(10);
-/// How often `story.watches` calls.
+/// Time between two calls of `story.watches`.
 const WATCH_EVERY: Duration = Duration::from_millis(20);
 
 fn main() -> ExitCode {
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         cbs::cell("story.logs", logs),
         cbs::cell("story.watches", watches),
     ]);
-    // A story that needs many cells says how many.
+    // A story that needs many cells sets their number in the environment.
     let many = std::env::var("STORY_MANY").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
     cells.extend((0..many).map(|index: usize| cbs::cell(format!("many.c{index}").as_str(), tells)));
     body::main_with(cells)
@@ -51,7 +52,7 @@ async fn slow(context: &CellContext, input: Value) -> Result<Value, CellError> {
     Ok(json!({ "body": context.env().body }))
 }
 
-/// With `hold` answers only when it is freed, and prints `held`; else answers at once.
+/// Answers at once; with `hold`, prints `held` and answers only when it is freed.
 async fn holds(context: &CellContext, input: Value) -> Result<Value, CellError> {
     if input.get("hold") == Some(&Value::Bool(true)) {
         let mut freed = std::pin::pin!(FREED.notified());
@@ -74,19 +75,19 @@ async fn logs(context: &CellContext, input: Value) -> Result<Value, CellError> {
     Ok(json!({ "body": context.env().body }))
 }
 
-/// Frees what `story.holds` holds in this process.
+/// Frees the calls that `story.holds` holds in this process.
 async fn frees(_: &CellContext, _: Value) -> Result<(), CellError> {
     FREED.notify_waiters();
     Ok(())
 }
 
-/// Panics with the texts in `words`, joined: no message on the wire holds them like that.
+/// Panics with the joined texts of `words`: no message on the wire contains the joined text.
 async fn panics(_: &CellContext, input: Value) -> Result<(), CellError> {
     let words = input.get("words").and_then(Value::as_array).cloned().unwrap_or_default();
     panic!("{}", words.iter().filter_map(Value::as_str).collect::<String>());
 }
 
-/// Answers with a text of so many `bytes`.
+/// Answers with a text of `bytes` bytes.
 async fn big(_: &CellContext, input: Value) -> Result<Value, CellError> {
     Ok(json!({ "text": "x".repeat(usize::try_from(number(&input, "bytes")).unwrap_or_default()) }))
 }
@@ -96,7 +97,7 @@ async fn calls(context: &CellContext, input: Value) -> Result<Value, CellError> 
     context.call(word(&input, "cell"), input.get("input").unwrap_or(&Value::Null)).await
 }
 
-/// Answers with what its context knows, and logs a line.
+/// Answers with the data of its context, and logs a line.
 async fn tells(context: &CellContext, _: Value) -> Result<Value, CellError> {
     context.log().info(format_args!("told"));
     Ok(json!({

@@ -1,4 +1,4 @@
-//! Bodies die, or stand still, at the worst moment.
+//! Bodies crash, or hang, at the worst moment.
 
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,9 @@ const IDS: [&str; 3] = ["one", "two", "three"];
 const CELLS: [&str; 6] = ["story.tells", "story.slow", "story.holds", "story.frees", "story.big", "story.calls"];
 /// Callers at once.
 const CALLERS: usize = 4;
-/// What a body tells of an instance that it gives up.
+/// Start of the log line of a body that gives an instance up.
 const STOPS: &str = r#""message":"stops: "#;
-/// A lease.
+/// Duration of a lease.
 const LEASE: Duration = Duration::from_secs(3);
 
 async fn bodies(fleet: &Fleet) -> Vec<Process> {
@@ -42,12 +42,12 @@ async fn a_body_dies_between_its_new_revision_and_the_end_of_its_old_one() {
     fleet.deploy(&folder).await.with_status(0);
     let before = fleet.standings().await;
     let at = IDS.iter().position(|id| before.ready_in(id) == 1).unwrap();
-    // What the dead one holds is answered by nobody: its callers do not wait long.
+    // Nobody answers the calls that the dead body holds: its callers do not wait long.
     let options = ConnectOptions::new().request_timeout(Some(Duration::from_secs(2)));
     let caller = Caller::connect(fleet.server.url(), options).await;
     let load = Load::new(&caller, "story.holds", json!({}));
     let death = async {
-        // The old revision cannot end as long as this call runs in it.
+        // The old revision cannot end while this call runs in it.
         let victim = &mut bodies[at];
         hold(&caller, victim, IDS[at]).await;
         fleet.world.rust("specs", ["story.holds"], ", replicas: 2, timeout: 2m");
@@ -83,11 +83,11 @@ async fn a_body_that_stands_still_for_longer_than_two_leases_takes_nothing_away_
     bodies[at].signal(Signal::SIGSTOP);
     let stopped = Instant::now();
     eventually("others to take over", LIMIT, async || fleet.standings().await.are(2, CELLS.len())).await;
-    // sleep: standing still for so long is the story.
+    // sleep: the body hangs for this time.
     tokio::time::sleep((LEASE * 2 + Duration::from_secs(1)).saturating_sub(stopped.elapsed())).await;
     bodies[at].signal(Signal::SIGCONT);
     let went_on = Instant::now();
-    // At each moment somebody serves each cell, until the former spread is there.
+    // At each moment a body serves each cell, until the former spread is there.
     eventually("the former spread", LIMIT, async || {
         let now = fleet.standings().await;
         assert!(now.served() == CELLS.len(), "{now:?}");
@@ -97,7 +97,7 @@ async fn a_body_that_stands_still_for_longer_than_two_leases_takes_nothing_away_
     reported(&format!("the former spread was back {:?} after the body went on", went_on.elapsed()));
     let caller = fleet.caller().await;
     assert_eq!(caller.call("story.tells", &json!({})).await.status, 200);
-    // The others never gave up what they had, and the one that stood still stopped nothing at all.
+    // The other bodies never gave up their instances, and the body that hung stopped nothing.
     let log = bodies[at].kill().await.stderr;
     assert!(!log.contains(STOPS), "{log}");
 }

@@ -1,4 +1,4 @@
-//! The buckets of a fleet are deleted under it.
+//! The buckets of a fleet are deleted while it runs.
 
 use std::path::Path;
 
@@ -34,6 +34,6 @@ async fn a_fleet_whose_namespace_is_deleted_serves_on_and_follows_what_is_deploy
         bodies.len() == 2 && bodies.iter().all(|body| body["states"] == "r" && body["applied"]["number"] == 1)
     })
     .await;
-    // And it goes on to follow.
+    // The body continues to follow.
     deploy(&fleet, &fleet.world.says("later", ", replicas: all"), &[]).await.with_status(0);
 }

@@ -1,4 +1,5 @@
-//! Canaries: a new revision gets a share of the calls, and what becomes of it follows from how it does.
+//! Canaries: a new revision gets a share of the calls. Its errors and times decide whether it is
+//! promoted.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -9,12 +10,12 @@ use testkit::{eventually, within};
 
 use crate::reported;
 
-/// The first Python cell of a body may have to wait for an environment to be made.
+/// Time to wait for a first deploy: the first Python cell of a body may need a new environment.
 const FIRST_TIME: &str = "120s";
-/// A canary that is judged soon, with the tenth part of the calls.
+/// Spec fields of a canary that gets a tenth of the calls and is judged soon.
 const JUDGED: &str = ", replicas: all, rollout: { canary: { share: 10%, calls: 50, after: 2s } }";
 
-/// A cell that answers with its text, and fails one call of so many (0: none).
+/// Writes a cell that answers with its text, and fails one call of every `fails` (0: none).
 fn says(fleet: &Fleet, text: &str, fails: u32, more: &str) -> PathBuf {
     let code = format!(
         "calls = 0\n\n\nasync def say(whom: dict | None) -> dict:\n    global calls\n    calls += 1\n    \
@@ -28,7 +29,7 @@ async fn deploy(fleet: &Fleet, folder: &std::path::Path) -> e2e::Done {
     fleet.run(&["deploy", folder.to_str().unwrap(), "--timeout", FIRST_TIME]).await
 }
 
-/// Two bodies that run the first revision on both.
+/// Starts two bodies, which both run the first revision.
 async fn two_with_one() -> (Fleet, Vec<Process>) {
     let fleet = Fleet::with_jetstream().await;
     let bodies = join_all(["a", "b"].map(async |id| fleet.up(&Body::without_files(id)).await)).await;
@@ -36,7 +37,7 @@ async fn two_with_one() -> (Fleet, Vec<Process>) {
     (fleet, bodies)
 }
 
-/// What `cbs bodies` says of all.
+/// Returns the report of `cbs bodies` on all bodies.
 async fn bodies(fleet: &Fleet) -> Vec<Value> {
     let reported = fleet.run(&["bodies", "--format", "json"]).await.with_status(0).stdout;
     serde_json::from_str(&reported).unwrap()
@@ -48,10 +49,11 @@ async fn until_all_are(fleet: &Fleet, state: &str) {
         .await;
 }
 
-/// What becomes of a canary in the end.
+/// States in which a canary ends.
 const ENDS: [&str; 2] = ["canary-promoted", "canary-rolled-back"];
 
-/// Hears the next event of a cell with one of these states: the state, the reason, the revision.
+/// Subscribes to the events of a cell with one of these states: returns a future of the next one,
+/// as state, reason and revision.
 async fn hears<const N: usize>(
     fleet: &Fleet,
     states: [&'static str; N],
@@ -84,9 +86,9 @@ async fn a_canary_at_ten_percent_gets_ten_percent_of_ten_thousand_calls() {
     assert_eq!(load.failed(), Vec::<String>::new());
     let (one, two) = (load.answered_by("one"), load.answered_by("two"));
     assert_eq!(one + two, 10_000);
-    // Two bodies count each for itself, and may be in the middle of ten.
+    // Each of the two bodies counts for itself, and may be in the middle of ten.
     assert!((998..=1002).contains(&two), "{two} of ten thousand");
-    // Nobody finds the canary.
+    // `cbs ls` does not show the canary.
     let ls = fleet.run(&["ls"]).await.with_status(0).stdout;
     assert_eq!(ls.matches("demo.say").count(), 2, "{ls}");
 }
@@ -114,7 +116,7 @@ async fn a_canary_that_fails_a_fifth_of_its_calls_is_rolled_back_by_itself() {
     };
     let failed = load.failed();
     assert!(failed.iter().all(|line| line.contains("cell-failed") || line.contains("failed")), "{failed:?}");
-    // Who asks is told, and the same again changes nothing.
+    // `cbs bodies` reports the verdict, and the same deploy again changes nothing.
     let reported = bodies(&fleet).await;
     assert!(reported.iter().all(|body| body["troubles"].to_string().contains("was rolled back")), "{reported:?}");
     let history = fleet.run(&["history"]).await.with_status(0);
@@ -124,15 +126,16 @@ async fn a_canary_that_fails_a_fifth_of_its_calls_is_rolled_back_by_itself() {
     let fresh = Load::new(&fleet.caller().await, "demo.say", json!({}));
     fresh.run(2, 100).await;
     assert_eq!((fresh.failed(), fresh.answered_by("one")), (Vec::new(), 200));
-    // A change of it is a new canary beside the revision that serves.
+    // A changed version is a new canary beside the revision that serves.
     deploy(&fleet, &says(&fleet, "three", 0, JUDGED)).await.with_status(0);
     until_all_are(&fleet, "j").await;
-    // And without a canary it goes as ever.
+    // A deploy without a canary replaces the revision at once.
     deploy(&fleet, &says(&fleet, "two", 0, ", replicas: all")).await.with_status(0);
     until_all_are(&fleet, "r").await;
 }
 
-/// When the canary began to be judged; it may be over soon.
+/// Waits until a body judges a canary; returns the time when this was observed. The verdict may
+/// follow soon.
 async fn eventually_judged(fleet: &Fleet) -> Instant {
     let judged = |body: &Value| matches!(body["states"].as_str(), Some("j" | "b"));
     eventually("a canary that is judged", LIMIT, async || bodies(fleet).await.iter().any(judged)).await;
@@ -166,7 +169,7 @@ async fn a_good_canary_is_promoted_without_a_failed_call() {
     assert_eq!(load.failed(), Vec::<String>::new());
     let history = fleet.run(&["history"]).await.with_status(0);
     assert!(history.stderr.contains("promoted"), "{history:?}");
-    // The same again is what runs.
+    // The same version again already runs.
     let again = deploy(&fleet, &good).await.with_status(0);
     assert!(again.stdout.contains("nothing to change"), "{again:?}");
     let ls = fleet.run(&["ls"]).await.with_status(0).stdout;
@@ -188,7 +191,7 @@ async fn what_is_replaced_and_what_does_not_start_is_told() {
     fleet.run(&["deploy", broken.to_str().unwrap(), "--wait=false"]).await.with_status(0);
     let (_, reason, three) = failed.await;
     assert!(reason.contains("no luck") && three != two, "{three}: {reason}");
-    // A canary that another takes the place of never served: nothing is told to be replaced.
+    // A canary that another canary replaces never served: no event reports it as replaced.
     let replaced = hears(&fleet, ["replaced", "canary-promoted"]).await;
     let long = ", replicas: all, rollout: { canary: { share: 10%, calls: 100000, after: 1h } }";
     deploy(&fleet, &says(&fleet, "two", 0, ", replicas: all")).await.with_status(0);

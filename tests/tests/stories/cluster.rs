@@ -1,4 +1,5 @@
-//! A cluster of servers loses the one that leads what is deployed; in the gate it only gives up the lead.
+//! A cluster of servers loses the leader of the deploy streams; in the gate the leader only steps
+//! down.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,11 @@ use testkit::{NatsCluster, eventually};
 
 use crate::reported;
 
-/// A new leader takes 4 to 9 s, and requests to JetStream wait for it 15 s.
+/// Limit of a wait: a new leader takes 4 to 9 s, and requests to JetStream wait 15 s for it.
 const LIMIT: Duration = Duration::from_secs(90);
 const DESIRED: &str = "KV_cbs_default_desired";
 
-/// So many that writing them takes a while.
+/// Number of flows: so many that it takes a while to write them.
 fn flows() -> usize {
     if e2e::in_full() { 200 } else { 60 }
 }

@@ -1,4 +1,4 @@
-//! Who may connect.
+//! Credentials: permission to connect to a server.
 
 use e2e::{Body, Fleet};
 

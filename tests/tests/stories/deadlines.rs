@@ -5,7 +5,8 @@ use serde_json::json;
 
 use crate::stories;
 
-/// How many milliseconds a timeout says that were waited. The clock of this test would measure how busy the machine is.
+/// Number of milliseconds that a timeout's message reports. The clock of this test would measure
+/// how busy the machine is.
 fn waited_ms(reported: &str) -> u64 {
     assert!(reported.starts_with("timeout: "), "{reported}");
     let ms = reported.split("within ").nth(1).and_then(|rest| rest.split(" ms").next()?.parse().ok());
@@ -58,7 +59,7 @@ async fn the_log_line_of_a_cell_has_the_ids_of_its_call() {
     let fleet = Fleet::start().await;
     let mut body = fleet.up(&stories("one").cell("story.calls", "").cell("story.tells", "")).await;
     let reported = fleet.caller().await.call("story.calls", &json!({ "cell": "story.tells" })).await.json();
-    // No answer waits for the log.
+    // An answer does not wait for the log.
     let log = body.until_told("\"told\"").await;
     let line = log.lines().find(|line| line.contains("\"told\"")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();

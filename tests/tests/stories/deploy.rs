@@ -1,4 +1,4 @@
-//! Deploys to a fleet that runs.
+//! Deploys to a running fleet.
 
 use std::{
     path::PathBuf,
@@ -13,12 +13,12 @@ use testkit::{eventually, within};
 
 use crate::{reported, stories};
 
-/// The first Python cell of a body may have to wait for an environment to be made.
+/// Time to wait for a first deploy: the first Python cell of a body may need a new environment.
 pub(crate) const FIRST_TIME: &str = "120s";
 /// Native cells of the stories' body.
 const CELLS: [&str; 6] = ["story.tells", "story.slow", "story.holds", "story.frees", "story.big", "story.calls"];
 
-/// A Python cell that says a text; gives the folder to deploy.
+/// Writes a Python cell that answers with a text; returns the folder to deploy.
 pub(crate) fn says(fleet: &Fleet, text: &str) -> PathBuf {
     let code = format!("async def say(whom: dict) -> dict:\n    return {{'text': '{text}', 'body': 'any'}}\n");
     fleet.world.write("code/say.py", &code);
@@ -28,7 +28,7 @@ pub(crate) fn says(fleet: &Fleet, text: &str) -> PathBuf {
     file.ancestors().nth(2).unwrap().to_owned()
 }
 
-/// A folder of native cells with these further fields.
+/// Writes a folder of native cells with these further fields; returns it.
 fn natives(fleet: &Fleet, folder: &str, cells: &[&str], more: &str) -> PathBuf {
     let mut file = PathBuf::new();
     for cell in cells {
@@ -48,7 +48,8 @@ async fn said(caller: &Caller) -> String {
     caller.call("demo.say", &json!({})).await.text("text")
 }
 
-/// The old revision answers for half a second more, beside the new one.
+/// Waits for three answers in a row with this text: the old revision answers for half a second
+/// more, beside the new one.
 pub(crate) async fn until_said(caller: &Caller, text: &str) {
     let what = format!("three answers of {text}");
     eventually(&what, LIMIT, async || {
@@ -57,14 +58,14 @@ pub(crate) async fn until_said(caller: &Caller, text: &str) {
     .await;
 }
 
-/// What `cbs bodies` tells, by body.
+/// Returns the report of `cbs bodies`, by body.
 async fn bodies(fleet: &Fleet) -> Vec<(String, Value)> {
     let reported = fleet.run(&["bodies", "--format", "json"]).await.with_status(0).stdout;
     let all: Vec<Value> = serde_json::from_str(&reported).unwrap();
     all.into_iter().map(|body| (body["body"].as_str().unwrap().to_owned(), body)).collect()
 }
 
-/// Where every entry of the manifest is ready: bodies by name, each with its states.
+/// Returns the bodies by name, each with the states of all entries of the manifest.
 async fn spread(fleet: &Fleet) -> Vec<(String, String)> {
     bodies(fleet)
         .await
@@ -73,7 +74,7 @@ async fn spread(fleet: &Fleet) -> Vec<(String, String)> {
         .collect()
 }
 
-/// How many instances are ready in these states (`r2.e`): each letter with how often it stands.
+/// Number of ready instances in these states (`r2.e`): a number after a letter is its count.
 fn ready(states: &str) -> usize {
     let mut ready = 0;
     let mut rest = states.chars().peekable();
@@ -108,7 +109,7 @@ async fn a_deploy_serves_and_a_change_of_it_and_a_rollback_brings_the_former_bac
     let done = deploy(&fleet, &says(&fleet, "second")).await.with_status(0);
     assert!(done.stderr.contains("change  cell demo.say"), "{}", done.stderr);
     until_said(&caller, "second").await;
-    // The same again changes nothing.
+    // The same deploy again changes nothing.
     let done = deploy(&fleet, &says(&fleet, "second")).await.with_status(0);
     assert_eq!(done.stdout, "nothing to change; 2 bodies follow\n");
 
@@ -176,7 +177,7 @@ async fn of_those_who_deploy_at_once_all_but_one_are_told_what_the_other_changed
     let names = ["demo.a", "demo.b", "demo.c", "demo.d"];
     let folders: Vec<PathBuf> = names.iter().map(|name| natives(&fleet, name, &[*name], "")).collect();
     let (mut written, mut conflicts) = (0, 0);
-    // Who is late enough meets no conflict: again, until somebody did.
+    // A deploy that comes late meets no conflict: repeat until one does.
     within(LIMIT, "a conflict", async {
         for round in 0.. {
             let more = format!(", timeout: {}s", round + 1);
@@ -200,7 +201,7 @@ async fn of_those_who_deploy_at_once_all_but_one_are_told_what_the_other_changed
         }
     })
     .await;
-    // Nothing was lost and nothing written twice: a head for each that was told so.
+    // Nothing was lost and nothing written twice: each deploy that reported success has its head.
     let history = fleet.run(&["history", "--format", "json"]).await.with_status(0).stdout;
     let heads: Vec<Value> = serde_json::from_str(&history).unwrap();
     assert_eq!(heads.len(), written, "{history}");
@@ -211,7 +212,7 @@ async fn of_those_who_deploy_at_once_all_but_one_are_told_what_the_other_changed
 async fn who_waits_for_a_head_that_another_replaces_is_told_what_the_other_changed() {
     let fleet = Fleet::with_jetstream().await;
     let _bodies = fleet_of(&fleet, &["one"]).await;
-    // A process that never says hello is being started for ten seconds.
+    // A process that never says hello stays in its start for ten seconds.
     let spec = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.late }\n\
                 spec: { runtime: exec, command: [sleep, '60'] }\n";
     let late = fleet.world.write("late/demo.late.yaml", spec);
@@ -239,7 +240,7 @@ async fn the_cells_of_a_body_that_is_killed_are_back_elsewhere_and_the_spread_wi
     deploy(&fleet, &natives(&fleet, "specs", &CELLS, "")).await.with_status(0);
     let before = spread(&fleet).await;
     assert_eq!(before.iter().map(|(_, states)| ready(states)).sum::<usize>(), CELLS.len(), "{before:?}");
-    // The one that has the most.
+    // The body that has the most instances.
     let (victim, lost) = before.iter().max_by_key(|(_, states)| ready(states)).cloned().unwrap();
     assert!(ready(&lost) > 0, "{before:?}");
     let at = ids.iter().position(|id| *id == victim).unwrap();
@@ -313,7 +314,7 @@ async fn content_that_was_lost_is_put_back_by_the_same_deploy_and_a_body_that_is
     let stream = async_nats::jetstream::new(client).get_stream("KV_cbs_default_desired").await.unwrap();
     stream.purge().filter("$KV.cbs_default_desired.spec.*").await.unwrap();
     stream.purge().filter("$KV.cbs_default_desired.tree.*").await.unwrap();
-    // Its lease is there for three seconds more.
+    // Its lease stays for three seconds more.
     bodies[1].signal(Signal::SIGKILL);
     let done = deploy(&fleet, &folder).await.with_status(0);
     assert_eq!(done.stdout, "nothing to change; 1 body follows\n", "{}", done.stderr);
@@ -354,7 +355,7 @@ async fn a_deploy_does_not_outlast_its_time_while_the_server_is_silent() {
     let fleet = Fleet::with_jetstream().await;
     deploy(&fleet, &natives(&fleet, "specs", &["logic.greet"], "")).await.with_status(0);
     let _body = fleet.up(&Body::without_files("one")).await;
-    // Nobody has this cell.
+    // No body has this cell.
     let folder = natives(&fleet, "other", &["story.nowhere"], ", place: { zone: a }");
     let mut deploying = fleet.world.start(fleet.world.cbs(&[
         "deploy",

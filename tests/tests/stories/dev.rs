@@ -1,4 +1,4 @@
-//! The first five minutes, and what a body tells of itself.
+//! The first five minutes of a user, and the events of a body.
 
 use e2e::{Body, Fleet, LIMIT, Load, children};
 use nix::{
@@ -17,7 +17,7 @@ async fn an_empty_folder_waits_for_its_first_cell_and_shows_who_calls_it() {
     fleet.world.run(&["new", "cell", "demo.shout", "--lang", "python"]).await.with_status(0);
     let printed = dev.until_printed("try: cbs call demo.shout ").await;
     assert!(printed.contains("cbs.default.cell.demo.shout"), "{printed}");
-    // As a person does: what is proposed is pasted.
+    // The user pastes the command that was proposed.
     let proposed = printed.lines().find_map(|line| line.strip_prefix("try: cbs call ")).unwrap();
     let words = shlex::split(proposed).unwrap();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -74,7 +74,7 @@ async fn a_broken_spec_does_not_keep_it_from_starting() {
     .await;
 }
 
-/// What a process has printed, a JSON document a line.
+/// Reads the output of a process: one JSON document in each line.
 fn events(printed: &str) -> Vec<Value> {
     printed.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
@@ -96,7 +96,7 @@ async fn a_killed_process_is_an_event_and_so_is_its_return() {
     signal::kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
     received.until_printed_is("two times ready", |text| text.matches("\"cbs.cell.ready\"").count() == 2).await;
     fleet.world.write("one/cells/tells.py", &code.replace("42", "43"));
-    // The old version goes after the new one is told of.
+    // The old version stops after the event of the new one.
     received.until_printed("\"cbs.cell.stopped\"").await;
     running.terminate().await.with_status(0);
     let events = events(&received.until_printed("\"cbs.body.left\"").await);

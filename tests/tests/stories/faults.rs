@@ -1,4 +1,4 @@
-//! A cell's fault stays its own.
+//! A fault of a cell does not harm other cells.
 
 use e2e::Fleet;
 use serde_json::json;
@@ -11,12 +11,12 @@ async fn a_cell_that_panics_costs_its_caller_an_error_and_tells_no_stranger_why(
     let mut body = fleet.up(&stories("one").cell("story.panics", "").cell("story.tells", "")).await;
     let caller = fleet.caller().await;
     let mut tap = caller.tap().await;
-    // Put together by the cell, so that the request does not hold the words.
+    // The cell joins the words, so that the request does not contain the joined text.
     let answer = caller.call("story.panics", &json!({ "words": ["sun", "flower"] })).await;
     assert_eq!((answer.status, answer.text("code")), (500, "cell-failed".to_owned()));
     let message = answer.text("message");
     let id = message.rsplit(' ').next().unwrap();
-    // No answer waits for the log.
+    // An answer does not wait for the log.
     let reported = body.until_told("sunflower").await;
     let line = reported.lines().find(|line| line.contains("sunflower")).unwrap_or_else(|| panic!("{reported}"));
     assert!(id.len() == 36 && line.contains(id), "{id} is not in {line}");

@@ -10,7 +10,8 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Opens all that the body may open; and of what becomes free, as much as two connections have.
+/// Cell that opens all files that the body may open; and of the files that become free, as many as
+/// two connections need.
 const LEAK: &str = r#"
 import os, threading
 
@@ -38,7 +39,7 @@ async def leak(_: dict) -> dict:
     thread.start()
     return {"kept": len(kept)}
 "#;
-/// Says the limits of a process that the body starts.
+/// Cell that answers with the limits of a process that the body starts.
 const LIMITS: &str = r#"
 import resource
 
@@ -46,7 +47,7 @@ async def limits(_: dict) -> dict:
     return {"limits": list(resource.getrlimit(resource.RLIMIT_NOFILE))}
 "#;
 
-/// The status line of `/healthz`; `None` where nobody answers.
+/// Returns the status line of `/healthz`; `None` if the body does not answer.
 async fn healthz(address: &str) -> Option<String> {
     let asked = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     let answered = async {
@@ -59,7 +60,7 @@ async fn healthz(address: &str) -> Option<String> {
     tokio::time::timeout(Duration::from_secs(5), answered).await.ok()?
 }
 
-/// The body, started with these limits of open files, and the address of its probes.
+/// Starts the body with these limits of open files; returns it and the address of its probes.
 async fn up(fleet: &Fleet, body: &Body, (soft, hard): (u64, u64)) -> (Process, String) {
     let body = body.clone().with(&["--http", "127.0.0.1:0", "--format", "json"]);
     let mut command = fleet.command(&body);

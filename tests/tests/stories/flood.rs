@@ -1,4 +1,4 @@
-//! More than fits.
+//! More requests than a cell has capacity for.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,7 @@ use testkit::within;
 use crate::stories;
 
 const COUNT: usize = 100_000;
-/// How many run at once and how many wait: with a handler of 1 s they take 3 s.
+/// Number of calls that run at once and that wait: with a handler of 1 s they take 3 s.
 const ROOM: &str = "concurrency: 1000, queue: 2000, timeout: 1m";
 
 #[tokio::test]
@@ -32,7 +32,8 @@ async fn of_100_000_requests_at_once_every_one_is_answered_and_none_times_out() 
     assert!(!log.contains("dropped"), "{log}");
 }
 
-/// Sends the requests as fast as they go; gives the error code of each answer by the request's number.
+/// Sends the requests as fast as possible; returns the error code of each answer by the request's
+/// number.
 async fn flood(caller: &Caller) -> BTreeMap<usize, String> {
     let (client, inbox) = (caller.client(), caller.client().new_inbox());
     let mut replies = client.subscribe(format!("{inbox}.*")).await.unwrap();

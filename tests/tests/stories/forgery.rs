@@ -1,4 +1,4 @@
-//! Bundles that somebody has changed: whoever may write the buckets can do so, with any NATS client.
+//! Forged bundles: a client that may write the buckets can change a bundle.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use testkit::eventually;
 
-/// What is deployed, to a client that knows nothing of CBS but where things lie.
+/// The buckets of a deploy, for a client that knows nothing of CBS but their names.
 struct Buckets {
     desired: kv::Store,
     bundles: ObjectStore,
@@ -22,7 +22,7 @@ impl Buckets {
         Self { desired, bundles: jetstream.get_object_store("cbs_default_bundles").await.unwrap() }
     }
 
-    /// The names of the bundles.
+    /// Returns the names of the bundles.
     async fn names(&self) -> Vec<String> {
         let listed = self.bundles.list().await.unwrap();
         listed.map(|object| object.unwrap().name).collect().await
@@ -33,7 +33,8 @@ impl Buckets {
     }
 }
 
-/// A body that has fetched nothing but the first text, and the name of the bundle of the second.
+/// Starts a body that has fetched only the first text; also returns the bundle's name of the second
+/// one.
 async fn prepared() -> (Fleet, e2e::Process, Buckets, String) {
     let fleet = Fleet::with_jetstream().await;
     let mut body = fleet.up(&Body::without_files("one")).await;
@@ -70,7 +71,7 @@ async fn a_bundle_that_climbs_out_of_its_folder_is_refused_and_the_old_goes_on()
     let evil = bundle("../climbed.py", b"print('out')\n");
     let name = hash(&fleet, &evil).await;
     buckets.bundles.put(name.as_str(), &mut evil.as_slice()).await.unwrap();
-    // The manifest of the second text with the other bundle in it, and a head that names it.
+    // A manifest of the second text that contains the other bundle, and a head that names it.
     let history = fleet.run(&["history", "--format", "json"]).await.with_status(0).stdout;
     let heads: Value = serde_json::from_str(&history).unwrap();
     let mut root = heads[1]["manifest"].as_str().unwrap().to_owned();
@@ -96,7 +97,7 @@ async fn a_bundle_that_climbs_out_of_its_folder_is_refused_and_the_old_goes_on()
     assert!(!wrote(body.pid(), "climbed.py"), "it was unpacked");
 }
 
-/// The objects of a manifest, its root last.
+/// Returns the objects of a manifest, its root last.
 async fn trees(buckets: &Buckets, root: &str) -> Vec<String> {
     let text = buckets.desired.get(format!("tree.{root}")).await.unwrap().unwrap();
     let text = String::from_utf8(text.to_vec()).unwrap();
@@ -109,14 +110,14 @@ async fn trees(buckets: &Buckets, root: &str) -> Vec<String> {
     leaves
 }
 
-/// One file, as bundles are written.
+/// Returns a bundle of one file.
 fn bundle(path: &str, content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(path.len()).unwrap().to_be_bytes();
     let size = (content.len() as u64).to_be_bytes();
     [b"cbs-bundle 1\n", &length[..], path.as_bytes(), &[0], &size, content].concat()
 }
 
-/// The hash that content lies under: SHA-256.
+/// Returns the hash that is the key of this content: SHA-256.
 async fn hash(fleet: &Fleet, bytes: &[u8]) -> String {
     let file = fleet.world.here().join("hashed");
     std::fs::write(&file, bytes).unwrap();
@@ -126,12 +127,12 @@ async fn hash(fleet: &Fleet, bytes: &[u8]) -> String {
     done.stdout.split_whitespace().next().unwrap().to_owned()
 }
 
-/// Whether a file of this name is among what a body has fetched, or beside it.
+/// True if a file of this name is among the files that a body has fetched, or beside them.
 fn wrote(body: i32, name: &str) -> bool {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(std::path::PathBuf::from);
     let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache"))).unwrap();
     let bodies = cache.join("cbs/bodies");
-    // Named after the body and its process.
+    // The folder's name begins with the body's id and its process id.
     let own = format!("one.{body}-");
     let is_own =
         |path: &Path| path.is_dir() && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&own));

@@ -1,9 +1,9 @@
-//! The main job, on real input.
+//! The greeting, on real input.
 
 use e2e::{Body, Fleet};
 use serde_json::{Value, json};
 
-/// A name without a name.
+/// Returns an input without a name.
 fn wrong() -> Value {
     json!({ "nam": 1 }) // typos: meant
 }

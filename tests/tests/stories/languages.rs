@@ -1,4 +1,4 @@
-//! One house, three languages.
+//! One body with cells in three languages.
 
 use std::{path::Path, time::Duration};
 
@@ -12,15 +12,15 @@ use testkit::eventually;
 
 use crate::reported;
 
-/// Long enough to compile a Dart cell, or to make the environment of Python cells, for the first time.
+/// Limit of a first start: it may compile a Dart cell, or make the environment of Python cells.
 const FIRST_TIME: Duration = Duration::from_secs(120);
 
-/// A body of `cbs` with the specs of a folder of this repository.
+/// Returns a body of `cbs` with the specs of a folder of this repository.
 fn variant(id: &str, name: &str) -> Body {
     Body::of_specs(id, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs/variants").join(name))
 }
 
-/// A spec of a cell in Python, and its code.
+/// Adds the spec of a cell in Python, and its code.
 fn python(body: Body, name: &str, code: &str, more: &str) -> Body {
     let file = name.replace('.', "_");
     let spec = format!(
@@ -34,7 +34,7 @@ fn kill(pid: i32) {
     signal::kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a process to kill");
 }
 
-/// What `cbs ls` tells of a cell.
+/// Returns the entry of a cell in `cbs ls`.
 async fn listed(fleet: &Fleet, cell: &str) -> Value {
     let done = fleet.run(&["ls", "--format", "json"]).await.with_status(0);
     let all: Vec<Value> = serde_json::from_str(&done.stdout).expect("JSON");
@@ -190,7 +190,7 @@ async fn thirty_lines_of_python_that_know_only_the_protocol_are_a_cell() {
     assert_eq!(caller.call("demo.shout", &json!(7)).await.status, 400);
 }
 
-/// The process that prints greetings.
+/// Returns the id of the process that prints greetings.
 async fn dart_process(fleet: &Fleet) -> i32 {
     let row = listed(fleet, "io.print_greeting").await;
     let name = row["workers"][0]["name"].as_str().unwrap_or_else(|| panic!("no process in {row}")).to_owned();

@@ -1,4 +1,4 @@
-//! Somebody who merely listens to everything, beside a fleet.
+//! A client that only subscribes to all messages, beside a fleet.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use testkit::{eventually, within};
 
 use crate::deploy::{says, until_said};
 
-/// Less than one barrier waits for its answer.
+/// Limit that is shorter than the time that a barrier waits for its answer.
 const QUICKLY: std::time::Duration = std::time::Duration::from_secs(4);
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A body's server says less than it should, on a connection that stays.
+//! A body loses messages of its server, on a connection that stays.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use testkit::eventually;
 
 use crate::reported;
 
-/// A body behind a proxy, with the first text deployed.
+/// Starts a body behind a proxy, with the first text deployed.
 async fn behind(fleet: &Fleet, proxy: &Proxy) -> Process {
     let mut command = Body::without_files("one").command(&fleet.world);
     command.args(["--nats", &proxy.url()]);
@@ -31,13 +31,13 @@ async fn a_watch_that_hears_of_no_change_is_found_out() {
     let fleet = Fleet::with_jetstream().await;
     let proxy = Proxy::to(fleet.server.port()).await;
     let _body = behind(&fleet, &proxy).await;
-    // Requests are answered, but what is watched says nothing; nor does it ever again.
+    // Requests are answered, but watches receive nothing, now or later.
     proxy.pass(Passes::AllBut("$KV."));
     let (folder, began) = (fleet.world.says("after", ""), Instant::now());
     fleet.deploy_with(&folder, &["--wait=false"]).await.with_status(0);
     eventually("a word that is lost", LIMIT, async || proxy.lost() > 0).await;
-    // The words come back after longer than a lease.
-    // sleep: not to hear for so long is the story.
+    // The messages come again after longer than a lease.
+    // sleep: the body receives nothing for this time.
     tokio::time::sleep(Duration::from_secs(5)).await;
     proxy.pass(Passes::Everything);
     until_said(&fleet, "after").await;
@@ -53,7 +53,7 @@ async fn a_server_that_falls_silent_is_left_and_what_was_missed_is_made_up_for()
     proxy.pass(Passes::Nothing);
     let (folder, began) = (fleet.world.says("after", ""), Instant::now());
     fleet.deploy_with(&folder, &["--wait=false"]).await.with_status(0);
-    // Nothing was closed: that nobody answers is all that it can see.
+    // No connection was closed: the body only observes that no answer comes.
     body.until_told("nothing is changed").await;
     proxy.pass(Passes::Everything);
     until_said(&fleet, "after").await;

@@ -1,4 +1,5 @@
-//! Stories of CBS against a real nats-server and real processes. One binary, so that it links once.
+//! Stories of CBS with a real nats-server and real processes. All are one binary, so that it links
+//! once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -40,12 +41,12 @@ mod watch;
 
 use e2e::Body;
 
-/// A body that can host the cells of the stories (`src/bin/stories_body.rs`).
+/// Returns a body that can host the cells of the stories (`src/bin/stories_body.rs`).
 fn stories(id: &str) -> Body {
     Body::of(env!("CARGO_BIN_EXE_stories_body"), id)
 }
 
-/// What a story has measured, for who runs it with `--no-capture`.
+/// Prints what a story has measured, for a developer who runs it with `--no-capture`.
 #[allow(clippy::print_stderr, reason = "it is for people")]
 fn reported(words: &str) {
     eprintln!("{words}");

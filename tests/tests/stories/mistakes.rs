@@ -1,4 +1,4 @@
-//! Specs that are wrong.
+//! Specs with mistakes.
 
 use e2e::Fleet;
 
@@ -23,7 +23,7 @@ async fn broken_specs_are_told_with_every_mistake_and_nothing_is_started() {
         assert!(done.stderr.contains(place), "{place} is not in:\n{}", done.stderr);
     }
     assert!(done.stdout.is_empty(), "{done:?}");
-    // It never even connected.
+    // It never connected.
     assert_eq!(monitor.number("total_connections").await, connections);
     assert!(!fleet.world.here().join(".cbs").exists());
 }

@@ -1,4 +1,4 @@
-//! NATS is away in the middle of a deploy, or forgets what was deployed.
+//! NATS is away in the middle of a deploy, or loses the deployed data.
 
 use std::time::{Duration, Instant};
 
@@ -10,20 +10,21 @@ use testkit::eventually;
 
 use crate::{reported, stories};
 
-/// A lease.
+/// Duration of a lease.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// A minute in full; else longer than two leases.
+/// Duration of the outage: a minute in full; else longer than two leases.
 fn outage() -> Duration {
     if e2e::in_full() { Duration::from_secs(60) } else { LEASE * 2 + Duration::from_secs(2) }
 }
 
-/// So many specs that writing them takes a while.
+/// Number of specs: so many that it takes a while to write them.
 fn many() -> usize {
     if e2e::in_full() { 400 } else { 200 }
 }
 
-/// Two bodies with the stories' cells, of which `story.watches` calls the Python cell in its own body all the time.
+/// Starts two bodies with the stories' cells; `story.watches` calls the Python cell in its own body
+/// all the time.
 async fn watching(fleet: &Fleet) -> Vec<Process> {
     let mut bodies = join_all(["one", "two"].map(async |id| {
         let mut command = fleet.command(&stories(id));
@@ -43,7 +44,7 @@ async fn watching(fleet: &Fleet) -> Vec<Process> {
     bodies
 }
 
-/// A cell that leaves a mark of each call, in every body.
+/// Writes a cell that leaves a mark of each call, in every body.
 fn says(world: &World, text: &str) -> std::path::PathBuf {
     let marks = world.here().join("marks");
     let code = format!(
@@ -58,7 +59,8 @@ fn marks(world: &World) -> u64 {
     std::fs::metadata(world.here().join("marks")).map_or(0, |marks| marks.len())
 }
 
-/// How often the watching cell has said that it was answered, and that it was not. Ends the bodies.
+/// Kills the bodies. Returns how often the watching cell has printed that it was answered, and that
+/// it was not.
 async fn watched(bodies: &mut [Process]) -> (usize, usize) {
     let mut printed = String::new();
     for body in bodies {
@@ -91,7 +93,7 @@ async fn nats_is_away_for_long_in_the_middle_of_a_deploy_and_the_fleet_follows_w
     for body in &mut bodies {
         body.until_told("nothing is changed").await;
     }
-    // sleep: an outage of this length is the story.
+    // sleep: the outage takes this time.
     tokio::time::sleep((outage() - LEASE).saturating_sub(gone.elapsed())).await;
     let before = marks(&fleet.world);
     // sleep: calls at the end of the outage are counted.
@@ -101,7 +103,7 @@ async fn nats_is_away_for_long_in_the_middle_of_a_deploy_and_the_fleet_follows_w
     let back = Instant::now();
     let done = deploying.ended_within(Duration::from_secs(160)).await;
     reported(&format!("cbs deploy ended {:?} after NATS came back, with {}", back.elapsed(), last_words(&done.stderr)));
-    // It has waited, whether its head was written before the outage or after.
+    // The deploy has waited, whether its head was written before the outage or after.
     done.with_status(0);
     until_all_say(&fleet, "after", 2 * 2 + many() - 1).await;
     reported(&format!("all said the new text {:?} after NATS came back", back.elapsed()));
@@ -123,7 +125,7 @@ async fn buckets_that_are_deleted_under_bodies_stop_nothing_and_the_next_deploy_
         jetstream.delete_stream(stream).await.unwrap_or_else(|error| panic!("{stream}: {error}"));
     }
     let (gone, before) = (Instant::now(), marks(&fleet.world));
-    // sleep: what is to go wrong may take two leases to do so.
+    // sleep: a fault may show only after two leases.
     tokio::time::sleep(LEASE * 2 + Duration::from_secs(1)).await;
     assert!(marks(&fleet.world) > before + 20, "{} calls since", marks(&fleet.world) - before);
     assert_eq!(fleet.caller().await.call("demo.say", &json!({})).await.text("text"), "before");

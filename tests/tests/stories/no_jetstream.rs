@@ -1,4 +1,4 @@
-//! Nobody there: no cell, no server, no server's program.
+//! Something is missing: no cell, no server, no nats-server program.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ async fn a_call_of_a_cell_that_nobody_serves_fails_long_before_its_deadline() {
         times.push(began.elapsed());
         assert!(done.stderr.starts_with("not-found: ") && done.stdout.is_empty(), "{done:?}");
     }
-    // The best of five: the others measure how busy the machine is. The deadline would be 5 s.
+    // The shortest of five: the others measure how busy the machine is. The deadline is 5 s.
     assert!(times.iter().min() < Some(&Duration::from_secs(4)), "{times:?}");
 }
 
@@ -23,7 +23,7 @@ async fn a_call_without_any_server_is_one_line_and_status_2() {
     let world = World::new();
     let done = world.run(&["call", "logic.greet", "{}"]).await;
     if somebody_at_the_usual_port() {
-        // A stranger's server: there is no such cell.
+        // On a foreign server there is no such cell.
         assert!(done.with_status(1).stderr.starts_with("not-found: "));
     } else {
         let done = done.with_status(2);

@@ -1,4 +1,4 @@
-//! A body shows itself to probes and scrapers.
+//! A body answers probes and scrapers.
 
 use std::{
     path::PathBuf,
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::stories;
 
-/// What a body answered over HTTP.
+/// Answer of a body over HTTP.
 struct Page {
     status: u16,
     head: String,
@@ -34,7 +34,7 @@ impl Page {
     }
 }
 
-/// Where the body said that it answers, without `http://`.
+/// Waits for the HTTP address that the body reports; returns it without `http://`.
 async fn address(body: &mut Process) -> String {
     let reported = body.until_told("HTTP: http://").await;
     reported.split("HTTP: http://").nth(1).unwrap().split('/').next().unwrap().to_owned()
@@ -59,7 +59,7 @@ async fn metrics(address: &str) -> Page {
     get(address, "/metrics", "*/*").await
 }
 
-/// Prometheus' own checker, where this machine has it: from the folder of tools, else from the path.
+/// Finds Prometheus' own checker, if this machine has it: in the folder of tools, else in the path.
 fn promtool() -> Option<PathBuf> {
     let tools = std::env::var_os("CBS_TOOLS").map(PathBuf::from);
     let cached = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/cbs/tools"));
@@ -82,7 +82,8 @@ async fn check(page: &Page) {
     assert!(done.status.success() && said.is_empty(), "promtool: {said}\n{}", page.text);
 }
 
-/// What every reader of metrics expects: each line is a sample of the family before it, no sample comes twice.
+/// Checks the rules of every reader of metrics: each line is a sample of the family before it, no
+/// sample comes twice.
 fn parse(page: &Page) {
     let (mut family, mut seen) = (String::new(), std::collections::BTreeSet::new());
     for line in page.text.lines() {
@@ -195,7 +196,7 @@ async fn a_scrape_every_100_ms_under_load_costs_no_call() {
         let mut every = interval(Duration::from_millis(100));
         for _ in 0..30 {
             every.tick().await;
-            // Two at once: they share a page, or the second waits.
+            // Two requests at once: they share a page, or the second waits.
             let (one, other) = tokio::join!(metrics(&address), metrics(&address));
             assert_eq!((one.status, other.status), (200, 200));
         }
@@ -216,7 +217,7 @@ async fn whoever_asks_slowly_takes_nothing_from_others() {
     let mut body = fleet.up(&Body::greeting("one").with(&["--http", "0"])).await;
     let address = address(&mut body).await;
     let mut slow = Vec::new();
-    // Some never end their question, some never read the answer.
+    // Some clients never end their request, some never read the answer.
     for asked in ["GET /metrics HTTP/1.1\r\nX-", "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"] {
         for _ in 0..80 {
             let mut stream = TcpStream::connect(&address).await.unwrap();

@@ -1,4 +1,4 @@
-//! NATS goes away, and comes back.
+//! NATS fails, and comes back.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use testkit::eventually;
 
 use crate::stories;
 
-/// A body whose cell `story.watches` calls another one all the time, over NATS.
+/// Returns a body whose cell `story.watches` calls another one all the time, over NATS.
 fn watching() -> Body {
     stories("one").cell("story.watches", "timeout: 5m").cell("story.tells", "route: nats")
 }
@@ -29,7 +29,7 @@ async fn while_nats_is_gone_calls_fail_fast_and_all_resumes_when_it_is_back() {
     let printed = body.kill().await.stdout;
     let failed = printed.lines().find_map(|line| line.strip_prefix("unavailable after ")?.strip_suffix(" ms"));
     let ms: u64 = failed.unwrap().parse().unwrap();
-    // A call may take 10 s; one that waits for NATS would take them all.
+    // A call may take 10 s; a call that waits for NATS would take all of them.
     assert!(ms < 8000, "{printed}");
     assert!(!printed.contains("\ntimeout"), "{printed}");
 }
@@ -66,7 +66,7 @@ async fn a_body_killed_at_once_leaves_no_server_of_its_own_behind() {
     let mut up = world.start(Body::greeting("one").command(&world));
     up.until_printed("body one, namespace ").await;
     let mut demo = world.cbs(&["demo"]);
-    // It waits for a name that nobody types.
+    // The demo waits for a name, and no name comes.
     let mut demo = world.start({
         demo.stdin(std::process::Stdio::piped());
         demo

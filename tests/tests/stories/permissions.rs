@@ -1,4 +1,4 @@
-//! What the users of `deploy/permissions` may do, on a real server.
+//! Permissions of the users of `deploy/permissions`, on a real server.
 
 use std::{
     future::IntoFuture,
@@ -17,7 +17,7 @@ use crate::deploy::{FIRST_TIME, says, until_said};
 const DEPLOYER: [&str; 6] = ["--user", "deployer", "--password", "deployer", "--inbox-prefix", "_INBOX_deployer"];
 const HEAD: &str = "$KV.cbs_default_desired.head";
 
-/// A server with the two users of the files, and one that may do anything.
+/// Starts a server with the two users of the files, and one that may do anything.
 async fn guarded(store: &Path) -> Fleet {
     let user = |name: &str, file: &str| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/permissions").join(file);
@@ -31,7 +31,7 @@ async fn guarded(store: &Path) -> Fleet {
     Fleet::with_config(&format!("jetstream {{ store_dir: \"{store}\" }}\n{users}")).await
 }
 
-/// The body `web1`, as its permissions name it.
+/// Returns the body `web1`, which the permissions name.
 fn web1() -> Body {
     Body::without_files("web1").with(&["--user", "web1", "--password", "web1"])
 }
@@ -50,7 +50,7 @@ async fn deploy(fleet: &Fleet, text: &str) -> e2e::Done {
     fleet.run(&[&deploy[..], &DEPLOYER].concat()).await
 }
 
-/// The value of a key, as an administrator sees it.
+/// Returns the value of a key, as an administrator sees it.
 async fn stored(admin: &Client, bucket: &str, key: &str) -> Option<Vec<u8>> {
     let bucket = async_nats::jetstream::new(admin.clone()).get_key_value(bucket).await.unwrap();
     bucket.get(key).await.unwrap().map(|value| value.to_vec())
@@ -65,7 +65,7 @@ async fn a_deployer_deploys_and_a_body_runs_it() {
     let caller = Caller::connect(fleet.server.url(), user("web1", "_INBOX.web1.test")).await;
     caller.until_answered("demo.say", &json!({})).await;
 
-    // Its owner changes it, and it follows; events are heard.
+    // The deployer changes it, and the body follows; events are received.
     let mut events = fleet.world.start(
         fleet.world.cbs(&[&["events", "--format", "json", "--nats", fleet.server.url()][..], &DEPLOYER].concat()),
     );
@@ -77,7 +77,7 @@ async fn a_deployer_deploys_and_a_body_runs_it() {
         let done = fleet.run(&[ask, &DEPLOYER].concat()).await.with_status(0);
         assert!(!done.stderr.contains("ermission"), "{ask:?}: {}", done.stderr);
     }
-    // A deployer calls nobody.
+    // A deployer may call no cell.
     let called = fleet.run(&[&["call", "demo.say", "{}", "--timeout", "1s"][..], &DEPLOYER].concat()).await;
     assert_eq!(called.status, 1, "{called:?}");
 }
@@ -93,7 +93,7 @@ async fn a_body_cannot_deploy_and_is_told_so_without_the_patience_for_a_server_t
     for inbox in ["_INBOX.web1", "_INBOX"] {
         let (began, user) = (Instant::now(), ["--user", "web1", "--password", "web1", "--inbox-prefix", inbox]);
         let done = fleet.run(&[&["deploy", folder.to_str().unwrap()][..], &user].concat()).await;
-        // A request to JetStream is waited for 15 s.
+        // A request to JetStream waits 15 s.
         assert!(done.status != 0 && began.elapsed() < Duration::from_secs(10), "{:?}: {done:?}", began.elapsed());
         assert!(done.stderr.contains("does not permit it: Permissions Violation"), "{}", done.stderr);
     }
@@ -119,8 +119,8 @@ async fn a_body_neither_sets_the_head_by_any_door_nor_speaks_for_another() {
         stored(&admin, "cbs_default_presence", "web1").await.is_some_and(|value| value == evil.as_bytes())
     })
     .await;
-    // By its own hand; by having the server send what it has stored, or a former head, to the head's subject; by
-    // a consumer that delivers there.
+    // In three ways: it writes the subject itself; it lets the server send stored data, or a former
+    // head, to the head's subject; a consumer delivers there.
     for subject in [HEAD, "$KV.cbs_default_desired.tree.00", "$KV.cbs_default_presence.web2"] {
         body.publish(subject, evil.clone().into()).await.unwrap();
     }
@@ -143,7 +143,7 @@ async fn a_body_neither_sets_the_head_by_any_door_nor_speaks_for_another() {
         "filter_subject": lease, "mem_storage": true });
     let create = json!({ "stream_name": "KV_cbs_default_presence", "config": config }).to_string();
     let request = format!("$JS.API.CONSUMER.CREATE.KV_cbs_default_presence.x.{lease}");
-    // Its answer comes after all the questions before it.
+    // Its answer comes after all requests before it.
     let made = body.request(request, create.into()).await.unwrap();
     assert!(made.payload.windows(7).any(|part| part == b"created"), "{made:?}");
     body.publish(lease, evil.clone().into()).await.unwrap();
@@ -171,7 +171,7 @@ async fn the_replies_of_one_user_are_not_for_another() {
         }
     }
     let mut own = body.subscribe("_INBOX.web1.x").await.unwrap();
-    // The answers come when the server knows of the subscriptions.
+    // The answers come when the server knows the subscriptions.
     for client in [&body, &deployer] {
         within(LIMIT, "an answer", client.request("$JS.API.INFO", "".into())).await.unwrap();
     }
@@ -184,7 +184,7 @@ async fn the_replies_of_one_user_are_not_for_another() {
         let message = within(LIMIT, "its own reply", own.next()).await.unwrap();
         assert_eq!(message.payload, expected);
     }
-    // What came to the deployer came before this answer.
+    // Every message to the deployer came before this answer.
     within(LIMIT, "an answer", deployer.request("$JS.API.INFO", "".into())).await.unwrap();
     for mut subscription in received {
         assert!(subscription.next().now_or_never().flatten().is_none());
@@ -201,7 +201,7 @@ async fn a_server_that_restarts_under_these_permissions_finds_its_fleet_again() 
     assert!(done.stderr.contains("1 body follows"), "{}", done.stderr);
     fleet.server.kill().await;
     fleet.server.restart().await;
-    // The bucket of leases was in memory: the body makes it anew.
+    // The bucket of leases was in memory: the body makes a new one.
     eventually("the body's lease", LIMIT, async || {
         fleet.run(&[&["bodies"][..], &DEPLOYER].concat()).await.stdout.contains("web1")
     })
@@ -214,14 +214,14 @@ async fn a_server_that_restarts_under_these_permissions_finds_its_fleet_again() 
     assert!(!log.to_lowercase().contains("permissions violation"), "{log}");
 }
 
-/// The numbers and the authors' words of all heads, as `cbs history` tells them.
+/// Returns the numbers and the authors' messages of all heads, as `cbs history` shows them.
 async fn history(fleet: &Fleet) -> Vec<(u64, String)> {
     let reported = fleet.run(&[&["history", "--format", "json"][..], &DEPLOYER].concat()).await.with_status(0).stdout;
     let heads = serde_json::from_str::<Vec<Value>>(&reported).unwrap();
     heads.iter().map(|head| (head["number"].as_u64().unwrap(), head["message"].as_str().unwrap().to_owned())).collect()
 }
 
-/// A head that nobody deployed, made of the present one.
+/// Makes a head that nobody deployed from the present one.
 fn forged(head: &[u8]) -> Vec<u8> {
     let mut forged: Value = serde_json::from_slice(head).unwrap();
     forged["message"] = "forged".into();
@@ -237,7 +237,7 @@ async fn a_body_that_has_the_server_send_what_it_wrote_to_the_head_forges_none()
     let (body, admin) = (connect(&fleet, "web1", "_INBOX.web1").await, connect(&fleet, "all", "_INBOX_all").await);
     let head = stored(&admin, "cbs_default_desired", "head").await.unwrap();
     let evil = forged(&head);
-    // All that a body may write in streams.
+    // All subjects of streams that a body may write.
     for (stream, subject) in [
         ("KV_cbs_default_verdicts", "$KV.cbs_default_verdicts.x"),
         ("KV_cbs_default_presence", "$KV.cbs_default_presence.web1"),
@@ -263,7 +263,7 @@ async fn a_body_that_has_the_server_send_what_it_wrote_to_the_head_forges_none()
             body.publish_with_reply(question, HEAD, payload.into()).await.unwrap();
         }
         body.publish(subject, evil.clone().into()).await.unwrap();
-        // Its answer comes after all that was asked before it.
+        // Its answer comes after all requests before it.
         within(LIMIT, "an answer", body.request("$JS.API.INFO", "".into())).await.unwrap();
     }
     assert_eq!(stored(&admin, "cbs_default_desired", "head").await.unwrap(), head);

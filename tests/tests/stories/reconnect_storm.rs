@@ -1,4 +1,4 @@
-//! Deploys again and again, while calls come all the time.
+//! Many deploys in a row, while calls come all the time.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,11 @@ use testkit::within;
 
 use crate::reported;
 
-/// From the command's start until the new text answers, the worst of all, on a machine that builds meanwhile.
+/// Limit of the slowest deploy, from the command's start until the new text answers, on a machine
+/// that also builds.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Twenty edits in full.
+/// Makes twenty edits in full.
 #[tokio::test]
 async fn edits_of_a_python_cell_are_deployed_in_a_row_under_500_calls_a_second_and_none_fails() {
     let fleet = Fleet::with_jetstream().await;
@@ -35,7 +36,7 @@ async fn edits_of_a_python_cell_are_deployed_in_a_row_under_500_calls_a_second_a
             let deploy = fleet.deploy(&folder);
             let (done, first) = tokio::join!(deploy, within(LIMIT, "the new text", seen));
             done.with_status(0);
-            // All have followed: nobody says the old text.
+            // All bodies have followed: no body answers with the old text.
             for _ in 0..20 {
                 assert_eq!(caller.call("demo.say", &json!({})).await.text("text"), text);
             }

@@ -1,17 +1,18 @@
-//! How calls travel.
+//! Routes of calls.
 
 use e2e::{Fleet, Tap};
 use serde_json::json;
 
 use crate::stories;
 
-/// The subjects of what was heard but for events: what a body tells of its start may come late.
+/// Returns the subjects of the received messages without events: the events of a body's start may
+/// come late.
 fn received(tap: &mut Tap) -> Vec<String> {
     let received = tap.received().into_iter().map(|(subject, _)| subject);
     received.filter(|subject| !subject.starts_with("cbs.default.event.")).collect()
 }
 
-/// The calls among what was heard.
+/// Returns the calls among the received messages.
 fn calls(tap: &mut Tap) -> Vec<String> {
     received(tap).into_iter().filter(|subject| subject.starts_with("cbs.")).collect()
 }
@@ -24,7 +25,7 @@ async fn a_call_within_a_body_never_touches_the_network() {
     let mut tap = caller.tap().await;
     let answer = caller.call("story.calls", &json!({ "cell": "story.tells" })).await;
     assert_eq!(answer.text("caller"), "cell story.calls");
-    // The request and its reply, and nothing that came between them.
+    // The request and its reply, and nothing between them.
     let received = received(&mut tap);
     assert_eq!((received.len(), received[0].as_str()), (2, "cbs.default.cell.story.calls"), "{received:?}");
     assert!(received[1].starts_with("_INBOX."), "{received:?}");
@@ -52,7 +53,7 @@ async fn a_call_that_finds_its_body_full_goes_to_another_and_never_comes_back() 
     let (hold, pass) = (call(true), call(false));
     let (held, ()) = tokio::join!(caller.call("story.calls", &hold), async {
         full.until_printed("\nheld\n").await;
-        // Alone it sheds; with another there, that one answers.
+        // One body alone refuses; with another body, that one answers.
         assert_eq!(caller.call("story.calls", &pass).await.status, 429);
         let mut other = fleet.up(&stories("other").cell("story.holds", "")).await;
         for _ in 0..5 {

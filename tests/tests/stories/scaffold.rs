@@ -1,10 +1,11 @@
-//! A new cell, from nothing to its first answer.
+//! A new cell, from `cbs new` to its first answer.
 
 use std::{path::Path, time::Duration};
 
 use e2e::Fleet;
 
-/// Long enough to compile the house once more: with another package at the root, its features may differ.
+/// Limit of a build that compiles the project again: with another package at the root, features may
+/// differ.
 const BUILD_LIMIT: Duration = Duration::from_secs(480);
 
 #[tokio::test]
@@ -20,20 +21,20 @@ async fn a_new_cell_runs_by_the_printed_command_alone() {
     assert_eq!(done.stdout, "{\"text\":\"HELLO\"}\n");
 }
 
-/// Every run has a folder, so a binary, of its own: without this they would pile up.
+/// Removes the binaries of earlier runs: every run has its own folder, and so its own binary.
 fn forget_earlier_runs(debug: &Path) {
     for folder in [".", "deps", ".fingerprint", "incremental"] {
         let Ok(entries) = debug.join(folder).read_dir() else { continue };
         for entry in entries.filter_map(Result::ok) {
             if entry.file_name().to_string_lossy().contains("demo_shout") {
-                // Another run may be quicker; what is left goes the next time.
+                // Another run may be faster; the next run removes the rest.
                 let _ = std::fs::remove_file(entry.path()).or_else(|_| std::fs::remove_dir_all(entry.path()));
             }
         }
     }
 }
 
-/// What is compiled already is not compiled again, and nothing is fetched.
+/// Shares the workspace's build: compiled packages are not compiled again, and nothing is fetched.
 fn borrow_the_workspaces_build(fleet: &Fleet) {
     let debug = Path::new(env!("CARGO_BIN_EXE_stories_body")).parent().unwrap();
     forget_earlier_runs(debug);

@@ -11,7 +11,7 @@ use crate::{reported, stories};
 const LIMIT: Duration = Duration::from_secs(170);
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// Ten thousand in full.
+/// Number of specs: ten thousand in full.
 fn count() -> usize {
     if e2e::in_full() { 10_000 } else { 400 }
 }
@@ -25,7 +25,7 @@ async fn masses_of_specs_are_deployed_at_once_with_progress_and_bounded_memory()
     body.until_printed("body one, namespace ").await;
     let (idle, folder, began) = (body.peak_memory(), fleet.world.many("specs", count, ""), Instant::now());
     let mut deploying = fleet.spawn(&["deploy", folder.to_str().unwrap(), "--timeout", "150s"]);
-    // Its memory can be read for as long as it runs.
+    // Its memory can be read while it runs.
     let mut peak = 0;
     eventually("the end of the deploy", LIMIT, async || {
         let now = deploying.peak_memory();
@@ -39,7 +39,7 @@ async fn masses_of_specs_are_deployed_at_once_with_progress_and_bounded_memory()
     let took = began.elapsed();
     reported(&format!("{count} specs in {took:?}: {lines} lines of progress, deploy {peak} B, body {held} B more"));
     assert!(lines >= 3, "{lines} lines tell of progress");
-    // Some kilobytes a spec, on both sides, in a program that is not optimized.
+    // Some kilobytes for each spec, on both sides, in a program that is not optimized.
     let bound = 64 * MEBIBYTE + count as u64 * 24 * 1024;
     assert!(peak < bound && held < bound, "deploy {peak}, body {held}, bound {bound}");
     let standings = fleet.standings().await;

@@ -1,4 +1,4 @@
-//! What the chapter on operating, the alerts and the dashboard know of, a running body tells.
+//! Metrics of a running body against the chapter on operating, the alerts and the dashboard.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Told only by a body that has something to tell: that a call was made again.
+/// Metrics that a body shows only after a retry.
 const SELDOM: [&str; 2] = ["cbs_retries_denied_total", "cbs_retries_total"];
 const HTTP: [&str; 4] = ["--http", "127.0.0.1:0", "--format", "json"];
-/// A cell without an SDK; here it says how many bytes it takes, as SDKs do.
+/// Code of a cell without an SDK; here it also reports the bytes that it takes, as SDKs do.
 const SHOUT: &str = include_str!("../../sidecars/shout.py");
 const TELLS: &str = "async def tell(given: dict) -> dict:\n    return given\n";
 
-/// The first column of the table of metrics.
+/// Returns the first column of the table of metrics.
 fn documented() -> BTreeSet<String> {
     let page = include_str!("../../../deploy/OPERATING.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
@@ -25,7 +25,7 @@ fn documented() -> BTreeSet<String> {
         .collect()
 }
 
-/// The names on a body's page, in Prometheus' own form.
+/// Returns the names on a body's page, in Prometheus' own form.
 async fn reported(body: &mut Process) -> BTreeSet<String> {
     let said: Value = serde_json::from_str(&body.until_printed("\n}\n").await).unwrap();
     let address = said["http"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/').to_owned();

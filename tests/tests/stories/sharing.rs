@@ -1,4 +1,4 @@
-//! Several bodies serve one cell, and come and go under load.
+//! Several bodies serve one cell, and start and stop under load.
 
 use e2e::{Body, Fleet, Load, Process};
 use serde_json::json;
@@ -11,7 +11,7 @@ fn slow(id: &str) -> Body {
     stories(id).cell("story.slow", "")
 }
 
-/// A body that stays, and one that will go.
+/// Starts a body that stays, and one that will end.
 async fn two() -> (Fleet, Process, Process) {
     let fleet = Fleet::start().await;
     let (stays, goes) = (fleet.up(&slow("stays")).await, fleet.up(&slow("goes")).await);
@@ -24,7 +24,7 @@ async fn two_bodies_on_one_server_share_a_cells_calls() {
     let load = Load::new(&fleet.caller().await, "story.slow", json!({}));
     load.run(CALLERS, 25).await;
     assert_eq!((load.answered(), load.failed()), (CALLERS * 25, vec![]));
-    // The server picks at random: that one of the two gets fewer than 20 of 200 does not happen.
+    // The server picks at random: a body practically never gets fewer than 20 of 200.
     assert!(load.answered_by("stays") >= 20 && load.answered_by("goes") >= 20, "{load:?}");
 }
 

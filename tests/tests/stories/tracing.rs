@@ -1,4 +1,4 @@
-//! Where a call's time went; what bodies log; and that none of it ever holds up a call.
+//! Traces and logs of calls. None of them ever delays a call.
 
 use std::{
     collections::BTreeMap,
@@ -17,10 +17,10 @@ use tokio::{
 
 use crate::stories;
 
-/// Long enough to compile a Dart cell, or to make the environment of Python cells, for the first time.
+/// Limit of a first start: it may compile a Dart cell, or make the environment of Python cells.
 const FIRST_TIME: Duration = Duration::from_secs(120);
 
-/// A body of the stories' program with these cells.
+/// Returns a body of the stories' program with these cells.
 fn body(id: &str, cells: &[&str]) -> Body {
     cells.iter().fold(stories(id), |body, cell| body.cell(cell, ""))
 }
@@ -33,14 +33,14 @@ async fn up_with(fleet: &Fleet, body: &Body, vars: &[(&str, &str)]) -> Process {
     process
 }
 
-/// Where the body said that it answers over HTTP, without `http://`.
+/// Waits for the HTTP address that the body reports; returns it without `http://`.
 async fn address(body: &mut Process) -> String {
     let reported = body.until_told("HTTP: http://").await;
     let after = reported.split("HTTP: http://").nth(1).and_then(|rest| rest.split('/').next());
     after.expect("an address").to_owned()
 }
 
-/// What the body answers over HTTP, its head included.
+/// Returns the answer of the body over HTTP, with its head.
 async fn page(address: &str, path: &str) -> String {
     let asking = async {
         let mut stream = TcpStream::connect(address).await?;
@@ -51,12 +51,12 @@ async fn page(address: &str, path: &str) -> String {
     within(LIMIT, path, asking).await.expect("a page")
 }
 
-/// The spans of `cbs … --trace --format json`.
+/// Returns the spans of `cbs … --trace --format json`.
 fn spans(trace: &Value) -> Vec<Value> {
     trace["spans"].as_array().cloned().unwrap_or_default()
 }
 
-/// The roots of a trace: spans whose parent is none of them.
+/// Returns the roots of a trace: spans whose parent is not among the spans.
 fn roots(spans: &[Value]) -> Vec<&Value> {
     let known = |id: &Value| spans.iter().any(|span| span["span_id"] == *id);
     spans.iter().filter(|span| !known(&span["parent_id"])).collect()
@@ -91,7 +91,7 @@ async fn the_trace_of_a_flow_in_three_languages_arrives_whole_and_cbs_shows_the_
     assert_eq!((about["rpc.system.name"].as_str(), about["rpc.method"].as_str()), ("cbs", "logic.greet"));
     let resource = collector.resources().pop().expect("a resource");
     assert_eq!((resource["service.name"].as_str(), resource["service.instance.id"].as_str()), ("cbs", "one"));
-    // The tree for a person, found by the trace and by a request of it.
+    // The tree in readable form, found by the trace's id and by a request of it.
     let request = shown.iter().find(|span| span["target"] == "cell logic.greet").expect("a span")["request"].clone();
     for id in [id.as_str(), request.as_str().expect("an id")] {
         let tree = fleet.run(&["trace", id]).await.with_status(0).stdout;
@@ -116,7 +116,7 @@ async fn a_call_with_trace_is_shown_through_two_bodies_that_sample_nothing() {
         assert!(done.stderr.contains(words), "{words} is not in:\n{}", done.stderr);
     }
     assert!(!done.stdout.contains("trace"), "{}", done.stdout);
-    // The same call unasked leaves nothing behind.
+    // The same call without `--trace` leaves no trace.
     let answer = fleet.run(&["call", "story.calls", &input]).await.with_status(0);
     assert_eq!(answer.stderr, "");
 }
@@ -140,14 +140,14 @@ async fn a_call_that_failed_is_found_by_the_command_that_it_prints() {
     fleet.run(&["trace", "nonsense"]).await.with_status(64);
 }
 
-/// A number on the body's page of metrics.
+/// Returns a number on the body's page of metrics.
 fn number(page: &str, series: &str) -> u64 {
     let found = page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
     found.unwrap_or_else(|| panic!("no {series} in\n{page}"))
 }
 
-/// Calls while the receiver is of no use: all are answered in time, what waits is bounded and what finds no
-/// room counted; the body ends in time and has told of it once.
+/// Makes calls while the OTLP receiver does not work: all are answered in time, the queue is
+/// bounded, dropped spans are counted. The body ends in time and has logged the fault once.
 async fn bears(url: &str) {
     let fleet = Fleet::start().await;
     let sent = body("one", &["story.logs"]).with(&["--trace-ratio", "1", "--otlp", url, "--otlp-logs", "--http", "0"]);
@@ -158,7 +158,7 @@ async fn bears(url: &str) {
     load.run(8, 500).await;
     assert_eq!((load.answered(), load.failed()), (4_000, vec![]));
     process.until_told("the OTLP receiver takes no spans").await;
-    // Each call leaves a span, and some thousands may wait or be under way.
+    // Each call makes a span, and some thousands may wait or be under way.
     let dropped = || async {
         let page = page(&address, "/metrics").await;
         let of = |reason| number(&page, &format!("cbs_otlp_dropped_total{{signal=\"traces\",reason=\"{reason}\"}}"));
@@ -175,7 +175,7 @@ async fn bears(url: &str) {
     assert_eq!((load.answered(), load.failed()), (8_000, vec![]));
     let after = dropped().await;
     assert!(after >= 8_000 - 2_048 - 512 && after > before, "{before}, {after}");
-    // Queues and memory were full before: nothing grows by what comes after.
+    // Queues and memory were full before: later spans do not make them grow.
     let grown = process.peak_memory() - memory;
     assert!(grown < 48 << 20, "{grown} bytes more");
     let ending = Instant::now();
@@ -209,7 +209,8 @@ async fn a_receiver_that_never_answers_costs_no_call() {
 
 #[tokio::test]
 async fn a_receiver_that_is_not_there_costs_no_call() {
-    // Bound and not listened at: connections are refused, and the port is nobody else's.
+    // The port is bound without a listener: connections are refused, and no other program gets the
+    // port.
     let gone = TcpSocket::new_v4().expect("a socket");
     gone.bind(([127, 0, 0, 1], 0).into()).expect("a port");
     bears(&format!("http://{}", gone.local_addr().expect("an address"))).await;
@@ -257,7 +258,7 @@ async fn a_cell_that_logs_in_a_loop_has_its_share_and_what_is_left_out_is_told()
 async fn a_reader_of_the_log_that_stands_still_holds_up_no_call() {
     let fleet = Fleet::start().await;
     let mut command = fleet.command(&body("one", &["story.logs"]));
-    // Nobody reads it: a pipe holds 64 KiB.
+    // Nobody reads the pipe, which holds 64 KiB.
     command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let process = command.spawn().expect("a process");
     let caller = fleet.caller().await;
@@ -286,7 +287,7 @@ async fn lines_of_calls_arrive_at_the_receiver_with_their_trace() {
         .find(|line| attributes(&line.attributes).get("cbs.cell").is_some_and(|cell| cell == "story.logs"))
         .expect("a line of the cell");
     assert_eq!((line.trace_id.len(), line.span_id.len()), (16, 8));
-    // Sending lines makes none that are sent.
+    // To send log lines does not make new ones that are sent.
     assert!(lines.len() < 1_000, "{}", lines.len());
 }
 
@@ -333,7 +334,7 @@ async fn no_secret_is_shown_however_much_is_logged() {
 #[tokio::test]
 async fn no_token_and_no_seed_is_shown_however_much_is_logged() {
     let fleet = Fleet::with_config("authorization { token: opensesame }\n").await;
-    // A seed that opens nothing, from the documentation of NATS' keys, and a JWT that is none.
+    // A seed without any rights, from the documentation of NATS' keys, and an invalid JWT.
     let (jwt, seed) =
         ("eyJ0eXAiOiJKV1QifQ.sesame.sesame", "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY");
     let creds = format!(

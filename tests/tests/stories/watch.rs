@@ -1,4 +1,4 @@
-//! What is saved serves a moment later.
+//! A saved file is served a moment later.
 
 use std::time::{Duration, Instant};
 
@@ -62,13 +62,13 @@ async fn a_broken_save_is_told_and_the_old_version_goes_on() {
     eventually("the mended version to serve", LIMIT, mended).await;
 }
 
-/// A module that counts its starts, and then does something.
+/// Returns a module that counts its starts, and then runs `then`.
 fn counted(starts: &std::path::Path, then: &str) -> String {
     let count = format!("with open({:?}, 'a') as file:\n    file.write('x')\n", starts.to_string_lossy());
     format!("{count}{then}\n")
 }
 
-/// Saves that start and fail, each in its own way.
+/// Saved versions that start and fail, each in its own way.
 const BROKEN: &[&str] = &[
     "def broken(:",
     "import nowhere_at_all\nasync def tell(given: dict): return 1",
@@ -84,7 +84,7 @@ async fn a_broken_save_is_told_once_and_started_once() {
     for isolation in ["", ", isolation: process"] {
         let fleet = Fleet::start().await;
         let spec = SPEC.replace("'tells.py:tell'", &format!("'tells/tells.py:tell'{isolation}"));
-        // In a folder of its own: its saves show that the broken one has been passed over since.
+        // In a folder of its own: its saves show that the broken version is no longer started.
         let other = SPEC.replace("demo.tells", "demo.other").replace("tells.py", "other/other.py");
         let body = Body::without_files("one")
             .file("cells/demo.tells.yaml", &spec)
@@ -135,7 +135,7 @@ async fn a_body_that_waits_for_a_saved_version_ends_when_it_is_told_to() {
     fleet.world.write("one/cells/tells.py", &counted(&starts, slow));
     eventually("the saved version to start", LIMIT, async || starts.exists()).await;
     body.signal(Signal::SIGTERM);
-    // A version that is saved has 30 s to become ready.
+    // A saved version has 30 s to become ready.
     body.ended_within(Duration::from_secs(15)).await.with_status(0);
 }
 
@@ -185,12 +185,13 @@ async fn a_link_that_is_swapped_as_in_a_mounted_config_map_is_seen() {
     body.until_told("replaced cell logic.greet in ").await;
 }
 
-/// Compiling takes a second and a half, on a busy machine far more: what compiles is nice to everything else.
+/// Limit of a compile: it takes a second and a half, and far more on a busy machine, as its
+/// priority is low.
 const COMPILED: Duration = Duration::from_secs(120);
 const DART_SPEC: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.tells }\n\
     spec: { runtime: dart, source: '../tells/bin/main.dart' }\n";
 
-/// The version stands in a library of the cell's package.
+/// Adds a Dart cell; its version is in a library of the cell's package.
 fn dart(body: Body) -> Body {
     let main = "import 'package:cbs/cbs.dart';\nimport 'package:tells/version.dart';\n\n\
                 Future<void> main() => serve([\n  cell('demo.tells', (ctx, input) => {'body': 'one', 'version': version}),\n]);\n";
@@ -201,7 +202,7 @@ fn dart(body: Body) -> Body {
 #[tokio::test]
 async fn a_saved_dart_cell_serves_with_no_failed_call_before_it_is_compiled_to_a_program_and_after() {
     let fleet = Fleet::start().await;
-    // A version that no run before has compiled.
+    // A version that no earlier run has compiled.
     let first = u64::from(std::process::id()) * 1_000;
     let version = |number: u64| format!("const version = {};\n", first + number);
     let body = dart(Body::without_files("one")).file("tells/lib/version.dart", &version(0)).with(&["--watch"]);
@@ -219,7 +220,7 @@ async fn a_saved_dart_cell_serves_with_no_failed_call_before_it_is_compiled_to_a
             eventually("the saved version to serve", COMPILED, serves).await;
             took.push(since.elapsed());
         }
-        // What is a kernel is called one.
+        // A kernel is shown as a kernel.
         eventually("its program to serve", COMPILED, async || {
             let done = fleet.run(&["describe", "demo.tells"]).await.with_status(0);
             done.stdout.contains("process ") && !done.stdout.contains("kernel process ")
