@@ -1,4 +1,4 @@
-//! What only shows when all specs lie side by side.
+//! Checks that need all specs at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,7 @@ pub(crate) fn check(files: &[FileRead], allow_remote: bool) {
     cycles(files);
 }
 
-/// Names that stand twice, or nearly. Gives the first place of each.
+/// Reports names that are declared twice or are too similar. Returns the first place of each name.
 fn names(files: &[FileRead]) -> BTreeMap<&Target, Declared<'_>> {
     let mut first: BTreeMap<&Target, Declared<'_>> = BTreeMap::new();
     let mut alike: BTreeMap<(&str, String), Declared<'_>> = BTreeMap::new();
@@ -63,7 +63,7 @@ fn names(files: &[FileRead]) -> BTreeMap<&Target, Declared<'_>> {
     first
 }
 
-/// Calls to what no spec declares.
+/// Reports calls to cells and flows that no spec declares.
 fn calls(files: &[FileRead], declared: &BTreeMap<&Target, Declared<'_>>) {
     for FileRead { findings, documents } in files {
         for call in documents.iter().flat_map(|document| &document.calls) {
@@ -85,8 +85,8 @@ fn calls(files: &[FileRead], declared: &BTreeMap<&Target, Declared<'_>>) {
 /// A call from one flow to another.
 type Edge<'a> = (&'a str, SourceSpan, &'a Findings);
 
-/// Flows that call each other in a circle: such a run would never end. Each circle is reported
-/// once for every call that closes it.
+/// Reports flows that call each other in a circle: such a run would never end. Each circle is
+/// reported once for every call that closes it.
 fn cycles(files: &[FileRead]) {
     let mut edges: BTreeMap<&str, Vec<Edge<'_>>> = BTreeMap::new();
     for FileRead { findings, documents } in files {
@@ -104,7 +104,7 @@ fn cycles(files: &[FileRead]) {
     }
 }
 
-/// Depth first from one flow, with a stack of its own: a chain of flows may be long.
+/// Walks depth first from one flow, with an explicit stack because a chain of flows may be long.
 fn walk<'a>(from: &'a str, edges: &BTreeMap<&'a str, Vec<Edge<'a>>>, done: &mut BTreeSet<&'a str>) {
     let mut path: Vec<(&str, usize)> = vec![(from, 0)];
     if done.contains(from) {
@@ -127,7 +127,7 @@ fn walk<'a>(from: &'a str, edges: &BTreeMap<&'a str, Vec<Edge<'a>>>, done: &mut 
     }
 }
 
-/// A circle in words, not longer than a person reads.
+/// Returns a circle as text, shortened if it is long.
 fn shown(circle: &[&str]) -> String {
     const SHOWN_MAX: usize = 8;
     match circle.get(..SHOWN_MAX) {

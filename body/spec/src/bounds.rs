@@ -2,52 +2,53 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-/// How many calls of a cell run at once in a body unless its spec says otherwise.
+/// Default limit of a cell's calls that run at once in a body.
 pub const CONCURRENCY_DEFAULT: usize = 64;
-/// How many more calls may wait unless the spec says otherwise.
+/// Default limit of the further calls that may wait.
 pub const QUEUE_DEFAULT: usize = 256;
-/// The most time one call may take unless the spec says otherwise.
+/// Default limit of the time of one call.
 pub const CELL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
-/// The most time one run of a flow may take unless its spec says otherwise: several calls of
-/// the default length one after the other.
+/// Default limit of the time of one run of a flow: enough for several calls of the default length
+/// one after the other.
 pub const FLOW_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
-/// The wait before a second attempt unless the spec says otherwise.
+/// Default wait before a second attempt.
 pub const BACKOFF_DEFAULT: Duration = Duration::from_millis(100);
-/// The longest wait between attempts unless the spec says otherwise (or the first wait, where
-/// that is longer).
+/// Default limit of the wait between attempts (or the first wait if that is longer).
 pub const BACKOFF_MAX_DEFAULT: Duration = Duration::from_secs(5);
 
-/// Calls at once: more than a million is a slip of the pen.
+/// Range of calls at once. More than a million is a typing mistake.
 pub(crate) const CONCURRENCY: RangeInclusive<u64> = 1..=1_000_000;
-/// Calls that wait; 0 refuses at once.
+/// Range of calls that wait. With 0 a call that cannot start is refused at once.
 pub(crate) const QUEUE: RangeInclusive<u64> = 0..=1_000_000;
-/// Attempts after the first.
+/// Range of attempts after the first.
 pub(crate) const RETRIES: RangeInclusive<u64> = 1..=100;
-/// Processes or lanes of one cell in one body.
+/// Range of processes or lanes of one cell in one body.
 pub(crate) const PROCESSES: RangeInclusive<u64> = 1..=256;
-/// Calls of one `each` at once.
+/// Range of the calls of one `each` that run at once.
 pub(crate) const PARALLEL: RangeInclusive<u64> = 1..=10_000;
-/// Steps of one flow: what the plan knows of who may read whom grows with their square.
+/// Limit of the steps of one flow. The plan's table of which step may read which grows with the
+/// square of their number.
 pub(crate) const STEPS_MAX: usize = 1_000;
-/// Open files of one process: below 16 nothing starts.
+/// Range of open files of one process. Below 16 no process starts.
 pub(crate) const FILES: RangeInclusive<u64> = 16..=1_048_576;
-/// Memory of one process: from 1 MiB to 1 PiB.
+/// Range of memory of one process, in bytes: from 1 MiB to 1 PiB.
 pub(crate) const MEMORY: RangeInclusive<u64> = 1 << 20..=1 << 50;
-/// Bodies that run a cell: more than a thousand is a slip of the pen.
+/// Range of bodies that run a cell. More than a thousand is a typing mistake.
 pub(crate) const REPLICAS: RangeInclusive<u64> = 1..=1_000;
-/// The most bytes of a label's key or value.
+/// Limit of the bytes of a label's key or value.
 pub(crate) const LABEL_BYTES_MAX: usize = 63;
-/// The most labels that a cell may ask of a body: its entry in a manifest has 2 KiB for all.
+/// Limit of the labels that a cell may require of a body. Its entry in a manifest has 2 KiB in all.
 pub(crate) const PLACE_LABELS_MAX: usize = 8;
-/// A canary's share of the calls, in percent.
+/// Range of a canary's share of the calls, in percent.
 pub(crate) const SHARE: RangeInclusive<u64> = 1..=99;
-/// Calls that a canary answers before anything is decided.
+/// Range of the calls that a canary answers before anything is decided.
 pub(crate) const CANARY_CALLS: RangeInclusive<u64> = 1..=1_000_000;
-/// Errors that a canary may have more than the old revision, in percent of its calls.
+/// Range of the errors that a canary may have more than the old revision, in percent of its calls.
 pub(crate) const ERRORS: RangeInclusive<u64> = 0..=100;
-/// A canary's time in percent of the old revision's.
+/// Range of a canary's time, in percent of the old revision's.
 pub(crate) const SLOWER: RangeInclusive<u64> = 100..=100_000;
-/// Every duration: from 1 ms to a day.
+/// Range of every duration: from 1 ms to a day.
 pub(crate) const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
-/// A file of specs, and a schema: 1 MiB, which is also the largest value NATS takes by default.
+/// Limit of the bytes of a file of specs and of a schema: 1 MiB, also the default limit of a value
+/// in NATS.
 pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -1,4 +1,4 @@
-//! What a checked `kind: Cell` says.
+//! A checked spec of `kind: Cell`.
 
 use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,27 +14,27 @@ use crate::{Deployment, Metadata, Schema};
 pub struct CellSpec {
     /// The cell's name.
     pub name: CellName,
-    /// What every spec has: place, labels, revision.
+    /// Metadata that every spec has: place, labels, revision.
     pub metadata: Metadata,
     /// Semantic version of the cell, shown everywhere.
     pub version: Option<semver::Version>,
-    /// The language and all that only this language needs.
+    /// The language and the settings that only this language needs.
     pub runtime: Runtime,
-    /// What the payload of a call must look like; checked before the cell runs.
+    /// Schema of a call's payload; checked before the cell runs.
     pub input: Option<Arc<Schema>>,
-    /// What the payload of an answer must look like; checked after the cell ran.
+    /// Schema of an answer's payload; checked after the cell ran.
     pub output: Option<Arc<Schema>>,
-    /// How many calls run at once in one body, at least 1.
+    /// Limit of the calls that run at once in one body, at least 1.
     pub concurrency: usize,
-    /// How many more calls from NATS may wait in one body.
+    /// Limit of the further calls from NATS that may wait in one body.
     pub queue: usize,
-    /// The most time one call may take.
+    /// Limit of the time of one call.
     pub timeout: Duration,
-    /// Whether a call may be tried again after an unknown outcome.
+    /// True if a call may be tried again after an unknown outcome.
     pub idempotent: bool,
-    /// When a failed call is tried again; `None`: never.
+    /// Rules for trying a failed call again; `None`: never.
     pub retry: Option<Retry>,
-    /// How calls to the cell travel; `None`: as the body is set.
+    /// Route of calls to the cell; `None`: the body's setting.
     pub route: Option<Route>,
     /// A map that the cell reads; empty unless given.
     pub config: Map<String, Value>,
@@ -50,7 +50,7 @@ impl CellSpec {
     }
 }
 
-/// What runs a cell, with the fields that only this runtime has.
+/// Runtime of a cell, with the fields that only this runtime has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Runtime {
     /// Linked into the body.
@@ -85,7 +85,7 @@ pub struct Python {
     pub function: String,
     /// In the body's own interpreter or in processes of its own.
     pub isolation: Isolation,
-    /// How many lanes or processes.
+    /// Number of lanes or processes.
     pub workers: Workers,
     /// Environment on top of the body's; empty unless `isolation: process`.
     pub env: BTreeMap<String, String>,
@@ -94,17 +94,17 @@ pub struct Python {
 /// A cell in processes of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sidecar {
-    /// What is started.
+    /// Program that is started.
     pub program: Program,
-    /// How many processes of it.
+    /// Number of processes of the program.
     pub instances: NonZeroU32,
-    /// What one process may use.
+    /// Limits of one process.
     pub limits: Limits,
     /// Environment on top of the body's.
     pub env: BTreeMap<String, String>,
 }
 
-/// What a sidecar is started from.
+/// Program that a sidecar is started from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
     /// A source file that the host compiles or runs, as seen from the working folder.
@@ -114,7 +114,7 @@ pub enum Program {
     Command(Vec<String>),
 }
 
-/// What one process may use; `None`: no limit of ours.
+/// Limits of one process; `None`: the body sets no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Memory in bytes.
@@ -133,19 +133,19 @@ pub enum Isolation {
     Process,
 }
 
-/// How many workers a Python cell has: `min` at start, up to `max` under load.
+/// Number of workers of a Python cell: `min` at start, up to `max` under load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workers {
-    /// At least so many, 1 or more.
+    /// Number of workers at start, 1 or more.
     pub min: NonZeroU32,
-    /// At most so many, `min` or more.
+    /// Limit of the workers, `min` or more.
     pub max: NonZeroU32,
 }
 
-/// How calls to a cell travel.
+/// Route of calls to a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Into the same body where it hosts the cell and has a free permit, else over NATS.
+    /// Within the same body if it hosts the cell and has a free permit, else over NATS.
     LocalFirst,
     /// Always over NATS.
     Nats,

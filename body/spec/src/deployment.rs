@@ -2,19 +2,19 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-/// What `replicas`, `spread`, `placement`, `rollout` and `enabled` say. None of it is part of a
-/// spec's revision: a cell that is only placed anew is not started anew where it stays.
+/// Values of the fields `replicas`, `spread`, `place`, `rollout` and `enabled`. They are no part of
+/// a spec's revision: after a change of placement alone, a cell is not restarted where it stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployment {
-    /// On how many bodies it runs.
+    /// Number of bodies that run it.
     pub replicas: Replicas,
-    /// A label's key: replicas go to bodies whose values of it differ.
+    /// Key of a label: replicas go to bodies with different values of this label.
     pub spread: Option<String>,
     /// Labels that a body must have.
     pub placement: BTreeMap<String, String>,
-    /// How a new revision takes the place of the old one.
+    /// Way in which a new revision replaces the old one.
     pub rollout: Rollout,
-    /// Whether it runs at all.
+    /// True if it runs at all.
     pub enabled: bool,
 }
 
@@ -31,50 +31,50 @@ impl Default for Deployment {
 }
 
 impl Deployment {
-    /// As it is for a flow unless its spec says otherwise: on every body, for it costs nothing
-    /// while nobody calls it.
+    /// Returns the default deployment of a flow: every body, because a flow that is not called costs
+    /// nothing.
     pub(crate) fn of_flow() -> Self {
         Self { replicas: Replicas::All, ..Self::default() }
     }
 }
 
-/// On how many bodies a cell runs, one instance on each.
+/// Number of bodies that run a cell, one instance on each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replicas {
-    /// On so many, or on all that can where these are fewer.
+    /// This number of bodies, or all bodies that can run it if they are fewer.
     Count(NonZeroU32),
-    /// On every body that can.
+    /// Every body that can run it.
     All,
 }
 
-/// How a new revision takes the place of the old one.
+/// Way in which a new revision replaces the old one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rollout {
-    /// The new one is ready, then the old one stops.
+    /// The old revision stops when the new one is ready.
     Rolling,
-    /// The old one stops, then the new one starts.
+    /// The old revision stops, then the new one starts.
     Recreate,
-    /// Both run, the new one for a share of the calls, until it has done well or badly.
+    /// Both run. The new revision gets a share of the calls until it has passed or failed.
     Canary(Canary),
 }
 
-/// How much a canary gets, and what decides about it.
+/// Share of calls that a canary gets, and the rules that decide about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canary {
     /// Its share of the calls in percent, 1 to 99.
     pub share: u8,
-    /// How many calls it answers before anything is decided.
+    /// Number of calls that it answers before anything is decided.
     pub calls: u64,
-    /// How long it is ready before it takes over.
+    /// Time that it is ready before it takes over.
     pub after: Duration,
-    /// How many percent more of its calls than of the old revision's may fail.
+    /// Limit of its failed calls above those of the old revision, in percent of the calls.
     pub errors: u8,
-    /// Its 95th percentile in percent of the old revision's: above it, it is too slow.
+    /// Limit of its 95th percentile, in percent of the old revision's. Above it, it is too slow.
     pub slower: u32,
 }
 
 impl Default for Canary {
-    /// A tenth of the calls, 50 calls, a minute, 1 % more errors, twice the time.
+    /// Returns a tenth of the calls, 50 calls, a minute, 1 % more errors, twice the time.
     fn default() -> Self {
         Self { share: 10, calls: 50, after: Duration::from_secs(60), errors: 1, slower: 200 }
     }

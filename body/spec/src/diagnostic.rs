@@ -18,9 +18,9 @@ use crate::{
 pub struct Diagnostic {
     /// A stable code, for example `spec-unknown-field`: see [`CODES`](crate::CODES).
     pub code: &'static str,
-    /// What is wrong, one line.
+    /// Description of the mistake, one line.
     pub message: String,
-    /// How to mend it, one line.
+    /// Hint how to mend it, one line.
     pub hint: Option<String>,
     /// The file, as it was given or found.
     pub file: PathBuf,
@@ -61,7 +61,7 @@ impl Diagnostic {
 }
 
 impl PartialEq for Diagnostic {
-    /// Whether they say the same of the same place.
+    /// True if both report the same mistake at the same place.
     fn eq(&self, other: &Self) -> bool {
         (self.code, &self.message, &self.hint, &self.file, self.span)
             == (other.code, &other.message, &other.hint, &other.file, other.span)
@@ -95,24 +95,24 @@ impl Diagnostics {
         self.list.iter()
     }
 
-    /// What was not read and might be expected to be: perhaps what the mistakes come from.
+    /// Notes about files and folders that were not read. They may be the cause of the mistakes.
     #[must_use]
     pub fn notes(&self) -> &[Diagnostic] {
         &self.notes
     }
 
-    /// The cells whose own specs could be read: what they name can be checked as well.
+    /// The cells whose own specs could be read, so that the files they name can be checked as well.
     pub fn cells(&self) -> impl ExactSizeIterator<Item = &Arc<CellSpec>> {
         self.cells.iter()
     }
 
-    /// How many there are.
+    /// Number of mistakes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there are none.
+    /// True if there are no mistakes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

@@ -1,10 +1,10 @@
-//! Why there are no specs.
+//! Errors of a load.
 
 use std::{fmt, io, path::PathBuf};
 
 use crate::Diagnostics;
 
-/// Why a load gave no specs.
+/// Reason why a load returned no specs.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Some of the given paths cannot be followed, most often because they are not there;
@@ -32,7 +32,7 @@ impl Error {
 pub struct PathError {
     /// The path as it was given.
     pub path: PathBuf,
-    /// What the system says.
+    /// Error of the operating system.
     pub source: io::Error,
 }
 

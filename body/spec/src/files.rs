@@ -1,4 +1,4 @@
-//! Which files a load reads, and their texts.
+//! The files that a load reads, and their texts.
 
 use std::{
     collections::BTreeSet,
@@ -13,22 +13,22 @@ use crate::{
     source::SourceSpan,
 };
 
-/// How many folders below one are looked into for specs that are not read, and how many files of each.
+/// Limits of the search for specs that are not read: folders below one folder, and files of each.
 const FOLDERS_MAX: usize = 200;
 const FILES_MAX: usize = 50;
-/// How much of such a file is read: the version of a spec stands at its beginning.
+/// Number of bytes of such a file that are read. The version of a spec stands at its beginning.
 const HEAD_BYTES: u64 = 4096;
 /// The folders of a folder of specs that are read too.
 const FOLDERS: [&str; 2] = ["cells", "flows"];
 
-/// What a list of paths comes to.
+/// Result of following a list of paths.
 #[derive(Debug, Default)]
 pub(crate) struct FoundFiles {
     /// The files, each once, in the order of the paths and then of their names.
     pub(crate) files: Vec<File>,
-    /// Folders without any.
+    /// Mistakes: folders without specs.
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// Folders that are not read and have specs.
+    /// Notes: folders that are not read and have specs.
     pub(crate) notes: Vec<Diagnostic>,
     /// Paths that cannot be followed.
     pub(crate) errors: Vec<PathError>,
@@ -38,7 +38,7 @@ pub(crate) struct FoundFiles {
 #[derive(Debug)]
 pub(crate) struct File {
     pub(crate) path: PathBuf,
-    /// Whether it was named, and not found in a folder that was.
+    /// True if the file itself was named; false if it was found in a folder that was named.
     pub(crate) is_named: bool,
 }
 
@@ -74,24 +74,24 @@ pub(crate) fn empty(folder: &Path) -> Diagnostic {
     Diagnostic::of_file(folder.to_owned(), code::EMPTY, message).with_hint(Some(hint))
 }
 
-/// The note of a file that was found and is somebody else's.
+/// The note of a file that was found and belongs to another program.
 pub(crate) fn foreign(file: &Path) -> Diagnostic {
     let message = format!("passed over: it has no `apiVersion: {API_VERSION}`");
     Diagnostic::of_file(file.to_owned(), code::FOREIGN, message)
 }
 
-/// The note of what was found and is a FIFO, a socket or a device: reading it might never end.
+/// The note of a FIFO, a socket or a device that was found. Reading it might never end.
 pub(crate) fn special(file: &Path) -> Diagnostic {
     Diagnostic::of_file(file.to_owned(), code::NO_FILE, "passed over: it is no regular file".to_owned())
 }
 
-/// Whether a path leads to a FIFO, a socket or a device.
+/// True if a path leads to a FIFO, a socket or a device.
 pub(crate) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
-/// Whether a YAML text says of itself that it holds specs: it has a key `apiVersion` with a value `cbs/…`, outside of
-/// comments. Text that merely mentions one has none.
+/// True if a YAML text declares that it holds specs: it has a key `apiVersion` with a value
+/// `cbs/…`, outside of comments. A text that only mentions such a key does not count.
 #[must_use]
 pub fn is_spec(text: &str) -> bool {
     const KEY: &str = "apiVersion";
@@ -122,7 +122,7 @@ fn files_of(path: &Path) -> io::Result<Vec<File>> {
     Ok(files.into_iter().map(|path| File { path, is_named: false }).collect())
 }
 
-/// The folders one level below those that are read which hold specs, and are not read themselves.
+/// The folders with specs that are not read, one level below the folders that are read.
 fn unread(path: &Path) -> Vec<PathBuf> {
     let is_hidden = |name: &OsStr| name.as_encoded_bytes().starts_with(b".");
     let below = |folder: PathBuf| {
@@ -166,7 +166,7 @@ fn yaml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Reads a file of specs; that it cannot be read is a mistake like any other.
+/// Reads a file of specs. If it cannot be read, that is reported like any other mistake.
 pub(crate) fn read(file: &Path) -> Findings {
     let mut bytes = Vec::new();
     let read = fs::File::open(file).and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
@@ -179,7 +179,7 @@ pub(crate) fn read(file: &Path) -> Findings {
     }
 }
 
-/// The text of a file, if it is one.
+/// Converts the bytes of a file to text. Mistakes: too large a file, no UTF-8, a NUL character.
 pub(crate) fn text(file: &Path, bytes: Vec<u8>) -> Findings {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return refused(file, code::TOO_LARGE, "larger than 1 MiB".to_owned(), "split it into several files");
@@ -202,7 +202,7 @@ pub(crate) fn text(file: &Path, bytes: Vec<u8>) -> Findings {
     findings
 }
 
-/// A file of which nothing is read, and why.
+/// A file of which nothing is read, with the reason.
 fn refused(file: &Path, code: &'static str, message: String, hint: &str) -> Findings {
     let findings = Findings::new(Source::new(file.to_owned(), ""));
     findings.add_whole(Diagnostic::of_file(file.to_owned(), code, message).with_hint(Some(hint.to_owned())));

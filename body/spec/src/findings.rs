@@ -1,4 +1,4 @@
-//! The mistakes of one file, as they are found.
+//! The mistakes of one file, collected while it is read.
 
 use std::cell::RefCell;
 
@@ -7,12 +7,12 @@ use crate::{
     source::{Source, SourceSpan},
 };
 
-/// The most mistakes of one file that are reported: a file that is no spec at all must not
+/// Limit of the mistakes that are reported for one file: a file that is no spec at all must not
 /// fill a terminal or the memory.
 const MISTAKES_MAX: usize = 500;
 
-/// A file's text and what was found wrong with it so far. Everything that reads the file
-/// shares one of these, reports here and goes on.
+/// A file's text and the mistakes found in it so far. All code that reads the file shares one
+/// `Findings`, reports its mistakes here and continues.
 #[derive(Debug)]
 pub(crate) struct Findings {
     pub(crate) source: Source,
@@ -47,7 +47,7 @@ impl Findings {
         self.list.borrow_mut().push(diagnostic);
     }
 
-    /// How many mistakes there are by now.
+    /// Number of mistakes so far.
     pub(crate) fn count(&self) -> usize {
         self.list.borrow().len()
     }

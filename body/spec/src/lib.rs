@@ -1,9 +1,9 @@
 //! YAML to checked specs, with every mistake of every file reported at once; JSON Schemas for editors.
 //!
-//! A spec says what a cell or a flow is. [`load`] reads the specs of files and folders with a
+//! A spec defines a cell or a flow. [`load`] reads the specs of files and folders with a
 //! collecting reader (serde's derive would stop at the first mistake), checks each of them, then
-//! all of them side by side, and gives either [`Specs`] in which everything is valid and fits, or
-//! every mistake with its place and a hint.
+//! checks them against each other. It returns either [`Specs`] in which everything is valid and
+//! fits, or every mistake with its place and a hint.
 //!
 //! ```
 //! let yaml = r#"
@@ -42,18 +42,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The one thing to know: paths in a spec (`source`, `command`) are relative to the file they
-//! stand in, and come out of here as seen from the working folder.
+//! Note: paths in a spec (`source`, `command`) are relative to the file they stand in. The paths
+//! in the loaded specs are relative to the working folder.
 //!
 //! # Layout
 //!
-//! - `load`: the way from paths to [`Specs`]; `files` finds and reads, `across` checks specs against each other.
+//! - `load`: from paths to [`Specs`]. `files` finds and reads, `across` checks specs together.
 //! - `yaml`: a subset of YAML 1.2 as a tree in which everything has its place.
 //! - `read`: from the tree to [`CellSpec`] and [`FlowSpec`]; `read/shape.rs` is the table of all fields.
-//! - `cell`, `deployment`, `specs`: what a checked spec says. `bounds`: defaults and ranges. `units`: durations and sizes.
+//! - `cell`, `deployment`, `specs`: the checked specs. `bounds`: defaults and ranges. `units`:
+//!   durations and sizes.
 //! - `schema`: [`Schema`]s of payloads, found in the nearest folder `schemas`.
-//! - `diagnostic`, `render`, `source`, `findings`, `code`, `suggest`: mistakes, their places, looks, codes and hints.
-//! - `editor`: [`editor_schema`], held by tests to agree with `read`.
+//! - `diagnostic`, `render`, `source`, `findings`, `code`, `suggest`: mistakes, their places, text,
+//!   codes and hints.
+//! - `editor`: [`editor_schema`]; tests check that it agrees with `read`.
 //! - `revision`: short hashes of content.
 
 mod across;

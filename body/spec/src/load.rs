@@ -1,4 +1,4 @@
-//! From paths to specs.
+//! Loads specs from paths.
 
 use std::path::PathBuf;
 
@@ -13,17 +13,17 @@ use crate::{
     yaml,
 };
 
-/// How specs are loaded.
+/// Options of a load.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The folder of schemas; `None`: the nearest folder `schemas` in or above each spec's folder.
     pub schemas: Option<PathBuf>,
-    /// Whether flows may call what no spec declares: it runs elsewhere.
+    /// True if flows may call cells and flows that no spec declares: they run on another body.
     pub allow_remote: bool,
-    /// Whether folders may have no specs as yet.
+    /// True if a folder may have no specs.
     pub allow_empty: bool,
-    /// Schemas that are linked into the program, `("demo/v1/Name", json)`: taken where the
-    /// folder has none of that name.
+    /// Schemas that are linked into the program, `("demo/v1/Name", json)`. Such a schema is used if
+    /// the folder has none of that name.
     pub embedded_schemas: &'static [(&'static str, &'static str)],
 }
 
@@ -31,7 +31,8 @@ pub struct Options {
 ///
 /// Of a folder `DIR` the files `DIR/*.yaml`, `DIR/cells/*.yaml` and `DIR/flows/*.yaml` are read
 /// (`.yml` too, hidden files not) and nothing deeper; of these, files without `apiVersion: cbs/…` are
-/// passed over. A file given twice is read once. What is not read is in the [`notes`](Specs::notes).
+/// passed over. A file given twice is read once. Files that are not read are in the
+/// [`notes`](Specs::notes).
 ///
 /// # Errors
 /// [`Error::Paths`] where a given path is not there; else [`Error::Mistakes`] with every mistake
@@ -66,9 +67,9 @@ pub fn load(paths: &[PathBuf], options: &Options) -> Result<Specs, Error> {
     check(files, texts, Report { diagnostics, notes }, options)
 }
 
-/// The same for texts that are at hand, for example linked into the program.
+/// Reads and checks specs from texts in memory, for example linked into the program.
 ///
-/// The file names are for messages, and for what specs name relative to their own file.
+/// The file names are for messages, and for paths that specs name relative to their own file.
 ///
 /// # Errors
 /// [`Error::Mistakes`] with every mistake of every text.
@@ -78,7 +79,7 @@ pub fn load_texts<'a>(texts: impl IntoIterator<Item = (PathBuf, &'a str)>, optio
     check(files, texts, Report::default(), options)
 }
 
-/// What is known before the texts are read.
+/// Mistakes and notes that are known before the texts are read.
 #[derive(Default)]
 struct Report {
     diagnostics: Vec<Diagnostic>,

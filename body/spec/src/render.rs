@@ -1,12 +1,12 @@
-//! How a mistake looks in plain text.
+//! Writes a mistake as plain text.
 
 use std::fmt::{Formatter, Result};
 
 use crate::Diagnostic;
 
-/// The most characters of a line that are shown.
+/// Limit of the characters of a line that are shown.
 const LINE_CHARS_MAX: usize = 120;
-/// How many characters before the mistake are kept where a line is too long.
+/// Number of characters before the mistake that are kept if a line is too long.
 const LEAD_CHARS: usize = 40;
 
 /// `file:line:column: message [code]`, the line with a caret below, and the hint.
@@ -28,7 +28,7 @@ pub(crate) fn plain(diagnostic: &Diagnostic, f: &mut Formatter<'_>) -> Result {
     }
 }
 
-/// A line, and where in it the mistake stands, in characters.
+/// A line, and the place of the mistake in it, in characters.
 struct Snippet {
     line: String,
     lead: usize,
@@ -52,9 +52,9 @@ fn line(text: &str) -> impl Iterator<Item = char> {
     text.chars().take_while(|c| !matches!(c, '\n' | '\r'))
 }
 
-/// Keeps the part of the line around the mistake; tabs and other controls become blanks, so that
-/// the caret stands right and a terminal obeys nothing that a file says. Nothing here counts a
-/// line to its end: it may be a megabyte long, and have hundreds of mistakes.
+/// Keeps the part of the line around the mistake. Tabs and other control characters become blanks,
+/// so that the caret stands right and a file cannot send commands to a terminal. The line is never
+/// counted to its end: it may be a megabyte long and have hundreds of mistakes.
 fn cut(rest: &str, lead: usize, marked: &str) -> Snippet {
     let is_long = line(rest).nth(LINE_CHARS_MAX).is_some();
     let skipped = if is_long { lead.saturating_sub(LEAD_CHARS) } else { 0 };

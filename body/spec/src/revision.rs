@@ -7,12 +7,12 @@ use crate::{
     yaml::{Content, Node},
 };
 
-/// How many bytes of the hash are shown: 12 digits tell a million revisions apart with a chance
-/// of one in five hundred that any two are alike.
+/// Number of bytes of the hash that are shown. With 12 digits, the chance that any two of a million
+/// revisions are equal is one in five hundred.
 const BYTES_SHOWN: usize = 6;
 
-/// The first 12 hexadecimal digits of the SHA-256 of all parts, each after its length, so that
-/// no two lists of parts are alike.
+/// Returns the first 12 hexadecimal digits of the SHA-256 of all parts. Each part follows its
+/// length, so that different lists of parts never give the same bytes.
 pub(crate) fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -22,7 +22,7 @@ pub(crate) fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String 
     hash.finalize().iter().take(BYTES_SHOWN).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Of what a document says: of its JSON with sorted keys, without what only says where it runs.
+/// Returns the hash of a document's JSON with sorted keys, without the fields of its deployment.
 pub(crate) fn of_document(root: &Node) -> String {
     let mut json = String::new();
     let mut parts: Vec<_> = root.entries().iter().collect();
@@ -42,7 +42,7 @@ fn entry(key: &str, value: &Node, without: &[&str], json: &mut String) {
     json.push(',');
 }
 
-/// The nesting of a tree is bounded by the parser, so this may recurse.
+/// Writes a value with sorted keys. It may recurse because the parser limits the nesting.
 fn canonical(node: &Node, without: &[&str], json: &mut String) {
     match &node.content {
         Content::List(items) => {

@@ -1,4 +1,4 @@
-//! The text of a file, and how an offset in it becomes a line and a column.
+//! The text of a file, and the conversion of an offset in it to a line and a column.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ use serde::Serialize;
 pub struct SourceSpan {
     /// Where it starts, from 0.
     pub offset: usize,
-    /// How long it is; 0 is a place between two characters.
+    /// Length in bytes; 0 is a place between two characters.
     pub len: usize,
 }
 

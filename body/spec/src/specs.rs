@@ -1,4 +1,4 @@
-//! What a load gives: every spec, checked on its own and against the others.
+//! Result of a load: every spec, checked on its own and against the others.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -44,7 +44,7 @@ impl Specs {
         &self.files
     }
 
-    /// What was not read and might be expected to be: no mistakes.
+    /// Notes about files and folders that were not read. They are no mistakes.
     #[must_use]
     pub fn notes(&self) -> &[Diagnostic] {
         &self.notes
@@ -57,9 +57,9 @@ impl Specs {
 pub struct FlowSpec {
     /// The flow's name.
     pub name: FlowName,
-    /// What every spec has: place, labels, revision.
+    /// Metadata that every spec has: place, labels, revision.
     pub metadata: Metadata,
-    /// The most time one run may take, unless its caller gave it less.
+    /// Limit of the time of one run, unless its caller gave it less.
     pub timeout: Duration,
     /// Where and whether it runs in a fleet.
     pub deployment: Deployment,
@@ -78,7 +78,7 @@ impl fmt::Debug for FlowSpec {
     }
 }
 
-/// What every spec has, whatever its kind.
+/// Metadata that every spec has, a cell's and a flow's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metadata {
@@ -86,13 +86,13 @@ pub struct Metadata {
     pub file: PathBuf,
     /// The line of the file, from 1, that the spec's document starts at.
     pub line: usize,
-    /// What the spec is for, in a sentence.
+    /// Purpose of the spec, in a sentence.
     pub description: Option<String>,
-    /// For selecting specs.
+    /// Labels for selecting specs.
     pub labels: BTreeMap<String, String>,
-    /// For tools; the body never reads them.
+    /// Annotations for tools; the body never reads them.
     pub annotations: BTreeMap<String, String>,
-    /// Hash of what the document says, 12 hexadecimal digits: comments, order of keys and
-    /// layout do not change it, nor does what only says where a cell runs; anything else does.
+    /// Hash of the document's content, 12 hexadecimal digits. Comments, order of keys, layout and the
+    /// fields of the deployment do not change it; anything else does.
     pub revision: String,
 }

@@ -1,4 +1,4 @@
-//! Did you mean?
+//! Suggestions: "did you mean …?".
 
 /// The candidate that a text most likely means, if one is near enough.
 #[must_use]
@@ -13,13 +13,13 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Case, `-` and `_` are the commonest slips of all: `maxBackoff` for `max_backoff`. Names of
-/// any length come in; more than a long name's worth is never near.
+/// Removes `-`, `_` and case, the most common mistakes: `maxBackoff` for `max_backoff`. Keeps at
+/// most 128 characters: a longer name is never near.
 fn fold(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, '-' | '_')).take(128).flat_map(char::to_lowercase).collect()
 }
 
-/// A hint: the nearest candidate, else all of them where they are few enough to read.
+/// Returns a hint: the nearest candidate, else all of them.
 pub(crate) fn hint(text: &str, candidates: &[&str]) -> Option<String> {
     match nearest(text, candidates.iter().copied()) {
         Some(candidate) => Some(format!("did you mean `{candidate}`?")),

@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them.
+//! Durations, sizes and percentages as text.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ macro_rules! last {
     };
 }
 
-/// What a duration looks like, as a regular expression: parts of falling units, a fraction in the last
-/// alone. It does not see that a duration is 0, or finer than a millisecond.
+/// Regular expression of a duration: parts from the longest unit to the shortest, a fraction only
+/// in the last one. It also accepts a duration of 0, and one finer than a millisecond.
 pub(crate) const DURATION_PATTERN: &str = concat!(
     "^(",
     part!("d"),
@@ -39,10 +39,10 @@ pub(crate) const DURATION_PATTERN: &str = concat!(
     last!("d"),
     ")$"
 );
-/// What a size looks like, as a regular expression.
+/// Regular expression of a size.
 pub(crate) const SIZE_PATTERN: &str = "^[1-9][0-9]{0,8}(B|KB|MB|GB|KiB|MiB|GiB)$";
 
-/// What a percentage looks like, as a regular expression.
+/// Regular expression of a percentage.
 pub(crate) const PERCENT_PATTERN: &str = "^(0|[1-9][0-9]{0,5})%$";
 
 /// Reads `10%`.
@@ -58,8 +58,9 @@ const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_0
 
 /// Reads a duration, in specs and on the command line: `500ms`, `1.5s`, `1m30s`, `2h`, `1d`.
 ///
-/// Parts stand from the longest unit to the shortest, each unit once, the last one perhaps with a
-/// fraction. It comes to whole milliseconds and to more than none. A number without a unit is no duration.
+/// Parts stand from the longest unit to the shortest, each unit once. The last part may have a
+/// fraction. The duration must be whole milliseconds, at least 1. A number without a unit is no
+/// duration.
 #[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
     let (mut rest, mut millis, mut units) = (text, 0_u64, UNITS.iter());
@@ -82,7 +83,7 @@ pub fn duration(text: &str) -> Option<Duration> {
     (millis > 0).then(|| Duration::from_millis(millis))
 }
 
-/// How to write a duration, for somebody who wrote this text in its place.
+/// Returns a hint how to write a duration, for a person who wrote this text instead.
 #[must_use]
 pub fn duration_hint(text: &str) -> String {
     if !text.is_empty() && text.len() < 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
@@ -126,7 +127,7 @@ pub(crate) fn size(text: &str) -> Option<u64> {
     count.checked_mul(factor)
 }
 
-/// Writes a duration so that [`duration`] reads it again; below a millisecond it is cut.
+/// Writes a duration so that [`duration`] can read it again. Parts of a millisecond are dropped.
 pub(crate) fn duration_text(duration: Duration) -> String {
     let millis = duration.as_millis();
     match millis {

@@ -32,12 +32,12 @@ pub(super) struct Cell {
     /// The version of this format.
     #[schemars(schema_with = "api_version")]
     api_version: String,
-    /// What the document is.
+    /// Kind of the document.
     #[schemars(schema_with = "cell_kind")]
     kind: String,
     /// The name and what people and tools say about the spec.
     metadata: CellMetadata,
-    /// What the cell is.
+    /// Definition of the cell.
     spec: CellSpec,
 }
 
@@ -56,7 +56,7 @@ struct CellMetadata {
     /// `organ.cell`, for example `logic.greet`.
     #[schemars(regex(pattern = CELL_NAME_PATTERN))]
     name: String,
-    /// What the cell is for, in a sentence.
+    /// Purpose of the cell, in a sentence.
     description: Option<String>,
     /// For selecting specs.
     labels: Option<BTreeMap<String, String>>,
@@ -64,41 +64,41 @@ struct CellMetadata {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-/// What a cell is.
+/// Definition of a cell.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, transform = rules::of_runtimes)]
 struct CellSpec {
-    /// What runs the cell.
+    /// Runtime that runs the cell.
     #[schemars(extend("enum" = RUNTIMES))]
     runtime: String,
     /// Python: `file.py:function`; Dart: the file with `main`. Relative to this file.
     source: Option<String>,
-    /// What a call's payload must look like: `domain/vN/Type`, a file in the nearest folder `schemas`.
+    /// Schema of a call's payload: `domain/vN/Type`, a file in the nearest folder `schemas`.
     #[schemars(regex(pattern = NAME_PATTERN))]
     input: Option<String>,
-    /// What an answer's payload must look like.
+    /// Schema of an answer's payload.
     #[schemars(regex(pattern = NAME_PATTERN))]
     output: Option<String>,
     /// Semantic version of the cell.
     #[schemars(regex(pattern = VERSION_PATTERN))]
     version: Option<String>,
-    /// How many calls run at once in one body.
+    /// Limit of the calls that run at once in one body.
     #[schemars(extend("minimum" = bounds::CONCURRENCY.start(), "maximum" = bounds::CONCURRENCY.end()))]
     #[schemars(extend("default" = bounds::CONCURRENCY_DEFAULT))]
     concurrency: Option<u64>,
-    /// How many more calls may wait; what does not fit is refused.
+    /// Limit of the further calls that may wait; calls beyond it are refused.
     #[schemars(extend("minimum" = bounds::QUEUE.start(), "maximum" = bounds::QUEUE.end()))]
     #[schemars(extend("default" = bounds::QUEUE_DEFAULT))]
     queue: Option<u64>,
     /// The most time one call may take, for example `250ms`, `5s`, `1m` or `1h`.
     #[schemars(regex(pattern = DURATION_PATTERN), extend("default" = "5s"))]
     timeout: Option<String>,
-    /// Whether a call may be tried again when nobody knows whether it ran.
+    /// True if a call may be tried again when it is unknown whether it ran.
     #[schemars(extend("default" = false))]
     idempotent: Option<bool>,
     /// When a failed call is tried again; never unless given.
     retry: Option<Retry>,
-    /// How calls to the cell travel; as the body is set unless given.
+    /// Route of calls to the cell; the body's setting unless given.
     #[schemars(extend("enum" = ROUTES))]
     route: Option<String>,
     /// The environment of the cell's processes.
@@ -114,11 +114,11 @@ struct CellSpec {
     /// The program and its arguments; a path with a `/` is relative to this file.
     #[schemars(length(min = 1))]
     command: Option<Vec<String>>,
-    /// How many processes.
+    /// Number of processes.
     #[schemars(extend("minimum" = bounds::PROCESSES.start(), "maximum" = bounds::PROCESSES.end()))]
     #[schemars(extend("default" = 1))]
     instances: Option<u64>,
-    /// What one process may use.
+    /// Limits of one process.
     limits: Option<Limits>,
     /// In a fleet: on how many bodies it runs, or `all` that can.
     #[schemars(extend("default" = 1))]
@@ -132,7 +132,7 @@ struct CellSpec {
     place: Option<BTreeMap<String, Label>>,
     /// In a fleet: how a new revision takes the place of the old one.
     rollout: Option<Rollout>,
-    /// Whether it runs at all.
+    /// True if the cell runs at all.
     #[schemars(extend("default" = true))]
     enabled: Option<bool>,
 }
@@ -151,7 +151,7 @@ pub(super) enum Replicas {
     All(#[schemars(extend("const" = "all"))] String),
 }
 
-/// How a new revision takes the place of the old one.
+/// Way in which a new revision replaces the old one.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, transform = rules::strategy_or_canary)]
 struct Rollout {
@@ -162,21 +162,21 @@ struct Rollout {
     canary: Option<Canary>,
 }
 
-/// How much a canary gets, and what decides about it.
+/// Share of calls that a canary gets, and the rules that decide about it.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Canary {
     /// Its share of the calls, `1%` to `99%`.
     #[schemars(regex(pattern = SHARE_PATTERN))]
     share: String,
-    /// How many calls it answers before anything is decided.
+    /// Number of calls that it answers before anything is decided.
     #[schemars(extend("minimum" = bounds::CANARY_CALLS.start(), "maximum" = bounds::CANARY_CALLS.end()))]
     #[schemars(extend("default" = 50))]
     calls: Option<u64>,
-    /// How long it is ready before it takes over.
+    /// Time that it is ready before it takes over.
     #[schemars(regex(pattern = DURATION_PATTERN), extend("default" = "60s"))]
     after: Option<String>,
-    /// How many percent more of its calls than of the old revision's may fail.
+    /// Limit of its failed calls above those of the old revision, in percent of the calls.
     #[schemars(regex(pattern = PERCENT_PATTERN), extend("default" = "1%"))]
     errors: Option<String>,
     /// Its 95th percentile in percent of the old revision's: above it, it is too slow.
@@ -206,7 +206,7 @@ struct WorkerRange {
     max: u64,
 }
 
-/// What one process may use.
+/// Limits of one process.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Limits {
@@ -222,7 +222,7 @@ struct Limits {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Retry {
-    /// How many times more, at most.
+    /// Limit of the further attempts.
     #[schemars(extend("minimum" = bounds::RETRIES.start(), "maximum" = bounds::RETRIES.end()))]
     max: u64,
     /// The wait before the second attempt; each further one doubles it.

@@ -22,12 +22,12 @@ pub(super) struct Flow {
     /// The version of this format.
     #[schemars(schema_with = "api_version")]
     api_version: String,
-    /// What the document is.
+    /// Kind of the document.
     #[schemars(schema_with = "flow_kind")]
     kind: String,
     /// The name and what people and tools say about the spec.
     metadata: FlowMetadata,
-    /// What the flow does.
+    /// Definition of the flow.
     spec: FlowSpec,
 }
 
@@ -42,7 +42,7 @@ struct FlowMetadata {
     /// One part, for example `greeting`.
     #[schemars(regex(pattern = PART_PATTERN))]
     name: String,
-    /// What the flow is for, in a sentence.
+    /// Purpose of the flow, in a sentence.
     description: Option<String>,
     /// For selecting specs.
     labels: Option<BTreeMap<String, String>>,
@@ -50,7 +50,7 @@ struct FlowMetadata {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-/// What a flow does.
+/// Definition of a flow.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, transform = rules::output)]
 struct FlowSpec {
@@ -72,7 +72,7 @@ struct FlowSpec {
     #[schemars(extend("maxProperties" = bounds::PLACE_LABELS_MAX))]
     #[schemars(extend("propertyNames" = { "minLength": 1, "maxLength": bounds::LABEL_BYTES_MAX }))]
     place: Option<BTreeMap<String, Label>>,
-    /// Whether it runs at all.
+    /// True if the flow runs at all.
     #[schemars(extend("default" = true))]
     enabled: Option<bool>,
 }
@@ -90,7 +90,7 @@ struct Step {
     /// The flow that is called.
     #[schemars(regex(pattern = PART_PATTERN))]
     flow: Option<String>,
-    /// What is sent: anything, with expressions such as `${ .input }` or `${ .steps.prompt.name }`; `null` unless given.
+    /// Input: anything, with expressions such as `${ .input }` or `${ .steps.prompt.name }`; `null` unless given.
     with: Value,
     /// An expression `${ … }`: the step is skipped, and its value `null`, where it gives `false` or `null`.
     when: Option<Condition>,
@@ -103,9 +103,9 @@ struct Step {
     /// The most time one attempt may take; what remains of the flow's own unless given.
     #[schemars(regex(pattern = DURATION_PATTERN))]
     timeout: Option<String>,
-    /// What to do when the step has failed for good; the flow fails unless given.
+    /// Fallback when the step has failed for good; the flow fails unless given.
     catch: Option<Catch>,
-    /// Whether what is called is declared elsewhere than in these specs.
+    /// True if the cell or flow that is called is not declared in these specs.
     #[schemars(extend("default" = false))]
     external: Option<bool>,
 }
@@ -144,9 +144,9 @@ enum Items {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct EachMap {
-    /// What to go through.
+    /// Items of the list.
     items: Items,
-    /// How many calls may run at once.
+    /// Limit of the calls that run at once.
     #[schemars(extend("minimum" = bounds::PARALLEL.start(), "maximum" = bounds::PARALLEL.end()))]
     #[schemars(extend("default" = flow::PARALLEL_DEFAULT))]
     parallel: Option<u64>,
@@ -164,7 +164,7 @@ struct Catch {
     /// The flow that is called instead.
     #[schemars(regex(pattern = PART_PATTERN))]
     flow: Option<String>,
-    /// What is sent, or without `call` and `flow` the step's value; `${ .error.code }` is the error's.
+    /// Input, or without `call` and `flow` the step's value; `${ .error.code }` is the error's code.
     with: Value,
     /// The most time the fallback may take.
     #[schemars(regex(pattern = DURATION_PATTERN))]

@@ -1,4 +1,4 @@
-//! What types cannot say: which fields go together, and that nothing may be `null`.
+//! Rules that types cannot express: which fields go together, and that nothing may be `null`.
 
 use schemars::Schema;
 use serde_json::{Map, Value, json};

@@ -69,7 +69,7 @@ fn flow(spec: &Value) -> Value {
     json!({ "apiVersion": "cbs/v1alpha1", "kind": "Flow", "metadata": { "name": "order" }, "spec": spec })
 }
 
-/// Whether the reader and the schema accept a document.
+/// Returns two results: true if the reader accepts a document, and true if the schema does.
 fn judged(folder: &std::path::Path, document: &Value) -> (bool, bool) {
     let options = Options { allow_remote: true, embedded_schemas: &[("demo/v1/Name", "{}")], ..Options::default() };
     // JSON is YAML.

@@ -1,4 +1,4 @@
-//! Where and whether a cell or a flow runs: the fields that a fleet reads.
+//! Deployment of a cell or a flow: the fields that a fleet reads.
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
@@ -9,16 +9,16 @@ use super::{
 };
 use crate::{Canary, Deployment, Replicas, Rollout, bounds, code, units, yaml::Content};
 
-/// The word for every body that can.
+/// The word for every body that can run it.
 pub(crate) const ALL: &str = "all";
 
-/// A cell's; what is not given is as by default.
+/// Reads the deployment of a cell. Fields that are not given have their defaults.
 pub(super) fn of_cell(fields: &Fields<'_>) -> Deployment {
     let read = read(fields, Deployment::default());
     Deployment { rollout: fields.get("rollout").and_then(rollout).unwrap_or(read.rollout), ..read }
 }
 
-/// A flow's, which has no `rollout`.
+/// Reads the deployment of a flow, which has no `rollout`.
 pub(super) fn of_flow(fields: &Fields<'_>) -> Deployment {
     read(fields, Deployment::of_flow())
 }
@@ -55,7 +55,7 @@ fn replicas(item: Item<'_>) -> Option<Replicas> {
     }
 }
 
-/// A label's key or value, as bodies have them.
+/// Reads the key or value of a body's label.
 fn label(item: Item<'_>) -> Option<&str> {
     let text = item.text()?;
     if is_label(text) {

@@ -16,7 +16,7 @@ use crate::{
     suggest, yaml::Node,
 };
 
-/// What reading a document needs besides the document.
+/// Context of reading a document: the place for mistakes, and the schemas.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) findings: &'a Findings,
@@ -26,10 +26,10 @@ pub(crate) struct Context<'a> {
 /// A document as far as it could be read.
 #[derive(Debug, Default)]
 pub(crate) struct Document {
-    /// What it declares and where the name stands, even where the rest is broken: other specs
-    /// may rely on it, and are told only of their own mistakes.
+    /// Declared cell or flow and the place of its name, even if the rest is broken. Other specs may
+    /// refer to it, and get reports only of their own mistakes.
     pub(crate) declares: Option<(Target, SourceSpan)>,
-    /// What it calls.
+    /// Calls that it makes.
     pub(crate) calls: Vec<Call>,
     /// The spec itself; complete only where the file has no mistake.
     pub(crate) spec: Option<Spec>,

@@ -18,7 +18,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// `None`, with a report, where the value is no map.
+    /// Opens a map. If the value is no map, reports that and returns `None`.
     pub(super) fn open(item: Item<'a>, shape: &'static Shape) -> Option<Self> {
         let fields = Self { node: item.node, shape, findings: item.findings };
         if !matches!(item.node.content, Content::Map(_)) {
@@ -51,13 +51,13 @@ impl<'a> Fields<'a> {
         self.report(self.node.head, code::MISSING_FIELD, message, Some(hint.to_owned()));
     }
 
-    /// Where a field's key stands; the map's head where it has no such field.
+    /// Returns the place of a field's key, or of the map's head if there is no such field.
     pub(super) fn key_span(&self, name: &str) -> SourceSpan {
         let entry = self.node.entries().iter().find(|entry| entry.key == name);
         entry.map_or(self.node.head, |entry| entry.key_span)
     }
 
-    /// Whether the field is there, readable or not.
+    /// True if the field is there, readable or not.
     pub(super) fn has(&self, name: &str) -> bool {
         self.node.at_key(name).is_some()
     }
@@ -71,7 +71,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A text of the file inside a message: not endless, and on one line.
+/// Returns a text of the file for use inside a message: at most 60 characters, on one line.
 pub(super) fn shown(text: &str) -> String {
     let cut: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if cut.chars().count() < text.chars().count() { format!("{cut}…") } else { cut }

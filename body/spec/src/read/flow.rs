@@ -24,14 +24,14 @@ pub(crate) struct Call {
     pub(crate) target: Target,
     /// Where the target's name stands.
     pub(crate) span: SourceSpan,
-    /// Whether the flow says that the target is declared elsewhere.
+    /// True if the flow says that the target is not declared in these specs.
     pub(crate) external: bool,
 }
 
-/// The problems of a plan that come from the ids of steps and from what needs what.
+/// The problems of a plan that come from the ids of steps and from their needs.
 const ORDER_CODES: [&str; 4] = ["flow-unknown-step", "flow-not-before", "flow-needs", "flow-cycle"];
 
-/// Reads all fields. The calls are given even where the flow itself cannot be.
+/// Reads all fields. Returns the calls even if the flow itself cannot be read.
 pub(super) fn read(spec: Item<'_>, name: Option<FlowName>, metadata: Metadata) -> (Option<FlowSpec>, Vec<Call>) {
     let Some(fields) = Fields::open(spec, &FLOW) else { return (None, Vec::new()) };
     let timeout = fields.get("timeout").and_then(Item::duration).unwrap_or(bounds::FLOW_TIMEOUT_DEFAULT);
@@ -51,7 +51,7 @@ pub(super) fn read(spec: Item<'_>, name: Option<FlowName>, metadata: Metadata) -
     let plan = match planned {
         Some((Ok(plan), _)) => Some(plan),
         Some((Err(problems), order_known)) => {
-            // Where an id is missing, who may read whom cannot be told.
+            // Without an id it is unknown which step may read which.
             for problem in problems.into_iter().filter(|problem| order_known || !ORDER_CODES.contains(&problem.code)) {
                 report(&fields, problem);
             }
@@ -79,7 +79,7 @@ fn steps(item: Item<'_>, calls: &mut Vec<Call>) -> Option<Vec<StepRead>> {
     Some(steps)
 }
 
-/// Puts a mistake of the plan where its path leads.
+/// Reports a mistake of the plan at the place of its path.
 fn report(fields: &Fields<'_>, problem: Problem) {
     let span = location(fields.node(), &problem.path);
     fields.report(span, problem.code, problem.message, problem.hint);

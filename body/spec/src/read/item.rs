@@ -1,4 +1,4 @@
-//! A field's value, and the types it can be read as. Each reports what does not fit.
+//! A field's value, and the types it can be read as. Each read reports a value that does not fit.
 
 use std::{collections::BTreeMap, fmt::Display, num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     yaml::{Content, Node},
 };
 
-/// What a field takes, in words.
+/// Types of fields in words, for messages.
 const TEXT: &str = "a text";
 const FLAG: &str = "`true` or `false`";
 const COUNT: &str = "a whole number";
@@ -96,7 +96,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// One of a few words, as its index.
+    /// Reads one of a few words.
     pub(super) fn word(self, words: &'static [&'static str]) -> Option<&'static str> {
         let wanted = format!("one of {}", words.join(", "));
         let text = self.text_as(&wanted)?;
@@ -110,7 +110,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// A name of the contract's: the hint is the rule it breaks.
+    /// Reads a name of the crate `cbs`. The hint of a mistake is the rule that the name breaks.
     pub(super) fn name<T>(self, make: impl FnOnce(&str) -> Result<T, cbs::NameError>) -> Option<T> {
         match make(self.text()?) {
             Ok(name) => Some(name),
@@ -129,7 +129,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// A list of texts; those that are none are reported and left out.
+    /// Reads a list of texts. Items that are no texts are reported and left out.
     pub(super) fn texts(self) -> Option<Vec<String>> {
         let items = self.list("a list of texts")?;
         Some(items.filter_map(Item::text).map(str::to_owned).collect())
@@ -155,7 +155,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Anything at all.
+    /// Returns the value as JSON, whatever its type.
     pub(super) fn json(self) -> Value {
         self.node.to_json()
     }
@@ -166,7 +166,7 @@ impl<'a> Item<'a> {
         None
     }
 
-    /// Reports that the value is of another type, unless that is said already.
+    /// Reports that the value is of another type, unless a mistake of the value is already reported.
     pub(super) fn wrong_type<T>(self, wanted: &str) -> Option<T> {
         if matches!(self.node.content, Content::Broken) {
             return None;
@@ -176,7 +176,7 @@ impl<'a> Item<'a> {
         self.report(code::WRONG_TYPE, message, hint)
     }
 
-    /// The commonest slips of type.
+    /// Returns a hint for the most common mistakes of type.
     fn hint_of_type(self, wanted: &str) -> Option<String> {
         let written = self.findings.source.slice(self.node.span);
         match &self.node.content {
@@ -218,7 +218,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The value itself; its key where there is nothing to see.
+    /// Returns the place of the value, or of its key if the value is empty.
     fn location(self) -> SourceSpan {
         if self.node.span.len == 0 { self.node.head } else { self.node.span }
     }

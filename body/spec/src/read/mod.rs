@@ -1,4 +1,4 @@
-//! The collecting reader: from a tree to values, every mistake reported and none in the way.
+//! The collecting reader: converts a tree to values and reports every mistake, not only the first.
 
 mod cell;
 mod deployment;

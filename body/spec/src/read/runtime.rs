@@ -1,4 +1,4 @@
-//! What runs a cell, and the fields that only some runtimes have.
+//! Runtimes of cells, and the fields that only some runtimes have.
 
 use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf};
 
@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{Isolation, Limits, Program, Python, Runtime, Sidecar, Workers, bounds, code};
 
-/// What a variable of the environment may be called.
+/// Regular expression of the name of an environment variable.
 pub(crate) const VARIABLE_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 
 /// `file.py:function`, the function as Python names it, in ASCII.
 pub(crate) const PYTHON_SOURCE_PATTERN: &str = "^.+:[A-Za-z_][A-Za-z0-9_]*$";
 
-/// Reads them all whatever the runtime, so that no mistake waits for another to be mended.
+/// Reads the fields of all runtimes, so that all mistakes are reported at once.
 pub(super) fn read(fields: &Fields<'_>) -> Option<Runtime> {
     let runtime =
         fields.need("runtime", "say `runtime: rust`, `python`, `dart` or `exec`").and_then(|item| item.word(RUNTIMES));
@@ -103,7 +103,7 @@ fn dart_program(fields: &Fields<'_>, source: Option<&str>, command: Option<Vec<S
     }
 }
 
-/// The file as seen from the working folder: what is written is relative to the spec's own file.
+/// Returns the path relative to the working folder. The given one is relative to the spec's file.
 fn existing_file(item: Item<'_>, written: &str) -> Option<PathBuf> {
     let path = item.findings.source.folder().join(written);
     if path.is_file() {
@@ -129,7 +129,7 @@ fn command(item: Item<'_>) -> Option<Vec<String>> {
     if program.contains('/') {
         let path = existing_file(first, program)?;
         if let Some(slot) = command.first_mut() {
-            // A bare file name would be looked up in PATH.
+            // A plain file name would be looked up in PATH.
             *slot = if path.components().count() == 1 {
                 format!("./{}", path.display())
             } else {

@@ -1,6 +1,6 @@
-//! Which fields may stand where. The editors' schema is held to this table by a test.
+//! Table of the fields of every map. A test checks the editors' schema against this table.
 
-/// A kind of map: what it is called in messages, and its fields.
+/// A kind of map: its name in messages, and its fields.
 #[derive(Debug)]
 pub(crate) struct Shape {
     /// As in "a cell's `spec`".
@@ -39,7 +39,7 @@ pub(super) const CELL: Shape = Shape {
         "enabled",
     ],
 };
-/// The fields that say where and whether a cell or a flow runs, and nothing about what it is.
+/// The fields of the deployment of a cell or a flow. They do not change what it is.
 pub(crate) const DEPLOYMENT: &[&str] = &["replicas", "spread", "place", "rollout", "enabled"];
 pub(super) const ROLLOUT: Shape = Shape { what: "`rollout`", fields: &["strategy", "canary"] };
 pub(super) const CANARY: Shape = Shape { what: "`canary`", fields: &["share", "calls", "after", "errors", "slower"] };
@@ -78,16 +78,16 @@ pub(crate) const SHAPES: &[(&str, &Shape)] = &[
 
 pub(crate) const CELL_KIND: &str = "Cell";
 pub(crate) const FLOW_KIND: &str = "Flow";
-/// What a document may be.
+/// Kinds of documents.
 pub(crate) const KINDS: &[&str] = &[CELL_KIND, FLOW_KIND];
 
-/// What may run a cell.
+/// Runtimes of cells.
 pub(crate) const RUNTIMES: &[&str] = &["rust", "python", "dart", "exec"];
-/// How calls may travel.
+/// Routes of calls.
 pub(crate) const ROUTES: &[&str] = &["local-first", "nats"];
-/// How a new revision takes the place of the old one.
+/// Ways in which a new revision replaces the old one.
 pub(crate) const STRATEGIES: &[&str] = &["rolling", "recreate"];
-/// Where Python may run.
+/// Isolations of cells in Python.
 pub(crate) const ISOLATIONS: &[&str] = &["shared", "process"];
 
 /// The fields that only some runtimes have.

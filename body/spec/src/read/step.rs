@@ -12,14 +12,14 @@ use super::{
 };
 use crate::{bounds, code, yaml::Content};
 
-/// A step; what could not be read has a stand-in, so that the plan can check the rest.
+/// A step. Parts that could not be read have a substitute, so that the plan can check the rest.
 pub(super) struct StepRead {
     pub(super) step: Step,
-    /// Whether the id and what the step needs are the author's.
+    /// True if the id and the needs of the step could be read.
     pub(super) has_order: bool,
 }
 
-/// Reads a step; always one, so that those after it keep their numbers.
+/// Reads a step. Returns one even if it is broken, so that the steps after it keep their numbers.
 pub(super) fn read(item: Item<'_>, index: usize, calls: &mut Vec<Call>) -> Option<StepRead> {
     let fields = Fields::open(Item { name: "a step", ..item }, &STEP);
     let mut step = Step {
@@ -53,15 +53,15 @@ pub(super) fn read(item: Item<'_>, index: usize, calls: &mut Vec<Call>) -> Optio
     Some(StepRead { step, has_order })
 }
 
-/// What stands for an `each` that could not be read, so that `.item` is known.
+/// Substitute for an `each` that could not be read, so that `.item` is known.
 const NO_ITEMS: Each = Each { items: serde_json::Value::Array(Vec::new()), parallel: PARALLEL_DEFAULT };
 
-/// What stands for a target that could not be read; nothing ever calls it.
+/// Returns a substitute for a target that could not be read. It is never called.
 fn stand_in() -> Option<Target> {
     CellName::new("unknown.cell").ok().map(Target::Cell)
 }
 
-/// `call` or `flow`; neither is left to the caller.
+/// Reads `call` or `flow`. The caller of this function reports if both are missing.
 fn target(fields: &Fields<'_>, external: bool, calls: &mut Vec<Call>) -> Option<Target> {
     let cell = fields.get("call").map(|item| (item, item.name(CellName::new).map(Target::Cell)));
     let flow = fields.get("flow").map(|item| (item, item.name(FlowName::new).map(Target::Flow)));

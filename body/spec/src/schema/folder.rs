@@ -14,14 +14,14 @@ use serde_json::Value;
 use super::Schema;
 use crate::{Options, bounds::FILE_BYTES_MAX, code, revision};
 
-/// What a schema's name looks like, as a regular expression.
+/// Regular expression of a schema's name.
 pub(crate) const NAME_PATTERN: &str = "^[a-z][a-z0-9_-]*/v[1-9][0-9]*/[A-Z][A-Za-z0-9]*$";
 /// The name of the folder that is looked for above a spec.
 const FOLDER: &str = "schemas";
-/// Where a schema seems to live, so that a `$ref` beside it is found and no `..` leads out.
+/// Base address of every schema: a `$ref` to a schema beside it is found, and no `..` leads out.
 const BASE: &str = "schemas:///";
 
-/// Why a schema is not to be had.
+/// Reason why a schema cannot be loaded.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) code: &'static str,
@@ -29,17 +29,18 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
 }
 
-/// A schema, or why it is not to be had: each reason is told wherever the schema is named.
+/// A schema, or the reason why it cannot be loaded. The reason is reported at each place that names
+/// the schema.
 type Compiled = Result<Arc<Schema>, Failure>;
 
-/// Where one text is read from: a folder, then what is linked into the program.
+/// Sources of one text: first a folder, then the schemas that are linked into the program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Shelf {
     folder: Option<PathBuf>,
     embedded: &'static [(&'static str, &'static str)],
 }
 
-/// Every schema of a load, each compiled once.
+/// All schemas of a load, each compiled once.
 #[derive(Debug)]
 pub(crate) struct Schemas {
     folder: Option<PathBuf>,
@@ -80,7 +81,7 @@ fn nearest(spec_folder: &Path) -> Option<PathBuf> {
     absolute.ok()?.ancestors().map(|above| above.join(FOLDER)).find(|folder| folder.is_dir())
 }
 
-/// `domain/vN/Type`: so a name is never a path that leads anywhere else.
+/// True if the name has the form `domain/vN/Type`. Such a name is never a path to another place.
 pub(crate) fn is_schema_name(name: &str) -> bool {
     let rest =
         |text: &str, extra: &[char]| text.chars().skip(1).all(|c| c.is_ascii_alphanumeric() || extra.contains(&c));
@@ -154,7 +155,7 @@ impl Shelf {
     }
 }
 
-/// Follows a `$ref` within the shelf, and nowhere else: no network, no other folder.
+/// Follows a `$ref` only within the shelf: never to the network, never to another folder.
 struct Within {
     shelf: Shelf,
     fetched: Arc<Mutex<BTreeMap<String, String>>>,

@@ -1,4 +1,4 @@
-//! Schemas: what payloads must look like.
+//! Schemas: the form that payloads must have.
 
 mod folder;
 mod violation;
@@ -34,14 +34,14 @@ impl Schema {
         &self.hash
     }
 
-    /// The text of its file and of those it refers to, by name: all that another program needs
-    /// to compile it.
+    /// The texts of the schema's file and of the files it refers to, by name. Another program needs
+    /// nothing else to compile the schema.
     #[must_use]
     pub fn texts(&self) -> &BTreeMap<String, String> {
         &self.texts
     }
 
-    /// Whether a value fits: cheaper than [`validate`](Self::validate) where it does not.
+    /// True if a value fits. Cheaper than [`validate`](Self::validate) for a value that does not fit.
     #[must_use]
     pub fn accepts(&self, value: &Value) -> bool {
         self.validator.is_valid(value)
@@ -50,7 +50,7 @@ impl Schema {
     /// Checks a value.
     ///
     /// # Errors
-    /// What does not fit, each with its path; at most [`Violation::LIST_MAX`] of them, never none.
+    /// Returns the violations, each with its path: at least one, at most [`Violation::LIST_MAX`].
     pub fn validate(&self, value: &Value) -> Result<(), Vec<Violation>> {
         if self.validator.is_valid(value) {
             return Ok(());

@@ -1,11 +1,11 @@
-//! What does not fit a schema.
+//! Violations: the places of a value that do not fit a schema.
 
 use std::fmt;
 
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use serde::Serialize;
 
-/// The most characters of a message or path: both may hold names as long as a payload.
+/// Limit of the characters of a message or path. Both may hold names as long as a payload.
 const MESSAGE_CHARS_MAX: usize = 200;
 
 /// One place of a value that does not fit.
@@ -14,12 +14,12 @@ pub struct Violation {
     /// The place, as a JSON Pointer: `/name`; empty for the whole value. A missing or
     /// unexpected field is named as if it were there.
     pub path: String,
-    /// What is wrong with it, one line.
+    /// Description of the violation, one line.
     pub message: String,
 }
 
 impl Violation {
-    /// The most that are listed of one value.
+    /// Limit of the violations that are listed for one value.
     pub const LIST_MAX: usize = 20;
 }
 
@@ -49,7 +49,7 @@ pub(super) fn short(text: &str) -> String {
 }
 
 impl fmt::Display for Violation {
-    /// `/name: is missing`; the whole value is `value`.
+    /// Writes for example `/name: is missing`. The whole value is called `value`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = if self.path.is_empty() { "value" } else { &self.path };
         write!(f, "{path}: {}", self.message)

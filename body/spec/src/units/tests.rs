@@ -1,4 +1,4 @@
-//! Durations: what is one, and that what is written is read.
+//! Durations: accepted and refused texts; each written duration can be read again.
 
 use std::sync::LazyLock;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What an editor takes for a duration.
+/// True if an editor accepts the text as a duration.
 static PATTERN: LazyLock<jsonschema::Validator> =
     LazyLock::new(|| jsonschema::validator_for(&serde_json::json!({ "pattern": DURATION_PATTERN })).unwrap());
 

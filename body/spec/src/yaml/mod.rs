@@ -1,7 +1,7 @@
 //! YAML as a tree in which everything has its place.
 //!
-//! A subset on purpose: the core schema of YAML 1.2, text keys, no aliases (a spec says what it
-//! means where it stands, and nothing can grow when read) and no tags but `!!str`.
+//! Only a subset of YAML is read: the core schema of YAML 1.2, text keys, no aliases (so that no
+//! document grows when it is read) and no tags but `!!str`.
 
 mod node;
 mod parse;

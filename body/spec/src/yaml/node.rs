@@ -10,14 +10,14 @@ pub(crate) struct Node {
     pub(crate) content: Content,
     /// Where the value stands.
     pub(crate) span: SourceSpan,
-    /// What to point at when the value as a whole is meant: its key where it has one.
+    /// Place to point at when the value as a whole is meant: its key if it has one.
     pub(crate) head: SourceSpan,
 }
 
-/// What a value is.
+/// Content of a value.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    /// Could not be read; the mistake is already reported, so nobody reports another.
+    /// Content that could not be read. The mistake is already reported, so no other one follows.
     Broken,
     Null,
     Bool(bool),

@@ -1,4 +1,4 @@
-//! Events of the parser to trees.
+//! Builds trees from the parser's events.
 //!
 //! Nothing here recurses and nothing grows beyond the text: nesting is bounded, aliases are
 //! refused, and the caller has bounded the text.
@@ -18,7 +18,7 @@ use crate::{
     source::{Source, SourceSpan},
 };
 
-/// How deep a document may be nested; specs need about eight.
+/// Limit of the nesting levels of a document. Specs need about eight.
 pub(crate) const DEPTH_MAX: usize = 64;
 
 /// The documents of a file that are not empty, as far as they can be read.
@@ -88,7 +88,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Takes one event; `false` ends the piece.
+    /// Handles one event. Returns `false` if the piece ends here.
     fn event(&mut self, event: Event<'_>, marks: Marks) -> bool {
         let span = self.places.span(marks);
         match event {
@@ -161,7 +161,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A value is complete: into the list or map around it, or into the documents.
+    /// Puts a complete value into the list or map around it, or into the documents.
     fn close(&mut self, content: Content, span: SourceSpan) {
         let head = head(&content, span);
         let node = Node { content, span, head };
@@ -196,7 +196,7 @@ fn enter(findings: &Findings, entries: &mut Vec<Entry>, seen: &mut HashMap<Strin
     }
 }
 
-/// Without a key to point at, a value is its first key or its opening bracket.
+/// Returns the place to point at for a value without a key: its first key or its opening bracket.
 fn head(content: &Content, span: SourceSpan) -> SourceSpan {
     match content {
         Content::Map(entries) => match entries.first() {
@@ -208,8 +208,8 @@ fn head(content: &Content, span: SourceSpan) -> SourceSpan {
     }
 }
 
-/// From the parser's lines and columns to offsets in the file. Marks come nearly in order, so
-/// going on from the last one keeps a long line from being counted again and again.
+/// Converts the parser's lines and columns to offsets in the file. Marks come nearly in order, so
+/// it continues from the last one and does not count a long line again and again.
 struct Offsets<'a> {
     source: &'a Source,
     lines_before: usize,

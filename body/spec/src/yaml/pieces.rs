@@ -10,7 +10,7 @@ use crate::source::{Source, SourceSpan};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece<'a> {
     pub(super) text: &'a str,
-    /// How many lines of the file stand before it.
+    /// Number of lines of the file before this piece.
     pub(super) lines_before: usize,
 }
 

@@ -1,6 +1,6 @@
-//! What a plain scalar means: the core schema of YAML 1.2.
+//! Meaning of a plain scalar: the core schema of YAML 1.2.
 //!
-//! So `no`, `on` and `yes` are texts, `0o17` and `0x1f` are numbers.
+//! `no`, `on` and `yes` are texts, `0o17` and `0x1f` are numbers.
 //! Source: <https://yaml.org/spec/1.2.2/#103-core-schema>.
 
 use serde_json::Number;

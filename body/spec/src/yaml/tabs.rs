@@ -6,15 +6,15 @@ use std::borrow::Cow;
 
 use saphyr_parser::Parser;
 
-/// What the parser says of such a tab.
+/// Error message of the parser for such a tab.
 pub(super) const REFUSED: &str = "':' must be followed by a valid YAML whitespace";
-/// How many bytes are parsed to find such tabs: each takes a parse up to its place.
+/// Limit of the bytes parsed to find such tabs. To find one, the text is parsed up to its place.
 const WORK_MAX: usize = 2 << 20;
 
-/// The text with a blank for each tab that the parser takes for no separation.
+/// Returns the text with a blank instead of each tab that the parser refuses as a separation.
 ///
-/// The parser itself says which these are, so that no tab in a text or comment is touched; a blank is as
-/// long as a tab, so that all places stay.
+/// The parser itself reports these tabs, so no tab in a text or comment is changed. A blank is as
+/// long as a tab, so all offsets stay.
 pub(super) fn separated(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     if !text.contains(":\t") {

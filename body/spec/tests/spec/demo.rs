@@ -1,4 +1,4 @@
-//! The specs of the demo are right, and `demo/v1` says what the cells say.
+//! The specs of the demo are valid, and the schemas `demo/v1` agree with the cells.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Flows: plans, calls to elsewhere, and no mistake that only follows from another.
+//! Flows: plans, calls to other bodies, and no mistake that only follows from another.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Paths: files, folders, and what is no file of specs.
+//! Paths: files, folders, and files that hold no specs.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! Specs from the outside: what is accepted, what is found wrong, and where.
+//! Tests of the public interface: accepted specs, and mistakes with their places.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 mod demo;

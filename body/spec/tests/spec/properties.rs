@@ -1,4 +1,4 @@
-//! Any bytes at all, and specs of all shapes.
+//! Property tests: any bytes, and specs of all shapes.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -38,7 +38,8 @@ fn any_text() -> impl Strategy<Value = String> {
     .prop_filter("an expression", |text| !text.contains("${"))
 }
 
-/// What the printer, which is of YAML 1.1, prints as YAML 1.2 reads it: not the old line breaks.
+/// True if the printer, which writes YAML 1.1, prints the character as YAML 1.2 reads it. YAML 1.1
+/// has line breaks that YAML 1.2 does not have.
 fn is_plain(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}')
 }

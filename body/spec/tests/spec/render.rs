@@ -1,4 +1,4 @@
-//! How mistakes look.
+//! Mistakes as plain text.
 
 use crate::support::{cell, load, mistakes};
 

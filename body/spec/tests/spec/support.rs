@@ -1,4 +1,4 @@
-//! Texts in, mistakes out.
+//! Helpers that load texts and return their mistakes.
 
 use std::path::PathBuf;
 

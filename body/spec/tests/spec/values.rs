@@ -1,4 +1,4 @@
-//! What checked specs say.
+//! Values of checked specs.
 
 use std::{num::NonZeroU32, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The subset of YAML: what scalars mean, and that nothing grows.
+//! The subset of YAML: meaning of scalars, and documents that do not grow when read.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{cell, load, mistakes, places};
 
-/// What a value in a spec means.
+/// Returns the meaning of a value in a spec.
 fn value(yaml: &str) -> Value {
     let specs = load(&cell(&format!("  config:\n    value: {yaml}"))).unwrap_or_else(|error| panic!("{error}"));
     specs.cells().next().unwrap().config["value"].clone()
@@ -88,7 +88,7 @@ fn places_are_right_after_other_alphabets_and_other_line_breaks() {
     }
 }
 
-/// The most that a megabyte of anything may take in a build without optimisation on a busy machine.
+/// Limit of the time for a megabyte of text, in a build without optimisation on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
