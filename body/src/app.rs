@@ -103,14 +103,14 @@ impl App {
         let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
         let mut app = Self { namespace, wiring, cells, flows, _watchdog: watchdog };
         let hurry = app.cells.hurry();
-        let mut reported = None;
+        let mut stopped = None;
         {
             let mut applied = std::pin::pin!(app.apply(&specs));
             tokio::select! {
                 biased;
                 _ = &mut applied => {}
                 Some(why) = stops.next() => {
-                    reported = Some(why);
+                    stopped = Some(why);
                     hurry.cancel();
                     applied.await;
                 }
@@ -122,7 +122,7 @@ impl App {
         status.started();
         app.wiring.events.body("joined");
         app.wiring.events.settle().await;
-        Ok((app, reported))
+        Ok((app, stopped))
     }
 
     /// Makes the body run these specs instead of its present ones, without a failed call: new

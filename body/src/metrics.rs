@@ -108,9 +108,9 @@ fn telemetry(page: &mut Page, status: &BodyStatus) {
 
 fn runtime(page: &mut Page, lag: Option<&Lag>) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        let stats = runtime.metrics();
-        page.one("cbs_runtime_workers", Kind::Gauge, "Threads that run tasks.", stats.num_workers());
-        page.one("cbs_runtime_tasks", Kind::Gauge, "Tasks that are alive.", stats.num_alive_tasks());
+        let metrics = runtime.metrics();
+        page.one("cbs_runtime_workers", Kind::Gauge, "Threads that run tasks.", metrics.num_workers());
+        page.one("cbs_runtime_tasks", Kind::Gauge, "Tasks that are alive.", metrics.num_alive_tasks());
     }
     if let Some(lag) = lag {
         let help = "How late a task was woken at the worst in the last 15 s; a millisecond or two is the timer's own.";

@@ -8,10 +8,10 @@ use crate::World;
 
 /// State of every entry of the fleet in every body: one letter for each entry, `r` for ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standings(BTreeMap<String, Told>);
+pub struct Standings(BTreeMap<String, BodyReport>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Told {
+struct BodyReport {
     states: Vec<char>,
     /// The hash of the head that the body has applied.
     head: String,
@@ -30,7 +30,7 @@ impl Standings {
                 .iter()
                 .map(|body| {
                     let states = letters(&text(body, "/states"));
-                    let reported = Told { states, head: text(body, "/applied/head"), all: body.to_string() };
+                    let reported = BodyReport { states, head: text(body, "/applied/head"), all: body.to_string() };
                     (text(body, "/body"), reported)
                 })
                 .collect(),
@@ -69,7 +69,7 @@ impl Standings {
     /// Number of entries that any body serves, in any revision and wherever they were placed.
     #[must_use]
     pub fn served(&self) -> usize {
-        let serving = |reported: &Told| {
+        let serving = |reported: &BodyReport| {
             let serves = reported.states.iter().enumerate().filter(|(_, state)| "reoukyu".contains(**state));
             serves.map(|(index, _)| index).collect::<Vec<_>>()
         };
@@ -80,7 +80,7 @@ impl Standings {
     #[must_use]
     pub fn settled(&self) -> bool {
         let heads: BTreeSet<&str> = self.0.values().map(|reported| reported.head.as_str()).collect();
-        let quiet = |reported: &Told| reported.states.iter().all(|state| ".rx".contains(*state));
+        let quiet = |reported: &BodyReport| reported.states.iter().all(|state| ".rx".contains(*state));
         heads.len() == 1 && self.0.values().all(quiet)
     }
 
@@ -98,7 +98,7 @@ impl Standings {
 
     /// True if the report of a body contains these words, for example an error.
     #[must_use]
-    pub fn report(&self, words: &str) -> bool {
+    pub fn mention(&self, words: &str) -> bool {
         self.0.values().any(|reported| reported.all.contains(words))
     }
 }

@@ -105,7 +105,7 @@ pub(crate) async fn run(mut subscriber: Subscription, answering: Arc<Answering>)
                 reply(&answering, reply_to, written(&answering, Err(error))).await;
             }
             Some(asked) => answers.push(async {
-                let answer = answering.questions.answer(asked).await;
+                let answer = answering.admin_handlers.answer(asked).await;
                 reply(&answering, reply_to, written(&answering, answer)).await;
             }),
         }

@@ -100,22 +100,22 @@ pub(crate) async fn discover(
         let asked = client.publish_with_reply(verb, inbox.clone(), "".into()).await;
         asked.map_err(|error| unavailable(&error))?;
     }
-    let mut received = Delivery::default();
+    let mut answers = Answers::default();
     let started = Instant::now();
     let mut until = started + wait;
     while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
         if answer.status != Some(async_nats::StatusCode::NO_RESPONDERS) {
-            received.receive(&answer.payload, namespace);
+            answers.receive(&answer.payload, namespace);
         }
         until =
-            if received.is_whole() { (Instant::now() + QUIET).min(started + wait) } else { started + wait.max(limit) };
+            if answers.is_whole() { (Instant::now() + QUIET).min(started + wait) } else { started + wait.max(limit) };
     }
-    Ok(received.endpoints())
+    Ok(answers.endpoints())
 }
 
 /// Answers that have been received so far.
 #[derive(Default)]
-struct Delivery {
+struct Answers {
     found: Endpoints,
     stats: Vec<Instance<EndpointStats>>,
     /// Service instances that have answered the ping, and not yet the question for information.
@@ -123,7 +123,7 @@ struct Delivery {
     no_stats: BTreeSet<String>,
 }
 
-impl Delivery {
+impl Answers {
     fn receive(&mut self, payload: &[u8], namespace: &Namespace) {
         // What cannot be read as an answer comes from a service that is not part of CBS.
         let Ok(answer) = serde_json::from_slice::<ServiceReply>(payload) else { return };

@@ -116,7 +116,7 @@ impl Nats {
             connection: serve.clone(),
             body: options.body.as_str().into(),
             counters: counters.clone(),
-            questions: AdminHandlers::default(),
+            admin_handlers: AdminHandlers::default(),
         });
         let declared = Arc::new(ArcSwap::default());
         let members = Arc::new(Members::new(
@@ -255,7 +255,7 @@ impl Nats {
         F: Future<Output = Result<Value, CellError>> + Send + 'static,
     {
         let handler: AdminHandler = Arc::new(move |question| Box::pin(answer(question)));
-        self.0.answering.questions.set(ask, &handler);
+        self.0.answering.admin_handlers.set(ask, &handler);
     }
 
     /// Asks all bodies of the namespace a question: a JSON object with an `ask`. Returns soon after

@@ -64,10 +64,10 @@ impl Register {
     pub(crate) fn instance(&self, organ: &str, number: usize) -> Vec<Listing> {
         let register = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let skipped = number.saturating_mul(ENDPOINTS_MAX);
-        let reported = register.get(organ).map(|organ| organ.listings().skip(skipped).take(ENDPOINTS_MAX));
+        let listings = register.get(organ).map(|organ| organ.listings().skip(skipped).take(ENDPOINTS_MAX));
         let own =
             |(service, subject): (&Service, &Subject)| Listing { service: service.clone(), subject: subject.clone() };
-        reported.map(|reported| reported.map(own).collect()).unwrap_or_default()
+        listings.map(|listings| listings.map(own).collect()).unwrap_or_default()
     }
 
     fn change(&self, target: &Target, change: impl FnOnce(&mut Organ)) {

@@ -46,7 +46,7 @@ pub(crate) struct Answering {
     pub(crate) body: Text,
     pub(crate) counters: Arc<LinkCounters>,
     /// Handlers of the questions to the body itself.
-    pub(crate) questions: AdminHandlers,
+    pub(crate) admin_handlers: AdminHandlers,
 }
 
 impl Served {

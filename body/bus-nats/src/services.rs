@@ -115,17 +115,17 @@ impl Services {
     }
 
     async fn answer(&self, question: &Message, organ: &str, number: usize) {
-        let reported = self.register.instance(organ, number);
+        let listings = self.register.instance(organ, number);
         let verb = question.subject.split('.').nth(1).unwrap_or_default();
-        let (Some(reply_to), false) = (question.reply.clone(), reported.is_empty()) else { return };
-        let Some(answer) = self.describe(verb, organ, number, &reported) else { return };
+        let (Some(reply_to), false) = (question.reply.clone(), listings.is_empty()) else { return };
+        let Some(answer) = self.describe(verb, organ, number, &listings) else { return };
         let payload = answer.to_string().into_bytes();
         if let Err(error) = self.connection.client().publish(reply_to, payload.into()).await {
             tracing::warn!(organ, verb, %error, "an answer to $SRV could not be sent");
         }
     }
 
-    fn describe(&self, verb: &str, organ: &str, number: usize, reported: &[Listing]) -> Option<Value> {
+    fn describe(&self, verb: &str, organ: &str, number: usize, listings: &[Listing]) -> Option<Value> {
         let mut answer = json!({
             "name": self.name(organ),
             "id": self.id(organ, number),
@@ -137,12 +137,12 @@ impl Services {
             "INFO" => json!({
                 "type": "io.nats.micro.v1.info_response",
                 "description": format!("organ {organ} of CBS body {}", self.body),
-                "endpoints": reported.iter().map(info).collect::<Vec<_>>(),
+                "endpoints": listings.iter().map(info).collect::<Vec<_>>(),
             }),
             "STATS" => json!({
                 "type": "io.nats.micro.v1.stats_response",
                 "started": timestamp(self.started_ms),
-                "endpoints": reported.iter().map(stats).collect::<Vec<_>>(),
+                "endpoints": listings.iter().map(stats).collect::<Vec<_>>(),
                 // Belongs to the body, not to the service: ADR-32 has no field for it, and readers
                 // ignore it.
                 "cbs_connections": self.counters.read(),
@@ -165,8 +165,8 @@ impl Services {
     }
 }
 
-fn info(reported: &Listing) -> Value {
-    let (target, about) = (&reported.service.target, &reported.service.about);
+fn info(listing: &Listing) -> Value {
+    let (target, about) = (&listing.service.target, &listing.service.about);
     let mut metadata = serde_json::Map::new();
     for (key, value) in [
         ("cbs.cell", target.to_string().into()),
@@ -185,20 +185,20 @@ fn info(reported: &Listing) -> Value {
     }
     json!({
         "name": endpoint(target),
-        "subject": reported.subject.as_str(),
+        "subject": listing.subject.as_str(),
         "queue_group": Subject::group(target),
         "metadata": metadata,
     })
 }
 
-fn stats(reported: &Listing) -> Value {
-    let (target, stats) = (&reported.service.target, &reported.service.stats);
+fn stats(listing: &Listing) -> Value {
+    let (target, stats) = (&listing.service.target, &listing.service.stats);
     let (state, reason) = stats.state();
     let read = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
     let (calls, busy) = (read(&stats.calls), read(&stats.busy_ns));
     json!({
         "name": endpoint(target),
-        "subject": reported.subject.as_str(),
+        "subject": listing.subject.as_str(),
         "queue_group": Subject::group(target),
         "num_requests": calls,
         "num_errors": read(&stats.errors),

@@ -71,7 +71,7 @@ impl Events {
         let mut groups: Vec<(&CellName, Vec<&Listener>)> = Vec::new();
         for listener in listeners.iter().filter(|listener| listener.wanted.filter.matches(topic)) {
             match &listener.wanted.group {
-                None => _ = listener.report(&event, true),
+                None => _ = listener.deliver(&event, true),
                 Some(group) => match groups.iter_mut().find(|(found, _)| *found == group) {
                     Some((_, members)) => members.push(listener),
                     None => groups.push((group, vec![listener])),
@@ -81,8 +81,8 @@ impl Events {
         for (_, members) in groups {
             let first = self.turn.fetch_add(1, Ordering::Relaxed) % members.len().max(1);
             let (before, from) = members.split_at_checked(first).unwrap_or_default();
-            if !from.iter().chain(before).any(|listener| listener.report(&event, false)) {
-                from.first().map(|listener| listener.report(&event, true));
+            if !from.iter().chain(before).any(|listener| listener.deliver(&event, false)) {
+                from.first().map(|listener| listener.deliver(&event, true));
             }
         }
     }
@@ -96,7 +96,7 @@ impl Events {
 impl Listener {
     /// Puts the event into the queue and returns true. If it does not fit, returns false, and
     /// counts it as missed if `note_missed` is set.
-    fn report(&self, event: &Envelope, note_missed: bool) -> bool {
+    fn deliver(&self, event: &Envelope, note_missed: bool) -> bool {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = queue.bytes.saturating_add(event.payload.len());
         let fits = !queue.closed && queue.events < self.queue_max && bytes <= self.queue_bytes_max;
@@ -118,12 +118,12 @@ impl Listener {
     fn take(&self) -> Poll<Option<Delivery>> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         match queue.deliveries.pop_front() {
-            Some(deliveries) => {
-                if let Delivery::Event(event) = &deliveries {
+            Some(delivery) => {
+                if let Delivery::Event(event) = &delivery {
                     queue.events -= 1;
                     queue.bytes -= event.payload.len();
                 }
-                Poll::Ready(Some(deliveries))
+                Poll::Ready(Some(delivery))
             }
             None if queue.closed => Poll::Ready(None),
             None => Poll::Pending,

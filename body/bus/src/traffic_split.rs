@@ -125,7 +125,7 @@ struct Inner {
 
 struct InstanceState {
     canary: bool,
-    canary_service: Option<ServedCanary>,
+    served_canary: Option<ServedCanary>,
 }
 
 /// A canary that is served.
@@ -141,7 +141,7 @@ impl InstanceBus {
     /// by, if it gets only a share of the calls.
     #[must_use]
     pub fn new(bus: Arc<dyn BodyBus>, split: Arc<TrafficSplit>, canary: Option<Text>) -> Self {
-        let state = Mutex::new(InstanceState { canary: canary.is_some(), canary_service: None });
+        let state = Mutex::new(InstanceState { canary: canary.is_some(), served_canary: None });
         Self(Arc::new(Inner { bus, split, name: canary.unwrap_or_default(), state }))
     }
 
@@ -154,17 +154,14 @@ impl InstanceBus {
         let found = {
             let mut state = self.0.state();
             state.canary = false;
-            state
-                .canary_service
-                .as_ref()
-                .map(|canary_service| (canary_service.service.clone(), canary_service.member.clone()))
+            state.served_canary.as_ref().map(|served| (served.service.clone(), served.member.clone()))
         };
         // An instance that is being restarted is served as a normal instance when it is back.
         let Some((service, member)) = found else { return Ok(()) };
         let there = self.0.bus.serve(self.0.front(service)).await?;
-        let left = match &mut self.0.state().canary_service {
-            Some(canary_service) if Arc::ptr_eq(&canary_service.member, &member) => {
-                canary_service.there = Some(there);
+        let left = match &mut self.0.state().served_canary {
+            Some(served) if Arc::ptr_eq(&served.member, &member) => {
+                served.there = Some(there);
                 self.0.split.leave(&member);
                 None
             }
@@ -204,8 +201,8 @@ impl BodyBus for InstanceBus {
         }
         let member = Member::new(service.handler.clone());
         self.0.split.join(self.0.name.clone(), member.clone());
-        state.canary_service = Some(ServedCanary { service, member: member.clone(), there: None });
-        let serving: Box<dyn Serving> = Box::new(CanaryServing { bus_of_instance: self.0.clone(), member });
+        state.served_canary = Some(ServedCanary { service, member: member.clone(), there: None });
+        let serving: Box<dyn Serving> = Box::new(CanaryServing { instance_bus: self.0.clone(), member });
         Box::pin(std::future::ready(Ok(serving)))
     }
 
@@ -216,17 +213,17 @@ impl BodyBus for InstanceBus {
 
 /// Handle of a served canary.
 struct CanaryServing {
-    bus_of_instance: Arc<Inner>,
+    instance_bus: Arc<Inner>,
     member: Arc<Member>,
 }
 
 impl CanaryServing {
     /// Removes the canary from its split. Returns its serving of calls of its own, if it has any.
     fn leave(&self) -> Option<Box<dyn Serving>> {
-        self.bus_of_instance.split.leave(&self.member);
-        let canary_service = &mut self.bus_of_instance.state().canary_service;
-        let mine = canary_service.take_if(|canary_service| Arc::ptr_eq(&canary_service.member, &self.member));
-        mine.and_then(|canary_service| canary_service.there)
+        self.instance_bus.split.leave(&self.member);
+        let served_canary = &mut self.instance_bus.state().served_canary;
+        let mine = served_canary.take_if(|served| Arc::ptr_eq(&served.member, &self.member));
+        mine.and_then(|served| served.there)
     }
 }
 

@@ -55,7 +55,7 @@ struct Stage {
     split: Arc<TrafficSplit>,
     base: Arc<Counting>,
     canary: Arc<Counting>,
-    bus_of_instance: InstanceBus,
+    instance_bus: InstanceBus,
     /// Handles of the served base and canary.
     serving: Vec<Box<dyn Serving>>,
 }
@@ -64,10 +64,9 @@ async fn stage(canary: Arc<Counting>) -> Stage {
     let (bus, split, base) =
         (InProcess::new(Settings::default()), Arc::new(TrafficSplit::default()), Counting::new(true, 1 << 20));
     let front = InstanceBus::new(bus.clone(), split.clone(), None);
-    let bus_of_instance = InstanceBus::new(bus.clone(), split.clone(), Some("two".into()));
-    let serving =
-        vec![front.serve(service(&base)).await.unwrap(), bus_of_instance.serve(service(&canary)).await.unwrap()];
-    Stage { bus, split, base, canary, bus_of_instance, serving }
+    let instance_bus = InstanceBus::new(bus.clone(), split.clone(), Some("two".into()));
+    let serving = vec![front.serve(service(&base)).await.unwrap(), instance_bus.serve(service(&canary)).await.unwrap()];
+    Stage { bus, split, base, canary, instance_bus, serving }
 }
 
 async fn call(bus: &InProcess, calls: usize) {
@@ -127,7 +126,7 @@ async fn a_canary_that_is_promoted_takes_calls_of_its_own_and_no_call_fails() {
     stage.split.share(Some(("two".into(), 10)));
     call(&stage.bus, 100).await;
     assert_eq!(stage.canary.calls(), 10);
-    stage.bus_of_instance.promote().await.unwrap();
+    stage.instance_bus.promote().await.unwrap();
     call(&stage.bus, 100).await;
     assert_eq!(stage.canary.calls(), 60, "both take turns, and nothing is shared");
     let base = stage.serving.remove(0);
@@ -136,8 +135,8 @@ async fn a_canary_that_is_promoted_takes_calls_of_its_own_and_no_call_fails() {
     assert_eq!(stage.canary.calls(), 160);
     // The former canary stands in front of the next one.
     let next = Counting::new(true, 1 << 20);
-    let bus_of_instance = InstanceBus::new(stage.bus.clone(), stage.split.clone(), Some("three".into()));
-    let _serving = bus_of_instance.serve(service(&next)).await.unwrap();
+    let instance_bus = InstanceBus::new(stage.bus.clone(), stage.split.clone(), Some("three".into()));
+    let _serving = instance_bus.serve(service(&next)).await.unwrap();
     stage.split.share(Some(("three".into(), 20)));
     call(&stage.bus, 100).await;
     assert_eq!(next.calls(), 20);
@@ -150,8 +149,8 @@ async fn a_canary_that_is_promoted_takes_calls_of_its_own_and_no_call_fails() {
 async fn a_canary_that_is_promoted_while_it_is_away_serves_when_it_is_back() {
     let mut stage = stage(Counting::new(true, 1 << 20)).await;
     drop(stage.serving.pop());
-    stage.bus_of_instance.promote().await.unwrap();
-    let _serving = stage.bus_of_instance.serve(service(&stage.canary)).await.unwrap();
+    stage.instance_bus.promote().await.unwrap();
+    let _serving = stage.instance_bus.serve(service(&stage.canary)).await.unwrap();
     call(&stage.bus, 100).await;
     assert_eq!(stage.canary.calls(), 50);
 }
@@ -174,7 +173,7 @@ async fn shares_are_exact_and_no_call_fails_whoever_calls_while_a_canary_is_prom
     // It takes calls of its own, and the base goes, while callers go on: each call is answered.
     let base = stage.serving.remove(0);
     let promotion = async {
-        stage.bus_of_instance.promote().await.unwrap();
+        stage.instance_bus.promote().await.unwrap();
         base.stop().await;
     };
     tokio::join!(callers(), promotion);
@@ -190,7 +189,7 @@ async fn a_canary_that_ends_with_a_share_costs_no_call_and_has_it_again_when_it_
     drop(stage.serving.pop());
     call(&stage.bus, 100).await;
     assert_eq!((stage.base.calls(), stage.canary.calls()), (100, 0));
-    let _serving = stage.bus_of_instance.serve(service(&stage.canary)).await.unwrap();
+    let _serving = stage.instance_bus.serve(service(&stage.canary)).await.unwrap();
     call(&stage.bus, 100).await;
     assert_eq!((stage.base.calls(), stage.canary.calls()), (150, 50));
 }

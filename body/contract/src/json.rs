@@ -72,24 +72,24 @@ fn is_wide(integer: &str) -> bool {
 }
 
 /// The path of the first number that is one of these, `.` for the value itself.
-fn path_of(value: &Value, stats: &[f64]) -> Option<String> {
-    fn within(value: &Value, stats: &[f64]) -> Option<String> {
+fn path_of(value: &Value, numbers: &[f64]) -> Option<String> {
+    fn within(value: &Value, numbers: &[f64]) -> Option<String> {
         match value {
             Value::Number(number) => {
-                let is_one = number.as_f64().is_some_and(|number| stats.contains(&number));
+                let is_one = number.as_f64().is_some_and(|number| numbers.contains(&number));
                 (number.is_f64() && is_one).then(String::new)
             }
             Value::Array(items) => items
                 .iter()
                 .enumerate()
-                .find_map(|(index, item)| within(item, stats).map(|path| joined(&format!("[{index}]"), &path))),
+                .find_map(|(index, item)| within(item, numbers).map(|path| joined(&format!("[{index}]"), &path))),
             Value::Object(entries) => {
-                entries.iter().find_map(|(key, entry)| within(entry, stats).map(|path| joined(key, &path)))
+                entries.iter().find_map(|(key, entry)| within(entry, numbers).map(|path| joined(key, &path)))
             }
             _ => None,
         }
     }
-    within(value, stats).map(|path| if path.is_empty() { ".".to_owned() } else { path })
+    within(value, numbers).map(|path| if path.is_empty() { ".".to_owned() } else { path })
 }
 
 /// A path from what holds a value into it: `orders[2].price`.

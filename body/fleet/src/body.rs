@@ -288,7 +288,7 @@ impl Body {
             draining: self.own.draining,
             observed: observed.clone(),
             troubles: pass.troubles.clone(),
-            tallies: self.tallies(),
+            samples: self.samples(),
             stuck: self.stuck().map(str::to_owned),
         };
         let leaving = presence.is_leaving();
@@ -297,7 +297,7 @@ impl Body {
             let (states, manifest) = (&presence.states, &desired.manifest);
             let is_leaving = |target: &Target| manifest.get(target).is_some_and(|(at, _)| states.at(at).is_leaving());
             if applied.is_some_and(|applied| applied.head == desired.hash) {
-                self.own.report(desired.hash, self.beat, is_leaving);
+                self.own.note_left(desired.hash, self.beat, is_leaving);
             }
         }
         self.reported = Reported { applied: presence.applied, states: presence.states.clone(), observed, leaving };
@@ -314,11 +314,11 @@ impl Body {
         self.found.0 != *applied || self.found.1.states != *states || !same
     }
 
-    fn tallies(&self) -> Vec<CanarySamples> {
+    fn samples(&self) -> Vec<CanarySamples> {
         let Some(desired) = &self.desired else { return Vec::new() };
         let with = self.own.held().iter().filter_map(|(target, held)| {
             let (canary, _) = held.share()?;
-            let (base, of_canary) = held.tallies(canary)?;
+            let (base, of_canary) = held.samples(canary)?;
             let (index, _) = desired.manifest.get(target)?;
             Some(CanarySamples { index, revision: canary, base: base.clone(), canary: of_canary.clone() })
         });

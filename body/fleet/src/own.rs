@@ -59,7 +59,7 @@ pub struct Held {
     /// The head and the beat at which the body first reported that it leaves.
     left_at: Option<(ContentHash, u64)>,
     share: Option<(Revision, u8)>,
-    tallies: Option<(Revision, CanarySample, CanarySample)>,
+    samples: Option<(Revision, CanarySample, CanarySample)>,
 }
 
 impl Held {
@@ -95,8 +95,8 @@ impl Held {
     }
 
     /// Returns the samples of the old and the new revision, where this canary has any.
-    pub(crate) fn tallies(&self, revision: Revision) -> Option<(&CanarySample, &CanarySample)> {
-        self.tallies.as_ref().filter(|(of, ..)| *of == revision).map(|(_, base, canary)| (base, canary))
+    pub(crate) fn samples(&self, revision: Revision) -> Option<(&CanarySample, &CanarySample)> {
+        self.samples.as_ref().filter(|(of, ..)| *of == revision).map(|(_, base, canary)| (base, canary))
     }
 
     pub(crate) fn left_at(&self, head: ContentHash) -> Option<u64> {
@@ -285,7 +285,7 @@ impl BodyState {
     /// Takes the call counts of a canary and its base, since both run side by side.
     pub fn sample(&mut self, target: &Target, canary: Revision, base: CanarySample, of_canary: CanarySample) {
         if let Some(held) = self.held.get_mut(target) {
-            held.tallies = Some((canary, base, of_canary));
+            held.samples = Some((canary, base, of_canary));
         }
     }
 
@@ -304,7 +304,7 @@ impl BodyState {
     }
 
     /// Notes the entries that the presence of this beat reports as being left, at this head.
-    pub(crate) fn report(&mut self, head: ContentHash, beat: u64, is_leaving: impl Fn(&Target) -> bool) {
+    pub(crate) fn note_left(&mut self, head: ContentHash, beat: u64, is_leaving: impl Fn(&Target) -> bool) {
         for (target, held) in &mut self.held {
             held.left_at = match held.left_at {
                 _ if !is_leaving(target) => None,

@@ -158,8 +158,8 @@ pub struct Presence {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<Trouble>,
     /// Samples of canaries, as many as fit.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tallies: Vec<CanarySamples>,
+    #[serde(rename = "tallies", default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<CanarySamples>,
     /// Reason why a newer head than `applied` is not applied: not whole yet, or not understood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
@@ -181,7 +181,7 @@ impl Presence {
         for trouble in &mut presence.troubles {
             trouble.reason = trouble.reason.chars().take(REASON_MAX).collect();
         }
-        presence.tallies.truncate(SAMPLES_MAX);
+        presence.samples.truncate(SAMPLES_MAX);
         presence.stuck = presence.stuck.map(|reason| reason.chars().take(REASON_MAX).collect());
         while presence.observed.len() > HEARD_MAX {
             presence.observed.pop_last();
@@ -191,7 +191,7 @@ impl Presence {
             // Texts and numbers alone: it can always be written.
             let bytes = serde_json::to_vec(&presence).unwrap_or_default();
             if bytes.len() <= PRESENCE_BYTES_MAX
-                || presence.tallies.pop().is_none() && presence.troubles.pop().is_none()
+                || presence.samples.pop().is_none() && presence.troubles.pop().is_none()
             {
                 return bytes;
             }

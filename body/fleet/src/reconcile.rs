@@ -53,14 +53,14 @@ pub fn reconcile(desired: &Desired, fleet: &Fleet, own: &BodyState, now: Moment)
 
 /// Bodies that may own something, in the order of their ids.
 pub(crate) struct Candidates<'a> {
-    candidates: Vec<Candidate<'a>>,
-    members: Vec<CandidateState<'a>>,
+    list: Vec<Candidate<'a>>,
+    states: Vec<CandidateState<'a>>,
 }
 
 /// Source of a candidate's answer about an entry: this body's own state, or the lease of a peer.
 enum CandidateState<'a> {
     /// This body.
-    BodyState,
+    Own,
     /// It has applied the same head: its states show what it cannot run.
     Spoken(&'a PeerBody),
     /// It has not applied it: it counts as able where its facts do not say otherwise.
@@ -81,11 +81,11 @@ impl<'a> Candidates<'a> {
     ) -> Self {
         let mut all: Vec<(Candidate<'a>, CandidateState<'a>)> = Vec::with_capacity(peers.len() + 1);
         if !own.draining || injected(Bug::IgnoresDraining) {
-            all.push((Candidate::known(&own.facts.body, &own.facts.labels, own.key), CandidateState::BodyState));
+            all.push((Candidate::known(&own.facts.body, &own.facts.labels, own.key), CandidateState::Own));
         }
         for &peer in peers.iter().filter(|peer| !peer.presence.draining || injected(Bug::IgnoresDraining)) {
             let facts = &peer.presence.facts;
-            let member = match peer.presence.applied {
+            let state = match peer.presence.applied {
                 Some(applied) if applied.head == desired.hash => CandidateState::Spoken(peer),
                 // It is ahead: what it runs is no matter of those who have yet to follow.
                 Some(applied) if applied.number > desired.head.number => CandidateState::Pending(peer),
@@ -93,16 +93,16 @@ impl<'a> Candidates<'a> {
                 _ if clock.reached(told_since.max(peer.since).plus(patience)) => CandidateState::Unresponsive,
                 _ => CandidateState::Pending(peer),
             };
-            all.push((Candidate::known(&facts.body, &facts.labels, peer.key), member));
+            all.push((Candidate::known(&facts.body, &facts.labels, peer.key), state));
         }
         all.sort_by(|(a, _), (b, _)| a.body.cmp(b.body));
-        let (candidates, members) = all.into_iter().unzip();
-        Self { candidates, members }
+        let (list, states) = all.into_iter().unzip();
+        Self { list, states }
     }
 
     fn may(&self, at: usize, index: usize, entry: &Entry, own_may: bool) -> bool {
-        match self.members.get(at) {
-            Some(CandidateState::BodyState) => own_may,
+        match self.states.get(at) {
+            Some(CandidateState::Own) => own_may,
             Some(CandidateState::Spoken(peer)) => {
                 let refused = peer.presence.states.at(index).is_refused() && !injected(Bug::RefusersOwn);
                 !refused && peer.presence.facts.matches(entry)
@@ -215,9 +215,9 @@ impl<'a> Round<'a> {
             return owners;
         }
         let may = |at| candidates.may(at, index, entry, own_may);
-        for &at in self.chooser.choose(key, entry.replicas, entry.spread.as_deref(), &candidates.candidates, may) {
-            match candidates.members.get(at) {
-                Some(CandidateState::BodyState) => owners.mine = true,
+        for &at in self.chooser.choose(key, entry.replicas, entry.spread.as_deref(), &candidates.list, may) {
+            match candidates.states.get(at) {
+                Some(CandidateState::Own) => owners.mine = true,
                 _ => owners.others.push(at),
             }
         }
@@ -235,8 +235,7 @@ impl<'a> Round<'a> {
             .or_else(|| (injected(Bug::LeavesUnheard) || injected(Bug::LeavesBeforeReady)).then_some(0))?;
         let mut bodies = Vec::with_capacity(owners.others.len());
         for &at in &owners.others {
-            let (CandidateState::Spoken(peer) | CandidateState::Pending(peer)) = self.candidates.members.get(at)?
-            else {
+            let (CandidateState::Spoken(peer) | CandidateState::Pending(peer)) = self.candidates.states.get(at)? else {
                 return None;
             };
             if !self.fleet.confirms(peer, self.desired.hash, index, left_at, &mut self.clock) {
@@ -256,8 +255,8 @@ impl<'a> Round<'a> {
         let hash = self.desired.hash;
         if let Some(left_at) = held.left_at(hash) {
             let mut taken = None;
-            for member in &self.candidates.members {
-                if let CandidateState::Spoken(peer) = member
+            for state in &self.candidates.states {
+                if let CandidateState::Spoken(peer) = state
                     && self.fleet.confirms(peer, hash, index, left_at, &mut self.clock)
                 {
                     taken = Some(peer.presence.facts.body.clone());
@@ -273,16 +272,16 @@ impl<'a> Round<'a> {
 
     /// True if another body may still have another revision of an entry than the wanted one.
     pub(crate) fn old_elsewhere(&self, index: usize) -> bool {
-        self.candidates.members.iter().any(|member| match member {
+        self.candidates.states.iter().any(|state| match state {
             CandidateState::Spoken(peer) => peer.presence.states.at(index).has_old(),
             CandidateState::Pending(_) => true,
-            CandidateState::BodyState | CandidateState::Unresponsive => false,
+            CandidateState::Own | CandidateState::Unresponsive => false,
         })
     }
 
     /// Returns the leases of all bodies that have applied this head.
     pub(crate) fn spoken(&self) -> impl Iterator<Item = &'a PeerBody> + '_ {
-        self.candidates.members.iter().filter_map(|member| match member {
+        self.candidates.states.iter().filter_map(|state| match state {
             CandidateState::Spoken(peer) => Some(*peer),
             _ => None,
         })

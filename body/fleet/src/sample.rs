@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn tallies_of_bodies_add_up() -> Result<(), serde_json::Error> {
+    fn samples_of_bodies_add_up() -> Result<(), serde_json::Error> {
         let (mut one, mut two) = (CanarySample::default(), CanarySample::default());
         one.count(100, false);
         two.count(u64::MAX, true);

@@ -282,8 +282,8 @@ impl Fleet {
         let leaving: Vec<&PeerBody> = self.peers.values().filter(|peer| peer.leaving).collect();
         let turns = leaving.len().div_ceil(max.max(1)).max(1) as u64;
         let skip = usize::try_from(beat % turns).unwrap_or(0) * max;
-        let reported = leaving.into_iter().skip(skip).take(max);
-        reported.map(|peer| (peer.presence.facts.body.clone(), peer.presence.beat())).collect()
+        let chosen = leaving.into_iter().skip(skip).take(max);
+        chosen.map(|peer| (peer.presence.facts.body.clone(), peer.presence.beat())).collect()
     }
 
     /// True if this body can rely on a peer for an entry: the peer says that it serves the entry as

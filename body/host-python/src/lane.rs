@@ -74,7 +74,7 @@ pub(crate) enum LaneStatus {
 #[derive(Default)]
 struct Inbox {
     calls: VecDeque<Arc<Call>>,
-    event: Vec<LaneEvent>,
+    events: Vec<LaneEvent>,
     /// Set when the lane has ended: then nothing is taken from the inbox any more.
     closed: bool,
     /// Set while the loop was woken and has not yet found its inbox empty: it needs no second
@@ -116,9 +116,9 @@ pub(crate) struct Health {
 
 impl Lane {
     pub(crate) fn new(number: u32) -> io::Result<Arc<Self>> {
-        let (ring, receive) = UnixStream::pair()?;
+        let (sender, receiver) = UnixStream::pair()?;
         ring.set_nonblocking(true)?;
-        receive.set_nonblocking(true)?;
+        receiver.set_nonblocking(true)?;
         let lane = Self {
             number,
             load: Gauge::default(),
@@ -127,7 +127,7 @@ impl Lane {
             status: watch::channel(LaneStatus::Starting).0,
             inbox: Mutex::default(),
             handed: Mutex::default(),
-            wake_fd: (ring, receive),
+            wake_fd: (sender, receiver),
         };
         Ok(Arc::new(lane))
     }
@@ -169,10 +169,10 @@ impl Lane {
         }
         let mut inbox = self.inbox();
         // A lane that does not answer needs no second health check.
-        if inbox.closed || (matches!(event, LaneEvent::Ping) && !inbox.event.is_empty()) {
+        if inbox.closed || (matches!(event, LaneEvent::Ping) && !inbox.events.is_empty()) {
             return;
         }
-        inbox.event.push(event);
+        inbox.events.push(event);
         self.wake(inbox);
     }
 
@@ -210,7 +210,7 @@ impl Lane {
     /// the loop again.
     pub(crate) fn take(&self, last: bool) -> (VecDeque<Arc<Call>>, Vec<LaneEvent>) {
         let mut inbox = self.inbox();
-        let taken = (std::mem::take(&mut inbox.calls), std::mem::take(&mut inbox.event));
+        let taken = (std::mem::take(&mut inbox.calls), std::mem::take(&mut inbox.events));
         inbox.awake = !(last && taken.0.is_empty() && taken.1.is_empty());
         let since = self.health.waits_since.swap(0, Ordering::Relaxed);
         drop(inbox);
@@ -243,7 +243,7 @@ impl Lane {
 
     /// Returns true if the inbox has a cancellation that the loop has not taken yet.
     pub(crate) fn cancel_waits(&self) -> bool {
-        self.inbox().event.iter().any(|event| matches!(event, LaneEvent::Cancel(_)))
+        self.inbox().events.iter().any(|event| matches!(event, LaneEvent::Cancel(_)))
     }
 
     /// Returns the time that the oldest item has waited for the loop, in microseconds.

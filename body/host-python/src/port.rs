@@ -85,8 +85,8 @@ impl Port {
     /// `None` if there is nothing; if `last` is true, the next item then wakes the loop again.
     fn take<'py>(slf: &Bound<'py, Self>, last: bool) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let (py, port) = (slf.py(), slf.get());
-        let (calls, event) = port.lane.take(last);
-        if calls.is_empty() && event.is_empty() {
+        let (calls, events) = port.lane.take(last);
+        if calls.is_empty() && events.is_empty() {
             return Ok(None);
         }
         let made: Vec<_> = calls
@@ -96,8 +96,8 @@ impl Port {
             .collect::<PyResult<_>>()?;
         let calls = PyList::new(py, made)?;
         let (cancelled, done, mut stop) = (PyList::empty(py), PyList::empty(py), 0);
-        for item in event {
-            match item {
+        for event in events {
+            match event {
                 LaneEvent::Cancel(call) => cancelled.append(call.key())?,
                 LaneEvent::Done(item) => done.append(port.arrived(py, item)?)?,
                 LaneEvent::Stop { hooks } => stop = if hooks { 1 } else { 2 },

@@ -27,7 +27,7 @@ static ASKED_AT: AtomicU64 = AtomicU64::new(0);
 struct Question {
     thread: u64,
     folder: String,
-    notify: SyncSender<Option<String>>,
+    reply: SyncSender<Option<String>>,
 }
 
 /// Returns the time that a thread waited, or waits, for Python's lock, in microseconds.
@@ -48,12 +48,12 @@ pub(crate) fn sample() {
 
 /// Returns the place in the code at which a Python thread is, as text for operators.
 pub(crate) fn place(thread: u64, folder: String) -> String {
-    let (notify, reported) = sync_channel(1);
+    let (reply, answer) = sync_channel(1);
     let asked = questions().is_some_and(|questions| {
-        let question = Some(Question { thread, folder, notify });
+        let question = Some(Question { thread, folder, reply });
         questions.try_send(question).is_ok()
     });
-    match reported.recv_timeout(LOCK_WAIT_MAX) {
+    match answer.recv_timeout(LOCK_WAIT_MAX) {
         Ok(Some(place)) => place,
         Ok(None) => "an unknown place".to_owned(),
         Err(_) if asked || ASKED_AT.load(Ordering::Relaxed) != 0 => {
@@ -86,7 +86,7 @@ fn live(asked: &Receiver<Option<Question>>) {
                     .and_then(|process| process.call_method1("places", (question.thread, question.folder)))
                     .and_then(|place| place.extract())
                     .unwrap_or(None);
-                _ = question.notify.try_send(place);
+                _ = question.reply.try_send(place);
             }
         });
     }

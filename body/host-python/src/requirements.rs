@@ -57,7 +57,7 @@ impl Requirements {
 
     /// Returns one text that identifies everything that is installed. A package that is named by a
     /// path counts as different in another folder, and when its content has changed.
-    fn reported(&self) -> io::Result<String> {
+    fn identity(&self) -> io::Result<String> {
         let mut text = self.asked.texts.join("\n\n");
         if !self.asked.places.is_empty() {
             text.push_str(&format!("\n{}", std::path::absolute(folder(&self.file))?.display()));
@@ -81,8 +81,8 @@ impl Requirements {
     /// Makes the environment with these requirements if it is not there, and returns its
     /// site-packages. Blocks.
     pub(crate) fn install(&self) -> Result<PathBuf, EnvironmentError> {
-        let reported = self.reported().map_err(io_error("cannot read what it names by paths"))?;
-        let place = environment::folder().join(format!("requirements-{}", short_hash(reported.as_bytes())));
+        let identity = self.identity().map_err(io_error("cannot read what it names by paths"))?;
+        let place = environment::folder().join(format!("requirements-{}", short_hash(identity.as_bytes())));
         let lists = self.asked.texts.iter().enumerate().map(|(index, text)| (copy(index), text.as_str())).collect();
         ensure(&place, &Packages { lists, is_hashed: self.asked.is_hashed, from: Some(folder(&self.file)) })
     }

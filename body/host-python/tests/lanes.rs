@@ -307,7 +307,7 @@ async fn a_stop_under_load_loses_nothing() {
 }
 
 /// Returns the numbers of modules, threads, modules of cells, and open files.
-fn stats(census: &Value) -> Vec<u64> {
+fn counts(census: &Value) -> Vec<u64> {
     let inner = census[0].as_array().into_iter().flatten();
     inner.chain(census.get(1)).filter_map(Value::as_u64).collect()
 }
@@ -331,11 +331,11 @@ async fn two_hundred_starts_and_stops_leave_nothing_behind() {
         }
     }
     // Threads of `def` cells end by themselves, a moment later.
-    assert_eq!(stats(&first).len(), 4, "{first}");
+    assert_eq!(counts(&first).len(), 4, "{first}");
     testkit::eventually("it is as it was", LONG, async || {
         let now = json!([body.call("demo.census", json!(null)).await.unwrap(), count("fd")]);
         // What was still ending when it was counted first may have ended since.
-        stats(&now).iter().zip(stats(&first)).all(|(now, first)| *now <= first)
+        counts(&now).iter().zip(counts(&first)).all(|(now, first)| *now <= first)
     })
     .await;
 }

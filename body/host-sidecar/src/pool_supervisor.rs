@@ -187,7 +187,7 @@ async fn slot(instance: Instance, first: oneshot::Sender<Result<(), String>>) {
             }
         }
         instance.row.exited();
-        if !instance.pool.exited(&reason) {
+        if !instance.pool.one_exited(&reason) {
             // Processes that wait for their restart must not be started again.
             return instance.stop_all.cancel();
         }

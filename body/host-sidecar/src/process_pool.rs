@@ -145,7 +145,7 @@ impl ProcessPool {
 
     /// Records that a process has ended for this reason. Returns `false` if it was the last one:
     /// the cell has ended with it.
-    pub(crate) fn exited(&self, reason: &str) -> bool {
+    pub(crate) fn one_exited(&self, reason: &str) -> bool {
         let mut state = self.state();
         state.last_reason = Some(reason.to_owned());
         let last = state.open && state.members.is_empty();

@@ -153,15 +153,15 @@ async fn only_the_last_in_order_leaves_when_it_is_idle_and_not_needed() -> Teste
 #[tokio::test]
 async fn a_cell_ends_with_its_last_process_and_the_first_reason_stays() -> Tested {
     let (pool, (one, _keep)) = (ProcessPool::new(), pooled(0, 1)?);
-    assert!(pool.exited("at its start"), "it is not open yet");
+    assert!(pool.one_exited("at its start"), "it is not open yet");
     assert_eq!(pool.open(), Err(Some("at its start".to_owned())));
     let pool = ProcessPool::new();
     pool.join(one.clone());
     assert_eq!(pool.open(), Ok(()));
     let ended = pool.ended();
-    assert!(pool.exited("another"), "one lives");
+    assert!(pool.one_exited("another"), "one lives");
     pool.leave(&one);
-    assert!(!pool.exited("killed by SIGKILL") && !pool.exited("later"));
+    assert!(!pool.one_exited("killed by SIGKILL") && !pool.one_exited("later"));
     assert_eq!(ended.await, "killed by SIGKILL");
     Ok(())
 }

@@ -85,7 +85,7 @@ async fn at_the_deadline_the_process_is_told_and_takes_the_next_call() -> Tested
 }
 
 /// Returns what the process knows about the call that it is in.
-async fn notify(context: &CellContext, _: serde_json::Value) -> Result<serde_json::Value, CellError> {
+async fn known_of_the_call(context: &CellContext, _: serde_json::Value) -> Result<serde_json::Value, CellError> {
     Ok(serde_json::json!({
         "id": context.id().to_string(),
         "correlation": context.correlation_id().to_string(),
@@ -98,7 +98,7 @@ async fn notify(context: &CellContext, _: serde_json::Value) -> Result<serde_jso
 
 #[tokio::test]
 async fn a_call_within_a_call_follows_from_it() -> Tested {
-    let body = Body::with_cells(settings(), [cbs::cell("demo.tell", notify)])?;
+    let body = Body::with_cells(settings(), [cbs::cell("demo.tell", known_of_the_call)])?;
     let reported = body.start("demo.tell", "runtime: rust\ntimeout: 20s")?;
     within(LONG, "the cell", reported.ready(LONG)).await.map_err(|state| format!("{state:?}"))?;
     let _running = body.ready_with("demo.echo", "serve", "timeout: 20s").await?;

@@ -255,11 +255,11 @@ impl Cell for Blocks {
 #[tokio::test]
 async fn a_cell_that_blocks_is_named_while_it_does() {
     let (named, reported) = (Arc::new(AtomicBool::new(false)), Arc::<std::sync::Mutex<Vec<Blocked>>>::default());
-    let (set, notify) = (named.clone(), reported.clone());
+    let (set, found) = (named.clone(), reported.clone());
     let _watchdog = Watchdog::start_with(Duration::from_millis(20), move |blocked| {
         // Tests run on threads of one process: others may be slow too.
         if blocked.cell == "demo.blocks" {
-            notify.lock().unwrap().push(blocked.clone());
+            found.lock().unwrap().push(blocked.clone());
             set.store(true, Ordering::Release);
         }
     })

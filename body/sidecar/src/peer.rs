@@ -185,8 +185,8 @@ impl Peer {
     }
 
     fn give_back(&self, cost: u64) {
-        let notice = self.state().give_back(cost);
-        if notice {
+        let gives_credit = self.state().give_back(cost);
+        if gives_credit {
             self.engine.wake();
         }
     }

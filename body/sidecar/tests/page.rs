@@ -27,13 +27,13 @@ fn with(page: &str, from: &str, to: &str, text: &str) -> String {
 /// Returns the rules from the crate's documentation.
 fn rules() -> String {
     let text = include_str!("../src/lib.rs");
-    let notice: Vec<&str> = text
+    let lines: Vec<&str> = text
         .lines()
         .map_while(|line| line.strip_prefix("//!"))
         .map(|line| line.strip_prefix(' ').unwrap_or(line))
         .collect();
-    let start = notice.iter().position(|line| *line == "# What both sides keep").unwrap() + 2;
-    notice.get(start..).unwrap().join("\n") + "\n"
+    let start = lines.iter().position(|line| *line == "# What both sides keep").unwrap() + 2;
+    lines.get(start..).unwrap().join("\n") + "\n"
 }
 
 #[test]

@@ -30,14 +30,14 @@ const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 
 /// Events of one body.
 pub(super) struct Events {
-    teller: Teller,
+    reporter: Reporter,
     /// Tasks that follow the state of the cells, one for each.
     followers: TaskTracker,
     _publisher: TaskTracker,
 }
 
 #[derive(Clone)]
-struct Teller {
+struct Reporter {
     body: BodyId,
     queue: mpsc::Sender<EventCommand>,
     missed: Arc<AtomicU64>,
@@ -55,20 +55,20 @@ impl Events {
         let missed = Arc::new(AtomicU64::new(0));
         let publisher = TaskTracker::new();
         publisher.spawn(publish(bus, waiting, missed.clone()));
-        Self { teller: Teller { body, queue, missed }, followers: TaskTracker::new(), _publisher: publisher }
+        Self { reporter: Reporter { body, queue, missed }, followers: TaskTracker::new(), _publisher: publisher }
     }
 
     /// Reports a state of the body: `joined`, `draining`, `left`.
     pub(super) fn body(&self, state: &str) {
-        let payload = json!({ "body": self.teller.body, "state": state });
-        self.teller.report("body", state, "", payload);
+        let payload = json!({ "body": self.reporter.body, "state": state });
+        self.reporter.report("body", state, "", payload);
     }
 
     /// Reports the present state of a cell, and each change of it until the cell's end.
     pub(super) fn follow(&self, running: &Running) {
         let (name, revision) = (running.spec().name.clone(), running.spec().metadata.revision.as_str().into());
         let mut state = running.state();
-        let cell = Followed { teller: self.teller.clone(), name, revision };
+        let cell = Followed { reporter: self.reporter.clone(), name, revision };
         let now = state.borrow_and_update().clone();
         cell.report(&now);
         self.followers.spawn(cell.follow(state, now));
@@ -78,7 +78,7 @@ impl Events {
     pub(super) fn replaced(&self, running: &Running) {
         let spec = running.spec();
         let followed = Followed {
-            teller: self.teller.clone(),
+            reporter: self.reporter.clone(),
             name: spec.name.clone(),
             revision: spec.metadata.revision.as_str().into(),
         };
@@ -88,10 +88,10 @@ impl Events {
     /// Reports the result for a cell or flow: `failed` for one that did not start, `replaced`,
     /// `canary-started`, `canary-promoted`, `canary-rolled-back`.
     pub(super) fn of(&self, target: &Target, revision: &str, state: &str, reason: Option<&str>) {
-        let (kind, body) = (target.kind(), &self.teller.body);
+        let (kind, body) = (target.kind(), &self.reporter.body);
         let payload =
             json!({ "body": body, kind: target.name(), "revision": revision, "state": state, "reason": reason });
-        self.teller.report(kind, state, revision, payload);
+        self.reporter.report(kind, state, revision, payload);
     }
 
     /// Reports that the body has left, after the last event about its cells.
@@ -106,14 +106,14 @@ impl Events {
     /// Waits until all events so far are published, for at most [`SETTLE_LIMIT`].
     pub(super) async fn settle(&self) {
         let (settled, done) = oneshot::channel();
-        if self.teller.queue.try_send(EventCommand::Settled(settled)).is_ok() {
+        if self.reporter.queue.try_send(EventCommand::Settled(settled)).is_ok() {
             // If the events are not published in time, they follow later, or are logged.
             _ = timeout(SETTLE_LIMIT, done).await;
         }
     }
 }
 
-impl Teller {
+impl Reporter {
     fn report(&self, kind: &str, state: &str, revision: &str, mut payload: serde_json::Value) {
         let Ok(topic) = Topic::new(&format!("cbs.{kind}.{state}")) else { return };
         let now = cbs::now_ms();
@@ -130,7 +130,7 @@ impl Teller {
 
 /// Cell whose state is reported.
 struct Followed {
-    teller: Teller,
+    reporter: Reporter,
     name: CellName,
     revision: String,
 }
@@ -162,10 +162,10 @@ impl Followed {
     }
 
     fn say(&self, state: &str, reason: Option<&str>) {
-        let Self { teller, name, revision } = self;
+        let Self { reporter, name, revision } = self;
         let payload =
-            json!({ "body": teller.body, "cell": name, "revision": revision, "state": state, "reason": reason });
-        teller.report("cell", state, revision, payload);
+            json!({ "body": reporter.body, "cell": name, "revision": revision, "state": state, "reason": reason });
+        reporter.report("cell", state, revision, payload);
     }
 }
 

@@ -137,7 +137,7 @@ impl Maker<'_> {
                 "array" => found.extend(self.arrays(schema, at)),
                 "string" => found.extend(scalar::strings(schema, at.field)),
                 "integer" => found.extend(scalar::integers(schema)),
-                "number" => found.extend(scalar::stats(schema)),
+                "number" => found.extend(scalar::numbers(schema)),
                 "boolean" => found.extend([json!(true), json!(false)]),
                 _ => found.push(Value::Null),
             }

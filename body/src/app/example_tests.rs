@@ -127,14 +127,14 @@ fn any_schema() -> impl Strategy<Value = Value> {
             }
             schema
         });
-    let stats = (any::<bool>(), -1000_i64..1000, 0_i64..100, 1_i64..7).prop_map(|(whole, least, more, step)| {
+    let numbers = (any::<bool>(), -1000_i64..1000, 0_i64..100, 1_i64..7).prop_map(|(whole, least, more, step)| {
         let kind = if whole { "integer" } else { "number" };
         json!({ "type": kind, "minimum": least, "maximum": least + more.max(step), "multipleOf": step })
     });
     let given = prop::collection::vec(prop_oneof![Just(json!("a")), Just(json!(7)), Just(json!({ "a": [] }))], 1..4);
     let leaf = prop_oneof![
         strings,
-        stats,
+        numbers,
         Just(json!(true)),
         Just(json!({})),
         Just(json!({ "type": "boolean" })),

@@ -80,20 +80,20 @@ impl Wiring {
     pub(super) fn adopt(&self, specs: &Specs) {
         let cells = || specs.cells().map(|spec| (Target::from(spec.name.clone()), spec));
         let flows = specs.flows().map(|spec| Target::from(spec.name.clone()));
-        let known: Vec<Target> = cells().map(|(target, _)| target).chain(flows).collect();
+        let declared: Vec<Target> = cells().map(|(target, _)| target).chain(flows).collect();
         let call_policy = cells().map(|(target, spec)| (target, CallPolicy::of(spec)));
-        self.know(known, call_policy.collect());
+        self.know(declared, call_policy.collect());
     }
 
     /// Sets the known targets and the call policies from now on. Targets without a policy, also
     /// those that had one before, use the settings of the body.
-    pub(super) fn know(&self, known: Vec<Target>, call_policy: Vec<(Target, CallPolicy)>) {
+    pub(super) fn know(&self, declared: Vec<Target>, call_policy: Vec<(Target, CallPolicy)>) {
         self.router.set_routes(call_policy.iter().map(|(target, call_policy)| (target.clone(), call_policy.route)));
         self.retry.set_all(call_policy.into_iter().map(|(target, call_policy)| (target, call_policy.retry)));
         if let Some(nats) = &self.nats {
-            nats.know(known.clone());
+            nats.know(declared.clone());
         }
-        self.router.set_declared(known);
+        self.router.set_declared(declared);
     }
 
     /// Leaves the bus.

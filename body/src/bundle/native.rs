@@ -75,23 +75,22 @@ mod tests {
 
     #[test]
     fn a_programs_machine_is_read_from_its_header() -> std::io::Result<()> {
-        let reported = |bytes: &[u8]| platform(bytes);
         let here = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
         assert_eq!(
-            reported(&std::fs::read(std::env::current_exe()?)?),
+            platform(&std::fs::read(std::env::current_exe()?)?),
             Some(here.clone()),
             "this program is for this machine"
         );
-        assert_eq!(reported(&header(b"\x7fELF\x02\x01\x01", 0, 0xb7)).as_deref(), Some("linux-aarch64"));
-        assert_eq!(reported(&header(b"\x7fELF\x02\x02\x01", 0, 0x16)).as_deref(), Some("linux-s390x"));
-        assert_eq!(reported(&header(b"\x7fELF\x02\x01\x01", 9, 0x3e)).as_deref(), Some("freebsd-x86_64"));
-        assert_eq!(reported(b"\xcf\xfa\xed\xfe\x0c\x00\x00\x01").as_deref(), Some("macos-aarch64"));
+        assert_eq!(platform(&header(b"\x7fELF\x02\x01\x01", 0, 0xb7)).as_deref(), Some("linux-aarch64"));
+        assert_eq!(platform(&header(b"\x7fELF\x02\x02\x01", 0, 0x16)).as_deref(), Some("linux-s390x"));
+        assert_eq!(platform(&header(b"\x7fELF\x02\x01\x01", 9, 0x3e)).as_deref(), Some("freebsd-x86_64"));
+        assert_eq!(platform(b"\xcf\xfa\xed\xfe\x0c\x00\x00\x01").as_deref(), Some("macos-aarch64"));
         for unknown in [header(b"\x7fELF\x02\x01\x01", 0, 0xfff0), b"\x7fELF".to_vec(), vec![0xca, 0xfe, 0xba, 0xbf]] {
-            assert_eq!(reported(&unknown), Some(here.clone()));
+            assert_eq!(platform(&unknown), Some(here.clone()));
         }
-        assert_eq!(reported(b"\xca\xfe\xba\xbe\0\0\0\x02").as_deref(), Some(here.as_str()));
+        assert_eq!(platform(b"\xca\xfe\xba\xbe\0\0\0\x02").as_deref(), Some(here.as_str()));
         for text in [&b"#!/bin/sh\n"[..], b"\xca\xfe\xba\xbe\0\0\0\x41", b"", b"\x7fEL", b"\0\0\0\0"] {
-            assert_eq!(reported(text), None);
+            assert_eq!(platform(text), None);
         }
         Ok(())
     }

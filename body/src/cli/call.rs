@@ -91,7 +91,7 @@ impl Once {
         });
         match globals.format {
             Format::Json => told_json(reply, found),
-            Format::Human => reported(reply, found, (body.as_ref(), hint), id),
+            Format::Human => report_outcome(reply, found, (body.as_ref(), hint), id),
         }
     }
 }
@@ -107,7 +107,7 @@ fn root(request: &mut Envelope) -> Option<Span> {
 type Traced = Option<Result<FoundSpans, BusError>>;
 
 /// Writes the answer to standard output, and the rest to standard error.
-fn reported(
+fn report_outcome(
     reply: Result<Envelope, BusError>,
     found: Traced,
     (body, hint): (Option<&BodyId>, Option<String>),
@@ -166,17 +166,17 @@ fn told_json(reply: Result<Envelope, BusError>, found: Traced) -> Outcome {
 
 /// Formats an error as `code: message`, with its details below, or as JSON for a program.
 pub(super) fn failed(error: &BusError, format: Format) -> Failure {
-    let reported = error.error();
+    let error = error.error();
     if format == Format::Json {
-        output::report(serde_json::to_string(reported).unwrap_or_default());
+        output::report(serde_json::to_string(error).unwrap_or_default());
         return Failure { status: Status::Failed, message: String::new() };
     }
     output::report(format_args!(
         "{BAD}{}:{BAD:#} {}",
-        output::sanitize(reported.code.as_str()),
-        output::sanitize(&reported.message)
+        output::sanitize(error.code.as_str()),
+        output::sanitize(&error.message)
     ));
-    if let Some(details) = &reported.details {
+    if let Some(details) = &error.details {
         output::report(serde_json::to_string_pretty(details).unwrap_or_default());
     }
     Failure { status: Status::Failed, message: String::new() }

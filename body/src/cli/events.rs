@@ -84,9 +84,9 @@ fn line(event: &Envelope) -> String {
     let moment = output::moment(event.sent_ms().unwrap_or_else(cbs::now_ms));
     let time = moment.get(11..23).unwrap_or(&moment);
     let topic = topic(event);
-    let reported = reported(topic, &event.payload)
+    let text = described(topic, &event.payload)
         .unwrap_or_else(|| format!("{topic} {}", output::sanitize(&String::from_utf8_lossy(&event.payload))));
-    format!("{FAINT}{time}{FAINT:#} {reported}")
+    format!("{FAINT}{time}{FAINT:#} {text}")
 }
 
 fn topic(event: &Envelope) -> &str {
@@ -94,7 +94,7 @@ fn topic(event: &Envelope) -> &str {
 }
 
 /// Describes an event of a body; `None` for the events of other publishers.
-fn reported(topic: &str, payload: &[u8]) -> Option<String> {
+fn described(topic: &str, payload: &[u8]) -> Option<String> {
     let state = topic.strip_prefix("cbs.cell.").or_else(|| topic.strip_prefix("cbs.body."))?;
     let payload: Value = serde_json::from_slice(payload).ok()?;
     let text = |field: &str| payload.get(field).and_then(Value::as_str).map(output::sanitize);

@@ -204,7 +204,7 @@ fn state(body: &Presence) -> String {
         (EntryStatus::RefusedOld, "refused, old serves"),
         (EntryStatus::Draining, "draining"),
     ];
-    let counts = words.into_iter().map(|(standing, word)| (body.states.count(standing), word));
+    let counts = words.into_iter().map(|(status, word)| (body.states.count(status), word));
     let mut reported: Vec<String> =
         counts.filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     if body.draining {

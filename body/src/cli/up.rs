@@ -339,7 +339,7 @@ struct ReadyReport<'a> {
 
 impl ReadyReport<'_> {
     fn report(&self) -> std::io::Result<()> {
-        let unsupported = self.statuses.iter().filter(|standing| standing.cannot_run()).count();
+        let unsupported = self.statuses.iter().filter(|status| status.cannot_run()).count();
         if unsupported > 0 {
             let all = self.statuses.len();
             output::warn(format_args!("{unsupported} of {all} cannot run in this body; the others do"));
@@ -365,16 +365,16 @@ impl ReadyReport<'_> {
                  try: {BOLD}cbs new cell demo.shout --lang python{BOLD:#}"
             );
         }
-        let rows = self.statuses.iter().map(|standing| {
-            let name = match &standing.target {
+        let rows = self.statuses.iter().map(|status| {
+            let name = match &status.target {
                 Target::Cell(name) => name.to_string(),
                 other => other.to_string(),
             };
-            let state = match &standing.reason {
-                Some(reason) => format!("{}: {reason}", standing.state),
-                None => standing.state.clone(),
+            let state = match &status.reason {
+                Some(reason) => format!("{}: {reason}", status.state),
+                None => status.state.clone(),
             };
-            [name, standing.language.to_owned(), standing.subject.clone(), state]
+            [name, status.language.to_owned(), status.subject.clone(), state]
         });
         let table = output::table(["cell", "language", "subject", "state"], rows);
         let call = self.call().map(|call| format!("\ntry: {BOLD}{call}{BOLD:#}")).unwrap_or_default();
@@ -386,13 +386,13 @@ impl ReadyReport<'_> {
     /// no schema describes a cell's input.
     fn call(&self) -> Option<String> {
         let address = self.address?;
-        let is_cell = |standing: &&TargetStatus| standing.is_ready() && matches!(standing.target, Target::Cell(_));
+        let is_cell = |status: &&TargetStatus| status.is_ready() && matches!(status.target, Target::Cell(_));
         let mut cells: Vec<_> = self.statuses.iter().filter(is_cell).collect();
-        cells.sort_by_key(|standing| !standing.idempotent);
+        cells.sort_by_key(|status| !status.idempotent);
         let (name, input) = cells
             .into_iter()
             .take(EXAMPLES_MAX)
-            .find_map(|standing| Some((standing.target.name(), standing.example()?.to_string())))?;
+            .find_map(|status| Some((status.target.name(), status.example()?.to_string())))?;
         let input = shlex::try_quote(&input).ok()?;
         let namespace = self.globals.namespace_given().map(|name| format!(" --namespace {name}")).unwrap_or_default();
         let server = match self.discovery {

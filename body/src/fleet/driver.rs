@@ -95,7 +95,7 @@ struct Reported {
     paused: Option<Paused>,
     /// True if a lease was put.
     lease: bool,
-    fares: watch::Sender<Following>,
+    following: watch::Sender<Following>,
 }
 
 impl Driver {
@@ -126,7 +126,7 @@ impl Driver {
             tasks: InstanceTasks::new(),
             clock: Clock::new(),
             calls: Calls::default(),
-            reported: Reported { paused: None, lease: false, fares: watch::channel(Following::default()).0 },
+            reported: Reported { paused: None, lease: false, following: watch::channel(Following::default()).0 },
             drain,
             lost: None,
             is_brief: false,
@@ -135,19 +135,19 @@ impl Driver {
 
     /// Returns a receiver of the body's status in its fleet, which also gets every change.
     pub(crate) fn following(&self) -> watch::Receiver<Following> {
-        self.reported.fares.subscribe()
+        self.reported.following.subscribe()
     }
 
     /// Joins the fleet, and waits until it can receive this body's lease. Cancel-safe.
     pub(crate) async fn join(&mut self) {
         self.watches.open(Duration::ZERO);
         let patience = Instant::now() + JOIN_QUIET;
-        let mut reported = false;
+        let mut warned = false;
         while !self.reported.lease {
-            if reported {
+            if warned {
                 self.next().await;
             } else if timeout_at(patience, self.next()).await.is_err() {
-                reported = true;
+                warned = true;
                 tracing::warn!(
                     "not in the fleet yet: its buckets cannot be read or this body's lease is not heard; it tries on. \
                      Under restricted permissions one `cbs deploy` comes first; CBS_LOG=debug tells more"
@@ -185,13 +185,13 @@ impl Driver {
 
     /// Waits for the next event, and reports it to the reconciler. Cancel-safe.
     async fn next(&mut self) {
-        let Watches { link, watches, fetched, work, .. } = &mut self.watches;
+        let Watches { link, open_watches, fetched, work, .. } = &mut self.watches;
         let InstanceTasks { tasks, events, .. } = &mut self.tasks;
         tokio::select! {
             _ = link.changed() => self.link(),
-            word = seen(&mut watches.head) => self.head(word),
-            word = seen(&mut watches.leases) => self.lease(word),
-            word = seen(&mut watches.verdicts) => self.verdict(word),
+            word = seen(&mut open_watches.head) => self.head(word),
+            word = seen(&mut open_watches.leases) => self.lease(word),
+            word = seen(&mut open_watches.verdicts) => self.verdict(word),
             Some((key, bytes)) = fetched.1.recv() => self.arrived(key, &bytes),
             Some(event) = events.1.recv() => self.event(event),
             Some(done) = work.join_next() => self.done(done.unwrap_or(Done::Nothing)),
@@ -251,9 +251,9 @@ impl Driver {
             troubles: pass.troubles.len(),
             reason: paused.or_else(stuck).or_else(|| if converged { None } else { trouble() }),
         };
-        self.reported.fares.send_if_modified(|fares| {
-            let modified = *fares != news;
-            *fares = news;
+        self.reported.following.send_if_modified(|following| {
+            let modified = *following != news;
+            *following = news;
             modified
         });
     }

@@ -103,13 +103,13 @@ impl Reporter {
 pub(super) async fn live(
     executor: Arc<Executor>,
     order: StartOrder,
-    mut words: mpsc::Receiver<InstanceCommand>,
+    mut commands: mpsc::Receiver<InstanceCommand>,
     events: mpsc::Sender<Event>,
 ) {
-    let report = Reporter { instance: order.instance, events };
+    let reporter = Reporter { instance: order.instance, events };
     let started = tokio::select! {
         // What has not served has no calls to finish.
-        _ = stop(&mut words) => return report.report(InstanceChange::Stopped).await,
+        _ = stop(&mut commands) => return reporter.report(InstanceChange::Stopped).await,
         // On the heap: a task that lives for days need not hold room for its first second.
         started = timeout(order.limit, Box::pin(start(&executor, &order))) => started,
     };
@@ -120,11 +120,11 @@ pub(super) async fn live(
             if let InstanceChange::Failed(reason) | InstanceChange::Refused(reason) = &what {
                 executor.instances.report(&order.target, &order.version.revision.to_string(), "failed", Some(reason));
             }
-            return report.report(what).await;
+            return reporter.report(what).await;
         }
     };
-    report.report(InstanceChange::Ready(instance.stats())).await;
-    let ended = serve(&executor, &mut instance, &mut words, &report).await;
+    reporter.report(InstanceChange::Ready(instance.stats())).await;
+    let ended = serve(&executor, &mut instance, &mut commands, &reporter).await;
     let limit = match &ended {
         Ok(limit) => *limit,
         Err((_, limit)) => *limit,
@@ -133,7 +133,7 @@ pub(super) async fn live(
         let seconds = limit.as_secs();
         tracing::warn!(target = %order.target, "its calls were not finished within {seconds} s and were cut off");
     }
-    report.report(ended.map_or_else(|(reason, _)| InstanceChange::Failed(reason), |_| InstanceChange::Stopped)).await;
+    reporter.report(ended.map_or_else(|(reason, _)| InstanceChange::Failed(reason), |_| InstanceChange::Stopped)).await;
 }
 
 /// Serves until the instance is commanded to stop (with the time that its calls may take) or ends
@@ -141,41 +141,41 @@ pub(super) async fn live(
 async fn serve(
     executor: &Executor,
     instance: &mut Instance,
-    words: &mut mpsc::Receiver<InstanceCommand>,
-    report: &Reporter,
+    commands: &mut mpsc::Receiver<InstanceCommand>,
+    reporter: &Reporter,
 ) -> Result<Duration, (String, Duration)> {
     loop {
-        let word = tokio::select! {
-            word = words.recv() => word,
+        let command = tokio::select! {
+            command = commands.recv() => command,
             turn = instance.turn() => {
                 match turn {
-                    LifecycleEvent::Restarting => report.report(InstanceChange::Away).await,
-                    LifecycleEvent::Recovered => report.report(InstanceChange::Ready(instance.stats())).await,
+                    LifecycleEvent::Restarting => reporter.report(InstanceChange::Away).await,
+                    LifecycleEvent::Recovered => reporter.report(InstanceChange::Ready(instance.stats())).await,
                     LifecycleEvent::Failed(reason) => return Err((reason, Duration::ZERO)),
                 }
                 continue;
             }
         };
-        let limit = match word {
+        let limit = match command {
             Some(InstanceCommand::Promote(limit)) => limit,
             Some(InstanceCommand::Stop(limit)) => return Ok(limit),
             None => return Ok(Duration::ZERO),
         };
         let promoted = tokio::select! {
-            limit = stop(words) => return Ok(limit),
+            limit = stop(commands) => return Ok(limit),
             promoted = timeout(limit, executor.instances.promote(instance)) => promoted,
         };
         match promoted.unwrap_or_else(|_| Err(format!("no calls of its own reached it within {} s", limit.as_secs()))) {
-            Ok(()) => report.report(InstanceChange::Ready(instance.stats())).await,
+            Ok(()) => reporter.report(InstanceChange::Ready(instance.stats())).await,
             Err(reason) => return Err((reason, limit)),
         }
     }
 }
 
 /// Waits for the command to stop, and returns the time that calls may take to finish.
-async fn stop(words: &mut mpsc::Receiver<InstanceCommand>) -> Duration {
+async fn stop(commands: &mut mpsc::Receiver<InstanceCommand>) -> Duration {
     loop {
-        match words.recv().await {
+        match commands.recv().await {
             Some(InstanceCommand::Stop(limit)) => return limit,
             Some(InstanceCommand::Promote(_)) => {}
             None => return Duration::ZERO,

@@ -313,49 +313,48 @@ fn progress(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Progress
         let Some((target, item)) = wanted.manifest.entries().get(index) else { continue };
         let enabled = item.known().is_some_and(|entry| entry.enabled);
         let of = |body: &Presence| (body.states.at(index), body.facts.body.clone(), reason(body, index));
-        let standings: Vec<_> = followed.iter().map(|body| of(body)).collect();
-        let ready = standings.iter().any(|(standing, ..)| standing.is_promise());
-        let open = standings.iter().filter(|(standing, ..)| !is_settled(*standing) || is_failing(*standing));
-        let nowhere = enabled && behind.is_empty() && standings.iter().all(|(standing, ..)| is_unowned(*standing));
+        let statuses: Vec<_> = followed.iter().map(|body| of(body)).collect();
+        let ready = statuses.iter().any(|(status, ..)| status.is_promise());
+        let open = statuses.iter().filter(|(status, ..)| !is_settled(*status) || is_failing(*status));
+        let nowhere = enabled && behind.is_empty() && statuses.iter().all(|(status, ..)| is_unowned(*status));
         let mut words: Vec<String> = open
-            .map(|(standing, body, why)| match nowhere {
+            .map(|(status, body, why)| match nowhere {
                 true => format!("{}{why}", unplaced::reason(target, body)),
-                false => format!("{target} {} in {body}{why}", word(*standing)),
+                false => format!("{target} {} in {body}{why}", word(*status)),
             })
             .collect();
         if enabled && !ready && words.is_empty() {
-            let refused = standings.iter().filter(|(standing, ..)| standing.is_refused());
+            let refused = statuses.iter().filter(|(status, ..)| status.is_refused());
             words = refused.map(|(_, body, why)| format!("{target} cannot run in {body}{why}")).collect();
             if words.is_empty() {
                 words.push(format!("{target} runs nowhere: no body has the labels that it asks for"));
             }
         }
         // A start that failed is tried again; what nobody can run stays so.
-        let serves = standings.iter().any(|(standing, ..)| standing.is_promise() && !is_failing(*standing));
-        hopeless &=
-            words.is_empty() || nowhere || !serves && standings.iter().all(|(standing, ..)| is_settled(*standing));
+        let serves = statuses.iter().any(|(status, ..)| status.is_promise() && !is_failing(*status));
+        hopeless &= words.is_empty() || nowhere || !serves && statuses.iter().all(|(status, ..)| is_settled(*status));
         missing.extend(words);
     }
     Progress { followed: followed.len(), bodies: stay.len(), hopeless: hopeless && !missing.is_empty(), missing }
 }
 
-fn is_settled(standing: EntryStatus) -> bool {
-    standing.is_settled() || standing == EntryStatus::RefusedOld
+fn is_settled(status: EntryStatus) -> bool {
+    status.is_settled() || status == EntryStatus::RefusedOld
 }
 
 /// True if the body neither owns the entry nor refuses it. If all bodies say so, none has the
 /// labels that the entry asks for.
-fn is_unowned(standing: EntryStatus) -> bool {
-    matches!(standing, EntryStatus::Absent | EntryStatus::Extra | EntryStatus::Old)
+fn is_unowned(status: EntryStatus) -> bool {
+    matches!(status, EntryStatus::Absent | EntryStatus::Extra | EntryStatus::Old)
 }
 
 /// True if the body serves an older revision, and cannot run this one or has rolled it back.
-fn is_failing(standing: EntryStatus) -> bool {
-    matches!(standing, EntryStatus::RefusedOld | EntryStatus::RolledBack)
+fn is_failing(status: EntryStatus) -> bool {
+    matches!(status, EntryStatus::RefusedOld | EntryStatus::RolledBack)
 }
 
-fn word(standing: EntryStatus) -> &'static str {
-    match standing {
+fn word(status: EntryStatus) -> &'static str {
+    match status {
         EntryStatus::Starting => "is being started",
         EntryStatus::Updating => "is being replaced",
         EntryStatus::Failed => "did not start",

@@ -9,13 +9,13 @@ use crate::metrics::Form;
 pub(super) fn form(headers: &HeaderMap) -> Form {
     let (mut open, mut plain) = (0, 0);
     for (media, weight) in wanted(headers) {
-        let slot = match media.split(';').next().unwrap_or_default().trim() {
+        let best = match media.split(';').next().unwrap_or_default().trim() {
             // Only the first version that was a standard.
             "application/openmetrics-text" if !media.contains("version=0.0.1") => &mut open,
             "text/plain" => &mut plain,
             _ => continue,
         };
-        *slot = weight.max(*slot);
+        *best = weight.max(*best);
     }
     if open > 0 && open >= plain { Form::OpenMetrics } else { Form::Prometheus }
 }

@@ -42,7 +42,7 @@ struct Member {
     /// Highest number of successful calls that was ever reported. Calls and errors are counted one
     /// after the other: without this, their difference could shrink for a moment, and would look
     /// like a restart.
-    well_told: AtomicU64,
+    well_reported: AtomicU64,
 }
 
 /// Sums of the counters, which only grow.
@@ -107,7 +107,7 @@ impl MetricsRegistry {
     }
 
     fn add(self: &Arc<Self>, target: &Target, about: Arc<TargetInfo>, stats: Arc<Stats>) -> Registration {
-        let member = Arc::new(Member { about, stats, well_told: AtomicU64::new(0) });
+        let member = Arc::new(Member { about, stats, well_reported: AtomicU64::new(0) });
         let mut rows = self.lock();
         rows.entry(target.clone()).or_insert_with(|| Row::new(target)).members.push(member.clone());
         Registration { registry: self.clone(), target: target.clone(), member }
@@ -211,8 +211,8 @@ impl Row {
 
 /// Returns true if both have the same labels: a series must not appear twice.
 fn looks_like(one: &TargetInfo, other: &TargetInfo) -> bool {
-    let reported = |about: &TargetInfo| [about.language.clone(), about.version.clone(), about.revision.clone()];
-    reported(one) == reported(other)
+    let labels = |about: &TargetInfo| [about.language.clone(), about.version.clone(), about.revision.clone()];
+    labels(one) == labels(other)
 }
 
 /// Merges a worker into the others: two versions of a cell may have workers with one name.
@@ -255,7 +255,7 @@ impl Member {
         let stats = &self.stats;
         let (calls, errors) = (read(&stats.calls), read(&stats.errors));
         let well = calls.saturating_sub(errors);
-        sums.well += self.well_told.fetch_max(well, Ordering::Relaxed).max(well);
+        sums.well += self.well_reported.fetch_max(well, Ordering::Relaxed).max(well);
         sums.errors += errors;
         sums.by_code.iter_mut().zip(stats.errors_by_code()).for_each(|(sum, (_, count))| *sum += count);
         sums.busy_ns = sums.busy_ns.saturating_add(read(&stats.busy_ns));

@@ -102,12 +102,12 @@ fn wire(specs: &Specs, body: &BodyId, nats: Option<&Nats>) -> Arc<RetryingBus> {
     let local = InProcess::new(Settings { body: body.as_str().into(), ..Settings::default() });
     let router = Router::new(local, nats.map(|nats| Link { bus: nats.bus(), other_bodies: nats.other_bodies() }));
     let cells = || specs.cells().map(|spec| (Target::from(spec.name.clone()), spec));
-    let known: Vec<Target> = cells().map(|(target, _)| target).collect();
+    let declared: Vec<Target> = cells().map(|(target, _)| target).collect();
     router.set_routes(cells().map(|(target, spec)| (target, spec.route.map(route))));
     if let Some(nats) = nats {
-        nats.know(known.clone());
+        nats.know(declared.clone());
     }
-    router.set_declared(known);
+    router.set_declared(declared);
     let retry = RetryingBus::new(Arc::new(router));
     retry.set_all(cells().map(|(target, _)| (target, None)));
     Arc::new(retry)

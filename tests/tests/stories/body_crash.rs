@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use testkit::eventually;
 
-use crate::{reported, stories};
+use crate::{measured, stories};
 
 const IDS: [&str; 3] = ["one", "two", "three"];
 /// Native cells of the stories' body.
@@ -58,7 +58,7 @@ async fn a_body_dies_between_its_new_revision_and_the_end_of_its_old_one() {
         let killed = Instant::now();
         deploying.ended().await.with_status(0);
         eventually("two bodies that have it", LIMIT, async || fleet.standings().await.are(2, 2)).await;
-        reported(&format!("the others had converged {:?} after the death", killed.elapsed()));
+        measured(&format!("the others had converged {:?} after the death", killed.elapsed()));
         let (now, others) = (load.answered(), IDS.iter().filter(|id| **id != IDS[at]).collect::<Vec<_>>());
         eventually("calls go on", LIMIT, async || load.answered() > now + 100).await;
         assert!(others.iter().all(|id| load.answered_by(id) > 0));
@@ -94,7 +94,7 @@ async fn a_body_that_stands_still_for_longer_than_two_leases_takes_nothing_away_
         now.are(3, CELLS.len()) && now.spread() == before.spread()
     })
     .await;
-    reported(&format!("the former spread was back {:?} after the body went on", went_on.elapsed()));
+    measured(&format!("the former spread was back {:?} after the body went on", went_on.elapsed()));
     let caller = fleet.caller().await;
     assert_eq!(caller.call("story.tells", &json!({})).await.status, 200);
     // The other bodies never gave up their instances, and the body that hung stopped nothing.

@@ -8,7 +8,7 @@ use futures::{StreamExt, future::join_all};
 use serde_json::{Value, json};
 use testkit::{eventually, within};
 
-use crate::reported;
+use crate::measured;
 
 /// Time to wait for a first deploy: the first Python cell of a body may need a new environment.
 const FIRST_TIME: &str = "120s";
@@ -104,7 +104,7 @@ async fn a_canary_that_fails_a_fifth_of_its_calls_is_rolled_back_by_itself() {
         assert!(done.stderr.contains("is written"), "{}", done.stderr);
         let began = eventually_judged(&fleet).await;
         let (state, reason, _) = received.await;
-        reported(&format!("rolled back {:?} after it began", began.elapsed()));
+        measured(&format!("rolled back {:?} after it began", began.elapsed()));
         assert_eq!(state, "canary-rolled-back", "{reason}");
         assert!(reason.contains("calls failed, and 0 of"), "{reason}");
         until_all_are(&fleet, "b").await;

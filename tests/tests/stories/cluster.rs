@@ -8,7 +8,7 @@ use futures::future::join_all;
 use serde_json::json;
 use testkit::{NatsCluster, eventually};
 
-use crate::reported;
+use crate::measured;
 
 /// Limit of a wait: a new leader takes 4 to 9 s, and requests to JetStream wait 15 s for it.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -38,7 +38,7 @@ async fn the_leader_of_desired_state_goes_in_the_middle_of_a_deploy_and_all_conv
     world.says("before", "");
     world.rust("specs", ["logic.greet"], "");
     deploy(&world, &url).ended_within(LIMIT).await.with_status(0);
-    reported(&format!("copies of {DESIRED} that cbs made: {}", cluster.copies(DESIRED).await));
+    measured(&format!("copies of {DESIRED} that cbs made: {}", cluster.copies(DESIRED).await));
     for stream in [DESIRED, "KV_cbs_default_presence", "OBJ_cbs_default_bundles"] {
         cluster.replicate(stream).await;
     }
@@ -62,7 +62,7 @@ async fn the_leader_of_desired_state_goes_in_the_middle_of_a_deploy_and_all_conv
     }
     let gone = Instant::now();
     let done = deploying.ended_within(LIMIT).await;
-    reported(&format!(
+    measured(&format!(
         "cbs deploy ended {:?} after the leader's end: {:?}",
         gone.elapsed(),
         done.stderr.lines().last()
@@ -73,7 +73,7 @@ async fn the_leader_of_desired_state_goes_in_the_middle_of_a_deploy_and_all_conv
     eventually("all three bodies to follow", LIMIT, async || Standings::read(&world, &url).await.are(3, all)).await;
     let caller = Caller::of(cluster.client().clone());
     assert_eq!(caller.call("demo.say", &json!({})).await.text("text"), "after");
-    reported(&format!("all had converged after {:?}", gone.elapsed()));
+    measured(&format!("all had converged after {:?}", gone.elapsed()));
     if !e2e::in_full() {
         return;
     }

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use testkit::{eventually, within};
 
-use crate::{reported, stories};
+use crate::{measured, stories};
 
 /// Time to wait for a first deploy: the first Python cell of a body may need a new environment.
 pub(crate) const FIRST_TIME: &str = "120s";
@@ -251,7 +251,7 @@ async fn the_cells_of_a_body_that_is_killed_are_back_elsewhere_and_the_spread_wi
         now.len() == 2 && now.iter().map(|(_, states)| ready(states)).sum::<usize>() == CELLS.len()
     })
     .await;
-    reported(&format!("the cells were back {:?} after the death", killed.elapsed()));
+    measured(&format!("the cells were back {:?} after the death", killed.elapsed()));
     processes[at] = fleet.up(&body(&victim)).await;
     eventually("the former spread", LIMIT, async || spread(&fleet).await == before).await;
 }

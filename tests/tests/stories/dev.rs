@@ -88,18 +88,18 @@ async fn a_killed_process_is_an_event_and_so_is_its_return() {
     let body =
         Body::without_files("one").file("cells/demo.tells.yaml", spec).file("cells/tells.py", code).with(&["--watch"]);
     let follow = ["events", "--format", "json", "--nats", fleet.server.url()];
-    let mut received = fleet.world.start(fleet.world.cbs(&follow));
-    received.until_told("following cbs.> in the namespace default").await;
+    let mut listener = fleet.world.start(fleet.world.cbs(&follow));
+    listener.until_told("following cbs.> in the namespace default").await;
     let mut running = fleet.up(&body).await;
-    received.until_printed("\"cbs.body.joined\"").await;
+    listener.until_printed("\"cbs.body.joined\"").await;
     let killed = *children(running.pid()).first().expect("a worker process");
     signal::kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
-    received.until_printed_is("two times ready", |text| text.matches("\"cbs.cell.ready\"").count() == 2).await;
+    listener.until_printed_is("two times ready", |text| text.matches("\"cbs.cell.ready\"").count() == 2).await;
     fleet.world.write("one/cells/tells.py", &code.replace("42", "43"));
     // The old version stops after the event of the new one.
-    received.until_printed("\"cbs.cell.stopped\"").await;
+    listener.until_printed("\"cbs.cell.stopped\"").await;
     running.terminate().await.with_status(0);
-    let events = events(&received.until_printed("\"cbs.body.left\"").await);
+    let events = events(&listener.until_printed("\"cbs.body.left\"").await);
     let topics: Vec<&str> = events.iter().map(|event| event["topic"].as_str().unwrap()).collect();
     let expected = [
         "cbs.cell.ready",
@@ -120,20 +120,20 @@ async fn a_killed_process_is_an_event_and_so_is_its_return() {
         (&json!("one"), &json!("demo.tells"), &json!("restarting"))
     );
     assert!(fell["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{fell}");
-    assert_eq!(received.terminate().await.status, 0);
+    assert_eq!(listener.terminate().await.status, 0);
 }
 
 #[tokio::test]
 async fn other_topics_are_followed_by_a_filter() {
     let fleet = Fleet::start().await;
-    let mut received = fleet.world.start(fleet.world.cbs(&["events", "order.*", "--nats", fleet.server.url()]));
-    received.until_told("following order.* in").await;
+    let mut listener = fleet.world.start(fleet.world.cbs(&["events", "order.*", "--nats", fleet.server.url()]));
+    listener.until_told("following order.* in").await;
     let caller = fleet.caller().await;
     for topic in ["order.created", "bill.sent", "order.gone"] {
         let payload = format!("{{\"of\":\"{topic}\"}}");
         caller.client().publish(format!("cbs.default.event.{topic}"), payload.into()).await.unwrap();
     }
-    let printed = received.until_printed("order.gone {\"of\":\"order.gone\"}").await;
+    let printed = listener.until_printed("order.gone {\"of\":\"order.gone\"}").await;
     assert!(printed.contains("order.created {\"of\":") && !printed.contains("bill"), "{printed}");
 }
 

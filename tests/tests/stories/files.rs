@@ -117,8 +117,8 @@ async fn the_soft_limit_is_raised_for_the_body_and_not_for_the_processes_that_it
     assert_eq!(caller.call("demo.own", &json!({})).await.json()["limits"], json!([100, 512]));
     assert_eq!(caller.call("demo.shared", &json!({})).await.json()["limits"], json!([496, 512]));
     drop(body);
-    let reported = Body::greeting("low").file("cells/limits.py", LIMITS);
-    let many = (0..10).fold(reported, |body, number| {
+    let greeting = Body::greeting("low").file("cells/limits.py", LIMITS);
+    let many = (0..10).fold(greeting, |body, number| {
         let name = format!("demo.c{number}");
         body.file(&format!("cells/{name}.yaml"), &python(&name, "source: 'limits.py:limits'"))
     });

@@ -92,7 +92,7 @@ async fn a_bundle_that_climbs_out_of_its_folder_is_refused_and_the_old_goes_on()
     head["number"] = json!(4);
     buckets.desired.put("head", Bytes::from(head.to_string())).await.unwrap();
     let words = "is none that a bundle may have";
-    eventually("the body to say why not", LIMIT, async || fleet.standings().await.report(words)).await;
+    eventually("the body to say why not", LIMIT, async || fleet.standings().await.mention(words)).await;
     assert_the_first_is_said(&fleet).await;
     assert!(!wrote(body.pid(), "climbed.py"), "it was unpacked");
 }

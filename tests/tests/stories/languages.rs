@@ -10,7 +10,7 @@ use nix::{
 use serde_json::{Value, json};
 use testkit::eventually;
 
-use crate::reported;
+use crate::measured;
 
 /// Limit of a first start: it may compile a Dart cell, or make the environment of Python cells.
 const FIRST_TIME: Duration = Duration::from_secs(120);
@@ -159,7 +159,7 @@ async fn a_dart_process_that_is_killed_costs_what_it_held_and_is_back() {
         since.elapsed()
     };
     let (away, (), ()) = tokio::join!(killed, dart.run(4, 400), rust.run(2, 400));
-    reported(&format!("it was away for {away:?}"));
+    measured(&format!("it was away for {away:?}"));
     assert_eq!((rust.answered(), rust.failed()), (800, vec![]), "no other cell notices");
     let timeouts = dart.failed().iter().filter(|line| line.contains("timeout")).count();
     assert_eq!(timeouts, 0, "calls fail at once, not at their deadline: {:?}", dart.failed());

@@ -6,7 +6,7 @@ use e2e::{Body, Fleet, LIMIT, Passes, Process, Proxy};
 use serde_json::json;
 use testkit::eventually;
 
-use crate::reported;
+use crate::measured;
 
 /// Starts a body behind a proxy, with the first text deployed.
 async fn behind(fleet: &Fleet, proxy: &Proxy) -> Process {
@@ -41,7 +41,7 @@ async fn a_watch_that_hears_of_no_change_is_found_out() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     proxy.pass(Passes::Everything);
     until_said(&fleet, "after").await;
-    reported(&format!("it followed {:?} after the deploy", began.elapsed()));
+    measured(&format!("it followed {:?} after the deploy", began.elapsed()));
     eventually("the body to say so", LIMIT, async || fleet.standings().await.are(1, 1)).await;
 }
 
@@ -57,6 +57,6 @@ async fn a_server_that_falls_silent_is_left_and_what_was_missed_is_made_up_for()
     body.until_told("nothing is changed").await;
     proxy.pass(Passes::Everything);
     until_said(&fleet, "after").await;
-    reported(&format!("it followed {:?} after the deploy", began.elapsed()));
+    measured(&format!("it followed {:?} after the deploy", began.elapsed()));
     eventually("the body to say so", LIMIT, async || fleet.standings().await.are(1, 1)).await;
 }

@@ -48,6 +48,6 @@ fn stories(id: &str) -> Body {
 
 /// Prints what a story has measured, for a developer who runs it with `--no-capture`.
 #[allow(clippy::print_stderr, reason = "it is for people")]
-fn reported(words: &str) {
+fn measured(words: &str) {
     eprintln!("{words}");
 }

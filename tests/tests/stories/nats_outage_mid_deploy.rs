@@ -8,7 +8,7 @@ use futures::future::{join_all, select_all};
 use serde_json::json;
 use testkit::eventually;
 
-use crate::{reported, stories};
+use crate::{measured, stories};
 
 /// Duration of a lease.
 const LEASE: Duration = Duration::from_secs(3);
@@ -102,11 +102,11 @@ async fn nats_is_away_for_long_in_the_middle_of_a_deploy_and_the_fleet_follows_w
     fleet.server.restart().await;
     let back = Instant::now();
     let done = deploying.ended_within(Duration::from_secs(160)).await;
-    reported(&format!("cbs deploy ended {:?} after NATS came back, with {}", back.elapsed(), last_words(&done.stderr)));
+    measured(&format!("cbs deploy ended {:?} after NATS came back, with {}", back.elapsed(), last_words(&done.stderr)));
     // The deploy has waited, whether its head was written before the outage or after.
     done.with_status(0);
     until_all_say(&fleet, "after", 2 * 2 + many() - 1).await;
-    reported(&format!("all said the new text {:?} after NATS came back", back.elapsed()));
+    measured(&format!("all said the new text {:?} after NATS came back", back.elapsed()));
     assert_eq!(watched(&mut bodies).await, (1, 0));
 }
 
@@ -133,6 +133,6 @@ async fn buckets_that_are_deleted_under_bodies_stop_nothing_and_the_next_deploy_
     fleet.world.rust("demo.say", ["story.watches"], ", timeout: 5m");
     fleet.deploy(&again).await.with_status(0);
     until_all_say(&fleet, "after", 3).await;
-    reported(&format!("followed {:?} after the buckets were deleted", gone.elapsed()));
+    measured(&format!("followed {:?} after the buckets were deleted", gone.elapsed()));
     assert_eq!(watched(&mut bodies).await, (1, 0));
 }

@@ -161,13 +161,13 @@ async fn the_replies_of_one_user_are_not_for_another() {
     let (body, deployer) =
         (connect(&fleet, "web1", "_INBOX.web1").await, connect(&fleet, "deployer", "_INBOX_deployer").await);
     let admin = connect(&fleet, "all", "_INBOX_all").await;
-    let mut received = Vec::new();
+    let mut subscriptions = Vec::new();
     for (client, others) in [
         (&body, ["_INBOX.>", "_INBOX.web2.>", "_INBOX_deployer.>"]),
         (&deployer, ["_INBOX.>", "_INBOX.web1.>", "cbs.>"]),
     ] {
         for subject in others {
-            received.push(client.subscribe(subject).await.unwrap());
+            subscriptions.push(client.subscribe(subject).await.unwrap());
         }
     }
     let mut own = body.subscribe("_INBOX.web1.x").await.unwrap();
@@ -186,7 +186,7 @@ async fn the_replies_of_one_user_are_not_for_another() {
     }
     // Every message to the deployer came before this answer.
     within(LIMIT, "an answer", deployer.request("$JS.API.INFO", "".into())).await.unwrap();
-    for mut subscription in received {
+    for mut subscription in subscriptions {
         assert!(subscription.next().now_or_never().flatten().is_none());
     }
 }

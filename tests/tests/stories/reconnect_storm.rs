@@ -7,7 +7,7 @@ use futures::future::join_all;
 use serde_json::json;
 use testkit::within;
 
-use crate::reported;
+use crate::measured;
 
 /// Limit of the slowest deploy, from the command's start until the new text answers, on a machine
 /// that also builds.
@@ -49,5 +49,5 @@ async fn edits_of_a_python_cell_are_deployed_in_a_row_under_500_calls_a_second_a
         () = load.at_pace(25, 500) => unreachable!("calls go on until the edits are done"),
     };
     assert_eq!(load.failed(), Vec::<String>::new());
-    reported(&format!("ms to the first new text, to the end: {took:?}; {} calls", load.answered()));
+    measured(&format!("ms to the first new text, to the end: {took:?}; {} calls", load.answered()));
 }

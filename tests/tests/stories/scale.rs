@@ -6,7 +6,7 @@ use e2e::{Fleet, Process};
 use serde_json::json;
 use testkit::eventually;
 
-use crate::{reported, stories};
+use crate::{measured, stories};
 
 const LIMIT: Duration = Duration::from_secs(170);
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -37,7 +37,7 @@ async fn masses_of_specs_are_deployed_at_once_with_progress_and_bounded_memory()
     let held = body.peak_memory() - idle;
     let lines = done.stderr.lines().filter(|line| line.contains("bodies have the head")).count();
     let took = began.elapsed();
-    reported(&format!("{count} specs in {took:?}: {lines} lines of progress, deploy {peak} B, body {held} B more"));
+    measured(&format!("{count} specs in {took:?}: {lines} lines of progress, deploy {peak} B, body {held} B more"));
     assert!(lines >= 3, "{lines} lines tell of progress");
     // Some kilobytes for each spec, on both sides, in a program that is not optimized.
     let bound = 64 * MEBIBYTE + count as u64 * 24 * 1024;

@@ -26,7 +26,7 @@ fn documented() -> BTreeSet<String> {
 }
 
 /// Returns the names on a body's page, in Prometheus' own form.
-async fn reported(body: &mut Process) -> BTreeSet<String> {
+async fn exported(body: &mut Process) -> BTreeSet<String> {
     let said: Value = serde_json::from_str(&body.until_printed("\n}\n").await).unwrap();
     let address = said["http"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/').to_owned();
     let mut stream = TcpStream::connect(&address).await.unwrap();
@@ -57,7 +57,7 @@ async fn bodies_tell_the_metrics_that_are_documented_and_no_others() {
     for (cell, input) in [("demo.tells", json!({ "text": "a" })), ("demo.shout", json!("a"))] {
         caller.until_answered(cell, &input).await;
     }
-    let reported = &reported(&mut pinned).await | &reported(&mut joined).await;
+    let reported = &exported(&mut pinned).await | &exported(&mut joined).await;
     let documented = documented();
     let unknown: Vec<_> = reported.difference(&documented).collect();
     assert!(unknown.is_empty(), "deploy/OPERATING.md has no row for {unknown:?}");

@@ -228,8 +228,8 @@ async fn the_log_is_changed_while_the_body_runs_and_goes_back_by_itself() {
     let wrong = fleet.run(&["log-level", "infoo"]).await.with_status(1);
     assert!(wrong.stderr.contains("`infoo` is no level"), "{}", wrong.stderr);
     fleet.run(&["log-level", "info,cbs::cell=debug", "--for", "1s"]).await.with_status(0);
-    let received = json!({ "lines": 1, "line": "spoken", "debug": true });
-    caller.call("story.logs", &received).await;
+    let input = json!({ "lines": 1, "line": "spoken", "debug": true });
+    caller.call("story.logs", &input).await;
     process.until_told("spoken 0").await;
     process.until_told("is `info` again").await;
     let back = fleet.run(&["log-level", "--body", "one", "--format", "json"]).await.with_status(0).stdout;

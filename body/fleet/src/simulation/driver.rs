@@ -142,7 +142,7 @@ impl World {
         }
         for action in pass.actions {
             let name = self.nodes.get(at).map(|node| node.facts.body.to_string()).unwrap_or_default();
-            self.say(|| format!("{name} {}", reported(&action)));
+            self.say(|| format!("{name} {}", described(&action)));
             (self.log.acted_at, self.log.actions) = (now, self.log.actions + 1);
             self.check_action(at, &action).map_err(|error| format!("{name}: {error}"))?;
             self.carry_out(at, action);
@@ -217,7 +217,7 @@ impl World {
             body.own().held().iter().filter_map(|(target, held)| Some((target.clone(), held.share()?.0))).collect();
         for (target, revision) in shares {
             let held = body.own().held().get(&target);
-            let (base, canary) = held.and_then(|held| held.tallies(revision)).unzip();
+            let (base, canary) = held.and_then(|held| held.samples(revision)).unzip();
             let (mut base, mut canary): (CanarySample, CanarySample) =
                 (base.cloned().unwrap_or_default(), canary.cloned().unwrap_or_default());
             let bad = super::is_bad(revision);
@@ -243,7 +243,7 @@ impl World {
         }
     }
 
-    pub(super) fn report(&mut self, at: usize, word: ServerMessage) -> Result<(), String> {
+    pub(super) fn deliver(&mut self, at: usize, word: ServerMessage) -> Result<(), String> {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
         if node.line.cut || !self.server.up || node.mute && matches!(word, ServerMessage::Head(..)) {
@@ -317,7 +317,7 @@ impl World {
     }
 }
 
-fn reported(action: &Action) -> String {
+fn described(action: &Action) -> String {
     match action {
         Action::Start { target, version, instance, .. } => {
             format!("starts {target} {} as {instance}", version.revision)

@@ -132,7 +132,7 @@ impl World {
             Event::React { node, life } if self.is_life(node, life) => return self.react(node),
             Event::Connect { node, life } if self.is_life(node, life) => self.connect(node),
             Event::NoticeCut { node, link } if self.is_link(node, link) => self.disconnect(node),
-            Event::Tell { node, link, word } if self.is_link(node, link) => return self.report(node, word),
+            Event::Tell { node, link, word } if self.is_link(node, link) => return self.deliver(node, word),
             Event::Put { presence, node, link, made } => self.put(node, link, presence, made),
             Event::Expire => {
                 let words = self.server.expire(self.now, None);
@@ -170,12 +170,12 @@ impl World {
     }
 
     /// Reports something to a body; it reacts a little later.
-    pub(super) fn with_body(&mut self, at: usize, report: impl FnOnce(&mut crate::Body, Moment)) {
+    pub(super) fn with_body(&mut self, at: usize, act: impl FnOnce(&mut crate::Body, Moment)) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(at) else { return };
         let clock = node.clock(now);
         if let Some(body) = &mut node.body {
-            report(body, clock);
+            act(body, clock);
             self.plan_react(at, 10);
         }
     }

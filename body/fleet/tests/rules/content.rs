@@ -126,8 +126,8 @@ fn history_goes_back_to_the_first_gap_and_rolls_back_by_going_on() -> Checked {
     }
     heads.remove(1);
     let history = History::new(heads);
-    let stats: Vec<u64> = history.heads().iter().map(|head| head.number).collect();
-    assert_eq!(stats, [3, 4, 5]);
+    let numbers: Vec<u64> = history.heads().iter().map(|head| head.number).collect();
+    assert_eq!(numbers, [3, 4, 5]);
     assert_eq!(history.before().map(|head| head.number), Some(3));
     let latest = history.latest().ok_or("no head")?;
     let back = latest.rollback(history.get(3)?, "eve", 9);

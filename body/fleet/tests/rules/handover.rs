@@ -158,10 +158,10 @@ fn two_bodies_of_one_name_do_nothing() -> Checked {
     let mut stage = Stage::new(1)?;
     stage.deploy(&[("cell a.b", entry("one").into())])?;
     let own = stage.bodies[0].presence();
-    stage.report(0, own.clone());
+    stage.spread(0, own.clone());
     let mut twin = own;
     twin.facts.incarnation += 1;
-    stage.report(0, twin);
+    stage.spread(0, twin);
     let now = stage.now;
     assert_eq!(stage.bodies[0].pass(now).paused, Some(Paused::DuplicateId));
     assert!(stage.bodies[0].presence().stuck.is_some_and(|reported| reported.contains("the same id")));
@@ -173,7 +173,7 @@ fn fleet_8_twins_change_nothing_as_long_as_they_hear_each_other_and_a_former_lif
     let mut stage = Stage::new(1)?;
     let mut former = stage.bodies[0].presence();
     former.facts.incarnation += 1;
-    stage.report(0, former.clone());
+    stage.spread(0, former.clone());
     stage.deploy(&[("cell a.b", entry("one").into())])?;
     stage.run(1000)?;
     assert_eq!(stage.serving("cell a.b").len(), 1, "a lease of a former life holds nobody up");
@@ -185,7 +185,7 @@ fn fleet_8_twins_change_nothing_as_long_as_they_hear_each_other_and_a_former_lif
     stage.deploy(&[("cell a.b", entry("two").into())])?;
     for _ in 0..50 {
         // The other body with this id puts its lease; in between the body receives its own.
-        stage.report(0, former.clone());
+        stage.spread(0, former.clone());
         stage.run(200)?;
         assert_eq!(stage.bodies[0].found().paused, Some(Paused::DuplicateId));
     }

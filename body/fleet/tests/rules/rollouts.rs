@@ -139,7 +139,7 @@ fn so_many_start_at_once_and_no_more() -> Checked {
     stage.deploy(&entries)?;
     let now = stage.now;
     let own = stage.bodies[0].presence();
-    stage.report(0, own);
+    stage.spread(0, own);
     let first = stage.bodies[0].pass(now).actions.len();
     assert_eq!((first, stage.bodies[0].pass(now).actions.len()), (64, 0));
     Ok(())

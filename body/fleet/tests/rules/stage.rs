@@ -137,11 +137,11 @@ impl Stage {
             }
         }
         let presence = self.bodies[at].presence();
-        self.report(at, presence);
+        self.spread(at, presence);
         Ok(())
     }
 
-    pub(crate) fn report(&mut self, from: usize, presence: Presence) {
+    pub(crate) fn spread(&mut self, from: usize, presence: Presence) {
         let presence = Arc::new(presence);
         self.revision += 1;
         for (at, body) in self.bodies.iter_mut().enumerate() {

@@ -14,9 +14,9 @@ fn beside(files: &[(&str, &str)]) -> Result<(tempfile::TempDir, Result<Option<Re
     Ok((folder, found))
 }
 
-fn reported(files: &[(&str, &str)]) -> Result<String, Box<dyn std::error::Error>> {
+fn identity(files: &[(&str, &str)]) -> Result<String, Box<dyn std::error::Error>> {
     let (_folder, found) = beside(files)?;
-    Ok(found?.ok_or("nothing is asked for")?.reported()?)
+    Ok(found?.ok_or("nothing is asked for")?.identity()?)
 }
 
 const TOML: &str = "[project]\nname = 'x'\nversion = '1'\n";
@@ -103,30 +103,30 @@ fn a_file_may_be_written_on_windows() -> Checked {
 #[test]
 fn what_is_told_apart_is_what_is_installed() -> Checked {
     let list = ("requirements.txt", "-r more.txt\n");
-    let first = reported(&[list, ("more.txt", "attrs")])?;
-    assert_eq!(first, reported(&[list, ("more.txt", "attrs # the same elsewhere")])?);
-    assert_ne!(first, reported(&[list, ("more.txt", "attrs==25.1.0")])?);
+    let first = identity(&[list, ("more.txt", "attrs")])?;
+    assert_eq!(first, identity(&[list, ("more.txt", "attrs # the same elsewhere")])?);
+    assert_ne!(first, identity(&[list, ("more.txt", "attrs==25.1.0")])?);
 
     let mut files = vec![("requirements.txt", "./pkg\n"), ("pkg/pyproject.toml", ""), ("pkg/a.py", "1")];
     let (folder, found) = beside(&files)?;
     let found = found?.ok_or("nothing is asked for")?;
-    let before = found.reported()?;
+    let before = found.identity()?;
     fs::write(folder.path().join("pkg/.hidden"), "2")?;
     fs::create_dir_all(folder.path().join("pkg/build"))?;
     fs::write(folder.path().join("pkg/build/a.py"), "2")?;
-    assert_eq!(found.reported()?, before, "what is made by installing it is no change");
+    assert_eq!(found.identity()?, before, "what is made by installing it is no change");
     fs::write(folder.path().join("pkg/a.py"), "2")?;
-    assert_ne!(found.reported()?, before);
-    assert_ne!(reported(&files)?, reported(&files)?, "the same in another folder may be another");
+    assert_ne!(found.identity()?, before);
+    assert_ne!(identity(&files)?, identity(&files)?, "the same in another folder may be another");
 
     files[0] = ("requirements.txt", "-e ./pkg\n");
     let (folder, found) = beside(&files)?;
     let found = found?.ok_or("nothing is asked for")?;
-    let before = found.reported()?;
+    let before = found.identity()?;
     fs::write(folder.path().join("pkg/a.py"), "2")?;
-    assert_eq!(found.reported()?, before, "its code is used from where it stands");
+    assert_eq!(found.identity()?, before, "its code is used from where it stands");
     fs::write(folder.path().join("pkg/pyproject.toml"), "x = 1")?;
-    assert_ne!(found.reported()?, before);
+    assert_ne!(found.identity()?, before);
     Ok(())
 }
 
@@ -159,15 +159,15 @@ fn a_folder_of_links_is_told_apart_by_names_sizes_and_times() -> Checked {
         fs::write(wheels.join(format!("{number}.whl")), "")?;
     }
     std::os::unix::fs::symlink("nowhere", wheels.join("link.whl"))?;
-    let mut known = vec![found.reported()?];
+    let mut known = vec![found.identity()?];
     fs::write(wheels.join("deep/b.whl"), "22")?;
-    assert_eq!(found.reported()?, known[0], "pip does not look there");
+    assert_eq!(found.identity()?, known[0], "pip does not look there");
     fs::write(wheels.join("a.whl"), "1")?;
-    known.push(found.reported()?);
+    known.push(found.identity()?);
     fs::write(wheels.join("a.whl"), "22")?;
-    known.push(found.reported()?);
+    known.push(found.identity()?);
     fs::File::options().write(true).open(wheels.join("a.whl"))?.set_modified(SystemTime::UNIX_EPOCH)?;
-    known.push(found.reported()?);
+    known.push(found.identity()?);
     known.sort();
     known.dedup();
     assert_eq!(known.len(), 4);

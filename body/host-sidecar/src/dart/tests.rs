@@ -130,12 +130,12 @@ fn a_member_of_a_workspace_is_found_in_the_configuration_above() -> Checked {
 fn what_cannot_be_a_package_is_told_with_its_file() -> Checked {
     let (_root, source) = cell()?;
     let folder = source.parent().and_then(Path::parent).ok_or("no folder")?.to_path_buf();
-    let reported = |source: &Path| Package::of(source, Path::new("/sdk")).err().map(|error| error.to_string());
+    let error_of = |source: &Path| Package::of(source, Path::new("/sdk")).err().map(|error| error.to_string());
     write(&folder.join(".dart_tool/package_config.json"), "{")?;
-    let bad = reported(&source).unwrap_or_default();
+    let bad = error_of(&source).unwrap_or_default();
     assert!(bad.contains("package_config.json: ") && bad.ends_with("run `dart pub get` again"), "{bad}");
     write(&folder.join("pubspec.yaml"), "version: 1.0.0\n")?;
-    let nameless = reported(&source).unwrap_or_default();
+    let nameless = error_of(&source).unwrap_or_default();
     assert!(nameless.ends_with("pubspec.yaml: it has no `name:`"), "{nameless}");
     Ok(())
 }
@@ -144,16 +144,16 @@ fn what_cannot_be_a_package_is_told_with_its_file() -> Checked {
 fn a_package_that_is_missing_is_told_with_what_to_do() -> Checked {
     let (_root, source) = cell()?;
     let pubspec = source.ancestors().nth(2).ok_or("no folder")?.join("pubspec.yaml");
-    let reported = || -> Result<String, Error> {
+    let explained = || -> Result<String, Error> {
         let said = "Error: Couldn't resolve the package 'near' in 'package:near/near.dart'.".to_owned();
         Ok(Package::of(&source, Path::new("/sdk"))?.explain(&source, said).to_string())
     };
     let hint = format!("\nhint: name `near` in {}, then run `dart pub get` there", pubspec.display());
-    assert!(reported()?.ends_with(&hint), "{}", reported()?);
+    assert!(explained()?.ends_with(&hint), "{}", explained()?);
     write(&pubspec, "name: greet\ndependencies:\n  nearer: any\n  near:\n    path: ../near\n")?;
     let folder = pubspec.parent().ok_or("no folder")?.display();
     let hint = format!("\nhint: `near` stands in pubspec.yaml: run `dart pub get` in {folder}");
-    assert!(reported()?.ends_with(&hint), "{}", reported()?);
+    assert!(explained()?.ends_with(&hint), "{}", explained()?);
     Ok(())
 }
 

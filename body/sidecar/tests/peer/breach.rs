@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use crate::pair::{Checked, LIMIT, Script, reply, request, settings, stranger};
 
 /// Sends `said` to this side, and checks that the reason of the goodbye contains `why`.
-async fn notice(side: Role, said: Vec<Kind>, why: &str) -> Checked {
+async fn refused(side: Role, said: Vec<Kind>, why: &str) -> Checked {
     let mut stranger = stranger(settings(side), Script::hang())?;
     for kind in said {
         stranger.say(kind).await?;
@@ -19,9 +19,9 @@ async fn notice(side: Role, said: Vec<Kind>, why: &str) -> Checked {
 
 #[tokio::test]
 async fn side_8_hello_welcome_and_ready_are_said_once() -> Checked {
-    notice(Role::Body, vec![Kind::Hello(proto::Hello::default())], "hello twice").await?;
-    notice(Role::Sidecar, vec![Kind::Welcome(proto::Welcome::default())], "welcome twice").await?;
-    notice(Role::Body, vec![Kind::Ready(proto::Ready {}), Kind::Ready(proto::Ready {})], "ready twice").await
+    refused(Role::Body, vec![Kind::Hello(proto::Hello::default())], "hello twice").await?;
+    refused(Role::Sidecar, vec![Kind::Welcome(proto::Welcome::default())], "welcome twice").await?;
+    refused(Role::Body, vec![Kind::Ready(proto::Ready {}), Kind::Ready(proto::Ready {})], "ready twice").await
 }
 
 #[tokio::test]
@@ -35,26 +35,26 @@ async fn side_8_what_only_the_other_side_says_is_refused() -> Checked {
         Kind::Pong(proto::Pong::default()),
     ];
     for kind in of_sidecars {
-        notice(Role::Sidecar, vec![kind], "from the wrong side").await?;
+        refused(Role::Sidecar, vec![kind], "from the wrong side").await?;
     }
     for kind in [Kind::Ping(proto::Ping::default()), Kind::Drain(proto::Drain::default())] {
-        notice(Role::Body, vec![kind], "from the wrong side").await?;
+        refused(Role::Body, vec![kind], "from the wrong side").await?;
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn side_9_a_number_that_does_not_grow_is_refused() -> Checked {
-    notice(Role::Body, vec![request(5, ""), request(5, "")], "request 5 after 5").await?;
-    notice(Role::Body, vec![request(5, ""), request(4, "")], "request 4 after 5").await?;
-    notice(Role::Sidecar, vec![request(0, "")], "request 0 after 0").await?;
+    refused(Role::Body, vec![request(5, ""), request(5, "")], "request 5 after 5").await?;
+    refused(Role::Body, vec![request(5, ""), request(4, "")], "request 4 after 5").await?;
+    refused(Role::Sidecar, vec![request(0, "")], "request 0 after 0").await?;
     let ask = Kind::Ask(proto::Ask { id: 5, ..proto::Ask::default() });
-    notice(Role::Body, vec![request(5, ""), ask], "request 5 after 5").await
+    refused(Role::Body, vec![request(5, ""), ask], "request 5 after 5").await
 }
 
 #[tokio::test]
 async fn side_10_a_reply_to_nothing_is_refused() -> Checked {
-    notice(Role::Body, vec![reply(1, "")], "a reply to 1").await?;
+    refused(Role::Body, vec![reply(1, "")], "a reply to 1").await?;
     let mut stranger = stranger(settings(Role::Body), Script::hang())?;
     let peer = stranger.peer.clone();
     let call = peer.request("x".into(), 0, None);
@@ -72,7 +72,7 @@ async fn side_10_a_reply_to_nothing_is_refused() -> Checked {
 
 #[tokio::test]
 async fn side_12_a_cancel_of_nothing_is_refused_and_one_that_comes_too_late_is_not() -> Checked {
-    notice(Role::Sidecar, vec![Kind::Cancel(proto::Cancel { id: 1 })], "a cancel of 1").await?;
+    refused(Role::Sidecar, vec![Kind::Cancel(proto::Cancel { id: 1 })], "a cancel of 1").await?;
     let mut stranger = stranger(settings(Role::Sidecar), Script::echo())?;
     stranger.say(request(1, "x")).await?;
     assert_eq!(stranger.receive().await?, reply(1, "x"));

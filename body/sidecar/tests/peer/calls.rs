@@ -18,8 +18,8 @@ use crate::pair::{Checked, LIMIT, Script, pair, reply, request, settings, strang
 
 #[tokio::test]
 async fn side_9_calls_go_both_ways_at_once_and_numbers_grow() -> Checked {
-    let stats = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let seen = stats.clone();
+    let numbers = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = numbers.clone();
     let (inbound, _told) = Script::new(move |_, request, _| {
         seen.lock().unwrap().push(request.id);
         Box::pin(async move { request.envelope })
@@ -33,7 +33,7 @@ async fn side_9_calls_go_both_ways_at_once_and_numbers_grow() -> Checked {
     for (answer, text) in within(LIMIT, "all calls", join_all(calls)).await {
         assert_eq!(answer?, text);
     }
-    assert_eq!(*stats.lock().unwrap(), (1..=2_500).collect::<Vec<u64>>());
+    assert_eq!(*numbers.lock().unwrap(), (1..=2_500).collect::<Vec<u64>>());
     assert_eq!((pair.body.unanswered(), pair.sidecar.accepted()), (0, 0));
     Ok(())
 }
@@ -189,17 +189,17 @@ async fn side_2_nothing_is_sent_that_the_other_side_does_not_read() -> Checked {
 
 #[tokio::test]
 async fn questions_are_answered_and_lines_are_handed_on() -> Checked {
-    let (body, mut notice) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let (body, mut notices) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let pair = pair(settings(Role::Body), body, Script::echo())?;
     let answer = within(LIMIT, "an answer", pair.sidecar.ask("your name?".into(), 0)).await?;
     assert_eq!(answer, "\"no idea: your name?\"");
     pair.sidecar.print("a line".into(), 3).await?;
     pair.sidecar.log(proto::Log { message: "logged".into(), ..proto::Log::default() });
     pair.sidecar.ready();
-    let (Notice::Print(print, None), _) = notice.recv().await.ok_or("nothing")? else { panic!("no print") };
+    let (Notice::Print(print, None), _) = notices.recv().await.ok_or("nothing")? else { panic!("no print") };
     assert_eq!((print.line.as_str(), print.within), ("a line", 3));
-    let (Notice::Log(log, None), _) = notice.recv().await.ok_or("nothing")? else { panic!("no log") };
+    let (Notice::Log(log, None), _) = notices.recv().await.ok_or("nothing")? else { panic!("no log") };
     assert_eq!(log.message, "logged");
-    assert!(matches!(notice.recv().await, Some((Notice::Ready, _))));
+    assert!(matches!(notices.recv().await, Some((Notice::Ready, _))));
     Ok(())
 }

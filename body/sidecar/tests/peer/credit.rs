@@ -72,7 +72,7 @@ async fn side_17_without_credit_nothing_is_sent_that_costs_any() -> Checked {
 #[tokio::test]
 async fn side_17_who_sends_without_credit_is_told_so() -> Checked {
     // The handler keeps the credit of its lines for ever.
-    let (script, notice) = Script::new(|_, _, _| Box::pin(std::future::pending()));
+    let (script, notices) = Script::new(|_, _, _| Box::pin(std::future::pending()));
     let mut stranger = stranger(Settings { credit_granted: 100, ..settings(Role::Body) }, script)?;
     for _ in 0..4 {
         stranger.say(Kind::Print(proto::Print { line: "x".repeat(40), within: 0 })).await?;
@@ -80,13 +80,13 @@ async fn side_17_who_sends_without_credit_is_told_so() -> Checked {
     let (end, reason) = stranger.goodbye().await?;
     assert!(reason.contains("without credit"), "{reason}");
     assert_eq!(end, sidecar::End::Protocol(reason));
-    drop(notice);
+    drop(notices);
     Ok(())
 }
 
 #[tokio::test]
 async fn side_18_credit_for_a_line_goes_back_when_it_was_written() -> Checked {
-    let (body, mut notice) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let (body, mut notices) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let pair = pair(Settings { credit_granted: 1_000, ..settings(Role::Body) }, body, Script::echo())?;
     let printed = Arc::new(AtomicU64::new(0));
     let (count, peer) = (printed.clone(), pair.sidecar.clone());
@@ -101,7 +101,7 @@ async fn side_18_credit_for_a_line_goes_back_when_it_was_written() -> Checked {
     eventually("the window is used up", LIMIT, async || printed.load(Ordering::SeqCst) >= 9).await;
     for n in 0..200 {
         assert!(printed.load(Ordering::SeqCst) <= n + 12, "a window holds ten lines");
-        let (notice, hold) = within(LIMIT, "the next line", notice.recv()).await.ok_or("no line")?;
+        let (notice, hold) = within(LIMIT, "the next line", notices.recv()).await.ok_or("no line")?;
         let Notice::Print(print, _) = notice else { panic!("no line") };
         assert_eq!(print.line.trim(), n.to_string());
         drop(hold);
@@ -122,9 +122,9 @@ async fn log_lines_beyond_the_backlog_are_dropped_counted_and_told() -> Checked 
         let Kind::Log(line) = stranger.receive().await? else { panic!("no line") };
         lines.push(line.message);
     }
-    let notice: Vec<_> = lines.iter().filter(|line| line.contains("dropped")).collect();
-    assert_eq!(notice.len(), 1, "{notice:?}");
-    assert!(notice[0].starts_with("475 lines"), "one was sent, 1024 waited: {}", notice[0]);
+    let dropped: Vec<_> = lines.iter().filter(|line| line.contains("dropped")).collect();
+    assert_eq!(dropped.len(), 1, "{dropped:?}");
+    assert!(dropped[0].starts_with("475 lines"), "one was sent, 1024 waited: {}", dropped[0]);
     assert_eq!(lines.iter().filter(|line| line.parse::<u32>().is_ok()).count(), 1_025);
     Ok(())
 }
@@ -132,11 +132,11 @@ async fn log_lines_beyond_the_backlog_are_dropped_counted_and_told() -> Checked 
 #[tokio::test]
 async fn side_19_a_reply_comes_although_the_sidecar_may_send_nothing_itself() -> Checked {
     // The sidecar's window is used up by a line that is never taken. Pings are still answered.
-    let (body, mut notice) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let (body, mut notices) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let (inbound, mut asked) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let pair = pair(Settings { credit_granted: 10, ..settings(Role::Body) }, body, inbound)?;
     pair.sidecar.print("a line that is longer than the window".into(), 0).await?;
-    let kept = within(LIMIT, "the line", notice.recv()).await.ok_or("no line")?;
+    let kept = within(LIMIT, "the line", notices.recv()).await.ok_or("no line")?;
     let waiting = pair.sidecar.print("waits".into(), 0);
     assert!(tokio::time::timeout(Duration::from_millis(20), waiting).await.is_err());
     pair.body.ping(9);
@@ -144,7 +144,9 @@ async fn side_19_a_reply_comes_although_the_sidecar_may_send_nothing_itself() ->
         panic!("no ping")
     };
     pair.sidecar.pong(proto::Pong { nonce: ping.nonce, ..proto::Pong::default() });
-    assert!(matches!(within(LIMIT, "the pong", notice.recv()).await, Some((Notice::Pong(pong), _)) if pong.nonce == 9));
+    assert!(
+        matches!(within(LIMIT, "the pong", notices.recv()).await, Some((Notice::Pong(pong), _)) if pong.nonce == 9)
+    );
     drop(kept);
     within(LIMIT, "another line", pair.sidecar.print("now".into(), 0)).await?;
     Ok(())

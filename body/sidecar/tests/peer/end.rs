@@ -112,7 +112,7 @@ async fn side_3_half_a_frame_is_an_end() -> Checked {
 
 #[tokio::test]
 async fn side_21_drain_under_load_loses_nothing() -> Checked {
-    let (inbound, mut notice) = Script::new(|_, request, _| {
+    let (inbound, mut notices) = Script::new(|_, request, _| {
         Box::pin(async move {
             // sleep: a cell that takes its time
             tokio::time::sleep(Duration::from_millis(request.id % 7)).await;
@@ -130,7 +130,7 @@ async fn side_21_drain_under_load_loses_nothing() -> Checked {
         pair.body.drain(LIMIT);
     };
     let goodbye = async {
-        let (notice, _) = notice.recv().await.ok_or("nothing was told")?;
+        let (notice, _) = notices.recv().await.ok_or("nothing was told")?;
         assert!(matches!(notice, sidecar::Notice::Drain(LIMIT)));
         pair.sidecar.idle().await;
         pair.sidecar.goodbye("");

@@ -19,7 +19,7 @@ type Answer =
 /// Handler that answers as a test says, and hands on the notices.
 pub(crate) struct Script {
     answer: Answer,
-    notice: mpsc::Sender<(Notice, Hold)>,
+    notices: mpsc::Sender<(Notice, Hold)>,
 }
 
 impl Script {
@@ -29,8 +29,8 @@ impl Script {
         + Sync
         + 'static,
     ) -> (Arc<Self>, mpsc::Receiver<(Notice, Hold)>) {
-        let (notice, received) = mpsc::channel(100_000);
-        (Arc::new(Self { answer: Box::new(answer), notice }), received)
+        let (notices, received) = mpsc::channel(100_000);
+        (Arc::new(Self { answer: Box::new(answer), notices }), received)
     }
 
     /// Returns a handler that echoes at once.
@@ -60,7 +60,7 @@ impl Inbound for Script {
 
     fn notify(&self, _: &Arc<Peer>, notice: Notice, hold: Hold) {
         // If a test does not receive notices, they are dropped.
-        let _ = self.notice.try_send((notice, hold));
+        let _ = self.notices.try_send((notice, hold));
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) async fn greet(stream: UnixStream, answer: Kind) -> Fails<(Frames<Uni
 /// A body and its sidecar, in one process.
 pub(crate) struct World {
     pub(crate) body: Arc<Peer>,
-    pub(crate) notice: mpsc::Receiver<(Notice, Hold)>,
+    pub(crate) notices: mpsc::Receiver<(Notice, Hold)>,
     pub(crate) engine: JoinSet<End>,
     pub(crate) sidecar: JoinSet<Result<(), Error>>,
 }
@@ -56,24 +56,24 @@ pub(crate) struct World {
 pub(crate) async fn world(
     cell: impl Cell,
     script: Arc<Script>,
-    notice: mpsc::Receiver<(Notice, Hold)>,
+    notices: mpsc::Receiver<(Notice, Hold)>,
 ) -> Fails<World> {
-    world_with(cell, script, notice, Options::default()).await
+    world_with(cell, script, notices, Options::default()).await
 }
 
 pub(crate) async fn world_with(
     cell: impl Cell,
     script: Arc<Script>,
-    notice: mpsc::Receiver<(Notice, Hold)>,
+    notices: mpsc::Receiver<(Notice, Hold)>,
     options: Options,
 ) -> Fails<World> {
-    world_welcomed(cell, script, notice, options, welcome()).await
+    world_welcomed(cell, script, notices, options, welcome()).await
 }
 
 pub(crate) async fn world_welcomed(
     cell: impl Cell,
     script: Arc<Script>,
-    notice: mpsc::Receiver<(Notice, Hold)>,
+    notices: mpsc::Receiver<(Notice, Hold)>,
     options: Options,
     welcome: proto::Welcome,
 ) -> Fails<World> {
@@ -91,13 +91,13 @@ pub(crate) async fn world_welcomed(
     let (body, running) = Peer::new(frames, agreed, script);
     let mut engine = JoinSet::new();
     engine.spawn(running);
-    Ok(World { body, notice, engine, sidecar })
+    Ok(World { body, notices, engine, sidecar })
 }
 
 impl World {
     /// Returns the next notice.
     pub(crate) async fn notice(&mut self) -> Fails<Notice> {
-        Ok(testkit::within(LIMIT, "something is told", self.notice.recv()).await.ok_or("nothing more is told")?.0)
+        Ok(testkit::within(LIMIT, "something is told", self.notices.recv()).await.ok_or("nothing more is told")?.0)
     }
 
     pub(crate) async fn ready(&mut self) -> Fails<()> {

@@ -58,8 +58,8 @@ fn bus() -> (std::sync::Arc<Script>, tokio::sync::mpsc::Receiver<(Notice, sideca
 
 #[tokio::test]
 async fn side_11_a_bare_reply_to_a_cells_own_call_is_its_payload() -> Fails<()> {
-    let (script, notice) = bus();
-    let mut world = world(Doer, script, notice).await?;
+    let (script, notices) = bus();
+    let mut world = world(Doer, script, notices).await?;
     world.ready().await?;
     assert_eq!(world.call("call").await??, "cell other.cell within 1 None");
     assert_eq!(world.call("publish").await??, "published");
@@ -68,8 +68,8 @@ async fn side_11_a_bare_reply_to_a_cells_own_call_is_its_payload() -> Fails<()> 
 
 #[tokio::test]
 async fn side_16_calls_lines_and_questions_are_sent_within_the_request_that_they_are_made_for() -> Fails<()> {
-    let (script, notice) = bus();
-    let mut world = world(Doer, script, notice).await?;
+    let (script, notices) = bus();
+    let mut world = world(Doer, script, notices).await?;
     world.ready().await?;
     let hang = Box::pin(world.body.request(frame::encode(&request("hang")), 0, None));
     let mut hang = hang;
@@ -87,8 +87,8 @@ async fn side_16_calls_lines_and_questions_are_sent_within_the_request_that_they
 
 #[tokio::test]
 async fn a_cell_has_its_config_and_cannot_subscribe_and_its_errors_arrive_as_they_are() -> Fails<()> {
-    let (script, notice) = bus();
-    let mut world = world(Doer, script, notice).await?;
+    let (script, notices) = bus();
+    let mut world = world(Doer, script, notices).await?;
     world.ready().await?;
     assert_eq!(world.call("config").await??, "body-1 r1 {\"tea\":\"green\"}");
     let refused = world.call("serve").await??;
@@ -106,8 +106,8 @@ async fn a_cell_has_its_config_and_cannot_subscribe_and_its_errors_arrive_as_the
 
 #[tokio::test]
 async fn side_13_at_the_deadline_the_answer_is_timeout() -> Fails<()> {
-    let (script, notice) = bus();
-    let mut world = world(Doer, script, notice).await?;
+    let (script, notices) = bus();
+    let mut world = world(Doer, script, notices).await?;
     world.ready().await?;
     let short = Envelope { timeout: Some(Duration::from_millis(30)), ..request("hang") };
     let error = world.send(short).await?.into_result().unwrap_err();
@@ -118,8 +118,8 @@ async fn side_13_at_the_deadline_the_answer_is_timeout() -> Fails<()> {
 
 #[tokio::test]
 async fn side_14_a_panic_is_cell_failed_and_what_it_says_stays_in_the_log() -> Fails<()> {
-    let (script, notice) = bus();
-    let mut world = world(Doer, script, notice).await?;
+    let (script, notices) = bus();
+    let mut world = world(Doer, script, notices).await?;
     world.ready().await?;
     let error = world.call("panic").await?.unwrap_err();
     assert_eq!((error.code(), error.outcome()), (&Code::CellFailed, Outcome::Ran));
@@ -132,8 +132,8 @@ async fn side_14_a_panic_is_cell_failed_and_what_it_says_stays_in_the_log() -> F
 
 #[tokio::test]
 async fn side_20_pings_are_answered_while_calls_run() -> Fails<()> {
-    let (script, notice) = bus();
-    let mut world = world(Doer, script, notice).await?;
+    let (script, notices) = bus();
+    let mut world = world(Doer, script, notices).await?;
     world.ready().await?;
     let mut hang = Box::pin(world.body.request(frame::encode(&request("hang")), 0, None));
     assert!(futures::poll!(&mut hang).is_pending());

@@ -51,10 +51,10 @@ impl Cell for Noter {
 }
 
 async fn noted(notes_max: u32) -> Fails<World> {
-    let (script, notice) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let (script, notices) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let cell = Noter(Arc::new(Semaphore::new(0)));
     let welcome = proto::Welcome { notes_max, ..welcome() };
-    let mut world = world_welcomed(cell, script, notice, Options::default(), welcome).await?;
+    let mut world = world_welcomed(cell, script, notices, Options::default(), welcome).await?;
     world.ready().await?;
     Ok(world)
 }
@@ -71,7 +71,7 @@ impl World {
     /// Returns all notes that have come so far.
     fn all(&mut self) -> Vec<proto::Note> {
         let mut all = Vec::new();
-        while let Ok((Notice::Note(note, _), _)) = self.notice.try_recv() {
+        while let Ok((Notice::Note(note, _), _)) = self.notices.try_recv() {
             all.push(note);
         }
         all
@@ -131,8 +131,8 @@ async fn side_24_of_many_notes_so_many_go_out_as_the_body_takes_and_the_number_o
 async fn side_24_a_call_that_is_out_of_time_has_told_how_many_were_not_sent() -> Fails<()> {
     let mut world = noted(5).await?;
     let short = Envelope { timeout: Some(Duration::from_millis(50)), ..request("many and wait") };
-    let notice = world.send(short).await?.into_result();
-    assert_eq!(notice.err().map(|error| error.code().clone()), Some(Code::Timeout));
+    let answer = world.send(short).await?.into_result();
+    assert_eq!(answer.err().map(|error| error.code().clone()), Some(Code::Timeout));
     let all = world.all();
     assert_eq!((all.len(), all.last().map(|note| note.dropped)), (6, Some(95)), "before the reply");
     Ok(())
@@ -144,17 +144,17 @@ async fn side_24_a_body_that_knows_no_notes_gets_none() -> Fails<()> {
     for payload in ["both", "many"] {
         world.call(payload).await??;
     }
-    assert!(world.notice.try_recv().is_err(), "nothing was told");
+    assert!(world.notices.try_recv().is_err(), "nothing was told");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_cell_knows_whether_its_call_is_sampled() -> Fails<()> {
     let world = noted(64).await?;
-    for (flags, notice) in [("01", "sampled"), ("00", "not sampled"), ("03", "sampled")] {
+    for (flags, expected) in [("01", "sampled"), ("00", "not sampled"), ("03", "sampled")] {
         let trace = cbs::Trace::parse(&format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"));
         let asked = Envelope { foreign_trace: trace, ..request("") };
-        assert_eq!(world.send(asked).await?.payload, notice, "{flags}");
+        assert_eq!(world.send(asked).await?.payload, expected, "{flags}");
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ use crate::{
 /// A body with one process.
 struct Started {
     peer: Arc<Peer>,
-    notice: tokio::sync::mpsc::Receiver<(Notice, sidecar::Hold)>,
+    notices: tokio::sync::mpsc::Receiver<(Notice, sidecar::Hold)>,
     engine: JoinSet<End>,
     process: Child,
     _folder: tempfile::TempDir,
@@ -49,13 +49,13 @@ async fn start(cell: &str, program: &Path, arguments: &[&str]) -> Fails<Started>
     welcome.cells.iter_mut().for_each(|wanted| wanted.name = cell.to_owned());
     frames.write(Kind::Welcome(welcome)).await?;
     let agreed = Settings { credit_granted: 100_000, credit_held: hello.credit, ..settings(Role::Body) };
-    let (script, mut notice) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let (script, mut notices) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let (peer, running) = Peer::new(frames, agreed, script);
     let mut engine = JoinSet::new();
     engine.spawn(running);
-    let first = within(LIMIT, "ready", notice.recv()).await.ok_or("it ended")?;
+    let first = within(LIMIT, "ready", notices.recv()).await.ok_or("it ended")?;
     assert!(matches!(first.0, Notice::Ready));
-    Ok(Started { peer, notice, engine, process, _folder: folder })
+    Ok(Started { peer, notices, engine, process, _folder: folder })
 }
 
 impl Started {
@@ -67,7 +67,7 @@ impl Started {
 
     async fn drain(mut self) -> Fails<()> {
         self.peer.ping(5);
-        let pong = within(LIMIT, "a pong", self.notice.recv()).await.ok_or("it ended")?;
+        let pong = within(LIMIT, "a pong", self.notices.recv()).await.ok_or("it ended")?;
         assert!(matches!(pong.0, Notice::Pong(proto::Pong { nonce: 5, .. })));
         self.peer.drain(LIMIT);
         let end = within(LIMIT, "the end", self.engine.join_next()).await.ok_or("no engine")??;

@@ -114,9 +114,9 @@ async fn side_6_what_makes_it_impossible_to_go_on_is_said_in_goodbye() -> Fails<
 
 #[tokio::test]
 async fn side_7_ready_is_said_after_the_start_hooks() -> Fails<()> {
-    let (script, notice) = quiet();
+    let (script, notices) = quiet();
     let cell = Waiter::new();
-    let mut world = world(cell.clone(), script, notice).await?;
+    let mut world = world(cell.clone(), script, notices).await?;
     assert!(matches!(world.notice().await?, sidecar::Notice::Print(line, _) if line.line == "starting"));
     world.ready().await?;
     assert_eq!(cell.started.load(Ordering::SeqCst), 1);
@@ -125,9 +125,9 @@ async fn side_7_ready_is_said_after_the_start_hooks() -> Fails<()> {
 
 #[tokio::test]
 async fn a_start_hook_that_fails_is_told_and_nothing_is_served() -> Fails<()> {
-    let (script, notice) = quiet();
+    let (script, notices) = quiet();
     let cell = Waiter { start: Err(CellError::domain("tea.empty", "no more tea")), ..Waiter::new() };
-    let world = world(cell.clone(), script, notice).await?;
+    let world = world(cell.clone(), script, notices).await?;
     let (served, end) = world.ended().await?;
     let reason = "the start hook of `demo.cell` failed: tea.empty: no more tea";
     assert_eq!(format!("{:?}", served.unwrap_err()), reason, "its Debug is its text");
@@ -138,9 +138,9 @@ async fn a_start_hook_that_fails_is_told_and_nothing_is_served() -> Fails<()> {
 
 #[tokio::test]
 async fn side_21_drain_answers_what_is_there_and_stops_and_says_goodbye() -> Fails<()> {
-    let (script, notice) = quiet();
+    let (script, notices) = quiet();
     let cell = Waiter::new();
-    let mut world = world(cell.clone(), script, notice).await?;
+    let mut world = world(cell.clone(), script, notices).await?;
     world.notice().await?;
     world.ready().await?;
     let calls = (0..100).map(|_| world.body.request(frame::encode(&request("x")), 0, None));
@@ -167,8 +167,8 @@ async fn side_21_drain_answers_what_is_there_and_stops_and_says_goodbye() -> Fai
 
 #[tokio::test]
 async fn a_drain_whose_time_is_too_short_says_what_was_not_done() -> Fails<()> {
-    let (script, notice) = quiet();
-    let mut world = world(Waiter::new(), script, notice).await?;
+    let (script, notices) = quiet();
+    let mut world = world(Waiter::new(), script, notices).await?;
     world.notice().await?;
     world.ready().await?;
     let mut call = Box::pin(world.body.request(frame::encode(&request("x")), 0, None));
@@ -183,9 +183,9 @@ async fn a_drain_whose_time_is_too_short_says_what_was_not_done() -> Fails<()> {
 
 #[tokio::test]
 async fn side_23_when_the_body_has_gone_stop_hooks_run_and_serving_ends() -> Fails<()> {
-    let (script, notice) = quiet();
+    let (script, notices) = quiet();
     let cell = Waiter::new();
-    let mut world = world(cell.clone(), script, notice).await?;
+    let mut world = world(cell.clone(), script, notices).await?;
     world.notice().await?;
     world.ready().await?;
     world.engine.shutdown().await;
@@ -197,13 +197,13 @@ async fn side_23_when_the_body_has_gone_stop_hooks_run_and_serving_ends() -> Fai
 
 #[tokio::test]
 async fn a_process_can_end_itself_with_a_reason_and_tell_how_it_fares() -> Fails<()> {
-    let (script, notice) = quiet();
+    let (script, notices) = quiet();
     let (end, ended) = tokio::sync::oneshot::channel::<String>();
     let options = Options {
         health: Arc::new(|| proto::Pong { lag_us: 40, queued: 2, ..proto::Pong::default() }),
         stop: Box::pin(async move { ended.await.unwrap_or_default() }),
     };
-    let mut world = world_with(Waiter::new(), script, notice, options).await?;
+    let mut world = world_with(Waiter::new(), script, notices, options).await?;
     world.notice().await?;
     world.ready().await?;
     world.body.ping(3);

@@ -88,7 +88,7 @@ fn integer(number: f64) -> Value {
 }
 
 /// Returns numbers within the bounds, whole ones first.
-pub(super) fn stats(schema: &Map<String, Value>) -> Vec<Value> {
+pub(super) fn numbers(schema: &Map<String, Value>) -> Vec<Value> {
     let bound = |word: &str| schema.get(word).and_then(Value::as_f64);
     let (above, below) = (bound("exclusiveMinimum"), bound("exclusiveMaximum"));
     let least = [bound("minimum"), above];

@@ -85,9 +85,10 @@ impl Greeting {
             output::report(format_args!("{WARNING}{name} runs in Rust{WARNING:#}: {reason}"));
         }
         let instead = texts().map(|(path, text)| {
-            let is_unfit = |file: &str| unsupported.iter().any(|(name, _)| file.ends_with(&format!("/{name}.yaml")));
+            let is_unsupported =
+                |file: &str| unsupported.iter().any(|(name, _)| file.ends_with(&format!("/{name}.yaml")));
             let native =
-                NATIVE.iter().find(|(file, _)| is_unfit(file) && path.file_name() == Path::new(file).file_name());
+                NATIVE.iter().find(|(file, _)| is_unsupported(file) && path.file_name() == Path::new(file).file_name());
             native.map_or((path.clone(), text), |(_, text)| (path.clone(), *text))
         });
         Ok(Self { specs: load(instead)?, _folder: Some(folder) })

@@ -8,7 +8,7 @@ use super::{
     checkout,
     files::{self, NewFile, fill, shown},
     language::Language,
-    workspace::{self, EntryStatus},
+    workspace::{self, Membership},
 };
 use crate::{exit::Failure, output};
 
@@ -35,7 +35,8 @@ pub(super) fn write(
         return Err(files::there(path));
     }
     let cargo = (language == Language::Rust).then(|| workspace::around(&package));
-    let own = cargo.as_ref().map(|(standing, workspace)| own_part(standing, workspace.as_deref())).unwrap_or_default();
+    let own =
+        cargo.as_ref().map(|(membership, workspace)| own_part(membership, workspace.as_deref())).unwrap_or_default();
     let function = language.function(name);
     let way = |to: &str| checkout::way(&package, &cbs.join(to), &cbs);
     let sdk = match language {
@@ -62,12 +63,12 @@ pub(super) fn write(
     new.push(NewFile { path: input, text: fill(INPUT, &words) });
     files::write(&new)?;
     new.iter().for_each(|file| output::report(format_args!("wrote {}", shown(&file.path))));
-    let Some((standing, _)) = cargo else { return Ok(format!("cbs up {}", shown(&spec))) };
-    if let EntryStatus::Joins { manifest, text } = &standing {
+    let Some((membership, _)) = cargo else { return Ok(format!("cbs up {}", shown(&spec))) };
+    if let Membership::Joins { manifest, text } = &membership {
         fs::write(manifest, text).map_err(|error| Failure::failed(format_args!("{}: {error}", manifest.display())))?;
         output::report(format_args!("added {package_name} to the members in {}", shown(manifest)));
     }
-    Ok(next(&package, &package_name, &spec, &standing))
+    Ok(next(&package, &package_name, &spec, &membership))
 }
 
 /// Returns the name of the schema of its input: `demo/v1/ShoutInput` for `demo.shout`.
@@ -80,12 +81,12 @@ fn schema_name(name: &CellName) -> String {
 }
 
 /// Returns the part of the package's manifest about the workspace around it.
-fn own_part(standing: &EntryStatus, workspace: Option<&Path>) -> String {
-    match standing {
-        EntryStatus::Apart => {
+fn own_part(membership: &Membership, workspace: Option<&Path>) -> String {
+    match membership {
+        Membership::Apart => {
             "\n# The workspace around it has no list of members that could be added to.\n[workspace]\n".to_owned()
         }
-        EntryStatus::Member | EntryStatus::Joins { .. } if workspace.is_some_and(workspace::has_lints) => {
+        Membership::Member | Membership::Joins { .. } if workspace.is_some_and(workspace::has_lints) => {
             "\n[lints]\nworkspace = true\n".to_owned()
         }
         _ => String::new(),
@@ -93,10 +94,10 @@ fn own_part(standing: &EntryStatus, workspace: Option<&Path>) -> String {
 }
 
 /// Returns the command that runs the cell, ready to paste.
-fn next(package: &Path, package_name: &str, spec: &Path, standing: &EntryStatus) -> String {
-    let reached = match standing {
-        EntryStatus::Member | EntryStatus::Joins { .. } => format!("-p {package_name}"),
-        EntryStatus::Alone | EntryStatus::Apart => format!("--manifest-path {}", shown(&package.join("Cargo.toml"))),
+fn next(package: &Path, package_name: &str, spec: &Path, membership: &Membership) -> String {
+    let reached = match membership {
+        Membership::Member | Membership::Joins { .. } => format!("-p {package_name}"),
+        Membership::Alone | Membership::Apart => format!("--manifest-path {}", shown(&package.join("Cargo.toml"))),
     };
     format!("cargo run {reached} -- up {}", shown(spec))
 }

@@ -8,7 +8,7 @@ use std::{
 
 /// Relation of a new package to the workspace around it.
 #[derive(Debug, PartialEq)]
-pub(super) enum EntryStatus {
+pub(super) enum Membership {
     /// There is no workspace.
     Alone,
     /// The package is a member already, by a pattern.
@@ -21,7 +21,7 @@ pub(super) enum EntryStatus {
 }
 
 /// Finds the workspace around a package's folder.
-pub(super) fn around(package: &Path) -> (EntryStatus, Option<PathBuf>) {
+pub(super) fn around(package: &Path) -> (Membership, Option<PathBuf>) {
     for folder in package.ancestors().skip(1) {
         let manifest = folder.join("Cargo.toml");
         let Ok(text) = fs::read_to_string(&manifest) else { continue };
@@ -29,14 +29,14 @@ pub(super) fn around(package: &Path) -> (EntryStatus, Option<PathBuf>) {
             continue;
         }
         let member = package.strip_prefix(folder).unwrap_or(package).to_string_lossy().into_owned();
-        let standing = match join(&text, &member) {
-            Joined::Already => EntryStatus::Member,
-            Joined::Text(text) => EntryStatus::Joins { manifest: manifest.clone(), text },
-            Joined::No => EntryStatus::Apart,
+        let membership = match join(&text, &member) {
+            Joined::Already => Membership::Member,
+            Joined::Text(text) => Membership::Joins { manifest: manifest.clone(), text },
+            Joined::No => Membership::Apart,
         };
-        return (standing, Some(manifest));
+        return (membership, Some(manifest));
     }
-    (EntryStatus::Alone, None)
+    (Membership::Alone, None)
 }
 
 /// True if packages of the workspace can inherit its lints.
@@ -144,9 +144,9 @@ mod tests {
         fs::write(root.path().join("Cargo.toml"), "[workspace]\nmembers = [\"body\"]\n").unwrap();
         fs::create_dir(root.path().join("app")).unwrap();
         fs::write(root.path().join("app/Cargo.toml"), "[package]\nname = \"app\"\n").unwrap();
-        let (standing, manifest) = around(&root.path().join("app/cells/logic_shout"));
+        let (membership, manifest) = around(&root.path().join("app/cells/logic_shout"));
         assert_eq!(manifest, Some(root.path().join("Cargo.toml")));
-        assert!(matches!(standing, EntryStatus::Joins { text, .. } if text.contains("\"app/cells/logic_shout\"")));
+        assert!(matches!(membership, Membership::Joins { text, .. } if text.contains("\"app/cells/logic_shout\"")));
         assert!(!has_lints(&root.path().join("Cargo.toml")));
     }
 }

@@ -28,7 +28,7 @@ impl Driver {
                 Action::Promote { target, instance, limit } => {
                     tracing::info!(%target, "the canary takes calls of its own");
                     self.tasks.promoted(instance);
-                    if !self.tasks.report(instance, InstanceCommand::Promote(Duration::from_millis(limit))) {
+                    if !self.tasks.send(instance, InstanceCommand::Promote(Duration::from_millis(limit))) {
                         self.reconciler.stopped(&target, instance);
                     }
                 }
@@ -79,7 +79,7 @@ impl Driver {
                 self.executor.instances.report(target, &new.revision.to_string(), "replaced", None);
             }
         }
-        if !self.tasks.report(instance, InstanceCommand::Stop(Duration::from_millis(limit)))
+        if !self.tasks.send(instance, InstanceCommand::Stop(Duration::from_millis(limit)))
             && self.tasks.get(instance).is_none()
         {
             self.reconciler.stopped(target, instance);

@@ -15,7 +15,7 @@ use tokio::{
 use crate::fleet::instance::{Event, Executor, InstanceChange, InstanceCommand, StartOrder, live};
 
 /// Limit of commands that wait for one instance: it gets two in its life.
-const WORDS_MAX: usize = 4;
+const COMMANDS_MAX: usize = 4;
 /// Limit of events of instances that wait.
 const EVENTS_MAX: usize = 1_024;
 
@@ -39,7 +39,7 @@ pub(super) struct Alive {
     pub(super) target: Target,
     pub(super) version: Version,
     pub(super) canary: bool,
-    words: mpsc::Sender<InstanceCommand>,
+    commands: mpsc::Sender<InstanceCommand>,
     stats: Option<Arc<Stats>>,
 }
 
@@ -61,18 +61,20 @@ impl InstanceTasks {
     }
 
     pub(super) fn begin(&mut self, executor: Arc<Executor>, order: StartOrder) {
-        let (words, reported) = mpsc::channel(WORDS_MAX);
+        let (commands, received) = mpsc::channel(COMMANDS_MAX);
         let StartOrder { target, instance, version, canary, .. } = order.clone();
-        let task = self.tasks.all.spawn(live(executor, order, reported, self.events.0.clone()));
+        let task = self.tasks.all.spawn(live(executor, order, received, self.events.0.clone()));
         self.tasks.owners.insert(task.id(), instance);
-        self.alive.insert(instance, Alive { target, version, canary, words, stats: None });
+        self.alive.insert(instance, Alive { target, version, canary, commands, stats: None });
     }
 
     /// Sends a command to an instance. Returns whether it runs: one that has ended by itself has
     /// reported so, or will.
-    pub(super) fn report(&self, instance: u64, word: InstanceCommand) -> bool {
-        // It gets fewer words than there is room for.
-        self.alive.get(&instance).is_some_and(|alive| alive.words.try_send(word).is_ok() || !alive.words.is_closed())
+    pub(super) fn send(&self, instance: u64, command: InstanceCommand) -> bool {
+        // It gets fewer commands than there is room for.
+        self.alive
+            .get(&instance)
+            .is_some_and(|alive| alive.commands.try_send(command).is_ok() || !alive.commands.is_closed())
     }
 
     pub(super) fn get(&self, instance: u64) -> Option<&Alive> {
@@ -136,10 +138,10 @@ impl InstanceTasks {
     }
 
     /// Commands all instances to stop.
-    pub(super) fn stop_all(&mut self, word: InstanceCommand) {
+    pub(super) fn stop_all(&mut self, command: InstanceCommand) {
         for (_, alive) in std::mem::take(&mut self.alive) {
             // Who has ended by itself hears nothing.
-            let _ = alive.words.try_send(word);
+            let _ = alive.commands.try_send(command);
         }
     }
 

@@ -50,14 +50,14 @@ impl Driver {
         match word {
             Ok(WatchEvent::Change(change)) if change.key == keys::HEAD => {
                 self.watches.under_way.watched = change.value.as_ref().map_or(0, |_| change.revision);
-                self.told_head(change.value.as_deref(), change.revision);
+                self.observed_head(change.value.as_deref(), change.revision);
             }
             Ok(_) => {}
             Err(error) => self.watches.reopen(&error),
         }
     }
 
-    fn told_head(&mut self, value: Option<&[u8]>, revision: u64) {
+    fn observed_head(&mut self, value: Option<&[u8]>, revision: u64) {
         let now = self.clock.now();
         if let Err(error) = self.reconciler.head(value, revision, now) {
             tracing::warn!("{error}; the body goes on with what it has");
@@ -196,10 +196,10 @@ impl Driver {
             }
             Done::Ruled(target, revision, ruled) => self.ruled(&target, revision, ruled),
             Done::Head(Ok(found)) => {
-                let reported = self.reconciler.head_revision();
+                let before = self.reconciler.head_revision();
                 self.watches.compare(found.as_ref().map_or(0, |(_, revision)| *revision));
-                if let Some((value, revision)) = found.filter(|(_, revision)| *revision > reported) {
-                    self.told_head(Some(&value), revision);
+                if let Some((value, revision)) = found.filter(|(_, revision)| *revision > before) {
+                    self.observed_head(Some(&value), revision);
                 }
             }
             Done::Head(Err(error)) => self.watches.reopen(&error),

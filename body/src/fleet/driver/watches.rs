@@ -76,7 +76,7 @@ pub(super) struct Watches {
     namespace: Namespace,
     body: BodyId,
     pub(super) link: watch::Receiver<LinkState>,
-    pub(super) watches: OpenWatches,
+    pub(super) open_watches: OpenWatches,
     pub(super) desired: Option<Bucket>,
     presence: Option<Bucket>,
     pub(super) work: JoinSet<Done>,
@@ -101,7 +101,7 @@ pub(super) struct OpenWatches {
 pub(super) struct UnderWay {
     pub(super) fetching: bool,
     pub(super) putting: bool,
-    record: BTreeSet<(Target, Revision)>,
+    recording: BTreeSet<(Target, Revision)>,
     /// Task that searches for the bucket of verdict records.
     judges: Option<AbortHandle>,
     /// Revision of the head that the watch reported last; 0 if there is no head.
@@ -125,7 +125,7 @@ impl Watches {
             namespace,
             body,
             link,
-            watches: OpenWatches::default(),
+            open_watches: OpenWatches::default(),
             desired: None,
             presence: None,
             work: JoinSet::new(),
@@ -172,7 +172,7 @@ impl Watches {
     /// Closes the watches, because the connection is down.
     pub(super) fn close(&mut self) {
         self.forget();
-        self.watches = OpenWatches::default();
+        self.open_watches = OpenWatches::default();
     }
 
     /// Closes the watches for longer than a moment: no lease is put until they are open again.
@@ -187,7 +187,7 @@ impl Watches {
             return self.close();
         }
         tracing::debug!("looks anew: {error}");
-        self.watches = OpenWatches::default();
+        self.open_watches = OpenWatches::default();
         self.open(REOPEN_AFTER);
     }
 
@@ -202,13 +202,13 @@ impl Watches {
             return Ok(None);
         }
         let Open { presence, leases, desired, verdicts } = opened?;
-        (self.presence, self.watches.leases) = (Some(presence), Some(leases));
+        (self.presence, self.open_watches.leases) = (Some(presence), Some(leases));
         match desired {
-            Some((desired, head)) => (self.desired, self.watches.head) = (Some(desired), Some(head)),
+            Some((desired, head)) => (self.desired, self.open_watches.head) = (Some(desired), Some(head)),
             None => self.seek(),
         }
         let (known, watching) = verdicts.map(|verdicts| (verdicts.known, verdicts.watching)).unzip();
-        self.watches.verdicts = watching;
+        self.open_watches.verdicts = watching;
         Ok(Some(known.unwrap_or_default()))
     }
 
@@ -228,14 +228,14 @@ impl Watches {
     /// Takes the bucket and the watch of the first deploy.
     pub(super) fn born(&mut self, epoch: u64, born: (Bucket, KeyWatch)) {
         if epoch == self.epoch {
-            (self.desired, self.watches.head) = (Some(born.0), Some(born.1));
+            (self.desired, self.open_watches.head) = (Some(born.0), Some(born.1));
         }
     }
 
     /// Searches for the bucket of verdict records, because a canary is deployed.
     pub(super) fn seek_verdicts(&mut self) {
         let sought = self.under_way.judges.as_ref().is_some_and(|seeker| !seeker.is_finished());
-        if self.watches.verdicts.is_some() || sought || !self.is_up() {
+        if self.open_watches.verdicts.is_some() || sought || !self.is_up() {
             return;
         }
         let (nats, namespace, epoch) = (self.nats.clone(), self.namespace.clone(), self.epoch);
@@ -261,14 +261,14 @@ impl Watches {
     /// use.
     pub(super) fn judges(&mut self, epoch: u64, verdicts: Verdicts) -> Option<Vec<KeyChange>> {
         (epoch == self.epoch).then(|| {
-            self.watches.verdicts = Some(verdicts.watching);
+            self.open_watches.verdicts = Some(verdicts.watching);
             verdicts.known
         })
     }
 
     /// Writes the verdict record about a canary, unless another body has written one.
     pub(super) fn rule(&mut self, target: Target, revision: Revision, record: VerdictRecord) {
-        if !self.under_way.record.insert((target.clone(), revision)) {
+        if !self.under_way.recording.insert((target.clone(), revision)) {
             return;
         }
         let (nats, settings) = (self.nats.clone(), verdict_settings(&self.namespace));
@@ -284,7 +284,7 @@ impl Watches {
 
     /// Allows the verdict record to be written again, whatever the result was.
     pub(super) fn ruled(&mut self, target: &Target, revision: Revision) {
-        self.under_way.record.remove(&(target.clone(), revision));
+        self.under_way.recording.remove(&(target.clone(), revision));
     }
 
     /// Checks whether a message was lost.
@@ -295,7 +295,7 @@ impl Watches {
         if deaf {
             return self.reopen(&late(keys::presence_bucket(&self.namespace)));
         }
-        if let (Some(desired), true) = (self.desired.clone(), self.watches.head.is_some()) {
+        if let (Some(desired), true) = (self.desired.clone(), self.open_watches.head.is_some()) {
             self.seeker(async move {
                 let got = timeout(WORK_LIMIT, desired.get(keys::HEAD)).await;
                 let got = got.unwrap_or_else(|_| Err(late(desired.name().to_owned())));
@@ -457,5 +457,5 @@ pub(super) fn late(bucket: String) -> StoreError {
 }
 
 #[cfg(test)]
-#[path = "eyes_tests.rs"]
+#[path = "watches_tests.rs"]
 mod tests;

@@ -83,7 +83,7 @@ impl Measured {
 
     fn lines(&self) -> Vec<Line> {
         let to = self.to;
-        let reported = |[alone, many]: &[Vec<Sample>; 2], place: &str, note: &str| {
+        let lines_of = |[alone, many]: &[Vec<Sample>; 2], place: &str, note: &str| {
             let p50 = alone.iter().map(|sample| sample.p50_us).collect();
             let rate = many.iter().map(|sample| sample.per_second).collect();
             [
@@ -91,7 +91,7 @@ impl Measured {
                 Line::new(format!("Rust → {to}, {place}, {MANY} at once"), "calls/s", rate),
             ]
         };
-        let here = reported(&self.here, "same body", HERE);
-        here.into_iter().chain(reported(&self.across, "over NATS", ACROSS)).collect()
+        let here = lines_of(&self.here, "same body", HERE);
+        here.into_iter().chain(lines_of(&self.across, "over NATS", ACROSS)).collect()
     }
 }

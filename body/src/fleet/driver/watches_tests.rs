@@ -15,7 +15,7 @@ struct Stage {
     server: NatsServer,
     link: watch::Sender<LinkState>,
     desired: Bucket,
-    eyes: Watches,
+    watches: Watches,
 }
 
 /// Makes watches on a connection that is up, and on the bucket of heads.
@@ -25,9 +25,9 @@ async fn stage() -> Result<Stage, Box<dyn std::error::Error>> {
     let namespace = Namespace::default();
     let desired = nats.bucket(&desired_settings(&namespace)).await?;
     let (link, state) = watch::channel(LinkState::Up);
-    let mut eyes = Watches::new(nats, namespace, "one".parse()?, state);
-    eyes.desired = Some(desired.clone());
-    Ok(Stage { server, link, desired, eyes })
+    let mut watches = Watches::new(nats, namespace, "one".parse()?, state);
+    watches.desired = Some(desired.clone());
+    Ok(Stage { server, link, desired, watches })
 }
 
 fn spec(text: &str) -> (Key, Bytes) {
@@ -40,70 +40,70 @@ fn name(key: &Key) -> String {
 
 #[tokio::test]
 async fn what_is_missing_comes_and_what_is_lost_or_wrong_holds_nothing_up() -> Checked {
-    let Stage { server: _server, desired, mut eyes, .. } = stage().await?;
+    let Stage { server: _server, desired, mut watches, .. } = stage().await?;
     let specs: Vec<(Key, Bytes)> = (0..100).map(|number| spec(&format!("spec {number}"))).collect();
     for (key, bytes) in specs.iter().skip(1) {
         desired.put(&name(key), bytes.clone()).await?;
     }
     let (wrong, lost) = (&specs[1].0, &specs[0].0);
     desired.put(&name(wrong), "not a spec".into()).await?;
-    eyes.fetch(specs.iter().map(|(key, _)| *key).collect());
-    assert!(eyes.under_way.fetching);
+    watches.fetch(specs.iter().map(|(key, _)| *key).collect());
+    assert!(watches.under_way.fetching);
     let mut come = BTreeSet::new();
     while come.len() < 98 {
-        let (key, bytes) = within(SOON, "an object", eyes.fetched.1.recv()).await.ok_or("no object")?;
+        let (key, bytes) = within(SOON, "an object", watches.fetched.1.recv()).await.ok_or("no object")?;
         assert!(specs.contains(&(key, bytes)) && ![wrong, lost].contains(&&key));
         come.insert(name(&key));
     }
-    let done = within(SOON, "the end of the fetch", eyes.work.join_next()).await;
+    let done = within(SOON, "the end of the fetch", watches.work.join_next()).await;
     assert!(matches!(done, Some(Ok(Done::Fetched(0)))));
-    assert!(eyes.fetched.1.is_empty());
+    assert!(watches.fetched.1.is_empty());
     Ok(())
 }
 
 #[tokio::test]
 async fn a_fetch_and_a_look_end_with_their_connection() -> Checked {
-    let Stage { server, link, desired, mut eyes } = stage().await?;
+    let Stage { server, link, desired, mut watches } = stage().await?;
     let (key, bytes) = spec("one");
     desired.put(&name(&key), bytes).await?;
-    eyes.watches.head = Some(desired.watch(keys::HEAD).await?);
+    watches.open_watches.head = Some(desired.watch(keys::HEAD).await?);
     server.pause();
-    eyes.fetch(vec![key]);
-    eyes.look(false);
+    watches.fetch(vec![key]);
+    watches.look(false);
     link.send_replace(LinkState::Down);
-    eyes.close();
-    assert!(!eyes.under_way.fetching, "it would hold up the next one");
+    watches.close();
+    assert!(!watches.under_way.fetching, "it would hold up the next one");
     for what in ["the fetch", "the look"] {
-        let ended = within(SOON, what, eyes.work.join_next()).await;
+        let ended = within(SOON, what, watches.work.join_next()).await;
         assert!(ended.is_some_and(|ended| ended.is_err()), "{what} tells nothing of the next connection");
     }
-    eyes.fetch(vec![key]);
-    assert!(!eyes.under_way.fetching && eyes.work.is_empty(), "nothing is asked for where nobody answers");
+    watches.fetch(vec![key]);
+    assert!(!watches.under_way.fetching && watches.work.is_empty(), "nothing is asked for where nobody answers");
     server.resume();
     link.send_replace(LinkState::Up);
-    eyes.fetch(vec![key]);
-    let come = within(SOON, "the object", eyes.fetched.1.recv()).await;
+    watches.fetch(vec![key]);
+    let come = within(SOON, "the object", watches.fetched.1.recv()).await;
     assert!(come.is_some_and(|(come, _)| come == key));
     // The end of a former fetch is not that of this one.
-    eyes.has_fetched(0);
-    assert!(eyes.under_way.fetching);
+    watches.has_fetched(0);
+    assert!(watches.under_way.fetching);
     Ok(())
 }
 
 #[tokio::test]
 async fn verdicts_are_sought_by_one_on_each_connection() -> Checked {
-    let Stage { server: _server, mut eyes, .. } = stage().await?;
+    let Stage { server: _server, mut watches, .. } = stage().await?;
     for _ in 0..3 {
-        eyes.seek_verdicts();
+        watches.seek_verdicts();
     }
-    assert_eq!(eyes.work.len(), 1);
-    eyes.close();
-    assert!(within(SOON, "its end", eyes.work.join_next()).await.is_some_and(|ended| ended.is_err()));
-    eyes.seek_verdicts();
-    let done = within(SOON, "the verdicts", eyes.work.join_next()).await;
+    assert_eq!(watches.work.len(), 1);
+    watches.close();
+    assert!(within(SOON, "its end", watches.work.join_next()).await.is_some_and(|ended| ended.is_err()));
+    watches.seek_verdicts();
+    let done = within(SOON, "the verdicts", watches.work.join_next()).await;
     let Some(Ok(Done::Judges(epoch, verdicts))) = done else { return Err("no verdicts".into()) };
-    assert!(eyes.judges(epoch, *verdicts).is_some_and(|known| known.is_empty()));
-    eyes.seek_verdicts();
-    assert!(eyes.work.is_empty(), "they are heard of already");
+    assert!(watches.judges(epoch, *verdicts).is_some_and(|known| known.is_empty()));
+    watches.seek_verdicts();
+    assert!(watches.work.is_empty(), "they are heard of already");
     Ok(())
 }
