@@ -1,4 +1,4 @@
-//! Tells the program which compiler made it: figures of two compilers are not of one kind.
+//! Passes the compiler's version to the program: figures of two compilers cannot be compared.
 
 use std::{env, process::Command};
 
@@ -10,7 +10,7 @@ fn main() {
     {
         println!("cargo::rustc-env=BENCH_RUSTC={}", version.trim());
         println!("cargo::rerun-if-changed=build.rs");
-        // It finds the libpython that the body was built with.
+        // The program finds the libpython that the body was built with.
         if let Ok(folder) = env::var("DEP_CBS_BODY_LIBRARY") {
             println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}");
         }

@@ -1,4 +1,4 @@
-//! A body that is a process of its own (`cbs up`), and its cells as others reach them.
+//! A body that is a process of its own (`cbs up`), and calls of its cells from other processes.
 
 use std::{fs, time::Duration};
 
@@ -20,13 +20,14 @@ pub(crate) struct Abroad {
     pub(crate) up: Up,
     pub(crate) caller: Caller,
     pub(crate) namespace: Namespace,
-    /// How long it took from the start of the process until each of the cells had answered.
+    /// Time from the start of the process until each of the cells had answered.
     pub(crate) ready: Duration,
     _specs: TempDir,
 }
 
 impl Abroad {
-    /// Runs a program on specs; done when these cells have answered, with what they were asked.
+    /// Runs a program on specs, and waits until each of these cells has answered a call with its
+    /// input.
     pub(crate) async fn start(
         bench: &Bench,
         program: &Program,
@@ -47,7 +48,7 @@ impl Abroad {
         Ok(Self { up, caller, namespace, ready, _specs: folder })
     }
 
-    /// Calls of one of its cells within it, by its driver.
+    /// Measures calls of one of its cells within the body, made by its driver.
     pub(crate) async fn within(
         &self,
         cell: &str,
@@ -62,7 +63,7 @@ impl Abroad {
         Ok(serde_json::from_slice(&reply.payload)?)
     }
 
-    /// Ends it in order.
+    /// Stops the body in order.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.caller.close().await;
         self.up.stop().await

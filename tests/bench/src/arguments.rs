@@ -10,22 +10,22 @@ use crate::rows::Row;
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 pub(crate) struct Arguments {
-    /// How many rounds of each row [default: 7; quick: 2]
+    /// Number of rounds of each row [default: 7; quick: 2]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: Option<u16>,
-    /// How long each side of a round takes, in seconds [default: 1.5; quick: 0.2]
+    /// Time of each side of a round, in seconds [default: 1.5; quick: 0.2]
     #[arg(long, value_parser = seconds)]
     seconds: Option<Duration>,
-    /// Only these rows
+    /// Measure only these rows
     #[arg(long, value_name = "ROW", value_delimiter = ',', num_args = 1..)]
     only: Vec<Row>,
-    /// Short rounds: shows that all works; the figures are noise
+    /// Short rounds: show that all works; the figures are noise
     #[arg(long)]
     quick: bool,
-    /// A server that runs already [default: one of our own]
+    /// A server that runs already [default: the bench starts its own]
     #[arg(long, value_name = "URL")]
     pub(crate) nats: Option<String>,
-    /// Where to write every round
+    /// File for the figures of every round
     #[arg(long, value_name = "PATH", default_value = "target/bench.json")]
     pub(crate) json: PathBuf,
 }
@@ -35,12 +35,12 @@ impl Arguments {
         self.rounds.map_or(if self.quick { 2 } else { 7 }, usize::from)
     }
 
-    /// How long each side of a round takes.
+    /// Time of each side of a round.
     pub(crate) fn length(&self) -> Duration {
         self.seconds.unwrap_or(Duration::from_millis(if self.quick { 200 } else { 1500 }))
     }
 
-    /// The rows to measure, in their own order.
+    /// The rows to measure, in the order of the table.
     pub(crate) fn rows(&self) -> impl Iterator<Item = Row> {
         let wanted = |row: &&Row| self.only.is_empty() || self.only.contains(row);
         Row::value_variants().iter().filter(wanted).copied()

@@ -1,5 +1,5 @@
-//! A cell of another body: on a connection of its own, in the midst of a call, so that what it sends carries all that a
-//! cell's calls carry.
+//! Caller in place of a cell of another body: it has a connection of its own and is in the middle
+//! of a call, so that its calls carry all headers of a cell's calls.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,9 +10,9 @@ use cbs::{BodyBus, BodyId, CellContext, CellEnv, Envelope, Namespace, Target, Tr
 
 use crate::{cells::Silent, hosting};
 
-/// The time of the call that the caller itself answers: it must not run out while we measure.
+/// Timeout of the call that the caller itself answers: it must not pass during a measurement.
 const TIME: Duration = Duration::from_secs(3600);
-/// How such calls differ from raw ones, for a note.
+/// Text of a note: the difference between these calls and raw ones.
 pub(crate) const FULL: &str = "as a cell of another body calls: envelope with id, correlation, causation, source (body, \
                                cell), deadline; answered with limit, queue, deadline, panic guard, numbers";
 
@@ -31,17 +31,17 @@ impl Caller {
         Ok(Self { client, context: CellContext::new(Arc::new(env), &request) })
     }
 
-    /// The bus below, for calls that are no cell's.
+    /// The bus below, for calls that come from no cell.
     pub(crate) fn bus(&self) -> Arc<dyn BodyBus> {
         self.client.bus()
     }
 
-    /// The answer of a cell over NATS.
+    /// Returns the answer of a cell over NATS.
     pub(crate) async fn ask(&self, target: &Target, payload: &Bytes) -> anyhow::Result<Envelope> {
         Ok(self.context.send(self.context.request(target.clone(), payload.clone())).await?)
     }
 
-    /// Calls a cell that gives back as many bytes.
+    /// Calls a cell that returns as many bytes.
     pub(crate) async fn call(&self, target: &Target, payload: &Bytes) -> anyhow::Result<()> {
         check(&self.ask(target, payload).await?, payload)
     }
@@ -51,7 +51,7 @@ impl Caller {
     }
 }
 
-/// Whether a reply came over NATS, with as many bytes as went out.
+/// Checks that a reply came over NATS, with as many bytes as the request.
 pub(crate) fn check(reply: &Envelope, payload: &Bytes) -> anyhow::Result<()> {
     ensure!(reply.payload.len() == payload.len(), "the cell answers with {} bytes", reply.payload.len());
     ensure!(reply.via == Transport::Nats, "the cell was called at the distance {}", reply.via);

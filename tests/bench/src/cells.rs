@@ -6,15 +6,15 @@ use bytes::Bytes;
 use cbs::{BoxFuture, Cell, CellContext, CellError, Console, Envelope, NativeCell};
 use serde::{Deserialize, Serialize};
 
-/// The cell that gives back the bytes it gets.
+/// The cell that returns the bytes that it receives.
 pub(crate) const ECHO: &str = "bench.echo";
 /// The cell that reads JSON and writes it anew.
 pub(crate) const TYPED: &str = "bench.typed";
-/// The steps of the flow, all as [`TYPED`].
+/// The cells of the flow's steps, all like [`TYPED`].
 pub(crate) const STEPS: [&str; 3] = ["bench.one", "bench.two", "bench.three"];
 /// The flow's name.
 pub(crate) const FLOW: &str = "three";
-/// How many of many cells share an organ.
+/// Number of cells that share an organ, of [`many`] cells.
 const ORGAN_SIZE: usize = 100;
 
 struct Echo;
@@ -34,34 +34,34 @@ async fn typed(_: &CellContext, input: Text) -> Result<Text, CellError> {
     Ok(input)
 }
 
-/// A cell that echoes bytes.
+/// Makes a cell that echoes bytes.
 pub(crate) fn echo(name: &str) -> NativeCell {
     NativeCell::new(name, Echo)
 }
 
-/// A cell that echoes JSON, typed.
+/// Makes a cell that echoes JSON, typed.
 pub(crate) fn typed_echo(name: &str) -> NativeCell {
     cbs::cell(name, typed)
 }
 
-/// Names of many cells.
+/// Returns the names of `count` cells.
 pub(crate) fn many(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|index| format!("bench{}.cell{}", index / ORGAN_SIZE, index % ORGAN_SIZE))
 }
 
-/// Specs of Rust cells, with more lines for each `spec`.
+/// Returns specs of Rust cells, with more lines for each `spec`.
 pub(crate) fn specs(names: impl IntoIterator<Item = impl AsRef<str>>, more: &str) -> String {
     let mut text = String::new();
     for name in names {
         let name = name.as_ref();
-        // Writing into a String cannot fail.
+        // To write into a String cannot fail.
         let _ = write!(text, "---\napiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\n");
         let _ = write!(text, "spec:\n  runtime: rust\n{more}");
     }
     text
 }
 
-/// The spec of the flow: each step has the answer of the one before, as in the greeting.
+/// Returns the spec of the flow: each step gets the answer of the step before, as in the greeting.
 pub(crate) fn flow_spec() -> String {
     let [one, two, three] = STEPS;
     format!(
@@ -73,13 +73,13 @@ pub(crate) fn flow_spec() -> String {
     )
 }
 
-/// A JSON payload of exactly so many bytes (at least 11), which [`TYPED`] gives back as it is.
+/// Returns a JSON payload of exactly `size` bytes (at least 11), which [`TYPED`] returns unchanged.
 pub(crate) fn payload(size: usize) -> Bytes {
     let frame = r#"{"text":""}"#.len();
     Bytes::from(format!(r#"{{"text":"{}"}}"#, "x".repeat(size.saturating_sub(frame))))
 }
 
-/// A program without a terminal.
+/// A console without a terminal.
 pub(crate) struct Silent;
 
 impl Console for Silent {

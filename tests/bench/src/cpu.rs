@@ -1,4 +1,4 @@
-//! How much of the processors was used: steadier than time on a machine that others use too.
+//! Processor time that was used: steadier than elapsed time on a machine with other work.
 
 use std::{fs, time::Duration};
 
@@ -10,11 +10,12 @@ use nix::{
     unistd::{SysconfVar, sysconf},
 };
 
-/// Where the fields of `/proc/<pid>/stat` that follow the program's name (which may hold
-/// spaces, and ends in a parenthesis) have `utime` and `stime`: fields 14 and 15 of proc(5).
+/// Index of `utime` among the fields of `/proc/<pid>/stat` after the program's name, which may
+/// contain spaces and ends in a parenthesis; `stime` follows. They are fields 14 and 15 of proc(5).
 const UTIME_AFTER_NAME: usize = 11;
 
-/// The processor time that this process and these others have used so far; `None` where one of them has ended.
+/// Processor time that this process and these others have used so far; `None` if one of them has
+/// ended.
 pub(crate) fn used(others: &[u32]) -> Option<Duration> {
     let own = getrusage(UsageWho::RUSAGE_SELF).ok()?;
     let own = duration(own.user_time()) + duration(own.system_time());

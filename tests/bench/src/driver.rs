@@ -1,5 +1,5 @@
-//! A Rust cell that calls another one of its body, again and again: how calls that never leave a process are measured
-//! from another one.
+//! A Rust cell that calls another one of its body, again and again. With it another process can
+//! measure calls that never leave a process.
 
 use std::time::{Duration, Instant};
 
@@ -13,22 +13,22 @@ use crate::{cells, load::Sample};
 
 /// The cell's name.
 pub(crate) const DRIVER: &str = "bench.driver";
-/// What its spec says besides: it works longer than other cells.
+/// Additional lines of the cell's spec: it works longer than other cells.
 pub(crate) const SPEC: &str = "  timeout: 1h\n";
 
-/// What it is asked to do.
+/// Input of the cell: the calls to make.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Order {
     /// The cell to call.
     pub(crate) cell: String,
     /// The payload's size in bytes.
     pub(crate) size: usize,
-    /// How many calls at once.
+    /// Number of calls at once.
     pub(crate) callers: usize,
     pub(crate) milliseconds: u64,
 }
 
-/// The cell.
+/// Makes the cell.
 pub(crate) fn cell() -> NativeCell {
     cbs::cell(DRIVER, drive)
 }
@@ -37,13 +37,14 @@ async fn drive(context: &CellContext, order: Order) -> Result<Sample, CellError>
     let target: Target = order.cell.parse().map_err(|error| CellError::bad_request(format!("{error}")))?;
     let (payload, began) = (cells::payload(order.size), Instant::now());
     let end = began + Duration::from_millis(order.milliseconds);
-    // As a load does it, without its closures: the future of a cell goes from thread to thread.
+    // This does the same as a load, without its closures: the future of a cell moves between
+    // threads.
     let callers = (0..order.callers).map(|_| caller(context, &target, &payload, end));
     let times = try_join_all(callers).await.map_err(|error| CellError::domain("bench.failed", format!("{error:#}")))?;
     Ok(Sample::new(times.concat(), began.elapsed(), None))
 }
 
-/// The nanoseconds of each call, one after the other.
+/// Makes calls one after the other; returns the nanoseconds of each.
 async fn caller(context: &CellContext, target: &Target, payload: &Bytes, end: Instant) -> anyhow::Result<Vec<u32>> {
     let (mut times, mut last) = (Vec::with_capacity(4096), Instant::now());
     while last < end {

@@ -1,4 +1,4 @@
-//! Bodies that are one fleet, on a server of their own with JetStream, and deploys to them.
+//! Bodies of one fleet, on a server of their own with JetStream, and deploys to them.
 
 use std::{
     fs,
@@ -19,11 +19,12 @@ use crate::{
     program::{Program, Up},
 };
 
-/// How long a deploy may take.
+/// Limit of a deploy.
 const DEPLOY_LIMIT: Duration = Duration::from_secs(300);
-/// How often a process that works is looked at.
+/// Time between two looks at the memory of a working process.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// Two accounts: everybody's, with JetStream, and the server's own, which may ask what the server counts.
+/// Configuration of two accounts: one for all clients, with JetStream, and the system account,
+/// which may read the server's counters.
 const ACCOUNTS: &str = "accounts {\n  ALL { jetstream: enabled, users: [ { user: all, password: all } ] }\n  \
     SYS { users: [ { user: sys, password: sys } ] }\n}\nsystem_account: SYS\nno_auth_user: all\n";
 
@@ -33,20 +34,21 @@ pub(crate) struct Fleet {
     pub(crate) client: Client,
     monitor: Client,
     folder: TempDir,
-    // Last: it ends when the bodies have ended.
+    // The last field: the server ends after the bodies.
     server: Server,
 }
 
-/// What a deploy took.
+/// Time and memory that a deploy took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deployed {
-    /// From the start of the command until it showed its plan: specs are read, checked and packed.
+    /// Time from the start of the command until it showed its plan: specs are read, checked and
+    /// packed.
     pub(crate) read: Duration,
-    /// From then until the new head was written.
+    /// Time from then until the new head was written.
     pub(crate) written: Duration,
-    /// From then until all bodies had followed.
+    /// Time from then until all bodies had followed.
     pub(crate) followed: Duration,
-    /// The most memory that the command held, in bytes.
+    /// The most memory that the command used, in bytes.
     pub(crate) memory: f64,
 }
 
@@ -57,7 +59,7 @@ impl Deployed {
 }
 
 impl Fleet {
-    /// Starts a server and so many bodies; done when all have joined.
+    /// Starts a server and `bodies` bodies, and waits until all have joined.
     pub(crate) async fn start(program: &Program, bodies: usize) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let store = Some(folder.path().join("store"));
@@ -77,7 +79,7 @@ impl Fleet {
         self.server.url()
     }
 
-    /// A folder for specs that are deployed.
+    /// Makes a folder for the specs of a deploy.
     pub(crate) fn specs(&self) -> anyhow::Result<PathBuf> {
         let specs = self.folder.path().join("specs");
         fs::create_dir_all(&specs)?;
@@ -124,7 +126,7 @@ impl Fleet {
                 planned = planned.or_else(|| reported.starts_with("plan").then_some(now));
                 written = reported.contains("\nhead ").then_some(now);
             }
-            // It may end while it is looked at.
+            // The command may end during this look.
             memory = Memory::of(pid).map_or(memory, |held| memory.max(held.peak));
             ensure!(now < DEPLOY_LIMIT, "`cbs deploy` does not end within {DEPLOY_LIMIT:?}");
             sleep(LOOK_EVERY).await;
@@ -138,7 +140,7 @@ impl Fleet {
         Ok(Deployed { read: planned, written: written.saturating_sub(planned), followed, memory })
     }
 
-    /// What the server has counted so far: messages that came in, and that went out.
+    /// Number of messages that the server has received so far, and number that it has sent.
     pub(crate) async fn messages(&self) -> anyhow::Result<[f64; 2]> {
         let reported = self.monitor.request("$SYS.REQ.SERVER.PING.VARZ", "".into()).await?;
         let reported: Value = serde_json::from_slice(&reported.payload)?;
@@ -146,9 +148,9 @@ impl Fleet {
         Ok([number("/data/in_msgs")?, number("/data/out_msgs")?])
     }
 
-    /// Asks all bodies to end at once, and waits for that.
+    /// Asks all bodies to end at the same time, and waits for their end.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        // Nobody takes over what a whole fleet gives up.
+        // When a whole fleet ends, no body takes over its cells.
         for body in self.bodies {
             body.kill().await?;
         }

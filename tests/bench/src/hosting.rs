@@ -1,5 +1,5 @@
-//! A body as `cbs up` wires it: supervised cells, retries around the router around what is here
-//! and NATS, flows served beside the cells, a watchdog.
+//! A body as `cbs up` wires it: supervised cells; retries around the router, which calls local
+//! cells or NATS; flows beside the cells; a watchdog.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use spec::Specs;
 
 use crate::cells::Silent;
 
-/// How long all cells of a body may take until calls reach them.
+/// Limit of the time until calls reach all cells of a body.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// A body in this process.
@@ -26,7 +26,7 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Starts cells and flows by their specs; with a server's address on NATS too. Done when
+    /// Starts cells and flows by their specs; with a server's address on NATS too. Waits until
     /// calls reach them.
     pub(crate) async fn start(
         url: Option<&str>,
@@ -37,7 +37,7 @@ impl Body {
         Self::start_recorded(url, namespace, cells, specs, None).await
     }
 
-    /// The same, whose calls are told to a recorder.
+    /// Starts a body that reports its calls to a recorder.
     pub(crate) async fn start_recorded(
         url: Option<&str>,
         namespace: &Namespace,
@@ -71,12 +71,12 @@ impl Body {
         Ok(Self { bus, nats, cells, flows, _watchdog: Watchdog::start()? })
     }
 
-    /// What the body's own cells call through.
+    /// The bus of the body's own cells.
     pub(crate) fn bus(&self) -> Arc<dyn BodyBus> {
         self.bus.clone()
     }
 
-    /// Ends it in order.
+    /// Stops the body in order.
     pub(crate) async fn stop(self) {
         join_all(self.flows.into_iter().map(Serving::stop)).await;
         join_all(self.cells.into_iter().map(Running::stop)).await;
@@ -86,13 +86,13 @@ impl Body {
     }
 }
 
-/// A body's connections.
+/// Opens a body's connections.
 async fn connect(url: &str, namespace: &Namespace, body: BodyId) -> anyhow::Result<Nats> {
     let options = Options { namespace: namespace.clone(), ..Options::new(url, body) };
     Nats::connect(options).await.context("the body does not connect")
 }
 
-/// A client of the bodies in a namespace.
+/// Connects a client of the bodies in a namespace.
 pub(crate) async fn client(url: &str, namespace: &Namespace) -> anyhow::Result<Nats> {
     let options = Options { namespace: namespace.clone(), ..Options::new(url, BodyId::new("bench-client")?) };
     Nats::connect_client(options).await.context("the client does not connect")

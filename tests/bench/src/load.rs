@@ -1,4 +1,4 @@
-//! So many calls at once, for so long.
+//! Load: a number of calls at once, for a time.
 
 use std::{
     sync::Arc,
@@ -11,37 +11,37 @@ use tokio::time::sleep;
 
 use crate::cpu;
 
-/// How a side of a round is measured.
+/// Settings of a measurement of one side of a round.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
-    /// How many callers make one call after the other.
+    /// Number of callers; each makes one call after the other.
     pub(crate) callers: usize,
-    /// How long.
+    /// Duration of the measurement.
     pub(crate) length: Duration,
-    /// How long each caller does nothing before a call.
+    /// Time that each caller waits before a call.
     pub(crate) pause: Option<Duration>,
-    /// The processes whose time counts besides our own.
+    /// The processes whose processor time counts, in addition to this process.
     pub(crate) processes: Arc<[u32]>,
 }
 
-/// One side of one round.
+/// Figures of one side of one round.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Sample {
     pub(crate) calls: usize,
     pub(crate) per_second: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
-    /// Processor time a call: caller, server and answerer together.
+    /// Processor time of a call, in microseconds: caller, server and answerer together.
     pub(crate) cpu_us: Option<f64>,
 }
 
 impl Load {
-    /// The same, and these processes' time counts too.
+    /// Adds processes whose time counts too.
     pub(crate) fn beside(self, processes: impl IntoIterator<Item = u32>) -> Self {
         Self { processes: self.processes.iter().copied().chain(processes).collect(), ..self }
     }
 
-    /// Makes calls until the time is over. All callers share one task, on both sides alike.
+    /// Makes calls until the time is over. All callers share one task, on both sides.
     ///
     /// # Errors
     /// The first call that fails ends it.
@@ -71,7 +71,7 @@ impl Load {
 }
 
 impl Sample {
-    /// Of the nanoseconds of each call.
+    /// Makes the figures from the nanoseconds of each call.
     pub(crate) fn new(mut times: Vec<u32>, elapsed: Duration, used: Option<Duration>) -> Self {
         times.sort_unstable();
         let calls = times.len();

@@ -1,10 +1,10 @@
-//! What the figures were measured on.
+//! The machine that the figures were measured on.
 
 use std::{fmt, fs, thread};
 
 use serde::Serialize;
 
-/// The machine, and the versions of what ran on it.
+/// The machine, and the versions of the programs on it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
     cores: usize,
@@ -14,7 +14,7 @@ pub(crate) struct Machine {
     bench: &'static str,
     optimized: bool,
     date: String,
-    /// The load of the last minute when the run began: what others did.
+    /// Load average of the last minute before the run: the work of other programs.
     load: f64,
 }
 

@@ -1,22 +1,24 @@
-//! CBS beside raw async-nats: both in one binary, in turns, as ratios with ranges.
+//! Benchmark of CBS beside raw async-nats: both in one binary, in turns, as ratios with ranges.
 //!
 //! ```text
 //! make bench                                # all rows; the table on stdout, target/bench.json beside it
 //! make bench ARGS="--quick --only cell"     # one row, to see that it works
 //! ```
 //!
-//! README.md says what each row means and how to read the noise.
+//! README.md explains each row and the noise.
 //!
 //! # Layout
 //!
-//! - `arguments`: the command line. `machine`: what the figures were measured on.
-//! - `stage`: the server, a namespace a body, the raw side. `hosting`, `cells`: the CBS side, as `cbs up` wires it.
-//! - `load`, `rounds`, `cpu`: so many calls at once, both sides in turns, what they cost.
+//! - `arguments`: the command line. `machine`: the machine that the figures were measured on.
+//! - `stage`: the server, a namespace for each body, the raw side. `hosting`, `cells`: the CBS
+//!   side, as `cbs up` wires it.
+//! - `load`, `rounds`, `cpu`: many calls at once, both sides in turns, their processor time.
 //! - `caller`, `driver`: cells that call others, from another body and in the same one.
-//! - `program`, `abroad`: processes of `cbs up`. `fleet`: bodies to deploy to. `memory`: what processes hold.
+//! - `program`, `abroad`: processes of `cbs up`. `fleet`: bodies to deploy to. `memory`: memory of
+//!   processes.
 //! - `guests`: cells in other languages.
-//! - `peers`: answerers that are not ours.
-//! - `rows`: one file a group of rows. `report`, `table`: what came of them.
+//! - `peers`: answerers that are not CBS.
+//! - `rows`: one file for each group of rows. `report`, `table`: their results.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person")]
 
 mod abroad;
@@ -50,7 +52,7 @@ use crate::{arguments::Arguments, machine::Machine, report::Report, stage::Bench
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // As a child this program is `cbs` with many cells linked in: see `program`.
+    // A child of this program is `cbs` with many cells linked in: see `program`.
     if let Some(cells) = program::cells_to_link() {
         return body::main_with(cells);
     }

@@ -1,24 +1,24 @@
-//! What processes hold in memory.
+//! Memory of processes.
 
 use std::fs;
 
 use anyhow::Context as _;
 
-/// What a process holds in memory, in bytes.
+/// Memory of a process, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
-    /// All its pages, shared ones too.
+    /// All its pages, including shared ones.
     pub(crate) resident: f64,
-    /// Its pages, shared ones in proportion.
+    /// Its pages, with its share of the shared ones.
     pub(crate) proportional: f64,
-    /// What it allocated.
+    /// Memory that it allocated.
     pub(crate) anonymous: f64,
-    /// The most that [`Self::resident`] has ever been.
+    /// The highest value that [`Self::resident`] ever had.
     pub(crate) peak: f64,
 }
 
 impl Memory {
-    /// What this process holds now.
+    /// Reads the present memory of a process.
     pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
         let sums = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context("no /proc/<pid>/smaps_rollup")?;
         let status = fs::read_to_string(format!("/proc/{pid}/status")).context("no /proc/<pid>/status")?;

@@ -1,4 +1,4 @@
-//! Answerers that are not ours: scripts in `peers/`, each a process of its own.
+//! Answerers that are not CBS: scripts in `peers/`, each a process of its own.
 
 use std::{
     env,
@@ -20,9 +20,9 @@ use crate::{
     stage::{self, Bench},
 };
 
-/// How long a peer may take until it answers.
+/// Limit of the time until a peer answers.
 const READY_LIMIT: Duration = Duration::from_secs(20);
-/// How often it is asked whether it does.
+/// Time between two requests until it answers.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// A peer that answers; killed when dropped.
@@ -34,17 +34,17 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// A nats-py subscriber that reads and writes JSON by msgspec.
+    /// Starts a nats-py subscriber that reads and writes JSON with msgspec.
     pub(crate) async fn nats_py(bench: &Bench) -> anyhow::Result<Self> {
         Self::script(bench, "nats-py", "nats_py.py", &[]).await
     }
 
-    /// A FastStream subscriber that does so too.
+    /// Starts a FastStream subscriber that does the same.
     pub(crate) async fn faststream(bench: &Bench) -> anyhow::Result<Self> {
         Self::script(bench, "FastStream", "faststream_rpc.py", &["msgspec"]).await
     }
 
-    /// The raw answerer, in a process of its own as all peers are.
+    /// Starts the raw answerer, in a process of its own like all peers.
     pub(crate) async fn raw(bench: &Bench) -> anyhow::Result<Self> {
         let subject = Self::subject()?;
         let mut command = Command::new(env::current_exe()?);
@@ -56,7 +56,8 @@ impl Peer {
         let subject = Self::subject()?;
         let mut command = Command::new(python()?);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
-        // Not its own folder's modules before those that are installed, and nothing written beside the script.
+        // Installed modules come before those of the script's folder, and Python writes nothing
+        // beside the script.
         command.arg("-PB").arg(script).args([&*bench.url, subject.as_str()]).args(more);
         Self::start(bench, name, command, subject).await
     }
@@ -93,12 +94,12 @@ impl Peer {
         }
     }
 
-    /// The process.
+    /// The process id.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// A plain request that must bring back as many bytes.
+    /// Sends a plain request; the reply must have as many bytes.
     pub(crate) async fn call(&self, payload: &Bytes) -> anyhow::Result<()> {
         let reply = self.client.request(self.subject.clone(), payload.clone()).await?;
         ensure!(reply.payload.len() == payload.len(), "{} answers with {} bytes", self.name, reply.payload.len());
@@ -110,7 +111,7 @@ impl Peer {
     }
 }
 
-/// The interpreter of the peers' environment.
+/// Finds the interpreter of the peers' environment.
 fn python() -> anyhow::Result<PathBuf> {
     let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));

@@ -1,7 +1,7 @@
-//! Processes of `cbs up`: how soon they answer.
+//! Processes of `cbs up`, and the time until they answer.
 //!
-//! A body of many Rust cells is this program itself: with [`LINKED`] in its environment it is
-//! `cbs` with so many cells linked in, and takes the arguments of `cbs`.
+//! A body of many Rust cells is this program itself: with [`LINKED`] in its environment it is `cbs`
+//! with that number of cells linked in, and takes the arguments of `cbs`.
 
 use std::{
     env, fs,
@@ -25,22 +25,23 @@ use tokio::{
 
 use crate::{cells, driver, memory::Memory};
 
-/// The environment variable that makes this program `cbs`, and says with how many cells.
+/// The environment variable that turns this program into `cbs`; its value is the number of cells.
 const LINKED: &str = "CBS_BENCH_CELLS";
 /// The hidden command of `cbs` that a body runs for Python cells with `isolation: process`.
 const WORKER: &str = "python-worker";
-/// How long a process may take until it answers.
+/// Limit of the time until a process answers.
 const READY_LIMIT: Duration = Duration::from_secs(60);
-/// How long it may take to end.
+/// Limit of the time until it ends.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
-/// How often it is asked whether it answers.
+/// Time between two requests until it answers.
 const ASK_EVERY: Duration = Duration::from_millis(1);
-/// How long a process does nothing before its memory is read.
+/// Time that a process is idle before its memory is read.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// The cells to link in where this process is to be `cbs`: so many, one that calls others, and two to call.
+/// Returns the cells to link in if this process is to be `cbs`: many cells, one that calls others,
+/// and two to call.
 pub(crate) fn cells_to_link() -> Option<Vec<NativeCell>> {
-    // Its own workers are this program too, and start with an environment of their own.
+    // Its own workers are also this program, and start with an environment of their own.
     let is_worker = env::args().nth(1).as_deref() == Some(WORKER);
     let count = if is_worker { 0 } else { env::var(LINKED).ok()?.parse().ok()? };
     let own = [driver::cell(), cells::echo(cells::ECHO), cells::typed_echo(cells::TYPED)];
@@ -55,7 +56,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// `cbs` itself: `CBS_BIN`, else the one beside this program.
+    /// Finds `cbs` itself: `CBS_BIN`, else the one beside this program.
     pub(crate) fn cbs() -> anyhow::Result<Self> {
         let named = env::var_os("CBS_BIN").filter(|path| !path.is_empty()).map(PathBuf::from);
         let path = named.map_or_else(|| env::current_exe().map(|own| own.with_file_name("cbs")), Ok)?;
@@ -63,12 +64,12 @@ impl Program {
         Ok(Self { path, linked: None })
     }
 
-    /// This program as a `cbs` with a cell that calls others.
+    /// Returns this program as a `cbs` with a cell that calls others.
     pub(crate) fn with_driver() -> anyhow::Result<Self> {
         Self::of_many(0)
     }
 
-    /// This program as a `cbs` with so many cells.
+    /// Returns this program as a `cbs` with `count` cells.
     pub(crate) fn of_many(count: usize) -> anyhow::Result<Self> {
         Ok(Self { path: env::current_exe()?, linked: Some(count) })
     }
@@ -78,7 +79,7 @@ impl Program {
         self.up_with(specs, url, namespace, &[])
     }
 
-    /// The same with more arguments.
+    /// Runs `cbs up` on a folder of specs, with more arguments.
     pub(crate) fn up_with(&self, specs: &Path, url: &str, namespace: &Namespace, more: &[&str]) -> anyhow::Result<Up> {
         let mut command = Command::new(&self.path);
         command.arg("up").arg(specs).args(["--nats", url, "--namespace", namespace.as_str()]).args(more);
@@ -93,7 +94,7 @@ impl Program {
     }
 
     fn start(&self, mut command: Command) -> anyhow::Result<Up> {
-        // A file takes all that is logged; a pipe that nobody reads would stop the body once it is full.
+        // The log goes to a file; a pipe that nobody reads would stop the body once it is full.
         let log = NamedTempFile::new()?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.reopen()?).kill_on_drop(true);
         command.env_remove("CBS_LOG").env_remove("CBS_HTTP").env_remove(LINKED);
@@ -114,15 +115,15 @@ pub(crate) struct Up {
 }
 
 impl Up {
-    /// The process.
+    /// The process id.
     ///
     /// # Errors
-    /// When it has ended.
+    /// When the process has ended.
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {
         self.child.id().with_context(|| format!("`cbs up` has ended: {}", self.last_words()))
     }
 
-    /// The processes that it has started itself.
+    /// Returns the ids of the processes that it has started itself.
     pub(crate) fn children(&self) -> anyhow::Result<Vec<u32>> {
         let mut found = Vec::new();
         for thread in fs::read_dir(format!("/proc/{}/task", self.pid()?))? {
@@ -132,12 +133,12 @@ impl Up {
         Ok(found)
     }
 
-    /// Itself and its children.
+    /// Returns the ids of the process and its children.
     pub(crate) fn family(&self) -> anyhow::Result<Vec<u32>> {
         Ok([vec![self.pid()?], self.children()?].concat())
     }
 
-    /// How long it took from the start of the process to the first answered call.
+    /// Waits for the first answered call; returns the time since the start of the process.
     pub(crate) async fn answered(&mut self, client: &Client, subject: &str, input: &str) -> anyhow::Result<Duration> {
         let subject = Subject::from(subject);
         loop {
@@ -159,13 +160,13 @@ impl Up {
         }
     }
 
-    /// What it holds after a while in which nothing was asked of it.
+    /// Waits until the process was idle for a while, and reads its memory.
     pub(crate) async fn memory(&self) -> anyhow::Result<Memory> {
         sleep(IDLE).await;
         Memory::of(self.pid()?)
     }
 
-    /// Asks it to end, and waits for that.
+    /// Asks the process to end, and waits for its end.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let pid = self.pid()?;
         kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM)?;
@@ -174,13 +175,13 @@ impl Up {
         Ok(())
     }
 
-    /// Kills it, and waits for its end.
+    /// Kills the process, and waits for its end.
     pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
         Ok(self.child.kill().await?)
     }
 
     fn last_words(&self) -> String {
-        // What cannot be read is left out; the status has been told.
+        // If the log cannot be read, it is left out; the status is in the error already.
         let text = fs::read(self.log.path()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

@@ -1,11 +1,11 @@
-//! What came of the rows.
+//! Results of the rows.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{machine::Machine, rounds::Rounds};
 
-/// All that a run found.
+/// All results of a run.
 pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) rounds: usize,
@@ -13,7 +13,7 @@ pub(crate) struct Report {
     pub(crate) lines: Vec<Line>,
 }
 
-/// One line of the table: one figure, of several rounds.
+/// One line of the table: one figure, measured in several rounds.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     pub(crate) what: String,
@@ -23,25 +23,25 @@ pub(crate) struct Line {
     /// The figure of each round.
     pub(crate) rounds: Vec<f64>,
     pub(crate) target: Option<Target>,
-    /// What a reader must know to read it right.
+    /// Explanation that a reader needs.
     pub(crate) note: String,
-    /// Why there is no figure.
+    /// Reason why there is no figure.
     pub(crate) failed: Option<String>,
-    /// What the figures were made of.
+    /// Samples that the figures were computed from.
     pub(crate) samples: Option<Rounds>,
 }
 
-/// What is to be reached.
+/// Target of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Target {
-    /// So much or more, and what is hoped for.
+    /// The figure or more; `aim` is a higher figure that is hoped for.
     AtLeast { figure: f64, aim: Option<f64> },
-    /// So much or less.
+    /// The figure or less.
     AtMost { figure: f64 },
 }
 
-/// Median, least and most of some figures; none of none.
+/// Median, minimum and maximum of some figures; nothing if there are no figures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -60,12 +60,12 @@ impl Spread {
 }
 
 impl Line {
-    /// A figure of several rounds.
+    /// Makes a line of several rounds.
     pub(crate) fn new(what: impl Into<String>, unit: &'static str, rounds: Vec<f64>) -> Self {
         Self { what: what.into(), unit, rounds, ..Self::default() }
     }
 
-    /// No figure, and why.
+    /// Makes a line without a figure, with the reason.
     pub(crate) fn failed(what: impl Into<String>, error: &anyhow::Error) -> Self {
         Self { what: what.into(), failed: Some(format!("{error:#}")), ..Self::default() }
     }
@@ -86,7 +86,7 @@ impl Line {
         Self { samples: Some(samples), ..self }
     }
 
-    /// Whether the median reaches the target, if there are both.
+    /// True if the median reaches the target; `None` if one of them is missing.
     pub(crate) fn reached(&self) -> Option<bool> {
         let median = Spread::of(&self.rounds)?.median;
         self.target.map(|target| match target {
@@ -95,7 +95,7 @@ impl Line {
         })
     }
 
-    /// Whether the median reaches what is hoped for.
+    /// True if the median reaches the aim.
     pub(crate) fn reached_aim(&self) -> bool {
         match (self.target, Spread::of(&self.rounds)) {
             (Some(Target::AtLeast { aim: Some(aim), .. }), Some(spread)) => spread.median >= aim,

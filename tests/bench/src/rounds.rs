@@ -1,4 +1,5 @@
-//! Sides in turns: the machine's mood changes by the minute, and all have it alike.
+//! Measurement of several sides in turns: the machine's speed changes by the minute, and so it
+//! changes for all sides.
 
 use std::time::Duration;
 
@@ -7,19 +8,20 @@ use serde::Serialize;
 
 use crate::load::{Load, Sample};
 
-/// How long each side runs before it is measured, at the most.
+/// Limit of the time that each side runs before it is measured.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// One of the sides: measures itself once.
+/// One of the sides: a function that measures it once.
 pub(crate) type Side<'a> = Box<dyn Fn(Load) -> LocalBoxFuture<'a, anyhow::Result<Sample>> + 'a>;
 
-/// The side that makes this call.
+/// Returns the side that makes this call.
 pub(crate) fn side<'a>(call: &'a impl AsyncFn() -> anyhow::Result<()>) -> Side<'a> {
     Box::new(move |load| Box::pin(async move { load.run(call).await }))
 }
 
-/// Measures sides in turns, after each has been warmed up: all of them so many times, and once more all but the last,
-/// so that this one is between two measurements of each other. The samples are in the order of the sides.
+/// Measures sides in turns, after a warm-up of each: all of them `count` times, and then once more
+/// all but the last. So each sample of the last side is between two samples of every other side.
+/// The samples are in the order of the sides.
 ///
 /// # Errors
 /// The first call that fails ends it.
@@ -41,13 +43,13 @@ pub(crate) async fn laps(count: usize, load: &Load, sides: &[Side<'_>]) -> anyho
 /// The rounds of a row: base, ours, base, ours, …, base.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Rounds {
-    /// What ours is compared with: one more than ours.
+    /// Samples that ours are compared with: one more than ours.
     pub(crate) base: Vec<Sample>,
     pub(crate) ours: Vec<Sample>,
 }
 
 impl Rounds {
-    /// Measures both sides in turns, after each has been warmed up.
+    /// Measures both sides in turns, after a warm-up of each.
     ///
     /// # Errors
     /// The first call that fails ends it.
@@ -61,27 +63,27 @@ impl Rounds {
         Ok(Self { base: samples.next().unwrap_or_default(), ours: samples.next().unwrap_or_default() })
     }
 
-    /// Calls a second: ours by the base's, of each round. More is better.
+    /// Ratio of calls a second, ours to the base, of each round. More is better.
     pub(crate) fn speed(&self) -> Vec<f64> {
         self.ratios(|sample| sample.per_second).map(|(ours, base)| ours / base).collect()
     }
 
-    /// Processor time a call: the base's by ours, of each round. More is better.
+    /// Ratio of processor time for a call, the base to ours, of each round. More is better.
     pub(crate) fn thrift(&self) -> Vec<f64> {
         self.ratios(|sample| sample.cpu_us.unwrap_or(f64::NAN)).map(|(ours, base)| base / ours).collect()
     }
 
-    /// Time a call: ours by the base's, of each round.
+    /// Ratio of the time of a call, ours to the base, of each round.
     pub(crate) fn cost(&self) -> Vec<f64> {
         self.speed().into_iter().map(f64::recip).collect()
     }
 
-    /// The time of the slowest call in a hundred: ours by the base's, of each round.
+    /// Ratio of the time of the slowest call in a hundred, ours to the base, of each round.
     pub(crate) fn slowest(&self) -> Vec<f64> {
         self.ratios(|sample| sample.p99_us).map(|(ours, base)| ours / base).collect()
     }
 
-    /// Ours, and the mean of the two bases beside it.
+    /// Returns our value of each round, and the mean of the two base values beside it.
     fn ratios(&self, value: impl Fn(&Sample) -> f64) -> impl Iterator<Item = (f64, f64)> {
         let bases = self.base.windows(2).map(<[Sample]>::iter);
         let ours: Vec<f64> = self.ours.iter().map(&value).collect();

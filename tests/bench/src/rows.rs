@@ -26,8 +26,8 @@ use crate::{
     stage::Bench,
 };
 
-/// How many calls at once tell two sides apart: both cores are at work all the time, and what
-/// is compared is the work of a call. With one at a time it is the waking of threads.
+/// Number of calls at once that shows the difference of two sides: both cores work all the time, so
+/// the work of a call is compared. With one call at a time it would be the wake-up of threads.
 const MANY: usize = 64;
 
 /// A group of rows.
@@ -102,7 +102,7 @@ impl Row {
         }
     }
 
-    /// Measures the group. What cannot be measured becomes a line that says why.
+    /// Measures the group. A failed measurement becomes a line with the reason.
     pub(crate) fn measure(self, bench: &Bench) -> Vec<Line> {
         let measured = match self {
             Self::Control => control::measure(bench),
@@ -125,7 +125,7 @@ impl Row {
     }
 }
 
-/// The two lines of a comparison with raw: calls a second, with a note, and processor time.
+/// Returns the two lines of a comparison with raw: calls a second, with a note, and processor time.
 fn against_raw(bench: &Bench, what: &str, note: impl Into<String>, rounds: Rounds) -> [Line; 2] {
     let (speed, thrift) = (rounds.speed(), rounds.thrift());
     [
@@ -134,7 +134,8 @@ fn against_raw(bench: &Bench, what: &str, note: impl Into<String>, rounds: Round
     ]
 }
 
-/// The same, named for what is called over NATS; where it is one call at a time, for information.
+/// Returns the same two lines for calls over NATS; with one call at a time they are for
+/// information.
 fn over_nats(bench: &Bench, what: &str, size: usize, callers: usize, rounds: Rounds) -> [Line; 2] {
     let size = if size < 1024 { format!("{size} B") } else { format!("{} KiB", size / 1024) };
     if callers == 1 {
@@ -145,13 +146,13 @@ fn over_nats(bench: &Bench, what: &str, size: usize, callers: usize, rounds: Rou
     against_raw(bench, &format!("{what}, {size}, {callers} at once"), "", rounds)
 }
 
-/// The median of the rounds' medians.
+/// Returns the median of the rounds' medians.
 fn p50(samples: &[Sample]) -> f64 {
     let rounds: Vec<f64> = samples.iter().map(|sample| sample.p50_us).collect();
     Spread::of(&rounds).map_or(f64::NAN, |spread| spread.median)
 }
 
-/// What was found, or a line that says why nothing was.
+/// Returns the lines, or one line with the reason of the failure.
 fn or_failed(what: &str, found: anyhow::Result<Vec<Line>>) -> Vec<Line> {
     found.unwrap_or_else(|error| vec![Line::failed(what, &error)])
 }

@@ -1,4 +1,4 @@
-//! What all rows stand on: the server, the time they have, the raw side.
+//! Common parts of all rows: the server, the time of a round, the raw side.
 
 use std::{env, time::Duration};
 
@@ -15,15 +15,15 @@ use tokio::{
 
 use crate::{arguments::Arguments, load::Load};
 
-/// What a row measures with.
+/// Tools and settings of a row.
 pub(crate) struct Bench {
     pub(crate) rounds: usize,
     pub(crate) length: Duration,
     pub(crate) url: String,
     pub(crate) server_version: String,
-    /// Threads as many as cores, as a body has.
+    /// Runtime with as many threads as cores, like a body's.
     pub(crate) runtime: Runtime,
-    /// Ours, unless one was named. Dropping it kills it.
+    /// The bench's own server, unless one was named. Drop kills it.
     server: Option<Server>,
 }
 
@@ -42,7 +42,7 @@ impl Bench {
         Ok(Self { rounds: arguments.rounds(), length: arguments.length(), url, server_version, runtime, server })
     }
 
-    /// One more server as ours; `None` where one was named.
+    /// Starts one more server of the same kind; `None` if a server was named.
     pub(crate) async fn another_server(&self) -> anyhow::Result<Option<Server>> {
         match self.server {
             Some(_) => Ok(Some(Server::start(Settings::default()).await?)),
@@ -50,13 +50,13 @@ impl Bench {
         }
     }
 
-    /// So many callers, for as long as a side of a round takes.
+    /// Returns the load of `callers` callers, for the time of a side of a round.
     pub(crate) fn load(&self, callers: usize) -> Load {
         let processes = self.server.iter().map(Server::pid).collect();
         Load { callers, length: self.length, pause: None, processes }
     }
 
-    /// Whose processor time the rows count.
+    /// Names the processes whose processor time the rows count.
     pub(crate) fn cpu_of(&self) -> &'static str {
         match self.server {
             Some(_) => "CPU time a call of caller, server and answerer together, raw / CBS: more is better",
@@ -65,7 +65,7 @@ impl Bench {
     }
 }
 
-/// A namespace that nobody else is in, whatever server it is on.
+/// Makes a namespace that no other program uses, on any server.
 pub(crate) fn namespace() -> anyhow::Result<Namespace> {
     let (random, _) = Uuid::new_v4().as_u64_pair();
     Ok(Namespace::new(&format!("bench-{:08x}", random >> 32))?)
@@ -89,7 +89,7 @@ impl Raw {
         Ok(Self { client, subject, _answerer: tasks })
     }
 
-    /// One request, one reply.
+    /// Sends one request and waits for its reply.
     pub(crate) async fn call(&self, payload: &Bytes) -> anyhow::Result<()> {
         plain(&self.client, &self.subject, payload).await
     }
@@ -104,10 +104,11 @@ async fn answer(client: Client, mut requests: Subscriber) {
     }
 }
 
-/// The environment variable that makes this program a raw answerer: the server's address and the subject.
+/// The environment variable that turns this program into a raw answerer: the server's address and
+/// the subject.
 pub(crate) const ANSWERS: &str = "CBS_BENCH_RAW";
 
-/// Where this process is to answer as the raw side does, if it is.
+/// Returns address and subject if this process is to be a raw answerer.
 pub(crate) fn to_answer() -> Option<(String, String)> {
     let both = env::var(ANSWERS).ok()?;
     both.split_once(' ').map(|(url, subject)| (url.to_owned(), subject.to_owned()))
@@ -123,7 +124,7 @@ pub(crate) fn answer_here(url: &str, subject: String) -> anyhow::Result<()> {
     })
 }
 
-/// A plain request to a subject that must bring back as many bytes, and no error.
+/// Sends a plain request to a subject; the reply must have as many bytes, and no error.
 pub(crate) async fn plain(client: &Client, subject: &Subject, payload: &Bytes) -> anyhow::Result<()> {
     let reply = client.request(subject.clone(), payload.clone()).await?;
     ensure!(reply.headers.is_none(), "{subject} answers with an error: {:?}", reply.headers);

@@ -1,4 +1,4 @@
-//! The report as a person reads it.
+//! The report as a table for people.
 
 use std::io::{IsTerminal as _, stdout};
 
@@ -6,9 +6,9 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use crate::report::{Line, Report, Spread, Target};
 
-/// How wide the table is where no terminal says.
+/// Width of the table if there is no terminal.
 const WIDTH: u16 = 132;
-/// The columns of figures, which end in a line below each other.
+/// The columns of figures, which are aligned to the right.
 const FIGURES: [usize; 2] = [2, 3];
 
 /// The table, and the notes below it.
@@ -79,7 +79,8 @@ fn goal(target: Target) -> String {
     }
 }
 
-/// Two digits after the point, one or none where more stand before it; those in groups of three.
+/// Formats a figure with two digits after the point, or one or none if more are before it; groups
+/// these in threes.
 fn figure(figure: f64) -> String {
     match figure.abs() {
         0.0 => "0".to_owned(),

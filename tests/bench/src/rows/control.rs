@@ -1,5 +1,5 @@
-//! Raw against itself: how far apart two measurements of the same thing lie on this machine
-//! now. No other row can be read finer than this one.
+//! Raw against itself: the difference between two measurements of the same thing on this machine
+//! now. A smaller difference in another row means nothing.
 
 use crate::{
     cells,

@@ -1,5 +1,5 @@
-//! A Dart cell, compiled ahead of time: over NATS beside raw, one hop, how soon it is ready, what its process holds when
-//! idle and in a flood.
+//! A Dart cell, compiled ahead of time: over NATS beside raw, one hop, time until it is ready,
+//! memory of its process when idle and in a flood.
 
 use anyhow::{Context as _, ensure};
 
@@ -39,7 +39,7 @@ pub(super) fn measure(bench: &Bench) -> Vec<Line> {
     })
 }
 
-/// Calls by a Rust cell of the same body.
+/// Measures calls by a Rust cell of the same body.
 async fn here(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let [cell, _] = DART;
     let specs = guests::dart(cell) + &cells::specs([DRIVER], driver::SPEC);
@@ -54,12 +54,12 @@ async fn here(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     Ok(vec![Line::new("Dart cell in its own body, 128 B, p50", "µs a call", alone).at_most(60.0).note(note)])
 }
 
-/// Bodies of a Dart cell, and of a Rust cell.
+/// Measures bodies of a Dart cell, and of a Rust cell.
 async fn start(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let program = Program::with_driver()?;
     let [cell, _] = DART;
     let (dart, rust) = (guests::dart(cell), cells::specs([TYPED], ""));
-    // The first one compiles.
+    // The first start compiles.
     Abroad::start(bench, &program, &dart, &[(cell, ASKED)]).await?.stop().await?;
     let (mut ready, mut held) = (Vec::new(), Vec::new());
     for _ in 0..bench.rounds {

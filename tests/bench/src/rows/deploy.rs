@@ -1,5 +1,5 @@
-//! Deploys: how soon what is saved serves, thousands of specs at once, what a fleet says when nothing happens, and a
-//! pass of its mind.
+//! Deploys: the time until a saved version serves, thousands of specs at once, messages of an idle
+//! fleet, and a pass of the reconciler.
 
 mod idle;
 mod mass;

@@ -1,4 +1,4 @@
-//! A flood of large messages for a Dart cell: what its body and its process hold at the most.
+//! A flood of large messages for a Dart cell: the most memory of its body and its process.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ use crate::{
 
 const MESSAGES: usize = 100_000;
 const SIZE: usize = 16 * 1024;
-/// How long the flood may take.
+/// Limit of the flood.
 const TIME: Duration = Duration::from_secs(120);
-/// What the body may hold: 15 MB when idle, the 64 MiB of calls that may wait for one cell, and what passes through the
-/// client and the sockets while it is refused.
+/// Memory limit of the body: 15 MB when idle, the 64 MiB of calls that may wait for one cell, and
+/// the messages in the client and the sockets that are being refused.
 const BODY: f64 = 256.0;
-/// What the process may hold: 15 MB when idle, 64 calls of 16 KiB as bytes, text and bytes again, and Dart's young
-/// generation.
+/// Memory limit of the process: 15 MB when idle, 64 calls of 16 KiB as bytes, text and bytes again,
+/// and Dart's young generation.
 const PROCESS: f64 = 64.0;
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
@@ -51,11 +51,11 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     ])
 }
 
-/// How many requests were answered, and how many refused.
+/// Sends the flood; returns the number of answered requests, and of refused ones.
 async fn flood(bench: &Bench, abroad: &Abroad) -> anyhow::Result<[usize; 2]> {
     let [cell, _] = DART;
     let subject = String::from(Subject::of(&abroad.namespace, &cell.parse::<Target>()?));
-    // All answers find room, however late they are read.
+    // The subscription has capacity for all answers, however late they are read.
     let client = ConnectOptions::new().subscription_capacity(2 * MESSAGES).connect(&bench.url).await?;
     let (inbox, payload) = (client.new_inbox(), cells::payload(SIZE));
     let mut replies = client.subscribe(inbox.clone()).await?;

@@ -1,4 +1,4 @@
-//! A flow of three steps, all Rust, each with the answer of the one before.
+//! A flow of three steps, all Rust; each gets the answer of the step before.
 
 use anyhow::ensure;
 use bytes::Bytes;
@@ -13,8 +13,9 @@ use crate::{
     stage::{self, Bench},
 };
 
-/// How many runs at once tell a run from three calls: with one it is the waking of threads,
-/// with many more the steps of different runs fill each other's waits.
+/// Number of runs at once that shows the difference between a run and three calls. With one run it
+/// would be the wake-up of threads; with many more, steps of different runs would fill each other's
+/// waits.
 const RUNS: usize = 8;
 const RATIO: &str = "time a run by time a call, 8 at once: with one at a time the waking of threads blurs it. Both are \
                      made in the body that hosts the cells, whose route is nats; the calls are of the first step's cell";
@@ -53,7 +54,7 @@ fn over_nats(bench: &Bench) -> anyhow::Result<Vec<Line>> {
         let [first, ..] = STEPS;
         let cell: Target = first.parse()?;
         let one = async || call(&*bus, &cell, &payload, Transport::Nats).await;
-        // The flow itself is called here; its steps go over NATS.
+        // The flow itself is called in this process; its steps go over NATS.
         let run = async || call(&*bus, &flow, &payload, Transport::InProcess).await;
         let rounds = Rounds::take(bench.rounds, bench.load(RUNS), one, run).await?;
         let alone = Rounds::take(bench.rounds, bench.load(1), one, run).await?;

@@ -1,4 +1,5 @@
-//! What all cells have in common that do not run as Rust in their body: they are measured in a `cbs up` of their own.
+//! Common part of the rows of cells that do not run as Rust in their body: they are measured in a
+//! `cbs up` of their own.
 
 use cbs::Target;
 
@@ -14,27 +15,28 @@ use crate::{
     stage::{Bench, Raw},
 };
 
-/// A cell of this kind, and what its calls over NATS are to reach.
+/// A cell of this kind, and the targets of its calls over NATS.
 pub(super) struct Guest {
     pub(super) what: &'static str,
     pub(super) cell: &'static str,
     pub(super) spec: String,
-    /// At the least and at best of raw, 64 at once: 128 B and 4 KiB; `None`: all is for information.
+    /// Least ratio to raw and aim, with 64 calls at once, for 128 B and 4 KiB; `None`: all is for
+    /// information.
     pub(super) targets: Option<[(f64, Option<f64>); 2]>,
-    /// What the calls are and how they are answered, for a note.
+    /// Text of a note: the kind of the calls and of the answers.
     pub(super) note: &'static str,
 }
 
-/// A peer in the same rounds, and how many times its calls a second ours are to be.
+/// A peer in the same rounds, and the target ratio of our calls a second to its.
 pub(super) type Beside = (Peer, f64);
 
 impl Guest {
-    /// A call of it, for a body to be ready.
+    /// The call of the cell that shows that its body is ready.
     pub(super) fn asked(&self) -> [(&'static str, &'static str); 1] {
         [(self.cell, ASKED)]
     }
 
-    /// Calls over NATS beside raw ones, and beside peers.
+    /// Measures calls over NATS beside raw ones, and beside peers.
     pub(super) async fn over_nats(&self, bench: &Bench, peers: &[Beside]) -> anyhow::Result<Vec<Line>> {
         let raw = Raw::start(&bench.url).await?;
         let abroad = Abroad::start(bench, &Program::cbs()?, &self.spec, &self.asked()).await?;
@@ -45,7 +47,7 @@ impl Guest {
         let goals = self.targets.map_or([None; 2], |targets| targets.map(Some));
         let [small, large] = goals;
         for (size, callers, goal) in [(128, MANY, small), (4096, MANY, large), (128, 1, None)] {
-            // Peers are told of at the size and number that tells sides apart best.
+            // Peers are reported at the size and number of calls that shows the difference best.
             let peers = if size == 128 && callers == MANY { peers } else { &[] };
             let payload = cells::payload(size);
             let (base, ours) =
@@ -73,7 +75,7 @@ impl Guest {
         Ok(lines)
     }
 
-    /// Ours beside a peer, and the peer beside raw.
+    /// Returns the lines of ours beside a peer, and of the peer beside raw.
     fn beside(&self, peer: &Peer, least: f64, theirs: Vec<Sample>, base: &[Sample], ours: &[Sample]) -> [Line; 2] {
         let of_peer = Rounds { base: base.to_vec(), ours: theirs.clone() };
         let beside = Rounds { base: theirs, ours: ours.to_vec() };
@@ -90,7 +92,7 @@ impl Guest {
     }
 }
 
-/// What a cell is asked for a body to be ready.
+/// Input of the call that shows that a body is ready.
 pub(super) const ASKED: &str = r#"{"text":"ready?"}"#;
-/// What is said of a cell that does more than raw.
+/// Text of a note on a cell that does more than raw.
 pub(super) const JSON: &str = "for information: raw gives back bytes, the cell reads JSON and writes it anew";

@@ -1,5 +1,5 @@
-//! A Rust cell called in its own body, through the body's whole bus, on one thread. The body is
-//! on NATS too; the distance that the replies tell proves that no call went there.
+//! A Rust cell called in its own body, through the body's whole bus, on one thread. The body is on
+//! NATS too; the distance in the replies proves that no call went over NATS.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::{
     stage::{self, Bench},
 };
 
-/// How many calls one reading of the clock is spread over.
+/// Number of calls between two readings of the clock.
 const BATCH: u32 = 2_000;
 const WALL: &str = "on one thread, by the clock: what others take of its core counts against it";
 const CPU: &str = "the same by processor time: what one core does that nobody else uses";
@@ -49,11 +49,11 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
 /// The figures of each round.
 #[derive(Default)]
 struct Taken {
-    /// Of the median batch.
+    /// Time of a call in the median batch.
     nanoseconds: Vec<f64>,
-    /// Of all batches.
+    /// Calls a second, over all batches.
     per_second: Vec<f64>,
-    /// Of all batches, by this process's processor time.
+    /// Calls for a second of this process's processor time, over all batches.
     per_cpu_second: Vec<f64>,
     copies: Vec<f64>,
 }
@@ -82,7 +82,8 @@ impl Taken {
     }
 }
 
-/// So many calls one after the other: their time, and how many of them had their payload copied.
+/// Makes a batch of calls one after the other; returns their time, and the number of copied
+/// payloads.
 async fn batch(bus: &dyn BodyBus, target: &Target, payload: &Bytes) -> anyhow::Result<(Duration, u32)> {
     let (mut copied, began) = (0, Instant::now());
     for _ in 0..BATCH {

@@ -1,5 +1,5 @@
-//! A Python cell that keeps a processor busy, and what its neighbours in the body feel: with `isolation: process`, and
-//! for information without, and beside a process that has nothing to do with the body.
+//! A Python cell that keeps a processor busy, and its effect on other cells of the body: with
+//! `isolation: process`; for information also without it, and beside a process outside the body.
 
 use std::{process::Stdio, time::Duration};
 
@@ -21,11 +21,11 @@ use crate::{
 
 const ISOLATED: &str = "bench.hog";
 const SHARED: &str = "bench.hog_inside";
-/// So many callers, each with a pause before each call: the processors have time to spare, else the hog's share of them
-/// would be all that is measured.
+/// Number of callers; each pauses before each call. So the processors have time to spare, else only
+/// the hog's share of them would be measured.
 const CALLERS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(2);
-/// How long the hog runs before and after what is measured.
+/// Time that the hog runs before and after the measurement.
 const AROUND: Duration = Duration::from_millis(100);
 const NOTE: &str = "p99 with the hog by p99 without; 4 callers with pauses of 2 ms, so that there is a processor to spare; \
                     over NATS";
@@ -54,7 +54,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     })
 }
 
-/// Where the hog and its neighbours are.
+/// The body of the hog and its neighbours.
 struct Hall {
     abroad: Abroad,
     payload: Bytes,
@@ -106,7 +106,7 @@ impl Hall {
     }
 }
 
-/// Measures while a process spins that the body knows nothing of.
+/// Measures while a process outside the body spins.
 async fn beside_a_stranger(load: &Load, call: impl AsyncFn() -> anyhow::Result<()>) -> anyhow::Result<Sample> {
     let mut command = Command::new("sh");
     command.args(["-c", "while :; do :; done"]).stdin(Stdio::null()).kill_on_drop(true);

@@ -19,7 +19,7 @@ const SIZE: usize = 128;
 const HERE: &str = "called by a Rust cell of the same body";
 const ACROSS: &str = "called by a Rust cell of another body, over NATS";
 
-/// A crossing: to which language, its cell, its spec.
+/// A crossing: the language, its cell, its spec.
 type Crossing = (&'static str, &'static str, String);
 
 pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
@@ -38,7 +38,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
                 Err(error) => lines.push(Line::failed(format!("Rust → {}", crossing.0), &error)),
             }
         }
-        // In turns: what the machine does by the minute, all crossings have alike.
+        // In turns: changes of the machine's speed affect all crossings.
         for _ in 0..bench.rounds {
             for measured in &mut found {
                 measured.round(bench).await?;

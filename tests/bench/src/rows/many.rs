@@ -1,6 +1,6 @@
 //! 10,000 cells in a body beside 10: the same ten are called in both. Calls that are spread over
-//! all cells are for information: over NATS they miss the server's own cache of subjects, here
-//! the processor's.
+//! all cells are for information: over NATS they miss the server's cache of subjects, in the body
+//! the processor's cache.
 
 use std::{cell::Cell, sync::Arc};
 
@@ -46,7 +46,7 @@ fn said(what: &str, found: anyhow::Result<[Rounds; 2]>) -> Vec<Line> {
 }
 
 async fn over_nats(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
-    // A server that knows 10,000 subjects more must not serve both.
+    // A server with 10,000 more subjects must not serve both bodies.
     let second = bench.another_server().await?;
     let few_url = second.as_ref().map_or(bench.url.as_str(), Server::url);
     let (few_in, many_in) = (stage::namespace()?, stage::namespace()?);
@@ -76,7 +76,7 @@ async fn body_of(url: Option<&str>, namespace: &Namespace, count: usize) -> anyh
     Body::start(url, namespace, linked, &cells::specs(cells::many(count), "")).await
 }
 
-/// The rounds of calls to ten cells of each body, and of calls to all.
+/// Measures the rounds of calls to ten cells of each body, and of calls to all.
 async fn compare(
     bench: &Bench,
     load: Load,
@@ -101,7 +101,7 @@ struct Turns {
 }
 
 impl Turns {
-    /// Every so many of a body's cells.
+    /// Takes every `step`th cell of a body's `count` cells.
     fn new(count: usize, step: usize) -> anyhow::Result<Self> {
         let targets = cells::many(count).step_by(step).map(|name| name.parse());
         let targets = targets.collect::<Result<_, _>>()?;

@@ -1,4 +1,5 @@
-//! `cbs up` as a process: how much it holds when idle, how soon it answers, what a cell adds.
+//! `cbs up` as a process: its memory when idle, the time until it answers, the memory of one more
+//! cell.
 
 use std::{fs, path::Path};
 
@@ -29,7 +30,7 @@ pub(super) fn measure(bench: &Bench) -> Vec<Line> {
     })
 }
 
-/// Starts the greeting's body so many times.
+/// Starts the greeting's body several times.
 async fn greeting(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let program = Program::cbs()?;
     let specs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs").canonicalize()?;
@@ -58,7 +59,8 @@ async fn greeting(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     ])
 }
 
-/// Bodies of few and of many cells: what they hold, by how many cells they differ.
+/// Measures bodies of few and of many cells: the difference of their memory, divided by the number
+/// of more cells.
 async fn memory_of_a_cell(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let client = async_nats::connect(&bench.url).await?;
     let (few, _) = body_of(bench, &client, FEW).await?;
@@ -72,7 +74,8 @@ async fn memory_of_a_cell(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     ])
 }
 
-/// What a body of so many cells holds, and in how many milliseconds its last cell answered.
+/// Returns the memory of a body of `count` cells, and the milliseconds until its last cell
+/// answered.
 async fn body_of(bench: &Bench, client: &Client, count: usize) -> anyhow::Result<(Memory, f64)> {
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("cells.yaml"), cells::specs(cells::many(count), ""))?;

@@ -1,5 +1,5 @@
-//! A Python cell in a body that is a process of its own: over NATS beside raw and beside peers, in the same body, how
-//! soon it is ready, what its body holds.
+//! A Python cell in a body that is a process of its own: over NATS beside raw and beside peers, in
+//! the same body, time until it is ready, memory of its body.
 
 use crate::{
     abroad::Abroad,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 const SOURCE: &str = "echo.py:echo";
-/// How many more cells tell what one takes to be ready.
+/// Number of additional cells, to measure the time of one cell until it is ready.
 const MORE: usize = 10;
 
 pub(super) fn measure(bench: &Bench) -> Vec<Line> {
@@ -57,7 +57,7 @@ async fn over_nats(bench: &Bench) -> Vec<Line> {
     lines
 }
 
-/// Calls by a Rust cell of the same body.
+/// Measures calls by a Rust cell of the same body.
 async fn here(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let specs = guests::python(PYTHON, SOURCE, "") + &cells::specs([DRIVER], driver::SPEC);
     let abroad = Abroad::start(bench, &Program::with_driver()?, &specs, &[(PYTHON, ASKED)]).await?;
@@ -77,7 +77,7 @@ async fn here(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     ])
 }
 
-/// Bodies of one Python cell, and of some more.
+/// Measures bodies of one Python cell, and of some more.
 async fn start(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let program = Program::cbs()?;
     let (one, more) = (named(1), named(1 + MORE));
@@ -104,12 +104,13 @@ async fn start(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     ])
 }
 
-/// Names of cells, each with a lane of its own.
+/// Returns names of cells, each with a lane of its own.
 fn named(count: usize) -> Vec<String> {
     (0..count).map(|index| format!("bench.python{index}")).collect()
 }
 
-/// In how many milliseconds they have all answered, and how many bytes their body holds.
+/// Returns the milliseconds until all these cells have answered, and the memory of their body in
+/// bytes.
 async fn started(bench: &Bench, program: &Program, names: &[String]) -> anyhow::Result<(f64, f64)> {
     let specs: String = names.iter().map(|name| guests::python(name, "plain.py:echo", "")).collect();
     let asked: Vec<_> = names.iter().map(|name| (name.as_str(), ASKED)).collect();

@@ -1,5 +1,5 @@
-//! What it costs to record: the same Rust cell over NATS without a recorder, with one that is told of nothing (what is
-//! counted is counted), and with one that records every hundredth call.
+//! Cost of recording: the same Rust cell over NATS without a recorder, with one that receives no
+//! spans (the counters still count), and with one that records every hundredth call.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use crate::{
     stage::{self, Bench},
 };
 
-/// How many spans the recorder here keeps.
+/// Number of spans that this recorder keeps.
 const KEPT_MAX: usize = 4_096;
 const HOW: &str = "calls a second by those of a body without a recorder, in the same rounds; each call begins a trace; the \
                    recorder is the bench's own: it keeps the last 4,096 spans";
@@ -59,7 +59,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     })
 }
 
-/// A page of metrics of a body of 10,000 cells that were all called.
+/// Measures a page of metrics of a body of 10,000 cells that were all called.
 fn scrape(rounds: usize) -> Line {
     let page = body::metrics_of_cells(10_000);
     let bytes = page(false);
@@ -92,7 +92,7 @@ impl Sided {
         Ok(Self { body, bus: client.bus(), client, target: ECHO.parse()?, ring })
     }
 
-    /// A call that nothing caused: the body that answers decides whether it is recorded.
+    /// Makes a call that no other call caused: the body that answers decides whether to record it.
     async fn call(&self, payload: &Bytes) -> anyhow::Result<()> {
         caller::check(&self.bus.call(Envelope::request(self.target.clone(), payload.clone())).await?, payload)
     }
@@ -105,7 +105,7 @@ impl Sided {
 
 /// A recorder that keeps the last spans.
 struct Ring {
-    /// How many of a hundred traces it records.
+    /// Number of traces that it records, of a hundred.
     percent: u8,
     spans: Mutex<VecDeque<Span>>,
 }

@@ -1,4 +1,4 @@
-//! What five bodies say when nothing happens.
+//! Messages of five idle bodies.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use crate::{cells, fleet::Fleet, program::Program, report::Line, stage::Bench};
 
 const BODIES: usize = 5;
 const CELLS: usize = 100;
-/// After a deploy some words are under way.
+/// Time to wait after a deploy, when some messages are still under way.
 const SETTLE: Duration = Duration::from_secs(3);
-/// Longer than any beat of a body.
+/// Duration of the measurement: longer than any period of a body.
 const LENGTH: Duration = Duration::from_secs(20);
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
@@ -24,7 +24,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
         let (began, [came_before, went_before]) = (Instant::now(), fleet.messages().await?);
         sleep(LENGTH).await;
         let ([came_after, went_after], seconds) = (fleet.messages().await?, began.elapsed().as_secs_f64());
-        // Our own question is one of them.
+        // Our own request is one of them.
         came.push((came_after - came_before - 1.0) / seconds);
         went.push((went_after - went_before - 1.0) / seconds);
     }

@@ -15,7 +15,7 @@ const MEGABYTE: f64 = 1e6;
 
 pub(super) async fn measure(bench: &Bench, count: usize, bodies: usize) -> anyhow::Result<Vec<Line>> {
     let (mut deploys, mut changes, mut held) = (Vec::new(), Vec::new(), Vec::new());
-    // A fleet a round: the first deploy of a namespace is the one to measure.
+    // A new fleet for each round: the first deploy of a namespace is measured.
     for _ in 0..bench.rounds.min(3) {
         let fleet = Fleet::start(&Program::of_many(count)?, bodies).await?;
         let specs = fleet.specs()?;
@@ -56,7 +56,7 @@ pub(super) async fn measure(bench: &Bench, count: usize, bodies: usize) -> anyho
     ])
 }
 
-/// Writes so many specs; a file of specs may have a mebibyte.
+/// Writes `count` specs; a file of specs may have a mebibyte.
 fn write(folder: &Path, count: usize, more: &str) -> anyhow::Result<()> {
     let names: Vec<_> = cells::many(count).collect();
     for (number, names) in names.chunks(5_000).enumerate() {
@@ -65,7 +65,7 @@ fn write(folder: &Path, count: usize, more: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The most that one of the bodies has ever held.
+/// Returns the most memory that one of the bodies has ever used.
 fn most(fleet: &Fleet) -> anyhow::Result<f64> {
     let mut most = 0.0_f64;
     for body in &fleet.bodies {

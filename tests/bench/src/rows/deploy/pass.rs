@@ -1,4 +1,4 @@
-//! A pass of a body's mind over ten thousand cells of which nothing has changed.
+//! A pass of a body's reconciler over ten thousand cells without a change.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,7 +33,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     Ok(vec![Line::new("a pass over 10,000 cells", "ms", took).at_most(10.0).note(note)])
 }
 
-/// Bodies that all know one manifest.
+/// Makes bodies that all know one manifest.
 fn fleet() -> anyhow::Result<Vec<Body>> {
     let hash = |at: usize| ContentHash::of(&at.to_be_bytes());
     let mut entries: Vec<(Target, Item)> = Vec::with_capacity(CELLS);
@@ -66,7 +66,7 @@ fn fleet() -> anyhow::Result<Vec<Body>> {
     Ok(bodies)
 }
 
-/// All act and hear each other until nobody has anything to do.
+/// Lets all bodies act and receive each other's reports until no body has anything to do.
 fn settle(bodies: &mut [Body], now: &mut Moment) -> anyhow::Result<()> {
     let mut revision = 0;
     for _ in 0..40 {
@@ -77,7 +77,7 @@ fn settle(bodies: &mut [Body], now: &mut Moment) -> anyhow::Result<()> {
                 match action {
                     Action::Start { target, instance, .. } => body.ready(&target, instance, *now),
                     Action::Stop { target, instance, .. } => body.stopped(&target, instance),
-                    // Nothing here is a canary.
+                    // There is no canary here.
                     _ => {}
                 }
             }

@@ -1,4 +1,5 @@
-//! From a save to the new version serving: in a body that watches its files, and by `cbs deploy`.
+//! Time from a save until the new version serves: in a body that watches its files, and by
+//! `cbs deploy`.
 
 use std::{
     fs,
@@ -19,23 +20,23 @@ use crate::{
     stage::{self, Bench},
 };
 
-/// How long a new version may take. A compiler may be at work.
+/// Limit of a new version. A compiler may be at work.
 const LIMIT: Duration = Duration::from_secs(60);
 const CELL: &str = "bench.says";
 const NOTE: &str =
     "from the write of the file to the first answer of the new version; asked all the time by a raw client";
 
-/// What is edited.
+/// Cell that is edited.
 struct Edited {
     what: &'static str,
     /// The file that is saved, in the folder of specs.
     file: &'static str,
     spec: &'static str,
-    /// The file's text for a number that the cell then answers with.
+    /// The file's text for a number, which the cell then answers with.
     text: fn(u32) -> String,
     /// The goal for a body that watches, in milliseconds.
     goal: Option<f64>,
-    /// Whether it is a Dart cell, whose folder has more in it.
+    /// True if it is a Dart cell, whose folder has more files.
     dart: bool,
 }
 
@@ -56,7 +57,7 @@ const PYTHON: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: be
 const DART: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: bench.says }\n\
     spec: { runtime: dart, source: says/bin/main.dart }\n";
 
-/// The cell tells what its spec says.
+/// Returns the text of a spec whose setting the cell answers with.
 fn setting(number: u32) -> String {
     format!(
         "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {CELL} }}\n\
@@ -95,7 +96,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// The cell's folder, with its first version.
+/// Makes the cell's folder, with its first version.
 fn folder(edited: &Edited) -> anyhow::Result<TempDir> {
     let folder = tempfile::tempdir()?;
     if edited.dart {
@@ -152,7 +153,7 @@ async fn deployed(bench: &Bench, edited: &Edited) -> anyhow::Result<Vec<f64>> {
     Ok(took)
 }
 
-/// As editors save: whole or not at all.
+/// Saves a file as editors do: whole or not at all.
 fn save(file: &Path, text: &str) -> anyhow::Result<()> {
     let beside: PathBuf = file.with_extension("saved");
     fs::write(&beside, text)?;
@@ -169,7 +170,7 @@ struct Asking {
 }
 
 impl Asking {
-    /// Asks until the cell answers with a number; gives how long that took since `began`.
+    /// Calls the cell until it answers with a number; returns the time since `began`.
     async fn until(&self, number: u32, began: Instant) -> anyhow::Result<Duration> {
         let wanted = format!("{{\"number\":{number}}}");
         loop {
