@@ -1,13 +1,14 @@
-//! The table of rooms: who may use whom. ARCHITECTURE.md shows the same table to people.
+//! The table of crates: the crates that each crate may use. ARCHITECTURE.md shows the same table to
+//! people.
 
 /// One crate of the workspace, or one folder of like crates.
 #[derive(Debug)]
 pub struct CrateRule {
     /// Its folder; `cells/*` stands for every folder in `cells/`.
     pub folder: &'static str,
-    /// Rooms that its code uses.
+    /// Crates that its code uses.
     pub uses: &'static [&'static str],
-    /// Rooms that only its tests use.
+    /// Crates that only its tests use.
     pub tests_use: &'static [&'static str],
 }
 
@@ -15,7 +16,7 @@ const fn rule(folder: &'static str, uses: &'static [&'static str], tests_use: &'
     CrateRule { folder, uses, tests_use }
 }
 
-/// Every edge between rooms. A new one gets a commit of its own, with its reason.
+/// Every edge between crates. A new one gets a commit of its own, with its reason.
 pub const CRATES: &[CrateRule] = &[
     rule(
         "body",
@@ -39,7 +40,7 @@ pub const CRATES: &[CrateRule] = &[
     rule("tests/tidy", &[], &[]),
 ];
 
-/// Libraries that some rooms wall off, with the packages that may name them, and why.
+/// Libraries that only some crates may use, with the packages that may name them, and the reason.
 pub const WALLED_OFF: &[(&str, &[&str], &str)] = &[
     ("async-nats", &["bus-nats", "testkit", "e2e", "bench"], "it breaks every few months: one room pays"),
     ("pyo3", &["host-python"], "it links libpython"),
@@ -70,10 +71,10 @@ pub const WALLED_OFF: &[(&str, &[&str], &str)] = &[
     ("protox", &["tidy"], "generated code is checked in"),
 ];
 
-/// How many libraries the contract may stand on: all who write a cell pay for them.
+/// Limit of the libraries that the contract depends on: every author of a cell pays for them.
 pub const CONTRACT_DEPENDENCIES_MAX: usize = 10;
 
-/// What a cell's manifest may name: for its code, and for its tests besides.
+/// Packages that a cell's manifest may name, for its code and for its tests.
 pub const CELL_USES: &[&str] = &["cbs", "serde"];
-/// What only a cell's tests may name.
+/// Packages that only a cell's tests may name.
 pub const CELL_TESTS_USE: &[&str] = &["testkit", "tokio"];

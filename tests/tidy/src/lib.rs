@@ -1,4 +1,4 @@
-//! House rules as tests: this library reads the tree, `tests/tidy/` says the rules.
+//! The project's rules as tests: this library reads the tree, `tests/tidy/` has the rules.
 //!
 //! ```
 //! // A rule is a list of places where it is broken; the test says the sentence and shows them.
@@ -15,11 +15,11 @@
 //!
 //! - [`tree`]: the files of the repository
 //! - [`rust`]: functions, structs and traits of a Rust file, with their sizes
-//! - [`crates`]: the table of rooms, and who may use whom
-//! - [`workspace`]: what Cargo knows of members and dependencies
+//! - [`crates`]: the table of crates, and the crates that each may use
+//! - [`workspace`]: members and dependencies, as Cargo reports them
 //! - [`licence`]: licence expressions
 //! - [`markdown`]: tables and links
-//! - [`protobuf`]: the generated code that `specs/proto/` gives
+//! - [`protobuf`]: the code that is generated from `specs/proto/`
 
 pub mod crates;
 pub mod licence;

@@ -1,6 +1,7 @@
 //! Licence expressions: `MIT OR Apache-2.0`, `(MIT OR Apache-2.0) AND Unicode-3.0`, and the old `MIT/Apache-2.0`.
 
-/// Whether the allowed licences satisfy the expression. What cannot be read is not allowed.
+/// True if the allowed licences satisfy the expression. An expression that cannot be read is not
+/// allowed.
 pub fn is_allowed(expression: &str, allowed: &[String]) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let tokens: Vec<&str> = spaced.split_whitespace().collect();

@@ -1,6 +1,6 @@
 //! Tables and links of Markdown files.
 
-/// The rows of the first table whose heading row has these cells, each cell trimmed.
+/// Returns the rows of the first table whose heading row has these cells, each cell trimmed.
 pub fn table(text: &str, heading: &[&str]) -> Vec<Vec<String>> {
     let mut lines = text.lines().skip_while(|line| cells(line) != heading);
     lines.next();
@@ -15,12 +15,12 @@ fn cells(line: &str) -> Vec<String> {
     inner.split('|').map(|cell| cell.trim().to_owned()).collect()
 }
 
-/// What stands between backticks.
+/// Returns the texts between backticks.
 pub fn code(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The targets of `[text](target)` with their lines, outside code.
+/// Returns the targets of `[text](target)` with their lines, outside code.
 pub fn links(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut in_fence = false;

@@ -1,4 +1,5 @@
-//! The generated code that `specs/proto/` gives. It is checked in: building the house needs no generator.
+//! The code that is generated from `specs/proto/`. It is checked in: a build of the project needs
+//! no generator.
 
 use std::{collections::BTreeMap, error::Error};
 
@@ -6,18 +7,19 @@ use prost_build::{Config, Module};
 
 use crate::tree;
 
-/// Where the code of each protobuf package of ours stands.
+/// Folder of the code of each protobuf package of this project.
 pub const FOLDERS: &[(&str, &str)] =
     &[("cbs.v1", "body/contract/generated"), ("cbs.sidecar.v1", "body/sidecar/generated")];
 
-/// Paths from the root and texts, one for each protobuf package of ours.
+/// Generates the code: paths from the root and texts, one for each protobuf package of this
+/// project.
 pub fn generated() -> Result<BTreeMap<String, String>, Box<dyn Error>> {
     let root = tree::root().join("specs/proto");
     let paths: Vec<_> = tree::files(&["proto"])?
         .into_iter()
         .filter_map(|file| file.path.strip_prefix("specs/proto/").map(str::to_owned))
         .collect();
-    // What ours import from elsewhere (google.protobuf, say) comes with prost-types.
+    // Foreign packages that ours import (google.protobuf, for example) come with prost-types.
     let requests = protox::compile(&paths, [root])?
         .file
         .into_iter()

@@ -14,13 +14,13 @@ use syn::{
 pub struct Measured {
     /// As written in the source.
     pub name: String,
-    /// Where it begins.
+    /// Line on which it begins.
     pub line: usize,
     /// Lines of a function, fields of a struct, required methods of a trait.
     pub size: usize,
 }
 
-/// What a file declares.
+/// Items that a file declares.
 #[derive(Debug, Default)]
 pub struct Items {
     /// Every function and method, sized by its lines without attributes and documentation.
@@ -31,7 +31,7 @@ pub struct Items {
     pub traits: Vec<Measured>,
     /// Types with a method that takes `self`: they have behaviour.
     pub behaving: BTreeSet<String>,
-    /// First lines of test modules that are written out in this file.
+    /// First lines of test modules whose body is in this file.
     pub inline_tests: Vec<usize>,
     /// Every public struct, enum, trait, union and type alias, sized 1.
     pub public_types: Vec<Measured>,
@@ -41,7 +41,7 @@ pub struct Items {
     pub parameters: Vec<Measured>,
 }
 
-/// Reads a file's items; an error says what is no Rust, and where.
+/// Reads a file's items; the error names the text that is not Rust, and its place.
 pub fn items(text: &str) -> Result<Items, String> {
     let file = syn::parse_file(text).map_err(|error| format!("line {}: {error}", error.span().start().line))?;
     let mut items = Items::default();

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Folders that hold no source of ours, wherever they stand.
+/// Names of folders that contain no source of this project, at any place.
 const SKIPPED: &[&str] = &[
     ".cbs",
     ".dart_tool",
@@ -22,9 +22,9 @@ const SKIPPED: &[&str] = &[
 /// One text file.
 #[derive(Debug, Clone)]
 pub struct File {
-    /// From the root of the repository, with `/` between the parts.
+    /// Path from the root of the repository, with `/` between the parts.
     pub path: String,
-    /// All of it.
+    /// The whole text.
     pub text: String,
 }
 
@@ -34,17 +34,17 @@ impl File {
         self.text.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
-    /// `path:line`, as editors and terminals open it.
+    /// Returns `path:line`, a form that editors and terminals open.
     pub fn at(&self, line: usize) -> String {
         format!("{}:{line}", self.path)
     }
 
-    /// Whether a program wrote it.
+    /// True if a program wrote the file.
     pub fn is_generated(&self) -> bool {
         self.path.split('/').any(|part| part == "generated")
     }
 
-    /// Whether all of it is tests: a file of a `tests/` folder, or one that is named so.
+    /// True if the whole file is tests: it is in a `tests/` folder, or has such a name.
     pub fn is_test(&self) -> bool {
         let name = self.path.rsplit('/').next().unwrap_or_default();
         let stem = name.split('.').next().unwrap_or_default();
@@ -62,7 +62,8 @@ pub fn root() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
-/// Every text file whose name ends in one of these, sorted by path; all text files for none.
+/// Reads every text file with one of these extensions, sorted by path; without extensions, all text
+/// files.
 pub fn files(extensions: &[&str]) -> io::Result<Vec<File>> {
     let root = root();
     let mut found = Vec::new();
@@ -77,7 +78,7 @@ pub fn files(extensions: &[&str]) -> io::Result<Vec<File>> {
                     folders.push(path);
                 }
             } else if extensions.is_empty() || extensions.iter().any(|wanted| ends_with(&name, wanted)) {
-                // What is not UTF-8 is no source: a golden frame, say.
+                // A file that is not UTF-8 is no source, for example a golden frame.
                 let Ok(text) = String::from_utf8(fs::read(&path)?) else { continue };
                 let path = path.strip_prefix(&root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
                 found.push(File { path, text });

@@ -1,4 +1,4 @@
-//! What Cargo knows of members and dependencies.
+//! Members and dependencies, as Cargo reports them.
 
 use std::{error::Error, process::Command};
 
@@ -6,9 +6,9 @@ use cargo_metadata::{Metadata, MetadataCommand, Package};
 
 use crate::tree;
 
-/// Members with their dependencies, and every package that this machine's build takes in.
+/// Reads the members with their dependencies, and every package of a build on this machine.
 pub fn read() -> Result<Metadata, Box<dyn Error>> {
-    // For this machine alone: other platforms' packages would have to be fetched first.
+    // Only for this machine: other platforms' packages would have to be fetched first.
     let rustc = Command::new("rustc").arg("-vV").output()?;
     let rustc = String::from_utf8(rustc.stdout)?;
     let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc -vV names no host")?;
@@ -19,7 +19,7 @@ pub fn read() -> Result<Metadata, Box<dyn Error>> {
     Ok(metadata)
 }
 
-/// Where a member stands, from the root of the repository.
+/// Returns the folder of a member, from the root of the repository.
 pub fn folder(package: &Package) -> String {
     let folder = package.manifest_path.parent().map(|folder| folder.as_str().to_owned()).unwrap_or_default();
     let root = tree::root().to_string_lossy().into_owned();

@@ -1,4 +1,4 @@
-//! The table of rooms against what Cargo builds, and against what ARCHITECTURE.md says.
+//! The table of crates against what Cargo builds, and against ARCHITECTURE.md.
 
 use std::{collections::BTreeSet, error::Error};
 
@@ -10,12 +10,12 @@ use tidy::{
 
 use crate::{Checked, hold};
 
-/// A cell is one of many: the table knows their folder, not their names.
+/// Returns the table's name of a folder: all cells have one row, `cells/*`.
 fn room_of(folder: &str) -> &str {
     if folder.starts_with("cells/") { "cells/*" } else { folder }
 }
 
-/// The rooms that a package names: for its code, and for its tests besides.
+/// Returns the crates that a package names, for its code and for its tests.
 fn edges(package: &Package) -> (BTreeSet<String>, BTreeSet<String>) {
     let name =
         |folder: &str, name: &str| if folder.contains("/cells/") { "cells/*".to_owned() } else { name.to_owned() };
@@ -51,7 +51,8 @@ fn rooms_use_what_the_table_says() -> Checked {
         let (uses, tests_use) = edges(package);
         for (what, is, may) in [("uses", uses, room.uses), ("in tests uses", tests_use, room.tests_use)] {
             let may = names(may);
-            // No cell has to use everything that cells may use; any other edge that is gone leaves the table too.
+            // A cell need not use all that cells may use; any other unused edge must leave the
+            // table.
             let fits = if room.folder == "cells/*" { is.is_subset(&may) } else { is == may };
             if !fits {
                 broken.push(format!("{place} {what} {}; the table says {}", show(&is), show(&may)));
@@ -112,7 +113,7 @@ fn cells_depend_on_the_contract_alone() -> Checked {
     hold("Cells depend on `cbs` alone, beside serde for their types; their tests on testkit and tokio.", &broken)
 }
 
-/// ARCHITECTURE.md's rows: folder, package, uses, tests use.
+/// A row of ARCHITECTURE.md: folder, package, uses, tests use.
 type Row = (String, String, BTreeSet<String>, BTreeSet<String>);
 
 fn rows() -> Result<Vec<Row>, Box<dyn Error>> {

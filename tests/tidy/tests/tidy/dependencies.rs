@@ -1,10 +1,10 @@
-//! What comes from outside: the offline part of cargo-deny, read from the same deny.toml.
+//! Foreign packages: the offline part of cargo-deny, read from the same deny.toml.
 
 use tidy::{licence, tree, workspace};
 
 use crate::{Checked, hold};
 
-/// The strings of a list in deny.toml.
+/// Reads the strings of a list in deny.toml.
 fn list(name: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let text = std::fs::read_to_string(tree::root().join("deny.toml"))?;
     let lines = text.lines().skip_while(|line| *line != format!("{name} = [")).skip(1);
@@ -29,7 +29,7 @@ fn licences_are_permissive() -> Checked {
 #[test]
 fn banned_crates_stay_out() -> Checked {
     let banned = list("deny")?;
-    // The lock knows every platform's and every feature's packages.
+    // The lock file has the packages of every platform and every feature.
     let lock = std::fs::read_to_string(tree::root().join("Cargo.lock"))?;
     let broken: Vec<String> =
         banned.into_iter().filter(|name| lock.lines().any(|line| line == format!("name = \"{name}\""))).collect();
@@ -38,7 +38,7 @@ fn banned_crates_stay_out() -> Checked {
 
 #[test]
 fn packages_come_from_the_public_registry() -> Checked {
-    // Written in two parts: a registry's host stands nowhere in the tree but in the lock.
+    // Written in two parts: a registry's host is nowhere in the tree but in the lock file.
     let registry = concat!("registry+https://github.com/rust-lang/crates", ".io-index");
     let lock = std::fs::read_to_string(tree::root().join("Cargo.lock"))?;
     let broken: Vec<String> = lock

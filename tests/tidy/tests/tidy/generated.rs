@@ -1,4 +1,4 @@
-//! Generated code is checked in, and fresh.
+//! Generated code is checked in, and up to date.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,5 @@
-//! The house rules, one module a kind. A broken rule fails with its sentence and every place where it is broken.
+//! The project's rules, one module for each kind. A broken rule fails with its sentence and every
+//! place where it is broken.
 
 #[cfg(test)]
 mod crates;
@@ -21,11 +22,11 @@ mod sizes;
 #[cfg(test)]
 mod words;
 
-/// What every rule returns: reading the tree may fail too.
+/// Result of every rule: to read the tree may fail too.
 #[cfg(test)]
 type Checked = Result<(), Box<dyn std::error::Error>>;
 
-/// A broken rule. Test runners show an error as its `Debug`, so that is written for people.
+/// A broken rule. Test runners show an error by its `Debug`, so that is written for people.
 #[cfg(test)]
 struct Broken {
     rule: String,

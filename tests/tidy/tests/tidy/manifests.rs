@@ -4,7 +4,7 @@ use tidy::{tree, workspace};
 
 use crate::{Checked, hold};
 
-/// What a member's manifest says, word for word.
+/// Lines that every member's manifest has, word for word.
 const INHERITED: &[&str] = &[
     "version.workspace = true",
     "edition.workspace = true",

@@ -6,7 +6,8 @@ use tidy::{rust, tree};
 
 use crate::{Checked, hold};
 
-/// `BUS-3` in `/// - **BUS-3** a call MUST …`; nothing where the bold text is no such number.
+/// Returns the numbers of a line, `BUS-3` of `/// - **BUS-3** a call MUST …`; other bold text is
+/// passed over.
 fn ids(line: &str) -> Vec<String> {
     let line = line.trim_start();
     if !line.starts_with("///") && !line.starts_with("//!") {
@@ -21,7 +22,7 @@ fn is_id(text: &str) -> bool {
     is_area && !number.is_empty() && number.chars().all(|digit| digit.is_ascii_digit())
 }
 
-/// `bus_3_` for `BUS-3`: what the name of its test contains.
+/// Returns `bus_3_` for `BUS-3`, which the name of its test contains.
 fn mark(id: &str) -> String {
     format!("{}_", id.to_lowercase().replace('-', "_"))
 }
@@ -30,11 +31,11 @@ fn carries(name: &str, mark: &str) -> bool {
     name.match_indices(mark).any(|(at, _)| at == 0 || name.get(..at).is_some_and(|before| before.ends_with('_')))
 }
 
-/// Every number with the places that state it.
+/// Reads every number with the places that state it.
 fn musts() -> std::io::Result<BTreeMap<String, Vec<String>>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in tree::files(&["rs"])?.iter().filter(|file| {
-        // The kit's cases quote the promises that they hold.
+        // The testkit's cases quote the promises that they check.
         file.path.starts_with("body/") && file.path.contains("src/") && !file.path.starts_with("body/testkit/")
     }) {
         for (line, text) in file.lines() {
@@ -46,7 +47,7 @@ fn musts() -> std::io::Result<BTreeMap<String, Vec<String>>> {
     Ok(found)
 }
 
-/// Every function's name with its place.
+/// Reads the name of every function with its place.
 fn functions() -> Result<Vec<(String, String)>, Box<dyn std::error::Error>> {
     let mut found = Vec::new();
     for file in tree::files(&["rs"])?.iter().filter(|file| !file.is_generated()) {

@@ -1,4 +1,4 @@
-//! The readers that the rules stand on: a rule that sees nothing holds for ever.
+//! The readers that the rules use: a rule whose reader finds nothing would never fail.
 
 use tidy::{licence, markdown, protobuf, rust, tree, workspace};
 

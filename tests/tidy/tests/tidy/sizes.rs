@@ -1,4 +1,4 @@
-//! How long, how wide, how many.
+//! Limits of length, width and number.
 
 use std::collections::BTreeSet;
 
@@ -72,7 +72,7 @@ fn a_struct_with_behaviour_has_at_most_12_fields() -> Checked {
             }
         }
     }
-    // Its methods may stand in another file than its fields.
+    // Its methods may be in another file than its fields.
     let broken: Vec<String> = wide
         .into_iter()
         .filter(|(package, name, _)| behaving.contains(&(package.clone(), name.clone())))

@@ -1,4 +1,4 @@
-//! Words that do not stay.
+//! Words that must not be in the tree.
 
 use tidy::{rust, tree};
 
@@ -9,12 +9,13 @@ const UNFINISHED: &[&str] =
     &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX"), concat!("unimple", "mented!")];
 const IGNORED: &str = concat!("#[", "ignore");
 const SLEEP: &str = concat!("sleep", "(");
-/// Waits for nothing: lets others run.
+/// A sleep of no time, which only lets other tasks run.
 const YIELD: &str = concat!("sleep", "(0)");
-/// Said after `//` in Rust, after `#` in Python.
+/// Text that follows `//` in Rust, and `#` in Python.
 const REASON: &str = concat!(" sleep", ":");
 
-/// Where packages come from is this machine's matter: nobody's registry is written down.
+/// Hosts of registries: the source of packages is a setting of the machine, and no registry is
+/// written down.
 const HOSTS: &[&str] = &[
     concat!("crates", ".io"),
     concat!("pypi", ".org"),
@@ -53,7 +54,7 @@ fn nothing_is_left_for_later_in_a_comment() -> Checked {
 #[test]
 fn no_test_is_ignored() -> Checked {
     let mut broken = Vec::new();
-    // The other half of a test with two processes runs when its first half starts it.
+    // The second half of a test with two processes runs when its first half starts it.
     let is_started = |text: &str| text.contains("= \"started by ");
     for file in tree::files(&["rs"])? {
         let ignored = file.lines().filter(|(_, text)| text.contains(IGNORED) && !is_started(text));
@@ -66,7 +67,7 @@ fn no_test_is_ignored() -> Checked {
 fn tests_wait_for_a_condition() -> Checked {
     let mut broken = Vec::new();
     for file in tree::files(&["rs", "py"])? {
-        // The testkit's own waiting stands there once, with a deadline; a benchmark measures time.
+        // The testkit has the one wait with a deadline; a benchmark measures time.
         if file.path.starts_with("body/testkit/") || file.path.starts_with("tests/bench/") {
             continue;
         }
@@ -90,10 +91,10 @@ fn tests_wait_for_a_condition() -> Checked {
     hold(&rule, &broken)
 }
 
-/// Under so many seconds a machine that compiles beside its tests may take.
+/// Number of seconds that any step may take on a busy machine, which compiles beside its tests.
 const BUSY_SECS: u64 = 4;
 
-/// Whether a line asserts that something took less time than a busy machine may take.
+/// True if a line asserts that something took less time than a busy machine may take.
 fn bounds_a_busy_machine(line: &str) -> bool {
     let bounds = |unit: &str| line.split_once(unit).map(|(_, rest)| rest.split(')').next().unwrap_or_default());
     let seconds = bounds("< Duration::from_secs(").and_then(|count| count.parse::<u64>().ok());
