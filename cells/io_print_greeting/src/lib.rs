@@ -1,4 +1,4 @@
-//! The cell `io.print_greeting`: prints a greeting and gives it back.
+//! The cell `io.print_greeting`: prints a greeting and returns it.
 //!
 //! In and out: `{"text": "Hello, Ada!"}` (`demo/v1/Greeting`). The line goes to the standard
 //! output of the program that hosts the cell.
@@ -9,7 +9,7 @@
 //!
 //! # Layout
 //!
-//! - [`cell`]: what a body links in. [`Greeting`]: what goes in and comes out.
+//! - [`cell`]: the function that a body links in. [`Greeting`]: input and output.
 
 use cbs::{CellContext, CellError, NativeCell};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct Greeting {
     pub text: String,
 }
 
-/// The cell.
+/// Makes the cell.
 #[must_use]
 pub fn cell() -> NativeCell {
     cbs::cell("io.print_greeting", print_greeting)

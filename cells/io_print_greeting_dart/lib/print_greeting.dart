@@ -1,4 +1,4 @@
-/// The cell `io.print_greeting`: prints a greeting and gives it back.
+/// The cell `io.print_greeting`: prints a greeting and returns it.
 ///
 /// In and out: `{"text": "Hello, Ada!"}` (`demo/v1/Greeting`). The line goes to the standard output of the program that
 /// hosts the cell.

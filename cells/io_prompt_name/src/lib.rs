@@ -1,9 +1,9 @@
-//! The cell `io.prompt_name`: finds out whom to greet.
+//! The cell `io.prompt_name`: finds the name of the person to greet.
 //!
 //! In: `{"name": "Ada"}`, `{}` or `null`. Out: `{"name": "Ada"}` (`demo/v1/Name`).
 //!
-//! The name is taken from the input; without one, the person at the program that hosts the cell
-//! is asked (where nobody can be asked, it goes on at once); then `$USER`, then `world`.
+//! The name is taken from the input. Without one, the cell asks the person at the program that hosts
+//! it (if no person can be asked, it goes on at once); then it takes `$USER`, then `world`.
 //!
 //! ```
 //! assert_eq!(io_prompt_name::cell().name(), "io.prompt_name");
@@ -11,15 +11,15 @@
 //!
 //! # Layout
 //!
-//! - [`cell`]: what a body links in. [`Question`], [`Name`]: what goes in and comes out.
+//! - [`cell`]: the function that a body links in. [`Question`], [`Name`]: input and output.
 
 use cbs::{CellContext, CellError, NativeCell};
 use serde::{Deserialize, Serialize};
 
-/// The most characters a name may have, as `demo/v1/Name` says.
+/// Limit of the characters of a name, as in `demo/v1/Name`.
 pub const NAME_CHARS_MAX: usize = 200;
 
-/// What is already known of the person.
+/// Input of the cell: the known data of the person.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
@@ -34,7 +34,7 @@ pub struct Name {
     pub name: String,
 }
 
-/// The cell.
+/// Makes the cell.
 #[must_use]
 pub fn cell() -> NativeCell {
     cbs::cell("io.prompt_name", prompt_name)
@@ -48,7 +48,7 @@ async fn prompt_name(context: &CellContext, question: Option<Question>) -> Resul
     checked(&first_filled([answer, std::env::var("USER").ok()]))
 }
 
-/// The first text that has more than blanks, else `world`.
+/// Returns the first text that has more than blanks, else `world`.
 fn first_filled<const N: usize>(texts: [Option<String>; N]) -> String {
     texts.into_iter().flatten().find(|text| !text.trim().is_empty()).unwrap_or_else(|| "world".to_owned())
 }

@@ -8,12 +8,12 @@
 //!
 //! # Layout
 //!
-//! - [`cell`]: what a body links in. [`Name`], [`Greeting`]: what goes in and comes out.
+//! - [`cell`]: the function that a body links in. [`Name`], [`Greeting`]: input and output.
 
 use cbs::{CellContext, CellError, NativeCell};
 use serde::{Deserialize, Serialize};
 
-/// Whom to greet: `demo/v1/Name`.
+/// The person to greet: `demo/v1/Name`.
 #[derive(Debug, Deserialize)]
 pub struct Name {
     /// The person's name.
@@ -27,7 +27,7 @@ pub struct Greeting {
     pub text: String,
 }
 
-/// The cell.
+/// Makes the cell.
 #[must_use]
 pub fn cell() -> NativeCell {
     cbs::cell("logic.greet", greet)
