@@ -100,17 +100,17 @@ pub(crate) async fn discover(
         let asked = client.publish_with_reply(verb, inbox.clone(), "".into()).await;
         asked.map_err(|error| unavailable(&error))?;
     }
-    let mut answers = Answers::default();
+    let mut collected = Answers::default();
     let started = Instant::now();
     let mut until = started + wait;
     while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
         if answer.status != Some(async_nats::StatusCode::NO_RESPONDERS) {
-            answers.receive(&answer.payload, namespace);
+            collected.receive(&answer.payload, namespace);
         }
         until =
-            if answers.is_whole() { (Instant::now() + QUIET).min(started + wait) } else { started + wait.max(limit) };
+            if collected.is_whole() { (Instant::now() + QUIET).min(started + wait) } else { started + wait.max(limit) };
     }
-    Ok(answers.endpoints())
+    Ok(collected.endpoints())
 }
 
 /// Answers that have been received so far.
