@@ -17,9 +17,9 @@ impl Order {
     pub(super) fn new(flow: &Flow, problems: &mut Vec<Problem>) -> Self {
         let mut is_broken = vec![false; flow.steps.len()];
         let mut needs_of = |(index, is_broken): (usize, &mut bool)| {
-            let before = problems.len();
+            let so_far = problems.len();
             let needs = needs(flow, index, problems);
-            *is_broken = problems.len() > before;
+            *is_broken = problems.len() > so_far;
             needs
         };
         let needs: Vec<Vec<usize>> = is_broken.iter_mut().enumerate().map(&mut needs_of).collect();
