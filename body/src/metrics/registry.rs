@@ -209,10 +209,10 @@ impl Row {
     }
 }
 
-/// Returns true if both have the same identity: a series must not appear twice.
+/// Returns true if both have the same labels: a series must not appear twice.
 fn looks_like(one: &TargetInfo, other: &TargetInfo) -> bool {
     let identity = |about: &TargetInfo| [about.language.clone(), about.version.clone(), about.revision.clone()];
-    identity(one) == labels(other)
+    identity(one) == identity(other)
 }
 
 /// Merges a worker into the others: two versions of a cell may have workers with one name.
