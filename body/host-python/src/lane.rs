@@ -117,7 +117,7 @@ pub(crate) struct Health {
 impl Lane {
     pub(crate) fn new(number: u32) -> io::Result<Arc<Self>> {
         let (sender, receiver) = UnixStream::pair()?;
-        ring.set_nonblocking(true)?;
+        sender.set_nonblocking(true)?;
         receiver.set_nonblocking(true)?;
         let lane = Self {
             number,
