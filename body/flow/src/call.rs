@@ -1,4 +1,4 @@
-//! The name of one call of a run: which step, which item, which attempt.
+//! The name of one call of a run: its step, item and attempt.
 
 use std::{fmt, str::FromStr};
 
@@ -57,7 +57,7 @@ impl CallId {
         self.attempt.unwrap_or(0)
     }
 
-    /// Whether it is the call of the step's `catch`.
+    /// True if it is the call of the step's `catch`.
     #[must_use]
     pub fn is_fallback(&self) -> bool {
         self.attempt.is_none()
@@ -111,7 +111,7 @@ fn parse(text: &str) -> Option<CallId> {
     is_call.then(|| CallId { step: step.into(), item, attempt })
 }
 
-/// A number as it is printed: no sign, no zeros in front.
+/// Reads a number in its printed form: no sign, no leading zeros.
 fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number: &u32| number.to_string() == text)
 }

@@ -1,14 +1,14 @@
-//! A flow as its author means it: names checked, expressions not yet compiled.
+//! A flow as its author wrote it: names checked, expressions not yet compiled.
 
 use std::time::Duration;
 
 use cbs::{FlowName, Target};
 use serde_json::Value;
 
-/// How many items of an `each` run at once unless the flow says otherwise.
+/// Default limit of the items of an `each` that run at once.
 pub const PARALLEL_DEFAULT: usize = 8;
 
-/// A flow: steps that call cells and other flows, and what it answers.
+/// A flow: steps that call cells and other flows, and a template of the answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flow {
     /// The flow's name.
@@ -24,7 +24,7 @@ pub struct Flow {
 pub struct Step {
     /// The step's id: unique in its flow, `[a-z][a-z0-9_-]*`. (`-` is written `.steps["my-step"]` in jq.)
     pub id: String,
-    /// What is called.
+    /// Cell or flow that is called.
     pub target: Target,
     /// A template of the call's input; `None` sends `null`.
     pub with: Option<Value>,
@@ -34,11 +34,11 @@ pub struct Step {
     pub each: Option<Each>,
     /// The ids of the steps that must be done before; `None`: the step above.
     pub needs: Option<Vec<String>>,
-    /// How often and when a failed call is tried again.
+    /// Rules for trying a failed call again; `None`: never.
     pub retry: Option<Retry>,
-    /// The most time one attempt may take; `None`: what remains of the flow's own.
+    /// Limit of the time of one attempt; `None`: the rest of the flow's own time.
     pub timeout: Option<Duration>,
-    /// What to do when the step failed for good.
+    /// Fallback when the step has failed for good.
     pub catch: Option<Box<Catch>>,
 }
 
@@ -47,52 +47,53 @@ pub struct Step {
 pub struct Each {
     /// A template that gives the list. When an item fails for good no further one starts.
     pub items: Value,
-    /// How many calls may run at once, at least 1.
+    /// Limit of the calls that run at once, at least 1.
     pub parallel: usize,
 }
 
-/// How often and after what wait a failed call is tried again.
+/// Rules for trying a failed call again: number of attempts and waits.
 ///
-/// Tried again is a call that certainly did not run, an error that says `retryable`, and
-/// `cell-failed`: that attempt is over, and by writing `retry` the author says that the call
-/// may be made again. A `timeout` is not: the call may still run, and two would run at once.
-/// Where the target is known to be idempotent, who calls it marks the timeout `retryable`.
-/// Answers such as `bad-request` or a cell's own codes stay answers.
+/// These failures are tried again: a call that certainly did not run, an error that is marked
+/// `retryable`, and `cell-failed` (that attempt is over, and with `retry` the author allows
+/// another one). A `timeout` is not tried again: the call may still run, and two would run at
+/// once. If the target is known to be idempotent, the caller marks the timeout `retryable`.
+/// Errors such as `bad-request` or a cell's own codes are final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// How many times more, at most.
+    /// Limit of the attempts after the first.
     pub max: u32,
-    /// The wait before the first retry; each further one doubles it. A run waits between the half
-    /// and the whole of that.
+    /// Wait before the first retry; each further retry doubles it. A run waits between half of this
+    /// time and all of it.
     pub backoff: Duration,
-    /// The longest wait.
+    /// Limit of the wait.
     pub backoff_max: Duration,
 }
 
 /// The fallback of a step that failed for good, by an error of its call (after its retries) or of
-/// its expressions: its answer becomes the step's value. Roots: `.error` as well. When it fails, the flow fails.
+/// its expressions. The fallback's answer becomes the step's value. Its expressions may also read
+/// `.error`. If the fallback fails, the flow fails.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Catch {
-    /// Which codes are caught; empty: all.
+    /// Error codes that are caught; empty: all.
     pub codes: Vec<String>,
-    /// What is called instead, once; `None`: `with` itself is the step's value.
+    /// Cell or flow that is called instead, once; `None`: `with` itself is the step's value.
     pub target: Option<Target>,
     /// A template of the fallback's input, or of the step's value.
     pub with: Option<Value>,
-    /// The most time the fallback may take.
+    /// Limit of the time of the fallback.
     pub timeout: Option<Duration>,
 }
 
-/// A mistake in a flow: where, what, and one hint how to mend it.
+/// A mistake in a flow: its place, its description, and a hint how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where: keys and indexes below the flow's `spec`, for example `steps`, `1`, `with`, `name`.
+    /// Place of the mistake: keys and indexes below the flow's `spec`, such as `steps`, `1`, `with`.
     pub path: Vec<PathPart>,
     /// A stable code, for example `flow-cycle`.
     pub code: &'static str,
-    /// What is wrong, one line.
+    /// Description of the mistake, one line.
     pub message: String,
-    /// How to mend it, one line.
+    /// Hint how to mend it, one line.
     pub hint: Option<String>,
 }
 

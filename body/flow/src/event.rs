@@ -1,4 +1,4 @@
-//! What a run is told, and what it decides.
+//! The events that a run receives, and the decisions that it returns.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CallId, Json};
 
-/// What happened outside. The events of a run, in their order, are its whole history:
-/// the same events given to a new run of the same plan give the same decisions.
+/// Event that a run receives. The events of a run, in their order, are its whole history:
+/// the same events given to a new run of the same plan and seed give the same decisions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -19,18 +19,18 @@ pub enum Event {
     },
     /// A call was answered.
     Answered {
-        /// Which call.
+        /// The call.
         call: CallId,
         /// The answer.
         value: Json,
     },
     /// A call failed.
     Failed {
-        /// Which call.
+        /// The call.
         call: CallId,
         /// The error.
         error: CellError,
-        /// Whether it is certain that the callee did not run.
+        /// True if it is certain that the callee did not run.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         not_run: bool,
     },
@@ -41,73 +41,73 @@ pub enum Event {
     },
 }
 
-/// What is to be done now. The decisions of one event are independent of each other
-/// and may be carried out at once.
+/// Decision of a run that the driver must carry out now. The decisions of one event are
+/// independent of each other and may be carried out at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "decision", rename_all = "kebab-case")]
 pub enum Decision {
-    /// Call the target; tell the run [`Event::Answered`] or [`Event::Failed`].
+    /// Call the target, then give the run [`Event::Answered`] or [`Event::Failed`].
     Call {
         /// Names the call.
         call: CallId,
-        /// What is called.
+        /// Cell or flow that is called.
         #[serde(with = "target_text")]
         target: Target,
-        /// What it is given.
+        /// Input of the call.
         input: Json,
-        /// The most time the call may take; `None`: what remains of the flow's own.
+        /// Limit of the time of the call; `None`: the rest of the flow's own time.
         timeout: Option<Duration>,
         /// 0 for the first attempt, one more for each retry, as in an envelope.
         attempt: u32,
     },
-    /// Wait, then tell the run [`Event::Waited`].
+    /// Wait, then give the run [`Event::Waited`].
     Wait {
         /// The attempt that waits; it is called when the delay is over.
         call: CallId,
-        /// How long.
+        /// Time to wait.
         delay: Duration,
     },
-    /// The flow is done: no call runs any more, nothing follows. A [`Decision::Wait`] of a step that
-    /// was caught meanwhile may still be open: drop it.
+    /// The flow is done: no call runs any more, and no decision follows. A [`Decision::Wait`] of a
+    /// step that was caught in the meantime may still be open: drop it.
     Finish {
         /// The flow's answer.
         output: Json,
     },
-    /// The flow failed, nothing follows. Calls that still run and waits are abandoned: drop them.
+    /// The flow failed, and no decision follows. Running calls and waits are abandoned: drop them.
     Fail {
         /// The failed step's error; its message names the step.
         error: CellError,
     },
-    /// Nothing to do: a note for a person who watches the run.
+    /// A note for a person who watches the run. There is nothing to do.
     Log(LogEntry),
 }
 
-/// What a person who watches a run wants to know, and no call shows.
+/// Note about a run that its calls do not show, for a person who watches it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "kebab-case")]
 pub enum LogEntry {
-    /// The step's `when` said no; its value is `null`.
+    /// The step's `when` gave `false` or `null`; the step's value is `null`.
     Skipped {
         /// The step's id.
         step: Text,
     },
-    /// An expression has no value. The error that this leads to says so without any value of the run.
+    /// An expression has no value. The error that follows holds no values of the run.
     NoValue {
-        /// The error's message: which step, which expression, why.
+        /// The error's message, with the step, the expression and the reason.
         message: String,
-        /// The error with its values, cut: for the body's own log, and for nobody else.
+        /// The error with its values, shortened. Only for the body's own log.
         values: String,
     },
     /// The step failed for good, and its `catch` takes over.
     Caught {
         /// The step's id.
         step: Text,
-        /// What was caught.
+        /// The error that was caught.
         error: CellError,
     },
 }
 
-/// A target as its text, `cell logic.greet`: the contract gives it no serde of its own.
+/// Serializes a target as its text, `cell logic.greet`: the crate `cbs` has no serde for it.
 mod target_text {
     use cbs::Target;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

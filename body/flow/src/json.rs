@@ -11,8 +11,8 @@ use serde::{
 };
 use serde_json::Value;
 
-/// A JSON value, kept as its text: what only passes through a flow stays byte for byte, numbers of any
-/// length too. It is parsed once an expression looks into it.
+/// A JSON value, kept as its text. A value that only passes through a flow stays byte for byte,
+/// also numbers of any length. It is parsed when an expression reads it for the first time.
 ///
 /// ```
 /// let id = flow::Json::read(&"12345678901234567890123".into())?;
@@ -29,7 +29,7 @@ impl Json {
     /// Takes a payload; an empty one is `null`, as for cells.
     ///
     /// # Errors
-    /// `bad-request` for what is no JSON, or nested deeper than 128 levels.
+    /// Returns `bad-request` for a text that is no JSON or is nested deeper than 128 levels.
     pub fn read(payload: &Bytes) -> Result<Self, CellError> {
         if payload.is_empty() {
             return Ok(Self::null());
@@ -55,12 +55,12 @@ impl Json {
         Self { text: text.into(), parsed: OnceLock::new() }
     }
 
-    /// The value in jaq's form; `None` where jaq cannot read what serde can, which is a fault.
+    /// The value in jaq's form; `None` if jaq cannot read a text that serde can read, which is a fault.
     pub(crate) fn parsed(&self) -> Option<&Val> {
         self.parsed.get_or_init(|| jaq_json::read::parse_single(&self.text).ok()).as_ref()
     }
 
-    /// Whether it is `null` or `false`.
+    /// True if the value is `null` or `false`.
     pub(crate) fn is_no(&self) -> bool {
         matches!(self.text.trim_ascii(), b"null" | b"false")
     }

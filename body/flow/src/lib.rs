@@ -1,8 +1,8 @@
-//! The flow engine: a checked [`Plan`], and a [`Run`] that turns what happened into what to do.
+//! The flow engine: a checked [`Plan`], and a [`Run`] that turns events into decisions.
 //!
-//! It is pure: no I/O, no clock, no chance, and it never awaits. A driver carries out its
-//! decisions over a bus and tells it the outcomes; all it decides follows from the plan, the
-//! seed and the events, so that a run can be journalled and replayed.
+//! It is pure: no I/O, no clock, no random numbers, and it never awaits. A driver carries out its
+//! decisions over a bus and gives it the outcomes as events. All decisions follow from the plan,
+//! the seed and the events, so that a run can be journalled and replayed.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -57,49 +57,50 @@
 //! A text that is wholly `${ … }` is an expression in jq, anywhere in `with`, `when`, `each`,
 //! `output` and `catch`. Its roots are `.input`, `.steps.<id>` of the steps done before, in
 //! `each` `.item` and `.index`, in `catch` `.error` (`code`, `message`, `retryable`,
-//! `details`). It gives exactly one value. It is compiled once, when the plan is made; what
-//! is not allowed (definitions, recursion, time, input, environment, effects) is a
+//! `details`). It gives exactly one value. It is compiled once, when the plan is made. Parts of
+//! jq that are not allowed (definitions, recursion, time, input, environment, effects) are a
 //! [`Problem`] there. Each evaluation has a budget of work and memory, and each result a
-//! bound of 1 MiB of text, 100,000 parts and 100 levels: `${ [range(1e9)] }` is an error in
-//! half a second, not the end of a machine. An expression that has no value fails its step with the
-//! code `flow.expression`.
+//! limit of 1 MiB of text, 100,000 parts and 100 levels: `${ [range(1e9)] }` is an error after
+//! half a second and cannot use up the machine. An expression that has no value fails its step
+//! with the code `flow.expression`.
 //!
 //! That error names the expression and the kinds of values (`cannot add a map and a number`), never a
-//! value; the values are in a [`LogEntry::NoValue`], for the body's own log. A text that stands in the
-//! expression as `error("no lines")` is told as it is.
+//! value. The values are in a [`LogEntry::NoValue`], for the body's own log. A text that stands in
+//! the expression, as in `error("no lines")`, is reported unchanged.
 //!
 //! # Numbers
 //!
-//! What only passes through a flow is the text that came in, see [`Json`]. What an expression takes
-//! apart keeps its numbers' digits, however many. `+`, `-`, `*` and `%` of integers are exact at any
-//! size, `/` where nothing remains; everything else, `sqrt` and `pow` too, is calculated in doubles, where an
-//! integer that no double holds is an error. A fraction counts as a double as soon as it is
-//! calculated with.
+//! A value that only passes through a flow keeps its text, see [`Json`]. A value that an expression
+//! takes apart keeps all digits of its numbers. `+`, `-`, `*` and `%` of integers are exact at any
+//! size, `/` if there is no remainder. Everything else, also `sqrt` and `pow`, is calculated in
+//! doubles, where an integer that does not fit a double is an error. A fraction counts as a double
+//! as soon as it is calculated with.
 //!
 //! # Where expressions differ from jq
 //!
-//! - Refused are definitions, recursion, time, environment and effects: a [`Problem`] says which and why.
-//! - Numbers that are not calculated with stay as they are written: `1.10` and `1e3` too.
+//! - Definitions, recursion, time, environment and effects are refused: a [`Problem`] names the
+//!   part and the reason.
+//! - Numbers that are not calculated with stay as they are written, also `1.10` and `1e3`.
 //! - A place in a list is a whole number: `.[1.0]` of a payload's `1.0` is an error, `.[4 / 2]` is not.
 //! - A number as the key of a map finds nothing, and is no error.
-//! - `capture` and `match` leave out groups that took no part, where jq says `null`.
+//! - `capture` and `match` leave out groups that took no part; jq gives `null` for them.
 //! - `@base64d` needs its padding; a text is not multiplied by a fraction.
 //! - A character beyond U+FFFF in a text is written as itself, not as two escapes.
 //!
 //! # Layout
 //!
-//! - `definition`: a flow as its author means it, and the problems it may have
+//! - `definition`: a flow as its author wrote it, and the problems it may have
 //! - `codes`: the codes of problems
-//! - `plan`: from a flow to its plan; `plan::order` is who waits for whom, `plan::check` the rest
+//! - `plan`: from a flow to its plan; `plan::order` orders the steps, `plan::check` does the rest
 //! - `json`: values that are passed on
 //! - `template`: JSON with expressions in it
-//! - `expression`: jq. `syntax` and `walk` read and go through its tree; `functions`,
-//!   `allowed` and `reads` check it; `meter` and `natives` bound it; `math` calculates; `engine` compiles and
-//!   runs it by jaq; `value` writes JSON; `failure` says why there is none
-//! - `event`, `call`: what a run is told and decides
-//! - `run`: the state machine; `run::calls` is a step that runs, `run::failure` what a failure
-//!   leads to, `run::retry` when and after what wait
-//! - `suggest`: did you mean
+//! - `expression`: jq. `syntax` and `walk` read and walk through its tree; `functions`,
+//!   `allowed` and `reads` check it; `meter` and `natives` limit it; `math` calculates; `engine`
+//!   compiles and runs it by jaq; `value` writes JSON; `failure` is the reason for no value
+//! - `event`, `call`: events that a run receives, decisions that it returns, names of calls
+//! - `run`: the state machine; `run::calls` is a running step, `run::failure` handles failures,
+//!   `run::retry` decides about retries and their waits
+//! - `suggest`: "did you mean"
 
 mod call;
 mod codes;

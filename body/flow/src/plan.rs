@@ -1,4 +1,4 @@
-//! A plan: a flow that was checked, with its expressions compiled.
+//! A plan: a checked flow with its expressions compiled.
 
 mod check;
 mod order;
@@ -111,13 +111,13 @@ impl PlanStep {
         &self.id
     }
 
-    /// What the step calls.
+    /// Cell or flow that the step calls.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// What the step calls when its call has failed for good, if anything.
+    /// Cell or flow that the step calls when it has failed for good, if any.
     #[must_use]
     pub fn fallback(&self) -> Option<&Target> {
         self.catch.as_ref()?.target.as_ref()

@@ -14,21 +14,21 @@ use jaq_json::Val;
 use self::calls::Calls;
 use crate::{CallId, Decision, Event, Json, Plan, expression::Scope, plan::PlanStep};
 
-/// One run of a flow: told what happened, it decides what to do.
+/// One run of a flow: it receives events and returns decisions.
 ///
-/// It knows no clock and no chance, and never waits: all it decides follows from the plan,
-/// the seed and the events so far. Events that fit nothing (an answer to a call that was
+/// It uses no clock and no random numbers, and never waits: all its decisions follow from the
+/// plan, the seed and the events so far. Events that do not fit (an answer to a call that was
 /// not made, or that was abandoned) are ignored.
 ///
-/// - **Order.** A step starts when all it needs are done; a skipped step is done.
-/// - **Retries.** Where the step says `retry`, tried again is a call that did not run
-///   (`not_run`), an error that says `retryable`, and `cell-failed`: the attempt is over, and
-///   the author's `retry` says that it may be made again. A `timeout` is not: the call may
-///   still run. Whoever knows that its target is idempotent marks the error `retryable`.
+/// - **Order.** A step starts when all steps that it needs are done; a skipped step is done.
+/// - **Retries.** If the step has `retry`, these failures are tried again: a call that did not run
+///   (`not_run`), an error that is marked `retryable`, and `cell-failed` (the attempt is over, and
+///   the author's `retry` allows another one). A `timeout` is not tried again: the call may still
+///   run. A caller that knows that the target is idempotent marks the error `retryable`.
 /// - **Failure.** A step that failed for good goes to its `catch`, else the flow fails at
 ///   once: [`Decision::Fail`] is its last decision, and calls that still run are abandoned.
-///   When one item of an `each` fails for good, no other starts; a `catch` begins when those
-///   that run have come to their end.
+///   When one item of an `each` fails for good, no other item starts. A `catch` begins when the
+///   running items have ended.
 pub struct Run {
     plan: Arc<Plan>,
     seed: u64,
@@ -38,7 +38,7 @@ pub struct Run {
     values: Vec<Option<Json>>,
     /// Steps whose needs are done, in the order in which they start.
     ready: VecDeque<usize>,
-    /// How many steps are not done.
+    /// Number of steps that are not done.
     open: usize,
     decisions: Vec<Decision>,
 }
@@ -51,7 +51,7 @@ enum Phase {
 }
 
 enum Progress {
-    /// Waits for so many steps.
+    /// Waits for this number of steps.
     Blocked(usize),
     Calling(Calls),
     /// The fallback runs.
@@ -59,7 +59,7 @@ enum Progress {
     Done,
 }
 
-/// Either it goes on, or the flow fails with this error.
+/// Outcome of an event: the run continues, or the flow fails with this error.
 type Outcome = Result<(), CellError>;
 
 impl Run {
@@ -69,9 +69,9 @@ impl Run {
         Self::seeded(plan, 0)
     }
 
-    /// A run whose retries wait otherwise than those of runs with another seed, so that many
-    /// runs that failed at once do not come back at once. The seed belongs to the run as its
-    /// events do: take it from the run's id.
+    /// Returns a run whose retries wait for other times than those of runs with another seed. Many
+    /// runs that failed at once then do not retry at once. The seed belongs to the run like its
+    /// events: take it from the run's id.
     #[must_use]
     pub fn seeded(plan: Arc<Plan>, seed: u64) -> Self {
         let steps = plan.steps().len();
@@ -88,7 +88,7 @@ impl Run {
         }
     }
 
-    /// Takes in what happened and decides what to do now; often nothing.
+    /// Handles an event and returns the decisions that follow; often none.
     pub fn handle(&mut self, event: Event) -> Vec<Decision> {
         let outcome = match (self.phase, event) {
             (Phase::New, Event::Started { input }) => self.started(input),
@@ -106,7 +106,7 @@ impl Run {
         std::mem::take(&mut self.decisions)
     }
 
-    /// Whether the run is over: it has finished or failed.
+    /// True if the run has finished or failed.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Done
@@ -120,7 +120,7 @@ impl Run {
         Ok(())
     }
 
-    /// Starts what can start; finishes when all is done.
+    /// Starts the steps that can start. Finishes when all steps are done.
     fn advance(&mut self) -> Outcome {
         let plan = Arc::clone(&self.plan);
         while let Some(index) = self.ready.pop_front() {

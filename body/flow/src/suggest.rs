@@ -1,6 +1,6 @@
-//! "Did you mean": the nearest of the names that there are.
+//! "Did you mean": the nearest of the known names.
 
-/// The name that a text most likely means, if one is near enough: one slip in three letters.
+/// The name that a text most likely means, if one is near enough: one mistake in three letters.
 pub(crate) fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Texts of any length come in; more than a long name's worth is never near.
     let text: String = text.chars().take(128).collect();
@@ -9,7 +9,7 @@ pub(crate) fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) 
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
-/// `did you mean …?`, else what there is.
+/// Returns `did you mean …?`, else the list of known names.
 pub(crate) fn hint<'a>(text: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
     match nearest(text, names.clone()) {
         Some(name) => format!("did you mean `{name}`?"),

@@ -21,7 +21,7 @@ pub(crate) enum Template {
 }
 
 impl Template {
-    /// Compiles a template; what is wrong goes to `problems`, with its place below `path`.
+    /// Compiles a template. Mistakes go to `problems`, with their place below `path`.
     pub(crate) fn new(value: &Value, names: &Names<'_>, path: &[PathPart], problems: &mut Vec<Problem>) -> Self {
         match value {
             Value::String(text) => match code(text) {
@@ -84,7 +84,7 @@ impl Template {
     /// The template's value.
     ///
     /// # Errors
-    /// Says which expression has no value, and why.
+    /// Names the expression that has no value, and the reason.
     pub(crate) fn fill(&self, scope: &Scope<'_>) -> Result<Json, Failure> {
         match self {
             Self::Fixed(value) => Ok(Json::from(value.clone())),

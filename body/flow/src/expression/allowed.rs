@@ -1,4 +1,4 @@
-//! What of jq a flow may use: what ends, and depends on nothing but the roots.
+//! The parts of jq that a flow may use: they end, and they depend only on the roots.
 
 use jaq_core::load::parse::{BinaryOp, Term as Tree};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::suggest::nearest;
 
-/// The most `\( )` in one string: each may give text of the greatest size.
+/// Limit of the `\( )` in one string: each may give a text of the largest size.
 const INTERPOLATIONS_MAX: usize = 32;
 
 const OWN_NAMES: &str = "names that begin with `$__` are the engine's own";
@@ -91,8 +91,8 @@ fn unknown(name: &str, mistakes: &mut Vec<Mistake>) {
     mistakes.push(Mistake::new("flow-refused", format!("there is no function `{name}` in a flow")).hint(hint));
 }
 
-/// What stands left of `=` or `|=`, or in `del`, is a plain path: jaq updates along other
-/// terms by recursion that is as deep as the values are many.
+/// Checks that the left side of `=` or `|=`, or the argument of `del`, is a plain path. For other
+/// terms jaq's update recurses once for each value.
 fn check_place(term: &Term<'_>, mistakes: &mut Vec<Mistake>) {
     if !is_place(term) {
         let message = "only a plain path such as `.a.b[0]` can be updated or deleted";

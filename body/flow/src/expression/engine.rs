@@ -30,12 +30,12 @@ const MAIN: &str = "__main";
 /// A compiled expression.
 pub(super) struct Program {
     filter: Filter<Metered>,
-    /// The texts that it gives to `error`: they stand in the spec, so they may be told.
+    /// Texts that it gives to `error`. They stand in the spec, so they may leave the body.
     raised: Vec<String>,
 }
 
-/// What jq's manual says where jaq's definitions do otherwise. Each stands in the place of jaq's, and so
-/// sees functions in Rust, and definitions that stand before.
+/// Definitions according to jq's manual, for functions that jaq defines differently. Each one
+/// replaces jaq's, and so it may call functions in Rust and definitions before it.
 const OURS: &str = r#"
 def del(f): reduce ([[path(f)] | group_by(.)[] | .[0]] | reverse)[] as $path (.; getpath($path) |= empty);
 def join($s): [][0] as $null | reduce .[] as $x ($null;
@@ -48,7 +48,7 @@ def from_entries: reduce .[] as $x ({}; . + {
   ($x | if has("value") then .value elif has("v") then .v else .Value end)
 });
 "#;
-/// Definitions of jaq's that are functions of ours.
+/// Definitions of jaq that this crate replaces with functions in Rust.
 const NATIVE: &[&str] = &["infinite", "nan"];
 
 /// The definitions in jq, metered.
@@ -63,7 +63,7 @@ fn definitions() -> &'static [Def<&'static str>] {
     })
 }
 
-/// The names of all that a term calls, directly or through jaq's definitions.
+/// Collects the names of all functions that a term calls, directly or through the definitions.
 fn called<'s>(term: &Term<'s>, names: &mut BTreeSet<&'s str>) {
     let name = match term {
         Tree::Call(name, _) | Tree::Str(Some(name), _) => Some(*name),
@@ -98,7 +98,7 @@ impl Program {
         let arena = Arena::default();
         let modules = Loader::new(used.chain([main])).load(&arena, File { code: MAIN, path: () });
         let modules = modules.map_err(|_| wrong("the expression cannot be loaded"))?;
-        // Nothing that reads the clock, the environment or input is compiled in at all.
+        // No function that reads the clock, the environment or input is compiled in.
         let functions =
             jaq_core::funs().chain(jaq_std::base_funs()).chain(jaq_std::extra_funs()).chain(jaq_json::funs());
         let functions = functions.filter(|(name, ..)| is_pure(name));
@@ -113,7 +113,7 @@ impl Program {
     /// Runs the program; it must give exactly one value.
     pub(super) fn run(&self, root: Val) -> Result<Val, Failure> {
         let budget = Budget::new();
-        // A guard against faults in jaq: a flow's fault must stay the flow's.
+        // A guard against faults in jaq: a fault in one flow must not end the body.
         let result = catch_unwind(AssertUnwindSafe(|| self.run_metered(root, &budget)));
         result.unwrap_or_else(|_| Err(Failure::plain("the expression engine failed on these values")))
     }
@@ -124,7 +124,7 @@ impl Program {
         let failure = |error| Failure::of_jaq(error, &self.raised);
         let mut next = || {
             let value = values.next()?;
-            // What is no error is a `break`, and has its `label` within the expression.
+            // A value that is no error is a `break`, and has its `label` within the expression.
             Some(value.map_err(|error| error.get_err().map_or_else(|_| Failure::plain("it breaks off"), failure)))
         };
         let first = next();
@@ -141,7 +141,8 @@ impl Program {
     }
 }
 
-/// Whether a function of jaq's is one that definitions of [`FUNCTIONS`] stand on.
+/// True if a function of jaq is in [`FUNCTIONS`] or is used by their definitions. Not `fromjson`:
+/// this crate replaces it.
 fn is_pure(name: &str) -> bool {
     const INNER: &[&str] = &[
         "decode_base64",

@@ -1,4 +1,4 @@
-//! Why an expression has no value: in words for its caller, with the values for the log.
+//! Reasons why an expression has no value: in words for the caller, with the values for the log.
 
 use std::{
     fmt::{self, Write},
@@ -12,17 +12,18 @@ use super::{
     natives::{NO_JSON, SPENT, too_large_text},
 };
 
-/// How much of a failure's values is kept: jaq puts whole ones into its errors.
+/// Limit of the characters of a failure's values: jaq puts whole values into its errors.
 const VALUES_CHARS_MAX: usize = 400;
-/// The longest failure's text in words.
+/// Limit of the bytes of a failure's text in words.
 const WORDS_CHARS_MAX: usize = 200;
-/// What is said where an author's `error(…)` or a function of jaq's says what is not known to be harmless.
+/// Message instead of an error text that is not known to be harmless.
 const UNSAID: &str = "it fails on these values, and the log of the flow's body has them";
 /// Texts that jaq's own definitions raise.
 const DEFINED: &[&str] =
     &["cannot parse as number", "cannot parse as boolean", "split input and separator must be strings"];
 
-/// The words of jaq's errors, and how they are told; nothing else of its text is, but operators and kinds of values.
+/// The words of jaq's errors, each with its wording in messages. Besides these words, a message
+/// holds only operators and kinds of values.
 #[rustfmt::skip]
 const WORDS: &[(&str, &str)] = &[
     ("array", "a list"), ("as", "as"), ("bounds", "bounds"), ("bytes", "bytes"), ("calculate", "calculate"),
@@ -36,9 +37,9 @@ const WORDS: &[(&str, &str)] = &[
 /// An expression without a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// Says why; holds nothing of any value, so that it may leave the body.
+    /// Reason of the failure. It holds no part of any value, so it may leave the body.
     pub(crate) message: String,
-    /// The error with its values, cut; for the log alone.
+    /// The error with its values, shortened. Only for the log.
     pub(crate) values: Option<String>,
 }
 
@@ -48,7 +49,7 @@ impl Failure {
         Self { message: message.into(), values: None }
     }
 
-    /// jaq's error. `raised` are the texts that the expression itself gives to `error`.
+    /// Converts jaq's error. `raised` are the texts that the expression itself gives to `error`.
     pub(super) fn of_jaq(error: Error, raised: &[String]) -> Self {
         let shown = error.into_val();
         let Val::TStr(text) = &shown else {
@@ -67,7 +68,7 @@ impl Failure {
     }
 }
 
-/// Whether a text is one of those that are the same whatever the values are.
+/// True if a text is the same for all values, so that it holds no part of them.
 fn is_harmless(text: &str, raised: &[String]) -> bool {
     [SPENT, NO_JSON, INEXACT, BY_ZERO].contains(&text)
         || DEFINED.contains(&text)
@@ -96,7 +97,7 @@ pub(super) fn cut(text: impl fmt::Display) -> String {
     line.text
 }
 
-/// Text that takes so many characters and then refuses, so that a great value is never written out.
+/// Text with a limit of characters. It refuses more: a large value is never written in full.
 struct Line {
     text: String,
     left: usize,
@@ -112,8 +113,8 @@ impl Write for Line {
     }
 }
 
-/// jaq's text of an error with each value replaced by its kind: `cannot index {"a":1} with 2` becomes
-/// `cannot index a map with a number`. `None` where anything but [`WORDS`] would be left.
+/// Returns jaq's text of an error with each value replaced by its kind: `cannot index {"a":1} with
+/// 2` becomes `cannot index a map with a number`. `None` if anything but [`WORDS`] would be left.
 fn in_words(text: &str) -> Option<String> {
     let mut words = Words { rest: text, said: String::new() };
     while !words.rest.is_empty() {
@@ -125,7 +126,7 @@ fn in_words(text: &str) -> Option<String> {
     Some(calculation(&words.said).unwrap_or(words.said))
 }
 
-/// `cannot calculate a map + a number` as a sentence.
+/// Converts `cannot calculate a map + a number` to a sentence.
 fn calculation(said: &str) -> Option<String> {
     let sides = said.strip_prefix("cannot calculate ")?;
     let split = |operator: &str| sides.split_once(operator);
@@ -183,7 +184,7 @@ impl<'t> Words<'t> {
         taken
     }
 
-    /// Goes over a value that begins with a quote or bracket, to its end.
+    /// Skips a value that begins with a quote or bracket, and writes its kind.
     fn value(&mut self, kind: &str) -> Option<()> {
         let (mut depth, mut is_quoted, mut is_escaped) = (0_usize, false, false);
         for (at, byte) in self.rest.bytes().enumerate() {

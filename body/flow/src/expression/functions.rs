@@ -1,4 +1,4 @@
-//! jq's functions: which ones flows may call, and what they do with their input.
+//! jq's functions: those that flows may call, and their use of the input.
 
 /// The functions that expressions may call, with their number of arguments.
 #[rustfmt::skip]
@@ -26,7 +26,7 @@ pub(super) const FUNCTIONS: &[(&str, &[usize])] = &[
     ("with_entries", &[1]),
 ];
 
-/// What jq has and flows refuse, with the reason.
+/// Functions of jq that flows refuse, with the reason.
 #[rustfmt::skip]
 pub(super) const REFUSED: &[(&[&str], &str)] = &[
     (&["now", "mktime", "gmtime", "localtime", "strftime", "strflocaltime", "strptime", "todate", "fromdate", "date",
@@ -43,13 +43,14 @@ pub(super) const REFUSED: &[(&[&str], &str)] = &[
      "it may recurse without end; name the parts, use `map` and `select`, or let a cell do this"),
 ];
 
-/// Functions that do not look at their input, only at their arguments.
+/// Functions that do not read their input, only their arguments.
 #[rustfmt::skip]
 pub(super) const BLIND: &[(&str, usize)] = &[
     ("add", 1), ("all", 2), ("any", 2), ("empty", 0), ("error", 1), ("false", 0), ("first", 1), ("isempty", 1),
     ("last", 1), ("limit", 2), ("nth", 2), ("null", 0), ("range", 1), ("range", 2), ("range", 3), ("skip", 2), ("true", 0),
 ];
-/// Functions that run their arguments on something else than their input, from this argument on.
+/// Functions that run arguments on other values than their input: name, number of arguments, and
+/// index of the first such argument. All arguments after it are such arguments, too.
 #[rustfmt::skip]
 pub(super) const INNER: &[(&str, usize, usize)] = &[
     ("all", 1, 0), ("all", 2, 1), ("any", 1, 0), ("any", 2, 1), ("group_by", 1, 0), ("gsub", 2, 1), ("gsub", 3, 1),

@@ -1,4 +1,4 @@
-//! Arithmetic: `+ - * / %`, without losing digits of integers.
+//! Arithmetic: `+ - * / %`, without loss of digits of integers.
 
 use jaq_core::ops::Math;
 use jaq_json::{Error, Num, Val};
@@ -8,16 +8,16 @@ use super::{
     value,
 };
 
-/// What an operation that would round an integer ends with.
+/// Error of an operation that would round an integer.
 pub(super) const INEXACT: &str = "an integer beyond 2^53 would lose digits here: exact are `+`, `-`, `*` and `%` of \
      integers, and `/` where nothing remains";
-/// What a division by nothing ends with.
+/// Error of a division by 0.
 pub(super) const BY_ZERO: &str = "cannot divide by 0";
 
-/// `left operator right`.
+/// Calculates `left operator right`.
 ///
-/// Integers are exact at any size, a division of integers too where it has no rest. All else is
-/// calculated in doubles; an integer that no double holds is refused there.
+/// Integers are exact at any size, also in a division without a remainder. Everything else is
+/// calculated in doubles; an integer that does not fit a double is refused there.
 pub(super) fn calculate(operator: Math, left: Val, right: Val) -> Result<Val, Error> {
     match (&left, &right) {
         (Val::Num(left), Val::Num(right)) => return numbers(operator, left, right).map(Val::Num),
@@ -81,7 +81,7 @@ fn is_zero(number: &Num) -> bool {
     }
 }
 
-/// The quotient of two integers where there is no rest.
+/// The quotient of two integers, if there is no remainder.
 fn quotient(left: &Num, right: &Num) -> Option<Num> {
     match (left, right) {
         // The one quotient of machine integers that is none.
@@ -99,8 +99,8 @@ fn quotient(left: &Num, right: &Num) -> Option<Num> {
     }
 }
 
-/// Whether a double holds the number: an integer of at most 53 significant bits, and every fraction,
-/// which is one by convention.
+/// True if a double can hold the number: an integer of at most 53 significant bits, and by
+/// convention every fraction.
 fn is_double(number: &Num) -> bool {
     const BITS: u64 = 53;
     match number {

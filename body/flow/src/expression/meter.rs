@@ -1,10 +1,10 @@
-//! Metering: every term that works or makes something is followed by one that pays.
+//! Metering: each term that does work or makes a value is followed by one that counts its cost.
 //!
-//! jaq has no budget of its own, and `[range(1e9)]` or `"x" * 1e9` eat a machine. So the
-//! syntax tree is rebuilt before it is compiled, that of jaq's own definitions too: a term
-//! `t` becomes `t | __tick` (one unit, and a look at the value's own length) or
-//! `t | __weigh` (its whole size), and what is gathered takes up room. What runs out of
-//! units or room ends with an error.
+//! jaq has no budget of its own, and `[range(1e9)]` or `"x" * 1e9` would use up a machine. So the
+//! syntax tree is rebuilt before it is compiled, also that of jaq's own definitions. A term `t`
+//! becomes `t | __tick` (costs one unit and more for a long value) or `t | __weigh` (costs by the
+//! whole size of the value). Values that are gathered use memory. An evaluation that has no units
+//! or no memory left ends with an error.
 
 use jaq_core::{
     load::parse::{BinaryOp, Pattern, Term as Tree},
@@ -17,13 +17,13 @@ use super::{
     walk::{children, map, map_part, map_pattern},
 };
 
-/// Passes its input; costs one unit, and more for a long value.
+/// Passes its input on. Costs one unit, and more for a long value.
 pub(super) const TICK: &str = "__tick";
-/// Passes its input; costs by its whole size, and fails where that is too great or too deep.
+/// Passes its input on. Costs by its whole size; fails if the value is too large or too deep.
 pub(super) const WEIGH: &str = "__weigh";
-/// As [`WEIGH`], and takes up room: for what is gathered with others before it is looked at.
+/// Does the same as [`WEIGH`] and uses memory: for values that are gathered before they are used.
 pub(super) const HOLD: &str = "__hold";
-/// Passes its input; costs what a regular expression may cost on it.
+/// Passes its input on. Costs as much as a regular expression may cost on it.
 pub(super) const SEARCH: &str = "__search";
 /// The function that calculates in place of an operator.
 pub(super) fn function_of(operator: Math) -> &'static str {
@@ -36,7 +36,7 @@ pub(super) fn function_of(operator: Math) -> &'static str {
     }
 }
 
-/// Functions in Rust that go through all of their input: it is weighed first.
+/// Functions in Rust that read all of their input. The input is weighed first.
 const THOROUGH: &[&str] = &[
     "bsearch",
     "contains",
@@ -52,7 +52,7 @@ const THOROUGH: &[&str] = &[
     "sort_by",
     "tojson",
 ];
-/// Functions in Rust that gather what their argument gives for each item.
+/// Functions in Rust that gather the values of their argument for each item.
 const GATHERING: &[&str] = &["group_by", "max_by_or_empty", "min_by_or_empty", "sort_by"];
 /// Functions in Rust that search with a regular expression.
 const SEARCHES: &[&str] = &["matches", "split_", "split_matches"];
@@ -65,7 +65,7 @@ fn pipe<'s>(left: Term<'s>, right: Term<'s>) -> Term<'s> {
     Tree::BinOp(Box::new(left), BinaryOp::Pipe(None), Box::new(right))
 }
 
-/// The same term, metered.
+/// Returns the same term with metering.
 pub(super) fn metered(term: Term<'_>) -> Term<'_> {
     match term {
         Tree::BinOp(left, operator, right) => operation(metered(*left), operator, metered(*right)),
@@ -101,7 +101,7 @@ fn held(term: Term<'_>) -> Term<'_> {
     if is_small(&term) { term } else { then(term, HOLD) }
 }
 
-/// Whether a term gives one number or short text whatever its input is.
+/// True if a term gives one number or short text for every input.
 fn is_small(term: &Term<'_>) -> bool {
     matches!(term, Tree::Num(_)) || literal(term).is_some()
 }

@@ -1,4 +1,4 @@
-//! Expressions: `${ … }`, jq by jaq, compiled once and bounded.
+//! Expressions `${ … }`: jq, run by jaq, compiled once, with limits.
 
 mod allowed;
 mod engine;
@@ -46,12 +46,12 @@ impl Mistake {
     }
 }
 
-/// What an expression reads when it is run.
+/// Values that an expression can read when it is run.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
     pub(crate) names: &'a [Text],
     pub(crate) input: &'a Json,
-    /// The steps' values, in the order of `names`; those that are done have one.
+    /// Values of the steps, in the order of `names`. Steps that are done have one.
     pub(crate) steps: &'a [Option<Json>],
     pub(crate) item: Option<(&'a Val, u32)>,
     pub(crate) error: Option<&'a Json>,
@@ -64,9 +64,10 @@ pub(crate) struct Expression {
 }
 
 enum Kind {
-    /// `.input.a.b`, `.steps.x`: taken as it is, the commonest and quickest.
+    /// Path such as `.input.a.b` or `.steps.x`: the value is copied unchanged. The most common and
+    /// fastest kind.
     Plain { root: Root, keys: Vec<Val> },
-    /// Everything else.
+    /// Every other expression.
     Jq { program: Box<Program>, reads: Reads },
 }
 
@@ -83,7 +84,7 @@ impl Expression {
     /// Reads, checks and compiles the text between `${` and `}`.
     ///
     /// # Errors
-    /// Every mistake that can be found at once.
+    /// Returns all mistakes that can be found at once.
     pub(crate) fn new(code: &str, names: &Names<'_>) -> Result<Self, Vec<Mistake>> {
         let code = code.trim();
         let term = syntax::parse(code).map_err(|mistake| vec![mistake])?;
@@ -100,15 +101,15 @@ impl Expression {
         Ok(Self { code: Text::from(code), kind })
     }
 
-    /// Whether a text is jq at all.
+    /// True if a text is valid jq.
     pub(crate) fn is_readable(code: &str) -> bool {
         syntax::parse(code).is_ok()
     }
 
-    /// The expression's value; what it takes as it is, is the text that came in.
+    /// Returns the expression's value. A whole value that is only passed on keeps its text.
     ///
     /// # Errors
-    /// One line that names the expression and says why it has no value.
+    /// Returns one line that names the expression and the reason why it has no value.
     pub(crate) fn evaluate(&self, scope: &Scope<'_>) -> Result<Json, Failure> {
         let value = match &self.kind {
             Kind::Plain { root, keys } => take(*root, keys, scope),
@@ -136,7 +137,7 @@ fn shortened(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A term that is a root and the names below it, and nothing else.
+/// Returns the kind of a term that is only a root and names below it.
 fn plain(term: &Term<'_>, names: &Names<'_>) -> Option<Kind> {
     let Tree::Path(start, path) = term else { return None };
     if !matches!(**start, Tree::Id) {
@@ -161,7 +162,8 @@ fn plain(term: &Term<'_>, names: &Names<'_>) -> Option<Kind> {
     Some(Kind::Plain { root, keys: keys.map(|key| value::text_to_jaq(&key)).collect() })
 }
 
-/// What jq gives for such a path: `null` where a name is missing, an error below what has no names.
+/// Returns jq's value of such a path: `null` if a name is missing, an error below a value that has
+/// no names.
 fn take(root: Root, keys: &[Val], scope: &Scope<'_>) -> Result<Json, Failure> {
     let given = match root {
         Root::Input => Some(scope.input),
@@ -200,7 +202,7 @@ fn parsed(json: &Json) -> Result<&Val, Failure> {
 }
 
 impl Reads {
-    /// The root that an expression sees: no more than it reads.
+    /// Returns the root of an expression, with only the parts that it reads.
     fn root(&self, scope: &Scope<'_>) -> Result<Val, Failure> {
         let steps = self.steps.iter().filter_map(|index| {
             let json = scope.steps.get(*index)?.as_ref()?;

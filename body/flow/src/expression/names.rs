@@ -1,22 +1,22 @@
-//! What an expression may name.
+//! Names that an expression may use.
 
 use cbs::Text;
 
 use super::Mistake;
 use crate::suggest;
 
-/// What an expression may name, where it stands.
+/// Names that an expression may use at its place.
 #[derive(Clone, Copy)]
 pub(crate) struct Names<'a> {
     /// The ids of all steps.
     pub(crate) steps: &'a [Text],
-    /// Those that are done before, as indexes.
+    /// Steps that are done before, as indexes.
     pub(crate) before: &'a [usize],
     /// The step that the expression belongs to.
     pub(crate) own: Option<usize>,
-    /// Whether there is an `.item`.
+    /// True if there is an `.item`.
     pub(crate) each: bool,
-    /// Whether there is an `.error`.
+    /// True if there is an `.error`.
     pub(crate) catch: bool,
 }
 
@@ -44,7 +44,7 @@ impl Names<'_> {
         Err(Mistake::new("flow-not-before", format!("`.steps.{name}` is read {reader}")).hint(hint))
     }
 
-    /// What is told of a root that is not there.
+    /// Returns the mistake of a root that does not exist.
     pub(super) fn no_root(&self, name: &str) -> Mistake {
         let (reason, hint) = match name {
             "item" | "index" => {

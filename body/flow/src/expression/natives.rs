@@ -1,4 +1,4 @@
-//! Our functions of jq: those that meter, and those that replace one of jaq's.
+//! Functions for jq in Rust: those that meter, and those that replace one of jaq's.
 
 use std::cell::Cell;
 
@@ -19,22 +19,22 @@ use super::{
 };
 use crate::Json;
 
-/// Units of work that one evaluation may use: some tenths of a second of a core.
+/// Limit of the units of work of one evaluation: some tenths of a second of a core.
 pub(super) const UNITS: usize = 1_000_000;
-/// Bytes that values gathered on the way may take, all told.
+/// Limit of the bytes of all values gathered during one evaluation.
 pub(super) const ROOM: usize = 64 << 20;
-/// Bytes that a part of a value is taken to need, its text aside.
+/// Number of bytes counted for each part of a value, without its text.
 const PART_BYTES: usize = 64;
-/// The most parts (values, entries, items) a computed value may have.
+/// Limit of the parts (values, entries, items) of a computed value.
 pub(super) const PARTS_MAX: usize = 100_000;
-/// The most bytes of text a computed value may have: a NATS server's own limit for a message.
+/// Limit of the bytes of text of a computed value: also a NATS server's own limit for a message.
 pub(super) const TEXT_MAX: usize = 1 << 20;
-/// How deep computed values may nest: below the 128 that JSON readers take.
+/// Limit of the nesting of computed values: below the 128 levels that JSON readers accept.
 pub(super) const DEPTH_MAX: usize = 100;
-/// The largest integer, in bits.
+/// Limit of the bits of an integer.
 const INTEGER_BITS_MAX: u64 = 8192;
 
-/// What expressions work on: JSON, with a meter at hand.
+/// Data type of expressions: JSON with a meter.
 pub(super) enum Metered {}
 
 impl DataT for Metered {
@@ -42,14 +42,15 @@ impl DataT for Metered {
     type Data<'a> = Meter<'a>;
 }
 
-/// The compiled program, and what is left to spend.
+/// The compiled program and the rest of its budget.
 #[derive(Clone)]
 pub(super) struct Meter<'a> {
     pub(super) program: &'a Lut<Metered>,
     pub(super) budget: &'a Budget,
 }
 
-/// What an evaluation may still use; one that ran out of anything has failed, whatever it gave.
+/// Rest of the budget of an evaluation. If any part of it is used up, the evaluation has failed,
+/// even if it gave a value.
 pub(super) struct Budget {
     units: Cell<usize>,
     room: Cell<usize>,
@@ -105,10 +106,10 @@ impl Meter<'_> {
     }
 }
 
-/// What is said of an evaluation that ran out of its budget.
+/// Error of an evaluation that used up its budget.
 pub(super) const SPENT: &str = "it takes too long or too much memory; let a cell compute it";
 
-/// What is said of a text that `fromjson` and `tonumber` cannot read.
+/// Error of a text that `fromjson` and `tonumber` cannot read.
 pub(super) const NO_JSON: &str = "the text is no JSON";
 
 fn spend(left: &Cell<usize>, amount: usize) -> Option<()> {
@@ -121,7 +122,7 @@ pub(super) fn limit(size: usize, most: usize) -> Result<(), Error> {
     if size > most { Err(too_large()) } else { Ok(()) }
 }
 
-/// What is said of a value that is too large or too deep.
+/// Error of a value that is too large or too deep.
 pub(super) fn too_large_text() -> String {
     format!("it gives too much: at most {PARTS_MAX} parts, {TEXT_MAX} bytes of text and {DEPTH_MAX} levels")
 }
@@ -158,12 +159,12 @@ impl Size {
     }
 }
 
-/// Whether a value is small and shallow enough to leave an expression.
+/// Checks that a value is not too large or too deep to leave an expression.
 pub(super) fn check_size(value: &Val) -> Result<(), Error> {
     Size::default().add(value, 0)
 }
 
-/// A whole double as an integer, as jq has one kind of number.
+/// Converts a whole double to an integer, because jq has one kind of number.
 fn whole(value: Val) -> Val {
     match value {
         Val::Num(Num::Float(float)) => Val::Num(value::number(float)),
@@ -171,7 +172,8 @@ fn whole(value: Val) -> Val {
     }
 }
 
-/// A function that passes its input when it has paid: as a value, as a path, in an update.
+/// A function that passes its input on after its cost is counted: as a value, as a path and in an
+/// update.
 macro_rules! toll {
     ($name:ident, $pay:ident) => {
         ($name, v(0), {
@@ -191,7 +193,7 @@ macro_rules! toll {
     };
 }
 
-/// A function that takes a text off the input's beginning or end; what is no text stays as it is.
+/// A function that removes a text from the input's beginning or end. Other values stay unchanged.
 macro_rules! trim {
     ($name:literal, $strip:ident) => {
         (
@@ -218,7 +220,7 @@ macro_rules! arithmetic {
             Native::new(|(mut context, input)| {
                 let left = context.pop_var();
                 let right = context.pop_var();
-                // In `. + [1]` it is the left side: held once, that is extended in place.
+                // In `. + [1]` it is the left side: with one owner, that is extended in place.
                 drop(input);
                 box_once(calculate($operator, left, right).map_err(Exn::from))
             }),
@@ -226,7 +228,7 @@ macro_rules! arithmetic {
     };
 }
 
-/// Our functions; they go before jaq's of the same name.
+/// Returns the functions of this crate. They replace jaq's of the same name.
 pub(super) fn functions() -> Vec<Fun<Metered>> {
     vec![
         toll!(TICK, tick),
@@ -246,7 +248,7 @@ pub(super) fn functions() -> Vec<Fun<Metered>> {
     ]
 }
 
-/// jaq's own reader recurses as deep as the text says; this one stops at 128 levels.
+/// Reads a text as JSON. It stops at 128 levels; jaq's own reader recurses without a limit.
 fn from_json(text: &Val) -> Result<Val, Error> {
     let bytes = text.try_as_utf8_bytes_owned()?;
     limit(bytes.len(), TEXT_MAX)?;

@@ -1,7 +1,7 @@
-//! Which roots and steps an expression reads, found on its syntax tree.
+//! Finds the roots and steps that an expression reads, from its syntax tree.
 //!
-//! Each term is followed with what its `.` is: the root, `.steps`, or something below or
-//! computed. A read that cannot be named (`.steps[.input.key]`) counts as a read of all.
+//! Each term is followed together with its `.`: the root, `.steps`, or a value that is below them
+//! or computed. A read whose name is not known (`.steps[.input.key]`) counts as a read of all.
 
 use jaq_core::{
     load::parse::{BinaryOp, Pattern, Term as Tree},
@@ -16,7 +16,7 @@ use super::{
     walk::{children, part_terms, variables},
 };
 
-/// What an expression may read.
+/// Roots and steps that an expression may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reads {
     /// `.input`
@@ -29,7 +29,7 @@ pub(super) struct Reads {
     pub(super) steps: Vec<usize>,
 }
 
-/// What `.` is.
+/// Kind of the value of `.`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Dot {
     Root,
@@ -37,7 +37,7 @@ enum Dot {
     Other,
 }
 
-/// Finds what a term reads of the roots, and every read of what is not there.
+/// Finds the roots that a term reads. Reports every root or step that it may not read.
 pub(super) fn reads(term: &Term<'_>, names: &Names<'_>, mistakes: &mut Vec<Mistake>) -> Reads {
     let mut reader = Reader { names, reads: Reads::default(), variables: Vec::new(), mistakes };
     let given = reader.follow(term, Dot::Root);
@@ -56,7 +56,7 @@ struct Reader<'r, 's> {
 }
 
 impl<'s> Reader<'_, 's> {
-    /// Follows a term whose input is `dot`, and tells what it gives.
+    /// Follows a term whose input is `dot`, and returns the kind of its value.
     fn follow(&mut self, term: &Term<'s>, dot: Dot) -> Dot {
         match term {
             Tree::Id => dot,
@@ -134,7 +134,7 @@ impl<'s> Reader<'_, 's> {
         bound.map_or(Dot::Other, |(_, dot)| *dot)
     }
 
-    /// Binds a pattern's variables and tells how many; a destructured root is read as a whole.
+    /// Binds a pattern's variables and returns their number. A destructured root is read as a whole.
     fn bind(&mut self, pattern: &Pattern<&'s str>, dot: Dot) -> usize {
         let names = variables(pattern);
         let dot = if matches!(pattern, Pattern::Var(_)) {
@@ -190,7 +190,7 @@ impl<'s> Reader<'_, 's> {
         Dot::Other
     }
 
-    /// `{a: .b}`, `{$x}`, and `{input}`, which means `{input: .input}`.
+    /// Follows an entry: `{a: .b}`, `{$x}`, or `{input}`, which means `{input: .input}`.
     fn entry(&mut self, key: &Term<'s>, value: Option<&Term<'s>>, dot: Dot) {
         match (literal(key), value) {
             (Some(name), None) => {

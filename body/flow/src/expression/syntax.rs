@@ -11,11 +11,11 @@ use super::{Mistake, walk::children};
 
 pub(super) type Term<'s> = parse::Term<&'s str>;
 
-/// The longest expression, in bytes: more is a program, and belongs into a cell.
+/// Limit of the bytes of an expression. A longer one is a program and belongs in a cell.
 const CODE_BYTES_MAX: usize = 4096;
-/// How deep brackets may nest: jaq's parser recurses, and a stack is finite.
+/// Limit of the nesting of brackets: jaq's parser recurses, and a stack is finite.
 const BRACKETS_MAX: usize = 32;
-/// How deep terms may nest in each other, for the same reason.
+/// Limit of the nesting of terms, for the same reason.
 const DEPTH_MAX: usize = 128;
 
 const MANUAL_HINT: &str =
@@ -54,7 +54,8 @@ fn unparsable(code: &str, expected: &str, rest: &str) -> Mistake {
     Mistake::new("flow-syntax", message).hint(MANUAL_HINT)
 }
 
-/// How deep the brackets of a text nest, counting those in strings: at worst too many.
+/// Returns the nesting of the brackets of a text. Brackets in strings count too, so the result may
+/// be too high.
 fn brackets(code: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     for byte in code.bytes() {
@@ -68,7 +69,7 @@ fn brackets(code: &str) -> usize {
     deepest
 }
 
-/// How many words and signs stand in front of a term and make the parser recurse.
+/// Number of the words and signs that stand before a term and make the parser recurse.
 fn prefixes(code: &str) -> usize {
     let words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '$' && c != '.');
     let words = words.filter(|word| matches!(*word, "try" | "if" | "reduce" | "foreach" | "label" | "as" | "def"));
@@ -76,7 +77,7 @@ fn prefixes(code: &str) -> usize {
 }
 
 fn is_deeper(term: &Term<'_>, depth: usize) -> bool {
-    // An operator of arithmetic is a call when it is compiled, and takes up as much stack as two terms.
+    // An arithmetic operator is compiled to a call, and uses as much stack as two terms.
     let weight = if matches!(term, parse::Term::BinOp(_, BinaryOp::Math(_), _)) { 2 } else { 1 };
     match depth.checked_sub(weight) {
         None => true,

@@ -1,4 +1,4 @@
-//! Expressions: what they give, what they may not do, and that nothing they do is endless.
+//! Expressions: their values, the parts of jq that are refused, and their limits.
 
 mod bounds;
 mod manual;

@@ -1,20 +1,20 @@
-//! jaq's values to JSON.
+//! Conversion of jaq's values to JSON.
 
 use jaq_json::{Num, Val};
 
 use super::Failure;
 use crate::Json;
 
-/// The greatest integer below which every integer is a float too.
+/// The largest integer below which every integer fits a float exactly.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// A text as jaq's.
+/// Converts a text to jaq's value.
 pub(super) fn text_to_jaq(text: &str) -> Val {
     Val::utf8_str(text.as_bytes().to_vec())
 }
 
-/// A float as jaq's number. jq has one kind of number, so what is whole becomes an integer: a place in
-/// a list, and what cells expect of `4 / 2`.
+/// Converts a float to jaq's number. jq has one kind of number, so a whole float becomes an
+/// integer: as an index of a list, and as cells expect it of `4 / 2`.
 pub(super) fn number(float: f64) -> Num {
     if float.fract() == 0.0 && float.abs() <= EXACT_MAX {
         #[allow(clippy::cast_possible_truncation, reason = "whole, and within ±2^53")]
@@ -23,10 +23,10 @@ pub(super) fn number(float: f64) -> Num {
     Num::Float(float)
 }
 
-/// jaq's value as JSON; numbers that were not calculated with keep their digits.
+/// Converts jaq's value to JSON. Numbers that were not calculated with keep their digits.
 ///
 /// # Errors
-/// What JSON does not have: numbers that are not finite, keys that are no text.
+/// Fails for values that JSON does not have: numbers that are not finite, keys that are no text.
 pub(super) fn to_json(value: &Val) -> Result<Json, Failure> {
     let mut text = Vec::new();
     write(value, &mut text)?;

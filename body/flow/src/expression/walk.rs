@@ -1,4 +1,4 @@
-//! Going through jq's syntax tree, and building it anew.
+//! Walks through jq's syntax tree, and rebuilds it.
 
 use jaq_core::{
     load::{
@@ -84,7 +84,7 @@ pub(super) fn variables<'s>(pattern: &Pattern<&'s str>) -> Vec<&'s str> {
     }
 }
 
-/// The same term with every term that stands directly in it changed.
+/// Returns the same term with every term that stands directly in it changed.
 pub(super) fn map<'s>(term: Term<'s>, change: &mut dyn FnMut(Term<'s>) -> Term<'s>) -> Term<'s> {
     use parse::Term::{
         Arr, BinOp, Call, Def as Local, Fold, IfThenElse, Label, Neg, Obj, Path as Access, Str, TryCatch,
@@ -131,7 +131,8 @@ pub(super) fn map<'s>(term: Term<'s>, change: &mut dyn FnMut(Term<'s>) -> Term<'
 
 type Change<'c, 's> = &'c mut dyn FnMut(Term<'s>) -> Term<'s>;
 
-/// A key without a value stays as it is: `{name}` means `{name: .name}`, and only a plain key does.
+/// Changes an entry. A key without a value stays unchanged: only a plain key may stand alone, as in
+/// `{name}`, which means `{name: .name}`.
 fn map_entry<'s>(key: Term<'s>, value: Option<Term<'s>>, change: Change<'_, 's>) -> (Term<'s>, Option<Term<'s>>) {
     match value {
         Some(value) => (change(key), Some(change(value))),

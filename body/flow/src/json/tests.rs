@@ -1,4 +1,4 @@
-//! What is JSON, and that its text stays.
+//! Texts that are JSON or are not, and values that keep their text.
 
 use proptest::prelude::*;
 

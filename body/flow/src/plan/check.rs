@@ -1,4 +1,4 @@
-//! From a flow to its plan: everything that can be found wrong before it runs.
+//! Makes a plan from a flow, and finds all mistakes that can be found before it runs.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::{
     template::{Template, below, code},
 };
 
-/// The longest step id, as for every other name.
+/// Limit of the bytes of a step's id, as for every other name.
 const ID_BYTES_MAX: usize = 63;
-/// The house's own codes, for "did you mean".
+/// The project's own error codes, for "did you mean".
 const CODES: &[Code] = &[
     Code::BadRequest,
     Code::Refused,
@@ -126,7 +126,7 @@ impl Maker<'_> {
         let path = place(self.index, "when");
         let is_condition = match when {
             Value::Bool(_) => true,
-            // What is wrong with the expression itself, the template says.
+            // Mistakes of the expression itself are reported by the template.
             Value::String(text) => !matches!(code(text), Ok(None)),
             _ => false,
         };
@@ -156,7 +156,7 @@ impl Maker<'_> {
         PlanEach { items, parallel: each.parallel }
     }
 
-    /// Whether a value is no expression, not even a broken one.
+    /// True if a value is no expression, not even a broken one.
     fn is_plain(&self, value: &Value) -> bool {
         value.as_str().is_none_or(|text| matches!(code(text), Ok(None)))
     }
@@ -199,7 +199,7 @@ impl Maker<'_> {
     }
 }
 
-/// A hint where a code is neither the house's nor of the form `domain.code`.
+/// Returns a hint if a code is neither the project's nor of the form `domain.code`.
 fn unknown_code(code: &str) -> Option<String> {
     match Code::from(code) {
         Code::Domain(domain) if !domain.contains('.') => {

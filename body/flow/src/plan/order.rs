@@ -1,19 +1,19 @@
-//! Which steps wait for which.
+//! The order of the steps of a flow.
 
 use std::collections::VecDeque;
 
 use crate::{Flow, PathPart, Problem, expression::Mistake, suggest, template::below};
 
-/// What is known of the order of a flow's steps, all as indexes.
+/// Order of a flow's steps, as indexes.
 pub(super) struct Order {
-    /// The steps that each step names, or the one above; ascending.
+    /// For each step, the steps in its `needs`, or the step above; ascending.
     pub(super) needs: Vec<Vec<usize>>,
-    /// All steps that are done before each step; ascending.
+    /// For each step, all steps that are done before it; ascending.
     pub(super) before: Vec<Vec<usize>>,
 }
 
 impl Order {
-    /// Finds the order, or as much of it as the mistakes leave.
+    /// Finds the order, as far as the mistakes allow it.
     pub(super) fn new(flow: &Flow, problems: &mut Vec<Problem>) -> Self {
         let mut is_broken = vec![false; flow.steps.len()];
         let mut needs_of = |(index, is_broken): (usize, &mut bool)| {
@@ -27,7 +27,7 @@ impl Order {
         if order.len() < needs.len() {
             problems.push(cycle(flow, &needs, &order));
         }
-        // Where the order itself is wrong, a step may read any other: one mistake is told once.
+        // If the order itself is wrong, a step may read any other: one mistake is reported once.
         let others = |index: usize| (0..needs.len()).filter(|other| *other != index).collect();
         let mut before: Vec<Vec<usize>> = (0..needs.len()).map(others).collect();
         for index in order.into_iter().filter(|index| is_broken.get(*index) == Some(&false)) {
@@ -68,7 +68,8 @@ fn needs(flow: &Flow, index: usize, problems: &mut Vec<Problem>) -> Vec<usize> {
     found
 }
 
-/// The steps in an order in which each comes after those it needs; steps of cycles are left out.
+/// Returns the steps in an order in which each comes after those it needs. Steps of cycles are left
+/// out.
 fn sorted(needs: &[Vec<usize>]) -> Vec<usize> {
     let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
     let next = dependents(needs);

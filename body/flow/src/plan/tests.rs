@@ -1,4 +1,4 @@
-//! What makes a flow a plan, and every way in which it is none.
+//! Flows that become a plan, and every mistake that prevents it.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The calls of one step that runs: one, or one for each item of a list.
+//! The calls of one running step: one call, or one for each item of a list.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use jaq_json::Val;
 
 use crate::{CallId, Json};
 
-/// What runs, what was answered, what comes next.
+/// Calls of a step: running calls, answers, and the next item.
 pub(super) struct Calls {
     /// The items of an `each`.
     items: Option<Vec<Val>>,
@@ -16,15 +16,15 @@ pub(super) struct Calls {
     next: usize,
     live: BTreeMap<u32, Live>,
     answers: Vec<Json>,
-    /// Set when an item failed for good: no other starts.
+    /// Error of the first item that failed for good. While it is set, no other item starts.
     failure: Option<CellError>,
 }
 
-/// A call that runs, or waits for its next attempt. Either way it takes one of the places of `parallel`.
+/// A call that runs or waits for its next attempt. In both cases it counts for `parallel`.
 pub(super) struct Live {
     attempt: u32,
     is_waiting: bool,
-    /// Kept for further attempts, where there may be some.
+    /// Input for further attempts, if any are allowed.
     input: Option<Json>,
 }
 
@@ -40,14 +40,14 @@ impl Calls {
         Self { items, parallel, next: 0, live: BTreeMap::new(), answers, failure: None }
     }
 
-    /// The item to start now, with its value where there is an `each`.
+    /// The item to start now, with its value if there is an `each`.
     pub(super) fn next(&self) -> Option<(u32, Option<&Val>)> {
         let is_free = self.failure.is_none() && self.live.len() < self.parallel && self.next < self.answers.len();
         let item = u32::try_from(self.next).ok().filter(|_| is_free)?;
         Some((item, self.items.as_ref().and_then(|items| items.get(self.next))))
     }
 
-    /// How a call of this item is named: by its index where there is an `each`.
+    /// Index of the item in the name of its call, if there is an `each`.
     pub(super) fn label(&self, item: u32) -> Option<u32> {
         self.items.as_ref().map(|_| item)
     }
@@ -63,7 +63,7 @@ impl Calls {
         live.filter(|live| is_ours && live.attempt == call.attempt())
     }
 
-    /// Whether exactly this attempt runs.
+    /// True if exactly this attempt runs.
     pub(super) fn is_running(&self, call: &CallId) -> bool {
         self.live(call).is_some_and(|live| !live.is_waiting)
     }
@@ -102,7 +102,7 @@ impl Calls {
         }
     }
 
-    /// Starts the attempt that waited; its input, where it did wait.
+    /// Starts the attempt that waited. Returns its input, or `None` if it did not wait.
     pub(super) fn wake(&mut self, call: &CallId, is_last: bool) -> Option<Json> {
         self.live(call).filter(|live| live.is_waiting)?;
         let live = self.live.get_mut(&call.item().unwrap_or(0))?;
@@ -110,7 +110,7 @@ impl Calls {
         if is_last { live.input.take() } else { live.input.clone() }
     }
 
-    /// Starts nothing any more: the step failed. Of several failures the first counts.
+    /// Ends the start of items because the step failed. Of several failures the first counts.
     pub(super) fn stop(&mut self, error: CellError) {
         self.failure.get_or_insert(error);
         self.live.retain(|_, live| !live.is_waiting);
@@ -120,7 +120,7 @@ impl Calls {
         self.failure.is_some()
     }
 
-    /// The failure, when nothing runs any more.
+    /// The failure, if no call runs any more.
     pub(super) fn take_failure(&mut self) -> Option<CellError> {
         self.failure.take_if(|_| self.live.is_empty())
     }

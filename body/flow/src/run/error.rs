@@ -1,4 +1,4 @@
-//! The errors that a run gives of its own.
+//! The errors that a run itself makes.
 
 use cbs::{CellError, Text};
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::{Decision, LogEntry, expression::Failure, plan::PlanStep};
 const EXPRESSION_CODE: &str = "flow.expression";
 
 impl Run {
-    /// The error of an expression without a value; the values themselves go into a note.
+    /// Returns the error of an expression without a value. The values themselves go into a note.
     pub(super) fn no_value(&mut self, place: &str, failure: Failure) -> CellError {
         let message = format!("{place}{}", failure.message);
         if let Some(values) = failure.values {
@@ -20,7 +20,8 @@ impl Run {
     }
 }
 
-/// The error of a flow: the step's own, with the step's name in its message and, where it has none, its details.
+/// Returns the error of a flow: the step's error with the step's name in its message. If the error
+/// has no details, the step's name is put into them too.
 pub(super) fn named(step: &PlanStep, item: Option<u32>, what: &str, error: CellError) -> CellError {
     let place = item.map_or_else(|| Text::from(""), |item| Text::from(format!(", item {item}")));
     let message = format!("step `{}`{place}{what}: {}", step.id(), error.message);

@@ -1,4 +1,4 @@
-//! What a failed call leads to: another attempt, the fallback, or the end of the run.
+//! Handling of a failed call: another attempt, the fallback, or the end of the run.
 
 use cbs::CellError;
 use serde_json::json;
@@ -58,7 +58,7 @@ impl Run {
         }
     }
 
-    /// A call, or the step itself, failed and is not tried again.
+    /// Handles a call, or a step, that failed and is not tried again.
     pub(super) fn given_up(&mut self, index: usize, step: &PlanStep, item: Option<u32>, error: CellError) -> Outcome {
         let item = item.filter(|_| step.each.is_some());
         if !step.catch.as_ref().is_some_and(|catch| catch.takes(&error)) {

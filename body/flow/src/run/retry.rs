@@ -1,4 +1,4 @@
-//! Whether a failed call is tried again, and how long it waits.
+//! Retries of failed calls, and their waits.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use cbs::{CellError, Code};
 
 use crate::{CallId, Retry};
 
-/// Whether the call may be made again after its attempt `attempt` (from 0) failed.
+/// True if the call may be made again after its attempt `attempt` (from 0) failed.
 pub(super) fn is_allowed(retry: Option<&Retry>, attempt: u32, error: &CellError, not_run: bool) -> bool {
     let Some(retry) = retry else { return false };
     attempt < retry.max && (not_run || error.retryable || error.code == Code::CellFailed)
 }
 
-/// The wait before an attempt: doubled for each, at most the longest, and then between the
-/// half and the whole of that, by the run and the call.
+/// Returns the wait before an attempt. The time doubles for each attempt up to `backoff_max`; the
+/// wait is between half of it and all of it, and depends on the seed and the call.
 pub(super) fn delay(retry: &Retry, call: &CallId, seed: u64) -> Duration {
     let doublings = call.attempt().saturating_sub(1).min(31);
     let longest = retry.backoff.saturating_mul(1 << doublings).min(retry.backoff_max);
@@ -22,7 +22,8 @@ pub(super) fn delay(retry: &Retry, call: &CallId, seed: u64) -> Duration {
     half + (longest - half).mul_f64(share as f64 / 1023.0)
 }
 
-/// FNV-1a with a last mix: the same on every machine and in every version, unlike std's hasher.
+/// Returns a hash by FNV-1a with a final mix. Unlike std's hasher, it is the same on every machine
+/// and in every version.
 fn hash(seed: u64, text: &str) -> u64 {
     let bytes = seed.to_le_bytes().into_iter().chain(text.bytes());
     let hash =

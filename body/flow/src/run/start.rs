@@ -1,4 +1,4 @@
-//! How a step begins: whether it runs at all, over which items, with what input.
+//! Start of a step: its condition, its items and its input.
 
 use jaq_json::Val;
 
@@ -49,7 +49,7 @@ impl Run {
         self.fill(index, step)
     }
 
-    /// Starts items while there is room.
+    /// Starts items while `parallel` allows it.
     pub(super) fn fill(&mut self, index: usize, step: &PlanStep) -> Outcome {
         while let Some(Progress::Calling(calls)) = self.progress.get(index)
             && let Some((item, value)) = calls.next()

@@ -1,4 +1,4 @@
-//! Runs, told event by event.
+//! Runs, event by event.
 
 mod properties;
 

@@ -1,4 +1,4 @@
-//! Where expressions may stand, and what is told where they may not.
+//! Places where expressions may stand, and the mistakes at other places.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What an error tells, and what it never tells.
+//! Messages of errors: they say the reason and never hold a value.
 
 use super::*;
 

@@ -1,8 +1,8 @@
-//! Nothing an expression does is endless, eats memory or overflows the stack.
+//! No expression is endless, uses too much memory or overflows the stack.
 
 use super::*;
 
-/// In a process of its own: the memory of this one is that of the tests beside it as well.
+/// Runs in a separate process, because this process also has the memory of other tests.
 #[test]
 fn nothing_an_expression_does_is_endless_or_eats_memory() {
     let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
@@ -73,7 +73,7 @@ fn each_ends_at_a_bound_with_little_memory() {
     }
 }
 
-/// The most memory that this process ever had, in KiB; 0 where the system does not tell.
+/// Peak memory of this process, in KiB; 0 if the system does not report it.
 fn most_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

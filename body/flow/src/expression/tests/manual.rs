@@ -1,4 +1,4 @@
-//! Functions give what jq's manual says they give: <https://jqlang.org/manual/>.
+//! Functions give the results of jq's manual: <https://jqlang.org/manual/>.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn functions_give_what_jqs_manual_says() {
     }
 }
 
-/// What differs, as the crate's documentation lists it.
+/// Differences from jq, as the crate's documentation lists them.
 #[test]
 fn differences_from_jq_are_those_that_are_listed() {
     for (code, text) in [

@@ -1,4 +1,4 @@
-//! Numbers keep their digits, or say that they would not.
+//! Numbers keep their digits, or the expression fails.
 
 use proptest::prelude::*;
 

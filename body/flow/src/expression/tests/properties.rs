@@ -1,4 +1,4 @@
-//! Any value goes through unharmed; any text is an expression or a mistake, and ends.
+//! Any value passes through unchanged. Any text is an expression or a mistake, and ends.
 
 use proptest::prelude::*;
 

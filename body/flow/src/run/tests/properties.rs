@@ -1,5 +1,5 @@
-//! Whatever the flow and whatever the order of answers: needs are kept, nothing runs twice,
-//! every run ends, and the events alone tell the whole story.
+//! For every flow and every order of answers: needs are kept, no call runs twice, every run ends,
+//! and the events alone determine all decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// One step as drawn: which steps above it are needed, and what it says.
+/// One generated step: the steps above that it needs, and its other fields.
 #[derive(Clone, Debug)]
 struct Drawn {
     needs: Option<Vec<prop::sample::Index>>,
@@ -49,13 +49,13 @@ fn built(drawn: &[Drawn]) -> Flow {
     flow
 }
 
-/// What came of a run: its events, its decisions after each, and what was seen of every call.
+/// Record of a run: its events, and its decisions after each event.
 struct Story {
     events: Vec<Event>,
     decisions: Vec<Vec<Decision>>,
 }
 
-/// Carries a run out: open calls and waits end in the order and in the way that `chances` say.
+/// Carries out a run: `chances` decide the order and the results of open calls and waits.
 fn carried_out(plan: &Arc<Plan>, chances: &[(prop::sample::Index, u8)]) -> Result<Story, TestCaseError> {
     let mut run = Run::seeded(Arc::clone(plan), 7);
     let mut story = Story { events: Vec::new(), decisions: Vec::new() };
