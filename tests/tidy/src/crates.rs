@@ -42,7 +42,7 @@ pub const CRATES: &[CrateRule] = &[
 
 /// Libraries that only some crates may use, with the packages that may name them, and the reason.
 pub const WALLED_OFF: &[(&str, &[&str], &str)] = &[
-    ("async-nats", &["bus-nats", "testkit", "e2e", "bench"], "it breaks every few months: one room pays"),
+    ("async-nats", &["bus-nats", "testkit", "e2e", "bench"], "it breaks every few months: one crate pays"),
     ("pyo3", &["host-python"], "it links libpython"),
     ("clap", &["body", "bench"], "libraries have no command line"),
     ("clap_complete", &["body"], "libraries have no command line"),

@@ -11,7 +11,7 @@ use tidy::{
 use crate::{Checked, hold};
 
 /// Returns the table's name of a folder: all cells have one row, `cells/*`.
-fn room_of(folder: &str) -> &str {
+fn folder_of(folder: &str) -> &str {
     if folder.starts_with("cells/") { "cells/*" } else { folder }
 }
 
@@ -39,31 +39,31 @@ fn show(list: &BTreeSet<String>) -> String {
 }
 
 #[test]
-fn rooms_use_what_the_table_says() -> Checked {
+fn crates_use_what_the_table_says() -> Checked {
     let mut broken = Vec::new();
     for package in workspace::read()?.workspace_packages() {
         let folder = workspace::folder(package);
         let place = format!("{folder}/Cargo.toml:1");
-        let Some(room) = CRATES.iter().find(|room| room.folder == room_of(&folder)) else {
-            broken.push(format!("{place} is a room that tests/tidy/src/rooms.rs does not know"));
+        let Some(rule) = CRATES.iter().find(|rule| rule.folder == folder_of(&folder)) else {
+            broken.push(format!("{place} is a crate that tests/tidy/src/crates.rs does not know"));
             continue;
         };
         let (uses, tests_use) = edges(package);
-        for (what, is, may) in [("uses", uses, room.uses), ("in tests uses", tests_use, room.tests_use)] {
+        for (what, is, may) in [("uses", uses, rule.uses), ("in tests uses", tests_use, rule.tests_use)] {
             let may = names(may);
             // A cell need not use all that cells may use; any other unused edge must leave the
             // table.
-            let fits = if room.folder == "cells/*" { is.is_subset(&may) } else { is == may };
+            let fits = if rule.folder == "cells/*" { is.is_subset(&may) } else { is == may };
             if !fits {
                 broken.push(format!("{place} {what} {}; the table says {}", show(&is), show(&may)));
             }
         }
     }
-    hold("A room uses the rooms that the table of rooms names, and no other (tests/tidy/src/rooms.rs).", &broken)
+    hold("A crate uses the crates that the table of crates names, and no other (tests/tidy/src/crates.rs).", &broken)
 }
 
 #[test]
-fn walled_off_libraries_stay_in_their_rooms() -> Checked {
+fn walled_off_libraries_stay_in_their_crates() -> Checked {
     let mut broken = Vec::new();
     for package in workspace::read()?.workspace_packages() {
         for dependency in &package.dependencies {
@@ -76,7 +76,7 @@ fn walled_off_libraries_stay_in_their_rooms() -> Checked {
             }
         }
     }
-    hold("A library that a room walls off is named by that room alone.", &broken)
+    hold("A library that a crate walls off is named by that crate alone.", &broken)
 }
 
 #[test]
@@ -121,11 +121,13 @@ fn rows() -> Result<Vec<Row>, Box<dyn Error>> {
     let rows = markdown::table(&text, &["room", "package", "purpose", "may use"]);
     let mut read = Vec::new();
     for row in rows {
-        let [room, package, _, may_use] = row.as_slice() else { return Err(format!("{row:?} has no 4 cells").into()) };
+        let [folder, package, _, may_use] = row.as_slice() else {
+            return Err(format!("{row:?} has no 4 cells").into());
+        };
         let (uses, tests_use) = may_use.split_once("in tests").unwrap_or((may_use, ""));
         let code = |text: &str| markdown::code(text).into_iter().collect::<BTreeSet<_>>();
         let first = |text: &str| markdown::code(text).into_iter().next().unwrap_or_default();
-        read.push((first(room).trim_end_matches('/').to_owned(), first(package), code(uses), code(tests_use)));
+        read.push((first(folder).trim_end_matches('/').to_owned(), first(package), code(uses), code(tests_use)));
     }
     Ok(read)
 }
@@ -134,27 +136,27 @@ fn rows() -> Result<Vec<Row>, Box<dyn Error>> {
 fn architecture_md_shows_the_same_table() -> Checked {
     let rows = rows()?;
     let mut broken = Vec::new();
-    for room in CRATES {
-        match rows.iter().find(|(folder, ..)| folder == room.folder) {
-            None => broken.push(format!("ARCHITECTURE.md has no row for `{}`", room.folder)),
-            Some((_, _, uses, tests_use)) if *uses != names(room.uses) || *tests_use != names(room.tests_use) => {
-                let (uses, tests_use) = (show(&names(room.uses)), show(&names(room.tests_use)));
-                broken.push(format!("`{}` may use {uses}; in tests {tests_use}", room.folder));
+    for rule in CRATES {
+        match rows.iter().find(|(folder, ..)| folder == rule.folder) {
+            None => broken.push(format!("ARCHITECTURE.md has no row for `{}`", rule.folder)),
+            Some((_, _, uses, tests_use)) if *uses != names(rule.uses) || *tests_use != names(rule.tests_use) => {
+                let (uses, tests_use) = (show(&names(rule.uses)), show(&names(rule.tests_use)));
+                broken.push(format!("`{}` may use {uses}; in tests {tests_use}", rule.folder));
             }
             Some(_) => {}
         }
     }
     for (folder, ..) in &rows {
-        if !CRATES.iter().any(|room| room.folder == folder) {
-            broken.push(format!("ARCHITECTURE.md has a row for `{folder}`, which is no room"));
+        if !CRATES.iter().any(|rule| rule.folder == folder) {
+            broken.push(format!("ARCHITECTURE.md has a row for `{folder}`, which is no crate"));
         }
     }
     for package in workspace::read()?.workspace_packages() {
         let folder = workspace::folder(package);
-        let row = rows.iter().find(|(room, ..)| *room == folder);
+        let row = rows.iter().find(|(other, ..)| *other == folder);
         if row.is_some_and(|(_, name, ..)| *name != package.name.as_str()) {
             broken.push(format!("the package in `{folder}` is called `{}`", package.name));
         }
     }
-    hold("ARCHITECTURE.md shows the table of rooms as tests/tidy/src/rooms.rs holds it.", &broken)
+    hold("ARCHITECTURE.md shows the table of crates as tests/tidy/src/crates.rs holds it.", &broken)
 }
