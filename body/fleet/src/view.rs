@@ -17,7 +17,7 @@ pub struct PeerBody {
     /// Its last lease.
     pub presence: Arc<Presence>,
     /// Moment when this lease was received.
-    pub heard_at: Moment,
+    pub observed_at: Moment,
     /// Moment when the first lease of this start of the body was received.
     pub since: Moment,
     /// The server said that the lease is gone.
@@ -35,11 +35,11 @@ pub struct PeerBody {
 struct Link {
     connected: bool,
     /// Moment when the body last received its own lease on this connection.
-    own_heard: Option<Moment>,
+    own_observed: Option<Moment>,
     /// The newest revision of a lease under the body's own id.
     own_revision: u64,
     /// Moment when the body last received the lease of another body under its own id.
-    twin_heard: Option<Moment>,
+    duplicate_observed: Option<Moment>,
     /// Revisions of bodies that are gone: leases up to this revision are old.
     forgotten: BTreeMap<BodyId, u64>,
     /// Moment until which no absence counts.
@@ -148,9 +148,9 @@ impl Fleet {
             let newer = revision > self.link.own_revision;
             self.link.own_revision = revision.max(self.link.own_revision);
             if presence.facts.incarnation == self.incarnation {
-                self.link.own_heard = Some(now);
-            } else if newer && self.link.own_heard.is_some() {
-                self.link.twin_heard = Some(now);
+                self.link.own_observed = Some(now);
+            } else if newer && self.link.own_observed.is_some() {
+                self.link.duplicate_observed = Some(now);
             }
             return;
         }
@@ -163,7 +163,7 @@ impl Fleet {
         let since = same.map_or(now, |peer| peer.since);
         let leaving = presence.is_leaving();
         let key = known.map_or_else(|| place::key_of(&presence.facts.body), |peer| peer.key);
-        let peer = PeerBody { key, presence, heard_at: now, since, lost: false, revision, leaving };
+        let peer = PeerBody { key, presence, observed_at: now, since, lost: false, revision, leaving };
         self.link.forgotten.remove(&peer.presence.facts.body);
         self.peers.insert(peer.presence.facts.body.clone(), peer);
     }
@@ -231,13 +231,13 @@ impl Fleet {
     /// Its absence is measured up to the last time that this body received its own lease: a
     /// connection that died unnoticed makes no body count as gone.
     fn is_alive(&self, peer: &PeerBody, clock: &mut Clock) -> bool {
-        let silence = self.link.own_heard.map_or(0, |own| own.since(peer.heard_at));
+        let silence = self.link.own_observed.map_or(0, |own| own.since(peer.observed_at));
         let silent = silence >= self.timing.unheard && !injected(Bug::NobodyDies);
         !peer.lost && !silent || !clock.reached(self.link.hold_until) && !injected(Bug::NoHold)
     }
 
     fn is_fresh(&self, peer: &PeerBody, clock: &mut Clock) -> bool {
-        !clock.reached(peer.heard_at.plus(self.timing.unheard))
+        !clock.reached(peer.observed_at.plus(self.timing.unheard))
     }
 
     /// Reason why the body may change nothing now; `None` when it may.
@@ -248,10 +248,10 @@ impl Fleet {
         if !self.link.connected {
             return Some(Paused::NotConnected);
         }
-        if self.link.twin_heard.is_some_and(|observed| !clock.reached(observed.plus(self.timing.unheard))) {
+        if self.link.duplicate_observed.is_some_and(|observed| !clock.reached(observed.plus(self.timing.unheard))) {
             return Some(Paused::DuplicateId);
         }
-        let hears = self.link.own_heard.is_some_and(|observed| !clock.reached(observed.plus(self.timing.unheard)));
+        let hears = self.link.own_observed.is_some_and(|observed| !clock.reached(observed.plus(self.timing.unheard)));
         (!hears).then_some(Paused::LeaseNotObserved)
     }
 
@@ -278,7 +278,7 @@ impl Fleet {
     }
 
     /// Last presences that this body has received from leaving bodies; at most `max`, in turn.
-    pub(crate) fn heard_beats(&self, beat: u64, max: usize) -> BTreeMap<BodyId, HeartbeatSequence> {
+    pub(crate) fn observed_beats(&self, beat: u64, max: usize) -> BTreeMap<BodyId, HeartbeatSequence> {
         let leaving: Vec<&PeerBody> = self.peers.values().filter(|peer| peer.leaving).collect();
         let turns = leaving.len().div_ceil(max.max(1)).max(1) as u64;
         let skip = usize::try_from(beat % turns).unwrap_or(0) * max;

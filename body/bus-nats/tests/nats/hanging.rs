@@ -125,7 +125,7 @@ async fn an_ejected_body_that_is_gone_is_forgotten_and_new_ones_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_detour_goes_on_to_the_next_body_where_one_has_stopped_serving() {
+async fn a_failover_goes_on_to_the_next_body_where_one_has_stopped_serving() {
     let TwoBodies { client, other, server, .. } = &two_bodies().await;
     let third = body(server, "third").await;
     let serving = serve(&third, echo("demo.echo")).await;
