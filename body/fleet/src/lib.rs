@@ -149,7 +149,7 @@ pub use manifest::{ENTRIES_MAX, FORMAT, LEAF_ENTRIES, Manifest, ManifestError, O
 pub use own::{BodyState, Held, Instance, InstancePhase};
 pub use place::{Candidate, Chooser};
 pub use presence::{
-    Applied, CanarySamples, Facts, HeartbeatSequence, LABELS_MAX, OBSERVED_MAX, PRESENCE_BYTES_MAX, Presence,
+    Applied, CanarySamples, Facts, HEARD_MAX, HeartbeatSequence, LABELS_MAX, PRESENCE_BYTES_MAX, Presence,
     PresenceError, REASON_MAX, SAMPLES_MAX, TROUBLES_MAX, Trouble,
 };
 pub use reconcile::reconcile;

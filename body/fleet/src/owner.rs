@@ -156,7 +156,7 @@ impl Round<'_> {
         let since = live.filter(|it| it.phase == InstancePhase::Ready).map(|it| it.since).min()?;
         let (mut base, mut canary) = (CanarySample::default(), CanarySample::default());
         let own = place.held.samples(side.revision);
-        let theirs = self.spoken().flat_map(|peer| &peer.presence.samples);
+        let theirs = self.spoken().flat_map(|peer| &peer.presence.tallies);
         let theirs = theirs.filter(|sample| sample.index == place.index && sample.revision == side.revision);
         for (of_base, of_canary) in own.into_iter().chain(theirs.map(|sample| (&sample.base, &sample.canary))) {
             base.add(of_base);

@@ -20,7 +20,7 @@ pub const REASON_MAX: usize = 160;
 pub const SAMPLES_MAX: usize = 8;
 /// Number of leaving bodies that a presence can acknowledge; further ones have to wait for their
 /// turn.
-pub const OBSERVED_MAX: usize = 64;
+pub const HEARD_MAX: usize = 64;
 
 /// Identity of a body, and its runtimes; stays the same from its start to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,8 +158,8 @@ pub struct Presence {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<Trouble>,
     /// Samples of canaries, as many as fit.
-    #[serde(rename = "tallies", default, skip_serializing_if = "Vec::is_empty")]
-    pub samples: Vec<CanarySamples>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tallies: Vec<CanarySamples>,
     /// Reason why a newer head than `applied` is not applied: not whole yet, or not understood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
@@ -181,9 +181,9 @@ impl Presence {
         for trouble in &mut presence.troubles {
             trouble.reason = trouble.reason.chars().take(REASON_MAX).collect();
         }
-        presence.samples.truncate(SAMPLES_MAX);
+        presence.tallies.truncate(SAMPLES_MAX);
         presence.stuck = presence.stuck.map(|reason| reason.chars().take(REASON_MAX).collect());
-        while presence.observed.len() > OBSERVED_MAX {
+        while presence.observed.len() > HEARD_MAX {
             presence.observed.pop_last();
         }
         presence.facts = presence.facts.bounded();
@@ -191,7 +191,7 @@ impl Presence {
             // Texts and numbers alone: it can always be written.
             let bytes = serde_json::to_vec(&presence).unwrap_or_default();
             if bytes.len() <= PRESENCE_BYTES_MAX
-                || presence.samples.pop().is_none() && presence.troubles.pop().is_none()
+                || presence.tallies.pop().is_none() && presence.troubles.pop().is_none()
             {
                 return bytes;
             }

@@ -35,7 +35,7 @@ fn body(id: &str, head: ContentHash, states: &str) -> Result<(String, Presence),
         draining: false,
         observed: BTreeMap::new(),
         troubles,
-        samples: Vec::new(),
+        tallies: Vec::new(),
         stuck: None,
     };
     Ok((id.to_owned(), presence))

@@ -82,7 +82,7 @@ pub(crate) struct Record {
 /// Last presence of another body.
 pub(crate) struct Last {
     presence: Arc<Presence>,
-    observed_at: Moment,
+    heard_at: Moment,
     /// Set if its lease has ended, as reported on this connection while no absence counted.
     pub(crate) ended: bool,
 }
@@ -135,7 +135,7 @@ impl Node {
     /// Begins a hold: for two leases, no absence may count.
     pub(crate) fn begin_hold(&mut self, from: Moment, unheard: u64) {
         let sure = self.record.sure_at;
-        let alive = self.record.latest.iter().filter(|(_, last)| last.observed_at.plus(unheard) > sure);
+        let alive = self.record.latest.iter().filter(|(_, last)| last.heard_at.plus(unheard) > sure);
         self.record.before = alive.map(|(body, last)| (body.clone(), last.presence.clone())).collect();
         self.record.hold_from = Some(from);
     }
@@ -175,7 +175,7 @@ impl Node {
                 if *revision > newest.0 {
                     *newest = (*revision, Some(presence.beat()));
                     self.record.before.remove(body);
-                    let last = Last { presence: presence.clone(), observed_at: clock, ended: false };
+                    let last = Last { presence: presence.clone(), heard_at: clock, ended: false };
                     self.record.latest.insert(body.clone(), last);
                 }
             }

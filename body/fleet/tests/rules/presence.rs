@@ -19,7 +19,7 @@ fn presence(states: States) -> Result<Presence, cbs::NameError> {
         draining: false,
         observed: BTreeMap::new(),
         troubles: Vec::new(),
-        samples: Vec::new(),
+        tallies: Vec::new(),
         stuck: None,
     })
 }
@@ -40,7 +40,7 @@ fn fleet_11_the_worst_presence_fits_and_keeps_what_decides() -> Checked {
         let mut sample = CanarySample::default();
         (0..64).for_each(|power| sample.count(1 << power, true));
         let revision = Revision::of([&b""[..]]);
-        worst.samples.push(CanarySamples { index: at, revision, base: sample.clone(), canary: sample });
+        worst.tallies.push(CanarySamples { index: at, revision, base: sample.clone(), canary: sample });
         worst.observed.insert(long("b", at).parse()?, HeartbeatSequence { incarnation: u64::MAX, number: u64::MAX });
     }
     let bytes = worst.encode();
