@@ -51,7 +51,7 @@ pub(crate) struct Cli {
 struct Globals {
     /// The namespace: keeps things apart, not people [default: default; of `demo`: a new one]
     #[arg(long, global = true, env = "CBS_NAMESPACE", value_name = "NAME", hide_env_values = true, value_parser = namespace)]
-    namespace: Option<OptionalPaths>,
+    namespace: Option<OptionalNamespace>,
     /// The form of what goes to standard output
     #[arg(long, global = true, value_enum, default_value_t)]
     format: Format,
@@ -73,9 +73,9 @@ impl Globals {
 }
 
 /// A namespace, or `None` for an empty variable, which counts as not set.
-type OptionalPaths = Option<Namespace>;
+type OptionalNamespace = Option<Namespace>;
 
-fn namespace(text: &str) -> Result<OptionalPaths, cbs::NameError> {
+fn namespace(text: &str) -> Result<OptionalNamespace, cbs::NameError> {
     if text.is_empty() { Ok(None) } else { Namespace::new(text).map(Some) }
 }
 
