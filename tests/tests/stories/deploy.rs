@@ -201,11 +201,11 @@ async fn of_those_who_deploy_at_once_all_but_one_are_told_what_the_other_changed
         }
     })
     .await;
-    // Nothing was lost and nothing written twice: each deploy that reported success has its head.
+    // Nothing was lost and nothing written twice: each deploy that reported success has its head, the newest first.
     let history = fleet.run(&["history", "--format", "json"]).await.with_status(0).stdout;
     let heads: Vec<Value> = serde_json::from_str(&history).unwrap();
     assert_eq!(heads.len(), written, "{history}");
-    assert_eq!(heads.last().unwrap()["number"], json!(written));
+    assert_eq!(heads.first().unwrap()["number"], json!(written));
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ async fn calls_between_cells_are_shown_unless_quiet() {
     loud.until_printed(" a client -> logic.greet ok nats ").await;
     let _ = fleet.run(&["flow", "run", "greeting", r#"{"name":"Ada"}"#]).await;
     loud.until_printed(" a client -> flow greeting ").await;
-    loud.until_printed(" flow greeting -> logic.greet ok body ").await;
+    loud.until_printed(" flow greeting -> logic.greet ok in-process ").await;
     loud.terminate().await.with_status(0);
     let mut quiet = dev("quiet", &["--quiet"]);
     quiet.until_printed("try: cbs call ").await;
