@@ -211,7 +211,7 @@ async fn an_observer_hears_of_every_step() {
     assert_eq!(lines.len(), 4, "{lines:?}");
     assert_eq!(lines[0], format!("test twice cell demo.double [web1] {} ok", Transport::InProcess));
     assert!(lines[1].starts_with("test Skipped"), "{lines:?}");
-    assert_eq!(lines[2], "test bad cell demo.double [] body bad-request");
+    assert_eq!(lines[2], "test bad cell demo.double [] in-process bad-request");
     assert!(lines[3].starts_with("test Caught"), "{lines:?}");
 }
 
