@@ -12,7 +12,11 @@ pub struct CrateRule {
     pub tests_use: &'static [&'static str],
 }
 
-const fn rule(folder: &'static str, uses: &'static [&'static str], tests_use: &'static [&'static str]) -> CrateRule {
+const fn rule(
+    folder: &'static str,
+    uses: &'static [&'static str],
+    tests_use: &'static [&'static str],
+) -> CrateRule {
     CrateRule { folder, uses, tests_use }
 }
 
@@ -20,7 +24,18 @@ const fn rule(folder: &'static str, uses: &'static [&'static str], tests_use: &'
 pub const CRATES: &[CrateRule] = &[
     rule(
         "body",
-        &["bus", "bus-nats", "cbs", "cells/*", "fleet", "flow", "host", "host-python", "host-sidecar", "spec"],
+        &[
+            "bus",
+            "bus-nats",
+            "cbs",
+            "cells/*",
+            "fleet",
+            "flow",
+            "host",
+            "host-python",
+            "host-sidecar",
+            "spec",
+        ],
         &["testkit"],
     ),
     rule("body/contract", &[], &[]),
@@ -32,17 +47,29 @@ pub const CRATES: &[CrateRule] = &[
     rule("body/host", &["bus", "cbs", "flow", "spec"], &["testkit"]),
     rule("body/sidecar", &["cbs"], &["testkit"]),
     rule("body/host-sidecar", &["cbs", "host", "sidecar", "spec"], &["bus", "bus-nats", "testkit"]),
-    rule("body/host-python", &["cbs", "host", "host-sidecar", "sidecar", "spec"], &["bus", "testkit"]),
+    rule(
+        "body/host-python",
+        &["cbs", "host", "host-sidecar", "sidecar", "spec"],
+        &["bus", "testkit"],
+    ),
     rule("body/testkit", &["bus-nats", "cbs"], &[]),
     rule("cells/*", &["cbs"], &["testkit"]),
     rule("tests", &["body", "cbs", "testkit"], &[]),
-    rule("tests/bench", &["body", "bus", "bus-nats", "cbs", "fleet", "host", "sidecar", "spec"], &[]),
+    rule(
+        "tests/bench",
+        &["body", "bus", "bus-nats", "cbs", "fleet", "host", "sidecar", "spec"],
+        &[],
+    ),
     rule("tests/tidy", &[], &[]),
 ];
 
 /// Libraries that only some crates may use, with the packages that may name them, and the reason.
 pub const WALLED_OFF: &[(&str, &[&str], &str)] = &[
-    ("async-nats", &["bus-nats", "testkit", "e2e", "bench"], "it breaks every few months: one crate pays"),
+    (
+        "async-nats",
+        &["bus-nats", "testkit", "e2e", "bench"],
+        "it breaks every few months: one crate pays",
+    ),
     ("pyo3", &["host-python"], "it links libpython"),
     ("clap", &["body", "bench"], "libraries have no command line"),
     ("clap_complete", &["body"], "libraries have no command line"),

@@ -1,4 +1,5 @@
-//! Licence expressions: `MIT OR Apache-2.0`, `(MIT OR Apache-2.0) AND Unicode-3.0`, and the old `MIT/Apache-2.0`.
+//! Licence expressions: `MIT OR Apache-2.0`, `(MIT OR Apache-2.0) AND Unicode-3.0`, and the old
+//! `MIT/Apache-2.0`.
 
 /// True if the allowed licences satisfy the expression. An expression that cannot be read is not
 /// allowed.

@@ -31,10 +31,13 @@ pub fn generated() -> Result<BTreeMap<String, String>, Box<dyn Error>> {
     let mut files = BTreeMap::new();
     for (module, code) in modules {
         let code = prettyplease::unparse(&syn::parse_file(&code)?);
-        let text = format!("// @generated from specs/proto/ by `CBS_BLESS=1 cargo test -p tidy generated`.\n{code}");
+        let text = format!(
+            "// @generated from specs/proto/ by `CBS_BLESS=1 cargo test -p tidy generated`.\n{code}"
+        );
         let package = module.parts().collect::<Vec<_>>().join(".");
         let folder = FOLDERS.iter().find(|(of, _)| *of == package).map(|(_, folder)| *folder);
-        let folder = folder.ok_or_else(|| format!("no folder is named for the protobuf package {package}"))?;
+        let folder = folder
+            .ok_or_else(|| format!("no folder is named for the protobuf package {package}"))?;
         files.insert(format!("{folder}/{}", module.to_file_name_or("nameless")), text);
     }
     Ok(files)

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use syn::{
-    FnArg, Ident, ImplItem, ItemEnum, ItemFn, ItemImpl, ItemMod, ItemStruct, ItemTrait, ItemType, ItemUnion, TraitItem,
-    Type, Visibility,
+    FnArg, Ident, ImplItem, ItemEnum, ItemFn, ItemImpl, ItemMod, ItemStruct, ItemTrait, ItemType,
+    ItemUnion, TraitItem, Type, Visibility,
     spanned::Spanned,
     visit::{self, Visit},
 };
@@ -37,13 +37,15 @@ pub struct Items {
     pub public_types: Vec<Measured>,
     /// Every field of a struct that is a tuple, sized by its elements.
     pub tuple_fields: Vec<Measured>,
-    /// Every function and method, sized by its parameters: the elements of a tuple count, `self` does not.
+    /// Every function and method, sized by its parameters: the elements of a tuple count, `self`
+    /// does not.
     pub parameters: Vec<Measured>,
 }
 
 /// Reads a file's items; the error names the text that is not Rust, and its place.
 pub fn items(text: &str) -> Result<Items, String> {
-    let file = syn::parse_file(text).map_err(|error| format!("line {}: {error}", error.span().start().line))?;
+    let file = syn::parse_file(text)
+        .map_err(|error| format!("line {}: {error}", error.span().start().line))?;
     let mut items = Items::default();
     items.visit_file(&file);
     Ok(items)
@@ -64,7 +66,11 @@ impl Items {
 
     fn public(&mut self, visibility: &Visibility, name: &Ident) {
         if matches!(visibility, Visibility::Public(_)) {
-            self.public_types.push(Measured { name: name.to_string(), line: name.span().start().line, size: 1 });
+            self.public_types.push(Measured {
+                name: name.to_string(),
+                line: name.span().start().line,
+                size: 1,
+            });
         }
     }
 }
@@ -72,7 +78,9 @@ impl Items {
 /// Number of the elements of a tuple, those of tuples in it counted one by one.
 fn elements(ty: &Type) -> Option<usize> {
     match ty {
-        Type::Tuple(tuple) => Some(tuple.elems.iter().map(|element| elements(element).unwrap_or(1)).sum()),
+        Type::Tuple(tuple) => {
+            Some(tuple.elems.iter().map(|element| elements(element).unwrap_or(1)).sum())
+        }
         Type::Reference(reference) => elements(&reference.elem),
         Type::Paren(inner) => elements(&inner.elem),
         _ => None,
@@ -123,7 +131,10 @@ impl<'ast> Visit<'ast> for Items {
         self.public(&item.vis, &item.ident);
         for field in &item.fields {
             if let Some(size) = elements(&field.ty) {
-                let name = field.ident.as_ref().map_or_else(|| item.ident.to_string(), ToString::to_string);
+                let name = field
+                    .ident
+                    .as_ref()
+                    .map_or_else(|| item.ident.to_string(), ToString::to_string);
                 self.tuple_fields.push(Measured { name, line: field.span().start().line, size });
             }
         }

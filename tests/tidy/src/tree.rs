@@ -77,10 +77,13 @@ pub fn files(extensions: &[&str]) -> io::Result<Vec<File>> {
                 if !SKIPPED.contains(&name.as_str()) {
                     folders.push(path);
                 }
-            } else if extensions.is_empty() || extensions.iter().any(|wanted| ends_with(&name, wanted)) {
+            } else if extensions.is_empty()
+                || extensions.iter().any(|wanted| ends_with(&name, wanted))
+            {
                 // A file that is not UTF-8 is no source, for example a golden frame.
                 let Ok(text) = String::from_utf8(fs::read(&path)?) else { continue };
-                let path = path.strip_prefix(&root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+                let path =
+                    path.strip_prefix(&root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
                 found.push(File { path, text });
             }
         }

@@ -17,10 +17,14 @@ fn folder_of(folder: &str) -> &str {
 
 /// Returns the crates that a package names, for its code and for its tests.
 fn edges(package: &Package) -> (BTreeSet<String>, BTreeSet<String>) {
-    let name =
-        |folder: &str, name: &str| if folder.contains("/cells/") { "cells/*".to_owned() } else { name.to_owned() };
+    let name = |folder: &str, name: &str| {
+        if folder.contains("/cells/") { "cells/*".to_owned() } else { name.to_owned() }
+    };
     let of = |tests: bool| -> BTreeSet<String> {
-        let ours = package.dependencies.iter().filter_map(|dependency| Some((dependency, dependency.path.as_ref()?)));
+        let ours = package
+            .dependencies
+            .iter()
+            .filter_map(|dependency| Some((dependency, dependency.path.as_ref()?)));
         ours.filter(|(dependency, _)| (dependency.kind == DependencyKind::Development) == tests)
             .map(|(dependency, path)| name(path.as_str(), &dependency.name))
             .collect()
@@ -35,7 +39,11 @@ fn names(list: &[&str]) -> BTreeSet<String> {
 }
 
 fn show(list: &BTreeSet<String>) -> String {
-    if list.is_empty() { "nothing".to_owned() } else { list.iter().cloned().collect::<Vec<_>>().join(", ") }
+    if list.is_empty() {
+        "nothing".to_owned()
+    } else {
+        list.iter().cloned().collect::<Vec<_>>().join(", ")
+    }
 }
 
 #[test]
@@ -49,7 +57,9 @@ fn crates_use_what_the_table_says() -> Checked {
             continue;
         };
         let (uses, tests_use) = edges(package);
-        for (what, is, may) in [("uses", uses, rule.uses), ("in tests uses", tests_use, rule.tests_use)] {
+        for (what, is, may) in
+            [("uses", uses, rule.uses), ("in tests uses", tests_use, rule.tests_use)]
+        {
             let may = names(may);
             // A cell need not use all that cells may use; any other unused edge must leave the
             // table.
@@ -59,7 +69,10 @@ fn crates_use_what_the_table_says() -> Checked {
             }
         }
     }
-    hold("A crate uses the crates that the table of crates names, and no other (tests/tidy/src/crates.rs).", &broken)
+    hold(
+        "A crate uses the crates that the table of crates names, and no other (tests/tidy/src/crates.rs).",
+        &broken,
+    )
 }
 
 #[test]
@@ -67,12 +80,17 @@ fn walled_off_libraries_stay_in_their_crates() -> Checked {
     let mut broken = Vec::new();
     for package in workspace::read()?.workspace_packages() {
         for dependency in &package.dependencies {
-            let Some((name, crates, why)) = WALLED_OFF.iter().find(|(name, ..)| *name == dependency.name) else {
+            let Some((name, crates, why)) =
+                WALLED_OFF.iter().find(|(name, ..)| *name == dependency.name)
+            else {
                 continue;
             };
             if !crates.contains(&package.name.as_str()) {
                 let place = workspace::folder(package);
-                broken.push(format!("{place}/Cargo.toml:1 names {name}, which only {} may: {why}", crates.join(", ")));
+                broken.push(format!(
+                    "{place}/Cargo.toml:1 names {name}, which only {} may: {why}",
+                    crates.join(", ")
+                ));
             }
         }
     }
@@ -82,7 +100,8 @@ fn walled_off_libraries_stay_in_their_crates() -> Checked {
 #[test]
 fn the_contract_stands_on_at_most_ten_libraries() -> Checked {
     let metadata = workspace::read()?;
-    let contract = metadata.workspace_packages().into_iter().find(|package| package.name.as_str() == "cbs");
+    let contract =
+        metadata.workspace_packages().into_iter().find(|package| package.name.as_str() == "cbs");
     let contract = contract.ok_or("no package `cbs`")?;
     let names: Vec<String> = contract
         .dependencies
@@ -110,7 +129,10 @@ fn cells_depend_on_the_contract_alone() -> Checked {
             }
         }
     }
-    hold("Cells depend on `cbs` alone, beside serde for their types; their tests on testkit and tokio.", &broken)
+    hold(
+        "Cells depend on `cbs` alone, beside serde for their types; their tests on testkit and tokio.",
+        &broken,
+    )
 }
 
 /// A row of ARCHITECTURE.md: folder, package, uses, tests use.
@@ -127,7 +149,12 @@ fn rows() -> Result<Vec<Row>, Box<dyn Error>> {
         let (uses, tests_use) = may_use.split_once("in tests").unwrap_or((may_use, ""));
         let code = |text: &str| markdown::code(text).into_iter().collect::<BTreeSet<_>>();
         let first = |text: &str| markdown::code(text).into_iter().next().unwrap_or_default();
-        read.push((first(folder).trim_end_matches('/').to_owned(), first(package), code(uses), code(tests_use)));
+        read.push((
+            first(folder).trim_end_matches('/').to_owned(),
+            first(package),
+            code(uses),
+            code(tests_use),
+        ));
     }
     Ok(read)
 }
@@ -139,7 +166,9 @@ fn architecture_md_shows_the_same_table() -> Checked {
     for rule in CRATES {
         match rows.iter().find(|(folder, ..)| folder == rule.folder) {
             None => broken.push(format!("ARCHITECTURE.md has no row for `{}`", rule.folder)),
-            Some((_, _, uses, tests_use)) if *uses != names(rule.uses) || *tests_use != names(rule.tests_use) => {
+            Some((_, _, uses, tests_use))
+                if *uses != names(rule.uses) || *tests_use != names(rule.tests_use) =>
+            {
                 let (uses, tests_use) = (show(&names(rule.uses)), show(&names(rule.tests_use)));
                 broken.push(format!("`{}` may use {uses}; in tests {tests_use}", rule.folder));
             }

@@ -10,7 +10,11 @@ fn list(name: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let lines = text.lines().skip_while(|line| *line != format!("{name} = [")).skip(1);
     let entries = lines.take_while(|line| *line != "]").filter_map(|line| line.split('"').nth(1));
     let entries: Vec<String> = entries.map(str::to_owned).collect();
-    if entries.is_empty() { Err(format!("deny.toml has no list `{name}`").into()) } else { Ok(entries) }
+    if entries.is_empty() {
+        Err(format!("deny.toml has no list `{name}`").into())
+    } else {
+        Ok(entries)
+    }
 }
 
 #[test]
@@ -31,8 +35,10 @@ fn banned_crates_stay_out() -> Checked {
     let banned = list("deny")?;
     // The lock file has the packages of every platform and every feature.
     let lock = std::fs::read_to_string(tree::root().join("Cargo.lock"))?;
-    let broken: Vec<String> =
-        banned.into_iter().filter(|name| lock.lines().any(|line| line == format!("name = \"{name}\""))).collect();
+    let broken: Vec<String> = banned
+        .into_iter()
+        .filter(|name| lock.lines().any(|line| line == format!("name = \"{name}\"")))
+        .collect();
     hold("What deny.toml bans is not in Cargo.lock.", &broken)
 }
 
@@ -44,15 +50,21 @@ fn packages_come_from_the_public_registry() -> Checked {
     let broken: Vec<String> = lock
         .lines()
         .enumerate()
-        .filter(|(_, line)| line.starts_with("source = ") && *line != format!("source = \"{registry}\""))
+        .filter(|(_, line)| {
+            line.starts_with("source = ") && *line != format!("source = \"{registry}\"")
+        })
         .map(|(index, line)| format!("Cargo.lock:{} {line}", index + 1))
         .collect();
-    hold("Every dependency comes from the public registry: no other registry, no repository.", &broken)
+    hold(
+        "Every dependency comes from the public registry: no other registry, no repository.",
+        &broken,
+    )
 }
 
 #[test]
 fn the_lock_is_checked_in() -> Checked {
     let ignored = std::fs::read_to_string(tree::root().join(".gitignore"))?;
-    let broken: Vec<String> = ignored.lines().filter(|line| line.contains("Cargo.lock")).map(str::to_owned).collect();
+    let broken: Vec<String> =
+        ignored.lines().filter(|line| line.contains("Cargo.lock")).map(str::to_owned).collect();
     hold("Cargo.lock is checked in: every clone builds the same.", &broken)
 }

@@ -22,13 +22,18 @@ fn generated_code_is_what_its_sources_give() -> Checked {
             stale.push(format!("{name}:1"));
         }
     }
-    hold("Generated code is what its sources give: `CBS_BLESS=1 cargo test -p tidy generated` writes it anew.", &stale)
+    hold(
+        "Generated code is what its sources give: `CBS_BLESS=1 cargo test -p tidy generated` writes it anew.",
+        &stale,
+    )
 }
 
 #[test]
 fn generated_code_has_a_source() -> Checked {
     let generated = protobuf::generated()?;
-    let ours = |path: &str| protobuf::FOLDERS.iter().any(|(_, folder)| path.starts_with(&format!("{folder}/")));
+    let ours = |path: &str| {
+        protobuf::FOLDERS.iter().any(|(_, folder)| path.starts_with(&format!("{folder}/")))
+    };
     let orphans: Vec<String> = tree::files(&["rs"])?
         .iter()
         .filter(|file| ours(&file.path) && !generated.contains_key(&file.path))

@@ -24,9 +24,14 @@ fn a_member_inherits_from_the_workspace() -> Checked {
     let mut missing = Vec::new();
     for manifest in manifests()? {
         let said = INHERITED.iter().filter(|line| !manifest.text.contains(*line));
-        missing.extend(said.map(|line| format!("{}:1 lacks `{}`", manifest.path, line.replace('\n', " "))));
+        missing.extend(
+            said.map(|line| format!("{}:1 lacks `{}`", manifest.path, line.replace('\n', " "))),
+        );
     }
-    hold("Every member inherits lints, version, edition, licence and publish from the workspace.", &missing)
+    hold(
+        "Every member inherits lints, version, edition, licence and publish from the workspace.",
+        &missing,
+    )
 }
 
 #[test]
@@ -47,7 +52,10 @@ fn versions_stand_in_the_workspace_alone() -> Checked {
 
 #[test]
 fn every_crate_is_a_member_listed_by_name() -> Checked {
-    let root = tree::files(&["toml"])?.into_iter().find(|file| file.path == "Cargo.toml").ok_or("no Cargo.toml")?;
+    let root = tree::files(&["toml"])?
+        .into_iter()
+        .find(|file| file.path == "Cargo.toml")
+        .ok_or("no Cargo.toml")?;
     let listed: Vec<&str> = root
         .text
         .lines()
@@ -56,15 +64,21 @@ fn every_crate_is_a_member_listed_by_name() -> Checked {
         .take_while(|line| *line != "]")
         .map(|line| line.trim().trim_matches([',', '"']))
         .collect();
-    let mut broken: Vec<String> =
-        listed.iter().filter(|member| member.contains('*')).map(|member| format!("Cargo.toml: {member}")).collect();
+    let mut broken: Vec<String> = listed
+        .iter()
+        .filter(|member| member.contains('*'))
+        .map(|member| format!("Cargo.toml: {member}"))
+        .collect();
     for manifest in manifests()? {
         let folder = manifest.path.trim_end_matches("/Cargo.toml");
         if !listed.contains(&folder) {
             broken.push(format!("{}:1 is no member", manifest.path));
         }
     }
-    hold("Members are listed one by one in Cargo.toml, and every crate of the tree is one.", &broken)
+    hold(
+        "Members are listed one by one in Cargo.toml, and every crate of the tree is one.",
+        &broken,
+    )
 }
 
 #[test]

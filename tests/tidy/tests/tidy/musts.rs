@@ -28,7 +28,8 @@ fn mark(id: &str) -> String {
 }
 
 fn carries(name: &str, mark: &str) -> bool {
-    name.match_indices(mark).any(|(at, _)| at == 0 || name.get(..at).is_some_and(|before| before.ends_with('_')))
+    name.match_indices(mark)
+        .any(|(at, _)| at == 0 || name.get(..at).is_some_and(|before| before.ends_with('_')))
 }
 
 /// Reads every number with the places that state it.
@@ -36,7 +37,9 @@ fn musts() -> std::io::Result<BTreeMap<String, Vec<String>>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in tree::files(&["rs"])?.iter().filter(|file| {
         // The testkit's cases quote the promises that they check.
-        file.path.starts_with("body/") && file.path.contains("src/") && !file.path.starts_with("body/testkit/")
+        file.path.starts_with("body/")
+            && file.path.contains("src/")
+            && !file.path.starts_with("body/testkit/")
     }) {
         for (line, text) in file.lines() {
             for id in ids(text) {
@@ -52,7 +55,9 @@ fn functions() -> Result<Vec<(String, String)>, Box<dyn std::error::Error>> {
     let mut found = Vec::new();
     for file in tree::files(&["rs"])?.iter().filter(|file| !file.is_generated()) {
         let items = rust::items(&file.text).map_err(|error| format!("{}: {error}", file.path))?;
-        found.extend(items.functions.into_iter().map(|function| (function.name, file.at(function.line))));
+        found.extend(
+            items.functions.into_iter().map(|function| (function.name, file.at(function.line))),
+        );
     }
     Ok(found)
 }
@@ -83,15 +88,22 @@ fn a_number_means_one_thing() -> Checked {
 #[test]
 fn a_numbered_test_has_its_must() -> Checked {
     let known: BTreeSet<String> = musts()?.into_keys().collect();
-    let areas: BTreeSet<String> =
-        known.iter().filter_map(|id| id.split_once('-')).map(|(area, _)| area.to_lowercase()).collect();
+    let areas: BTreeSet<String> = known
+        .iter()
+        .filter_map(|id| id.split_once('-'))
+        .map(|(area, _)| area.to_lowercase())
+        .collect();
     let mut stray = Vec::new();
     for (name, place) in functions()? {
         let parts: Vec<&str> = name.split('_').collect();
         for pair in parts.windows(2) {
             let [area, number] = pair else { continue };
-            let is_number = !number.is_empty() && number.chars().all(|digit| digit.is_ascii_digit());
-            if is_number && areas.contains(*area) && !known.contains(&format!("{}-{number}", area.to_uppercase())) {
+            let is_number =
+                !number.is_empty() && number.chars().all(|digit| digit.is_ascii_digit());
+            if is_number
+                && areas.contains(*area)
+                && !known.contains(&format!("{}-{number}", area.to_uppercase()))
+            {
                 stray.push(format!("{place} {name}"));
             }
         }
@@ -101,7 +113,10 @@ fn a_numbered_test_has_its_must() -> Checked {
 
 #[test]
 fn numbers_are_read_from_documentation_alone() {
-    assert_eq!(ids("    /// - **BUS-3** a call MUST be answered; see **bold** and **BUS-12**"), ["BUS-3", "BUS-12"]);
+    assert_eq!(
+        ids("    /// - **BUS-3** a call MUST be answered; see **bold** and **BUS-12**"),
+        ["BUS-3", "BUS-12"]
+    );
     assert!(ids("let product = a **BUS-3** b;").is_empty());
     assert!(carries("bus_3_a_call_is_answered", "bus_3_") && !carries("omnibus_3_x", "bus_3_"));
 }

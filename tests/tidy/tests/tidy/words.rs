@@ -33,7 +33,8 @@ const HOSTS: &[&str] = &[
 fn has_word(line: &str, word: &str) -> bool {
     let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
     line.match_indices(word).any(|(at, _)| {
-        let (before, after) = (line.get(..at).unwrap_or_default(), line.get(at + word.len()..).unwrap_or_default());
+        let (before, after) =
+            (line.get(..at).unwrap_or_default(), line.get(at + word.len()..).unwrap_or_default());
         !before.ends_with(is_part) && !after.starts_with(is_part)
     })
 }
@@ -60,7 +61,10 @@ fn no_test_is_ignored() -> Checked {
         let ignored = file.lines().filter(|(_, text)| text.contains(IGNORED) && !is_started(text));
         broken.extend(ignored.map(|(line, _)| file.at(line)));
     }
-    hold("A test that does not run is deleted or mended; one that another test starts says `started by …`.", &broken)
+    hold(
+        "A test that does not run is deleted or mended; one that another test starts says `started by …`.",
+        &broken,
+    )
 }
 
 #[test]
@@ -73,13 +77,19 @@ fn tests_wait_for_a_condition() -> Checked {
         }
         let first = match (file.is_test(), file.path.ends_with(".rs")) {
             (true, _) => 1,
-            (false, true) => rust::items(&file.text)?.inline_tests.first().copied().unwrap_or(usize::MAX),
+            (false, true) => {
+                rust::items(&file.text)?.inline_tests.first().copied().unwrap_or(usize::MAX)
+            }
             (false, false) => continue,
         };
         let mut reason = false;
         for (line, text) in file.lines() {
             let said = reason || text.contains(REASON) || text.contains(YIELD);
-            if line >= first && text.contains(SLEEP) && !text.trim_start().starts_with("//") && !said {
+            if line >= first
+                && text.contains(SLEEP)
+                && !text.trim_start().starts_with("//")
+                && !said
+            {
                 broken.push(format!("{} {}", file.at(line), text.trim()));
             }
             reason = text.contains(REASON);
@@ -96,10 +106,13 @@ const BUSY_SECS: u64 = 4;
 
 /// True if a line asserts that something took less time than a busy machine may take.
 fn bounds_a_busy_machine(line: &str) -> bool {
-    let bounds = |unit: &str| line.split_once(unit).map(|(_, rest)| rest.split(')').next().unwrap_or_default());
+    let bounds = |unit: &str| {
+        line.split_once(unit).map(|(_, rest)| rest.split(')').next().unwrap_or_default())
+    };
     let seconds = bounds("< Duration::from_secs(").and_then(|count| count.parse::<u64>().ok());
     line.contains("assert")
-        && (bounds("< Duration::from_millis(").is_some() || seconds.is_some_and(|seconds| seconds < BUSY_SECS))
+        && (bounds("< Duration::from_millis(").is_some()
+            || seconds.is_some_and(|seconds| seconds < BUSY_SECS))
 }
 
 #[test]
@@ -119,7 +132,10 @@ fn no_test_fails_on_a_busy_machine() -> Checked {
 #[test]
 fn the_bounds_that_a_busy_machine_breaks_are_seen() {
     let bound = |unit: &str| format!("assert!(began.elapsed() < Duration::{unit}, \"late\");");
-    assert!(bounds_a_busy_machine(&bound("from_millis(900)")) && bounds_a_busy_machine(&bound("from_secs(3)")));
+    assert!(
+        bounds_a_busy_machine(&bound("from_millis(900)"))
+            && bounds_a_busy_machine(&bound("from_secs(3)"))
+    );
     assert!(!bounds_a_busy_machine(&bound("from_secs(10)")));
 }
 
@@ -133,5 +149,8 @@ fn no_registry_is_named() -> Checked {
             }
         }
     }
-    hold("No file names a registry's host: where packages come from is this machine's matter.", &broken)
+    hold(
+        "No file names a registry's host: where packages come from is this machine's matter.",
+        &broken,
+    )
 }
