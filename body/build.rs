@@ -1,5 +1,5 @@
-//! Tells the linker where this build's libpython is, so that the program finds it and no other, and passes it on:
-//! whoever makes a program of the body says the same.
+//! Tells the linker where this build's libpython is, so that the program finds it and no other, and
+//! passes it on: whoever makes a program of the body says the same.
 
 use std::env;
 

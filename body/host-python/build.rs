@@ -41,14 +41,22 @@ fn embed_sdk() -> Result<(), Box<dyn Error>> {
     modules.sort();
     let mut table = String::from("&[\n");
     for (name, package, file) in &modules {
-        writeln!(table, "    ({name:?}, {package}, include_str!({:?})),", file.display().to_string())?;
+        writeln!(
+            table,
+            "    ({name:?}, {package}, include_str!({:?})),",
+            file.display().to_string()
+        )?;
     }
     table.push_str("]\n");
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("sdk.rs"), table)?;
     Ok(())
 }
 
-fn collect(folder: &Path, name: &str, modules: &mut Vec<(String, bool, PathBuf)>) -> Result<(), Box<dyn Error>> {
+fn collect(
+    folder: &Path,
+    name: &str,
+    modules: &mut Vec<(String, bool, PathBuf)>,
+) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))? {
         let path = entry?.path();
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();

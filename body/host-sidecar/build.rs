@@ -1,4 +1,5 @@
-//! Builds the Dart SDK into the program: a list of the files of `sdk-dart/` with their texts, for `src/dart/sdk.rs`.
+//! Builds the Dart SDK into the program: a list of the files of `sdk-dart/` with their texts, for
+//! `src/dart/sdk.rs`.
 
 use std::{
     env,
@@ -23,8 +24,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut list = String::from("&[\n");
     for file in files {
-        let name = file.strip_prefix(&sdk)?.to_str().ok_or("a file of sdk-dart has a name that is not UTF-8")?;
-        let path = fs::canonicalize(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let name = file
+            .strip_prefix(&sdk)?
+            .to_str()
+            .ok_or("a file of sdk-dart has a name that is not UTF-8")?;
+        let path =
+            fs::canonicalize(&file).map_err(|error| format!("{}: {error}", file.display()))?;
         writeln!(list, "    ({name:?}, include_str!({path:?})),")?;
     }
     list.push_str("]\n");

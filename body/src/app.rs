@@ -88,7 +88,8 @@ impl App {
         nats: Option<Nats>,
         stops: &mut (impl Stream<Item = &'static str> + Unpin),
     ) -> Result<(Self, Option<&'static str>), Failure> {
-        let Plan { specs, hosts, status, route, console, observer, call_tap, span_sink, patient } = plan;
+        let Plan { specs, hosts, status, route, console, observer, call_tap, span_sink, patient } =
+            plan;
         let (namespace, body) = (status.namespace.clone(), status.body.clone());
         let wiring = Wiring::new(status.clone(), route, nats, call_tap, span_sink.clone());
         let (bus, reply_max) = (wiring.bus.clone(), wiring.reply_max());
@@ -97,10 +98,17 @@ impl App {
             env.with_span_sink(span_sink.clone()).with_reply_max(reply_max)
         });
         let registry = status.registry();
-        let cells = Cells::new(&hosts, env.clone(), wiring.nats.clone(), wiring.events.clone(), registry.clone());
+        let cells = Cells::new(
+            &hosts,
+            env.clone(),
+            wiring.nats.clone(),
+            wiring.events.clone(),
+            registry.clone(),
+        );
         let flows = Flows::new(env, observer, registry.clone());
         // Without the watchdog a blocking cell is not named in the log; the body runs all the same.
-        let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
+        let watchdog =
+            Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
         let mut app = Self { namespace, wiring, cells, flows, _watchdog: watchdog };
         let hurry = app.cells.hurry();
         let mut stopped = None;
@@ -142,8 +150,11 @@ impl App {
 
     /// Returns the status of every cell and flow of the specs.
     pub(crate) fn statuses(&self) -> Vec<TargetStatus> {
-        let mut all: Vec<_> =
-            self.cells.statuses(&self.namespace).chain(self.flows.statuses(&self.namespace)).collect();
+        let mut all: Vec<_> = self
+            .cells
+            .statuses(&self.namespace)
+            .chain(self.flows.statuses(&self.namespace))
+            .collect();
         all.sort_by(|one, other| one.target.cmp(&other.target));
         all
     }
@@ -204,7 +215,8 @@ impl App {
             self.flows.stop().await;
             self.cells.stop().await;
         };
-        let ended = if timeout_at(until, drained).await.is_ok() { Ended::Drained } else { Ended::TimeUp };
+        let ended =
+            if timeout_at(until, drained).await.is_ok() { Ended::Drained } else { Ended::TimeUp };
         self.wiring.close().await;
         ended
     }
@@ -213,7 +225,10 @@ impl App {
 /// Returns the time limit of a body that stops, and logs the reason of the stop for the operator.
 fn time_limit(why: Option<&str>, drain: Duration) -> Instant {
     if let Some(why) = why {
-        tracing::info!("{why}: finishing what runs, for {} s at the most; again stops at once", drain.as_secs());
+        tracing::info!(
+            "{why}: finishing what runs, for {} s at the most; again stops at once",
+            drain.as_secs()
+        );
     }
     Instant::now() + drain
 }

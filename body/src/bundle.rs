@@ -51,14 +51,27 @@ pub(crate) enum BundleError {
 impl std::fmt::Display for BundleError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Path(path) => write!(f, "the path `{}` is none that a bundle may have", path.escape_debug()),
+            Self::Path(path) => {
+                write!(f, "the path `{}` is none that a bundle may have", path.escape_debug())
+            }
             Self::Twice(path) => write!(f, "the path `{}` stands twice", path.escape_debug()),
-            Self::TooMany => write!(f, "more than {FILES_MAX} files: give the cell a folder of its own"),
+            Self::TooMany => {
+                write!(f, "more than {FILES_MAX} files: give the cell a folder of its own")
+            }
             Self::TooLarge => {
-                write!(f, "more than {} MiB: give the cell a folder of its own", BUNDLE_BYTES_MAX / (1024 * 1024))
+                write!(
+                    f,
+                    "more than {} MiB: give the cell a folder of its own",
+                    BUNDLE_BYTES_MAX / (1024 * 1024)
+                )
             }
             Self::WrongHash { wanted, found } => {
-                write!(f, "the bundle {} has the hash {}: it is not unpacked", wanted.short(), found.short())
+                write!(
+                    f,
+                    "the bundle {} has the hash {}: it is not unpacked",
+                    wanted.short(),
+                    found.short()
+                )
             }
             Self::Unreadable(reason) => write!(f, "the bundle cannot be read: {reason}"),
         }
@@ -82,7 +95,12 @@ struct File {
 
 impl Bundle {
     /// Adds a file.
-    pub(crate) fn add(&mut self, path: &str, executable: bool, content: Vec<u8>) -> Result<(), BundleError> {
+    pub(crate) fn add(
+        &mut self,
+        path: &str,
+        executable: bool,
+        content: Vec<u8>,
+    ) -> Result<(), BundleError> {
         if !is_safe(path) {
             return Err(BundleError::Path(path.chars().take(120).collect()));
         }
@@ -140,17 +158,23 @@ impl Bundle {
         if found != wanted {
             return Err(BundleError::WrongHash { wanted, found });
         }
-        let mut rest = bytes.strip_prefix(MAGIC).ok_or(BundleError::Unreadable("it does not begin as one"))?;
+        let mut rest =
+            bytes.strip_prefix(MAGIC).ok_or(BundleError::Unreadable("it does not begin as one"))?;
         let mut bundle = Self::default();
         let mut last = String::new();
         while !rest.is_empty() {
             let length = u16::from_be_bytes(take(&mut rest)?);
             let path = cut(&mut rest, u64::from(length))?;
-            let path = std::str::from_utf8(path).map_err(|_| BundleError::Unreadable("a path is no UTF-8"))?;
+            let path = std::str::from_utf8(path)
+                .map_err(|_| BundleError::Unreadable("a path is no UTF-8"))?;
             let executable = match take::<1>(&mut rest)? {
                 [0] => false,
                 [1] => true,
-                _ => return Err(BundleError::Unreadable("a file is of a kind that this program does not know")),
+                _ => {
+                    return Err(BundleError::Unreadable(
+                        "a file is of a kind that this program does not know",
+                    ));
+                }
             };
             let length = u64::from_be_bytes(take(&mut rest)?);
             let content = cut(&mut rest, length)?;
@@ -170,7 +194,9 @@ impl Bundle {
         if folder.is_dir() {
             return Ok(());
         }
-        let above = folder.parent().ok_or_else(|| io::Error::other("a bundle needs a folder of its own"))?;
+        let above = folder
+            .parent()
+            .ok_or_else(|| io::Error::other("a bundle needs a folder of its own"))?;
         private().recursive(true).create(above)?;
         let part = tempfile::Builder::new().prefix(".part-").tempdir_in(above)?;
         for (path, file) in &self.files {
@@ -178,7 +204,8 @@ impl Bundle {
             private().recursive(true).create(path.parent().unwrap_or(part.path()))?;
             let mode = if file.executable { 0o700 } else { 0o600 };
             // A new file in a new folder: there is no link to follow.
-            let mut open = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+            let mut open =
+                fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
             open.write_all(&file.content)?;
         }
         match fs::rename(part.path(), folder) {
@@ -215,7 +242,8 @@ fn folders(path: &str) -> impl Iterator<Item = &str> {
 
 fn cut<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], BundleError> {
     let length = usize::try_from(length).unwrap_or(usize::MAX);
-    let (part, after) = rest.split_at_checked(length).ok_or(BundleError::Unreadable("it ends too soon"))?;
+    let (part, after) =
+        rest.split_at_checked(length).ok_or(BundleError::Unreadable("it ends too soon"))?;
     *rest = after;
     Ok(part)
 }

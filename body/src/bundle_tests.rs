@@ -39,7 +39,8 @@ fn what_was_packed_is_unpacked_with_its_rights() -> Checked {
     let place = folder.path().join("some/place");
     read(&bytes)?.unpack(&place)?;
     assert_eq!(fs::read_to_string(place.join("cells/a.py"))?, "1");
-    let mode = |path: &str| fs::metadata(place.join(path)).map(|data| data.permissions().mode() & 0o777);
+    let mode =
+        |path: &str| fs::metadata(place.join(path)).map(|data| data.permissions().mode() & 0o777);
     assert_eq!((mode("cells/a.py")?, mode("run.sh")?), (0o600, 0o700));
     // Once more changes nothing.
     fs::write(place.join("run.sh"), "3")?;
@@ -74,7 +75,10 @@ fn paths_that_lead_elsewhere_are_refused() {
     ] {
         assert!(bundle(&[(path, false, "")]).is_err(), "{path}");
         let bytes = forged(&[(path.as_bytes(), 0, 0, b"")]);
-        assert!(matches!(read(&bytes), Err(BundleError::Path(_) | BundleError::Unreadable(_))), "{path}");
+        assert!(
+            matches!(read(&bytes), Err(BundleError::Path(_) | BundleError::Unreadable(_))),
+            "{path}"
+        );
     }
     for path in ["a", "..a", "a..", ".hidden/b", "é/ü.py", "a b/c"] {
         assert!(bundle(&[(path, false, "")]).is_ok(), "{path}");

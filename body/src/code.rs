@@ -63,14 +63,18 @@ impl Code {
 
     fn python(source: &Path) -> io::Result<Self> {
         let root = folder(source);
-        let is_code = |name: &str| name.ends_with(".py") || ["requirements.txt", "pyproject.toml"].contains(&name);
+        let is_code = |name: &str| {
+            name.ends_with(".py") || ["requirements.txt", "pyproject.toml"].contains(&name)
+        };
         let mut code = Self::below(root, is_code)?;
         // What is named and not there is told by who starts the cell.
         for named in required(source).unwrap_or_default() {
             let Ok(place) = named.strip_prefix(root) else { continue };
             if named.is_dir() {
                 let is_part = |name: &str| PACKAGES.iter().any(|ending| name.ends_with(ending));
-                code.files.extend(Self::below(&named, is_part)?.files.iter().map(|file| place.join(file)));
+                code.files.extend(
+                    Self::below(&named, is_part)?.files.iter().map(|file| place.join(file)),
+                );
             } else {
                 code.files.insert(place.to_owned());
             }
@@ -80,7 +84,8 @@ impl Code {
 
     fn dart(source: &Path) -> io::Result<Self> {
         let mut code = Self::below(&package(source), |name| {
-            name.ends_with(".dart") || ["pubspec.yaml", "pubspec.lock", "package_config.json"].contains(&name)
+            name.ends_with(".dart")
+                || ["pubspec.yaml", "pubspec.lock", "package_config.json"].contains(&name)
         })?;
         // A package that is not known or not there is told by who compiles it.
         if let Ok(needs) = dart::needs(source) {
@@ -101,13 +106,18 @@ impl Code {
                 let path = folder.join(&name);
                 let listed = entry.file_type()?;
                 let kind = if listed.is_symlink() {
-                    // What has gone since it was listed, and a link that leads nowhere, are no code.
+                    // What has gone since it was listed, and a link that leads nowhere, are no
+                    // code.
                     let Ok(behind) = fs::metadata(root.join(&path)) else { continue };
                     behind.file_type()
                 } else {
                     listed
                 };
-                if kind.is_dir() && depth < DEPTH_MAX && !name.starts_with('.') && !MADE.contains(&name.as_str()) {
+                if kind.is_dir()
+                    && depth < DEPTH_MAX
+                    && !name.starts_with('.')
+                    && !MADE.contains(&name.as_str())
+                {
                     folders.push((path, depth + 1));
                 } else if kind.is_file() && wanted(&name) {
                     files.insert(path);
@@ -128,8 +138,13 @@ impl Code {
     fn words(folder: &Path, words: &[String]) -> Self {
         let program = words.first().filter(|word| word.contains('/')).map(PathBuf::from);
         let program = program.and_then(|program| std::path::absolute(program).ok());
-        let arguments = words.iter().skip(1).map(PathBuf::from).filter(|word| folder.join(word).is_file());
-        Self { root: folder.to_owned(), files: program.into_iter().chain(arguments).collect(), searched: Vec::new() }
+        let arguments =
+            words.iter().skip(1).map(PathBuf::from).filter(|word| folder.join(word).is_file());
+        Self {
+            root: folder.to_owned(),
+            files: program.into_iter().chain(arguments).collect(),
+            searched: Vec::new(),
+        }
     }
 
     /// Returns the files, relative to the working folder.
@@ -186,7 +201,11 @@ fn folder(file: &Path) -> &Path {
 /// Returns the package that contains a Dart source, or its folder if there is none.
 fn package(source: &Path) -> PathBuf {
     let above = folder(source).ancestors().take(DEPTH_MAX);
-    above.into_iter().find(|folder| folder.join("pubspec.yaml").is_file()).unwrap_or_else(|| folder(source)).to_owned()
+    above
+        .into_iter()
+        .find(|folder| folder.join("pubspec.yaml").is_file())
+        .unwrap_or_else(|| folder(source))
+        .to_owned()
 }
 
 #[cfg(test)]

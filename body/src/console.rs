@@ -88,7 +88,8 @@ impl Console for Terminal {
             let (written, done) = oneshot::channel();
             let sent = self.lines.send(Line { text: line, written }).await;
             let gone = || io::Error::other("its writer has ended");
-            let result = if sent.is_ok() { done.await.unwrap_or_else(|_| Err(gone())) } else { Err(gone()) };
+            let result =
+                if sent.is_ok() { done.await.unwrap_or_else(|_| Err(gone())) } else { Err(gone()) };
             result.map_err(|error| broken("standard output cannot be written", &error))
         })
     }
@@ -143,7 +144,10 @@ fn read_answer(question: &str) -> io::Result<Option<String>> {
         writeln!(io::stderr())?;
     }
     if read as u64 == ANSWER_BYTES_MAX && !answer.ends_with(b"\n") {
-        return Err(io::Error::other(format!("a line has more than {} KiB", ANSWER_BYTES_MAX / 1024)));
+        return Err(io::Error::other(format!(
+            "a line has more than {} KiB",
+            ANSWER_BYTES_MAX / 1024
+        )));
     }
     let answer = String::from_utf8(answer).map_err(|_| io::Error::other("it is no UTF-8 text"))?;
     Ok((read > 0).then(|| answer.trim_end_matches(['\r', '\n']).to_owned()))

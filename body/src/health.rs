@@ -167,17 +167,25 @@ impl BodyStatus {
         let mut checks = vec![Check::new("started", stage > BodyPhase::Starting as u8, || {
             "its cells and flows are being started".to_owned()
         })];
-        checks.extend(
-            (stage == BodyPhase::Draining as u8)
-                .then(|| Check::new("draining", false, || "it takes no new work and finishes what runs".to_owned())),
-        );
+        checks.extend((stage == BodyPhase::Draining as u8).then(|| {
+            Check::new("draining", false, || {
+                "it takes no new work and finishes what runs".to_owned()
+            })
+        }));
         checks.extend(self.nats().map(|nats| {
             let up = *nats.link().borrow() == LinkState::Up;
-            let lost = || format!("the connection to {} is lost; it is being built again", nats.server().url);
+            let lost = || {
+                format!("the connection to {} is lost; it is being built again", nats.server().url)
+            };
             Check::new("nats", up, lost)
         }));
         let fleet = self.following().map(|following| {
-            let why = || following.reason.clone().unwrap_or_else(|| "it cannot follow its fleet now".to_owned());
+            let why = || {
+                following
+                    .reason
+                    .clone()
+                    .unwrap_or_else(|| "it cannot follow its fleet now".to_owned())
+            };
             Check::new("fleet", following.following, why)
         });
         let (cells_not_ready, not_ready) = self.registry.not_ready(TOLD_MAX);

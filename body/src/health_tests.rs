@@ -8,22 +8,34 @@ fn status() -> Arc<BodyStatus> {
 fn a_body_is_of_use_from_its_start_until_it_drains() {
     let status = status();
     let asked = status.readiness();
-    assert!(!asked.ready && asked.text().starts_with("not ready\nstarted: not ok: "), "{}", asked.text());
+    assert!(
+        !asked.ready && asked.text().starts_with("not ready\nstarted: not ok: "),
+        "{}",
+        asked.text()
+    );
     status.started();
-    assert_eq!(status.readiness().text(), "ready\nstarted: ok\ncells and flows: 0 of 0 take calls\n");
+    assert_eq!(
+        status.readiness().text(),
+        "ready\nstarted: ok\ncells and flows: 0 of 0 take calls\n"
+    );
     status.draining();
     status.started();
     assert!(!status.readiness().ready);
 }
 
 #[test]
-fn a_cell_that_cannot_run_is_told_and_takes_nobody_else_out_of_service() -> Result<(), cbs::NameError> {
+fn a_cell_that_cannot_run_is_told_and_takes_nobody_else_out_of_service()
+-> Result<(), cbs::NameError> {
     let status = status();
     status.started();
     let mut listed = Vec::new();
     for number in 0..60 {
         let target: Target = format!("demo.cell{number:02}").parse()?;
-        listed.push(status.registry().unsupported(&target, cbs::TargetInfo::default(), "no\nPython"));
+        listed.push(status.registry().unsupported(
+            &target,
+            cbs::TargetInfo::default(),
+            "no\nPython",
+        ));
     }
     let asked = status.readiness();
     let text = asked.text();
@@ -43,5 +55,8 @@ fn a_fleet_that_cannot_be_followed_is_told_and_decides_nothing() {
     status.joined(following);
     let asked = status.readiness();
     let text = asked.text();
-    assert!(asked.ready && text.contains("\nfleet: not ok: another body goes by its name\n"), "{text}");
+    assert!(
+        asked.ready && text.contains("\nfleet: not ok: another body goes by its name\n"),
+        "{text}"
+    );
 }

@@ -56,7 +56,10 @@ impl Http {
     ///
     /// # Errors
     /// The address cannot be used; the status is "not started".
-    pub(crate) async fn open(flags: &Flags, status: &Arc<BodyStatus>) -> Result<Option<Self>, Failure> {
+    pub(crate) async fn open(
+        flags: &Flags,
+        status: &Arc<BodyStatus>,
+    ) -> Result<Option<Self>, Failure> {
         let Some(address) = flags.address() else { return Ok(None) };
         let listener = TcpListener::bind(address).await.map_err(|error| {
             Failure::not_started(format_args!(
@@ -90,7 +93,12 @@ impl Http {
 }
 
 /// Accepts connections until it is stopped.
-async fn accept(listener: &TcpListener, site: &Arc<Site>, tasks: &TaskTracker, stop: &CancellationToken) {
+async fn accept(
+    listener: &TcpListener,
+    site: &Arc<Site>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
     let slots = ConnectionSlots::new(CONNECTIONS_MAX);
     let mut reported = false;
     loop {
@@ -141,7 +149,10 @@ async fn serve(stream: TcpStream, site: &Site, slot: &ConnectionSlot, stop: Canc
         async move { Ok::<_, std::convert::Infallible>(site.answer(&request).await) }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(HEAD_BYTES_MAX).keep_alive(false);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_LIMIT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .keep_alive(false);
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), answer));
     let served = tokio::select! {
         served = connection.as_mut() => served,

@@ -38,8 +38,12 @@ fn random() -> String {
 /// Returns the first label of a host's name, with only the characters that an id may have.
 fn host_part(host: &str) -> String {
     let label = host.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    let part: String = label.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let part = part.trim_matches('-').get(..HOST_BYTES_MAX.min(part.trim_matches('-').len())).unwrap_or_default();
+    let part: String =
+        label.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let part = part
+        .trim_matches('-')
+        .get(..HOST_BYTES_MAX.min(part.trim_matches('-').len()))
+        .unwrap_or_default();
     if part.is_empty() { "body".to_owned() } else { part.to_owned() }
 }
 

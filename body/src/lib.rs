@@ -16,7 +16,8 @@
 //!
 //! # Layout
 //!
-//! - [`main_with`]: the program, from arguments to exit status. [`greeting_cells`]: the cells that `cbs` itself has.
+//! - [`main_with`]: the program, from arguments to exit status. [`greeting_cells`]: the cells that
+//!   `cbs` itself has.
 //! - `cli`: one file for each command. `output`: standard output and standard error. `exit`: exit
 //!   statuses.
 //! - `app`: a body, from specs to the last answered call.
@@ -57,7 +58,8 @@ use cbs::NativeCell;
 /// Sets the process's TLS provider to rustls with ring, unless the process has one.
 #[must_use]
 pub fn main_with(cells: Vec<NativeCell>) -> ExitCode {
-    // Before all else: a worker speaks with its body alone, and has neither commands nor a log of its own.
+    // Before all else: a worker speaks with its body alone, and has neither commands nor a log of
+    // its own.
     #[cfg(feature = "python")]
     if std::env::args_os().nth(1).is_some_and(|word| word == host_python::WORKER_COMMAND) {
         return host_python::worker(std::env::args_os().skip(2));

@@ -39,7 +39,10 @@ pub(crate) fn page(status: &BodyStatus, lag: Option<&Lag>, form: Form) -> Vec<u8
     page.family("cbs_build_info", Kind::Info, "The program.");
     page.sample(&version, true);
     page.family("cbs_body_info", Kind::Info, "The body.");
-    page.sample(&labels(&[("body", status.body.as_str()), ("namespace", status.namespace.as_str())]), true);
+    page.sample(
+        &labels(&[("body", status.body.as_str()), ("namespace", status.namespace.as_str())]),
+        true,
+    );
     cells::write(&mut page, &cells);
     cells::write_retries(&mut page, &status.retries());
     nats(&mut page, status);
@@ -60,13 +63,34 @@ fn nats(page: &mut Page, status: &BodyStatus) {
     let Some(nats) = status.nats() else { return };
     let counters = nats.counters();
     let connected = *nats.link().borrow() == LinkState::Up;
-    page.one("cbs_nats_connected", Kind::Gauge, "Whether all connections to NATS stand: 1 or 0.", connected);
+    page.one(
+        "cbs_nats_connected",
+        Kind::Gauge,
+        "Whether all connections to NATS stand: 1 or 0.",
+        connected,
+    );
     for (name, help, count) in [
         ("cbs_nats_reconnections_total", "Connections that were built again.", counters.reconnects),
-        ("cbs_nats_clients_replaced_total", "Clients that ended by themselves.", counters.clients_replaced),
-        ("cbs_nats_slow_consumers_total", "Times that a full buffer dropped messages.", counters.slow_consumers),
-        ("cbs_nats_stale_requests_total", "Requests refused whose caller had long given up.", counters.stale),
-        ("cbs_nats_bodies_ejected_total", "Times that a silent body's calls went to others.", counters.ejections),
+        (
+            "cbs_nats_clients_replaced_total",
+            "Clients that ended by themselves.",
+            counters.clients_replaced,
+        ),
+        (
+            "cbs_nats_slow_consumers_total",
+            "Times that a full buffer dropped messages.",
+            counters.slow_consumers,
+        ),
+        (
+            "cbs_nats_stale_requests_total",
+            "Requests refused whose caller had long given up.",
+            counters.stale,
+        ),
+        (
+            "cbs_nats_bodies_ejected_total",
+            "Times that a silent body's calls went to others.",
+            counters.ejections,
+        ),
     ] {
         page.one(name, Kind::Counter, help, count);
     }
@@ -77,9 +101,24 @@ fn fleet(page: &mut Page, status: &BodyStatus) {
     let Some(following) = status.following() else { return };
     let head = following.head_number.unwrap_or(0);
     let troubles = following.troubles;
-    page.one("cbs_fleet_following", Kind::Gauge, "Whether it may change what it runs: 1 or 0.", following.following);
-    page.one("cbs_fleet_converged", Kind::Gauge, "Whether it runs what is wanted of it: 1 or 0.", following.converged);
-    page.one("cbs_fleet_head_number", Kind::Gauge, "The number of the deploy that it has applied; 0: none yet.", head);
+    page.one(
+        "cbs_fleet_following",
+        Kind::Gauge,
+        "Whether it may change what it runs: 1 or 0.",
+        following.following,
+    );
+    page.one(
+        "cbs_fleet_converged",
+        Kind::Gauge,
+        "Whether it runs what is wanted of it: 1 or 0.",
+        following.converged,
+    );
+    page.one(
+        "cbs_fleet_head_number",
+        Kind::Gauge,
+        "The number of the deploy that it has applied; 0: none yet.",
+        head,
+    );
     page.one(
         "cbs_fleet_troubles",
         Kind::Gauge,
@@ -94,23 +133,58 @@ fn telemetry(page: &mut Page, status: &BodyStatus) {
     let mut lines = cbs::Stats::lines_dropped().load(std::sync::atomic::Ordering::Relaxed);
     if let Some(counters) = status.counters() {
         lines += counters.log_lines_dropped();
-        page.one("cbs_spans_recorded_total", Kind::Counter, "Spans recorded.", counters.spans_recorded());
+        page.one(
+            "cbs_spans_recorded_total",
+            Kind::Counter,
+            "Spans recorded.",
+            counters.spans_recorded(),
+        );
         page.one("cbs_spans_kept", Kind::Gauge, "Spans in memory now.", counters.spans_kept());
-        page.one("cbs_spans_kept_bytes", Kind::Gauge, "Memory that they take.", counters.spans_kept_bytes());
+        page.one(
+            "cbs_spans_kept_bytes",
+            Kind::Gauge,
+            "Memory that they take.",
+            counters.spans_kept_bytes(),
+        );
         let signal = |signal| labels(&[("signal", signal)]);
-        page.family("cbs_otlp_exported_total", Kind::Counter, "Spans and lines that the OTLP receiver took.");
+        page.family(
+            "cbs_otlp_exported_total",
+            Kind::Counter,
+            "Spans and lines that the OTLP receiver took.",
+        );
         counters.otlp_exported().for_each(|(of, count)| page.sample(&signal(of), count));
-        page.family("cbs_otlp_dropped_total", Kind::Counter, "Spans and lines that never reached the OTLP receiver.");
-        counters.otlp_dropped().for_each(|(of, why, count)| page.sample_of(&signal(of), ("reason", why), count));
+        page.family(
+            "cbs_otlp_dropped_total",
+            Kind::Counter,
+            "Spans and lines that never reached the OTLP receiver.",
+        );
+        counters
+            .otlp_dropped()
+            .for_each(|(of, why, count)| page.sample_of(&signal(of), ("reason", why), count));
     }
-    page.one("cbs_log_lines_dropped_total", Kind::Counter, "Lines that were left out of the log.", lines);
+    page.one(
+        "cbs_log_lines_dropped_total",
+        Kind::Counter,
+        "Lines that were left out of the log.",
+        lines,
+    );
 }
 
 fn runtime(page: &mut Page, lag: Option<&Lag>) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         let metrics = runtime.metrics();
-        page.one("cbs_runtime_workers", Kind::Gauge, "Threads that run tasks.", metrics.num_workers());
-        page.one("cbs_runtime_tasks", Kind::Gauge, "Tasks that are alive.", metrics.num_alive_tasks());
+        page.one(
+            "cbs_runtime_workers",
+            Kind::Gauge,
+            "Threads that run tasks.",
+            metrics.num_workers(),
+        );
+        page.one(
+            "cbs_runtime_tasks",
+            Kind::Gauge,
+            "Tasks that are alive.",
+            metrics.num_alive_tasks(),
+        );
     }
     if let Some(lag) = lag {
         let help = "How late a task was woken at the worst in the last 15 s; a millisecond or two is the timer's own.";
@@ -123,7 +197,8 @@ fn runtime(page: &mut Page, lag: Option<&Lag>) {
 /// for OpenMetrics. For benchmarks.
 pub(crate) fn of_cells(cells: usize) -> impl Fn(bool) -> usize + Send {
     let status = BodyStatus::new(crate::identity::body(), cbs::Namespace::default());
-    let listed: Vec<Registration> = (0..cells).filter_map(|number| called(status.registry(), number)).collect();
+    let listed: Vec<Registration> =
+        (0..cells).filter_map(|number| called(status.registry(), number)).collect();
     move |open| {
         debug_assert_eq!(listed.len(), cells, "all names are names");
         page(&status, None, if open { Form::OpenMetrics } else { Form::Prometheus }).len()
@@ -133,13 +208,25 @@ pub(crate) fn of_cells(cells: usize) -> impl Fn(bool) -> usize + Send {
 fn called(registry: &Arc<MetricsRegistry>, number: usize) -> Option<Registration> {
     struct Nobody;
     impl cbs::Handler for Nobody {
-        fn handle(&self, request: cbs::Envelope) -> cbs::BoxFuture<'_, Result<cbs::Envelope, cbs::BusError>> {
+        fn handle(
+            &self,
+            request: cbs::Envelope,
+        ) -> cbs::BoxFuture<'_, Result<cbs::Envelope, cbs::BusError>> {
             Box::pin(std::future::ready(Ok(request)))
         }
     }
     let target = format!("organ{}.cell{number}", number % 100).parse().ok()?;
-    let about = cbs::TargetInfo { language: "rust".into(), revision: "0123456789ab".into(), ..Default::default() };
-    let service = cbs::Service { target, handler: Arc::new(Nobody), about: Arc::new(about), stats: Arc::default() };
+    let about = cbs::TargetInfo {
+        language: "rust".into(),
+        revision: "0123456789ab".into(),
+        ..Default::default()
+    };
+    let service = cbs::Service {
+        target,
+        handler: Arc::new(Nobody),
+        about: Arc::new(about),
+        stats: Arc::default(),
+    };
     // One call of each duration up to half a second.
     for micros in (0..20).map(|power| 1_u64 << power) {
         let took = std::time::Duration::from_micros(micros);

@@ -9,7 +9,8 @@ mod own;
 use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use bus_nats::{
-    CONNECT_TIMEOUT_DEFAULT, ConnectError, ConnectErrorKind, Credentials, Nats, Options, Tls, URL_DEFAULT, server,
+    CONNECT_TIMEOUT_DEFAULT, ConnectError, ConnectErrorKind, Credentials, Nats, Options, Tls,
+    URL_DEFAULT, server,
 };
 use cbs::{BodyId, Namespace};
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -46,7 +47,13 @@ pub(crate) struct Flags {
     #[arg(long, global = true, env = "NATS_CREDS", value_name = "FILE", hide_env_values = true, value_parser = file())]
     creds: Option<PathBuf>,
     /// Prefix of the subjects of replies, as the user's permissions have it [default: _INBOX]
-    #[arg(long, global = true, env = "NATS_INBOX_PREFIX", value_name = "SUBJECT", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "NATS_INBOX_PREFIX",
+        value_name = "SUBJECT",
+        hide_env_values = true
+    )]
     inbox_prefix: Option<String>,
     /// Refuse a server without TLS
     #[arg(long, global = true)]
@@ -71,7 +78,8 @@ impl Flags {
     /// Returns the options of a connection to a server.
     pub(crate) fn options(&self, url: &str, namespace: &Namespace, body: BodyId) -> Options {
         let text = |value: &Option<String>| filled(value.as_deref()).map(str::to_owned);
-        let file = |value: &Option<PathBuf>| value.clone().filter(|path| !path.as_os_str().is_empty());
+        let file =
+            |value: &Option<PathBuf>| value.clone().filter(|path| !path.as_os_str().is_empty());
         Options {
             credentials: Credentials {
                 user: text(&self.user),
@@ -99,7 +107,11 @@ impl Flags {
     }
 
     /// Connects a command like `client`, within this time limit.
-    pub(crate) async fn client_within(&self, namespace: &Namespace, limit: Duration) -> Result<Nats, Failure> {
+    pub(crate) async fn client_within(
+        &self,
+        namespace: &Namespace,
+        limit: Duration,
+    ) -> Result<Nats, Failure> {
         let options = self.client_options(namespace, limit)?;
         Nats::connect_client(options).await.map_err(|error| not_connected(&error))
     }
@@ -123,7 +135,8 @@ impl Flags {
                 Ok(nats) => return Ok(nats),
                 Err(error) => error,
             };
-            if error.kind != ConnectErrorKind::Unreachable || Instant::now() + CONNECT_AGAIN > until {
+            if error.kind != ConnectErrorKind::Unreachable || Instant::now() + CONNECT_AGAIN > until
+            {
                 return Err(not_connected(&error));
             }
             if !std::mem::replace(&mut is_told, true) {
@@ -157,7 +170,10 @@ impl Flags {
                 });
             }
         };
-        OwnServer::start(program, store).await.map(|own| ServerChoice::Own(Box::new(own))).map_err(Failure::not_started)
+        OwnServer::start(program, store)
+            .await
+            .map(|own| ServerChoice::Own(Box::new(own)))
+            .map_err(Failure::not_started)
     }
 }
 

@@ -48,7 +48,11 @@ pub(crate) fn print_on(text: impl std::fmt::Display) -> io::Result<bool> {
 /// Writes bytes unchanged, and ends the line.
 pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.write_all(b"\n"))
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => done,
     }
@@ -79,9 +83,15 @@ pub(crate) fn error(line: impl std::fmt::Display) {
 
 /// Formats a table whose columns are as wide as their content. Control characters in the cells are
 /// replaced, so a value from another program stays on its line and cannot control the terminal.
-pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(crate) fn table<const N: usize>(
+    head: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).force_no_tty().set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(presets::NOTHING)
+        .force_no_tty()
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head.map(str::to_uppercase));
     for row in rows {
         table.add_row(row.map(|text| sanitize(&text)));

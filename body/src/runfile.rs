@@ -69,7 +69,8 @@ fn leave_in(runs: &Path, folder: PathBuf, url: &str) -> io::Result<Option<RunFil
     let left = Left { folder, url: url.to_owned(), pid: std::process::id() };
     let part = runs.join(format!(".{}.new", left.pid));
     // Moved into place whole: a reader never sees half of it.
-    let writer = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+    let writer =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
     serde_json::to_writer(writer, &left)?;
     fs::rename(&part, &file)?;
     Ok(Some(RunFile { file, left }))
@@ -94,7 +95,10 @@ fn read(file: &Path) -> Option<Left> {
 /// True if the process runs. A process that this one may not signal counts as running.
 pub(crate) fn runs_still(pid: u32) -> bool {
     let Ok(pid) = i32::try_from(pid) else { return false };
-    !matches!(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None), Err(nix::errno::Errno::ESRCH))
+    !matches!(
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None),
+        Err(nix::errno::Errno::ESRCH)
+    )
 }
 
 /// True if a server accepts connections at this address.
@@ -106,8 +110,11 @@ pub(crate) fn lives(url: &str) -> bool {
 
 /// Returns `$XDG_RUNTIME_DIR/cbs`, else `cbs/run` in the user's cache folder.
 fn runs() -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let runtime = variable("XDG_RUNTIME_DIR").filter(|folder| folder.is_dir()).map(|folder| folder.join("cbs"));
+    let variable =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let runtime = variable("XDG_RUNTIME_DIR")
+        .filter(|folder| folder.is_dir())
+        .map(|folder| folder.join("cbs"));
     let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     runtime.or_else(|| Some(cache()?.join("cbs/run")))
 }
@@ -117,11 +124,12 @@ fn here() -> Option<PathBuf> {
 }
 
 fn file_of(runs: &Path, folder: &Path) -> PathBuf {
-    // FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/): programs of any version must agree on it.
+    // FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/): programs of any version must agree on
+    // it.
     let bytes = folder.as_os_str().as_encoded_bytes();
-    let hash = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
     runs.join(format!("{hash:016x}.json"))
 }
 
@@ -168,7 +176,8 @@ mod tests {
     fn what_answers_at_the_port_of_a_program_that_has_ended_is_another() {
         let runs = tempfile::tempdir().unwrap();
         let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (here, url) = (PathBuf::from("/here"), format!("nats://{}", stranger.local_addr().unwrap()));
+        let (here, url) =
+            (PathBuf::from("/here"), format!("nats://{}", stranger.local_addr().unwrap()));
         let left = leave_in(runs.path(), here.clone(), &url).unwrap().unwrap();
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();

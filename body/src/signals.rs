@@ -25,7 +25,8 @@ impl Signals {
     /// # Errors
     /// The system refuses.
     pub(crate) fn new() -> io::Result<Self> {
-        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (interrupt, terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         Ok(Self { interrupt, terminate, same_until: None })
     }
 

@@ -72,12 +72,17 @@ impl Telemetry {
     ) -> Result<Arc<Self>, Failure> {
         let wanted = flags.wanted(ratio_default)?;
         let counters = log.counters();
-        let exporter = Exporter::new(otlp::resource(status.namespace.as_str(), status.body.as_str()), counters.clone());
+        let exporter = Exporter::new(
+            otlp::resource(status.namespace.as_str(), status.body.as_str()),
+            counters.clone(),
+        );
         let queue = wanted.traces.as_ref().map(|endpoint| exporter.spans(endpoint));
         if let Some(endpoint) = &wanted.logs {
             log.export(exporter.logs(endpoint));
         }
-        let spans = wanted.on.then(|| Arc::new(Spans::new(wanted.ratio, wanted.slow, queue, counters.clone())));
+        let spans = wanted
+            .on
+            .then(|| Arc::new(Spans::new(wanted.ratio, wanted.slow, queue, counters.clone())));
         if let Some(spans) = &spans {
             let exemplars = Exemplars::new(status.registry().clone());
             spans.watch(Box::new(move |span| exemplars.note(span)));

@@ -56,9 +56,14 @@ impl Watch {
     ///
     /// # Errors
     /// The system provides no watch.
-    pub(crate) fn new(paths: specs::Paths, specs: &Specs, wrong: Option<&spec::Error>) -> notify::Result<Self> {
+    pub(crate) fn new(
+        paths: specs::Paths,
+        specs: &Specs,
+        wrong: Option<&spec::Error>,
+    ) -> notify::Result<Self> {
         let (report, happened) = mpsc::channel(1);
-        // What was written after these specs were read, and before they are watched, is found by a first look.
+        // What was written after these specs were read, and before they are watched, is found by a
+        // first look.
         _ = report.try_send(Notice::Written);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let notice = match event {
@@ -124,7 +129,9 @@ impl Watch {
                 Ok(None) => std::future::pending().await,
             }
         }
-        let settled = async { while let Ok(Some(_)) = tokio::time::timeout(QUIET, self.happened.recv()).await {} };
+        let settled = async {
+            while let Ok(Some(_)) = tokio::time::timeout(QUIET, self.happened.recv()).await {}
+        };
         // Restless for so long: what is there is read.
         let _ = tokio::time::timeout(PATIENCE, settled).await;
         // Before the files are read: what changes meanwhile is a change.
@@ -138,7 +145,9 @@ impl Watch {
     /// Reports the mistakes, once.
     fn report(&mut self, error: &spec::Error) {
         let text = match error {
-            spec::Error::Mistakes(mistakes) => format!("{}\n\n{}", specs::report(mistakes), specs::found(mistakes)),
+            spec::Error::Mistakes(mistakes) => {
+                format!("{}\n\n{}", specs::report(mistakes), specs::found(mistakes))
+            }
             spec::Error::Paths(_) => error.to_string(),
         };
         if self.wrong.as_ref() != Some(&text) {
@@ -150,7 +159,9 @@ impl Watch {
     /// Watches new folders too: a mistake in a new folder is corrected there.
     fn follow_more(&mut self) {
         for folder in spec_folders(&self.paths) {
-            if !self.watched.contains(&folder) && self.watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
+            if !self.watched.contains(&folder)
+                && self.watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok()
+            {
                 self.watched.insert(folder);
             }
         }
@@ -170,7 +181,9 @@ impl Watch {
         for folder in wanted.difference(&self.watched) {
             match self.watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => _ = watched.insert(folder.clone()),
-                Err(error) => tracing::warn!(folder = %folder.display(), "not watched, looked at every 5 s: {error}"),
+                Err(error) => {
+                    tracing::warn!(folder = %folder.display(), "not watched, looked at every 5 s: {error}");
+                }
             }
         }
         let grown = watched.difference(&self.watched).next().is_some();
@@ -187,7 +200,8 @@ fn spec_folders(paths: &specs::Paths) -> BTreeSet<PathBuf> {
         let folder = if path.is_dir() { path.as_path() } else { parent(path) };
         folders.extend([folder.to_owned(), folder.join("cells"), folder.join("flows")]);
         let around = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        let schemas = around.ancestors().map(|above| above.join("schemas")).find(|schemas| schemas.is_dir());
+        let schemas =
+            around.ancestors().map(|above| above.join("schemas")).find(|schemas| schemas.is_dir());
         schemas.into_iter().for_each(|schemas| below(&schemas, &mut folders, 0));
     }
     if let Some(schemas) = &paths.schemas {
@@ -201,7 +215,10 @@ fn spec_folders(paths: &specs::Paths) -> BTreeSet<PathBuf> {
 fn below(folder: &Path, folders: &mut BTreeSet<PathBuf>, depth: usize) {
     folders.insert(folder.to_owned());
     let Ok(entries) = folder.read_dir() else { return };
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir() && depth < 3) {
+    for path in entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_dir() && depth < 3)
+    {
         below(&path, folders, depth + 1);
     }
 }

@@ -5,7 +5,8 @@ use std::{env, process::Command};
 fn main() {
     let compiler = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let reported = Command::new(compiler).arg("--version").output();
-    let version = reported.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
+    let version =
+        reported.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
     #[allow(clippy::print_stdout, reason = "so a build script speaks to cargo")]
     {
         println!("cargo::rustc-env=BENCH_RUSTC={}", version.trim());

@@ -42,7 +42,13 @@ impl Body {
     }
 
     fn empty(id: &str, program: Option<PathBuf>) -> Self {
-        Self { id: id.to_owned(), program, files: Vec::new(), folders: Vec::new(), arguments: Vec::new() }
+        Self {
+            id: id.to_owned(),
+            program,
+            files: Vec::new(),
+            folders: Vec::new(),
+            arguments: Vec::new(),
+        }
     }
 
     /// Adds a Rust cell; `more` are further fields of its spec, as YAML in one line without braces.
@@ -59,7 +65,9 @@ impl Body {
     /// Adds a flow; `spec` is the YAML below `spec:`, in one line.
     #[must_use]
     pub fn flow(mut self, name: &str, spec: &str) -> Self {
-        let text = format!("apiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: {{ name: {name} }}\nspec: {{ {spec} }}\n");
+        let text = format!(
+            "apiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: {{ name: {name} }}\nspec: {{ {spec} }}\n"
+        );
         self.files.push((format!("flows/{name}.yaml"), text));
         self
     }

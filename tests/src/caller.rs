@@ -31,7 +31,8 @@ impl Answer {
     fn read(message: Message) -> Self {
         let header = |name: &str| Some(message.headers.as_ref()?.get(name)?.as_str().to_owned());
         Self {
-            status: header("Nats-Service-Error-Code").map_or(200, |code| code.parse().expect("a numeric code")),
+            status: header("Nats-Service-Error-Code")
+                .map_or(200, |code| code.parse().expect("a numeric code")),
             line: header("Nats-Service-Error").unwrap_or_default(),
             payload: message.payload,
         }
@@ -43,7 +44,8 @@ impl Answer {
     /// When the payload is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.payload).unwrap_or_else(|error| panic!("{error}: {:?}", self.payload))
+        serde_json::from_slice(&self.payload)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", self.payload))
     }
 
     /// A text of the JSON object, empty where there is none.
@@ -116,18 +118,25 @@ impl Caller {
     /// When it cannot be sent.
     pub async fn send(&self, cell: &str, headers: &[(&str, &str)], input: &Value) {
         let (headers, payload) = (header_map(headers), input.to_string().into());
-        self.client.publish_with_headers(subject(cell), headers, payload).await.expect("a connection");
+        self.client
+            .publish_with_headers(subject(cell), headers, payload)
+            .await
+            .expect("a connection");
         self.client.flush().await.expect("a connection");
     }
 
-    /// Asks all services a question of ADR-32 (`PING`, `INFO`, `STATS`) until these services have answered.
+    /// Asks all services a question of ADR-32 (`PING`, `INFO`, `STATS`) until these services have
+    /// answered.
     ///
     /// # Panics
     /// When one does not answer.
     pub async fn services(&self, verb: &str, names: &[&str]) -> BTreeMap<String, Value> {
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(inbox.clone()).await.expect("a subscription");
-        self.client.publish_with_reply(format!("$SRV.{verb}"), inbox, "".into()).await.expect("a connection");
+        self.client
+            .publish_with_reply(format!("$SRV.{verb}"), inbox, "".into())
+            .await
+            .expect("a connection");
         let mut found = BTreeMap::new();
         let what = format!("answers of {names:?} to $SRV.{verb}");
         within(LIMIT, &what, async {
@@ -187,7 +196,12 @@ impl Tap {
     pub fn received(&mut self) -> Vec<(String, String)> {
         let next = || self.received.next().now_or_never().flatten();
         std::iter::from_fn(next)
-            .map(|message| (message.subject.to_string(), String::from_utf8_lossy(&message.payload).into_owned()))
+            .map(|message| {
+                (
+                    message.subject.to_string(),
+                    String::from_utf8_lossy(&message.payload).into_owned(),
+                )
+            })
             .collect()
     }
 }

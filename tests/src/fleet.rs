@@ -48,7 +48,9 @@ impl Fleet {
     pub async fn monitored() -> (Self, Monitor) {
         let fleet = Self::with_config(MONITORED).await;
         let options = ConnectOptions::with_user_and_password("sys".to_owned(), "sys".to_owned());
-        let client = within(LIMIT, "a connection", options.connect(fleet.server.url())).await.expect("a connection");
+        let client = within(LIMIT, "a connection", options.connect(fleet.server.url()))
+            .await
+            .expect("a connection");
         (fleet, Monitor { client })
     }
 
@@ -79,7 +81,8 @@ impl Fleet {
     /// Deploys a folder, with more arguments.
     pub async fn deploy_with(&self, folder: &Path, more: &[&str]) -> Done {
         let folder = folder.to_string_lossy();
-        let mut deploying = self.spawn(&[&["deploy", &*folder, "--timeout", "150s"], more].concat());
+        let mut deploying =
+            self.spawn(&[&["deploy", &*folder, "--timeout", "150s"], more].concat());
         deploying.ended_within(DEPLOY_LIMIT).await
     }
 
@@ -113,7 +116,8 @@ impl Monitor {
     /// When the server does not report it.
     pub async fn number(&self, name: &str) -> u64 {
         let asked = self.client.request("$SYS.REQ.SERVER.PING.VARZ", "".into());
-        let reported = within(LIMIT, "the server's numbers", asked).await.expect("an answer of the server");
+        let reported =
+            within(LIMIT, "the server's numbers", asked).await.expect("an answer of the server");
         let reported: Value = serde_json::from_slice(&reported.payload).expect("JSON");
         reported
             .pointer(&format!("/data/{name}"))

@@ -1,4 +1,5 @@
-//! Stories of CBS: a real nats-server, several real bodies, and callers that know nothing of either.
+//! Stories of CBS: a real nats-server, several real bodies, and callers that know nothing of
+//! either.
 //!
 //! ```no_run
 //! # async fn story() {
@@ -13,7 +14,8 @@
 //! # }
 //! ```
 //!
-//! Processes end with the test that started them, also when it panics or is killed. Nothing here sleeps.
+//! Processes end with the test that started them, also when it panics or is killed. Nothing here
+//! sleeps.
 //!
 //! Some stories take minutes when they run in full: an outage of a minute, ten thousand specs,
 //! twenty edits. The gate runs them on a smaller scale; `STORIES=full` in the environment runs them

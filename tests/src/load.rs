@@ -62,7 +62,9 @@ impl Load {
             let answer = self.caller.try_call(&self.cell, &[], &self.input).await;
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             match answer {
-                Ok(answer) if answer.status == 200 => *tally.answered.entry(answer.text("body")).or_default() += 1,
+                Ok(answer) if answer.status == 200 => {
+                    *tally.answered.entry(answer.text("body")).or_default() += 1;
+                }
                 Ok(answer) => tally.failed.push(answer.line),
                 Err(error) => tally.failed.push(error.to_string()),
             }
@@ -72,7 +74,13 @@ impl Load {
     /// Number of calls that a body has answered so far.
     #[must_use]
     pub fn answered_by(&self, body: &str) -> usize {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).answered.get(body).copied().unwrap_or_default()
+        self.tally
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .answered
+            .get(body)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Number of calls that were answered so far.

@@ -60,14 +60,17 @@ impl Collector {
     /// # Panics
     /// When it cannot listen.
     pub async fn with_tls() -> (Self, String) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let made =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         let pem = made.cert.pem();
-        let tls = ServerTlsConfig::new().identity(Identity::from_pem(&pem, made.signing_key.serialize_pem()));
+        let tls = ServerTlsConfig::new()
+            .identity(Identity::from_pem(&pem, made.signing_key.serialize_pem()));
         (Self::serve("https://localhost", Server::builder().tls_config(tls).expect("TLS")), pem)
     }
 
     fn serve(at: &str, mut server: Server) -> Self {
-        let incoming = TcpIncoming::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let incoming =
+            TcpIncoming::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
         let url = format!("{at}:{}", incoming.local_addr().expect("an address").port());
         let got = Arc::<Mutex<Got>>::default();
         let taking = Taking(got.clone());
@@ -119,7 +122,8 @@ impl Collector {
 impl Taking {
     fn take<T>(&self, request: &Request<T>, resource: Option<&Resource>) -> MutexGuard<'_, Got> {
         let mut got = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let authorization = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let authorization =
+            request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         got.authorizations.extend(authorization.map(str::to_owned));
         got.resources.extend(resource.map(|resource| attributes(&resource.attributes)));
         got
@@ -134,7 +138,8 @@ impl TraceService for Taking {
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         for batch in &request.get_ref().resource_spans {
             let mut got = self.take(&request, batch.resource.as_ref());
-            got.spans.extend(batch.scope_spans.iter().flat_map(|scope| scope.spans.iter().cloned()));
+            got.spans
+                .extend(batch.scope_spans.iter().flat_map(|scope| scope.spans.iter().cloned()));
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -148,7 +153,9 @@ impl LogsService for Taking {
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
         for batch in &request.get_ref().resource_logs {
             let mut got = self.take(&request, batch.resource.as_ref());
-            got.lines.extend(batch.scope_logs.iter().flat_map(|scope| scope.log_records.iter().cloned()));
+            got.lines.extend(
+                batch.scope_logs.iter().flat_map(|scope| scope.log_records.iter().cloned()),
+            );
         }
         Ok(Response::new(ExportLogsServiceResponse::default()))
     }

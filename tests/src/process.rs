@@ -65,7 +65,9 @@ impl Process {
     /// Starts a command; `base` is the path of its outputs without the extension.
     pub(crate) fn start(mut command: Command, base: &Path) -> Self {
         let (out, err) = (base.with_extension("out"), base.with_extension("err"));
-        command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file"));
+        command
+            .stdout(File::create(&out).expect("a file"))
+            .stderr(File::create(&err).expect("a file"));
         command.kill_on_drop(true);
         die_with_the_test(&mut command);
         let what = format!("{:?}", command.as_std());
@@ -121,7 +123,13 @@ impl Process {
         self.until(what, LIMIT, Output::Stderr, wanted).await
     }
 
-    async fn until(&mut self, what: &str, limit: Duration, output: Output, wanted: impl Fn(&str) -> bool) -> String {
+    async fn until(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        output: Output,
+        wanted: impl Fn(&str) -> bool,
+    ) -> String {
         let what = format!("`{what}` from {}", self.what);
         let mut found = String::new();
         eventually(&what, limit, async || {
@@ -150,7 +158,8 @@ impl Process {
     /// /proc.
     #[must_use]
     pub fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix(" kB"));
         peak.and_then(|kibibytes| kibibytes.trim().parse::<u64>().ok()).unwrap_or_default() * 1024
     }
@@ -162,7 +171,12 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         // While tokio still knows its id, the process is not reaped, so no other process has this
         // id.
-        assert_eq!(self.child.id().map(u32::cast_signed), Some(self.pid), "{} has ended", self.what);
+        assert_eq!(
+            self.child.id().map(u32::cast_signed),
+            Some(self.pid),
+            "{} has ended",
+            self.what
+        );
         signal::kill(Pid::from_raw(self.pid), signal).expect("a signal for our child");
     }
 

@@ -72,9 +72,15 @@ impl Proxy {
     }
 }
 
-async fn connect(client: TcpStream, port: u16, rules: watch::Receiver<Passes>, losses: watch::Sender<usize>) {
+async fn connect(
+    client: TcpStream,
+    port: u16,
+    rules: watch::Receiver<Passes>,
+    losses: watch::Sender<usize>,
+) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-    let ((mut from_client, to_client), (from_server, mut to_server)) = (client.into_split(), server.into_split());
+    let ((mut from_client, to_client), (from_server, mut to_server)) =
+        (client.into_split(), server.into_split());
     // When one side ends, both end.
     tokio::select! {
         _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
@@ -99,7 +105,11 @@ async fn forward(
         let line = String::from_utf8_lossy(&message).into_owned();
         let subject = line.strip_prefix("MSG ").or_else(|| line.strip_prefix("HMSG "));
         if subject.is_some() {
-            let size: u64 = line.split_whitespace().last().and_then(|size| size.parse().ok()).unwrap_or_default();
+            let size: u64 = line
+                .split_whitespace()
+                .last()
+                .and_then(|size| size.parse().ok())
+                .unwrap_or_default();
             // The payload and the end of its line.
             (&mut from).take(size + 2).read_to_end(&mut message).await?;
         }

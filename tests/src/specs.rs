@@ -34,7 +34,12 @@ impl World {
     ///
     /// # Panics
     /// When they cannot be written.
-    pub fn rust<'a>(&self, folder: &str, cells: impl IntoIterator<Item = &'a str>, more: &str) -> PathBuf {
+    pub fn rust<'a>(
+        &self,
+        folder: &str,
+        cells: impl IntoIterator<Item = &'a str>,
+        more: &str,
+    ) -> PathBuf {
         for cell in cells {
             let spec = format!(
                 "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {cell} }}\nspec: {{ runtime: rust{more} }}\n"

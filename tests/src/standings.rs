@@ -24,13 +24,19 @@ impl Standings {
     pub async fn read(world: &World, url: &str) -> Self {
         let done = world.run(&["bodies", "--format", "json", "--nats", url]).await;
         let bodies: Vec<Value> = serde_json::from_str(&done.stdout).unwrap_or_default();
-        let text = |body: &Value, at: &str| body.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |body: &Value, at: &str| {
+            body.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
         Self(
             bodies
                 .iter()
                 .map(|body| {
                     let states = letters(&text(body, "/states"));
-                    let reported = BodyReport { states, head: text(body, "/applied/head"), all: body.to_string() };
+                    let reported = BodyReport {
+                        states,
+                        head: text(body, "/applied/head"),
+                        all: body.to_string(),
+                    };
                     (text(body, "/body"), reported)
                 })
                 .collect(),
@@ -57,7 +63,9 @@ impl Standings {
     /// Number of instances that are ready in a body.
     #[must_use]
     pub fn ready_in(&self, body: &str) -> usize {
-        self.0.get(body).map_or(0, |reported| reported.states.iter().filter(|state| **state == 'r').count())
+        self.0
+            .get(body)
+            .map_or(0, |reported| reported.states.iter().filter(|state| **state == 'r').count())
     }
 
     /// Number of instances that are ready in all bodies.
@@ -70,7 +78,8 @@ impl Standings {
     #[must_use]
     pub fn served(&self) -> usize {
         let serving = |reported: &BodyReport| {
-            let serves = reported.states.iter().enumerate().filter(|(_, state)| "reoukyu".contains(**state));
+            let serves =
+                reported.states.iter().enumerate().filter(|(_, state)| "reoukyu".contains(**state));
             serves.map(|(index, _)| index).collect::<Vec<_>>()
         };
         self.0.values().flat_map(serving).collect::<BTreeSet<usize>>().len()
@@ -79,8 +88,10 @@ impl Standings {
     /// True if all bodies have applied the same head, and no body has a change under way.
     #[must_use]
     pub fn settled(&self) -> bool {
-        let heads: BTreeSet<&str> = self.0.values().map(|reported| reported.head.as_str()).collect();
-        let quiet = |reported: &BodyReport| reported.states.iter().all(|state| ".rx".contains(*state));
+        let heads: BTreeSet<&str> =
+            self.0.values().map(|reported| reported.head.as_str()).collect();
+        let quiet =
+            |reported: &BodyReport| reported.states.iter().all(|state| ".rx".contains(*state));
         heads.len() == 1 && self.0.values().all(quiet)
     }
 

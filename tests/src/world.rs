@@ -36,7 +36,8 @@ impl World {
     /// When there is no program `cbs`; the message says what to do.
     #[must_use]
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("cbs-story-").tempdir().expect("a temporary folder");
+        let folder =
+            tempfile::Builder::new().prefix("cbs-story-").tempdir().expect("a temporary folder");
         for part in ["here", "run", "out"] {
             std::fs::create_dir(folder.path().join(part)).expect("a folder in a temporary folder");
         }
@@ -120,6 +121,10 @@ fn cbs() -> PathBuf {
     let named = env::var_os("CBS_BIN").filter(|path| !path.is_empty()).map(PathBuf::from);
     let beside = || Some(env::current_exe().ok()?.parent()?.parent()?.join("cbs"));
     let program = named.or_else(beside).unwrap_or_default();
-    assert!(program.is_file(), "no program cbs at {}: run `make test`, or set CBS_BIN", program.display());
+    assert!(
+        program.is_file(),
+        "no program cbs at {}: run `make test`, or set CBS_BIN",
+        program.display()
+    );
     program
 }

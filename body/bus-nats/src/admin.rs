@@ -33,7 +33,8 @@ pub(crate) const QUIET: Duration = Duration::from_millis(300);
 const ANSWERS_MAX: usize = 4_096;
 
 /// Handler that answers one kind of question.
-pub(crate) type AdminHandler = Arc<dyn Fn(Value) -> BoxFuture<'static, Result<Value, CellError>> + Send + Sync>;
+pub(crate) type AdminHandler =
+    Arc<dyn Fn(Value) -> BoxFuture<'static, Result<Value, CellError>> + Send + Sync>;
 
 /// Handlers of the questions to a body, by the value of `ask`.
 #[derive(Default)]
@@ -53,9 +54,17 @@ impl AdminHandlers {
         let ask = asked.get("ask").and_then(Value::as_str).unwrap_or_default();
         let Some(handler) = self.0.load().get(ask).cloned() else {
             let ask: String = ask.chars().take(80).collect();
-            return Err(CellError::new(Code::NotFound, format!("this body knows no question `{ask}`")));
+            return Err(CellError::new(
+                Code::NotFound,
+                format!("this body knows no question `{ask}`"),
+            ));
         };
-        let late = |_| Err(CellError::new(Code::Timeout, format!("no answer within {} s", ANSWER_LIMIT.as_secs())));
+        let late = |_| {
+            Err(CellError::new(
+                Code::Timeout,
+                format!("no answer within {} s", ANSWER_LIMIT.as_secs()),
+            ))
+        };
         timeout(ANSWER_LIMIT, handler(asked)).await.unwrap_or_else(late)
     }
 }
@@ -97,7 +106,10 @@ pub(crate) async fn run(mut subscriber: Subscription, answering: Arc<Answering>)
             }
             continue;
         };
-        match serde_json::from_slice::<Value>(&payload).ok().filter(|asked| asked.get("ask").is_some()) {
+        match serde_json::from_slice::<Value>(&payload)
+            .ok()
+            .filter(|asked| asked.get("ask").is_some())
+        {
             None => reply(&answering, reply_to, sign.clone()).await,
             Some(_) if answers.len() >= PENDING_MAX => {
                 let message = format!("{PENDING_MAX} questions to this body wait for an answer");
@@ -119,9 +131,11 @@ async fn reply(answering: &Answering, reply_to: Subject, payload: Bytes) {
 }
 
 fn written(answering: &Answering, answer: Result<Value, CellError>) -> Bytes {
-    let (body, payload_max) = (answering.body.as_str(), answering.connection.client().max_payload());
+    let (body, payload_max) =
+        (answering.body.as_str(), answering.connection.client().max_payload());
     let write = |answer: Result<Value, CellError>| {
-        let (answer, error) = answer.map_or_else(|error| (None, Some(error)), |answer| (Some(answer), None));
+        let (answer, error) =
+            answer.map_or_else(|error| (None, Some(error)), |answer| (Some(answer), None));
         serde_json::to_vec(&AdminReply { body: body.to_owned(), answer, error }).unwrap_or_default()
     };
     let mut bytes = write(answer);
@@ -150,11 +164,13 @@ pub(crate) async fn ask_all(
     let client = connection.client();
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| unavailable(&error))?;
-    let asked = client.publish_with_reply(Subject::from(subject), inbox, question.to_string().into()).await;
+    let asked =
+        client.publish_with_reply(Subject::from(subject), inbox, question.to_string().into()).await;
     asked.map_err(|error| unavailable(&error))?;
     let (deadline, mut patience, mut found) = (Instant::now() + wait, wait, Vec::new());
     while found.len() < ANSWERS_MAX
-        && let Ok(Some(message)) = timeout_at(deadline.min(Instant::now() + patience), answers.next()).await
+        && let Ok(Some(message)) =
+            timeout_at(deadline.min(Instant::now() + patience), answers.next()).await
     {
         if is_no_responders(&message) {
             break;
@@ -179,8 +195,10 @@ pub(crate) async fn ask(
         return Err(unavailable(&"the connection to NATS is lost"));
     }
     let (reply, mut expected) = connection.inbox.expect();
-    let asked =
-        connection.client().publish_with_reply(Subject::from(subject), reply, question.to_string().into()).await;
+    let asked = connection
+        .client()
+        .publish_with_reply(Subject::from(subject), reply, question.to_string().into())
+        .await;
     asked.map_err(|error| unavailable(&error))?;
     match timeout(wait, expected.message()).await {
         Ok(Some(message)) if is_no_responders(&message) => {

@@ -40,7 +40,10 @@ pub(crate) async fn call(
     subject: String,
 ) -> Result<Envelope, BusError> {
     // The subject says the target.
-    let target = request.target.take().ok_or_else(|| BusError::bad_request("the envelope names no target"))?;
+    let target = request
+        .target
+        .take()
+        .ok_or_else(|| BusError::bad_request("the envelope names no target"))?;
     let timeout = *request.timeout.get_or_insert(TIMEOUT_DEFAULT);
     if timeout.is_zero() {
         let error = CellError::new(Code::Timeout, format!("no time is left to call {target}"));
@@ -62,7 +65,9 @@ pub(crate) async fn call(
                 }
                 Sent::NoResponders => {}
             }
-            let Some(wait) = waits.next() else { return Err(nobody(connection, declared, &target)) };
+            let Some(wait) = waits.next() else {
+                return Err(nobody(connection, declared, &target));
+            };
             tokio::time::sleep(*wait).await;
             request.timeout = Some(deadline.saturating_duration_since(Instant::now()));
             request.time_ms = cbs::now_ms();

@@ -69,7 +69,9 @@ pub(crate) async fn connect(
         });
     let settings = if purpose == Purpose::Serve { settings.no_echo() } else { settings };
     // Boxed: async-nats' future has some 30 KB.
-    let client = Box::pin(settings.connect(addresses)).await.map_err(|error| explain(&options.url, &error))?;
+    let client = Box::pin(settings.connect(addresses))
+        .await
+        .map_err(|error| explain(&options.url, &error))?;
     Ok((client, events))
 }
 
@@ -109,13 +111,18 @@ pub(crate) fn inbox_prefix(options: &Options) -> String {
 fn check_inbox(options: &Options) -> Result<(), ConnectError> {
     let Some(prefix) = &options.inbox_prefix else { return Ok(()) };
     let is_token = |token: &str| {
-        !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        !token.is_empty()
+            && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
     };
     if prefix.split('.').all(is_token) {
         return Ok(());
     }
     let message = format!("`{}` is no prefix of an inbox", prefix.escape_debug());
-    Err(ConnectError { kind: ConnectErrorKind::Address, message, hint: "write for example _INBOX_ada".to_owned() })
+    Err(ConnectError {
+        kind: ConnectErrorKind::Address,
+        message,
+        hint: "write for example _INBOX_ada".to_owned(),
+    })
 }
 
 /// Schemes of addresses that are supported.
@@ -141,7 +148,12 @@ fn address(part: &str) -> Result<ServerAddr, ConnectError> {
         return Err(wrong(&"it names no host"));
     }
     // `nats:/host` and `nats//host` would be the host `nats`.
-    let path = part.split_once("://").map_or(part, |(_, rest)| rest).split(['?', '#']).next().unwrap_or_default();
+    let path = part
+        .split_once("://")
+        .map_or(part, |(_, rest)| rest)
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default();
     if path.split_once('/').is_some_and(|(_, path)| !path.is_empty()) {
         return Err(wrong(&"it has a path"));
     }
@@ -162,9 +174,10 @@ fn check_scheme(part: &str) -> Result<(), ConnectError> {
             format!("{lower}:// is not spoken here"),
             "write nats:// or tls://, with the port where the server takes its clients",
         ),
-        "http" | "https" => {
-            (format!("{lower}:// is for web servers"), "write nats:// or tls://, with the server's port for clients")
-        }
+        "http" | "https" => (
+            format!("{lower}:// is for web servers"),
+            "write nats:// or tls://, with the server's port for clients",
+        ),
         _ => (format!("{shown}:// is not spoken here"), "write nats:// or tls://"),
     };
     Err(no_address(part, &reason, hint))
@@ -192,11 +205,18 @@ async fn authenticate(
 ) -> Result<ConnectOptions, ConnectError> {
     let given = &options.credentials;
     let settings = match (&given.user, &given.password) {
-        (Some(user), password) => settings.user_and_password(user.clone(), password.clone().unwrap_or_default()),
+        (Some(user), password) => {
+            settings.user_and_password(user.clone(), password.clone().unwrap_or_default())
+        }
         (None, Some(_)) => return Err(files("a password was given without a user", "give both")),
         // A user without a password in the address is a token.
-        (None, None) => match addresses.iter().find_map(|address| Some((address.username()?, address.password()))) {
-            Some((user, Some(password))) => settings.user_and_password(decode_percent(user), decode_percent(password)),
+        (None, None) => match addresses
+            .iter()
+            .find_map(|address| Some((address.username()?, address.password())))
+        {
+            Some((user, Some(password))) => {
+                settings.user_and_password(decode_percent(user), decode_percent(password))
+            }
             Some((token, None)) => settings.token(decode_percent(token)),
             None => settings,
         },
@@ -206,10 +226,15 @@ async fn authenticate(
         None => settings,
     };
     let settings = match given.nkey.as_deref().map(str::trim) {
-        Some(seed) if seed.starts_with('S') && !Path::new(seed).exists() => settings.nkey(seed.to_owned()),
+        Some(seed) if seed.starts_with('S') && !Path::new(seed).exists() => {
+            settings.nkey(seed.to_owned())
+        }
         // A seed with a typing error must not be shown. It has no character that marks a path.
         Some(slip) if !slip.contains(['/', '.']) && !Path::new(slip).exists() => {
-            return Err(files("the nkey is neither a seed nor a file that is there", "give a seed (`SU…`) or a path"));
+            return Err(files(
+                "the nkey is neither a seed nor a file that is there",
+                "give a seed (`SU…`) or a path",
+            ));
         }
         Some(path) => settings.nkey(read(Path::new(path), "nkey seed")?.trim().to_owned()),
         None => settings,
@@ -228,11 +253,17 @@ async fn authenticate(
     }
 }
 
-fn encrypt(mut settings: ConnectOptions, options: &Options) -> Result<ConnectOptions, ConnectError> {
+fn encrypt(
+    mut settings: ConnectOptions,
+    options: &Options,
+) -> Result<ConnectOptions, ConnectError> {
     let tls = &options.tls;
     for path in [&tls.ca, &tls.cert, &tls.key].into_iter().flatten() {
         if !read(path, "TLS file")?.contains("-----BEGIN ") {
-            return Err(files(&format!("the TLS file {} holds no PEM", path.display()), "give a file in PEM format"));
+            return Err(files(
+                &format!("the TLS file {} holds no PEM", path.display()),
+                "give a file in PEM format",
+            ));
         }
     }
     if let Some(ca) = &tls.ca {
@@ -241,7 +272,12 @@ fn encrypt(mut settings: ConnectOptions, options: &Options) -> Result<ConnectOpt
     settings = match (&tls.cert, &tls.key) {
         (Some(cert), Some(key)) => settings.add_client_certificate(cert.clone(), key.clone()),
         (None, None) => settings,
-        _ => return Err(files("a client certificate needs its key, and a key its certificate", "give both")),
+        _ => {
+            return Err(files(
+                "a client certificate needs its key, and a key its certificate",
+                "give both",
+            ));
+        }
     };
     if tls.first {
         settings = settings.tls_first();
@@ -250,12 +286,17 @@ fn encrypt(mut settings: ConnectOptions, options: &Options) -> Result<ConnectOpt
 }
 
 fn read(path: &Path, what: &str) -> Result<String, ConnectError> {
-    std::fs::read_to_string(path)
-        .map_err(|error| files(&format!("the {what} {} cannot be read ({error})", path.display()), "check the path"))
+    std::fs::read_to_string(path).map_err(|error| {
+        files(&format!("the {what} {} cannot be read ({error})", path.display()), "check the path")
+    })
 }
 
 fn files(message: &str, hint: &str) -> ConnectError {
-    ConnectError { kind: ConnectErrorKind::Files, message: message.to_owned(), hint: hint.to_owned() }
+    ConnectError {
+        kind: ConnectErrorKind::Files,
+        message: message.to_owned(),
+        hint: hint.to_owned(),
+    }
 }
 
 fn explain(url: &str, error: &async_nats::ConnectError) -> ConnectError {
@@ -268,12 +309,16 @@ fn explain(url: &str, error: &async_nats::ConnectError) -> ConnectError {
             format!("the NATS server at {url} refuses the credentials"),
             "check user, password, token or creds file",
         ),
-        _ if error.kind() == Kind::Tls || is_of_tls(error) => {
-            (ConnectErrorKind::Protocol, format!("TLS with {url} failed ({text})"), "check the CA and the certificate")
-        }
-        Kind::ServerParse => {
-            (ConnectErrorKind::Address, format!("`{url}` is no NATS address"), "write nats://host:port")
-        }
+        _ if error.kind() == Kind::Tls || is_of_tls(error) => (
+            ConnectErrorKind::Protocol,
+            format!("TLS with {url} failed ({text})"),
+            "check the CA and the certificate",
+        ),
+        Kind::ServerParse => (
+            ConnectErrorKind::Address,
+            format!("`{url}` is no NATS address"),
+            "write nats://host:port",
+        ),
         _ if text.to_lowercase().contains("authorization") => (
             ConnectErrorKind::Refused,
             format!("the NATS server at {url} refuses the credentials"),
@@ -300,7 +345,11 @@ pub(crate) fn shown(url: &str) -> String {
         let Ok(address) = address(part) else { return redact(part) };
         let scheme = if address.tls_required() { "tls" } else { "nats" };
         let (host, port) = (address.host(), address.port());
-        if host.contains(':') { format!("{scheme}://[{host}]:{port}") } else { format!("{scheme}://{host}:{port}") }
+        if host.contains(':') {
+            format!("{scheme}://[{host}]:{port}")
+        } else {
+            format!("{scheme}://{host}:{port}")
+        }
     };
     parts(url).map(one).collect::<Vec<_>>().join(",")
 }
@@ -321,7 +370,8 @@ fn without_word(host_at: usize, part: &str) -> String {
     let host = part.get(host_at..).unwrap_or_default();
     match host.split_once(':') {
         Some((name, port))
-            if !host.starts_with('[') && !port.trim_end_matches('/').bytes().all(|b| b.is_ascii_digit()) =>
+            if !host.starts_with('[')
+                && !port.trim_end_matches('/').bytes().all(|b| b.is_ascii_digit()) =>
         {
             format!("{}{name}:…", part.get(..host_at).unwrap_or_default())
         }

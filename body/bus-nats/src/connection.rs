@@ -72,8 +72,9 @@ impl Connection {
         let (inbox, reader) = opened.map_err(|error| closed(options, &error))?;
         // The server does not echo messages to the connection that serves: the body's other
         // connection answers.
-        let barrier = (purpose == Purpose::Serve)
-            .then(|| Subject::from(String::from(cbs::Subject::of_barrier(&options.namespace, &options.body))));
+        let barrier = (purpose == Purpose::Serve).then(|| {
+            Subject::from(String::from(cbs::Subject::of_barrier(&options.namespace, &options.body)))
+        });
         let connection = Arc::new(Self {
             options: options.clone(),
             purpose,
@@ -126,7 +127,9 @@ impl Connection {
             return true;
         }
         let back = self.back.notified();
-        let lost = Duration::from_millis(cbs::now_ms().saturating_sub(self.lost_ms.load(Ordering::Relaxed)));
+        let lost = Duration::from_millis(
+            cbs::now_ms().saturating_sub(self.lost_ms.load(Ordering::Relaxed)),
+        );
         let Some(wait) = BLIP.checked_sub(lost) else { return self.is_up() };
         self.is_up() || tokio::time::timeout(wait, back).await.is_ok()
     }
@@ -164,7 +167,11 @@ impl Connection {
         let round = async {
             loop {
                 let sent = match &self.barrier {
-                    Some(subject) => client.publish_with_reply(subject.clone(), reply.clone(), Bytes::new()).await,
+                    Some(subject) => {
+                        client
+                            .publish_with_reply(subject.clone(), reply.clone(), Bytes::new())
+                            .await
+                    }
                     None => client.publish(reply.clone(), Bytes::new()).await,
                 };
                 sent.map_err(|_| "the connection is closed")?;
@@ -173,7 +180,9 @@ impl Connection {
                 }
             }
         };
-        tokio::time::timeout(BARRIER_TIMEOUT, round).await.unwrap_or(Err("the server does not answer"))
+        tokio::time::timeout(BARRIER_TIMEOUT, round)
+            .await
+            .unwrap_or(Err("the server does not answer"))
     }
 
     /// Answers the barriers of the body's other connection until this one is closed.
@@ -192,7 +201,12 @@ impl Connection {
 
     /// Handles the client's events until the connection is closed. A client whose events end has
     /// ended by itself, whatever state it reports. A client that no longer reads has also ended.
-    async fn follow(self: Arc<Self>, mut events: mpsc::Receiver<Event>, link: Arc<Link>, counters: Arc<LinkCounters>) {
+    async fn follow(
+        self: Arc<Self>,
+        mut events: mpsc::Receiver<Event>,
+        link: Arc<Link>,
+        counters: Arc<LinkCounters>,
+    ) {
         let mut pulse = Pulse::new(self.options.ping_interval);
         loop {
             let why = loop {
@@ -225,7 +239,10 @@ impl Connection {
             Event::Disconnected | Event::Closed => self.is_lost(link),
             Event::SlowConsumer(subscription) => {
                 counters.slow_consumers.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(subscription, "messages were dropped: a subscription's buffer is full");
+                tracing::warn!(
+                    subscription,
+                    "messages were dropped: a subscription's buffer is full"
+                );
             }
             Event::ServerError(error) => {
                 counters.server_errors.fetch_add(1, Ordering::Relaxed);
@@ -233,7 +250,9 @@ impl Connection {
                 tracing::warn!(%error, "the NATS server reports an error");
             }
             Event::ClientError(error) => tracing::debug!(%error, "NATS client error"),
-            Event::LameDuckMode => tracing::info!("the NATS server is about to stop; moving to another"),
+            Event::LameDuckMode => {
+                tracing::info!("the NATS server is about to stop; moving to another");
+            }
             Event::Draining => {}
         }
     }
@@ -250,7 +269,9 @@ impl Connection {
 
     fn is_back(&self, link: &Link, counters: &LinkCounters) {
         if !self.up.swap(true, Ordering::Relaxed) {
-            let lost = Duration::from_millis(cbs::now_ms().saturating_sub(self.lost_ms.load(Ordering::Relaxed)));
+            let lost = Duration::from_millis(
+                cbs::now_ms().saturating_sub(self.lost_ms.load(Ordering::Relaxed)),
+            );
             if lost < BLIP {
                 let ms = lost.as_millis();
                 tracing::warn!(
@@ -297,7 +318,10 @@ impl Connection {
 pub(crate) fn closed(options: &Options, error: &SubscribeError) -> ConnectError {
     ConnectError {
         kind: ConnectErrorKind::Protocol,
-        message: format!("the NATS server at {} closed the connection ({error})", shown(&options.url)),
+        message: format!(
+            "the NATS server at {} closed the connection ({error})",
+            shown(&options.url)
+        ),
         hint: "see the server's log".to_owned(),
     }
 }

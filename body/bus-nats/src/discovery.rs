@@ -107,8 +107,11 @@ pub(crate) async fn discover(
         if answer.status != Some(async_nats::StatusCode::NO_RESPONDERS) {
             collected.receive(&answer.payload, namespace);
         }
-        until =
-            if collected.is_whole() { (Instant::now() + QUIET).min(started + wait) } else { started + wait.max(limit) };
+        until = if collected.is_whole() {
+            (Instant::now() + QUIET).min(started + wait)
+        } else {
+            started + wait.max(limit)
+        };
     }
     Ok(collected.endpoints())
 }
@@ -150,7 +153,10 @@ impl Answers {
 
     fn endpoints(mut self) -> Vec<Endpoint> {
         for service in self.no_info.union(&self.no_stats) {
-            tracing::warn!(service, "a service did not tell in time all that it serves: some of it is missing here");
+            tracing::warn!(
+                service,
+                "a service did not tell in time all that it serves: some of it is missing here"
+            );
         }
         for stats in self.stats {
             stats.add(&mut self.found);

@@ -101,7 +101,15 @@ impl Members {
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        Self { connection, namespace, counters, tasks, stop, ejected: AtomicUsize::new(0), known: Mutex::default() }
+        Self {
+            connection,
+            namespace,
+            counters,
+            tasks,
+            stop,
+            ejected: AtomicUsize::new(0),
+            known: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -127,13 +135,16 @@ impl Members {
     pub(crate) fn timed_out(self: &Arc<Self>, target: &Target) {
         let Target::Cell(cell) = target else { return };
         let mut known = self.lock();
-        known.asked.retain(|_, state| !matches!(state, State::Well(since) if since.elapsed() >= PROBE_EVERY));
+        known.asked.retain(
+            |_, state| !matches!(state, State::Well(since) if since.elapsed() >= PROBE_EVERY),
+        );
         let bodies = known.cells.get(cell).map(|group| group.bodies.clone()).unwrap_or_default();
         for body in bodies {
             if !known.asked.contains_key(&body) {
                 known.asked.insert(body.clone(), State::Probed);
                 let (members, stop) = (self.clone(), self.stop.clone());
-                self.tasks.spawn(async move { stop.run_until_cancelled(members.probe(body)).await });
+                self.tasks
+                    .spawn(async move { stop.run_until_cancelled(members.probe(body)).await });
             }
         }
     }
@@ -145,7 +156,11 @@ impl Members {
 
     /// Returns the next body in turn, if one of those that answer for the target is ejected.
     /// `except` is the body that must not be chosen.
-    pub(crate) fn failover(&self, target: &Target, except: Option<&BodyId>) -> Option<(BodyId, Subject)> {
+    pub(crate) fn failover(
+        &self,
+        target: &Target,
+        except: Option<&BodyId>,
+    ) -> Option<(BodyId, Subject)> {
         let Target::Cell(cell) = target else { return None };
         let mut known = self.lock();
         let Known { cells, asked } = &mut *known;
@@ -180,7 +195,9 @@ impl Members {
                 // If the client may not ask, the state is unknown: no body is ejected for that.
                 Sign::Alive | Sign::Refused => return self.let_in(&body, true),
                 Sign::Gone => return self.let_in(&body, false),
-                Sign::Silent if started.elapsed() >= SILENT_MAX => return self.let_in(&body, false),
+                Sign::Silent if started.elapsed() >= SILENT_MAX => {
+                    return self.let_in(&body, false);
+                }
                 Sign::Silent => missed += 1,
                 Sign::Unsent => {}
             }
@@ -202,7 +219,8 @@ impl Members {
         let errors = self.counters.read().server_errors;
         let (reply, mut expected) = self.connection.inbox.expect();
         let subject = async_nats::Subject::from(subject.as_str());
-        if self.connection.client().publish_with_reply(subject, reply, Bytes::new()).await.is_err() {
+        if self.connection.client().publish_with_reply(subject, reply, Bytes::new()).await.is_err()
+        {
             return Sign::Unsent;
         }
         match tokio::time::timeout(PROBE_TIMEOUT, expected.message()).await {

@@ -9,15 +9,17 @@ use std::sync::{
 
 use async_nats::{Client, HeaderMap, Message, Subject};
 use cbs::{
-    BoxFuture, BusError, Delivery, Envelope, EventStream, Kind, Namespace, Outcome, Target, Text, Topic, Trace, Uuid,
-    frame,
+    BoxFuture, BusError, Delivery, Envelope, EventStream, Kind, Namespace, Outcome, Target, Text,
+    Topic, Trace, Uuid, frame,
 };
 use futures::StreamExt;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    message::{CONTENT_TYPE_HEADER, Form, TRACESTATE_BYTES_MAX, form_of, headers_len, one_line, sanitize},
+    message::{
+        CONTENT_TYPE_HEADER, Form, TRACESTATE_BYTES_MAX, form_of, headers_len, one_line, sanitize,
+    },
     subscription::Subscription,
 };
 
@@ -27,7 +29,11 @@ const QUEUE: usize = 1_024;
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Publishes an event on its topic's subject.
-pub(crate) async fn publish(client: &Client, namespace: &Namespace, event: Envelope) -> Result<(), BusError> {
+pub(crate) async fn publish(
+    client: &Client,
+    namespace: &Namespace,
+    event: Envelope,
+) -> Result<(), BusError> {
     let target = event.target()?.clone();
     if !matches!(target, Target::Topic(_)) {
         return Err(BusError::bad_request(format!("an event goes to a topic, not to {target}")));
@@ -47,10 +53,15 @@ pub(crate) async fn publish(client: &Client, namespace: &Namespace, event: Envel
 /// Checks the keys of attributes. Each becomes the name of a header, and the client panics on an
 /// invalid name.
 fn check_keys(event: &Envelope) -> Result<(), BusError> {
-    let named = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+    let named = |key: &str| {
+        !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
+    };
     let wrong = event.attributes.iter().find(|(key, _)| !named(key));
     wrong.map_or(Ok(()), |(key, _)| {
-        let message = format!("`{}` is no key of an event's attribute: write letters and digits", one_line(key));
+        let message = format!(
+            "`{}` is no key of an event's attribute: write letters and digits",
+            one_line(key)
+        );
         Err(BusError::bad_request(message))
     })
 }
@@ -101,15 +112,18 @@ fn read(message: &Message, prefix: usize) -> Option<Envelope> {
 fn read_plain(message: &Message) -> Envelope {
     let mut event = Envelope { payload: message.payload.clone(), ..Envelope::default() };
     let headers = message.headers.clone().unwrap_or_default();
-    let text = |name: &str| headers.get(name).map(|value| Text::from(value.as_str())).unwrap_or_default();
+    let text =
+        |name: &str| headers.get(name).map(|value| Text::from(value.as_str())).unwrap_or_default();
     let id = |name: &str| text(name).parse::<Uuid>().ok();
     event.id = id("ce-id").unwrap_or_else(Uuid::now_v7);
     event.correlation_id = id("ce-correlationid");
     event.causation_id = id("ce-causationid");
     event.schema = text("ce-dataschema");
     event.source.cell = text("ce-cbscell");
-    event.foreign_trace = Trace::parse(&text("traceparent")).filter(|trace| *trace != event.trace());
-    event.tracestate = Some(text("tracestate")).filter(|it| it.len() <= TRACESTATE_BYTES_MAX).unwrap_or_default();
+    event.foreign_trace =
+        Trace::parse(&text("traceparent")).filter(|trace| *trace != event.trace());
+    event.tracestate =
+        Some(text("tracestate")).filter(|it| it.len() <= TRACESTATE_BYTES_MAX).unwrap_or_default();
     let source = text("ce-source");
     match source.strip_prefix("/cbs/").and_then(|rest| rest.split_once('/')) {
         Some((_, body)) => event.source.body = body.into(),

@@ -104,7 +104,8 @@ impl InboxReader {
     /// longer waits is dropped.
     pub(crate) async fn run(mut self) {
         while let Some(message) = self.subscriber.next().await {
-            let sender = read_number(&message.subject).and_then(|number| self.pending.lock().remove(&number));
+            let sender = read_number(&message.subject)
+                .and_then(|number| self.pending.lock().remove(&number));
             if let Some(sender) = sender {
                 // The caller may have left at this moment.
                 let _ = sender.send(message);

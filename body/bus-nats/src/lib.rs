@@ -1,8 +1,8 @@
 //! The contract's bus over NATS core: request and reply, queue groups, events, discovery.
 //!
-//! A body holds two connections: one serves its cells, the other makes its calls. Any NATS
-//! client can call what is served here with plain JSON, and can find it by the services
-//! protocol (ADR-32, <https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-32.md>).
+//! A body holds two connections: one serves its cells, the other makes its calls. Any NATS client
+//! can call what is served here with plain JSON, and can find it by the services protocol (ADR-32,
+//! <https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-32.md>).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,6 +57,8 @@ pub use self::{
     error::{ConnectError, ConnectErrorKind},
     link::{Counters, LinkState},
     nats::{Nats, ServerInfo},
-    options::{CONNECT_TIMEOUT_DEFAULT, Credentials, Options, PING_INTERVAL_DEFAULT, Tls, URL_DEFAULT},
+    options::{
+        CONNECT_TIMEOUT_DEFAULT, Credentials, Options, PING_INTERVAL_DEFAULT, Tls, URL_DEFAULT,
+    },
     register::Announced,
 };

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
-use cbs::{BusError, CellError, Code, Envelope, Kind, Outcome, Target, Text, Trace, Transport, Uuid, frame};
+use cbs::{
+    BusError, CellError, Code, Envelope, Kind, Outcome, Target, Text, Trace, Transport, Uuid, frame,
+};
 
 /// Header in which a plain caller gives its timeout in milliseconds.
 pub(crate) const TIMEOUT_HEADER: &str = "Cbs-Timeout-Ms";
@@ -33,16 +35,22 @@ pub(crate) fn form_of(message: &Message) -> Form {
     let declared = message.headers.as_ref().is_some_and(|headers| {
         headers.iter().any(|(name, _)| {
             let name = name.to_string();
-            name.eq_ignore_ascii_case(CONTENT_TYPE_HEADER) || name.to_ascii_lowercase().starts_with("ce-")
+            name.eq_ignore_ascii_case(CONTENT_TYPE_HEADER)
+                || name.to_ascii_lowercase().starts_with("ce-")
         })
     });
     if !declared && frame::is_frame(&message.payload) { Form::Framed } else { Form::Plain }
 }
 
 /// Reads a request that arrived for `target`.
-pub(crate) fn read_request(message: Message, form: Form, target: &Target) -> Result<Envelope, BusError> {
+pub(crate) fn read_request(
+    message: Message,
+    form: Form,
+    target: &Target,
+) -> Result<Envelope, BusError> {
     let mut request = match form {
-        Form::Framed => frame::decode(message.payload).map_err(|error| BusError::bad_request(error.to_string()))?,
+        Form::Framed => frame::decode(message.payload)
+            .map_err(|error| BusError::bad_request(error.to_string()))?,
         Form::Plain => read_plain(message)?,
     };
     if request.kind != Kind::Request {
@@ -61,7 +69,8 @@ pub(crate) fn is_stale(request: &Envelope) -> bool {
 
 /// Returns the error for a stale request.
 pub(crate) fn stale(target: &Target) -> BusError {
-    let message = format!("the call to {target} came after its caller had given up; it did not run (stale)");
+    let message =
+        format!("the call to {target} came after its caller had given up; it did not run (stale)");
     BusError::new(CellError::new(Code::Timeout, message), Outcome::NotRun)
 }
 
@@ -69,16 +78,20 @@ pub(crate) fn stale(target: &Target) -> BusError {
 /// are kept.
 fn read_plain(message: Message) -> Result<Envelope, BusError> {
     let timeout = Some(TIMEOUT_UNSAID);
-    let mut envelope = Envelope { id: Uuid::now_v7(), payload: message.payload, timeout, ..Envelope::default() };
+    let mut envelope =
+        Envelope { id: Uuid::now_v7(), payload: message.payload, timeout, ..Envelope::default() };
     let Some(headers) = message.headers else { return Ok(envelope) };
-    let text = |name: &str| headers.get(name).map(|value| Text::from(value.as_str())).unwrap_or_default();
+    let text =
+        |name: &str| headers.get(name).map(|value| Text::from(value.as_str())).unwrap_or_default();
     envelope.content_type = text(CONTENT_TYPE_HEADER);
     // An invalid trace header starts a new trace, as W3C asks.
     envelope.foreign_trace = Trace::parse(&text("traceparent"));
     if envelope.foreign_trace.is_some() {
         // A longer state is dropped, as W3C allows: it would go with every call that follows.
-        let state =
-            headers.get("tracestate").map(|state| state.as_str()).filter(|state| state.len() <= TRACESTATE_BYTES_MAX);
+        let state = headers
+            .get("tracestate")
+            .map(|state| state.as_str())
+            .filter(|state| state.len() <= TRACESTATE_BYTES_MAX);
         envelope.tracestate = state.map(Text::from).unwrap_or_default();
     }
     let timeout = text(TIMEOUT_HEADER);
@@ -109,7 +122,9 @@ pub(crate) fn write_reply(
     payload_max: usize,
 ) -> (Option<HeaderMap>, Bytes) {
     let reply = reply.and_then(Envelope::into_result);
-    let reply = reply.and_then(|reply| Ok(reply.check_attributes().map(|()| reply)?)).map_err(BusError::shortened);
+    let reply = reply
+        .and_then(|reply| Ok(reply.check_attributes().map(|()| reply)?))
+        .map_err(BusError::shortened);
     let written = write_reply_unbounded(form, body, reply);
     let bytes = written.1.len() + written.0.as_ref().map_or(0, headers_len);
     if bytes <= payload_max {
@@ -124,7 +139,11 @@ pub(crate) fn write_error(form: Form, body: &Text, error: BusError) -> (Option<H
     write_reply_unbounded(form, body, Err(error))
 }
 
-fn write_reply_unbounded(form: Form, body: &Text, reply: Result<Envelope, BusError>) -> (Option<HeaderMap>, Bytes) {
+fn write_reply_unbounded(
+    form: Form,
+    body: &Text,
+    reply: Result<Envelope, BusError>,
+) -> (Option<HeaderMap>, Bytes) {
     match (form, reply) {
         (Form::Framed, reply) => {
             let mut reply = reply.unwrap_or_else(Envelope::error);
@@ -157,8 +176,9 @@ fn write_reply_unbounded(form: Form, body: &Text, reply: Result<Envelope, BusErr
 pub(crate) fn read_reply(message: Message) -> Result<Envelope, BusError> {
     let form = form_of(&message);
     let mut reply = match form {
-        Form::Framed => frame::decode(message.payload)
-            .map_err(|error| CellError::new(Code::Internal, format!("the reply cannot be read: {error}")))?,
+        Form::Framed => frame::decode(message.payload).map_err(|error| {
+            CellError::new(Code::Internal, format!("the reply cannot be read: {error}"))
+        })?,
         Form::Plain => read_plain_reply(message)?,
     };
     reply.via = Transport::Nats;
@@ -166,17 +186,25 @@ pub(crate) fn read_reply(message: Message) -> Result<Envelope, BusError> {
     match reply.kind {
         Kind::Reply => Ok(reply),
         Kind::Error => reply.into_result(),
-        _ => Err(CellError::new(Code::Internal, "the reply cannot be read: the frame is no reply").into()),
+        _ => Err(CellError::new(Code::Internal, "the reply cannot be read: the frame is no reply")
+            .into()),
     }
 }
 
 fn read_plain_reply(message: Message) -> Result<Envelope, BusError> {
     let header = |name: &str| {
-        message.headers.as_ref().and_then(|headers| headers.get(name)).map(|value| value.as_str().to_owned())
+        message
+            .headers
+            .as_ref()
+            .and_then(|headers| headers.get(name))
+            .map(|value| value.as_str().to_owned())
     };
     if let Some(status) = header(ERROR_CODE_HEADER) {
         let error = serde_json::from_slice(&message.payload).unwrap_or_else(|_| {
-            CellError::new(code_of(&status), header(ERROR_HEADER).unwrap_or_else(|| format!("error {status}")))
+            CellError::new(
+                code_of(&status),
+                header(ERROR_HEADER).unwrap_or_else(|| format!("error {status}")),
+            )
         });
         return Err(error.into());
     }

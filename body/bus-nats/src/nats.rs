@@ -11,8 +11,8 @@ use std::{
 use arc_swap::ArcSwap;
 use async_nats::SubscribeError;
 use cbs::{
-    BodyBus, BodyId, BusError, CellError, Code, EventStream, Outcome, Service, Serving, Subject, Subscription, Target,
-    Uuid,
+    BodyBus, BodyId, BusError, CellError, Code, EventStream, Outcome, Service, Serving, Subject,
+    Subscription, Target, Uuid,
 };
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
@@ -97,7 +97,8 @@ impl Nats {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let connection = |purpose, inbox| one(&options, purpose, inbox, &link, &counters);
         let (serve, call) = if body {
-            let (serve, call) = tokio::join!(connection(Purpose::Serve, "s"), connection(Purpose::Call, "c"));
+            let (serve, call) =
+                tokio::join!(connection(Purpose::Serve, "s"), connection(Purpose::Call, "c"));
             (serve?, call?)
         } else {
             let call = connection(Purpose::Call, "c").await?;
@@ -202,8 +203,8 @@ impl Nats {
         self.0.link.watch()
     }
 
-    /// Returns a receiver of the last permission error of the server, in its own text; it changes with
-    /// each error. Permissions that the body can do without are left out.
+    /// Returns a receiver of the last permission error of the server, in its own text; it changes
+    /// with each error. Permissions that the body can do without are left out.
     #[must_use]
     pub fn denials(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.0.link.denials()
@@ -243,7 +244,10 @@ impl Nats {
     ///
     /// # Errors
     /// As [`Self::discover`].
-    pub async fn discover_within(&self, limit: Duration) -> Result<Vec<discovery::Endpoint>, BusError> {
+    pub async fn discover_within(
+        &self,
+        limit: Duration,
+    ) -> Result<Vec<discovery::Endpoint>, BusError> {
         discovery::discover(&self.0.call, &self.0.options.namespace, limit, limit).await
     }
 
@@ -277,7 +281,12 @@ impl Nats {
     /// # Errors
     /// `not-found` if there is no such body, `timeout` after `wait`, or the error that the body
     /// answers.
-    pub async fn ask(&self, body: &BodyId, question: &Value, wait: Duration) -> Result<Value, BusError> {
+    pub async fn ask(
+        &self,
+        body: &BodyId,
+        question: &Value,
+        wait: Duration,
+    ) -> Result<Value, BusError> {
         let subject = Subject::of_control(&self.0.options.namespace, body);
         admin::ask(&self.0.call, subject.as_str(), body, question, wait).await
     }
@@ -295,7 +304,9 @@ impl Nats {
             tokio::join!(self.0.serve.barrier(), self.0.call.barrier())
         };
         if tokio::time::timeout(CLOSE_TIMEOUT, taken).await.is_err() {
-            tracing::warn!("closed before the server confirmed; recently sent messages may be lost");
+            tracing::warn!(
+                "closed before the server confirmed; recently sent messages may be lost"
+            );
         }
         self.0.serve.close().await;
         self.0.call.close().await;
@@ -323,12 +334,19 @@ impl Inner {
         self.services.start().await?;
         let cells = Subject::of_cells_in_body(&self.options.namespace, &self.options.body);
         let subscriber = self.serve.subscribe(cells.into(), None).await?;
-        let (stop, register, answering) = (self.stop.clone(), self.register.clone(), self.answering.clone());
-        self.tasks.spawn(async move { stop.run_until_cancelled(per_body::run(subscriber, register, answering)).await });
+        let (stop, register, answering) =
+            (self.stop.clone(), self.register.clone(), self.answering.clone());
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(per_body::run(subscriber, register, answering)).await
+        });
         let namespace = &self.options.namespace;
-        for subject in [Subject::of_control(namespace, &self.options.body), Subject::of_all_controls(namespace)] {
+        for subject in [
+            Subject::of_control(namespace, &self.options.body),
+            Subject::of_all_controls(namespace),
+        ] {
             let subscriber = self.serve.subscribe(subject.into(), None).await?;
-            let (stop, answer) = (self.stop.clone(), admin::run(subscriber, self.answering.clone()));
+            let (stop, answer) =
+                (self.stop.clone(), admin::run(subscriber, self.answering.clone()));
             self.tasks.spawn(async move { stop.run_until_cancelled(answer).await });
         }
         Ok(())
@@ -341,7 +359,9 @@ impl Inner {
             return Err(unavailable("the connection to NATS is lost".to_owned()));
         }
         let Some(group) = Subject::group(&target) else {
-            return Err(BusError::bad_request(format!("{target} is a topic: subscribe to it, rather than serve it")));
+            return Err(BusError::bad_request(format!(
+                "{target} is a topic: subscribe to it, rather than serve it"
+            )));
         };
         let subject = Subject::of(&self.options.namespace, &target);
         let served = Arc::new(Served {
@@ -370,7 +390,8 @@ impl Inner {
         };
         let subject = Subject::of_events(&self.options.namespace, &wanted.filter);
         let prefix = subject.as_str().len() - wanted.filter.as_str().len();
-        let subscriber = self.serve.subscribe(subject.into(), wanted.group.map(|group| group.to_string())).await;
+        let subscriber =
+            self.serve.subscribe(subject.into(), wanted.group.map(|group| group.to_string())).await;
         let subscriber = subscriber.map_err(|error| unavailable(error.to_string()))?;
         self.serve.barrier().await.map_err(|reason| unavailable(reason.to_owned()))?;
         Ok(Box::new(EventsNats::start(subscriber, prefix, &self.tasks, &self.stop)))

@@ -108,7 +108,8 @@ impl Drop for Reserve {
 
 /// True if this process cannot open one more file.
 fn is_exhausted() -> bool {
-    File::open("/dev/null").is_err_and(|error| error.raw_os_error() == Some(nix::errno::Errno::EMFILE as i32))
+    File::open("/dev/null")
+        .is_err_and(|error| error.raw_os_error() == Some(nix::errno::Errno::EMFILE as i32))
 }
 
 fn set_soft(soft: u64) -> nix::Result<()> {

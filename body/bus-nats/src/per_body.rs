@@ -19,12 +19,20 @@ use crate::{
 const PENDING_MAX: usize = 4_096;
 
 /// Answers requests to this body's cells until the connection is closed.
-pub(crate) async fn run(subscriber: Subscription, register: Arc<Register>, answering: Arc<Answering>) {
-    subscriber.for_each_concurrent(PENDING_MAX, |message| answer(message, &register, &answering)).await;
+pub(crate) async fn run(
+    subscriber: Subscription,
+    register: Arc<Register>,
+    answering: Arc<Answering>,
+) {
+    subscriber
+        .for_each_concurrent(PENDING_MAX, |message| answer(message, &register, &answering))
+        .await;
 }
 
 async fn answer(message: Message, register: &Register, answering: &Answering) {
-    let Some(target) = target_of(&message.subject) else { return refuse(message, nameless(), answering).await };
+    let Some(target) = target_of(&message.subject) else {
+        return refuse(message, nameless(), answering).await;
+    };
     let served = register.find(&target);
     // The token makes the cell's stop wait for this answer. It is taken before the check whether
     // the cell stops.

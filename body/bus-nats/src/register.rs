@@ -46,7 +46,12 @@ impl Register {
     /// Returns what serves a target, if anything does.
     pub(crate) fn find(&self, target: &Target) -> Option<Arc<Served>> {
         let register = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        register.get(organ(target))?.served.iter().find(|served| served.service.target == *target).cloned()
+        register
+            .get(organ(target))?
+            .served
+            .iter()
+            .find(|served| served.service.target == *target)
+            .cloned()
     }
 
     /// Returns the organs that have targets.
@@ -64,9 +69,12 @@ impl Register {
     pub(crate) fn instance(&self, organ: &str, number: usize) -> Vec<Listing> {
         let register = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let skipped = number.saturating_mul(ENDPOINTS_MAX);
-        let listings = register.get(organ).map(|organ| organ.listings().skip(skipped).take(ENDPOINTS_MAX));
-        let own =
-            |(service, subject): (&Service, &Subject)| Listing { service: service.clone(), subject: subject.clone() };
+        let listings =
+            register.get(organ).map(|organ| organ.listings().skip(skipped).take(ENDPOINTS_MAX));
+        let own = |(service, subject): (&Service, &Subject)| Listing {
+            service: service.clone(),
+            subject: subject.clone(),
+        };
         listings.map(|listings| listings.map(own).collect()).unwrap_or_default()
     }
 
@@ -83,7 +91,8 @@ impl Register {
 impl Organ {
     /// Returns the served targets, then those that are announced and not served now.
     fn listings(&self) -> impl Iterator<Item = (&Service, &Subject)> {
-        let served: HashSet<&Target> = self.served.iter().map(|served| &served.service.target).collect();
+        let served: HashSet<&Target> =
+            self.served.iter().map(|served| &served.service.target).collect();
         let announced = self.announced.iter().map(|listing| (&listing.service, &listing.subject));
         let away = announced.filter(move |(service, _)| !served.contains(&service.target));
         self.served.iter().map(|served| (&served.service, &served.subject)).chain(away)
@@ -116,7 +125,9 @@ pub(crate) struct Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let served = &self.served;
-        self.register.change(&served.service.target, |organ| organ.served.retain(|other| !Arc::ptr_eq(other, served)));
+        self.register.change(&served.service.target, |organ| {
+            organ.served.retain(|other| !Arc::ptr_eq(other, served));
+        });
     }
 }
 
@@ -132,6 +143,7 @@ impl Drop for Announced {
     fn drop(&mut self) {
         let listing = &self.listing;
         let target = &listing.service.target;
-        self.register.change(target, |organ| organ.announced.retain(|other| !Arc::ptr_eq(other, listing)));
+        self.register
+            .change(target, |organ| organ.announced.retain(|other| !Arc::ptr_eq(other, listing)));
     }
 }

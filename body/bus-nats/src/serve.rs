@@ -13,7 +13,10 @@ use std::{
 };
 
 use async_nats::Message;
-use cbs::{BoxFuture, BusError, CellError, Code, Envelope, Service, Serving, Subject, Target, Text, Transport};
+use cbs::{
+    BoxFuture, BusError, CellError, Code, Envelope, Service, Serving, Subject, Target, Text,
+    Transport,
+};
 use futures::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
@@ -69,7 +72,8 @@ impl Served {
         // A message without a reply subject asks for no answer.
         let Some(reply_to) = reply_to else { return };
         let client = self.answering.connection.client();
-        let (headers, payload) = write_reply(form, target, &self.answering.body, reply, client.max_payload());
+        let (headers, payload) =
+            write_reply(form, target, &self.answering.body, reply, client.max_payload());
         let sent = match headers {
             None => client.publish(reply_to, payload).await,
             Some(headers) => client.publish_with_headers(reply_to, headers, payload).await,
@@ -87,7 +91,9 @@ impl Served {
             Err(CellError::cell_failed(id).into())
         };
         match std::panic::catch_unwind(AssertUnwindSafe(|| self.service.handler.handle(request))) {
-            Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(panicked),
+            Ok(handling) => {
+                AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(panicked)
+            }
             Err(panic) => panicked(panic),
         }
     }
@@ -107,7 +113,8 @@ impl Reading {
     pub(crate) async fn run(self) {
         let Self { served, mut subscriber, stop } = self;
         let mut pending = FuturesUnordered::new();
-        let asked = serve_until(&served, &mut subscriber, &mut pending, stop).await.and_then(Result::ok);
+        let asked =
+            serve_until(&served, &mut subscriber, &mut pending, stop).await.and_then(Result::ok);
         // On the heap: a cell that serves for days need not keep memory for its end.
         Box::pin(end(&served, &mut subscriber, pending, asked.is_some())).await;
         drop(asked);

@@ -118,7 +118,9 @@ impl Server {
             .map_err(|source| StartError::Folder { path: std::env::temp_dir(), source })?;
         let store = settings.store.as_deref().map(open_store).transpose()?;
         let command = command(&program, folder.path(), &settings)?;
-        let process = Process::spawn(command).await.map_err(|source| StartError::Spawn { program, source })?;
+        let process = Process::spawn(command)
+            .await
+            .map_err(|source| StartError::Spawn { program, source })?;
         let started = tokio::select! {
             ready = time::timeout(START_LIMIT, ready(folder.path())) => ready.map_err(|_| None),
             how = process.ended() => Err(Some(how)),
@@ -129,7 +131,9 @@ impl Server {
                 let log = last_words(folder.path());
                 process.kill_now(KILL_LIMIT);
                 Err(match (how, settings.port) {
-                    (Some(_), Some(port)) if log.contains(PORT_TAKEN) => StartError::PortTaken(port),
+                    (Some(_), Some(port)) if log.contains(PORT_TAKEN) => {
+                        StartError::PortTaken(port)
+                    }
                     (Some(how), _) => StartError::Ended { how, log },
                     (None, _) => StartError::TimedOut { log },
                 })

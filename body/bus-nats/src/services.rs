@@ -69,26 +69,36 @@ impl Services {
     }
 
     /// Answers questions to one organ, and to each of its instances.
-    pub(crate) async fn add(self: &Arc<Self>, organ: &str) -> Result<(), async_nats::SubscribeError> {
+    pub(crate) async fn add(
+        self: &Arc<Self>,
+        organ: &str,
+    ) -> Result<(), async_nats::SubscribeError> {
         let name = self.name(organ);
         self.listen(format!("$SRV.*.{name}"), Asked::Organ(organ.to_owned())).await?;
         for number in 0..self.register.instances(organ) {
             let id = self.id(organ, number);
-            self.listen(format!("$SRV.*.{name}.{id}"), Asked::Instance(organ.to_owned(), number)).await?;
+            self.listen(format!("$SRV.*.{name}.{id}"), Asked::Instance(organ.to_owned(), number))
+                .await?;
         }
         Ok(())
     }
 
     /// Subscribes once to each subject. An organ that has become empty keeps its subscription and
     /// does not answer: it may have targets again later.
-    async fn listen(self: &Arc<Self>, subject: String, asked: Asked) -> Result<(), async_nats::SubscribeError> {
+    async fn listen(
+        self: &Arc<Self>,
+        subject: String,
+        asked: Asked,
+    ) -> Result<(), async_nats::SubscribeError> {
         if !self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(subject.clone()) {
             return Ok(());
         }
         let subscriber = self.connection.subscribe(subject, None).await?;
         let stop = self.stop.clone();
         let services = self.clone();
-        self.tasks.spawn(async move { stop.run_until_cancelled(services.answer_all(subscriber, asked)).await });
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(services.answer_all(subscriber, asked)).await
+        });
         Ok(())
     }
 
@@ -125,7 +135,13 @@ impl Services {
         }
     }
 
-    fn describe(&self, verb: &str, organ: &str, number: usize, listings: &[Listing]) -> Option<Value> {
+    fn describe(
+        &self,
+        verb: &str,
+        organ: &str,
+        number: usize,
+        listings: &[Listing],
+    ) -> Option<Value> {
         let mut answer = json!({
             "name": self.name(organ),
             "id": self.id(organ, number),
@@ -156,7 +172,11 @@ impl Services {
     }
 
     fn name(&self, organ: &str) -> String {
-        if self.namespace == Namespace::default() { organ.to_owned() } else { format!("{}-{organ}", self.namespace) }
+        if self.namespace == Namespace::default() {
+            organ.to_owned()
+        } else {
+            format!("{}-{organ}", self.namespace)
+        }
     }
 
     fn id(&self, organ: &str, number: usize) -> String {

@@ -62,7 +62,9 @@ pub enum StoreError {
     #[error("there is no bucket {0}")]
     NoBucket(String),
     /// The server was started without JetStream, or the account has none.
-    #[error("the server offers no JetStream: start it with `-js`, or put `jetstream {{}}` into its configuration")]
+    #[error(
+        "the server offers no JetStream: start it with `-js`, or put `jetstream {{}}` into its configuration"
+    )]
     NoJetStream,
     /// The server did not answer, or cannot do it now. It may succeed later.
     #[error("{bucket}: {reason}")]
@@ -165,7 +167,8 @@ impl Nats {
         match context.query_account().await.map_err(|error| error.kind()) {
             Ok(_) => {}
             // Its servers are choosing a leader, for example.
-            Err(AccountErrorKind::JetStream(refused)) if !IS_OFF.contains(&refused.error_code()) => {}
+            Err(AccountErrorKind::JetStream(refused))
+                if !IS_OFF.contains(&refused.error_code()) => {}
             Err(_) => return Err(StoreError::NoJetStream),
         }
         found.store(true, Ordering::Relaxed);
@@ -252,7 +255,10 @@ impl Bucket {
         let opened = self.opened.load();
         let info = opened.store.stream.cached_info();
         // A single server reports itself as a leader without a cluster.
-        info.cluster.as_ref().and_then(|cluster| cluster.name.as_ref()).map(|_| info.config.num_replicas)
+        info.cluster
+            .as_ref()
+            .and_then(|cluster| cluster.name.as_ref())
+            .map(|_| info.config.num_replicas)
     }
 
     /// Returns the value of a key as the leader of a cluster has it, never a stale one.
@@ -329,11 +335,19 @@ impl Bucket {
     /// [`Self::put`].
     pub async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, StoreError> {
         self.check_size(key, &value)?;
-        self.opened().await?.store.update(key, value, revision).await.map_err(|error| match error.kind() {
-            UpdateErrorKind::WrongLastRevision => self.conflict(key),
-            // The servers of the cluster are just agreeing on another value.
-            _ if refused_with(&error, jetstream::ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT) => self.conflict(key),
-            _ => self.unavailable(&error),
+        self.opened().await?.store.update(key, value, revision).await.map_err(|error| {
+            match error.kind() {
+                UpdateErrorKind::WrongLastRevision => self.conflict(key),
+                // The servers of the cluster are just agreeing on another value.
+                _ if refused_with(
+                    &error,
+                    jetstream::ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT,
+                ) =>
+                {
+                    self.conflict(key)
+                }
+                _ => self.unavailable(&error),
+            }
         })
     }
 
@@ -350,7 +364,12 @@ impl Bucket {
         if value.len() <= limit {
             return Ok(());
         }
-        Err(StoreError::TooLarge { bucket: self.name().to_owned(), key: key.to_owned(), bytes: value.len(), limit })
+        Err(StoreError::TooLarge {
+            bucket: self.name().to_owned(),
+            key: key.to_owned(),
+            bytes: value.len(),
+            limit,
+        })
     }
 
     fn conflict(&self, key: &str) -> StoreError {
@@ -365,8 +384,14 @@ impl Bucket {
 /// Headers of JetStream's answers to questions for stored messages, and of messages that it
 /// republishes. An answer goes to the subject that the question names, also to a key that the
 /// asking client may not write. Its payload is a value that another client may have put.
-const ANSWER_HEADERS: [&str; 6] =
-    ["Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Last-Sequence", "Nats-Num-Pending"];
+const ANSWER_HEADERS: [&str; 6] = [
+    "Nats-Stream",
+    "Nats-Subject",
+    "Nats-Sequence",
+    "Nats-Time-Stamp",
+    "Nats-Last-Sequence",
+    "Nats-Num-Pending",
+];
 
 /// Returns the payload of a stored message, or nothing if it is an answer of JetStream. `added` is
 /// the number of each of its headers that this kind of read adds.

@@ -15,8 +15,8 @@ use arc_swap::ArcSwap;
 use async_nats::{Client, Message, SubscribeError, Subscriber};
 use futures::{Stream, task::AtomicWaker};
 
-/// A subscription of a [`Connection`](crate::connection::Connection). Ends when it is unsubscribed or when the
-/// connection is closed; not when its client ends.
+/// A subscription of a [`Connection`](crate::connection::Connection). Ends when it is unsubscribed
+/// or when the connection is closed; not when its client ends.
 pub(crate) struct Subscription {
     subscriber: Subscriber,
     slot: Arc<SubscriptionSlot>,

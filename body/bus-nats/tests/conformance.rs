@@ -44,7 +44,8 @@ async fn another_body() -> Stage {
 
 async fn a_client() -> Stage {
     let server = NatsServer::start().await;
-    let client = Nats::connect_client(Options::new(server.url(), "client".parse().unwrap())).await.unwrap();
+    let client =
+        Nats::connect_client(Options::new(server.url(), "client".parse().unwrap())).await.unwrap();
     let one = Nats::connect(Options::new(server.url(), "one".parse().unwrap())).await.unwrap();
     let two = Nats::connect(Options::new(server.url(), "two".parse().unwrap())).await.unwrap();
     Stage::new(client.bus(), one.bus()).server(two.bus()).via(Transport::Nats).nats(server)

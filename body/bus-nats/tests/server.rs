@@ -58,7 +58,8 @@ async fn what_jetstream_stores_is_there_after_a_restart_on_the_same_port() {
     let (url, port) = (server.url().to_owned(), server.port());
     let client = async_nats::connect(&url).await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
-    let stream = async_nats::jetstream::stream::Config { name: "kept".into(), ..Default::default() };
+    let stream =
+        async_nats::jetstream::stream::Config { name: "kept".into(), ..Default::default() };
     jetstream.create_stream(stream).await.unwrap();
     jetstream.publish("kept", "value".into()).await.unwrap().await.unwrap();
 
@@ -76,10 +77,14 @@ async fn what_jetstream_stores_is_there_after_a_restart_on_the_same_port() {
 #[tokio::test]
 async fn a_taken_port_is_told_at_once() {
     let first = start(Settings::default()).await.unwrap();
-    let error = start(Settings { port: Some(first.port()), ..Settings::default() }).await.unwrap_err();
+    let error =
+        start(Settings { port: Some(first.port()), ..Settings::default() }).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("port {} of 127.0.0.1 is taken: stop what listens there, or choose another port", first.port())
+        format!(
+            "port {} of 127.0.0.1 is taken: stop what listens there, or choose another port",
+            first.port()
+        )
     );
 }
 
@@ -134,7 +139,9 @@ async fn the_server_dies_with_its_parent_even_on_kill_9() {
         LONG,
         "the pid of the other process's server",
         tokio::task::spawn_blocking(|| {
-            lines.map_while(Result::ok).find_map(|line| line.strip_prefix("pid ")?.parse::<u32>().ok())
+            lines
+                .map_while(Result::ok)
+                .find_map(|line| line.strip_prefix("pid ")?.parse::<u32>().ok())
         }),
     )
     .await

@@ -43,7 +43,13 @@ struct Queue {
 impl Events {
     pub(crate) fn new(queue: usize, queue_bytes: usize) -> Self {
         let listeners = Arc::default();
-        Self { listeners, turn: AtomicUsize::new(0), closed: AtomicBool::new(false), queue, queue_bytes }
+        Self {
+            listeners,
+            turn: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            queue,
+            queue_bytes,
+        }
     }
 
     pub(crate) fn subscribe(&self, wanted: Subscription) -> Stream {
@@ -66,7 +72,8 @@ impl Events {
     /// Delivers the event to every subscription without a group, and to one of each group: the next
     /// in turn that has capacity.
     pub(crate) fn publish(&self, topic: &Topic, event: &Envelope) {
-        let event = Envelope { kind: Kind::Event, timeout: None, idempotent: false, ..event.clone() };
+        let event =
+            Envelope { kind: Kind::Event, timeout: None, idempotent: false, ..event.clone() };
         let listeners = self.listeners.load();
         let mut groups: Vec<(&CellName, Vec<&Listener>)> = Vec::new();
         for listener in listeners.iter().filter(|listener| listener.wanted.filter.matches(topic)) {
@@ -155,7 +162,9 @@ impl EventStream for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         let gone = &self.listener;
-        self.listeners.rcu(|all| all.iter().filter(|other| !Arc::ptr_eq(other, gone)).cloned().collect::<Vec<_>>());
+        self.listeners.rcu(|all| {
+            all.iter().filter(|other| !Arc::ptr_eq(other, gone)).cloned().collect::<Vec<_>>()
+        });
     }
 }
 

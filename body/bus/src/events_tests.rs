@@ -22,7 +22,9 @@ fn received(stream: &mut Stream) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(next) = stream.next().now_or_never() {
         match next {
-            Some(Delivery::Event(event)) => all.push(String::from_utf8_lossy(&event.payload).into_owned()),
+            Some(Delivery::Event(event)) => {
+                all.push(String::from_utf8_lossy(&event.payload).into_owned());
+            }
             Some(Delivery::Missed(count)) => all.push(format!("missed {count}")),
             None => {
                 all.push("end".to_owned());
@@ -54,7 +56,10 @@ fn a_queue_is_bounded_in_bytes_too() {
 #[test]
 fn a_group_misses_only_what_none_of_it_has_room_for() {
     let events = Events::new(2, 1_000);
-    let mut group = [subscribe(&events, "order.*", Some("shop.mail")), subscribe(&events, ">", Some("shop.mail"))];
+    let mut group = [
+        subscribe(&events, "order.*", Some("shop.mail")),
+        subscribe(&events, ">", Some("shop.mail")),
+    ];
     ["a", "b", "c", "d", "e"].iter().for_each(|payload| publish(&events, payload));
     let mut all: Vec<_> = group.iter_mut().flat_map(received).collect();
     all.sort();

@@ -11,8 +11,8 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription,
-    TIMEOUT_DEFAULT, Target, Text, Transport,
+    BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service,
+    Serving, Subscription, TIMEOUT_DEFAULT, Target, Text, Transport,
 };
 use futures::future;
 
@@ -43,7 +43,12 @@ impl Default for Settings {
     /// subscription (async-nats and the server have the same limits).
     fn default() -> Self {
         let mebibyte = 1024 * 1024;
-        Self { body: Text::default(), payload_max: mebibyte, event_queue: 1024, event_queue_bytes: 64 * mebibyte }
+        Self {
+            body: Text::default(),
+            payload_max: mebibyte,
+            event_queue: 1024,
+            event_queue_bytes: 64 * mebibyte,
+        }
     }
 }
 
@@ -80,7 +85,8 @@ impl Future for PendingReply<'_> {
             Poll::Ready(Ok(reply)) => {
                 let Settings { body, payload_max, .. } = &self.bus.settings;
                 let sealed = reply::seal(reply, &self.ids, body, Transport::InProcess);
-                let checked = sealed.and_then(|()| reply::check_reply_size(reply, self.target, *payload_max));
+                let checked =
+                    sealed.and_then(|()| reply::check_reply_size(reply, self.target, *payload_max));
                 if let Err(error) = checked {
                     return Poll::Ready(Err(error));
                 }
@@ -116,7 +122,12 @@ impl InProcess {
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
         let events = Events::new(settings.event_queue, settings.event_queue_bytes);
-        Arc::new(Self { settings, registry: Arc::new(Registry::new()), events, closed: AtomicBool::new(false) })
+        Arc::new(Self {
+            settings,
+            registry: Arc::new(Registry::new()),
+            events,
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// Returns the limit of the bytes of a message as a frame.
@@ -221,9 +232,9 @@ impl InProcess {
 impl BodyBus for InProcess {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         let found = match request.target() {
-            Ok(target) => {
-                self.members(target).and_then(|members| self.check(&request, &members.target).map(|()| members))
-            }
+            Ok(target) => self
+                .members(target)
+                .and_then(|members| self.check(&request, &members.target).map(|()| members)),
             Err(error) => Err(error),
         };
         match found {
@@ -242,7 +253,10 @@ impl BodyBus for InProcess {
         Box::pin(async move {
             let target = event.target()?;
             let Target::Topic(topic) = target else {
-                return Err(BusError::bad_request(format!("an event goes to a topic, not to a {}", target.kind())));
+                return Err(BusError::bad_request(format!(
+                    "an event goes to a topic, not to a {}",
+                    target.kind()
+                )));
             };
             self.check_open(target)?;
             reply::check_size(&event, target, self.settings.payload_max)?;
@@ -260,7 +274,10 @@ impl BodyBus for InProcess {
         })
     }
 
-    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+    fn subscribe(
+        &self,
+        wanted: Subscription,
+    ) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
         Box::pin(async move {
             let stream: Box<dyn EventStream> = Box::new(self.events.subscribe(wanted));
             Ok(stream)
@@ -271,7 +288,9 @@ impl BodyBus for InProcess {
 /// Refuses a call to a topic: events have no reply.
 pub(crate) fn callable(target: &Target) -> Result<(), BusError> {
     let answered = !matches!(target, Target::Topic(_));
-    answered.then_some(()).ok_or_else(|| BusError::bad_request(format!("nobody answers on {target}: publish to it")))
+    answered
+        .then_some(())
+        .ok_or_else(|| BusError::bad_request(format!("nobody answers on {target}: publish to it")))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::sync::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, Code, Delivery, Envelope, Handler, Outcome, Service, Serving, Subscription, Target,
+    BodyBus, BoxFuture, BusError, Code, Delivery, Envelope, Handler, Outcome, Service, Serving,
+    Subscription, Target,
 };
 
 use super::{InProcess, Settings};
@@ -19,8 +20,15 @@ impl Handler for Named {
     fn handle(&self, _: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         Box::pin(async move { Ok(Envelope::reply(self.name)) })
     }
-    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
-        if self.room.load(Ordering::SeqCst) { Ok(self.handle(request)) } else { Err(Box::new(request)) }
+    fn offer(
+        &self,
+        request: Envelope,
+    ) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+        if self.room.load(Ordering::SeqCst) {
+            Ok(self.handle(request))
+        } else {
+            Err(Box::new(request))
+        }
     }
 }
 
@@ -34,7 +42,8 @@ fn event() -> Envelope {
 
 async fn serve(bus: &InProcess, name: &'static str, room: bool) -> Box<dyn Serving> {
     let handler = Arc::new(Named { name, room: AtomicBool::new(room) });
-    let service = Service { target: target(), handler, about: Arc::default(), stats: Arc::default() };
+    let service =
+        Service { target: target(), handler, about: Arc::default(), stats: Arc::default() };
     bus.serve(service).await.unwrap()
 }
 

@@ -68,7 +68,8 @@ impl Members {
     pub(crate) fn rotation(&self) -> impl Iterator<Item = &Arc<Member>> {
         let length = self.list.len();
         // A single member needs no turn, and no write to a cache line that all callers share.
-        let first = if length == 1 { 0 } else { self.next.fetch_add(1, Ordering::Relaxed) % length };
+        let first =
+            if length == 1 { 0 } else { self.next.fetch_add(1, Ordering::Relaxed) % length };
         let (before, from) = self.list.split_at_checked(first).unwrap_or_default();
         from.iter().chain(before)
     }

@@ -32,7 +32,10 @@ fn each_of_many_targets_is_found_until_it_is_removed() {
     }
     for number in 0..2_000 {
         let found = registry.find(&target(number));
-        assert_eq!(found.map(|found| found.target.clone()), (number % 2 == 1).then(|| target(number)));
+        assert_eq!(
+            found.map(|found| found.target.clone()),
+            (number % 2 == 1).then(|| target(number))
+        );
     }
 }
 
@@ -42,7 +45,8 @@ fn members_of_one_target_take_turns() {
     let all: Vec<_> = (0..3).map(|_| member()).collect();
     all.iter().for_each(|member| registry.add(&target(0), member.clone()));
     let members = registry.find(&target(0)).unwrap();
-    let place = |member: &Arc<Member>| all.iter().position(|other| Arc::ptr_eq(other, member)).unwrap();
+    let place =
+        |member: &Arc<Member>| all.iter().position(|other| Arc::ptr_eq(other, member)).unwrap();
     let turns: Vec<Vec<_>> = (0..3).map(|_| members.rotation().map(place).collect()).collect();
     assert_eq!(turns, [[0, 1, 2], [1, 2, 0], [2, 0, 1]]);
 }

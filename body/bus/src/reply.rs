@@ -1,6 +1,8 @@
 //! Fields of a reply: the same on every bus, for every handler.
 
-use cbs::{BusError, CellError, Code, Envelope, Kind, Outcome, Target, Text, Transport, Uuid, frame};
+use cbs::{
+    BusError, CellError, Code, Envelope, Kind, Outcome, Target, Text, Transport, Uuid, frame,
+};
 
 /// The ids that a reply takes over from its request.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +16,11 @@ impl Ids {
     /// Returns the ids of a request.
     #[must_use]
     pub fn of(request: &Envelope) -> Self {
-        Self { id: request.id, correlation_id: request.correlation_id, causation_id: request.causation_id }
+        Self {
+            id: request.id,
+            correlation_id: request.correlation_id,
+            causation_id: request.causation_id,
+        }
     }
 }
 

@@ -6,7 +6,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use cbs::{BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription, Target};
+use cbs::{
+    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Outcome, Service, Serving,
+    Subscription, Target,
+};
 use futures::future;
 use tokio::time::Instant;
 
@@ -92,11 +95,19 @@ impl Router {
 
     fn route(&self, target: &Target) -> Routing {
         let routes = self.routes.load();
-        if routes.targets.is_empty() { routes.body } else { routes.targets.get(target).copied().unwrap_or(routes.body) }
+        if routes.targets.is_empty() {
+            routes.body
+        } else {
+            routes.targets.get(target).copied().unwrap_or(routes.body)
+        }
     }
 
     /// Makes a call that no member here took.
-    async fn call_untaken(&self, untaken: Untaken, members: &Members) -> Result<Envelope, BusError> {
+    async fn call_untaken(
+        &self,
+        untaken: Untaken,
+        members: &Members,
+    ) -> Result<Envelope, BusError> {
         match &self.link {
             Some(link) if untaken.full => self.overflow(link, *untaken.request, members).await,
             // All members that served it here are stopping: other bodies take it now.
@@ -107,7 +118,12 @@ impl Router {
 
     /// Makes a call that found no capacity here: other bodies may have some. Otherwise it waits
     /// here.
-    async fn overflow(&self, link: &Link, mut request: Envelope, members: &Members) -> Result<Envelope, BusError> {
+    async fn overflow(
+        &self,
+        link: &Link,
+        mut request: Envelope,
+        members: &Members,
+    ) -> Result<Envelope, BusError> {
         let began = Instant::now();
         let refused = match link.other_bodies.call(request.clone()).await {
             Err(error) if error.outcome() == Outcome::NotRun && has_no_room(error.code()) => error,
@@ -170,7 +186,9 @@ impl BodyBus for Router {
             }
             (None, Some(link)) if self.declared.load().is_empty() => link.bus.call(request),
             (None, Some(link)) => Box::pin(self.call_there(link, request)),
-            (None, None) => Box::pin(future::ready(Err(self.nobody(BusError::not_found(target), target)))),
+            (None, None) => {
+                Box::pin(future::ready(Err(self.nobody(BusError::not_found(target), target))))
+            }
         }
     }
 
@@ -188,12 +206,16 @@ impl BodyBus for Router {
             self.local.check_open(&service.target)?;
             // NATS first: it may fail, and then nothing has to be undone here.
             let there = link.bus.serve(service.clone()).await?;
-            let serving: Box<dyn Serving> = Box::new(Both { here: self.local.register(service), there });
+            let serving: Box<dyn Serving> =
+                Box::new(Both { here: self.local.register(service), there });
             Ok(serving)
         })
     }
 
-    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+    fn subscribe(
+        &self,
+        wanted: Subscription,
+    ) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
         match &self.link {
             Some(link) => link.bus.subscribe(wanted),
             None => self.local.subscribe(wanted),

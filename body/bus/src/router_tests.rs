@@ -7,8 +7,8 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Handler, Outcome, Service, Serving, Subscription,
-    Target, Transport,
+    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Handler, Outcome, Service, Serving,
+    Subscription, Target, Transport,
 };
 use tokio::sync::Semaphore;
 
@@ -32,7 +32,10 @@ impl Net {
 impl BodyBus for Net {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         self.note("call");
-        let answer = self.answer.clone().map_or_else(|| Ok(Envelope::reply("there").answering(&request)), Err);
+        let answer = self
+            .answer
+            .clone()
+            .map_or_else(|| Ok(Envelope::reply("there").answering(&request)), Err);
         Box::pin(async { answer.map(|reply| Envelope { via: Transport::Nats, ..reply }) })
     }
     fn publish(&self, _: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
@@ -72,8 +75,15 @@ impl Handler for Here {
             Ok(Envelope::reply("here"))
         })
     }
-    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
-        if self.room.load(Ordering::SeqCst) { Ok(self.handle(request)) } else { Err(Box::new(request)) }
+    fn offer(
+        &self,
+        request: Envelope,
+    ) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+        if self.room.load(Ordering::SeqCst) {
+            Ok(self.handle(request))
+        } else {
+            Err(Box::new(request))
+        }
     }
 }
 
@@ -89,11 +99,20 @@ impl Scene {
         let log = Arc::<Mutex<Vec<String>>>::default();
         let link = linked.then(|| Link {
             bus: Arc::new(Net { name: "nats", log: log.clone(), answer: None }),
-            other_bodies: Arc::new(Net { name: "elsewhere", log: log.clone(), answer: other_bodies }),
+            other_bodies: Arc::new(Net {
+                name: "elsewhere",
+                log: log.clone(),
+                answer: other_bodies,
+            }),
         });
         let router = Arc::new(Router::new(InProcess::new(Settings::default()), link));
         let here = Arc::new(Here { gate: Semaphore::new(100), room: AtomicBool::new(true) });
-        let service = Service { target: cell(), handler: here.clone(), about: Arc::default(), stats: Arc::default() };
+        let service = Service {
+            target: cell(),
+            handler: here.clone(),
+            about: Arc::default(),
+            stats: Arc::default(),
+        };
         let serving = Some(router.serve(service).await.unwrap());
         log.lock().unwrap().clear();
         Self { router, here, log, serving }

@@ -10,7 +10,10 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwapOption;
-use cbs::{BodyBus, BoxFuture, BusError, Envelope, EventStream, Handler, Service, Serving, Subscription, Text};
+use cbs::{
+    BodyBus, BoxFuture, BusError, Envelope, EventStream, Handler, Service, Serving, Subscription,
+    Text,
+};
 
 use crate::registry::Member;
 
@@ -57,11 +60,15 @@ impl TrafficSplit {
     fn change(&self, change: impl FnOnce(&mut Plan)) {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut plan);
-        let sharing = plan.share.as_ref().filter(|(_, percent)| *percent > 0).and_then(|(name, percent)| {
-            // The newest canary of a name: an older one is about to leave.
-            let (_, canary) = plan.canaries.iter().rev().find(|(other, _)| other == name)?;
-            Some(Arc::new(Sharing { canary: canary.clone(), percent: u64::from((*percent).min(100)) }))
-        });
+        let sharing =
+            plan.share.as_ref().filter(|(_, percent)| *percent > 0).and_then(|(name, percent)| {
+                // The newest canary of a name: an older one is about to leave.
+                let (_, canary) = plan.canaries.iter().rev().find(|(other, _)| other == name)?;
+                Some(Arc::new(Sharing {
+                    canary: canary.clone(),
+                    percent: u64::from((*percent).min(100)),
+                }))
+            });
         self.now.store(sharing);
     }
 
@@ -84,7 +91,11 @@ struct SplitHandler {
 impl SplitHandler {
     /// Passes a call to the canary, unless that has no capacity, is being restarted or leaves. So
     /// no call fails because of a canary that it never reached.
-    fn through(&self, canary: Arc<Member>, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
+    fn through(
+        &self,
+        canary: Arc<Member>,
+        request: Envelope,
+    ) -> BoxFuture<'_, Result<Envelope, BusError>> {
         Box::pin(async move {
             let Some(_inside) = canary.enter() else { return self.inner.handle(request).await };
             match canary.handler.offer(request) {
@@ -103,7 +114,10 @@ impl Handler for SplitHandler {
         }
     }
 
-    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+    fn offer(
+        &self,
+        request: Envelope,
+    ) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
         match self.split.turn() {
             Some(canary) => Ok(self.through(canary, request)),
             None => self.inner.offer(request),
@@ -154,7 +168,10 @@ impl InstanceBus {
         let found = {
             let mut state = self.0.state();
             state.canary = false;
-            state.served_canary.as_ref().map(|served| (served.service.clone(), served.member.clone()))
+            state
+                .served_canary
+                .as_ref()
+                .map(|served| (served.service.clone(), served.member.clone()))
         };
         // An instance that is being restarted is served as a normal instance when it is back.
         let Some((service, member)) = found else { return Ok(()) };
@@ -180,7 +197,8 @@ impl Inner {
     }
 
     fn front(&self, service: Service) -> Service {
-        let handler = Arc::new(SplitHandler { split: self.split.clone(), inner: service.handler.clone() });
+        let handler =
+            Arc::new(SplitHandler { split: self.split.clone(), inner: service.handler.clone() });
         Service { handler, ..service }
     }
 }
@@ -202,11 +220,15 @@ impl BodyBus for InstanceBus {
         let member = Member::new(service.handler.clone());
         self.0.split.join(self.0.name.clone(), member.clone());
         state.served_canary = Some(ServedCanary { service, member: member.clone(), there: None });
-        let serving: Box<dyn Serving> = Box::new(CanaryServing { instance_bus: self.0.clone(), member });
+        let serving: Box<dyn Serving> =
+            Box::new(CanaryServing { instance_bus: self.0.clone(), member });
         Box::pin(std::future::ready(Ok(serving)))
     }
 
-    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+    fn subscribe(
+        &self,
+        wanted: Subscription,
+    ) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
         self.0.bus.subscribe(wanted)
     }
 }

@@ -37,7 +37,10 @@ impl Handler for Counting {
         })
     }
 
-    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+    fn offer(
+        &self,
+        request: Envelope,
+    ) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
         if self.has_room { Ok(self.handle(request)) } else { Err(Box::new(request)) }
     }
 }
@@ -47,7 +50,12 @@ fn target() -> Target {
 }
 
 fn service(handler: &Arc<Counting>) -> Service {
-    Service { target: target(), handler: handler.clone(), about: Arc::default(), stats: Arc::default() }
+    Service {
+        target: target(),
+        handler: handler.clone(),
+        about: Arc::default(),
+        stats: Arc::default(),
+    }
 }
 
 struct Stage {
@@ -61,11 +69,17 @@ struct Stage {
 }
 
 async fn stage(canary: Arc<Counting>) -> Stage {
-    let (bus, split, base) =
-        (InProcess::new(Settings::default()), Arc::new(TrafficSplit::default()), Counting::new(true, 1 << 20));
+    let (bus, split, base) = (
+        InProcess::new(Settings::default()),
+        Arc::new(TrafficSplit::default()),
+        Counting::new(true, 1 << 20),
+    );
     let front = InstanceBus::new(bus.clone(), split.clone(), None);
     let instance_bus = InstanceBus::new(bus.clone(), split.clone(), Some("two".into()));
-    let serving = vec![front.serve(service(&base)).await.unwrap(), instance_bus.serve(service(&canary)).await.unwrap()];
+    let serving = vec![
+        front.serve(service(&base)).await.unwrap(),
+        instance_bus.serve(service(&canary)).await.unwrap(),
+    ];
     Stage { bus, split, base, canary, instance_bus, serving }
 }
 
@@ -135,14 +149,18 @@ async fn a_canary_that_is_promoted_takes_calls_of_its_own_and_no_call_fails() {
     assert_eq!(stage.canary.calls(), 160);
     // The former canary stands in front of the next one.
     let next = Counting::new(true, 1 << 20);
-    let instance_bus = InstanceBus::new(stage.bus.clone(), stage.split.clone(), Some("three".into()));
+    let instance_bus =
+        InstanceBus::new(stage.bus.clone(), stage.split.clone(), Some("three".into()));
     let _serving = instance_bus.serve(service(&next)).await.unwrap();
     stage.split.share(Some(("three".into(), 20)));
     call(&stage.bus, 100).await;
     assert_eq!(next.calls(), 20);
     let canary = stage.serving.remove(0);
     canary.stop().await;
-    assert!(stage.bus.call(Envelope::request(target(), "hello")).await.is_err(), "a canary alone serves nobody");
+    assert!(
+        stage.bus.call(Envelope::request(target(), "hello")).await.is_err(),
+        "a canary alone serves nobody"
+    );
 }
 
 #[tokio::test]

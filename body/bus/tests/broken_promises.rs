@@ -5,7 +5,8 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bus::{InProcess, Settings};
 use cbs::{
-    BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription, Uuid,
+    BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service,
+    Serving, Subscription, Uuid,
 };
 use futures::FutureExt;
 use testkit::conformance::{self as suite, Stage};
@@ -36,10 +37,15 @@ impl Broken {
         match (self.1, answer) {
             (Fault::ChangesIds, Ok(reply)) => Ok(Envelope { id: Uuid::now_v7(), ..reply }),
             (Fault::LosesAttributes, Ok(reply)) => Ok(Envelope { attributes: Vec::new(), ..reply }),
-            (Fault::SaysThatItRan, Err(error)) => Err(BusError::new(error.into_error(), Outcome::Ran)),
+            (Fault::SaysThatItRan, Err(error)) => {
+                Err(BusError::new(error.into_error(), Outcome::Ran))
+            }
             (Fault::ChangesCodes, Err(error)) => {
                 let outcome = error.outcome();
-                Err(BusError::new(CellError { code: Code::Internal, ..error.into_error() }, outcome))
+                Err(BusError::new(
+                    CellError { code: Code::Internal, ..error.into_error() },
+                    outcome,
+                ))
             }
             (_, answer) => answer,
         }
@@ -60,7 +66,9 @@ impl BodyBus for Broken {
         Box::pin(async move {
             match self.1 {
                 Fault::LosesEvents if event.payload == "7" => Ok(()),
-                Fault::DoublesEvents => self.0.publish(event.clone()).await.and(self.0.publish(event).await),
+                Fault::DoublesEvents => {
+                    self.0.publish(event.clone()).await.and(self.0.publish(event).await)
+                }
                 _ => self.0.publish(event).await,
             }
         })
@@ -69,11 +77,18 @@ impl BodyBus for Broken {
     fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>> {
         Box::pin(async move {
             let serving = self.0.serve(service).await?;
-            Ok(if self.1 == Fault::StopsWithoutWaiting { Box::new(Hasty(serving)) } else { serving })
+            Ok(if self.1 == Fault::StopsWithoutWaiting {
+                Box::new(Hasty(serving))
+            } else {
+                serving
+            })
         })
     }
 
-    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+    fn subscribe(
+        &self,
+        wanted: Subscription,
+    ) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
         self.0.subscribe(wanted)
     }
 }
@@ -90,8 +105,10 @@ impl Serving for Hasty {
 
 fn stage(fault: Fault) -> Stage {
     // An event that comes twice must not be dropped.
-    let event_queue = if matches!(fault, Fault::HidesLosses | Fault::DoublesEvents) { 100_000 } else { 100 };
-    let bus = Arc::new(Broken(InProcess::new(Settings { event_queue, ..Settings::default() }), fault));
+    let event_queue =
+        if matches!(fault, Fault::HidesLosses | Fault::DoublesEvents) { 100_000 } else { 100 };
+    let bus =
+        Arc::new(Broken(InProcess::new(Settings { event_queue, ..Settings::default() }), fault));
     Stage::new(bus.clone(), bus).event_queue(100)
 }
 
@@ -102,7 +119,10 @@ async fn bites<F: Future<Output = ()>>(fault: Fault, words: &str, case: impl FnO
     let Err(panic) = played else { panic!("a bus that {fault:?} passed the case") };
     let constant = panic.downcast_ref::<&str>().map(ToString::to_string);
     let said = constant.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    assert!(said.contains(words), "a bus that {fault:?} failed for another reason than `{words}`: {said}");
+    assert!(
+        said.contains(words),
+        "a bus that {fault:?} failed for another reason than `{words}`: {said}"
+    );
 }
 
 // Time is paused, so that waiting for a deadline does not slow the test.
@@ -113,10 +133,15 @@ async fn every_broken_promise_about_calls_is_noticed() {
     let replies = suite::bus_2_a_reply_carries_its_requests_ids_and_what_the_handler_gave_it;
     bites(Fault::ChangesIds, ": the ids", replies).await;
     bites(Fault::LosesAttributes, ": the attributes", replies).await;
-    bites(Fault::SaysThatItRan, "left: Ran\n right: NotRun", suite::bus_3_a_call_that_nobody_serves_fails_at_once)
-        .await;
+    bites(
+        Fault::SaysThatItRan,
+        "left: Ran\n right: NotRun",
+        suite::bus_3_a_call_that_nobody_serves_fails_at_once,
+    )
+    .await;
     let errors = suite::bus_5_a_handlers_error_reaches_the_caller_unchanged;
-    bites(Fault::ChangesCodes, "left: Err(BusError { error: CellError { code: Internal", errors).await;
+    bites(Fault::ChangesCodes, "left: Err(BusError { error: CellError { code: Internal", errors)
+        .await;
     let time = suite::bus_9_a_handler_sees_what_remains_of_the_callers_time;
     bites(Fault::GivesMoreTime, "the handler saw", time).await;
 }
@@ -142,16 +167,21 @@ async fn every_broken_promise_about_events_is_noticed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_does_not_hold_is_noticed() {
-    let request = |stage: Stage| suite::bus_8_what_is_too_large_is_not_sent(stage.payload_max(100_000));
+    let request =
+        |stage: Stage| suite::bus_8_what_is_too_large_is_not_sent(stage.payload_max(100_000));
     bites(Fault::TakesAnySize, "expected too-large, and there came a reply", request).await;
-    let reply = |stage: Stage| suite::bus_8_a_reply_that_is_too_large_is_an_error(stage.payload_max(100_000));
+    let reply = |stage: Stage| {
+        suite::bus_8_a_reply_that_is_too_large_is_an_error(stage.payload_max(100_000))
+    };
     bites(Fault::TakesAnySize, "expected too-large, and there came a reply", reply).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bus_that_does_not_go_down_is_noticed() {
     let down = |stage: Stage| {
-        suite::bus_10_calls_and_events_fail_at_once_while_the_bus_is_down(stage.outage(async || {}, async || {}))
+        suite::bus_10_calls_and_events_fail_at_once_while_the_bus_is_down(
+            stage.outage(async || {}, async || {}),
+        )
     };
     bites(Fault::StaysUp, "the bus is down, and a call was answered", down).await;
 }

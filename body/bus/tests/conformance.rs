@@ -47,5 +47,10 @@ mod behind_retries {
 
 #[tokio::test]
 async fn no_caller_can_tell_them_apart() {
-    compare(&[("in process", in_process().await), ("router", router().await), ("behind retries", retry().await)]).await;
+    compare(&[
+        ("in process", in_process().await),
+        ("router", router().await),
+        ("behind retries", retry().await),
+    ])
+    .await;
 }

@@ -85,7 +85,10 @@ pub trait BodyBus: Send + Sync + 'static {
     fn serve(&self, service: Service) -> BoxFuture<'_, Result<Box<dyn Serving>, BusError>>;
 
     /// Listens to events. Done when events reach it.
-    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>>;
+    fn subscribe(
+        &self,
+        wanted: Subscription,
+    ) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>>;
 }
 
 /// Answers requests. Runs on the task that the bus reads requests with: it may await, and must
@@ -99,7 +102,10 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// # Errors
     /// Returns the request itself where there is no capacity for it now.
-    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+    fn offer(
+        &self,
+        request: Envelope,
+    ) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
         Ok(self.handle(request))
     }
 }
@@ -134,7 +140,8 @@ pub struct TargetInfo {
     pub output: (Text, Text),
 }
 
-/// A target that is being served. Dropping it ends serving at once; [`Serving::stop`] loses nothing.
+/// A target that is being served. Dropping it ends serving at once; [`Serving::stop`] loses
+/// nothing.
 pub trait Serving: Send + Sync {
     /// Takes no new calls, answers those it has, and returns. The caller sets the time limit
     /// by dropping the future.

@@ -49,7 +49,11 @@ pub trait Cell: Send + Sync + 'static {
 /// implementation.
 pub trait DynCell: Send + Sync + 'static {
     /// See [`Cell::call`].
-    fn call<'a>(&'a self, context: &'a CellContext, request: Envelope) -> BoxFuture<'a, Result<Envelope, CellError>>;
+    fn call<'a>(
+        &'a self,
+        context: &'a CellContext,
+        request: Envelope,
+    ) -> BoxFuture<'a, Result<Envelope, CellError>>;
     /// See [`Cell::start`].
     fn start<'a>(&'a self, env: &'a CellEnv) -> BoxFuture<'a, Result<(), CellError>>;
     /// See [`Cell::stop`].
@@ -57,7 +61,11 @@ pub trait DynCell: Send + Sync + 'static {
 }
 
 impl<C: Cell> DynCell for C {
-    fn call<'a>(&'a self, context: &'a CellContext, request: Envelope) -> BoxFuture<'a, Result<Envelope, CellError>> {
+    fn call<'a>(
+        &'a self,
+        context: &'a CellContext,
+        request: Envelope,
+    ) -> BoxFuture<'a, Result<Envelope, CellError>> {
         Box::pin(Cell::call(self, context, request))
     }
 

@@ -11,8 +11,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    BodyBus, BodyId, BoxFuture, BusError, CellError, Code, Envelope, Note, Notes, Source, SpanSink, TIMEOUT_DEFAULT,
-    Target, Text, Topic, Trace, Transport, now_ns, span_of, span_of_attempt,
+    BodyBus, BodyId, BoxFuture, BusError, CellError, Code, Envelope, Note, Notes, Source, SpanSink,
+    TIMEOUT_DEFAULT, Target, Text, Topic, Trace, Transport, now_ns, span_of, span_of_attempt,
     typed::{exact_from_json, written},
 };
 
@@ -52,8 +52,17 @@ pub struct CellEnv {
 
 impl CellEnv {
     /// Returns the environment of a cell.
-    pub fn new(target: Target, body: BodyId, bus: Arc<dyn BodyBus>, console: Arc<dyn Console>) -> Self {
-        let source = Source { body: body.as_str().into(), cell: target.to_string().into(), revision: Text::default() };
+    pub fn new(
+        target: Target,
+        body: BodyId,
+        bus: Arc<dyn BodyBus>,
+        console: Arc<dyn Console>,
+    ) -> Self {
+        let source = Source {
+            body: body.as_str().into(),
+            cell: target.to_string().into(),
+            revision: Text::default(),
+        };
         Self {
             bus,
             console,
@@ -139,7 +148,10 @@ impl CellContext {
             tracestate: request.tracestate.clone(),
             // A timeout beyond what a clock can hold is as good as a day.
             deadline: now.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400)),
-            parent: request.foreign_trace.map(|trace| trace.span_id).or_else(|| request.causation_id.map(span_of)),
+            parent: request
+                .foreign_trace
+                .map(|trace| trace.span_id)
+                .or_else(|| request.causation_id.map(span_of)),
             via: request.via,
             notes: Notes::default(),
         }
@@ -151,7 +163,8 @@ impl CellContext {
     #[must_use]
     pub fn sampled(env: Arc<CellEnv>, request: &mut Envelope) -> Self {
         let mut context = Self::new(env, request);
-        if let (None, None, Some(span_sink)) = (request.foreign_trace, request.causation_id, &context.env.span_sink)
+        if let (None, None, Some(span_sink)) =
+            (request.foreign_trace, request.causation_id, &context.env.span_sink)
             && span_sink.samples(context.correlation_id.into_bytes())
         {
             let trace = context.trace().sampled();
@@ -173,7 +186,8 @@ impl CellContext {
         self.correlation_id
     }
 
-    /// 1 for the first attempt of the call, one more for each retry: as traces count. (In an envelope it is 0.)
+    /// 1 for the first attempt of the call, one more for each retry: as traces count. (In an
+    /// envelope it is 0.)
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt.saturating_add(1)
@@ -253,7 +267,10 @@ impl CellContext {
 
     /// A request to another target, with this call's ids, trace and remaining time.
     pub fn request(&self, target: Target, payload: impl Into<Bytes>) -> Envelope {
-        Envelope { timeout: Some(self.remaining()), ..self.inherit(Envelope::request(target, payload)) }
+        Envelope {
+            timeout: Some(self.remaining()),
+            ..self.inherit(Envelope::request(target, payload))
+        }
     }
 
     /// Sends a request made by [`Self::request`], perhaps changed.
@@ -267,19 +284,25 @@ impl CellContext {
     /// Calls another cell with JSON and waits for its JSON.
     ///
     /// # Errors
-    /// The other cell's error, or why it could not be reached; `bad-request` for a name that is none; `internal` for a
-    /// reply that does not fit; `cell-failed` for an input that JSON cannot hold, for which the log has the reason.
+    /// The other cell's error, or why it could not be reached; `bad-request` for a name that is
+    /// none; `internal` for a reply that does not fit; `cell-failed` for an input that JSON cannot
+    /// hold, for which the log has the reason.
     pub async fn call<I, O>(&self, cell: &str, input: &I) -> Result<O, CellError>
     where
         I: Serialize + Sync + ?Sized,
         O: DeserializeOwned,
     {
-        let name = cell.parse().map_err(|error: crate::NameError| CellError::bad_request(error.to_string()))?;
+        let name = cell
+            .parse()
+            .map_err(|error: crate::NameError| CellError::bad_request(error.to_string()))?;
         let input = written(self, "input for another cell", input)?;
         let reply = self.send(self.request(Target::Cell(name), input)).await?;
         // The other cell is at fault, not the caller of this one.
         exact_from_json(&reply.payload).map_err(|error| {
-            CellError::new(Code::Internal, format!("the reply of {cell} does not fit: {}", error.message))
+            CellError::new(
+                Code::Internal,
+                format!("the reply of {cell} does not fit: {}", error.message),
+            )
         })
     }
 
@@ -355,7 +378,8 @@ impl CurrentSpan<'_> {
         name: impl Into<Text>,
         attributes: impl IntoIterator<Item = (K, V)>,
     ) {
-        let attributes = attributes.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        let attributes =
+            attributes.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
         self.0.notes.add(Note::Event { name: name.into(), time_ns: now_ns(), attributes });
     }
 }

@@ -44,7 +44,8 @@ pub struct Source {
     pub revision: Text,
 }
 
-/// Transport that carried a request or a reply. The bus that received it sets it; it is never on the wire.
+/// Transport that carried a request or a reply. The bus that received it sets it; it is never on
+/// the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transport {
@@ -111,8 +112,8 @@ pub struct Envelope {
     pub foreign_trace: Option<Trace>,
     /// W3C tracestate, as it came.
     pub tracestate: Text,
-    /// The caller's own key: two calls with one key are meant as one. It is carried to the cell, which
-    /// may keep it; no bus looks at it.
+    /// The caller's own key: two calls with one key are meant as one. It is carried to the cell,
+    /// which may keep it; no bus looks at it.
     pub idempotency_key: Text,
     /// True if the call may run twice; known to the caller alone, never on the wire.
     pub idempotent: bool,
@@ -129,7 +130,12 @@ pub struct Envelope {
 impl Envelope {
     /// A new request with an id of its own, sent now.
     pub fn request(target: Target, payload: impl Into<Bytes>) -> Self {
-        Self { id: Uuid::now_v7(), target: Some(target), payload: payload.into(), ..Self::default() }
+        Self {
+            id: Uuid::now_v7(),
+            target: Some(target),
+            payload: payload.into(),
+            ..Self::default()
+        }
     }
 
     /// A reply; the bus that carries it gives it its request's ids.
@@ -169,7 +175,9 @@ impl Envelope {
     pub fn into_result(self) -> Result<Self, crate::BusError> {
         match (self.kind, self.error) {
             (Kind::Error, Some(error)) => Err(*error),
-            (Kind::Error, None) => Err(CellError::new(crate::Code::Internal, "an error reply without an error").into()),
+            (Kind::Error, None) => {
+                Err(CellError::new(crate::Code::Internal, "an error reply without an error").into())
+            }
             (_, error) => Ok(Self { error, ..self }),
         }
     }
@@ -209,18 +217,20 @@ impl Envelope {
     /// # Errors
     /// `bad-request` where the envelope names no target.
     pub fn target(&self) -> Result<&Target, crate::BusError> {
-        self.target.as_ref().ok_or_else(|| crate::BusError::bad_request("the envelope names no target"))
+        self.target
+            .as_ref()
+            .ok_or_else(|| crate::BusError::bad_request("the envelope names no target"))
     }
 
     /// Checks the limits of the attributes. Every bus does so before it sends.
     ///
     /// # Errors
-    /// `too-large` for more than [`ATTRIBUTES_MAX`] of them, or more than [`ATTRIBUTES_BYTES_MAX`] bytes.
+    /// `too-large` for more than [`ATTRIBUTES_MAX`] of them, or more than [`ATTRIBUTES_BYTES_MAX`]
+    /// bytes.
     pub fn check_attributes(&self) -> Result<(), CellError> {
-        let (count, bytes) = self
-            .attributes
-            .iter()
-            .fold((0, 0), |(count, bytes), (key, value)| (count + 1, bytes + key.len() + value.len()));
+        let (count, bytes) = self.attributes.iter().fold((0, 0), |(count, bytes), (key, value)| {
+            (count + 1, bytes + key.len() + value.len())
+        });
         if count <= ATTRIBUTES_MAX && bytes <= ATTRIBUTES_BYTES_MAX {
             return Ok(());
         }
@@ -247,5 +257,7 @@ impl Envelope {
 /// Milliseconds since 1970 by this machine's clock.
 #[must_use]
 pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

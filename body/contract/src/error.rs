@@ -188,7 +188,10 @@ impl CellError {
     /// names the id under which the body's log has the reason.
     #[must_use]
     pub fn cell_failed(id: uuid::Uuid) -> Self {
-        Self::new(Code::CellFailed, format!("the cell failed; its body's log has the reason under id {id}"))
+        Self::new(
+            Code::CellFailed,
+            format!("the cell failed; its body's log has the reason under id {id}"),
+        )
     }
 
     /// The same error, marked as worth a retry.
@@ -261,27 +264,35 @@ impl BusError {
     #[must_use]
     pub fn not_found(target: &Target) -> Self {
         let hint = "`cbs ls` shows what runs";
-        Self::new(CellError::new(Code::NotFound, format!("nobody serves {target}; {hint}")), Outcome::NotRun)
+        Self::new(
+            CellError::new(Code::NotFound, format!("nobody serves {target}; {hint}")),
+            Outcome::NotRun,
+        )
     }
 
     /// The target cannot be reached now, for this reason; the cell did not run.
     #[must_use]
     pub fn unavailable(target: &Target, reason: impl fmt::Display) -> Self {
-        let error = CellError::new(Code::Unavailable, format!("{target} cannot be reached: {reason}"));
+        let error =
+            CellError::new(Code::Unavailable, format!("{target} cannot be reached: {reason}"));
         Self::new(error.retryable(), Outcome::NotRun)
     }
 
     /// No answer in time; the cell may have run.
     #[must_use]
     pub fn timeout(target: &Target, after: Duration) -> Self {
-        let error = CellError::new(Code::Timeout, format!("{target} gave no answer within {} ms", after.as_millis()));
+        let error = CellError::new(
+            Code::Timeout,
+            format!("{target} gave no answer within {} ms", after.as_millis()),
+        );
         Self::new(error, Outcome::Unknown)
     }
 
     /// No capacity to run or to wait; the cell did not run.
     #[must_use]
     pub fn overloaded(target: &Target) -> Self {
-        let error = CellError::new(Code::Overloaded, format!("{target} has no room for another call now"));
+        let error =
+            CellError::new(Code::Overloaded, format!("{target} has no room for another call now"));
         Self::new(error.retryable(), Outcome::NotRun)
     }
 

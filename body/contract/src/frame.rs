@@ -24,7 +24,8 @@ use bytes::Bytes;
 
 pub use self::{read::decode, write::encode};
 
-/// The first byte of every frame. No JSON text, no UTF-8 text and no MessagePack map begins with it.
+/// The first byte of every frame. No JSON text, no UTF-8 text and no MessagePack map begins with
+/// it.
 pub const MARK: u8 = 0xCB;
 /// The second byte: the version of the frame.
 pub const VERSION: u8 = 1;

@@ -6,12 +6,14 @@ use serde_json::Value;
 
 pub(crate) use self::not_finite::not_finite;
 
-/// The path of an integer beyond 64 bits, which serde makes a float of. `None` where there is none, or no JSON.
+/// The path of an integer beyond 64 bits, which serde makes a float of. `None` where there is none,
+/// or no JSON.
 pub(crate) fn wide_integer(json: &[u8]) -> Option<String> {
     if !may_be_wide(json) {
         return None;
     }
-    let wide: Vec<f64> = integers(json).filter(|text| is_wide(text)).filter_map(|text| text.parse().ok()).collect();
+    let wide: Vec<f64> =
+        integers(json).filter(|text| is_wide(text)).filter_map(|text| text.parse().ok()).collect();
     let value = serde_json::from_slice(json).ok()?;
     path_of(&value, &wide)
 }
@@ -44,7 +46,8 @@ fn integers(json: &[u8]) -> impl Iterator<Item = &str> {
             };
             let (token, others) = rest.split_at(end.min(rest.len()));
             rest = others;
-            let is_integer = first != b'"' && token.iter().all(|byte| *byte == b'-' || is_digit(*byte));
+            let is_integer =
+                first != b'"' && token.iter().all(|byte| *byte == b'-' || is_digit(*byte));
             if is_integer && token.len() > 1 {
                 return std::str::from_utf8(token).ok();
             }
@@ -79,13 +82,12 @@ fn path_of(value: &Value, numbers: &[f64]) -> Option<String> {
                 let is_one = number.as_f64().is_some_and(|number| numbers.contains(&number));
                 (number.is_f64() && is_one).then(String::new)
             }
-            Value::Array(items) => items
+            Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
+                within(item, numbers).map(|path| joined(&format!("[{index}]"), &path))
+            }),
+            Value::Object(entries) => entries
                 .iter()
-                .enumerate()
-                .find_map(|(index, item)| within(item, numbers).map(|path| joined(&format!("[{index}]"), &path))),
-            Value::Object(entries) => {
-                entries.iter().find_map(|(key, entry)| within(entry, numbers).map(|path| joined(key, &path)))
-            }
+                .find_map(|(key, entry)| within(entry, numbers).map(|path| joined(key, &path))),
             _ => None,
         }
     }
@@ -121,11 +123,17 @@ mod tests {
     fn one_beyond_them_is_found_wherever_it_stands() {
         for blanks in 0..40 {
             let blanks = " ".repeat(blanks);
-            for (integer, found) in
-                [("18446744073709551616", true), ("-9223372036854775809", true), ("18446744073709551615", false)]
-            {
+            for (integer, found) in [
+                ("18446744073709551616", true),
+                ("-9223372036854775809", true),
+                ("18446744073709551615", false),
+            ] {
                 let json = format!(r#"{{{blanks}"orders":["x",{{"id":{integer}}}]}}"#);
-                assert_eq!(wide_integer(json.as_bytes()), found.then(|| "orders[1].id".to_owned()), "{json}");
+                assert_eq!(
+                    wide_integer(json.as_bytes()),
+                    found.then(|| "orders[1].id".to_owned()),
+                    "{json}"
+                );
             }
         }
     }

@@ -54,7 +54,8 @@ impl fmt::Debug for Latency {
 fn bucket_of(micros: u64) -> usize {
     let micros = micros.max(1);
     let power = micros.ilog2();
-    let quarter = if power >= 2 { (micros >> (power - 2)) & 3 } else { (micros << (2 - power)) & 3 };
+    let quarter =
+        if power >= 2 { (micros >> (power - 2)) & 3 } else { (micros << (2 - power)) & 3 };
     (power as usize * STEPS as usize + quarter as usize).min(BUCKETS - 1)
 }
 
@@ -81,7 +82,8 @@ impl LatencyBuckets {
     pub fn since(&self, earlier: &Self) -> Self {
         let mut fresh = Self::default();
         for (index, count) in &self.0 {
-            let before = earlier.0.iter().find(|(other, _)| other == index).map_or(0, |(_, count)| *count);
+            let before =
+                earlier.0.iter().find(|(other, _)| other == index).map_or(0, |(_, count)| *count);
             match count.checked_sub(before).unwrap_or(*count) {
                 0 => {}
                 more => fresh.add(*index, more),
@@ -173,8 +175,12 @@ mod tests {
             latency.record(Duration::from_micros(micros));
         }
         for percent in [1, 10, 50, 95, 99, 100] {
-            let (found, exact) = (latency.read().percentile(percent).unwrap_or_default(), percent * 10);
-            assert!(found >= exact && found <= exact * 5 / 4 + 2, "{percent} %: {found} for {exact}");
+            let (found, exact) =
+                (latency.read().percentile(percent).unwrap_or_default(), percent * 10);
+            assert!(
+                found >= exact && found <= exact * 5 / 4 + 2,
+                "{percent} %: {found} for {exact}"
+            );
         }
     }
 
@@ -185,8 +191,14 @@ mod tests {
             times.count(micros);
             let Some((end, 1)) = times.buckets().next() else { unreachable!("one was counted") };
             assert!(micros < end || end == u64::MAX, "{micros} in a bucket that ends at {end}");
-            let before = bucket_of(micros).checked_sub(1).and_then(|index| u8::try_from(index).ok()).map_or(0, end_of);
-            assert!(micros.max(1) >= before || micros < 4, "{micros} lies before its bucket, which begins at {before}");
+            let before = bucket_of(micros)
+                .checked_sub(1)
+                .and_then(|index| u8::try_from(index).ok())
+                .map_or(0, end_of);
+            assert!(
+                micros.max(1) >= before || micros < 4,
+                "{micros} lies before its bucket, which begins at {before}"
+            );
         }
     }
 
@@ -199,6 +211,10 @@ mod tests {
         latency.record(Duration::from_secs(1));
         let fresh = latency.read().since(&earlier);
         assert_eq!((fresh.calls(), latency.read().calls()), (2, 3));
-        assert_eq!(earlier.since(&latency.read()).calls(), 1, "counts that begin anew are taken whole");
+        assert_eq!(
+            earlier.since(&latency.read()).calls(),
+            1,
+            "counts that begin anew are taken whole"
+        );
     }
 }

@@ -38,7 +38,8 @@
 //!   [`Stats`]: its counters.
 //! - [`Trace`], [`Span`], [`SpanSink`]: the record of a call. [`Latency`]: the durations of calls.
 //! - [`CellError`], [`BusError`], [`Code`], [`Outcome`]: errors as data.
-//! - [`CellName`], [`FlowName`], [`Topic`], [`Namespace`], [`BodyId`], [`Target`], [`Subject`]: names.
+//! - [`CellName`], [`FlowName`], [`Topic`], [`Namespace`], [`BodyId`], [`Target`], [`Subject`]:
+//!   names.
 #![deny(missing_docs)]
 
 mod bus;
@@ -73,23 +74,27 @@ pub use uuid::Uuid;
 
 pub use self::{
     bus::{
-        BodyBus, BoxFuture, Delivery, EventStream, Handler, Service, Serving, Subscription, TIMEOUT_DEFAULT, TargetInfo,
+        BodyBus, BoxFuture, Delivery, EventStream, Handler, Service, Serving, Subscription,
+        TIMEOUT_DEFAULT, TargetInfo,
     },
     cell::{Cell, DynCell, NativeCell},
     context::{CellContext, CellEnv, Console, CurrentSpan, Log},
-    envelope::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CONTENT_TYPE_DEFAULT, Envelope, Kind, Source, Transport, now_ms},
+    envelope::{
+        ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CONTENT_TYPE_DEFAULT, Envelope, Kind, Source,
+        Transport, now_ms,
+    },
     error::{BusError, CellError, Code, ERROR_BYTES_MAX, Outcome},
     latency::{Latency, LatencyBuckets},
     name::{
-        BodyId, CellName, FLOW_ORGAN, FlowName, NameError, Namespace, PART_BYTES_MAX, TOPIC_PARTS_MAX, Target, Topic,
-        TopicFilter,
+        BodyId, CellName, FLOW_ORGAN, FlowName, NameError, Namespace, PART_BYTES_MAX,
+        TOPIC_PARTS_MAX, Target, Topic, TopicFilter,
     },
     stats::{ListWorkers, Stats, Worker},
     subject::{CELL_GROUP, FLOW_GROUP, Subject},
     text::Text,
     trace::{
-        NOTE_BYTES_MAX, NOTES_BYTES_MAX, NOTES_MAX, Note, Notes, Side, Span, SpanSink, Trace, now_ns, span_of,
-        span_of_attempt,
+        NOTE_BYTES_MAX, NOTES_BYTES_MAX, NOTES_MAX, Note, Notes, Side, Span, SpanSink, Trace,
+        now_ns, span_of, span_of_attempt,
     },
     typed::{CellFn, cell, from_json, to_json},
 };

@@ -40,7 +40,9 @@ fn is_part(part: &str) -> bool {
 fn is_token(part: &str) -> bool {
     !part.is_empty()
         && part.len() <= PART_BYTES_MAX
-        && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+        && part
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
 macro_rules! name {

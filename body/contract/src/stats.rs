@@ -110,14 +110,22 @@ impl Stats {
 
     /// Number of errors of each kind of code; a cell's own codes are one kind, `domain`.
     pub fn errors_by_code(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        Code::KINDS.iter().zip(&self.by_code).map(|(kind, count)| (*kind, count.load(Ordering::Relaxed)))
+        Code::KINDS
+            .iter()
+            .zip(&self.by_code)
+            .map(|(kind, count)| (*kind, count.load(Ordering::Relaxed)))
     }
 
-    /// Of the errors, those that are the callee's fault: `cell-failed`, `internal`, `timeout`, `unavailable`.
+    /// Of the errors, those that are the callee's fault: `cell-failed`, `internal`, `timeout`,
+    /// `unavailable`.
     #[must_use]
     pub fn faults(&self) -> u64 {
         let faults = [Code::CellFailed, Code::Internal, Code::Timeout, Code::Unavailable];
-        faults.iter().filter_map(|code| self.by_code.get(code.kind())).map(|count| count.load(Ordering::Relaxed)).sum()
+        faults
+            .iter()
+            .filter_map(|code| self.by_code.get(code.kind()))
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// The last error's one line.

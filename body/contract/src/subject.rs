@@ -45,7 +45,8 @@ impl Subject {
         Self(format!("cbs.{namespace}.body.{body}.cell.{cell}"))
     }
 
-    /// `cbs.<ns>.body.<id>.cell.*.*`: the one subscription that serves all of [`Self::of_cell_in_body`].
+    /// `cbs.<ns>.body.<id>.cell.*.*`: the one subscription that serves all of
+    /// [`Self::of_cell_in_body`].
     #[must_use]
     pub fn of_cells_in_body(namespace: &Namespace, body: &BodyId) -> Self {
         Self(format!("cbs.{namespace}.body.{body}.cell.*.*"))

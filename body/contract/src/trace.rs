@@ -40,7 +40,8 @@ impl Trace {
     #[must_use]
     pub fn parse(traceparent: &str) -> Option<Self> {
         let mut parts = traceparent.split('-');
-        let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (version, trace, span, flags) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let mut number = [0];
         unhex(version, &mut number)?;
         // Later versions may say more after the flags; 255 is none.
@@ -60,7 +61,9 @@ impl Trace {
 
 fn unhex(text: &str, into: &mut [u8]) -> Option<()> {
     let text = text.as_bytes();
-    if text.len() != into.len() * 2 || !text.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
+    if text.len() != into.len() * 2
+        || !text.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
+    {
         return None;
     }
     for (byte, pair) in into.iter_mut().zip(text.chunks_exact(2)) {
@@ -75,7 +78,12 @@ impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let span = u64::from_be_bytes(self.span_id);
         // A frame may carry flags of a later version; version 00 has none of them.
-        write!(f, "00-{:032x}-{span:016x}-{:02x}", u128::from_be_bytes(self.trace_id), self.flags & KNOWN)
+        write!(
+            f,
+            "00-{:032x}-{span:016x}-{:02x}",
+            u128::from_be_bytes(self.trace_id),
+            self.flags & KNOWN
+        )
     }
 }
 
@@ -254,7 +262,8 @@ impl Note {
         match self {
             Self::Attribute { key, value } => key.len() + value.len(),
             Self::Event { name, attributes, .. } => {
-                name.len() + attributes.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
+                name.len()
+                    + attributes.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
             }
         }
     }
@@ -264,7 +273,8 @@ impl Note {
             Self::Attribute { key, value } => Self::Attribute { key: cut(key), value: cut(value) },
             Self::Event { name, time_ns, mut attributes } => {
                 attributes.truncate(NOTES_MAX);
-                let attributes = attributes.into_iter().map(|(key, value)| (cut(key), cut(value))).collect();
+                let attributes =
+                    attributes.into_iter().map(|(key, value)| (cut(key), cut(value))).collect();
                 Self::Event { name: cut(name), time_ns, attributes }
             }
         }
@@ -278,7 +288,8 @@ fn cut(text: Text) -> Text {
     text.get(..text.floor_char_boundary(NOTE_BYTES_MAX)).unwrap_or_default().into()
 }
 
-/// The span of the handling of a request: the last eight bytes of its id; of a later attempt, another.
+/// The span of the handling of a request: the last eight bytes of its id; of a later attempt,
+/// another.
 #[must_use]
 pub fn span_of_attempt(id: Uuid, attempt: u32) -> [u8; 8] {
     (u64::from_be_bytes(span_of(id)) ^ u64::from(attempt)).to_be_bytes()
@@ -287,7 +298,8 @@ pub fn span_of_attempt(id: Uuid, attempt: u32) -> [u8; 8] {
 /// Nanoseconds since 1970 by this machine's clock.
 #[must_use]
 pub fn now_ns() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 

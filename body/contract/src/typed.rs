@@ -50,11 +50,13 @@ where
 ///
 /// Where JSON and serde leave a choice, the rule is that of every language of CBS:
 ///
-/// - NaN and infinities are no JSON. Input that holds one is a `bad-request`; an output, a call's input or an event
-///   that holds one is the cell's failure (`cell-failed`), and the body's log names the field. None becomes null, but
-///   where [`serde_json::Value`] has made null of it before.
-/// - An integer is exact or refused: one that does not fit into 64 bits is a `bad-request` that names the field,
-///   also where the type could hold it (`u128`) or would round it (`f64`, `Value`). Larger ones are sent as texts.
+/// - NaN and infinities are no JSON. Input that holds one is a `bad-request`; an output, a call's
+///   input or an event that holds one is the cell's failure (`cell-failed`), and the body's log
+///   names the field. None becomes null, but where [`serde_json::Value`] has made null of it
+///   before.
+/// - An integer is exact or refused: one that does not fit into 64 bits is a `bad-request` that
+///   names the field, also where the type could hold it (`u128`) or would round it (`f64`,
+///   `Value`). Larger ones are sent as texts.
 /// - Texts are whole: invalid UTF-8, or half of a surrogate pair, is a `bad-request`.
 ///
 /// ```
@@ -86,8 +88,8 @@ where
 /// Reads a JSON payload; an empty one is `null`.
 ///
 /// # Errors
-/// `bad-request` with the path of the field that does not fit. Integers beyond 64 bits are read as serde reads them:
-/// `f64` and [`serde_json::Value`] round them.
+/// `bad-request` with the path of the field that does not fit. Integers beyond 64 bits are read as
+/// serde reads them: `f64` and [`serde_json::Value`] round them.
 pub fn from_json<T: DeserializeOwned>(payload: &Bytes) -> Result<T, CellError> {
     let text: &[u8] = if payload.is_empty() { b"null" } else { payload };
     // The quick reader first: it does not know where it is, which matters only on failure.
@@ -95,7 +97,8 @@ pub fn from_json<T: DeserializeOwned>(payload: &Bytes) -> Result<T, CellError> {
         let mut reader = serde_json::Deserializer::from_slice(text);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             // What is no JSON at all has no fields.
-            let path = if error.inner().is_data() { error.path().to_string() } else { ".".to_owned() };
+            let path =
+                if error.inner().is_data() { error.path().to_string() } else { ".".to_owned() };
             misfit(&path, error.inner())
         })?;
         reader.end().map_err(|error| misfit(".", &error))?;
@@ -114,7 +117,8 @@ pub(crate) fn exact_from_json<T: DeserializeOwned>(payload: &Bytes) -> Result<T,
 
 fn misfit(path: &str, reason: impl fmt::Display) -> CellError {
     let place = if path == "." { "the payload".to_owned() } else { format!("`{path}`") };
-    CellError::bad_request(format!("{place}: {reason}")).with_details(serde_json::json!({ "path": path }))
+    CellError::bad_request(format!("{place}: {reason}"))
+        .with_details(serde_json::json!({ "path": path }))
 }
 
 /// Writes a JSON payload.
@@ -137,7 +141,11 @@ pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, CellError> {
 
 /// Writes the output of a cell. An output that cannot be written is the cell's own failure: the log
 /// has the reason, the caller gets an id.
-pub(crate) fn written<T: Serialize + ?Sized>(context: &CellContext, what: &str, value: &T) -> Result<Bytes, CellError> {
+pub(crate) fn written<T: Serialize + ?Sized>(
+    context: &CellContext,
+    what: &str,
+    value: &T,
+) -> Result<Bytes, CellError> {
     to_json(value).map_err(|error| {
         context.log().error(format_args!("the cell's {what} cannot be sent: {}", error.message));
         CellError::cell_failed(context.id())

@@ -10,8 +10,9 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, Bytes, CellContext, CellEnv, CellError, Code, Console, Envelope, EventStream,
-    Outcome, Service, Serving, Subscription, TIMEOUT_DEFAULT, Trace, Uuid, span_of, to_json,
+    BodyBus, BoxFuture, BusError, Bytes, CellContext, CellEnv, CellError, Code, Console, Envelope,
+    EventStream, Outcome, Service, Serving, Subscription, TIMEOUT_DEFAULT, Trace, Uuid, span_of,
+    to_json,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -55,7 +56,12 @@ fn outside(answer: Result<&'static str, CellError>) -> Arc<Outside> {
 }
 
 fn env(outside: &Arc<Outside>) -> Arc<CellEnv> {
-    let env = CellEnv::new("shop.cart".parse().unwrap(), "web1".parse().unwrap(), outside.clone(), outside.clone());
+    let env = CellEnv::new(
+        "shop.cart".parse().unwrap(),
+        "web1".parse().unwrap(),
+        outside.clone(),
+        outside.clone(),
+    );
     Arc::new(env.with_spec("a1b2".into(), json!({ "currency": "EUR" })))
 }
 
@@ -80,16 +86,26 @@ async fn calls_and_events_carry_correlation_causation_and_source() {
         assert_ne!(sent.id, root.id);
         assert_eq!((sent.correlation_id, sent.causation_id), (Some(root.id), Some(root.id)));
         let source = &sent.source;
-        assert_eq!((&*source.body, &*source.cell, &*source.revision), ("web1", "cell shop.cart", "a1b2"));
+        assert_eq!(
+            (&*source.body, &*source.cell, &*source.revision),
+            ("web1", "cell shop.cart", "a1b2")
+        );
     }
     let began = Uuid::now_v7();
-    let nested = Envelope { correlation_id: Some(began), causation_id: Some(Uuid::now_v7()), ..request() };
+    let nested =
+        Envelope { correlation_id: Some(began), causation_id: Some(Uuid::now_v7()), ..request() };
     let [call, event] = sent_while_handling(&nested).await;
     for sent in [&call, &event] {
         assert_eq!((sent.correlation_id, sent.causation_id), (Some(began), Some(nested.id)));
     }
-    assert_eq!((call.target, call.payload), (Some("stock.reserve".parse().unwrap()), Bytes::from("3")));
-    assert_eq!((event.target, event.payload), (Some("topic order.placed".parse().unwrap()), Bytes::from("\"seven\"")));
+    assert_eq!(
+        (call.target, call.payload),
+        (Some("stock.reserve".parse().unwrap()), Bytes::from("3"))
+    );
+    assert_eq!(
+        (event.target, event.payload),
+        (Some("topic order.placed".parse().unwrap()), Bytes::from("\"seven\""))
+    );
 }
 
 #[tokio::test]
@@ -97,7 +113,10 @@ async fn without_a_foreign_trace_none_is_sent_and_the_ids_imply_it() {
     let root = request();
     for sent in sent_while_handling(&root).await {
         assert_eq!(sent.foreign_trace, None);
-        assert_eq!(sent.trace(), Trace { trace_id: root.id.into_bytes(), span_id: span_of(root.id), flags: 0 });
+        assert_eq!(
+            sent.trace(),
+            Trace { trace_id: root.id.into_bytes(), span_id: span_of(root.id), flags: 0 }
+        );
         assert_eq!(sent.trace(), CellContext::new(env(&outside(Ok("{}"))), &root).trace());
     }
 }
@@ -105,7 +124,8 @@ async fn without_a_foreign_trace_none_is_sent_and_the_ids_imply_it() {
 #[tokio::test]
 async fn a_foreign_trace_goes_on_with_the_handling_as_its_span() {
     let foreign = Trace { trace_id: [7; 16], span_id: [9; 8], flags: 1 };
-    let request = Envelope { foreign_trace: Some(foreign), tracestate: "vendor=1".into(), ..request() };
+    let request =
+        Envelope { foreign_trace: Some(foreign), tracestate: "vendor=1".into(), ..request() };
     for sent in sent_while_handling(&request).await {
         assert_eq!(sent.foreign_trace, Some(Trace { span_id: span_of(request.id), ..foreign }));
         assert_eq!(sent.tracestate, "vendor=1");
@@ -158,7 +178,8 @@ async fn names_that_are_none_are_told_before_anything_is_sent() {
 
 #[tokio::test]
 async fn another_cells_error_comes_back_as_it_is() {
-    let error = CellError::domain("stock.empty", "no more tea").retryable().with_details(json!([1]));
+    let error =
+        CellError::domain("stock.empty", "no more tea").retryable().with_details(json!([1]));
     let context = CellContext::new(env(&outside(Err(error.clone()))), &request());
     assert_eq!(context.call::<_, Value>("stock.reserve", &()).await, Err(error.clone()));
     let sent = context.send(context.request("stock.reserve".parse().unwrap(), "{}")).await;
@@ -174,7 +195,10 @@ async fn a_cell_reaches_its_home_and_the_terminal() {
     assert_eq!(*outside.printed.lock().unwrap(), ["Hello, Ada!"]);
     assert_eq!(context.ask("Who?").await, Ok(Some("Who? Ada".to_owned())));
     assert_eq!(context.env().config, json!({ "currency": "EUR" }));
-    assert_eq!((context.id(), context.correlation_id(), context.attempt()), (request.id, request.id, 3));
+    assert_eq!(
+        (context.id(), context.correlation_id(), context.attempt()),
+        (request.id, request.id, 3)
+    );
 }
 
 #[derive(Deserialize)]
@@ -205,7 +229,10 @@ async fn ask(payload: &str) -> Result<Bytes, CellError> {
 
 #[tokio::test]
 async fn a_typed_cell_reads_and_writes_json() {
-    assert_eq!(ask(r#"{"items":[{"count":3},{"count":4}],"more":true}"#).await.unwrap(), r#"{"count":7}"#);
+    assert_eq!(
+        ask(r#"{"items":[{"count":3},{"count":4}],"more":true}"#).await.unwrap(),
+        r#"{"count":7}"#
+    );
 }
 
 #[tokio::test]
@@ -255,21 +282,34 @@ fn a_number_that_json_has_not_is_refused_with_its_place() {
     let by_name = |number| BTreeMap::from([("a b".to_owned(), (1, Some(number)))]);
     let cases = [
         (
-            Drawing { shapes: vec![Shape::Point, Shape::Circle { radius: f64::NAN }], ..Drawing::default() },
+            Drawing {
+                shapes: vec![Shape::Point, Shape::Circle { radius: f64::NAN }],
+                ..Drawing::default()
+            },
             "`shapes[1].circle.radius`: NaN",
         ),
         (
             Drawing { shapes: vec![Shape::Line(1.0, f32::NEG_INFINITY)], ..Drawing::default() },
             "`shapes[0].line[1]`: -Infinity",
         ),
-        (Drawing { by_name: by_name(f64::INFINITY), ..Drawing::default() }, "`by_name.a b[1]`: Infinity"),
+        (
+            Drawing { by_name: by_name(f64::INFINITY), ..Drawing::default() },
+            "`by_name.a b[1]`: Infinity",
+        ),
     ];
     for (value, place) in cases {
         let error = to_json(&value).unwrap_err();
-        assert_eq!((error.code, error.message), (Code::CellFailed, format!("no JSON: {place} is no number of JSON")));
+        assert_eq!(
+            (error.code, error.message),
+            (Code::CellFailed, format!("no JSON: {place} is no number of JSON"))
+        );
     }
     assert_eq!(to_json(&f64::NAN).unwrap_err().message, "no JSON: NaN is no number of JSON");
-    let fine = Drawing { shapes: vec![Shape::Circle { radius: 1.5 }], by_name: by_name(0.5), ..Drawing::default() };
+    let fine = Drawing {
+        shapes: vec![Shape::Circle { radius: 1.5 }],
+        by_name: by_name(0.5),
+        ..Drawing::default()
+    };
     let json = json!({"note": null, "shapes": [{"circle": {"radius": 1.5}}], "by_name": {"a b": [1, 0.5]}});
     assert_eq!(serde_json::from_slice::<Value>(&to_json(&fine).unwrap()).unwrap(), json);
     assert_eq!(to_json(&BTreeMap::from([((1, 2), 3)])).unwrap_err().code, Code::CellFailed);
@@ -292,7 +332,9 @@ async fn what_a_cell_cannot_write_is_its_own_failure_and_callers_get_an_id() {
     let misfit = context.call::<_, u32>("stock.reserve", &()).await.unwrap_err();
     assert_eq!(misfit.code, Code::Internal);
     assert!(
-        misfit.message.starts_with("the reply of stock.reserve does not fit: the payload: invalid type"),
+        misfit
+            .message
+            .starts_with("the reply of stock.reserve does not fit: the payload: invalid type"),
         "{misfit}"
     );
 }
@@ -302,12 +344,15 @@ async fn an_integer_beyond_64_bits_is_a_bad_request_that_names_the_field() {
     async fn echo(_: &CellContext, input: Value) -> Result<Value, CellError> {
         Ok(input)
     }
-    let vectors: Value = serde_json::from_str(include_str!("../../../specs/vectors/payloads.json")).unwrap();
+    let vectors: Value =
+        serde_json::from_str(include_str!("../../../specs/vectors/payloads.json")).unwrap();
     let vectors = vectors["beyond-64-bits"].as_array().unwrap();
     assert!(!vectors.is_empty());
     for vector in vectors {
         let digits = vector["payload"].as_str().unwrap();
-        let payload = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
+        let payload = (0..digits.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
         let request = Envelope::request("demo.echo".parse().unwrap(), payload.collect::<Vec<_>>());
         let context = CellContext::new(env(&outside(Ok("18446744073709551616"))), &request);
         let error = cbs::cell("demo.echo", echo).cell().call(&context, request).await.unwrap_err();
@@ -316,7 +361,11 @@ async fn an_integer_beyond_64_bits_is_a_bad_request_that_names_the_field() {
             (Code::BadRequest, Some(json!({ "path": vector["path"] }))),
             "{vector}"
         );
-        assert!(error.message.ends_with("an integer beyond 64 bits: send it as a text"), "{}", error.message);
+        assert!(
+            error.message.ends_with("an integer beyond 64 bits: send it as a text"),
+            "{}",
+            error.message
+        );
         let reply = context.call::<_, Value>("demo.other", &1).await.unwrap_err();
         assert_eq!(reply.code, Code::Internal);
     }

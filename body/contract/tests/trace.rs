@@ -27,7 +27,11 @@ fn flags_that_this_version_does_not_know_go_no_further() {
     for (flags, known) in [("ff", "03"), ("09", "01"), ("fc", "00"), ("02", "02")] {
         for version in ["00", "cc"] {
             let text = format!("{version}-{}-{flags}", &TEXT[3..52]);
-            assert_eq!(Trace::parse(&text).unwrap().to_string(), format!("00-{}-{known}", &TEXT[3..52]), "{text}");
+            assert_eq!(
+                Trace::parse(&text).unwrap().to_string(),
+                format!("00-{}-{known}", &TEXT[3..52]),
+                "{text}"
+            );
         }
     }
     // From a frame, they come unread.
@@ -64,10 +68,15 @@ fn what_is_no_traceparent_is_none() {
 #[test]
 fn without_a_foreign_trace_the_ids_imply_one() {
     let root = Envelope::request("logic.greet".parse().unwrap(), "");
-    assert_eq!(root.trace(), Trace { trace_id: root.id.into_bytes(), span_id: span_of(root.id), flags: 0 });
+    assert_eq!(
+        root.trace(),
+        Trace { trace_id: root.id.into_bytes(), span_id: span_of(root.id), flags: 0 }
+    );
     let (correlation, causation) = (Uuid::now_v7(), Uuid::now_v7());
-    let nested = Envelope { correlation_id: Some(correlation), causation_id: Some(causation), ..root };
-    let implied = Trace { trace_id: correlation.into_bytes(), span_id: span_of(causation), flags: 0 };
+    let nested =
+        Envelope { correlation_id: Some(correlation), causation_id: Some(causation), ..root };
+    let implied =
+        Trace { trace_id: correlation.into_bytes(), span_id: span_of(causation), flags: 0 };
     assert_eq!(nested.trace(), implied);
     let foreign = Trace::parse(TEXT);
     assert_eq!(Envelope { foreign_trace: foreign, ..nested }.trace(), foreign.unwrap());

@@ -9,7 +9,10 @@ use std::{
 };
 
 use cbs::Target;
-use fleet::{Action, Body, ContentHash, Entry, Facts, Head, Item, Manifest, Moment, Replicas, Timing, Version};
+use fleet::{
+    Action, Body, ContentHash, Entry, Facts, Head, Item, Manifest, Moment, Replicas, Timing,
+    Version,
+};
 
 const CELLS: usize = 10_000;
 const BODIES: usize = 5;
@@ -66,7 +69,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         if at % 10 == 0 {
             (entry.replicas, entry.spread) = (Replicas::Count(3), Some("zone".to_owned()));
         }
-        entries.push((Target::Cell(format!("organ{}.cell_number_{at}", at % 50).parse()?), entry.into()));
+        entries.push((
+            Target::Cell(format!("organ{}.cell_number_{at}", at % 50).parse()?),
+            entry.into(),
+        ));
     }
     let manifest = Manifest::new(entries)?;
     let began = Instant::now();
@@ -84,7 +90,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut bodies = Vec::new();
     let mut now = Moment(0);
     for at in 0..BODIES {
-        let mut body = Body::new(facts(at)?, BTreeSet::new(), Timing { starts_max: CELLS, ..Timing::default() });
+        let mut body = Body::new(
+            facts(at)?,
+            BTreeSet::new(),
+            Timing { starts_max: CELLS, ..Timing::default() },
+        );
         body.connected(now);
         body.head(Some(&head.encode()), 1, now)?;
         let began = Instant::now();

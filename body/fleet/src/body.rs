@@ -8,9 +8,9 @@ use std::{
 use cbs::{BodyId, Target};
 
 use crate::{
-    BodyState, CanarySample, CanarySamples, ContentHash, Contents, Desired, Facts, Fleet, HEARD_MAX, Head, HeadError,
-    InstancePhase, Item, ManifestError, Moment, Pass, Paused, Presence, PresenceError, Revision, States, Timing,
-    VerdictRecord, WrongContent,
+    BodyState, CanarySample, CanarySamples, ContentHash, Contents, Desired, Facts, Fleet,
+    HEARD_MAX, Head, HeadError, InstancePhase, Item, ManifestError, Moment, Pass, Paused, Presence,
+    PresenceError, Revision, States, Timing, VerdictRecord, WrongContent,
     fault_injection::{Bug, injected},
     keys::Key,
     presence::{Applied, HeartbeatSequence},
@@ -124,16 +124,23 @@ impl Body {
     ///
     /// # Errors
     /// The value cannot be read: the body goes on with the head that it has.
-    pub fn head(&mut self, value: Option<&[u8]>, revision: u64, now: Moment) -> Result<(), HeadError> {
+    pub fn head(
+        &mut self,
+        value: Option<&[u8]>,
+        revision: u64,
+        now: Moment,
+    ) -> Result<(), HeadError> {
         if revision <= self.seen.revision && !injected(Bug::TakesOldHeads) {
             return Ok(());
         }
         self.seen = ObservedHead { revision, ..ObservedHead::default() };
         let Some(bytes) = value else {
-            self.seen.stuck = Some("there is no head any more: the body goes on with what it has".to_owned());
+            self.seen.stuck =
+                Some("there is no head any more: the body goes on with what it has".to_owned());
             return Ok(());
         };
-        let head = Head::decode(bytes).inspect_err(|error| self.seen.stuck = Some(error.to_string()))?;
+        let head =
+            Head::decode(bytes).inspect_err(|error| self.seen.stuck = Some(error.to_string()))?;
         if self.desired.as_ref().is_none_or(|desired| desired.hash != head.hash()) {
             self.seen.pending = Some(head);
             self.adopt(now);
@@ -145,7 +152,12 @@ impl Body {
     ///
     /// # Errors
     /// Its bytes do not have its hash: it is not taken.
-    pub fn tree(&mut self, hash: ContentHash, bytes: &[u8], now: Moment) -> Result<(), WrongContent> {
+    pub fn tree(
+        &mut self,
+        hash: ContentHash,
+        bytes: &[u8],
+        now: Moment,
+    ) -> Result<(), WrongContent> {
         self.contents.tree(hash, bytes)?;
         self.arrived(hash, now);
         Ok(())
@@ -155,7 +167,12 @@ impl Body {
     ///
     /// # Errors
     /// Its bytes do not have its hash: it is not taken.
-    pub fn spec(&mut self, hash: ContentHash, bytes: &[u8], now: Moment) -> Result<(), WrongContent> {
+    pub fn spec(
+        &mut self,
+        hash: ContentHash,
+        bytes: &[u8],
+        now: Moment,
+    ) -> Result<(), WrongContent> {
         self.contents.spec(hash, bytes)?;
         self.arrived(hash, now);
         Ok(())
@@ -185,17 +202,24 @@ impl Body {
         match manifest {
             Ok(manifest) => {
                 let before = self.desired.as_ref().map(|desired| desired.head.manifest);
-                let roots: Vec<ContentHash> = std::iter::once(head.manifest).chain(before).collect();
+                let roots: Vec<ContentHash> =
+                    std::iter::once(head.manifest).chain(before).collect();
                 self.desired = Some(Desired::new(head.clone(), manifest.clone(), now));
                 (self.seen.pending, self.seen.stuck) = (None, None);
                 self.contents.retain(&roots);
                 self.own.forget(|target, revision| match manifest.get(target) {
-                    Some((_, Item::Known(entry))) => entry.versions().any(|version| version.revision == revision),
+                    Some((_, Item::Known(entry))) => {
+                        entry.versions().any(|version| version.revision == revision)
+                    }
                     _ => false,
                 });
             }
             Err(ManifestError::Incomplete(missing)) => {
-                self.seen.stuck = Some(format!("{} objects of head {} are not there yet", missing.len(), head.number));
+                self.seen.stuck = Some(format!(
+                    "{} objects of head {} are not there yet",
+                    missing.len(),
+                    head.number
+                ));
                 self.seen.missing = missing.into_iter().collect();
             }
             Err(error) => self.seen.stuck = Some(error.to_string()),
@@ -213,7 +237,11 @@ impl Body {
             Ok(leaves) => leaves.contains(hash),
             Err(_) => true,
         };
-        self.seen.missing.iter().map(|hash| if is_tree(hash) { Key::Tree(*hash) } else { Key::Spec(*hash) }).collect()
+        self.seen
+            .missing
+            .iter()
+            .map(|hash| if is_tree(hash) { Key::Tree(*hash) } else { Key::Spec(*hash) })
+            .collect()
     }
 
     /// Takes a verdict about a canary, or notes that it was deleted.
@@ -248,7 +276,13 @@ impl Body {
     }
 
     /// Takes the call counts of a canary and of its base in this body.
-    pub fn sample(&mut self, target: &Target, canary: Revision, base: CanarySample, of_canary: CanarySample) {
+    pub fn sample(
+        &mut self,
+        target: &Target,
+        canary: Revision,
+        base: CanarySample,
+        of_canary: CanarySample,
+    ) {
         self.own.sample(target, canary, base, of_canary);
     }
 
@@ -295,12 +329,19 @@ impl Body {
         // No entry is left now or was before: there is nothing to note, for any number of cells.
         if let (Some(desired), true) = (&self.desired, leaving || self.reported.leaving) {
             let (states, manifest) = (&presence.states, &desired.manifest);
-            let is_leaving = |target: &Target| manifest.get(target).is_some_and(|(at, _)| states.at(at).is_leaving());
+            let is_leaving = |target: &Target| {
+                manifest.get(target).is_some_and(|(at, _)| states.at(at).is_leaving())
+            };
             if applied.is_some_and(|applied| applied.head == desired.hash) {
                 self.own.note_left(desired.hash, self.beat, is_leaving);
             }
         }
-        self.reported = Reported { applied: presence.applied, states: presence.states.clone(), observed, leaving };
+        self.reported = Reported {
+            applied: presence.applied,
+            states: presence.states.clone(),
+            observed,
+            leaving,
+        };
         presence
     }
 
@@ -320,7 +361,12 @@ impl Body {
             let (canary, _) = held.share()?;
             let (base, of_canary) = held.samples(canary)?;
             let (index, _) = desired.manifest.get(target)?;
-            Some(CanarySamples { index, revision: canary, base: base.clone(), canary: of_canary.clone() })
+            Some(CanarySamples {
+                index,
+                revision: canary,
+                base: base.clone(),
+                canary: of_canary.clone(),
+            })
         });
         with.collect()
     }
@@ -347,7 +393,8 @@ impl Body {
     #[must_use]
     pub fn stuck(&self) -> Option<&str> {
         let twin = self.found.1.paused == Some(Paused::DuplicateId);
-        let words = twin.then_some("another body has the same id: give each its own (`cbs up --body ID`)");
+        let words =
+            twin.then_some("another body has the same id: give each its own (`cbs up --body ID`)");
         words.or(self.seen.stuck.as_deref())
     }
 
@@ -374,7 +421,12 @@ impl Body {
             && self.stuck().is_none()
             && self.seen.pending.is_none()
             && pass.states.runs().all(|(status, _)| status.is_settled())
-            && self.own.held().values().flat_map(crate::Held::instances).all(|it| it.phase == InstancePhase::Ready)
+            && self
+                .own
+                .held()
+                .values()
+                .flat_map(crate::Held::instances)
+                .all(|it| it.phase == InstancePhase::Ready)
     }
 
     /// Result of the last pass.

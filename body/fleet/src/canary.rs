@@ -53,7 +53,8 @@ impl VerdictRecord {
     /// Writes the record as it is stored: at most some 200 bytes of text.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let plain = self.reason.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+        let plain =
+            self.reason.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
         let mut text = format!("{}\n{}", self.verdict, plain.collect::<String>());
         text.truncate(text.floor_char_boundary(VERDICT_BYTES_MAX));
         text.into_bytes()
@@ -62,7 +63,8 @@ impl VerdictRecord {
     /// Reads a stored record; `None` for a text that no program of this version writes.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= VERDICT_BYTES_MAX)?;
+        let text =
+            std::str::from_utf8(bytes).ok().filter(|text| text.len() <= VERDICT_BYTES_MAX)?;
         let (word, reason) = text.split_once('\n').unwrap_or((text, ""));
         Some(Self { verdict: Verdict::read(word)?, reason: reason.to_owned() })
     }
@@ -102,7 +104,12 @@ const CALLS_FOR_TIMES: u64 = 100;
 /// - Promoted when it has been ready for `after_ms`, at least `calls_min` were answered, and its
 ///   errors are not above the limit. Without calls it waits.
 #[must_use]
-pub fn judge(rules: &CanaryRules, base: &CanarySample, canary: &CanarySample, ready_ms: u64) -> Judgement {
+pub fn judge(
+    rules: &CanaryRules,
+    base: &CanarySample,
+    canary: &CanarySample,
+    ready_ms: u64,
+) -> Judgement {
     let calls_min = rules.calls_min.max(1);
     let more = f64::from(rules.errors_more_max.min(100)) / 100.0;
     let all_failed = canary.errors >= canary.calls && canary.calls >= calls_min.div_ceil(5);
@@ -116,9 +123,14 @@ pub fn judge(rules: &CanaryRules, base: &CanarySample, canary: &CanarySample, re
         && let (Some(old), Some(new)) = (base.times.percentile(95), canary.times.percentile(95))
         && u128::from(new) * 100 > u128::from(old) * u128::from(rules.slower_max.max(100))
     {
-        return Judgement::RollBack(format!("95 % of its calls took up to {new} us, the old revision's {old} us"));
+        return Judgement::RollBack(format!(
+            "95 % of its calls took up to {new} us, the old revision's {old} us"
+        ));
     }
-    if ready_ms >= rules.after_ms && canary.calls >= calls_min && ratio(canary) <= ratio(base) + more {
+    if ready_ms >= rules.after_ms
+        && canary.calls >= calls_min
+        && ratio(canary) <= ratio(base) + more
+    {
         return Judgement::Promote;
     }
     Judgement::Wait
@@ -127,7 +139,11 @@ pub fn judge(rules: &CanaryRules, base: &CanarySample, canary: &CanarySample, re
 /// Numbers of calls are far below what a float holds exactly.
 #[allow(clippy::cast_precision_loss)]
 fn ratio(sample: &CanarySample) -> f64 {
-    if sample.calls == 0 { 0.0 } else { sample.errors.min(sample.calls) as f64 / sample.calls as f64 }
+    if sample.calls == 0 {
+        0.0
+    } else {
+        sample.errors.min(sample.calls) as f64 / sample.calls as f64
+    }
 }
 
 /// Returns the least share of errors that a revision surely has: the lower end of Wilson's
@@ -137,6 +153,7 @@ fn surely_failing(sample: &CanarySample) -> f64 {
     let calls = sample.calls.max(1) as f64;
     let (share, square) = (ratio(sample), DEVIATIONS * DEVIATIONS);
     let middle = share + square / (2.0 * calls);
-    let width = DEVIATIONS * (share * (1.0 - share) / calls + square / (4.0 * calls * calls)).sqrt();
+    let width =
+        DEVIATIONS * (share * (1.0 - share) / calls + square / (4.0 * calls * calls)).sqrt();
     (middle - width) / (1.0 + square / calls)
 }

@@ -101,5 +101,9 @@ impl Contents {
 
 fn check(wanted: ContentHash, bytes: &[u8]) -> Result<(), WrongContent> {
     let found = ContentHash::of(bytes);
-    if found == wanted || injected(Bug::TrustsNames) { Ok(()) } else { Err(WrongContent { wanted, found }) }
+    if found == wanted || injected(Bug::TrustsNames) {
+        Ok(())
+    } else {
+        Err(WrongContent { wanted, found })
+    }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::{Applied, ContentHash, Head, Manifest, Moment};
 
-/// A head that a body has applied. Its manifest is whole: [`Contents::manifest`](crate::Contents::manifest)
-/// gives no other.
+/// A head that a body has applied. Its manifest is whole:
+/// [`Contents::manifest`](crate::Contents::manifest) gives no other.
 #[derive(Clone, Debug)]
 pub struct Desired {
     /// The head.

@@ -156,7 +156,8 @@ impl Conflict {
     pub fn new(base: &Manifest, mine: &Manifest, theirs: &Manifest, head: Head) -> Self {
         let own = diff(base, mine);
         let theirs = diff(base, theirs);
-        let both = own.targets().intersection(&theirs.targets()).map(|&target| target.clone()).collect();
+        let both =
+            own.targets().intersection(&theirs.targets()).map(|&target| target.clone()).collect();
         Self { head, theirs, both }
     }
 

@@ -235,11 +235,13 @@ impl Entry {
     #[must_use]
     pub fn wanted(&self, verdict: Option<Verdict>) -> Wanted<'_> {
         match (&self.rollout, &self.base) {
-            (Rollout::Canary(rules), Some(base)) if base.revision != self.version.revision => match verdict {
-                None => Wanted { main: base, side: Some((&self.version, rules)) },
-                Some(Verdict::RollBack) => Wanted { main: base, side: None },
-                Some(Verdict::Promote) => Wanted { main: &self.version, side: None },
-            },
+            (Rollout::Canary(rules), Some(base)) if base.revision != self.version.revision => {
+                match verdict {
+                    None => Wanted { main: base, side: Some((&self.version, rules)) },
+                    Some(Verdict::RollBack) => Wanted { main: base, side: None },
+                    Some(Verdict::Promote) => Wanted { main: &self.version, side: None },
+                }
+            }
             _ => Wanted { main: &self.version, side: None },
         }
     }
@@ -250,8 +252,12 @@ impl Entry {
     #[must_use]
     pub fn after(mut self, replaced: Option<&Self>, verdict: Option<Verdict>) -> Self {
         self.base = match (&self.rollout, replaced) {
-            (Rollout::Canary(_), Some(old)) if old.version.revision == self.version.revision => old.base.clone(),
-            (Rollout::Canary(_), Some(old)) if old.enabled => Some(old.wanted(verdict).main.clone()),
+            (Rollout::Canary(_), Some(old)) if old.version.revision == self.version.revision => {
+                old.base.clone()
+            }
+            (Rollout::Canary(_), Some(old)) if old.enabled => {
+                Some(old.wanted(verdict).main.clone())
+            }
             _ => None,
         };
         self
@@ -284,7 +290,8 @@ impl Item {
         match Entry::deserialize(&raw) {
             Ok(entry) => Self::Known(Box::new(entry)),
             Err(error) => {
-                let reason = format!("this program is too old for its entry in the manifest: {error}");
+                let reason =
+                    format!("this program is too old for its entry in the manifest: {error}");
                 Self::Foreign { raw, reason }
             }
         }
@@ -310,7 +317,9 @@ impl Item {
             ),
             Self::Foreign { raw, .. } => {
                 let of = |field: &str| -> Vec<ContentHash> {
-                    let versions = ["version", "base"].into_iter().filter_map(|version| raw.get(version)?.get(field));
+                    let versions = ["version", "base"]
+                        .into_iter()
+                        .filter_map(|version| raw.get(version)?.get(field));
                     versions.filter_map(|hash| hash.as_str()?.parse().ok()).collect()
                 };
                 (of("spec"), of("bundle"))

@@ -137,7 +137,10 @@ mod tests {
     #[test]
     fn a_hash_is_read_as_it_is_written() -> Result<(), HashError> {
         let hash = ContentHash::of(b"abc");
-        assert_eq!(hash.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            hash.to_string(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
         assert_eq!(hash.to_string().parse::<ContentHash>()?, hash);
         assert_eq!(hash.short(), "ba7816bf8f01"); // typos: meant
         let wrong = ["", "ba78", "BA7816BF8F01", "ba7816bf8f0g", "ba7816bf8f0é"]; // typos: meant

@@ -60,7 +60,13 @@ pub enum HeadError {
 impl Head {
     /// Returns the head that follows `parent` (or the first one) with this manifest.
     #[must_use]
-    pub fn after(parent: Option<&Self>, manifest: ContentHash, who: &str, when_ms: u64, message: &str) -> Self {
+    pub fn after(
+        parent: Option<&Self>,
+        manifest: ContentHash,
+        who: &str,
+        when_ms: u64,
+        message: &str,
+    ) -> Self {
         let cut = |text: &str| text.chars().take(HEAD_TEXT_MAX).collect();
         Self {
             manifest,
@@ -78,7 +84,10 @@ impl Head {
     #[must_use]
     pub fn rollback(&self, to: &Self, who: &str, when_ms: u64) -> Self {
         let message = format!("rollback to {}", to.number);
-        Self { restores: Some(to.number), ..Self::after(Some(self), to.manifest, who, when_ms, &message) }
+        Self {
+            restores: Some(to.number),
+            ..Self::after(Some(self), to.manifest, who, when_ms, &message)
+        }
     }
 
     /// The head as it is stored: canonical JSON.
@@ -121,7 +130,8 @@ impl History {
     /// had read it as the present head.
     #[must_use]
     pub fn new(heads: impl IntoIterator<Item = Head>) -> Self {
-        let mut by_number: BTreeMap<u64, Head> = heads.into_iter().map(|head| (head.number, head)).collect();
+        let mut by_number: BTreeMap<u64, Head> =
+            heads.into_iter().map(|head| (head.number, head)).collect();
         let mut heads = Vec::new();
         while let Some((number, head)) = by_number.pop_last() {
             if heads.last().is_some_and(|later: &Head| later.number != number.saturating_add(1)) {

@@ -48,8 +48,12 @@ mod tests {
 
     #[test]
     fn the_order_of_keys_does_not_matter() -> Result<(), serde_json::Error> {
-        let one: Value = serde_json::from_str(r#"{"b": [1, "ü\n", null], "a": {"d": true, "c": {}}}"#)?;
-        assert_eq!(String::from_utf8_lossy(&canonical(&one)?), "{\"a\":{\"c\":{},\"d\":true},\"b\":[1,\"ü\\n\",null]}");
+        let one: Value =
+            serde_json::from_str(r#"{"b": [1, "ü\n", null], "a": {"d": true, "c": {}}}"#)?;
+        assert_eq!(
+            String::from_utf8_lossy(&canonical(&one)?),
+            "{\"a\":{\"c\":{},\"d\":true},\"b\":[1,\"ü\\n\",null]}"
+        );
         Ok(())
     }
 }

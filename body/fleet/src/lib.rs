@@ -139,18 +139,20 @@ pub use contents::{Contents, WrongContent};
 pub use desired::Desired;
 pub use diff::{Change, Conflict, Diff, FieldChange, diff};
 pub use entry::{
-    CanaryRules, DRAIN_MS_DEFAULT, ENTRY_BYTES_MAX, Entry, FLOW_RUNTIME, Item, NATIVE_RUNTIME, Replicas, Requirements,
-    Rollout, START_MS_DEFAULT, Version, Wanted,
+    CanaryRules, DRAIN_MS_DEFAULT, ENTRY_BYTES_MAX, Entry, FLOW_RUNTIME, Item, NATIVE_RUNTIME,
+    Replicas, Requirements, Rollout, START_MS_DEFAULT, Version, Wanted,
 };
 pub use garbage::{GARBAGE_AGE_MS, Reachable, Stored, garbage, reachable};
 pub use hash::{ContentHash, HashError, Revision};
 pub use head::{HEAD_BYTES_MAX, HEAD_TEXT_MAX, HISTORY_MAX, Head, HeadError, History};
-pub use manifest::{ENTRIES_MAX, FORMAT, LEAF_ENTRIES, Manifest, ManifestError, OBJECT_BYTES_MAX, Object};
+pub use manifest::{
+    ENTRIES_MAX, FORMAT, LEAF_ENTRIES, Manifest, ManifestError, OBJECT_BYTES_MAX, Object,
+};
 pub use own::{BodyState, Held, Instance, InstancePhase};
 pub use place::{Candidate, Chooser};
 pub use presence::{
-    Applied, CanarySamples, Facts, HEARD_MAX, HeartbeatSequence, LABELS_MAX, PRESENCE_BYTES_MAX, Presence,
-    PresenceError, REASON_MAX, SAMPLES_MAX, TROUBLES_MAX, Trouble,
+    Applied, CanarySamples, Facts, HEARD_MAX, HeartbeatSequence, LABELS_MAX, PRESENCE_BYTES_MAX,
+    Presence, PresenceError, REASON_MAX, SAMPLES_MAX, TROUBLES_MAX, Trouble,
 };
 pub use reconcile::reconcile;
 pub use sample::CanarySample;

@@ -49,7 +49,9 @@ impl Object {
 #[non_exhaustive]
 pub enum ManifestError {
     /// More entries than fit.
-    #[error("a manifest holds {ENTRIES_MAX} cells and flows at the most, here are {0}: use several namespaces")]
+    #[error(
+        "a manifest holds {ENTRIES_MAX} cells and flows at the most, here are {0}: use several namespaces"
+    )]
     TooMany(usize),
     /// An object or entry has more bytes than it may have.
     #[error("{what} has {bytes} bytes, {max} at the most")]
@@ -153,7 +155,11 @@ impl Manifest {
     /// Returns the same manifest without these targets: `cbs undeploy` writes it.
     #[must_use]
     pub fn without(&self, targets: &BTreeSet<Target>) -> Self {
-        let kept = self.entries.iter().zip(&self.keys).filter(|((target, _), _)| !targets.contains(target));
+        let kept = self
+            .entries
+            .iter()
+            .zip(&self.keys)
+            .filter(|((target, _), _)| !targets.contains(target));
         let (entries, keys) = kept.map(|(entry, key)| (entry.clone(), *key)).unzip();
         Self { entries, keys }
     }
@@ -162,7 +168,10 @@ impl Manifest {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn with(&self, entries: impl IntoIterator<Item = (Target, Item)>) -> Result<Self, ManifestError> {
+    pub fn with(
+        &self,
+        entries: impl IntoIterator<Item = (Target, Item)>,
+    ) -> Result<Self, ManifestError> {
         Self::new(self.entries.iter().cloned().chain(entries))
     }
 
@@ -186,8 +195,12 @@ impl Manifest {
             }
             // A shift by all 64 bits is none at all.
             let index = key.checked_shr(u64::BITS - bits).unwrap_or(0);
-            let Some(leaf) = usize::try_from(index).ok().and_then(|index| leaves.get_mut(index)) else { continue };
-            let map = if matches!(target, Target::Flow(_)) { &mut leaf.flows } else { &mut leaf.cells };
+            let Some(leaf) = usize::try_from(index).ok().and_then(|index| leaves.get_mut(index))
+            else {
+                continue;
+            };
+            let map =
+                if matches!(target, Target::Flow(_)) { &mut leaf.flows } else { &mut leaf.cells };
             map.insert(target.name().to_owned(), item);
         }
         let mut objects = Vec::with_capacity(leaves.len() + 1);
@@ -196,7 +209,8 @@ impl Manifest {
         }
         let leaves = objects.iter().map(|object| object.hash).collect();
         let root = Root { format: FORMAT, entries: self.entries.len(), leaves };
-        objects.insert(0, Object::new(json::canonical(&root).map_err(|error| unwritable(&error))?)?);
+        objects
+            .insert(0, Object::new(json::canonical(&root).map_err(|error| unwritable(&error))?)?);
         Ok(objects)
     }
 
@@ -210,17 +224,20 @@ impl Manifest {
         root: ContentHash,
         object: impl Fn(&ContentHash) -> Option<&'a [u8]>,
     ) -> Result<Self, ManifestError> {
-        let unreadable =
-            |hash, error: &dyn std::fmt::Display| ManifestError::Unreadable { hash, reason: error.to_string() };
+        let unreadable = |hash, error: &dyn std::fmt::Display| ManifestError::Unreadable {
+            hash,
+            reason: error.to_string(),
+        };
         let hashes = leaves(root, &object)?;
-        let missing: Vec<ContentHash> = hashes.iter().filter(|hash| object(hash).is_none()).copied().collect();
+        let missing: Vec<ContentHash> =
+            hashes.iter().filter(|hash| object(hash).is_none()).copied().collect();
         if !missing.is_empty() {
             return Err(ManifestError::Incomplete(missing));
         }
         let mut entries = Vec::new();
         for hash in hashes {
-            let leaf: Leaf<Value> =
-                serde_json::from_slice(object(&hash).unwrap_or_default()).map_err(|error| unreadable(hash, &error))?;
+            let leaf: Leaf<Value> = serde_json::from_slice(object(&hash).unwrap_or_default())
+                .map_err(|error| unreadable(hash, &error))?;
             for (name, raw) in leaf.cells {
                 let target = Target::Cell(name.parse().map_err(|error| unreadable(hash, &error))?);
                 entries.push((target, Item::read(raw)));
@@ -247,7 +264,10 @@ impl Manifest {
 }
 
 fn unwritable(error: &serde_json::Error) -> ManifestError {
-    ManifestError::Unreadable { hash: ContentHash::of(b""), reason: format!("it cannot be written as JSON: {error}") }
+    ManifestError::Unreadable {
+        hash: ContentHash::of(b""),
+        reason: format!("it cannot be written as JSON: {error}"),
+    }
 }
 
 /// The leaves that a root names.
@@ -256,7 +276,10 @@ pub(crate) fn leaves<'a>(
     object: impl Fn(&ContentHash) -> Option<&'a [u8]>,
 ) -> Result<Vec<ContentHash>, ManifestError> {
     let bytes = object(&root).ok_or_else(|| ManifestError::Incomplete(vec![root]))?;
-    let unreadable = |error: serde_json::Error| ManifestError::Unreadable { hash: root, reason: error.to_string() };
+    let unreadable = |error: serde_json::Error| ManifestError::Unreadable {
+        hash: root,
+        reason: error.to_string(),
+    };
     // The format first: what else a newer one says may have any shape.
     #[derive(Deserialize)]
     struct Format {

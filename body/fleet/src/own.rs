@@ -71,12 +71,16 @@ impl Held {
 
     /// Instances of a revision that are not stopping.
     pub(crate) fn live(&self, revision: Revision) -> impl Iterator<Item = &Instance> {
-        self.instances.iter().filter(move |it| it.revision == revision && it.phase != InstancePhase::Stopping)
+        self.instances
+            .iter()
+            .filter(move |it| it.revision == revision && it.phase != InstancePhase::Stopping)
     }
 
     /// True if a revision serves here, with calls of its own.
     pub(crate) fn serves(&self, revision: Revision) -> bool {
-        self.live(revision).any(|it| it.phase == InstancePhase::Ready && (!it.canary || injected(Bug::CanaryServes)))
+        self.live(revision).any(|it| {
+            it.phase == InstancePhase::Ready && (!it.canary || injected(Bug::CanaryServes))
+        })
     }
 
     /// Ends the share if its canary is gone.
@@ -96,7 +100,10 @@ impl Held {
 
     /// Returns the samples of the old and the new revision, where this canary has any.
     pub(crate) fn samples(&self, revision: Revision) -> Option<(&CanarySample, &CanarySample)> {
-        self.samples.as_ref().filter(|(of, ..)| *of == revision).map(|(_, base, canary)| (base, canary))
+        self.samples
+            .as_ref()
+            .filter(|(of, ..)| *of == revision)
+            .map(|(_, base, canary)| (base, canary))
     }
 
     pub(crate) fn left_at(&self, head: ContentHash) -> Option<u64> {
@@ -114,7 +121,9 @@ impl Held {
     pub(crate) fn may_start(&self, revision: Revision, clock: &mut Clock) -> Result<(), &str> {
         let failure = self.failures.iter().find(|failure| failure.revision == revision);
         match failure {
-            Some(failure) if !clock.reached(failure.again_at) && !injected(Bug::NoBackoff) => Err(&failure.reason),
+            Some(failure) if !clock.reached(failure.again_at) && !injected(Bug::NoBackoff) => {
+                Err(&failure.reason)
+            }
             _ => Ok(()),
         }
     }
@@ -143,7 +152,15 @@ impl BodyState {
     #[must_use]
     pub fn new(facts: Facts, natives: BTreeSet<Target>, timing: Timing) -> Self {
         let key = place::key_of(&facts.body);
-        Self { facts: facts.bounded(), key, natives, draining: false, held: BTreeMap::new(), timing, next_id: 1 }
+        Self {
+            facts: facts.bounded(),
+            key,
+            natives,
+            draining: false,
+            held: BTreeMap::new(),
+            timing,
+            next_id: 1,
+        }
     }
 
     /// Cells and flows that it holds, by name.
@@ -187,7 +204,9 @@ impl BodyState {
                 self.held.entry(target.clone()).or_default().instances.push(start);
             }
             Action::Stop { target, instance, .. } => {
-                self.change(target, *instance, |it| (it.phase, it.since) = (InstancePhase::Stopping, now));
+                self.change(target, *instance, |it| {
+                    (it.phase, it.since) = (InstancePhase::Stopping, now);
+                });
             }
             Action::Promote { target, instance, .. } => {
                 self.change(target, *instance, |it| {
@@ -205,7 +224,9 @@ impl BodyState {
 
     fn change(&mut self, target: &Target, id: u64, change: impl FnOnce(&mut Instance)) {
         let held = self.held.get_mut(target);
-        if let Some(instance) = held.and_then(|held| held.instances.iter_mut().find(|it| it.id == id)) {
+        if let Some(instance) =
+            held.and_then(|held| held.instances.iter_mut().find(|it| it.id == id))
+        {
             change(instance);
         }
         if let Some(held) = self.held.get_mut(target) {
@@ -247,7 +268,8 @@ impl BodyState {
         if instance.phase == InstancePhase::Stopping {
             return self.tidy(target);
         }
-        let healthy = instance.phase == InstancePhase::Ready && now.since(instance.since) >= self.timing.healthy;
+        let healthy = instance.phase == InstancePhase::Ready
+            && now.since(instance.since) >= self.timing.healthy;
         let before = held.failures.iter().position(|failure| failure.revision == instance.revision);
         let before = before.map_or(0, |at| held.failures.remove(at).count);
         let count = if healthy { 1 } else { before.saturating_add(1) };
@@ -270,7 +292,13 @@ impl BodyState {
         held.failures.retain(|failure| failure.revision != revision);
         let never = Moment(u64::MAX);
         let reason = reason.to_owned();
-        held.failures.push(Failure { revision, count: 1, again_at: never, refused_until: Some(never), reason });
+        held.failures.push(Failure {
+            revision,
+            count: 1,
+            again_at: never,
+            refused_until: Some(never),
+            reason,
+        });
     }
 
     /// Notes that an instance has finished its calls and is gone.
@@ -283,7 +311,13 @@ impl BodyState {
     }
 
     /// Takes the call counts of a canary and its base, since both run side by side.
-    pub fn sample(&mut self, target: &Target, canary: Revision, base: CanarySample, of_canary: CanarySample) {
+    pub fn sample(
+        &mut self,
+        target: &Target,
+        canary: Revision,
+        base: CanarySample,
+        of_canary: CanarySample,
+    ) {
         if let Some(held) = self.held.get_mut(target) {
             held.samples = Some((canary, base, of_canary));
         }
@@ -304,7 +338,12 @@ impl BodyState {
     }
 
     /// Notes the entries that the presence of this beat reports as being left, at this head.
-    pub(crate) fn note_left(&mut self, head: ContentHash, beat: u64, is_leaving: impl Fn(&Target) -> bool) {
+    pub(crate) fn note_left(
+        &mut self,
+        head: ContentHash,
+        beat: u64,
+        is_leaving: impl Fn(&Target) -> bool,
+    ) {
         for (target, held) in &mut self.held {
             held.left_at = match held.left_at {
                 _ if !is_leaving(target) => None,

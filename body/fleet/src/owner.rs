@@ -3,8 +3,8 @@
 use cbs::Target;
 
 use crate::{
-    Action, CanaryRules, CanarySample, Entry, EntryStatus, Held, InstancePhase, Judgement, Revision, Rollout, Verdict,
-    Version, Wanted, Why,
+    Action, CanaryRules, CanarySample, Entry, EntryStatus, Held, InstancePhase, Judgement,
+    Revision, Rollout, Verdict, Version, Wanted, Why,
     fault_injection::{Bug, injected},
     judge,
     reconcile::Round,
@@ -28,7 +28,8 @@ impl HeldEntry<'_> {
 
     /// True if an instance is neither of the wanted revision nor the canary beside it.
     fn is_old(&self, it: &crate::Instance) -> bool {
-        let is_side = it.canary && self.wanted.side.is_some_and(|(side, _)| side.revision == it.revision);
+        let is_side =
+            it.canary && self.wanted.side.is_some_and(|(side, _)| side.revision == it.revision);
         it.revision != self.main() && !is_side
     }
 
@@ -118,9 +119,16 @@ impl Round<'_> {
         if share != place.held.share() {
             self.pass.actions.push(Action::Share { target: place.target.clone(), canary: share });
         }
-        let others = place.held.instances().iter().any(|it| place.is_old(it) && it.phase != InstancePhase::Stopping);
+        let others = place
+            .held
+            .instances()
+            .iter()
+            .any(|it| place.is_old(it) && it.phase != InstancePhase::Stopping);
         if others && (self.is_settled(place) || injected(Bug::StopsOldFirst)) {
-            let why = |it: &crate::Instance| match (place.is_old(it), it.canary && place.rolled_back.is_some()) {
+            let why = |it: &crate::Instance| match (
+                place.is_old(it),
+                it.canary && place.rolled_back.is_some(),
+            ) {
                 (false, _) => None,
                 (true, false) => Some(Why::Replaced),
                 (true, true) => Some(Why::RolledBack),
@@ -131,14 +139,23 @@ impl Round<'_> {
 
     /// True if the wanted revision has been ready for a while.
     fn is_settled(&mut self, place: &HeldEntry<'_>) -> bool {
-        let ready =
-            place.held.live(place.main()).filter(|it| it.phase == InstancePhase::Ready).map(|it| it.since).min();
+        let ready = place
+            .held
+            .live(place.main())
+            .filter(|it| it.phase == InstancePhase::Ready)
+            .map(|it| it.since)
+            .min();
         let settle = if injected(Bug::NoSettling) { 0 } else { self.fleet.timing().settle };
         ready.is_some_and(|since| self.clock.reached(since.plus(settle)))
     }
 
     /// Keeps a canary beside its base, and judges it. Returns the share that it gets now.
-    fn canary(&mut self, place: &HeldEntry<'_>, side: &Version, rules: &CanaryRules) -> Option<(Revision, u8)> {
+    fn canary(
+        &mut self,
+        place: &HeldEntry<'_>,
+        side: &Version,
+        rules: &CanaryRules,
+    ) -> Option<(Revision, u8)> {
         let mut live = place.held.live(side.revision).filter(|it| it.canary).peekable();
         if live.peek().is_none() {
             let refusal = place.held.refusal(side.revision, &mut self.clock);
@@ -157,8 +174,11 @@ impl Round<'_> {
         let (mut base, mut canary) = (CanarySample::default(), CanarySample::default());
         let own = place.held.samples(side.revision);
         let theirs = self.spoken().flat_map(|peer| &peer.presence.tallies);
-        let theirs = theirs.filter(|sample| sample.index == place.index && sample.revision == side.revision);
-        for (of_base, of_canary) in own.into_iter().chain(theirs.map(|sample| (&sample.base, &sample.canary))) {
+        let theirs =
+            theirs.filter(|sample| sample.index == place.index && sample.revision == side.revision);
+        for (of_base, of_canary) in
+            own.into_iter().chain(theirs.map(|sample| (&sample.base, &sample.canary)))
+        {
             base.add(of_base);
             canary.add(of_canary);
         }
@@ -205,7 +225,9 @@ impl Round<'_> {
             .any(|it| matches!(it.phase, InstancePhase::Ready | InstancePhase::Restarting));
         match (serves, refused) {
             (true, true) => EntryStatus::RefusedOld,
-            (true, false) if place.main_serves() && injected(Bug::ExtraSaysReady) => EntryStatus::Ready,
+            (true, false) if place.main_serves() && injected(Bug::ExtraSaysReady) => {
+                EntryStatus::Ready
+            }
             (true, false) if place.main_serves() => EntryStatus::Extra,
             (true, false) => EntryStatus::Old,
             (false, true) => EntryStatus::Refused,
@@ -217,5 +239,7 @@ impl Round<'_> {
 /// Text for people about a canary that was rolled back.
 fn rolled_back(entry: &Entry, reason: &str) -> String {
     let revision = entry.version.revision;
-    format!("revision {revision} was rolled back: {reason}; change it, or deploy it without a canary")
+    format!(
+        "revision {revision} was rolled back: {reason}; change it, or deploy it without a canary"
+    )
 }

@@ -85,7 +85,9 @@ impl Chooser {
         }
         self.ranked.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         match spread {
-            Some(label) if wanted < self.ranked.len() => self.choose_apart(wanted, label, candidates),
+            Some(label) if wanted < self.ranked.len() => {
+                self.choose_apart(wanted, label, candidates);
+            }
             _ => self.chosen.extend(self.ranked.iter().take(wanted).map(|(_, index)| *index)),
         }
         &self.chosen
@@ -95,13 +97,13 @@ impl Chooser {
     /// of its bodies the best one. Bodies without the label count as one more value.
     fn choose_apart(&mut self, wanted: usize, label: &str, candidates: &[Candidate<'_>]) {
         let mut taken: BTreeMap<Option<&str>, usize> = BTreeMap::new();
-        let value = |index: usize| candidates.get(index).and_then(|it| it.labels.get(label)).map(String::as_str);
+        let value = |index: usize| {
+            candidates.get(index).and_then(|it| it.labels.get(label)).map(String::as_str)
+        };
         while self.chosen.len() < wanted {
-            let next = self
-                .ranked
-                .iter()
-                .enumerate()
-                .min_by_key(|(rank, (_, index))| (taken.get(&value(*index)).copied().unwrap_or_default(), *rank));
+            let next = self.ranked.iter().enumerate().min_by_key(|(rank, (_, index))| {
+                (taken.get(&value(*index)).copied().unwrap_or_default(), *rank)
+            });
             let Some((rank, (_, index))) = next else { return };
             let index = *index;
             self.ranked.remove(rank);

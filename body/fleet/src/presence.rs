@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use cbs::BodyId;
 use serde::{Deserialize, Serialize};
 
-use crate::{CanarySample, ContentHash, Entry, EntryStatus, FLOW_RUNTIME, NATIVE_RUNTIME, Revision, States};
+use crate::{
+    CanarySample, ContentHash, Entry, EntryStatus, FLOW_RUNTIME, NATIVE_RUNTIME, Revision, States,
+};
 
 /// The most bytes of a presence.
 pub const PRESENCE_BYTES_MAX: usize = 64 * 1024;
@@ -52,13 +54,21 @@ impl Facts {
         let needs = &entry.needs;
         if !needs.platforms.is_empty() && !needs.platforms.contains(&self.platform) {
             let built: Vec<&str> = needs.platforms.iter().map(String::as_str).collect();
-            return Some(format!("it is built for {}, this body is {}", built.join(", "), self.platform));
+            return Some(format!(
+                "it is built for {}, this body is {}",
+                built.join(", "),
+                self.platform
+            ));
         }
         if needs.runtime == FLOW_RUNTIME {
             return None;
         }
         let Some(version) = self.runtimes.get(&needs.runtime) else {
-            let hint = if needs.runtime == NATIVE_RUNTIME { "" } else { "; `cbs doctor` says how to get it" };
+            let hint = if needs.runtime == NATIVE_RUNTIME {
+                ""
+            } else {
+                "; `cbs doctor` says how to get it"
+            };
             return Some(format!("this body has no runtime {}{hint}", needs.runtime));
         };
         let wanted = needs.version.as_deref().unwrap_or_default();
@@ -79,7 +89,8 @@ impl Facts {
     #[must_use]
     pub(crate) fn bounded(mut self) -> Self {
         // Control characters would take six bytes each.
-        let fits = |text: &String| text.len() <= LABELS_MAX.1 && !text.chars().any(char::is_control);
+        let fits =
+            |text: &String| text.len() <= LABELS_MAX.1 && !text.chars().any(char::is_control);
         self.labels.retain(|key, value| fits(key) && fits(value));
         self.runtimes.retain(|key, value| fits(key) && fits(value));
         while self.labels.len() > LABELS_MAX.0 {
@@ -204,7 +215,10 @@ impl Presence {
     /// Too many bytes, or no presence.
     pub fn decode(bytes: &[u8]) -> Result<Self, PresenceError> {
         if bytes.len() > PRESENCE_BYTES_MAX {
-            return Err(PresenceError(format!("it has {} bytes, {PRESENCE_BYTES_MAX} at the most", bytes.len())));
+            return Err(PresenceError(format!(
+                "it has {} bytes, {PRESENCE_BYTES_MAX} at the most",
+                bytes.len()
+            )));
         }
         serde_json::from_slice(bytes).map_err(|error| PresenceError(error.to_string()))
     }

@@ -9,8 +9,9 @@ use std::{cmp::Ordering, collections::btree_map};
 use cbs::Target;
 
 use crate::{
-    Action, BodyState, Candidate, Chooser, DRAIN_MS_DEFAULT, Desired, Entry, EntryStatus, Fleet, Held, InstancePhase,
-    Item, Moment, Pass, Replicas, Rollout, States, TROUBLES_MAX, Trouble, Verdict, Why,
+    Action, BodyState, Candidate, Chooser, DRAIN_MS_DEFAULT, Desired, Entry, EntryStatus, Fleet,
+    Held, InstancePhase, Item, Moment, Pass, Replicas, Rollout, States, TROUBLES_MAX, Trouble,
+    Verdict, Why,
     fault_injection::{Bug, injected},
     owner::HeldEntry,
     time::Clock,
@@ -81,16 +82,25 @@ impl<'a> Candidates<'a> {
     ) -> Self {
         let mut all: Vec<(Candidate<'a>, CandidateState<'a>)> = Vec::with_capacity(peers.len() + 1);
         if !own.draining || injected(Bug::IgnoresDraining) {
-            all.push((Candidate::known(&own.facts.body, &own.facts.labels, own.key), CandidateState::Own));
+            all.push((
+                Candidate::known(&own.facts.body, &own.facts.labels, own.key),
+                CandidateState::Own,
+            ));
         }
-        for &peer in peers.iter().filter(|peer| !peer.presence.draining || injected(Bug::IgnoresDraining)) {
+        for &peer in
+            peers.iter().filter(|peer| !peer.presence.draining || injected(Bug::IgnoresDraining))
+        {
             let facts = &peer.presence.facts;
             let state = match peer.presence.applied {
                 Some(applied) if applied.head == desired.hash => CandidateState::Spoken(peer),
                 // It is ahead: what it runs is no matter of those who have yet to follow.
-                Some(applied) if applied.number > desired.head.number => CandidateState::Pending(peer),
+                Some(applied) if applied.number > desired.head.number => {
+                    CandidateState::Pending(peer)
+                }
                 _ if injected(Bug::WaitsForEver) => CandidateState::Pending(peer),
-                _ if clock.reached(told_since.max(peer.since).plus(patience)) => CandidateState::Unresponsive,
+                _ if clock.reached(told_since.max(peer.since).plus(patience)) => {
+                    CandidateState::Unresponsive
+                }
                 _ => CandidateState::Pending(peer),
             };
             all.push((Candidate::known(&facts.body, &facts.labels, peer.key), state));
@@ -104,11 +114,13 @@ impl<'a> Candidates<'a> {
         match self.states.get(at) {
             Some(CandidateState::Own) => own_may,
             Some(CandidateState::Spoken(peer)) => {
-                let refused = peer.presence.states.at(index).is_refused() && !injected(Bug::RefusersOwn);
+                let refused =
+                    peer.presence.states.at(index).is_refused() && !injected(Bug::RefusersOwn);
                 !refused && peer.presence.facts.matches(entry)
             }
             Some(CandidateState::Pending(peer)) => {
-                peer.presence.facts.matches(entry) && peer.presence.facts.missing_runtime(entry).is_none()
+                peer.presence.facts.matches(entry)
+                    && peer.presence.facts.missing_runtime(entry).is_none()
             }
             Some(CandidateState::Unresponsive) | None => false,
         }
@@ -140,7 +152,9 @@ impl<'a> Round<'a> {
     fn walk(&mut self) {
         let mut held = self.own.held().iter().peekable();
         let manifest = &self.desired.manifest;
-        for (index, ((target, item), key)) in manifest.entries().iter().zip(manifest.keys()).enumerate() {
+        for (index, ((target, item), key)) in
+            manifest.entries().iter().zip(manifest.keys()).enumerate()
+        {
             let here = self.until(&mut held, target);
             let status = self.entry(index, target, item, *key, here);
             self.pass.states.push(status);
@@ -178,24 +192,39 @@ impl<'a> Round<'a> {
         self.stop(target, held, limit, |_| Some(Why::Undeployed));
     }
 
-    fn entry(&mut self, index: usize, target: &Target, item: &Item, key: u64, held: Option<&'a Held>) -> EntryStatus {
+    fn entry(
+        &mut self,
+        index: usize,
+        target: &Target,
+        item: &Item,
+        key: u64,
+        held: Option<&'a Held>,
+    ) -> EntryStatus {
         let Some(entry) = item.known() else { return self.foreign(index, target, item, held) };
         if !entry.enabled {
             let Some(held) = held else { return EntryStatus::Absent };
             self.remove(target, held, entry.drain_ms);
-            return if held.instances().is_empty() { EntryStatus::Absent } else { EntryStatus::Draining };
+            return if held.instances().is_empty() {
+                EntryStatus::Absent
+            } else {
+                EntryStatus::Draining
+            };
         }
         let record = self.fleet.record(target, entry.version.revision);
         let wanted = entry.wanted(record.map(|record| record.verdict));
-        let is_back = record.is_some_and(|it| it.verdict == Verdict::RollBack) && wanted.main != &entry.version;
+        let is_back = record.is_some_and(|it| it.verdict == Verdict::RollBack)
+            && wanted.main != &entry.version;
         let rolled_back = record.filter(|_| is_back).map(|record| record.reason.as_str());
         let missing_runtime = self.own.missing_runtime(target, item);
-        let refusal = missing_runtime.as_deref().or_else(|| held?.refusal(wanted.main.revision, &mut self.clock));
+        let refusal = missing_runtime
+            .as_deref()
+            .or_else(|| held?.refusal(wanted.main.revision, &mut self.clock));
         self.trouble(index, refusal);
         let may = refusal.is_none() && self.own.facts.matches(entry);
         let owners = self.owners(index, entry, key, may);
         let nobody = Held::default();
-        let place = HeldEntry { index, target, entry, wanted, held: held.unwrap_or(&nobody), rolled_back };
+        let place =
+            HeldEntry { index, target, entry, wanted, held: held.unwrap_or(&nobody), rolled_back };
         if owners.mine {
             return self.own_it(&place);
         }
@@ -215,7 +244,9 @@ impl<'a> Round<'a> {
             return owners;
         }
         let may = |at| candidates.may(at, index, entry, own_may);
-        for &at in self.chooser.choose(key, entry.replicas, entry.spread.as_deref(), &candidates.list, may) {
+        for &at in
+            self.chooser.choose(key, entry.replicas, entry.spread.as_deref(), &candidates.list, may)
+        {
             match candidates.states.get(at) {
                 Some(CandidateState::Own) => owners.mine = true,
                 _ => owners.others.push(at),
@@ -230,12 +261,14 @@ impl<'a> Round<'a> {
         if owners.others.is_empty() {
             return self.own.draining.then_some(Why::Ending);
         }
-        let left_at = held
-            .left_at(self.desired.hash)
-            .or_else(|| (injected(Bug::LeavesUnheard) || injected(Bug::LeavesBeforeReady)).then_some(0))?;
+        let left_at = held.left_at(self.desired.hash).or_else(|| {
+            (injected(Bug::LeavesUnheard) || injected(Bug::LeavesBeforeReady)).then_some(0)
+        })?;
         let mut bodies = Vec::with_capacity(owners.others.len());
         for &at in &owners.others {
-            let (CandidateState::Spoken(peer) | CandidateState::Pending(peer)) = self.candidates.states.get(at)? else {
+            let (CandidateState::Spoken(peer) | CandidateState::Pending(peer)) =
+                self.candidates.states.get(at)?
+            else {
                 return None;
             };
             if !self.fleet.confirms(peer, self.desired.hash, index, left_at, &mut self.clock) {
@@ -248,10 +281,18 @@ impl<'a> Round<'a> {
 
     /// Refuses an entry of a newer program. Instances of it go on until a body that understands it
     /// serves it and has received the presence which says that this body leaves.
-    fn foreign(&mut self, index: usize, target: &Target, item: &Item, held: Option<&Held>) -> EntryStatus {
+    fn foreign(
+        &mut self,
+        index: usize,
+        target: &Target,
+        item: &Item,
+        held: Option<&Held>,
+    ) -> EntryStatus {
         let missing_runtime = self.own.missing_runtime(target, item);
         self.trouble(index, missing_runtime.as_deref());
-        let Some(held) = held.filter(|held| !held.instances().is_empty()) else { return EntryStatus::Refused };
+        let Some(held) = held.filter(|held| !held.instances().is_empty()) else {
+            return EntryStatus::Refused;
+        };
         let hash = self.desired.hash;
         if let Some(left_at) = held.left_at(hash) {
             let mut taken = None;
@@ -303,7 +344,13 @@ impl<'a> Round<'a> {
         self.starts -= 1;
         let (target, instance, limit) = (place.target.clone(), self.next_id, place.entry.start_ms);
         self.next_id += 1;
-        self.pass.actions.push(Action::Start { target, instance, version: version.clone(), canary, limit });
+        self.pass.actions.push(Action::Start {
+            target,
+            instance,
+            version: version.clone(),
+            canary,
+            limit,
+        });
     }
 
     /// Stops the instances for which there is a reason, and that are not stopping.
@@ -314,7 +361,9 @@ impl<'a> Round<'a> {
         limit: u64,
         why: impl Fn(&crate::Instance) -> Option<Why>,
     ) {
-        for instance in held.instances().iter().filter(|instance| instance.phase != InstancePhase::Stopping) {
+        for instance in
+            held.instances().iter().filter(|instance| instance.phase != InstancePhase::Stopping)
+        {
             if let Some(why) = why(instance) {
                 let (target, instance) = (target.clone(), instance.id);
                 self.pass.actions.push(Action::Stop { target, instance, why, limit });

@@ -45,8 +45,12 @@ mod tests {
         }
         assert_eq!((sample.calls, sample.errors), (1000, 100));
         for percent in [1, 10, 50, 95, 99, 100] {
-            let (found, exact) = (sample.times.percentile(percent).unwrap_or_default(), percent * 10);
-            assert!(found >= exact && found <= exact * 5 / 4 + 2, "{percent} %: {found} for {exact}");
+            let (found, exact) =
+                (sample.times.percentile(percent).unwrap_or_default(), percent * 10);
+            assert!(
+                found >= exact && found <= exact * 5 / 4 + 2,
+                "{percent} %: {found} for {exact}"
+            );
         }
     }
 

@@ -71,7 +71,15 @@ impl EntryStatus {
     /// True if nothing is under way: the status stays while nobody deploys and nothing fails.
     #[must_use]
     pub fn is_settled(self) -> bool {
-        matches!(self, Self::Absent | Self::Ready | Self::Judged | Self::RolledBack | Self::Refused | Self::Unknown)
+        matches!(
+            self,
+            Self::Absent
+                | Self::Ready
+                | Self::Judged
+                | Self::RolledBack
+                | Self::Refused
+                | Self::Unknown
+        )
     }
 
     /// True if the body serves it and means to leave: it waits until the owners have received its
@@ -90,7 +98,15 @@ impl EntryStatus {
     /// True if a revision other than the wanted one may be in the body.
     #[must_use]
     pub fn has_old(self) -> bool {
-        matches!(self, Self::Updating | Self::Kept | Self::Old | Self::RefusedOld | Self::Draining | Self::Unknown)
+        matches!(
+            self,
+            Self::Updating
+                | Self::Kept
+                | Self::Old
+                | Self::RefusedOld
+                | Self::Draining
+                | Self::Unknown
+        )
     }
 }
 
@@ -152,7 +168,10 @@ impl States {
 impl fmt::Display for States {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (status, range) in self.runs() {
-            let letter = LETTERS.iter().find(|(other, _)| *other == status).map_or('?', |(_, letter)| *letter);
+            let letter = LETTERS
+                .iter()
+                .find(|(other, _)| *other == status)
+                .map_or('?', |(_, letter)| *letter);
             match range.len() {
                 1 => write!(f, "{letter}")?,
                 count => write!(f, "{letter}{count}")?,
@@ -181,7 +200,9 @@ impl std::str::FromStr for States {
         let mut letters = text.chars().peekable();
         while let Some(letter) = letters.next() {
             if letter.is_ascii_digit() {
-                return Err(StatesError("a number stands before the first letter or has too many digits"));
+                return Err(StatesError(
+                    "a number stands before the first letter or has too many digits",
+                ));
             }
             let mut count = 0_usize;
             let mut digits = 0;
@@ -194,9 +215,14 @@ impl std::str::FromStr for States {
             }
             let count = if digits == 0 { 1 } else { count };
             if count == 0 || states.len() + count > ENTRIES_MAX {
-                return Err(StatesError("a run is empty, or there are more entries than a manifest holds"));
+                return Err(StatesError(
+                    "a run is empty, or there are more entries than a manifest holds",
+                ));
             }
-            let status = LETTERS.iter().find(|(_, other)| *other == letter).map_or(EntryStatus::Unknown, |(it, _)| *it);
+            let status = LETTERS
+                .iter()
+                .find(|(_, other)| *other == letter)
+                .map_or(EntryStatus::Unknown, |(it, _)| *it);
             states.push_run(status, count);
         }
         Ok(states)

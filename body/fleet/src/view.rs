@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use cbs::{BodyId, Target};
 
 use crate::{
-    ContentHash, EntryStatus, Facts, HeartbeatSequence, Moment, Presence, Revision, Timing, Verdict, VerdictRecord,
+    ContentHash, EntryStatus, Facts, HeartbeatSequence, Moment, Presence, Revision, Timing,
+    Verdict, VerdictRecord,
     fault_injection::{Bug, injected},
     place,
     time::Clock,
@@ -108,7 +109,8 @@ impl Fleet {
     /// Notes that the connection is up, for the first time or again, and its watches begin anew.
     /// The knowledge about other bodies stays; their absence does not count for two leases.
     pub fn connected(&mut self, now: Moment) {
-        self.link = Link { connected: true, hold_until: now.plus(self.timing.hold), ..Link::default() };
+        self.link =
+            Link { connected: true, hold_until: now.plus(self.timing.hold), ..Link::default() };
         self.watched_anew();
         for peer in self.peers.values_mut() {
             peer.lost = false;
@@ -155,11 +157,14 @@ impl Fleet {
             return;
         }
         let known = self.peers.get(&presence.facts.body);
-        let past = known.map_or_else(|| self.link.forgotten(&presence.facts.body), |peer| peer.revision);
+        let past =
+            known.map_or_else(|| self.link.forgotten(&presence.facts.body), |peer| peer.revision);
         if revision <= past && !injected(Bug::TakesOldPresences) {
             return;
         }
-        let same = known.filter(|peer| peer.presence.facts.incarnation == presence.facts.incarnation && !peer.lost);
+        let same = known.filter(|peer| {
+            peer.presence.facts.incarnation == presence.facts.incarnation && !peer.lost
+        });
         let since = same.map_or(now, |peer| peer.since);
         let leaving = presence.is_leaving();
         let key = known.map_or_else(|| place::key_of(&presence.facts.body), |peer| peer.key);
@@ -204,13 +209,15 @@ impl Fleet {
 
     /// Prepares a pass: notices that the body was asleep, and forgets the bodies that are gone.
     pub fn refresh(&mut self, now: Moment) {
-        if self.link.asked.is_some_and(|asked| now.since(asked) > self.timing.sleep || now < asked) {
+        if self.link.asked.is_some_and(|asked| now.since(asked) > self.timing.sleep || now < asked)
+        {
             self.link.hold_until = now.plus(self.timing.hold);
         }
         self.link.asked = Some(now);
         let mut clock = Clock::new(now);
         if self.paused(&mut clock).is_some() && !injected(Bug::ForgetsWhileDeaf) {
-            // A body that receives nothing cannot see absences: it gets two leases of time afterwards.
+            // A body that receives nothing cannot see absences: it gets two leases of time
+            // afterwards.
             self.link.hold_until = now.plus(self.timing.hold);
             return;
         }
@@ -248,10 +255,17 @@ impl Fleet {
         if !self.link.connected {
             return Some(Paused::NotConnected);
         }
-        if self.link.duplicate_observed.is_some_and(|observed| !clock.reached(observed.plus(self.timing.unheard))) {
+        if self
+            .link
+            .duplicate_observed
+            .is_some_and(|observed| !clock.reached(observed.plus(self.timing.unheard)))
+        {
             return Some(Paused::DuplicateId);
         }
-        let hears = self.link.own_observed.is_some_and(|observed| !clock.reached(observed.plus(self.timing.unheard)));
+        let hears = self
+            .link
+            .own_observed
+            .is_some_and(|observed| !clock.reached(observed.plus(self.timing.unheard)));
         (!hears).then_some(Paused::LeaseNotObserved)
     }
 
@@ -278,7 +292,11 @@ impl Fleet {
     }
 
     /// Last presences that this body has received from leaving bodies; at most `max`, in turn.
-    pub(crate) fn observed_beats(&self, beat: u64, max: usize) -> BTreeMap<BodyId, HeartbeatSequence> {
+    pub(crate) fn observed_beats(
+        &self,
+        beat: u64,
+        max: usize,
+    ) -> BTreeMap<BodyId, HeartbeatSequence> {
         let leaving: Vec<&PeerBody> = self.peers.values().filter(|peer| peer.leaving).collect();
         let turns = leaving.len().div_ceil(max.max(1)).max(1) as u64;
         let skip = usize::try_from(beat % turns).unwrap_or(0) * max;
@@ -304,7 +322,8 @@ impl Fleet {
         };
         let ready = status.is_some_and(EntryStatus::is_promise) || injected(Bug::LeavesBeforeReady);
         let observed = peer.presence.observed.get(&self.body);
-        let knows = observed.is_some_and(|beat| beat.incarnation == self.incarnation && beat.number >= left_at);
+        let knows = observed
+            .is_some_and(|beat| beat.incarnation == self.incarnation && beat.number >= left_at);
         ready && (knows || injected(Bug::LeavesUnheard)) && !peer.lost && self.is_fresh(peer, clock)
     }
 }

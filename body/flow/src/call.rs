@@ -51,7 +51,8 @@ impl CallId {
         self.item
     }
 
-    /// 0 for the first attempt, one more for each retry, as in an envelope; a fallback is not retried.
+    /// 0 for the first attempt, one more for each retry, as in an envelope; a fallback is not
+    /// retried.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt.unwrap_or(0)

@@ -22,13 +22,15 @@ pub struct Flow {
 /// One step of a flow: one call, or one call for each item of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// The step's id: unique in its flow, `[a-z][a-z0-9_-]*`. (`-` is written `.steps["my-step"]` in jq.)
+    /// The step's id: unique in its flow, `[a-z][a-z0-9_-]*`. (`-` is written `.steps["my-step"]`
+    /// in jq.)
     pub id: String,
     /// Cell or flow that is called.
     pub target: Target,
     /// A template of the call's input; `None` sends `null`.
     pub with: Option<Value>,
-    /// An expression `${ … }`; the step is skipped, and its value `null`, where it gives `false` or `null`.
+    /// An expression `${ … }`; the step is skipped, and its value `null`, where it gives `false` or
+    /// `null`.
     pub when: Option<Value>,
     /// One call for each item of a list.
     pub each: Option<Each>,
@@ -87,7 +89,8 @@ pub struct Catch {
 /// A mistake in a flow: its place, its description, and a hint how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Place of the mistake: keys and indexes below the flow's `spec`, such as `steps`, `1`, `with`.
+    /// Place of the mistake: keys and indexes below the flow's `spec`, such as `steps`, `1`,
+    /// `with`.
     pub path: Vec<PathPart>,
     /// A stable code, for example `flow-cycle`.
     pub code: &'static str,

@@ -55,7 +55,8 @@ impl Json {
         Self { text: text.into(), parsed: OnceLock::new() }
     }
 
-    /// The value in jaq's form; `None` if jaq cannot read a text that serde can read, which is a fault.
+    /// The value in jaq's form; `None` if jaq cannot read a text that serde can read, which is a
+    /// fault.
     pub(crate) fn parsed(&self) -> Option<&Val> {
         self.parsed.get_or_init(|| jaq_json::read::parse_single(&self.text).ok()).as_ref()
     }
@@ -137,7 +138,8 @@ struct Checked;
 
 impl<'de> Deserialize<'de> for Checked {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Not `deserialize_ignored_any`, which looks neither at escapes nor at the range of numbers.
+        // Not `deserialize_ignored_any`, which looks neither at escapes nor at the range of
+        // numbers.
         deserializer.deserialize_any(Self)
     }
 }

@@ -64,9 +64,9 @@
 //! half a second and cannot use up the machine. An expression that has no value fails its step
 //! with the code `flow.expression`.
 //!
-//! That error names the expression and the kinds of values (`cannot add a map and a number`), never a
-//! value. The values are in a [`LogEntry::NoValue`], for the body's own log. A text that stands in
-//! the expression, as in `error("no lines")`, is reported unchanged.
+//! That error names the expression and the kinds of values (`cannot add a map and a number`), never
+//! a value. The values are in a [`LogEntry::NoValue`], for the body's own log. A text that stands
+//! in the expression, as in `error("no lines")`, is reported unchanged.
 //!
 //! # Numbers
 //!
@@ -81,7 +81,8 @@
 //! - Definitions, recursion, time, environment and effects are refused: a [`Problem`] names the
 //!   part and the reason.
 //! - Numbers that are not calculated with stay as they are written, also `1.10` and `1e3`.
-//! - A place in a list is a whole number: `.[1.0]` of a payload's `1.0` is an error, `.[4 / 2]` is not.
+//! - A place in a list is a whole number: `.[1.0]` of a payload's `1.0` is an error, `.[4 / 2]` is
+//!   not.
 //! - A number as the key of a map finds nothing, and is no error.
 //! - `capture` and `match` leave out groups that took no part; jq gives `null` for them.
 //! - `@base64d` needs its padding; a text is not multiplied by a fraction.

@@ -69,7 +69,10 @@ impl Plan {
     ///
     /// # Errors
     /// Every problem at once, in the order of the steps. [`CODES`](crate::CODES) lists their codes.
-    #[allow(clippy::needless_pass_by_value, reason = "a flow becomes a plan; what is left of it is no use")]
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "a flow becomes a plan; what is left of it is no use"
+    )]
     pub fn new(flow: Flow) -> Result<Self, Vec<Problem>> {
         check::plan(&flow)
     }
@@ -86,7 +89,8 @@ impl Plan {
         &self.steps
     }
 
-    /// Every target that a run may call, those of `catch` too, in the order they are written; some may be equal.
+    /// Every target that a run may call, those of `catch` too, in the order they are written; some
+    /// may be equal.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         self.steps.iter().flat_map(PlanStep::targets)
     }
@@ -123,7 +127,8 @@ impl PlanStep {
         self.catch.as_ref()?.target.as_ref()
     }
 
-    /// The indexes, in [`Plan::steps`], of the steps that are done before this one starts; ascending.
+    /// The indexes, in [`Plan::steps`], of the steps that are done before this one starts;
+    /// ascending.
     #[must_use]
     pub fn needs(&self) -> &[usize] {
         &self.needs
@@ -140,13 +145,19 @@ impl PlanStep {
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan").field("name", &self.name).field("steps", &self.steps).finish_non_exhaustive()
+        f.debug_struct("Plan")
+            .field("name", &self.name)
+            .field("steps", &self.steps)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for PlanStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PlanStep").field("id", &self.id).field("target", &self.target).finish_non_exhaustive()
+        f.debug_struct("PlanStep")
+            .field("id", &self.id)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
     }
 }
 

@@ -76,7 +76,11 @@ impl Run {
     pub fn seeded(plan: Arc<Plan>, seed: u64) -> Self {
         let steps = plan.steps().len();
         Self {
-            progress: plan.steps().iter().map(|step| Progress::Blocked(step.needs().len())).collect(),
+            progress: plan
+                .steps()
+                .iter()
+                .map(|step| Progress::Blocked(step.needs().len()))
+                .collect(),
             values: (0..steps).map(|_| None).collect(),
             plan,
             seed,
@@ -93,7 +97,9 @@ impl Run {
         let outcome = match (self.phase, event) {
             (Phase::New, Event::Started { input }) => self.started(input),
             (Phase::Running, Event::Answered { call, value }) => self.answered(&call, value),
-            (Phase::Running, Event::Failed { call, error, not_run }) => self.failed(&call, error, not_run),
+            (Phase::Running, Event::Failed { call, error, not_run }) => {
+                self.failed(&call, error, not_run)
+            }
             (Phase::Running, Event::Waited { call }) => self.waited(&call),
             _ => Ok(()),
         };
@@ -116,7 +122,8 @@ impl Run {
         self.phase = Phase::Running;
         self.input = input;
         let is_free = |progress: &Progress| matches!(progress, Progress::Blocked(0));
-        self.ready = (0..self.open).filter(|index| self.progress.get(*index).is_some_and(is_free)).collect();
+        self.ready =
+            (0..self.open).filter(|index| self.progress.get(*index).is_some_and(is_free)).collect();
         Ok(())
     }
 
@@ -133,7 +140,9 @@ impl Run {
             let output = match plan.output() {
                 Some(output) => {
                     let output = output.fill(&self.scope(None, None));
-                    output.map_err(|failure| self.no_value("the flow's output has no value: ", failure))?
+                    output.map_err(|failure| {
+                        self.no_value("the flow's output has no value: ", failure)
+                    })?
                 }
                 None => self.values.pop().flatten().unwrap_or_else(Json::null),
             };

@@ -22,7 +22,12 @@ pub(crate) enum Template {
 
 impl Template {
     /// Compiles a template. Mistakes go to `problems`, with their place below `path`.
-    pub(crate) fn new(value: &Value, names: &Names<'_>, path: &[PathPart], problems: &mut Vec<Problem>) -> Self {
+    pub(crate) fn new(
+        value: &Value,
+        names: &Names<'_>,
+        path: &[PathPart],
+        problems: &mut Vec<Problem>,
+    ) -> Self {
         match value {
             Value::String(text) => match code(text) {
                 Ok(None) => Self::Fixed(value.clone()),
@@ -39,17 +44,20 @@ impl Template {
                 }
             },
             Value::Array(items) => {
-                let items = items
-                    .iter()
-                    .enumerate()
-                    .map(|(index, item)| Self::new(item, names, &below(path, PathPart::Index(index)), problems));
+                let items = items.iter().enumerate().map(|(index, item)| {
+                    Self::new(item, names, &below(path, PathPart::Index(index)), problems)
+                });
                 Self::folded_list(items.collect())
             }
             Value::Object(entries) => {
                 let entries = entries.iter().map(|(key, value)| {
                     let path = below(path, PathPart::Key(key.clone()));
                     if key.contains("${") {
-                        problems.push(Mistake::new("flow-syntax", "a key is no expression").hint(KEY_HINT).at(&path));
+                        problems.push(
+                            Mistake::new("flow-syntax", "a key is no expression")
+                                .hint(KEY_HINT)
+                                .at(&path),
+                        );
                     }
                     (key.clone(), Self::new(value, names, &path, problems))
                 });
@@ -90,11 +98,13 @@ impl Template {
             Self::Fixed(value) => Ok(Json::from(value.clone())),
             Self::Computed(expression) => expression.evaluate(scope),
             Self::List(items) => {
-                let items = items.iter().map(|item| item.fill(scope)).collect::<Result<Vec<_>, _>>()?;
+                let items =
+                    items.iter().map(|item| item.fill(scope)).collect::<Result<Vec<_>, _>>()?;
                 Ok(Json::list(&items))
             }
             Self::Map(entries) => {
-                let entries = entries.iter().map(|(key, entry)| Ok((key.as_str(), entry.fill(scope)?)));
+                let entries =
+                    entries.iter().map(|(key, entry)| Ok((key.as_str(), entry.fill(scope)?)));
                 Ok(Json::map(entries.collect::<Result<Vec<_>, Failure>>()?))
             }
         }
@@ -121,12 +131,18 @@ pub(crate) fn code(text: &str) -> Result<Option<&str>, Mistake> {
     if !text.contains("${") {
         return Ok(None);
     }
-    let mixed =
-        || Mistake::new("flow-interpolation", "the text holds `${`, and is not one expression").hint(WHOLE_HINT);
+    let mixed = || {
+        Mistake::new("flow-interpolation", "the text holds `${`, and is not one expression")
+            .hint(WHOLE_HINT)
+    };
     let inner = text.trim().strip_prefix("${").ok_or_else(mixed)?;
     let code = inner.strip_suffix('}').ok_or_else(mixed)?;
     // `${ .a } and ${ .b }` begins and ends like one expression.
-    if code.contains("${") && !Expression::is_readable(code) { Err(mixed()) } else { Ok(Some(code)) }
+    if code.contains("${") && !Expression::is_readable(code) {
+        Err(mixed())
+    } else {
+        Ok(Some(code))
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
 //! Measures how many calls a second the Python cells of one body answer. Run it by hand:
 //! `cargo run --release -p host-python --example bench`.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a program for developers")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a program for developers"
+)]
 
 use std::{
     fs,
@@ -94,9 +99,15 @@ async fn main() {
             "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: bench.{name} }}\nspec:\n  runtime: python\n  source: {}/cells.py:{name}\n",
             folder.path().display()
         );
-        let specs = spec::load_texts([("specs.yaml".into(), &*yaml)], &spec::Options::default()).unwrap();
+        let specs =
+            spec::load_texts([("specs.yaml".into(), &*yaml)], &spec::Options::default()).unwrap();
         let spec = specs.cells().next().unwrap().clone();
-        let env = CellEnv::new(spec.name.clone().into(), BodyId::new("bench").unwrap(), bus.clone(), Arc::new(Nowhere));
+        let env = CellEnv::new(
+            spec.name.clone().into(),
+            BodyId::new("bench").unwrap(),
+            bus.clone(),
+            Arc::new(Nowhere),
+        );
         let cell = supervisor.start(spec, env).unwrap();
         cell.ready(Duration::from_secs(30)).await.unwrap();
         running.push(cell);
@@ -106,7 +117,10 @@ async fn main() {
     for name in names.iter().filter(|name| only.as_deref().is_none_or(|only| only == **name)) {
         let mut rates: Vec<(f64, f64)> = Vec::new();
         for _ in 0..3 {
-            rates.push((measure(&bus, name, 1, seconds / 3).await, measure(&bus, name, 64, seconds).await));
+            rates.push((
+                measure(&bus, name, 1, seconds / 3).await,
+                measure(&bus, name, 64, seconds).await,
+            ));
         }
         rates.sort_by(|one, other| one.1.total_cmp(&other.1));
         println!(

@@ -42,7 +42,10 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(env: &Arc<CellEnv>, request: Envelope) -> (Arc<Self>, oneshot::Receiver<Answer>) {
+    pub(crate) fn new(
+        env: &Arc<CellEnv>,
+        request: Envelope,
+    ) -> (Arc<Self>, oneshot::Receiver<Answer>) {
         let (notify, answer) = oneshot::channel();
         let call = Self {
             context: CellContext::new(env.clone(), &request),
@@ -85,7 +88,10 @@ impl Call {
     pub(crate) fn claim(&self, lane: &Arc<Lane>) -> bool {
         // Held all the time: code that finds the call claimed also finds the lane that claimed it.
         let mut place = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
-        let claimed = self.state.compare_exchange(WAITING, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let claimed = self
+            .state
+            .compare_exchange(WAITING, RUNNING, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
         if claimed {
             Self::count_to(&mut place, lane);
             lane.running.add();
@@ -118,7 +124,8 @@ impl Call {
     /// Records that the caller gives up. Returns the lane that runs the call, if there is one: that
     /// lane still ends the call.
     pub(crate) fn abandon(&self) -> Option<Arc<Lane>> {
-        let waited = self.state.compare_exchange(WAITING, ENDED, Ordering::AcqRel, Ordering::Acquire);
+        let waited =
+            self.state.compare_exchange(WAITING, ENDED, Ordering::AcqRel, Ordering::Acquire);
         if waited.is_ok() {
             self.leave();
             return None;
@@ -128,14 +135,16 @@ impl Call {
 
     /// Answers a waiting call with an error because its lane has ended and no lane will run it.
     pub(crate) fn refuse(&self) {
-        let waited = self.state.compare_exchange(WAITING, ENDED, Ordering::AcqRel, Ordering::Acquire);
+        let waited =
+            self.state.compare_exchange(WAITING, ENDED, Ordering::AcqRel, Ordering::Acquire);
         if waited.is_err() {
             return;
         }
         self.leave();
         if let Some(notify) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let target = &self.context.env().target;
-            _ = notify.send(Err(BusError::unavailable(target, "its lane ended before the call's turn")));
+            _ = notify
+                .send(Err(BusError::unavailable(target, "its lane ended before the call's turn")));
         }
     }
 
@@ -161,7 +170,11 @@ impl<'a> Pending<'a> {
 
     /// Waits for the answer. If the lane ends without an answer, the cell has failed. The notes
     /// about the call are passed on when the call ends, or at once if `at_once` is true.
-    pub(crate) async fn answer(mut self, mut answer: oneshot::Receiver<Answer>, at_once: bool) -> Answer {
+    pub(crate) async fn answer(
+        mut self,
+        mut answer: oneshot::Receiver<Answer>,
+        at_once: bool,
+    ) -> Answer {
         let answer = poll_fn(|cx| {
             if at_once {
                 // Registered first: a note that is added from here on wakes this task.

@@ -39,7 +39,9 @@ pub(crate) fn call<'a>(
             Err(error) => Err(error),
         };
         match answered {
-            Ok((payload, content_type)) => Ok(Envelope { content_type, ..Envelope::reply(payload) }),
+            Ok((payload, content_type)) => {
+                Ok(Envelope { content_type, ..Envelope::reply(payload) })
+            }
             Err(error) if error.outcome() == Outcome::Ran => Err(error.into_error()),
             // The call never ran: another body may take it, and the caller may try again.
             Err(error) => Ok(Envelope::error(error)),

@@ -26,7 +26,9 @@ pub fn check_source(file: &Path, function: &str, name: &CellName) -> Result<(), 
     let found = Python::attach(|py| -> PyResult<Option<String>> {
         let check = PyModule::from_code(py, CHECK, c"<cbs>/host/check.py", c"cbs_host_check")?;
         let source = PyBytes::new(py, &source);
-        check.call_method1("check", (source, file.to_string_lossy(), function, name.as_str()))?.extract()
+        check
+            .call_method1("check", (source, file.to_string_lossy(), function, name.as_str()))?
+            .extract()
     });
     found.map_err(|error| format!("{}: {error}", file.display()))?.map_or(Ok(()), Err)
 }
@@ -36,12 +38,20 @@ pub fn check_source(file: &Path, function: &str, name: &CellName) -> Result<(), 
 pub(crate) fn check_apart(file: &Path, function: &str, name: &CellName) -> Result<(), String> {
     read(file)?;
     let mut command = Command::new(BUILT.executable);
-    command.args(["-I", "-S", "-X", "utf8", "-c", CHECK_TEXT]).arg(file).args([function, name.as_str()]);
-    let output = command.output().map_err(|error| format!("cannot start {}: {error}", BUILT.executable))?;
+    command
+        .args(["-I", "-S", "-X", "utf8", "-c", CHECK_TEXT])
+        .arg(file)
+        .args([function, name.as_str()]);
+    let output =
+        command.output().map_err(|error| format!("cannot start {}: {error}", BUILT.executable))?;
     let said = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{}: cannot be checked: {}", file.display(), error.lines().last().unwrap_or_default()));
+        return Err(format!(
+            "{}: cannot be checked: {}",
+            file.display(),
+            error.lines().last().unwrap_or_default()
+        ));
     }
     if said.is_empty() { Ok(()) } else { Err(said.into_owned()) }
 }

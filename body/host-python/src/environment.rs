@@ -56,7 +56,8 @@ pub(crate) fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Env
 pub(crate) fn tools() -> PathBuf {
     let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     named("CBS_TOOLS").unwrap_or_else(|| {
-        let cache = named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));
+        let cache =
+            named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));
         cache.unwrap_or_else(env::temp_dir).join("cbs/tools")
     })
 }
@@ -68,7 +69,11 @@ pub(crate) fn short_hash(text: &[u8]) -> String {
 
 /// Returns the folder of all environments of the build's interpreter.
 pub(crate) fn folder() -> PathBuf {
-    tools().join("python").join(format!("{}-{}", BUILT.version, short_hash(BUILT.prefix.as_bytes())))
+    tools().join("python").join(format!(
+        "{}-{}",
+        BUILT.version,
+        short_hash(BUILT.prefix.as_bytes())
+    ))
 }
 
 /// Returns the folder of an environment's packages.
@@ -117,7 +122,8 @@ pub(crate) fn ensure(place: &Path, packages: &Packages<'_>) -> Result<PathBuf, E
         return Ok(site);
     }
     let parent = place.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(io_error(format!("cannot make the folder {}", parent.display())))?;
+    fs::create_dir_all(parent)
+        .map_err(io_error(format!("cannot make the folder {}", parent.display())))?;
     let _lock = Lock::take(&place.with_extension("lock"))?;
     if site.is_dir() {
         return Ok(site);
@@ -130,7 +136,8 @@ pub(crate) fn ensure(place: &Path, packages: &Packages<'_>) -> Result<PathBuf, E
         .map_err(io_error(format!("cannot make a folder in {}", parent.display())))?;
     let target = making.path().join("environment");
     install(&target, packages)?;
-    fs::rename(&target, place).map_err(io_error(format!("cannot put the environment to {}", place.display())))?;
+    fs::rename(&target, place)
+        .map_err(io_error(format!("cannot put the environment to {}", place.display())))?;
     tracing::info!("made the Python environment in {} ms", began.elapsed().as_millis());
     Ok(site)
 }
@@ -143,7 +150,9 @@ fn install(target: &Path, packages: &Packages<'_>) -> Result<(), EnvironmentErro
         python.arg("-I");
         python
     };
-    let has_pip = run(python().args(["-c", "import pip; assert int(pip.__version__.split('.')[0]) >= 23"])).is_ok();
+    let has_pip =
+        run(python().args(["-c", "import pip; assert int(pip.__version__.split('.')[0]) >= 23"]))
+            .is_ok();
     let how: &[&str] = if has_pip { &["-m", "venv", "--without-pip"] } else { &["-m", "venv"] };
     run(python().args(how).arg(target))?;
     let own = target.join("bin/python");
@@ -153,7 +162,13 @@ fn install(target: &Path, packages: &Packages<'_>) -> Result<(), EnvironmentErro
         if has_pip {
             pip.arg("--python").arg(&own);
         }
-        pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]);
+        pip.args([
+            "install",
+            "--quiet",
+            "--no-input",
+            "--disable-pip-version-check",
+            "--no-warn-script-location",
+        ]);
         pip.args(["--timeout", "10", "--retries", "1"]);
         if let Some(folder) = packages.from {
             pip.current_dir(folder);
@@ -175,8 +190,11 @@ fn install(target: &Path, packages: &Packages<'_>) -> Result<(), EnvironmentErro
 /// Runs a program to its end, but not longer than [`LIMIT`].
 fn run(command: &mut Command) -> Result<(), EnvironmentError> {
     let shown = shown(command);
-    let failed =
-        |how: String, said: &str| EnvironmentError::Failed { command: shown.clone(), how, said: said.to_owned() };
+    let failed = |how: String, said: &str| EnvironmentError::Failed {
+        command: shown.clone(),
+        how,
+        said: said.to_owned(),
+    };
     let output = tempfile::tempfile().map_err(io_error("cannot make a temporary file"))?;
     let second = || output.try_clone().map_err(io_error("cannot use a temporary file twice"));
     let (stdout, stderr) = (Stdio::from(second()?), Stdio::from(second()?));
@@ -212,7 +230,10 @@ fn last_lines(mut file: fs::File) -> String {
     let mut text = Vec::new();
     _ = file.rewind().and_then(|()| file.read_to_end(&mut text));
     let text = String::from_utf8_lossy(&text);
-    let lines = text.lines().map(str::trim).filter(|line| !FRAME.iter().any(|begin| line.starts_with(begin)));
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !FRAME.iter().any(|begin| line.starts_with(begin)));
     let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
     lines.get(lines.len().saturating_sub(6)..).unwrap_or_default().join("; ")
 }
@@ -226,7 +247,8 @@ struct Lock {
 impl Lock {
     fn take(path: &Path) -> Result<Self, EnvironmentError> {
         let what = || format!("cannot lock {}", path.display());
-        let file = fs::File::options().create(true).append(true).open(path).map_err(io_error(what()))?;
+        let file =
+            fs::File::options().create(true).append(true).open(path).map_err(io_error(what()))?;
         let until = Instant::now() + LOCK_LIMIT;
         loop {
             match file.try_lock() {

@@ -48,7 +48,11 @@ impl PythonHost {
 fn python(spec: &CellSpec) -> Result<&Python, HostError> {
     match &spec.runtime {
         Runtime::Python(python) => Ok(python),
-        other => Err(HostError::Runtime(format!("`{}` is no Python cell but {}", spec.name, other.as_str()))),
+        other => Err(HostError::Runtime(format!(
+            "`{}` is no Python cell but {}",
+            spec.name,
+            other.as_str()
+        ))),
     }
 }
 
@@ -67,7 +71,11 @@ impl Host for PythonHost {
         checked.map_err(HostError::Runtime)
     }
 
-    fn start<'a>(&'a self, spec: &'a CellSpec, env: &'a CellEnv) -> BoxFuture<'a, Result<Started, HostError>> {
+    fn start<'a>(
+        &'a self,
+        spec: &'a CellSpec,
+        env: &'a CellEnv,
+    ) -> BoxFuture<'a, Result<Started, HostError>> {
         Box::pin(async move {
             let python = python(spec)?;
             if process::is_apart(python)? {
@@ -80,7 +88,12 @@ impl Host for PythonHost {
 }
 
 impl PythonHost {
-    async fn start_in_lanes(&self, spec: &CellSpec, python: &Python, env: &CellEnv) -> Result<Started, HostError> {
+    async fn start_in_lanes(
+        &self,
+        spec: &CellSpec,
+        python: &Python,
+        env: &CellEnv,
+    ) -> Result<Started, HostError> {
         let file = python.file.clone();
         let source = blocking(move || ready(&file)).await??;
         let plan = Plan {
@@ -101,14 +114,19 @@ impl PythonHost {
         let (workers, cell) = (Arc::downgrade(&pool), Arc::new(PythonCell(pool)));
         Ok(Started {
             ended: Box::pin(async move {
-                let reason = ended.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
+                let reason = ended
+                    .wait_for(Option::is_some)
+                    .await
+                    .map(|reason| reason.clone().unwrap_or_default());
                 match reason {
                     Ok(reason) => reason,
                     // The pool was dropped, so nobody needs the reason.
                     Err(_) => std::future::pending().await,
                 }
             }),
-            workers: Some(Arc::new(move || workers.upgrade().map(|pool| pool.workers()).unwrap_or_default())),
+            workers: Some(Arc::new(move || {
+                workers.upgrade().map(|pool| pool.workers()).unwrap_or_default()
+            })),
             ..Started::new(cell)
         })
     }
@@ -123,7 +141,9 @@ fn ready(file: &Path) -> Result<Vec<u8>, HostError> {
 }
 
 /// Runs blocking work on a thread that may block.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, HostError> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, HostError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| HostError::Runtime(format!("it could not be made ready: {error}")))
 }

@@ -54,7 +54,10 @@ impl HostCalls {
         let Ok(permit) = self.room.clone().try_acquire_owned() else {
             let message = format!("the cell has {HOST_CALLS_MAX} calls of its own under way");
             let error = CellError::new(Code::Overloaded, message).retryable();
-            lane.notify(LaneEvent::Done(Done { number, result: Err(BusError::new(error, Outcome::NotRun)) }));
+            lane.notify(LaneEvent::Done(Done {
+                number,
+                result: Err(BusError::new(error, Outcome::NotRun)),
+            }));
             return None;
         };
         let (lane, stop) = (lane.clone(), self.stop.clone());

@@ -95,10 +95,12 @@ pub(crate) fn runs() -> bool {
 
 fn start_once() -> Result<(), InterpreterError> {
     fits()?;
-    // Python takes the thread that starts it for its main thread: this one runs as long as the process.
+    // Python takes the thread that starts it for its main thread: this one runs as long as the
+    // process.
     let (notify, started) = std::sync::mpsc::sync_channel(1);
     let main = std::thread::Builder::new().name("cbs-python".to_owned()).spawn(move || {
-        let done = initialize().and_then(|()| Python::attach(prepare).map_err(|error| failed(&error)));
+        let done =
+            initialize().and_then(|()| Python::attach(prepare).map_err(|error| failed(&error)));
         _ = notify.send(done);
         loop {
             std::thread::park();
@@ -118,7 +120,9 @@ pub(crate) fn fits() -> Result<(), InterpreterError> {
     let loaded = loaded_version();
     let library = loaded_library();
     let minor = |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
-    let elsewhere = library.as_deref().is_some_and(|file| !BUILT.library.is_empty() && !lies_in(file, BUILT.library));
+    let elsewhere = library
+        .as_deref()
+        .is_some_and(|file| !BUILT.library.is_empty() && !lies_in(file, BUILT.library));
     if minor(&loaded) != minor(BUILT.version) || elsewhere {
         return Err(InterpreterError::Mismatch {
             built: format!("{} ({})", BUILT.version, BUILT.prefix),
@@ -127,7 +131,10 @@ pub(crate) fn fits() -> Result<(), InterpreterError> {
         });
     }
     if loaded != BUILT.version {
-        tracing::warn!("this program was built with Python {}, running with {loaded}", BUILT.version);
+        tracing::warn!(
+            "this program was built with Python {}, running with {loaded}",
+            BUILT.version
+        );
     }
     if !Path::new(BUILT.prefix).join("lib").join(folder_of_version()).join("os.py").is_file() {
         return Err(InterpreterError::NoLibrary { version: BUILT.version, prefix: BUILT.prefix });
@@ -158,7 +165,8 @@ pub(crate) fn loaded_version() -> String {
 pub(crate) fn loaded_library() -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let files = maps.lines().filter_map(|line| line.find('/').and_then(|at| line.get(at..)));
-    let named = |file: &&str| file.rsplit('/').next().is_some_and(|name| name.starts_with("libpython"));
+    let named =
+        |file: &&str| file.rsplit('/').next().is_some_and(|name| name.starts_with("libpython"));
     files.into_iter().find(named).map(PathBuf::from)
 }
 
@@ -198,15 +206,19 @@ fn initialize() -> Result<(), InterpreterError> {
 }
 
 fn set_texts(config: &mut ffi::PyConfig) -> Result<(), InterpreterError> {
-    let text = |text: &str| CString::new(text).map_err(|error: NulError| InterpreterError::Start(error.to_string()));
+    let text = |text: &str| {
+        CString::new(text).map_err(|error: NulError| InterpreterError::Start(error.to_string()))
+    };
     let (home, program) = (text(BUILT.prefix)?, text(BUILT.executable)?);
     let config: *mut ffi::PyConfig = config;
     let set = move |field: *mut *mut _, text: *const c_char| {
-        // SAFETY: the field is one of this very struct, the text ends with a zero and lives until the call returns.
+        // SAFETY: the field is one of this very struct, the text ends with a zero and lives until
+        // the call returns.
         check(unsafe { ffi::PyConfig_SetBytesString(config, field, text) })
     };
     // SAFETY: the pointer is to the borrowed struct; only the addresses of two fields are taken.
-    let (home_field, program_field) = unsafe { (&raw mut (*config).home, &raw mut (*config).executable) };
+    let (home_field, program_field) =
+        unsafe { (&raw mut (*config).home, &raw mut (*config).executable) };
     set(home_field, home.as_ptr())?;
     // What `sys.executable` says: programs that start "Python" through it start Python, not a body.
     set(program_field, program.as_ptr())
@@ -230,8 +242,10 @@ static PROCESS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 /// Returns the module with the state of the whole interpreter (`python/process.py`), which is
 /// created once.
 pub(crate) fn process(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
-    let make =
-        || PyModule::from_code(py, PROCESS_SOURCE, c"<cbs>/host/process.py", c"cbs_host_process").map(Bound::unbind);
+    let make = || {
+        PyModule::from_code(py, PROCESS_SOURCE, c"<cbs>/host/process.py", c"cbs_host_process")
+            .map(Bound::unbind)
+    };
     PROCESS.get_or_try_init(py, make).map(|module| module.bind(py))
 }
 
@@ -270,11 +284,14 @@ pub(crate) fn set_up(site: Option<&Path>) -> Result<(), InterpreterError> {
             Some(tracing::Level::ERROR) | None => 40,
         };
         process(py)?.call_method1("install", (wrap_pyfunction!(unknown, py)?, level))?;
-        let children = PyModule::from_code(py, CHILDREN, c"<cbs>/host/children.py", c"cbs_host_children")?;
+        let children =
+            PyModule::from_code(py, CHILDREN, c"<cbs>/host/children.py", c"cbs_host_children")?;
         children.call_method1("install", (BTreeMap::from(CHILD_TEXTS),))?;
         Ok(())
     };
-    SET_UP.get_or_init(|| Python::attach(|py| set_up(py).map_err(|error: PyErr| failed(&error)))).clone()
+    SET_UP
+        .get_or_init(|| Python::attach(|py| set_up(py).map_err(|error: PyErr| failed(&error))))
+        .clone()
 }
 
 /// Returns a Python file of this crate with the zero at its end that CPython needs.

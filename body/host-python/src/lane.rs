@@ -234,8 +234,10 @@ impl Lane {
 
     /// Closes the inbox of a lane that has ended, and answers all waiting calls with an error.
     pub(crate) fn clear(&self) {
-        let taken = std::mem::replace(&mut *self.inbox(), Inbox { closed: true, ..Inbox::default() });
-        let handed = std::mem::take(&mut *self.handed.lock().unwrap_or_else(PoisonError::into_inner));
+        let taken =
+            std::mem::replace(&mut *self.inbox(), Inbox { closed: true, ..Inbox::default() });
+        let handed =
+            std::mem::take(&mut *self.handed.lock().unwrap_or_else(PoisonError::into_inner));
         for call in taken.calls.into_iter().chain(handed) {
             call.refuse();
         }
@@ -269,7 +271,11 @@ impl Lane {
             in_flight: running,
             queued: load.saturating_sub(running),
             // An old measurement says nothing about a lane that has no calls.
-            lag_us: if load == 0 { behind } else { behind.max(self.health.lag_us.load(Ordering::Relaxed)) },
+            lag_us: if load == 0 {
+                behind
+            } else {
+                behind.max(self.health.lag_us.load(Ordering::Relaxed))
+            },
             lock_wait_us,
             ..Worker::default()
         }

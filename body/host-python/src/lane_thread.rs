@@ -43,7 +43,8 @@ pub(crate) fn spawn(number: u32, parts: Parts) -> io::Result<Arc<Lane>> {
     let inner = lane.clone();
     let name = format!("py{number} {}", parts.env.target.name());
     thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
-        let failed = Python::attach(|py| serve(py, &inner, parts).err().map(|error| error.to_string()));
+        let failed =
+            Python::attach(|py| serve(py, &inner, parts).err().map(|error| error.to_string()));
         inner.clear();
         let status = inner.status.borrow().clone();
         // A lane that could not start keeps that status until it is dropped.
@@ -63,7 +64,8 @@ pub(crate) fn spawn(number: u32, parts: Parts) -> io::Result<Arc<Lane>> {
 fn serve(py: Python<'_>, lane: &Arc<Lane>, parts: Parts) -> PyResult<()> {
     static LOADER: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let loader = LOADER.get_or_try_init(py, || {
-        PyModule::from_code(py, MODULES, c"<cbs>/host/modules.py", c"cbs_host_modules").map(Bound::unbind)
+        PyModule::from_code(py, MODULES, c"<cbs>/host/modules.py", c"cbs_host_modules")
+            .map(Bound::unbind)
     })?;
     let config = match &parts.env.config {
         Value::Null => "{}".to_owned(),

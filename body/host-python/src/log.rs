@@ -27,7 +27,12 @@ pub(crate) fn level_of(level: u32) -> proto::Level {
 }
 
 /// Returns a log line of this level, from this part of the cell.
-pub(crate) fn line(level: u32, logger: &str, message: &str, fields: Vec<proto::Field>) -> proto::Log {
+pub(crate) fn line(
+    level: u32,
+    logger: &str,
+    message: &str,
+    fields: Vec<proto::Field>,
+) -> proto::Log {
     let level = level_of(level).into();
     proto::Log { level, message: message.to_owned(), within: 0, logger: logger.to_owned(), fields }
 }
@@ -71,7 +76,12 @@ struct Bucket {
 
 impl Default for Lines {
     fn default() -> Self {
-        Self(Mutex::new(Bucket { room: LINES_AT_ONCE, filled: Instant::now(), left_out: 0, reported: None }))
+        Self(Mutex::new(Bucket {
+            room: LINES_AT_ONCE,
+            filled: Instant::now(),
+            left_out: 0,
+            reported: None,
+        }))
     }
 }
 

@@ -112,8 +112,12 @@ impl Pool {
             match settled.map(|status| status.clone()) {
                 Ok(LaneStatus::Ready) => lane.put_into(&pool),
                 Ok(LaneStatus::Failed(error)) => return Err(StartError::Cell(error)),
-                Ok(LaneStatus::Ended(reason)) => return Err(StartError::Lane(reason.unwrap_or_default())),
-                Ok(LaneStatus::Starting) | Err(_) => return Err(StartError::Lane("the lane has gone".to_owned())),
+                Ok(LaneStatus::Ended(reason)) => {
+                    return Err(StartError::Lane(reason.unwrap_or_default()));
+                }
+                Ok(LaneStatus::Starting) | Err(_) => {
+                    return Err(StartError::Lane("the lane has gone".to_owned()));
+                }
             }
         }
         sampler::add(&pool);
@@ -148,13 +152,19 @@ impl Pool {
         let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
         let least = match lanes.as_slice() {
             [only] => Some(only),
-            several => several.iter().min_by_key(|lane| (lane.behind_us() > LATE_US, lane.load.now())),
+            several => {
+                several.iter().min_by_key(|lane| (lane.behind_us() > LATE_US, lane.load.now()))
+            }
         };
-        let lane = least.ok_or_else(|| BusError::unavailable(&self.plan.env.target, "it is being stopped"))?;
+        let lane = least
+            .ok_or_else(|| BusError::unavailable(&self.plan.env.target, "it is being stopped"))?;
         if !lane.offer(&call, self.plan.concurrency.saturating_mul(WAITING_FACTOR)) {
             _ = call.abandon();
             let message = "too many calls wait for the cell's lanes: it is blocked";
-            return Err(BusError::new(CellError::new(Code::Overloaded, message).retryable(), Outcome::NotRun));
+            return Err(BusError::new(
+                CellError::new(Code::Overloaded, message).retryable(),
+                Outcome::NotRun,
+            ));
         }
         sampler::wake();
         Ok((Pending::new(call, context), answer))
@@ -167,7 +177,8 @@ impl Pool {
 
     /// Returns the status of each lane.
     pub(crate) fn workers(&self) -> Vec<Worker> {
-        let blocked = u64::try_from(self.plan.watchdog.blocked_after.as_micros()).unwrap_or(u64::MAX);
+        let blocked =
+            u64::try_from(self.plan.watchdog.blocked_after.as_micros()).unwrap_or(u64::MAX);
         let lock_wait = sampler::lock_wait_us();
         self.lanes().iter().map(|lane| lane.worker(blocked, lock_wait)).collect()
     }
@@ -179,7 +190,8 @@ impl Pool {
 
     /// Returns true if there are more lanes than the least number.
     pub(crate) fn has_surplus(&self) -> bool {
-        self.plan.lanes_min < self.plan.lanes_max && self.lanes().len() > self.plan.lanes_min as usize
+        self.plan.lanes_min < self.plan.lanes_max
+            && self.lanes().len() > self.plan.lanes_min as usize
     }
 
     /// Gives calls that have waited too long to lanes without calls, and starts more lanes for the
@@ -187,12 +199,14 @@ impl Pool {
     pub(crate) fn balance(self: &Arc<Self>) {
         let (lanes, now) = (self.lanes(), now_us());
         let waiting = lanes.iter().flat_map(|lane| lane.waiting());
-        let late: Vec<_> = waiting.filter(|call| now.saturating_sub(call.since_us) >= LATE_US).collect();
+        let late: Vec<_> =
+            waiting.filter(|call| now.saturating_sub(call.since_us) >= LATE_US).collect();
         if late.is_empty() {
             return;
         }
         self.needed_at.store(now, Ordering::Relaxed);
-        let mut free = lanes.iter().filter(|lane| lane.load.now() == 0 && lane.behind_us() < LATE_US);
+        let mut free =
+            lanes.iter().filter(|lane| lane.load.now() == 0 && lane.behind_us() < LATE_US);
         let mut left = 0_u32;
         for call in late {
             match free.next() {
@@ -200,7 +214,8 @@ impl Pool {
                 None => left += 1,
             }
         }
-        let there = u32::try_from(lanes.len()).unwrap_or(u32::MAX) + self.coming.load(Ordering::Acquire);
+        let there =
+            u32::try_from(lanes.len()).unwrap_or(u32::MAX) + self.coming.load(Ordering::Acquire);
         if now < self.grow_from.load(Ordering::Relaxed) {
             return;
         }
@@ -237,10 +252,14 @@ impl Pool {
     pub(crate) fn arrived(&self, lane: Arc<Lane>, status: &LaneStatus) {
         self.coming.fetch_sub(1, Ordering::AcqRel);
         match status {
-            LaneStatus::Ready if self.stopping.load(Ordering::Acquire) => lane.notify(LaneEvent::Stop { hooks: true }),
+            LaneStatus::Ready if self.stopping.load(Ordering::Acquire) => {
+                lane.notify(LaneEvent::Stop { hooks: true });
+            }
             LaneStatus::Ready => self.admit(lane),
             LaneStatus::Failed(error) => self.not_grown(error),
-            LaneStatus::Ended(reason) => self.not_grown(&reason.as_deref().unwrap_or("its thread ended")),
+            LaneStatus::Ended(reason) => {
+                self.not_grown(&reason.as_deref().unwrap_or("its thread ended"));
+            }
             LaneStatus::Starting => self.not_grown(&"it does not come"),
         }
     }
@@ -284,7 +303,8 @@ impl Pool {
     /// Runs the stop hooks in every lane, and waits until the lanes' threads have ended.
     pub(crate) async fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        let lanes = std::mem::take(&mut *self.lanes.write().unwrap_or_else(PoisonError::into_inner));
+        let lanes =
+            std::mem::take(&mut *self.lanes.write().unwrap_or_else(PoisonError::into_inner));
         for lane in &lanes {
             // It is never closed.
             let _turn = ENDING.acquire().await;

@@ -71,7 +71,13 @@ impl Port {
 
     /// Reports that the lane cannot be started, with the reason.
     #[pyo3(signature = (code, message, retryable, details))]
-    fn failed(&self, code: &str, message: &Bound<'_, PyString>, retryable: bool, details: Option<&str>) {
+    fn failed(
+        &self,
+        code: &str,
+        message: &Bound<'_, PyString>,
+        retryable: bool,
+        details: Option<&str>,
+    ) {
         let message = message.to_string_lossy().into_owned();
         let error = match code {
             "" => HostError::Runtime(message),
@@ -110,7 +116,9 @@ impl Port {
     /// Takes answers as a flat list: call, payload and content type for each.
     fn finish(&self, done: &Bound<'_, PyList>) -> PyResult<()> {
         let mut items = done.iter();
-        while let (Some(call), Some(payload), Some(content_type)) = (items.next(), items.next(), items.next()) {
+        while let (Some(call), Some(payload), Some(content_type)) =
+            (items.next(), items.next(), items.next())
+        {
             let call = call.cast::<PortCall>()?;
             let payload = Bytes::copy_from_slice(payload.cast::<PyBytes>()?.as_bytes());
             let content_type = content_type.cast::<PyString>()?.to_str()?;
@@ -137,9 +145,11 @@ impl Port {
         // Text of a cell may contain half characters (as file names do): they must not make a log
         // line fail.
         let (logger, message) = (logger.to_string_lossy(), message.to_string_lossy());
-        let text = |of: Bound<'_, PyAny>| -> PyResult<_> { Ok(of.str()?.to_string_lossy().into_owned()) };
+        let text =
+            |of: Bound<'_, PyAny>| -> PyResult<_> { Ok(of.str()?.to_string_lossy().into_owned()) };
         let fields = fields.into_iter().flatten();
-        let fields = fields.map(|(key, value)| Ok(proto::Field { key: text(key)?, value: text(value)? }));
+        let fields =
+            fields.map(|(key, value)| Ok(proto::Field { key: text(key)?, value: text(value)? }));
         let fields = fields.collect::<PyResult<_>>()?;
         let line = line(level, &logger, &message, fields);
         // The reader of the log may be slow: Python's lock is not held while this waits for it.
@@ -148,7 +158,13 @@ impl Port {
     }
 
     /// Writes a line that a cell printed to the body's log, unless the cell prints too much.
-    fn printed(&self, py: Python<'_>, call: Option<&Bound<'_, PortCall>>, stream: &str, text: &Bound<'_, PyString>) {
+    fn printed(
+        &self,
+        py: Python<'_>,
+        call: Option<&Bound<'_, PortCall>>,
+        stream: &str,
+        text: &Bound<'_, PyString>,
+    ) {
         if !self.lines.printed.admit() {
             return;
         }
@@ -187,7 +203,8 @@ impl Port {
                 }
                 let payload = PyBytes::new(py, &reply.payload);
                 let schema = reply.schema.as_str();
-                let value = (payload, reply.content_type.as_str(), schema, attributes).into_pyobject(py)?;
+                let value =
+                    (payload, reply.content_type.as_str(), schema, attributes).into_pyobject(py)?;
                 (none(), value.into_any())
             }
             Err(error) => {
@@ -198,7 +215,8 @@ impl Port {
                 };
                 let CellError { code, message, retryable, details } = error.error();
                 let details = details.as_ref().map(ToString::to_string);
-                let value = (code.as_str(), message, *retryable, details, outcome).into_pyobject(py)?;
+                let value =
+                    (code.as_str(), message, *retryable, details, outcome).into_pyobject(py)?;
                 (value.into_any(), none())
             }
         };
@@ -207,7 +225,12 @@ impl Port {
 }
 
 /// Makes an error from the parts that Python gave; `details` is JSON.
-pub(crate) fn cell_error(code: &str, message: String, retryable: bool, details: Option<&str>) -> CellError {
+pub(crate) fn cell_error(
+    code: &str,
+    message: String,
+    retryable: bool,
+    details: Option<&str>,
+) -> CellError {
     let details = details.and_then(|details| serde_json::from_str(details).ok());
     CellError { code: Code::from(code), message, retryable, details }
 }

@@ -61,9 +61,12 @@ impl PortCall {
     fn envelope(&self, sent: &Sent) -> PyResult<Envelope> {
         let target: Target = sent.target.parse().map_err(|error| no_name(&error))?;
         let remaining = self.call.context.remaining();
-        let timeout = sent.timeout.and_then(seconds).map_or(remaining, |timeout| timeout.min(remaining));
-        let attributes =
-            sent.attributes.iter().map(|(key, value)| (Text::from(key.as_str()), Text::from(value.as_str())));
+        let timeout =
+            sent.timeout.and_then(seconds).map_or(remaining, |timeout| timeout.min(remaining));
+        let attributes = sent
+            .attributes
+            .iter()
+            .map(|(key, value)| (Text::from(key.as_str()), Text::from(value.as_str())));
         let payload = Bytes::copy_from_slice(&sent.payload);
         Ok(Envelope {
             content_type: Text::from(&*sent.content_type),
@@ -159,7 +162,10 @@ impl PortCall {
             let place = slf.get().port.get().maker.lock().unwrap_or_else(PoisonError::into_inner);
             place.as_ref().map(|maker| maker.clone_ref(py))
         };
-        maker.ok_or_else(|| PyRuntimeError::new_err("the cell's lane has ended"))?.into_bound(py).call1((slf,))
+        maker
+            .ok_or_else(|| PyRuntimeError::new_err("the cell's lane has ended"))?
+            .into_bound(py)
+            .call1((slf,))
     }
 
     #[getter]
@@ -200,8 +206,13 @@ impl PortCall {
     }
 
     /// Adds an event that happens now to the call's span.
-    fn event(&self, name: &Bound<'_, PyString>, attributes: Vec<(Bound<'_, PyString>, Bound<'_, PyString>)>) {
-        let attributes = attributes.iter().map(|(key, value)| (key.to_string_lossy(), value.to_string_lossy()));
+    fn event(
+        &self,
+        name: &Bound<'_, PyString>,
+        attributes: Vec<(Bound<'_, PyString>, Bound<'_, PyString>)>,
+    ) {
+        let attributes =
+            attributes.iter().map(|(key, value)| (key.to_string_lossy(), value.to_string_lossy()));
         let attributes = attributes.map(|(key, value)| (Text::from(&*key), Text::from(&*value)));
         self.call.context.span().event(&*name.to_string_lossy(), attributes);
         self.call.noted();
@@ -260,7 +271,9 @@ impl PortCall {
     /// Starts a call to another cell. Its result comes from [`Port::take`] under this number.
     fn send(&self, number: u64, sent: Sent) -> PyResult<Option<HostCall>> {
         let (request, call) = (self.envelope(&sent)?, self.call.clone());
-        let work = async move { call.context.send(request).await.map(|reply| Arrived::Reply(Box::new(reply))) };
+        let work = async move {
+            call.context.send(request).await.map(|reply| Arrived::Reply(Box::new(reply)))
+        };
         Ok(self.host_call(number, work))
     }
 
@@ -268,7 +281,8 @@ impl PortCall {
     fn publish(&self, number: u64, sent: Sent) -> PyResult<Option<HostCall>> {
         let event = Envelope { kind: Kind::Event, timeout: None, ..self.envelope(&sent)? };
         let call = self.call.clone();
-        let work = async move { call.context.env().bus.publish(event).await.map(|()| Arrived::Nothing) };
+        let work =
+            async move { call.context.env().bus.publish(event).await.map(|()| Arrived::Nothing) };
         Ok(self.host_call(number, work))
     }
 

@@ -68,7 +68,8 @@ fn questions() -> Option<&'static SyncSender<Option<Question>>> {
     static QUESTIONS: OnceLock<Option<SyncSender<Option<Question>>>> = OnceLock::new();
     let begin = || {
         let (ask, asked) = sync_channel(2);
-        let spawned = thread::Builder::new().name("cbs-probe".to_owned()).spawn(move || live(&asked));
+        let spawned =
+            thread::Builder::new().name("cbs-probe".to_owned()).spawn(move || live(&asked));
         spawned.is_ok().then_some(ask)
     };
     QUESTIONS.get_or_init(begin).as_ref()
@@ -83,7 +84,9 @@ fn live(asked: &Receiver<Option<Question>>) {
             ASKED_AT.store(0, Ordering::Relaxed);
             if let Some(question) = question {
                 let place = interpreter::process(py)
-                    .and_then(|process| process.call_method1("places", (question.thread, question.folder)))
+                    .and_then(|process| {
+                        process.call_method1("places", (question.thread, question.folder))
+                    })
                     .and_then(|place| place.extract())
                     .unwrap_or(None);
                 _ = question.reply.try_send(place);

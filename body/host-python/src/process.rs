@@ -31,7 +31,12 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    pub(crate) async fn launch(&self, spec: &CellSpec, python: &Python, env: &CellEnv) -> Result<Started, HostError> {
+    pub(crate) async fn launch(
+        &self,
+        spec: &CellSpec,
+        python: &Python,
+        env: &CellEnv,
+    ) -> Result<Started, HostError> {
         let file = absolute(&python.file).unwrap_or_else(|_| python.file.clone());
         let wanted = Requirements::beside(&file).map_err(HostError::Runtime)?;
         let name = spec.name.clone();
@@ -58,8 +63,9 @@ impl Workers {
         match &self.command {
             Some(command) => Ok(command.clone()),
             None => {
-                let program = env::current_exe()
-                    .map_err(|error| HostError::Runtime(format!("this program cannot be found: {error}")))?;
+                let program = env::current_exe().map_err(|error| {
+                    HostError::Runtime(format!("this program cannot be found: {error}"))
+                })?;
                 Ok(vec![program.into(), WORKER_COMMAND.into()])
             }
         }

@@ -71,7 +71,11 @@ impl Requirements {
                 let name = file.strip_prefix(&place.path).unwrap_or(&file);
                 let is_manifest = || MANIFESTS.iter().any(|manifest| name == Path::new(manifest));
                 if place.kind == InstalledPathKind::Package || is_manifest() {
-                    text.push_str(&format!("\n{} {}", name.display(), short_hash(&fs::read(&file)?)));
+                    text.push_str(&format!(
+                        "\n{} {}",
+                        name.display(),
+                        short_hash(&fs::read(&file)?)
+                    ));
                 }
             }
         }
@@ -82,9 +86,19 @@ impl Requirements {
     /// site-packages. Blocks.
     pub(crate) fn install(&self) -> Result<PathBuf, EnvironmentError> {
         let identity = self.identity().map_err(io_error("cannot read what it names by paths"))?;
-        let place = environment::folder().join(format!("requirements-{}", short_hash(identity.as_bytes())));
-        let lists = self.asked.texts.iter().enumerate().map(|(index, text)| (copy(index), text.as_str())).collect();
-        ensure(&place, &Packages { lists, is_hashed: self.asked.is_hashed, from: Some(folder(&self.file)) })
+        let place =
+            environment::folder().join(format!("requirements-{}", short_hash(identity.as_bytes())));
+        let lists = self
+            .asked
+            .texts
+            .iter()
+            .enumerate()
+            .map(|(index, text)| (copy(index), text.as_str()))
+            .collect();
+        ensure(
+            &place,
+            &Packages { lists, is_hashed: self.asked.is_hashed, from: Some(folder(&self.file)) },
+        )
     }
 }
 
@@ -103,7 +117,9 @@ pub fn named_by_requirements(file: &Path) -> Result<Vec<PathBuf>, String> {
 /// Reads the text of a file. Returns `None` if the file is not there.
 fn read(file: &Path) -> Result<Option<String>, String> {
     match fs::read(file) {
-        Ok(content) => decode(&content).map(Some).map_err(|reason| format!("{}: {reason}", file.display())),
+        Ok(content) => {
+            decode(&content).map(Some).map_err(|reason| format!("{}: {reason}", file.display()))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: {error}", file.display())),
     }
@@ -114,7 +130,9 @@ fn read(file: &Path) -> Result<Option<String>, String> {
 fn links(place: &Path) -> io::Result<Vec<String>> {
     let paths = if place.is_dir() {
         // As in pip, folders below it are skipped.
-        fs::read_dir(place)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?
+        fs::read_dir(place)?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<io::Result<_>>()?
     } else {
         vec![place.to_owned()]
     };
@@ -127,7 +145,8 @@ fn links(place: &Path) -> io::Result<Vec<String>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        let changed = python_info.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let changed =
+            python_info.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         lines.push(format!("\n{} {} {}", path.display(), python_info.len(), changed.as_nanos()));
     }
     lines.sort();
@@ -142,14 +161,18 @@ fn files(place: &Path) -> io::Result<Vec<PathBuf>> {
         if !path.is_dir() {
             files.push(path);
             if files.len() > FILES_MAX {
-                return Err(io::Error::other(format!("{} has more than {FILES_MAX} files", place.display())));
+                return Err(io::Error::other(format!(
+                    "{} has more than {FILES_MAX} files",
+                    place.display()
+                )));
             }
             continue;
         }
         for entry in fs::read_dir(&path)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let is_made = ["__pycache__", "build", "venv"].contains(&&*name) || name.ends_with(".egg-info");
+            let is_made =
+                ["__pycache__", "build", "venv"].contains(&&*name) || name.ends_with(".egg-info");
             // A link to a folder may lead in circles, and a link to a missing file is ignored.
             let is_link = entry.file_type()?.is_symlink() && !entry.path().is_file();
             if !name.starts_with('.') && !is_made && !is_link {

@@ -135,7 +135,11 @@ impl Watch {
             let works = lanes.iter().any(|lane| lane.load.now() > 0);
             if works {
                 busy = true;
-                sooner(if pool.varies() || pool.plan.watchdog.exit_when_stuck { VARYING_EVERY } else { LOOK_EVERY });
+                sooner(if pool.varies() || pool.plan.watchdog.exit_when_stuck {
+                    VARYING_EVERY
+                } else {
+                    LOOK_EVERY
+                });
             }
             if pool.varies() {
                 pool.balance();
@@ -216,7 +220,8 @@ fn look_at(pool: &Arc<Pool>, lane: &Arc<Lane>, ask: bool) {
 }
 
 fn place(pool: &Pool, lane: &Lane) -> String {
-    let folder = pool.plan.file.parent().map(|folder| format!("{}/", folder.display())).unwrap_or_default();
+    let folder =
+        pool.plan.file.parent().map(|folder| format!("{}/", folder.display())).unwrap_or_default();
     probe::place(lane.health.ident.load(Ordering::Relaxed), folder)
 }
 

@@ -66,7 +66,10 @@ impl Task {
         Ok(Self {
             cell: cell.parse().map_err(|error: cbs::NameError| error.to_string())?,
             file: take("--file").ok_or_else(|| missing("--file"))?.into(),
-            function: take("--function").ok_or_else(|| missing("--function"))?.to_string_lossy().into_owned(),
+            function: take("--function")
+                .ok_or_else(|| missing("--function"))?
+                .to_string_lossy()
+                .into_owned(),
             site: take("--site").map(PathBuf::from),
         })
     }
@@ -86,7 +89,8 @@ fn serve(task: Task) -> Result<(), String> {
         connection.forward_log();
         let concurrency = connection.welcome().cells.first().map_or(64, |cell| cell.concurrency);
         let name = task.cell.clone();
-        let cell = Arc::new(Apart { task, concurrency: concurrency as usize, pool: Mutex::new(None) });
+        let cell =
+            Arc::new(Apart { task, concurrency: concurrency as usize, pool: Mutex::new(None) });
         let health = cell.clone();
         let options = Options { health: Arc::new(move || health.pong()), stop: stuck().boxed() };
         let cells = BTreeMap::from([(name, cell as Arc<dyn DynCell>)]);
@@ -146,11 +150,13 @@ impl Apart {
         interpreter::start().map_err(|error| error.to_string())?;
         interpreter::set_up(self.task.site.as_deref()).map_err(|error| error.to_string())?;
         // A crash in C code writes its Python lines to standard error, which the body logs.
-        let watched = Python::attach(|py| py.import("faulthandler")?.call_method1("enable", (2,)).map(drop));
+        let watched =
+            Python::attach(|py| py.import("faulthandler")?.call_method1("enable", (2,)).map(drop));
         watched.map_err(|error| error.to_string())?;
         Ok(Plan {
             env: Arc::new(env.clone()),
-            source: std::fs::read(&self.task.file).map_err(|error| format!("{}: {error}", self.task.file.display()))?,
+            source: std::fs::read(&self.task.file)
+                .map_err(|error| format!("{}: {error}", self.task.file.display()))?,
             file: self.task.file.clone(),
             function: self.task.function.clone(),
             lanes_min: 1,
@@ -163,7 +169,9 @@ impl Apart {
 
 impl Cell for Apart {
     async fn call(&self, context: &CellContext, request: Envelope) -> Result<Envelope, CellError> {
-        let pool = self.pool().ok_or_else(|| CellError::new(Code::Unavailable, "the worker has no lane"))?;
+        let pool = self
+            .pool()
+            .ok_or_else(|| CellError::new(Code::Unavailable, "the worker has no lane"))?;
         // The notes about a call that is given up have reached the body by then.
         crate::cell::call(&pool, context, request, true).await
     }

@@ -72,7 +72,12 @@ def run(method: str | None) -> list:
         // Without a name it is `spawn`.
         for method in [json!(null), json!("forkserver")] {
             let answer = call_within(&*body.bus, "demo.cell", method.clone(), LONG).await;
-            assert_eq!(answer, Ok(json!([3, 7, 3, 7, true])), "{method} {fields}\n{}", body.log.text());
+            assert_eq!(
+                answer,
+                Ok(json!([3, 7, 3, 7, true])),
+                "{method} {fields}\n{}",
+                body.log.text()
+            );
         }
         body.log.has(&["INFO", "demo.cell", "stdout", "adding 3 is help"]).await;
         within(LONG, "the stop", running.stop()).await;
@@ -162,11 +167,17 @@ def run(method: str):
         for method in ["spawn", "spawn", "forkserver"] {
             pids.push(call_within(&*body.bus, "demo.cell", json!(method), LONG).await.unwrap());
         }
-        eventually("they ignore it", LONG, async || body.log.text().matches("lingering").count() == 3).await;
+        eventually("they ignore it", LONG, async || {
+            body.log.text().matches("lingering").count() == 3
+        })
+        .await;
         within(LONG, "the stop", running.stop()).await;
         let path = |pid: &serde_json::Value| Path::new("/proc").join(pid.to_string());
         // Those that are spawned leave no zombie either.
-        eventually("they have ended", LONG, async || !pids.iter().any(lives) && !path(&pids[0]).exists()).await;
+        eventually("they have ended", LONG, async || {
+            !pids.iter().any(lives) && !path(&pids[0]).exists()
+        })
+        .await;
         body.log.has(&["WARN", "demo.cell", "left 3 processes behind"]).await;
     }
 }
@@ -229,7 +240,8 @@ async def run(ctx, input: str):
         let _add = body.start("demo.add", "add.py:run", "").await;
         let running = body.cell(text, fields).await;
         for _ in 0..2 {
-            let answer = call_within(&*body.bus, "demo.cell", json!(""), Duration::from_secs(10)).await;
+            let answer =
+                call_within(&*body.bus, "demo.cell", json!(""), Duration::from_secs(10)).await;
             assert_eq!(answer, Ok(json!(true)), "{fields}\n{}", body.log.text());
         }
         body.log.has(&["INFO", "demo.cell", "correlation_id=", "here"]).await;
@@ -256,7 +268,12 @@ def run(input):
     for fields in EVERYWHERE {
         let body = Body::new();
         let running = body.cell(text, fields).await;
-        assert_eq!(body.call("demo.cell", json!(null)).await, Ok(json!(["", false])), "{}", body.log.text());
+        assert_eq!(
+            body.call("demo.cell", json!(null)).await,
+            Ok(json!(["", false])),
+            "{}",
+            body.log.text()
+        );
         for (stream, line) in [
             ("stdout", "bytes ä here"),
             ("stderr", "cut \u{fffd}"),

@@ -25,12 +25,18 @@ async fn contained(text: &str, parts: &[&str]) {
     for kind in ["async def", "def"] {
         let text = text.replace("async def run", &format!("{kind} run"));
         let running = body.cell(&text, "").await;
-        let request = Envelope { timeout: Some(LONG), ..Envelope::request(target("demo.cell"), "true") };
+        let request =
+            Envelope { timeout: Some(LONG), ..Envelope::request(target("demo.cell"), "true") };
         let id = request.id;
         let answer = body.bus.call(request).await;
         assert_eq!(answer, Err(CellError::cell_failed(id).into()), "{text}\n{}", body.log.text());
         body.log.has(&[&["ERROR", "demo.cell", &id.to_string()], parts].concat()).await;
-        assert_eq!(body.call("demo.cell", json!(false)).await, Ok(json!("well")), "{text}\n{}", body.log.text());
+        assert_eq!(
+            body.call("demo.cell", json!(false)).await,
+            Ok(json!("well")),
+            "{text}\n{}",
+            body.log.text()
+        );
         assert_eq!(body.call("demo.fine", json!(null)).await, Ok(json!("fine")));
         within(LONG, "the stop", running.stop()).await;
     }
@@ -44,7 +50,11 @@ fn failing(line: &str) -> String {
 
 #[tokio::test]
 async fn exceptions_cost_their_own_caller() {
-    contained(&failing("raise ValueError('the secret is 4711')"), &["ValueError: the secret is 4711"]).await;
+    contained(
+        &failing("raise ValueError('the secret is 4711')"),
+        &["ValueError: the secret is 4711"],
+    )
+    .await;
     contained(&failing("sys.exit('bye')"), &["SystemExit: bye"]).await;
     contained(&failing("raise KeyboardInterrupt"), &["KeyboardInterrupt"]).await;
     contained(&failing("raise GeneratorExit"), &["GeneratorExit"]).await;
@@ -58,8 +68,13 @@ async fn exceptions_cost_their_own_caller() {
 async fn texts_with_halves_of_characters_are_told_all_the_same() {
     // As names of files have them whose bytes are no UTF-8.
     contained(&failing("raise ValueError('it is a\\udcffb')"), &["ValueError: it is a"]).await;
-    contained(&failing("print('it is a\\udcffb'); raise ValueError('bad')"), &["ValueError: bad"]).await;
-    contained(&failing("raise __import__('cbs').CellError('demo.no', 'a\\udcffb')"), &["CellError"]).await;
+    contained(&failing("print('it is a\\udcffb'); raise ValueError('bad')"), &["ValueError: bad"])
+        .await;
+    contained(
+        &failing("raise __import__('cbs').CellError('demo.no', 'a\\udcffb')"),
+        &["CellError"],
+    )
+    .await;
     contained(&failing("return 'a\\udcffb'"), &["result"]).await;
 }
 
@@ -115,7 +130,10 @@ async def run(input: float):
     let running = body.cell(text, "").await;
     let blocked = body.call("demo.cell", json!(1.8));
     let seen = async {
-        eventually("it is shown as blocked", LONG, async || workers(&running)[0].state == "blocked").await;
+        eventually("it is shown as blocked", LONG, async || {
+            workers(&running)[0].state == "blocked"
+        })
+        .await;
     };
     let (answer, ()) = tokio::join!(blocked, seen);
     assert_eq!(answer, Ok(json!("well")));
@@ -138,7 +156,9 @@ async def run(input: int):
 ";
     let running = body.cell(text, "").await;
     let answer = call_within(&*body.bus, "demo.cell", json!(2_500_000), LONG);
-    let seen = eventually("the wait for the lock is shown", LONG, async || workers(&running)[0].lock_wait_us > 400_000);
+    let seen = eventually("the wait for the lock is shown", LONG, async || {
+        workers(&running)[0].lock_wait_us > 400_000
+    });
     let (answer, ()) = tokio::join!(answer, seen);
     assert_eq!(answer, Ok(json!("well")));
     body.log.has(&["WARN", "demo.cell", "blocked lane 0", "keeps Python's lock"]).await;
@@ -148,7 +168,9 @@ async def run(input: int):
 async fn a_body_without_an_environment_does_with_the_standard_library() {
     let program = std::env::current_exe().unwrap();
     let mut child = tokio::process::Command::new(program);
-    child.args(["--exact", "without_an_environment", "--ignored", "--nocapture"]).env("CBS_TOOLS", "/proc/nowhere");
+    child
+        .args(["--exact", "without_an_environment", "--ignored", "--nocapture"])
+        .env("CBS_TOOLS", "/proc/nowhere");
     let output = within(LONG * 2, "its end", child.output()).await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -170,7 +192,10 @@ async def run(input: Name) -> str:
     assert_eq!(body.call("demo.cell", json!({"name": "Ada"})).await, Ok(json!("AdaFalse")));
     body.log.has(&["WARN", "without msgspec", "/proc/nowhere"]).await;
     let python_info = host_python::python_info();
-    assert!(!python_info.has_msgspec && python_info.environment.starts_with("/proc/nowhere"), "{python_info:?}");
+    assert!(
+        !python_info.has_msgspec && python_info.environment.starts_with("/proc/nowhere"),
+        "{python_info:?}"
+    );
 }
 
 #[tokio::test]
@@ -179,13 +204,17 @@ async fn other_cells_answer_while_one_blocks() {
     body.file("fine.py", "async def run(input):\n    return 'fine'\n");
     let _fine = body.start("demo.fine", "fine.py:run", "").await;
     let _running = body.cell("async def run(input):\n    while True:\n        pass\n", "").await;
-    let error = call_within(&*body.bus, "demo.cell", json!(1), Duration::from_millis(700)).await.unwrap_err();
+    let error = call_within(&*body.bus, "demo.cell", json!(1), Duration::from_millis(700))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), &Code::Timeout);
     // One lock, passed on every 5 ms: slowly, but they do.
     for _ in 0..5 {
         assert_eq!(body.call("demo.fine", json!(null)).await, Ok(json!("fine")));
     }
-    let error = call_within(&*body.bus, "demo.cell", json!(1), Duration::from_millis(700)).await.unwrap_err();
+    let error = call_within(&*body.bus, "demo.cell", json!(1), Duration::from_millis(700))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), &Code::Timeout);
     body.log.has(&["blocked lane 0", "cell.py:", "in run"]).await;
 }
@@ -202,7 +231,9 @@ async def run(input):
         return 'not me'
 ";
     let _running = body.cell(text, "").await;
-    let error = call_within(&*body.bus, "demo.cell", json!(1), Duration::from_millis(700)).await.unwrap_err();
+    let error = call_within(&*body.bus, "demo.cell", json!(1), Duration::from_millis(700))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), &Code::Timeout);
     body.log.has(&["WARN", "demo.cell", "swallowed its cancellation"]).await;
 }
@@ -220,12 +251,17 @@ async def run(input):
             pass
 ";
     let running = body.cell(text, "").await;
-    let error = call_within(&*body.bus, "demo.cell", json!(1), Duration::from_millis(700)).await.unwrap_err();
+    let error = call_within(&*body.bus, "demo.cell", json!(1), Duration::from_millis(700))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), &Code::Timeout);
     body.log.has(&["WARN", "demo.cell", "has not ended", "cell.py:6 in run"]).await;
     within(LONG, "the stop", running.stop()).await;
-    let running = body.cell("import time; block = time.sleep\ndef run(input):\n    block(3)\n", "").await;
-    let error = call_within(&*body.bus, "demo.cell", json!(1), Duration::from_millis(700)).await.unwrap_err();
+    let running =
+        body.cell("import time; block = time.sleep\ndef run(input):\n    block(3)\n", "").await;
+    let error = call_within(&*body.bus, "demo.cell", json!(1), Duration::from_millis(700))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), &Code::Timeout);
     body.log.has(&["WARN", "demo.cell", "has not ended", "cell.py:3 in run"]).await;
     running.stop().await;
@@ -272,7 +308,9 @@ async def run(input: int):
     assert_eq!(body.call("demo.cell", json!(5_000)).await, Ok(json!("out\n")));
     body.log.has(&["INFO", "demo.cell", "stdout", "hello there!", "correlation_id="]).await;
     body.log.has(&["INFO", "demo.cell", "stderr", "to stderr"]).await;
-    body.log.has(&["WARN", "cbs::log", "demo.cell", "lines that the cell printed were left out"]).await;
+    body.log
+        .has(&["WARN", "cbs::log", "demo.cell", "lines that the cell printed were left out"])
+        .await;
     // A thousand at once, and two hundred a second.
     let most = 1_000 + 200 * (1 + usize::try_from(began.elapsed().as_secs()).unwrap());
     let lines = body.log.text().lines().filter(|line| line.contains("xxxx")).count();
@@ -294,7 +332,12 @@ async def run(input):
     return [status, hooked, python.strip()]
 ";
     let _running = body.cell(text, "").await;
-    assert_eq!(body.call("demo.cell", json!(null)).await, Ok(json!([70, 0, "42"])), "{}", body.log.text());
+    assert_eq!(
+        body.call("demo.cell", json!(null)).await,
+        Ok(json!([70, 0, "42"])),
+        "{}",
+        body.log.text()
+    );
 }
 
 #[tokio::test]

@@ -19,13 +19,19 @@ use testkit::within;
 
 /// One cell of every kind: all give the same answer.
 const KINDS: [(&str, &str); 6] = [
-    ("never waits", "async def run(input: dict) -> dict:\n    return {'text': 'Hello, ' + input['name']}\n"),
+    (
+        "never waits",
+        "async def run(input: dict) -> dict:\n    return {'text': 'Hello, ' + input['name']}\n",
+    ),
     (
         "may wait",
         "import asyncio; wait = asyncio.sleep\nasync def run(input: dict) -> dict:\n    await wait(0.001)\n    \
          return {'text': 'Hello, ' + input['name']}\n",
     ),
-    ("on a thread", "def run(input: dict) -> dict:\n    return {'text': 'Hello, ' + input['name']}\n"),
+    (
+        "on a thread",
+        "def run(input: dict) -> dict:\n    return {'text': 'Hello, ' + input['name']}\n",
+    ),
     (
         "decorated",
         "import cbs\n@cbs.cell('demo.cell')\nasync def run(input: dict) -> dict:\n    \
@@ -68,7 +74,10 @@ async fn a_thousand_calls_at_once_are_answered() {
             assert_eq!(answer, Ok(json!({"text": format!("Hello, {index}")})), "{kind}");
         }
         let stats = running.handler().stats();
-        assert_eq!((stats.calls.load(Ordering::Relaxed), stats.in_flight.load(Ordering::Relaxed)), (1000, 0));
+        assert_eq!(
+            (stats.calls.load(Ordering::Relaxed), stats.in_flight.load(Ordering::Relaxed)),
+            (1000, 0)
+        );
         let lane = workers(&running)[0].clone();
         assert_eq!((lane.in_flight, lane.queued, lane.state.as_str()), (0, 0, "ready"), "{kind}");
         running.stop().await;
@@ -139,11 +148,20 @@ def run(ctx, input: int) -> list:
         ),
     ] {
         let running = body.cell(text, "").await;
-        assert_eq!(body.call("demo.cell", json!(1)).await, Ok(json!([2, "who? Ada"])), "{kind}\n{}", body.log.text());
-        let Some(cbs::Delivery::Event(event)) = within(LONG, "the event", events.next()).await else {
+        assert_eq!(
+            body.call("demo.cell", json!(1)).await,
+            Ok(json!([2, "who? Ada"])),
+            "{kind}\n{}",
+            body.log.text()
+        );
+        let Some(cbs::Delivery::Event(event)) = within(LONG, "the event", events.next()).await
+        else {
             panic!("missed")
         };
-        assert_eq!((event.payload.as_ref(), event.source.cell.as_str()), (&b"[2,\"who? Ada\"]"[..], "cell demo.cell"));
+        assert_eq!(
+            (event.payload.as_ref(), event.source.cell.as_str()),
+            (&b"[2,\"who? Ada\"]"[..], "cell demo.cell")
+        );
         running.stop().await;
     }
     assert_eq!(body.screen.lines(), ["found [2, 'who? Ada']"; 2]);
@@ -166,9 +184,18 @@ async def run(ctx, input):
         "import cbs\nasync def run(input):\n    raise cbs.CellError('demo.mood', 'not today', details={'until': 5})\n",
     );
     let _moody = body.start("demo.moody", "moody.py:run", "").await;
-    assert_eq!(body.call("demo.cell", json!("demo.moody")).await, Ok(json!(["demo.mood", "ran", {"until": 5}])));
-    assert_eq!(body.call("demo.cell", json!("demo.nobody")).await, Ok(json!(["not-found", "not-run", null])));
-    assert_eq!(body.call("demo.cell", json!("No Name")).await, Ok(json!(["bad-request", "not-run", null])));
+    assert_eq!(
+        body.call("demo.cell", json!("demo.moody")).await,
+        Ok(json!(["demo.mood", "ran", {"until": 5}]))
+    );
+    assert_eq!(
+        body.call("demo.cell", json!("demo.nobody")).await,
+        Ok(json!(["not-found", "not-run", null]))
+    );
+    assert_eq!(
+        body.call("demo.cell", json!("No Name")).await,
+        Ok(json!(["bad-request", "not-run", null]))
+    );
 }
 
 #[tokio::test]
@@ -194,7 +221,9 @@ async def run(input):
 ";
     let _running = body.cell(text, "").await;
     let error = body.call("demo.cell", json!(1)).await.unwrap_err();
-    let meant = CellError::domain("stock.empty", "no more tea").retryable().with_details(json!({"left": 0}));
+    let meant = CellError::domain("stock.empty", "no more tea")
+        .retryable()
+        .with_details(json!({"left": 0}));
     assert_eq!((error.error(), error.outcome()), (&meant, Outcome::Ran));
 }
 
@@ -214,9 +243,14 @@ async fn input_that_does_not_fit_is_the_callers_fault() {
 #[tokio::test]
 async fn bytes_are_carried_as_they_are() {
     let body = Body::new();
-    let _running = body.cell("async def run(input: bytes) -> bytes:\n    return input[::-1]\n", "").await;
-    let reply = body.bus.call(Envelope::request(target("demo.cell"), &b"\x00\xff\x01"[..])).await.unwrap();
-    assert_eq!((reply.payload.as_ref(), reply.content_type()), (&b"\x01\xff\x00"[..], "application/octet-stream"));
+    let _running =
+        body.cell("async def run(input: bytes) -> bytes:\n    return input[::-1]\n", "").await;
+    let reply =
+        body.bus.call(Envelope::request(target("demo.cell"), &b"\x00\xff\x01"[..])).await.unwrap();
+    assert_eq!(
+        (reply.payload.as_ref(), reply.content_type()),
+        (&b"\x01\xff\x00"[..], "application/octet-stream")
+    );
 }
 
 #[tokio::test]
@@ -245,7 +279,11 @@ async def run(ctx, input):
     }
     within(LONG, "the stop", running.stop()).await;
     let log = body.log.text();
-    assert_eq!((log.matches("opened").count(), log.matches("closed True").count()), (3, 3), "{log}");
+    assert_eq!(
+        (log.matches("opened").count(), log.matches("closed True").count()),
+        (3, 3),
+        "{log}"
+    );
 }
 
 #[tokio::test]
@@ -253,8 +291,13 @@ async fn a_start_hook_that_fails_keeps_the_cell_from_serving() {
     let body = Body::new();
     let own = "import cbs\n@cbs.start\ndef open():\n    raise cbs.CellError('demo.database', 'it is away')\n@cbs.stop\ndef close():\n    print('closed')\nasync def run(input):\n    pass\n";
     assert_eq!(body.refused(own).await, "the start hook failed: demo.database: it is away");
-    assert!(!body.log.text().contains("closed"), "a stop hook ran though the start failed:\n{}", body.log.text());
-    let other = "import cbs\n@cbs.start\nasync def open():\n    1 / 0\nasync def run(input):\n    pass\n";
+    assert!(
+        !body.log.text().contains("closed"),
+        "a stop hook ran though the start failed:\n{}",
+        body.log.text()
+    );
+    let other =
+        "import cbs\n@cbs.start\nasync def open():\n    1 / 0\nasync def run(input):\n    pass\n";
     let reason = body.refused(other).await;
     assert!(reason.contains("cell.py:4: ZeroDivisionError"), "{reason}");
 }
@@ -272,10 +315,13 @@ async def run(input):
         raise
 ";
     let running = body.cell(text, "").await;
-    let error = call_within(&*body.bus, "demo.cell", json!(4711), Duration::from_millis(700)).await.unwrap_err();
+    let error = call_within(&*body.bus, "demo.cell", json!(4711), Duration::from_millis(700))
+        .await
+        .unwrap_err();
     assert_eq!((error.code(), error.outcome()), (&Code::Timeout, Outcome::Unknown));
     body.log.has(&["cancelled at 4711", "demo.cell", "correlation_id="]).await;
-    testkit::eventually("it counts no more", LONG, async || workers(&running)[0].in_flight == 0).await;
+    testkit::eventually("it counts no more", LONG, async || workers(&running)[0].in_flight == 0)
+        .await;
 }
 
 #[tokio::test]
@@ -285,13 +331,16 @@ async fn a_stop_under_load_loses_nothing() {
         let running = body.cell(text, "concurrency: 300").await;
         let one = |index: usize| {
             let bus = body.bus.clone();
-            async move { call_within(&*bus, "demo.cell", json!({"name": index.to_string()}), LONG).await }
+            async move {
+                call_within(&*bus, "demo.cell", json!({"name": index.to_string()}), LONG).await
+            }
         };
         let mut calls: FuturesUnordered<_> = (0..300).map(one).collect();
         // Every call is in the body's hands before the stop.
         let stats = running.handler().stats().clone();
-        let taken =
-            |stats: &cbs::Stats| stats.calls.load(Ordering::Relaxed) + stats.in_flight.load(Ordering::Relaxed) >= 300;
+        let taken = |stats: &cbs::Stats| {
+            stats.calls.load(Ordering::Relaxed) + stats.in_flight.load(Ordering::Relaxed) >= 300
+        };
         let mut answered = 0;
         while !taken(&stats) {
             answered += usize::from(calls.next().await.unwrap().is_ok());

@@ -16,7 +16,10 @@ use support::Body;
 async fn two_cells_with_different_helpers_beside_them_do_not_meet() {
     let body = Body::new();
     for organ in ["red", "blue"] {
-        body.file(&format!("{organ}/helper.py"), &format!("import inner.deep\nWHO = '{organ} ' + inner.deep.WHAT\n"));
+        body.file(
+            &format!("{organ}/helper.py"),
+            &format!("import inner.deep\nWHO = '{organ} ' + inner.deep.WHAT\n"),
+        );
         body.file(&format!("{organ}/inner/__init__.py"), "");
         body.file(&format!("{organ}/inner/deep.py"), &format!("WHAT = 'deep {organ}'\n"));
         let text = "
@@ -58,7 +61,10 @@ async def run(input):
 ";
     body.file("cell.py", text);
     let _cell = body.start("demo.cell", "cell.py:run", "").await;
-    assert_eq!(body.call("demo.cell", json!(null)).await, Ok(json!("[\"all\", \"beside\", \"all\"]")));
+    assert_eq!(
+        body.call("demo.cell", json!(null)).await,
+        Ok(json!("[\"all\", \"beside\", \"all\"]"))
+    );
 }
 
 #[tokio::test]
@@ -78,9 +84,15 @@ async fn a_cell_that_is_started_again_has_its_file_as_it_is_now() {
     for version in 0..20 {
         // As long as before and within one second: a .pyc would serve the old one.
         body.file("helper.py", &format!("VERSION = {}\n", version % 10));
-        let text = format!("import helper\nasync def run(input):\n    return [{}, helper.VERSION]\n", version % 10);
+        let text = format!(
+            "import helper\nasync def run(input):\n    return [{}, helper.VERSION]\n",
+            version % 10
+        );
         let running = body.cell(&text, "").await;
-        assert_eq!(body.call("demo.cell", json!(null)).await, Ok(json!([version % 10, version % 10])));
+        assert_eq!(
+            body.call("demo.cell", json!(null)).await,
+            Ok(json!([version % 10, version % 10]))
+        );
         running.stop().await;
     }
 }
@@ -88,7 +100,10 @@ async fn a_cell_that_is_started_again_has_its_file_as_it_is_now() {
 #[tokio::test]
 async fn relative_imports_and_types_by_name_work() {
     let body = Body::new();
-    body.file("names.py", "from dataclasses import dataclass\n@dataclass\nclass Name:\n    name: str\n");
+    body.file(
+        "names.py",
+        "from dataclasses import dataclass\n@dataclass\nclass Name:\n    name: str\n",
+    );
     let text = "
 from __future__ import annotations
 from .names import Name
@@ -99,14 +114,20 @@ async def run(input: Name) -> str:
     return pickle.loads(pickle.dumps(input)).name
 ";
     let _running = body.cell(text, "").await;
-    assert_eq!(body.call("demo.cell", json!({"name": "Ada"})).await, Ok(json!("Ada")), "{}", body.log.text());
+    assert_eq!(
+        body.call("demo.cell", json!({"name": "Ada"})).await,
+        Ok(json!("Ada")),
+        "{}",
+        body.log.text()
+    );
 }
 
 #[tokio::test]
 async fn the_sdk_that_is_built_in_wins() {
     let body = Body::new();
     body.file("cbs.py", "raise RuntimeError('the wrong one')\n");
-    let _running = body.cell("import cbs\nasync def run(input):\n    return cbs.__file__\n", "").await;
+    let _running =
+        body.cell("import cbs\nasync def run(input):\n    return cbs.__file__\n", "").await;
     let answer = body.call("demo.cell", json!(null)).await;
     assert_eq!(answer, Ok(json!("<cbs>/cbs/__init__.py")), "{}", body.log.text());
 }
@@ -116,7 +137,10 @@ async fn what_is_wrong_with_a_file_is_said_with_its_line() {
     let body = Body::new();
     for (text, parts) in [
         ("async def run(input)\n    pass\n", &["cell.py:1", "expected ':'"][..]),
-        ("import json\nimport no_such_module\nasync def run(input):\n    pass\n", &["cell.py:2", "no_such_module"]),
+        (
+            "import json\nimport no_such_module\nasync def run(input):\n    pass\n",
+            &["cell.py:2", "no_such_module"],
+        ),
         ("x = 1 / 0\nasync def run(input):\n    pass\n", &["cell.py:1", "ZeroDivisionError"]),
         ("async def other(input):\n    pass\n", &["cell.py", "run"]),
         ("async def run(one, two):\n    pass\n", &["cell.py:1", "one input"]),
@@ -128,7 +152,10 @@ async fn what_is_wrong_with_a_file_is_said_with_its_line() {
             "import cbs\n@cbs.cell('demo.other')\nasync def run(input):\n    pass\n",
             &["cell.py:", "demo.other", "demo.cell"],
         ),
-        ("import cbs\n@cbs.cell('No Name')\nasync def run(input):\n    pass\n", &["cell.py:", "No Name"]),
+        (
+            "import cbs\n@cbs.cell('No Name')\nasync def run(input):\n    pass\n",
+            &["cell.py:", "No Name"],
+        ),
     ] {
         let reason = body.refused(text).await;
         for part in parts {
@@ -171,19 +198,31 @@ async fn the_check_runs_nothing_and_sees_what_can_be_seen() {
     let run = "open(__file__ + '.ran', 'w')\n";
     for (text, parts) in [
         ("async def run(input)\n    pass\n", &["cell.py:2", "expected ':'"][..]),
-        ("async def rum(input):\n    pass\n", &["cell.py", "no function `run`", "did you mean `rum`?"]),
+        (
+            "async def rum(input):\n    pass\n",
+            &["cell.py", "no function `run`", "did you mean `rum`?"],
+        ),
         ("async def run(one, two):\n    pass\n", &["cell.py:2", "one input", "`one`, `two`"]),
         ("def run(**inputs):\n    pass\n", &["cell.py:2", "**inputs"]),
         (
             "import cbs\n@cbs.cell('demo.other')\nasync def run(input):\n    pass\n",
             &["cell.py:3", "demo.other", "demo.cell"],
         ),
-        ("from .. import top\ndef run():\n    pass\n", &["cell.py:2", "`from .. import` leads above the folder"]),
-        ("def run():\n    from ..top import it\n", &["cell.py:3", "`from ..top import` leads above the folder"]),
+        (
+            "from .. import top\ndef run():\n    pass\n",
+            &["cell.py:2", "`from .. import` leads above the folder"],
+        ),
+        (
+            "def run():\n    from ..top import it\n",
+            &["cell.py:3", "`from ..top import` leads above the folder"],
+        ),
         ("from .nothing import it\ndef run():\n    pass\n", &["cell.py:2", "no module `.nothing`"]),
         ("from . import nothing\ndef run():\n    pass\n", &["cell.py:2", "no `nothing` to import"]),
         ("import broken\ndef run():\n    pass\n", &["broken.py:1", "SyntaxError"]),
-        ("from deep.up import it\ndef run():\n    pass\n", &["up.py:2", "`from ... import` leads above the folder"]),
+        (
+            "from deep.up import it\ndef run():\n    pass\n",
+            &["up.py:2", "`from ... import` leads above the folder"],
+        ),
     ] {
         for fields in ["", "isolation: process"] {
             let error = body.checked(&format!("{run}{text}"), fields).expect_err(text);
@@ -209,6 +248,7 @@ async fn the_check_runs_nothing_and_sees_what_can_be_seen() {
     }
     assert!(!body.folder.path().join("cell.py.ran").exists(), "it ran");
     let name = "demo.cell".parse().unwrap();
-    let missing = host_python::check_source(&body.folder.path().join("nowhere.py"), "run", &name).unwrap_err();
+    let missing = host_python::check_source(&body.folder.path().join("nowhere.py"), "run", &name)
+        .unwrap_err();
     assert!(missing.contains("nowhere.py"), "{missing}");
 }

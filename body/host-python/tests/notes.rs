@@ -46,7 +46,8 @@ async fn recorded(body: &Body, request: Envelope) -> (Result<Value, Code>, Span)
     let id = request.id;
     let answer = body.bus.call(request).await;
     let answer = answer.map(|reply| serde_json::from_slice(&reply.payload).unwrap());
-    let span = body.spans.of(id).unwrap_or_else(|| panic!("no span: {answer:?}\n{}", body.log.text()));
+    let span =
+        body.spans.of(id).unwrap_or_else(|| panic!("no span: {answer:?}\n{}", body.log.text()));
     (answer.map_err(|error| error.code().clone()), span)
 }
 
@@ -67,11 +68,20 @@ async fn what_a_cell_says_about_a_call_is_in_its_span() {
             let before = cbs::now_ns();
             let (answer, span) = recorded(&body, sampled(&json!(null))).await;
             assert_eq!(answer, Ok(json!([true, true])), "{place} {begin}");
-            let [first, Note::Event { name, time_ns, attributes }] = &span.notes[..] else { panic!("{span:?}") };
+            let [first, Note::Event { name, time_ns, attributes }] = &span.notes[..] else {
+                panic!("{span:?}")
+            };
             assert_eq!((first, name.as_str()), (&attribute("order.id", "4711"), "cache miss"));
-            assert_eq!(attributes[..], [("key".into(), "orders/4711".into()), ("late".into(), "false".into())]);
+            assert_eq!(
+                attributes[..],
+                [("key".into(), "orders/4711".into()), ("late".into(), "false".into())]
+            );
             assert!((before..=cbs::now_ns()).contains(time_ns), "{time_ns}");
-            assert_eq!(body.call("demo.cell", json!(null)).await, Ok(json!([false, true])), "{place} {begin}");
+            assert_eq!(
+                body.call("demo.cell", json!(null)).await,
+                Ok(json!([false, true])),
+                "{place} {begin}"
+            );
             running.stop().await;
         }
     }
@@ -124,7 +134,10 @@ async def run(ctx, input):
 async fn a_sampled_trace_stays_so_through_a_cell_to_its_own_calls() {
     for place in PLACES {
         let body = Body::new();
-        body.file("other.py", "async def run(ctx, input):\n    return [ctx.span.sampled, ctx.traceparent]\n");
+        body.file(
+            "other.py",
+            "async def run(ctx, input):\n    return [ctx.span.sampled, ctx.traceparent]\n",
+        );
         let _other = body.start("demo.other", "other.py:run", place).await;
         let text = "async def run(ctx, input):\n    return [ctx.traceparent, *await ctx.call('demo.other')]\n";
         let _running = body.cell(text, place).await;
@@ -136,7 +149,10 @@ async fn a_sampled_trace_stays_so_through_a_cell_to_its_own_calls() {
         let answer = answer.unwrap();
         assert_eq!((&answer[0], &answer[1]), (&json!(here.to_string()), &json!(true)), "{place}");
         let there = answer[2].as_str().unwrap();
-        assert!(there.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && there.ends_with("-01"), "{there}");
+        assert!(
+            there.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && there.ends_with("-01"),
+            "{there}"
+        );
     }
 }
 
@@ -159,7 +175,9 @@ async def run(ctx, input: int):
     assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
     body.log.has(&["INFO", "demo.cell", "flood 0", &trace]).await;
     body.log.has(&["INFO", "printed all the same", &trace]).await;
-    body.log.has(&["WARN", "cbs::log", "demo.cell", "lines that the cell logged were left out"]).await;
+    body.log
+        .has(&["WARN", "cbs::log", "demo.cell", "lines that the cell logged were left out"])
+        .await;
     running.stop().await;
     let written = body.log.records().iter().filter(|line| line.contains("flood ")).count();
     let dropped = Stats::lines_dropped().load(Ordering::Relaxed);
@@ -174,7 +192,8 @@ async fn a_line_of_the_log_has_the_same_fields_in_the_body_and_in_a_process() {
     for place in PLACES {
         let body = Body::new();
         let running = body.cell(text, place).await;
-        let request = Envelope { timeout: Some(LONG), ..Envelope::request(target("demo.cell"), "null") };
+        let request =
+            Envelope { timeout: Some(LONG), ..Envelope::request(target("demo.cell"), "null") };
         let id = request.id;
         body.bus.call(request).await.unwrap();
         body.log.has(&["placed"]).await;
@@ -182,8 +201,9 @@ async fn a_line_of_the_log_has_the_same_fields_in_the_body_and_in_a_process() {
         let line = log.lines().find(|line| line.contains("placed")).unwrap();
         let fields = r#"{"count":"2","extra_id":"mine","sku":"green tea"}"#;
         let (trace, own) = (id.simple(), format!("logger=demo.cell cbs.fields={fields}"));
-        let expected =
-            format!("WARN cbs::cell: placed cell=demo.cell id={id} correlation_id={id} trace_id={trace} {own}");
+        let expected = format!(
+            "WARN cbs::cell: placed cell=demo.cell id={id} correlation_id={id} trace_id={trace} {own}"
+        );
         assert!(line.ends_with(&expected), "{place}: {line}\n{expected}");
         running.stop().await;
     }

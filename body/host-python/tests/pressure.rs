@@ -62,7 +62,12 @@ async def run(input: float):
     let answers = join_all(calls).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     body.log.has(&["a further lane could not be started", "there can be one"]).await;
-    assert_eq!(body.log.text().matches("a further lane could not be started").count(), 1, "{}", body.log.text());
+    assert_eq!(
+        body.log.text().matches("a further lane could not be started").count(),
+        1,
+        "{}",
+        body.log.text()
+    );
 }
 
 #[tokio::test]
@@ -78,7 +83,9 @@ async def run(input):
             pass
 ";
     let running = body.cell(text, "concurrency: 2").await;
-    let call = async || call_within(&*body.bus, "demo.cell", json!(1), Duration::from_millis(50)).await.unwrap_err();
+    let call = async || {
+        call_within(&*body.bus, "demo.cell", json!(1), Duration::from_millis(50)).await.unwrap_err()
+    };
     for _ in 0..8 {
         assert_eq!(call().await.code(), &Code::Timeout);
     }

@@ -85,9 +85,15 @@ async def run(ctx, input: int) -> list:
     print('printed', input)
     return found
 ";
-    let running = body.cell(text, &format!("{APART}\nconfig: {{ limit: 3 }}\nenv: {{ MODE: quick }}")).await;
+    let running =
+        body.cell(text, &format!("{APART}\nconfig: {{ limit: 3 }}\nenv: {{ MODE: quick }}")).await;
     let answer = body.call("demo.cell", json!(1)).await;
-    assert_eq!(answer, Ok(json!([12, "who? Ada", {"limit": 3}, "web1", "quick"])), "{}", body.log.text());
+    assert_eq!(
+        answer,
+        Ok(json!([12, "who? Ada", {"limit": 3}, "web1", "quick"])),
+        "{}",
+        body.log.text()
+    );
     assert_eq!(body.screen.lines(), ["found 12"]);
     body.log.has(&["WARN", "demo.cell", "logged 1"]).await;
     body.log.has(&["INFO", "demo.cell", "printed 1"]).await;
@@ -122,7 +128,9 @@ async fn a_stuck_call_ends_its_process_which_is_back() {
         let body = Body::new();
         let running = body.cell(MOODY, &format!("{APART}\nworkers: 2")).await;
         let before = pids(&body).await;
-        let error = call_within(&*body.bus, "demo.cell", json!(mood), Duration::from_millis(700)).await.unwrap_err();
+        let error = call_within(&*body.bus, "demo.cell", json!(mood), Duration::from_millis(700))
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), &Code::Timeout, "{mood}");
         body.log.has(&["has not ended", "cell.py:"]).await;
         eventually("a new process serves", LONG, async || {
@@ -136,7 +144,8 @@ async fn a_stuck_call_ends_its_process_which_is_back() {
 
 /// Returns the ids of the processes that answer.
 async fn pids(body: &Body) -> std::collections::BTreeSet<i64> {
-    let answers = futures::future::join_all((0..8).map(|_| body.call("demo.cell", json!("")))).await;
+    let answers =
+        futures::future::join_all((0..8).map(|_| body.call("demo.cell", json!("")))).await;
     answers.into_iter().flatten().filter_map(|answer| answer.as_i64()).collect()
 }
 
@@ -146,7 +155,9 @@ async fn a_call_that_awaits_is_cancelled_and_the_process_lives() {
     let running = body.cell(MOODY, APART).await;
     let before = body.call("demo.cell", json!("")).await.unwrap();
     for _ in 0..3 {
-        let error = call_within(&*body.bus, "demo.cell", json!("wait"), Duration::from_millis(700)).await.unwrap_err();
+        let error = call_within(&*body.bus, "demo.cell", json!("wait"), Duration::from_millis(700))
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), &Code::Timeout);
     }
     assert_eq!(body.call("demo.cell", json!("")).await, Ok(before));
@@ -180,7 +191,10 @@ async fn requirements_beside_the_file_are_installed_for_its_own_processes() {
     body.file("cell.py", text);
     let running = body.begin(&body.spec("demo.cell", "cell.py:run", ""));
     // The first time, an environment is made.
-    running.ready(Duration::from_secs(100)).await.unwrap_or_else(|state| panic!("{state:?}\n{}", body.log.text()));
+    running
+        .ready(Duration::from_secs(100))
+        .await
+        .unwrap_or_else(|state| panic!("{state:?}\n{}", body.log.text()));
     let reply = body.bus.call(Envelope::request(target("demo.cell"), "null")).await.unwrap();
     assert_eq!((reply.payload.as_ref(), reply.via), (&b"42"[..], Transport::Ipc));
     running.stop().await;
@@ -206,7 +220,10 @@ async fn requirements_that_cannot_be_had_are_told() {
         "local/pyproject.toml",
         "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n",
     );
-    body.file("local/backend.py", "def build_wheel(*_, **__):\n    raise RuntimeError('nothing-at-all')\n");
+    body.file(
+        "local/backend.py",
+        "def build_wheel(*_, **__):\n    raise RuntimeError('nothing-at-all')\n",
+    );
     body.file("requirements.txt", "./local\n");
     body.file("cell.py", "async def run(input):\n    pass\n");
     let running = body.begin(&body.spec("demo.cell", "cell.py:run", ""));
@@ -220,11 +237,15 @@ async fn requirements_that_cannot_be_had_are_told() {
 /// it.
 fn payloads(list: &str) -> Vec<(String, Vec<u8>, String)> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../specs/vectors/payloads.json");
-    let all: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let all: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let bytes = |entry: &serde_json::Value| {
         let digits = entry["payload"].as_str().unwrap();
-        let once = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
-        once.collect::<Vec<_>>().repeat(entry["times"].as_u64().map_or(1, |times| times.try_into().unwrap()))
+        let once = (0..digits.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
+        once.collect::<Vec<_>>()
+            .repeat(entry["times"].as_u64().map_or(1, |times| times.try_into().unwrap()))
     };
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let entries = all[list].as_array().unwrap().iter();
@@ -237,12 +258,21 @@ async fn what_is_no_json_is_refused_in_a_lane_and_in_a_process() {
         let body = Body::new();
         let running = body.cell("async def run(input):\n    return input\n", fields).await;
         for (name, payload, reason) in payloads("refused") {
-            let error = body.bus.call(Envelope::request(target("demo.cell"), payload)).await.unwrap_err();
+            let error =
+                body.bus.call(Envelope::request(target("demo.cell"), payload)).await.unwrap_err();
             assert_eq!(error.code(), &Code::BadRequest, "{name}: {error}");
-            assert!(error.to_string().contains(&format!("the payload: {reason}")), "{name}: {error}");
+            assert!(
+                error.to_string().contains(&format!("the payload: {reason}")),
+                "{name}: {error}"
+            );
         }
-        for (name, payload, _) in payloads("accepted").into_iter().chain(payloads("beyond-64-bits")) {
-            let reply = body.bus.call(Envelope::request(target("demo.cell"), payload.clone())).await.unwrap();
+        for (name, payload, _) in payloads("accepted").into_iter().chain(payloads("beyond-64-bits"))
+        {
+            let reply = body
+                .bus
+                .call(Envelope::request(target("demo.cell"), payload.clone()))
+                .await
+                .unwrap();
             let read = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap();
             assert_eq!(read(&reply.payload), read(&payload), "{name}");
         }
@@ -269,7 +299,10 @@ async def run(pet: Cat | Dog) -> Dog:
     for fields in ["", APART] {
         let body = Body::new();
         let running = body.cell(text, fields).await;
-        assert_eq!(body.call("demo.cell", json!({"kind": "dog", "age": 2})).await.unwrap()["age"], json!(2.0));
+        assert_eq!(
+            body.call("demo.cell", json!({"kind": "dog", "age": 2})).await.unwrap()["age"],
+            json!(2.0)
+        );
         let error = body.call("demo.cell", json!({"kind": "dog", "age": "x"})).await.unwrap_err();
         assert_eq!(error.to_string(), "bad-request: `age`: expected `float`, got `str`");
         let error = body.call("demo.cell", json!({"kind": "cat"})).await.unwrap_err();

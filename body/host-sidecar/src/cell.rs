@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cbs::{Bytes, Cell, CellContext, CellEnv, CellError, Code, Envelope, Kind, Outcome, Transport, frame};
+use cbs::{
+    Bytes, Cell, CellContext, CellEnv, CellError, Code, Envelope, Kind, Outcome, Transport, frame,
+};
 use sidecar::CallError;
 use tokio::{
     sync::Mutex,
@@ -27,7 +29,11 @@ pub(crate) struct ProcessCell {
 }
 
 impl Cell for ProcessCell {
-    async fn call(&self, context: &CellContext, mut request: Envelope) -> Result<Envelope, CellError> {
+    async fn call(
+        &self,
+        context: &CellContext,
+        mut request: Envelope,
+    ) -> Result<Envelope, CellError> {
         request.target = Some(self.env.target.clone());
         let within = Arc::new(CellContext::new(self.env.clone(), &request));
         let within = HandOnNotes { within, recorded: context };
@@ -37,7 +43,12 @@ impl Cell for ProcessCell {
             };
             // The call may have waited for a process.
             request.timeout = Some(context.remaining());
-            match lease.pooled.peer.request(frame::encode(&request), 0, Some(within.within.clone())).await {
+            match lease
+                .pooled
+                .peer
+                .request(frame::encode(&request), 0, Some(within.within.clone()))
+                .await
+            {
                 Ok(reply) => {
                     // The lines that the cell printed are on the terminal before its caller goes
                     // on.
@@ -77,12 +88,15 @@ impl ProcessCell {
 
     /// Reads a reply as it came: a frame, or plain.
     fn read(&self, context: &CellContext, bytes: Bytes) -> Result<Envelope, CellError> {
-        let reply = if frame::is_frame(&bytes) { frame::decode(bytes) } else { Ok(Envelope::reply(bytes)) };
+        let reply =
+            if frame::is_frame(&bytes) { frame::decode(bytes) } else { Ok(Envelope::reply(bytes)) };
         match reply {
             Ok(reply) if reply.kind == Kind::Reply => Ok(Envelope { via: Transport::Ipc, ..reply }),
             Ok(reply) if reply.kind == Kind::Error => self.failed(context, reply),
             Ok(_) => Err(fault(context, "its process sent neither a reply nor an error")),
-            Err(error) => Err(fault(context, &format!("its process sent what is no reply: {error}"))),
+            Err(error) => {
+                Err(fault(context, &format!("its process sent what is no reply: {error}")))
+            }
         }
     }
 
@@ -103,7 +117,9 @@ impl ProcessCell {
     fn lost(&self, context: &CellContext, gone: CallError) -> Result<Envelope, CellError> {
         let target = &self.env.target;
         match gone {
-            CallError::TooLarge { bytes, limit } => Ok(Envelope::error(cbs::BusError::too_large(target, bytes, limit))),
+            CallError::TooLarge { bytes, limit } => {
+                Ok(Envelope::error(cbs::BusError::too_large(target, bytes, limit)))
+            }
             CallError::Full { .. } => Ok(Envelope::error(cbs::BusError::overloaded(target))),
             gone => Err(fault(context, &format!("its process broke off: {gone}"))),
         }

@@ -39,7 +39,8 @@ impl<'a> Connection<'a> {
         let settings = &plan.settings;
         let or = |said: u32, else_: usize| if said == 0 { else_ } else { said as usize };
         let room = or(hello.in_flight_max, plan.concurrency);
-        let (inbound, printing) = InboundHandler::new(plan.env.clone(), heartbeat.clone(), settings);
+        let (inbound, printing) =
+            InboundHandler::new(plan.env.clone(), heartbeat.clone(), settings);
         let agreed = sidecar::Settings {
             side: Role::Body,
             frame_bytes_max: or(hello.frame_bytes_max, settings.frame_bytes_max),
@@ -146,7 +147,8 @@ impl Instance {
         let (times, now) = (&self.plan.settings.times, Instant::now());
         let owes = pooled.heartbeat.owes(now, times.ping);
         if owes >= times.pong {
-            let reason = format!("hangs: it has not answered a ping for {} s", times.pong.as_secs_f64());
+            let reason =
+                format!("hangs: it has not answered a ping for {} s", times.pong.as_secs_f64());
             return Some(ExitReason::Stuck(reason));
         }
         pooled.peer.ping(pooled.heartbeat.ping(now));
@@ -155,7 +157,10 @@ impl Instance {
         if pooled.peer.abandoned().count < pooled.room {
             *stuck = None;
         } else if now.duration_since(*stuck.get_or_insert(now)) >= times.cancel {
-            let reason = format!("hangs: all {} calls that it has were given up, and it answers none", pooled.room);
+            let reason = format!(
+                "hangs: all {} calls that it has were given up, and it answers none",
+                pooled.room
+            );
             return Some(ExitReason::Stuck(reason));
         }
         if self.pool.is_short() {
@@ -178,7 +183,9 @@ async fn ended(engine: &mut JoinSet<End>) -> End {
 fn broke(end: End, stage: ProcessStage) -> ExitReason {
     match end {
         End::Protocol(reason) => ExitReason::Fault(format!("protocol: {reason}")),
-        End::Goodbye(reason) if !reason.is_empty() => ExitReason::Fault(format!("said goodbye: {reason}")),
+        End::Goodbye(reason) if !reason.is_empty() => {
+            ExitReason::Fault(format!("said goodbye: {reason}"))
+        }
         _ => ExitReason::CallError(stage),
     }
 }

@@ -112,7 +112,11 @@ impl Default for Builder {
     /// [`Self::check`] returns an error, and nothing is compiled.
     fn default() -> Self {
         let tools = find::tools(|name| env::var_os(name));
-        Self::of(Work { folder: tools.map(|tools| tools.join("dart-cells")), dart: None, time_max: COMPILE_TIME_MAX })
+        Self::of(Work {
+            folder: tools.map(|tools| tools.join("dart-cells")),
+            dart: None,
+            time_max: COMPILE_TIME_MAX,
+        })
     }
 }
 
@@ -142,7 +146,13 @@ impl Builder {
     fn of(work: Work) -> Self {
         let stop = CancellationToken::new();
         let stops = stop.clone().drop_guard();
-        Self { work: Arc::new(work), builds: Builds::default(), tasks: TaskTracker::new(), stop, _stops: stops }
+        Self {
+            work: Arc::new(work),
+            builds: Builds::default(),
+            tasks: TaskTracker::new(),
+            stop,
+            _stops: stops,
+        }
     }
 
     /// Checks that there is a Dart to compile with, and a folder for compiled cells.

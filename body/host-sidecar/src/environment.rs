@@ -22,14 +22,16 @@ pub(crate) fn environment(
     own: &BTreeMap<String, String>,
     socket: &Path,
 ) -> BTreeMap<OsString, OsString> {
-    let mut all: BTreeMap<OsString, OsString> = body.into_iter().filter(|(name, _)| is_inherited(name)).collect();
+    let mut all: BTreeMap<OsString, OsString> =
+        body.into_iter().filter(|(name, _)| is_inherited(name)).collect();
     all.extend(own.iter().map(|(name, value)| (name.into(), value.into())));
     all.insert(SOCKET_VARIABLE.into(), socket.into());
     all
 }
 
 fn is_inherited(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| INHERITED.contains(&name) || name.starts_with(INHERITED_PREFIX))
+    name.to_str()
+        .is_some_and(|name| INHERITED.contains(&name) || name.starts_with(INHERITED_PREFIX))
 }
 
 #[cfg(test)]
@@ -42,11 +44,21 @@ mod tests {
 
     #[test]
     fn of_the_bodys_variables_only_those_that_hold_no_secrets_are_inherited() {
-        let body = [("PATH", "/bin"), ("LC_TIME", "C"), ("NATS_URL", "nats://ada:secret@host"), ("LCX", "1")]
-            .map(|(name, value)| (name.into(), value.into()));
+        let body = [
+            ("PATH", "/bin"),
+            ("LC_TIME", "C"),
+            ("NATS_URL", "nats://ada:secret@host"),
+            ("LCX", "1"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()));
         let own = BTreeMap::from([("MODE".to_owned(), "quick".to_owned())]);
         let all = environment(body, &own, Path::new("/run/s"));
-        let expected = [("CBS_SIDECAR_SOCKET", "/run/s"), ("LC_TIME", "C"), ("MODE", "quick"), ("PATH", "/bin")];
+        let expected = [
+            ("CBS_SIDECAR_SOCKET", "/run/s"),
+            ("LC_TIME", "C"),
+            ("MODE", "quick"),
+            ("PATH", "/bin"),
+        ];
         assert_eq!(texts(&all), expected);
     }
 

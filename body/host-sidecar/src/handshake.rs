@@ -46,12 +46,16 @@ fn list(names: &[String]) -> String {
         return "no cells".to_owned();
     }
     // A hello may hold any text, so only a few names are shown.
-    let quoted = names.iter().take(8).map(|name| format!("`{}`", name.chars().take(80).collect::<String>()));
+    let quoted =
+        names.iter().take(8).map(|name| format!("`{}`", name.chars().take(80).collect::<String>()));
     quoted.collect::<Vec<_>>().join(", ")
 }
 
 /// Waits for the process, reads its hello and welcomes it, or sends it the reason why not.
-pub(crate) async fn greet(socket: Socket, welcome: Welcome) -> Result<(Frames<UnixStream>, Hello), Refused> {
+pub(crate) async fn greet(
+    socket: Socket,
+    welcome: Welcome,
+) -> Result<(Frames<UnixStream>, Hello), Refused> {
     let mut frames = Frames::new(socket.accept().await?, HELLO_BYTES_MAX);
     let received = receive(&mut frames, &welcome).await;
     match received {
@@ -63,7 +67,8 @@ pub(crate) async fn greet(socket: Socket, welcome: Welcome) -> Result<(Frames<Un
         }
         Err(refused) => {
             if !matches!(refused, Refused::Closed) {
-                let goodbye = Kind::Goodbye(Goodbye { reason: format!("refused: the process {refused}") });
+                let goodbye =
+                    Kind::Goodbye(Goodbye { reason: format!("refused: the process {refused}") });
                 // The process may have ended, or may not read.
                 let _ = timeout(GOODBYE_TIMEOUT, frames.write(goodbye)).await;
             }

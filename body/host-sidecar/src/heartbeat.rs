@@ -55,7 +55,8 @@ impl Heartbeat {
     /// call is much older, the body itself stood still, and the process gets its full time again.
     pub(crate) fn owes(&self, now: Instant, every: Duration) -> Duration {
         let mut owed = self.owed();
-        let late = owed.looked.is_some_and(|looked| now.saturating_duration_since(looked) > every * 2);
+        let late =
+            owed.looked.is_some_and(|looked| now.saturating_duration_since(looked) > every * 2);
         owed.looked = Some(now);
         match &mut owed.oldest {
             None => Duration::ZERO,
@@ -107,12 +108,19 @@ mod tests {
     fn a_pong_that_stays_out_counts_from_its_ping() {
         let (heartbeat, start) = (Heartbeat::default(), Instant::now());
         assert_eq!((heartbeat.ping(start), heartbeat.owes(start, SECOND)), (1, Duration::ZERO));
-        assert_eq!((heartbeat.ping(start + SECOND), heartbeat.owes(start + SECOND, SECOND)), (2, SECOND));
+        assert_eq!(
+            (heartbeat.ping(start + SECOND), heartbeat.owes(start + SECOND, SECOND)),
+            (2, SECOND)
+        );
         heartbeat.pong(&pong(1));
         assert_eq!(heartbeat.owes(start + SECOND * 2, SECOND), Duration::ZERO);
         heartbeat.ping(start + SECOND * 3);
         heartbeat.pong(&pong(2));
-        assert_eq!(heartbeat.owes(start + SECOND * 4, SECOND), SECOND, "an old pong answers no new ping");
+        assert_eq!(
+            heartbeat.owes(start + SECOND * 4, SECOND),
+            SECOND,
+            "an old pong answers no new ping"
+        );
     }
 
     #[test]

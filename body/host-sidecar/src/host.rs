@@ -49,7 +49,9 @@ impl SidecarHost {
 
     fn sidecar<'a>(&self, spec: &'a CellSpec) -> Result<&'a Sidecar, HostError> {
         match (&self.kind, &spec.runtime) {
-            (Kind::Exec, Runtime::Exec(sidecar)) | (Kind::Dart(_), Runtime::Dart(sidecar)) => Ok(sidecar),
+            (Kind::Exec, Runtime::Exec(sidecar)) | (Kind::Dart(_), Runtime::Dart(sidecar)) => {
+                Ok(sidecar)
+            }
             _ => Err(HostError::NoHost {
                 name: spec.name.clone(),
                 runtime: spec.language(),
@@ -62,8 +64,11 @@ impl SidecarHost {
         let sidecar = self.sidecar(spec)?;
         let (command, later) = match (&sidecar.program, &self.kind) {
             (Program::Command(command), _) => (words(command), None),
-            (Program::Source(source), Kind::Dart(builder)) if self.kernels_first && may_overlap(spec, sidecar) => {
-                let soon = builder.prepare_soon(source).await.map_err(|error| wrong(spec, &error))?;
+            (Program::Source(source), Kind::Dart(builder))
+                if self.kernels_first && may_overlap(spec, sidecar) =>
+            {
+                let soon =
+                    builder.prepare_soon(source).await.map_err(|error| wrong(spec, &error))?;
                 (soon.ready.command, soon.later)
             }
             (Program::Source(source), Kind::Dart(builder)) => {
@@ -72,7 +77,9 @@ impl SidecarHost {
             (Program::Source(source), Kind::Exec) => return Err(wrong(spec, &no_command(source))),
         };
         let launch = described(spec, sidecar, command);
-        let better = later.map(|later| -> Better { Box::pin(better(spec.name.to_string(), launch.clone(), later)) });
+        let better = later.map(|later| -> Better {
+            Box::pin(better(spec.name.to_string(), launch.clone(), later))
+        });
         launch_until(&self.settings, (launch, better), spec, env).await
     }
 }
@@ -108,15 +115,21 @@ impl Host for SidecarHost {
     fn check(&self, spec: &CellSpec) -> Result<(), HostError> {
         let sidecar = self.sidecar(spec)?;
         match (&sidecar.program, &self.kind) {
-            (Program::Command(command), _) => {
-                described(spec, sidecar, words(command)).check().map_err(|error| wrong(spec, &error))
+            (Program::Command(command), _) => described(spec, sidecar, words(command))
+                .check()
+                .map_err(|error| wrong(spec, &error)),
+            (Program::Source(_), Kind::Dart(builder)) => {
+                builder.check().map_err(|error| wrong(spec, &error))
             }
-            (Program::Source(_), Kind::Dart(builder)) => builder.check().map_err(|error| wrong(spec, &error)),
             (Program::Source(source), Kind::Exec) => Err(wrong(spec, &no_command(source))),
         }
     }
 
-    fn start<'a>(&'a self, spec: &'a CellSpec, env: &'a CellEnv) -> BoxFuture<'a, Result<Started, HostError>> {
+    fn start<'a>(
+        &'a self,
+        spec: &'a CellSpec,
+        env: &'a CellEnv,
+    ) -> BoxFuture<'a, Result<Started, HostError>> {
         Box::pin(self.run(spec, env))
     }
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use cbs::{
-    BoxFuture, BusError, Bytes, CellContext, CellEnv, CellError, Code, Envelope, Kind, Source, TIMEOUT_DEFAULT, Uuid,
-    frame,
+    BoxFuture, BusError, Bytes, CellContext, CellEnv, CellError, Code, Envelope, Kind, Source,
+    TIMEOUT_DEFAULT, Uuid, frame,
 };
 use sidecar::{Hold, Inbound, Notice, Peer, log, proto};
 use tokio::sync::{mpsc, oneshot};
@@ -60,7 +60,9 @@ impl InboundHandler {
     /// Completes the envelope that the process wants to send, with the fields that follow from the
     /// request that it is handling.
     fn complete(&self, bytes: Bytes, context: Option<&CellContext>) -> Result<Envelope, BusError> {
-        let wrong = |what: &dyn std::fmt::Display| BusError::bad_request(format!("what the process sent: {what}"));
+        let wrong = |what: &dyn std::fmt::Display| {
+            BusError::bad_request(format!("what the process sent: {what}"))
+        };
         let asked = frame::decode(bytes).map_err(|error| wrong(&error))?;
         if !matches!(asked.kind, Kind::Request | Kind::Event) {
             return Err(wrong(&"neither a request nor an event"));
@@ -86,7 +88,11 @@ impl InboundHandler {
                 (Some(asked), Some(base)) if asked.trace_id == base.trace_id => Some(base),
                 (asked, base) => asked.or(base),
             },
-            tracestate: if asked.tracestate.is_empty() { base.tracestate } else { asked.tracestate },
+            tracestate: if asked.tracestate.is_empty() {
+                base.tracestate
+            } else {
+                asked.tracestate
+            },
             idempotency_key: asked.idempotency_key,
             attributes: asked.attributes,
             ..base
@@ -138,13 +144,20 @@ impl Inbound for InboundHandler {
         })
     }
 
-    fn ask(&self, _: &Arc<Peer>, ask: proto::Ask, context: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> {
+    fn ask(
+        &self,
+        _: &Arc<Peer>,
+        ask: proto::Ask,
+        context: Option<Arc<CellContext>>,
+    ) -> BoxFuture<'static, Bytes> {
         let env = self.env.clone();
         let limit = context.map_or(ASK_TIMEOUT, |context| context.remaining());
         Box::pin(async move {
             let answer = match tokio::time::timeout(limit, env.console.ask(ask.question)).await {
                 Ok(answer) => answer.and_then(|answer| cbs::to_json(&answer)),
-                Err(_) => Err(CellError::new(Code::Timeout, "nobody answered the question in time")),
+                Err(_) => {
+                    Err(CellError::new(Code::Timeout, "nobody answered the question in time"))
+                }
             };
             answer.unwrap_or_else(|error| frame::encode(&Envelope::error(error.into())))
         })
@@ -195,7 +208,8 @@ impl Printer {
     fn new(env: Arc<CellEnv>, credit: u64) -> (Self, impl Future<Output = ()>) {
         // As many lines as the process can send on its credit: the queue is bounded, and never
         // full.
-        let capacity = usize::try_from(credit / PRINT_BYTES_MIN).unwrap_or(usize::MAX).saturating_add(64);
+        let capacity =
+            usize::try_from(credit / PRINT_BYTES_MIN).unwrap_or(usize::MAX).saturating_add(64);
         let (lines, mut queue) = mpsc::channel(capacity.min(tokio::sync::Semaphore::MAX_PERMITS));
         let waiting = Arc::new(AtomicUsize::new(0));
         let left = waiting.clone();

@@ -92,8 +92,9 @@ impl Instance {
         let exit = self.shut_down(&process, &broke).await;
         // Both outputs are read to their end, unless a process that was left behind holds them
         // open. So the log has all that the process wrote, however busy the machine is.
-        let mut all_read =
-            async || timeout(OUTPUT_PATIENCE, async { while outputs.join_next().await.is_some() {} }).await;
+        let mut all_read = async || {
+            timeout(OUTPUT_PATIENCE, async { while outputs.join_next().await.is_some() {} }).await
+        };
         if all_read().await.is_err() {
             enough.cancel();
             let _ = all_read().await;
@@ -109,13 +110,20 @@ impl Instance {
     async fn spawn(&self) -> Result<(Process, Pipes, Socket), String> {
         let socket = Socket::open().map_err(|error| error.to_string())?;
         let command = self.plan.launch.command(socket.path())?;
-        let (process, pipes) = Process::spawn(command, self.plan.launch.limits, self.plan.settings.files_soft)
-            .await
-            .map_err(|error| format!("cannot be run: {error}"))?;
+        let (process, pipes) =
+            Process::spawn(command, self.plan.launch.limits, self.plan.settings.files_soft)
+                .await
+                .map_err(|error| format!("cannot be run: {error}"))?;
         Ok((process, pipes, socket))
     }
 
-    fn read(&self, pipes: Pipes, pid: u32, last: &LastLines, enough: &CancellationToken) -> JoinSet<()> {
+    fn read(
+        &self,
+        pipes: Pipes,
+        pid: u32,
+        last: &LastLines,
+        enough: &CancellationToken,
+    ) -> JoinSet<()> {
         let mut outputs = JoinSet::new();
         let settings = &self.plan.settings;
         let output = |stream, last| Output {
@@ -126,7 +134,8 @@ impl Instance {
             lines_burst: settings.lines_burst,
             last,
         };
-        let (stdout, stderr) = (output(Stream::Stdout, LastLines::default()), output(Stream::Stderr, last.clone()));
+        let (stdout, stderr) =
+            (output(Stream::Stdout, LastLines::default()), output(Stream::Stderr, last.clone()));
         match tokio::process::ChildStdout::from_std(pipes.stdout) {
             Ok(pipe) => drop(outputs.spawn(stdout.read(pipe, enough.clone()))),
             Err(error) => tracing::warn!(%error, "the output of a process cannot be read"),
@@ -153,7 +162,9 @@ impl Instance {
             Ok(Err(refused)) => return ExitReason::Fault(refused.to_string()),
             Err(_) => {
                 let limit = times.hello.as_secs_f64();
-                return ExitReason::Stuck(format!("did not say hello within {limit} s: {HELLO_HINT}"));
+                return ExitReason::Stuck(format!(
+                    "did not say hello within {limit} s: {HELLO_HINT}"
+                ));
             }
         };
         tracing::debug!(
@@ -201,7 +212,9 @@ impl Instance {
         };
         let how = exit.map_or_else(|| "closed its socket".to_owned(), |exit| exit.to_string());
         let memory = match (exit, self.plan.launch.limits.memory) {
-            (Some(Exit::Signal(signal)), Some(bytes)) if OUT_OF_MEMORY.iter().any(|one| *one as i32 == signal) => {
+            (Some(Exit::Signal(signal)), Some(bytes))
+                if OUT_OF_MEMORY.iter().any(|one| *one as i32 == signal) =>
+            {
                 format!(" (its `limits.memory` is {} MiB)", bytes >> 20)
             }
             _ => String::new(),
@@ -219,4 +232,5 @@ const HELLO_HINT: &str = "a cell's program stays in the foreground and connects 
                           as the SDKs of CBS do";
 
 /// Signals that kill programs which get no more memory.
-const OUT_OF_MEMORY: &[Signal] = &[Signal::SIGABRT, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL];
+const OUT_OF_MEMORY: &[Signal] =
+    &[Signal::SIGABRT, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL];

@@ -29,7 +29,12 @@ use crate::{
 /// # Errors
 /// [`HostError::Runtime`] if no process could serve: it says which program, what it did, and how to
 /// mend it.
-pub async fn launch(settings: &Settings, launch: Launch, spec: &CellSpec, env: &CellEnv) -> Result<Started, HostError> {
+pub async fn launch(
+    settings: &Settings,
+    launch: Launch,
+    spec: &CellSpec,
+    env: &CellEnv,
+) -> Result<Started, HostError> {
     launch_until(settings, (launch, None), spec, env).await
 }
 
@@ -61,26 +66,36 @@ pub(crate) async fn launch_until(
     let opened = CancellationToken::new();
     let better = better.map(|better| -> Better { Box::pin(after(opened.clone(), better)) });
     let mut supervisor =
-        PoolSupervisor::new(plan.clone(), pool.clone(), rows.clone(), stop.clone()).with_better(better);
+        PoolSupervisor::new(plan.clone(), pool.clone(), rows.clone(), stop.clone())
+            .with_better(better);
     let first = supervisor.start();
     let mut task = JoinSet::new();
     task.spawn(supervisor.keep());
     // From here on, dropping `cell` ends everything.
-    let cell =
-        ProcessCell { env: plan.env.clone(), pool: pool.clone(), stop, supervisor: Mutex::new(task), stop_limit };
+    let cell = ProcessCell {
+        env: plan.env.clone(),
+        pool: pool.clone(),
+        stop,
+        supervisor: Mutex::new(task),
+        stop_limit,
+    };
     let failure = last_failure(first).await;
     if let Err(last) = pool.open() {
         let reason = match last.or(failure) {
             Some(reason) => reason,
             // A process was ready and is about to end. Its exit status gives the reason.
-            None => {
-                timeout(times.term, pool.ended()).await.unwrap_or_else(|_| "ended as soon as it was ready".to_owned())
-            }
+            None => timeout(times.term, pool.ended())
+                .await
+                .unwrap_or_else(|_| "ended as soon as it was ready".to_owned()),
         };
         return Err(HostError::Runtime(format!("{at} {reason}")));
     }
     opened.cancel();
-    Ok(Started { cell: Arc::new(cell), ended: Box::pin(pool.ended()), workers: Some(rows.workers(silence)) })
+    Ok(Started {
+        cell: Arc::new(cell),
+        ended: Box::pin(pool.ended()),
+        workers: Some(rows.workers(silence)),
+    })
 }
 
 async fn after(opened: CancellationToken, better: Better) -> Option<Launch> {

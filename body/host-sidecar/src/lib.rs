@@ -93,7 +93,8 @@
 //!
 //! # Layout
 //!
-//! - [`SidecarHost`]: the runtimes `exec` and `dart`. [`launch()`], [`Launch`]: one cell in processes, for any host.
+//! - [`SidecarHost`]: the runtimes `exec` and `dart`. [`launch()`], [`Launch`]: one cell in
+//!   processes, for any host.
 //! - [`Settings`], [`Timeouts`]: the limits of a process.
 //! - [`dart`]: sources in Dart become programs.
 //! - `cell` is the side that the body calls. `process_pool` holds the processes that take calls,

@@ -143,7 +143,8 @@ struct Lines {
 impl Lines {
     fn feed(&mut self, bytes: &[u8], each: &mut impl FnMut(&[u8])) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let (text, whole) = piece.strip_suffix(b"\n").map_or((piece, false), |text| (text, true));
+            let (text, whole) =
+                piece.strip_suffix(b"\n").map_or((piece, false), |text| (text, true));
             let room = LINE_BYTES_MAX - self.line.len();
             self.cut |= text.len() > room;
             self.line.extend(text.iter().take(room));
@@ -194,7 +195,10 @@ mod tests {
     fn a_long_line_is_cut_and_the_next_is_not() {
         let long = vec![b'x'; LINE_BYTES_MAX + 1];
         let found = lines(&[&long, &long, b"\nshort\n"]);
-        assert_eq!(found.iter().map(String::len).collect::<Vec<_>>(), [LINE_BYTES_MAX + " … (cut)".len(), 5]);
+        assert_eq!(
+            found.iter().map(String::len).collect::<Vec<_>>(),
+            [LINE_BYTES_MAX + " … (cut)".len(), 5]
+        );
         let exact = vec![b'x'; LINE_BYTES_MAX];
         assert_eq!(lines(&[&exact, b"\n"]).first().map(String::len), Some(LINE_BYTES_MAX));
     }
@@ -210,6 +214,9 @@ mod tests {
         (0..100).for_each(|number| last.push(&format!("{number}{}", "é".repeat(1_000))));
         let text = last.text();
         assert_eq!(text.lines().count(), LAST_LINES);
-        assert!(text.starts_with("90é") && text.lines().all(|line| line.chars().count() == LAST_LINE_CHARS));
+        assert!(
+            text.starts_with("90é")
+                && text.lines().all(|line| line.chars().count() == LAST_LINE_CHARS)
+        );
     }
 }

@@ -49,7 +49,8 @@ impl Launch {
     /// # Errors
     /// The mistake, and how to mend it, in words that follow "cell `name`: ".
     pub fn check(&self) -> Result<(), String> {
-        let program = self.command.first().ok_or("it names no program to run: give it a `command`")?;
+        let program =
+            self.command.first().ok_or("it names no program to run: give it a `command`")?;
         self.check_limits()?;
         if is_path(program) {
             let path = Path::new(program);
@@ -57,16 +58,24 @@ impl Launch {
                 return Err(format!("there is no program `{}`", path.display()));
             }
             if !can_run(path) {
-                return Err(format!("`{}` cannot be run: `chmod +x` it, or name its interpreter", path.display()));
+                return Err(format!(
+                    "`{}` cannot be run: `chmod +x` it, or name its interpreter",
+                    path.display()
+                ));
             }
             return check_script(path);
         }
-        let path = self.env.get("PATH").map(OsString::from).or_else(|| env::var_os("PATH")).unwrap_or_default();
+        let path = self
+            .env
+            .get("PATH")
+            .map(OsString::from)
+            .or_else(|| env::var_os("PATH"))
+            .unwrap_or_default();
         let found = env::split_paths(&path).any(|folder| can_run(&folder.join(program)));
         let name = program.display();
-        found
-            .then_some(())
-            .ok_or_else(|| format!("there is no program `{name}` in PATH: install it, or write its path"))
+        found.then_some(()).ok_or_else(|| {
+            format!("there is no program `{name}` in PATH: install it, or write its path")
+        })
     }
 
     fn check_limits(&self) -> Result<(), String> {
@@ -86,7 +95,9 @@ impl Launch {
         // The process starts in a folder of its own, so a path relative to the body's folder is
         // made absolute.
         let program = match is_path(program) {
-            true => absolute(program).map_err(|error| format!("has no place: {error}"))?.into_os_string(),
+            true => absolute(program)
+                .map_err(|error| format!("has no place: {error}"))?
+                .into_os_string(),
             false => program.clone(),
         };
         let mut command = Command::new(program);
@@ -122,7 +133,10 @@ fn check_script(path: &Path) -> Result<(), String> {
         return Ok(());
     }
     let interpreter = String::from_utf8_lossy(interpreter);
-    Err(format!("`{shown}` cannot be run: its first line names `{}`, which is not there", interpreter.escape_debug()))
+    Err(format!(
+        "`{shown}` cannot be run: its first line names `{}`, which is not there",
+        interpreter.escape_debug()
+    ))
 }
 
 fn is_path(program: &OsStr) -> bool {
@@ -149,8 +163,11 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(settings: &Settings, launch: Launch, spec: &CellSpec, env: &CellEnv) -> Self {
-        let config =
-            if spec.config.is_empty() { Vec::new() } else { serde_json::to_vec(&spec.config).unwrap_or_default() };
+        let config = if spec.config.is_empty() {
+            Vec::new()
+        } else {
+            serde_json::to_vec(&spec.config).unwrap_or_default()
+        };
         let cell = proto::Cell {
             name: spec.name.to_string(),
             revision: spec.metadata.revision.clone(),

@@ -38,7 +38,12 @@ struct Worker {
 }
 
 impl PoolSupervisor {
-    pub(crate) fn new(plan: Arc<Plan>, pool: Arc<ProcessPool>, rows: Rows, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        pool: Arc<ProcessPool>,
+        rows: Rows,
+        stop: CancellationToken,
+    ) -> Self {
         let (slots, workers) = (JoinSet::new(), BTreeMap::new());
         Self { plan, pool, rows, stop, slots, workers, next: 0, replace: RollingReplace::Over }
     }
@@ -126,7 +131,8 @@ impl PoolSupervisor {
                     target: "cbs::cell", cell, instance = self.workers.get(&replacement).map(|replacement| replacement.number),
                     "its program has taken over"
                 );
-                match after.pop().and_then(|old| self.workers.get(&old).map(|worker| (old, worker))) {
+                match after.pop().and_then(|old| self.workers.get(&old).map(|worker| (old, worker)))
+                {
                     Some((old, worker)) => {
                         worker.end.cancel();
                         self.replace = RollingReplace::Leaves { old, after };
@@ -145,7 +151,9 @@ impl PoolSupervisor {
 
     /// Starts the replacement of the last of these processes that still exists.
     fn replace(&mut self, mut all: Vec<u32>) {
-        while let Some(number) = all.last().map(|old| self.workers.get(old).map(|worker| worker.number)) {
+        while let Some(number) =
+            all.last().map(|old| self.workers.get(old).map(|worker| worker.number))
+        {
             if let Some(number) = number.filter(|_| !self.stop.is_cancelled()) {
                 let (replacement, first) = self.worker(number, true);
                 self.replace = RollingReplace::Starts { replacement, first, after: all };

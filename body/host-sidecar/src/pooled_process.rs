@@ -38,7 +38,8 @@ impl PooledProcess {
         inbound: Arc<InboundHandler>,
         room: usize,
     ) -> Arc<Self> {
-        let (leases, idle, vacated) = (AtomicUsize::new(0), Mutex::new(Instant::now()), Notify::new());
+        let (leases, idle, vacated) =
+            (AtomicUsize::new(0), Mutex::new(Instant::now()), Notify::new());
         Arc::new(Self { number, peer, heartbeat, inbound, room, leases, idle, vacated })
     }
 
@@ -71,7 +72,8 @@ impl PooledProcess {
 
     /// True if it has had no call for at least this long.
     pub(crate) fn is_idle_for(&self, limit: Duration) -> bool {
-        self.leases() == 0 && self.idle.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= limit
+        self.leases() == 0
+            && self.idle.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= limit
     }
 
     /// Waits until no call holds a slot in it. Only the process's own task may wait so.

@@ -79,20 +79,25 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         before_exec(&mut command, limits, files_soft)?;
         let (started, process) = oneshot::channel();
-        thread::Builder::new().name("cbs-process".into()).stack_size(STACK_BYTES).spawn(move || {
-            let mut child = match command.spawn() {
-                Ok(child) => child,
-                Err(error) => return drop(started.send(Err(error))),
-            };
-            let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else { return };
-            let (report, how) = watch::channel(None);
-            let reaped = Arc::new(Mutex::new(false));
-            let pid = Pid::from_raw(child.id().cast_signed());
-            let process = Self { pid, reaped: reaped.clone(), how };
-            // If nobody waits for the process any more, this drops it, which kills it.
-            drop(started.send(Ok((process, Pipes { stdout, stderr }))));
-            report.send_replace(Some(reap(child, pid, &reaped)));
-        })?;
+        thread::Builder::new().name("cbs-process".into()).stack_size(STACK_BYTES).spawn(
+            move || {
+                let mut child = match command.spawn() {
+                    Ok(child) => child,
+                    Err(error) => return drop(started.send(Err(error))),
+                };
+                let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take())
+                else {
+                    return;
+                };
+                let (report, how) = watch::channel(None);
+                let reaped = Arc::new(Mutex::new(false));
+                let pid = Pid::from_raw(child.id().cast_signed());
+                let process = Self { pid, reaped: reaped.clone(), how };
+                // If nobody waits for the process any more, this drops it, which kills it.
+                drop(started.send(Ok((process, Pipes { stdout, stderr }))));
+                report.send_replace(Some(reap(child, pid, &reaped)));
+            },
+        )?;
         process.await.map_err(io::Error::other)?
     }
 
@@ -115,7 +120,11 @@ impl Process {
         let mut how = self.how.clone();
         // The thread reports the end before it ends itself. Without the thread no process is left
         // that could run.
-        how.wait_for(Option::is_some).await.ok().and_then(|how| *how).unwrap_or(Exit::Signal(Signal::SIGKILL as i32))
+        how.wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|how| *how)
+            .unwrap_or(Exit::Signal(Signal::SIGKILL as i32))
     }
 }
 
@@ -146,13 +155,18 @@ fn reap(mut child: Child, group: Pid, reaped: &Mutex<bool>) -> Exit {
 #[cfg(target_os = "linux")]
 fn await_end(pid: Pid) {
     use nix::sys::wait::{Id, WaitPidFlag, waitid};
-    while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(nix::errno::Errno::EINTR) {}
+    while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+        == Err(nix::errno::Errno::EINTR)
+    {}
 }
 
 /// Sets up the steps of the new process before it becomes its program.
 fn before_exec(command: &mut Command, limits: Limits, files_soft: Option<u64>) -> io::Result<()> {
     let (_, files_hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let files = limits.files.map(|limit| (limit, limit)).or(files_soft.map(|soft| (soft.min(files_hard), files_hard)));
+    let files = limits
+        .files
+        .map(|limit| (limit, limit))
+        .or(files_soft.map(|soft| (soft.min(files_hard), files_hard)));
     let memory = limits.memory.map(|limit| (limit, limit));
     #[cfg(target_os = "linux")]
     let parent = Pid::this();
@@ -173,7 +187,8 @@ fn before_exec(command: &mut Command, limits: Limits, files_soft: Option<u64>) -
         }
         Ok(())
     };
-    // SAFETY: between fork and exec only calls that are safe in a signal handler: prctl, getppid, setrlimit.
+    // SAFETY: between fork and exec only calls that are safe in a signal handler: prctl, getppid,
+    // setrlimit.
     unsafe { command.pre_exec(prepare) };
     Ok(())
 }

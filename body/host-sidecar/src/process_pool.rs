@@ -64,7 +64,11 @@ const SWEEP_MIN: usize = 64;
 impl ProcessPool {
     pub(crate) fn new() -> Arc<Self> {
         let state = State { sweep_at: SWEEP_MIN, ..State::default() };
-        Arc::new(Self { state: Mutex::new(state), wants: Notify::new(), ended: watch::Sender::new(None) })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            wants: Notify::new(),
+            ended: watch::Sender::new(None),
+        })
     }
 
     /// Takes a slot in the least busy process.
@@ -112,7 +116,12 @@ impl ProcessPool {
 
     /// Removes the process if more than `least` processes take calls, it is the last in order, and
     /// it has had no call for the time `idle`. Returns whether it did.
-    pub(crate) fn dismiss(&self, pooled: &Arc<PooledProcess>, least: usize, idle: Duration) -> bool {
+    pub(crate) fn dismiss(
+        &self,
+        pooled: &Arc<PooledProcess>,
+        least: usize,
+        idle: Duration,
+    ) -> bool {
         let mut state = self.state();
         let last = state.members.last().is_some_and(|last| Arc::ptr_eq(last, pooled));
         let dismissed = last && state.members.len() > least && pooled.is_idle_for(idle);
@@ -165,7 +174,8 @@ impl ProcessPool {
     pub(crate) fn ended(&self) -> impl Future<Output = String> + Send + use<> {
         let mut ended = self.ended.subscribe();
         async move {
-            let reason = ended.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+            let reason =
+                ended.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
             match reason {
                 Some(reason) => reason,
                 // The cell was stopped, so it never ends by itself.
@@ -174,7 +184,10 @@ impl ProcessPool {
         }
     }
 
-    fn give_back(self: &Arc<Self>, pooled: &Arc<PooledProcess>) -> Option<(oneshot::Sender<Lease>, Lease)> {
+    fn give_back(
+        self: &Arc<Self>,
+        pooled: &Arc<PooledProcess>,
+    ) -> Option<(oneshot::Sender<Lease>, Lease)> {
         let mut state = self.state();
         pooled.give_back();
         self.next(&mut state)
@@ -198,7 +211,8 @@ impl ProcessPool {
     /// Takes a slot in the least busy process that has one. Abandoned calls that a process has not
     /// answered count as its load.
     fn place(self: &Arc<Self>, state: &State) -> Option<Lease> {
-        let free = state.members.iter().filter(|pooled| !pooled.is_full() && pooled.peer.end().is_none());
+        let free =
+            state.members.iter().filter(|pooled| !pooled.is_full() && pooled.peer.end().is_none());
         let pooled = free.min_by_key(|pooled| pooled.load())?.clone();
         pooled.take();
         Some(Lease { pool: self.clone(), pooled })

@@ -25,8 +25,11 @@ fn pooled(number: u32, room: usize) -> Result<(Arc<PooledProcess>, impl Sized), 
     let bus = bus::InProcess::new(bus::Settings::default());
     let env = CellEnv::new("demo.echo".parse()?, BodyId::new("web1")?, bus, Arc::new(NoConsole));
     let heartbeat = Arc::<Heartbeat>::default();
-    let (inbound, _) =
-        InboundHandler::new(Arc::new(env), heartbeat.clone(), &crate::Settings::new(cbs::Namespace::default()));
+    let (inbound, _) = InboundHandler::new(
+        Arc::new(env),
+        heartbeat.clone(),
+        &crate::Settings::new(cbs::Namespace::default()),
+    );
     let agreed = sidecar::Settings {
         side: Role::Body,
         frame_bytes_max: 1_000,

@@ -33,8 +33,11 @@ fn runs(pid: &str) -> bool {
 
 #[tokio::test]
 async fn an_end_is_told_in_words() -> Tested {
-    for (script, how) in [("exit 0", "exited with 0"), ("exit 7", "exited with 7"), ("kill -9 $$", "killed by SIGKILL")]
-    {
+    for (script, how) in [
+        ("exit 0", "exited with 0"),
+        ("exit 7", "exited with 7"),
+        ("kill -9 $$", "killed by SIGKILL"),
+    ] {
         let (process, _pipes) = shell(script, Limits::default()).await?;
         assert_eq!(ended(&process).await, how);
     }
@@ -43,7 +46,8 @@ async fn an_end_is_told_in_words() -> Tested {
 
 #[tokio::test]
 async fn a_program_that_is_none_is_an_error() {
-    let error = Process::spawn(Command::new("/nowhere/at/all"), Limits::default(), None).await.err();
+    let error =
+        Process::spawn(Command::new("/nowhere/at/all"), Limits::default(), None).await.err();
     assert_eq!(error.map(|error| error.kind()), Some(io::ErrorKind::NotFound));
 }
 

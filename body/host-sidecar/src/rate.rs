@@ -70,7 +70,10 @@ mod tests {
         let (meter, before) = (Meter::new(0, 2), Stats::lines_dropped().load(Ordering::Relaxed));
         assert_eq!((0..5).filter(|_| meter.admit()).count(), 2);
         assert_eq!((meter.left_out(), meter.left_out()), (3, 0));
-        assert!(Stats::lines_dropped().load(Ordering::Relaxed) >= before + 3, "the program's own count");
+        assert!(
+            Stats::lines_dropped().load(Ordering::Relaxed) >= before + 3,
+            "the program's own count"
+        );
     }
 
     #[test]
@@ -81,6 +84,10 @@ mod tests {
         assert_eq!(passed(Duration::ZERO), 5);
         assert_eq!(passed(Duration::from_millis(90)), 0);
         assert_eq!(passed(Duration::from_millis(200)), 2);
-        assert_eq!(passed(Duration::from_secs(60)), 5, "what is not used is not saved beyond the burst");
+        assert_eq!(
+            passed(Duration::from_secs(60)),
+            5,
+            "what is not used is not saved beyond the burst"
+        );
     }
 }

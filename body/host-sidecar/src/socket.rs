@@ -44,7 +44,9 @@ impl Socket {
     /// Opens a new socket in the user's run-time folder, or in the temporary folder if there is
     /// none.
     pub(crate) fn open() -> Result<Self, SocketError> {
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR")
+            .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute());
         match runtime.map(|folder| Self::open_in(&folder)) {
             Some(Ok(socket)) => Ok(socket),
             // The folder may belong to another user, after `su`.
@@ -80,8 +82,15 @@ impl Socket {
             let (stream, _) = self.listener.accept().await?;
             match stream.peer_cred() {
                 Ok(peer) if peer.uid() == own => return Ok(stream),
-                Ok(peer) => tracing::warn!(uid = peer.uid(), "another user's process tried a cell's socket"),
-                Err(error) => tracing::warn!(%error, "a process that nobody knows tried a cell's socket"),
+                Ok(peer) => {
+                    tracing::warn!(
+                        uid = peer.uid(),
+                        "another user's process tried a cell's socket"
+                    );
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a process that nobody knows tried a cell's socket");
+                }
             }
         }
     }
@@ -117,7 +126,10 @@ mod tests {
         let deep = folder.path().join("d".repeat(100));
         std::fs::create_dir(&deep)?;
         let error = Socket::open_in(&deep).err().ok_or("it was opened")?.to_string();
-        assert!(error.contains("set TMPDIR to a shorter folder") && error.contains("may have 107"), "{error}");
+        assert!(
+            error.contains("set TMPDIR to a shorter folder") && error.contains("may have 107"),
+            "{error}"
+        );
         assert_eq!(std::fs::read_dir(&deep)?.count(), 0, "nothing is left");
         Ok(())
     }

@@ -54,7 +54,12 @@ impl WorkerStatus {
         let called = self.called;
         let name = life.pid.map_or_else(|| format!("{called} –"), |pid| format!("{called} {pid}"));
         let state = if life.state.is_empty() { "starting" } else { life.state };
-        let worker = Worker { name: name.into(), state: state.into(), restarts: life.restarts, ..Worker::default() };
+        let worker = Worker {
+            name: name.into(),
+            state: state.into(),
+            restarts: life.restarts,
+            ..Worker::default()
+        };
         let Some((peer, heartbeat)) = &life.serving else { return worker };
         let queued = heartbeat.queued();
         let unanswered = u64::try_from(peer.unanswered()).unwrap_or(u64::MAX);

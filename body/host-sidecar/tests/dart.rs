@@ -17,14 +17,20 @@ async fn a_cell_is_compiled_once_and_again_when_it_changes() -> Checked {
     let shop = Workshop::new("")?;
     shop.write("cell/pubspec.yaml", "name: greet\nenvironment:\n  sdk: ^3.5.0\n")?;
     shop.write("cell/lib/words.dart", "const word = 'one';\n")?;
-    let source =
-        shop.write("cell/bin/main.dart", "import 'package:greet/words.dart';\nvoid main() => print(word);\n")?;
+    let source = shop.write(
+        "cell/bin/main.dart",
+        "import 'package:greet/words.dart';\nvoid main() => print(word);\n",
+    )?;
 
     let ready = within(LIMIT, "compiled", shop.builder().prepare(&source)).await?;
     assert_eq!(ready.form, Form::Program);
     assert_eq!(output(&ready).await?, "one");
     let program = ready.command.first().map(Path::new).and_then(Path::file_name);
-    assert_eq!(program, Some("greet".as_ref()), "people who look at processes see the package's name");
+    assert_eq!(
+        program,
+        Some("greet".as_ref()),
+        "people who look at processes see the package's name"
+    );
 
     // Another body, later, with another path.
     let again = shop.builder().prepare(&shop.root.path().join("cell/bin/../bin/main.dart")).await?;
@@ -54,7 +60,8 @@ async fn bodies_that_compile_the_same_at_once_compile_it_once() -> Checked {
         assert_eq!(output(ready.as_ref().map_err(Clone::clone)?).await?, "hello");
     }
     assert_eq!(shop.compiled(), 1);
-    let left = fs::read_dir(shop.root.path().join("cache"))?.flatten().map(|entry| entry.file_name());
+    let left =
+        fs::read_dir(shop.root.path().join("cache"))?.flatten().map(|entry| entry.file_name());
     let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with(".new")).collect();
     assert!(left.is_empty(), "nothing half done is left: {left:?}");
     Ok(())
@@ -63,16 +70,25 @@ async fn bodies_that_compile_the_same_at_once_compile_it_once() -> Checked {
 #[tokio::test]
 async fn mistakes_are_told_as_the_compiler_tells_them() -> Checked {
     let shop = Workshop::new("")?;
-    let source = shop.write("greet.dart", "void main() {\n  int x = 'no';\n  print(nothing);\n}\n")?;
+    let source =
+        shop.write("greet.dart", "void main() {\n  int x = 'no';\n  print(nothing);\n}\n")?;
     let reported = within(LIMIT, "refused", shop.builder().prepare(&source)).await;
     let reported = reported.err().map(|error| error.to_string()).unwrap_or_default();
-    for part in ["does not compile:\n", "greet.dart:2:11: Error: ", "greet.dart:3:9: Error: ", "print(nothing);"] {
+    for part in [
+        "does not compile:\n",
+        "greet.dart:2:11: Error: ",
+        "greet.dart:3:9: Error: ",
+        "print(nothing);",
+    ] {
         assert!(reported.contains(part), "{part} in: {reported}");
     }
     shop.write("greet.dart", "import 'package:absent/absent.dart';\nvoid main() {}\n")?;
     let reported = within(LIMIT, "refused", shop.builder().prepare(&source)).await;
     let reported = reported.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(reported.contains("\nhint: a file that no pubspec.yaml stands above knows `package:cbs`"), "{reported}");
+    assert!(
+        reported.contains("\nhint: a file that no pubspec.yaml stands above knows `package:cbs`"),
+        "{reported}"
+    );
     shop.write("greet.dart", "void hello() {}\n")?;
     let reported = within(LIMIT, "refused", shop.builder().prepare(&source)).await;
     let reported = reported.err().map(|error| error.to_string()).unwrap_or_default();
@@ -85,15 +101,18 @@ async fn no_registry_is_asked_for_what_a_pubspec_names() -> Checked {
     let registry = std::net::TcpListener::bind("127.0.0.1:0")?;
     registry.set_nonblocking(true)?;
     let shop = Workshop::new(&format!("export PUB_HOSTED_URL=http://{}", registry.local_addr()?))?;
-    let pubspec =
-        "name: greet\nenvironment:\n  sdk: ^3.5.0\ndependencies:\n  cbs: ^0.1.0\n  absent_from_the_house: ^1.0.0\n";
+    let pubspec = "name: greet\nenvironment:\n  sdk: ^3.5.0\ndependencies:\n  cbs: ^0.1.0\n  absent_from_the_house: ^1.0.0\n";
     shop.write("cell/pubspec.yaml", pubspec)?;
-    let source = shop.write("cell/bin/main.dart", "void main(List<String> words) => print('offline');\n")?;
+    let source =
+        shop.write("cell/bin/main.dart", "void main(List<String> words) => print('offline');\n")?;
     let ready = within(LIMIT, "compiled", shop.builder().prepare(&source)).await?;
     assert_eq!(output(&ready).await?, "offline");
     let asked = registry.accept().map_err(|error| error.kind());
     assert!(matches!(asked, Err(std::io::ErrorKind::WouldBlock)), "{asked:?}");
-    assert!(!shop.root.path().join("cell/.dart_tool").exists(), "and the cell's folder is left as it is");
+    assert!(
+        !shop.root.path().join("cell/.dart_tool").exists(),
+        "and the cell's folder is left as it is"
+    );
     Ok(())
 }
 
@@ -134,9 +153,11 @@ async fn what_is_saved_while_it_is_compiled_is_compiled_too() -> Checked {
 
 #[tokio::test]
 async fn where_nothing_can_be_compiled_the_source_is_run() -> Checked {
-    let shop = Workshop::new("[ $n = 0 ] || { echo 'no compiler for this machine' >&2; exit 64; }")?;
+    let shop =
+        Workshop::new("[ $n = 0 ] || { echo 'no compiler for this machine' >&2; exit 64; }")?;
     shop.write("words.dart", "const word = 'run';\n")?;
-    let text = "import 'package:cbs/cbs.dart';\nimport 'words.dart';\nvoid main() => print(word);\n";
+    let text =
+        "import 'package:cbs/cbs.dart';\nimport 'words.dart';\nvoid main() => print(word);\n";
     let source = shop.write("greet.dart", text)?;
     let ready = within(LIMIT, "prepared", shop.builder().prepare(&source)).await?;
     assert_eq!(ready.form, Form::Source);
@@ -150,7 +171,10 @@ async fn a_compiler_that_hangs_is_ended_with_its_children() -> Checked {
     let source = shop.write("greet.dart", "void main() {}\n")?;
     let builder = shop.builder().with_time_limit(Duration::from_millis(300));
     let reported = within(LIMIT, "ended", builder.prepare(&source)).await;
-    assert_eq!(reported, Err(Error::Slow { file: fs::canonicalize(&source)?, limit: Duration::from_millis(300) }));
+    assert_eq!(
+        reported,
+        Err(Error::Slow { file: fs::canonicalize(&source)?, limit: Duration::from_millis(300) })
+    );
     gone(&shop).await
 }
 
@@ -186,7 +210,8 @@ async fn whoever_gives_up_does_not_stop_the_compiler_but_the_end_of_the_builder_
 #[tokio::test]
 async fn compiling_takes_what_it_takes() -> Checked {
     let shop = Workshop::new("")?;
-    let source = shop.write("greet.dart", "import 'package:cbs/cbs.dart';\nvoid main() => print('hello');\n")?;
+    let source = shop
+        .write("greet.dart", "import 'package:cbs/cbs.dart';\nvoid main() => print('hello');\n")?;
     let start = Instant::now();
     let ready = within(LIMIT, "compiled", shop.builder().prepare(&source)).await?;
     let compiled = start.elapsed();

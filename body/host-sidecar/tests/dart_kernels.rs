@@ -1,4 +1,5 @@
-//! Dart cells serve from their kernels first: with a real Dart, which `deploy/setup.sh lint` brings.
+//! Dart cells serve from their kernels first: with a real Dart, which `deploy/setup.sh lint`
+//! brings.
 #![allow(clippy::panic, reason = "a test fails loudly")]
 
 mod support;
@@ -35,12 +36,14 @@ const NO_CELL: &str = "while [ \"$1\" != --output ]; do shift; done\n\
                        printf '#!/bin/sh\\nexit 3\\n' > \"$2\"; chmod 755 \"$2\"; exit 0";
 /// Waits for the file `go`. Its own process number is in the file `child`, which appears in one
 /// step.
-const WAIT: &str = "echo $$ > child.part; mv child.part child; until [ -e go ]; do sleep 0.02; done";
+const WAIT: &str =
+    "echo $$ > child.part; mv child.part child; until [ -e go ]; do sleep 0.02; done";
 
 #[tokio::test]
 async fn what_was_saved_serves_from_its_kernel_and_its_program_comes_later() -> Checked {
     let shop = Workshop::new("")?;
-    let source = shop.write("greet.dart", "import 'package:cbs/cbs.dart';\nvoid main() => print('one');\n")?;
+    let source =
+        shop.write("greet.dart", "import 'package:cbs/cbs.dart';\nvoid main() => print('one');\n")?;
     let builder = shop.builder();
     let start = Instant::now();
     let soon = within(LIMIT, "a kernel", builder.prepare_soon(&source)).await?;
@@ -70,9 +73,13 @@ async fn a_newer_text_ends_the_compiler_of_an_older_one() -> Checked {
     let shop = Workshop::new(&of_programs(WAIT))?;
     let source = shop.write("greet.dart", "void main() => print('one');\n")?;
     let builder = shop.builder();
-    let older = within(LIMIT, "a kernel", builder.prepare_soon(&source)).await?.later.ok_or("nothing later")?;
+    let older = within(LIMIT, "a kernel", builder.prepare_soon(&source))
+        .await?
+        .later
+        .ok_or("nothing later")?;
     let newer = async {
-        eventually("the compiler runs", LIMIT, async || shop.root.path().join("child").is_file()).await;
+        eventually("the compiler runs", LIMIT, async || shop.root.path().join("child").is_file())
+            .await;
         shop.write("greet.dart", "void main() => print('two');\n")?;
         let newer = builder.prepare_soon(&source).await?;
         gone(&shop).await?;
@@ -94,20 +101,33 @@ async fn a_newer_text_ends_the_compiler_of_an_older_one() -> Checked {
 
 #[tokio::test]
 async fn programs_that_nobody_waits_for_are_made_one_at_a_time_and_nicely() -> Checked {
-    let lines =
-        "mkdir busy || echo together >> wrong\nps -o ni= -p $$ >> nice\n\"$0\" --version > /dev/null\nrmdir busy";
+    let lines = "mkdir busy || echo together >> wrong\nps -o ni= -p $$ >> nice\n\"$0\" --version > /dev/null\nrmdir busy";
     let shop = Workshop::new(&of_programs(lines))?;
     let (builder, other) = (shop.builder(), shop.builder());
     let mut later = Vec::new();
     for (name, builder) in [("one", &builder), ("two", &other), ("three", &other)] {
-        let source = shop.write(&format!("{name}.dart"), &format!("void main() => print('{name}');\n"))?;
-        later.push(within(LIMIT, "a kernel", builder.prepare_soon(&source)).await?.later.ok_or("nothing later")?);
+        let source =
+            shop.write(&format!("{name}.dart"), &format!("void main() => print('{name}');\n"))?;
+        later.push(
+            within(LIMIT, "a kernel", builder.prepare_soon(&source))
+                .await?
+                .later
+                .ok_or("nothing later")?,
+        );
     }
-    let made = within(LIMIT, "all", futures::future::join_all(later.into_iter().map(|later| later.made()))).await;
+    let made = within(
+        LIMIT,
+        "all",
+        futures::future::join_all(later.into_iter().map(|later| later.made())),
+    )
+    .await;
     assert!(made.iter().all(Result::is_ok), "{made:?}");
     assert!(!shop.root.path().join("wrong").exists(), "two were compiled at once");
     let nice = fs::read_to_string(shop.root.path().join("nice"))?;
-    assert!(nice.lines().all(|nice| nice.trim().parse().is_ok_and(|nice: i32| nice >= 10)), "{nice}");
+    assert!(
+        nice.lines().all(|nice| nice.trim().parse().is_ok_and(|nice: i32| nice >= 10)),
+        "{nice}"
+    );
     Ok(())
 }
 
@@ -117,7 +137,10 @@ async fn a_kernels_mistakes_are_told_as_a_programs() -> Checked {
     for (text, part) in [
         ("void main() {\n  int x = 'no';\n}\n", "greet.dart:2:11: Error: "),
         ("void hello() {}\n", "greet.dart: it has no `main`"),
-        ("import 'package:absent/absent.dart';\nvoid main() {}\n", "\nhint: a file that no pubspec.yaml stands above"),
+        (
+            "import 'package:absent/absent.dart';\nvoid main() {}\n",
+            "\nhint: a file that no pubspec.yaml stands above",
+        ),
     ] {
         let source = shop.write("greet.dart", text)?;
         let reported = within(LIMIT, "refused", shop.builder().prepare_soon(&source)).await;
@@ -129,7 +152,8 @@ async fn a_kernels_mistakes_are_told_as_a_programs() -> Checked {
 
 #[tokio::test]
 async fn where_nothing_can_be_compiled_the_source_is_run_and_nothing_comes_later() -> Checked {
-    let shop = Workshop::new("[ $n = 0 ] || { echo 'no compiler for this machine' >&2; exit 64; }")?;
+    let shop =
+        Workshop::new("[ $n = 0 ] || { echo 'no compiler for this machine' >&2; exit 64; }")?;
     let source = shop.write("greet.dart", "void main() => print('run');\n")?;
     let soon = within(LIMIT, "prepared", shop.builder().prepare_soon(&source)).await?;
     assert!(soon.ready.form == Form::Source && soon.later.is_none(), "{soon:?}");
@@ -155,15 +179,22 @@ struct Body {
 }
 
 impl Body {
-    async fn start(shop: &Workshop, settings: Settings, fields: &str) -> Result<Self, Box<dyn std::error::Error>> {
-        let source =
-            shop.write("echo.dart", &ECHO.replace("DONE", &shop.root.path().join("done").to_string_lossy()))?;
+    async fn start(
+        shop: &Workshop,
+        settings: Settings,
+        fields: &str,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
+        let source = shop.write(
+            "echo.dart",
+            &ECHO.replace("DONE", &shop.root.path().join("done").to_string_lossy()),
+        )?;
         let host = SidecarHost::dart(settings, shop.builder()).with_kernels_first();
         let bus = InProcess::new(bus::Settings::default());
         let supervisor = Supervisor::new(vec![Arc::new(host)], Restarts::default());
         let terminal = Arc::<support::Terminal>::default();
         let env = CellEnv::new("demo.echo".parse()?, BodyId::new("web1")?, bus.clone(), terminal);
-        let spec = spec("demo.echo", &format!("runtime: dart\nsource: {}\n{fields}", source.display()))?;
+        let spec =
+            spec("demo.echo", &format!("runtime: dart\nsource: {}\n{fields}", source.display()))?;
         let running = supervisor.start(spec, env)?;
         running.ready(LIMIT).await.map_err(|state| format!("not ready: {state:?}"))?;
         Ok(Self { bus, running })
@@ -197,7 +228,12 @@ async fn a_program_takes_over_from_its_kernel_without_a_failed_call() -> Checked
             loop {
                 match call(&*bus, "demo.echo", "1").await {
                     Ok(_) => _ = answered.fetch_add(1, Ordering::Relaxed),
-                    Err(error) => wrong.lock().unwrap_or_else(PoisonError::into_inner).push(error.to_string()),
+                    Err(error) => {
+                        wrong
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push(error.to_string());
+                    }
                 }
                 // sleep: a steady load; a flood would take the processors from the compiler
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -206,14 +242,20 @@ async fn a_program_takes_over_from_its_kernel_without_a_failed_call() -> Checked
     }
     let more = async |calls| {
         let before = answered.load(Ordering::Relaxed);
-        eventually("calls are answered", LIMIT, async || answered.load(Ordering::Relaxed) >= before + calls).await;
+        eventually("calls are answered", LIMIT, async || {
+            answered.load(Ordering::Relaxed) >= before + calls
+        })
+        .await;
     };
     more(100).await;
-    let slow = JoinSet::from_iter((0..4).map(|_| {
-        let bus = body.bus.clone();
-        let slow = Envelope { timeout: Some(LIMIT * 2), ..request("demo.echo", "\"slow\"") };
-        async move { bus.call(slow).await.map(|reply| reply.payload).map_err(|error| error.to_string()) }
-    }));
+    let slow =
+        JoinSet::from_iter((0..4).map(|_| {
+            let bus = body.bus.clone();
+            let slow = Envelope { timeout: Some(LIMIT * 2), ..request("demo.echo", "\"slow\"") };
+            async move {
+                bus.call(slow).await.map(|reply| reply.payload).map_err(|error| error.to_string())
+            }
+        }));
     // The load has calls under way as well. These calls show by a file that they run.
     let begun = shop.root.path().join("done.slow");
     let all_are_in = || std::fs::read_dir(&begun).is_ok_and(|entries| entries.count() >= 4);
@@ -271,7 +313,8 @@ async fn a_cell_that_stops_does_not_wait_for_its_program() -> Checked {
 }
 
 #[tokio::test]
-async fn a_cell_with_little_memory_and_one_that_is_never_to_run_twice_wait_for_their_programs() -> Checked {
+async fn a_cell_with_little_memory_and_one_that_is_never_to_run_twice_wait_for_their_programs()
+-> Checked {
     let shop = Workshop::new("")?;
     for fields in ["limits: { memory: 64MiB }", "rollout: { strategy: recreate }"] {
         let _ = fs::remove_dir_all(shop.root.path().join("cache"));

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use cbs::{BodyBus, Code, Outcome};
 use host::{Phase, Running};
 use host_sidecar::Settings;
-use support::{Body, LONG, Logged, Tested, exists, pid, reason, request, runs, scripted, settings, timed};
+use support::{
+    Body, LONG, Logged, Tested, exists, pid, reason, request, runs, scripted, settings, timed,
+};
 use testkit::{eventually, within};
 
 /// Far less than the calls' deadline, and far more than a fault takes.
@@ -28,14 +30,22 @@ fn impatient() -> Settings {
 }
 
 /// Starts a cell whose process never comes to serve. Returns the reason, and the log.
-async fn not_started(script: &str, fields: &str) -> Result<(String, String), Box<dyn std::error::Error>> {
+async fn not_started(
+    script: &str,
+    fields: &str,
+) -> Result<(String, String), Box<dyn std::error::Error>> {
     let (logged, _guard) = Logged::listen();
-    let settings = if ["silent", "half-hello", "unready"].contains(&script) { impatient() } else { settings() };
+    let settings = if ["silent", "half-hello", "unready"].contains(&script) {
+        impatient()
+    } else {
+        settings()
+    };
     let body = Body::new(settings)?;
     let good = body.ready("demo.good", "serve").await?;
     let bad = body.start("demo.bad", &scripted(script, "demo.bad", fields))?;
     let mut state = bad.state();
-    let state = within(LONG, "the failure", state.wait_for(|state| state.reason.is_some())).await?.clone();
+    let state =
+        within(LONG, "the failure", state.wait_for(|state| state.reason.is_some())).await?.clone();
     let error = body.call("demo.bad", "echo").await.err().ok_or("it was answered")?;
     assert!(matches!(error.code(), Code::NotFound | Code::Unavailable), "{error}");
     assert_eq!(error.outcome(), Outcome::NotRun);
@@ -83,7 +93,8 @@ async fn what_a_process_that_exits_leaves_behind_is_killed() -> Tested {
     let (reason, log) = not_started("orphans", "").await?;
     assert!(reason.contains("exited with 0 before it said hello"), "{reason}");
     let child = log.split("child ").nth(1).ok_or_else(|| format!("no child: {log}"))?;
-    let child: i32 = child.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse()?;
+    let child: i32 =
+        child.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse()?;
     eventually("the child has gone", LONG, async || !runs(child)).await;
     Ok(())
 }
@@ -91,7 +102,10 @@ async fn what_a_process_that_exits_leaves_behind_is_killed() -> Tested {
 #[tokio::test]
 async fn a_process_that_takes_more_memory_than_its_limit_ends_alone() -> Tested {
     let (reason, _) = not_started("hog", "limits: { memory: 64MiB }").await?;
-    assert!(reason.contains("killed by SIGABRT (its `limits.memory` is 64 MiB) before it said hello"), "{reason}");
+    assert!(
+        reason.contains("killed by SIGABRT (its `limits.memory` is 64 MiB) before it said hello"),
+        "{reason}"
+    );
     Ok(())
 }
 
@@ -107,17 +121,20 @@ struct Broke {
 async fn breaks(payload: &str) -> Result<Broke, Box<dyn std::error::Error>> {
     let (logged, _guard) = Logged::listen();
     let body = Body::new(impatient())?;
-    let (good, bad) = (body.ready("demo.good", "serve").await?, body.ready("demo.bad", "serve").await?);
+    let (good, bad) =
+        (body.ready("demo.good", "serve").await?, body.ready("demo.bad", "serve").await?);
     let first = pid(&bad).ok_or("no process")?;
     let mut state = bad.state();
     let held = request("demo.bad", "hold");
     let id = held.id;
-    let ((held, took), (answer, _)) = tokio::join!(timed(body.bus.call(held)), timed(body.call("demo.bad", payload)));
+    let ((held, took), (answer, _)) =
+        tokio::join!(timed(body.bus.call(held)), timed(body.call("demo.bad", payload)));
     let held = held.err().ok_or("the held call was answered")?;
     assert_eq!((held.code(), held.outcome()), (&Code::CellFailed, Outcome::Ran), "{held}");
     assert_eq!(held.error(), &cbs::CellError::cell_failed(id), "the reason stays inside");
     assert!(took < AT_ONCE, "{took:?}");
-    let failed = within(LONG, "the failure", state.wait_for(|state| state.reason.is_some())).await?.clone();
+    let failed =
+        within(LONG, "the failure", state.wait_for(|state| state.reason.is_some())).await?.clone();
     assert_eq!(body.call("demo.good", "echo").await?, "echo");
     assert_eq!(good.state().borrow().restarts, 0);
     within(LONG, "the restart", state.wait_for(|state| state.phase == Phase::Ready)).await?;
@@ -158,18 +175,26 @@ breaks! {
 async fn a_process_that_replies_twice_is_ended_after_its_first_reply() -> Tested {
     let broke = breaks("double").await?;
     assert_eq!(broke.answer.as_deref(), Ok("first"));
-    assert!(broke.reason.starts_with("protocol: a reply to 2, which is no request"), "{}", broke.reason);
+    assert!(
+        broke.reason.starts_with("protocol: a reply to 2, which is no request"),
+        "{}",
+        broke.reason
+    );
     Ok(())
 }
 
 /// Starts a process that breaks by itself right after it was ready.
-async fn breaks_at_once(script: &str) -> Result<(Phase, String, String), Box<dyn std::error::Error>> {
+async fn breaks_at_once(
+    script: &str,
+) -> Result<(Phase, String, String), Box<dyn std::error::Error>> {
     let (logged, _guard) = Logged::listen();
     let body = Body::new(settings())?;
     let good = body.ready("demo.good", "serve").await?;
     let bad = body.start("demo.bad", &scripted(script, "demo.bad", ""))?;
     let mut state = bad.state();
-    let failed = within(LONG, "the failure", state.wait_for(|state| state.phase == Phase::Failed)).await?.clone();
+    let failed = within(LONG, "the failure", state.wait_for(|state| state.phase == Phase::Failed))
+        .await?
+        .clone();
     assert_eq!(failed.restarts, 5);
     assert_eq!(body.call("demo.good", "echo").await?, "echo");
     assert_eq!(good.state().borrow().restarts, 0);
@@ -195,7 +220,10 @@ async fn a_process_that_replies_to_what_nobody_asked_is_ended() -> Tested {
 #[tokio::test]
 async fn a_process_that_ignores_its_credit_is_ended() -> Tested {
     let (_, reason, _) = breaks_at_once("greedy").await?;
-    assert!(reason.contains("protocol: a frame of 16") && reason.contains("without credit"), "{reason}");
+    assert!(
+        reason.contains("protocol: a frame of 16") && reason.contains("without credit"),
+        "{reason}"
+    );
     Ok(())
 }
 
@@ -204,7 +232,8 @@ async fn a_process_that_does_not_answer_pings_is_killed() -> Tested {
     let body = Body::new(impatient())?;
     let bad = body.ready("demo.bad", "deaf").await?;
     let mut state = bad.state();
-    let failed = within(LONG, "the failure", state.wait_for(|state| state.reason.is_some())).await?.clone();
+    let failed =
+        within(LONG, "the failure", state.wait_for(|state| state.reason.is_some())).await?.clone();
     assert_eq!(reason(&failed), "hangs: it has not answered a ping for 3 s");
     Ok(())
 }
@@ -221,9 +250,14 @@ async fn a_process_that_floods_its_log_is_served_and_told_of() -> Tested {
     // A thousand at once, and two hundred a second.
     let most = 1_000 + 200 * (1 + usize::try_from(began.elapsed().as_secs())?);
     let log = logged.text();
-    let lines = log.lines().filter(|line| line.contains("stream=\"stderr\"") && line.contains("chatter ")).count();
-    let dropped: usize =
-        log.lines().filter_map(|line| line.split("dropped=").nth(1)?.split(' ').next()?.parse::<usize>().ok()).sum();
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("stream=\"stderr\"") && line.contains("chatter "))
+        .count();
+    let dropped: usize = log
+        .lines()
+        .filter_map(|line| line.split("dropped=").nth(1)?.split(' ').next()?.parse::<usize>().ok())
+        .sum();
     assert!((1_000..=most).contains(&lines), "{lines} of {most}");
     assert_eq!(lines + dropped, 100_000, "none is dropped in silence");
     Ok(())
@@ -233,14 +267,19 @@ async fn a_process_that_floods_its_log_is_served_and_told_of() -> Tested {
 async fn a_process_that_ignores_drain_and_sigterm_is_killed_at_its_time() -> Tested {
     let (logged, _guard) = Logged::listen();
     let mut settings = settings();
-    (settings.times.drain, settings.times.term) = (Duration::from_millis(300), Duration::from_millis(300));
+    (settings.times.drain, settings.times.term) =
+        (Duration::from_millis(300), Duration::from_millis(300));
     let body = Body::new(settings)?;
     let bad = body.ready("demo.bad", "stubborn").await?;
     let process = pid(&bad).ok_or("no process")?;
     let ((), took) = timed(stop(bad)).await;
     assert!(took >= Duration::from_millis(600) && took < AT_ONCE, "{took:?}");
     assert!(!exists(process), "it is gone, and no zombie");
-    assert!(logged.text().contains("did not end when it was told to, and is killed"), "{}", logged.text());
+    assert!(
+        logged.text().contains("did not end when it was told to, and is killed"),
+        "{}",
+        logged.text()
+    );
     Ok(())
 }
 
@@ -250,7 +289,10 @@ async fn a_process_all_of_whose_room_is_taken_by_given_up_calls_is_killed() -> T
     let bad = body.ready("demo.bad", "narrow").await?;
     let mut state = bad.state();
     for _ in 0..2 {
-        let short = cbs::Envelope { timeout: Some(Duration::from_millis(50)), ..request("demo.bad", "hold") };
+        let short = cbs::Envelope {
+            timeout: Some(Duration::from_millis(50)),
+            ..request("demo.bad", "hold")
+        };
         let error = body.bus.call(short).await.err().ok_or("it was answered")?;
         assert_eq!(error.code(), &Code::Timeout);
     }
@@ -259,7 +301,11 @@ async fn a_process_all_of_whose_room_is_taken_by_given_up_calls_is_killed() -> T
     let error = error.err().ok_or("it was answered")?;
     assert_eq!((error.code(), error.outcome()), (&Code::Unavailable, Outcome::NotRun), "{error}");
     assert!(error.error().retryable && took < AT_ONCE, "{took:?}");
-    let failed = within(LONG, "the failure", state.wait_for(|state| state.reason.is_some())).await?.clone();
-    assert_eq!(reason(&failed), "hangs: all 2 calls that it has were given up, and it answers none");
+    let failed =
+        within(LONG, "the failure", state.wait_for(|state| state.reason.is_some())).await?.clone();
+    assert_eq!(
+        reason(&failed),
+        "hangs: all 2 calls that it has were given up, and it answers none"
+    );
     Ok(())
 }

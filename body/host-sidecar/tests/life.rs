@@ -24,7 +24,9 @@ use nix::{
     unistd::Pid,
 };
 use spec::{Limits, Workers};
-use support::{Body, LONG, Tested, call, exists, pid, request, runs, scripted, settings, spec, workers};
+use support::{
+    Body, LONG, Tested, call, exists, pid, request, runs, scripted, settings, spec, workers,
+};
 use testkit::{NatsServer, eventually, within};
 use tokio::task::JoinSet;
 
@@ -42,10 +44,12 @@ struct Load {
 
 impl Load {
     fn start(bus: &Arc<dyn BodyBus>, name: &'static str) -> Self {
-        let (done, wrong, over) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Vec<_>>>::default(), Arc::default());
+        let (done, wrong, over) =
+            (Arc::<AtomicU64>::default(), Arc::<Mutex<Vec<_>>>::default(), Arc::default());
         let mut load = Self { done, wrong, over, callers: JoinSet::new() };
         for caller in 0..8 {
-            let (bus, done, wrong, over) = (bus.clone(), load.done.clone(), load.wrong.clone(), load.over.clone());
+            let (bus, done, wrong, over) =
+                (bus.clone(), load.done.clone(), load.wrong.clone(), load.over.clone());
             load.callers.spawn(async move {
                 let mut number = 0u64;
                 while !over.load(Ordering::Relaxed) {
@@ -78,8 +82,12 @@ impl Load {
 
     async fn end(mut self) -> (u64, Vec<String>) {
         self.over.store(true, Ordering::Relaxed);
-        within(LONG, "the last answers", async { while self.callers.join_next().await.is_some() {} }).await;
-        let mut wrong = std::mem::take(&mut *self.wrong.lock().unwrap_or_else(PoisonError::into_inner));
+        within(LONG, "the last answers", async {
+            while self.callers.join_next().await.is_some() {}
+        })
+        .await;
+        let mut wrong =
+            std::mem::take(&mut *self.wrong.lock().unwrap_or_else(PoisonError::into_inner));
         wrong.sort();
         wrong.dedup();
         (self.done(), wrong)
@@ -100,7 +108,10 @@ async fn after_kill_9_under_load_calls_are_answered_again() -> Tested {
         let process = pid(&running).ok_or("no process")?;
         signal(process, Signal::SIGKILL)?;
         let killed = Instant::now();
-        eventually("the process has gone", LONG, async || pid(&running).is_some_and(|now| now != process)).await;
+        eventually("the process has gone", LONG, async || {
+            pid(&running).is_some_and(|now| now != process)
+        })
+        .await;
         load.more(1).await;
         println!("answered again {:?} after the kill", killed.elapsed());
         assert!(!exists(process));
@@ -108,8 +119,16 @@ async fn after_kill_9_under_load_calls_are_answered_again() -> Tested {
     assert_eq!(running.state().borrow().reason.as_deref(), Some("killed by SIGKILL"));
     let (_, wrong) = load.end().await;
     // Between two runs nobody serves the cell, as there is no other body.
-    assert!(wrong.iter().all(|code| ["cell-failed", "not-found", "unavailable"].contains(&code.as_str())), "{wrong:?}");
-    assert!(wrong.contains(&"cell-failed".to_owned()), "some were in it when it was killed: {wrong:?}");
+    assert!(
+        wrong
+            .iter()
+            .all(|code| ["cell-failed", "not-found", "unavailable"].contains(&code.as_str())),
+        "{wrong:?}"
+    );
+    assert!(
+        wrong.contains(&"cell-failed".to_owned()),
+        "some were in it when it was killed: {wrong:?}"
+    );
     Ok(())
 }
 
@@ -121,12 +140,17 @@ async fn while_one_process_lives_another_is_started_again_inside() -> Tested {
     assert_ne!(one.name, two.name);
     signal(pid(&running).ok_or("no process")?, Signal::SIGKILL)?;
     eventually("it was started again", LONG, async || {
-        workers(&running).first().is_some_and(|now| now.restarts == 1 && now.state == "ready" && now.name != one.name)
+        workers(&running)
+            .first()
+            .is_some_and(|now| now.restarts == 1 && now.state == "ready" && now.name != one.name)
     })
     .await;
     let now = workers(&running).pop().ok_or("no second")?;
     assert_eq!((now.name, now.restarts), (two.name, 0));
-    assert_eq!((running.state().borrow().phase, running.state().borrow().restarts), (Phase::Ready, 0));
+    assert_eq!(
+        (running.state().borrow().phase, running.state().borrow().restarts),
+        (Phase::Ready, 0)
+    );
     assert_eq!(body.call("demo.echo", "echo").await?, "echo");
     Ok(())
 }
@@ -140,9 +164,14 @@ async fn when_no_process_lives_the_cell_is_started_again() -> Tested {
         let process = worker.name.strip_prefix("process ").ok_or("no process")?.parse()?;
         signal(process, Signal::SIGKILL)?;
     }
-    let ended = within(LONG, "the end", state.wait_for(|state| state.phase == Phase::Restarting)).await?.clone();
+    let ended = within(LONG, "the end", state.wait_for(|state| state.phase == Phase::Restarting))
+        .await?
+        .clone();
     within(LONG, "the restart", state.wait_for(|state| state.phase == Phase::Ready)).await?;
-    assert_eq!(ended.reason.or_else(|| state.borrow().reason.clone()).as_deref(), Some("killed by SIGKILL"));
+    assert_eq!(
+        ended.reason.or_else(|| state.borrow().reason.clone()).as_deref(),
+        Some("killed by SIGKILL")
+    );
     assert_eq!(body.call("demo.echo", "echo").await?, "echo");
     Ok(())
 }
@@ -155,9 +184,16 @@ async fn launched(
 ) -> Result<(Started, Arc<CellEnv>), Box<dyn std::error::Error>> {
     let spec = spec("demo.echo", &scripted(script, "demo.echo", ""))?;
     let body = Body::new(settings.clone())?;
-    let env = CellEnv::new("demo.echo".parse()?, BodyId::new("web1")?, body.bus.clone(), body.terminal.clone());
+    let env = CellEnv::new(
+        "demo.echo".parse()?,
+        BodyId::new("web1")?,
+        body.bus.clone(),
+        body.terminal.clone(),
+    );
     let launch = Launch {
-        command: [env!("CARGO_BIN_EXE_scripted-sidecar"), script, "demo.echo"].map(Into::into).to_vec(),
+        command: [env!("CARGO_BIN_EXE_scripted-sidecar"), script, "demo.echo"]
+            .map(Into::into)
+            .to_vec(),
         folder: None,
         env: BTreeMap::new(),
         limits: Limits::default(),
@@ -170,15 +206,20 @@ async fn launched(
 #[tokio::test]
 async fn processes_are_added_while_all_are_full_and_leave_when_they_are_idle() -> Tested {
     let mut settings = settings();
-    (settings.times.ping, settings.times.idle) = (Duration::from_millis(50), Duration::from_millis(300));
+    (settings.times.ping, settings.times.idle) =
+        (Duration::from_millis(50), Duration::from_millis(300));
     let (started, env) = launched(&settings, "pair", 3).await?;
     let workers = started.workers.clone().ok_or("nobody tells of workers")?;
     assert_eq!(workers().len(), 1);
     // Each process takes two calls at once: five calls need three.
     let requests: Vec<_> = (0..5).map(|_| request("demo.echo", "hold")).collect();
-    let contexts: Vec<_> = requests.iter().map(|request| CellContext::new(env.clone(), request)).collect();
-    let mut calls: Vec<_> =
-        contexts.iter().zip(requests).map(|(context, request)| started.cell.call(context, request)).collect();
+    let contexts: Vec<_> =
+        requests.iter().map(|request| CellContext::new(env.clone(), request)).collect();
+    let mut calls: Vec<_> = contexts
+        .iter()
+        .zip(requests)
+        .map(|(context, request)| started.cell.call(context, request))
+        .collect();
     eventually("all five are in three processes", LONG, async || {
         for call in &mut calls {
             assert!(futures::poll!(call).is_pending());
@@ -192,7 +233,10 @@ async fn processes_are_added_while_all_are_full_and_leave_when_they_are_idle() -
     drop(calls);
     eventually("two have left", LONG, async || workers().len() == 1).await;
     let last = workers().pop().ok_or("none is left")?;
-    assert_eq!((last.state.as_str(), last.lag_us, last.lock_wait_us, last.restarts), ("ready", 42, 7, 0));
+    assert_eq!(
+        (last.state.as_str(), last.lag_us, last.lock_wait_us, last.restarts),
+        ("ready", 42, 7, 0)
+    );
     let request = request("demo.echo", "echo");
     let reply = started.cell.call(&CellContext::new(env, &request), request).await?;
     assert_eq!(reply.payload, "echo");
@@ -217,7 +261,11 @@ async fn a_process_is_added_while_calls_wait_within_all_of_them() -> Tested {
 async fn replacements_lose_no_call(bus: Arc<dyn BodyBus>, caller: &Arc<dyn BodyBus>) -> Tested {
     let body = Body::new(settings())?;
     let start = |revision: u32| {
-        let fields = scripted("serve", "demo.echo", &format!("instances: 2\nconfig: {{ revision: {revision} }}"));
+        let fields = scripted(
+            "serve",
+            "demo.echo",
+            &format!("instances: 2\nconfig: {{ revision: {revision} }}"),
+        );
         body.start_on(bus.clone(), "demo.echo", &fields)
     };
     let mut running = start(0)?;
@@ -228,7 +276,8 @@ async fn replacements_lose_no_call(bus: Arc<dyn BodyBus>, caller: &Arc<dyn BodyB
         let next = start(revision)?;
         within(LONG, "the next", next.ready(LONG)).await.map_err(|state| format!("{state:?}"))?;
         load.more(20).await;
-        within(LONG, "the stop of the one before", std::mem::replace(&mut running, next).stop()).await;
+        within(LONG, "the stop of the one before", std::mem::replace(&mut running, next).stop())
+            .await;
     }
     load.more(200).await;
     let (done, wrong) = load.end().await;
@@ -245,7 +294,8 @@ async fn replacing_a_cell_under_load_loses_no_call_within_the_body() -> Tested {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replacing_a_cell_under_load_loses_no_call_over_nats() -> Tested {
     let server = NatsServer::start().await;
-    let connect = |id: &str| Ok::<_, Box<dyn std::error::Error>>(Options::new(server.url(), id.parse()?));
+    let connect =
+        |id: &str| Ok::<_, Box<dyn std::error::Error>>(Options::new(server.url(), id.parse()?));
     let body = within(LONG, "a body", Nats::connect(connect("web1")?)).await?;
     let caller = within(LONG, "a caller", Nats::connect_client(connect("caller")?)).await?;
     replacements_lose_no_call(body.bus(), &caller.bus()).await
@@ -261,7 +311,8 @@ async fn a_body_for_the_next_test() -> Tested {
     let running = body.ready_with("demo.echo", "stubborn", "env: { MODE: quick }").await?;
     // A process that a shell started: no signal of the kernel reaches it.
     let shell = format!("'{} serve demo.wrapped; true'", env!("CARGO_BIN_EXE_scripted-sidecar"));
-    let wrapped = body.start("demo.wrapped", &format!("runtime: exec\ncommand: [sh, -c, {shell}]"))?;
+    let wrapped =
+        body.start("demo.wrapped", &format!("runtime: exec\ncommand: [sh, -c, {shell}]"))?;
     wrapped.ready(LONG).await.map_err(|state| format!("{state:?}"))?;
     println!("\npid {}", body.call("demo.wrapped", "pid").await?);
     println!("\npid {}", pid(&running).ok_or("no process")?);
@@ -284,7 +335,9 @@ async fn a_body_that_is_killed_leaves_no_process_behind_and_its_secrets_stay_wit
         .spawn()?;
     let lines = BufReader::new(parent.stdout.take().ok_or("no output")?).lines();
     let reported = tokio::task::spawn_blocking(|| {
-        let pids = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("pid ")?.parse::<i32>().ok());
+        let pids = lines
+            .map_while(Result::ok)
+            .filter_map(|line| line.strip_prefix("pid ")?.parse::<i32>().ok());
         pids.take(2).collect::<Vec<_>>()
     });
     let reported = within(LONG, "the numbers of the body's processes", reported).await?;
@@ -292,7 +345,8 @@ async fn a_body_that_is_killed_leaves_no_process_behind_and_its_secrets_stay_wit
     assert!(runs(wrapped) && runs(process));
     let environment = std::fs::read(format!("/proc/{process}/environ"))?;
     let environment = String::from_utf8_lossy(&environment);
-    let names: Vec<_> = environment.split('\0').filter_map(|one| Some(one.split_once('=')?.0)).collect();
+    let names: Vec<_> =
+        environment.split('\0').filter_map(|one| Some(one.split_once('=')?.0)).collect();
     for name in ["CBS_SIDECAR_SOCKET", "LC_TIME", "MODE", "PATH", "TMPDIR"] {
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }
@@ -301,6 +355,9 @@ async fn a_body_that_is_killed_leaves_no_process_behind_and_its_secrets_stay_wit
     assert!(!environment.contains("open-sesame"));
     parent.kill()?;
     parent.wait()?;
-    eventually("the processes have gone with their body", LONG, async || !runs(process) && !runs(wrapped)).await;
+    eventually("the processes have gone with their body", LONG, async || {
+        !runs(process) && !runs(wrapped)
+    })
+    .await;
     Ok(())
 }

@@ -5,7 +5,9 @@ mod support;
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use cbs::{BodyBus, Code, Envelope, NOTE_BYTES_MAX, NOTES_MAX, Note, Span, Text, Trace, span_of_attempt};
+use cbs::{
+    BodyBus, Code, Envelope, NOTE_BYTES_MAX, NOTES_MAX, Note, Span, Text, Trace, span_of_attempt,
+};
 use support::{Body, LONG, Tested, request, settings, workers};
 use testkit::{eventually, within};
 
@@ -55,8 +57,10 @@ async fn notes_of_a_call_that_is_given_up_are_kept() -> Tested {
     let running = body.ready("demo.echo", "pair").await?;
     for _ in 0..2 {
         // Long enough for a note of the process, on a busy machine too.
-        let short =
-            Envelope { timeout: Some(Duration::from_millis(1_500)), ..request("demo.echo", "note-hold before") };
+        let short = Envelope {
+            timeout: Some(Duration::from_millis(1_500)),
+            ..request("demo.echo", "note-hold before")
+        };
         let span = span_of(&body, short).await?;
         assert_eq!((span.notes, span.error), (vec![said("before")], Some(Code::Timeout)));
     }
@@ -69,7 +73,11 @@ async fn side_25_of_many_notes_64_are_kept_and_of_long_ones_1024_bytes() -> Test
     let body = Body::new(settings())?;
     let running = body.ready("demo.echo", "serve").await?;
     let span = span_of(&body, sampled("demo.echo", "notes 100")).await?;
-    assert!(span.notes.iter().eq((0..NOTES_MAX).map(|n| said(&n.to_string())).collect::<Vec<_>>().iter()));
+    assert!(
+        span.notes
+            .iter()
+            .eq((0..NOTES_MAX).map(|n| said(&n.to_string())).collect::<Vec<_>>().iter())
+    );
     assert_eq!(span.notes_dropped, 100 - 64 + 7, "with those that were not sent");
     let span = span_of(&body, sampled("demo.echo", "notes 1")).await?;
     assert_eq!((span.notes, span.notes_dropped), (vec![said("0")], 7));
@@ -87,17 +95,22 @@ async fn a_stranger_that_knows_only_the_page_says_something_about_its_calls() ->
         "            say(15, field(1, said[1]), field(2, field(1, b\"shouted\") + field(2, b\"yes\")))\n            \
          say(15, field(1, said[1]), field(3, field(1, b\"heard\") + field(2, 1700000000000000000)))\n",
     );
-    let program =
-        fs::read_to_string(shout)?.replace(reply, &format!("{note}{reply}")).replace("demo.shout", "demo.echo");
+    let program = fs::read_to_string(shout)?
+        .replace(reply, &format!("{note}{reply}"))
+        .replace("demo.shout", "demo.echo");
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("shout.py"), program)?;
     let body = Body::new(settings())?;
     let place = folder.path().display();
-    let running = body.start("demo.echo", &format!("runtime: exec\ncommand: [python3, {place}/shout.py]"))?;
+    let running =
+        body.start("demo.echo", &format!("runtime: exec\ncommand: [python3, {place}/shout.py]"))?;
     within(LONG, "the cell", running.ready(LONG)).await.map_err(|state| format!("{state:?}"))?;
     let span = span_of(&body, sampled("demo.echo", "\"tea\"")).await?;
     let (name, time_ns) = (Text::from("heard"), 1_700_000_000_000_000_000);
-    assert_eq!(span.notes, [attribute("shouted", "yes"), Note::Event { name, time_ns, attributes: vec![] }]);
+    assert_eq!(
+        span.notes,
+        [attribute("shouted", "yes"), Note::Event { name, time_ns, attributes: vec![] }]
+    );
     Ok(())
 }
 
@@ -110,6 +123,9 @@ async fn how_much_may_still_be_sent_to_a_process_is_told() -> Tested {
     assert_eq!(workers(&miser)[0].credit_bytes, Some(1));
     assert_eq!(body.call("demo.miser", "tea").await?, "tea");
     // The process gives back a little more credit than it took.
-    eventually("credit comes back", LONG, async || workers(&miser)[0].credit_bytes.is_some_and(|left| left > 1)).await;
+    eventually("credit comes back", LONG, async || {
+        workers(&miser)[0].credit_bytes.is_some_and(|left| left > 1)
+    })
+    .await;
     Ok(())
 }

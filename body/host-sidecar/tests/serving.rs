@@ -5,7 +5,10 @@ mod support;
 
 use std::time::Duration;
 
-use cbs::{BodyBus, CellContext, CellError, Code, Delivery, Envelope, Outcome, Subscription, Trace, Transport, Uuid};
+use cbs::{
+    BodyBus, CellContext, CellError, Code, Delivery, Envelope, Outcome, Subscription, Trace,
+    Transport, Uuid,
+};
 use support::{Body, LONG, Logged, Tested, exists, pid, request, settings};
 use testkit::{eventually, within};
 
@@ -35,7 +38,10 @@ async fn an_error_is_its_callers_but_what_failed_inside_stays_inside() -> Tested
     let body = Body::new(settings())?;
     let _running = body.ready("demo.echo", "serve").await?;
     let error = body.call("demo.echo", "fail demo.empty").await.err().ok_or("it was answered")?;
-    assert_eq!((error.error(), error.outcome()), (&CellError::domain("demo.empty", "my secret"), Outcome::Ran));
+    assert_eq!(
+        (error.error(), error.outcome()),
+        (&CellError::domain("demo.empty", "my secret"), Outcome::Ran)
+    );
     let request = request("demo.echo", "fail cell-failed");
     let id = request.id;
     assert_eq!(body.bus.call(request).await, Err(CellError::cell_failed(id).into()));
@@ -74,7 +80,8 @@ async fn at_the_deadline_the_process_is_told_and_takes_the_next_call() -> Tested
     let body = Body::new(settings())?;
     let running = body.ready("demo.echo", "pair").await?;
     for _ in 0..4 {
-        let short = Envelope { timeout: Some(Duration::from_millis(20)), ..request("demo.echo", "hold") };
+        let short =
+            Envelope { timeout: Some(Duration::from_millis(20)), ..request("demo.echo", "hold") };
         let error = body.bus.call(short).await.err().ok_or("it was answered")?;
         assert_eq!((error.code(), error.outcome()), (&Code::Timeout, Outcome::Unknown));
     }
@@ -85,7 +92,10 @@ async fn at_the_deadline_the_process_is_told_and_takes_the_next_call() -> Tested
 }
 
 /// Returns what the process knows about the call that it is in.
-async fn known_of_the_call(context: &CellContext, _: serde_json::Value) -> Result<serde_json::Value, CellError> {
+async fn known_of_the_call(
+    context: &CellContext,
+    _: serde_json::Value,
+) -> Result<serde_json::Value, CellError> {
     Ok(serde_json::json!({
         "id": context.id().to_string(),
         "correlation": context.correlation_id().to_string(),
@@ -116,15 +126,29 @@ async fn a_call_within_a_call_follows_from_it() -> Tested {
     assert_eq!(seen["correlation"], Uuid::from_u128(7).to_string());
     assert_eq!((&seen["caller"], &seen["body"]), (&"cell demo.echo".into(), &"web1".into()));
     assert_ne!(seen["id"], id.to_string());
-    assert!(seen["trace"].as_str().is_some_and(|trace| trace.starts_with("00-0af7651916cd43dd8448eb211c80319c-")));
-    assert!(seen["remaining"].as_u64().is_some_and(|left| left <= 10_000 && left > 5_000), "{seen}");
+    assert!(
+        seen["trace"]
+            .as_str()
+            .is_some_and(|trace| trace.starts_with("00-0af7651916cd43dd8448eb211c80319c-"))
+    );
+    assert!(
+        seen["remaining"].as_u64().is_some_and(|left| left <= 10_000 && left > 5_000),
+        "{seen}"
+    );
 
-    let alone = within(LONG, "the reply", body.bus.call(request("demo.echo", "call-alone demo.tell 1"))).await?;
+    let alone =
+        within(LONG, "the reply", body.bus.call(request("demo.echo", "call-alone demo.tell 1")))
+            .await?;
     let seen: serde_json::Value = serde_json::from_slice(&alone.payload)?;
-    assert_eq!((&seen["caller"], &seen["correlation"]), (&"cell demo.echo".into(), &seen["id"]), "a chain of its own");
+    assert_eq!(
+        (&seen["caller"], &seen["correlation"]),
+        (&"cell demo.echo".into(), &seen["id"]),
+        "a chain of its own"
+    );
     assert!(seen["remaining"].as_u64().is_some_and(|left| left <= 5_000), "{seen}");
 
-    let nobody = body.call("demo.echo", "call demo.nobody 1").await.err().ok_or("it was answered")?;
+    let nobody =
+        body.call("demo.echo", "call demo.nobody 1").await.err().ok_or("it was answered")?;
     assert_eq!(nobody.code(), &Code::NotFound);
     Ok(())
 }
@@ -133,7 +157,8 @@ async fn a_call_within_a_call_follows_from_it() -> Tested {
 async fn an_event_goes_out_with_the_ids_of_its_call() -> Tested {
     let body = Body::new(settings())?;
     let _running = body.ready("demo.echo", "serve").await?;
-    let mut events = body.bus.subscribe(Subscription { filter: "order.*".parse()?, group: None }).await?;
+    let mut events =
+        body.bus.subscribe(Subscription { filter: "order.*".parse()?, group: None }).await?;
     let outer = request("demo.echo", "publish order.placed 42");
     let id = outer.id;
     within(LONG, "the reply", body.bus.call(outer)).await?;
@@ -178,7 +203,15 @@ async fn a_line_of_the_log_has_the_ids_of_its_call() -> Tested {
     within(LONG, "the reply", body.bus.call(outer)).await?;
     let log = logged.text();
     let line = log.lines().find(|line| line.contains("so it is")).ok_or("no line")?;
-    for part in ["WARN", "cbs::cell", "cell=demo.echo", &id, &trace, "logger=scripted", "{\"colour\":\"green\"}"] {
+    for part in [
+        "WARN",
+        "cbs::cell",
+        "cell=demo.echo",
+        &id,
+        &trace,
+        "logger=scripted",
+        "{\"colour\":\"green\"}",
+    ] {
         assert!(line.contains(part), "`{part}` is not in: {line}");
     }
     Ok(())
@@ -209,8 +242,10 @@ async fn a_process_runs_where_its_spec_stands_and_within_its_limits() -> Tested 
 #[tokio::test]
 async fn a_cell_that_cannot_be_hosted_is_told_before_anything_starts() -> Tested {
     let body = Body::new(settings())?;
-    let error =
-        body.start("demo.echo", "runtime: exec\ncommand: [cbs-no-such-program]").err().ok_or("it was started")?;
+    let error = body
+        .start("demo.echo", "runtime: exec\ncommand: [cbs-no-such-program]")
+        .err()
+        .ok_or("it was started")?;
     let said = "cell `demo.echo` (specs.yaml:1): there is no program `cbs-no-such-program` in PATH: install it, or write its path";
     assert_eq!(error.to_string(), said);
     Ok(())

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use cbs::{
-    BoxFuture, BusError, CellContext, CellEnv, CellError, DynCell, Envelope, Handler, Service, Stats, TargetInfo, Text,
+    BoxFuture, BusError, CellContext, CellEnv, CellError, DynCell, Envelope, Handler, Service,
+    Stats, TargetInfo, Text,
 };
 use spec::{CellSpec, Schema};
 
@@ -31,7 +32,12 @@ pub struct CellHandler {
 impl CellHandler {
     /// Returns the handler of a cell that has been started.
     #[must_use]
-    pub fn new(env: Arc<CellEnv>, cell: Arc<dyn DynCell>, limits: CallLimits, schemas: Schemas) -> Arc<Self> {
+    pub fn new(
+        env: Arc<CellEnv>,
+        cell: Arc<dyn DynCell>,
+        limits: CallLimits,
+        schemas: Schemas,
+    ) -> Arc<Self> {
         let cell_handler = Self::vacant(env, limits, schemas);
         cell_handler.put(Some(cell));
         cell_handler
@@ -53,7 +59,12 @@ impl CellHandler {
     /// discovery.
     #[must_use]
     pub fn service(self: &Arc<Self>, about: Arc<TargetInfo>) -> Service {
-        Service { target: self.guard.target.clone(), handler: self.clone(), about, stats: self.stats().clone() }
+        Service {
+            target: self.guard.target.clone(),
+            handler: self.clone(),
+            about,
+            stats: self.stats().clone(),
+        }
     }
 
     /// Returns the cell's counters since the handler was made; restarts do not reset them.
@@ -68,7 +79,10 @@ impl Handler for CellHandler {
         self.guard.handle(request)
     }
 
-    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+    fn offer(
+        &self,
+        request: Envelope,
+    ) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
         self.guard.offer(request)
     }
 }
@@ -121,11 +135,18 @@ fn wrong_output(context: &CellContext, error: &CellError) -> CellError {
 #[must_use]
 pub fn about(spec: &CellSpec) -> TargetInfo {
     let schema = |schema: &Option<Arc<Schema>>| {
-        schema.as_ref().map(|schema| (Text::from(schema.name()), Text::from(schema.hash()))).unwrap_or_default()
+        schema
+            .as_ref()
+            .map(|schema| (Text::from(schema.name()), Text::from(schema.hash())))
+            .unwrap_or_default()
     };
     TargetInfo {
         language: spec.language().into(),
-        version: spec.version.as_ref().map(|version| version.to_string().into()).unwrap_or_default(),
+        version: spec
+            .version
+            .as_ref()
+            .map(|version| version.to_string().into())
+            .unwrap_or_default(),
         revision: spec.metadata.revision.as_str().into(),
         description: spec.metadata.description.as_deref().unwrap_or_default().into(),
         input: schema(&spec.input),

@@ -6,8 +6,8 @@ use std::{
 };
 
 use cbs::{
-    BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, FlowName, Handler, Outcome, Service, Stats,
-    Target, TargetInfo, Uuid,
+    BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, FlowName, Handler,
+    Outcome, Service, Stats, Target, TargetInfo, Uuid,
 };
 use flow::{CallId, Decision, Event, Json, LogEntry, Plan, Run};
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -44,7 +44,12 @@ impl FlowHandler {
     /// discovery.
     #[must_use]
     pub fn service(self: &Arc<Self>, about: Arc<TargetInfo>) -> Service {
-        Service { target: self.guard.target.clone(), handler: self.clone(), about, stats: self.stats().clone() }
+        Service {
+            target: self.guard.target.clone(),
+            handler: self.clone(),
+            about,
+            stats: self.stats().clone(),
+        }
     }
 
     /// Returns the flow's counters since the handler was made.
@@ -59,7 +64,10 @@ impl Handler for FlowHandler {
         self.guard.handle(request)
     }
 
-    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+    fn offer(
+        &self,
+        request: Envelope,
+    ) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
         self.guard.offer(request)
     }
 }
@@ -147,14 +155,21 @@ impl FlowWork {
                     }
                     Decision::Call { call, target, input, timeout, attempt } => {
                         let id = earlier(&failed, &call);
-                        outside
-                            .push(self.act(context, Act::Call(StepCall { call, target, input, timeout, attempt, id })));
+                        outside.push(self.act(
+                            context,
+                            Act::Call(StepCall { call, target, input, timeout, attempt, id }),
+                        ));
                     }
-                    Decision::Wait { call, delay } => outside.push(self.act(context, Act::Wait(call, delay))),
+                    Decision::Wait { call, delay } => {
+                        outside.push(self.act(context, Act::Wait(call, delay)));
+                    }
                 }
             }
             let Some(Done { event, id }) = outside.next().await else {
-                return Err(CellError::new(Code::Internal, format!("the flow {} waits for nothing", self.flow())));
+                return Err(CellError::new(
+                    Code::Internal,
+                    format!("the flow {} waits for nothing", self.flow()),
+                ));
             };
             if let (Event::Failed { call, .. }, Some(id)) = (&event, id) {
                 failed.push((call.clone(), id));
@@ -184,22 +199,35 @@ impl FlowWork {
             // By the id that it keeps, it would look as old as the first attempt.
             request.time_ms = cbs::now_ms();
         }
-        request.timeout = request.timeout.map(|remaining| timeout.map_or(remaining, |own| own.min(remaining)));
+        request.timeout =
+            request.timeout.map(|remaining| timeout.map_or(remaining, |own| own.min(remaining)));
         let id = request.id;
         let answer = context.send(request).await;
         let elapsed = began.elapsed();
-        let (body, via) = answer.as_ref().map(|reply| (reply.source.body.clone(), reply.via)).unwrap_or_default();
+        let (body, via) =
+            answer.as_ref().map(|reply| (reply.source.body.clone(), reply.via)).unwrap_or_default();
         let answer = answer.and_then(|reply| Ok(read(&target, &reply)?));
         if let Some(observer) = &self.observer {
             let outcome = answer.as_ref().map(|_| ()).map_err(BusError::error);
             let flow = self.flow();
-            observer.finished(&StepReport { flow, call: &call, target: &target, body: &body, via, elapsed, outcome });
+            observer.finished(&StepReport {
+                flow,
+                call: &call,
+                target: &target,
+                body: &body,
+                via,
+                elapsed,
+                outcome,
+            });
         }
         match answer {
             Ok(value) => Done { event: Event::Answered { call, value }, id: None },
             Err(error) => {
                 let not_run = error.outcome() == Outcome::NotRun;
-                Done { event: Event::Failed { call, error: error.into_error(), not_run }, id: Some(id) }
+                Done {
+                    event: Event::Failed { call, error: error.into_error(), not_run },
+                    id: Some(id),
+                }
             }
         }
     }
@@ -214,17 +242,22 @@ enum Act {
 /// Returns the id of the attempts of this call that failed: a retry keeps it.
 fn earlier(failed: &[(CallId, Uuid)], call: &CallId) -> Option<Uuid> {
     let same = |other: &CallId| {
-        (other.step(), other.item(), other.is_fallback()) == (call.step(), call.item(), call.is_fallback())
+        (other.step(), other.item(), other.is_fallback())
+            == (call.step(), call.item(), call.is_fallback())
     };
     failed.iter().find(|(other, _)| same(other)).map(|(_, id)| *id)
 }
 
 /// Returns the answer as JSON, the only format that a flow can read.
 fn read(target: &Target, reply: &Envelope) -> Result<Json, CellError> {
-    let wrong =
-        |what: &str| CellError::new(Code::CellFailed, format!("{target} answered {what}, and a flow reads JSON"));
+    let wrong = |what: &str| {
+        CellError::new(Code::CellFailed, format!("{target} answered {what}, and a flow reads JSON"))
+    };
     if !is_json(reply.content_type()) {
-        return Err(wrong(&format!("in {}", reply.content_type().chars().take(80).collect::<String>())));
+        return Err(wrong(&format!(
+            "in {}",
+            reply.content_type().chars().take(80).collect::<String>()
+        )));
     }
     Json::read(&reply.payload).map_err(|_| wrong("what is no JSON"))
 }

@@ -12,8 +12,8 @@ use std::{
 
 use bus::{ConcurrencyLimit, Permit, within};
 use cbs::{
-    BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, Handler, Kind, Outcome, Side, Span, Stats,
-    TIMEOUT_DEFAULT, Target, Text,
+    BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, Handler, Kind, Outcome,
+    Side, Span, Stats, TIMEOUT_DEFAULT, Target, Text,
 };
 
 use self::{
@@ -96,12 +96,22 @@ impl<W: Work> Guard<W> {
             }
             None => {
                 let context = CellContext::sampled(self.work.env().clone(), &mut request);
-                Err(self.failed(&context, arrived.elapsed(), Duration::ZERO, BusError::overloaded(&self.target)))
+                Err(self.failed(
+                    &context,
+                    arrived.elapsed(),
+                    Duration::ZERO,
+                    BusError::overloaded(&self.target),
+                ))
             }
         }
     }
 
-    async fn answer(&self, mut request: Envelope, permit: Permit<'_>, waited: Duration) -> Result<Envelope, BusError> {
+    async fn answer(
+        &self,
+        mut request: Envelope,
+        permit: Permit<'_>,
+        waited: Duration,
+    ) -> Result<Envelope, BusError> {
         let granted = self.granted(&request);
         request.timeout = Some(granted);
         let context = CellContext::sampled(self.work.env().clone(), &mut request);
@@ -154,7 +164,13 @@ impl<W: Work> Guard<W> {
 
     /// Counts and records a call that failed.
     #[cold]
-    fn failed(&self, context: &CellContext, waited: Duration, busy: Duration, error: BusError) -> BusError {
+    fn failed(
+        &self,
+        context: &CellContext,
+        waited: Duration,
+        busy: Duration,
+        error: BusError,
+    ) -> BusError {
         self.record(context, waited, busy, Some(error.code().clone()));
         self.counted(error)
     }
@@ -186,7 +202,8 @@ impl<W: Work> Guard<W> {
             peer: context.caller().clone(),
             id: context.id(),
             attempt: context.attempt().saturating_sub(1),
-            began_ns: cbs::now_ns().saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)),
+            began_ns: cbs::now_ns()
+                .saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)),
             waited,
             elapsed,
             via: context.via(),
@@ -214,8 +231,10 @@ impl<W: Work> Guard<W> {
 
     #[cold]
     fn too_deep(&self) -> BusError {
-        let message =
-            format!("calls stand {DEPTH_MAX} deep in one another at {}: do they go in a circle?", self.target);
+        let message = format!(
+            "calls stand {DEPTH_MAX} deep in one another at {}: do they go in a circle?",
+            self.target
+        );
         self.counted(BusError::new(CellError::new(Code::Refused, message), Outcome::NotRun))
     }
 }
@@ -231,7 +250,10 @@ impl<W: Work> Handler for Guard<W> {
         }
     }
 
-    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+    fn offer(
+        &self,
+        request: Envelope,
+    ) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
         if scope::depth() >= DEPTH_MAX {
             // Not returned to the caller: a loop of calls would go on through other bodies.
             return Ok(self.handle(request));

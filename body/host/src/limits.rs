@@ -24,8 +24,11 @@ impl Default for CallLimits {
 
 impl From<&CellSpec> for CallLimits {
     fn from(spec: &CellSpec) -> Self {
-        let concurrency =
-            ConcurrencySettings { concurrency: spec.concurrency, queue: spec.queue, ..ConcurrencySettings::default() };
+        let concurrency = ConcurrencySettings {
+            concurrency: spec.concurrency,
+            queue: spec.queue,
+            ..ConcurrencySettings::default()
+        };
         Self { concurrency, timeout: spec.timeout }
     }
 }

@@ -70,7 +70,11 @@ impl Host for NativeHost {
         self.find(&spec.name).map(drop)
     }
 
-    fn start<'a>(&'a self, spec: &'a CellSpec, env: &'a CellEnv) -> BoxFuture<'a, Result<Started, HostError>> {
+    fn start<'a>(
+        &'a self,
+        spec: &'a CellSpec,
+        env: &'a CellEnv,
+    ) -> BoxFuture<'a, Result<Started, HostError>> {
         Box::pin(async move {
             let cell = self.find(&spec.name)?.clone();
             cell.start(env).await?;

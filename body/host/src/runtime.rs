@@ -20,7 +20,11 @@ pub trait Host: Send + Sync + 'static {
 
     /// Starts a cell once, and runs its start hook; returns when it can take calls. Called again
     /// after a failure. The supervisor sets a time limit and catches panics.
-    fn start<'a>(&'a self, spec: &'a CellSpec, env: &'a CellEnv) -> BoxFuture<'a, Result<Started, HostError>>;
+    fn start<'a>(
+        &'a self,
+        spec: &'a CellSpec,
+        env: &'a CellEnv,
+    ) -> BoxFuture<'a, Result<Started, HostError>>;
 }
 
 /// A cell that was started once.

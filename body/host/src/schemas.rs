@@ -26,7 +26,8 @@ impl Schemas {
     ///
     /// # Errors
     /// `bad-request` with the first violation's path in the message, and all of them in the
-    /// details: `{"schema": …, "violations": [{"path": "/name", "message": …}]}`. The cell did not run.
+    /// details: `{"schema": …, "violations": [{"path": "/name", "message": …}]}`. The cell did not
+    /// run.
     pub(crate) fn check_input(&self, request: &Envelope) -> Result<(), BusError> {
         let Some(schema) = &self.input else { return Ok(()) };
         check(schema, request).map_err(|error| BusError::new(error, Outcome::NotRun))
@@ -44,7 +45,10 @@ impl Schemas {
 fn check(schema: &Schema, message: &Envelope) -> Result<(), CellError> {
     if !is_json(message.content_type()) {
         let found: String = message.content_type().chars().take(80).collect();
-        return Err(CellError::bad_request(format!("the payload is {found}; {} is JSON", schema.name())));
+        return Err(CellError::bad_request(format!(
+            "the payload is {found}; {} is JSON",
+            schema.name()
+        )));
     }
     let value: Value = from_json(&message.payload)?;
     schema.validate(&value).map_err(|violations| refused(schema, &violations))
@@ -56,8 +60,10 @@ fn refused(schema: &Schema, violations: &[Violation]) -> CellError {
         0 | 1 => String::new(),
         all => format!(" (and {} more)", all - 1),
     };
-    let listed: Vec<_> =
-        violations.iter().map(|found| json!({ "path": found.path, "message": found.message })).collect();
+    let listed: Vec<_> = violations
+        .iter()
+        .map(|found| json!({ "path": found.path, "message": found.message }))
+        .collect();
     CellError::bad_request(format!("{first}{more}, by the schema {}", schema.name()))
         .with_details(json!({ "schema": schema.name(), "violations": listed }))
 }
@@ -66,5 +72,7 @@ fn refused(schema: &Schema, violations: &[Violation]) -> CellError {
 pub(crate) fn is_json(content_type: &str) -> bool {
     let kind = content_type.split_once(';').map_or(content_type, |(kind, _)| kind).trim();
     kind.eq_ignore_ascii_case("application/json")
-        || kind.get(kind.len().saturating_sub(5)..).is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
+        || kind
+            .get(kind.len().saturating_sub(5)..)
+            .is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
 }

@@ -104,10 +104,12 @@ impl Supervisor {
         let mut env = env.with_spec(spec.metadata.revision.as_str().into(), config);
         env.language = spec.language().into();
         let env = Arc::new(env);
-        let cell_handler = CellHandler::vacant(env.clone(), CallLimits::from(&*spec), Schemas::from(&*spec));
+        let cell_handler =
+            CellHandler::vacant(env.clone(), CallLimits::from(&*spec), Schemas::from(&*spec));
         let service = cell_handler.service(Arc::new(about(&spec)));
         service.stats.set_state(Phase::Starting.to_string().into(), None);
-        let (report, state) = watch::channel(State { phase: Phase::Starting, reason: None, restarts: 0 });
+        let (report, state) =
+            watch::channel(State { phase: Phase::Starting, reason: None, restarts: 0 });
         let stop = CancellationToken::new();
         let life = Life {
             host,
@@ -176,7 +178,8 @@ impl Running {
     /// The state, when the cell failed too often or was stopped, or was not ready within the limit.
     pub async fn ready(&self, limit: Duration) -> Result<(), State> {
         let mut state = self.state.clone();
-        let settled = |state: &State| matches!(state.phase, Phase::Ready | Phase::Failed | Phase::Stopped);
+        let settled =
+            |state: &State| matches!(state.phase, Phase::Ready | Phase::Failed | Phase::Stopped);
         // No answer in time, or a driver that has ended: the current state is the error.
         _ = tokio::time::timeout(limit, state.wait_for(settled)).await;
         let now = state.borrow().clone();

@@ -1,6 +1,11 @@
 //! Faults of a cell affect only its own call: panics, hangs, too many calls, payloads that do not
 //! fit.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code fails loudly"
+)]
 
 mod support;
 
@@ -43,7 +48,11 @@ impl Drop for PanicsOnDrop {
 
 impl Cell for Rude {
     #[allow(clippy::manual_async_fn, reason = "the panic comes before the future")]
-    fn call(&self, _: &CellContext, request: Envelope) -> impl Future<Output = Result<Envelope, CellError>> + Send {
+    fn call(
+        &self,
+        _: &CellContext,
+        request: Envelope,
+    ) -> impl Future<Output = Result<Envelope, CellError>> + Send {
         assert!(request.payload != "at once", "at once");
         async {
             let _rude = PanicsOnDrop;
@@ -56,21 +65,31 @@ impl Cell for Rude {
 async fn a_panic_costs_its_own_caller_an_error_and_the_log_has_the_rest() {
     let (logged, _guard) = Logged::listen();
     let bus = bus();
-    let served = serve(&bus, &cbs::cell("demo.moody", moody), CallLimits::default(), Schemas::default()).await;
+    let served =
+        serve(&bus, &cbs::cell("demo.moody", moody), CallLimits::default(), Schemas::default())
+            .await;
     let request = Envelope::request(target("demo.moody"), r#""panic""#);
     let (id, answer) = (request.id, bus.call(request).await);
     assert_eq!(answer, Err(CellError::cell_failed(id).into()));
     let (text, trace) = (logged.text(), format!("trace_id={}", id.simple()));
     let ids = [&format!("id={id}"), &format!("correlation_id={id}"), &trace];
-    for part in
-        ["cbs::cell", "demo.moody", "the secret is 4711", "tests/endpoint.rs:"].into_iter().chain(ids.map(|id| &**id))
+    for part in ["cbs::cell", "demo.moody", "the secret is 4711", "tests/endpoint.rs:"]
+        .into_iter()
+        .chain(ids.map(|id| &**id))
     {
         assert!(text.contains(part), "`{part}` is not in: {text}");
     }
     assert_eq!(call(&*bus, "demo.moody", json!("fine")).await, Ok(json!("fine")));
     let stats = served.cell_handler.stats();
-    assert_eq!([&stats.calls, &stats.errors, &stats.in_flight].map(|n| n.load(Ordering::Relaxed)), [2, 1, 0]);
-    assert!(stats.last_error().is_some_and(|line| line.contains("cell-failed") && !line.contains("4711")));
+    assert_eq!(
+        [&stats.calls, &stats.errors, &stats.in_flight].map(|n| n.load(Ordering::Relaxed)),
+        [2, 1, 0]
+    );
+    assert!(
+        stats
+            .last_error()
+            .is_some_and(|line| line.contains("cell-failed") && !line.contains("4711"))
+    );
 }
 
 #[tokio::test]
@@ -79,7 +98,9 @@ async fn a_reply_that_is_too_large_is_counted_as_the_error_that_its_caller_gets(
         Ok("x".repeat(bytes))
     }
     let bus = bus();
-    let served = serve(&bus, &cbs::cell("demo.large", large), CallLimits::default(), Schemas::default()).await;
+    let served =
+        serve(&bus, &cbs::cell("demo.large", large), CallLimits::default(), Schemas::default())
+            .await;
     let error = call(&*bus, "demo.large", json!(1 << 20)).await.unwrap_err();
     assert_eq!((error.code(), error.outcome()), (&Code::TooLarge, Outcome::Ran));
     let stats = served.cell_handler.stats();
@@ -94,7 +115,10 @@ async fn a_panic_before_the_future_or_at_its_drop_is_contained_too() {
     let _served = serve(&bus, &rude, CallLimits::default(), Schemas::default()).await;
     let at_once = bus.call(Envelope::request(target("demo.rude"), "at once")).await;
     assert_eq!(at_once.unwrap_err().code(), &Code::CellFailed);
-    let short = Envelope { timeout: Some(Duration::from_millis(10)), ..Envelope::request(target("demo.rude"), "") };
+    let short = Envelope {
+        timeout: Some(Duration::from_millis(10)),
+        ..Envelope::request(target("demo.rude"), "")
+    };
     assert_eq!(bus.call(short).await.unwrap_err().code(), &Code::Timeout);
 }
 
@@ -116,7 +140,9 @@ async fn a_cell_that_hangs_times_out_and_frees_its_room() {
 #[tokio::test]
 async fn a_cells_own_error_is_its_callers() {
     let bus = bus();
-    let _served = serve(&bus, &cbs::cell("demo.moody", moody), CallLimits::default(), Schemas::default()).await;
+    let _served =
+        serve(&bus, &cbs::cell("demo.moody", moody), CallLimits::default(), Schemas::default())
+            .await;
     let error = call(&*bus, "demo.moody", json!("refuse")).await.unwrap_err();
     assert_eq!(error, CellError::domain("demo.mood", "not today").into());
 }
@@ -130,8 +156,12 @@ async fn of_a_hundred_thousand_calls_at_once_each_is_answered() {
     let bus = bus();
     let minute = Duration::from_secs(60);
     let served = serve(&bus, &slow, limits(64, 256, minute), Schemas::default()).await;
-    let request = |_| Envelope { timeout: Some(minute), ..Envelope::request(target("demo.slow"), Bytes::new()) };
-    let mut calls: FuturesUnordered<_> = (0..CALLS).map(request).map(|request| bus.call(request)).collect();
+    let request = |_| Envelope {
+        timeout: Some(minute),
+        ..Envelope::request(target("demo.slow"), Bytes::new())
+    };
+    let mut calls: FuturesUnordered<_> =
+        (0..CALLS).map(request).map(|request| bus.call(request)).collect();
     let mut shed = 0;
     while shed < CALLS - 320 {
         let error = calls.next().await.unwrap().unwrap_err();
@@ -139,7 +169,9 @@ async fn of_a_hundred_thousand_calls_at_once_each_is_answered() {
         shed += 1;
     }
     let stats = served.cell_handler.stats();
-    let now = || [&stats.in_flight, &stats.queued, &stats.shed].map(|number| number.load(Ordering::Relaxed));
+    let now = || {
+        [&stats.in_flight, &stats.queued, &stats.shed].map(|number| number.load(Ordering::Relaxed))
+    };
     assert_eq!(now(), [64, 256, CALLS as u64 - 320]);
     gate.add_permits(320);
     let mut done = 0;
@@ -175,13 +207,25 @@ async fn a_call_that_waited_has_only_the_time_that_remains() {
         Ok(context.remaining().as_millis() as u64)
     }
     let bus = bus();
-    let _served = serve(&bus, &cbs::cell("demo.remaining", remaining), limits(1, 1, LONG), Schemas::default()).await;
-    let (first, second) =
-        tokio::join!(call(&*bus, "demo.remaining", json!(1_000)), call(&*bus, "demo.remaining", json!(0)));
+    let _served = serve(
+        &bus,
+        &cbs::cell("demo.remaining", remaining),
+        limits(1, 1, LONG),
+        Schemas::default(),
+    )
+    .await;
+    let (first, second) = tokio::join!(
+        call(&*bus, "demo.remaining", json!(1_000)),
+        call(&*bus, "demo.remaining", json!(0))
+    );
     first.unwrap();
     let second = second.unwrap().as_u64().unwrap();
-    assert!((3_000..=4_000).contains(&second), "{second} ms are left of 5,000 after waiting for 1,000");
-    let generous = Envelope { timeout: Some(LONG * 100), ..Envelope::request(target("demo.remaining"), "0") };
+    assert!(
+        (3_000..=4_000).contains(&second),
+        "{second} ms are left of 5,000 after waiting for 1,000"
+    );
+    let generous =
+        Envelope { timeout: Some(LONG * 100), ..Envelope::request(target("demo.remaining"), "0") };
     let remaining: u64 = cbs::from_json(&bus.call(generous).await.unwrap().payload).unwrap();
     assert!(remaining <= 5_000, "{remaining} ms of the spec's 5,000");
 }
@@ -203,26 +247,39 @@ async fn input_that_does_not_fit_is_refused_with_every_path() {
     assert_eq!((error.code(), error.outcome()), (&Code::BadRequest, Outcome::NotRun));
     assert!(error.error().message.contains("demo/v1/Name"), "{error}");
     let details = error.error().details.clone().unwrap();
-    let mut paths: Vec<_> =
-        details["violations"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
+    let mut paths: Vec<_> = details["violations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["path"].as_str().unwrap())
+        .collect();
     paths.sort_unstable();
     assert_eq!(paths, ["/age", "/nam", "/name"]);
 
     for (payload, content_type) in [("{", ""), ("<name/>", "application/xml")] {
-        let request = Envelope { content_type: content_type.into(), ..Envelope::request(target("demo.age"), payload) };
+        let request = Envelope {
+            content_type: content_type.into(),
+            ..Envelope::request(target("demo.age"), payload)
+        };
         assert_eq!(bus.call(request).await.unwrap_err().code(), &Code::BadRequest, "{payload}");
     }
 
     let request = Envelope::request(target("demo.age"), r#"{"name":"Ada"}"#);
     let (id, answer) = (request.id, bus.call(request).await);
-    assert_eq!(answer, Err(CellError::cell_failed(id).into()), "the output is a text, not a number");
+    assert_eq!(
+        answer,
+        Err(CellError::cell_failed(id).into()),
+        "the output is a text, not a number"
+    );
     assert!(logged.text().contains("output does not fit"), "{}", logged.text());
 }
 
 #[tokio::test]
 async fn a_reply_names_its_body() {
     let bus = bus();
-    let _served = serve(&bus, &cbs::cell("demo.moody", moody), CallLimits::default(), Schemas::default()).await;
+    let _served =
+        serve(&bus, &cbs::cell("demo.moody", moody), CallLimits::default(), Schemas::default())
+            .await;
     let reply = bus.call(Envelope::request(target("demo.moody"), r#""fine""#)).await.unwrap();
     assert_eq!((reply.source.body.as_str(), reply.source.cell.as_str()), ("web1", ""));
 }
@@ -233,7 +290,9 @@ async fn calls_that_go_in_a_circle_end_with_an_error() {
         context.call("demo.round", &(depth + 1)).await
     }
     let bus = bus();
-    let _served = serve(&bus, &cbs::cell("demo.round", round), CallLimits::default(), Schemas::default()).await;
+    let _served =
+        serve(&bus, &cbs::cell("demo.round", round), CallLimits::default(), Schemas::default())
+            .await;
     let error = call(&*bus, "demo.round", json!(0)).await.unwrap_err();
     assert_eq!(error.code(), &Code::Refused);
     assert!(error.error().message.contains("circle"), "{error}");
@@ -254,7 +313,8 @@ impl Cell for Blocks {
 
 #[tokio::test]
 async fn a_cell_that_blocks_is_named_while_it_does() {
-    let (named, reported) = (Arc::new(AtomicBool::new(false)), Arc::<std::sync::Mutex<Vec<Blocked>>>::default());
+    let (named, reported) =
+        (Arc::new(AtomicBool::new(false)), Arc::<std::sync::Mutex<Vec<Blocked>>>::default());
     let (set, found) = (named.clone(), reported.clone());
     let _watchdog = Watchdog::start_with(Duration::from_millis(20), move |blocked| {
         // Tests run on threads of one process: others may be slow too.

@@ -1,5 +1,10 @@
 //! The driver of flows: steps that run at once, retries, and the time they take.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code fails loudly"
+)]
 
 mod support;
 
@@ -10,8 +15,8 @@ use std::{
 
 use bus::InProcess;
 use cbs::{
-    BodyBus, BusError, CellContext, CellError, Code, Envelope, FlowName, Handler, NativeCell, Outcome, Target,
-    Transport,
+    BodyBus, BusError, CellContext, CellError, Code, Envelope, FlowName, Handler, NativeCell,
+    Outcome, Target, Transport,
 };
 use flow::LogEntry;
 use host::{CallLimits, FlowHandler, Schemas, StepObserver, StepReport};
@@ -26,7 +31,8 @@ struct Watched(Mutex<Vec<String>>);
 
 impl StepObserver for Watched {
     fn finished(&self, report: &StepReport<'_>) {
-        let outcome = report.outcome.map_or_else(|error| error.code.to_string(), |()| "ok".to_owned());
+        let outcome =
+            report.outcome.map_or_else(|error| error.code.to_string(), |()| "ok".to_owned());
         let StepReport { flow, call, target, body, via, .. } = report;
         self.0.lock().unwrap().push(format!("{flow} {call} {target} [{body}] {via} {outcome}"));
     }
@@ -45,11 +51,20 @@ fn handler(bus: Arc<dyn BodyBus>, steps: &str, watched: Option<Arc<Watched>>) ->
     let specs = spec::load_texts([("flow.yaml".into(), yaml.as_str())], &options).unwrap();
     let flow = specs.flows().next().unwrap().clone();
     let observer = watched.map(|watched| watched as Arc<dyn StepObserver>);
-    FlowHandler::new(flow.plan.clone(), Arc::new(env(bus, "flow test")), CallLimits::from(&*flow), observer)
+    FlowHandler::new(
+        flow.plan.clone(),
+        Arc::new(env(bus, "flow test")),
+        CallLimits::from(&*flow),
+        observer,
+    )
 }
 
 /// Runs the flow against a scripted test.
-async fn play(steps: &str, input: Value, test: impl AsyncFnOnce(&mut ScriptedPeer)) -> Result<Value, BusError> {
+async fn play(
+    steps: &str,
+    input: Value,
+    test: impl AsyncFnOnce(&mut ScriptedPeer),
+) -> Result<Value, BusError> {
     let (bus, mut peer) = peer();
     let flow = handler(bus, steps, None);
     let request = Envelope::request(target("flow test"), input.to_string());
@@ -86,7 +101,10 @@ async fn a_steps_call_carries_the_runs_ids_and_time() {
     let test = async {
         let step = peer.expect("demo.a").await;
         let sent = step.envelope();
-        assert_eq!((sent.correlation_id, sent.causation_id), (Some(cbs::Uuid::from_u128(7)), Some(id)));
+        assert_eq!(
+            (sent.correlation_id, sent.causation_id),
+            (Some(cbs::Uuid::from_u128(7)), Some(id))
+        );
         assert_eq!(sent.source.cell.as_str(), "flow test");
         assert_eq!((sent.timeout, sent.attempt), (Some(Duration::from_secs(2)), 0));
         step.reply(json!(null));
@@ -134,7 +152,10 @@ async fn a_failed_step_is_caught_or_fails_the_flow() {
     .await
     .unwrap_err();
     assert_eq!((error.code().as_str(), error.outcome()), ("stock.empty", Outcome::Ran));
-    assert!(error.error().message.contains("`a`") && error.error().message.contains("no tea"), "{error}");
+    assert!(
+        error.error().message.contains("`a`") && error.error().message.contains("no tea"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -159,7 +180,10 @@ async fn a_run_ends_with_its_time() {
     let began = Instant::now();
     let (bus, mut peer) = peer();
     let flow = handler(bus, steps, None);
-    let patient = Envelope { timeout: Some(Duration::from_secs(60)), ..Envelope::request(target("flow test"), "") };
+    let patient = Envelope {
+        timeout: Some(Duration::from_secs(60)),
+        ..Envelope::request(target("flow test"), "")
+    };
     let test = async {
         let step = peer.expect("demo.a").await;
         assert!(step.envelope().timeout.is_some_and(|timeout| timeout <= Duration::from_secs(10)));
@@ -171,7 +195,10 @@ async fn a_run_ends_with_its_time() {
 
 #[tokio::test]
 async fn an_answer_that_is_no_json_fails_the_step() {
-    for reply in [Envelope::reply("{"), Envelope { content_type: "text/plain".into(), ..Envelope::reply("{}") }] {
+    for reply in [
+        Envelope::reply("{"),
+        Envelope { content_type: "text/plain".into(), ..Envelope::reply("{}") },
+    ] {
         let error = play("- { id: a, call: demo.a }", json!(null), async |peer| {
             peer.expect("demo.a").await.answer(Ok(reply));
         })
@@ -193,7 +220,11 @@ async fn double(_: &CellContext, number: i64) -> Result<i64, CellError> {
     number.checked_mul(2).ok_or_else(|| CellError::domain("demo.range", "too much"))
 }
 
-async fn serve_flow(bus: &Arc<InProcess>, steps: &str, watched: Option<Arc<Watched>>) -> Box<dyn cbs::Serving> {
+async fn serve_flow(
+    bus: &Arc<InProcess>,
+    steps: &str,
+    watched: Option<Arc<Watched>>,
+) -> Box<dyn cbs::Serving> {
     bus.serve(handler(bus.clone(), steps, watched).service(Arc::default())).await.unwrap()
 }
 
@@ -224,7 +255,9 @@ async fn a_flow_that_calls_itself_for_ever_ends_with_an_error() {
     }
     // Specs refuse flows that call each other in a loop. A loop through a cell is not visible
     // before.
-    let _cell = serve(&bus, &cbs::cell("demo.again", again), CallLimits::default(), Schemas::default()).await;
+    let _cell =
+        serve(&bus, &cbs::cell("demo.again", again), CallLimits::default(), Schemas::default())
+            .await;
     let _flow = serve_flow(&bus, "- { id: again, call: demo.again }", None).await;
     let error = call(&*bus, "flow test", json!(1)).await.unwrap_err();
     assert_eq!(error.code(), &Code::Refused, "{error}");
@@ -233,8 +266,11 @@ async fn a_flow_that_calls_itself_for_ever_ends_with_an_error() {
 #[tokio::test]
 async fn a_flow_calls_a_flow() {
     let bus = bus();
-    let _cell = serve(&bus, &cbs::cell("demo.double", double), CallLimits::default(), Schemas::default()).await;
-    let _inner = serve_flow(&bus, r#"- { id: a, call: demo.double, with: "${ .input }" }"#, None).await;
+    let _cell =
+        serve(&bus, &cbs::cell("demo.double", double), CallLimits::default(), Schemas::default())
+            .await;
+    let _inner =
+        serve_flow(&bus, r#"- { id: a, call: demo.double, with: "${ .input }" }"#, None).await;
     let yaml = "apiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: { name: outer }\nspec:\n  steps:\n    \
                 - { id: a, flow: test, with: \"${ .input }\" }\n    - { id: b, flow: test, with: \"${ .steps.a }\" }\n\
                 ---\napiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: { name: test }\nspec:\n  steps:\n    \
@@ -242,8 +278,12 @@ async fn a_flow_calls_a_flow() {
                 ---\napiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.double }\nspec: { runtime: rust }\n";
     let name: FlowName = "outer".parse().unwrap();
     let spec = specs(yaml).flow(&name).unwrap().clone();
-    let outer =
-        FlowHandler::new(spec.plan.clone(), Arc::new(env(bus.clone(), "flow outer")), CallLimits::from(&*spec), None);
+    let outer = FlowHandler::new(
+        spec.plan.clone(),
+        Arc::new(env(bus.clone(), "flow outer")),
+        CallLimits::from(&*spec),
+        None,
+    );
     let _outer = bus.serve(outer.service(Arc::default())).await.unwrap();
     let reply = bus.call(Envelope::request(Target::Flow(name), "5")).await.unwrap();
     assert_eq!(reply.payload, "20");
@@ -261,10 +301,14 @@ async fn what_a_flow_passes_on_stays_byte_for_byte() {
         assert_eq!(a.envelope().payload, text);
         a.answer(Ok(Envelope::reply(text)));
         let b = peer.expect("demo.b").await;
-        assert_eq!(b.envelope().payload, format!(r#"{{"all":{text},"id":12345678901234567890123}}"#));
+        assert_eq!(
+            b.envelope().payload,
+            format!(r#"{{"all":{text},"id":12345678901234567890123}}"#)
+        );
         b.answer(Ok(Envelope::reply("1e2")));
     };
-    let (answer, ()) = tokio::join!(flow.handle(Envelope::request(target("flow test"), text)), test);
+    let (answer, ()) =
+        tokio::join!(flow.handle(Envelope::request(target("flow test"), text)), test);
     assert_eq!(answer.unwrap().payload, "1e2");
 }
 
@@ -280,6 +324,9 @@ async fn a_failed_expression_gives_no_value_of_the_run_away() {
     .unwrap_err();
     assert!(log.text().contains("tok-SECRET"), "{}", log.text());
     let message = "step `b` failed: `${ .steps.auth + 1 }`: cannot add a map and a number";
-    assert_eq!((error.code().as_str(), error.error().message.as_str()), ("flow.expression", message));
+    assert_eq!(
+        (error.code().as_str(), error.error().message.as_str()),
+        ("flow.expression", message)
+    );
     assert!(!format!("{error:?}").contains("SECRET"));
 }

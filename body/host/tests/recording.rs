@@ -1,5 +1,10 @@
 //! Recording of calls: which are recorded, and with which fields.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code fails loudly"
+)]
 
 mod support;
 
@@ -10,8 +15,8 @@ use std::{
 
 use bus::InProcess;
 use cbs::{
-    BodyBus, CellContext, CellError, Code, Envelope, Note, Serving, Side, Span, SpanSink, Trace, Transport, Uuid,
-    span_of, span_of_attempt,
+    BodyBus, CellContext, CellError, Code, Envelope, Note, Serving, Side, Span, SpanSink, Trace,
+    Transport, Uuid, span_of, span_of_attempt,
 };
 use host::{CallLimits, CellHandler, Schemas};
 use support::{bus, env, limits, target};
@@ -74,8 +79,12 @@ async fn two_within(kept: &Arc<Kept>, timeout: Duration) -> Two {
     for cell in [cbs::cell("demo.inner", inner), cbs::cell("demo.outer", outer)] {
         let mut env = env(bus.clone(), cell.name()).with_span_sink(Some(kept.clone()));
         env.language = "rust".into();
-        let cell_handler = CellHandler::new(Arc::new(env), cell.cell(), limits(1, 4, timeout), Schemas::default());
-        serving.push((cell_handler.clone(), bus.serve(cell_handler.service(Arc::default())).await.unwrap()));
+        let cell_handler =
+            CellHandler::new(Arc::new(env), cell.cell(), limits(1, 4, timeout), Schemas::default());
+        serving.push((
+            cell_handler.clone(),
+            bus.serve(cell_handler.service(Arc::default())).await.unwrap(),
+        ));
     }
     (bus, serving)
 }
@@ -110,7 +119,10 @@ async fn a_sampled_root_is_recorded_with_all_that_follows() {
     assert_eq!(inner.parent, Some(outer.trace.span_id));
     assert_eq!([inner.trace.trace_id, outer.trace.trace_id], [root.id.into_bytes(); 2]);
     assert!(inner.trace.is_sampled() && outer.trace.is_sampled());
-    assert_eq!((inner.target.to_string(), inner.peer.cell.as_str()), ("cell demo.inner".to_owned(), "cell demo.outer"));
+    assert_eq!(
+        (inner.target.to_string(), inner.peer.cell.as_str()),
+        ("cell demo.inner".to_owned(), "cell demo.outer")
+    );
     assert_eq!(
         (outer.side, outer.via, outer.language.as_str(), &outer.error),
         (Side::Server, Transport::InProcess, "rust", &None)
@@ -144,13 +156,21 @@ async fn who_sampled_it_elsewhere_decides() {
     let (bus, _served) = two(&kept).await;
     for sampled in [true, false] {
         let trace = Trace { trace_id: [8; 16], span_id: [9; 8], flags: u8::from(sampled) };
-        bus.call(Envelope { foreign_trace: Some(trace), ..request("demo.inner", "fine", !sampled) }).await.unwrap();
+        bus.call(Envelope {
+            foreign_trace: Some(trace),
+            ..request("demo.inner", "fine", !sampled)
+        })
+        .await
+        .unwrap();
         let spans = kept.take();
         assert_eq!(spans.len(), usize::from(sampled));
-        assert!(spans.iter().all(|span| span.parent == Some([9; 8]) && span.trace.trace_id == [8; 16]));
+        assert!(
+            spans.iter().all(|span| span.parent == Some([9; 8]) && span.trace.trace_id == [8; 16])
+        );
     }
     // A call that follows from a call whose trace is not sampled does not begin one.
-    let caused = Envelope { causation_id: Some(Uuid::now_v7()), ..request("demo.inner", "fine", true) };
+    let caused =
+        Envelope { causation_id: Some(Uuid::now_v7()), ..request("demo.inner", "fine", true) };
     bus.call(caused).await.unwrap();
     assert_eq!(kept.take(), []);
 }
@@ -167,7 +187,11 @@ async fn waiting_and_being_turned_away_are_recorded() {
     // One runs, four wait, two are refused; within 75 ms two can end.
     let (turned_away, late) = (code(Code::Overloaded), code(Code::Timeout));
     assert!(turned_away >= 2 && late >= 1 && turned_away + late == 5, "{spans:#?}");
-    assert!(spans.iter().any(|span| span.waited >= Duration::from_millis(30) && span.elapsed > span.waited));
+    assert!(
+        spans
+            .iter()
+            .any(|span| span.waited >= Duration::from_millis(30) && span.elapsed > span.waited)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,7 +210,13 @@ async fn a_retry_is_a_span_of_its_own() {
 #[tokio::test(start_paused = true)]
 async fn without_a_recorder_nothing_is_timed() {
     let bus = bus();
-    let served = support::serve(&bus, &cbs::cell("demo.inner", inner), CallLimits::default(), Schemas::default()).await;
+    let served = support::serve(
+        &bus,
+        &cbs::cell("demo.inner", inner),
+        CallLimits::default(),
+        Schemas::default(),
+    )
+    .await;
     bus.call(request("demo.inner", "fine", true)).await.unwrap();
     assert_eq!(served.cell_handler.stats().latency.read().calls(), 0);
 }

@@ -1,5 +1,10 @@
 //! The supervision of a cell: ready, restarting, failed, stopped.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code fails loudly"
+)]
 
 mod support;
 
@@ -12,7 +17,9 @@ use std::{
 };
 
 use bus::InProcess;
-use cbs::{BodyBus, BoxFuture, Cell, CellContext, CellEnv, CellError, Code, DynCell, Envelope, NativeCell};
+use cbs::{
+    BodyBus, BoxFuture, Cell, CellContext, CellEnv, CellError, Code, DynCell, Envelope, NativeCell,
+};
 use host::{Host, HostError, NativeHost, Phase, Restarts, Running, Started, State, Supervisor};
 use serde_json::json;
 use spec::CellSpec;
@@ -70,7 +77,10 @@ fn start(bus: &Arc<InProcess>, name: &str, cell: &Tracked) -> Running {
 }
 
 async fn phase(state: &mut watch::Receiver<State>, phase: Phase) -> State {
-    within(LONG, &phase.to_string(), state.wait_for(|state| state.phase == phase)).await.unwrap().clone()
+    within(LONG, &phase.to_string(), state.wait_for(|state| state.phase == phase))
+        .await
+        .unwrap()
+        .clone()
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,9 +125,15 @@ async fn a_crash_loop_ends_as_failed_and_touches_no_other_cell() {
     let (loops, lives) = (start(&bus, "demo.bad", &bad), start(&bus, "demo.good", &good));
     lives.ready(LONG).await.unwrap();
     let failed = loops.ready(LONG).await.unwrap_err();
-    assert_eq!((failed.phase, failed.restarts, bad.starts.load(Ordering::SeqCst)), (Phase::Failed, 5, 6));
+    assert_eq!(
+        (failed.phase, failed.restarts, bad.starts.load(Ordering::SeqCst)),
+        (Phase::Failed, 5, 6)
+    );
     assert_eq!(call(&*bus, "demo.good", json!(1)).await, Ok(json!(1)));
-    assert_eq!((lives.state().borrow().phase, good.starts.load(Ordering::SeqCst)), (Phase::Ready, 1));
+    assert_eq!(
+        (lives.state().borrow().phase, good.starts.load(Ordering::SeqCst)),
+        (Phase::Ready, 1)
+    );
     // It is tried again slowly: one more attempt fails, and the next succeeds.
     let began = tokio::time::Instant::now();
     phase(&mut loops.state(), Phase::Ready).await;
@@ -132,7 +148,8 @@ async fn stopping_answers_what_runs_and_then_runs_the_stop_hook() {
     let running = start(&bus, "demo.cell", &cell);
     running.ready(LONG).await.unwrap();
     let mut state = running.state();
-    let mut calls: Vec<_> = (0..10).map(|_| bus.call(Envelope::request(target("demo.cell"), "1"))).collect();
+    let mut calls: Vec<_> =
+        (0..10).map(|_| bus.call(Envelope::request(target("demo.cell"), "1"))).collect();
     for call in &mut calls {
         assert!(futures::poll!(call).is_pending());
     }
@@ -181,7 +198,11 @@ impl Host for Processes {
     fn check(&self, _: &CellSpec) -> Result<(), HostError> {
         Ok(())
     }
-    fn start<'a>(&'a self, _: &'a CellSpec, _: &'a CellEnv) -> BoxFuture<'a, Result<Started, HostError>> {
+    fn start<'a>(
+        &'a self,
+        _: &'a CellSpec,
+        _: &'a CellEnv,
+    ) -> BoxFuture<'a, Result<Started, HostError>> {
         let end = self.end.lock().unwrap().take();
         let ended = async move {
             match end {
@@ -189,7 +210,9 @@ impl Host for Processes {
                 None => std::future::pending().await,
             }
         };
-        Box::pin(async { Ok(Started { ended: Box::pin(ended), ..Started::new(self.cell.clone()) }) })
+        Box::pin(async {
+            Ok(Started { ended: Box::pin(ended), ..Started::new(self.cell.clone()) })
+        })
     }
 }
 
@@ -200,12 +223,19 @@ async fn a_cell_that_ends_by_itself_leaves_the_bus_until_it_is_back() {
     let cell = NativeCell::new("demo.cell", Tracked::default()).cell();
     let host = Processes { cell, end: Mutex::new(Some(end)) };
     let supervisor = Supervisor::new(vec![Arc::new(host)], Restarts::default());
-    let running = supervisor.start(cell_spec("demo.cell", ""), env(bus.clone(), "demo.cell")).unwrap();
+    let running =
+        supervisor.start(cell_spec("demo.cell", ""), env(bus.clone(), "demo.cell")).unwrap();
     running.ready(LONG).await.unwrap();
     kill.send("exit status 3".to_owned()).unwrap();
     let mut state = running.state();
-    let waiting = within(LONG, "a reason", state.wait_for(|state| state.reason.is_some())).await.unwrap().clone();
-    assert_eq!((waiting.phase, waiting.reason.as_deref()), (Phase::Restarting, Some("exit status 3")));
+    let waiting = within(LONG, "a reason", state.wait_for(|state| state.reason.is_some()))
+        .await
+        .unwrap()
+        .clone();
+    assert_eq!(
+        (waiting.phase, waiting.reason.as_deref()),
+        (Phase::Restarting, Some("exit status 3"))
+    );
     assert!(!bus.hosted(&target("demo.cell")));
     assert_eq!(phase(&mut state, Phase::Ready).await.restarts, 1);
     assert_eq!(call(&*bus, "demo.cell", json!(1)).await, Ok(json!(1)));
@@ -213,7 +243,8 @@ async fn a_cell_that_ends_by_itself_leaves_the_bus_until_it_is_back() {
 
 #[tokio::test]
 async fn a_runtime_that_nobody_hosts_is_said() {
-    let supervisor = Supervisor::new(vec![Arc::new(NativeHost::new([]).unwrap())], Restarts::default());
+    let supervisor =
+        Supervisor::new(vec![Arc::new(NativeHost::new([]).unwrap())], Restarts::default());
     let specs = specs(
         "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.cell }\n\
          spec: { runtime: exec, command: [\"true\"] }\n",

@@ -37,10 +37,20 @@ impl Cell for Echo {
 struct Deaf;
 
 impl Inbound for Deaf {
-    fn request(&self, _: &Arc<Peer>, _: proto::Request, _: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> {
+    fn request(
+        &self,
+        _: &Arc<Peer>,
+        _: proto::Request,
+        _: Option<Arc<CellContext>>,
+    ) -> BoxFuture<'static, Bytes> {
         Box::pin(std::future::ready(Bytes::new()))
     }
-    fn ask(&self, _: &Arc<Peer>, _: proto::Ask, _: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> {
+    fn ask(
+        &self,
+        _: &Arc<Peer>,
+        _: proto::Ask,
+        _: Option<Arc<CellContext>>,
+    ) -> BoxFuture<'static, Bytes> {
         Box::pin(std::future::ready(Bytes::new()))
     }
     fn notify(&self, _: &Arc<Peer>, _: Notice, _: Hold) {}
@@ -48,7 +58,8 @@ impl Inbound for Deaf {
 
 async fn call(peer: &Arc<Peer>, payload: &Bytes) -> Result<(), Box<dyn Error>> {
     let request = Envelope::request("demo.echo".parse()?, payload.clone());
-    let reply = frame::decode(peer.request(frame::encode(&request), 0, None).await?)?.into_result()?;
+    let reply =
+        frame::decode(peer.request(frame::encode(&request), 0, None).await?)?.into_result()?;
     if reply.payload == *payload { Ok(()) } else { Err("not what was sent".into()) }
 }
 
@@ -79,11 +90,15 @@ impl Drop for Started {
     }
 }
 
-async fn greet(listener: UnixListener, engines: &mut JoinSet<sidecar::End>) -> Result<Arc<Peer>, Box<dyn Error>> {
+async fn greet(
+    listener: UnixListener,
+    engines: &mut JoinSet<sidecar::End>,
+) -> Result<Arc<Peer>, Box<dyn Error>> {
     let (stream, _) = listener.accept().await?;
     let mut frames = Frames::new(stream, FRAME_BYTES_MAX);
     let Some(Kind::Hello(hello)) = frames.read().await? else { return Err("no hello".into()) };
-    let cell = proto::Cell { name: "demo.echo".into(), timeout_ms: 5_000, ..proto::Cell::default() };
+    let cell =
+        proto::Cell { name: "demo.echo".into(), timeout_ms: 5_000, ..proto::Cell::default() };
     let frame_bytes_max = u32::try_from(FRAME_BYTES_MAX)?;
     frames
         .write(Kind::Welcome(proto::Welcome {
@@ -145,7 +160,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             // The calls run on a worker of the runtime, as in a body.
             let mut measuring = JoinSet::new();
             measuring.spawn(async { measure().await.map_err(|error| error.to_string()) });
-            let measured = measuring.join_next().await.map(|joined| joined.map_err(|error| error.to_string()));
+            let measured =
+                measuring.join_next().await.map(|joined| joined.map_err(|error| error.to_string()));
             measured.unwrap_or_else(|| Err("nothing was measured".to_owned()))?
         });
     Ok(measured?)

@@ -61,7 +61,11 @@ pub fn write(line: &proto::Log, cell: &str, context: Option<&CellContext>) {
     let correlation_id = context.map(|context| display(context.correlation_id()));
     let trace_id = context.map(|context| display(context.trace().id()));
     let logger = (!line.logger.is_empty()).then_some(display(&line.logger));
-    let exception = line.fields.iter().find(|field| field.key == EXCEPTION).map(|field| display(cut(&field.value)));
+    let exception = line
+        .fields
+        .iter()
+        .find(|field| field.key == EXCEPTION)
+        .map(|field| display(cut(&field.value)));
     let (fields, message) = (bounded(&line.fields).map(display), cut(&line.message));
     macro_rules! say {
         ($level:ident) => {
@@ -103,9 +107,12 @@ fn bounded(fields: &[proto::Field]) -> Option<String> {
             continue;
         }
         let is_taken = TAKEN.contains(&key.as_str()) || key.starts_with("cbs.");
-        let (key, value) = (if is_taken { format!("extra_{key}") } else { key.clone() }, cut(value));
+        let (key, value) =
+            (if is_taken { format!("extra_{key}") } else { key.clone() }, cut(value));
         let size = key.len() + value.len();
-        let fits = kept.len() < FIELDS_MAX && key.len() <= KEY_BYTES_MAX && bytes + size <= FIELDS_BYTES_MAX;
+        let fits = kept.len() < FIELDS_MAX
+            && key.len() <= KEY_BYTES_MAX
+            && bytes + size <= FIELDS_BYTES_MAX;
         if key.is_empty() || !fits || kept.contains_key(&key) {
             left_out += 1;
         } else {

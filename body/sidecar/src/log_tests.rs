@@ -12,7 +12,10 @@ fn kept(of: &[proto::Field]) -> BTreeMap<String, String> {
 
 #[test]
 fn a_field_never_takes_the_name_of_one_of_the_body() {
-    let names = TAKEN.into_iter().chain(["cbs.cell", "sku"]).map(|name| (name.to_owned(), "mine".to_owned()));
+    let names = TAKEN
+        .into_iter()
+        .chain(["cbs.cell", "sku"])
+        .map(|name| (name.to_owned(), "mine".to_owned()));
     let kept = kept(&fields(names));
     assert_eq!(kept.len(), TAKEN.len() + 2);
     assert!(kept.keys().all(|name| name == "sku" || name.starts_with("extra_")), "{kept:?}");

@@ -14,7 +14,14 @@ impl proto::Note {
             Note::Attribute { key, value } => Self { attribute: Some(field(key, value)), ..empty },
             Note::Event { name, time_ns, attributes } => {
                 let attributes = attributes.iter().map(|(key, value)| field(key, value)).collect();
-                Self { event: Some(proto::Event { name: name.to_string(), time_ns: *time_ns, attributes }), ..empty }
+                Self {
+                    event: Some(proto::Event {
+                        name: name.to_string(),
+                        time_ns: *time_ns,
+                        attributes,
+                    }),
+                    ..empty
+                }
             }
         }
     }
@@ -22,12 +29,17 @@ impl proto::Note {
     /// Returns the notes of this frame. The number of [`dropped`](Self::dropped) notes is for
     /// [`cbs::Notes::count_dropped`].
     pub fn notes(self) -> impl Iterator<Item = Note> {
-        let attribute =
-            self.attribute.map(|field| Note::Attribute { key: field.key.into(), value: field.value.into() });
+        let attribute = self
+            .attribute
+            .map(|field| Note::Attribute { key: field.key.into(), value: field.value.into() });
         let event = self.event.map(|event| Note::Event {
             name: event.name.into(),
             time_ns: event.time_ns,
-            attributes: event.attributes.into_iter().map(|field| (field.key.into(), field.value.into())).collect(),
+            attributes: event
+                .attributes
+                .into_iter()
+                .map(|field| (field.key.into(), field.value.into()))
+                .collect(),
         });
         attribute.into_iter().chain(event)
     }

@@ -47,7 +47,11 @@ pub struct Peer {
 
 impl Peer {
     /// Takes over a stream after the handshake. The caller must run the engine in a task.
-    pub fn new<S>(frames: Frames<S>, settings: Settings, inbound: Arc<dyn Inbound>) -> (Arc<Self>, Engine<S>)
+    pub fn new<S>(
+        frames: Frames<S>,
+        settings: Settings,
+        inbound: Arc<dyn Inbound>,
+    ) -> (Arc<Self>, Engine<S>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -67,7 +71,12 @@ impl Peer {
     /// `within` is the number of the other side's request whose handling sends this one; 0: none.
     /// [`Inbound`] gets `context` with everything that the other side sends while it handles this
     /// request.
-    pub fn request(self: &Arc<Self>, envelope: Bytes, within: u64, context: Option<Arc<CellContext>>) -> Call {
+    pub fn request(
+        self: &Arc<Self>,
+        envelope: Bytes,
+        within: u64,
+        context: Option<Arc<CellContext>>,
+    ) -> Call {
         Call::new(self.clone(), Want::Reply { envelope, within, context })
     }
 

@@ -57,6 +57,9 @@ pub async fn serve(cells: Vec<NativeCell>) -> Result<(), Error> {
 /// The errors of [`serve`]. `main` prints the error as its text, and the program's exit status is
 /// 1.
 pub fn serve_blocking(cells: Vec<NativeCell>) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
     runtime.block_on(serve(cells))
 }

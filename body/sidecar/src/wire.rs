@@ -123,7 +123,11 @@ impl Decoder {
     /// # Errors
     /// [`Error::Truncated`] if it ends in the middle of a frame.
     pub fn end(&self) -> Result<(), Error> {
-        if self.buffer.is_empty() { Ok(()) } else { Err(Error::Truncated { bytes: self.buffer.len() }) }
+        if self.buffer.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Truncated { bytes: self.buffer.len() })
+        }
     }
 
     /// Returns the number of frames of unknown kinds that were passed over.
@@ -134,7 +138,8 @@ impl Decoder {
 
     /// Returns the buffer, with space for the next bytes.
     pub(crate) fn room(&mut self) -> &mut BytesMut {
-        let announced = self.length().map_or(0, |length| (length + LENGTH_BYTES).min(ANNOUNCED_BYTES));
+        let announced =
+            self.length().map_or(0, |length| (length + LENGTH_BYTES).min(ANNOUNCED_BYTES));
         let missing = announced.saturating_sub(self.buffer.len());
         // If only a little space is left, only a few bytes could be read.
         if self.buffer.capacity() - self.buffer.len() < missing.max(READ_BYTES / 8) {

@@ -1,7 +1,8 @@
 //! Checks that `specs/proto/sidecar.md` agrees with this crate: the same rules, the same kinds, and
 //! an example that runs.
 //!
-//! `CBS_BLESS=1 cargo test -p sidecar --test page` writes the rules and the example into the page anew.
+//! `CBS_BLESS=1 cargo test -p sidecar --test page` writes the rules and the example into the page
+//! anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use std::{fs, path::PathBuf};
@@ -20,7 +21,8 @@ fn page() -> String {
 /// Returns the page with the text between two marks replaced.
 fn with(page: &str, from: &str, to: &str, text: &str) -> String {
     let start = page.find(from).unwrap_or_else(|| panic!("the page has no `{from}`")) + from.len();
-    let end = start + page[start..].find(to).unwrap_or_else(|| panic!("`{from}` ends with no `{to}`"));
+    let end =
+        start + page[start..].find(to).unwrap_or_else(|| panic!("`{from}` ends with no `{to}`"));
     format!("{}{text}{}", &page[..start], &page[end..])
 }
 
@@ -57,8 +59,12 @@ fn the_page_names_every_kind_with_its_number() {
     let (page, proto) = (page(), include_str!("../../../specs/proto/cbs/sidecar/v1/sidecar.proto"));
     let kinds = proto.split("oneof kind {").nth(1).unwrap().split('}').next().unwrap();
     let mut count = 0;
-    for line in kinds.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")) {
-        let [_, name, "=", number] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+    for line in
+        kinds.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"))
+    {
+        let [_, name, "=", number] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
         let row = format!("| {} | `{name}` |", number.trim_end_matches(';'));
         assert!(page.contains(&row), "the page has no row `{row}`");
         count += 1;

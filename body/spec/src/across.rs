@@ -47,13 +47,26 @@ fn names(files: &[FileRead]) -> BTreeMap<&Target, Declared<'_>> {
             let here = Declared { target, span: *span, findings };
             let folded = (target.kind(), target.name().replace('-', "_"));
             if let Some(there) = first.get(target) {
-                let hint = format!("the other is in {}: take one out or give it another name", there.location());
-                findings.add(*span, code::DUPLICATE_NAME, format!("there are two specs of the {target}"), hint);
+                let hint = format!(
+                    "the other is in {}: take one out or give it another name",
+                    there.location()
+                );
+                findings.add(
+                    *span,
+                    code::DUPLICATE_NAME,
+                    format!("there are two specs of the {target}"),
+                    hint,
+                );
             } else if let Some(there) = alike.get(&folded) {
-                let message = format!("`{}` and `{}` differ only in `-` and `_`", target.name(), there.target.name());
+                let message = format!(
+                    "`{}` and `{}` differ only in `-` and `_`",
+                    target.name(),
+                    there.target.name()
+                );
                 let location = there.location();
-                let hint =
-                    format!("the other is in {location}: they would be one resource elsewhere, so choose another name");
+                let hint = format!(
+                    "the other is in {location}: they would be one resource elsewhere, so choose another name"
+                );
                 findings.add(*span, code::SIMILAR_NAME, message, hint);
             }
             first.entry(target).or_insert(here);
@@ -76,7 +89,11 @@ fn calls(files: &[FileRead], declared: &BTreeMap<&Target, Declared<'_>>) {
                 None => "load its spec too (name the folder of both), or say `external: true` where it runs elsewhere"
                     .to_owned(),
             };
-            let code = if let Target::Flow(_) = call.target { code::UNKNOWN_FLOW } else { code::UNKNOWN_CELL };
+            let code = if let Target::Flow(_) = call.target {
+                code::UNKNOWN_FLOW
+            } else {
+                code::UNKNOWN_CELL
+            };
             findings.add(call.span, code, format!("no spec declares the {}", call.target), hint);
         }
     }
@@ -92,7 +109,8 @@ fn cycles(files: &[FileRead]) {
     for FileRead { findings, documents } in files {
         for document in documents {
             if let Some((Target::Flow(flow), _)) = &document.declares {
-                let calls = document.calls.iter().filter(|call| matches!(call.target, Target::Flow(_)));
+                let calls =
+                    document.calls.iter().filter(|call| matches!(call.target, Target::Flow(_)));
                 let calls = calls.map(|call| (call.target.name(), call.span, findings));
                 edges.entry(flow.as_str()).or_default().extend(calls);
             }
@@ -111,14 +129,17 @@ fn walk<'a>(from: &'a str, edges: &BTreeMap<&'a str, Vec<Edge<'a>>>, done: &mut 
         return;
     }
     while let Some((flow, next)) = path.last_mut() {
-        let Some((callee, span, findings)) = edges.get(flow).and_then(|calls| calls.get(*next)).copied() else {
+        let Some((callee, span, findings)) =
+            edges.get(flow).and_then(|calls| calls.get(*next)).copied()
+        else {
             done.insert(*flow);
             path.pop();
             continue;
         };
         *next += 1;
         if let Some(start) = path.iter().position(|(flow, _)| *flow == callee) {
-            let circle: Vec<&str> = path.iter().skip(start).map(|(flow, _)| *flow).chain([callee]).collect();
+            let circle: Vec<&str> =
+                path.iter().skip(start).map(|(flow, _)| *flow).chain([callee]).collect();
             let message = format!("flows call each other in a circle: {}", shown(&circle));
             findings.add(span, code::FLOW_CYCLE, message, "take one of the calls out".to_owned());
         } else if edges.contains_key(callee) && !done.contains(callee) {

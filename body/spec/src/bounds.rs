@@ -48,7 +48,8 @@ pub(crate) const ERRORS: RangeInclusive<u64> = 0..=100;
 /// Range of a canary's time, in percent of the old revision's.
 pub(crate) const SLOWER: RangeInclusive<u64> = 100..=100_000;
 /// Range of every duration: from 1 ms to a day.
-pub(crate) const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+pub(crate) const DURATION: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(86_400);
 /// Limit of the bytes of a file of specs and of a schema: 1 MiB, also the default limit of a value
 /// in NATS.
 pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -31,8 +31,8 @@ impl Default for Deployment {
 }
 
 impl Deployment {
-    /// Returns the default deployment of a flow: every body, because a flow that is not called costs
-    /// nothing.
+    /// Returns the default deployment of a flow: every body, because a flow that is not called
+    /// costs nothing.
     pub(crate) fn of_flow() -> Self {
         Self { replicas: Replicas::All, ..Self::default() }
     }

@@ -36,7 +36,12 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// A mistake in a file whose text is at hand.
-    pub(crate) fn in_source(source: &Source, span: SourceSpan, code: &'static str, message: String) -> Self {
+    pub(crate) fn in_source(
+        source: &Source,
+        span: SourceSpan,
+        code: &'static str,
+        message: String,
+    ) -> Self {
         let (line, column) = source.line_and_column(span.offset);
         let (file, text) = (source.file.clone(), Some(Arc::clone(&source.text)));
         Self { code, message, hint: None, file, line, column, span, text }
@@ -44,7 +49,16 @@ impl Diagnostic {
 
     /// A mistake of a file or folder as a whole.
     pub(crate) fn of_file(file: PathBuf, code: &'static str, message: String) -> Self {
-        Self { code, message, hint: None, file, line: 1, column: 1, span: SourceSpan::default(), text: None }
+        Self {
+            code,
+            message,
+            hint: None,
+            file,
+            line: 1,
+            column: 1,
+            span: SourceSpan::default(),
+            text: None,
+        }
     }
 
     /// The same with a hint.

@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
-    API_VERSION, Diagnostic, bounds::FILE_BYTES_MAX, code, error::PathError, findings::Findings, source::Source,
-    source::SourceSpan,
+    API_VERSION, Diagnostic, bounds::FILE_BYTES_MAX, code, error::PathError, findings::Findings,
+    source::Source, source::SourceSpan,
 };
 
 /// Limits of the search for specs that are not read: folders below one folder, and files of each.
@@ -51,18 +51,22 @@ pub(crate) fn find(paths: &[PathBuf]) -> FoundFiles {
             Ok(files) if files.is_empty() => found.diagnostics.push(empty(path)),
             Ok(files) => {
                 // One file by two paths is one file, not two specs of one name.
-                found.files.extend(files.into_iter().filter(|file| seen.insert(file.path.canonicalize().ok())));
+                found.files.extend(
+                    files.into_iter().filter(|file| seen.insert(file.path.canonicalize().ok())),
+                );
             }
             Err(source) => found.errors.push(PathError { path: path.clone(), source }),
         }
     }
     let read: BTreeSet<_> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
-    let is_read = |folder: &PathBuf| folder.canonicalize().is_ok_and(|folder| read.contains(&folder));
+    let is_read =
+        |folder: &PathBuf| folder.canonicalize().is_ok_and(|folder| read.contains(&folder));
     for folder in paths.iter().flat_map(|path| unread(path)).filter(|folder| !is_read(folder)) {
         let message = "the specs in this folder are not read".to_owned();
-        let hint =
-            "name the folder as well, or move them up: of a folder *.yaml, cells/*.yaml and flows/*.yaml are read";
-        found.notes.push(Diagnostic::of_file(folder, code::NOT_READ, message).with_hint(Some(hint.to_owned())));
+        let hint = "name the folder as well, or move them up: of a folder *.yaml, cells/*.yaml and flows/*.yaml are read";
+        found.notes.push(
+            Diagnostic::of_file(folder, code::NOT_READ, message).with_hint(Some(hint.to_owned())),
+        );
     }
     found
 }
@@ -82,7 +86,11 @@ pub(crate) fn foreign(file: &Path) -> Diagnostic {
 
 /// The note of a FIFO, a socket or a device that was found. Reading it might never end.
 pub(crate) fn special(file: &Path) -> Diagnostic {
-    Diagnostic::of_file(file.to_owned(), code::NO_FILE, "passed over: it is no regular file".to_owned())
+    Diagnostic::of_file(
+        file.to_owned(),
+        code::NO_FILE,
+        "passed over: it is no regular file".to_owned(),
+    )
 }
 
 /// True if a path leads to a FIFO, a socket or a device.
@@ -101,12 +109,19 @@ pub fn is_spec(text: &str) -> bool {
         line.match_indices(KEY).any(|(at, _)| {
             let (before, rest) = line.split_at(at);
             let before = before.trim_end_matches(QUOTES).trim_end();
-            let value = rest.trim_start_matches(KEY).trim_start_matches(QUOTES).trim_start().strip_prefix(':');
+            let value = rest
+                .trim_start_matches(KEY)
+                .trim_start_matches(QUOTES)
+                .trim_start()
+                .strip_prefix(':');
             let value = value.map(|value| value.trim_start().trim_start_matches(QUOTES));
-            (before.is_empty() || before.ends_with(['{', ',', '-'])) && value.is_some_and(|it| it.starts_with(VERSIONS))
+            (before.is_empty() || before.ends_with(['{', ',', '-']))
+                && value.is_some_and(|it| it.starts_with(VERSIONS))
         })
     };
-    text.lines().any(|line| !line.trim_start().starts_with('#') && is_api(line.trim_start_matches('\u{feff}')))
+    text.lines().any(|line| {
+        !line.trim_start().starts_with('#') && is_api(line.trim_start_matches('\u{feff}'))
+    })
 }
 
 fn files_of(path: &Path) -> io::Result<Vec<File>> {
@@ -128,7 +143,10 @@ fn unread(path: &Path) -> Vec<PathBuf> {
     let below = |folder: PathBuf| {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        folders.filter(|entry| !is_hidden(&entry.file_name())).map(|entry| entry.path()).take(FOLDERS_MAX)
+        folders
+            .filter(|entry| !is_hidden(&entry.file_name()))
+            .map(|entry| entry.path())
+            .take(FOLDERS_MAX)
     };
     let own = FOLDERS.map(|name| path.join(name));
     let folders = own.iter().cloned().chain([path.to_owned()]).flat_map(below);
@@ -136,7 +154,8 @@ fn unread(path: &Path) -> Vec<PathBuf> {
         let files = yaml_files(folder).unwrap_or_default();
         files.iter().take(FILES_MAX).any(|file| head(file).is_some_and(|head| is_spec(&head)))
     };
-    let mut folders: Vec<_> = folders.filter(|folder| !own.contains(folder) && has_specs(folder)).collect();
+    let mut folders: Vec<_> =
+        folders.filter(|folder| !own.contains(folder) && has_specs(folder)).collect();
     folders.sort();
     folders
 }
@@ -156,8 +175,10 @@ fn yaml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let is_yaml =
+            path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        let is_hidden =
+            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if is_yaml && !is_hidden && !path.is_dir() {
             files.push(path);
         }
@@ -169,7 +190,8 @@ fn yaml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// Reads a file of specs. If it cannot be read, that is reported like any other mistake.
 pub(crate) fn read(file: &Path) -> Findings {
     let mut bytes = Vec::new();
-    let read = fs::File::open(file).and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    let read =
+        fs::File::open(file).and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
     match read {
         Ok(_) => text(file, bytes),
         Err(error) => {
@@ -182,22 +204,35 @@ pub(crate) fn read(file: &Path) -> Findings {
 /// Converts the bytes of a file to text. Mistakes: too large a file, no UTF-8, a NUL character.
 pub(crate) fn text(file: &Path, bytes: Vec<u8>) -> Findings {
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return refused(file, code::TOO_LARGE, "larger than 1 MiB".to_owned(), "split it into several files");
+        return refused(
+            file,
+            code::TOO_LARGE,
+            "larger than 1 MiB".to_owned(),
+            "split it into several files",
+        );
     }
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
             let offset = error.utf8_error().valid_up_to();
-            let line = error.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1;
-            let message = format!("no UTF-8 text: the byte {offset} in line {line} fits no character");
+            let line =
+                error.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1;
+            let message =
+                format!("no UTF-8 text: the byte {offset} in line {line} fits no character");
             return refused(file, code::NOT_TEXT, message, "save it as UTF-8");
         }
     };
-    let findings = Findings::new(Source::new(file.to_owned(), text.strip_prefix('\u{feff}').unwrap_or(&text)));
+    let findings =
+        Findings::new(Source::new(file.to_owned(), text.strip_prefix('\u{feff}').unwrap_or(&text)));
     if let Some(offset) = findings.source.text.find('\0') {
         // The parser would take it for the end and say nothing of the rest.
         let location = SourceSpan { offset, len: 1 };
-        findings.add(location, code::NOT_TEXT, "a NUL character: the file is not read", "take it out".to_owned());
+        findings.add(
+            location,
+            code::NOT_TEXT,
+            "a NUL character: the file is not read",
+            "take it out".to_owned(),
+        );
     }
     findings
 }
@@ -205,7 +240,9 @@ pub(crate) fn text(file: &Path, bytes: Vec<u8>) -> Findings {
 /// A file of which nothing is read, with the reason.
 fn refused(file: &Path, code: &'static str, message: String, hint: &str) -> Findings {
     let findings = Findings::new(Source::new(file.to_owned(), ""));
-    findings.add_whole(Diagnostic::of_file(file.to_owned(), code, message).with_hint(Some(hint.to_owned())));
+    findings.add_whole(
+        Diagnostic::of_file(file.to_owned(), code, message).with_hint(Some(hint.to_owned())),
+    );
     findings
 }
 

@@ -34,11 +34,17 @@ impl Findings {
     ) {
         let mut list = self.list.borrow_mut();
         if list.len() < MISTAKES_MAX {
-            list.push(Diagnostic::in_source(&self.source, span, code, message.into()).with_hint(hint.into()));
+            list.push(
+                Diagnostic::in_source(&self.source, span, code, message.into())
+                    .with_hint(hint.into()),
+            );
         } else if list.len() == MISTAKES_MAX {
-            let message = format!("more than {MISTAKES_MAX} mistakes in this file: the rest is left out");
+            let message =
+                format!("more than {MISTAKES_MAX} mistakes in this file: the rest is left out");
             let hint = Some("is this a file of specs? mend these first".to_owned());
-            list.push(Diagnostic::in_source(&self.source, span, code::TOO_MANY, message).with_hint(hint));
+            list.push(
+                Diagnostic::in_source(&self.source, span, code::TOO_MANY, message).with_hint(hint),
+            );
         }
     }
 

@@ -1,4 +1,5 @@
-//! YAML to checked specs, with every mistake of every file reported at once; JSON Schemas for editors.
+//! YAML to checked specs, with every mistake of every file reported at once; JSON Schemas for
+//! editors.
 //!
 //! A spec defines a cell or a flow. [`load`] reads the specs of files and folders with a
 //! collecting reader (serde's derive would stop at the first mistake), checks each of them, then
@@ -49,7 +50,8 @@
 //!
 //! - `load`: from paths to [`Specs`]. `files` finds and reads, `across` checks specs together.
 //! - `yaml`: a subset of YAML 1.2 as a tree in which everything has its place.
-//! - `read`: from the tree to [`CellSpec`] and [`FlowSpec`]; `read/shape.rs` is the table of all fields.
+//! - `read`: from the tree to [`CellSpec`] and [`FlowSpec`]; `read/shape.rs` is the table of all
+//!   fields.
 //! - `cell`, `deployment`, `specs`: the checked specs. `bounds`: defaults and ranges. `units`:
 //!   durations and sizes.
 //! - `schema`: [`Schema`]s of payloads, found in the nearest folder `schemas`.
@@ -80,8 +82,8 @@ mod units;
 mod yaml;
 
 pub use bounds::{
-    BACKOFF_DEFAULT, BACKOFF_MAX_DEFAULT, CELL_TIMEOUT_DEFAULT, CONCURRENCY_DEFAULT, FLOW_TIMEOUT_DEFAULT,
-    QUEUE_DEFAULT,
+    BACKOFF_DEFAULT, BACKOFF_MAX_DEFAULT, CELL_TIMEOUT_DEFAULT, CONCURRENCY_DEFAULT,
+    FLOW_TIMEOUT_DEFAULT, QUEUE_DEFAULT,
 };
 pub use cell::{CellSpec, Isolation, Limits, Program, Python, Route, Runtime, Sidecar, Workers};
 pub use code::CODES;

@@ -30,8 +30,8 @@ pub struct Options {
 /// Reads and checks all specs of some files and folders.
 ///
 /// Of a folder `DIR` the files `DIR/*.yaml`, `DIR/cells/*.yaml` and `DIR/flows/*.yaml` are read
-/// (`.yml` too, hidden files not) and nothing deeper; of these, files without `apiVersion: cbs/…` are
-/// passed over. A file given twice is read once. Files that are not read are in the
+/// (`.yml` too, hidden files not) and nothing deeper; of these, files without `apiVersion: cbs/…`
+/// are passed over. A file given twice is read once. Files that are not read are in the
 /// [`notes`](Specs::notes).
 ///
 /// # Errors
@@ -60,9 +60,11 @@ pub fn load(paths: &[PathBuf], options: &Options) -> Result<Specs, Error> {
         }
     }
     let mut diagnostics = found.diagnostics;
-    let is_bare = |folder: &PathBuf| folder.is_dir() && !files.iter().any(|file| file.starts_with(folder));
+    let is_bare =
+        |folder: &PathBuf| folder.is_dir() && !files.iter().any(|file| file.starts_with(folder));
     if files.is_empty() && diagnostics.is_empty() && !options.allow_empty {
-        diagnostics.extend(paths.iter().filter(|path| is_bare(path)).map(|path| files::empty(path)));
+        diagnostics
+            .extend(paths.iter().filter(|path| is_bare(path)).map(|path| files::empty(path)));
     }
     check(files, texts, Report { diagnostics, notes }, options)
 }
@@ -73,8 +75,12 @@ pub fn load(paths: &[PathBuf], options: &Options) -> Result<Specs, Error> {
 ///
 /// # Errors
 /// [`Error::Mistakes`] with every mistake of every text.
-pub fn load_texts<'a>(texts: impl IntoIterator<Item = (PathBuf, &'a str)>, options: &Options) -> Result<Specs, Error> {
-    let texts = texts.into_iter().map(|(file, text)| (files::text(&file, text.as_bytes().to_vec()), file));
+pub fn load_texts<'a>(
+    texts: impl IntoIterator<Item = (PathBuf, &'a str)>,
+    options: &Options,
+) -> Result<Specs, Error> {
+    let texts =
+        texts.into_iter().map(|(file, text)| (files::text(&file, text.as_bytes().to_vec()), file));
     let (texts, files) = texts.unzip();
     check(files, texts, Report::default(), options)
 }
@@ -86,10 +92,16 @@ struct Report {
     notes: Vec<Diagnostic>,
 }
 
-fn check(files: Vec<PathBuf>, texts: Vec<Findings>, report: Report, options: &Options) -> Result<Specs, Error> {
+fn check(
+    files: Vec<PathBuf>,
+    texts: Vec<Findings>,
+    report: Report,
+    options: &Options,
+) -> Result<Specs, Error> {
     let Report { mut diagnostics, notes } = report;
     let schemas = Schemas::new(options);
-    let reads: Vec<FileRead> = texts.into_iter().map(|findings| documents(findings, &schemas)).collect();
+    let reads: Vec<FileRead> =
+        texts.into_iter().map(|findings| documents(findings, &schemas)).collect();
     across::check(&reads, options.allow_remote);
     let mut specs = Specs { files, notes, ..Specs::default() };
     for FileRead { findings, documents } in reads {
@@ -116,7 +128,8 @@ fn documents(findings: Findings, schemas: &Schemas) -> FileRead {
     }
     let roots = yaml::documents(&findings);
     if roots.is_empty() && findings.count() == 0 {
-        let hint = "a spec begins with `apiVersion: cbs/v1alpha1` and `kind: Cell` or `kind: Flow`".to_owned();
+        let hint = "a spec begins with `apiVersion: cbs/v1alpha1` and `kind: Cell` or `kind: Flow`"
+            .to_owned();
         findings.add(SourceSpan::default(), code::EMPTY, "there is no spec in this file", hint);
     }
     let context = Context { findings: &findings, schemas };

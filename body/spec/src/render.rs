@@ -19,7 +19,14 @@ pub(crate) fn plain(diagnostic: &Diagnostic, f: &mut Formatter<'_>) -> Result {
             let margin = line.to_string().len();
             writeln!(f, "{file}:{line}:{column}: {} [{}]", diagnostic.message, diagnostic.code)?;
             writeln!(f, " {line} | {}", snippet.line)?;
-            write!(f, " {:margin$} | {:lead$}{}", "", "", "^".repeat(snippet.len), lead = snippet.lead)?;
+            write!(
+                f,
+                " {:margin$} | {:lead$}{}",
+                "",
+                "",
+                "^".repeat(snippet.len),
+                lead = snippet.lead
+            )?;
         }
     }
     match &diagnostic.hint {
@@ -58,9 +65,14 @@ fn line(text: &str) -> impl Iterator<Item = char> {
 fn cut(rest: &str, lead: usize, marked: &str) -> Snippet {
     let is_long = line(rest).nth(LINE_CHARS_MAX).is_some();
     let skipped = if is_long { lead.saturating_sub(LEAD_CHARS) } else { 0 };
-    let shown = line(rest).skip(skipped).take(LINE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c });
+    let shown =
+        line(rest).skip(skipped).take(LINE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c });
     let shown: String = shown.collect();
     let lead = lead - skipped;
     let marked: String = line(marked).take(shown.chars().count().saturating_sub(lead)).collect();
-    Snippet { line: shown.trim_end().to_owned(), lead, len: marked.trim_end().chars().count().max(1) }
+    Snippet {
+        line: shown.trim_end().to_owned(),
+        lead,
+        len: marked.trim_end().chars().count().max(1),
+    }
 }

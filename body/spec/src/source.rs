@@ -50,7 +50,10 @@ impl Source {
     /// Every line with its offset, its break included.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         let ends = self.lines.iter().skip(1).copied().chain([self.text.len()]);
-        self.lines.iter().zip(ends).map(|(start, end)| (*start, self.slice(SourceSpan::between(*start, end))))
+        self.lines
+            .iter()
+            .zip(ends)
+            .map(|(start, end)| (*start, self.slice(SourceSpan::between(*start, end))))
     }
 
     /// Line and column of an offset, both from 1, the column in characters.

@@ -92,7 +92,7 @@ pub struct Metadata {
     pub labels: BTreeMap<String, String>,
     /// Annotations for tools; the body never reads them.
     pub annotations: BTreeMap<String, String>,
-    /// Hash of the document's content, 12 hexadecimal digits. Comments, order of keys, layout and the
-    /// fields of the deployment do not change it; anything else does.
+    /// Hash of the document's content, 12 hexadecimal digits. Comments, order of keys, layout and
+    /// the fields of the deployment do not change it; anything else does.
     pub revision: String,
 }

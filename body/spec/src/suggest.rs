@@ -16,7 +16,11 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// Removes `-`, `_` and case, the most common mistakes: `maxBackoff` for `max_backoff`. Keeps at
 /// most 128 characters: a longer name is never near.
 fn fold(text: &str) -> String {
-    text.chars().filter(|c| !matches!(c, '-' | '_')).take(128).flat_map(char::to_lowercase).collect()
+    text.chars()
+        .filter(|c| !matches!(c, '-' | '_'))
+        .take(128)
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// Returns a hint: the nearest candidate, else all of them.

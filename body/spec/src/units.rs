@@ -49,12 +49,15 @@ pub(crate) const PERCENT_PATTERN: &str = "^(0|[1-9][0-9]{0,5})%$";
 pub(crate) fn percent(text: &str) -> Option<u64> {
     let digits = text.strip_suffix('%')?;
     let plain = digits == "0" || !digits.starts_with('0');
-    let fits = (1..=6).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && plain;
+    let fits = (1..=6).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && plain;
     fits.then(|| digits.parse().ok()).flatten()
 }
 
 /// The units of durations in milliseconds, the longest first.
-const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Reads a duration, in specs and on the command line: `500ms`, `1.5s`, `1m30s`, `2h`, `1d`.
 ///
@@ -86,7 +89,10 @@ pub fn duration(text: &str) -> Option<Duration> {
 /// Returns a hint how to write a duration, for a person who wrote this text instead.
 #[must_use]
 pub fn duration_hint(text: &str) -> String {
-    if !text.is_empty() && text.len() < 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+    if !text.is_empty()
+        && text.len() < 10
+        && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
         return format!("say the unit, for example `{text}s` or `{text}ms`");
     }
     "write a number and `ms`, `s`, `m`, `h` or `d`, for example `500ms`, `1.5s`, `1m30s`, `2h` or `1d`".to_owned()
@@ -95,7 +101,10 @@ pub fn duration_hint(text: &str) -> String {
 /// A whole number of up to nine digits without a leading zero, and what follows.
 fn number(text: &str) -> Option<(u64, &str)> {
     let (digits, rest) = digits(text)?;
-    (digits == "0" || !digits.starts_with('0')).then(|| digits.parse().ok()).flatten().map(|number| (number, rest))
+    (digits == "0" || !digits.starts_with('0'))
+        .then(|| digits.parse().ok())
+        .flatten()
+        .map(|number| (number, rest))
 }
 
 /// The digits after a point as a numerator and denominator, and what follows.

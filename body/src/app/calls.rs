@@ -9,8 +9,8 @@ use std::{
 
 use bus::InProcess;
 use cbs::{
-    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Handler, Service, Serving, Subscription, Target, Text,
-    Transport,
+    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Handler, Service, Serving,
+    Subscription, Target, Text, Transport,
 };
 
 /// Record of one call that ended.
@@ -39,11 +39,14 @@ pub(super) struct TappedBus {
 impl BodyBus for TappedBus {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
         Box::pin(async move {
-            let Some(target) = request.target.clone() else { return self.inner.call(request).await };
+            let Some(target) = request.target.clone() else {
+                return self.inner.call(request).await;
+            };
             // A call that is served here is recorded by its handler, even if it came back through
             // NATS.
             let here = self.local.hosted(&target);
-            let mut pending = Pending::new(&self.call_tap, target, request.source.cell.clone(), Transport::Nats);
+            let mut pending =
+                Pending::new(&self.call_tap, target, request.source.cell.clone(), Transport::Nats);
             if here {
                 pending.armed = false;
             }
@@ -70,7 +73,10 @@ impl BodyBus for TappedBus {
         self.inner.serve(Service { handler, ..service })
     }
 
-    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+    fn subscribe(
+        &self,
+        wanted: Subscription,
+    ) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
         self.inner.subscribe(wanted)
     }
 }
@@ -94,7 +100,10 @@ impl Handler for TappedHandler {
         Box::pin(pending.watch(self.inner.handle(request)))
     }
 
-    fn offer(&self, request: Envelope) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
+    fn offer(
+        &self,
+        request: Envelope,
+    ) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
         let mut pending = self.begin(&request);
         match self.inner.offer(request) {
             Ok(answer) => Ok(Box::pin(pending.watch(answer))),
@@ -121,7 +130,10 @@ impl Pending {
         Self { record, since: Instant::now(), call_tap: call_tap.clone(), armed: true }
     }
 
-    async fn watch(mut self, answer: BoxFuture<'_, Result<Envelope, BusError>>) -> Result<Envelope, BusError> {
+    async fn watch(
+        mut self,
+        answer: BoxFuture<'_, Result<Envelope, BusError>>,
+    ) -> Result<Envelope, BusError> {
         let answer = answer.await;
         self.end(&answer);
         answer

@@ -60,7 +60,9 @@ impl Version {
 
     /// Returns true if both versions have the same spec, schemas and code.
     fn is_same(&self, other: &Self) -> bool {
-        let hashes = |spec: &CellSpec| [&spec.input, &spec.output].map(|s| s.as_ref().map(|s| s.hash().to_owned()));
+        let hashes = |spec: &CellSpec| {
+            [&spec.input, &spec.output].map(|s| s.as_ref().map(|s| s.hash().to_owned()))
+        };
         let of = |version: &Self| (version.spec.metadata.revision.clone(), hashes(&version.spec));
         of(self) == of(other) && self.code == other.code
     }
@@ -146,7 +148,8 @@ impl Cells {
     pub(super) async fn apply(&mut self, specs: &Specs) -> Vec<Change> {
         // Nothing is listed twice: cells that still cannot run are listed again.
         let unsupported = std::mem::take(&mut self.unsupported).into_iter();
-        let unsupported = unsupported.map(|(name, Unsupported { version, reason, .. })| (name, (version, reason)));
+        let unsupported = unsupported
+            .map(|(name, Unsupported { version, reason, .. })| (name, (version, reason)));
         let (mut unsupported, mut failed): (BTreeMap<_, _>, _) =
             (unsupported.collect(), std::mem::take(&mut self.failed));
         let mut changes = Vec::new();
@@ -156,7 +159,9 @@ impl Cells {
             if self.hosted.get(&spec.name).is_some_and(|hosted| hosted.version.is_same(&version)) {
                 continue;
             }
-            if let Some(known) = failed.remove(&spec.name).filter(|known| known.version.is_same(&version)) {
+            if let Some(known) =
+                failed.remove(&spec.name).filter(|known| known.version.is_same(&version))
+            {
                 let is_slow = known.is_slow;
                 self.failed.insert(spec.name.clone(), known);
                 if !is_slow {
@@ -168,12 +173,17 @@ impl Cells {
                     let listed = self.registry.list(running.service());
                     coming.push(Hosted { running, version, announced: None, _listed: listed });
                 }
-                Err(error) => changes.extend(self.refuse(version, error.to_string(), unsupported.remove(&spec.name))),
+                Err(error) => changes.extend(self.refuse(
+                    version,
+                    error.to_string(),
+                    unsupported.remove(&spec.name),
+                )),
             }
         }
         let wanted = |name: &CellName| specs.cell(name).is_some_and(|spec| spec.deployment.enabled);
         let gone: Vec<_> = self.hosted.keys().filter(|name| !wanted(name)).cloned().collect();
-        let leaving: Vec<_> = gone.iter().filter_map(|name| self.hosted.remove_entry(name)).collect();
+        let leaving: Vec<_> =
+            gone.iter().filter_map(|name| self.hosted.remove_entry(name)).collect();
         let (come, left) = tokio::join!(
             join_all(coming.into_iter().map(|new| {
                 let old = self.hosted.remove(&new.running.spec().name);
@@ -203,13 +213,20 @@ impl Cells {
 
     /// Records a version that cannot run here; an older one continues. Returns no change if
     /// `before` is the same version with the same reason.
-    fn refuse(&mut self, version: Version, reason: String, before: Option<(Version, String)>) -> Option<Change> {
+    fn refuse(
+        &mut self,
+        version: Version,
+        reason: String,
+        before: Option<(Version, String)>,
+    ) -> Option<Change> {
         let spec = &version.spec;
         let (name, target) = (spec.name.clone(), Target::from(spec.name.clone()));
         let is_hosted = self.hosted.contains_key(&name);
         let listed = (!is_hosted).then(|| self.registry.unsupported(&target, about(spec), &reason));
-        let is_known = before.is_some_and(|(before, its)| its == reason && before.is_same(&version));
-        self.unsupported.insert(name, Unsupported { version, reason: reason.clone(), _listed: listed });
+        let is_known =
+            before.is_some_and(|(before, its)| its == reason && before.is_same(&version));
+        self.unsupported
+            .insert(name, Unsupported { version, reason: reason.clone(), _listed: listed });
         let what = if is_hosted { Changed::Kept(reason) } else { Changed::Refused(reason) };
         (!is_known).then_some(Change { target, what })
     }
@@ -221,8 +238,13 @@ impl Cells {
 
     /// Returns the reason why no cell runs, or `None` if one does.
     pub(super) fn nothing(&self) -> Option<String> {
-        let reasons =
-            || self.unsupported.values().map(|unsupported| unsupported.reason.as_str()).collect::<Vec<_>>().join("; ");
+        let reasons = || {
+            self.unsupported
+                .values()
+                .map(|unsupported| unsupported.reason.as_str())
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
         self.hosted.is_empty().then(reasons)
     }
 
@@ -232,9 +254,15 @@ impl Cells {
     }
 
     pub(super) fn statuses(&self, namespace: &Namespace) -> impl Iterator<Item = TargetStatus> {
-        let hosted = self.hosted.values().map(|hosted| TargetStatus::of_cell(namespace, &hosted.running));
-        let unsupported = self.unsupported.iter().filter(|(name, _)| !self.hosted.contains_key(*name));
-        hosted.chain(unsupported.map(|(_, it)| TargetStatus::of_unsupported(namespace, &it.version.spec, &it.reason)))
+        let hosted =
+            self.hosted.values().map(|hosted| TargetStatus::of_cell(namespace, &hosted.running));
+        let unsupported =
+            self.unsupported.iter().filter(|(name, _)| !self.hosted.contains_key(*name));
+        hosted.chain(
+            unsupported.map(|(_, it)| {
+                TargetStatus::of_unsupported(namespace, &it.version.spec, &it.reason)
+            }),
+        )
     }
 }
 
@@ -270,14 +298,24 @@ struct Replaced {
 
 /// Lets the new version take calls before the old one stops. The old one continues if the new one
 /// does not become ready. If there is no old one, the new one is kept in any case.
-async fn replace(nats: Option<&Nats>, events: &Events, old: Option<Hosted>, mut new: Hosted) -> Replaced {
+async fn replace(
+    nats: Option<&Nats>,
+    events: &Events,
+    old: Option<Hosted>,
+    mut new: Hosted,
+) -> Replaced {
     let target: Target = new.running.spec().name.clone().into();
     let ready = new.running.started(START_LIMIT).await;
     let what = match (old, ready) {
         (Some(old), Err(state)) => {
             let (reason, is_slow) = (reason(&state), state.phase == Phase::Starting);
-            let failed = Some(Failed { version: new.stop().await, reason: reason.clone(), is_slow });
-            return Replaced { hosted: old, failed, change: Change { target, what: Changed::Kept(reason) } };
+            let failed =
+                Some(Failed { version: new.stop().await, reason: reason.clone(), is_slow });
+            return Replaced {
+                hosted: old,
+                failed,
+                change: Change { target, what: Changed::Kept(reason) },
+            };
         }
         (Some(old), Ok(())) => {
             events.follow(&new.running);
@@ -295,11 +333,18 @@ async fn replace(nats: Option<&Nats>, events: &Events, old: Option<Hosted>, mut 
 }
 
 fn reason(state: &State) -> String {
-    state.reason.clone().unwrap_or_else(|| format!("it is {} after {} s", state.phase, START_LIMIT.as_secs()))
+    state
+        .reason
+        .clone()
+        .unwrap_or_else(|| format!("it is {} after {} s", state.phase, START_LIMIT.as_secs()))
 }
 
 /// Announces a cell to discovery. The cell serves without it too, so an error here is only logged.
 pub(super) async fn announce(nats: Option<&Nats>, cell: &Running) -> Option<Announced> {
     let announced = nats?.announce(cell.service().clone()).await;
-    announced.inspect_err(|error| tracing::warn!(cell = %cell.spec().name, "discovery cannot be told: {error}")).ok()
+    announced
+        .inspect_err(
+            |error| tracing::warn!(cell = %cell.spec().name, "discovery cannot be told: {error}"),
+        )
+        .ok()
 }

@@ -55,7 +55,11 @@ impl Events {
         let missed = Arc::new(AtomicU64::new(0));
         let publisher = TaskTracker::new();
         publisher.spawn(publish(bus, waiting, missed.clone()));
-        Self { reporter: Reporter { body, queue, missed }, followers: TaskTracker::new(), _publisher: publisher }
+        Self {
+            reporter: Reporter { body, queue, missed },
+            followers: TaskTracker::new(),
+            _publisher: publisher,
+        }
     }
 
     /// Reports a state of the body: `joined`, `draining`, `left`.
@@ -66,7 +70,8 @@ impl Events {
 
     /// Reports the present state of a cell, and each change of it until the cell's end.
     pub(super) fn follow(&self, running: &Running) {
-        let (name, revision) = (running.spec().name.clone(), running.spec().metadata.revision.as_str().into());
+        let (name, revision) =
+            (running.spec().name.clone(), running.spec().metadata.revision.as_str().into());
         let mut state = running.state();
         let cell = Followed { reporter: self.reporter.clone(), name, revision };
         let now = state.borrow_and_update().clone();
@@ -89,8 +94,7 @@ impl Events {
     /// `canary-started`, `canary-promoted`, `canary-rolled-back`.
     pub(super) fn of(&self, target: &Target, revision: &str, state: &str, reason: Option<&str>) {
         let (kind, body) = (target.kind(), &self.reporter.body);
-        let payload =
-            json!({ "body": body, kind: target.name(), "revision": revision, "state": state, "reason": reason });
+        let payload = json!({ "body": body, kind: target.name(), "revision": revision, "state": state, "reason": reason });
         self.reporter.report(kind, state, revision, payload);
     }
 
@@ -120,8 +124,13 @@ impl Reporter {
         if let Some(payload) = payload.as_object_mut() {
             payload.insert("time".to_owned(), crate::output::moment(now).into());
         }
-        let source = Source { body: self.body.as_str().into(), revision: revision.into(), ..Source::default() };
-        let event = Envelope { source, time_ms: now, ..Envelope::event(topic, payload.to_string()) };
+        let source = Source {
+            body: self.body.as_str().into(),
+            revision: revision.into(),
+            ..Source::default()
+        };
+        let event =
+            Envelope { source, time_ms: now, ..Envelope::event(topic, payload.to_string()) };
         if self.queue.try_send(EventCommand::Event(Box::new(event))).is_err() {
             self.missed.fetch_add(1, Ordering::Relaxed);
         }
@@ -153,24 +162,31 @@ impl Followed {
     }
 
     fn report(&self, state: &State) {
-        if matches!(state.phase, Phase::Ready | Phase::Restarting | Phase::Failed | Phase::Stopped) {
+        if matches!(state.phase, Phase::Ready | Phase::Restarting | Phase::Failed | Phase::Stopped)
+        {
             // The reason of an earlier restart does not matter when the cell is ready, or was
             // stopped on request.
-            let reason = state.reason.as_deref().filter(|_| matches!(state.phase, Phase::Restarting | Phase::Failed));
+            let reason = state
+                .reason
+                .as_deref()
+                .filter(|_| matches!(state.phase, Phase::Restarting | Phase::Failed));
             self.say(&state.phase.to_string(), reason);
         }
     }
 
     fn say(&self, state: &str, reason: Option<&str>) {
         let Self { reporter, name, revision } = self;
-        let payload =
-            json!({ "body": reporter.body, "cell": name, "revision": revision, "state": state, "reason": reason });
+        let payload = json!({ "body": reporter.body, "cell": name, "revision": revision, "state": state, "reason": reason });
         reporter.report("cell", state, revision, payload);
     }
 }
 
 /// Publishes events until all senders are dropped.
-async fn publish(bus: Arc<dyn BodyBus>, mut waiting: mpsc::Receiver<EventCommand>, missed: Arc<AtomicU64>) {
+async fn publish(
+    bus: Arc<dyn BodyBus>,
+    mut waiting: mpsc::Receiver<EventCommand>,
+    missed: Arc<AtomicU64>,
+) {
     while let Some(word) = waiting.recv().await {
         match word {
             EventCommand::Event(event) => match timeout(PUBLISH_LIMIT, bus.publish(*event)).await {

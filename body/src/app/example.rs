@@ -27,7 +27,8 @@ const ITEMS_MAX: u64 = 64;
 /// Returns a value that the schema accepts, or `None` if none is found.
 pub(super) fn example(schema: &Schema) -> Option<Value> {
     let texts = schema.texts().iter();
-    let parsed = texts.filter_map(|(name, text)| Some((name.as_str(), serde_json::from_str(text).ok()?)));
+    let parsed =
+        texts.filter_map(|(name, text)| Some((name.as_str(), serde_json::from_str(text).ok()?)));
     let mut maker = Maker { documents: parsed.collect(), parts: PARTS_MAX };
     let root = maker.documents.get(schema.name())?.clone();
     let at = At { document: schema.name(), field: "", depth: 0 };
@@ -80,7 +81,11 @@ impl Maker<'_> {
 
     /// Returns schemas without references and alternatives that together stand for this one, each
     /// with its document.
-    fn simple(&mut self, schema: &Map<String, Value>, at: At<'_>) -> Vec<(Map<String, Value>, String)> {
+    fn simple(
+        &mut self,
+        schema: &Map<String, Value>,
+        at: At<'_>,
+    ) -> Vec<(Map<String, Value>, String)> {
         let mut open = vec![(schema.clone(), at.document.to_owned(), 0)];
         let mut simple = Vec::new();
         while let Some((mut schema, document, steps)) = open.pop() {
@@ -89,13 +94,19 @@ impl Maker<'_> {
             }
             self.parts -= 1;
             if let Some(to) = schema.remove("$ref").or_else(|| schema.remove("$dynamicRef")) {
-                let Some((part, document)) = to.as_str().and_then(|to| self.referred(to, &document)) else { continue };
+                let Some((part, document)) =
+                    to.as_str().and_then(|to| self.referred(to, &document))
+                else {
+                    continue;
+                };
                 open.extend(merged(&schema, &part).map(|schema| (schema, document, steps + 1)));
             } else if let Some(all) = schema.remove("allOf") {
                 let all = all.as_array().cloned().unwrap_or_default();
                 let whole = all.iter().try_fold(schema, |whole, part| merged(&whole, part));
                 open.extend(whole.map(|schema| (schema, document, steps + 1)));
-            } else if let Some(ways) = ["anyOf", "oneOf"].iter().find_map(|word| schema.remove(*word)) {
+            } else if let Some(ways) =
+                ["anyOf", "oneOf"].iter().find_map(|word| schema.remove(*word))
+            {
                 // The last one is taken first.
                 let ways = ways.as_array().cloned().unwrap_or_default();
                 let ways = ways.iter().rev().filter_map(|way| merged(&schema, way));
@@ -103,7 +114,12 @@ impl Maker<'_> {
             } else if schema.remove("if").is_some() {
                 let ways = [schema.remove("else"), schema.remove("then")].into_iter().flatten();
                 let ways: Vec<_> = ways.filter_map(|way| merged(&schema, &way)).collect();
-                open.extend([schema].into_iter().chain(ways).map(|schema| (schema, document.clone(), steps + 1)));
+                open.extend(
+                    [schema]
+                        .into_iter()
+                        .chain(ways)
+                        .map(|schema| (schema, document.clone(), steps + 1)),
+                );
             } else {
                 simple.push((schema, document));
             }
@@ -127,11 +143,23 @@ impl Maker<'_> {
             _ => implied(schema),
         };
         if types.is_empty() {
-            return vec![anything(at), json!({}), json!("hello"), json!(1), json!([]), json!(true), Value::Null];
+            return vec![
+                anything(at),
+                json!({}),
+                json!("hello"),
+                json!(1),
+                json!([]),
+                json!(true),
+                Value::Null,
+            ];
         }
         let mut found = Vec::new();
         // `null` is the least useful example, so it comes last.
-        for kind in types.iter().filter(|kind| **kind != "null").chain(types.iter().filter(|kind| **kind == "null")) {
+        for kind in types
+            .iter()
+            .filter(|kind| **kind != "null")
+            .chain(types.iter().filter(|kind| **kind == "null"))
+        {
             match *kind {
                 "object" => found.extend(self.objects(schema, at)),
                 "array" => found.extend(self.arrays(schema, at)),
@@ -156,7 +184,8 @@ impl Maker<'_> {
         let first = usize::from(required.is_empty());
         let mut found = Vec::new();
         for more in [first, 0, optional.len()] {
-            let names: Vec<&str> = required.iter().chain(optional.iter().take(more)).copied().collect();
+            let names: Vec<&str> =
+                required.iter().chain(optional.iter().take(more)).copied().collect();
             found.extend(self.object(schema, properties, (&names, required.len()), at));
         }
         found.dedup();
@@ -176,7 +205,8 @@ impl Maker<'_> {
         let mut others = Vec::new();
         for (index, name) in names.iter().enumerate() {
             let part = properties.get(*name).or_else(|| schema.get("additionalProperties"));
-            let mut values = self.candidates(part.unwrap_or(&json!(true)), at.below(name)).into_iter();
+            let mut values =
+                self.candidates(part.unwrap_or(&json!(true)), at.below(name)).into_iter();
             match values.next() {
                 Some(value) => _ = fields.insert((*name).to_owned(), value),
                 None if index < required => return Vec::new(),
@@ -186,8 +216,12 @@ impl Maker<'_> {
         }
         for name in dependents(schema, &fields) {
             let part = properties.get(&name).unwrap_or(&json!(true)).clone();
-            fields
-                .extend(self.candidates(&part, at.below(&name)).into_iter().next().map(|value| (name.clone(), value)));
+            fields.extend(
+                self.candidates(&part, at.below(&name))
+                    .into_iter()
+                    .next()
+                    .map(|value| (name.clone(), value)),
+            );
         }
         self.fill(schema, properties, &mut fields, at);
         let different = |(name, value): (&str, Value)| {
@@ -210,7 +244,9 @@ impl Maker<'_> {
         let least = schema.get("minProperties").and_then(Value::as_u64).unwrap_or(0).min(ITEMS_MAX);
         let other = schema.get("additionalProperties").cloned().unwrap_or(json!(true));
         let made = (1..=ITEMS_MAX).map(|number| (format!("field{number}"), other.clone()));
-        for (name, part) in properties.iter().map(|(name, part)| (name.clone(), part.clone())).chain(made) {
+        for (name, part) in
+            properties.iter().map(|(name, part)| (name.clone(), part.clone())).chain(made)
+        {
             if fields.len() as u64 >= least {
                 return;
             }
@@ -223,11 +259,14 @@ impl Maker<'_> {
 
     fn arrays(&mut self, schema: &Map<String, Value>, at: At<'_>) -> Vec<Value> {
         let bound = |word: &str| schema.get(word).and_then(Value::as_u64);
-        let (least, most) = (bound("minItems").unwrap_or(0).min(ITEMS_MAX), bound("maxItems").unwrap_or(u64::MAX));
-        let places = schema.get("prefixItems").and_then(Value::as_array).cloned().unwrap_or_default();
+        let (least, most) =
+            (bound("minItems").unwrap_or(0).min(ITEMS_MAX), bound("maxItems").unwrap_or(u64::MAX));
+        let places =
+            schema.get("prefixItems").and_then(Value::as_array).cloned().unwrap_or_default();
         let items = schema.get("items").cloned();
         let wanted = least.max(u64::from(items.is_some())).max(places.len() as u64).min(most);
-        let contained = schema.get("contains").map(|part| self.candidates(part, at.below(at.field)));
+        let contained =
+            schema.get("contains").map(|part| self.candidates(part, at.below(at.field)));
         let usual = self.candidates(&items.unwrap_or(json!(true)), at.below(at.field));
         let is_unique = schema.get("uniqueItems") == Some(&json!(true));
         let mut array: Vec<Value> = Vec::new();
@@ -237,11 +276,16 @@ impl Maker<'_> {
             let values = own.or(contained).unwrap_or_else(|| usual.clone());
             let fresh = values.iter().find(|value| !is_unique || !array.contains(value)).cloned();
             // Makes another value of the same kind if all of them are there already.
-            let fresh = fresh.or_else(|| values.first().and_then(|value| scalar::another(value, index)));
+            let fresh =
+                fresh.or_else(|| values.first().and_then(|value| scalar::another(value, index)));
             array.extend(fresh);
         }
         let contained = contained.unwrap_or_default().into_iter().map(|value| json!([value]));
-        [Value::Array(array)].into_iter().chain(contained).chain((least == 0).then(|| json!([]))).collect()
+        [Value::Array(array)]
+            .into_iter()
+            .chain(contained)
+            .chain((least == 0).then(|| json!([])))
+            .collect()
     }
 }
 
@@ -252,7 +296,8 @@ fn words(value: Option<&Value>) -> impl Iterator<Item = &str> {
 
 /// Returns the values that the schema's author gives: examples come before a default.
 fn given(schema: &Map<String, Value>) -> Vec<Value> {
-    let several = |word: &str| schema.get(word).and_then(Value::as_array).cloned().unwrap_or_default();
+    let several =
+        |word: &str| schema.get(word).and_then(Value::as_array).cloned().unwrap_or_default();
     let one = |word: &str| schema.get(word).cloned();
     let examples = several("examples").into_iter().chain(one("default"));
     examples.chain(one("const")).chain(several("enum")).collect()
@@ -266,7 +311,16 @@ fn anything(at: At<'_>) -> Value {
 /// Returns the types that a schema implies without naming them.
 fn implied(schema: &Map<String, Value>) -> Vec<&'static str> {
     let of: &[(&str, &[&str])] = &[
-        ("object", &["properties", "required", "additionalProperties", "minProperties", "patternProperties"]),
+        (
+            "object",
+            &[
+                "properties",
+                "required",
+                "additionalProperties",
+                "minProperties",
+                "patternProperties",
+            ],
+        ),
         ("array", &["items", "prefixItems", "minItems", "contains", "uniqueItems"]),
         ("string", &["minLength", "maxLength", "pattern", "format"]),
         ("number", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
@@ -278,7 +332,9 @@ fn implied(schema: &Map<String, Value>) -> Vec<&'static str> {
 /// Returns the missing fields that are required because other fields are there.
 fn dependents(schema: &Map<String, Value>, fields: &Map<String, Value>) -> Vec<String> {
     let rules = schema.get("dependentRequired").and_then(Value::as_object).into_iter().flatten();
-    let names = rules.filter(|(name, _)| fields.contains_key(*name)).flat_map(|(_, names)| words(Some(names)));
+    let names = rules
+        .filter(|(name, _)| fields.contains_key(*name))
+        .flat_map(|(_, names)| words(Some(names)));
     names.filter(|name| !fields.contains_key(*name)).map(str::to_owned).collect()
 }
 

@@ -44,8 +44,14 @@ fn what_the_schema_says_is_in_it() {
         (json!({ "enum": ["red", "green"] }), json!("red")),
         (json!({ "const": { "a": 1 } }), json!({ "a": 1 })),
         (json!({ "type": "string", "default": "d", "examples": ["e"] }), json!("e")),
-        (json!({ "type": "string", "format": "uuid" }), json!("11111111-1111-4111-8111-111111111111")),
-        (json!({ "type": "array", "items": { "type": "boolean" }, "minItems": 2 }), json!([true, true])),
+        (
+            json!({ "type": "string", "format": "uuid" }),
+            json!("11111111-1111-4111-8111-111111111111"),
+        ),
+        (
+            json!({ "type": "array", "items": { "type": "boolean" }, "minItems": 2 }),
+            json!([true, true]),
+        ),
         (
             json!({ "type": "array", "items": { "type": "string" }, "minItems": 2, "uniqueItems": true }),
             json!(["hello", "hello2"]),
@@ -54,7 +60,10 @@ fn what_the_schema_says_is_in_it() {
             json!({ "properties": { "name": { "type": "string" }, "age": { "type": "integer" } }, "required": ["name"] }),
             json!({ "name": "Ada" }),
         ),
-        (json!({ "type": "object", "properties": { "name": { "type": "string" } } }), json!({ "name": "Ada" })),
+        (
+            json!({ "type": "object", "properties": { "name": { "type": "string" } } }),
+            json!({ "name": "Ada" }),
+        ),
         (
             json!({
                 "type": "object", "required": ["order"],
@@ -112,16 +121,22 @@ fn other_files_are_followed_and_a_schema_that_refers_to_itself_ends() {
         "type": "object", "required": ["label"],
         "properties": { "label": { "type": "string" }, "next": { "$ref": "#/$defs/node" } },
     } } });
-    let schema = schema(&[("demo/v1/Input", &input), ("demo/v1/Name", &name), ("other/v2/Tree", &tree)]);
+    let schema =
+        schema(&[("demo/v1/Input", &input), ("demo/v1/Name", &name), ("other/v2/Tree", &tree)]);
     let found = example(&schema).unwrap();
     assert_eq!(found, json!({ "whom": { "name": "Ada" }, "tree": { "label": "hello" } }));
 }
 
 /// Generates schemas of the supported subset that some value fits.
 fn any_schema() -> impl Strategy<Value = Value> {
-    let strings = (0_u32..20, 0_u32..20, prop::option::of(prop::sample::select(vec!["date-time", "email", "uuid"])))
+    let strings = (
+        0_u32..20,
+        0_u32..20,
+        prop::option::of(prop::sample::select(vec!["date-time", "email", "uuid"])),
+    )
         .prop_map(|(least, more, format)| {
-            let mut schema = json!({ "type": "string", "minLength": least, "maxLength": least + more });
+            let mut schema =
+                json!({ "type": "string", "minLength": least, "maxLength": least + more });
             if let Some(format) = format {
                 schema["format"] = json!(format);
             }
@@ -131,7 +146,10 @@ fn any_schema() -> impl Strategy<Value = Value> {
         let kind = if whole { "integer" } else { "number" };
         json!({ "type": kind, "minimum": least, "maximum": least + more.max(step), "multipleOf": step })
     });
-    let given = prop::collection::vec(prop_oneof![Just(json!("a")), Just(json!(7)), Just(json!({ "a": [] }))], 1..4);
+    let given = prop::collection::vec(
+        prop_oneof![Just(json!("a")), Just(json!(7)), Just(json!({ "a": [] }))],
+        1..4,
+    );
     let leaf = prop_oneof![
         strings,
         numbers,
@@ -184,7 +202,9 @@ fn lifted(schema: Value, parts: &mut serde_json::Map<String, Value>) -> Value {
                 parts.insert(name.clone(), part);
                 return json!({ "$ref": format!("#/$defs/{name}") });
             }
-            Value::Object(object.into_iter().map(|(word, part)| (word, lifted(part, parts))).collect())
+            Value::Object(
+                object.into_iter().map(|(word, part)| (word, lifted(part, parts))).collect(),
+            )
         }
         Value::Array(all) => all.into_iter().map(|part| lifted(part, parts)).collect(),
         other => other,

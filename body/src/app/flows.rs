@@ -28,7 +28,11 @@ pub(super) struct Flow {
 }
 
 impl Flows {
-    pub(super) fn new(env: MakeEnv, observer: Option<Arc<dyn StepObserver>>, registry: Arc<MetricsRegistry>) -> Self {
+    pub(super) fn new(
+        env: MakeEnv,
+        observer: Option<Arc<dyn StepObserver>>,
+        registry: Arc<MetricsRegistry>,
+    ) -> Self {
         Self { env, observer, registry, flows: BTreeMap::new() }
     }
 
@@ -37,12 +41,14 @@ impl Flows {
     pub(super) async fn apply(&mut self, specs: &Specs) -> Vec<Change> {
         let same = |spec: &FlowSpec| {
             let now = self.flows.get(&spec.name);
-            now.is_some_and(|flow| flow.spec.metadata.revision == spec.metadata.revision && flow.serving.is_ok())
+            now.is_some_and(|flow| {
+                flow.spec.metadata.revision == spec.metadata.revision && flow.serving.is_ok()
+            })
         };
-        let coming = specs
-            .flows()
-            .filter(|spec| spec.deployment.enabled && !same(spec))
-            .map(|spec| Flow::serve(&self.env, &self.registry, self.observer.clone(), spec.clone()));
+        let coming =
+            specs.flows().filter(|spec| spec.deployment.enabled && !same(spec)).map(|spec| {
+                Flow::serve(&self.env, &self.registry, self.observer.clone(), spec.clone())
+            });
         let coming = join_all(coming).await;
         let wanted = |name: &FlowName| specs.flow(name).is_some_and(|spec| spec.deployment.enabled);
         let gone: Vec<_> = self.flows.keys().filter(|name| !wanted(name)).cloned().collect();
@@ -79,7 +85,8 @@ impl Flows {
     }
 
     pub(super) fn statuses(&self, namespace: &Namespace) -> impl Iterator<Item = TargetStatus> {
-        let of = |flow: &Flow| TargetStatus::of_flow(namespace, &flow.spec, flow.serving.as_ref().err());
+        let of =
+            |flow: &Flow| TargetStatus::of_flow(namespace, &flow.spec, flow.serving.as_ref().err());
         self.flows.values().map(of)
     }
 }
@@ -93,13 +100,16 @@ impl Flow {
         spec: Arc<FlowSpec>,
     ) -> Self {
         let env = env(spec.name.clone().into());
-        let env = Arc::new(env.with_spec(spec.metadata.revision.as_str().into(), serde_json::Value::Null));
+        let env = Arc::new(
+            env.with_spec(spec.metadata.revision.as_str().into(), serde_json::Value::Null),
+        );
         let bus = env.bus.clone();
         let handler = FlowHandler::new(spec.plan.clone(), env, CallLimits::from(&*spec), observer);
         let service = handler.service(Arc::new(about(&spec)));
         let listed = registry.list(&service);
         let serving = bus.serve(service).await.map_err(|error| error.to_string());
-        let serving = serving.map(|serving| -> Box<dyn Serving> { Box::new(Counted { serving, listed }) });
+        let serving =
+            serving.map(|serving| -> Box<dyn Serving> { Box::new(Counted { serving, listed }) });
         if let Err(reason) = &serving {
             tracing::error!(flow = %spec.name, "the flow cannot be served: {reason}");
         }

@@ -27,9 +27,11 @@ pub(crate) fn hosts(
     nats: Option<&Nats>,
     watched: bool,
 ) -> Result<Hosts, Failure> {
-    let native = NativeHost::new(cells)
-        .map_err(|errors| Failure::failed(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-    let mut settings = Settings { files_soft: open_files::started_with(), ..Settings::new(namespace.clone()) };
+    let native = NativeHost::new(cells).map_err(|errors| {
+        Failure::failed(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })?;
+    let mut settings =
+        Settings { files_soft: open_files::started_with(), ..Settings::new(namespace.clone()) };
     if let Some(nats) = nats {
         settings = settings.with_payload_max(nats.server().max_payload);
     }

@@ -111,7 +111,8 @@ impl Instances {
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
         let runtimes = hosts.all().iter().map(|host| host.runtime()).collect();
         // Without the watchdog a blocking cell is not named in the log; the body runs all the same.
-        let watchdog = Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
+        let watchdog =
+            Watchdog::start().inspect_err(|error| tracing::warn!(%error, "no watchdog")).ok();
         Self { supervisor, env, wiring, runtimes, splits: Mutex::default(), _watchdog: watchdog }
     }
 
@@ -137,7 +138,11 @@ impl Instances {
     ///
     /// # Errors
     /// The reason why it did not start. It is not tried again here.
-    pub(crate) async fn start(&self, deployed: Deployed, canary: Option<Text>) -> Result<Instance, String> {
+    pub(crate) async fn start(
+        &self,
+        deployed: Deployed,
+        canary: Option<Text>,
+    ) -> Result<Instance, String> {
         match deployed {
             Deployed::Cell(spec) => {
                 let target: Target = spec.name.clone().into();
@@ -145,7 +150,8 @@ impl Instances {
                 let is_canary = canary.is_some();
                 let instance_bus = InstanceBus::new(env.bus.clone(), self.split(&target), canary);
                 env.bus = Arc::new(instance_bus.clone());
-                let running = self.supervisor.start(spec, env).map_err(|error| error.to_string())?;
+                let running =
+                    self.supervisor.start(spec, env).map_err(|error| error.to_string())?;
                 let listed = self.wiring.status.registry().list(running.service());
                 let mut state = running.state();
                 until(&mut state, |phase| phase != Phase::Starting).await;
@@ -155,12 +161,18 @@ impl Instances {
                 }
                 self.wiring.events.follow(&running);
                 // A canary is not announced: it only gets its share of calls.
-                let announced = if is_canary { None } else { announce(self.wiring.nats.as_ref(), &running).await };
+                let announced = if is_canary {
+                    None
+                } else {
+                    announce(self.wiring.nats.as_ref(), &running).await
+                };
                 let cell = Cell { running, instance_bus, state, ready: true };
                 Ok(Instance { life: Life::Cell(Box::new(cell)), announced, _listed: Some(listed) })
             }
             Deployed::Flow(spec) => {
-                let serving = Flow::serve(&self.env, self.wiring.status.registry(), None, spec).await.serving?;
+                let serving = Flow::serve(&self.env, self.wiring.status.registry(), None, spec)
+                    .await
+                    .serving?;
                 Ok(Instance { life: Life::Flow(serving), announced: None, _listed: None })
             }
         }
@@ -196,9 +208,15 @@ impl Instances {
     /// The reason why it cannot serve. The instance must then be stopped.
     pub(crate) async fn promote(&self, instance: &mut Instance) -> Result<(), String> {
         let Life::Cell(cell) = &mut instance.life else { return Ok(()) };
-        cell.instance_bus.promote().await.map_err(|error| format!("it cannot be served: {error}"))?;
+        cell.instance_bus
+            .promote()
+            .await
+            .map_err(|error| format!("it cannot be served: {error}"))?;
         // The canary may be restarting; then it serves when it is ready again.
-        until(&mut cell.state, |phase| matches!(phase, Phase::Ready | Phase::Failed | Phase::Stopped)).await;
+        until(&mut cell.state, |phase| {
+            matches!(phase, Phase::Ready | Phase::Failed | Phase::Stopped)
+        })
+        .await;
         let now = cell.state.borrow_and_update().clone();
         if now.phase != Phase::Ready {
             return Err(reason(&now));
@@ -209,7 +227,13 @@ impl Instances {
     }
 
     /// Reports a state of a cell or flow, as an event of this body.
-    pub(crate) fn report(&self, target: &Target, revision: &str, state: &str, reason: Option<&str>) {
+    pub(crate) fn report(
+        &self,
+        target: &Target,
+        revision: &str,
+        state: &str,
+        reason: Option<&str>,
+    ) {
         self.wiring.events.of(target, revision, state, reason);
     }
 

@@ -42,7 +42,11 @@ impl TargetStatus {
     }
 
     pub(super) fn of_unsupported(namespace: &Namespace, spec: &CellSpec, reason: &str) -> Self {
-        Self { state: "cannot run".to_owned(), reason: Some(reason.to_owned()), ..Self::of_spec(namespace, spec) }
+        Self {
+            state: "cannot run".to_owned(),
+            reason: Some(reason.to_owned()),
+            ..Self::of_spec(namespace, spec)
+        }
     }
 
     pub(super) fn of_flow(namespace: &Namespace, spec: &FlowSpec, wrong: Option<&String>) -> Self {
@@ -64,7 +68,15 @@ impl TargetStatus {
 
     fn new(namespace: &Namespace, target: Target, language: &'static str) -> Self {
         let subject = Subject::of(namespace, &target).into();
-        Self { target, language, subject, state: String::new(), reason: None, input: None, idempotent: false }
+        Self {
+            target,
+            language,
+            subject,
+            state: String::new(),
+            reason: None,
+            input: None,
+            idempotent: false,
+        }
     }
 
     /// Returns true if calls reach it.

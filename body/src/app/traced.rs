@@ -9,8 +9,8 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Service, Serving, Side, Source, Span, SpanSink,
-    Subscription, Target, Text, Trace, Transport, Uuid, now_ns,
+    BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Service, Serving, Side, Source,
+    Span, SpanSink, Subscription, Target, Text, Trace, Transport, Uuid, now_ns,
 };
 
 /// Bus whose sampled calls are recorded.
@@ -35,7 +35,10 @@ impl BodyBus for TracedBus {
         self.inner.serve(service)
     }
 
-    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+    fn subscribe(
+        &self,
+        wanted: Subscription,
+    ) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
         self.inner.subscribe(wanted)
     }
 }
@@ -57,7 +60,12 @@ impl TracedBus {
 }
 
 /// Returns the client span of a call that has no answer yet.
-pub(crate) fn client_span(request: &Envelope, target: Target, trace: Trace, parent: Option<[u8; 8]>) -> Span {
+pub(crate) fn client_span(
+    request: &Envelope,
+    target: Target,
+    trace: Trace,
+    parent: Option<[u8; 8]>,
+) -> Span {
     Span {
         trace,
         parent,

@@ -32,7 +32,8 @@ impl BodyBus for Echo {
             if !self.answers {
                 std::future::pending::<()>().await;
             }
-            let caller = request.foreign_trace.map(|trace| trace.span_id.to_vec()).unwrap_or_default();
+            let caller =
+                request.foreign_trace.map(|trace| trace.span_id.to_vec()).unwrap_or_default();
             let source = Source { body: "two".into(), ..Source::default() };
             Ok(Envelope { via: Transport::Nats, source, ..Envelope::reply(caller) })
         })
@@ -66,14 +67,18 @@ fn spans(recorded: &Recorded) -> Vec<Span> {
 }
 
 #[tokio::test]
-async fn a_sampled_call_is_a_span_between_its_caller_and_its_callee() -> Result<(), Box<dyn std::error::Error>> {
+async fn a_sampled_call_is_a_span_between_its_caller_and_its_callee()
+-> Result<(), Box<dyn std::error::Error>> {
     let (traced, recorded) = traced(true);
     let request = request(1)?;
     let (id, own) = (request.id, client_span_of(request.id, 0));
     let reply = traced.call(request).await?;
     assert_eq!(reply.payload, own.to_vec(), "the callee's parent is the client's span");
     let [span] = spans(&recorded).try_into().map_err(|spans| format!("{spans:?}"))?;
-    assert_eq!((span.side, span.parent, span.trace.span_id, span.id), (Side::Client, Some([2; 8]), own, id));
+    assert_eq!(
+        (span.side, span.parent, span.trace.span_id, span.id),
+        (Side::Client, Some([2; 8]), own, id)
+    );
     assert_eq!((span.peer.body.as_str(), span.via, span.error), ("two", Transport::Nats, None));
     Ok(())
 }
@@ -88,7 +93,8 @@ async fn a_call_that_is_not_sampled_passes_as_it_is() -> Result<(), Box<dyn std:
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_waits_for_any_more_is_recorded_as_out_of_time() -> Result<(), Box<dyn std::error::Error>> {
+async fn a_call_that_nobody_waits_for_any_more_is_recorded_as_out_of_time()
+-> Result<(), Box<dyn std::error::Error>> {
     let (traced, recorded) = traced(false);
     let waited = tokio::time::timeout(Duration::from_millis(1), traced.call(request(1)?)).await;
     assert!(waited.is_err());
@@ -99,7 +105,8 @@ async fn a_call_that_nobody_waits_for_any_more_is_recorded_as_out_of_time() -> R
 #[test]
 fn the_spans_of_caller_and_callee_differ_in_every_attempt() {
     let id = Uuid::now_v7();
-    let all: std::collections::HashSet<_> =
-        (0..100).flat_map(|attempt| [client_span_of(id, attempt), cbs::span_of_attempt(id, attempt)]).collect();
+    let all: std::collections::HashSet<_> = (0..100)
+        .flat_map(|attempt| [client_span_of(id, attempt), cbs::span_of_attempt(id, attempt)])
+        .collect();
     assert_eq!(all.len(), 200);
 }

@@ -45,7 +45,8 @@ impl Wiring {
             settings.payload_max = nats.server().max_payload;
         }
         let local = InProcess::new(settings);
-        let link = nats.as_ref().map(|nats| Link { bus: nats.bus(), other_bodies: nats.other_bodies() });
+        let link =
+            nats.as_ref().map(|nats| Link { bus: nats.bus(), other_bodies: nats.other_bodies() });
         let router = Arc::new(Router::new(local.clone(), link));
         router.set_route(route);
         let attempts: Arc<dyn BodyBus> = match span_sink {
@@ -88,8 +89,12 @@ impl Wiring {
     /// Sets the known targets and the call policies from now on. Targets without a policy, also
     /// those that had one before, use the settings of the body.
     pub(super) fn know(&self, declared: Vec<Target>, call_policy: Vec<(Target, CallPolicy)>) {
-        self.router.set_routes(call_policy.iter().map(|(target, call_policy)| (target.clone(), call_policy.route)));
-        self.retry.set_all(call_policy.into_iter().map(|(target, call_policy)| (target, call_policy.retry)));
+        self.router.set_routes(
+            call_policy.iter().map(|(target, call_policy)| (target.clone(), call_policy.route)),
+        );
+        self.retry.set_all(
+            call_policy.into_iter().map(|(target, call_policy)| (target, call_policy.retry)),
+        );
         if let Some(nats) = &self.nats {
             nats.know(declared.clone());
         }

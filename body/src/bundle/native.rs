@@ -9,13 +9,17 @@ pub(super) fn platform(content: &[u8]) -> Option<String> {
 
 /// True if a file is a program or a library for one kind of machine.
 pub(crate) fn is_native(content: &[u8]) -> bool {
-    content.starts_with(ELF) || MACH.iter().any(|magic| content.starts_with(magic)) || is_mach_of_many(content)
+    content.starts_with(ELF)
+        || MACH.iter().any(|magic| content.starts_with(magic))
+        || is_mach_of_many(content)
 }
 
 /// True for a file with code for several processors. A Java class begins with the same bytes, but
 /// the number after them is 45 or more.
 fn is_mach_of_many(content: &[u8]) -> bool {
-    let count = content.strip_prefix(&[0xca, 0xfe, 0xba, 0xbe]).and_then(|rest| rest.get(..4)?.try_into().ok());
+    let count = content
+        .strip_prefix(&[0xca, 0xfe, 0xba, 0xbe])
+        .and_then(|rest| rest.get(..4)?.try_into().ok());
     count.map(u32::from_be_bytes).is_some_and(|count| count < 45)
 }
 
@@ -81,15 +85,30 @@ mod tests {
             Some(here.clone()),
             "this program is for this machine"
         );
-        assert_eq!(platform(&header(b"\x7fELF\x02\x01\x01", 0, 0xb7)).as_deref(), Some("linux-aarch64"));
-        assert_eq!(platform(&header(b"\x7fELF\x02\x02\x01", 0, 0x16)).as_deref(), Some("linux-s390x"));
-        assert_eq!(platform(&header(b"\x7fELF\x02\x01\x01", 9, 0x3e)).as_deref(), Some("freebsd-x86_64"));
+        assert_eq!(
+            platform(&header(b"\x7fELF\x02\x01\x01", 0, 0xb7)).as_deref(),
+            Some("linux-aarch64")
+        );
+        assert_eq!(
+            platform(&header(b"\x7fELF\x02\x02\x01", 0, 0x16)).as_deref(),
+            Some("linux-s390x")
+        );
+        assert_eq!(
+            platform(&header(b"\x7fELF\x02\x01\x01", 9, 0x3e)).as_deref(),
+            Some("freebsd-x86_64")
+        );
         assert_eq!(platform(b"\xcf\xfa\xed\xfe\x0c\x00\x00\x01").as_deref(), Some("macos-aarch64"));
-        for unknown in [header(b"\x7fELF\x02\x01\x01", 0, 0xfff0), b"\x7fELF".to_vec(), vec![0xca, 0xfe, 0xba, 0xbf]] {
+        for unknown in [
+            header(b"\x7fELF\x02\x01\x01", 0, 0xfff0),
+            b"\x7fELF".to_vec(),
+            vec![0xca, 0xfe, 0xba, 0xbf],
+        ] {
             assert_eq!(platform(&unknown), Some(here.clone()));
         }
         assert_eq!(platform(b"\xca\xfe\xba\xbe\0\0\0\x02").as_deref(), Some(here.as_str()));
-        for text in [&b"#!/bin/sh\n"[..], b"\xca\xfe\xba\xbe\0\0\0\x41", b"", b"\x7fEL", b"\0\0\0\0"] {
+        for text in
+            [&b"#!/bin/sh\n"[..], b"\xca\xfe\xba\xbe\0\0\0\x41", b"", b"\x7fEL", b"\0\0\0\0"]
+        {
             assert_eq!(platform(text), None);
         }
         Ok(())

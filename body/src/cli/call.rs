@@ -62,7 +62,8 @@ impl Once {
     pub(super) async fn run(self, globals: &Globals) -> Outcome {
         let Self { target, payload, timeout, body, trace } = self;
         let nats = globals.nats.client_within(&globals.namespace(), timeout).await?;
-        let mut request = Envelope { timeout: Some(timeout), ..Envelope::request(target.clone(), payload) };
+        let mut request =
+            Envelope { timeout: Some(timeout), ..Envelope::request(target.clone(), payload) };
         let mut own = trace.then(|| root(&mut request)).flatten();
         let id = request.id;
         let bus = body.clone().map_or_else(|| nats.bus(), |body| nats.in_body(body));
@@ -76,7 +77,11 @@ impl Once {
             None => None,
         };
         let hint = match &reply {
-            Err(error) if body.is_none() && globals.format == Format::Human && names::is_missing(error) => {
+            Err(error)
+                if body.is_none()
+                    && globals.format == Format::Human
+                    && names::is_missing(error) =>
+            {
                 let namespace = globals.namespace();
                 names::hint(&target, &names::known(&nats, &namespace).await)
             }
@@ -98,7 +103,8 @@ impl Once {
 
 /// Makes a request the root of a recorded trace. Returns the caller's own span of it.
 fn root(request: &mut Envelope) -> Option<Span> {
-    let (trace_id, span_id) = (request.correlation().into_bytes(), client_span_of(request.id, request.attempt));
+    let (trace_id, span_id) =
+        (request.correlation().into_bytes(), client_span_of(request.id, request.attempt));
     let trace = Trace { trace_id, span_id, flags: 0 }.sampled();
     request.foreign_trace = Some(trace);
     Some(client_span(request, request.target.clone()?, trace, None))
@@ -123,11 +129,16 @@ fn report_outcome(
             let not_run = error.outcome() == cbs::Outcome::NotRun;
             hint.into_iter().for_each(output::report);
             if let (Some(body), true) = (body, not_run) {
-                output::report(format_args!("only the body {body} was asked; `cbs ls` shows what each serves"));
+                output::report(format_args!(
+                    "only the body {body} was asked; `cbs ls` shows what each serves"
+                ));
             }
             // Who ran it, or refused it, keeps what failed; where nobody was there, nobody does.
             if found.is_none() && !names::is_missing(&error) {
-                output::report(format_args!("{FAINT}where its time went: cbs trace {}{FAINT:#}", id.simple()));
+                output::report(format_args!(
+                    "{FAINT}where its time went: cbs trace {}{FAINT:#}",
+                    id.simple()
+                ));
             }
             Err(failure)
         }
@@ -138,7 +149,10 @@ fn report_outcome(
             output::report(found.text(true, output::width_of_errors()));
         }
         Some(Err(error)) => {
-            output::warn(format_args!("the trace cannot be shown: {}", output::sanitize(&error.to_string())));
+            output::warn(format_args!(
+                "the trace cannot be shown: {}",
+                output::sanitize(&error.to_string())
+            ));
         }
         None => {}
     }
@@ -147,12 +161,15 @@ fn report_outcome(
 
 /// Writes the answer unchanged; or the answer and its trace as one object.
 fn told_json(reply: Result<Envelope, BusError>, found: Traced) -> Outcome {
-    let trace = found.map(|found| found.map_or_else(|error| json!({ "error": error.error() }), |found| found.json()));
+    let trace = found.map(|found| {
+        found.map_or_else(|error| json!({ "error": error.error() }), |found| found.json())
+    });
     match (reply, trace) {
         (Ok(reply), None) => output::print_bytes(&reply.payload)?,
         (Ok(reply), Some(trace)) => {
-            let payload = serde_json::from_slice(&reply.payload)
-                .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&reply.payload).into_owned()));
+            let payload = serde_json::from_slice(&reply.payload).unwrap_or_else(|_| {
+                Value::from(String::from_utf8_lossy(&reply.payload).into_owned())
+            });
             output::print_json(&json!({ "reply": payload, "trace": trace }))?;
         }
         (Err(error), None) => return Err(failed(&error, Format::Json)),

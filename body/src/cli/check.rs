@@ -30,7 +30,8 @@ enum Mistake<'a> {
     Source(&'a Wrong),
 }
 
-/// Checks specs, and the code of Python cells without running it, offline; reports every mistake with its place.
+/// Checks specs, and the code of Python cells without running it, offline; reports every mistake
+/// with its place.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -68,7 +69,8 @@ impl Check {
 fn sources<'a>(cells: impl Iterator<Item = &'a Arc<CellSpec>>) -> Vec<Wrong> {
     let check = |spec: &CellSpec| {
         let spec::Runtime::Python(python) = &spec.runtime else { return None };
-        let message = host_python::check_source(&python.file, &python.function, &spec.name).err()?;
+        let message =
+            host_python::check_source(&python.file, &python.function, &spec.name).err()?;
         Some(Wrong::at(python.file.clone(), &message))
     };
     cells.filter_map(|spec| check(spec)).collect()
@@ -86,7 +88,8 @@ impl Wrong {
     /// message is about the file `file`.
     fn at(file: PathBuf, message: &str) -> Self {
         let location = message.split_once(": ").and_then(|(location, said)| {
-            let numbered = location.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse().ok()?)));
+            let numbered =
+                location.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse().ok()?)));
             let (named, line) = numbered.unwrap_or((location, 1));
             let named = PathBuf::from(named);
             (named == file || named.is_file()).then_some((named, line, said))
@@ -107,7 +110,10 @@ fn listed(wrong: &[Wrong]) -> String {
         format!("{BOLD}{location}: {} [{}]{BOLD:#}{hint}", wrong.message, wrong.code)
     };
     let mistakes = output::count(wrong.len(), "mistake", "mistakes");
-    format!("{}\n\n{mistakes} in the code of cells", wrong.iter().map(line).collect::<Vec<_>>().join("\n\n"))
+    format!(
+        "{}\n\n{mistakes} in the code of cells",
+        wrong.iter().map(line).collect::<Vec<_>>().join("\n\n")
+    )
 }
 
 fn well(specs: &spec::Specs, format: Format) -> std::io::Result<()> {
@@ -128,7 +134,8 @@ fn report(mistakes: &Diagnostics, wrong: &[Wrong], format: Format) -> std::io::R
             output::print_json(&all.collect::<Vec<_>>())
         }
         Format::Human => {
-            let sources = if wrong.is_empty() { String::new() } else { format!("\n\n{}", listed(wrong)) };
+            let sources =
+                if wrong.is_empty() { String::new() } else { format!("\n\n{}", listed(wrong)) };
             let (report, found) = (specs::report(mistakes), specs::found(mistakes));
             output::print(format_args!("{report}\n\n{found}{sources}"))
         }

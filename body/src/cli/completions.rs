@@ -38,7 +38,9 @@ pub(crate) struct Completions {
 impl Completions {
     pub(crate) fn run(&self) -> Outcome {
         let shells = Shells::builtins();
-        let shell = shells.completer(&self.shell).ok_or_else(|| Failure::usage("this shell is not known"))?;
+        let shell = shells
+            .completer(&self.shell)
+            .ok_or_else(|| Failure::usage("this shell is not known"))?;
         let mut script = Vec::new();
         shell.write_registration(VARIABLE, "cbs", "cbs", &program(), &mut script)?;
         output::print_bytes(script.trim_ascii_end())?;
@@ -59,7 +61,10 @@ fn program() -> String {
 pub(crate) fn answer() -> Option<Status> {
     std::env::var_os(VARIABLE)?;
     let here = std::env::current_dir().ok();
-    match CompleteEnv::with_factory(Cli::command).var(VARIABLE).try_complete(std::env::args_os(), here.as_deref()) {
+    match CompleteEnv::with_factory(Cli::command)
+        .var(VARIABLE)
+        .try_complete(std::env::args_os(), here.as_deref())
+    {
         Ok(true) => Some(Status::Done),
         Ok(false) => None,
         Err(_) => Some(Status::Failed),
@@ -68,12 +73,16 @@ pub(crate) fn answer() -> Option<Status> {
 
 /// Completes the names of cells.
 pub(super) fn cells() -> ArgValueCompleter {
-    ArgValueCompleter::new(|word: &OsStr| candidates(word, |target| matches!(target, Target::Cell(_))))
+    ArgValueCompleter::new(|word: &OsStr| {
+        candidates(word, |target| matches!(target, Target::Cell(_)))
+    })
 }
 
 /// Completes the names of flows.
 pub(super) fn flows() -> ArgValueCompleter {
-    ArgValueCompleter::new(|word: &OsStr| candidates(word, |target| matches!(target, Target::Flow(_))))
+    ArgValueCompleter::new(|word: &OsStr| {
+        candidates(word, |target| matches!(target, Target::Flow(_)))
+    })
 }
 
 /// Completes the names of cells and flows.
@@ -107,7 +116,8 @@ fn candidates(word: &OsStr, is_wanted: fn(&Target) -> bool) -> Vec<CompletionCan
 /// Reads the options that every command has, such as the server, from the command line that is
 /// being completed. Only these options are read, because the rest may be incomplete.
 fn globals(mut words: impl Iterator<Item = OsString>) -> Option<Globals> {
-    let mut command = Globals::augment_args(clap::Command::new("cbs").no_binary_name(true).ignore_errors(true));
+    let mut command =
+        Globals::augment_args(clap::Command::new("cbs").no_binary_name(true).ignore_errors(true));
     let takes = |word: &str| {
         let option = command.get_arguments().find(|argument| argument.get_long() == Some(word))?;
         Some(option.get_action().takes_values())
@@ -116,7 +126,8 @@ fn globals(mut words: impl Iterator<Item = OsString>) -> Option<Globals> {
     while let Some(word) = words.next() {
         // A word that is not UTF-8 is no option: it may be the name of a file.
         let Some(name) = word.to_str().and_then(|word| word.strip_prefix("--")) else { continue };
-        let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
+        let (name, value) =
+            name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
         let Some(takes_value) = takes(name) else { continue };
         let needs_more = takes_value && value.is_none();
         options.push(word);
@@ -142,7 +153,8 @@ mod tests {
             "cbs --namespace=blue --tls call --json --nats nats://b:1 --names",
         ] {
             let found = globals(before.split(' ').map(OsString::from)).map(|globals| {
-                let (namespace, nats) = (globals.namespace().to_string(), format!("{:?}", globals.nats));
+                let (namespace, nats) =
+                    (globals.namespace().to_string(), format!("{:?}", globals.nats));
                 (namespace, nats.contains("nats://b:1"))
             });
             assert_eq!(found, Some(("blue".to_owned(), true)), "{before}");
@@ -153,7 +165,11 @@ mod tests {
     fn a_word_that_is_not_utf_8_is_passed_over() {
         let words = ["cbs", "call", "--nats", "nats://b:1"].map(OsString::from);
         let file = OsString::from_vec(b"in-\xff.json".to_vec());
-        let words = words.into_iter().chain([file.clone(), "--namespace".into(), "blue".into(), file]);
-        assert_eq!(globals(words).map(|globals| globals.namespace().to_string()), Some("blue".to_owned()));
+        let words =
+            words.into_iter().chain([file.clone(), "--namespace".into(), "blue".into(), file]);
+        assert_eq!(
+            globals(words).map(|globals| globals.namespace().to_string()),
+            Some("blue".to_owned())
+        );
     }
 }

@@ -119,20 +119,29 @@ impl Undeploy {
                     lost.short()
                 )));
             }
-            let unknown: Vec<&Target> = self.targets.iter().filter(|it| now.manifest.get(it).is_none()).collect();
+            let unknown: Vec<&Target> =
+                self.targets.iter().filter(|it| now.manifest.get(it).is_none()).collect();
             if let Some(first) = unknown.first() {
                 let namespace = globals.namespace();
                 let names = unknown.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                let hint =
-                    names::hint(first, &names::of(&now.manifest)).map(|hint| format!("; {hint}")).unwrap_or_default();
+                let hint = names::hint(first, &names::of(&now.manifest))
+                    .map(|hint| format!("; {hint}"))
+                    .unwrap_or_default();
                 return Err(Failure::failed(format_args!(
                     "not deployed in the namespace {namespace}: {names}; nothing was changed{hint}"
                 )));
             }
-            let manifest = now.manifest.without(&self.targets.iter().cloned().collect::<BTreeSet<_>>());
+            let manifest =
+                now.manifest.without(&self.targets.iter().cloned().collect::<BTreeSet<_>>());
             let head = |changes: &ChangeSet| next(changes, &self.message);
-            Box::pin(self.change.make(globals, &retry, Some(&store), ChangeSet::of(now, inventory, manifest)?, head))
-                .await
+            Box::pin(self.change.make(
+                globals,
+                &retry,
+                Some(&store),
+                ChangeSet::of(now, inventory, manifest)?,
+                head,
+            ))
+            .await
         };
         closing(nats.clone(), Box::pin(outcome)).await
     }
@@ -150,18 +159,30 @@ impl Rollback {
                 Some(number) => history.get(number).map_err(Failure::failed)?.clone(),
                 None => history
                     .before()
-                    .ok_or_else(|| Failure::failed("history has nothing else to go back to; nothing was changed"))?
+                    .ok_or_else(|| {
+                        Failure::failed(
+                            "history has nothing else to go back to; nothing was changed",
+                        )
+                    })?
                     .clone(),
             };
-            let unreadable = || format!("head {} cannot be brought back; nothing was changed", to.number);
-            let manifest = retry.with(DeployStage::Content, async || store.manifest(to.manifest).await);
+            let unreadable =
+                || format!("head {} cannot be brought back; nothing was changed", to.number);
+            let manifest =
+                retry.with(DeployStage::Content, async || store.manifest(to.manifest).await);
             let manifest = manifest.await.with_context(unreadable)?;
             let head = |changes: &ChangeSet| match &changes.base().head {
                 Some((now, _)) => now.rollback(&to, &who(), millis()),
                 None => next(changes, ""),
             };
-            Box::pin(self.change.make(globals, &retry, Some(&store), ChangeSet::of(now, inventory, manifest)?, head))
-                .await
+            Box::pin(self.change.make(
+                globals,
+                &retry,
+                Some(&store),
+                ChangeSet::of(now, inventory, manifest)?,
+                head,
+            ))
+            .await
         };
         closing(nats.clone(), Box::pin(outcome)).await
     }
@@ -184,8 +205,10 @@ fn next(changes: &ChangeSet, message: &str) -> Head {
 
 /// Returns the author, for example `ada@laptop`. It is not verified.
 fn who() -> String {
-    let user =
-        ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok()).unwrap_or_else(|| "somebody".into());
+    let user = ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok())
+        .unwrap_or_else(|| "somebody".into());
     let host = nix::unistd::gethostname().unwrap_or_default();
     format!("{user}@{}", host.to_string_lossy())
 }
@@ -230,8 +253,10 @@ pub(super) async fn warn_of_lost_history(globals: &Globals, nats: &Nats) {
     let bodies = bodies.ok().and_then(Result::ok).unwrap_or_default();
     let applied: Vec<u64> = bodies.iter().filter_map(|body| Some(body.applied?.number)).collect();
     if let Some(newest) = applied.iter().max() {
-        let (count, run) =
-            (output::count(applied.len(), "body", "bodies"), if applied.len() == 1 { "runs" } else { "run" });
+        let (count, run) = (
+            output::count(applied.len(), "body", "bodies"),
+            if applied.len() == 1 { "runs" } else { "run" },
+        );
         output::warn(format_args!(
             "{count} {run} head {newest}, and the server has no head: its history is lost, as after a restart with empty \
              streams; bodies go on with what they have until everything is deployed again"
@@ -241,7 +266,8 @@ pub(super) async fn warn_of_lost_history(globals: &Globals, nats: &Nats) {
 
 /// Opens the desired state of a namespace to which something was deployed.
 pub(super) async fn deployed(globals: &Globals, nats: &Nats) -> Result<Store, Failure> {
-    let store = Store::existing(nats.clone(), globals.namespace()).await.map_err(Failure::not_started)?;
+    let store =
+        Store::existing(nats.clone(), globals.namespace()).await.map_err(Failure::not_started)?;
     if store.is_none() {
         warn_of_lost_history(globals, nats).await;
     }
@@ -250,5 +276,7 @@ pub(super) async fn deployed(globals: &Globals, nats: &Nats) -> Result<Store, Fa
 
 fn never(globals: &Globals) -> Failure {
     let namespace = globals.namespace();
-    Failure::failed(format_args!("nothing was ever deployed in the namespace {namespace}; `cbs deploy PATHS` does"))
+    Failure::failed(format_args!(
+        "nothing was ever deployed in the namespace {namespace}; `cbs deploy PATHS` does"
+    ))
 }

@@ -25,8 +25,10 @@ pub(crate) struct Describe {
 
 impl Describe {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
-        let (mut found, deployed) =
-            ls::discover_or(globals, |found| found.iter().all(|endpoint| endpoint.target != self.target)).await?;
+        let (mut found, deployed) = ls::discover_or(globals, |found| {
+            found.iter().all(|endpoint| endpoint.target != self.target)
+        })
+        .await?;
         let known = names::served(&found);
         found.retain(|endpoint| endpoint.target == self.target);
         if found.is_empty() {
@@ -43,7 +45,8 @@ impl Describe {
         let subject = Subject::of(&globals.namespace(), &self.target).to_string();
         let mut lines = vec![format!("{BOLD}{}{BOLD:#}", self.target)];
         let mut say = |word: &str, values: Vec<&str>| {
-            let mut values: Vec<String> = values.into_iter().filter(|v| !v.is_empty()).map(output::sanitize).collect();
+            let mut values: Vec<String> =
+                values.into_iter().filter(|v| !v.is_empty()).map(output::sanitize).collect();
             values.sort();
             values.dedup();
             if !values.is_empty() {
@@ -75,7 +78,10 @@ fn troubles(endpoint: &Endpoint) -> Option<String> {
     let counters = &endpoint.connections;
     let reported: Vec<String> = [
         (counters.reconnects, "connections built again"),
-        (counters.clients_replaced, "of them with a new client, after a message that cannot be read"),
+        (
+            counters.clients_replaced,
+            "of them with a new client, after a message that cannot be read",
+        ),
         (counters.slow_consumers, "times messages were dropped for a full buffer"),
         (counters.stale, "requests refused as stale"),
         (counters.ejections, "silent bodies passed over"),
@@ -85,12 +91,24 @@ fn troubles(endpoint: &Endpoint) -> Option<String> {
     .filter(|(count, _)| *count > 0)
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
-    (!reported.is_empty()).then(|| format!("{}: {}", output::sanitize(&endpoint.body), reported.join(", ")))
+    (!reported.is_empty())
+        .then(|| format!("{}: {}", output::sanitize(&endpoint.body), reported.join(", ")))
 }
 
 fn bodies(found: &[Endpoint]) -> String {
-    let head =
-        ["body", "revision", "state", "restarts", "calls", "errors", "shed", "in flight", "queued", "p50", "p99"];
+    let head = [
+        "body",
+        "revision",
+        "state",
+        "restarts",
+        "calls",
+        "errors",
+        "shed",
+        "in flight",
+        "queued",
+        "p50",
+        "p99",
+    ];
     let time = |endpoint: &Endpoint, percent| match endpoint.latency.percentile(percent) {
         Some(us) => output::short(Duration::from_micros(us)),
         None => "-".to_owned(),
@@ -118,7 +136,9 @@ fn bodies(found: &[Endpoint]) -> String {
 /// Formats the table of lanes and processes that run it.
 fn workers(found: &[Endpoint]) -> String {
     let head = ["body", "worker", "state", "in flight", "queued", "lag", "lock wait", "restarts"];
-    let all = found.iter().flat_map(|endpoint| endpoint.workers.iter().map(|worker| (&endpoint.body, worker)));
+    let all = found
+        .iter()
+        .flat_map(|endpoint| endpoint.workers.iter().map(|worker| (&endpoint.body, worker)));
     output::table(
         head,
         all.map(|(body, worker)| {

@@ -15,7 +15,8 @@ use crate::{exit::Outcome, http, specs, telemetry};
 /// fine: it waits for the first cell.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Dev {
-    /// Files and folders of specs; of a folder what `cbs up` reads of it and of its `specs` [default: .]
+    /// Files and folders of specs; of a folder what `cbs up` reads of it and of its `specs`
+    /// [default: .]
     #[arg(value_name = "PATH")]
     paths: Vec<std::path::PathBuf>,
     /// The folder of JSON Schemas [default: the nearest `schemas` in or above a spec's folder]
@@ -43,6 +44,8 @@ impl Dev {
             paths.push(".".into());
         }
         let paths = specs::Paths { paths, schemas, allow_remote, growing: true };
-        Up::dev(body, http, telemetry, Live::new(quiet, globals.format)).run_with(globals, cells, Some(paths)).await
+        Up::dev(body, http, telemetry, Live::new(quiet, globals.format))
+            .run_with(globals, cells, Some(paths))
+            .await
     }
 }

@@ -87,13 +87,17 @@ async fn program() -> Finding {
     };
     let found = version(&path, &["--version"]).await;
     match found.as_deref().map(|line| (line, numbers(line))) {
-        Some((_, Some(version))) if version < SERVER_VERSION_MIN => {
-            Finding::missing(WHAT, format!("{} {}.{}", path.display(), version.0, version.1), "install 2.12 or newer")
-        }
+        Some((_, Some(version))) if version < SERVER_VERSION_MIN => Finding::missing(
+            WHAT,
+            format!("{} {}.{}", path.display(), version.0, version.1),
+            "install 2.12 or newer",
+        ),
         Some((line, Some(_))) => Finding::ok(WHAT, format!("{} ({line})", path.display())),
-        _ => {
-            Finding::missing(WHAT, path.display().to_string(), "it does not tell its version: install nats-server 2.12")
-        }
+        _ => Finding::missing(
+            WHAT,
+            path.display().to_string(),
+            "it does not tell its version: install nats-server 2.12",
+        ),
     }
 }
 
@@ -114,7 +118,11 @@ async fn server(globals: &Globals) -> Vec<Finding> {
         // A stranger at the usual port that takes nobody in (a password, TLS) is no reason to fail.
         Err(error) if runfile::lives(&url) => vec![Finding::note(WHAT, error.message, error.hint)],
         Err(_) => {
-            vec![Finding::note(WHAT, "none runs for this folder", "`cbs demo` and `cbs up` start one of their own")]
+            vec![Finding::note(
+                WHAT,
+                "none runs for this folder",
+                "`cbs demo` and `cbs up` start one of their own",
+            )]
         }
     }
 }
@@ -134,7 +142,8 @@ fn reported(info: &ServerInfo) -> Vec<Finding> {
             "calls work without; durable topics will need `jetstream {}` in its configuration",
         )
     };
-    let payload = Finding::ok("largest message", format!("{} KiB (max_payload)", info.max_payload / 1024));
+    let payload =
+        Finding::ok("largest message", format!("{} KiB (max_payload)", info.max_payload / 1024));
     vec![server, jetstream, payload]
 }
 
@@ -143,7 +152,9 @@ async fn rust() -> Finding {
     const MEND: &str = "cells in Rust need Rust 1.95 or newer: https://rustup.rs";
     let cargo = version(Path::new("cargo"), &["--version"]).await;
     match (version(Path::new("rustc"), &["--version"]).await, cargo) {
-        (Some(rustc), Some(_)) if numbers(&rustc).is_some_and(|version| version >= RUST_VERSION_MIN) => {
+        (Some(rustc), Some(_))
+            if numbers(&rustc).is_some_and(|version| version >= RUST_VERSION_MIN) =>
+        {
             Finding::ok(WHAT, rustc)
         }
         (Some(rustc), Some(_)) => Finding::note(WHAT, rustc, MEND),
@@ -156,18 +167,28 @@ async fn rust() -> Finding {
 fn python() -> Finding {
     const WHAT: &str = "Python";
     let about = host_python::python_info();
-    let library = about.library.as_ref().map_or_else(|| "linked in".into(), |path| path.display().to_string());
-    let found = format!("{} ({library}), cells import from {}", about.version, about.environment.display());
+    let library = about
+        .library
+        .as_ref()
+        .map_or_else(|| "linked in".into(), |path| path.display().to_string());
+    let found =
+        format!("{} ({library}), cells import from {}", about.version, about.environment.display());
     match about.problem {
         Some(problem) => Finding::missing(WHAT, found, problem.to_string()),
         None if about.has_msgspec => Finding::ok(WHAT, found),
-        None => Finding::note(WHAT, found, "msgspec is not there yet: the first Python cell fetches it"),
+        None => {
+            Finding::note(WHAT, found, "msgspec is not there yet: the first Python cell fetches it")
+        }
     }
 }
 
 #[cfg(not(feature = "python"))]
 fn python() -> Finding {
-    Finding::note("Python", "not built in", "for cells in Python build `cbs` with the feature `python` (its default)")
+    Finding::note(
+        "Python",
+        "not built in",
+        "for cells in Python build `cbs` with the feature `python` (its default)",
+    )
 }
 
 /// Checks the Dart that compiles Dart cells.

@@ -42,8 +42,12 @@ impl Events {
 
 async fn follow(nats: &Nats, filter: TopicFilter, globals: &Globals) -> Outcome {
     let wanted = Subscription { filter: filter.clone(), group: None };
-    let mut events = nats.bus().subscribe(wanted).await.map_err(|error| call::failed(&error, globals.format))?;
-    output::report(format_args!("{FAINT}following {filter} in the namespace {}{FAINT:#}", globals.namespace()));
+    let mut events =
+        nats.bus().subscribe(wanted).await.map_err(|error| call::failed(&error, globals.format))?;
+    output::report(format_args!(
+        "{FAINT}following {filter} in the namespace {}{FAINT:#}",
+        globals.namespace()
+    ));
     while let Some(received) = events.next().await {
         match received {
             Delivery::Event(event) => {
@@ -57,8 +61,14 @@ async fn follow(nats: &Nats, filter: TopicFilter, globals: &Globals) -> Outcome 
                 }
             }
             Delivery::Missed(count) => {
-                let missed = output::count(usize::try_from(count).unwrap_or(usize::MAX), "event was", "events were");
-                output::warn(format_args!("{missed} missed: they came faster than they could be shown"));
+                let missed = output::count(
+                    usize::try_from(count).unwrap_or(usize::MAX),
+                    "event was",
+                    "events were",
+                );
+                output::warn(format_args!(
+                    "{missed} missed: they came faster than they could be shown"
+                ));
             }
         }
     }
@@ -84,8 +94,9 @@ fn line(event: &Envelope) -> String {
     let moment = output::moment(event.sent_ms().unwrap_or_else(cbs::now_ms));
     let time = moment.get(11..23).unwrap_or(&moment);
     let topic = topic(event);
-    let text = described(topic, &event.payload)
-        .unwrap_or_else(|| format!("{topic} {}", output::sanitize(&String::from_utf8_lossy(&event.payload))));
+    let text = described(topic, &event.payload).unwrap_or_else(|| {
+        format!("{topic} {}", output::sanitize(&String::from_utf8_lossy(&event.payload)))
+    });
     format!("{FAINT}{time}{FAINT:#} {text}")
 }
 

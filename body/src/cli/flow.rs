@@ -39,6 +39,8 @@ impl Flow {
         let Command::Run { flow, input, timeout, trace } = &self.command;
         let input = input::json(input.as_deref())?;
         let target = Target::Flow(flow.clone());
-        Once { target, payload: input, timeout: *timeout, body: None, trace: *trace }.run(globals).await
+        Once { target, payload: input, timeout: *timeout, body: None, trace: *trace }
+            .run(globals)
+            .await
     }
 }

@@ -58,7 +58,9 @@ impl History {
                 warn_of_lost_history(globals, &nats).await;
             }
             match globals.format {
-                Format::Json => output::print_json(&history.heads().iter().rev().collect::<Vec<_>>())?,
+                Format::Json => {
+                    output::print_json(&history.heads().iter().rev().collect::<Vec<_>>())?;
+                }
                 Format::Human => {
                     let head = ["head", "when", "who", "manifest", "message"];
                     output::print(output::table(head, history.heads().iter().rev().map(row)))?;
@@ -72,7 +74,13 @@ impl History {
 }
 
 fn row(head: &Head) -> [String; 5] {
-    [head.number.to_string(), moment(head.when_ms), head.who.clone(), head.manifest.short(), head.message.clone()]
+    [
+        head.number.to_string(),
+        moment(head.when_ms),
+        head.who.clone(),
+        head.manifest.short(),
+        head.message.clone(),
+    ]
 }
 
 /// Formats a moment as `2026-11-21 10:07:00`, in UTC, by Howard Hinnant's `civil_from_days`
@@ -87,7 +95,12 @@ fn moment(millis: u64) -> String {
     let day = day - (153 * month + 2) / 5 + 1;
     let (month, late) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
     let year = year + era * 400 + late;
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", rest / 3_600, rest / 60 % 60, rest % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}",
+        rest / 3_600,
+        rest / 60 % 60,
+        rest % 60
+    )
 }
 
 impl Get {
@@ -100,11 +113,17 @@ impl Get {
                 let namespace = globals.namespace();
                 let hint = names::hint(&self.target, &names::of(&now.manifest));
                 let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-                let line = format_args!("{} is not deployed in the namespace {namespace}{hint}", self.target);
+                let line = format_args!(
+                    "{} is not deployed in the namespace {namespace}{hint}",
+                    self.target
+                );
                 return Err(Failure::failed(line));
             };
             let Some(entry) = item.known() else {
-                return Err(Failure::failed(format_args!("a newer `cbs` deployed {}: use that one", self.target)));
+                return Err(Failure::failed(format_args!(
+                    "a newer `cbs` deployed {}: use that one",
+                    self.target
+                )));
             };
             let letter = SpecDocument::read(&store.spec(entry.version.spec).await?)?;
             if self.output == Form::Yaml && globals.format == Format::Human {
@@ -128,7 +147,8 @@ impl Bodies {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let nats = connect(globals).await?;
         let outcome = async {
-            let mut bodies = Store::bodies(&nats, &globals.namespace()).await.map_err(Failure::not_started)?;
+            let mut bodies =
+                Store::bodies(&nats, &globals.namespace()).await.map_err(Failure::not_started)?;
             if bodies.iter().any(is_leaving) {
                 explain_leaving(globals, &nats, &mut bodies).await;
             }
@@ -152,13 +172,17 @@ impl Bodies {
 /// body may have it.
 async fn explain_leaving(globals: &Globals, nats: &Nats, bodies: &mut [Presence]) {
     let deployed = async {
-        let store = Store::existing(nats.clone(), globals.namespace()).await?.context("nothing was ever deployed")?;
+        let store = Store::existing(nats.clone(), globals.namespace())
+            .await?
+            .context("nothing was ever deployed")?;
         store.now().await
     };
     match timeout(LOOK_LIMIT, Box::pin(deployed)).await.map_err(anyhow::Error::from).flatten() {
         Ok(Now { head: Some((head, _)), manifest, .. }) => explain(bodies, head.hash(), &manifest),
         Ok(_) => {}
-        Err(error) => output::warn(output::sanitize(&format!("what is deployed cannot be read: {error:#}"))),
+        Err(error) => {
+            output::warn(output::sanitize(&format!("what is deployed cannot be read: {error:#}")));
+        }
     }
 }
 
@@ -166,7 +190,8 @@ fn table(bodies: &[Presence]) -> String {
     let head = ["body", "program", "platform", "labels", "runtimes", "head", "state"];
     let rows = bodies.iter().map(|body| {
         let facts = &body.facts;
-        let labels: Vec<String> = facts.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let labels: Vec<String> =
+            facts.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let runtimes: Vec<&str> = facts.runtimes.keys().map(String::as_str).collect();
         [
             facts.body.to_string(),
@@ -179,8 +204,14 @@ fn table(bodies: &[Presence]) -> String {
         ]
     });
     let troubles = bodies.iter().flat_map(|body| {
-        let reported = body.troubles.iter().map(|trouble| trouble.reason.as_str()).chain(body.stuck.as_deref());
-        reported.map(|reason| format!("\n{}: {}", body.facts.body, output::sanitize(reason))).collect::<Vec<_>>()
+        let reported = body
+            .troubles
+            .iter()
+            .map(|trouble| trouble.reason.as_str())
+            .chain(body.stuck.as_deref());
+        reported
+            .map(|reason| format!("\n{}: {}", body.facts.body, output::sanitize(reason)))
+            .collect::<Vec<_>>()
     });
     let troubles: Vec<String> = troubles.collect();
     let gap = if troubles.is_empty() { "" } else { "\n" };
@@ -205,8 +236,10 @@ fn state(body: &Presence) -> String {
         (EntryStatus::Draining, "draining"),
     ];
     let counts = words.into_iter().map(|(status, word)| (body.states.count(status), word));
-    let mut reported: Vec<String> =
-        counts.filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let mut reported: Vec<String> = counts
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
     if body.draining {
         reported.push("ends".to_owned());
     }

@@ -22,7 +22,9 @@ pub(super) fn json(argument: Option<&str>) -> Result<Bytes, Failure> {
         Some(text) => text.to_owned().into(),
     };
     serde_json::from_slice::<serde::de::IgnoredAny>(&text).map_err(|error| {
-        Failure::usage(format_args!("the input is no JSON: {error}; write it as '{{\"name\":\"Ada\"}}'"))
+        Failure::usage(format_args!(
+            "the input is no JSON: {error}; write it as '{{\"name\":\"Ada\"}}'"
+        ))
     })?;
     Ok(text)
 }

@@ -52,12 +52,18 @@ impl LogLevel {
             Format::Json => output::print_json(&answers.iter().map(document).collect::<Vec<_>>())?,
             Format::Human => output::print(table(&answers))?,
         }
-        let failed: Vec<_> = answers.iter().filter_map(|(body, answer)| Some((body, answer.as_ref().err()?))).collect();
+        let failed: Vec<_> = answers
+            .iter()
+            .filter_map(|(body, answer)| Some((body, answer.as_ref().err()?)))
+            .collect();
         match failed.as_slice() {
             [] => Ok(Status::Done),
             [(_, reason), ..] => {
                 let bodies = output::count(failed.len(), "body did", "bodies did");
-                Err(Failure::failed(format_args!("{bodies} not change its filter: {}", output::sanitize(reason))))
+                Err(Failure::failed(format_args!(
+                    "{bodies} not change its filter: {}",
+                    output::sanitize(reason)
+                )))
             }
         }
     }
@@ -69,7 +75,10 @@ impl LogLevel {
                 question.insert("filter".to_owned(), filter.as_str().into());
             }
             if let Some(back_in) = self.back_in {
-                question.insert("for_ms".to_owned(), u64::try_from(back_in.as_millis()).unwrap_or(u64::MAX).into());
+                question.insert(
+                    "for_ms".to_owned(),
+                    u64::try_from(back_in.as_millis()).unwrap_or(u64::MAX).into(),
+                );
             }
         }
         let answers = match &self.body {
@@ -94,7 +103,9 @@ fn document((body, answer): &(BodyId, Result<Filtered, String>)) -> Value {
 
 fn table(answers: &Answers) -> String {
     let rows = answers.iter().map(|(body, answer)| match answer {
-        Ok(reported) => [body.to_string(), reported.filter.clone(), reported.was.clone().unwrap_or_default()],
+        Ok(reported) => {
+            [body.to_string(), reported.filter.clone(), reported.was.clone().unwrap_or_default()]
+        }
         Err(reason) => [body.to_string(), format!("unchanged: {reason}"), String::new()],
     });
     output::table(["body", "filter", "was"], rows)

@@ -25,9 +25,13 @@ pub(crate) struct Ls {
 impl Ls {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let is_missing = |found: &[Endpoint]| {
-            self.targets.iter().find(|target| found.iter().all(|endpoint| endpoint.target != **target)).cloned()
+            self.targets
+                .iter()
+                .find(|target| found.iter().all(|endpoint| endpoint.target != **target))
+                .cloned()
         };
-        let (mut found, deployed) = discover_or(globals, |found| is_missing(found).is_some()).await?;
+        let (mut found, deployed) =
+            discover_or(globals, |found| is_missing(found).is_some()).await?;
         if let Some(missing) = is_missing(&found) {
             return Err(nobody(globals, &missing, &(&names::served(&found) | &deployed)));
         }
@@ -68,11 +72,15 @@ pub(super) async fn discover_or(
 /// Makes the failure for a target that no body serves, with a hint from the known names.
 pub(super) fn nobody(globals: &Globals, target: &Target, known: &BTreeSet<Target>) -> Failure {
     let hint = names::hint(target, known).unwrap_or_else(|| "`cbs ls` shows what runs".to_owned());
-    Failure::failed(format_args!("nobody serves {target} in the namespace {}; {hint}", globals.namespace()))
+    Failure::failed(format_args!(
+        "nobody serves {target} in the namespace {}; {hint}",
+        globals.namespace()
+    ))
 }
 
 fn table(found: &[Endpoint]) -> String {
-    let head = ["target", "language", "version", "body", "state", "calls", "errors", "in flight", "mean"];
+    let head =
+        ["target", "language", "version", "body", "state", "calls", "errors", "in flight", "mean"];
     output::table(
         head,
         found.iter().map(|endpoint| {
@@ -95,7 +103,8 @@ fn table(found: &[Endpoint]) -> String {
 pub(super) fn state(endpoint: &Endpoint) -> String {
     // Only what is served tells nothing: a body of another making.
     let state = if endpoint.state.is_empty() { "ready" } else { endpoint.state.as_str() };
-    let (all, well) = (endpoint.workers.len(), endpoint.workers.iter().filter(|w| w.state == "ready").count());
+    let (all, well) =
+        (endpoint.workers.len(), endpoint.workers.iter().filter(|w| w.state == "ready").count());
     match all {
         0 => state.to_owned(),
         _ if well == all => format!("{state} ({all})"),

@@ -117,7 +117,9 @@ pub(crate) fn parse() -> Result<Cli, Failure> {
         let status = if error.use_stderr() { Status::Usage } else { Status::Done };
         match error.print() {
             // A reader that has gone away is no reason to fail.
-            Err(unwritten) if status == Status::Done && unwritten.kind() != io::ErrorKind::BrokenPipe => {
+            Err(unwritten)
+                if status == Status::Done && unwritten.kind() != io::ErrorKind::BrokenPipe =>
+            {
                 unwritten.into()
             }
             _ => Failure { status, message: String::new() },

@@ -15,7 +15,8 @@ const LOOK_LIMIT: Duration = Duration::from_millis(250);
 /// Returns the targets that bodies serve or that are deployed. A source that does not answer in
 /// time is left out.
 pub(super) async fn known(nats: &Nats, namespace: &Namespace) -> BTreeSet<Target> {
-    let (served, deployed) = tokio::join!(nats.discover_within(LOOK_LIMIT), deployed(nats, namespace));
+    let (served, deployed) =
+        tokio::join!(nats.discover_within(LOOK_LIMIT), deployed(nats, namespace));
     let served = served.unwrap_or_default();
     served.into_iter().map(|endpoint| endpoint.target).chain(deployed).collect()
 }
@@ -47,9 +48,13 @@ pub(super) fn is_missing(error: &BusError) -> bool {
 /// Suggests a name for one that no body serves; `None` if no known name is similar.
 pub(super) fn hint(target: &Target, known: &BTreeSet<Target>) -> Option<String> {
     if known.contains(target) {
-        return Some(format!("{target} is known here, and no body serves it now: see `cbs ls` and `cbs bodies`"));
+        return Some(format!(
+            "{target} is known here, and no body serves it now: see `cbs ls` and `cbs bodies`"
+        ));
     }
-    let alike = known.iter().filter(|other| matches!(other, Target::Flow(_)) == matches!(target, Target::Flow(_)));
+    let alike = known
+        .iter()
+        .filter(|other| matches!(other, Target::Flow(_)) == matches!(target, Target::Flow(_)));
     let name = spec::nearest(target.name(), alike.map(Target::name))?;
     Some(format!("did you mean `{name}`?"))
 }
@@ -60,7 +65,8 @@ mod tests {
 
     #[test]
     fn the_nearest_name_of_the_same_kind_is_meant() {
-        let targets = ["logic.greet", "io.print", "flow greet"].map(|name| name.parse::<Target>().unwrap());
+        let targets =
+            ["logic.greet", "io.print", "flow greet"].map(|name| name.parse::<Target>().unwrap());
         let known = BTreeSet::from(targets);
         let hint = |name: &str| hint(&name.parse().unwrap(), &known);
         assert_eq!(hint("logic.great").as_deref(), Some("did you mean `logic.greet`?"));

@@ -24,9 +24,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Shows how busy each cell and flow is, second by second.
 ///
-/// The numbers are the bodies' own, added up; ON says of how many. CALLS/S and ERR/S are of the last
-/// second; P50 and P99 are of the calls that ran and ended in it, the wait for room included: half
-/// of them, and 99 of 100, took no longer. RUN and WAIT are calls in flight and in queues now.
+/// The numbers are the bodies' own, added up; ON says of how many. CALLS/S and ERR/S are of the
+/// last second; P50 and P99 are of the calls that ran and ended in it, the wait for room included:
+/// half of them, and 99 of 100, took no longer. RUN and WAIT are calls in flight and in queues now.
 /// Keys: `s` sorts by another column, `b` shows each body or all as one, `q` ends it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Top {
@@ -73,7 +73,8 @@ impl Top {
             tokio::select! {
                 _ = next.tick() => match nats.discover(DISCOVERY_WAIT).await {
                     Ok(found) => (rows, trouble, shown) = (rates.rows(found, Instant::now(), by_body), None, by_body),
-                    // A server that is away for a while comes back; until then the last numbers stand.
+                    // A server that is away for a while comes back; until then the last numbers
+                    // stand.
                     Err(error) if live => trouble = Some(error.to_string()),
                     Err(error) => return Err(call::failed(&error, globals.format)),
                 },
@@ -93,7 +94,9 @@ impl Top {
             }
             sort.apply(&mut rows);
             let read = match globals.format {
-                Format::Json => output::print_on(json!({ "time": output::moment(cbs::now_ms()), "targets": rows }))?,
+                Format::Json => output::print_on(
+                    json!({ "time": output::moment(cbs::now_ms()), "targets": rows }),
+                )?,
                 Format::Human => output::print_on(table(&rows, by_body))?,
             };
             // It ends with its reader (`cbs top | head -1`), as the live page does.
@@ -104,20 +107,36 @@ impl Top {
     }
 }
 
-async fn look(nats: &Nats, globals: &Globals) -> Result<Vec<bus_nats::discovery::Endpoint>, crate::exit::Failure> {
+async fn look(
+    nats: &Nats,
+    globals: &Globals,
+) -> Result<Vec<bus_nats::discovery::Endpoint>, crate::exit::Failure> {
     nats.discover(DISCOVERY_WAIT).await.map_err(|error| call::failed(&error, globals.format))
 }
 
 /// Formats the page on the screen.
-fn page(rows: &mut [Row], (sort, by_body): (Sort, bool), globals: &Globals, trouble: Option<&str>) -> String {
+fn page(
+    rows: &mut [Row],
+    (sort, by_body): (Sort, bool),
+    globals: &Globals,
+    trouble: Option<&str>,
+) -> String {
     sort.apply(rows);
     let (calls, errors) = rows.iter().fold((0.0, 0.0), |(calls, errors), row| {
         (calls + row.calls_per_s.unwrap_or(0.0), errors + row.errors_per_s.unwrap_or(0.0))
     });
     let targets = output::count(rows.len(), "line", "lines");
-    let head = format!("namespace {}, {targets}, {calls:.0} calls/s, {errors:.0} errors/s", globals.namespace());
-    let keys = format!("{FAINT}sorted by {}; s sorts otherwise, b shows bodies, q ends{FAINT:#}", sort.word());
-    let trouble = trouble.map(|why| format!("\n{BAD}not now:{BAD:#} {}", output::sanitize(why))).unwrap_or_default();
+    let head = format!(
+        "namespace {}, {targets}, {calls:.0} calls/s, {errors:.0} errors/s",
+        globals.namespace()
+    );
+    let keys = format!(
+        "{FAINT}sorted by {}; s sorts otherwise, b shows bodies, q ends{FAINT:#}",
+        sort.word()
+    );
+    let trouble = trouble
+        .map(|why| format!("\n{BAD}not now:{BAD:#} {}", output::sanitize(why)))
+        .unwrap_or_default();
     format!("{head}\n{keys}{trouble}\n\n{}", table(rows, by_body))
 }
 
@@ -136,13 +155,19 @@ fn table(rows: &[Row], by_body: bool) -> String {
         "state",
     ];
     let number = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), rate_text);
-    let time = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), |us| output::short(Duration::from_micros(us)));
+    let time = |us: Option<u64>| {
+        us.map_or_else(|| "-".to_owned(), |us| output::short(Duration::from_micros(us)))
+    };
     output::table(
         head,
         rows.iter().map(|row| {
             [
                 short(&row.target).to_owned(),
-                row.bodies.first().filter(|_| by_body).cloned().unwrap_or_else(|| row.bodies.len().to_string()),
+                row.bodies
+                    .first()
+                    .filter(|_| by_body)
+                    .cloned()
+                    .unwrap_or_else(|| row.bodies.len().to_string()),
                 number(row.calls_per_s),
                 number(row.errors_per_s),
                 time(row.p50_us),

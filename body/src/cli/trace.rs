@@ -40,7 +40,9 @@ pub(crate) struct Trace {
 
 /// Reads an id with or without its dashes.
 fn id(text: &str) -> Result<Uuid, String> {
-    text.trim().parse().map_err(|_| "write 32 hexadecimal digits, with or without dashes".to_owned())
+    text.trim()
+        .parse()
+        .map_err(|_| "write 32 hexadecimal digits, with or without dashes".to_owned())
 }
 
 impl Trace {
@@ -127,7 +129,8 @@ impl FoundSpans {
     /// Keeps each span once, the oldest first. Of spans that began at the same time, the caller's
     /// comes first.
     fn settle(&mut self) {
-        self.spans.sort_by_key(|span| (span.began_ns, span.side == Side::Server, span.trace.span_id));
+        self.spans
+            .sort_by_key(|span| (span.began_ns, span.side == Side::Server, span.trace.span_id));
         let mut seen = std::collections::HashSet::new();
         self.spans.retain(|span| seen.insert((span.trace.trace_id, span.trace.span_id)));
     }
@@ -139,7 +142,8 @@ impl FoundSpans {
 
     /// Formats the trace for a program.
     pub(super) fn json(&self) -> Value {
-        let traces: std::collections::BTreeSet<_> = self.spans.iter().map(|span| span.trace.id().to_string()).collect();
+        let traces: std::collections::BTreeSet<_> =
+            self.spans.iter().map(|span| span.trace.id().to_string()).collect();
         json!({
             "trace": traces.first(),
             "spans": self.spans.iter().map(show::document).collect::<Vec<_>>(),

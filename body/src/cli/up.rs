@@ -88,7 +88,12 @@ impl Up {
 
     /// Makes the command as `cbs dev` runs it: it waits for files that do not exist yet, and shows
     /// calls.
-    pub(super) fn dev(body: Option<BodyId>, http: http::Flags, telemetry: telemetry::Flags, live: Live) -> Self {
+    pub(super) fn dev(
+        body: Option<BodyId>,
+        http: http::Flags,
+        telemetry: telemetry::Flags,
+        live: Live,
+    ) -> Self {
         Self {
             paths: specs::OptionalPaths::default(),
             labels: Vec::new(),
@@ -112,13 +117,15 @@ impl Up {
         let specs = pinned.map(|paths| self.read(paths)).transpose()?;
         files::raise_limit(specs.as_ref().map(|read| &read.specs));
         let mut signals = Signals::new()?;
-        let status = BodyStatus::new(self.body.clone().unwrap_or_else(identity::body), globals.namespace());
+        let status =
+            BodyStatus::new(self.body.clone().unwrap_or_else(identity::body), globals.namespace());
         let ratio = if self.live.is_some() { TRACE_RATIO_DEV } else { TRACE_RATIO };
         let telemetry = Telemetry::start(&self.telemetry, ratio, &globals.log, &status)?;
         status.recorded(telemetry.counters());
         // First of all: whoever watches over the body may ask from the beginning.
         let http = Http::open(&self.http, &status).await?;
-        let view = BodyView { status, http: http.as_ref().map(Http::url), telemetry: telemetry.clone() };
+        let view =
+            BodyView { status, http: http.as_ref().map(Http::url), telemetry: telemetry.clone() };
         let outcome = self.run_seen(globals, cells, specs, view, &mut signals).await;
         if let Some(http) = http {
             http.close().await;
@@ -184,8 +191,11 @@ impl Up {
         let route = self.route();
         let console = Arc::new(Terminal::silent()?);
         let watch = self.watch.then(|| Watch::new(paths, &specs, wrong.as_ref())).transpose();
-        let watch = watch.map_err(|error| Failure::not_started(format_args!("files cannot be watched: {error}")))?;
-        let (patient, call_tap) = (self.live.is_some(), self.live.map(Live::call_tap).transpose()?.flatten());
+        let watch = watch.map_err(|error| {
+            Failure::not_started(format_args!("files cannot be watched: {error}"))
+        })?;
+        let (patient, call_tap) =
+            (self.live.is_some(), self.live.map(Live::call_tap).transpose()?.flatten());
         let planning = async {
             let nats = match url {
                 Some(url) => {
@@ -217,13 +227,15 @@ impl Up {
             planned = planning => planned?,
             signal = signals.next() => return Err(too_soon(signal)),
         };
-        let stops = stream::unfold(signals, |signals| async { Some((signals.next().await, signals)) });
+        let stops =
+            stream::unfold(signals, |signals| async { Some((signals.next().await, signals)) });
         let mut stops = std::pin::pin!(stops);
         let (app, told_to_stop) = start(plan, nats, &mut stops).await?;
         let address = server.map(|server| server.url);
         let statuses = app.statuses();
         let (address, http) = (address.as_deref(), view.http.as_deref());
-        let mut report = ReadyReport { globals, body: &body, address, http, discovery, patient, statuses };
+        let mut report =
+            ReadyReport { globals, body: &body, address, http, discovery, patient, statuses };
         if told_to_stop.is_none() {
             report.report()?;
         }
@@ -257,7 +269,9 @@ impl Up {
             Ended::Drained => Ok(Status::Done),
             Ended::TimeUp => {
                 let time = output::short(self.drain_timeout);
-                Err(Failure::failed(format_args!("what ran was not finished within {time}; it was cut off")))
+                Err(Failure::failed(format_args!(
+                    "what ran was not finished within {time}; it was cut off"
+                )))
             }
             Ended::AtOnce => Err(Failure::failed("stopped at once; what ran was cut off")),
         }
@@ -342,7 +356,9 @@ impl ReadyReport<'_> {
         let unsupported = self.statuses.iter().filter(|status| status.cannot_run()).count();
         if unsupported > 0 {
             let all = self.statuses.len();
-            output::warn(format_args!("{unsupported} of {all} cannot run in this body; the others do"));
+            output::warn(format_args!(
+                "{unsupported} of {all} cannot run in this body; the others do"
+            ));
         }
         if let Discovery::Nowhere(reason) = &self.discovery {
             output::warn(format_args!("in process, without NATS: {reason}"));
@@ -358,7 +374,8 @@ impl ReadyReport<'_> {
 
     fn text(&self) -> String {
         let nats = self.address.unwrap_or("none, calls stay in this process");
-        let body = format!("body {}, namespace {}, NATS {nats}", self.body, self.globals.namespace());
+        let body =
+            format!("body {}, namespace {}, NATS {nats}", self.body, self.globals.namespace());
         if self.patient && self.statuses.is_empty() {
             return format!(
                 "{body}\nno cells here yet: what is written into this folder runs a moment later\n\
@@ -377,7 +394,8 @@ impl ReadyReport<'_> {
             [name, status.language.to_owned(), status.subject.clone(), state]
         });
         let table = output::table(["cell", "language", "subject", "state"], rows);
-        let call = self.call().map(|call| format!("\ntry: {BOLD}{call}{BOLD:#}")).unwrap_or_default();
+        let call =
+            self.call().map(|call| format!("\ntry: {BOLD}{call}{BOLD:#}")).unwrap_or_default();
         format!("{table}\n\n{body}{call}")
     }
 
@@ -386,7 +404,8 @@ impl ReadyReport<'_> {
     /// no schema describes a cell's input.
     fn call(&self) -> Option<String> {
         let address = self.address?;
-        let is_cell = |status: &&TargetStatus| status.is_ready() && matches!(status.target, Target::Cell(_));
+        let is_cell =
+            |status: &&TargetStatus| status.is_ready() && matches!(status.target, Target::Cell(_));
         let mut cells: Vec<_> = self.statuses.iter().filter(is_cell).collect();
         cells.sort_by_key(|status| !status.idempotent);
         let (name, input) = cells
@@ -394,7 +413,11 @@ impl ReadyReport<'_> {
             .take(EXAMPLES_MAX)
             .find_map(|status| Some((status.target.name(), status.example()?.to_string())))?;
         let input = shlex::try_quote(&input).ok()?;
-        let namespace = self.globals.namespace_given().map(|name| format!(" --namespace {name}")).unwrap_or_default();
+        let namespace = self
+            .globals
+            .namespace_given()
+            .map(|name| format!(" --namespace {name}"))
+            .unwrap_or_default();
         let server = match self.discovery {
             Discovery::ToBeNamed => format!(" --nats {}", shlex::try_quote(address).ok()?),
             _ => String::new(),

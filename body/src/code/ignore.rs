@@ -30,7 +30,8 @@ impl Ignore {
     pub(super) fn of(folder: &Path) -> io::Result<Self> {
         let file = folder.join(FILE);
         match fs::read_to_string(&file) {
-            Ok(text) => Self::read(&text).map_err(|reason| io::Error::other(format!("{}: {reason}", file.display()))),
+            Ok(text) => Self::read(&text)
+                .map_err(|reason| io::Error::other(format!("{}: {reason}", file.display()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", file.display()))),
         }
@@ -39,7 +40,8 @@ impl Ignore {
     fn read(text: &str) -> Result<Self, String> {
         // Editors on Windows begin a file with a byte order mark.
         let text = text.trim_start_matches('\u{feff}');
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let lines =
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         lines.map(Pattern::read).collect::<Result<_, _>>().map(Self)
     }
 
@@ -56,7 +58,8 @@ impl Pattern {
             return Err(format!("`{line}` is not understood: write names with `*` and `/` alone"));
         }
         let inner = line.trim_end_matches('/');
-        let names: Vec<String> = inner.trim_start_matches('/').split('/').map(str::to_owned).collect();
+        let names: Vec<String> =
+            inner.trim_start_matches('/').split('/').map(str::to_owned).collect();
         if names.iter().any(|name| name.is_empty() || name == "." || name == "..") {
             return Err(format!("`{line}` names nothing in this folder"));
         }
@@ -65,7 +68,8 @@ impl Pattern {
 
     fn fits<T: AsRef<str>>(&self, names: &[T]) -> bool {
         // What is in a folder that stays is not asked for.
-        let names = if self.anywhere { names.last().map_or(names, std::slice::from_ref) } else { names };
+        let names =
+            if self.anywhere { names.last().map_or(names, std::slice::from_ref) } else { names };
         names.len() == self.names.len()
             && self.names.iter().zip(names).all(|(pattern, name)| like(pattern, name.as_ref()))
     }
@@ -106,7 +110,11 @@ mod tests {
             ("# *.py", "a.py", false, false),
             ("\u{feff}*.csv", "a.csv", false, true),
         ] {
-            assert_eq!(Ignore::read(line)?.has(Path::new(path), is_folder), expected, "{line} and {path}");
+            assert_eq!(
+                Ignore::read(line)?.has(Path::new(path), is_folder),
+                expected,
+                "{line} and {path}"
+            );
         }
         for line in ["!a", "**/a", "a[b]", "../a", "/", "a//b"] {
             assert!(Ignore::read(line).is_err(), "{line}");

@@ -48,7 +48,8 @@ impl Item {
             Self::Text(text) => Ok((text.clone().into_bytes(), false)),
             Self::File(file) => {
                 let content = fs::read(file).map_err(|error| at(file, &error))?;
-                let rights = fs::metadata(file).map_err(|error| at(file, &error))?.permissions().mode();
+                let rights =
+                    fs::metadata(file).map_err(|error| at(file, &error))?.permissions().mode();
                 Ok((content, rights & 0o100 != 0))
             }
         }
@@ -77,7 +78,9 @@ impl SourceFiles {
             Runtime::Python(python) => Some(Self::packed(|all| all.python(&python.file))),
             Runtime::Dart(sidecar) | Runtime::Exec(sidecar) => Some(match &sidecar.program {
                 Program::Source(source) => Self::packed(|all| all.dart(source)),
-                Program::Command(words) => Self::packed(|all| all.words(folder(&spec.metadata.file), words)),
+                Program::Command(words) => {
+                    Self::packed(|all| all.words(folder(&spec.metadata.file), words))
+                }
             }),
         }
     }
@@ -103,11 +106,17 @@ impl SourceFiles {
             let here = root.join(&folder);
             for entry in fs::read_dir(&here).map_err(|error| at(&here, &error))? {
                 let entry = entry.map_err(|error| at(&here, &error))?;
-                let (path, name) = (folder.join(entry.file_name()), entry.file_name().to_string_lossy().into_owned());
+                let (path, name) = (
+                    folder.join(entry.file_name()),
+                    entry.file_name().to_string_lossy().into_owned(),
+                );
                 let file = root.join(&path);
-                // What has gone since it was listed, and a link that leads nowhere, is nothing to take along.
+                // What has gone since it was listed, and a link that leads nowhere, is nothing to
+                // take along.
                 let Ok(kind) = fs::metadata(&file) else { continue };
-                if is_left_out(&name, &file, kind.is_dir(), left_out) || ignore.has(&path, kind.is_dir()) {
+                if is_left_out(&name, &file, kind.is_dir(), left_out)
+                    || ignore.has(&path, kind.is_dir())
+                {
                     continue;
                 }
                 if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
@@ -118,7 +127,10 @@ impl SourceFiles {
                 } else if kind.is_dir() && depth < DEPTH_MAX {
                     folders.push((path, depth + 1));
                 } else if kind.is_dir() {
-                    let reason = format!("{} is nested deeper than {DEPTH_MAX} folders: {ELSEWHERE}", file.display());
+                    let reason = format!(
+                        "{} is nested deeper than {DEPTH_MAX} folders: {ELSEWHERE}",
+                        file.display()
+                    );
                     return Err(io::Error::other(reason));
                 }
             }
@@ -164,7 +176,12 @@ impl SourceFiles {
                     format!("packages/{}/", needed.name)
                 }
             };
-            packages.push((needed.name.as_str(), uri, needed.libraries.as_str(), needed.language.as_deref()));
+            packages.push((
+                needed.name.as_str(),
+                uri,
+                needed.libraries.as_str(),
+                needed.language.as_deref(),
+            ));
         }
         let text = configuration(&needs, packages);
         self.0.insert(root.join(DART).join("package_config.json"), Item::Text(text));
@@ -189,12 +206,18 @@ impl SourceFiles {
         let absolute = std::path::absolute(home)?;
         for file in Code::words(home, words).files() {
             self.0.insert(file.clone(), Item::File(file.clone()));
-            let within =
-                file.strip_prefix(home).or_else(|_| file.strip_prefix(&absolute)).map(plain).unwrap_or_default();
+            let within = file
+                .strip_prefix(home)
+                .or_else(|_| file.strip_prefix(&absolute))
+                .map(plain)
+                .unwrap_or_default();
             let mut names = within.components();
             match (names.next(), names.next()) {
-                // What a program brings along stands with it; its dependencies are Node's, Ruby's or whosoever's.
-                (Some(Component::Normal(top)), Some(_)) => self.walk(&home.join(top), &home.join(top), BUILT)?,
+                // What a program brings along stands with it; its dependencies are Node's, Ruby's
+                // or whosoever's.
+                (Some(Component::Normal(top)), Some(_)) => {
+                    self.walk(&home.join(top), &home.join(top), BUILT)?;
+                }
                 _ => self.libraries(&file)?,
             }
         }
@@ -212,8 +235,10 @@ impl SourceFiles {
             for entry in fs::read_dir(folder(&program))?.flatten() {
                 let (name, path) = (entry.file_name(), entry.path());
                 let text = name.to_string_lossy();
-                let is_library = text.ends_with(".so") || text.contains(".so.") || text.ends_with(".dylib");
-                let names = |name: &str| content.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+                let is_library =
+                    text.ends_with(".so") || text.contains(".so.") || text.ends_with(".dylib");
+                let names =
+                    |name: &str| content.windows(name.len()).any(|bytes| bytes == name.as_bytes());
                 if is_library && path.is_file() && !self.0.contains_key(&path) && names(&text) {
                     self.0.insert(path.clone(), Item::File(path.clone()));
                     open.push(path);
@@ -229,12 +254,15 @@ impl SourceFiles {
             Item::File(file) => fs::metadata(file).map_or(0, |data| data.len()),
             Item::Text(text) => text.len() as u64,
         };
-        let mut sizes: Vec<(u64, &Path)> = self.items().map(|(place, item)| (size(item), place)).collect();
+        let mut sizes: Vec<(u64, &Path)> =
+            self.items().map(|(place, item)| (size(item), place)).collect();
         let bytes: u64 = sizes.iter().map(|(bytes, _)| bytes).sum();
         if bytes > BUNDLE_BYTES_MAX as u64 {
             sizes.sort_by_key(|(bytes, _)| Reverse(*bytes));
-            let largest =
-                sizes.iter().take(3).map(|(bytes, place)| format!("{} ({})", place.display(), mebibytes(*bytes)));
+            let largest = sizes
+                .iter()
+                .take(3)
+                .map(|(bytes, place)| format!("{} ({})", place.display(), mebibytes(*bytes)));
             let largest = largest.collect::<Vec<_>>().join(", ");
             return Err(io::Error::other(format!(
                 "{} travel with the cell, and no more than {} may; the largest are {largest}: {ELSEWHERE}",
@@ -246,7 +274,9 @@ impl SourceFiles {
             let mut folders: BTreeMap<&Path, usize> = BTreeMap::new();
             self.0.keys().for_each(|place| *folders.entry(folder(place)).or_default() += 1);
             let fullest = folders.iter().max_by_key(|(_, count)| **count);
-            let fullest = fullest.map(|(folder, count)| format!("{} ({count})", folder.display())).unwrap_or_default();
+            let fullest = fullest
+                .map(|(folder, count)| format!("{} ({count})", folder.display()))
+                .unwrap_or_default();
             let count = self.0.len();
             return Err(io::Error::other(format!(
                 "{count} files travel with the cell, and no more than {FILES_MAX} may; most are in {fullest}: {ELSEWHERE}"
@@ -257,7 +287,8 @@ impl SourceFiles {
 }
 
 /// Hint for a folder with too many or too large files.
-const ELSEWHERE: &str = "give the cell a folder of its own, or name in a `.cbsignore` there what stays at home";
+const ELSEWHERE: &str =
+    "give the cell a folder of its own, or name in a `.cbsignore` there what stays at home";
 /// Folders that are left out of a command's folder.
 const BUILT: &[&str] = &["__pycache__", "target", "venv"];
 
@@ -269,7 +300,10 @@ fn is_left_out(name: &str, file: &Path, is_folder: bool, folders: &[&str]) -> bo
         return folders.contains(&name) || file.join("pyvenv.cfg").is_file();
     }
     // Where packages stand on this machine is of no use on another.
-    name.ends_with(".pyc") || name.ends_with('~') || name == "pubspec_overrides.yaml" || is_spec(name, file)
+    name.ends_with(".pyc")
+        || name.ends_with('~')
+        || name == "pubspec_overrides.yaml"
+        || is_spec(name, file)
 }
 
 /// True if a file is a spec. Specs are stored separately, and a change of one must not change the
@@ -278,7 +312,8 @@ fn is_spec(name: &str, file: &Path) -> bool {
     let is_yaml = [".yaml", ".yml"].iter().any(|ending| name.ends_with(ending));
     is_yaml && {
         let mut head = Vec::new();
-        let read = fs::File::open(file).and_then(|file| file.take(SPEC_HEAD as u64).read_to_end(&mut head));
+        let read = fs::File::open(file)
+            .and_then(|file| file.take(SPEC_HEAD as u64).read_to_end(&mut head));
         read.is_ok() && spec::is_spec(&String::from_utf8_lossy(&head))
     }
 }
@@ -286,7 +321,8 @@ fn is_spec(name: &str, file: &Path) -> bool {
 fn check_link(root: &Path, path: &Path, whole: &Path) -> io::Result<()> {
     let file = root.join(path);
     let target = fs::canonicalize(&file).map_err(|error| at(&file, &error))?;
-    let refused = |reason: &str| Err(io::Error::other(format!("{} is a link {reason}", file.display())));
+    let refused =
+        |reason: &str| Err(io::Error::other(format!("{} is a link {reason}", file.display())));
     if !target.starts_with(whole) {
         let out = format!(
             "out of the cell's folder, to {}: put a copy there, or name it in a `.cbsignore`",
@@ -294,7 +330,8 @@ fn check_link(root: &Path, path: &Path, whole: &Path) -> io::Result<()> {
         );
         return refused(&out);
     }
-    let is_above = |above: &Path| fs::canonicalize(root.join(above)).is_ok_and(|above| above == target);
+    let is_above =
+        |above: &Path| fs::canonicalize(root.join(above)).is_ok_and(|above| above == target);
     if path.ancestors().skip(1).any(is_above) {
         return refused("to a folder that it stands in: take it out, or name it in a `.cbsignore`");
     }
@@ -302,8 +339,14 @@ fn check_link(root: &Path, path: &Path, whole: &Path) -> io::Result<()> {
 }
 
 /// Returns a package configuration as Dart reads it, with paths that are valid on any machine.
-fn configuration(needs: &DartDependencies, packages: Vec<(&str, String, &str, Option<&str>)>) -> String {
-    let own = needs.own.as_ref().map(|(name, language)| (name.as_str(), "../".to_owned(), "lib/", language.as_deref()));
+fn configuration(
+    needs: &DartDependencies,
+    packages: Vec<(&str, String, &str, Option<&str>)>,
+) -> String {
+    let own = needs
+        .own
+        .as_ref()
+        .map(|(name, language)| (name.as_str(), "../".to_owned(), "lib/", language.as_deref()));
     let entries = own.into_iter().chain(packages).map(|(name, root, libraries, language)| {
         let mut entry = json!({ "name": name, "rootUri": root, "packageUri": libraries });
         if let (Some(language), Some(entry)) = (language, entry.as_object_mut()) {
@@ -316,7 +359,8 @@ fn configuration(needs: &DartDependencies, packages: Vec<(&str, String, &str, Op
 
 /// Returns the relative path from a folder to a file. Both are absolute and without links.
 fn from(folder: &Path, file: &Path) -> PathBuf {
-    let common = folder.components().zip(file.components()).take_while(|(one, other)| one == other).count();
+    let common =
+        folder.components().zip(file.components()).take_while(|(one, other)| one == other).count();
     let up = folder.components().skip(common).map(|_| Component::ParentDir);
     up.chain(file.components().skip(common)).collect()
 }

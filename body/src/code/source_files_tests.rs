@@ -6,8 +6,11 @@ use crate::bundle::Bundle;
 type Checked = Result<(), Box<dyn Error>>;
 
 fn source_files(folder: &Path, spec: &str) -> Result<SourceFiles, Box<dyn Error>> {
-    let text = format!("apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: demo.cell }}\nspec: {{ {spec} }}\n");
-    let specs = spec::load_texts([(folder.join("cell.yaml"), text.as_str())], &spec::Options::default())?;
+    let text = format!(
+        "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: demo.cell }}\nspec: {{ {spec} }}\n"
+    );
+    let specs =
+        spec::load_texts([(folder.join("cell.yaml"), text.as_str())], &spec::Options::default())?;
     let spec = specs.cells().next().ok_or("a cell")?;
     Ok(SourceFiles::of(spec).ok_or("a cell that is not linked in")??)
 }
@@ -36,7 +39,8 @@ const DART: &str = "runtime: dart, source: house/cell/bin/main.dart";
 #[test]
 fn all_of_a_cells_folder_travels_but_what_others_made_or_is_hidden_and_specs() -> Checked {
     let folder = tempfile::tempdir()?;
-    let travels = ["a.py", "data/table.csv", "deep/er/model.bin", "fast.so", "notes.md", "settings.yaml"];
+    let travels =
+        ["a.py", "data/table.csv", "deep/er/model.bin", "fast.so", "notes.md", "settings.yaml"];
     let stays = [
         ".env",
         ".git/config",
@@ -64,12 +68,24 @@ fn all_of_a_cells_folder_travels_but_what_others_made_or_is_hidden_and_specs() -
 #[test]
 fn what_a_python_cells_requirements_name_travels_too() -> Checked {
     let folder = tempfile::tempdir()?;
-    for path in ["cell/a.py", "base.txt", "lib/pyproject.toml", "lib/lib.py", "cell/.hidden/limits.txt"] {
+    for path in
+        ["cell/a.py", "base.txt", "lib/pyproject.toml", "lib/lib.py", "cell/.hidden/limits.txt"]
+    {
         write(folder.path(), path, "")?;
     }
-    write(folder.path(), "cell/requirements.txt", "-r ../base.txt\n-c .hidden/limits.txt\n../lib\n")?;
-    let travels =
-        ["../base.txt", "../lib/lib.py", "../lib/pyproject.toml", ".hidden/limits.txt", "a.py", "requirements.txt"];
+    write(
+        folder.path(),
+        "cell/requirements.txt",
+        "-r ../base.txt\n-c .hidden/limits.txt\n../lib\n",
+    )?;
+    let travels = [
+        "../base.txt",
+        "../lib/lib.py",
+        "../lib/pyproject.toml",
+        ".hidden/limits.txt",
+        "a.py",
+        "requirements.txt",
+    ];
     assert_eq!(places(&source_files(folder.path(), PYTHON)?, &folder.path().join("cell")), travels);
     write(folder.path(), "cell/requirements.txt", "-r ../nowhere.txt\n")?;
     assert!(refused(folder.path(), PYTHON).contains("requirements.txt:1: there is no file "));
@@ -83,9 +99,14 @@ fn links_may_lead_within_the_folder_alone() -> Checked {
     write(folder.path(), "secret", "1")?;
     symlink("a.py", folder.path().join("cell/b.py"))?;
     symlink("nowhere", folder.path().join("cell/c.py"))?;
-    assert_eq!(places(&source_files(folder.path(), PYTHON)?, &folder.path().join("cell")), ["a.py", "b.py"]);
+    assert_eq!(
+        places(&source_files(folder.path(), PYTHON)?, &folder.path().join("cell")),
+        ["a.py", "b.py"]
+    );
     symlink("../secret", folder.path().join("cell/d.py"))?;
-    assert!(refused(folder.path(), PYTHON).contains("d.py is a link out of the cell's folder, to "));
+    assert!(
+        refused(folder.path(), PYTHON).contains("d.py is a link out of the cell's folder, to ")
+    );
     fs::remove_file(folder.path().join("cell/d.py"))?;
     symlink("..", folder.path().join("cell/up"))?;
     assert!(refused(folder.path(), PYTHON).contains("up is a link out of the cell's folder"));
@@ -102,7 +123,10 @@ fn a_link_to_a_folder_that_it_stands_in_is_told_as_such() -> Checked {
     for (link, target) in [("round", "."), ("one/up", ".."), ("one/self", "../one")] {
         symlink(target, folder.path().join("cell").join(link))?;
         let reason = refused(folder.path(), PYTHON);
-        assert!(reason.contains(&format!("{link} is a link to a folder that it stands in")), "{reason}");
+        assert!(
+            reason.contains(&format!("{link} is a link to a folder that it stands in")),
+            "{reason}"
+        );
         fs::remove_file(folder.path().join("cell").join(link))?;
     }
     // Two folders that lead to each other; one that leads to another is fine.
@@ -121,7 +145,8 @@ fn too_much_is_told_with_what_takes_most() -> Checked {
     large.set_len(BUNDLE_BYTES_MAX as u64 + 1)?;
     let reported = refused(folder.path(), PYTHON);
     assert!(
-        reported.contains("no more than 64 MiB may; the largest are ") && reported.contains("large.bin (65 MiB)"),
+        reported.contains("no more than 64 MiB may; the largest are ")
+            && reported.contains("large.bin (65 MiB)"),
         "{reported}"
     );
     assert!(reported.contains(".cbsignore"), "{reported}");
@@ -131,7 +156,10 @@ fn too_much_is_told_with_what_takes_most() -> Checked {
         write(folder.path(), &format!("cell/many/{number}"), "")?;
     }
     let reported = refused(folder.path(), PYTHON);
-    assert!(reported.contains("4001 files travel") && reported.contains(&format!("many ({FILES_MAX})")), "{reported}");
+    assert!(
+        reported.contains("4001 files travel") && reported.contains(&format!("many ({FILES_MAX})")),
+        "{reported}"
+    );
     write(folder.path(), "cell/.cbsignore", "!a\n")?;
     assert!(refused(folder.path(), PYTHON).contains(".cbsignore: `!a` is not understood"));
     Ok(())
@@ -190,7 +218,11 @@ fn a_dart_cell_takes_along_what_it_imports() -> Checked {
             "pubspec.yaml",
         ]
     );
-    let config = packed.items().find(|(place, _)| place.ends_with("package_config.json")).ok_or("a configuration")?.1;
+    let config = packed
+        .items()
+        .find(|(place, _)| place.ends_with("package_config.json"))
+        .ok_or("a configuration")?
+        .1;
     let Item::Text(config) = config else { return Err("a text".into()) };
     let config: serde_json::Value = serde_json::from_str(config)?;
     assert_eq!(
@@ -211,13 +243,17 @@ fn a_package_that_is_not_known_or_not_there_is_told_with_what_to_do() -> Checked
     dart(folder.path())?;
     fs::remove_file(folder.path().join("house/cell/.dart_tool/package_config.json"))?;
     let reported = refused(folder.path(), DART);
-    assert!(reported.contains("main.dart: `package:near` is imported, and not known: name it in "), "{reported}");
+    assert!(
+        reported.contains("main.dart: `package:near` is imported, and not known: name it in "),
+        "{reported}"
+    );
     assert!(reported.ends_with("pubspec.yaml, and run `dart pub get` there"), "{reported}");
     dart(folder.path())?;
     fs::remove_dir_all(folder.path().join("house/near"))?;
     let reported = refused(folder.path(), DART);
     assert!(
-        reported.contains("`package:near/near.dart` is not at ") && reported.contains("run `dart pub get`"),
+        reported.contains("`package:near/near.dart` is not at ")
+            && reported.contains("run `dart pub get`"),
         "{reported}"
     );
     Ok(())
@@ -277,9 +313,11 @@ fn a_command_takes_along_its_folder_or_the_libraries_that_it_names() -> Checked 
 
 #[test]
 fn the_way_from_a_folder_leads_up_and_down() {
-    for (folder, file, way) in
-        [("/a/b", "/a/b/c.dart", "c.dart"), ("/a/b/c", "/a/d/e.dart", "../../d/e.dart"), ("/a", "/b", "../b")]
-    {
+    for (folder, file, way) in [
+        ("/a/b", "/a/b/c.dart", "c.dart"),
+        ("/a/b/c", "/a/d/e.dart", "../../d/e.dart"),
+        ("/a", "/b", "../b"),
+    ] {
         assert_eq!(from(Path::new(folder), Path::new(file)), Path::new(way));
     }
 }

@@ -1,4 +1,5 @@
-//! A deploy: content first, under its hashes and in any order; then one compare-and-set on the head.
+//! A deploy: content first, under its hashes and in any order; then one compare-and-set on the
+//! head.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,11 +43,22 @@ pub(crate) enum Written {
 
 impl ChangeSet {
     /// Makes a change set: the present state, with these artifacts in it.
-    pub(crate) fn deploy(base: Now, inventory: Inventory, artifacts: Vec<Artifact>) -> anyhow::Result<Self> {
+    pub(crate) fn deploy(
+        base: Now,
+        inventory: Inventory,
+        artifacts: Vec<Artifact>,
+    ) -> anyhow::Result<Self> {
         let entries = artifacts.iter().map(|artifact| {
             let (target, replaced) = (&artifact.target, base.manifest.get(&artifact.target));
             let verdict = base.verdict_records.get(target).map(|record| record.verdict);
-            (target.clone(), artifact.entry.clone().after(replaced.and_then(|(_, item)| item.known()), verdict).into())
+            (
+                target.clone(),
+                artifact
+                    .entry
+                    .clone()
+                    .after(replaced.and_then(|(_, item)| item.known()), verdict)
+                    .into(),
+            )
         });
         let manifest = base.manifest.with(entries)?;
         let mut changes = Self::of(base, inventory, manifest)?;
@@ -105,17 +117,31 @@ impl ChangeSet {
     }
 
     /// Writes it, with `head` as the new head: everything or nothing.
-    pub(crate) async fn write(&self, store: &Store, head: Head, retry: &RetryUntil) -> anyhow::Result<Written> {
+    pub(crate) async fn write(
+        &self,
+        store: &Store,
+        head: Head,
+        retry: &RetryUntil,
+    ) -> anyhow::Result<Written> {
         retry.with(DeployStage::Content, async || self.put(store).await).await?;
-        if !retry.with(DeployStage::Head(head.number), async || self.set(store, &head).await).await? {
-            let conflict = retry.with(DeployStage::Content, async || self.conflict(store).await).await?;
+        if !retry
+            .with(DeployStage::Head(head.number), async || self.set(store, &head).await)
+            .await?
+        {
+            let conflict =
+                retry.with(DeployStage::Content, async || self.conflict(store).await).await?;
             return Ok(Written::Conflict(Box::new(conflict)));
         }
-        // It was sent in time and came late: what it reuses might be on its way out, and is put anew.
+        // It was sent in time and came late: what it reuses might be on its way out, and is put
+        // anew.
         if self.is_late(store)
-            && let Err(error) = retry.with(DeployStage::Head(head.number), async || self.put(store).await).await
+            && let Err(error) =
+                retry.with(DeployStage::Head(head.number), async || self.put(store).await).await
         {
-            tracing::warn!("head {} is written, and some of its content may be missing: {error:#}", head.number);
+            tracing::warn!(
+                "head {} is written, and some of its content may be missing: {error:#}",
+                head.number
+            );
         }
         if let Err(error) = store.prune(&self.inventory, head.number).await {
             tracing::warn!("history is longer than it should be until the next deploy: {error}");
@@ -151,7 +177,8 @@ impl ChangeSet {
         // Nobody knows whether it was written: what is there now tells.
         match (self.fate(store, head).await, error) {
             (Ok(Some(is_set)), _) => Ok(is_set),
-            // A cluster that is about to agree on a head, perhaps on this one, shows the old one until then.
+            // A cluster that is about to agree on a head, perhaps on this one, shows the old one
+            // until then.
             (_, error @ StoreError::Conflict { .. }) => {
                 let bucket = store.desired().name().to_owned();
                 Err(StoreError::Unavailable { bucket, reason: error.to_string() }.into())
@@ -182,30 +209,44 @@ impl ChangeSet {
     pub(crate) async fn put(&self, store: &Store) -> anyhow::Result<usize> {
         let (specs, bundles) = self.base.manifest.objects();
         let (own_specs, own_bundles) = self.manifest.objects();
-        let trees: BTreeMap<ContentHash, &Object> = self.trees.iter().map(|tree| (tree.hash, tree)).collect();
+        let trees: BTreeMap<ContentHash, &Object> =
+            self.trees.iter().map(|tree| (tree.hash, tree)).collect();
         let lies = |hash: &ContentHash| self.inventory.bundles.get(hash).map(|object| &object.kept);
         let due = |kept: Option<&StoredName>, needed: bool| self.is_due(store, kept, needed);
-        let bundles: Vec<ContentHash> =
-            own_bundles.into_iter().filter(|hash| due(lies(hash), bundles.contains(hash))).collect();
-        let specs: Vec<ContentHash> =
-            own_specs.into_iter().filter(|hash| due(self.inventory.specs.get(hash), specs.contains(hash))).collect();
+        let bundles: Vec<ContentHash> = own_bundles
+            .into_iter()
+            .filter(|hash| due(lies(hash), bundles.contains(hash)))
+            .collect();
+        let specs: Vec<ContentHash> = own_specs
+            .into_iter()
+            .filter(|hash| due(self.inventory.specs.get(hash), specs.contains(hash)))
+            .collect();
         let trees: Vec<&Object> = trees
             .into_values()
             .filter(|tree| {
                 let lost = self.base.lost.contains(&tree.hash);
-                lost || due(self.inventory.trees.get(&tree.hash), self.base.trees.contains_key(&tree.hash))
+                lost || due(
+                    self.inventory.trees.get(&tree.hash),
+                    self.base.trees.contains_key(&tree.hash),
+                )
             })
             .collect();
         // What is neither there nor at hand is not put either.
-        let missing = trees.iter().filter(|tree| !self.inventory.trees.contains_key(&tree.hash)).count()
-            + specs
-                .iter()
-                .filter(|hash| self.specs.contains_key(hash) && !self.inventory.specs.contains_key(hash))
-                .count()
-            + bundles
-                .iter()
-                .filter(|hash| self.bundles.contains_key(hash) && !self.inventory.bundles.contains_key(hash))
-                .count();
+        let missing =
+            trees.iter().filter(|tree| !self.inventory.trees.contains_key(&tree.hash)).count()
+                + specs
+                    .iter()
+                    .filter(|hash| {
+                        self.specs.contains_key(hash) && !self.inventory.specs.contains_key(hash)
+                    })
+                    .count()
+                + bundles
+                    .iter()
+                    .filter(|hash| {
+                        self.bundles.contains_key(hash)
+                            && !self.inventory.bundles.contains_key(hash)
+                    })
+                    .count();
         if !bundles.is_empty() {
             let objects = store.bundles().await?;
             let puts = bundles.into_iter().map(|hash| {
@@ -234,9 +275,9 @@ impl ChangeSet {
             Ok(())
         });
         stream::iter(specs).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<()>>().await?;
-        let trees = trees
-            .into_iter()
-            .map(async |tree| store.desired().put(&keys::tree(&tree.hash), tree.bytes.clone().into()).await.map(drop));
+        let trees = trees.into_iter().map(async |tree| {
+            store.desired().put(&keys::tree(&tree.hash), tree.bytes.clone().into()).await.map(drop)
+        });
         stream::iter(trees).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<()>>().await?;
         Ok(missing)
     }
@@ -244,7 +285,9 @@ impl ChangeSet {
     /// True if content must be put: it is not stored, or no head holds it and it is no longer
     /// young.
     fn is_due(&self, store: &Store, kept: Option<&StoredName>, needed: bool) -> bool {
-        kept.is_none_or(|kept| !needed && kept.age + self.inventory.age() >= store.garbage_age() / 2)
+        kept.is_none_or(|kept| {
+            !needed && kept.age + self.inventory.age() >= store.garbage_age() / 2
+        })
     }
 
     /// Handles content that is neither stored nor in this process: an error only if the change set
@@ -254,7 +297,11 @@ impl ChangeSet {
         let held = specs.contains(hash) || bundles.contains(hash);
         let named = self.naming(&BTreeSet::from([*hash]));
         let what = named.first().map_or_else(|| "an entry".to_owned(), ToString::to_string);
-        ensure!(held, "{what} cannot be brought back: its content {} is not there any more", hash.short());
+        ensure!(
+            held,
+            "{what} cannot be brought back: its content {} is not there any more",
+            hash.short()
+        );
         Ok(())
     }
 
@@ -273,11 +320,12 @@ impl ChangeSet {
     /// content is neither stored nor in this process.
     pub(crate) fn broken(&self) -> Vec<&Target> {
         let (specs, bundles) = self.manifest.objects();
-        let specs =
-            specs.into_iter().filter(|hash| !self.inventory.specs.contains_key(hash) && !self.specs.contains_key(hash));
-        let bundles = bundles
-            .into_iter()
-            .filter(|hash| !self.inventory.bundles.contains_key(hash) && !self.bundles.contains_key(hash));
+        let specs = specs.into_iter().filter(|hash| {
+            !self.inventory.specs.contains_key(hash) && !self.specs.contains_key(hash)
+        });
+        let bundles = bundles.into_iter().filter(|hash| {
+            !self.inventory.bundles.contains_key(hash) && !self.bundles.contains_key(hash)
+        });
         let gone: BTreeSet<ContentHash> = specs.chain(bundles).collect();
         if gone.is_empty() { Vec::new() } else { self.naming(&gone) }
     }
@@ -294,7 +342,8 @@ impl ChangeSet {
             let (target, item) = self.manifest.entries().get(index)?;
             let entry = item.known().filter(|entry| entry.enabled)?;
             let replaced = self.base.manifest.get(target).and_then(|(_, item)| item.known());
-            let same = replaced.is_some_and(|replaced| replaced.version.revision == entry.version.revision);
+            let same = replaced
+                .is_some_and(|replaced| replaced.version.revision == entry.version.revision);
             let record = self.base.verdict_records.get(target).filter(|_| same);
             let (canary, rules) = entry.wanted(record.map(|record| record.verdict)).side?;
             Some((target, canary.revision, rules.share))

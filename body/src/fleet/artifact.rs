@@ -9,7 +9,9 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use cbs::Target;
-use fleet::{CanaryRules, ContentHash, Entry, FLOW_RUNTIME, Object, Replicas, Revision, Rollout, Version};
+use fleet::{
+    CanaryRules, ContentHash, Entry, FLOW_RUNTIME, Object, Replicas, Revision, Rollout, Version,
+};
 use serde::{Deserialize, Serialize};
 use spec::{CellSpec, Deployment, FlowSpec};
 
@@ -48,9 +50,16 @@ impl SpecDocument {
             format: u32,
         }
         let Format { format } = serde_json::from_slice(bytes).context("the spec cannot be read")?;
-        ensure!(format <= FORMAT, "a newer `cbs` wrote the spec (format {format}): this body's program is too old");
+        ensure!(
+            format <= FORMAT,
+            "a newer `cbs` wrote the spec (format {format}): this body's program is too old"
+        );
         let document: Self = serde_json::from_slice(bytes).context("the spec cannot be read")?;
-        ensure!(bundle::is_safe(&document.file), "the spec's file `{}` leads elsewhere", document.file.escape_debug());
+        ensure!(
+            bundle::is_safe(&document.file),
+            "the spec's file `{}` leads elsewhere",
+            document.file.escape_debug()
+        );
         Ok(document)
     }
 
@@ -65,7 +74,11 @@ impl SpecDocument {
         let file = root.join(&self.file);
         // Commands run where their spec stands.
         bundle::private().recursive(true).create(folder(&file))?;
-        let options = spec::Options { schemas: Some(place.to_owned()), allow_remote: true, ..spec::Options::default() };
+        let options = spec::Options {
+            schemas: Some(place.to_owned()),
+            allow_remote: true,
+            ..spec::Options::default()
+        };
         let specs = match spec::load_texts([(file, self.text.as_str())], &options) {
             Ok(specs) => specs,
             Err(error) => bail!("{}", first_line(&error)),
@@ -79,7 +92,8 @@ impl SpecDocument {
 }
 
 fn first_line(error: &spec::Error) -> String {
-    let text = error.diagnostics().and_then(|all| all.iter().next().map(|first| first.message.clone()));
+    let text =
+        error.diagnostics().and_then(|all| all.iter().next().map(|first| first.message.clone()));
     text.unwrap_or_else(|| error.to_string())
 }
 
@@ -107,7 +121,10 @@ impl Artifact {
             }),
         };
         let (file, packed) = pack(spec)?;
-        let schemas = [&spec.input, &spec.output].into_iter().flatten().flat_map(|schema| schema.texts().clone());
+        let schemas = [&spec.input, &spec.output]
+            .into_iter()
+            .flatten()
+            .flat_map(|schema| schema.texts().clone());
         let document = SpecDocument {
             format: FORMAT,
             file,
@@ -118,10 +135,12 @@ impl Artifact {
         let bundle = packed.as_ref().map(Bundle::encode).transpose()?.map(object);
         let hash = bundle.as_ref().map(|bundle| bundle.hash);
         let object = Object::new(serde_json::to_vec(&document)?)?;
-        let parts = [spec.metadata.revision.clone()].into_iter().chain(document.schemas.values().cloned());
+        let parts =
+            [spec.metadata.revision.clone()].into_iter().chain(document.schemas.values().cloned());
         let parts: Vec<String> = parts.chain(hash.map(|hash| hash.to_string())).collect();
         let revision = Revision::of(parts.iter().map(String::as_bytes));
-        let mut entry = Entry::new(Version { spec: object.hash, bundle: hash, revision }, spec.language());
+        let mut entry =
+            Entry::new(Version { spec: object.hash, bundle: hash, revision }, spec.language());
         settle(&mut entry, &spec.deployment);
         entry.rollout = rollout;
         entry.needs.platforms = packed.as_ref().map(Bundle::platforms).unwrap_or_default();
@@ -134,10 +153,12 @@ impl Artifact {
     pub(crate) fn of_flow(spec: &Arc<FlowSpec>) -> anyhow::Result<Self> {
         let file = file_name(&spec.metadata.file);
         let text = document(&spec.metadata)?;
-        let document = SpecDocument { format: FORMAT, file, text, schemas: BTreeMap::new(), policy: None };
+        let document =
+            SpecDocument { format: FORMAT, file, text, schemas: BTreeMap::new(), policy: None };
         let object = Object::new(serde_json::to_vec(&document)?)?;
         let revision = Revision::of([spec.metadata.revision.as_bytes()]);
-        let mut entry = Entry::new(Version { spec: object.hash, bundle: None, revision }, FLOW_RUNTIME);
+        let mut entry =
+            Entry::new(Version { spec: object.hash, bundle: None, revision }, FLOW_RUNTIME);
         settle(&mut entry, &spec.deployment);
         let artifact = Self { target: spec.name.clone().into(), entry, spec: object, bundle: None };
         artifact.try_out(&document, None, &spec.metadata.revision)?;
@@ -146,7 +167,12 @@ impl Artifact {
 
     /// Unpacks and loads the artifact as a body does. An artifact that does not arrive whole is
     /// refused here.
-    fn try_out(&self, document: &SpecDocument, packed: Option<&Bundle>, revision: &str) -> anyhow::Result<()> {
+    fn try_out(
+        &self,
+        document: &SpecDocument,
+        packed: Option<&Bundle>,
+        revision: &str,
+    ) -> anyhow::Result<()> {
         let place = tempfile::tempdir()?;
         let root = place.path().join("code");
         if let Some(packed) = packed {
@@ -167,16 +193,24 @@ fn object(bytes: Vec<u8>) -> Object {
 
 /// Reads the text of the one document in a spec's file.
 fn document(metadata: &spec::Metadata) -> anyhow::Result<String> {
-    let text = fs::read_to_string(&metadata.file).with_context(|| metadata.file.display().to_string())?;
+    let text =
+        fs::read_to_string(&metadata.file).with_context(|| metadata.file.display().to_string())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let marks =
-        |line: &str| line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+    let marks = |line: &str| {
+        line.strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
+    };
     let lines: Vec<&str> = text.lines().collect();
     let at = metadata.line.saturating_sub(1).min(lines.len());
-    let start = lines.get(..=at).unwrap_or(&lines).iter().rposition(|line| marks(line)).unwrap_or(0);
+    let start =
+        lines.get(..=at).unwrap_or(&lines).iter().rposition(|line| marks(line)).unwrap_or(0);
     let ends = |line: &str| marks(line) || line.trim_end() == "...";
     let after = at.max(start) + 1;
-    let end = lines.iter().skip(after).position(|line| ends(line)).map_or(lines.len(), |more| after + more);
+    let end = lines
+        .iter()
+        .skip(after)
+        .position(|line| ends(line))
+        .map_or(lines.len(), |more| after + more);
     let mut document = lines.get(start..end).unwrap_or_default().join("\n");
     document.push('\n');
     Ok(document)
@@ -202,8 +236,9 @@ fn pack(spec: &CellSpec) -> anyhow::Result<(String, Option<Bundle>)> {
     let written = folder(&spec.metadata.file);
     let base = written.canonicalize()?;
     // Absolute paths are programs of the machine: they do not travel.
-    let wanted =
-        source_files.items().filter_map(|(place, item)| Some((plain(&base.join(relative(place, written)?)), item)));
+    let wanted = source_files
+        .items()
+        .filter_map(|(place, item)| Some((plain(&base.join(relative(place, written)?)), item)));
     let files: Vec<(PathBuf, &code::Item)> = wanted.collect();
     let root = files.iter().fold(base.clone(), |root, (file, _)| common(&root, folder(file)));
     let mut bundle = Bundle::default();
@@ -223,7 +258,10 @@ fn relative(file: &Path, written: &Path) -> Option<PathBuf> {
         return Some(relative.to_owned());
     }
     let absolute = std::path::absolute(written).ok()?;
-    file.strip_prefix(absolute).ok().map(Path::to_owned).or_else(|| (!file.is_absolute()).then(|| file.to_owned()))
+    file.strip_prefix(absolute)
+        .ok()
+        .map(Path::to_owned)
+        .or_else(|| (!file.is_absolute()).then(|| file.to_owned()))
 }
 
 /// Returns the path without `.` and `..`.
@@ -249,7 +287,9 @@ fn text_of(path: &Path) -> anyhow::Result<String> {
 }
 
 fn file_name(file: &Path) -> String {
-    file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| "spec.yaml".to_owned())
+    file.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_else(|| "spec.yaml".to_owned())
 }
 
 fn folder(file: &Path) -> &Path {

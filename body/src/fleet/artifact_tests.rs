@@ -50,9 +50,11 @@ fn a_cell_is_loaded_anywhere_from_its_parcel_alone() -> Checked {
 }
 
 #[test]
-fn a_parcel_is_the_same_from_every_folder_and_its_revision_follows_code_and_schemas_alone() -> Checked {
+fn a_parcel_is_the_same_from_every_folder_and_its_revision_follows_code_and_schemas_alone()
+-> Checked {
     let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
-    let [one, two] = folders.each_ref().map(|folder| python(folder.path(), "1\n").map(|file| artifact(&file)));
+    let [one, two] =
+        folders.each_ref().map(|folder| python(folder.path(), "1\n").map(|file| artifact(&file)));
     let (one, two) = (one??, two??);
     assert_eq!((one.spec.hash, &one.entry), (two.spec.hash, &two.entry));
     let there = folders[1].path();
@@ -76,15 +78,21 @@ fn a_parcel_is_the_same_from_every_folder_and_its_revision_follows_code_and_sche
 fn one_document_of_several_travels() -> Checked {
     let folder = tempfile::tempdir()?;
     let cell = |name: &str| HEAD.replace("demo.say", name) + "spec: { runtime: rust }\n";
-    let text =
-        format!("# first\n{}---\n# second\n{}...\n--- # third\n{}", cell("demo.a"), cell("demo.b"), cell("demo.c"));
+    let text = format!(
+        "# first\n{}---\n# second\n{}...\n--- # third\n{}",
+        cell("demo.a"),
+        cell("demo.b"),
+        cell("demo.c")
+    );
     let file = write(folder.path(), "all.yaml", &text)?;
     let specs = spec::load(&[file], &spec::Options::default())?;
     for cell in specs.cells() {
         let artifact = Artifact::of_cell(cell)?;
         let document = SpecDocument::read(&artifact.spec.bytes)?;
-        let names: Vec<&str> =
-            ["demo.a", "demo.b", "demo.c"].into_iter().filter(|it| document.text.contains(it)).collect();
+        let names: Vec<&str> = ["demo.a", "demo.b", "demo.c"]
+            .into_iter()
+            .filter(|it| document.text.contains(it))
+            .collect();
         assert_eq!(names, [cell.name.as_str()], "{}", document.text);
     }
     Ok(())
@@ -116,10 +124,15 @@ fn a_command_keeps_its_rights_and_its_neighbours() -> Checked {
 #[test]
 fn a_canary_travels_with_its_rules() -> Checked {
     let folder = tempfile::tempdir()?;
-    let spec =
-        "spec: { runtime: rust, rollout: { canary: { share: 20%, calls: 7, after: 2s, errors: 3%, slower: 150% } } }\n";
+    let spec = "spec: { runtime: rust, rollout: { canary: { share: 20%, calls: 7, after: 2s, errors: 3%, slower: 150% } } }\n";
     let file = write(folder.path(), "cell.yaml", &format!("{HEAD}{spec}"))?;
-    let rules = CanaryRules { share: 20, calls_min: 7, after_ms: 2_000, errors_more_max: 3, slower_max: 150 };
+    let rules = CanaryRules {
+        share: 20,
+        calls_min: 7,
+        after_ms: 2_000,
+        errors_more_max: 3,
+        slower_max: 150,
+    };
     assert_eq!(artifact(&file)?.entry.rollout, Rollout::Canary(rules));
     Ok(())
 }

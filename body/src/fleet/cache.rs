@@ -50,7 +50,9 @@ impl Cache {
         let above = folder();
         let named = |error| {
             let folder = above.display();
-            io::Error::other(format!("{folder}: {error}; set XDG_CACHE_HOME to a folder that this user may write to"))
+            io::Error::other(format!(
+                "{folder}: {error}; set XDG_CACHE_HOME to a folder that this user may write to"
+            ))
         };
         Self::in_folder(&above, body).map_err(named)
     }
@@ -113,12 +115,17 @@ impl Cache {
     fn used(&self, hash: ContentHash, spoiled: Option<&Arc<Code>>) -> Arc<Code> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let known = used.get(&hash).and_then(Weak::upgrade);
-        if let Some(code) = known.filter(|code| spoiled.is_none_or(|spoiled| !Arc::ptr_eq(code, spoiled))) {
+        if let Some(code) =
+            known.filter(|code| spoiled.is_none_or(|spoiled| !Arc::ptr_eq(code, spoiled)))
+        {
             return code;
         }
         used.retain(|_, code| code.strong_count() > 0);
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let code = Arc::new(Code { folder: self.folder.join(format!("{hash}-{number}")), files: Default::default() });
+        let code = Arc::new(Code {
+            folder: self.folder.join(format!("{hash}-{number}")),
+            files: Default::default(),
+        });
         used.insert(hash, Arc::downgrade(&code));
         code
     }
@@ -164,9 +171,11 @@ impl Drop for Code {
     }
 }
 
-/// `cbs/bodies` in the user's cache folder; for a user without a home, a folder of its own among the temporary ones.
+/// `cbs/bodies` in the user's cache folder; for a user without a home, a folder of its own among
+/// the temporary ones.
 fn folder() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     match cache {
         Some(cache) => cache.join("cbs/bodies"),
@@ -202,8 +211,9 @@ fn seal(folder: &Path) -> io::Result<Files> {
 
 /// Returns the first file that has changed since it was unpacked.
 fn wrong(folder: &Path, files: &Files) -> Option<PathBuf> {
-    let is_wrong =
-        |(path, hash): &&(PathBuf, ContentHash)| !fs::read(path).is_ok_and(|it| ContentHash::of(&it) == *hash);
+    let is_wrong = |(path, hash): &&(PathBuf, ContentHash)| {
+        !fs::read(path).is_ok_and(|it| ContentHash::of(&it) == *hash)
+    };
     let wrong = files.iter().find(is_wrong)?;
     Some(wrong.0.strip_prefix(folder).unwrap_or(&wrong.0).to_owned())
 }

@@ -27,15 +27,20 @@ async fn code_is_fetched_once_is_read_only_and_goes_when_nobody_uses_it() {
     let above = tempfile::tempdir().unwrap();
     let cache = Cache::in_folder(above.path(), &body()).unwrap();
     let (one, fetches) = (bundle("one"), AtomicUsize::new(0));
-    let (first, second) = tokio::join!(fetched(&cache, &one, &fetches), fetched(&cache, &one, &fetches));
+    let (first, second) =
+        tokio::join!(fetched(&cache, &one, &fetches), fetched(&cache, &one, &fetches));
     assert_eq!((first.folder(), fetches.load(Ordering::Relaxed)), (second.folder(), 1));
-    let mode = |file: &str| fs::metadata(first.folder().join(file)).unwrap().permissions().mode() & 0o777;
+    let mode =
+        |file: &str| fs::metadata(first.folder().join(file)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("code/say.py"), mode("code/run")), (0o400, 0o500));
     let folder = first.folder().to_owned();
     drop(first);
     assert!(folder.is_dir(), "another uses it");
     drop(second);
-    testkit::eventually("the folder to be gone", std::time::Duration::from_secs(10), async || !folder.exists()).await;
+    testkit::eventually("the folder to be gone", std::time::Duration::from_secs(10), async || {
+        !folder.exists()
+    })
+    .await;
     drop(fetched(&cache, &one, &fetches).await);
     assert_eq!(fetches.load(Ordering::Relaxed), 2);
 }

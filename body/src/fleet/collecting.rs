@@ -7,8 +7,8 @@
 //!    has a later revision than the listed one, and a removal names the listed revision.
 //! 2. A deploy may reuse stored objects that the head it replaces does not reach. It puts them
 //!    again unless they are younger than half of the age below. It sets its head within the other
-//!    half, or gives up. So the objects that it reuses are too young to be removed until its head can
-//!    be read.
+//!    half, or gives up. So the objects that it reuses are too young to be removed until its head
+//!    can be read.
 //! 3. History is read from the leader, whole and without a gap, or nothing is removed. An entry
 //!    that cannot be read may name any manifest: while it is there, all manifests stay.
 
@@ -46,7 +46,8 @@ impl Store {
 
     fn is_any_old(&self, inventory: &Inventory) -> bool {
         let kept = inventory.trees.values().chain(inventory.specs.values());
-        kept.chain(inventory.bundles.values().map(|object| &object.kept)).any(|kept| kept.age > self.garbage_age())
+        kept.chain(inventory.bundles.values().map(|object| &object.kept))
+            .any(|kept| kept.age > self.garbage_age())
     }
 
     /// Returns all objects that the present and the former heads reach. Manifests are read one
@@ -60,7 +61,8 @@ impl Store {
                 continue;
             }
             let (_, trees) = self.manifest_with(head.manifest, &before).await?;
-            let of_one = reachable(&History::new([head]), |hash| trees.get(hash).map(AsRef::as_ref))?;
+            let of_one =
+                reachable(&History::new([head]), |hash| trees.get(hash).map(AsRef::as_ref))?;
             reached.trees.extend(of_one.trees);
             reached.specs.extend(of_one.specs);
             reached.bundles.extend(of_one.bundles);
@@ -117,7 +119,9 @@ impl Store {
         let (mut heads, mut damaged, mut unread) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         for (key, entry) in former {
             match Head::decode(&entry.value) {
-                Ok(head) if keys::history(head.number) == key => _ = heads.insert(head.number, head),
+                Ok(head) if keys::history(head.number) == key => {
+                    _ = heads.insert(head.number, head);
+                }
                 _ => {
                     if let Some(Key::History(number)) = keys::desired_key(&key) {
                         unread.insert(number);
@@ -136,19 +140,24 @@ impl Store {
     }
 
     async fn remove(&self, inventory: &Inventory, reached: &Reachable) -> anyhow::Result<usize> {
-        let old =
-            |all: &BTreeMap<ContentHash, StoredName>| self.old(all.iter().map(|(hash, kept)| (*hash, kept)), reached);
+        let old = |all: &BTreeMap<ContentHash, StoredName>| {
+            self.old(all.iter().map(|(hash, kept)| (*hash, kept)), reached)
+        };
         let trees = old(&inventory.trees);
         let specs = old(&inventory.specs);
         let values = trees.iter().filter_map(|hash| inventory.trees.get(hash));
-        let values =
-            values.chain(specs.iter().filter_map(|hash| inventory.specs.get(hash))).cloned().collect::<Vec<_>>();
         let values = values
-            .into_iter()
-            .map(|kept| async move { self.desired().remove_at(&kept.name, kept.revision).await.map(usize::from) });
-        let mut removed = stream::iter(values).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<_>>().await?;
+            .chain(specs.iter().filter_map(|hash| inventory.specs.get(hash)))
+            .cloned()
+            .collect::<Vec<_>>();
+        let values = values.into_iter().map(|kept| async move {
+            self.desired().remove_at(&kept.name, kept.revision).await.map(usize::from)
+        });
+        let mut removed =
+            stream::iter(values).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<_>>().await?;
         let Some(bundles) = self.existing_bundles().await? else { return Ok(removed.iter().sum()) };
-        let gone = self.old(inventory.bundles.iter().map(|(hash, object)| (*hash, &object.kept)), reached);
+        let gone =
+            self.old(inventory.bundles.iter().map(|(hash, object)| (*hash, &object.kept)), reached);
         for object in gone.iter().filter_map(|hash| inventory.bundles.get(hash)) {
             removed.push(usize::from(bundles.remove_at(object).await?));
         }
@@ -166,7 +175,8 @@ impl Store {
         let hour = u128::from(GARBAGE_AGE_MS);
         let scaled = |age: Duration| age.as_millis() * hour / self.garbage_age().as_millis().max(1);
         let age_ms = |age| u64::try_from(scaled(age)).unwrap_or(u64::MAX);
-        let stored: Vec<Stored> = all.map(|(hash, kept)| Stored { hash, age_ms: age_ms(kept.age) }).collect();
+        let stored: Vec<Stored> =
+            all.map(|(hash, kept)| Stored { hash, age_ms: age_ms(kept.age) }).collect();
         garbage(&stored, reached).into_iter().collect()
     }
 

@@ -52,7 +52,8 @@ async fn until_old(store: &Store) {
     eventually("old content", LONG, async || {
         store.inventory().await.is_ok_and(|inventory| {
             let kept = inventory.trees.values().chain(inventory.specs.values());
-            kept.chain(inventory.bundles.values().map(|object| &object.kept)).all(|kept| kept.age > store.garbage_age())
+            kept.chain(inventory.bundles.values().map(|object| &object.kept))
+                .all(|kept| kept.age > store.garbage_age())
         })
     })
     .await;
@@ -69,7 +70,9 @@ async fn reached(store: &Store) -> anyhow::Result<(Inventory, Reachable)> {
 async fn lost(store: &Store) -> anyhow::Result<Vec<ContentHash>> {
     let (inventory, reached) = reached(store).await?;
     let lies = |hash: &ContentHash| {
-        inventory.trees.contains_key(hash) || inventory.specs.contains_key(hash) || inventory.bundles.contains_key(hash)
+        inventory.trees.contains_key(hash)
+            || inventory.specs.contains_key(hash)
+            || inventory.bundles.contains_key(hash)
     };
     let all = reached.trees.into_iter().chain(reached.specs).chain(reached.bundles);
     Ok(all.filter(|hash| !lies(hash)).collect())
@@ -113,14 +116,17 @@ async fn while_history_cannot_be_read_nothing_goes() -> Checked {
     let root = store.history().await?.get(3)?.manifest;
     let tree = whole.trees.get(&root).ok_or("a root")?;
     store.desired().remove_at(&tree.name, tree.revision).await?;
-    assert!(store.collect().await.is_err_and(|error| error.to_string().contains("not there any more")));
+    assert!(
+        store.collect().await.is_err_and(|error| error.to_string().contains("not there any more"))
+    );
     let now = store.inventory().await?;
     assert_eq!((now.trees.len(), now.specs.len(), now.bundles.len()), (7, 4, 4));
     Ok(())
 }
 
 #[tokio::test]
-async fn while_an_entry_of_history_cannot_be_read_all_that_it_may_name_stays_and_the_rest_goes() -> Checked {
+async fn while_an_entry_of_history_cannot_be_read_all_that_it_may_name_stays_and_the_rest_goes()
+-> Checked {
     let server = NatsServer::with_jetstream().await;
     let store = store(&server, AGE).await?;
     for text in ["one", "two", "three"] {
@@ -153,7 +159,11 @@ async fn while_an_entry_of_history_cannot_be_read_all_that_it_may_name_stays_and
     };
     assert!(names(&now).is_superset(&names(&whole)));
     store.desired().put(&keys::history(2), before.value).await?;
-    assert_eq!((store.collect().await?, lost(&store).await?), (4, Vec::new()), "the other dead one's");
+    assert_eq!(
+        (store.collect().await?, lost(&store).await?),
+        (4, Vec::new()),
+        "the other dead one's"
+    );
     Ok(())
 }
 
@@ -203,13 +213,14 @@ async fn two_who_deploy_and_one_who_collects_lose_nothing() -> Checked {
     let stores = [store().await?, store().await?, store().await?];
     let (turn, done, written) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicUsize::new(0));
     let removed = AtomicUsize::new(0);
-    // On a busy machine something is old, and history stands still for a collector's look at it, only now and then.
+    // On a busy machine something is old, and history stands still for a collector's look at it,
+    // only now and then.
     let is_over = || written.load(Ordering::Relaxed) >= 100 && removed.load(Ordering::Relaxed) > 0;
     let deployer = async |store: &Store| {
         while !is_over() {
             let text = (turn.fetch_add(1, Ordering::Relaxed) % THINGS).to_string();
-            // A conflict, or the machine was too busy for so short an hour: it sets no head, or puts what it
-            // reuses anew. The next one comes.
+            // A conflict, or the machine was too busy for so short an hour: it sets no head, or
+            // puts what it reuses anew. The next one comes.
             if let Ok(Written::Head(_)) = deploy(store, artifact("demo.say", &text)?).await {
                 written.fetch_add(1, Ordering::Relaxed);
             }
@@ -223,8 +234,10 @@ async fn two_who_deploy_and_one_who_collects_lose_nothing() -> Checked {
             removed.fetch_add(store.collect().await.unwrap_or_default(), Ordering::Relaxed);
         }
     };
-    let all = async { tokio::join!(deployer(&stores[0]), deployer(&stores[1]), collector(&stores[2])) };
-    let limited = within(LONG * 3, "a hundred deploys, and something that is collected", Box::pin(all));
+    let all =
+        async { tokio::join!(deployer(&stores[0]), deployer(&stores[1]), collector(&stores[2])) };
+    let limited =
+        within(LONG * 3, "a hundred deploys, and something that is collected", Box::pin(all));
     let (one, two, ()) = Box::pin(limited).await;
     one.and(two)?;
     assert_eq!(lost(&stores[0]).await?, Vec::new());
@@ -266,15 +279,23 @@ async fn a_head_of_which_nobody_knows_whether_it_was_written_is_looked_for() -> 
     let store = store(&server, Duration::from_hours(1)).await?;
     let patience = RetryUntil::new(store.nats().clone(), LONG, |_| {});
     deploy(&store, artifact("demo.say", "one")?).await?;
-    let (lost, late) =
-        (changes(&store, artifact("demo.say", "two")?).await?, changes(&store, artifact("demo.say", "six")?).await?);
+    let (lost, late) = (
+        changes(&store, artifact("demo.say", "two")?).await?,
+        changes(&store, artifact("demo.say", "six")?).await?,
+    );
     let sent = head(&lost);
     let is_set = |written: &Written| matches!(written, Written::Head(head) if head.number == 2);
     for _ in 0..2 {
-        assert!(is_set(&lost.write(&store, sent.clone(), &patience).await?), "it was written, and is told so again");
+        assert!(
+            is_set(&lost.write(&store, sent.clone(), &patience).await?),
+            "it was written, and is told so again"
+        );
     }
     deploy(&store, artifact("demo.say", "three")?).await?;
-    assert!(is_set(&lost.write(&store, sent, &patience).await?), "it was written, and replaced since");
+    assert!(
+        is_set(&lost.write(&store, sent, &patience).await?),
+        "it was written, and replaced since"
+    );
     let written = late.write(&store, head(&late), &patience).await?;
     assert!(matches!(written, Written::Conflict(conflict) if conflict.head.number == 3));
     let heads = store.history().await?;

@@ -105,8 +105,9 @@ impl Driver {
     /// There is no folder for the code that the body will fetch.
     pub(crate) fn new(joining: Joining, instances: Instances, nats: Nats) -> Result<Self, Failure> {
         let Joining { body, namespace, labels, natives, drain } = joining;
-        let cache = Cache::new(&body)
-            .map_err(|error| Failure::not_started(format_args!("there is no place for fetched code: {error}")))?;
+        let cache = Cache::new(&body).map_err(|error| {
+            Failure::not_started(format_args!("there is no place for fetched code: {error}"))
+        })?;
         let (incarnation, _) = cbs::Uuid::new_v4().as_u64_pair();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let facts = Facts {
@@ -115,7 +116,10 @@ impl Driver {
             program: version.clone(),
             platform: super::platform(),
             labels,
-            runtimes: instances.runtimes().map(|runtime| (runtime.to_owned(), version.clone())).collect(),
+            runtimes: instances
+                .runtimes()
+                .map(|runtime| (runtime.to_owned(), version.clone()))
+                .collect(),
         };
         let link = nats.link();
         nats.on_admin_request(ASK_FLEET, |_| std::future::ready(Ok(true.into())));
@@ -126,7 +130,11 @@ impl Driver {
             tasks: InstanceTasks::new(),
             clock: Clock::new(),
             calls: Calls::default(),
-            reported: Reported { paused: None, lease: false, following: watch::channel(Following::default()).0 },
+            reported: Reported {
+                paused: None,
+                lease: false,
+                following: watch::channel(Following::default()).0,
+            },
             drain,
             lost: None,
             is_brief: false,
@@ -160,7 +168,10 @@ impl Driver {
 
     /// Runs the entries that the fleet wants until `stops` yields for the first time. Then hands
     /// over its entries and ends, at once if `stops` yields again.
-    pub(crate) async fn run(mut self, mut stops: impl Stream<Item = &'static str> + Unpin) -> Ended {
+    pub(crate) async fn run(
+        mut self,
+        mut stops: impl Stream<Item = &'static str> + Unpin,
+    ) -> Ended {
         let why = loop {
             tokio::select! {
                 why = stops.next() => break why,
@@ -207,7 +218,9 @@ impl Driver {
     /// others.
     fn turn(&mut self) {
         if self.clock.slept() && self.watches.is_up() {
-            tracing::warn!("this body was asleep for longer than its lease lasts: it looks anew before it acts");
+            tracing::warn!(
+                "this body was asleep for longer than its lease lasts: it looks anew before it acts"
+            );
             self.reconciler.disconnected();
             self.watches.close();
             self.watches.open(Duration::ZERO);
@@ -266,14 +279,20 @@ impl Driver {
         let handed_over = Instant::now() + HANDOVER_MAX.min(self.drain / 2);
         loop {
             self.turn();
-            let holds = self.reconciler.own().held().values().any(|held| !held.instances().is_empty());
-            let alone = matches!(self.reported.paused, Some(Paused::NotConnected | Paused::DuplicateId));
+            let holds =
+                self.reconciler.own().held().values().any(|held| !held.instances().is_empty());
+            let alone =
+                matches!(self.reported.paused, Some(Paused::NotConnected | Paused::DuplicateId));
             if !holds || alone || timeout_at(handed_over, self.next()).await.is_err() {
                 break;
             }
         }
         self.tasks.stop_all(InstanceCommand::Stop(until.saturating_duration_since(Instant::now())));
-        if timeout_at(until, self.tasks.gone()).await.is_ok() { Ended::Drained } else { Ended::TimeUp }
+        if timeout_at(until, self.tasks.gone()).await.is_ok() {
+            Ended::Drained
+        } else {
+            Ended::TimeUp
+        }
     }
 }
 

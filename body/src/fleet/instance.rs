@@ -81,7 +81,12 @@ pub(super) enum InstanceChange {
 }
 
 impl Executor {
-    pub(super) fn new(nats: Nats, namespace: Namespace, instances: Instances, cache: Cache) -> Self {
+    pub(super) fn new(
+        nats: Nats,
+        namespace: Namespace,
+        instances: Instances,
+        cache: Cache,
+    ) -> Self {
         Self { nats, namespace, instances, cache, room: Semaphore::new(BUNDLES_MIB) }
     }
 }
@@ -113,12 +118,18 @@ pub(super) async fn live(
         // On the heap: a task that lives for days need not hold room for its first second.
         started = timeout(order.limit, Box::pin(start(&executor, &order))) => started,
     };
-    let late = || InstanceChange::Failed(format!("it was not ready within {} s", order.limit.as_secs()));
+    let late =
+        || InstanceChange::Failed(format!("it was not ready within {} s", order.limit.as_secs()));
     let (mut instance, _code) = match started.unwrap_or_else(|_| Err(late())) {
         Ok(started) => started,
         Err(what) => {
             if let InstanceChange::Failed(reason) | InstanceChange::Refused(reason) = &what {
-                executor.instances.report(&order.target, &order.version.revision.to_string(), "failed", Some(reason));
+                executor.instances.report(
+                    &order.target,
+                    &order.version.revision.to_string(),
+                    "failed",
+                    Some(reason),
+                );
             }
             return reporter.report(what).await;
         }
@@ -133,7 +144,14 @@ pub(super) async fn live(
         let seconds = limit.as_secs();
         tracing::warn!(target = %order.target, "its calls were not finished within {seconds} s and were cut off");
     }
-    reporter.report(ended.map_or_else(|(reason, _)| InstanceChange::Failed(reason), |_| InstanceChange::Stopped)).await;
+    reporter
+        .report(
+            ended.map_or_else(
+                |(reason, _)| InstanceChange::Failed(reason),
+                |_| InstanceChange::Stopped,
+            ),
+        )
+        .await;
 }
 
 /// Serves until the instance is commanded to stop (with the time that its calls may take) or ends
@@ -165,7 +183,9 @@ async fn serve(
             limit = stop(commands) => return Ok(limit),
             promoted = timeout(limit, executor.instances.promote(instance)) => promoted,
         };
-        match promoted.unwrap_or_else(|_| Err(format!("no calls of its own reached it within {} s", limit.as_secs()))) {
+        match promoted.unwrap_or_else(|_| {
+            Err(format!("no calls of its own reached it within {} s", limit.as_secs()))
+        }) {
             Ok(()) => reporter.report(InstanceChange::Ready(instance.stats())).await,
             Err(reason) => return Err((reason, limit)),
         }
@@ -183,16 +203,23 @@ async fn stop(commands: &mut mpsc::Receiver<InstanceCommand>) -> Duration {
     }
 }
 
-async fn start(executor: &Arc<Executor>, order: &StartOrder) -> Result<(Instance, Option<Arc<Code>>), InstanceChange> {
+async fn start(
+    executor: &Arc<Executor>,
+    order: &StartOrder,
+) -> Result<(Instance, Option<Arc<Code>>), InstanceChange> {
     let failed = |error: anyhow::Error| InstanceChange::Failed(format!("{error:#}"));
-    // What this machine cannot hold now it may hold later; what this program cannot read it never will.
-    let refused = |error: anyhow::Error| match error.chain().any(|cause| cause.is::<std::io::Error>()) {
-        true => InstanceChange::Failed(format!("{error:#}")),
-        false => InstanceChange::Refused(format!("{error:#}")),
-    };
+    // What this machine cannot hold now it may hold later; what this program cannot read it never
+    // will.
+    let refused =
+        |error: anyhow::Error| match error.chain().any(|cause| cause.is::<std::io::Error>()) {
+            true => InstanceChange::Failed(format!("{error:#}")),
+            false => InstanceChange::Refused(format!("{error:#}")),
+        };
     let bytes = order.desired.get(&keys::spec(&order.version.spec)).await;
     let entry = bytes.map_err(|error| InstanceChange::Failed(error.to_string()))?;
-    let bytes = entry.ok_or_else(|| InstanceChange::Failed("its spec is not there any more".to_owned()))?.value;
+    let bytes = entry
+        .ok_or_else(|| InstanceChange::Failed("its spec is not there any more".to_owned()))?
+        .value;
     if ContentHash::of(&bytes) != order.version.spec {
         return Err(InstanceChange::Failed(format!(
             "the spec {} has another hash: deploy again",
@@ -201,13 +228,22 @@ async fn start(executor: &Arc<Executor>, order: &StartOrder) -> Result<(Instance
     }
     let document = SpecDocument::read(&bytes).map_err(refused)?;
     let code = match order.version.bundle {
-        Some(hash) => Some(Box::pin(executor.cache.code(hash, fetch(executor, hash))).await.map_err(failed)?),
+        Some(hash) => {
+            Some(Box::pin(executor.cache.code(hash, fetch(executor, hash))).await.map_err(failed)?)
+        }
         None => None,
     };
-    let root = code.as_ref().map_or_else(|| executor.cache.empty_folder(), |code| code.folder().to_owned());
-    let schemas = executor.cache.scratch().map_err(|error| InstanceChange::Failed(error.to_string()))?;
-    let loading = tokio::task::spawn_blocking(move || document.load(&root, &schemas.path().join("schemas")));
-    let loaded = loading.await.map_err(|error| InstanceChange::Failed(error.to_string()))?.map_err(refused)?;
+    let root = code
+        .as_ref()
+        .map_or_else(|| executor.cache.empty_folder(), |code| code.folder().to_owned());
+    let schemas =
+        executor.cache.scratch().map_err(|error| InstanceChange::Failed(error.to_string()))?;
+    let loading =
+        tokio::task::spawn_blocking(move || document.load(&root, &schemas.path().join("schemas")));
+    let loaded = loading
+        .await
+        .map_err(|error| InstanceChange::Failed(error.to_string()))?
+        .map_err(refused)?;
     let deployed = named(loaded, &order.version);
     let same = match &deployed {
         Deployed::Cell(spec) => order.target == Target::Cell(spec.name.clone()),
@@ -218,7 +254,8 @@ async fn start(executor: &Arc<Executor>, order: &StartOrder) -> Result<(Instance
     }
     executor.instances.check(&deployed).map_err(InstanceChange::Refused)?;
     let canary = order.canary.then(|| order.version.revision.to_string().into());
-    let instance = executor.instances.start(deployed, canary).await.map_err(InstanceChange::Failed)?;
+    let instance =
+        executor.instances.start(deployed, canary).await.map_err(InstanceChange::Failed)?;
     Ok((instance, code))
 }
 
@@ -242,11 +279,17 @@ fn named(deployed: Deployed, version: &Version) -> Deployed {
 
 /// Fetches a bundle as soon as there is capacity for it, and returns it with the permit for that
 /// capacity.
-async fn fetch(executor: &Executor, hash: ContentHash) -> anyhow::Result<(Bytes, tokio::sync::SemaphorePermit<'_>)> {
+async fn fetch(
+    executor: &Executor,
+    hash: ContentHash,
+) -> anyhow::Result<(Bytes, tokio::sync::SemaphorePermit<'_>)> {
     let store = executor.nats.objects(&keys::bundle_store(&executor.namespace), 1).await?;
     let room = async |bytes: usize| {
         let mebibytes = 2 * bytes.div_ceil(BUNDLE_SMALL).max(1);
-        executor.room.acquire_many(u32::try_from(mebibytes.min(BUNDLES_MIB)).unwrap_or(u32::MAX)).await
+        executor
+            .room
+            .acquire_many(u32::try_from(mebibytes.min(BUNDLES_MIB)).unwrap_or(u32::MAX))
+            .await
     };
     let mut permit = room(BUNDLE_SMALL).await?;
     let mut got = store.get(&hash.to_string(), BUNDLE_SMALL).await;
@@ -258,6 +301,8 @@ async fn fetch(executor: &Executor, hash: ContentHash) -> anyhow::Result<(Bytes,
         permit = room(bytes).await?;
         got = store.get(&hash.to_string(), bytes).await;
     }
-    let bytes = got?.with_context(|| format!("the bundle {} is not there any more: deploy again", hash.short()))?;
+    let bytes = got?.with_context(|| {
+        format!("the bundle {} is not there any more: deploy again", hash.short())
+    })?;
     Ok((bytes, permit))
 }

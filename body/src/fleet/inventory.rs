@@ -50,7 +50,9 @@ impl Store {
             if let Some(Key::Spec(hash)) = keys::desired_key(&name)
                 && ContentHash::of(&entry.value) != hash
             {
-                tracing::warn!("what lies under `{name}` has another hash: it is put anew where it is at hand");
+                tracing::warn!(
+                    "what lies under `{name}` has another hash: it is put anew where it is at hand"
+                );
                 inventory.specs.remove(&hash);
             }
         }
@@ -66,7 +68,8 @@ impl Store {
                 None => Ok(Vec::new()),
             }
         };
-        let (listed, bundles) = tokio::try_join!(Box::pin(self.desired().list(">")), Box::pin(of_bundles))?;
+        let (listed, bundles) =
+            tokio::try_join!(Box::pin(self.desired().list(">")), Box::pin(of_bundles))?;
         for kept in listed {
             match keys::desired_key(&kept.name) {
                 Some(Key::Tree(hash)) => _ = inventory.trees.insert(hash, kept),
@@ -76,7 +79,8 @@ impl Store {
                 Some(Key::Head) | None => {}
             }
         }
-        let named = bundles.into_iter().filter_map(|object| Some((object.kept.name.parse().ok()?, object)));
+        let named =
+            bundles.into_iter().filter_map(|object| Some((object.kept.name.parse().ok()?, object)));
         inventory.bundles = named.collect();
         Ok(inventory)
     }

@@ -83,13 +83,23 @@ impl RetryUntil {
             };
             let error = match tried {
                 Ok(done) => return Ok(done),
-                // Silence is also the answer to what a user may not do: then the server has said so besides.
-                Err(error) if may_pass(&error) && reported == self.nats.counters().server_errors => error,
-                Err(error) if error.is::<StoreError>() || error.is::<Denied>() => return Err(ended(&error, stage)),
+                // Silence is also the answer to what a user may not do: then the server has said so
+                // besides.
+                Err(error)
+                    if may_pass(&error) && reported == self.nats.counters().server_errors =>
+                {
+                    error
+                }
+                Err(error) if error.is::<StoreError>() || error.is::<Denied>() => {
+                    return Err(ended(&error, stage));
+                }
                 Err(error) => return Err(error),
             };
             if !is_told && Instant::now() < self.until {
-                (self.report)(&format!("NATS does not answer; trying again, {}: {error:#}", stage.so_far()));
+                (self.report)(&format!(
+                    "NATS does not answer; trying again, {}: {error:#}",
+                    stage.so_far()
+                ));
                 is_told = true;
             }
             let again = async {
@@ -123,7 +133,10 @@ struct Denied(Arc<str>);
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(what) = self;
-        write!(f, "the NATS server does not permit it: {what}; deploy as a user with the permissions of a deployer")
+        write!(
+            f,
+            "the NATS server does not permit it: {what}; deploy as a user with the permissions of a deployer"
+        )
     }
 }
 

@@ -24,7 +24,9 @@ async fn nats(server: &NatsServer) -> anyhow::Result<Nats> {
 async fn silence_is_waited_out_and_told_once() -> Checked {
     static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let server = NatsServer::with_jetstream().await;
-    let report = |line: &str| TOLD.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line.to_owned());
+    let report = |line: &str| {
+        TOLD.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line.to_owned());
+    };
     let retry = RetryUntil::new(nats(&server).await?, LONG, report);
     let tries = AtomicUsize::new(0);
     let step = async || match tries.fetch_add(1, Ordering::Relaxed) {
@@ -34,7 +36,10 @@ async fn silence_is_waited_out_and_told_once() -> Checked {
     assert_eq!(retry.with(DeployStage::Content, step).await?, 2);
     let reported = TOLD.lock().map_err(|_| "poisoned")?.clone();
     assert_eq!(reported.len(), 1, "{reported:?}");
-    assert!(reported[0].starts_with("NATS does not answer; trying again, nothing is changed yet: "), "{reported:?}");
+    assert!(
+        reported[0].starts_with("NATS does not answer; trying again, nothing is changed yet: "),
+        "{reported:?}"
+    );
     Ok(())
 }
 
@@ -59,11 +64,13 @@ async fn a_step_on_a_connection_that_is_lost_is_tried_again_on_the_next() -> Che
 }
 
 #[tokio::test]
-async fn what_time_does_not_mend_ends_at_once_and_when_time_is_up_it_says_what_is_known() -> Checked {
+async fn what_time_does_not_mend_ends_at_once_and_when_time_is_up_it_says_what_is_known() -> Checked
+{
     let server = NatsServer::with_jetstream().await;
     let retry = RetryUntil::new(nats(&server).await?, Duration::from_millis(1), |_| {});
     let mut ends = Vec::new();
-    let refused = || StoreError::Refused { bucket: "desired".to_owned(), reason: "full".to_owned() };
+    let refused =
+        || StoreError::Refused { bucket: "desired".to_owned(), reason: "full".to_owned() };
     for (stage, error) in [
         (DeployStage::Content, away()),
         (DeployStage::Head(7), away()),
@@ -94,7 +101,10 @@ async fn what_time_does_not_mend_ends_at_once_and_when_time_is_up_it_says_what_i
 async fn what_the_server_does_not_permit_ends_at_once_and_says_what_it_was() -> Checked {
     let folder = tempfile::tempdir()?;
     for (denied, why) in [
-        ("publish: { deny: \"$JS.API.STREAM.CREATE.>\" }", "for Publish to \"$JS.API.STREAM.CREATE.KV_cbs_default_"),
+        (
+            "publish: { deny: \"$JS.API.STREAM.CREATE.>\" }",
+            "for Publish to \"$JS.API.STREAM.CREATE.KV_cbs_default_",
+        ),
         ("subscribe: { deny: \"_INBOX.>\" }", "for Subscription to \"_INBOX.deployer."),
     ] {
         let config = format!(
@@ -104,16 +114,20 @@ async fn what_the_server_does_not_permit_ends_at_once_and_says_what_it_was() -> 
         );
         let server = NatsServer::with_config(&config).await;
         let mut options = Options::new(server.url(), "deployer".parse()?);
-        (options.credentials.user, options.credentials.password) = (Some("ada".to_owned()), Some("ada".to_owned()));
+        (options.credentials.user, options.credentials.password) =
+            (Some("ada".to_owned()), Some("ada".to_owned()));
         let nats = Nats::connect_client(options).await?;
         let retry = RetryUntil::new(nats.clone(), LONG, |_| {});
-        let open = async || Ok(super::super::Store::open(nats.clone(), cbs::Namespace::default()).await?);
+        let open =
+            async || Ok(super::super::Store::open(nats.clone(), cbs::Namespace::default()).await?);
         let began = Instant::now();
-        let error = retry.with(DeployStage::Content, open).await.err().ok_or("an error")?.to_string();
+        let error =
+            retry.with(DeployStage::Content, open).await.err().ok_or("an error")?.to_string();
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}: {error}", began.elapsed());
         let reported = format!("the NATS server does not permit it: Permissions Violation {why}");
         assert!(
-            error.starts_with(&reported) && error.ends_with("nothing was changed, and `cbs deploy` again is safe"),
+            error.starts_with(&reported)
+                && error.ends_with("nothing was changed, and `cbs deploy` again is safe"),
             "{error}"
         );
     }

@@ -103,8 +103,11 @@ pub(crate) async fn wait(
             }
             Some(Err(_)) => return observed.too_late(wanted, None),
             None => {
-                tell_new("the connection is lost: it waits until the bodies are heard again".to_owned());
-                if timeout_at(until, link.wait_for(|state| *state == LinkState::Up)).await.is_err() {
+                tell_new(
+                    "the connection is lost: it waits until the bodies are heard again".to_owned(),
+                );
+                if timeout_at(until, link.wait_for(|state| *state == LinkState::Up)).await.is_err()
+                {
                     return observed.too_late(wanted, None);
                 }
                 observed.hold(HOLD);
@@ -114,8 +117,10 @@ pub(crate) async fn wait(
         match follow(store, watching, wanted, &mut observed, until, &mut tell_new).await {
             Some(Outcome::Converged { bodies }) => {
                 if !wanted.is_old {
-                    // The old revision answers for so long beside the new one, and its bodies do not say so.
-                    let settled = sleep(Duration::from_millis(Timing::default().settle) + OLD_STOPS);
+                    // The old revision answers for so long beside the new one, and its bodies do
+                    // not say so.
+                    let settled =
+                        sleep(Duration::from_millis(Timing::default().settle) + OLD_STOPS);
                     let _ = timeout_at(until, settled).await;
                 }
                 return Outcome::Converged { bodies };
@@ -156,8 +161,10 @@ async fn follow(
     let mut hopeless: Option<Instant> = None;
     loop {
         let wake = hopeless.map_or(until, |since| since + BELIEVED_AFTER).min(until);
-        let wake =
-            observed.trusted.filter(|trusted| *trusted > Instant::now()).map_or(wake, |trusted| trusted.min(wake));
+        let wake = observed
+            .trusted
+            .filter(|trusted| *trusted > Instant::now())
+            .map_or(wake, |trusted| trusted.min(wake));
         let seen = tokio::select! {
             seen = timeout_at(wake, watching.next()) => seen,
             _ = link.wait_for(|state| *state == LinkState::Down) => return None,
@@ -198,7 +205,12 @@ async fn follow(
         }
         hopeless = now.hopeless.then(|| hopeless.unwrap_or_else(Instant::now));
         if !now.missing.is_empty() {
-            report(format!("{} of {} bodies have the head; {}", now.followed, now.bodies, summary(&now.missing)));
+            report(format!(
+                "{} of {} bodies have the head; {}",
+                now.followed,
+                now.bodies,
+                summary(&now.missing)
+            ));
         }
     }
 }
@@ -245,8 +257,8 @@ impl Observed {
                 }
             }
             WatchEvent::Change(KeyChange { key, value: None, .. }) => {
-                // Who ends says so before. All others have died, or the server was away for a lease's time:
-                // then they will be heard again.
+                // Who ends says so before. All others have died, or the server was away for a
+                // lease's time: then they will be heard again.
                 if self.bodies.remove(&key).is_some_and(|(presence, _)| !presence.draining) {
                     self.hold(HOLD);
                 }
@@ -267,7 +279,9 @@ impl Observed {
     fn too_late(&self, wanted: &Wanted<'_>, error: Option<&StoreError>) -> Outcome {
         let why = |error: &StoreError| format!("the leases of the bodies cannot be read: {error}");
         if !self.is_whole {
-            let silent = || "the server does not tell the leases of the bodies: no answer in time".to_owned();
+            let silent = || {
+                "the server does not tell the leases of the bodies: no answer in time".to_owned()
+            };
             return Outcome::Not(vec![error.map_or_else(silent, why)]);
         }
         let now = progress(&self.presences(), wanted);
@@ -300,7 +314,8 @@ fn progress(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Progress
     // Whoever is about to end takes nothing new.
     let stay: Vec<&Presence> = bodies.values().copied().filter(|body| !body.draining).collect();
     let has = |body: &&&Presence| body.applied.is_some_and(|applied| applied.head == wanted.head);
-    let (followed, behind): (Vec<&Presence>, Vec<&Presence>) = stay.iter().copied().partition(|body| has(&body));
+    let (followed, behind): (Vec<&Presence>, Vec<&Presence>) =
+        stay.iter().copied().partition(|body| has(&body));
     let mut missing: Vec<String> = behind
         .iter()
         .map(|body| {
@@ -312,11 +327,14 @@ fn progress(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Progress
     for &index in wanted.touched {
         let Some((target, item)) = wanted.manifest.entries().get(index) else { continue };
         let enabled = item.known().is_some_and(|entry| entry.enabled);
-        let of = |body: &Presence| (body.states.at(index), body.facts.body.clone(), reason(body, index));
+        let of =
+            |body: &Presence| (body.states.at(index), body.facts.body.clone(), reason(body, index));
         let statuses: Vec<_> = followed.iter().map(|body| of(body)).collect();
         let ready = statuses.iter().any(|(status, ..)| status.is_promise());
-        let open = statuses.iter().filter(|(status, ..)| !is_settled(*status) || is_failing(*status));
-        let nowhere = enabled && behind.is_empty() && statuses.iter().all(|(status, ..)| is_unowned(*status));
+        let open =
+            statuses.iter().filter(|(status, ..)| !is_settled(*status) || is_failing(*status));
+        let nowhere =
+            enabled && behind.is_empty() && statuses.iter().all(|(status, ..)| is_unowned(*status));
         let mut words: Vec<String> = open
             .map(|(status, body, why)| match nowhere {
                 true => format!("{}{why}", unplaced::reason(target, body)),
@@ -325,17 +343,29 @@ fn progress(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Progress
             .collect();
         if enabled && !ready && words.is_empty() {
             let refused = statuses.iter().filter(|(status, ..)| status.is_refused());
-            words = refused.map(|(_, body, why)| format!("{target} cannot run in {body}{why}")).collect();
+            words = refused
+                .map(|(_, body, why)| format!("{target} cannot run in {body}{why}"))
+                .collect();
             if words.is_empty() {
-                words.push(format!("{target} runs nowhere: no body has the labels that it asks for"));
+                words.push(format!(
+                    "{target} runs nowhere: no body has the labels that it asks for"
+                ));
             }
         }
         // A start that failed is tried again; what nobody can run stays so.
-        let serves = statuses.iter().any(|(status, ..)| status.is_promise() && !is_failing(*status));
-        hopeless &= words.is_empty() || nowhere || !serves && statuses.iter().all(|(status, ..)| is_settled(*status));
+        let serves =
+            statuses.iter().any(|(status, ..)| status.is_promise() && !is_failing(*status));
+        hopeless &= words.is_empty()
+            || nowhere
+            || !serves && statuses.iter().all(|(status, ..)| is_settled(*status));
         missing.extend(words);
     }
-    Progress { followed: followed.len(), bodies: stay.len(), hopeless: hopeless && !missing.is_empty(), missing }
+    Progress {
+        followed: followed.len(),
+        bodies: stay.len(),
+        hopeless: hopeless && !missing.is_empty(),
+        missing,
+    }
 }
 
 fn is_settled(status: EntryStatus) -> bool {

@@ -16,7 +16,11 @@ fn head() -> ContentHash {
 }
 
 /// A body that has this head, with these entry states.
-fn body(id: &str, head: ContentHash, states: &str) -> Result<(String, Presence), Box<dyn std::error::Error>> {
+fn body(
+    id: &str,
+    head: ContentHash,
+    states: &str,
+) -> Result<(String, Presence), Box<dyn std::error::Error>> {
     let facts = Facts {
         body: id.parse()?,
         incarnation: 1,
@@ -41,7 +45,10 @@ fn body(id: &str, head: ContentHash, states: &str) -> Result<(String, Presence),
     Ok((id.to_owned(), presence))
 }
 
-fn look(bodies: &[(String, Presence)], enabled: bool) -> Result<Progress, Box<dyn std::error::Error>> {
+fn look(
+    bodies: &[(String, Presence)],
+    enabled: bool,
+) -> Result<Progress, Box<dyn std::error::Error>> {
     let (manifest, touched) = (manifest(enabled)?, BTreeSet::from([0]));
     let wanted = Wanted { head: head(), manifest: &manifest, touched: &touched, is_old: false };
     Ok(progress(&bodies.iter().map(|(id, presence)| (id.as_str(), presence)).collect(), &wanted))
@@ -49,7 +56,8 @@ fn look(bodies: &[(String, Presence)], enabled: bool) -> Result<Progress, Box<dy
 
 #[test]
 fn a_cell_that_is_ready_in_one_body_and_absent_in_the_other_is_there() -> Checked {
-    let now = look(&[body("a", head(), "r")?, body("b", head(), ".")?, body("c", head(), "x")?], true)?;
+    let now =
+        look(&[body("a", head(), "r")?, body("b", head(), ".")?, body("c", head(), "x")?], true)?;
     assert_eq!((now.missing, now.hopeless, now.followed), (Vec::new(), false, 3));
     Ok(())
 }
@@ -57,9 +65,15 @@ fn a_cell_that_is_ready_in_one_body_and_absent_in_the_other_is_there() -> Checke
 #[test]
 fn a_body_that_is_behind_or_about_to_change_is_waited_for() -> Checked {
     let old = ContentHash::of(b"old");
-    for (states, of) in
-        [("r", old), ("s", head()), ("u", head()), ("f", head()), ("k", head()), ("e", head()), ("d", head())]
-    {
+    for (states, of) in [
+        ("r", old),
+        ("s", head()),
+        ("u", head()),
+        ("f", head()),
+        ("k", head()),
+        ("e", head()),
+        ("d", head()),
+    ] {
         let now = look(&[body("a", head(), "r")?, body("b", of, states)?], true)?;
         assert_eq!((now.missing.len(), now.hopeless), (1, false), "{states}: {now:?}");
     }
@@ -77,7 +91,8 @@ fn what_nobody_can_run_is_hopeless_and_the_reason_is_told() -> Checked {
     for states in ["e", "o"] {
         let kept = look(&[body("a", head(), states)?, body("b", head(), ".")?], true)?;
         assert!(
-            kept.hopeless && kept.missing.concat().contains("serves on in a, for no body has the labels"),
+            kept.hopeless
+                && kept.missing.concat().contains("serves on in a, for no body has the labels"),
             "{kept:?}"
         );
     }
@@ -103,16 +118,27 @@ fn a_body_that_serves_what_asks_for_labels_of_nobody_says_so() -> Checked {
     entry.place = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
     let manifest = Manifest::new([(Target::Cell("demo.say".parse()?), entry.into())])?;
     let explained = |labels: &[(&str, &str)]| {
-        let ids = [("a", head(), "e"), ("b", head(), "o"), ("c", head(), "."), ("d", ContentHash::of(b"old"), "e")];
-        let bodies = ids.map(|(id, head, states)| body(id, head, states).map(|(_, presence)| presence));
+        let ids = [
+            ("a", head(), "e"),
+            ("b", head(), "o"),
+            ("c", head(), "."),
+            ("d", ContentHash::of(b"old"), "e"),
+        ];
+        let bodies =
+            ids.map(|(id, head, states)| body(id, head, states).map(|(_, presence)| presence));
         let mut bodies = bodies.into_iter().collect::<Result<Vec<_>, _>>()?;
-        bodies[2].facts.labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        bodies[2].facts.labels =
+            labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         unplaced::explain(&mut bodies, head(), &manifest);
-        let reported =
-            bodies.iter().flat_map(|body| body.troubles.iter().skip(1)).map(|trouble| trouble.reason.clone());
+        let reported = bodies
+            .iter()
+            .flat_map(|body| body.troubles.iter().skip(1))
+            .map(|trouble| trouble.reason.clone());
         Ok::<_, Box<dyn std::error::Error>>(reported.collect::<Vec<_>>())
     };
-    let says = |body: &str| format!("cell demo.say serves on in {body}, for no body has the labels that it asks for");
+    let says = |body: &str| {
+        format!("cell demo.say serves on in {body}, for no body has the labels that it asks for")
+    };
     assert_eq!(explained(&[("zone", "b")])?, [says("a"), says("b")]);
     assert_eq!(explained(&[("zone", "a")])?, [""; 0]);
     Ok(())

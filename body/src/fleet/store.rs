@@ -8,7 +8,9 @@ use bus_nats::{
     store::{Bucket, BucketSettings, StoreError},
 };
 use cbs::{Bytes, Namespace, Target};
-use fleet::{ContentHash, Head, History, Manifest, ManifestError, Presence, Verdict, VerdictRecord, keys};
+use fleet::{
+    ContentHash, Head, History, Manifest, ManifestError, Presence, Verdict, VerdictRecord, keys,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 
 /// Limit of requests of one command that are under way at once.
@@ -43,13 +45,20 @@ impl Now {
             entry.wanted(None).side?;
             let what = match self.verdict_records.get(target) {
                 None => "a canary that is being judged".to_owned(),
-                Some(VerdictRecord { verdict: Verdict::Promote, reason }) => format!("promoted: {reason}"),
+                Some(VerdictRecord { verdict: Verdict::Promote, reason }) => {
+                    format!("promoted: {reason}")
+                }
                 Some(VerdictRecord { verdict: Verdict::RollBack, reason }) => {
-                    let base = entry.base.as_ref().map(|base| base.revision.to_string()).unwrap_or_default();
+                    let base = entry
+                        .base
+                        .as_ref()
+                        .map(|base| base.revision.to_string())
+                        .unwrap_or_default();
                     format!("rolled back: {reason}; {base} serves on")
                 }
             };
-            let line = format!("head {}: {target} {} is {what}", head.number, entry.version.revision);
+            let line =
+                format!("head {}: {target} {} is {what}", head.number, entry.version.revision);
             Some(crate::output::sanitize(&line))
         });
         lines.collect()
@@ -88,14 +97,22 @@ impl Store {
         let of_leases = presence_settings(&namespace);
         let of_verdicts = verdict_settings(&namespace);
         let of_heads = desired_settings(&namespace);
-        let made =
-            async { tokio::try_join!(nats.bucket(&of_heads), nats.bucket(&of_leases), nats.bucket(&of_verdicts)) };
+        let made = async {
+            tokio::try_join!(
+                nats.bucket(&of_heads),
+                nats.bucket(&of_leases),
+                nats.bucket(&of_verdicts)
+            )
+        };
         let (desired, ..) = Box::pin(made).await?;
         Ok(Self::of(nats, namespace, desired))
     }
 
     /// Opens the store; `None` if nothing was ever deployed.
-    pub(crate) async fn existing(nats: Nats, namespace: Namespace) -> Result<Option<Self>, StoreError> {
+    pub(crate) async fn existing(
+        nats: Nats,
+        namespace: Namespace,
+    ) -> Result<Option<Self>, StoreError> {
         match nats.existing_bucket(&keys::desired_bucket(&namespace)).await {
             Ok(desired) => Ok(Some(Self::of(nats, namespace, desired))),
             Err(StoreError::NoBucket(_)) => Ok(None),
@@ -154,12 +171,18 @@ impl Store {
 
     /// True if this is the present head.
     pub(super) async fn is_head(&self, head: &Head) -> Result<bool, StoreError> {
-        Ok(self.desired.get_latest(keys::HEAD).await?.is_some_and(|entry| entry.value == head.encode()))
+        Ok(self
+            .desired
+            .get_latest(keys::HEAD)
+            .await?
+            .is_some_and(|entry| entry.value == head.encode()))
     }
 
     /// Reads the present head and its manifest.
     pub(crate) async fn now(&self) -> anyhow::Result<Now> {
-        let Some(entry) = self.desired.get_latest(keys::HEAD).await? else { return Ok(Now::default()) };
+        let Some(entry) = self.desired.get_latest(keys::HEAD).await? else {
+            return Ok(Now::default());
+        };
         let (head, damaged) = match Head::decode(&entry.value) {
             Ok(head) => (head, None),
             Err(error) => {
@@ -177,11 +200,21 @@ impl Store {
         };
         let (manifest, trees, lost) = self.read(head.manifest, &BTreeMap::new()).await?;
         let verdict_records = self.verdict_records(&manifest).await?;
-        Ok(Now { head: Some((head, entry.revision)), manifest, trees, lost, verdict_records, damaged })
+        Ok(Now {
+            head: Some((head, entry.revision)),
+            manifest,
+            trees,
+            lost,
+            verdict_records,
+            damaged,
+        })
     }
 
     /// Reads the verdict records about the canaries of a manifest.
-    async fn verdict_records(&self, manifest: &Manifest) -> Result<BTreeMap<Target, VerdictRecord>, StoreError> {
+    async fn verdict_records(
+        &self,
+        manifest: &Manifest,
+    ) -> Result<BTreeMap<Target, VerdictRecord>, StoreError> {
         let canaries = manifest.entries().iter().filter_map(|(target, item)| {
             let entry = item.known().filter(|entry| entry.base.is_some())?;
             Some((target.clone(), entry.version.revision))
@@ -194,7 +227,8 @@ impl Store {
             Err(StoreError::NoBucket(_)) => return Ok(BTreeMap::new()),
             bucket => bucket?,
         };
-        // By a consumer: the right to ask for one of them would be one to have it sent to any subject.
+        // By a consumer: the right to ask for one of them would be one to have it sent to any
+        // subject.
         let all: BTreeMap<_, _> = bucket.all(">").await?.into_iter().collect();
         let found = canaries.into_iter().filter_map(|(target, revision)| {
             let entry = all.get(&keys::verdict(&target, revision))?;
@@ -218,7 +252,10 @@ impl Store {
         let (manifest, trees, lost) = self.read(root, known).await?;
         if let Some(first) = lost.first() {
             let count = lost.len();
-            anyhow::bail!("{count} objects of a manifest are not there any more, among them {}", first.short());
+            anyhow::bail!(
+                "{count} objects of a manifest are not there any more, among them {}",
+                first.short()
+            );
         }
         Ok((manifest, trees))
     }
@@ -248,7 +285,8 @@ impl Store {
                 Some(bytes) => Ok((hash, Some(bytes.clone()))),
                 None => Ok::<_, StoreError>((hash, self.stored(&keys::tree(&hash), hash).await?)),
             });
-            let found = stream::iter(wanted).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<_>>().await?;
+            let found =
+                stream::iter(wanted).buffer_unordered(REQUESTS_MAX).try_collect::<Vec<_>>().await?;
             for (hash, bytes) in found {
                 match bytes {
                     Some(bytes) => _ = trees.insert(hash, bytes),
@@ -267,7 +305,9 @@ impl Store {
     }
 
     async fn object(&self, key: &str, hash: ContentHash) -> anyhow::Result<Bytes> {
-        self.stored(key, hash).await?.with_context(|| format!("`{key}` is not there any more: deploy again"))
+        self.stored(key, hash)
+            .await?
+            .with_context(|| format!("`{key}` is not there any more: deploy again"))
     }
 
     /// Reads the value under a key. Returns `None` if it has another hash: then it counts as lost.
@@ -277,7 +317,9 @@ impl Store {
         match entry.filter(is_right) {
             Some(bytes) => Ok(Some(bytes)),
             // A cluster's replica may be behind.
-            None => Ok(self.desired.get_latest(key).await?.map(|entry| entry.value).filter(is_right)),
+            None => {
+                Ok(self.desired.get_latest(key).await?.map(|entry| entry.value).filter(is_right))
+            }
         }
     }
 
@@ -286,13 +328,17 @@ impl Store {
         // The present one first: whoever replaces it meanwhile has put it into history before.
         let now = self.desired.get_latest(keys::HEAD).await?;
         let former = self.desired.all(&format!("{}*", keys::HISTORY)).await?;
-        let all = former.into_iter().map(|(_, entry)| entry.value).chain(now.map(|entry| entry.value));
+        let all =
+            former.into_iter().map(|(_, entry)| entry.value).chain(now.map(|entry| entry.value));
         // One that cannot be read is a newer program's: history reaches back to it.
         Ok(History::new(all.filter_map(|bytes| Head::decode(&bytes).ok())))
     }
 
     /// Reads the leases of the running bodies.
-    pub(crate) async fn bodies(nats: &Nats, namespace: &Namespace) -> Result<Vec<Presence>, StoreError> {
+    pub(crate) async fn bodies(
+        nats: &Nats,
+        namespace: &Namespace,
+    ) -> Result<Vec<Presence>, StoreError> {
         let bucket = match nats.existing_bucket(&keys::presence_bucket(namespace)).await {
             Err(StoreError::NoBucket(_)) => return Ok(Vec::new()),
             bucket => bucket?,

@@ -22,7 +22,10 @@ pub(crate) fn explain(bodies: &mut [Presence], head: ContentHash, manifest: &Man
         if bodies.iter().any(|body| !body.draining && body.facts.matches(entry)) {
             continue;
         }
-        for body in bodies.iter_mut().filter(|body| body.applied.is_some_and(|applied| applied.head == head)) {
+        for body in bodies
+            .iter_mut()
+            .filter(|body| body.applied.is_some_and(|applied| applied.head == head))
+        {
             if matches!(body.states.at(index), EntryStatus::Extra | EntryStatus::Old) {
                 body.troubles.push(Trouble { index, reason: reason(target, &body.facts.body) });
             }

@@ -22,7 +22,8 @@ pub(super) fn form(headers: &HeaderMap) -> Form {
 
 /// True if the client names JSON.
 pub(super) fn json(headers: &HeaderMap) -> bool {
-    let name = |media: &str| media.split(';').next().unwrap_or_default().trim() == "application/json";
+    let name =
+        |media: &str| media.split(';').next().unwrap_or_default().trim() == "application/json";
     wanted(headers).any(|(media, weight)| weight > 0 && name(&media))
 }
 
@@ -31,8 +32,10 @@ pub(super) fn json(headers: &HeaderMap) -> bool {
 fn wanted(headers: &HeaderMap) -> impl Iterator<Item = (String, u32)> {
     let values = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(|media| {
-        let media: String = media.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
-        let weight = media.split(';').find_map(|part| part.strip_prefix("q=")).map_or(1000, thousandths);
+        let media: String =
+            media.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
+        let weight =
+            media.split(';').find_map(|part| part.strip_prefix("q=")).map_or(1000, thousandths);
         (media, weight)
     })
 }
@@ -84,7 +87,13 @@ mod tests {
 
     #[test]
     fn json_is_for_those_who_ask_for_it() {
-        assert!(json(&asked("application/json")) && json(&asked("text/html, application/json;q=0.1")));
-        assert!(!json(&asked("*/*")) && !json(&asked("application/json;q=0")) && !json(&HeaderMap::new()));
+        assert!(
+            json(&asked("application/json")) && json(&asked("text/html, application/json;q=0.1"))
+        );
+        assert!(
+            !json(&asked("*/*"))
+                && !json(&asked("application/json;q=0"))
+                && !json(&HeaderMap::new())
+        );
     }
 }

@@ -29,9 +29,10 @@ fn address(text: &str) -> Result<OptionalAddress, String> {
     }
     let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':')).unwrap_or(text);
     let here = port.parse().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-    here.or_else(|_| text.parse())
-        .map(Some)
-        .map_err(|_| "write a port, such as 9090, or an address with one, such as 0.0.0.0:9090 or [::]:9090".to_owned())
+    here.or_else(|_| text.parse()).map(Some).map_err(|_| {
+        "write a port, such as 9090, or an address with one, such as 0.0.0.0:9090 or [::]:9090"
+            .to_owned()
+    })
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@ impl Site {
         }
         // To a HEAD hyper sends no body.
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut refused = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "it can only be read: GET\n".into());
+            let mut refused =
+                response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "it can only be read: GET\n".into());
             refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return refused;
         }
@@ -58,7 +59,11 @@ impl Site {
         let form = accept::form(headers);
         match self.scrapes.page(form).await {
             Some(page) => response(StatusCode::OK, form.media_type(), page),
-            None => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the page was not written; see the log\n".into()),
+            None => response(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                TEXT,
+                "the page was not written; see the log\n".into(),
+            ),
         }
     }
 }

@@ -43,7 +43,8 @@ impl Scrapes {
     /// Returns a page that is no older than this request. Returns `None` if writing it panicked.
     pub(super) async fn page(&self, form: Form) -> Option<Bytes> {
         let asked = Instant::now();
-        // Fair: who waits is bounded by the connections, and each page serves all who waited for it.
+        // Fair: who waits is bounded by the connections, and each page serves all who waited for
+        // it.
         let mut last = self.last.clone().lock_owned().await;
         let fresh = last.as_ref().filter(|last| last.form == form && last.at >= asked);
         if let Some(page) = fresh.and_then(|last| last.page.upgrade()) {
@@ -53,11 +54,15 @@ impl Scrapes {
         // Many cells take a while, and /proc is read: no work for a task.
         let writing = tokio::task::spawn_blocking(move || {
             let page = Arc::new(metrics::page(&status, Some(&lag), form));
-            // Held until here also where whoever asked has gone: else pages could be written side by side.
+            // Held until here also where whoever asked has gone: else pages could be written side
+            // by side.
             *last = Some(Last { form, at, page: Arc::downgrade(&page) });
             page
         });
-        let page = writing.await.inspect_err(|error| tracing::error!("no page of metrics: {error}")).ok()?;
+        let page = writing
+            .await
+            .inspect_err(|error| tracing::error!("no page of metrics: {error}"))
+            .ok()?;
         Some(Bytes::from_owner(Shared(page)))
     }
 }

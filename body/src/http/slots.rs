@@ -53,8 +53,10 @@ impl ConnectionSlots {
         let state = Arc::new(State::default());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.connections.len() >= self.limit {
-            let silent = open.connections.iter().find(|(_, state)| !state.has_asked.load(Ordering::Relaxed));
-            let number = silent.or_else(|| open.connections.iter().next()).map(|(number, _)| *number);
+            let silent =
+                open.connections.iter().find(|(_, state)| !state.has_asked.load(Ordering::Relaxed));
+            let number =
+                silent.or_else(|| open.connections.iter().next()).map(|(number, _)| *number);
             if let Some(state) = number.and_then(|number| open.connections.remove(&number)) {
                 state.given_away.cancel();
             }
@@ -81,7 +83,12 @@ impl ConnectionSlot {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.slots.open.lock().unwrap_or_else(PoisonError::into_inner).connections.remove(&self.number);
+        self.slots
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .connections
+            .remove(&self.number);
     }
 }
 

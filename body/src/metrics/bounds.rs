@@ -44,7 +44,8 @@ pub(super) type Counts = [u64; COUNT + 1];
 
 /// Adds the counts of `times`, each to the bucket that it belongs to.
 pub(super) fn add(counts: &mut Counts, times: &LatencyBuckets) {
-    let mut places = BOUNDS.iter().map(|(bound, _)| *bound).chain([u64::MAX]).zip(counts).peekable();
+    let mut places =
+        BOUNDS.iter().map(|(bound, _)| *bound).chain([u64::MAX]).zip(counts).peekable();
     for (end, more) in times.buckets() {
         // Both are in ascending order.
         while places.next_if(|(bound, _)| *bound < end).is_some() {}

@@ -20,7 +20,11 @@ pub(super) fn write(page: &mut Page, all: &[Reading]) {
     page.family("cbs_cell_info", Kind::Info, "What a cell or flow of this body is.");
     for reading in all {
         for about in &reading.about {
-            let what = [("language", &*about.language), ("version", &*about.version), ("revision", &*about.revision)];
+            let what = [
+                ("language", &*about.language),
+                ("version", &*about.version),
+                ("revision", &*about.revision),
+            ];
             page.sample(&format!("{},{}", reading.label, labels(&what)), true);
         }
     }
@@ -33,26 +37,42 @@ pub(super) fn write(page: &mut Page, all: &[Reading]) {
         page.family(name, Kind::Gauge, help);
         all.iter().for_each(|reading| page.sample(&reading.label, number(reading)));
     }
-    page.family("cbs_calls_total", Kind::Counter, "Calls that were answered, with a reply or with an error.");
+    page.family(
+        "cbs_calls_total",
+        Kind::Counter,
+        "Calls that were answered, with a reply or with an error.",
+    );
     for reading in all {
         page.sample_of(&reading.label, ("outcome", "ok"), reading.sums.well);
         page.sample_of(&reading.label, ("outcome", "error"), reading.sums.errors);
     }
-    page.family("cbs_errors_total", Kind::Counter, "Errors by their code; a cell's own codes are one, domain.");
+    page.family(
+        "cbs_errors_total",
+        Kind::Counter,
+        "Errors by their code; a cell's own codes are one, domain.",
+    );
     for reading in all {
-        for (code, count) in Code::KINDS.iter().zip(reading.sums.by_code).filter(|(_, count)| *count > 0) {
+        for (code, count) in
+            Code::KINDS.iter().zip(reading.sums.by_code).filter(|(_, count)| *count > 0)
+        {
             page.sample_of(&reading.label, ("code", code), count);
         }
     }
     let counters: [Told; 2] = [
-        ("cbs_calls_shed_total", "Calls that were refused because there was no room.", |it| it.sums.shed),
+        ("cbs_calls_shed_total", "Calls that were refused because there was no room.", |it| {
+            it.sums.shed
+        }),
         ("cbs_restarts_total", "How often it was started again.", |it| it.sums.restarts),
     ];
     for (name, help, number) in counters {
         page.family(name, Kind::Counter, help);
         all.iter().for_each(|reading| page.sample(&reading.label, number(reading)));
     }
-    page.family("cbs_call_wait_seconds_total", Kind::Counter, "Time that calls waited for room before they ran.");
+    page.family(
+        "cbs_call_wait_seconds_total",
+        Kind::Counter,
+        "Time that calls waited for room before they ran.",
+    );
     all.iter().for_each(|reading| page.sample(&reading.label, Seconds(reading.sums.waited_ns)));
     page.family(
         "cbs_call_duration_seconds",
@@ -72,7 +92,8 @@ fn histogram(page: &mut Page, reading: &Reading) {
     let mut all = 0_u64;
     for (bucket, (end, count)) in ends.zip(reading.sums.took).enumerate() {
         all = all.saturating_add(count);
-        let exemplar = reading.exemplars.as_ref().and_then(|exemplars| exemplars.get(bucket)?.as_ref());
+        let exemplar =
+            reading.exemplars.as_ref().and_then(|exemplars| exemplars.get(bucket)?.as_ref());
         page.bucket(&reading.label, end, all, exemplar);
     }
     let sum = reading.sums.busy_ns.saturating_add(reading.sums.waited_ns);
@@ -83,7 +104,9 @@ fn workers(page: &mut Page, all: &[Reading]) {
     let workers: Vec<_> = all
         .iter()
         .flat_map(|reading| reading.workers.iter().map(move |worker| (reading, worker)))
-        .map(|(reading, worker)| (format!("{},{}", reading.label, labels(&[("worker", &worker.name)])), worker))
+        .map(|(reading, worker)| {
+            (format!("{},{}", reading.label, labels(&[("worker", &worker.name)])), worker)
+        })
         .collect();
     if workers.is_empty() {
         return;
@@ -97,11 +120,16 @@ fn workers(page: &mut Page, all: &[Reading]) {
     let seconds = |micros: u64| Seconds(micros.saturating_mul(1_000));
     page.family("cbs_worker_loop_lag_seconds", Kind::Gauge, "How late its event loop is.");
     workers.iter().for_each(|(label, worker)| page.sample(label, seconds(worker.lag_us)));
-    page.family("cbs_worker_lock_wait_seconds", Kind::Gauge, "How long it waits for a lock that it shares.");
+    page.family(
+        "cbs_worker_lock_wait_seconds",
+        Kind::Gauge,
+        "How long it waits for a lock that it shares.",
+    );
     workers.iter().for_each(|(label, worker)| page.sample(label, seconds(worker.lock_wait_us)));
     page.family("cbs_worker_restarts_total", Kind::Counter, "How often it was started again.");
     workers.iter().for_each(|(label, worker)| page.sample(label, worker.restarts));
-    let credits = || workers.iter().filter_map(|(label, worker)| Some((label, worker.credit_bytes?)));
+    let credits =
+        || workers.iter().filter_map(|(label, worker)| Some((label, worker.credit_bytes?)));
     if credits().next().is_some() {
         page.family(
             "cbs_worker_credit_bytes",

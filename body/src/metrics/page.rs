@@ -65,11 +65,15 @@ impl Page {
             Kind::Info => ("_info", "info", "gauge"),
         };
         match self.form {
-            Form::Prometheus => self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {kind_before}\n")),
+            Form::Prometheus => {
+                self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {kind_before}\n"));
+            }
             Form::OpenMetrics => {
                 let family = name.strip_suffix(ending).unwrap_or(name);
                 self.write(format_args!("# TYPE {family} {kind}\n"));
-                if let Some(unit) = ["seconds", "bytes"].into_iter().find(|unit| family.ends_with(unit)) {
+                if let Some(unit) =
+                    ["seconds", "bytes"].into_iter().find(|unit| family.ends_with(unit))
+                {
                     self.write(format_args!("# UNIT {family} {unit}\n"));
                 }
                 self.write(format_args!("# HELP {family} {help}\n"));
@@ -85,19 +89,40 @@ impl Page {
 
     /// Writes a sample with one more label, whose value needs no escaping.
     pub(super) fn sample_of(&mut self, labels: &str, more: (&str, &str), value: u64) {
-        self.push(&[self.name, "{", labels, if labels.is_empty() { "" } else { "," }, more.0, "=\"", more.1, "\"} "]);
+        self.push(&[
+            self.name,
+            "{",
+            labels,
+            if labels.is_empty() { "" } else { "," },
+            more.0,
+            "=\"",
+            more.1,
+            "\"} ",
+        ]);
         self.end(Value::Whole(value));
     }
 
     /// Writes a family that is one number.
-    pub(super) fn one(&mut self, name: &'static str, kind: Kind, help: &str, value: impl Into<Value>) {
+    pub(super) fn one(
+        &mut self,
+        name: &'static str,
+        kind: Kind,
+        help: &str,
+        value: impl Into<Value>,
+    ) {
         self.family(name, kind, help);
         self.sample("", value);
     }
 
     /// Writes a bucket of a histogram: the number of calls that took no longer than `end`, in
     /// seconds.
-    pub(super) fn bucket(&mut self, labels: &str, end: &str, count: u64, exemplar: Option<&Exemplar>) {
+    pub(super) fn bucket(
+        &mut self,
+        labels: &str,
+        end: &str,
+        count: u64,
+        exemplar: Option<&Exemplar>,
+    ) {
         self.push(&[self.name, "_bucket{", labels, ",le=\"", end, "\"} "]);
         match exemplar.filter(|_| self.form == Form::OpenMetrics) {
             None => self.end(Value::Whole(count)),

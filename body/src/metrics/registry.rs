@@ -100,13 +100,23 @@ impl MetricsRegistry {
     }
 
     /// Registers a target that cannot run here.
-    pub(crate) fn unsupported(self: &Arc<Self>, target: &Target, about: TargetInfo, reason: &str) -> Registration {
+    pub(crate) fn unsupported(
+        self: &Arc<Self>,
+        target: &Target,
+        about: TargetInfo,
+        reason: &str,
+    ) -> Registration {
         let stats = Arc::<Stats>::default();
         stats.set_state(CANNOT_RUN.into(), Some(reason.to_owned()));
         self.add(target, Arc::new(about), stats)
     }
 
-    fn add(self: &Arc<Self>, target: &Target, about: Arc<TargetInfo>, stats: Arc<Stats>) -> Registration {
+    fn add(
+        self: &Arc<Self>,
+        target: &Target,
+        about: Arc<TargetInfo>,
+        stats: Arc<Stats>,
+    ) -> Registration {
         let member = Arc::new(Member { about, stats, well_reported: AtomicU64::new(0) });
         let mut rows = self.lock();
         rows.entry(target.clone()).or_insert_with(|| Row::new(target)).members.push(member.clone());
@@ -133,11 +143,16 @@ impl MetricsRegistry {
         let rows: Vec<(Target, Arc<Member>)> = {
             let rows = self.lock();
             let away = rows.iter().filter(|(_, row)| !row.is_ready());
-            away.filter_map(|(target, row)| Some((target.clone(), row.members.last()?.clone()))).collect()
+            away.filter_map(|(target, row)| Some((target.clone(), row.members.last()?.clone())))
+                .collect()
         };
         let reported = rows.iter().take(most).map(|(target, member)| {
             let (state, reason) = member.stats.state();
-            NotReady { cell: name(target), state: state.to_string(), reason: reason.unwrap_or_default() }
+            NotReady {
+                cell: name(target),
+                state: state.to_string(),
+                reason: reason.unwrap_or_default(),
+            }
         });
         (rows.len(), reported.collect())
     }
@@ -182,7 +197,12 @@ impl Row {
 
     fn copied(&self) -> Self {
         let Self { label, members, gone, shown } = self;
-        Self { label: label.clone(), members: members.clone(), gone: gone.clone(), shown: shown.clone() }
+        Self {
+            label: label.clone(),
+            members: members.clone(),
+            gone: gone.clone(),
+            shown: shown.clone(),
+        }
     }
 
     fn is_ready(&self) -> bool {
@@ -192,7 +212,8 @@ impl Row {
     fn read(self, with_exemplars: bool) -> Reading {
         let Self { label, members, gone: mut sums, shown } = self;
         let (mut ready, mut in_flight, mut queued) = (false, 0, 0);
-        let (mut about, mut workers) = (Vec::<Arc<TargetInfo>>::with_capacity(members.len()), BTreeMap::new());
+        let (mut about, mut workers) =
+            (Vec::<Arc<TargetInfo>>::with_capacity(members.len()), BTreeMap::new());
         for member in &members {
             member.add_to(&mut sums);
             ready = ready || member.is_ready();
@@ -211,7 +232,9 @@ impl Row {
 
 /// Returns true if both have the same labels: a series must not appear twice.
 fn looks_like(one: &TargetInfo, other: &TargetInfo) -> bool {
-    let identity = |about: &TargetInfo| [about.language.clone(), about.version.clone(), about.revision.clone()];
+    let identity = |about: &TargetInfo| {
+        [about.language.clone(), about.version.clone(), about.revision.clone()]
+    };
     identity(one) == identity(other)
 }
 
@@ -257,7 +280,10 @@ impl Member {
         let well = calls.saturating_sub(errors);
         sums.well += self.well_reported.fetch_max(well, Ordering::Relaxed).max(well);
         sums.errors += errors;
-        sums.by_code.iter_mut().zip(stats.errors_by_code()).for_each(|(sum, (_, count))| *sum += count);
+        sums.by_code
+            .iter_mut()
+            .zip(stats.errors_by_code())
+            .for_each(|(sum, (_, count))| *sum += count);
         sums.busy_ns = sums.busy_ns.saturating_add(read(&stats.busy_ns));
         sums.waited_ns = sums.waited_ns.saturating_add(read(&stats.waited_ns));
         sums.shed += read(&stats.shed);

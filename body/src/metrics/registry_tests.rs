@@ -14,7 +14,8 @@ impl Handler for Nobody {
 }
 
 fn service(target: &str, revision: &str) -> Result<Service, cbs::NameError> {
-    let about = TargetInfo { language: "rust".into(), revision: revision.into(), ..TargetInfo::default() };
+    let about =
+        TargetInfo { language: "rust".into(), revision: revision.into(), ..TargetInfo::default() };
     let (target, about) = (target.parse()?, Arc::new(about));
     Ok(Service { target, handler: Arc::new(Nobody), about, stats: Arc::default() })
 }
@@ -45,7 +46,10 @@ fn series_come_with_a_cell_and_go_with_it() -> Result<(), cbs::NameError> {
     let flow = registry.list(&service("flow greeting", "def")?);
     cell.stats.set_state("restarting".into(), None);
     let text = written(&registry, Form::Prometheus);
-    has(&text, "cbs_cell_info{cell=\"logic.greet\",language=\"rust\",version=\"\",revision=\"abc\"} 1");
+    has(
+        &text,
+        "cbs_cell_info{cell=\"logic.greet\",language=\"rust\",version=\"\",revision=\"abc\"} 1",
+    );
     has(&text, "cbs_cell_ready{cell=\"logic.greet\"} 0");
     has(&text, "cbs_cell_ready{cell=\"flow.greeting\"} 1");
     has(&text, "cbs_calls_total{cell=\"logic.greet\",outcome=\"error\"} 0");
@@ -68,8 +72,9 @@ fn what_only_grows_does_not_shrink_when_a_version_is_replaced() -> Result<(), cb
     let both = (listed, registry.list(&new));
     count(&new, 1_000);
     for revision in ["old", "new"] {
-        let info =
-            format!("cbs_cell_info{{cell=\"logic.greet\",language=\"rust\",version=\"\",revision=\"{revision}\"}} 1");
+        let info = format!(
+            "cbs_cell_info{{cell=\"logic.greet\",language=\"rust\",version=\"\",revision=\"{revision}\"}} 1"
+        );
         has(&written(&registry, Form::Prometheus), &info);
     }
     drop(both.0);
@@ -88,7 +93,8 @@ fn what_only_grows_does_not_shrink_when_a_version_is_replaced() -> Result<(), cb
 }
 
 #[test]
-fn calls_that_went_well_never_shrink_though_errors_are_counted_in_two_steps() -> Result<(), cbs::NameError> {
+fn calls_that_went_well_never_shrink_though_errors_are_counted_in_two_steps()
+-> Result<(), cbs::NameError> {
     let registry = Arc::<MetricsRegistry>::default();
     let cell = service("logic.greet", "")?;
     let _listed = registry.list(&cell);
@@ -132,7 +138,8 @@ fn workers_of_two_versions_that_are_called_alike_are_one() -> Result<(), cbs::Na
 }
 
 #[test]
-fn an_exemplar_names_the_trace_of_the_last_recorded_call_of_its_bucket() -> Result<(), cbs::NameError> {
+fn an_exemplar_names_the_trace_of_the_last_recorded_call_of_its_bucket()
+-> Result<(), cbs::NameError> {
     let registry = Arc::<MetricsRegistry>::default();
     let exemplars = Exemplars::new(registry.clone());
     let cell = service("logic.greet", "")?;
@@ -168,12 +175,21 @@ fn an_exemplar_names_the_trace_of_the_last_recorded_call_of_its_bucket() -> Resu
     let text = written(&registry, Form::OpenMetrics);
     let bucket = "cbs_call_duration_seconds_bucket{cell=\"logic.greet\",le=";
     let (two, five) = ("02".repeat(16), "05".repeat(16));
-    has(&text, &format!("{bucket}\"0.000128\"}} 2 # {{trace_id=\"{two}\"}} 0.000101000 1.000101000"));
-    has(&text, &format!("{bucket}\"+Inf\"}} 3 # {{trace_id=\"{five}\"}} 1000.000000000 1001.000000000"));
+    has(
+        &text,
+        &format!("{bucket}\"0.000128\"}} 2 # {{trace_id=\"{two}\"}} 0.000101000 1.000101000"),
+    );
+    has(
+        &text,
+        &format!("{bucket}\"+Inf\"}} 3 # {{trace_id=\"{five}\"}} 1000.000000000 1001.000000000"),
+    );
     assert_eq!(text.matches("trace_id").count(), 2, "{text}");
     assert!(!written(&registry, Form::Prometheus).contains("trace_id"));
     drop(listed);
     let _again = registry.list(&service("logic.greet", "")?);
-    assert!(registry.read(true).iter().all(|reading| reading.exemplars.is_none()), "forgotten with the cell");
+    assert!(
+        registry.read(true).iter().all(|reading| reading.exemplars.is_none()),
+        "forgotten with the cell"
+    );
     Ok(())
 }

@@ -40,11 +40,13 @@ impl OwnServer {
             }
             Store::Temporary => {
                 let folder = tempfile::Builder::new().prefix("cbs-store-").tempdir();
-                let folder = folder.map_err(|source| StartError::Folder { path: std::env::temp_dir(), source })?;
+                let folder = folder
+                    .map_err(|source| StartError::Folder { path: std::env::temp_dir(), source })?;
                 (folder.path().to_owned(), Some(folder))
             }
         };
-        let settings = server::Settings { program: Some(program), store: Some(folder), ..Default::default() };
+        let settings =
+            server::Settings { program: Some(program), store: Some(folder), ..Default::default() };
         let server = Server::start(settings).await?;
         let left = RunFile::leave(server.url());
         Ok(Self { url: server.url().to_owned(), server: Some(server), left, _store: temporary })
@@ -77,13 +79,16 @@ impl OwnServer {
             let Some(server) = &self.server else { std::future::pending().await };
             let how = server.ended().await;
             tracing::error!("our nats-server has ended ({how}); starting it again");
-            let settings = server::Settings { port: Some(server.port()), ..server.settings().clone() };
+            let settings =
+                server::Settings { port: Some(server.port()), ..server.settings().clone() };
             // Gives up the store, which the next one needs.
             self.server = None;
             while self.server.is_none() {
                 match Server::start(settings.clone()).await {
                     Ok(server) => self.server = Some(server),
-                    Err(error) => tracing::error!("our nats-server cannot be started again: {error}"),
+                    Err(error) => {
+                        tracing::error!("our nats-server cannot be started again: {error}");
+                    }
                 }
                 // Also after a success: one that ends at once must not be started in a tight loop.
                 tokio::time::sleep(RESTART_DELAY).await;
@@ -95,7 +100,9 @@ impl OwnServer {
 /// Keeps the parent folder of the store out of git repositories, because it holds only the server's
 /// own files.
 fn keep_out_of_git(store: &Path) {
-    let Some(parent) = store.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return };
+    let Some(parent) = store.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+        return;
+    };
     // What cannot be written here will be told by who opens the store.
     let _ = std::fs::create_dir_all(parent);
     if let Ok(mut file) = std::fs::File::create_new(parent.join(".gitignore")) {

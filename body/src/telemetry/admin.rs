@@ -61,7 +61,12 @@ pub(super) fn answer_trace(nats: &Nats, spans: Option<Arc<Spans>>) {
     let room = nats.server().max_payload.saturating_sub(ROOM);
     nats.on_admin_request(ASK_TRACE, move |question| {
         let reported = spans.as_ref().map_or_else(
-            || Err(CellError::new(Code::Unavailable, "this body records nothing: its telemetry is off")),
+            || {
+                Err(CellError::new(
+                    Code::Unavailable,
+                    "this body records nothing: its telemetry is off",
+                ))
+            },
             |spans| trace(spans, &question, room),
         );
         std::future::ready(reported)
@@ -70,7 +75,9 @@ pub(super) fn answer_trace(nats: &Nats, spans: Option<Arc<Spans>>) {
 
 fn trace(spans: &Spans, question: &Value, room: usize) -> Result<Value, CellError> {
     let id = question.get("id").and_then(Value::as_str).and_then(|id| id.parse::<Uuid>().ok());
-    let id = id.ok_or_else(|| CellError::bad_request("the question names no `id` of 32 hexadecimal digits"))?;
+    let id = id.ok_or_else(|| {
+        CellError::bad_request("the question names no `id` of 32 hexadecimal digits")
+    })?;
     let memory = spans.memory();
     let mut found = memory.trace(id.into_bytes());
     if found.is_empty() {
@@ -79,7 +86,8 @@ fn trace(spans: &Spans, question: &Value, room: usize) -> Result<Value, CellErro
     found.sort_by_key(|span| span.began_ns);
     let (mut taken, mut left_out, mut bytes) = (Vec::new(), 0, 0);
     for span in found {
-        let value = serde_json::to_value(&*span).map_err(|error| CellError::new(Code::Internal, error.to_string()))?;
+        let value = serde_json::to_value(&*span)
+            .map_err(|error| CellError::new(Code::Internal, error.to_string()))?;
         bytes += value.to_string().len() + 1;
         if bytes > room {
             left_out += 1;
@@ -104,18 +112,29 @@ fn kept(spans: &Spans) -> SpanMemory {
 
 /// Answers requests about the log. Changes for a limited time are undone later by tasks in `tasks`.
 pub(super) fn answer_log(nats: &Nats, log: Log, tasks: TaskTracker, stop: CancellationToken) {
-    nats.on_admin_request(ASK_LOG, move |question| std::future::ready(change(&log, &question, &tasks, &stop)));
+    nats.on_admin_request(ASK_LOG, move |question| {
+        std::future::ready(change(&log, &question, &tasks, &stop))
+    });
 }
 
-fn change(log: &Log, question: &Value, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Value, CellError> {
+fn change(
+    log: &Log,
+    question: &Value,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Value, CellError> {
     let Some(filter) = question.get("filter").and_then(Value::as_str) else {
         return Ok(json!(Filtered { filter: log.filter(), was: None }));
     };
     let back_in = question.get("for_ms").and_then(Value::as_u64).map(Duration::from_millis);
     if back_in.is_some() && tasks.len() >= WAITING_MAX {
-        return Err(CellError::new(Code::Overloaded, format!("{WAITING_MAX} changes wait to be taken back already")));
+        return Err(CellError::new(
+            Code::Overloaded,
+            format!("{WAITING_MAX} changes wait to be taken back already"),
+        ));
     }
-    let (was, change) = log.set_filter(filter, back_in.is_none()).map_err(CellError::bad_request)?;
+    let (was, change) =
+        log.set_filter(filter, back_in.is_none()).map_err(CellError::bad_request)?;
     tracing::info!(target: "cbs::log", "the filter of the log is `{filter}` now; it was `{was}`");
     if let Some(back_in) = back_in {
         let (log, stop) = (log.clone(), stop.clone());

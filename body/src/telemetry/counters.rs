@@ -57,14 +57,21 @@ impl Counters {
 
     /// Returns the number of items that the receiver took, by signal.
     pub(crate) fn otlp_exported(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        SIGNALS.iter().zip(&self.exported).map(|(signal, count)| (*signal, count.load(Ordering::Relaxed)))
+        SIGNALS
+            .iter()
+            .zip(&self.exported)
+            .map(|(signal, count)| (*signal, count.load(Ordering::Relaxed)))
     }
 
     /// Returns the number of items that never reached the receiver, by signal and reason.
-    pub(crate) fn otlp_dropped(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
+    pub(crate) fn otlp_dropped(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
         let of = |(signal, counts): (&&'static str, &'_ [AtomicU64; REASONS.len()])| {
             let signal = *signal;
-            let read = |(reason, count): (&&'static str, &AtomicU64)| (signal, *reason, count.load(Ordering::Relaxed));
+            let read = |(reason, count): (&&'static str, &AtomicU64)| {
+                (signal, *reason, count.load(Ordering::Relaxed))
+            };
             REASONS.iter().zip(counts).map(read).collect::<Vec<_>>()
         };
         SIGNALS.iter().zip(&self.dropped).flat_map(of)
@@ -96,7 +103,9 @@ impl Counters {
     }
 
     pub(super) fn count_dropped(&self, signal: Signal, reason: Reason, count: usize) {
-        if let Some(dropped) = self.dropped.get(signal as usize).and_then(|reasons| reasons.get(reason as usize)) {
+        if let Some(dropped) =
+            self.dropped.get(signal as usize).and_then(|reasons| reasons.get(reason as usize))
+        {
             dropped.fetch_add(count as u64, Ordering::Relaxed);
         }
     }

@@ -21,15 +21,15 @@ pub(crate) struct Flags {
     /// Record calls and time them, or do nothing of the kind
     #[arg(long, env = "CBS_TELEMETRY", value_enum, default_value_t, hide_env_values = true)]
     telemetry: Switch,
-    /// The share of traces that are recorded whole, from 0 to 1; calls that fail or are slow always are
-    /// [default: 0.01, of `dev` 1; OTEL_TRACES_SAMPLER is understood]
+    /// The share of traces that are recorded whole, from 0 to 1; calls that fail or are slow always
+    /// are [default: 0.01, of `dev` 1; OTEL_TRACES_SAMPLER is understood]
     #[arg(long, env = "CBS_TRACE_RATIO", value_name = "RATIO", value_parser = unless_empty(ratio), hide_env_values = true)]
     trace_ratio: Option<Optional<f64>>,
     /// Calls that take longer are recorded though they were not sampled [default: 1s]
     #[arg(long, env = "CBS_TRACE_SLOW", value_name = "TIME", value_parser = unless_empty(crate::cli::duration), hide_env_values = true)]
     trace_slow: Option<Optional<Duration>>,
-    /// An OTLP receiver (gRPC) for spans, for example http://127.0.0.1:4317
-    /// [default: OTEL_EXPORTER_OTLP_ENDPOINT, else none]; headers come from OTEL_EXPORTER_OTLP_HEADERS
+    /// An OTLP receiver (gRPC) for spans, for example http://127.0.0.1:4317 [default:
+    /// OTEL_EXPORTER_OTLP_ENDPOINT, else none]; headers come from OTEL_EXPORTER_OTLP_HEADERS
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
     /// Send the lines of the log there, too
@@ -71,11 +71,19 @@ impl Flags {
     /// # Errors
     /// A usage error: the receiver's address or the headers are invalid.
     pub(super) fn wanted(&self, ratio_default: f64) -> Result<Wanted, Failure> {
-        self.wanted_in(ratio_default, &|name| env::var(name).ok().filter(|value| !value.trim().is_empty()))
+        self.wanted_in(ratio_default, &|name| {
+            env::var(name).ok().filter(|value| !value.trim().is_empty())
+        })
     }
 
-    fn wanted_in(&self, ratio_default: f64, var: &dyn Fn(&str) -> Option<String>) -> Result<Wanted, Failure> {
-        let is = |name: &str, value: &str| var(name).is_some_and(|found| found.trim().eq_ignore_ascii_case(value));
+    fn wanted_in(
+        &self,
+        ratio_default: f64,
+        var: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Wanted, Failure> {
+        let is = |name: &str, value: &str| {
+            var(name).is_some_and(|found| found.trim().eq_ignore_ascii_case(value))
+        };
         let on = self.telemetry == Switch::On;
         let ratio = self.trace_ratio.flatten().or_else(|| sampler(var)).unwrap_or(ratio_default);
         let slow = self.trace_slow.flatten().unwrap_or(SLOW_DEFAULT);
@@ -95,16 +103,24 @@ impl Flags {
 
     /// Returns the endpoint: from the flag first, then from the signal's own variable, then from
     /// the variable for all signals.
-    fn endpoint(&self, signal: &str, var: &dyn Fn(&str) -> Option<String>) -> Result<Option<Endpoint>, Failure> {
+    fn endpoint(
+        &self,
+        signal: &str,
+        var: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<Endpoint>, Failure> {
         let of_signal = |what: &str| format!("OTEL_EXPORTER_OTLP_{signal}_{what}");
         let for_all = |what: &str| format!("OTEL_EXPORTER_OTLP_{what}");
         let found = |what: &str| var(&of_signal(what)).or_else(|| var(&for_all(what)));
-        let Some(url) = self.otlp.clone().filter(|url| !url.is_empty()).or_else(|| found("ENDPOINT")) else {
+        let Some(url) =
+            self.otlp.clone().filter(|url| !url.is_empty()).or_else(|| found("ENDPOINT"))
+        else {
             return Ok(None);
         };
         if let Some(protocol) = found("PROTOCOL").filter(|protocol| protocol != "grpc") {
             let protocol = output::sanitize(&protocol);
-            output::warn(format_args!("OTLP is sent by gRPC; OTEL_EXPORTER_OTLP_PROTOCOL asks for {protocol}"));
+            output::warn(format_args!(
+                "OTLP is sent by gRPC; OTEL_EXPORTER_OTLP_PROTOCOL asks for {protocol}"
+            ));
         }
         Endpoint::new(&url, found("HEADERS").as_deref()).map(Some).map_err(Failure::usage)
     }
@@ -122,9 +138,14 @@ fn sampler(var: &dyn Fn(&str) -> Option<String>) -> Option<f64> {
     match name.trim().trim_start_matches("parentbased_") {
         "always_on" => Some(1.0),
         "always_off" => Some(0.0),
-        "traceidratio" => Some(var("OTEL_TRACES_SAMPLER_ARG").and_then(|arg| ratio(arg.trim()).ok()).unwrap_or(1.0)),
+        "traceidratio" => Some(
+            var("OTEL_TRACES_SAMPLER_ARG").and_then(|arg| ratio(arg.trim()).ok()).unwrap_or(1.0),
+        ),
         other => {
-            output::warn(format_args!("OTEL_TRACES_SAMPLER: `{}` is not known here", output::sanitize(other)));
+            output::warn(format_args!(
+                "OTEL_TRACES_SAMPLER: `{}` is not known here",
+                output::sanitize(other)
+            ));
             None
         }
     }

@@ -3,7 +3,8 @@
 use super::*;
 
 fn wanted(flags: &Flags, set: &[(&str, &str)]) -> Result<Wanted, String> {
-    let var = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    let var =
+        |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
     flags.wanted_in(0.01, &var).map_err(|failure| failure.message)
 }
 
@@ -16,7 +17,8 @@ fn without_a_word_one_in_a_hundred_is_recorded_and_nothing_sent() -> Result<(), 
 }
 
 #[test]
-fn the_sampler_of_opentelemetry_is_understood_and_our_own_ratio_counts_more() -> Result<(), String> {
+fn the_sampler_of_opentelemetry_is_understood_and_our_own_ratio_counts_more() -> Result<(), String>
+{
     for (sampler, arg, ratio) in [
         ("always_on", "", 1.0),
         ("parentbased_always_off", "", 0.0),
@@ -33,13 +35,16 @@ fn the_sampler_of_opentelemetry_is_understood_and_our_own_ratio_counts_more() ->
 }
 
 #[test]
-fn the_signals_own_endpoint_counts_more_than_the_one_for_all_and_the_flag_most() -> Result<(), String> {
+fn the_signals_own_endpoint_counts_more_than_the_one_for_all_and_the_flag_most()
+-> Result<(), String> {
     let set = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4317"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces:4317"),
         ("OTEL_LOGS_EXPORTER", "otlp"),
     ];
-    let shown = |endpoint: Option<Endpoint>| endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default();
+    let shown = |endpoint: Option<Endpoint>| {
+        endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default()
+    };
     let found = wanted(&Flags::default(), &set)?;
     assert_eq!(
         (shown(found.traces), shown(found.logs)),
@@ -62,9 +67,13 @@ fn wrong_addresses_and_headers_are_told_without_what_they_hold() {
         ("http://host:4317", "a b=hunter2"),
         ("http://host:4317", "key=hunter2\u{1}"),
     ] {
-        let set = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_HEADERS", headers)];
+        let set =
+            [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_HEADERS", headers)];
         let error = wanted(&Flags::default(), &set).err().unwrap_or_default();
-        assert!(error.contains("write") || error.contains("header"), "{endpoint} {headers}: {error}");
+        assert!(
+            error.contains("write") || error.contains("header"),
+            "{endpoint} {headers}: {error}"
+        );
         assert!(!error.contains("hunter2"), "{error}");
     }
 }

@@ -14,7 +14,8 @@ use std::{
 };
 
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, reload, util::SubscriberInitExt,
+    EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, reload,
+    util::SubscriberInitExt,
 };
 
 pub(super) use self::lines::LogRecord;
@@ -29,7 +30,8 @@ const VARIABLE: &str = "CBS_LOG";
 /// Libraries whose lines are only logged if the filter names them: `async_nats=trace`. Some of
 /// their lines hold the secrets that they send. The body logs their important events in lines of
 /// its own.
-const LIBRARIES: [&str; 7] = ["async_nats", "h2", "hyper", "hyper_util", "rustls", "tonic", "tower"];
+const LIBRARIES: [&str; 7] =
+    ["async_nats", "h2", "hyper", "hyper_util", "rustls", "tonic", "tower"];
 
 /// Log of this program: a handle that is cheap to clone.
 #[derive(Clone, Default)]
@@ -73,7 +75,8 @@ impl Log {
     pub(crate) fn start(level_default: &str) -> Result<(Self, LastLines), Failure> {
         let text = std::env::var(VARIABLE).ok().filter(|filter| !filter.trim().is_empty());
         let text = text.unwrap_or_else(|| level_default.to_owned());
-        let filter = parse(&text).map_err(|error| Failure::usage(format_args!("{VARIABLE} is no filter: {error}")))?;
+        let filter = parse(&text)
+            .map_err(|error| Failure::usage(format_args!("{VARIABLE} is no filter: {error}")))?;
         let counters = Arc::<Counters>::default();
         let limiter = Arc::default();
         let limits = Limits { limiter: Arc::clone(&limiter), counters: counters.clone() };
@@ -88,7 +91,12 @@ impl Log {
         } else {
             form.event_format(form::Json).boxed()
         };
-        let started = tracing_subscriber::registry().with(filter).with(limits).with(form).with(lines).try_init();
+        let started = tracing_subscriber::registry()
+            .with(filter)
+            .with(limits)
+            .with(form)
+            .with(lines)
+            .try_init();
         // A program that started a log of its own before `main_with` keeps it.
         let reload = started.is_ok().then_some(reload);
         let filter = Mutex::new(Filter { lasting: text.clone(), text, changes: 0 });
@@ -111,7 +119,10 @@ impl Log {
 
     fn apply(&self, now: &mut Filter, text: &str, for_good: bool) -> Result<(String, u64), String> {
         let Some(reload) = &self.0.reload else {
-            return Err("this program has a log of its own; its filter cannot be changed from here".to_owned());
+            return Err(
+                "this program has a log of its own; its filter cannot be changed from here"
+                    .to_owned(),
+            );
         };
         let filter = parse(text)?;
         reload.reload(filter).map_err(|error| error.to_string())?;
@@ -158,19 +169,34 @@ impl<'a> MakeWriter<'a> for Writer {
 /// Reads a filter. Libraries that it does not name log nothing.
 fn parse(text: &str) -> Result<EnvFilter, String> {
     if text.len() > FILTER_BYTES_MAX {
-        return Err(format!("a filter has at most {FILTER_BYTES_MAX} bytes, this one has {}", text.len()));
+        return Err(format!(
+            "a filter has at most {FILTER_BYTES_MAX} bytes, this one has {}",
+            text.len()
+        ));
     }
-    let wrong = |error: &dyn fmt::Display| format!("`{text}`: {error}; write `info`, or `warn,bus_nats=debug`");
+    let wrong = |error: &dyn fmt::Display| {
+        format!("`{text}`: {error}; write `info`, or `warn,bus_nats=debug`")
+    };
     // Otherwise it would be read as `off`, which also hides errors.
     if text.split(',').all(|part| part.trim().is_empty()) {
         return Err(wrong(&"it is empty; `off` turns the log off"));
     }
-    let unknown = |part: &&str| !part.contains('=') && !is_level(part) && !part.contains("::") && !part.contains('[');
-    if let Some(word) = text.split(',').map(str::trim).find(|part| !part.is_empty() && unknown(part)) {
-        return Err(wrong(&format_args!("`{word}` is no level: they are off, error, warn, info, debug and trace")));
+    let unknown = |part: &&str| {
+        !part.contains('=') && !is_level(part) && !part.contains("::") && !part.contains('[')
+    };
+    if let Some(word) =
+        text.split(',').map(str::trim).find(|part| !part.is_empty() && unknown(part))
+    {
+        return Err(wrong(&format_args!(
+            "`{word}` is no level: they are off, error, warn, info, debug and trace"
+        )));
     }
-    let families: Vec<&str> = text.split(',').filter_map(|part| part.trim().split(['=', '[', ':']).next()).collect();
-    let quiet = LIBRARIES.iter().filter(|library| !families.contains(library)).map(|library| format!(",{library}=off"));
+    let families: Vec<&str> =
+        text.split(',').filter_map(|part| part.trim().split(['=', '[', ':']).next()).collect();
+    let quiet = LIBRARIES
+        .iter()
+        .filter(|library| !families.contains(library))
+        .map(|library| format!(",{library}=off"));
     format!("{text}{}", quiet.collect::<String>())
         .parse()
         .map_err(|error: tracing_subscriber::filter::ParseError| wrong(&error))

@@ -42,5 +42,9 @@ fn libraries_are_quiet_unless_they_are_named() -> Result<(), String> {
 #[test]
 fn a_filter_has_an_end() {
     let long = vec!["a=info"; 1_000].join(",");
-    assert!(parse(&long).is_err_and(|error| error.contains("at most 1024 bytes")), "{}", long.len());
+    assert!(
+        parse(&long).is_err_and(|error| error.contains("at most 1024 bytes")),
+        "{}",
+        long.len()
+    );
 }

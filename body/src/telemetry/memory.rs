@@ -125,10 +125,17 @@ fn shard_of(span_id: [u8; 8]) -> usize {
 pub(super) fn size_of_span(span: &Span) -> usize {
     /// Bytes of the counters of an `Arc`, and of an entry in a queue.
     const AROUND: usize = 4 * size_of::<usize>();
-    let texts = [&span.language, &span.place.body, &span.place.cell, &span.place.revision, &span.tracestate];
+    let texts = [
+        &span.language,
+        &span.place.body,
+        &span.place.cell,
+        &span.place.revision,
+        &span.tracestate,
+    ];
     let peer = [&span.peer.body, &span.peer.cell, &span.peer.revision];
     let texts: usize = texts.into_iter().chain(peer).map(|text| text.len()).sum();
-    let names = span.target.name().len() + span.error.as_ref().map_or(0, |code| code.as_str().len());
+    let names =
+        span.target.name().len() + span.error.as_ref().map_or(0, |code| code.as_str().len());
     AROUND + size_of::<Span>() + texts + names + span.notes.iter().map(size_of_note).sum::<usize>()
 }
 
@@ -138,7 +145,9 @@ pub(super) fn size_of_note(note: &Note) -> usize {
         Note::Attribute { key, value } => key.len() + value.len(),
         Note::Event { name, attributes, .. } => {
             let pair = size_of_val(attributes.as_slice());
-            name.len() + pair + attributes.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
+            name.len()
+                + pair
+                + attributes.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
         }
     };
     size_of::<Note>() + texts

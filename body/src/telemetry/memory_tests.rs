@@ -36,7 +36,11 @@ fn bytes_are_bounded_and_what_is_counted_is_what_is_there() {
         big.notes = vec![note(16 * 1024)];
         keep(&memory, big);
     }
-    assert!(counters.spans_kept_bytes() <= ROOM_BYTES_MAX as u64, "{}", counters.spans_kept_bytes());
+    assert!(
+        counters.spans_kept_bytes() <= ROOM_BYTES_MAX as u64,
+        "{}",
+        counters.spans_kept_bytes()
+    );
     assert!(counters.spans_kept_bytes() > ROOM_BYTES_MAX as u64 / 2);
     assert!(counters.spans_kept() < 64 + 1, "{}", counters.spans_kept());
 }

@@ -125,7 +125,8 @@ pub(super) fn resource(namespace: &str, body: &str) -> Resource {
     if let Some(name) = name {
         all.insert("service.name".to_owned(), name);
     }
-    let mut attributes: Vec<_> = all.into_iter().map(|(key, value)| attribute(&key, value)).collect();
+    let mut attributes: Vec<_> =
+        all.into_iter().map(|(key, value)| attribute(&key, value)).collect();
     attributes.push(number("process.pid", i64::from(std::process::id())));
     Resource { attributes, ..Resource::default() }
 }

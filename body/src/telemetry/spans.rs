@@ -29,7 +29,12 @@ pub(crate) struct Spans {
 }
 
 impl Spans {
-    pub(super) fn new(ratio: f64, slow: Duration, queue: Option<Queue<Arc<Span>>>, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(
+        ratio: f64,
+        slow: Duration,
+        queue: Option<Queue<Arc<Span>>>,
+        counters: Arc<Counters>,
+    ) -> Self {
         let memory = Memory::new(counters.clone());
         Self { ratio, slow, memory, queue, watcher: OnceLock::new(), counters }
     }
@@ -112,8 +117,9 @@ fn bound(span: &mut Span) {
     };
     let before = span.notes.len();
     span.notes.retain(fits);
-    span.notes_dropped =
-        span.notes_dropped.saturating_add(u32::try_from(before - span.notes.len()).unwrap_or(u32::MAX));
+    span.notes_dropped = span
+        .notes_dropped
+        .saturating_add(u32::try_from(before - span.notes.len()).unwrap_or(u32::MAX));
 }
 
 #[cfg(test)]

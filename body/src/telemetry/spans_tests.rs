@@ -9,7 +9,8 @@ fn spans(queue: Option<Queue<Arc<Span>>>) -> Spans {
 
 #[test]
 fn of_ids_made_one_after_another_the_ratio_is_sampled() {
-    let sampled = (0..100_000).filter(|_| is_sampled(cbs::Uuid::now_v7().into_bytes(), 0.1)).count();
+    let sampled =
+        (0..100_000).filter(|_| is_sampled(cbs::Uuid::now_v7().into_bytes(), 0.1)).count();
     assert!((9_000..11_000).contains(&sampled), "{sampled}");
 }
 

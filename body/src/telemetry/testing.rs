@@ -7,7 +7,8 @@ use cbs::{CellName, Side, Source, Span, Target, Text, Trace, Transport, Uuid, sp
 /// Returns a span of the handling of a request, at the root of a trace of its own.
 pub(crate) fn span(id: Uuid) -> Span {
     let trace = Trace { trace_id: id.into_bytes(), span_id: span_of_attempt(id, 0), flags: 1 };
-    let place = Source { body: "one".into(), cell: "cell logic.greet".into(), revision: "sha256:1".into() };
+    let place =
+        Source { body: "one".into(), cell: "cell logic.greet".into(), revision: "sha256:1".into() };
     Span {
         trace,
         parent: None,

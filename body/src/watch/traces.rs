@@ -36,7 +36,9 @@ impl Traces {
 
 fn specs_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = folder.read_dir().into_iter().flatten().filter_map(Result::ok);
-    let is_spec = |path: &PathBuf| path.extension().is_some_and(|ending| SPEC_ENDINGS.iter().any(|it| ending == *it));
+    let is_spec = |path: &PathBuf| {
+        path.extension().is_some_and(|ending| SPEC_ENDINGS.iter().any(|it| ending == *it))
+    };
     entries.map(|entry| entry.path()).filter(is_spec)
 }
 
@@ -51,7 +53,10 @@ mod tests {
     use super::*;
 
     fn of(folder: &Path, files: &[&str]) -> Traces {
-        Traces::of(&BTreeSet::from([folder.to_owned()]), &files.iter().map(|file| folder.join(file)).collect())
+        Traces::of(
+            &BTreeSet::from([folder.to_owned()]),
+            &files.iter().map(|file| folder.join(file)).collect(),
+        )
     }
 
     #[test]
@@ -80,7 +85,12 @@ mod tests {
         // The same size and time, as a copy that keeps both.
         let modified = fs::metadata(here.join("c.py")).unwrap().modified().unwrap();
         write(".new", "LONGER");
-        fs::File::options().write(true).open(here.join(".new")).unwrap().set_modified(modified).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(here.join(".new"))
+            .unwrap()
+            .set_modified(modified)
+            .unwrap();
         fs::rename(here.join(".new"), here.join("c.py")).unwrap();
         differs(true, "a file was put in its place");
         fs::remove_file(here.join("c.yaml")).unwrap();

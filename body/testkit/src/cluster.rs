@@ -48,10 +48,15 @@ impl NatsCluster {
     /// # Panics
     /// If they do not start or do not find each other.
     pub async fn start() -> Self {
-        let stores = tempfile::Builder::new().prefix("cbs-cluster-").tempdir().expect("a temporary folder");
+        let stores =
+            tempfile::Builder::new().prefix("cbs-cluster-").tempdir().expect("a temporary folder");
         let nodes = Self::nodes(&stores).await;
-        let client = async_nats::ConnectOptions::new().retry_on_initial_connect().connect(urls(&nodes)).await;
-        let cluster = Self { nodes, _stores: stores, client: client.expect("addresses of servers") };
+        let client = async_nats::ConnectOptions::new()
+            .retry_on_initial_connect()
+            .connect(urls(&nodes))
+            .await;
+        let cluster =
+            Self { nodes, _stores: stores, client: client.expect("addresses of servers") };
         let jetstream = cluster.jetstream();
         eventually("a cluster that replicates", LIMIT, async || {
             let config = Config {
@@ -105,12 +110,15 @@ impl NatsCluster {
     /// # Panics
     /// If there is no such stream, or if the copies are not complete in time.
     pub async fn replicate(&self, stream: &str) {
-        let config = Config { num_replicas: NODES, ..self.info(stream).await.expect("the stream").config };
+        let config =
+            Config { num_replicas: NODES, ..self.info(stream).await.expect("the stream").config };
         self.jetstream().update_stream(config).await.expect("a stream with a copy on every server");
         eventually(&format!("all copies of {stream}"), LIMIT, async || {
             let cluster = self.info(stream).await.and_then(|info| info.cluster);
             cluster.is_some_and(|it| {
-                it.leader.is_some() && it.replicas.len() == NODES - 1 && it.replicas.iter().all(|copy| copy.current)
+                it.leader.is_some()
+                    && it.replicas.len() == NODES - 1
+                    && it.replicas.iter().all(|copy| copy.current)
             })
         })
         .await;
@@ -129,7 +137,8 @@ impl NatsCluster {
     /// # Panics
     /// If no server leads it.
     pub async fn leader(&self, stream: &str) -> usize {
-        let cluster = self.info(stream).await.and_then(|info| info.cluster).expect("a stream of the cluster");
+        let cluster =
+            self.info(stream).await.and_then(|info| info.cluster).expect("a stream of the cluster");
         let name = cluster.leader.expect("a leader");
         (0..self.nodes.len()).find(|index| named(*index) == name).expect("a server of the cluster")
     }
@@ -140,14 +149,18 @@ impl NatsCluster {
     /// If none is elected.
     pub async fn until_led(&self, stream: &str) {
         eventually(&format!("a leader of {stream}"), LIMIT, async || {
-            self.info(stream).await.and_then(|info| info.cluster).is_some_and(|it| it.leader.is_some())
+            self.info(stream)
+                .await
+                .and_then(|info| info.cluster)
+                .is_some_and(|it| it.leader.is_some())
         })
         .await;
     }
 
     async fn info(&self, stream: &str) -> Option<Info> {
         let jetstream = self.jetstream();
-        let found = within(LIMIT, "an answer about a stream", jetstream.get_stream(stream)).await.ok()?;
+        let found =
+            within(LIMIT, "an answer about a stream", jetstream.get_stream(stream)).await.ok()?;
         Some(found.cached_info().clone())
     }
 
@@ -175,10 +188,12 @@ fn free_ports() -> Vec<u16> {
 
 async fn node(stores: &TempDir, index: usize, ports: &[u16]) -> Result<NatsServer, StartError> {
     let (name, port) = (named(index), ports.get(index).copied().unwrap_or_default());
-    let routes: Vec<String> = ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+    let routes: Vec<String> =
+        ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
     let routes = routes.join(", ");
-    let extra =
-        format!("server_name: {name}\ncluster {{ name: test, listen: \"127.0.0.1:{port}\", routes: [ {routes} ] }}\n");
+    let extra = format!(
+        "server_name: {name}\ncluster {{ name: test, listen: \"127.0.0.1:{port}\", routes: [ {routes} ] }}\n"
+    );
     let store = Some(stores.path().join(&name));
     NatsServer::try_with_settings(Settings { store, extra, ..Settings::default() }).await
 }

@@ -36,7 +36,10 @@ mod parts;
 mod serving;
 mod stage;
 
-pub use self::{calls::*, compare::compare, errors::*, events::*, limits::*, outage::*, serving::*, stage::Stage};
+pub use self::{
+    calls::*, compare::compare, errors::*, events::*, limits::*, outage::*, serving::*,
+    stage::Stage,
+};
 
 /// Makes a test of every case: `conformance_tests!(make_stage)`, where `make_stage` is an
 /// `async fn() -> Stage`. With `, outage` after it, also makes the cases of a bus that goes

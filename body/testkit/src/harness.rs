@@ -7,8 +7,9 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Console, Envelope, EventStream,
-    NativeCell, Outcome, Service, Serving, Subscription, TIMEOUT_DEFAULT, Target, Text, from_json, to_json,
+    BodyBus, BodyId, BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Console, Envelope,
+    EventStream, NativeCell, Outcome, Service, Serving, Subscription, TIMEOUT_DEFAULT, Target,
+    Text, from_json, to_json,
 };
 use serde_json::Value;
 
@@ -53,7 +54,12 @@ impl Harness {
     /// Returns a harness in which no other cell is served and no person is at the terminal.
     #[must_use]
     pub fn new() -> Self {
-        Self { config: Value::Null, timeout: TIMEOUT_DEFAULT, world: Arc::default(), started: Arc::default() }
+        Self {
+            config: Value::Null,
+            timeout: TIMEOUT_DEFAULT,
+            world: Arc::default(),
+            started: Arc::default(),
+        }
     }
 
     /// Sets the `config` of the cell's spec.
@@ -105,7 +111,8 @@ impl Harness {
     /// # Panics
     /// If the cell's name is not valid, or the cell panics.
     pub async fn call(&self, cell: &NativeCell, input: Value) -> Result<Value, CellError> {
-        let reply = self.send(cell, Envelope::request(target(cell.name()), to_json(&input)?)).await?;
+        let reply =
+            self.send(cell, Envelope::request(target(cell.name()), to_json(&input)?)).await?;
         from_json(&reply.payload)
     }
 
@@ -125,7 +132,8 @@ impl Harness {
         let timeout = request.timeout.unwrap_or(self.timeout);
         let request = Envelope { timeout: Some(timeout), ..request };
         let context = CellContext::new(env, &request);
-        let called = tokio::time::timeout(timeout, cell.cell().call(&context, request.clone())).await;
+        let called =
+            tokio::time::timeout(timeout, cell.cell().call(&context, request.clone())).await;
         match called {
             Ok(replied) => Ok(replied?.answering(&request)),
             Err(_) => Err(BusError::timeout(&target(cell.name()), timeout).into()),

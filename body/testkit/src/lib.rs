@@ -26,7 +26,12 @@
 //! - [`conformance`]: the promises of [`cbs::BodyBus`] as cases, for every bus at every distance.
 //! - [`NatsServer`]: a real nats-server, killed with the test. [`NatsCluster`]: three of them.
 //! - [`within`], [`eventually`]: waiting.
-#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "this is test code: it fails loudly")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is test code: it fails loudly"
+)]
 
 mod cluster;
 pub mod conformance;

@@ -75,7 +75,10 @@ impl NatsServer {
     /// # Panics
     /// If the server does not start.
     pub async fn with_jetstream() -> Self {
-        let store = tempfile::Builder::new().prefix("cbs-jetstream-").tempdir().expect("a temporary folder");
+        let store = tempfile::Builder::new()
+            .prefix("cbs-jetstream-")
+            .tempdir()
+            .expect("a temporary folder");
         let settings = Settings { store: Some(store.path().to_owned()), ..Settings::default() };
         Self { store: Some(store), ..Self::with_settings(settings).await }
     }
@@ -124,8 +127,14 @@ impl NatsServer {
     async fn with_settings_again(settings: Settings) -> Self {
         loop {
             match Self::try_with_settings(settings.clone()).await {
-                Err(StartError::PortTaken(_) | StartError::StoreTaken(_)) => tokio::task::yield_now().await,
-                other => return other.unwrap_or_else(|error| panic!("this test needs its nats-server again: {error}")),
+                Err(StartError::PortTaken(_) | StartError::StoreTaken(_)) => {
+                    tokio::task::yield_now().await;
+                }
+                other => {
+                    return other.unwrap_or_else(|error| {
+                        panic!("this test needs its nats-server again: {error}")
+                    });
+                }
             }
         }
     }

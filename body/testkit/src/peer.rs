@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription,
-    Target, from_json, to_json,
+    BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service,
+    Serving, Subscription, Target, from_json, to_json,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{mpsc, oneshot};
@@ -75,7 +75,9 @@ impl ScriptedPeer {
         let target = parse(target);
         let wanted = format!("a call of {target}");
         match self.next(&wanted).await {
-            Came { envelope, answer: Some(answer) } if envelope.target == Some(target) => Request { envelope, answer },
+            Came { envelope, answer: Some(answer) } if envelope.target == Some(target) => {
+                Request { envelope, answer }
+            }
             other => panic!("expected {wanted}, and there came {other:?}"),
         }
     }
@@ -145,7 +147,8 @@ impl Request {
     /// If the payload does not fit the type.
     #[must_use]
     pub fn input<T: DeserializeOwned>(&self) -> T {
-        from_json(&self.envelope.payload).unwrap_or_else(|error| panic!("the request's payload: {error}"))
+        from_json(&self.envelope.payload)
+            .unwrap_or_else(|error| panic!("the request's payload: {error}"))
     }
 
     /// Replies with JSON.
@@ -176,7 +179,10 @@ struct Bus(mpsc::Sender<Came>);
 impl Bus {
     async fn send(&self, came: Came) -> Result<(), BusError> {
         let target = came.envelope.target()?.clone();
-        self.0.send(came).await.map_err(|_| BusError::unavailable(&target, "the test's peer is gone"))
+        self.0
+            .send(came)
+            .await
+            .map_err(|_| BusError::unavailable(&target, "the test's peer is gone"))
     }
 }
 

@@ -21,7 +21,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// # Panics
 /// If the limit has passed.
 #[track_caller]
-pub fn within<F: Future>(limit: Duration, what: &str, future: F) -> impl Future<Output = F::Output> {
+pub fn within<F: Future>(
+    limit: Duration,
+    what: &str,
+    future: F,
+) -> impl Future<Output = F::Output> {
     let (what, place) = (what.to_owned(), std::panic::Location::caller());
     async move {
         match tokio::time::timeout(limit, future).await {
@@ -49,7 +53,11 @@ pub fn within<F: Future>(limit: Duration, what: &str, future: F) -> impl Future<
 /// # Panics
 /// If the limit has passed; also if one question takes longer than it.
 #[track_caller]
-pub fn eventually(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
+pub fn eventually(
+    what: &str,
+    limit: Duration,
+    mut ask: impl AsyncFnMut() -> bool,
+) -> impl Future<Output = ()> {
     let (what, place) = (what.to_owned(), std::panic::Location::caller());
     async move {
         let started = Instant::now();

@@ -20,10 +20,12 @@ use testkit::Harness;
 async fn order(context: &CellContext, count: u32) -> Result<Value, CellError> {
     let mut answers = Vec::new();
     for _ in 0..count {
-        answers.push(match context.call::<_, Value>("stock.reserve", &json!({ "count": 1 })).await {
-            Ok(value) => value,
-            Err(error) => json!(error.to_string()),
-        });
+        answers.push(
+            match context.call::<_, Value>("stock.reserve", &json!({ "count": 1 })).await {
+                Ok(value) => value,
+                Err(error) => json!(error.to_string()),
+            },
+        );
     }
     context.publish("order.placed", &json!({ "count": count })).await?;
     Ok(json!(answers))
@@ -45,12 +47,16 @@ async fn scripted_answers_come_in_turn_and_the_last_again_and_again() {
 #[tokio::test]
 async fn a_cell_that_is_not_scripted_is_not_found() {
     let answered = Harness::new().call(&cbs::cell("shop.order", order), json!(1)).await.unwrap();
-    assert!(answered[0].as_str().unwrap().starts_with("not-found: nobody serves cell stock.reserve"), "{answered}");
+    assert!(
+        answered[0].as_str().unwrap().starts_with("not-found: nobody serves cell stock.reserve"),
+        "{answered}"
+    );
 }
 
 #[tokio::test]
 async fn bad_input_is_refused_as_in_a_body() {
-    let error = Harness::new().call(&cbs::cell("shop.order", order), json!("many")).await.unwrap_err();
+    let error =
+        Harness::new().call(&cbs::cell("shop.order", order), json!("many")).await.unwrap_err();
     assert_eq!(error.code, Code::BadRequest);
 }
 

@@ -61,7 +61,10 @@ async fn what_comes_instead_is_told() {
     );
     bus.publish(event()).await.unwrap();
     let said = panic_of(peer.expect("stock.reserve")).await;
-    assert_eq!(said, "expected a call of cell stock.reserve, and there came an event on topic order.placed with 7");
+    assert_eq!(
+        said,
+        "expected a call of cell stock.reserve, and there came an event on topic order.placed with 7"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,7 +74,10 @@ async fn what_does_not_come_is_told() {
     assert_eq!(said, "expected an event on topic order.placed, and nothing came within 5s");
     drop(bus);
     let said = panic_of(peer.expect("stock.reserve")).await;
-    assert_eq!(said, "expected a call of cell stock.reserve, and the code under test has dropped its bus");
+    assert_eq!(
+        said,
+        "expected a call of cell stock.reserve, and the code under test has dropped its bus"
+    );
 }
 
 #[tokio::test]
@@ -86,6 +92,7 @@ async fn what_nobody_expected_is_told_at_the_end() {
 #[tokio::test]
 async fn a_request_that_is_dropped_has_an_unknown_outcome() {
     let (bus, mut peer) = testkit::peer();
-    let (answer, ()) = tokio::join!(call(&bus, "stock.free"), async { drop(peer.expect("stock.free").await) });
+    let (answer, ()) =
+        tokio::join!(call(&bus, "stock.free"), async { drop(peer.expect("stock.free").await) });
     assert_eq!(answer.unwrap_err().outcome(), Outcome::Unknown);
 }

@@ -2,12 +2,18 @@
 
 use crate::support::{World, finish, usual_server};
 
-const COMMANDS: [&str; 10] = ["demo", "up", "check", "call", "flow", "ls", "describe", "new", "doctor", "completions"];
+const COMMANDS: [&str; 10] =
+    ["demo", "up", "check", "call", "flow", "ls", "describe", "new", "doctor", "completions"];
 
 #[tokio::test]
 async fn help_names_every_command_and_every_exit_status() {
     let help = World::new().run(&["--help"]).await.with_status(0);
-    for word in COMMANDS.into_iter().chain(["0 done", "1 the work failed", "2 could not start", "64 wrong usage"]) {
+    for word in COMMANDS.into_iter().chain([
+        "0 done",
+        "1 the work failed",
+        "2 could not start",
+        "64 wrong usage",
+    ]) {
         assert!(help.stdout.contains(word), "{word} is not in:\n{}", help.stdout);
     }
     assert_eq!(help.stderr, "");
@@ -90,7 +96,8 @@ async fn a_log_filter_that_is_none_is_wrong_usage() {
 async fn the_doctor_says_what_there_is() {
     let done = World::new().run(&["doctor", "--format", "json"]).await;
     let found: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
-    let program = found.as_array().unwrap().iter().find(|line| line["what"] == "nats-server").unwrap();
+    let program =
+        found.as_array().unwrap().iter().find(|line| line["what"] == "nats-server").unwrap();
     assert_eq!(program["state"], "ok", "{}", done.stdout);
     let world = World::new();
     let mut command = world.command(&["doctor"]);
@@ -109,6 +116,9 @@ async fn help_that_cannot_be_written_is_status_1() {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cbs"));
         let done = command.arg(argument).stdout(full).output().unwrap();
         assert_eq!(done.status.code(), Some(1), "{argument}");
-        assert!(String::from_utf8_lossy(&done.stderr).contains("No space left on device"), "{done:?}");
+        assert!(
+            String::from_utf8_lossy(&done.stderr).contains("No space left on device"),
+            "{done:?}"
+        );
     }
 }

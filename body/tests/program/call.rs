@@ -15,7 +15,8 @@ struct Greeting {
 impl Greeting {
     async fn start() -> Self {
         let (server, world) = (NatsServer::start().await, World::new());
-        let mut body = world.start(&["up", &greeting_specs(), "--nats", server.url(), "--body", "web1"]);
+        let mut body =
+            world.start(&["up", &greeting_specs(), "--nats", server.url(), "--body", "web1"]);
         body.until("try: ").await;
         Self { server, world, _body: body }
     }
@@ -31,7 +32,10 @@ async fn a_call_prints_the_answer_as_it_came() {
     let done = greeting.run(&["call", "logic.greet", r#"{"name":"Ada"}"#]).await.with_status(0);
     assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("{\"text\":\"Hello, Ada!\"}\n", ""));
     let url = greeting.server.url();
-    let done = greeting.world.run_with_input(&["call", "logic.greet", "-", "--nats", url], r#"{"name":"Lin"}"#).await;
+    let done = greeting
+        .world
+        .run_with_input(&["call", "logic.greet", "-", "--nats", url], r#"{"name":"Lin"}"#)
+        .await;
     assert_eq!(done.with_status(0).stdout, "{\"text\":\"Hello, Lin!\"}\n");
 }
 
@@ -39,7 +43,8 @@ async fn a_call_prints_the_answer_as_it_came() {
 async fn a_negative_number_is_an_input_and_no_option() {
     let greeting = Greeting::start().await;
     for number in ["-5", "-0", "-1.5", "-1e3"] {
-        for command in [&["call", "logic.greet", number][..], &["flow", "run", "greeting", number]] {
+        for command in [&["call", "logic.greet", number][..], &["flow", "run", "greeting", number]]
+        {
             let done = greeting.run(command).await.with_status(1);
             assert!(!done.stderr.contains("unexpected argument"), "{command:?}: {}", done.stderr);
         }
@@ -54,7 +59,8 @@ async fn an_error_is_told_with_its_code_and_details() {
     assert_eq!(done.stdout, "");
     assert!(done.stderr.starts_with("bad-request: /name"), "{}", done.stderr);
     assert!(done.stderr.contains("demo/v1/Name"), "{}", done.stderr);
-    let done = greeting.run(&["call", "logic.greet", "{}", "--format", "json"]).await.with_status(1);
+    let done =
+        greeting.run(&["call", "logic.greet", "{}", "--format", "json"]).await.with_status(1);
     let error: Value = serde_json::from_str(&done.stderr).unwrap();
     assert_eq!(error["code"], "bad-request");
 }
@@ -83,15 +89,27 @@ async fn ls_and_describe_tell_what_runs_and_how_often_it_was_called() {
     greeting.run(&["call", "logic.greet", "{}"]).await.with_status(1);
     let done = greeting.run(&["ls", "--format", "json"]).await.with_status(0);
     let listed: Value = serde_json::from_str(&done.stdout).unwrap();
-    let targets: Vec<_> = listed.as_array().unwrap().iter().map(|endpoint| endpoint["target"].clone()).collect();
-    assert_eq!(targets, ["cell io.print_greeting", "cell io.prompt_name", "cell logic.greet", "flow greeting"]);
+    let targets: Vec<_> =
+        listed.as_array().unwrap().iter().map(|endpoint| endpoint["target"].clone()).collect();
+    assert_eq!(
+        targets,
+        ["cell io.print_greeting", "cell io.prompt_name", "cell logic.greet", "flow greeting"]
+    );
     let greet = &listed[2];
-    assert_eq!((&greet["calls"], &greet["errors"], &greet["body"]), (&json!(2), &json!(1), &json!("web1")));
+    assert_eq!(
+        (&greet["calls"], &greet["errors"], &greet["body"]),
+        (&json!(2), &json!(1), &json!("web1"))
+    );
 
     let table = greeting.run(&["ls"]).await.with_status(0).stdout;
     assert!(table.starts_with("TARGET ") && table.contains("cell logic.greet"), "{table}");
     let described = greeting.run(&["describe", "logic.greet"]).await.with_status(0).stdout;
-    for words in ["Turns a name into a greeting.", "cbs.default.cell.logic.greet", "demo/v1/Greeting", "web1"] {
+    for words in [
+        "Turns a name into a greeting.",
+        "cbs.default.cell.logic.greet",
+        "demo/v1/Greeting",
+        "web1",
+    ] {
         assert!(described.contains(words), "{words} is not in:\n{described}");
     }
     greeting.run(&["describe", "greeting"]).await.with_status(0);
@@ -102,7 +120,11 @@ async fn ls_and_describe_tell_what_runs_and_how_often_it_was_called() {
 #[tokio::test]
 async fn another_namespace_sees_nothing() {
     let greeting = Greeting::start().await;
-    let done = greeting.run(&["ls", "--namespace", "other", "--format", "json"]).await.with_status(0);
+    let done =
+        greeting.run(&["ls", "--namespace", "other", "--format", "json"]).await.with_status(0);
     assert_eq!(done.stdout, "[]\n");
-    greeting.run(&["call", "logic.greet", r#"{"name":"Ada"}"#, "--namespace", "other"]).await.with_status(1);
+    greeting
+        .run(&["call", "logic.greet", r#"{"name":"Ada"}"#, "--namespace", "other"])
+        .await
+        .with_status(1);
 }

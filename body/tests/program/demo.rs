@@ -10,7 +10,10 @@ async fn the_demo_greets_over_a_server_of_its_own_and_tells_every_step() {
     assert_eq!(done.stdout, "Hello, Ada!\n");
     let mut lines = done.stderr.lines();
     let first = lines.next().unwrap();
-    assert!(first.starts_with("NATS server 2.") && first.contains("started by this program"), "{first}");
+    assert!(
+        first.starts_with("NATS server 2.") && first.contains("started by this program"),
+        "{first}"
+    );
     assert!(first.contains("namespace demo-"), "{first}");
     for cell in ["io.prompt_name", "logic.greet", "io.print_greeting"] {
         let line = lines.next().unwrap();
@@ -23,14 +26,16 @@ async fn the_demo_greets_over_a_server_of_its_own_and_tells_every_step() {
 #[tokio::test]
 async fn the_demo_greets_over_the_server_that_is_named() {
     let server = NatsServer::start().await;
-    let done = World::new().run(&["demo", "--name", "Ada", "--nats", server.url()]).await.with_status(0);
+    let done =
+        World::new().run(&["demo", "--name", "Ada", "--nats", server.url()]).await.with_status(0);
     assert_eq!(done.stdout, "Hello, Ada!\n");
     assert!(done.stderr.contains(server.url()), "{}", done.stderr);
 }
 
 #[tokio::test]
 async fn the_demo_answers_a_program_in_json() {
-    let done = World::new().run(&["demo", "--name", "Ada", "--format", "json"]).await.with_status(0);
+    let done =
+        World::new().run(&["demo", "--name", "Ada", "--format", "json"]).await.with_status(0);
     assert_eq!(done.stdout, "{\"text\":\"Hello, Ada!\"}\n");
 }
 
@@ -59,7 +64,8 @@ async fn a_name_that_is_none_fails_with_its_reason() {
 }
 
 #[tokio::test]
-async fn without_a_server_program_the_demo_takes_the_usual_server_or_runs_in_process_and_says_what_is_missing() {
+async fn without_a_server_program_the_demo_takes_the_usual_server_or_runs_in_process_and_says_what_is_missing()
+ {
     let world = World::new();
     let mut command = world.command(&["demo", "--name", "Ada"]);
     command.env("CBS_NATS_SERVER", "/nowhere/nats-server");

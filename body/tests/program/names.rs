@@ -71,12 +71,20 @@ async fn completed(greeting: &Greeting, environment: &[(&str, &str)], line: &str
     let program = command.as_std().get_program().to_owned();
     let mut bash = tokio::process::Command::new("bash");
     bash.args(["--norc", "-c", &script]).current_dir(greeting.world.here()).env_clear();
-    let kept = command.as_std().get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
-    bash.envs(kept.collect::<Vec<_>>()).envs(std::env::vars().filter(|(name, _)| name == "PATH" || name == "HOME"));
+    let kept = command
+        .as_std()
+        .get_envs()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+    bash.envs(kept.collect::<Vec<_>>())
+        .envs(std::env::vars().filter(|(name, _)| name == "PATH" || name == "HOME"));
     bash.env("CBS", program).envs(environment.iter().copied());
     let done = finish(bash).await;
     assert_eq!(done.stderr, "", "{line}");
-    done.stdout.lines().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
+    done.stdout
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .filter(|line| !line.is_empty())
+        .collect()
 }
 
 /// Repeats until bash offers these names: a busy machine may need more time than a shell gives.
@@ -97,7 +105,13 @@ async fn bash_completes_names_from_the_server() {
     offers(&greeting, &here, "cbs call io.", &["io.print_greeting", "io.prompt_name"]).await;
     offers(&greeting, &here, "cbs flow run g", &["greeting"]).await;
     for command in ["cbs describe ", "cbs ls "] {
-        offers(&greeting, &here, command, &["io.print_greeting", "io.prompt_name", "logic.greet", "greeting"]).await;
+        offers(
+            &greeting,
+            &here,
+            command,
+            &["io.print_greeting", "io.prompt_name", "logic.greet", "greeting"],
+        )
+        .await;
     }
     // The server and the namespace may stand on the line that is completed.
     offers(&greeting, &[], &format!("cbs --nats {url} call lo"), &["logic.greet"]).await;
@@ -111,7 +125,10 @@ async fn bash_completes_names_from_the_server() {
 async fn completing_without_a_server_is_silent_and_starts_none() {
     let greeting = Greeting::start().await;
     let since = Instant::now();
-    assert_eq!(completed(&greeting, &[("NATS_URL", "nats://127.0.0.1:1")], "cbs call lo").await, [""; 0]);
+    assert_eq!(
+        completed(&greeting, &[("NATS_URL", "nats://127.0.0.1:1")], "cbs call lo").await,
+        [""; 0]
+    );
     assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
     assert_eq!((greeting.world.runs(), greeting.world.here().join(".cbs").exists()), (0, false));
 }

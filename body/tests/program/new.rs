@@ -8,7 +8,14 @@ use crate::support::World;
 
 /// Path of this checkout, in the form that a manifest in the world's folder uses.
 fn checkout() -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().canonicalize().unwrap().to_str().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .canonicalize()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned()
 }
 
 #[tokio::test]
@@ -16,9 +23,16 @@ async fn a_new_cell_is_a_package_and_a_spec_that_passes_the_check() {
     let world = World::new();
     let done = world.run(&["new", "cell", "logic.re-try", "--lang", "rust"]).await.with_status(0);
     let manifest = world.read("cells/logic_re_try/Cargo.toml");
-    assert!(manifest.contains(&format!("cbs = {{ path = \"{}/body/contract\" }}", checkout())), "{manifest}");
+    assert!(
+        manifest.contains(&format!("cbs = {{ path = \"{}/body/contract\" }}", checkout())),
+        "{manifest}"
+    );
     assert!(world.read("cells/logic_re_try/src/lib.rs").contains("async fn re_try("));
-    assert!(world.read("cells/logic_re_try/src/main.rs").contains("body::main_with(vec![logic_re_try::cell()])"));
+    assert!(
+        world
+            .read("cells/logic_re_try/src/main.rs")
+            .contains("body::main_with(vec![logic_re_try::cell()])")
+    );
     assert!(world.read("cells/logic_re_try/README.md").starts_with("# logic.re-try"));
     assert_eq!(
         done.stdout,
@@ -46,7 +60,10 @@ async fn a_new_spec_names_the_schema_for_editors_that_is_there() {
 #[tokio::test]
 async fn a_new_cell_joins_the_workspace_around_it() {
     let world = World::new();
-    world.write("Cargo.toml", "[workspace]\nmembers = [\n    \"app\",\n]\n\n[workspace.lints.rust]\n");
+    world.write(
+        "Cargo.toml",
+        "[workspace]\nmembers = [\n    \"app\",\n]\n\n[workspace.lints.rust]\n",
+    );
     let done = world.run(&["new", "cell", "logic.shout", "--lang", "rust"]).await.with_status(0);
     assert!(world.read("Cargo.toml").contains("    \"app\",\n    \"cells/logic_shout\",\n]"));
     assert!(world.read("cells/logic_shout/Cargo.toml").contains("[lints]\nworkspace = true\n"));
@@ -69,7 +86,10 @@ async fn nothing_is_written_over_what_is_there() {
 #[tokio::test]
 async fn a_folder_that_is_no_checkout_is_refused() {
     let world = World::new();
-    let done = world.run(&["new", "cell", "logic.shout", "--lang", "rust", "--cbs", "."]).await.with_status(1);
+    let done = world
+        .run(&["new", "cell", "logic.shout", "--lang", "rust", "--cbs", "."])
+        .await
+        .with_status(1);
     assert!(done.stderr.contains("is no checkout of CBS"), "{}", done.stderr);
     assert!(!world.here().join("cells").exists());
 }
@@ -80,7 +100,8 @@ async fn the_next_command_of_a_new_flow_runs_it_in_an_empty_folder() {
     let done = world.run(&["new", "flow", "order", "--path", "sub"]).await.with_status(0);
     assert_eq!(done.stdout, "cbs up sub/specs/cells/logic.greet.yaml sub/specs/flows/order.yaml\n");
     world.run(&["check", "sub/specs"]).await.with_status(0);
-    let next: Vec<&str> = done.stdout.split_whitespace().skip(1).chain(["--nats", server.url()]).collect();
+    let next: Vec<&str> =
+        done.stdout.split_whitespace().skip(1).chain(["--nats", server.url()]).collect();
     let mut body = world.start(&next);
     body.until("body ").await;
     let run = ["flow", "run", "order", r#"{"name":"Ada"}"#, "--nats", server.url()];
@@ -108,5 +129,8 @@ async fn the_next_command_is_ready_to_paste_and_readable_to_programs() {
     assert_eq!(done.stdout, next);
     let done = world.run(&["new", "flow", "order", "--format", "json"]).await.with_status(0);
     let reported: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
-    assert_eq!(reported, serde_json::json!({ "next": "cbs up specs/cells/logic.greet.yaml specs/flows/order.yaml" }));
+    assert_eq!(
+        reported,
+        serde_json::json!({ "next": "cbs up specs/cells/logic.greet.yaml specs/flows/order.yaml" })
+    );
 }

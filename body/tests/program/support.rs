@@ -71,20 +71,28 @@ impl World {
     }
 
     pub(crate) fn read(&self, path: &str) -> String {
-        std::fs::read_to_string(self.here().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+        std::fs::read_to_string(self.here().join(path))
+            .unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
     /// Returns the program, not yet started. No server is named, and its standard input is empty.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cbs"));
-        command.args(arguments).current_dir(self.here()).env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
+        command
+            .args(arguments)
+            .current_dir(self.here())
+            .env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
         for (name, _) in std::env::vars() {
             let kept = ["CBS_DART", "CBS_NATS_SERVER", "CBS_TOOLS"].contains(&name.as_str());
             if name.starts_with("NATS_") || (name.starts_with("CBS_") && !kept) {
                 command.env_remove(name);
             }
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         command
     }
 
@@ -100,7 +108,8 @@ impl World {
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
-        let output = testkit::within(LIMIT, "the end of cbs", child.wait_with_output()).await.unwrap();
+        let output =
+            testkit::within(LIMIT, "the end of cbs", child.wait_with_output()).await.unwrap();
         done(output)
     }
 
@@ -211,8 +220,11 @@ impl Running {
         let (mut stdout, mut stderr) = (self.stdout.into_inner(), self.stderr.into_inner());
         let (mut out, mut err) = (String::new(), String::new());
         let all = async {
-            let (status, ..) =
-                tokio::join!(self.child.wait(), stdout.read_to_string(&mut out), stderr.read_to_string(&mut err));
+            let (status, ..) = tokio::join!(
+                self.child.wait(),
+                stdout.read_to_string(&mut out),
+                stderr.read_to_string(&mut err)
+            );
             status.unwrap()
         };
         let status = testkit::within(LIMIT, "the end of cbs", all).await;
@@ -227,5 +239,11 @@ pub(crate) async fn usual_server() -> bool {
 
 /// Returns the path of the specs of the greeting.
 pub(crate) fn greeting_specs() -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs").canonicalize().unwrap().to_str().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../specs")
+        .canonicalize()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned()
 }

@@ -18,7 +18,12 @@ fn waiting(wait: &str) -> String {
 }
 
 /// Starts a body with that flow, in the middle of a run that a caller waits for.
-async fn in_the_middle_of_a_run(world: &World, server: &NatsServer, wait: &str, more: &[&str]) -> (Running, Running) {
+async fn in_the_middle_of_a_run(
+    world: &World,
+    server: &NatsServer,
+    wait: &str,
+    more: &[&str],
+) -> (Running, Running) {
     world.write("waiting.yaml", &waiting(wait));
     let mut body = world.start(&[&["up", "waiting.yaml", "--nats", server.url()], more].concat());
     body.until("waiting").await;
@@ -30,7 +35,8 @@ async fn in_the_middle_of_a_run(world: &World, server: &NatsServer, wait: &str, 
 async fn begun(world: &World, server: &NatsServer) -> Running {
     let caller = world.start(&["flow", "run", "waiting", "--nats", server.url()]);
     testkit::eventually("the run has begun", LIMIT, async || {
-        let listed = world.run(&["ls", "--format", "json", "--nats", server.url()]).await.with_status(0);
+        let listed =
+            world.run(&["ls", "--format", "json", "--nats", server.url()]).await.with_status(0);
         let listed: Vec<Value> = serde_json::from_str(&listed.stdout).unwrap();
         listed.iter().any(|target| target["in_flight"] == 1)
     })
@@ -41,7 +47,8 @@ async fn begun(world: &World, server: &NatsServer) -> Running {
 #[tokio::test]
 async fn the_table_the_address_and_the_call_to_paste() {
     let (server, world) = (NatsServer::start().await, World::new());
-    let mut body = world.start(&["up", &greeting_specs(), "--nats", server.url(), "--body", "web1"]);
+    let mut body =
+        world.start(&["up", &greeting_specs(), "--nats", server.url(), "--body", "web1"]);
     let reported = body.until("try: ").await;
     for line in [
         "CELL               LANGUAGE  SUBJECT                             STATE",
@@ -50,18 +57,27 @@ async fn the_table_the_address_and_the_call_to_paste() {
         &format!("body web1, namespace default, NATS {}", server.url()),
         &format!("try: cbs call logic.greet '{{\"name\":\"Ada\"}}' --nats {}", server.url()),
     ] {
-        assert!(reported.lines().any(|reported| reported == line), "{line}\nis not in:\n{reported}");
+        assert!(
+            reported.lines().any(|reported| reported == line),
+            "{line}\nis not in:\n{reported}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_program_is_told_the_same_as_data() {
     let world = World::new();
-    let mut body = world.start(&["up", &greeting_specs(), "--format", "json", "--namespace", "test"]);
+    let mut body =
+        world.start(&["up", &greeting_specs(), "--format", "json", "--namespace", "test"]);
     let reported: Value = serde_json::from_str(&body.until_exactly("}").await).unwrap();
-    assert_eq!((reported["namespace"].as_str(), reported["targets"].as_array().unwrap().len()), (Some("test"), 4));
+    assert_eq!(
+        (reported["namespace"].as_str(), reported["targets"].as_array().unwrap().len()),
+        (Some("test"), 4)
+    );
     assert!(reported["nats"].as_str().unwrap().starts_with("nats://127.0.0.1:"));
-    assert!(reported["targets"].as_array().unwrap().iter().all(|target| target["state"] == "ready"));
+    assert!(
+        reported["targets"].as_array().unwrap().iter().all(|target| target["state"] == "ready")
+    );
 }
 
 #[tokio::test]
@@ -190,7 +206,8 @@ async fn a_second_signal_stops_now() {
 #[tokio::test]
 async fn the_time_to_finish_has_an_end() {
     let (server, world) = (NatsServer::start().await, World::new());
-    let (body, _caller) = in_the_middle_of_a_run(&world, &server, "2m", &["--drain-timeout", "200ms"]).await;
+    let (body, _caller) =
+        in_the_middle_of_a_run(&world, &server, "2m", &["--drain-timeout", "200ms"]).await;
     body.signal(Signal::SIGTERM);
     let (status, _, stderr) = body.ended().await;
     assert_eq!(status.code(), Some(1), "{stderr}");
@@ -206,7 +223,11 @@ async fn broken_specs_start_nothing() {
     );
     let done = world.run(&["up", "specs"]).await.with_status(1);
     assert_eq!(done.stdout, "");
-    for words in ["specs/cells/a.yaml:3:19:", "specs/cells/a.yaml:4:9:", "3 mistakes in 1 file; nothing was started"] {
+    for words in [
+        "specs/cells/a.yaml:3:19:",
+        "specs/cells/a.yaml:4:9:",
+        "3 mistakes in 1 file; nothing was started",
+    ] {
         assert!(done.stderr.contains(words), "{words} is not in:\n{}", done.stderr);
     }
     assert!(!world.here().join(".cbs").exists());
@@ -229,9 +250,13 @@ async fn what_cannot_run_here_is_shown_and_the_rest_runs() {
     let mut body = world.start(&["up", "specs"]);
     let reported = body.until("body ").await;
     assert!(!reported.contains("try: "), "no schema says what logic.greet takes: {reported}");
-    let state = |name: &str| reported.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    let state =
+        |name: &str| reported.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
     assert!(state("logic.greet ").ends_with(" ready"), "{reported}");
-    assert!(state("logic.other ").contains("cannot run: no Rust cell `logic.other` is linked"), "{reported}");
+    assert!(
+        state("logic.other ").contains("cannot run: no Rust cell `logic.other` is linked"),
+        "{reported}"
+    );
     assert!(state("logic.exec ").contains("exited with 0 before it said hello"), "{reported}");
     body.until_told("1 of 3 cannot run in this body").await;
     world.run(&["call", "logic.greet", r#"{"name":"Ada"}"#]).await.with_status(0);
@@ -246,7 +271,11 @@ async fn a_body_outlives_its_server_and_serves_again_when_it_is_back() {
     body.until_told("the connection to NATS is lost").await;
     server.restart().await;
     testkit::eventually("the body serves again", LIMIT, async || {
-        world.run(&["call", "logic.greet", r#"{"name":"Ada"}"#, "--nats", server.url()]).await.status == 0
+        world
+            .run(&["call", "logic.greet", r#"{"name":"Ada"}"#, "--nats", server.url()])
+            .await
+            .status
+            == 0
     })
     .await;
     server.kill().await;
@@ -280,5 +309,9 @@ fn children_of(pid: i32) -> i32 {
         let parent: i32 = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
         (parent == pid).then_some(child)
     };
-    std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).find_map(of).expect("a child process")
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(Result::ok)
+        .find_map(of)
+        .expect("a child process")
 }

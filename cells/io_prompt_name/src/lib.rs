@@ -2,8 +2,8 @@
 //!
 //! In: `{"name": "Ada"}`, `{}` or `null`. Out: `{"name": "Ada"}` (`demo/v1/Name`).
 //!
-//! The name is taken from the input. Without one, the cell asks the person at the program that hosts
-//! it (if no person can be asked, it goes on at once); then it takes `$USER`, then `world`.
+//! The name is taken from the input. Without one, the cell asks the person at the program that
+//! hosts it (if no person can be asked, it goes on at once); then it takes `$USER`, then `world`.
 //!
 //! ```
 //! assert_eq!(io_prompt_name::cell().name(), "io.prompt_name");
@@ -50,14 +50,20 @@ async fn prompt_name(context: &CellContext, question: Option<Question>) -> Resul
 
 /// Returns the first text that has more than blanks, else `world`.
 fn first_filled<const N: usize>(texts: [Option<String>; N]) -> String {
-    texts.into_iter().flatten().find(|text| !text.trim().is_empty()).unwrap_or_else(|| "world".to_owned())
+    texts
+        .into_iter()
+        .flatten()
+        .find(|text| !text.trim().is_empty())
+        .unwrap_or_else(|| "world".to_owned())
 }
 
 fn checked(name: &str) -> Result<Name, CellError> {
     let name = name.trim();
     match name.chars().count() {
         1..=NAME_CHARS_MAX => Ok(Name { name: name.to_owned() }),
-        count => Err(CellError::bad_request(format!("`name` has {count} characters, not 1 to {NAME_CHARS_MAX}"))),
+        count => Err(CellError::bad_request(format!(
+            "`name` has {count} characters, not 1 to {NAME_CHARS_MAX}"
+        ))),
     }
 }
 

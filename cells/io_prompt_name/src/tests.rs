@@ -6,7 +6,10 @@ use super::first_filled;
 #[tokio::test]
 async fn a_name_in_the_input_is_taken_and_nobody_is_asked() {
     let harness = Harness::new().type_line("Grace");
-    assert_eq!(harness.call(&crate::cell(), json!({"name": " Ada "})).await, Ok(json!({"name": "Ada"})));
+    assert_eq!(
+        harness.call(&crate::cell(), json!({"name": " Ada "})).await,
+        Ok(json!({"name": "Ada"}))
+    );
     assert!(harness.asked().is_empty());
 }
 
@@ -23,7 +26,10 @@ async fn without_a_name_the_person_is_asked() {
 async fn where_nobody_answers_there_is_a_name_all_the_same() {
     let expected = first_filled([std::env::var("USER").ok()]);
     for harness in [Harness::new(), Harness::new().type_line("  ")] {
-        assert_eq!(harness.call(&crate::cell(), json!({})).await, Ok(json!({"name": expected.trim()})));
+        assert_eq!(
+            harness.call(&crate::cell(), json!({})).await,
+            Ok(json!({"name": expected.trim()}))
+        );
     }
 }
 

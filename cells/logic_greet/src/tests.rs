@@ -17,7 +17,9 @@ async fn a_name_of_any_script_is_greeted() {
 
 #[tokio::test]
 async fn what_is_no_name_is_a_bad_request_with_the_place() {
-    for (input, place) in [(json!({"nam": 1}), "name"), (json!({"name": 1}), "`name`"), (json!(null), "null")] {
+    for (input, place) in
+        [(json!({"nam": 1}), "name"), (json!({"name": 1}), "`name`"), (json!(null), "null")]
+    {
         let error = greet(input).await.unwrap_err();
         assert_eq!(error.code, Code::BadRequest);
         assert!(error.message.contains(place), "{}", error.message);

@@ -43,7 +43,10 @@ impl Abroad {
         let mut ready = Duration::ZERO;
         for (cell, input) in cells {
             let subject = Subject::of(&namespace, &cell.parse::<Target>()?);
-            ready = up.answered(&asking, subject.as_str(), input).await.with_context(|| format!("cell {cell}"))?;
+            ready = up
+                .answered(&asking, subject.as_str(), input)
+                .await
+                .with_context(|| format!("cell {cell}"))?;
         }
         Ok(Self { up, caller, namespace, ready, _specs: folder })
     }

@@ -26,7 +26,12 @@ impl Caller {
     pub(crate) async fn connect(url: &str, namespace: &Namespace) -> anyhow::Result<Self> {
         let client = hosting::client(url, namespace).await?;
         let target: Target = "bench.caller".parse()?;
-        let env = CellEnv::new(target.clone(), BodyId::new("bench-client")?, client.bus(), Arc::new(Silent));
+        let env = CellEnv::new(
+            target.clone(),
+            BodyId::new("bench-client")?,
+            client.bus(),
+            Arc::new(Silent),
+        );
         let request = Envelope { timeout: Some(TIME), ..Envelope::request(target, Bytes::new()) };
         Ok(Self { client, context: CellContext::new(Arc::new(env), &request) })
     }
@@ -53,7 +58,11 @@ impl Caller {
 
 /// Checks that a reply came over NATS, with as many bytes as the request.
 pub(crate) fn check(reply: &Envelope, payload: &Bytes) -> anyhow::Result<()> {
-    ensure!(reply.payload.len() == payload.len(), "the cell answers with {} bytes", reply.payload.len());
+    ensure!(
+        reply.payload.len() == payload.len(),
+        "the cell answers with {} bytes",
+        reply.payload.len()
+    );
     ensure!(reply.via == Transport::Nats, "the cell was called at the distance {}", reply.via);
     Ok(())
 }

@@ -55,7 +55,10 @@ pub(crate) fn specs(names: impl IntoIterator<Item = impl AsRef<str>>, more: &str
     for name in names {
         let name = name.as_ref();
         // To write into a String cannot fail.
-        let _ = write!(text, "---\napiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\n");
+        let _ = write!(
+            text,
+            "---\napiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\n"
+        );
         let _ = write!(text, "spec:\n  runtime: rust\n{more}");
     }
     text

@@ -34,22 +34,34 @@ pub(crate) fn cell() -> NativeCell {
 }
 
 async fn drive(context: &CellContext, order: Order) -> Result<Sample, CellError> {
-    let target: Target = order.cell.parse().map_err(|error| CellError::bad_request(format!("{error}")))?;
+    let target: Target =
+        order.cell.parse().map_err(|error| CellError::bad_request(format!("{error}")))?;
     let (payload, began) = (cells::payload(order.size), Instant::now());
     let end = began + Duration::from_millis(order.milliseconds);
     // This does the same as a load, without its closures: the future of a cell moves between
     // threads.
     let callers = (0..order.callers).map(|_| caller(context, &target, &payload, end));
-    let times = try_join_all(callers).await.map_err(|error| CellError::domain("bench.failed", format!("{error:#}")))?;
+    let times = try_join_all(callers)
+        .await
+        .map_err(|error| CellError::domain("bench.failed", format!("{error:#}")))?;
     Ok(Sample::new(times.concat(), began.elapsed(), None))
 }
 
 /// Makes calls one after the other; returns the nanoseconds of each.
-async fn caller(context: &CellContext, target: &Target, payload: &Bytes, end: Instant) -> anyhow::Result<Vec<u32>> {
+async fn caller(
+    context: &CellContext,
+    target: &Target,
+    payload: &Bytes,
+    end: Instant,
+) -> anyhow::Result<Vec<u32>> {
     let (mut times, mut last) = (Vec::with_capacity(4096), Instant::now());
     while last < end {
         let reply = context.send(context.request(target.clone(), payload.clone())).await?;
-        ensure!(reply.payload.len() == payload.len(), "{target} answers with {} bytes", reply.payload.len());
+        ensure!(
+            reply.payload.len() == payload.len(),
+            "{target} answers with {} bytes",
+            reply.payload.len()
+        );
         ensure!(reply.via != Transport::Nats, "a call of {target} left the body");
         let now = Instant::now();
         times.push(u32::try_from((now - last).as_nanos()).unwrap_or(u32::MAX));

@@ -63,7 +63,9 @@ impl Fleet {
     pub(crate) async fn start(program: &Program, bodies: usize) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let store = Some(folder.path().join("store"));
-        let server = Server::start(Settings { store, extra: ACCOUNTS.to_owned(), ..Settings::default() }).await?;
+        let server =
+            Server::start(Settings { store, extra: ACCOUNTS.to_owned(), ..Settings::default() })
+                .await?;
         let system = ConnectOptions::with_user_and_password("sys".to_owned(), "sys".to_owned());
         let monitor = system.connect(server.url()).await?;
         let client = async_nats::connect(server.url()).await?;
@@ -95,14 +97,23 @@ impl Fleet {
             if bodies.len() == ids.len() {
                 return Ok(());
             }
-            ensure!(began.elapsed() < DEPLOY_LIMIT, "{} of {} bodies have joined", bodies.len(), ids.len());
+            ensure!(
+                began.elapsed() < DEPLOY_LIMIT,
+                "{} of {} bodies have joined",
+                bodies.len(),
+                ids.len()
+            );
             sleep(LOOK_EVERY).await;
         }
     }
 
     fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut command = Command::new(Program::cbs()?.path);
-        command.args(arguments).args(["--nats", self.url()]).stdin(Stdio::null()).kill_on_drop(true);
+        command
+            .args(arguments)
+            .args(["--nats", self.url()])
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         command.env_remove("CBS_LOG").env_remove("CBS_NAMESPACE");
         Ok(command)
     }
@@ -110,7 +121,8 @@ impl Fleet {
     /// Deploys a folder, and waits until all bodies follow.
     pub(crate) async fn deploy(&self, folder: &Path) -> anyhow::Result<Deployed> {
         let log = NamedTempFile::new()?;
-        let mut command = self.command(&["deploy", &folder.to_string_lossy(), "--timeout", "5m"])?;
+        let mut command =
+            self.command(&["deploy", &folder.to_string_lossy(), "--timeout", "5m"])?;
         command.stdout(Stdio::null()).stderr(log.reopen()?);
         let began = Instant::now();
         let mut deploying = command.spawn()?;
@@ -144,7 +156,9 @@ impl Fleet {
     pub(crate) async fn messages(&self) -> anyhow::Result<[f64; 2]> {
         let reported = self.monitor.request("$SYS.REQ.SERVER.PING.VARZ", "".into()).await?;
         let reported: Value = serde_json::from_slice(&reported.payload)?;
-        let number = |name: &str| reported.pointer(name).and_then(Value::as_f64).with_context(|| format!("no {name}"));
+        let number = |name: &str| {
+            reported.pointer(name).and_then(Value::as_f64).with_context(|| format!("no {name}"))
+        };
         Ok([number("/data/in_msgs")?, number("/data/out_msgs")?])
     }
 

@@ -40,12 +40,16 @@ pub(crate) fn dart(name: &str) -> String {
 /// Returns the spec of a Rust cell in a process of its own: this program.
 pub(crate) fn exec(name: &str) -> anyhow::Result<String> {
     let program = env::current_exe().context("this program does not know where it is")?;
-    let more = format!("  command: [{}]\n  env: {{ {SERVES}: '1' }}\n", quoted(&program.display().to_string()));
+    let more = format!(
+        "  command: [{}]\n  env: {{ {SERVES}: '1' }}\n",
+        quoted(&program.display().to_string())
+    );
     Ok(spec(name, "exec", &more))
 }
 
 fn spec(name: &str, runtime: &str, more: &str) -> String {
-    let mut text = format!("---\napiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\n");
+    let mut text =
+        format!("---\napiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\n");
     // To write into a String cannot fail.
     let _ = write!(text, "spec:\n  runtime: {runtime}\n{more}");
     text

@@ -45,7 +45,8 @@ impl Body {
         specs: &str,
         span_sink: Option<Arc<dyn SpanSink>>,
     ) -> anyhow::Result<Self> {
-        let specs = spec::load_texts([(PathBuf::from("bench.yaml"), specs)], &spec::Options::default())?;
+        let specs =
+            spec::load_texts([(PathBuf::from("bench.yaml"), specs)], &spec::Options::default())?;
         let id = BodyId::new("bench-body")?;
         let nats = match url {
             Some(url) => Some(connect(url, namespace, id.clone()).await?),
@@ -55,12 +56,16 @@ impl Body {
         let host = NativeHost::new(cells).map_err(|errors| anyhow!("{errors:?}"))?;
         let supervisor = Supervisor::new(vec![Arc::new(host)], Restarts::default());
         let env = |target: Target| {
-            CellEnv::new(target, id.clone(), bus.clone(), Arc::new(Silent)).with_span_sink(span_sink.clone())
+            CellEnv::new(target, id.clone(), bus.clone(), Arc::new(Silent))
+                .with_span_sink(span_sink.clone())
         };
-        let started = specs.cells().map(|spec| supervisor.start(spec.clone(), env(spec.name.clone().into())));
+        let started =
+            specs.cells().map(|spec| supervisor.start(spec.clone(), env(spec.name.clone().into())));
         let cells: Vec<Running> = started.collect::<Result<_, _>>()?;
         for ready in join_all(cells.iter().map(|cell| cell.ready(READY_LIMIT))).await {
-            ready.map_err(|state| anyhow!("a cell is {}: {}", state.phase, state.reason.unwrap_or_default()))?;
+            ready.map_err(|state| {
+                anyhow!("a cell is {}: {}", state.phase, state.reason.unwrap_or_default())
+            })?;
         }
         let flows = try_join_all(specs.flows().map(async |spec| {
             let env = Arc::new(env(spec.name.clone().into()));
@@ -94,13 +99,17 @@ async fn connect(url: &str, namespace: &Namespace, body: BodyId) -> anyhow::Resu
 
 /// Connects a client of the bodies in a namespace.
 pub(crate) async fn client(url: &str, namespace: &Namespace) -> anyhow::Result<Nats> {
-    let options = Options { namespace: namespace.clone(), ..Options::new(url, BodyId::new("bench-client")?) };
+    let options =
+        Options { namespace: namespace.clone(), ..Options::new(url, BodyId::new("bench-client")?) };
     Nats::connect_client(options).await.context("the client does not connect")
 }
 
 fn wire(specs: &Specs, body: &BodyId, nats: Option<&Nats>) -> Arc<RetryingBus> {
     let local = InProcess::new(Settings { body: body.as_str().into(), ..Settings::default() });
-    let router = Router::new(local, nats.map(|nats| Link { bus: nats.bus(), other_bodies: nats.other_bodies() }));
+    let router = Router::new(
+        local,
+        nats.map(|nats| Link { bus: nats.bus(), other_bodies: nats.other_bodies() }),
+    );
     let cells = || specs.cells().map(|spec| (Target::from(spec.name.clone()), spec));
     let declared: Vec<Target> = cells().map(|(target, _)| target).collect();
     router.set_routes(cells().map(|(target, spec)| (target, spec.route.map(route))));

@@ -45,7 +45,10 @@ impl Load {
     ///
     /// # Errors
     /// The first call that fails ends it.
-    pub(crate) async fn run(&self, call: impl AsyncFn() -> anyhow::Result<()>) -> anyhow::Result<Sample> {
+    pub(crate) async fn run(
+        &self,
+        call: impl AsyncFn() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Sample> {
         let (began, used) = (Instant::now(), cpu::used(&self.processes));
         let end = began + self.length;
         let caller = async || {
@@ -75,7 +78,9 @@ impl Sample {
     pub(crate) fn new(mut times: Vec<u32>, elapsed: Duration, used: Option<Duration>) -> Self {
         times.sort_unstable();
         let calls = times.len();
-        let at = |percent: usize| times.get(calls * percent / 100).map_or(0.0, |time| f64::from(*time) / 1e3);
+        let at = |percent: usize| {
+            times.get(calls * percent / 100).map_or(0.0, |time| f64::from(*time) / 1e3)
+        };
         Self {
             calls,
             per_second: calls as f64 / elapsed.as_secs_f64(),

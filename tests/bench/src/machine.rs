@@ -21,7 +21,8 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn read(nats_server: &str) -> Self {
         let information = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        let model =
+            information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         Self {
             cores: thread::available_parallelism().map_or(0, usize::from),
@@ -39,7 +40,14 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cores, cpu, rustc, nats_server, load, .. } = self;
-        write!(f, "{cores} cores of {cpu}, {rustc}, nats-server {nats_server}, load {load:.2} at the start")?;
-        if self.optimized { Ok(()) } else { f.write_str("\nNOT AN OPTIMIZED BUILD: the figures mean nothing") }
+        write!(
+            f,
+            "{cores} cores of {cpu}, {rustc}, nats-server {nats_server}, load {load:.2} at the start"
+        )?;
+        if self.optimized {
+            Ok(())
+        } else {
+            f.write_str("\nNOT AN OPTIMIZED BUILD: the figures mean nothing")
+        }
     }
 }

@@ -76,22 +76,30 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bench = Bench::open(arguments)?;
     let machine = Machine::read(&bench.server_version);
     eprintln!("{machine}");
-    let mut report = Report { machine, rounds: bench.rounds, seconds: bench.length.as_secs_f64(), lines: Vec::new() };
+    let mut report = Report {
+        machine,
+        rounds: bench.rounds,
+        seconds: bench.length.as_secs_f64(),
+        lines: Vec::new(),
+    };
     for row in arguments.rows() {
         let began = Instant::now();
         eprint!("{:<8} {} … ", row.name(), row.about());
         let lines = row.measure(&bench);
         let missing = lines.iter().filter(|line| line.failed.is_some()).count();
-        let outcome = if missing == 0 { "done".to_owned() } else { format!("{missing} not measured") };
+        let outcome =
+            if missing == 0 { "done".to_owned() } else { format!("{missing} not measured") };
         eprintln!("{outcome}, {:.0} s", began.elapsed().as_secs_f64());
         report.lines.extend(lines);
     }
     println!("{}", table::text(&report));
     if let Some(folder) = arguments.json.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     let json = serde_json::to_string_pretty(&report.to_json())?;
-    fs::write(&arguments.json, json).with_context(|| format!("{} cannot be written", arguments.json.display()))?;
+    fs::write(&arguments.json, json)
+        .with_context(|| format!("{} cannot be written", arguments.json.display()))?;
     eprintln!("every round: {}", arguments.json.display());
     Ok(())
 }

@@ -20,12 +20,17 @@ pub(crate) struct Memory {
 impl Memory {
     /// Reads the present memory of a process.
     pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
-        let sums = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context("no /proc/<pid>/smaps_rollup")?;
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("no /proc/<pid>/status")?;
+        let sums = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+            .context("no /proc/<pid>/smaps_rollup")?;
+        let status =
+            fs::read_to_string(format!("/proc/{pid}/status")).context("no /proc/<pid>/status")?;
         let read = |text: &str, name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-            kibibytes.map(|kibibytes| kibibytes * 1024.0).with_context(|| format!("/proc/{pid} does not tell {name}"))
+            let kibibytes =
+                line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+            kibibytes
+                .map(|kibibytes| kibibytes * 1024.0)
+                .with_context(|| format!("/proc/{pid} does not tell {name}"))
         };
         Ok(Self {
             resident: read(&sums, "Rss")?,

@@ -52,7 +52,12 @@ impl Peer {
         Self::start(bench, "raw in a process of its own", command, subject).await
     }
 
-    async fn script(bench: &Bench, name: &'static str, script: &str, more: &[&str]) -> anyhow::Result<Self> {
+    async fn script(
+        bench: &Bench,
+        name: &'static str,
+        script: &str,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
         let subject = Self::subject()?;
         let mut command = Command::new(python()?);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
@@ -66,7 +71,12 @@ impl Peer {
         Ok(Subject::from(format!("{}.peer", stage::namespace()?)))
     }
 
-    async fn start(bench: &Bench, name: &'static str, mut command: Command, subject: Subject) -> anyhow::Result<Self> {
+    async fn start(
+        bench: &Bench,
+        name: &'static str,
+        mut command: Command,
+        subject: Subject,
+    ) -> anyhow::Result<Self> {
         let client = async_nats::connect(&bench.url).await?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         let child = command.spawn().with_context(|| format!("{name} cannot be run"))?;
@@ -89,7 +99,11 @@ impl Peer {
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} ended ({status})", self.name);
             }
-            ensure!(began.elapsed() < READY_LIMIT, "{} does not answer within {READY_LIMIT:?}", self.name);
+            ensure!(
+                began.elapsed() < READY_LIMIT,
+                "{} does not answer within {READY_LIMIT:?}",
+                self.name
+            );
             sleep(ASK_EVERY).await;
         }
     }
@@ -102,7 +116,12 @@ impl Peer {
     /// Sends a plain request; the reply must have as many bytes.
     pub(crate) async fn call(&self, payload: &Bytes) -> anyhow::Result<()> {
         let reply = self.client.request(self.subject.clone(), payload.clone()).await?;
-        ensure!(reply.payload.len() == payload.len(), "{} answers with {} bytes", self.name, reply.payload.len());
+        ensure!(
+            reply.payload.len() == payload.len(),
+            "{} answers with {} bytes",
+            self.name,
+            reply.payload.len()
+        );
         Ok(())
     }
 
@@ -114,7 +133,8 @@ impl Peer {
 /// Finds the interpreter of the peers' environment.
 fn python() -> anyhow::Result<PathBuf> {
     let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = || named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));
+    let cache =
+        || named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));
     let tools = named("CBS_TOOLS").or_else(|| cache().map(|cache| cache.join("cbs/tools")));
     let python = tools.context("no HOME")?.join("bench-peers/bin/python");
     ensure!(python.is_file(), "no {}: `make bench` makes it", python.display());

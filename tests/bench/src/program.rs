@@ -59,7 +59,8 @@ impl Program {
     /// Finds `cbs` itself: `CBS_BIN`, else the one beside this program.
     pub(crate) fn cbs() -> anyhow::Result<Self> {
         let named = env::var_os("CBS_BIN").filter(|path| !path.is_empty()).map(PathBuf::from);
-        let path = named.map_or_else(|| env::current_exe().map(|own| own.with_file_name("cbs")), Ok)?;
+        let path =
+            named.map_or_else(|| env::current_exe().map(|own| own.with_file_name("cbs")), Ok)?;
         ensure!(path.is_file(), "no program at {}: `make bench` builds it", path.display());
         Ok(Self { path, linked: None })
     }
@@ -80,9 +81,19 @@ impl Program {
     }
 
     /// Runs `cbs up` on a folder of specs, with more arguments.
-    pub(crate) fn up_with(&self, specs: &Path, url: &str, namespace: &Namespace, more: &[&str]) -> anyhow::Result<Up> {
+    pub(crate) fn up_with(
+        &self,
+        specs: &Path,
+        url: &str,
+        namespace: &Namespace,
+        more: &[&str],
+    ) -> anyhow::Result<Up> {
         let mut command = Command::new(&self.path);
-        command.arg("up").arg(specs).args(["--nats", url, "--namespace", namespace.as_str()]).args(more);
+        command
+            .arg("up")
+            .arg(specs)
+            .args(["--nats", url, "--namespace", namespace.as_str()])
+            .args(more);
         self.start(command)
     }
 
@@ -102,7 +113,8 @@ impl Program {
             command.env(LINKED, count.to_string());
         }
         let started = Instant::now();
-        let child = command.spawn().with_context(|| format!("{} cannot be run", self.path.display()))?;
+        let child =
+            command.spawn().with_context(|| format!("{} cannot be run", self.path.display()))?;
         Ok(Up { child, log, started })
     }
 }
@@ -139,7 +151,12 @@ impl Up {
     }
 
     /// Waits for the first answered call; returns the time since the start of the process.
-    pub(crate) async fn answered(&mut self, client: &Client, subject: &str, input: &str) -> anyhow::Result<Duration> {
+    pub(crate) async fn answered(
+        &mut self,
+        client: &Client,
+        subject: &str,
+        input: &str,
+    ) -> anyhow::Result<Duration> {
         let subject = Subject::from(subject);
         loop {
             match client.request(subject.clone(), input.to_owned().into()).await {
@@ -170,7 +187,8 @@ impl Up {
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let pid = self.pid()?;
         kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM)?;
-        let status = timeout(STOP_LIMIT, self.child.wait()).await.context("`cbs up` does not end")??;
+        let status =
+            timeout(STOP_LIMIT, self.child.wait()).await.context("`cbs up` does not end")??;
         ensure!(status.success(), "`cbs up` ended with {status}: {}", self.last_words());
         Ok(())
     }
@@ -184,7 +202,8 @@ impl Up {
         // If the log cannot be read, it is left out; the status is in the error already.
         let text = fs::read(self.log.path()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         lines.get(lines.len().saturating_sub(2)..).unwrap_or_default().join(" / ")
     }
 }

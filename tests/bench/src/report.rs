@@ -51,7 +51,8 @@ pub(crate) struct Spread {
 
 impl Spread {
     pub(crate) fn of(figures: &[f64]) -> Option<Self> {
-        let mut sorted: Vec<f64> = figures.iter().copied().filter(|figure| figure.is_finite()).collect();
+        let mut sorted: Vec<f64> =
+            figures.iter().copied().filter(|figure| figure.is_finite()).collect();
         sorted.sort_unstable_by(f64::total_cmp);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
         let (low, high) = (sorted.get((sorted.len() - 1) / 2)?, sorted.get(sorted.len() / 2)?);

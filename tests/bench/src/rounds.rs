@@ -25,7 +25,11 @@ pub(crate) fn side<'a>(call: &'a impl AsyncFn() -> anyhow::Result<()>) -> Side<'
 ///
 /// # Errors
 /// The first call that fails ends it.
-pub(crate) async fn laps(count: usize, load: &Load, sides: &[Side<'_>]) -> anyhow::Result<Vec<Vec<Sample>>> {
+pub(crate) async fn laps(
+    count: usize,
+    load: &Load,
+    sides: &[Side<'_>],
+) -> anyhow::Result<Vec<Vec<Sample>>> {
     let warm_up = Load { length: WARM_UP.min(load.length), ..load.clone() };
     for side in sides {
         side(warm_up.clone()).await?;
@@ -60,7 +64,10 @@ impl Rounds {
         ours: impl AsyncFn() -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
         let mut samples = laps(count, &load, &[side(&base), side(&ours)]).await?.into_iter();
-        Ok(Self { base: samples.next().unwrap_or_default(), ours: samples.next().unwrap_or_default() })
+        Ok(Self {
+            base: samples.next().unwrap_or_default(),
+            ours: samples.next().unwrap_or_default(),
+        })
     }
 
     /// Ratio of calls a second, ours to the base, of each round. More is better.
@@ -70,7 +77,9 @@ impl Rounds {
 
     /// Ratio of processor time for a call, the base to ours, of each round. More is better.
     pub(crate) fn thrift(&self) -> Vec<f64> {
-        self.ratios(|sample| sample.cpu_us.unwrap_or(f64::NAN)).map(|(ours, base)| base / ours).collect()
+        self.ratios(|sample| sample.cpu_us.unwrap_or(f64::NAN))
+            .map(|(ours, base)| base / ours)
+            .collect()
     }
 
     /// Ratio of the time of a call, ours to the base, of each round.

@@ -140,7 +140,9 @@ fn over_nats(bench: &Bench, what: &str, size: usize, callers: usize, rounds: Rou
     let size = if size < 1024 { format!("{size} B") } else { format!("{} KiB", size / 1024) };
     if callers == 1 {
         let (raw, ours) = (p50(&rounds.base), p50(&rounds.ours));
-        let note = format!("for information: p50 raw {raw:.0} µs, CBS {ours:.0} µs (medians of the rounds)");
+        let note = format!(
+            "for information: p50 raw {raw:.0} µs, CBS {ours:.0} µs (medians of the rounds)"
+        );
         return against_raw(bench, &format!("{what}, {size}, one at a time"), note, rounds);
     }
     against_raw(bench, &format!("{what}, {size}, {callers} at once"), "", rounds)

@@ -39,7 +39,14 @@ impl Bench {
         let client = runtime.block_on(async_nats::connect(&url));
         let client = client.with_context(|| format!("no NATS server answers at {url}"))?;
         let server_version = client.server_info().version;
-        Ok(Self { rounds: arguments.rounds(), length: arguments.length(), url, server_version, runtime, server })
+        Ok(Self {
+            rounds: arguments.rounds(),
+            length: arguments.length(),
+            url,
+            server_version,
+            runtime,
+            server,
+        })
     }
 
     /// Starts one more server of the same kind; `None` if a server was named.
@@ -59,8 +66,12 @@ impl Bench {
     /// Names the processes whose processor time the rows count.
     pub(crate) fn cpu_of(&self) -> &'static str {
         match self.server {
-            Some(_) => "CPU time a call of caller, server and answerer together, raw / CBS: more is better",
-            None => "CPU time a call of caller and answerer, without the server's (it is not ours), raw / CBS",
+            Some(_) => {
+                "CPU time a call of caller, server and answerer together, raw / CBS: more is better"
+            }
+            None => {
+                "CPU time a call of caller and answerer, without the server's (it is not ours), raw / CBS"
+            }
         }
     }
 }
@@ -125,9 +136,17 @@ pub(crate) fn answer_here(url: &str, subject: String) -> anyhow::Result<()> {
 }
 
 /// Sends a plain request to a subject; the reply must have as many bytes, and no error.
-pub(crate) async fn plain(client: &Client, subject: &Subject, payload: &Bytes) -> anyhow::Result<()> {
+pub(crate) async fn plain(
+    client: &Client,
+    subject: &Subject,
+    payload: &Bytes,
+) -> anyhow::Result<()> {
     let reply = client.request(subject.clone(), payload.clone()).await?;
     ensure!(reply.headers.is_none(), "{subject} answers with an error: {:?}", reply.headers);
-    ensure!(reply.payload.len() == payload.len(), "{subject} answers with {} bytes", reply.payload.len());
+    ensure!(
+        reply.payload.len() == payload.len(),
+        "{subject} answers with {} bytes",
+        reply.payload.len()
+    );
     Ok(())
 }

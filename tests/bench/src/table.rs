@@ -26,12 +26,15 @@ pub(crate) fn text(report: &Report) -> String {
     }
     let mut notes: Vec<&str> = Vec::new();
     for line in &report.lines {
-        let number = number(&mut notes, &line.note).map_or_else(String::new, |number| format!(" [{number}]"));
+        let number = number(&mut notes, &line.note)
+            .map_or_else(String::new, |number| format!(" [{number}]"));
         table.add_row(cells(line, &number));
     }
     let notes = notes.iter().enumerate().map(|(index, note)| format!("\n[{}] {note}", index + 1));
     let (machine, rounds, seconds) = (&report.machine, report.rounds, report.seconds);
-    let head = format!("{machine}\n{rounds} rounds of {seconds} s a side; median, least and most of the rounds");
+    let head = format!(
+        "{machine}\n{rounds} rounds of {seconds} s a side; median, least and most of the rounds"
+    );
     format!("{head}\n\n{table}{}", notes.collect::<String>())
 }
 
@@ -73,7 +76,9 @@ fn cells(line: &Line, number: &str) -> [String; 7] {
 
 fn goal(target: Target) -> String {
     match target {
-        Target::AtLeast { figure: least, aim: Some(aim) } => format!("≥ {}, aim {}", figure(least), figure(aim)),
+        Target::AtLeast { figure: least, aim: Some(aim) } => {
+            format!("≥ {}, aim {}", figure(least), figure(aim))
+        }
         Target::AtLeast { figure: least, aim: None } => format!("≥ {}", figure(least)),
         Target::AtMost { figure: most } => format!("≤ {}", figure(most)),
     }

@@ -63,7 +63,8 @@ async fn holds(context: &CellContext, input: Value) -> Result<Value, CellError> 
     Ok(json!({ "body": context.env().body }))
 }
 
-/// Logs as many lines as `lines` says, with the text `line`, at the level `debug` where `debug` is set.
+/// Logs as many lines as `lines` says, with the text `line`, at the level `debug` where `debug` is
+/// set.
 async fn logs(context: &CellContext, input: Value) -> Result<Value, CellError> {
     context.span().attribute("lines", number(&input, "lines").to_string());
     for count in 0..number(&input, "lines") {
@@ -110,8 +111,8 @@ async fn tells(context: &CellContext, _: Value) -> Result<Value, CellError> {
     }))
 }
 
-/// Calls the cell `cell` again and again until its own time is up, and prints each change of outcome with the
-/// time that this call took.
+/// Calls the cell `cell` again and again until its own time is up, and prints each change of
+/// outcome with the time that this call took.
 async fn watches(context: &CellContext, input: Value) -> Result<(), CellError> {
     let mut last = String::new();
     loop {

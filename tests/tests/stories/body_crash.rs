@@ -13,7 +13,8 @@ use crate::{measured, stories};
 
 const IDS: [&str; 3] = ["one", "two", "three"];
 /// Native cells of the stories' body.
-const CELLS: [&str; 6] = ["story.tells", "story.slow", "story.holds", "story.frees", "story.big", "story.calls"];
+const CELLS: [&str; 6] =
+    ["story.tells", "story.slow", "story.holds", "story.frees", "story.big", "story.calls"];
 /// Callers at once.
 const CALLERS: usize = 4;
 /// Start of the log line of a body that gives an instance up.
@@ -28,7 +29,8 @@ async fn bodies(fleet: &Fleet) -> Vec<Process> {
 /// Makes a call that never ends, in this body alone.
 async fn hold(caller: &Caller, body: &mut Process, id: &str) {
     let subject = format!("cbs.default.body.{id}.cell.story.holds");
-    let headers = HeaderMap::from_iter([("Cbs-Timeout-Ms".parse().unwrap(), "60000".parse().unwrap())]);
+    let headers =
+        HeaderMap::from_iter([("Cbs-Timeout-Ms".parse().unwrap(), "60000".parse().unwrap())]);
     let client = caller.client();
     client.publish_with_headers(subject, headers, r#"{"hold":true}"#.into()).await.unwrap();
     body.until_printed("\nheld\n").await;
@@ -57,9 +59,11 @@ async fn a_body_dies_between_its_new_revision_and_the_end_of_its_old_one() {
         victim.kill().await;
         let killed = Instant::now();
         deploying.ended().await.with_status(0);
-        eventually("two bodies that have it", LIMIT, async || fleet.standings().await.are(2, 2)).await;
+        eventually("two bodies that have it", LIMIT, async || fleet.standings().await.are(2, 2))
+            .await;
         measured(&format!("the others had converged {:?} after the death", killed.elapsed()));
-        let (now, others) = (load.answered(), IDS.iter().filter(|id| **id != IDS[at]).collect::<Vec<_>>());
+        let (now, others) =
+            (load.answered(), IDS.iter().filter(|id| **id != IDS[at]).collect::<Vec<_>>());
         eventually("calls go on", LIMIT, async || load.answered() > now + 100).await;
         assert!(others.iter().all(|id| load.answered_by(id) > 0));
     };
@@ -68,7 +72,10 @@ async fn a_body_dies_between_its_new_revision_and_the_end_of_its_old_one() {
         () = load.run(CALLERS, usize::MAX) => {}
     }
     let failed = load.failed();
-    assert!(failed.len() <= CALLERS && failed.iter().all(|why| why.contains("timed out")), "{failed:?}");
+    assert!(
+        failed.len() <= CALLERS && failed.iter().all(|why| why.contains("timed out")),
+        "{failed:?}"
+    );
 }
 
 #[tokio::test]
@@ -82,9 +89,11 @@ async fn a_body_that_stands_still_for_longer_than_two_leases_takes_nothing_away_
     assert!(before.are(3, CELLS.len()) && had > 0, "{before:?}");
     bodies[at].signal(Signal::SIGSTOP);
     let stopped = Instant::now();
-    eventually("others to take over", LIMIT, async || fleet.standings().await.are(2, CELLS.len())).await;
+    eventually("others to take over", LIMIT, async || fleet.standings().await.are(2, CELLS.len()))
+        .await;
     // sleep: the body hangs for this time.
-    tokio::time::sleep((LEASE * 2 + Duration::from_secs(1)).saturating_sub(stopped.elapsed())).await;
+    tokio::time::sleep((LEASE * 2 + Duration::from_secs(1)).saturating_sub(stopped.elapsed()))
+        .await;
     bodies[at].signal(Signal::SIGCONT);
     let went_on = Instant::now();
     // At each moment a body serves each cell, until the former spread is there.

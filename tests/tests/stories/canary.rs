@@ -32,7 +32,8 @@ async fn deploy(fleet: &Fleet, folder: &std::path::Path) -> e2e::Done {
 /// Starts two bodies, which both run the first revision.
 async fn two_with_one() -> (Fleet, Vec<Process>) {
     let fleet = Fleet::with_jetstream().await;
-    let bodies = join_all(["a", "b"].map(async |id| fleet.up(&Body::without_files(id)).await)).await;
+    let bodies =
+        join_all(["a", "b"].map(async |id| fleet.up(&Body::without_files(id)).await)).await;
     deploy(&fleet, &says(&fleet, "one", 0, ", replicas: all")).await.with_status(0);
     (fleet, bodies)
 }
@@ -45,8 +46,10 @@ async fn bodies(fleet: &Fleet) -> Vec<Value> {
 
 async fn until_all_are(fleet: &Fleet, state: &str) {
     let what = format!("two bodies that say {state}");
-    eventually(&what, LIMIT, async || bodies(fleet).await.iter().filter(|body| body["states"] == state).count() == 2)
-        .await;
+    eventually(&what, LIMIT, async || {
+        bodies(fleet).await.iter().filter(|body| body["states"] == state).count() == 2
+    })
+    .await;
 }
 
 /// States in which a canary ends.
@@ -100,7 +103,8 @@ async fn a_canary_that_fails_a_fifth_of_its_calls_is_rolled_back_by_itself() {
     let load = Load::new(&fleet.caller().await, "demo.say", json!({}));
     let story = async {
         let bad = says(&fleet, "two", 5, JUDGED);
-        let done = fleet.run(&["deploy", bad.to_str().unwrap(), "--wait=false"]).await.with_status(0);
+        let done =
+            fleet.run(&["deploy", bad.to_str().unwrap(), "--wait=false"]).await.with_status(0);
         assert!(done.stderr.contains("is written"), "{}", done.stderr);
         let began = eventually_judged(&fleet).await;
         let (state, reason, _) = received.await;
@@ -115,14 +119,24 @@ async fn a_canary_that_fails_a_fifth_of_its_calls_is_rolled_back_by_itself() {
         () = load.run(4, usize::MAX) => unreachable!("the load never ends"),
     };
     let failed = load.failed();
-    assert!(failed.iter().all(|line| line.contains("cell-failed") || line.contains("failed")), "{failed:?}");
+    assert!(
+        failed.iter().all(|line| line.contains("cell-failed") || line.contains("failed")),
+        "{failed:?}"
+    );
     // `cbs bodies` reports the verdict, and the same deploy again changes nothing.
     let reported = bodies(&fleet).await;
-    assert!(reported.iter().all(|body| body["troubles"].to_string().contains("was rolled back")), "{reported:?}");
+    assert!(
+        reported.iter().all(|body| body["troubles"].to_string().contains("was rolled back")),
+        "{reported:?}"
+    );
     let history = fleet.run(&["history"]).await.with_status(0);
     assert!(history.stderr.contains("rolled back"), "{history:?}");
     let again = deploy(&fleet, &bad).await.with_status(1);
-    assert!(again.stderr.contains("was rolled back, its old revision serves on"), "{}", again.stderr);
+    assert!(
+        again.stderr.contains("was rolled back, its old revision serves on"),
+        "{}",
+        again.stderr
+    );
     let fresh = Load::new(&fleet.caller().await, "demo.say", json!({}));
     fresh.run(2, 100).await;
     assert_eq!((fresh.failed(), fresh.answered_by("one")), (Vec::new(), 200));
@@ -138,7 +152,8 @@ async fn a_canary_that_fails_a_fifth_of_its_calls_is_rolled_back_by_itself() {
 /// follow soon.
 async fn eventually_judged(fleet: &Fleet) -> Instant {
     let judged = |body: &Value| matches!(body["states"].as_str(), Some("j" | "b"));
-    eventually("a canary that is judged", LIMIT, async || bodies(fleet).await.iter().any(judged)).await;
+    eventually("a canary that is judged", LIMIT, async || bodies(fleet).await.iter().any(judged))
+        .await;
     Instant::now()
 }
 

@@ -70,7 +70,10 @@ async fn the_leader_of_desired_state_goes_in_the_middle_of_a_deploy_and_all_conv
     done.with_status(0);
     // Flows in three bodies, and two cells.
     let all = 3 * flows() + 2;
-    eventually("all three bodies to follow", LIMIT, async || Standings::read(&world, &url).await.are(3, all)).await;
+    eventually("all three bodies to follow", LIMIT, async || {
+        Standings::read(&world, &url).await.are(3, all)
+    })
+    .await;
     let caller = Caller::of(cluster.client().clone());
     assert_eq!(caller.call("demo.say", &json!({})).await.text("text"), "after");
     measured(&format!("all had converged after {:?}", gone.elapsed()));
@@ -79,5 +82,8 @@ async fn the_leader_of_desired_state_goes_in_the_middle_of_a_deploy_and_all_conv
     }
     cluster.node(leader).restart().await;
     cluster.until_led(DESIRED).await;
-    eventually("the same with the server back", LIMIT, async || Standings::read(&world, &url).await.are(3, all)).await;
+    eventually("the same with the server back", LIMIT, async || {
+        Standings::read(&world, &url).await.are(3, all)
+    })
+    .await;
 }

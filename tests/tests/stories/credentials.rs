@@ -15,7 +15,11 @@ async fn a_wrong_password_is_one_line_and_status_2_and_no_secret_is_shown() {
     for command in [up, call] {
         let done = fleet.world.finish(command).await.with_status(2);
         assert_eq!((done.stderr.lines().count(), done.stdout.as_str()), (1, ""), "{}", done.stderr);
-        assert!(done.stderr.starts_with("error: ") && !done.stderr.contains("rhubarb"), "{}", done.stderr);
+        assert!(
+            done.stderr.starts_with("error: ") && !done.stderr.contains("rhubarb"),
+            "{}",
+            done.stderr
+        );
     }
 }
 

@@ -9,7 +9,8 @@ use crate::stories;
 /// how busy the machine is.
 fn waited_ms(reported: &str) -> u64 {
     assert!(reported.starts_with("timeout: "), "{reported}");
-    let ms = reported.split("within ").nth(1).and_then(|rest| rest.split(" ms").next()?.parse().ok());
+    let ms =
+        reported.split("within ").nth(1).and_then(|rest| rest.split(" ms").next()?.parse().ok());
     ms.unwrap_or_else(|| panic!("it does not say how long: {reported}"))
 }
 
@@ -17,7 +18,10 @@ fn waited_ms(reported: &str) -> u64 {
 async fn a_caller_waits_as_long_as_it_says() {
     let fleet = Fleet::start().await;
     let _body = fleet.up(&stories("one").cell("story.holds", "timeout: 1m")).await;
-    let done = fleet.run(&["call", "story.holds", r#"{"hold":true}"#, "--timeout", "300ms"]).await.with_status(1);
+    let done = fleet
+        .run(&["call", "story.holds", r#"{"hold":true}"#, "--timeout", "300ms"])
+        .await
+        .with_status(1);
     assert!(waited_ms(&done.stderr) <= 300, "{}", done.stderr);
 }
 
@@ -28,7 +32,10 @@ async fn a_steps_timeout_fails_its_flow_unless_it_is_caught() {
     let body = stories("one")
         .cell("story.holds", "timeout: 1m")
         .flow("strict", &format!("steps: [ {{ {step} }} ]"))
-        .flow("lenient", &format!("steps: [ {{ {step}, catch: {{ with: '${{ .error.code }}' }} }} ]"));
+        .flow(
+            "lenient",
+            &format!("steps: [ {{ {step}, catch: {{ with: '${{ .error.code }}' }} }} ]"),
+        );
     let _body = fleet.up(&body).await;
     let done = fleet.run(&["flow", "run", "strict"]).await.with_status(1);
     assert!(waited_ms(&done.stderr) <= 300, "{}", done.stderr);
@@ -39,13 +46,23 @@ async fn a_steps_timeout_fails_its_flow_unless_it_is_caught() {
 async fn a_call_made_for_a_caller_has_the_time_that_is_left_and_its_trace() {
     let fleet = Fleet::start().await;
     let calls = stories("one").cell("story.calls", "timeout: 1m");
-    let (body, _other) = (fleet.up(&calls).await, fleet.up(&stories("two").cell("story.tells", "timeout: 1m")).await);
+    let (body, _other) = (
+        fleet.up(&calls).await,
+        fleet.up(&stories("two").cell("story.tells", "timeout: 1m")).await,
+    );
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let traceparent = format!("00-{trace}-b7ad6b7169203331-01");
     let headers = [("Cbs-Timeout-Ms", "20000"), ("traceparent", traceparent.as_str())];
-    let reported =
-        fleet.caller().await.call_with("story.calls", &headers, &json!({ "cell": "story.tells" })).await.json();
-    assert_eq!((&reported["body"], &reported["caller"]), (&json!("two"), &json!("cell story.calls")));
+    let reported = fleet
+        .caller()
+        .await
+        .call_with("story.calls", &headers, &json!({ "cell": "story.tells" }))
+        .await
+        .json();
+    assert_eq!(
+        (&reported["body"], &reported["caller"]),
+        (&json!("two"), &json!("cell story.calls"))
+    );
     let remaining = reported["remaining_ms"].as_u64().unwrap();
     assert!((1..20_000).contains(&remaining), "{reported}");
     let carried = reported["traceparent"].as_str().unwrap();
@@ -58,7 +75,8 @@ async fn a_call_made_for_a_caller_has_the_time_that_is_left_and_its_trace() {
 async fn the_log_line_of_a_cell_has_the_ids_of_its_call() {
     let fleet = Fleet::start().await;
     let mut body = fleet.up(&stories("one").cell("story.calls", "").cell("story.tells", "")).await;
-    let reported = fleet.caller().await.call("story.calls", &json!({ "cell": "story.tells" })).await.json();
+    let reported =
+        fleet.caller().await.call("story.calls", &json!({ "cell": "story.tells" })).await.json();
     // An answer does not wait for the log.
     let log = body.until_told("\"told\"").await;
     let line = log.lines().find(|line| line.contains("\"told\"")).unwrap();

@@ -16,11 +16,14 @@ use crate::{measured, stories};
 /// Time to wait for a first deploy: the first Python cell of a body may need a new environment.
 pub(crate) const FIRST_TIME: &str = "120s";
 /// Native cells of the stories' body.
-const CELLS: [&str; 6] = ["story.tells", "story.slow", "story.holds", "story.frees", "story.big", "story.calls"];
+const CELLS: [&str; 6] =
+    ["story.tells", "story.slow", "story.holds", "story.frees", "story.big", "story.calls"];
 
 /// Writes a Python cell that answers with a text; returns the folder to deploy.
 pub(crate) fn says(fleet: &Fleet, text: &str) -> PathBuf {
-    let code = format!("async def say(whom: dict) -> dict:\n    return {{'text': '{text}', 'body': 'any'}}\n");
+    let code = format!(
+        "async def say(whom: dict) -> dict:\n    return {{'text': '{text}', 'body': 'any'}}\n"
+    );
     fleet.world.write("code/say.py", &code);
     let spec = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.say }\n\
                 spec: { runtime: python, source: '../../code/say.py:say' }\n";
@@ -116,9 +119,14 @@ async fn a_deploy_serves_and_a_change_of_it_and_a_rollback_brings_the_former_bac
     let done = fleet.run(&["rollback"]).await.with_status(0);
     assert_eq!(done.stdout, "deployed: head 3\n");
     until_said(&caller, "first").await;
-    let history: Value =
-        serde_json::from_str(&fleet.run(&["history", "--format", "json"]).await.with_status(0).stdout).unwrap();
-    assert_eq!((history[2]["manifest"].clone(), &history[0]["restores"]), (history[0]["manifest"].clone(), &json!(1)));
+    let history: Value = serde_json::from_str(
+        &fleet.run(&["history", "--format", "json"]).await.with_status(0).stdout,
+    )
+    .unwrap();
+    assert_eq!(
+        (history[2]["manifest"].clone(), &history[0]["restores"]),
+        (history[0]["manifest"].clone(), &json!(1))
+    );
     let spec = fleet.run(&["get", "demo.say", "-o", "yaml"]).await.with_status(0).stdout;
     assert!(spec.starts_with("apiVersion: cbs/v1alpha1\nkind: Cell\n"), "{spec}");
 
@@ -133,8 +141,12 @@ async fn a_broken_change_is_refused_before_anything_is_touched() {
     let _bodies = fleet_of(&fleet, &["one"]).await;
     let folder = natives(&fleet, "specs", &["logic.greet"], "");
     deploy(&fleet, &folder).await.with_status(0);
-    for (broken, says) in [(", timeout: soon", "spec-bad-duration"), (", replicas: many", "spec-bad-value")] {
-        let done = deploy(&fleet, &natives(&fleet, "specs", &["logic.greet"], broken)).await.with_status(1);
+    for (broken, says) in
+        [(", timeout: soon", "spec-bad-duration"), (", replicas: many", "spec-bad-value")]
+    {
+        let done = deploy(&fleet, &natives(&fleet, "specs", &["logic.greet"], broken))
+            .await
+            .with_status(1);
         assert!(done.stderr.contains(says) && done.stdout.is_empty(), "{}", done.stderr);
     }
     natives(&fleet, "specs", &["logic.greet"], "");
@@ -159,12 +171,17 @@ async fn what_no_body_can_run_is_told_with_the_reason_and_the_old_goes_on() {
     let _bodies = fleet_of(&fleet, &["one", "two"]).await;
     deploy(&fleet, &says(&fleet, "well")).await.with_status(0);
     let folder = says(&fleet, "well");
-    fleet
-        .world
-        .write("code/say.py", "raise OSError('no disk')\n\n\nasync def say(whom: dict) -> dict:\n    return whom\n");
+    fleet.world.write(
+        "code/say.py",
+        "raise OSError('no disk')\n\n\nasync def say(whom: dict) -> dict:\n    return whom\n",
+    );
     let done = deploy(&fleet, &folder).await.with_status(1);
     assert!(done.stderr.contains("no disk"), "{}", done.stderr);
-    assert!(done.stderr.contains("cell demo.say") && done.stderr.contains("cbs rollback"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("cell demo.say") && done.stderr.contains("cbs rollback"),
+        "{}",
+        done.stderr
+    );
     assert_eq!(said(&fleet.caller().await).await, "well");
     fleet.run(&["rollback"]).await.with_status(0);
     assert_eq!(said(&fleet.caller().await).await, "well");
@@ -175,7 +192,8 @@ async fn of_those_who_deploy_at_once_all_but_one_are_told_what_the_other_changed
     let fleet = Fleet::with_jetstream().await;
     let _bodies = fleet_of(&fleet, &["one"]).await;
     let names = ["demo.a", "demo.b", "demo.c", "demo.d"];
-    let folders: Vec<PathBuf> = names.iter().map(|name| natives(&fleet, name, &[*name], "")).collect();
+    let folders: Vec<PathBuf> =
+        names.iter().map(|name| natives(&fleet, name, &[*name], "")).collect();
     let (mut written, mut conflicts) = (0, 0);
     // A deploy that comes late meets no conflict: repeat until one does.
     within(LIMIT, "a conflict", async {
@@ -186,13 +204,22 @@ async fn of_those_who_deploy_at_once_all_but_one_are_told_what_the_other_changed
             }
             let done = join_all(folders.iter().map(|folder| {
                 let folder = folder.to_str().unwrap();
-                async { fleet.world.run(&["deploy", folder, "--wait=false", "--nats", fleet.server.url()]).await }
+                async {
+                    fleet
+                        .world
+                        .run(&["deploy", folder, "--wait=false", "--nats", fleet.server.url()])
+                        .await
+                }
             }))
             .await;
             written += done.iter().filter(|done| done.status == 0).count();
             for done in done.iter().filter(|done| done.status != 0) {
                 assert_eq!(done.status, 1, "{done:?}");
-                assert!(done.stderr.contains("came first and changed cell demo."), "{}", done.stderr);
+                assert!(
+                    done.stderr.contains("came first and changed cell demo."),
+                    "{}",
+                    done.stderr
+                );
                 conflicts += 1;
             }
             if conflicts > 0 {
@@ -201,7 +228,8 @@ async fn of_those_who_deploy_at_once_all_but_one_are_told_what_the_other_changed
         }
     })
     .await;
-    // Nothing was lost and nothing written twice: each deploy that reported success has its head, the newest first.
+    // Nothing was lost and nothing written twice: each deploy that reported success has its head,
+    // the newest first.
     let history = fleet.run(&["history", "--format", "json"]).await.with_status(0).stdout;
     let heads: Vec<Value> = serde_json::from_str(&history).unwrap();
     assert_eq!(heads.len(), written, "{history}");
@@ -218,8 +246,11 @@ async fn who_waits_for_a_head_that_another_replaces_is_told_what_the_other_chang
     let late = fleet.world.write("late/demo.late.yaml", spec);
     let other = fleet.world.write("other/demo.late.yaml", &spec.replace("60", "61"));
     let second = async {
-        eventually("the first head", LIMIT, async || fleet.run(&["history"]).await.status == 0).await;
-        fleet.run(&["deploy", other.to_str().unwrap(), "--wait=false", "--message", "in a hurry"]).await
+        eventually("the first head", LIMIT, async || fleet.run(&["history"]).await.status == 0)
+            .await;
+        fleet
+            .run(&["deploy", other.to_str().unwrap(), "--wait=false", "--message", "in a hurry"])
+            .await
     };
     let first = async { fleet.run(&["deploy", late.to_str().unwrap()]).await };
     let (first, second) = tokio::join!(first, second);
@@ -228,7 +259,10 @@ async fn who_waits_for_a_head_that_another_replaces_is_told_what_the_other_chang
     for part in ["replaced by head 2", "(in a hurry)", "what the other changed", "cell demo.late"] {
         assert!(reported.contains(part), "{part} is not in {reported}");
     }
-    assert!(!reported.contains("cbs rollback"), "that would undo what the other deployed: {reported}");
+    assert!(
+        !reported.contains("cbs rollback"),
+        "that would undo what the other deployed: {reported}"
+    );
 }
 
 #[tokio::test]
@@ -239,7 +273,11 @@ async fn the_cells_of_a_body_that_is_killed_are_back_elsewhere_and_the_spread_wi
     let mut processes = join_all(ids.iter().map(async |id| fleet.up(&body(id)).await)).await;
     deploy(&fleet, &natives(&fleet, "specs", &CELLS, "")).await.with_status(0);
     let before = spread(&fleet).await;
-    assert_eq!(before.iter().map(|(_, states)| ready(states)).sum::<usize>(), CELLS.len(), "{before:?}");
+    assert_eq!(
+        before.iter().map(|(_, states)| ready(states)).sum::<usize>(),
+        CELLS.len(),
+        "{before:?}"
+    );
     // The body that has the most instances.
     let (victim, lost) = before.iter().max_by_key(|(_, states)| ready(states)).cloned().unwrap();
     assert!(ready(&lost) > 0, "{before:?}");
@@ -284,8 +322,12 @@ async fn a_fleet_whose_server_goes_in_the_middle_of_a_deploy_converges_without_a
     let mut bodies = fleet_of(&fleet, &["one", "two", "three"]).await;
     deploy(&fleet, &says(&fleet, "before")).await.with_status(0);
     let folder = says(&fleet, "after");
-    let mut deploying =
-        fleet.world.start(fleet.world.cbs(&["deploy", folder.to_str().unwrap(), "--nats", fleet.server.url()]));
+    let mut deploying = fleet.world.start(fleet.world.cbs(&[
+        "deploy",
+        folder.to_str().unwrap(),
+        "--nats",
+        fleet.server.url(),
+    ]));
     deploying.until_told("head 2 is written").await;
     fleet.server.kill().await;
     for body in &mut bodies {
@@ -294,7 +336,10 @@ async fn a_fleet_whose_server_goes_in_the_middle_of_a_deploy_converges_without_a
     fleet.server.restart().await;
     let caller = fleet.caller().await;
     eventually("the new text", LIMIT, async || {
-        caller.try_call("demo.say", &[], &json!({})).await.is_ok_and(|answer| answer.text("text") == "after")
+        caller
+            .try_call("demo.say", &[], &json!({}))
+            .await
+            .is_ok_and(|answer| answer.text("text") == "after")
     })
     .await;
     eventually("one instance in one body", LIMIT, async || {
@@ -305,22 +350,32 @@ async fn a_fleet_whose_server_goes_in_the_middle_of_a_deploy_converges_without_a
 }
 
 #[tokio::test]
-async fn content_that_was_lost_is_put_back_by_the_same_deploy_and_a_body_that_is_gone_is_not_counted() {
+async fn content_that_was_lost_is_put_back_by_the_same_deploy_and_a_body_that_is_gone_is_not_counted()
+ {
     let fleet = Fleet::with_jetstream().await;
     let bodies = fleet_of(&fleet, &["one", "two"]).await;
     let folder = says(&fleet, "first");
     deploy(&fleet, &folder).await.with_status(0);
     let client = async_nats::connect(fleet.server.url()).await.unwrap();
-    let stream = async_nats::jetstream::new(client).get_stream("KV_cbs_default_desired").await.unwrap();
+    let stream =
+        async_nats::jetstream::new(client).get_stream("KV_cbs_default_desired").await.unwrap();
     stream.purge().filter("$KV.cbs_default_desired.spec.*").await.unwrap();
     stream.purge().filter("$KV.cbs_default_desired.tree.*").await.unwrap();
     // Its lease stays for three seconds more.
     bodies[1].signal(Signal::SIGKILL);
     let done = deploy(&fleet, &folder).await.with_status(0);
     assert_eq!(done.stdout, "nothing to change; 1 body follows\n", "{}", done.stderr);
-    assert!(done.stderr.contains("3 parts of what is deployed had been lost, and are put back"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("3 parts of what is deployed had been lost, and are put back"),
+        "{}",
+        done.stderr
+    );
     let _late = fleet.up(&Body::without_files("three")).await;
-    let reported = fleet.run(&["deploy", folder.to_str().unwrap(), "--format", "json"]).await.with_status(0).stdout;
+    let reported = fleet
+        .run(&["deploy", folder.to_str().unwrap(), "--format", "json"])
+        .await
+        .with_status(0)
+        .stdout;
     let reported: Value = serde_json::from_str(&reported).unwrap();
     assert_eq!(
         (&reported["head"], &reported["bodies"], &reported["mended"]),

@@ -11,7 +11,13 @@ use testkit::eventually;
 #[tokio::test]
 async fn an_empty_folder_waits_for_its_first_cell_and_shows_who_calls_it() {
     let fleet = Fleet::start().await;
-    let mut dev = fleet.world.start(fleet.world.cbs(&["dev", "--body", "mine", "--nats", fleet.server.url()]));
+    let mut dev = fleet.world.start(fleet.world.cbs(&[
+        "dev",
+        "--body",
+        "mine",
+        "--nats",
+        fleet.server.url(),
+    ]));
     let printed = dev.until_printed("try: cbs new cell demo.shout --lang python").await;
     assert!(printed.contains("body mine, namespace default"), "{printed}");
     fleet.world.run(&["new", "cell", "demo.shout", "--lang", "python"]).await.with_status(0);
@@ -35,7 +41,8 @@ async fn calls_between_cells_are_shown_unless_quiet() {
     let specs = e2e::greeting_specs();
     let folder = specs.to_str().unwrap();
     let dev = |body: &str, more: &[&str]| {
-        let arguments = [&["dev", folder, "--body", body, "--nats", fleet.server.url()], more].concat();
+        let arguments =
+            [&["dev", folder, "--body", body, "--nats", fleet.server.url()], more].concat();
         fleet.world.start(fleet.world.cbs(&arguments))
     };
     let mut loud = dev("loud", &[]);
@@ -69,14 +76,20 @@ async fn a_broken_spec_does_not_keep_it_from_starting() {
     dev.until_told("added cell logic.greet").await;
     let caller = fleet.caller().await;
     eventually("an answer", LIMIT, async || {
-        caller.try_call("logic.greet", &[], &json!({ "name": "Ada" })).await.is_ok_and(|answer| answer.status == 200)
+        caller
+            .try_call("logic.greet", &[], &json!({ "name": "Ada" }))
+            .await
+            .is_ok_and(|answer| answer.status == 200)
     })
     .await;
 }
 
 /// Reads the output of a process: one JSON document in each line.
 fn events(printed: &str) -> Vec<Value> {
-    printed.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 #[tokio::test]
@@ -85,8 +98,10 @@ async fn a_killed_process_is_an_event_and_so_is_its_return() {
     let code = "async def tell(given: dict) -> dict:\n    return {'answer': 42}\n";
     let spec = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.tells }\n\
                 spec: { runtime: python, isolation: process, source: 'tells.py:tell' }\n";
-    let body =
-        Body::without_files("one").file("cells/demo.tells.yaml", spec).file("cells/tells.py", code).with(&["--watch"]);
+    let body = Body::without_files("one")
+        .file("cells/demo.tells.yaml", spec)
+        .file("cells/tells.py", code)
+        .with(&["--watch"]);
     let follow = ["events", "--format", "json", "--nats", fleet.server.url()];
     let mut listener = fleet.world.start(fleet.world.cbs(&follow));
     listener.until_told("following cbs.> in the namespace default").await;
@@ -94,7 +109,9 @@ async fn a_killed_process_is_an_event_and_so_is_its_return() {
     listener.until_printed("\"cbs.body.joined\"").await;
     let killed = *children(running.pid()).first().expect("a worker process");
     signal::kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
-    listener.until_printed_is("two times ready", |text| text.matches("\"cbs.cell.ready\"").count() == 2).await;
+    listener
+        .until_printed_is("two times ready", |text| text.matches("\"cbs.cell.ready\"").count() == 2)
+        .await;
     fleet.world.write("one/cells/tells.py", &code.replace("42", "43"));
     // The old version stops after the event of the new one.
     listener.until_printed("\"cbs.cell.stopped\"").await;
@@ -126,12 +143,17 @@ async fn a_killed_process_is_an_event_and_so_is_its_return() {
 #[tokio::test]
 async fn other_topics_are_followed_by_a_filter() {
     let fleet = Fleet::start().await;
-    let mut listener = fleet.world.start(fleet.world.cbs(&["events", "order.*", "--nats", fleet.server.url()]));
+    let mut listener =
+        fleet.world.start(fleet.world.cbs(&["events", "order.*", "--nats", fleet.server.url()]));
     listener.until_told("following order.* in").await;
     let caller = fleet.caller().await;
     for topic in ["order.created", "bill.sent", "order.gone"] {
         let payload = format!("{{\"of\":\"{topic}\"}}");
-        caller.client().publish(format!("cbs.default.event.{topic}"), payload.into()).await.unwrap();
+        caller
+            .client()
+            .publish(format!("cbs.default.event.{topic}"), payload.into())
+            .await
+            .unwrap();
     }
     let printed = listener.until_printed("order.gone {\"of\":\"order.gone\"}").await;
     assert!(printed.contains("order.created {\"of\":") && !printed.contains("bill"), "{printed}");
@@ -152,7 +174,8 @@ async fn top_shows_what_each_cell_did_in_the_last_second() {
     let busy = |document: &Value| {
         let rows = document["targets"].as_array().unwrap();
         let row = rows.iter().find(|row| row["target"] == json!("cell logic.greet")).unwrap();
-        row["calls_per_s"].as_f64().is_some_and(|rate| rate > 1.0) && row["mean_us"].as_f64().is_some()
+        row["calls_per_s"].as_f64().is_some_and(|rate| rate > 1.0)
+            && row["mean_us"].as_f64().is_some()
     };
     tokio::select! {
         () = load.run(1, usize::MAX) => {}

@@ -18,7 +18,10 @@ async fn a_cell_that_panics_costs_its_caller_an_error_and_tells_no_stranger_why(
     let id = message.rsplit(' ').next().unwrap();
     // An answer does not wait for the log.
     let reported = body.until_told("sunflower").await;
-    let line = reported.lines().find(|line| line.contains("sunflower")).unwrap_or_else(|| panic!("{reported}"));
+    let line = reported
+        .lines()
+        .find(|line| line.contains("sunflower"))
+        .unwrap_or_else(|| panic!("{reported}"));
     assert!(id.len() == 36 && line.contains(id), "{id} is not in {line}");
     let received = tap.received();
     assert!(received.len() >= 2 && !format!("{received:?}").contains("sunflower"), "{received:?}");
@@ -28,7 +31,9 @@ async fn a_cell_that_panics_costs_its_caller_an_error_and_tells_no_stranger_why(
 #[tokio::test]
 async fn a_cell_that_hangs_costs_its_caller_a_timeout_and_frees_its_slot() {
     let fleet = Fleet::start().await;
-    let _body = fleet.up(&stories("one").cell("story.holds", "concurrency: 1, queue: 0, timeout: 300ms")).await;
+    let _body = fleet
+        .up(&stories("one").cell("story.holds", "concurrency: 1, queue: 0, timeout: 300ms"))
+        .await;
     let caller = fleet.caller().await;
     for _ in 0..3 {
         let answer = caller.call("story.holds", &json!({ "hold": true })).await;
@@ -40,8 +45,9 @@ async fn a_cell_that_hangs_costs_its_caller_a_timeout_and_frees_its_slot() {
 #[tokio::test]
 async fn a_cell_without_room_says_overloaded_at_once() {
     let fleet = Fleet::start().await;
-    let mut body =
-        fleet.up(&stories("one").cell("story.holds", "concurrency: 1, queue: 0").cell("story.frees", "")).await;
+    let mut body = fleet
+        .up(&stories("one").cell("story.holds", "concurrency: 1, queue: 0").cell("story.frees", ""))
+        .await;
     let caller = fleet.caller().await;
     let hold = json!({ "hold": true });
     let (held, ()) = tokio::join!(caller.call("story.holds", &hold), async {
@@ -59,7 +65,10 @@ async fn a_reply_that_no_server_would_take_is_too_large_and_nothing_else_suffers
     let caller = fleet.caller().await;
     let answer = caller.call("story.big", &json!({ "bytes": 65_536 })).await;
     assert_eq!((answer.status, answer.text("code")), (413, "too-large".to_owned()));
-    assert_eq!(caller.call("story.big", &json!({ "bytes": 60_000 })).await.text("text").len(), 60_000);
+    assert_eq!(
+        caller.call("story.big", &json!({ "bytes": 60_000 })).await.text("text").len(),
+        60_000
+    );
     let input = format!("\"{}\"", "x".repeat(65_536));
     let done = fleet.run(&["call", "story.big", &input]).await.with_status(1);
     assert!(done.stderr.starts_with("too-large: "), "{}", done.stderr);

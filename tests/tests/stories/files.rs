@@ -67,7 +67,11 @@ async fn up(fleet: &Fleet, body: &Body, (soft, hard): (u64, u64)) -> (Process, S
     // SAFETY: `setrlimit` is safe between fork and exec.
     unsafe {
         command.pre_exec(move || {
-            Ok(nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, soft, hard)?)
+            Ok(nix::sys::resource::setrlimit(
+                nix::sys::resource::Resource::RLIMIT_NOFILE,
+                soft,
+                hard,
+            )?)
         });
     }
     let mut body = fleet.world.start(command);
@@ -101,15 +105,20 @@ async fn a_body_whose_cells_have_opened_all_that_it_may_open_answers_probes_and_
     assert!(healthz(&address).await.is_some());
     fleet.server.restart().await;
     fleet.caller().await.until_answered("logic.greet", &json!({ "name": "Ada" })).await;
-    eventually("a healthy body", e2e::LIMIT, async || healthz(&address).await.as_deref() == Some("HTTP/1.1 200 OK"))
-        .await;
+    eventually("a healthy body", e2e::LIMIT, async || {
+        healthz(&address).await.as_deref() == Some("HTTP/1.1 200 OK")
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_soft_limit_is_raised_for_the_body_and_not_for_the_processes_that_it_starts() {
     let fleet = Fleet::start().await;
     let body = Body::without_files("raised")
-        .file("cells/demo.own.yaml", &python("demo.own", "source: 'limits.py:limits', isolation: process"))
+        .file(
+            "cells/demo.own.yaml",
+            &python("demo.own", "source: 'limits.py:limits', isolation: process"),
+        )
         .file("cells/demo.shared.yaml", &python("demo.shared", "source: 'limits.py:limits'"))
         .file("cells/limits.py", LIMITS);
     let (body, _) = up(&fleet, &body, (100, 512)).await;

@@ -26,7 +26,11 @@ async fn of_100_000_requests_at_once_every_one_is_answered_and_none_times_out() 
     assert_eq!((answers.len(), of("") + of("429")), (COUNT, COUNT));
     assert!(of("") >= 3000, "only {} were done", of(""));
     let stats = &caller.services("STATS", &["story"]).await["story"]["endpoints"][0];
-    assert_eq!((&stats["num_requests"], &stats["data"]["shed"]), (&json!(COUNT), &json!(of("429"))), "{stats}");
+    assert_eq!(
+        (&stats["num_requests"], &stats["data"]["shed"]),
+        (&json!(COUNT), &json!(of("429"))),
+        "{stats}"
+    );
     assert_eq!(monitor.number("slow_consumers").await, 0);
     let log = body.terminate().await.with_status(0).stderr;
     assert!(!log.contains("dropped"), "{log}");
@@ -37,12 +41,16 @@ async fn of_100_000_requests_at_once_every_one_is_answered_and_none_times_out() 
 async fn flood(caller: &Caller) -> BTreeMap<usize, String> {
     let (client, inbox) = (caller.client(), caller.client().new_inbox());
     let mut replies = client.subscribe(format!("{inbox}.*")).await.unwrap();
-    let headers: HeaderMap = [("Cbs-Timeout-Ms".parse().unwrap(), "60000".parse().unwrap())].into_iter().collect();
+    let headers: HeaderMap =
+        [("Cbs-Timeout-Ms".parse().unwrap(), "60000".parse().unwrap())].into_iter().collect();
     let send = async {
         for number in 0..COUNT {
             let (reply, payload) = (format!("{inbox}.{number}"), r#"{"ms":1000}"#.into());
             let subject = "cbs.default.cell.story.slow";
-            client.publish_with_reply_and_headers(subject, reply, headers.clone(), payload).await.unwrap();
+            client
+                .publish_with_reply_and_headers(subject, reply, headers.clone(), payload)
+                .await
+                .unwrap();
         }
     };
     let receive = async {
@@ -50,7 +58,8 @@ async fn flood(caller: &Caller) -> BTreeMap<usize, String> {
         while answers.len() < COUNT {
             let reply = replies.next().await.unwrap();
             let number = reply.subject.rsplit('.').next().unwrap().parse().unwrap();
-            let code = reply.headers.as_ref().and_then(|headers| headers.get("Nats-Service-Error-Code"));
+            let code =
+                reply.headers.as_ref().and_then(|headers| headers.get("Nats-Service-Error-Code"));
             let code = code.map(ToString::to_string).unwrap_or_default();
             assert_eq!(answers.insert(number, code), None, "request {number} was answered twice");
         }

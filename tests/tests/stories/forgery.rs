@@ -61,7 +61,11 @@ async fn a_bundle_of_other_bytes_than_its_name_says_is_refused_and_the_old_goes_
     let mut other: &[u8] = b"cbs-bundle 1\n";
     buckets.bundles.put(second.as_str(), &mut other).await.unwrap();
     let done = fleet.run(&["rollback", "--to", "2", "--timeout", "20s"]).await.with_status(1);
-    assert!(done.stderr.contains("has the hash") && done.stderr.contains("it is not unpacked"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("has the hash") && done.stderr.contains("it is not unpacked"),
+        "{}",
+        done.stderr
+    );
     assert_the_first_is_said(&fleet).await;
 }
 
@@ -79,7 +83,9 @@ async fn a_bundle_that_climbs_out_of_its_folder_is_refused_and_the_old_goes_on()
     for key in trees(&buckets, &root).await {
         let old = buckets.desired.get(format!("tree.{key}")).await.unwrap().unwrap();
         let new =
-            names.iter().fold(String::from_utf8(old.to_vec()).unwrap(), |text, (old, new)| text.replace(old, new));
+            names.iter().fold(String::from_utf8(old.to_vec()).unwrap(), |text, (old, new)| {
+                text.replace(old, new)
+            });
         let hash = hash(&fleet, new.as_bytes()).await;
         buckets.desired.put(format!("tree.{hash}"), Bytes::from(new)).await.unwrap();
         if key == root {
@@ -92,7 +98,8 @@ async fn a_bundle_that_climbs_out_of_its_folder_is_refused_and_the_old_goes_on()
     head["number"] = json!(4);
     buckets.desired.put("head", Bytes::from(head.to_string())).await.unwrap();
     let words = "is none that a bundle may have";
-    eventually("the body to say why not", LIMIT, async || fleet.standings().await.mention(words)).await;
+    eventually("the body to say why not", LIMIT, async || fleet.standings().await.mention(words))
+        .await;
     assert_the_first_is_said(&fleet).await;
     assert!(!wrote(body.pid(), "climbed.py"), "it was unpacked");
 }
@@ -104,7 +111,12 @@ async fn trees(buckets: &Buckets, root: &str) -> Vec<String> {
     let mut keys = buckets.desired.keys().await.unwrap();
     let mut leaves = Vec::new();
     while let Some(key) = keys.next().await {
-        leaves.extend(key.unwrap().strip_prefix("tree.").filter(|leaf| text.contains(leaf)).map(str::to_owned));
+        leaves.extend(
+            key.unwrap()
+                .strip_prefix("tree.")
+                .filter(|leaf| text.contains(leaf))
+                .map(str::to_owned),
+        );
     }
     leaves.push(root.to_owned());
     leaves
@@ -130,14 +142,21 @@ async fn hash(fleet: &Fleet, bytes: &[u8]) -> String {
 /// True if a file of this name is among the files that a body has fetched, or beside them.
 fn wrote(body: i32, name: &str) -> bool {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(std::path::PathBuf::from);
-    let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache"))).unwrap();
+    let cache =
+        cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache"))).unwrap();
     let bodies = cache.join("cbs/bodies");
     // The folder's name begins with the body's id and its process id.
     let own = format!("one.{body}-");
-    let is_own =
-        |path: &Path| path.is_dir() && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&own));
+    let is_own = |path: &Path| {
+        path.is_dir()
+            && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&own))
+    };
     let mut folders: Vec<_> = within(&bodies).into_iter().filter(|path| is_own(path)).collect();
-    assert!(!folders.is_empty(), "no {own}* in {}: bodies keep their code elsewhere", bodies.display());
+    assert!(
+        !folders.is_empty(),
+        "no {own}* in {}: bodies keep their code elsewhere",
+        bodies.display()
+    );
     if bodies.join(name).exists() {
         return true;
     }

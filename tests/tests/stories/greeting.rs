@@ -27,7 +27,11 @@ async fn any_nats_client_calls_a_cell_with_plain_json() {
     assert_eq!((answer.status, &answer.payload[..]), (200, &br#"{"text":"Hello, Ada!"}"#[..]));
     let answer = caller.call("logic.greet", &wrong()).await;
     assert_eq!((answer.status, answer.text("code")), (400, "bad-request".to_owned()));
-    assert!(answer.line.starts_with("bad-request: ") && answer.line.contains("name"), "{}", answer.line);
+    assert!(
+        answer.line.starts_with("bad-request: ") && answer.line.contains("name"),
+        "{}",
+        answer.line
+    );
 }
 
 #[tokio::test]
@@ -35,11 +39,16 @@ async fn any_nats_client_finds_the_services_and_their_exact_numbers() {
     let fleet = Fleet::start().await;
     let _body = fleet.up(&Body::greeting("one")).await;
     let caller = fleet.caller().await;
-    for input in [json!({ "name": "Ada" }), json!({ "name": "Grace" }), wrong(), json!({ "name": "Mary" })] {
+    for input in
+        [json!({ "name": "Ada" }), json!({ "name": "Grace" }), wrong(), json!({ "name": "Mary" })]
+    {
         caller.call("logic.greet", &input).await;
     }
     let pinged = caller.services("PING", &["io", "logic", "flow"]).await;
-    assert!(pinged.values().all(|answer| answer["type"] == "io.nats.micro.v1.ping_response"), "{pinged:?}");
+    assert!(
+        pinged.values().all(|answer| answer["type"] == "io.nats.micro.v1.ping_response"),
+        "{pinged:?}"
+    );
     assert_eq!(pinged["logic"]["metadata"]["cbs.body"], "one");
     let stats = &caller.services("STATS", &["logic"]).await["logic"]["endpoints"][0];
     assert_eq!(stats["subject"], "cbs.default.cell.logic.greet");

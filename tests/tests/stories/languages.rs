@@ -44,8 +44,14 @@ async fn listed(fleet: &Fleet, cell: &str) -> Value {
 #[tokio::test]
 async fn three_languages_greet_in_one_trace_and_a_step_is_tried_again_before_ones_eyes() {
     let fleet = Fleet::start().await;
-    let mut demo =
-        fleet.world.start(fleet.world.cbs(&["demo", "--polyglot", "--name", "Ada", "--nats", fleet.server.url()]));
+    let mut demo = fleet.world.start(fleet.world.cbs(&[
+        "demo",
+        "--polyglot",
+        "--name",
+        "Ada",
+        "--nats",
+        fleet.server.url(),
+    ]));
     demo.until_printed_within(FIRST_TIME, "Hello, Ada!\n").await;
     let done = demo.ended().await.with_status(0);
     assert_eq!(done.stdout, "Hello, Ada!\n");
@@ -60,7 +66,11 @@ async fn three_languages_greet_in_one_trace_and_a_step_is_tried_again_before_one
     for (line, words) in lines.iter().zip(steps) {
         assert!(words.iter().all(|word| line.contains(word)), "{words:?} are not in: {line}");
     }
-    assert!(done.stderr.lines().last().is_some_and(|line| line.contains("trace ")), "{}", done.stderr);
+    assert!(
+        done.stderr.lines().last().is_some_and(|line| line.contains("trace ")),
+        "{}",
+        done.stderr
+    );
 }
 
 #[tokio::test]
@@ -78,8 +88,7 @@ async fn a_greeting_in_python_is_the_greeting_in_rust() {
 async fn a_cell_that_spins_for_ever_in_a_process_of_its_own_disturbs_nobody_and_comes_back() {
     let fleet = Fleet::start().await;
     let shared = "async def answer(given: dict) -> dict:\n    return given\n";
-    let spins =
-        "async def answer(given: dict) -> dict:\n    while given.get('spin'):\n        pass\n    return given\n";
+    let spins = "async def answer(given: dict) -> dict:\n    while given.get('spin'):\n        pass\n    return given\n";
     let body = python(Body::without_files("one"), "calm.one", shared, "");
     let body = python(body, "calm.two", shared, "");
     let body = python(body, "wild.spins", spins, ", isolation: process, timeout: 500ms");
@@ -95,7 +104,8 @@ async fn a_cell_that_spins_for_ever_in_a_process_of_its_own_disturbs_nobody_and_
     assert_eq!((calm.answered(), calm.failed()), (800, vec![]));
     eventually("the sick cell to have been started again", LIMIT, async || {
         let row = listed(&fleet, "wild.spins").await;
-        row["restarts"].as_u64().unwrap_or(0) + row["workers"][0]["restarts"].as_u64().unwrap_or(0) > 0
+        row["restarts"].as_u64().unwrap_or(0) + row["workers"][0]["restarts"].as_u64().unwrap_or(0)
+            > 0
     })
     .await;
     caller.until_answered("wild.spins", &json!({ "calm": true })).await;
@@ -106,8 +116,15 @@ async fn eight_calls_that_block_grow_the_lanes_to_their_most_and_they_are_back_w
     let fleet = Fleet::start().await;
     // sleep: the cell blocks its lane on purpose.
     let block = "time.sleep(given['s'])";
-    let code = format!("import time\n\n\nasync def answer(given: dict) -> dict:\n    {block}\n    return given\n");
-    let body = python(Body::without_files("one"), "slow.one", &code, ", workers: { min: 1, max: 4 }, timeout: 30s");
+    let code = format!(
+        "import time\n\n\nasync def answer(given: dict) -> dict:\n    {block}\n    return given\n"
+    );
+    let body = python(
+        Body::without_files("one"),
+        "slow.one",
+        &code,
+        ", workers: { min: 1, max: 4 }, timeout: 30s",
+    );
     let _body = fleet.up(&body).await;
     let caller = fleet.caller().await;
     caller.until_answered("slow.one", &json!({ "s": 0 })).await;
@@ -117,7 +134,8 @@ async fn eight_calls_that_block_grow_the_lanes_to_their_most_and_they_are_back_w
     let all = futures::future::join_all(
         (0..8).map(|_| caller.call_with("slow.one", &[("Cbs-Timeout-Ms", "30000")], &blocks)),
     );
-    let (answers, ()) = tokio::join!(all, eventually("four lanes", LIMIT, async || lanes().await == 4));
+    let (answers, ()) =
+        tokio::join!(all, eventually("four lanes", LIMIT, async || lanes().await == 4));
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
     eventually("one lane again", LIMIT, async || lanes().await == 1).await;
 }
@@ -126,9 +144,12 @@ async fn eight_calls_that_block_grow_the_lanes_to_their_most_and_they_are_back_w
 async fn a_new_cell_in_python_or_dart_answers_by_the_printed_command() {
     let fleet = Fleet::start().await;
     for (name, language) in [("demo.shout", "python"), ("demo.yell", "dart")] {
-        let printed = fleet.world.run(&["new", "cell", name, "--lang", language]).await.with_status(0).stdout;
+        let printed =
+            fleet.world.run(&["new", "cell", name, "--lang", language]).await.with_status(0).stdout;
         let arguments: Vec<&str> = printed.split_whitespace().skip(1).collect();
-        let mut body = fleet.world.start(fleet.world.cbs(&[&arguments[..], &["--nats", fleet.server.url()]].concat()));
+        let mut body = fleet
+            .world
+            .start(fleet.world.cbs(&[&arguments[..], &["--nats", fleet.server.url()]].concat()));
         body.until_printed_within(FIRST_TIME, "body ").await;
         fleet.caller().await.until_answered(name, &json!({ "text": "x" })).await;
         let done = fleet.run(&["call", name, r#"{"text":"hello"}"#]).await.with_status(0);
@@ -153,8 +174,12 @@ async fn a_dart_process_that_is_killed_costs_what_it_held_and_is_back() {
         eventually("some answers", LIMIT, async || dart.answered() > 50).await;
         kill(pid);
         let since = std::time::Instant::now();
-        let is_back =
-            async || caller.try_call("io.print_greeting", &[], &text).await.is_ok_and(|answer| answer.status == 200);
+        let is_back = async || {
+            caller
+                .try_call("io.print_greeting", &[], &text)
+                .await
+                .is_ok_and(|answer| answer.status == 200)
+        };
         eventually("an answer after the kill", LIMIT, is_back).await;
         since.elapsed()
     };
@@ -173,17 +198,23 @@ async fn a_body_that_is_killed_leaves_no_orphan() {
     let left = children(body.pid());
     assert!(!left.is_empty(), "the body has a sidecar");
     body.kill().await;
-    eventually("all of its processes to end", LIMIT, async || left.iter().all(|pid| !lives(*pid))).await;
+    eventually("all of its processes to end", LIMIT, async || left.iter().all(|pid| !lives(*pid)))
+        .await;
 }
 
 #[tokio::test]
 async fn thirty_lines_of_python_that_know_only_the_protocol_are_a_cell() {
     let fleet = Fleet::start().await;
-    let script = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("sidecars/shout.py")).unwrap();
+    let script =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("sidecars/shout.py"))
+            .unwrap();
     let spec = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo.shout }\n\
                 spec: { runtime: exec, command: [python3, shout.py] }\n";
-    let _body =
-        fleet.up(&Body::without_files("one").file("cells/demo.shout.yaml", spec).file("cells/shout.py", &script)).await;
+    let _body = fleet
+        .up(&Body::without_files("one")
+            .file("cells/demo.shout.yaml", spec)
+            .file("cells/shout.py", &script))
+        .await;
     let caller = fleet.caller().await;
     caller.until_answered("demo.shout", &json!("hello")).await;
     assert_eq!(caller.call("demo.shout", &json!("hello")).await.json(), "HELLO!");
@@ -193,6 +224,12 @@ async fn thirty_lines_of_python_that_know_only_the_protocol_are_a_cell() {
 /// Returns the id of the process that prints greetings.
 async fn dart_process(fleet: &Fleet) -> i32 {
     let row = listed(fleet, "io.print_greeting").await;
-    let name = row["workers"][0]["name"].as_str().unwrap_or_else(|| panic!("no process in {row}")).to_owned();
-    name.rsplit(' ').next().and_then(|pid| pid.parse().ok()).unwrap_or_else(|| panic!("no process id in {name}"))
+    let name = row["workers"][0]["name"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no process in {row}"))
+        .to_owned();
+    name.rsplit(' ')
+        .next()
+        .and_then(|pid| pid.parse().ok())
+        .unwrap_or_else(|| panic!("no process id in {name}"))
 }

@@ -16,7 +16,8 @@ const QUICKLY: std::time::Duration = std::time::Duration::from_secs(4);
 async fn with_a_listener_to_everything_bodies_start_deploy_take_over_and_stop_as_ever() {
     let fleet = Fleet::with_jetstream().await;
     let caller = fleet.caller().await;
-    let mut received = within(LIMIT, "a subscription", caller.client().subscribe(">")).await.unwrap();
+    let mut received =
+        within(LIMIT, "a subscription", caller.client().subscribe(">")).await.unwrap();
     caller.client().publish("mark", "".into()).await.unwrap();
     within(LIMIT, "its own message", received.next()).await.unwrap();
 

@@ -21,7 +21,10 @@ async fn behind(fleet: &Fleet, proxy: &Proxy) -> Process {
 async fn until_said(fleet: &Fleet, text: &str) {
     let caller = fleet.caller().await;
     eventually(&format!("the text {text}"), LIMIT, async || {
-        caller.try_call("demo.say", &[], &json!({})).await.is_ok_and(|answer| answer.text("text") == text)
+        caller
+            .try_call("demo.say", &[], &json!({}))
+            .await
+            .is_ok_and(|answer| answer.text("text") == text)
     })
     .await;
 }

@@ -40,7 +40,8 @@ async fn watching(fleet: &Fleet) -> Vec<Process> {
     let (caller, watch) = (fleet.caller().await, json!({ "cell": "demo.say" }));
     caller.send("story.watches", &[("Cbs-Timeout-Ms", "300000")], &watch).await;
     // One of the two has the watching cell.
-    select_all(bodies.iter_mut().map(|body| Box::pin(body.until_printed("\nanswered after ")))).await;
+    select_all(bodies.iter_mut().map(|body| Box::pin(body.until_printed("\nanswered after "))))
+        .await;
     bodies
 }
 
@@ -67,14 +68,18 @@ async fn watched(bodies: &mut [Process]) -> (usize, usize) {
         printed += &body.kill().await.stdout;
     }
     let times = |words: &str| printed.matches(words).count();
-    (times("\nanswered after "), times("\nunavailable after ") + times("\ntimeout after ") + times("\ninternal after "))
+    (
+        times("\nanswered after "),
+        times("\nunavailable after ") + times("\ntimeout after ") + times("\ninternal after "),
+    )
 }
 
 async fn until_all_say(fleet: &Fleet, text: &str, ready: usize) {
     let caller = fleet.caller().await;
     let said = async || caller.call("demo.say", &json!({})).await.text("text");
     eventually(&format!("the text {text}"), LIMIT, async || said().await == text).await;
-    eventually("both bodies to follow", LIMIT, async || fleet.standings().await.are(2, ready)).await;
+    eventually("both bodies to follow", LIMIT, async || fleet.standings().await.are(2, ready))
+        .await;
     for _ in 0..20 {
         assert_eq!(said().await, text);
     }
@@ -98,11 +103,19 @@ async fn nats_is_away_for_long_in_the_middle_of_a_deploy_and_the_fleet_follows_w
     let before = marks(&fleet.world);
     // sleep: calls at the end of the outage are counted.
     tokio::time::sleep(outage().saturating_sub(gone.elapsed())).await;
-    assert!(marks(&fleet.world) > before + 20, "{} calls in the outage", marks(&fleet.world) - before);
+    assert!(
+        marks(&fleet.world) > before + 20,
+        "{} calls in the outage",
+        marks(&fleet.world) - before
+    );
     fleet.server.restart().await;
     let back = Instant::now();
     let done = deploying.ended_within(Duration::from_secs(160)).await;
-    measured(&format!("cbs deploy ended {:?} after NATS came back, with {}", back.elapsed(), last_words(&done.stderr)));
+    measured(&format!(
+        "cbs deploy ended {:?} after NATS came back, with {}",
+        back.elapsed(),
+        last_words(&done.stderr)
+    ));
     // The deploy has waited, whether its head was written before the outage or after.
     done.with_status(0);
     until_all_say(&fleet, "after", 2 * 2 + many() - 1).await;

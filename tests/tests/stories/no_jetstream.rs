@@ -36,9 +36,13 @@ async fn a_call_without_any_server_is_one_line_and_status_2() {
 async fn without_a_servers_program_a_body_runs_in_process_and_says_what_is_missing() {
     let world = World::new();
     for variable in ["CBS_NATS_SERVER", "CBS_TOOLS"] {
-        let mut commands = [world.cbs(&["demo", "--name", "Ada"]), Body::greeting("one").command(&world)];
+        let mut commands =
+            [world.cbs(&["demo", "--name", "Ada"]), Body::greeting("one").command(&world)];
         for command in &mut commands {
-            command.env_remove("CBS_NATS_SERVER").env_remove("CBS_TOOLS").env("PATH", "/nonexistent");
+            command
+                .env_remove("CBS_NATS_SERVER")
+                .env_remove("CBS_TOOLS")
+                .env("PATH", "/nonexistent");
             command.env("XDG_CACHE_HOME", "/nonexistent").env(variable, "/nonexistent");
         }
         let [demo, up] = commands;
@@ -48,8 +52,16 @@ async fn without_a_servers_program_a_body_runs_in_process_and_says_what_is_missi
         up.until_printed("body one, namespace default, NATS ").await;
         let done = up.terminate().await.with_status(0);
         if !somebody_at_the_usual_port() {
-            let says = |text: &str| text.lines().filter(|line| line.contains("in process, without NATS: ")).count();
-            assert_eq!((says(&reported.stderr), says(&done.stderr)), (1, 1), "{}\n{}", reported.stderr, done.stderr);
+            let says = |text: &str| {
+                text.lines().filter(|line| line.contains("in process, without NATS: ")).count()
+            };
+            assert_eq!(
+                (says(&reported.stderr), says(&done.stderr)),
+                (1, 1),
+                "{}\n{}",
+                reported.stderr,
+                done.stderr
+            );
             assert!(reported.stderr.contains("CBS_NATS_SERVER"), "{}", reported.stderr);
         }
     }

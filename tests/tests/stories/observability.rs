@@ -52,7 +52,9 @@ async fn try_ask(address: &str, request: &str) -> std::io::Result<Page> {
 
 async fn get(address: &str, path: &str, accept: &str) -> Page {
     let request = format!("GET {path} HTTP/1.1\r\nHost: body\r\nAccept: {accept}\r\n\r\n");
-    within(LIMIT, path, try_ask(address, &request)).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+    within(LIMIT, path, try_ask(address, &request))
+        .await
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 async fn metrics(address: &str) -> Page {
@@ -72,13 +74,18 @@ fn promtool() -> Option<PathBuf> {
 async fn check(page: &Page) {
     let Some(program) = promtool() else { return };
     let mut command = Command::new(program);
-    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut checker = command.kill_on_drop(true).spawn().unwrap();
     let mut input = checker.stdin.take().unwrap();
     input.write_all(page.text.as_bytes()).await.unwrap();
     drop(input);
     let done = within(LIMIT, "promtool", checker.wait_with_output()).await.unwrap();
-    let said = [done.stdout, done.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    let said =
+        [done.stdout, done.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
     assert!(done.status.success() && said.is_empty(), "promtool: {said}\n{}", page.text);
 }
 
@@ -93,7 +100,10 @@ fn parse(page: &Page) {
         } else if !line.starts_with('#') {
             let sample = line.split(" # ").next().unwrap();
             let (series, value) = sample.rsplit_once(' ').unwrap();
-            assert!(series.starts_with(&family) && value.parse::<f64>().is_ok(), "{line}, in {family}");
+            assert!(
+                series.starts_with(&family) && value.parse::<f64>().is_ok(),
+                "{line}, in {family}"
+            );
             assert!(seen.insert(series.to_owned()), "{series} comes twice");
         }
     }
@@ -102,7 +112,8 @@ fn parse(page: &Page) {
 #[tokio::test]
 async fn a_body_tells_scrapers_what_its_cells_did() {
     let fleet = Fleet::start().await;
-    let specs = stories("one").cell("story.tells", "").cell("story.panics", "").cell("story.frees", "");
+    let specs =
+        stories("one").cell("story.tells", "").cell("story.panics", "").cell("story.frees", "");
     let mut body = fleet.up(&specs.with(&["--http", "0"])).await;
     let address = address(&mut body).await;
     let caller = fleet.caller().await;
@@ -112,7 +123,11 @@ async fn a_body_tells_scrapers_what_its_cells_did() {
     caller.call("story.panics", &json!({ "words": [] })).await;
 
     let page = metrics(&address).await;
-    assert!(page.status == 200 && page.head.contains("content-type: text/plain; version=0.0.4"), "{}", page.head);
+    assert!(
+        page.status == 200 && page.head.contains("content-type: text/plain; version=0.0.4"),
+        "{}",
+        page.head
+    );
     parse(&page);
     check(&page).await;
     for (series, number) in [
@@ -130,16 +145,34 @@ async fn a_body_tells_scrapers_what_its_cells_did() {
         assert!((page.number(series) - number).abs() < 0.5, "{series} is {}", page.number(series));
     }
     assert!(!page.text.contains("_bucket{cell=\"story.frees\""), "{}", page.text);
-    for series in ["process_resident_memory_bytes", "process_open_fds", "cbs_runtime_workers", "cbs_runtime_tasks"] {
+    for series in [
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "cbs_runtime_workers",
+        "cbs_runtime_tasks",
+    ] {
         assert!(page.number(series) > 0.0, "{series}");
     }
 
-    let open = get(&address, "/metrics", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5").await;
-    assert!(open.head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{}", open.head);
-    assert!(open.text.ends_with("\n# EOF\n") && open.text.contains("# TYPE cbs_calls counter\n"), "{}", open.text);
+    let open =
+        get(&address, "/metrics", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+            .await;
+    assert!(
+        open.head.contains("content-type: application/openmetrics-text; version=1.0.0"),
+        "{}",
+        open.head
+    );
+    assert!(
+        open.text.ends_with("\n# EOF\n") && open.text.contains("# TYPE cbs_calls counter\n"),
+        "{}",
+        open.text
+    );
     parse(&open);
     assert_eq!(get(&address, "/", "*/*").await.status, 404);
-    let refused = try_ask(&address, "POST /metrics HTTP/1.1\r\nHost: body\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    let refused =
+        try_ask(&address, "POST /metrics HTTP/1.1\r\nHost: body\r\nContent-Length: 0\r\n\r\n")
+            .await
+            .unwrap();
     assert!(refused.status == 405 && refused.head.contains("allow: get, head"), "{}", refused.head);
     body.terminate().await.with_status(0);
 }
@@ -152,16 +185,27 @@ async fn a_body_that_lost_nats_is_not_ready_says_why_and_is_ready_by_itself_when
     let ready = get(&address, "/readyz", "*/*").await;
     assert_eq!((ready.status, ready.text.starts_with("ready\n")), (200, true), "{}", ready.text);
     fleet.server.kill().await;
-    eventually("a body that is not ready", LIMIT, async || get(&address, "/readyz", "*/*").await.status == 503).await;
+    eventually("a body that is not ready", LIMIT, async || {
+        get(&address, "/readyz", "*/*").await.status == 503
+    })
+    .await;
     let reported = get(&address, "/readyz", "application/json").await;
     let reported: Value = serde_json::from_str(&reported.text).unwrap();
     assert_eq!(reported["ready"], json!(false));
-    let nats = reported["checks"].as_array().unwrap().iter().find(|check| check["name"] == json!("nats")).unwrap();
+    let nats = reported["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == json!("nats"))
+        .unwrap();
     assert!(nats["reason"].as_str().unwrap().contains("is lost"), "{reported}");
     assert_eq!(get(&address, "/healthz", "*/*").await.status, 200);
     assert!(metrics(&address).await.number("cbs_nats_connected") < 0.5);
     fleet.server.restart().await;
-    eventually("a body that is ready", LIMIT, async || get(&address, "/readyz", "*/*").await.status == 200).await;
+    eventually("a body that is ready", LIMIT, async || {
+        get(&address, "/readyz", "*/*").await.status == 200
+    })
+    .await;
     assert!(metrics(&address).await.number("cbs_nats_reconnections_total") > 0.5);
 }
 
@@ -182,7 +226,9 @@ async fn series_of_a_cell_that_is_removed_go_and_those_of_one_that_is_replaced_s
     body.until_told("replaced cell story.tells").await;
     let page = metrics(&address).await;
     parse(&page);
-    assert!((page.number("cbs_calls_total{cell=\"story.tells\",outcome=\"ok\"}") - 1.0).abs() < 0.5);
+    assert!(
+        (page.number("cbs_calls_total{cell=\"story.tells\",outcome=\"ok\"}") - 1.0).abs() < 0.5
+    );
 }
 
 #[tokio::test]
@@ -206,9 +252,13 @@ async fn a_scrape_every_100_ms_under_load_costs_no_call() {
         () = scraping => {}
     }
     assert_eq!(load.failed(), Vec::<String>::new());
-    let counted = metrics(&address).await.number("cbs_calls_total{cell=\"story.tells\",outcome=\"ok\"}");
+    let counted =
+        metrics(&address).await.number("cbs_calls_total{cell=\"story.tells\",outcome=\"ok\"}");
     let answered = u32::try_from(load.answered()).unwrap();
-    assert!(counted >= f64::from(answered) && answered > 100, "{counted} counted, {answered} answered");
+    assert!(
+        counted >= f64::from(answered) && answered > 100,
+        "{counted} counted, {answered} answered"
+    );
 }
 
 #[tokio::test]
@@ -227,7 +277,11 @@ async fn whoever_asks_slowly_takes_nothing_from_others() {
         let since = Instant::now();
         assert_eq!(get(&address, "/healthz", "*/*").await.status, 200);
         // Slow connections are cut off after five seconds.
-        assert!(since.elapsed() < Duration::from_secs(4), "a probe waited for {:?}", since.elapsed());
+        assert!(
+            since.elapsed() < Duration::from_secs(4),
+            "a probe waited for {:?}",
+            since.elapsed()
+        );
     }
     body.terminate().await.with_status(0);
 }
@@ -237,7 +291,8 @@ async fn an_address_that_is_taken_is_told_before_anything_starts() {
     let fleet = Fleet::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let mut body = fleet.world.start(fleet.command(&Body::greeting("one").with(&["--http", &address])));
+    let mut body =
+        fleet.world.start(fleet.command(&Body::greeting("one").with(&["--http", &address])));
     let done = body.ended().await.with_status(2);
     assert!(done.stderr.contains(&address) && done.stderr.contains("--http"), "{}", done.stderr);
     assert!(done.stdout.is_empty(), "{}", done.stdout);
@@ -246,7 +301,8 @@ async fn an_address_that_is_taken_is_told_before_anything_starts() {
 #[tokio::test]
 async fn a_body_of_a_fleet_tells_how_it_follows() {
     let fleet = Fleet::with_jetstream().await;
-    let mut command = fleet.command(&Body::without_files("one").with(&["--http", "0", "--format", "json"]));
+    let mut command =
+        fleet.command(&Body::without_files("one").with(&["--http", "0", "--format", "json"]));
     command.env("NO_COLOR", "1");
     let mut body = fleet.world.start(command);
     let address = address(&mut body).await;

@@ -23,11 +23,16 @@ async fn while_nats_is_gone_calls_fail_fast_and_all_resumes_when_it_is_back() {
     fleet.server.kill().await;
     body.until_printed("\nunavailable after ").await;
     fleet.server.restart().await;
-    body.until_printed_is("calls answered again", |text| text.matches("\nanswered after ").count() >= 2).await;
+    body.until_printed_is("calls answered again", |text| {
+        text.matches("\nanswered after ").count() >= 2
+    })
+    .await;
     fleet.caller().await.until_answered("story.tells", &json!({})).await;
 
     let printed = body.kill().await.stdout;
-    let failed = printed.lines().find_map(|line| line.strip_prefix("unavailable after ")?.strip_suffix(" ms"));
+    let failed = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("unavailable after ")?.strip_suffix(" ms"));
     let ms: u64 = failed.unwrap().parse().unwrap();
     // A call may take 10 s; a call that waits for NATS would take all of them.
     assert!(ms < 8000, "{printed}");
@@ -48,9 +53,14 @@ async fn a_body_told_to_stop_while_nats_is_gone_ends_at_once() {
 #[tokio::test]
 async fn a_call_that_runs_while_nats_is_gone_holds_up_the_end_for_the_drain_time_only() {
     let mut fleet = Fleet::start().await;
-    let holds = stories("one").cell("story.holds", "timeout: 5m").with(&["--drain-timeout", "500ms"]);
+    let holds =
+        stories("one").cell("story.holds", "timeout: 5m").with(&["--drain-timeout", "500ms"]);
     let mut body = fleet.up(&holds).await;
-    fleet.caller().await.send("story.holds", &[("Cbs-Timeout-Ms", "300000")], &json!({ "hold": true })).await;
+    fleet
+        .caller()
+        .await
+        .send("story.holds", &[("Cbs-Timeout-Ms", "300000")], &json!({ "hold": true }))
+        .await;
     body.until_printed("\nheld\n").await;
     fleet.server.kill().await;
     body.until_told("the connection to NATS is lost").await;
@@ -76,6 +86,9 @@ async fn a_body_killed_at_once_leaves_no_server_of_its_own_behind() {
         let servers = children(body.pid());
         assert_eq!(servers.len(), 1, "{servers:?}");
         body.kill().await;
-        eventually("the end of its server", LIMIT, async || !servers.iter().any(|server| lives(*server))).await;
+        eventually("the end of its server", LIMIT, async || {
+            !servers.iter().any(|server| lives(*server))
+        })
+        .await;
     }
 }

@@ -14,7 +14,8 @@ use testkit::{eventually, within};
 
 use crate::deploy::{FIRST_TIME, says, until_said};
 
-const DEPLOYER: [&str; 6] = ["--user", "deployer", "--password", "deployer", "--inbox-prefix", "_INBOX_deployer"];
+const DEPLOYER: [&str; 6] =
+    ["--user", "deployer", "--password", "deployer", "--inbox-prefix", "_INBOX_deployer"];
 const HEAD: &str = "$KV.cbs_default_desired.head";
 
 /// Starts a server with the two users of the files, and one that may do anything.
@@ -66,19 +67,26 @@ async fn a_deployer_deploys_and_a_body_runs_it() {
     caller.until_answered("demo.say", &json!({})).await;
 
     // The deployer changes it, and the body follows; events are received.
-    let mut events = fleet.world.start(
-        fleet.world.cbs(&[&["events", "--format", "json", "--nats", fleet.server.url()][..], &DEPLOYER].concat()),
-    );
+    let mut events = fleet.world.start(fleet.world.cbs(
+        &[&["events", "--format", "json", "--nats", fleet.server.url()][..], &DEPLOYER].concat(),
+    ));
     let done = deploy(&fleet, "changed").await.with_status(0);
-    assert!(done.stderr.contains("1 body follows") && !done.stderr.contains("ermission"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("1 body follows") && !done.stderr.contains("ermission"),
+        "{}",
+        done.stderr
+    );
     until_said(&caller, "changed").await;
     events.until_printed("demo.say").await;
-    for ask in [&["ls"][..], &["bodies"], &["get", "demo.say"], &["rollback"], &["undeploy", "demo.say"]] {
+    for ask in
+        [&["ls"][..], &["bodies"], &["get", "demo.say"], &["rollback"], &["undeploy", "demo.say"]]
+    {
         let done = fleet.run(&[ask, &DEPLOYER].concat()).await.with_status(0);
         assert!(!done.stderr.contains("ermission"), "{ask:?}: {}", done.stderr);
     }
     // A deployer may call no cell.
-    let called = fleet.run(&[&["call", "demo.say", "{}", "--timeout", "1s"][..], &DEPLOYER].concat()).await;
+    let called =
+        fleet.run(&[&["call", "demo.say", "{}", "--timeout", "1s"][..], &DEPLOYER].concat()).await;
     assert_eq!(called.status, 1, "{called:?}");
 }
 
@@ -91,13 +99,26 @@ async fn a_body_cannot_deploy_and_is_told_so_without_the_patience_for_a_server_t
     fleet.run(&[&first[..], &DEPLOYER].concat()).await.with_status(0);
     let folder = says(&fleet, "never");
     for inbox in ["_INBOX.web1", "_INBOX"] {
-        let (began, user) = (Instant::now(), ["--user", "web1", "--password", "web1", "--inbox-prefix", inbox]);
+        let (began, user) =
+            (Instant::now(), ["--user", "web1", "--password", "web1", "--inbox-prefix", inbox]);
         let done = fleet.run(&[&["deploy", folder.to_str().unwrap()][..], &user].concat()).await;
         // A request to JetStream waits 15 s.
-        assert!(done.status != 0 && began.elapsed() < Duration::from_secs(10), "{:?}: {done:?}", began.elapsed());
-        assert!(done.stderr.contains("does not permit it: Permissions Violation"), "{}", done.stderr);
+        assert!(
+            done.status != 0 && began.elapsed() < Duration::from_secs(10),
+            "{:?}: {done:?}",
+            began.elapsed()
+        );
+        assert!(
+            done.stderr.contains("does not permit it: Permissions Violation"),
+            "{}",
+            done.stderr
+        );
     }
-    let history = fleet.run(&[&["history", "--format", "json"][..], &DEPLOYER].concat()).await.with_status(0).stdout;
+    let history = fleet
+        .run(&[&["history", "--format", "json"][..], &DEPLOYER].concat())
+        .await
+        .with_status(0)
+        .stdout;
     assert_eq!(serde_json::from_str::<Vec<Value>>(&history).unwrap().len(), 1, "{history}");
 }
 
@@ -108,7 +129,8 @@ async fn a_body_neither_sets_the_head_by_any_door_nor_speaks_for_another() {
     for text in ["first", "second"] {
         deploy(&fleet, text).await.with_status(0);
     }
-    let (body, admin) = (connect(&fleet, "web1", "_INBOX.web1").await, connect(&fleet, "all", "_INBOX_all").await);
+    let (body, admin) =
+        (connect(&fleet, "web1", "_INBOX.web1").await, connect(&fleet, "all", "_INBOX_all").await);
     let head = stored(&admin, "cbs_default_desired", "head").await.unwrap();
     let lease = "$KV.cbs_default_presence.web1";
     let evil = String::from_utf8(head.clone()).unwrap().replace("\"number\":2", "\"number\":3");
@@ -116,7 +138,9 @@ async fn a_body_neither_sets_the_head_by_any_door_nor_speaks_for_another() {
     body.publish(lease, evil.clone().into()).await.unwrap();
     body.flush().await.unwrap();
     eventually("what it may put", LIMIT, async || {
-        stored(&admin, "cbs_default_presence", "web1").await.is_some_and(|value| value == evil.as_bytes())
+        stored(&admin, "cbs_default_presence", "web1")
+            .await
+            .is_some_and(|value| value == evil.as_bytes())
     })
     .await;
     // In three ways: it writes the subject itself; it lets the server send stored data, or a former
@@ -133,7 +157,9 @@ async fn a_body_neither_sets_the_head_by_any_door_nor_speaks_for_another() {
     }
     for key in ["KV_cbs_default_presence", "KV_cbs_default_desired"] {
         let by_number = json!({ "seq": 1 }).to_string();
-        body.publish_with_reply(format!("$JS.API.DIRECT.GET.{key}"), HEAD, by_number.into()).await.unwrap();
+        body.publish_with_reply(format!("$JS.API.DIRECT.GET.{key}"), HEAD, by_number.into())
+            .await
+            .unwrap();
         for change in ["PURGE", "DELETE", "UPDATE"] {
             let request = format!("$JS.API.STREAM.{change}.{key}");
             body.publish_with_reply(request, body.new_inbox(), "".into()).await.unwrap();
@@ -158,8 +184,10 @@ async fn a_body_neither_sets_the_head_by_any_door_nor_speaks_for_another() {
 async fn the_replies_of_one_user_are_not_for_another() {
     let store = tempfile::tempdir().unwrap();
     let fleet = guarded(store.path()).await;
-    let (body, deployer) =
-        (connect(&fleet, "web1", "_INBOX.web1").await, connect(&fleet, "deployer", "_INBOX_deployer").await);
+    let (body, deployer) = (
+        connect(&fleet, "web1", "_INBOX.web1").await,
+        connect(&fleet, "deployer", "_INBOX_deployer").await,
+    );
     let admin = connect(&fleet, "all", "_INBOX_all").await;
     let mut subscriptions = Vec::new();
     for (client, others) in [
@@ -175,7 +203,9 @@ async fn the_replies_of_one_user_are_not_for_another() {
     for client in [&body, &deployer] {
         within(LIMIT, "an answer", client.request("$JS.API.INFO", "".into())).await.unwrap();
     }
-    for subject in ["_INBOX.web1.x", "_INBOX.web2.x", "_INBOX_deployer.x", "cbs.default.cell.demo.say"] {
+    for subject in
+        ["_INBOX.web1.x", "_INBOX.web2.x", "_INBOX_deployer.x", "cbs.default.cell.demo.say"]
+    {
         admin.publish(subject, "secret".into()).await.unwrap();
     }
     admin.publish("_INBOX.web1.x", "last".into()).await.unwrap();
@@ -216,9 +246,18 @@ async fn a_server_that_restarts_under_these_permissions_finds_its_fleet_again() 
 
 /// Returns the numbers and the authors' messages of all heads, as `cbs history` shows them.
 async fn history(fleet: &Fleet) -> Vec<(u64, String)> {
-    let reported = fleet.run(&[&["history", "--format", "json"][..], &DEPLOYER].concat()).await.with_status(0).stdout;
+    let reported = fleet
+        .run(&[&["history", "--format", "json"][..], &DEPLOYER].concat())
+        .await
+        .with_status(0)
+        .stdout;
     let heads = serde_json::from_str::<Vec<Value>>(&reported).unwrap();
-    heads.iter().map(|head| (head["number"].as_u64().unwrap(), head["message"].as_str().unwrap().to_owned())).collect()
+    heads
+        .iter()
+        .map(|head| {
+            (head["number"].as_u64().unwrap(), head["message"].as_str().unwrap().to_owned())
+        })
+        .collect()
 }
 
 /// Makes a head that nobody deployed from the present one.
@@ -234,7 +273,8 @@ async fn a_body_that_has_the_server_send_what_it_wrote_to_the_head_forges_none()
     let store = tempfile::tempdir().unwrap();
     let fleet = guarded(store.path()).await;
     let _ = deploy(&fleet, "first").await.with_status(0);
-    let (body, admin) = (connect(&fleet, "web1", "_INBOX.web1").await, connect(&fleet, "all", "_INBOX_all").await);
+    let (body, admin) =
+        (connect(&fleet, "web1", "_INBOX.web1").await, connect(&fleet, "all", "_INBOX_all").await);
     let head = stored(&admin, "cbs_default_desired", "head").await.unwrap();
     let evil = forged(&head);
     // All subjects of streams that a body may write.
@@ -251,7 +291,9 @@ async fn a_body_that_has_the_server_send_what_it_wrote_to_the_head_forges_none()
         for config in [push, pull] {
             let name = config["config"]["name"].as_str().unwrap().to_owned();
             let create = format!("$JS.API.CONSUMER.CREATE.{stream}.{name}.{subject}");
-            let made = within(LIMIT, "a consumer", body.request(create, config.to_string().into())).await.unwrap();
+            let made = within(LIMIT, "a consumer", body.request(create, config.to_string().into()))
+                .await
+                .unwrap();
             assert!(made.payload.windows(7).any(|part| part == b"created"), "{made:?}");
         }
         for (question, payload) in [
@@ -285,10 +327,16 @@ async fn an_answer_of_jetstream_that_lies_where_the_head_should_is_no_head_and_a
     let evil = forged(&stored(&admin, "cbs_default_desired", "head").await.unwrap());
     let verdict = "$KV.cbs_default_verdicts.x";
     for key in ["head", "history.0000000003"] {
-        let put = async_nats::jetstream::new(admin.clone()).publish(verdict, evil.clone().into()).await.unwrap();
+        let put = async_nats::jetstream::new(admin.clone())
+            .publish(verdict, evil.clone().into())
+            .await
+            .unwrap();
         within(LIMIT, "the verdict lies there", put.into_future()).await.unwrap();
         let question = format!("$JS.API.DIRECT.GET.KV_cbs_default_verdicts.{verdict}");
-        admin.publish_with_reply(question, format!("$KV.cbs_default_desired.{key}"), "".into()).await.unwrap();
+        admin
+            .publish_with_reply(question, format!("$KV.cbs_default_desired.{key}"), "".into())
+            .await
+            .unwrap();
         eventually("the answer lies there", LIMIT, async || {
             stored(&admin, "cbs_default_desired", key).await.is_some_and(|value| value == evil)
         })

@@ -17,7 +17,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn edits_of_a_python_cell_are_deployed_in_a_row_under_500_calls_a_second_and_none_fails() {
     let fleet = Fleet::with_jetstream().await;
-    let _bodies = join_all(["one", "two", "three"].map(async |id| fleet.up(&Body::without_files(id)).await)).await;
+    let _bodies =
+        join_all(["one", "two", "three"].map(async |id| fleet.up(&Body::without_files(id)).await))
+            .await;
     fleet.deploy(&fleet.world.says("text 0", ", replicas: 2")).await.with_status(0);
     let caller = fleet.caller().await;
     let load = Load::new(&caller, "demo.say", json!({}));

@@ -27,18 +27,26 @@ async fn a_call_within_a_body_never_touches_the_network() {
     assert_eq!(answer.text("caller"), "cell story.calls");
     // The request and its reply, and nothing between them.
     let received = received(&mut tap);
-    assert_eq!((received.len(), received[0].as_str()), (2, "cbs.default.cell.story.calls"), "{received:?}");
+    assert_eq!(
+        (received.len(), received[0].as_str()),
+        (2, "cbs.default.cell.story.calls"),
+        "{received:?}"
+    );
     assert!(received[1].starts_with("_INBOX."), "{received:?}");
 }
 
 #[tokio::test]
 async fn the_same_call_goes_over_nats_where_the_spec_says_so() {
     let fleet = Fleet::start().await;
-    let _body = fleet.up(&stories("one").cell("story.calls", "").cell("story.tells", "route: nats")).await;
+    let _body =
+        fleet.up(&stories("one").cell("story.calls", "").cell("story.tells", "route: nats")).await;
     let caller = fleet.caller().await;
     let mut tap = caller.tap().await;
     let answer = caller.call("story.calls", &json!({ "cell": "story.tells" })).await;
-    assert_eq!((answer.text("body"), answer.text("caller")), ("one".to_owned(), "cell story.calls".to_owned()));
+    assert_eq!(
+        (answer.text("body"), answer.text("caller")),
+        ("one".to_owned(), "cell story.calls".to_owned())
+    );
     assert_eq!(calls(&mut tap), ["cbs.default.cell.story.calls", "cbs.default.cell.story.tells"]);
 }
 
@@ -46,7 +54,10 @@ async fn the_same_call_goes_over_nats_where_the_spec_says_so() {
 async fn a_call_that_finds_its_body_full_goes_to_another_and_never_comes_back() {
     let fleet = Fleet::start().await;
     let holds = "concurrency: 1, queue: 0, timeout: 1m";
-    let full = stories("full").cell("story.calls", "timeout: 1m").cell("story.holds", holds).cell("story.frees", "");
+    let full = stories("full")
+        .cell("story.calls", "timeout: 1m")
+        .cell("story.holds", holds)
+        .cell("story.frees", "");
     let mut full = fleet.up(&full).await;
     let caller = fleet.caller().await;
     let call = |hold: bool| json!({ "cell": "story.holds", "input": { "hold": hold } });

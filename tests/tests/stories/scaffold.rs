@@ -11,7 +11,12 @@ const BUILD_LIMIT: Duration = Duration::from_secs(480);
 #[tokio::test]
 async fn a_new_cell_runs_by_the_printed_command_alone() {
     let fleet = Fleet::start().await;
-    let printed = fleet.world.run(&["new", "cell", "demo.shout", "--lang", "rust"]).await.with_status(0).stdout;
+    let printed = fleet
+        .world
+        .run(&["new", "cell", "demo.shout", "--lang", "rust"])
+        .await
+        .with_status(0)
+        .stdout;
     borrow_the_workspaces_build(&fleet);
     let mut command = fleet.world.command(Path::new("sh"));
     command.args(["-c", &format!("exec {}", printed.trim())]).env("NATS_URL", fleet.server.url());
@@ -28,7 +33,8 @@ fn forget_earlier_runs(debug: &Path) {
         for entry in entries.filter_map(Result::ok) {
             if entry.file_name().to_string_lossy().contains("demo_shout") {
                 // Another run may be faster; the next run removes the rest.
-                let _ = std::fs::remove_file(entry.path()).or_else(|_| std::fs::remove_dir_all(entry.path()));
+                let _ = std::fs::remove_file(entry.path())
+                    .or_else(|_| std::fs::remove_dir_all(entry.path()));
             }
         }
     }
@@ -38,7 +44,8 @@ fn forget_earlier_runs(debug: &Path) {
 fn borrow_the_workspaces_build(fleet: &Fleet) {
     let debug = Path::new(env!("CARGO_BIN_EXE_stories_body")).parent().unwrap();
     forget_earlier_runs(debug);
-    let (target, root) = (debug.parent().unwrap(), Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    let (target, root) =
+        (debug.parent().unwrap(), Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
     let settings = format!(
         "build.target-dir = {target:?}\nnet.offline = true\n[profile.dev]\ndebug = \"line-tables-only\"\n\
          [profile.dev.package.\"*\"]\ndebug = false\n"

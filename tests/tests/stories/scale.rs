@@ -23,7 +23,8 @@ async fn masses_of_specs_are_deployed_at_once_with_progress_and_bounded_memory()
     command.env("STORY_MANY", count.to_string());
     let mut body = fleet.world.start(command);
     body.until_printed("body one, namespace ").await;
-    let (idle, folder, began) = (body.peak_memory(), fleet.world.many("specs", count, ""), Instant::now());
+    let (idle, folder, began) =
+        (body.peak_memory(), fleet.world.many("specs", count, ""), Instant::now());
     let mut deploying = fleet.spawn(&["deploy", folder.to_str().unwrap(), "--timeout", "150s"]);
     // Its memory can be read while it runs.
     let mut peak = 0;
@@ -37,7 +38,9 @@ async fn masses_of_specs_are_deployed_at_once_with_progress_and_bounded_memory()
     let held = body.peak_memory() - idle;
     let lines = done.stderr.lines().filter(|line| line.contains("bodies have the head")).count();
     let took = began.elapsed();
-    measured(&format!("{count} specs in {took:?}: {lines} lines of progress, deploy {peak} B, body {held} B more"));
+    measured(&format!(
+        "{count} specs in {took:?}: {lines} lines of progress, deploy {peak} B, body {held} B more"
+    ));
     assert!(lines >= 3, "{lines} lines tell of progress");
     // Some kilobytes for each spec, on both sides, in a program that is not optimized.
     let bound = 64 * MEBIBYTE + count as u64 * 24 * 1024;
@@ -57,7 +60,11 @@ async fn one_broken_spec_among_a_thousand_and_nothing_is_touched() {
     let folder = fleet.world.many("specs", 999, "");
     fleet.world.rust("specs", ["many.broken"], ", timeout: soon");
     let done = fleet.deploy(&folder).await.with_status(1);
-    assert!(done.stderr.contains("many.broken.yaml") && done.stderr.contains("spec-bad-duration"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("many.broken.yaml") && done.stderr.contains("spec-bad-duration"),
+        "{}",
+        done.stderr
+    );
     assert!(done.stdout.is_empty(), "{}", done.stdout);
     let history = fleet.run(&["history"]).await.with_status(1);
     assert!(history.stderr.contains("nothing was ever deployed"), "{}", history.stderr);

@@ -28,7 +28,12 @@ fn documented() -> BTreeSet<String> {
 /// Returns the names on a body's page, in Prometheus' own form.
 async fn exported(body: &mut Process) -> BTreeSet<String> {
     let said: Value = serde_json::from_str(&body.until_printed("\n}\n").await).unwrap();
-    let address = said["http"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let address = said["http"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .to_owned();
     let mut stream = TcpStream::connect(&address).await.unwrap();
     let asked = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(asked.as_bytes()).await.unwrap();
@@ -42,13 +47,24 @@ async fn exported(body: &mut Process) -> BTreeSet<String> {
 async fn bodies_tell_the_metrics_that_are_documented_and_no_others() {
     let fleet = Fleet::with_jetstream().await;
     let spec = |name: &str, source: &str| {
-        format!("apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec: {{ {source} }}\n")
+        format!(
+            "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec: {{ {source} }}\n"
+        )
     };
     let pinned = Body::greeting("pinned")
-        .file("cells/demo.tells.yaml", &spec("demo.tells", "runtime: python, source: 'tells.py:tell'"))
-        .file("cells/demo.shout.yaml", &spec("demo.shout", "runtime: exec, command: [python3, shout.py]"))
+        .file(
+            "cells/demo.tells.yaml",
+            &spec("demo.tells", "runtime: python, source: 'tells.py:tell'"),
+        )
+        .file(
+            "cells/demo.shout.yaml",
+            &spec("demo.shout", "runtime: exec, command: [python3, shout.py]"),
+        )
         .file("cells/tells.py", TELLS)
-        .file("cells/shout.py", &SHOUT.replace("b\"demo.shout\")", "b\"demo.shout\"), field(6, 1 << 20)"))
+        .file(
+            "cells/shout.py",
+            &SHOUT.replace("b\"demo.shout\")", "b\"demo.shout\"), field(6, 1 << 20)"),
+        )
         .with(&HTTP);
     let mut pinned = fleet.world.start(fleet.command(&pinned));
     let mut joined = fleet.world.start(fleet.command(&Body::without_files("joined").with(&HTTP)));
@@ -61,6 +77,7 @@ async fn bodies_tell_the_metrics_that_are_documented_and_no_others() {
     let documented = documented();
     let unknown: Vec<_> = reported.difference(&documented).collect();
     assert!(unknown.is_empty(), "deploy/OPERATING.md has no row for {unknown:?}");
-    let silent: Vec<_> = documented.difference(&reported).filter(|name| !SELDOM.contains(&name.as_str())).collect();
+    let silent: Vec<_> =
+        documented.difference(&reported).filter(|name| !SELDOM.contains(&name.as_str())).collect();
     assert!(silent.is_empty(), "deploy/OPERATING.md has rows for what no body tells: {silent:?}");
 }

@@ -67,36 +67,61 @@ async fn the_trace_of_a_flow_in_three_languages_arrives_whole_and_cbs_shows_the_
     let (fleet, collector) = (Fleet::start().await, Collector::start().await);
     let specs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs/variants/polyglot");
     let up = Body::of_specs("one", &specs).with(&["--trace-ratio", "1"]);
-    let mut process = up_with(&fleet, &up, &[("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())]).await;
+    let mut process =
+        up_with(&fleet, &up, &[("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())]).await;
     let run = ["flow", "run", "greeting", r#"{"name":"Ada"}"#, "--trace", "--format", "json"];
     let done = fleet.run(&run).await.with_status(0);
     let reported: Value = serde_json::from_str(&done.stdout).expect("JSON");
     assert_eq!(reported["reply"], json!({ "text": "Hello, Ada!" }));
-    let (shown, id) = (spans(&reported["trace"]), reported["trace"]["trace"].as_str().expect("an id").to_owned());
+    let (shown, id) =
+        (spans(&reported["trace"]), reported["trace"]["trace"].as_str().expect("an id").to_owned());
     let [root] = roots(&shown).try_into().expect("one root");
-    assert_eq!((root["side"].as_str(), root["target"].as_str()), (Some("client"), Some("flow greeting")));
+    assert_eq!(
+        (root["side"].as_str(), root["target"].as_str()),
+        (Some("client"), Some("flow greeting"))
+    );
     for language in ["rust", "python", "dart"] {
         assert!(shown.iter().any(|span| span["language"] == language), "{language}: {shown:?}");
     }
     let kept = shown.len() - 1;
-    eventually("the trace at the receiver", LIMIT, async || collector.trace(&id).len() == kept).await;
-    let sent: BTreeMap<_, _> =
-        collector.trace(&id).iter().map(|span| (hex(&span.span_id), hex(&span.parent_span_id))).collect();
+    eventually("the trace at the receiver", LIMIT, async || collector.trace(&id).len() == kept)
+        .await;
+    let sent: BTreeMap<_, _> = collector
+        .trace(&id)
+        .iter()
+        .map(|span| (hex(&span.span_id), hex(&span.parent_span_id)))
+        .collect();
     for span in shown.iter().filter(|span| *span != root) {
         let own = span["span_id"].as_str().expect("an id");
         assert_eq!(sent.get(own).map(String::as_str), span["parent_id"].as_str(), "{span}");
     }
-    let of_greet = collector.trace(&id).into_iter().find(|span| span.name == "logic.greet").expect("a span");
+    let of_greet =
+        collector.trace(&id).into_iter().find(|span| span.name == "logic.greet").expect("a span");
     let about = attributes(&of_greet.attributes);
-    assert_eq!((about["rpc.system.name"].as_str(), about["rpc.method"].as_str()), ("cbs", "logic.greet"));
+    assert_eq!(
+        (about["rpc.system.name"].as_str(), about["rpc.method"].as_str()),
+        ("cbs", "logic.greet")
+    );
     let resource = collector.resources().pop().expect("a resource");
-    assert_eq!((resource["service.name"].as_str(), resource["service.instance.id"].as_str()), ("cbs", "one"));
+    assert_eq!(
+        (resource["service.name"].as_str(), resource["service.instance.id"].as_str()),
+        ("cbs", "one")
+    );
     // The tree in readable form, found by the trace's id and by a request of it.
-    let request = shown.iter().find(|span| span["target"] == "cell logic.greet").expect("a span")["request"].clone();
+    let request =
+        shown.iter().find(|span| span["target"] == "cell logic.greet").expect("a span")["request"]
+            .clone();
     for id in [id.as_str(), request.as_str().expect("an id")] {
         let tree = fleet.run(&["trace", id]).await.with_status(0).stdout;
-        for words in ["flow greeting", "io.prompt_name", "logic.greet", "python", "dart", "(attempt 2)", "greeting.shy"]
-        {
+        for words in [
+            "flow greeting",
+            "io.prompt_name",
+            "logic.greet",
+            "python",
+            "dart",
+            "(attempt 2)",
+            "greeting.shy",
+        ] {
             assert!(tree.contains(words), "{words} is not in:\n{tree}");
         }
     }
@@ -126,15 +151,24 @@ async fn a_call_that_failed_is_found_by_the_command_that_it_prints() {
     let fleet = Fleet::start().await;
     let _one = fleet.up(&body("one", &["story.panics"]).with(&["--trace-ratio", "0"])).await;
     let failed = fleet.run(&["call", "story.panics", "{}"]).await.with_status(1);
-    let id = failed.stderr.split("cbs trace ").nth(1).expect("a hint").split_whitespace().next().expect("an id");
+    let id = failed
+        .stderr
+        .split("cbs trace ")
+        .nth(1)
+        .expect("a hint")
+        .split_whitespace()
+        .next()
+        .expect("an id");
     let tree = fleet.run(&["trace", id]).await.with_status(0).stdout;
     assert!(tree.contains("story.panics") && tree.contains("cell-failed"), "{tree}");
-    let nothing = fleet.run(&["trace", "0123456789abcdef0123456789abcdef"]).await.with_status(1).stderr;
+    let nothing =
+        fleet.run(&["trace", "0123456789abcdef0123456789abcdef"]).await.with_status(1).stderr;
     for words in ["no body has a span", "one keeps 1 span since", "8192", "--trace-ratio"] {
         assert!(nothing.contains(words), "{words} is not in:\n{nothing}");
     }
     let off = fleet.up(&body("two", &["story.calls"]).with(&["--telemetry", "off"])).await;
-    let reported = fleet.run(&["trace", "0123456789abcdef0123456789abcdef"]).await.with_status(1).stderr;
+    let reported =
+        fleet.run(&["trace", "0123456789abcdef0123456789abcdef"]).await.with_status(1).stderr;
     assert!(reported.contains("two: this body records nothing"), "{reported}");
     drop(off);
     fleet.run(&["trace", "nonsense"]).await.with_status(64);
@@ -150,7 +184,15 @@ fn number(page: &str, series: &str) -> u64 {
 /// bounded, dropped spans are counted. The body ends in time and has logged the fault once.
 async fn bears(url: &str) {
     let fleet = Fleet::start().await;
-    let sent = body("one", &["story.logs"]).with(&["--trace-ratio", "1", "--otlp", url, "--otlp-logs", "--http", "0"]);
+    let sent = body("one", &["story.logs"]).with(&[
+        "--trace-ratio",
+        "1",
+        "--otlp",
+        url,
+        "--otlp-logs",
+        "--http",
+        "0",
+    ]);
     let mut process = fleet.up(&sent).await;
     let address = address(&mut process).await;
     let caller = fleet.caller().await;
@@ -161,10 +203,16 @@ async fn bears(url: &str) {
     // Each call makes a span, and some thousands may wait or be under way.
     let dropped = || async {
         let page = page(&address, "/metrics").await;
-        let of = |reason| number(&page, &format!("cbs_otlp_dropped_total{{signal=\"traces\",reason=\"{reason}\"}}"));
+        let of = |reason| {
+            number(
+                &page,
+                &format!("cbs_otlp_dropped_total{{signal=\"traces\",reason=\"{reason}\"}}"),
+            )
+        };
         assert_eq!(number(&page, "cbs_otlp_exported_total{signal=\"traces\"}"), 0);
         assert!(
-            number(&page, "cbs_spans_kept") <= 8_192 && number(&page, "cbs_spans_kept_bytes") <= 16 << 20,
+            number(&page, "cbs_spans_kept") <= 8_192
+                && number(&page, "cbs_spans_kept_bytes") <= 16 << 20,
             "{page}"
         );
         of("queue-full") + of("failed")
@@ -181,21 +229,29 @@ async fn bears(url: &str) {
     let ending = Instant::now();
     let done = process.terminate().await.with_status(0);
     assert!(ending.elapsed() < Duration::from_secs(20), "{:?}", ending.elapsed());
-    assert_eq!(done.stderr.matches("the OTLP receiver takes no spans").count(), 1, "{}", done.stderr);
+    assert_eq!(
+        done.stderr.matches("the OTLP receiver takes no spans").count(),
+        1,
+        "{}",
+        done.stderr
+    );
 }
 
 #[tokio::test]
 async fn spans_arrive_over_tls_at_a_receiver_whose_certificate_is_trusted_and_at_no_other() {
     let (fleet, (collector, pem)) = (Fleet::start().await, Collector::with_tls().await);
     let trusted = fleet.world.write("ca.pem", &pem);
-    let sent = |id: &str| body(id, &["story.logs"]).with(&["--trace-ratio", "1", "--otlp", collector.url()]);
+    let sent = |id: &str| {
+        body(id, &["story.logs"]).with(&["--trace-ratio", "1", "--otlp", collector.url()])
+    };
     let mut stranger = fleet.up(&sent("stranger")).await;
     let caller = fleet.caller().await;
     caller.call("story.logs", &json!({})).await;
     stranger.until_told("the OTLP receiver takes no spans").await;
     stranger.terminate().await.with_status(0);
     assert!(collector.resources().is_empty(), "{:?}", collector.resources());
-    let mut process = up_with(&fleet, &sent("one"), &[("SSL_CERT_FILE", &trusted.to_string_lossy())]).await;
+    let mut process =
+        up_with(&fleet, &sent("one"), &[("SSL_CERT_FILE", &trusted.to_string_lossy())]).await;
     caller.call("story.logs", &json!({})).await;
     eventually("a span over TLS", LIMIT, async || !collector.resources().is_empty()).await;
     process.terminate().await.with_status(0);
@@ -232,7 +288,8 @@ async fn the_log_is_changed_while_the_body_runs_and_goes_back_by_itself() {
     caller.call("story.logs", &input).await;
     process.until_told("spoken 0").await;
     process.until_told("is `info` again").await;
-    let back = fleet.run(&["log-level", "--body", "one", "--format", "json"]).await.with_status(0).stdout;
+    let back =
+        fleet.run(&["log-level", "--body", "one", "--format", "json"]).await.with_status(0).stdout;
     assert_eq!(serde_json::from_str::<Value>(&back).expect("JSON")[0]["filter"], "info");
     fleet.run(&["log-level", "--body", "nobody"]).await.with_status(1);
     let done = process.terminate().await.with_status(0);
@@ -275,16 +332,28 @@ async fn a_reader_of_the_log_that_stands_still_holds_up_no_call() {
 async fn lines_of_calls_arrive_at_the_receiver_with_their_trace() {
     let (fleet, collector) = (Fleet::start().await, Collector::start().await);
     let sent = body("one", &["story.logs"]);
-    let vars = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()), ("CBS_OTLP_LOGS", "1"), ("CBS_LOG", "trace")];
+    let vars = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
+        ("CBS_OTLP_LOGS", "1"),
+        ("CBS_LOG", "trace"),
+    ];
     let mut process = up_with(&fleet, &sent, &vars).await;
     fleet.caller().await.call("story.logs", &json!({ "lines": 2, "line": "carried" })).await;
-    let found = || collector.lines().into_iter().filter(|line| format!("{:?}", line.body).contains("carried")).count();
+    let found = || {
+        collector
+            .lines()
+            .into_iter()
+            .filter(|line| format!("{:?}", line.body).contains("carried"))
+            .count()
+    };
     eventually("the lines at the receiver", LIMIT, async || found() == 2).await;
     process.terminate().await.with_status(0);
     let lines = collector.lines();
     let line = lines
         .iter()
-        .find(|line| attributes(&line.attributes).get("cbs.cell").is_some_and(|cell| cell == "story.logs"))
+        .find(|line| {
+            attributes(&line.attributes).get("cbs.cell").is_some_and(|cell| cell == "story.logs")
+        })
         .expect("a line of the cell");
     assert_eq!((line.trace_id.len(), line.span_id.len()), (16, 8));
     // To send log lines does not make new ones that are sent.
@@ -302,7 +371,8 @@ async fn no_secret_is_shown_however_much_is_logged() {
         ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20opensesame"),
     ];
     let url = format!("nats://ada:sesame@127.0.0.1:{}", fleet.server.port());
-    let mut command = body("one", &["story.logs"]).with(&["--trace-ratio", "1"]).command(&fleet.world);
+    let mut command =
+        body("one", &["story.logs"]).with(&["--trace-ratio", "1"]).command(&fleet.world);
     command.args(["--nats", &url]).envs(vars);
     let mut process = fleet.world.start(command);
     let printed = process.until_printed("body one, namespace ").await;
@@ -335,14 +405,23 @@ async fn no_secret_is_shown_however_much_is_logged() {
 async fn no_token_and_no_seed_is_shown_however_much_is_logged() {
     let fleet = Fleet::with_config("authorization { token: opensesame }\n").await;
     // A seed without any rights, from the documentation of NATS' keys, and an invalid JWT.
-    let (jwt, seed) =
-        ("eyJ0eXAiOiJKV1QifQ.sesame.sesame", "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY");
+    let (jwt, seed) = (
+        "eyJ0eXAiOiJKV1QifQ.sesame.sesame",
+        "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY",
+    );
     let creds = format!(
         "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
          -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
     );
     fleet.world.write("user.creds", &creds);
-    let up = body("one", &["story.logs"]).with(&["--trace-ratio", "1", "--http", "0", "--token", "opensesame"]);
+    let up = body("one", &["story.logs"]).with(&[
+        "--trace-ratio",
+        "1",
+        "--http",
+        "0",
+        "--token",
+        "opensesame",
+    ]);
     let mut command = fleet.command(&up);
     command.env("CBS_LOG", "trace");
     let mut process = fleet.world.start(command);
@@ -354,15 +433,24 @@ async fn no_token_and_no_seed_is_shown_however_much_is_logged() {
         let done = fleet.world.finish(command).await;
         format!("{}{}", done.stdout, done.stderr)
     };
-    let called =
-        run(&["call", "story.logs", r#"{"lines":1,"line":"heard"}"#, "--trace", "--token", "opensesame"]).await;
+    let called = run(&[
+        "call",
+        "story.logs",
+        r#"{"lines":1,"line":"heard"}"#,
+        "--trace",
+        "--token",
+        "opensesame",
+    ])
+    .await;
     assert!(called.contains("story.logs"), "{called}");
     let wrong = run(&["ls", "--token", "anothersesame"]).await;
     let creds = run(&["ls", "--creds", "user.creds"]).await;
     assert!(wrong.contains("error") && creds.contains("error"), "{wrong}\n{creds}");
     let pages = [page(&address, "/metrics").await, page(&address, "/readyz").await];
     let done = process.terminate().await.with_status(0);
-    for shown in [&printed, &done.stdout, &done.stderr, &called, &wrong, &creds, &pages[0], &pages[1]] {
+    for shown in
+        [&printed, &done.stdout, &done.stderr, &called, &wrong, &creds, &pages[0], &pages[1]]
+    {
         for secret in ["sesame", seed] {
             let line = shown.lines().find(|line| line.contains(secret));
             assert_eq!(line, None);
@@ -373,7 +461,8 @@ async fn no_token_and_no_seed_is_shown_however_much_is_logged() {
 #[tokio::test]
 async fn garbage_in_trace_headers_begins_a_new_trace() {
     let (fleet, collector) = (Fleet::start().await, Collector::start().await);
-    let sent = body("one", &["story.logs"]).with(&["--trace-ratio", "0", "--otlp", collector.url()]);
+    let sent =
+        body("one", &["story.logs"]).with(&["--trace-ratio", "0", "--otlp", collector.url()]);
     let mut process = fleet.up(&sent).await;
     let caller = fleet.caller().await;
     let (id, long) = ("4bf92f3577b34da6a3ce929d0e0e4736", "x".repeat(10_240));
@@ -387,7 +476,11 @@ async fn garbage_in_trace_headers_begins_a_new_trace() {
         long.clone(),
     ] {
         let headers = [("traceparent", wrong.as_str()), ("tracestate", long.as_str())];
-        assert_eq!(caller.call_with("story.logs", &headers, &json!({})).await.status, 200, "{wrong}");
+        assert_eq!(
+            caller.call_with("story.logs", &headers, &json!({})).await.status,
+            200,
+            "{wrong}"
+        );
     }
     for right in [&good, &all_flags] {
         let headers = [("traceparent", right.as_str()), ("tracestate", long.as_str())];

@@ -11,7 +11,9 @@ const SPEC: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo
     spec: { runtime: python, source: 'tells.py:tell' }\n";
 
 fn code(version: u32) -> String {
-    format!("async def tell(given: dict) -> dict:\n    return {{'body': 'one', 'version': {version}}}\n")
+    format!(
+        "async def tell(given: dict) -> dict:\n    return {{'body': 'one', 'version': {version}}}\n"
+    )
 }
 
 #[tokio::test]
@@ -28,7 +30,9 @@ async fn twenty_saves_of_a_python_cell_under_load_fail_no_call() {
     let saves = async {
         for version in 1..=20 {
             fleet.world.write("one/cells/tells.py", &code(version));
-            let serves = async || caller.call("demo.tells", &json!({})).await.json()["version"] == json!(version);
+            let serves = async || {
+                caller.call("demo.tells", &json!({})).await.json()["version"] == json!(version)
+            };
             eventually("the saved version to serve", LIMIT, serves).await;
         }
     };
@@ -64,7 +68,8 @@ async fn a_broken_save_is_told_and_the_old_version_goes_on() {
 
 /// Returns a module that counts its starts, and then runs `then`.
 fn counted(starts: &std::path::Path, then: &str) -> String {
-    let count = format!("with open({:?}, 'a') as file:\n    file.write('x')\n", starts.to_string_lossy());
+    let count =
+        format!("with open({:?}, 'a') as file:\n    file.write('x')\n", starts.to_string_lossy());
     format!("{count}{then}\n")
 }
 
@@ -104,16 +109,27 @@ async fn a_broken_save_is_told_once_and_started_once() {
             for version in 1..=3 {
                 let version = u32::try_from(index).unwrap() * 10 + version;
                 fleet.world.write("one/cells/other/other.py", &code(version));
-                let serves = async || caller.call("demo.other", &json!({})).await.json()["version"] == json!(version);
+                let serves = async || {
+                    caller.call("demo.other", &json!({})).await.json()["version"] == json!(version)
+                };
                 eventually("another cell's save to serve", LIMIT, serves).await;
             }
             let log = body.until_told_is("the log so far", |_| true).await;
             assert_eq!(kept(&log), reported, "{broken}: {log}");
-            assert_eq!(std::fs::read(&starts).map_or(0, |count| count.len()), once, "{broken} was started again");
-            assert_eq!(caller.call("demo.tells", &json!({})).await.json()["version"], json!(0), "the old one serves");
+            assert_eq!(
+                std::fs::read(&starts).map_or(0, |count| count.len()),
+                once,
+                "{broken} was started again"
+            );
+            assert_eq!(
+                caller.call("demo.tells", &json!({})).await.json()["version"],
+                json!(0),
+                "the old one serves"
+            );
         }
         fleet.world.write("one/cells/tells/tells.py", &code(9));
-        let mended = async || caller.call("demo.tells", &json!({})).await.json()["version"] == json!(9);
+        let mended =
+            async || caller.call("demo.tells", &json!({})).await.json()["version"] == json!(9);
         eventually("the mended version to serve", LIMIT, mended).await;
         body.terminate().await.with_status(0);
     }
@@ -156,7 +172,9 @@ async fn a_dart_cell_that_does_not_compile_is_told_once() {
     body.until_told_is("a line about the save", |text| kept(text) == 1).await;
     for version in 1..=3 {
         fleet.world.write("one/other/other.py", &code(version));
-        let serves = async || caller.call("demo.other", &json!({})).await.json()["version"] == json!(version);
+        let serves = async || {
+            caller.call("demo.other", &json!({})).await.json()["version"] == json!(version)
+        };
         eventually("another cell's save to serve", LIMIT, serves).await;
     }
     let log = body.until_told_is("the log so far", |_| true).await;
@@ -196,16 +214,21 @@ fn dart(body: Body) -> Body {
     let main = "import 'package:cbs/cbs.dart';\nimport 'package:tells/version.dart';\n\n\
                 Future<void> main() => serve([\n  cell('demo.tells', (ctx, input) => {'body': 'one', 'version': version}),\n]);\n";
     let pubspec = "name: tells\nenvironment:\n  sdk: ^3.5.0\ndependencies:\n  cbs: any\n";
-    body.file("cells/demo.tells.yaml", DART_SPEC).file("tells/pubspec.yaml", pubspec).file("tells/bin/main.dart", main)
+    body.file("cells/demo.tells.yaml", DART_SPEC)
+        .file("tells/pubspec.yaml", pubspec)
+        .file("tells/bin/main.dart", main)
 }
 
 #[tokio::test]
-async fn a_saved_dart_cell_serves_with_no_failed_call_before_it_is_compiled_to_a_program_and_after() {
+async fn a_saved_dart_cell_serves_with_no_failed_call_before_it_is_compiled_to_a_program_and_after()
+{
     let fleet = Fleet::start().await;
     // A version that no earlier run has compiled.
     let first = u64::from(std::process::id()) * 1_000;
     let version = |number: u64| format!("const version = {};\n", first + number);
-    let body = dart(Body::without_files("one")).file("tells/lib/version.dart", &version(0)).with(&["--watch"]);
+    let body = dart(Body::without_files("one"))
+        .file("tells/lib/version.dart", &version(0))
+        .with(&["--watch"]);
     let _body = fleet.up(&body).await;
     let caller = fleet.caller().await;
     caller.until_answered("demo.tells", &json!({})).await;
@@ -215,8 +238,10 @@ async fn a_saved_dart_cell_serves_with_no_failed_call_before_it_is_compiled_to_a
         for number in 1..=5 {
             let since = Instant::now();
             fleet.world.write("one/tells/lib/version.dart", &version(number));
-            let serves =
-                async || caller.call("demo.tells", &json!({})).await.json()["version"] == json!(first + number);
+            let serves = async || {
+                caller.call("demo.tells", &json!({})).await.json()["version"]
+                    == json!(first + number)
+            };
             eventually("the saved version to serve", COMPILED, serves).await;
             took.push(since.elapsed());
         }

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, Code, Envelope, EventStream, Outcome, Service, Serving, Subject,
-    Subscription, TIMEOUT_DEFAULT, Target,
+    BodyBus, BodyId, BoxFuture, BusError, Code, Envelope, EventStream, Outcome, Service, Serving,
+    Subject, Subscription, TIMEOUT_DEFAULT, Target,
 };
 
 use super::Inner;
@@ -27,15 +27,17 @@ impl NatsBus {
     fn path(&self, target: &Target) -> Result<(&Connection, Subject), BusError> {
         let (inner, namespace) = (&self.inner, &self.inner.options.namespace);
         match (&self.callees, target) {
-            (_, Target::Topic(_)) => Err(BusError::bad_request(format!("{target} cannot be called; publish to it"))),
+            (_, Target::Topic(_)) => {
+                Err(BusError::bad_request(format!("{target} cannot be called; publish to it")))
+            }
             (Callees::Any, _) => Ok((&inner.call, Subject::of(namespace, target))),
             (Callees::OtherBodies, _) => Ok((&inner.serve, Subject::of(namespace, target))),
             (Callees::Body(body), Target::Cell(cell)) => {
                 Ok((&inner.call, Subject::of_cell_in_body(namespace, body, cell)))
             }
-            (Callees::Body(_), Target::Flow(_)) => {
-                Err(BusError::bad_request(format!("{target} cannot be called in one body; cells can")))
-            }
+            (Callees::Body(_), Target::Flow(_)) => Err(BusError::bad_request(format!(
+                "{target} cannot be called in one body; cells can"
+            ))),
         }
     }
 }
@@ -43,7 +45,11 @@ impl NatsBus {
 impl NatsBus {
     /// Makes the call without the queue group if a body that hangs is in the group. Returns `None`
     /// if the call has not run. It then goes the usual way with the time that is left.
-    async fn failover(&self, connection: &Connection, request: &mut Envelope) -> Option<Result<Envelope, BusError>> {
+    async fn failover(
+        &self,
+        connection: &Connection,
+        request: &mut Envelope,
+    ) -> Option<Result<Envelope, BusError>> {
         let (inner, target) = (&self.inner, request.target.clone()?);
         let except = match self.callees {
             Callees::Any => None,
@@ -52,10 +58,17 @@ impl NatsBus {
         };
         let (started, timeout) = (Instant::now(), request.timeout.unwrap_or(TIMEOUT_DEFAULT));
         while let Some((body, subject)) = inner.members.failover(&target, except) {
-            let done =
-                call::call(connection, &inner.declared, &inner.members, &mut request.clone(), subject.into()).await;
+            let done = call::call(
+                connection,
+                &inner.declared,
+                &inner.members,
+                &mut request.clone(),
+                subject.into(),
+            )
+            .await;
             let absent = done.as_ref().is_err_and(|error| {
-                error.outcome() == Outcome::NotRun && matches!(error.code(), Code::NotFound | Code::Unavailable)
+                error.outcome() == Outcome::NotRun
+                    && matches!(error.code(), Code::NotFound | Code::Unavailable)
             });
             if !absent || !connection.is_up() {
                 return Some(done);
@@ -78,7 +91,8 @@ impl BodyBus for NatsBus {
             {
                 return done;
             }
-            call::call(connection, &inner.declared, &inner.members, &mut request, subject.into()).await
+            call::call(connection, &inner.declared, &inner.members, &mut request, subject.into())
+                .await
         })
     }
 
@@ -86,7 +100,10 @@ impl BodyBus for NatsBus {
         Box::pin(async move {
             let connection = &self.inner.call;
             if !connection.is_up_soon().await {
-                return Err(BusError::unavailable(event.target()?, "the connection to NATS is lost"));
+                return Err(BusError::unavailable(
+                    event.target()?,
+                    "the connection to NATS is lost",
+                ));
             }
             event::publish(&connection.client(), &self.inner.options.namespace, event).await
         })
@@ -96,7 +113,10 @@ impl BodyBus for NatsBus {
         Box::pin(self.inner.serve(service))
     }
 
-    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+    fn subscribe(
+        &self,
+        wanted: Subscription,
+    ) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
         Box::pin(self.inner.subscribe(wanted))
     }
 }

@@ -41,7 +41,9 @@ fn find_with(environment: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, 
     let cache = variable("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let tools = variable("CBS_TOOLS").map(PathBuf::from).or_else(|| cache.map(|cache| cache.join("cbs/tools")));
+    let tools = variable("CBS_TOOLS")
+        .map(PathBuf::from)
+        .or_else(|| cache.map(|cache| cache.join("cbs/tools")));
     let path = variable("PATH").unwrap_or_default();
     tools
         .map(|tools| tools.join("bin"))
@@ -76,15 +78,23 @@ mod tests {
     }
 
     fn find_in(root: &Path, environment: &[(&str, &str)]) -> Result<String, NotFound> {
-        let environment: HashMap<_, _> =
-            environment.iter().map(|(name, value)| (*name, value.replace('~', root.to_str().unwrap()))).collect();
+        let environment: HashMap<_, _> = environment
+            .iter()
+            .map(|(name, value)| (*name, value.replace('~', root.to_str().unwrap())))
+            .collect();
         let found = find_with(|name| environment.get(name).map(OsString::from))?;
         Ok(found.strip_prefix(root).unwrap().to_str().unwrap().to_owned())
     }
 
     #[test]
     fn the_variable_comes_first_then_the_cache_then_path() {
-        let root = machine(&["own", "home/.cache/cbs/tools/bin", "xdg/cbs/tools/bin", "tools/bin", "path"]);
+        let root = machine(&[
+            "own",
+            "home/.cache/cbs/tools/bin",
+            "xdg/cbs/tools/bin",
+            "tools/bin",
+            "path",
+        ]);
         let all = [
             ("CBS_NATS_SERVER", "~/own/nats-server"),
             ("CBS_TOOLS", "~/tools"),
@@ -117,7 +127,14 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_run_is_passed_over() {
         let root = machine(&["first", "second"]);
-        fs::set_permissions(root.path().join("first/nats-server"), fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(find_in(root.path(), &[("PATH", "~/first:~/second")]).as_deref(), Ok("second/nats-server"));
+        fs::set_permissions(
+            root.path().join("first/nats-server"),
+            fs::Permissions::from_mode(0o644),
+        )
+        .unwrap();
+        assert_eq!(
+            find_in(root.path(), &[("PATH", "~/first:~/second")]).as_deref(),
+            Ok("second/nats-server")
+        );
     }
 }

@@ -39,20 +39,27 @@ impl Process {
         command.process_group(0);
         die_with_parent(&mut command);
         let (started, process) = oneshot::channel();
-        thread::Builder::new().name("nats-server".into()).stack_size(STACK_BYTES).spawn(move || {
-            let (report, how) = watch::channel(None);
-            let (closed, ended) = mpsc::sync_channel(1);
-            let reaped = Arc::new(Mutex::new(false));
-            let child = match command.spawn() {
-                Ok(child) => child,
-                Err(error) => return drop(started.send(Err(error))),
-            };
-            let pid = Pid::from_raw(child.id().cast_signed());
-            // If the caller no longer waits, this drops the process, which kills it.
-            drop(started.send(Ok(Self { pid, reaped: reaped.clone(), how, ended: Mutex::new(ended) })));
-            report.send_replace(Some(reap(child, &reaped)));
-            drop(closed);
-        })?;
+        thread::Builder::new().name("nats-server".into()).stack_size(STACK_BYTES).spawn(
+            move || {
+                let (report, how) = watch::channel(None);
+                let (closed, ended) = mpsc::sync_channel(1);
+                let reaped = Arc::new(Mutex::new(false));
+                let child = match command.spawn() {
+                    Ok(child) => child,
+                    Err(error) => return drop(started.send(Err(error))),
+                };
+                let pid = Pid::from_raw(child.id().cast_signed());
+                // If the caller no longer waits, this drops the process, which kills it.
+                drop(started.send(Ok(Self {
+                    pid,
+                    reaped: reaped.clone(),
+                    how,
+                    ended: Mutex::new(ended),
+                })));
+                report.send_replace(Some(reap(child, &reaped)));
+                drop(closed);
+            },
+        )?;
         process.await.map_err(io::Error::other)?
     }
 
@@ -112,7 +119,9 @@ fn reap(mut child: Child, reaped: &Mutex<bool>) -> String {
 fn await_end(child: &Child) {
     use nix::sys::wait::{Id, WaitPidFlag, waitid};
     let pid = Pid::from_raw(child.id().cast_signed());
-    while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(nix::errno::Errno::EINTR) {}
+    while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+        == Err(nix::errno::Errno::EINTR)
+    {}
 }
 
 #[cfg(target_os = "linux")]
@@ -123,7 +132,8 @@ fn die_with_parent(command: &mut Command) {
         // The parent may have ended before the line above: then the signal will never be sent.
         if Pid::parent() == parent { Ok(()) } else { Err(nix::errno::Errno::ESRCH.into()) }
     };
-    // SAFETY: between fork and exec only calls that are safe in a signal handler: prctl and getppid.
+    // SAFETY: between fork and exec only calls that are safe in a signal handler: prctl and
+    // getppid.
     unsafe { command.pre_exec(arm) };
 }
 

@@ -34,7 +34,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { program: None, store: None, port: None, max_payload: MAX_PAYLOAD_DEFAULT, extra: String::new() }
+        Self {
+            program: None,
+            store: None,
+            port: None,
+            max_payload: MAX_PAYLOAD_DEFAULT,
+            extra: String::new(),
+        }
     }
 }
 
@@ -51,7 +57,11 @@ pub(super) fn open_store(store: &Path) -> Result<File, StartError> {
 }
 
 /// Writes the configuration and returns the command that runs the server with it.
-pub(super) fn command(program: &Path, folder: &Path, settings: &Settings) -> Result<Command, StartError> {
+pub(super) fn command(
+    program: &Path,
+    folder: &Path,
+    settings: &Settings,
+) -> Result<Command, StartError> {
     let here = |source| StartError::Folder { path: folder.to_owned(), source };
     let configuration = folder.join("nats-server.conf");
     fs::write(&configuration, configure(settings)?).map_err(here)?;
@@ -71,7 +81,8 @@ fn configure(settings: &Settings) -> Result<String, StartError> {
         settings.max_payload
     );
     if let Some(store) = &settings.store {
-        let path = std::path::absolute(store).map_err(|source| StartError::Folder { path: store.clone(), source })?;
+        let path = std::path::absolute(store)
+            .map_err(|source| StartError::Folder { path: store.clone(), source })?;
         let path = path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"");
         // Writing into a String cannot fail.
         let _ = writeln!(text, "jetstream {{ store_dir: \"{path}\", sync_interval: always }}");

@@ -10,8 +10,10 @@ use async_nats::jetstream::{
 use super::StoreError;
 
 /// Error codes of a server where JetStream is off, or off for this account.
-pub(super) const IS_OFF: [jetstream::ErrorCode; 2] =
-    [jetstream::ErrorCode::JETSTREAM_NOT_ENABLED, jetstream::ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT];
+pub(super) const IS_OFF: [jetstream::ErrorCode; 2] = [
+    jetstream::ErrorCode::JETSTREAM_NOT_ENABLED,
+    jetstream::ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT,
+];
 
 /// Error codes of a server, an account or a stream that has no space left. Some of them have the
 /// status of a failure that may pass.
@@ -28,12 +30,18 @@ pub(super) fn unavailable(bucket: &str, error: &(dyn std::error::Error + 'static
     let (bucket, reason) = (bucket.to_owned(), chain(error));
     // As in HTTP: 4xx is the client's fault, except a timeout. All else may pass, as too many
     // listings at once do.
-    match refusal(error).filter(|refused| refused.error_code() != jetstream::ErrorCode::MAXIMUM_CONSUMERS_LIMIT) {
+    match refusal(error)
+        .filter(|refused| refused.error_code() != jetstream::ErrorCode::MAXIMUM_CONSUMERS_LIMIT)
+    {
         Some(refused) if FULL.contains(&refused.error_code()) => {
-            let reason = format!("JetStream is full ({reason}): remove what is not needed, or raise its limits");
+            let reason = format!(
+                "JetStream is full ({reason}): remove what is not needed, or raise its limits"
+            );
             StoreError::Refused { bucket, reason }
         }
-        Some(refused) if matches!(refused.code(), 400..=407 | 409..=499) => StoreError::Refused { bucket, reason },
+        Some(refused) if matches!(refused.code(), 400..=407 | 409..=499) => {
+            StoreError::Refused { bucket, reason }
+        }
         // No server answers for a bucket whose servers are away, though the server that was asked
         // is there.
         None if reason.contains("deadline has elapsed") => {
@@ -75,7 +83,10 @@ pub(super) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<jetst
     None
 }
 
-pub(super) fn refused_with(error: &(dyn std::error::Error + 'static), code: jetstream::ErrorCode) -> bool {
+pub(super) fn refused_with(
+    error: &(dyn std::error::Error + 'static),
+    code: jetstream::ErrorCode,
+) -> bool {
     refusal(error).is_some_and(|refused| refused.error_code() == code)
 }
 

@@ -76,13 +76,21 @@ impl Bucket {
     pub async fn list(&self, filter: &str) -> Result<Vec<StoredName>, StoreError> {
         let prefix = self.subject("");
         let opened = self.opened().await?;
-        let scan = Scan { bucket: self.name(), stream: &opened.store.stream, subject: format!("{prefix}{filter}") };
+        let scan = Scan {
+            bucket: self.name(),
+            stream: &opened.store.stream,
+            subject: format!("{prefix}{filter}"),
+        };
         let now = self.times().await?.ts;
         let mut listed = Vec::new();
         for (message, revision, at) in scan.run(true, &opened.client).await? {
             let removed = message.headers.as_ref().is_some_and(is_marker);
             let name = message.subject.strip_prefix(&prefix).filter(|_| !removed);
-            listed.extend(name.map(|name| StoredName { name: name.to_owned(), revision, age: since(now, at) }));
+            listed.extend(name.map(|name| StoredName {
+                name: name.to_owned(),
+                revision,
+                age: since(now, at),
+            }));
         }
         Ok(listed)
     }
@@ -90,9 +98,11 @@ impl Bucket {
     /// Returns the revision that removed a key; `None` if it exists, or never existed.
     pub(super) async fn removed_at(&self, key: &str) -> Result<Option<u64>, StoreError> {
         let opened = self.opened().await?;
-        let scan = Scan { bucket: self.name(), stream: &opened.store.stream, subject: self.subject(key) };
+        let scan =
+            Scan { bucket: self.name(), stream: &opened.store.stream, subject: self.subject(key) };
         let found = scan.run(true, &opened.client).await?;
-        let removed = found.into_iter().find(|(message, ..)| message.headers.as_ref().is_some_and(is_marker));
+        let removed =
+            found.into_iter().find(|(message, ..)| message.headers.as_ref().is_some_and(is_marker));
         Ok(removed.map(|(_, revision, _)| revision))
     }
 
@@ -129,14 +139,20 @@ impl Objects {
     pub async fn list(&self) -> Result<Vec<KeptObject>, StoreError> {
         let now = times(&self.name, &self.context, &self.stream_name()).await?.ts;
         let stream = self.stream().await?;
-        let scan = Scan { bucket: &self.name, stream: &stream, subject: format!("$O.{}.M.>", self.name) };
+        let scan =
+            Scan { bucket: &self.name, stream: &stream, subject: format!("$O.{}.M.>", self.name) };
         let mut listed = Vec::new();
         for (message, revision, at) in scan.run(false, &self.client).await? {
             let info: async_nats::jetstream::object_store::ObjectInfo =
-                serde_json::from_slice(&message.payload).map_err(|error| unavailable(&self.name, &error))?;
+                serde_json::from_slice(&message.payload)
+                    .map_err(|error| unavailable(&self.name, &error))?;
             if !info.deleted {
                 let kept = StoredName { name: info.name, revision, age: since(now, at) };
-                listed.push(KeptObject { kept, subject: message.subject.to_string(), nuid: info.nuid });
+                listed.push(KeptObject {
+                    kept,
+                    subject: message.subject.to_string(),
+                    nuid: info.nuid,
+                });
             }
         }
         Ok(listed)
@@ -149,7 +165,9 @@ impl Objects {
     /// [`StoreError::Unavailable`].
     pub async fn remove_at(&self, object: &KeptObject) -> Result<bool, StoreError> {
         let stream = self.stream().await?;
-        if remove(&self.name, &stream, object.subject.clone(), Some(object.kept.revision)).await? == 0 {
+        if remove(&self.name, &stream, object.subject.clone(), Some(object.kept.revision)).await?
+            == 0
+        {
             return Ok(false);
         }
         self.remove_pieces(&object.nuid).await?;
@@ -172,21 +190,28 @@ impl Objects {
         let prefix = format!("$O.{}.C.", self.name);
         let wrong = |error: &(dyn std::error::Error + 'static)| unavailable(&self.name, error);
         let mut pieces = Vec::new();
-        let mut subjects = stream.info_with_subjects(format!("{prefix}>")).await.map_err(|error| wrong(&error))?;
+        let mut subjects =
+            stream.info_with_subjects(format!("{prefix}>")).await.map_err(|error| wrong(&error))?;
         while let Some(subject) = subjects.next().await {
             pieces.push(subject.map_err(|error| wrong(&error))?.0);
         }
         // After the pieces: a client that had put all of them by then has also named them by now,
         // or they are young.
-        let named: std::collections::BTreeSet<String> =
-            self.list().await?.into_iter().map(|object| format!("{prefix}{}", object.nuid)).collect();
+        let named: std::collections::BTreeSet<String> = self
+            .list()
+            .await?
+            .into_iter()
+            .map(|object| format!("{prefix}{}", object.nuid))
+            .collect();
         let mut gone = 0;
         for subject in pieces.into_iter().filter(|subject| !named.contains(subject)) {
             let now = times(&self.name, &self.context, &self.stream_name()).await?.ts;
             // It was removed meanwhile.
             let Ok(last) = stream.get_last_raw_message_by_subject(&subject).await else { continue };
             if since(now, last.time.unix_timestamp_nanos()) > age {
-                gone += usize::from(remove(&self.name, &stream, subject, Some(last.sequence)).await? > 0);
+                gone += usize::from(
+                    remove(&self.name, &stream, subject, Some(last.sequence)).await? > 0,
+                );
             }
         }
         Ok(gone)
@@ -197,7 +222,10 @@ impl Objects {
     }
 
     async fn stream(&self) -> Result<Stream<Info>, StoreError> {
-        self.context.get_stream(self.stream_name()).await.map_err(|error| unavailable(&self.name, &error))
+        self.context
+            .get_stream(self.stream_name())
+            .await
+            .map_err(|error| unavailable(&self.name, &error))
     }
 }
 
@@ -225,7 +253,11 @@ impl Scan<'_> {
 
     /// Scans once. Returns `None` if the last message does not come: another client has removed it
     /// meanwhile.
-    async fn once(&self, headers_only: bool, inbox: String) -> Result<Option<Vec<Found>>, StoreError> {
+    async fn once(
+        &self,
+        headers_only: bool,
+        inbox: String,
+    ) -> Result<Option<Vec<Found>>, StoreError> {
         let wrong = |error: &(dyn std::error::Error + 'static)| unavailable(self.bucket, error);
         let config = OrderedConfig {
             deliver_subject: inbox,
@@ -243,7 +275,10 @@ impl Scan<'_> {
         found
     }
 
-    async fn all(&self, consumer: Consumer<OrderedConfig>) -> Result<Option<Vec<Found>>, StoreError> {
+    async fn all(
+        &self,
+        consumer: Consumer<OrderedConfig>,
+    ) -> Result<Option<Vec<Found>>, StoreError> {
         let wrong = |error: &(dyn std::error::Error + 'static)| unavailable(self.bucket, error);
         let mut found = Vec::new();
         if consumer.cached_info().num_pending == 0 {
@@ -252,9 +287,11 @@ impl Scan<'_> {
         let mut messages = consumer.messages().await.map_err(|error| wrong(&error))?;
         loop {
             let Ok(next) = timeout(QUIET_MAX, messages.next()).await else { return Ok(None) };
-            let message = next.ok_or_else(|| silent(self.bucket))?.map_err(|error| wrong(&error))?;
+            let message =
+                next.ok_or_else(|| silent(self.bucket))?.map_err(|error| wrong(&error))?;
             let info = message.info().map_err(|error| wrong(error.as_ref()))?;
-            let (sequence, at, pending) = (info.stream_sequence, info.published.unix_timestamp_nanos(), info.pending);
+            let (sequence, at, pending) =
+                (info.stream_sequence, info.published.unix_timestamp_nanos(), info.pending);
             found.push((message.message, sequence, at));
             if pending == 0 {
                 return Ok(Some(found));
@@ -279,7 +316,11 @@ async fn remove(
     done.map(|done| done.purged).map_err(|error| unavailable(bucket, &error))
 }
 
-async fn times(bucket: &str, context: &async_nats::jetstream::Context, stream: &str) -> Result<Times, StoreError> {
+async fn times(
+    bucket: &str,
+    context: &async_nats::jetstream::Context,
+    stream: &str,
+) -> Result<Times, StoreError> {
     use async_nats::jetstream::response::Response;
     let asked = context.request(format!("STREAM.INFO.{stream}"), &serde_json::json!({})).await;
     match asked.map_err(|error| unavailable(bucket, &error))? {

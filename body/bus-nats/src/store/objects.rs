@@ -6,7 +6,9 @@ use async_nats::{
     Client, HeaderMap,
     jetstream::{
         self,
-        object_store::{self, DeleteErrorKind, GetErrorKind, ObjectInfo, ObjectOptions, ObjectStore},
+        object_store::{
+            self, DeleteErrorKind, GetErrorKind, ObjectInfo, ObjectOptions, ObjectStore,
+        },
     },
 };
 use bytes::Bytes;
@@ -16,7 +18,10 @@ use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use tokio::{io::AsyncReadExt, time::timeout};
 
-use super::{REQUEST_LIMIT, StoreError, chain, has_too_few_servers, listing::silent, says_not_found, unavailable};
+use super::{
+    REQUEST_LIMIT, StoreError, chain, has_too_few_servers, listing::silent, says_not_found,
+    unavailable,
+};
 use crate::Nats;
 
 /// Size of the pieces of an object, as other clients write them.
@@ -142,9 +147,15 @@ impl Objects {
         self.publish(subject, only_the_last, info.into()).await
     }
 
-    async fn publish(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<(), StoreError> {
+    async fn publish(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<(), StoreError> {
         let wrong = |error| unavailable(&self.name, &error);
-        let sent = self.context.publish_with_headers(subject, headers, payload).await.map_err(wrong)?;
+        let sent =
+            self.context.publish_with_headers(subject, headers, payload).await.map_err(wrong)?;
         sent.await.map(drop).map_err(wrong)
     }
 
@@ -160,7 +171,12 @@ impl Objects {
         };
         let bytes = object.info().size;
         if bytes > limit {
-            return Err(StoreError::TooLarge { bucket: self.name.clone(), key: name.to_owned(), bytes, limit });
+            return Err(StoreError::TooLarge {
+                bucket: self.name.clone(),
+                key: name.to_owned(),
+                bytes,
+                limit,
+            });
         }
         let mut read = Vec::with_capacity(bytes);
         let mut object = object.take(limit as u64);
@@ -168,7 +184,10 @@ impl Objects {
         while timeout(REQUEST_LIMIT, object.read_buf(&mut read))
             .await
             .map_err(|_| silent(&self.name))?
-            .map_err(|error| StoreError::Unavailable { bucket: self.name.clone(), reason: chain(&error) })?
+            .map_err(|error| StoreError::Unavailable {
+                bucket: self.name.clone(),
+                reason: chain(&error),
+            })?
             > 0
         {}
         Ok(Some(read.into()))
@@ -192,7 +211,9 @@ impl Objects {
     /// [`StoreError::Unavailable`].
     pub async fn remove(&self, name: &str) -> Result<(), StoreError> {
         match self.store.delete(name).await {
-            Err(error) if error.kind() != DeleteErrorKind::NotFound => Err(unavailable(&self.name, &error)),
+            Err(error) if error.kind() != DeleteErrorKind::NotFound => {
+                Err(unavailable(&self.name, &error))
+            }
             _ => Ok(()),
         }
     }

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::timeout;
 
-use super::{Bucket, KeyEntry, REQUEST_LIMIT, StoreError, is_marker, listing::silent, unavailable, value};
+use super::{
+    Bucket, KeyEntry, REQUEST_LIMIT, StoreError, is_marker, listing::silent, unavailable, value,
+};
 
 /// One change of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,10 +70,21 @@ impl Bucket {
             replay_policy: ReplayPolicy::Instant,
             ..OrderedConfig::default()
         };
-        let consumer = opened.store.stream.create_consumer(config).await.map_err(|error| self.unavailable(&error))?;
-        let snapshot = if consumer.cached_info().num_pending == 0 { Snapshot::Told } else { Snapshot::Coming };
+        let consumer = opened
+            .store
+            .stream
+            .create_consumer(config)
+            .await
+            .map_err(|error| self.unavailable(&error))?;
+        let snapshot =
+            if consumer.cached_info().num_pending == 0 { Snapshot::Told } else { Snapshot::Coming };
         let messages = consumer.messages().await.map_err(|error| self.unavailable(&error))?;
-        Ok(KeyWatch { bucket: self.name().to_owned(), prefix: self.subject(""), messages, snapshot })
+        Ok(KeyWatch {
+            bucket: self.name().to_owned(),
+            prefix: self.subject(""),
+            messages,
+            snapshot,
+        })
     }
 
     /// Returns all keys of a filter with their values.
@@ -118,7 +131,8 @@ impl KeyWatch {
         }
         let revision = info.stream_sequence;
         let Message { subject, payload, headers, .. } = message.message;
-        let (key, headers) = (subject.strip_prefix(&self.prefix).unwrap_or_default(), headers.unwrap_or_default());
+        let (key, headers) =
+            (subject.strip_prefix(&self.prefix).unwrap_or_default(), headers.unwrap_or_default());
         let value = (!is_marker(&headers)).then(|| value(&self.bucket, key, &headers, payload, 0));
         Ok(WatchEvent::Change(KeyChange { key: key.to_owned(), value, revision }))
     }

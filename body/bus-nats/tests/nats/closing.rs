@@ -16,7 +16,9 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{AT_ONCE, LONG, body, call, client, counting, echo, fault, options, request, serve, stop, until};
+use crate::support::{
+    AT_ONCE, LONG, body, call, client, counting, echo, fault, options, request, serve, stop, until,
+};
 
 #[tokio::test]
 async fn closing_and_stopping_return_with_the_server_gone() {
@@ -25,7 +27,11 @@ async fn closing_and_stopping_return_with_the_server_gone() {
     let runs = Arc::new(AtomicU64::new(0));
     let stopped = serve(&nats, echo("demo.stopped")).await;
     let kept = serve(&nats, counting("demo.kept", &runs)).await;
-    let _events = nats.bus().subscribe(Subscription { filter: "a.b".parse().unwrap(), group: None }).await.unwrap();
+    let _events = nats
+        .bus()
+        .subscribe(Subscription { filter: "a.b".parse().unwrap(), group: None })
+        .await
+        .unwrap();
     server.kill().await;
     until(&nats, LinkState::Down).await;
     let started = Instant::now();
@@ -34,7 +40,10 @@ async fn closing_and_stopping_return_with_the_server_gone() {
     within(LONG, "closing a client", client.close()).await;
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     // After the end every call fails at once; closing twice is fine.
-    assert_eq!(fault(call(&nats, request("demo.kept", "1")).await), (Code::Unavailable, Outcome::NotRun));
+    assert_eq!(
+        fault(call(&nats, request("demo.kept", "1")).await),
+        (Code::Unavailable, Outcome::NotRun)
+    );
     within(LONG, "closing again", nats.close()).await;
     drop(kept);
 }
@@ -45,9 +54,15 @@ async fn a_closed_bus_says_so_at_once_and_its_cells_are_gone() {
     let (nats, client) = (body(&server, "body-1").await, client(&server).await);
     let _kept = serve(&nats, echo("demo.echo")).await;
     within(LONG, "closing", nats.close()).await;
-    assert_eq!(fault(call(&client, request("demo.echo", "1")).await), (Code::NotFound, Outcome::NotRun));
+    assert_eq!(
+        fault(call(&client, request("demo.echo", "1")).await),
+        (Code::NotFound, Outcome::NotRun)
+    );
     let started = Instant::now();
-    assert_eq!(fault(call(&nats, request("demo.echo", "1")).await), (Code::Unavailable, Outcome::NotRun));
+    assert_eq!(
+        fault(call(&nats, request("demo.echo", "1")).await),
+        (Code::Unavailable, Outcome::NotRun)
+    );
     assert_eq!(*nats.bus().serve(echo("demo.more")).await.err().unwrap().code(), Code::Unavailable);
     assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
 }
@@ -62,7 +77,8 @@ struct Proxy {
 impl Proxy {
     async fn start(server: &NatsServer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (url, open) = (format!("nats://{}", listener.local_addr().unwrap()), Arc::new(AtomicU64::new(0)));
+        let (url, open) =
+            (format!("nats://{}", listener.local_addr().unwrap()), Arc::new(AtomicU64::new(0)));
         let (port, count, mut tasks) = (server.port(), open.clone(), JoinSet::new());
         tasks.spawn(async move {
             let mut streams = JoinSet::new();
@@ -85,7 +101,9 @@ impl Proxy {
 async fn closing_ends_the_connections_whoever_still_holds_a_handle() {
     let server = NatsServer::start().await;
     let proxy = Proxy::start(&server).await;
-    let nats = Nats::connect(Options { url: proxy.url.clone(), ..options(&server, "body-1") }).await.unwrap();
+    let nats = Nats::connect(Options { url: proxy.url.clone(), ..options(&server, "body-1") })
+        .await
+        .unwrap();
     let (_kept, _bus) = (serve(&nats, echo("demo.echo")).await, nats.bus());
     assert_eq!(call(&nats, request("demo.echo", "1")).await.unwrap().payload, "1");
     assert_eq!(proxy.open.load(Ordering::Relaxed), 2);

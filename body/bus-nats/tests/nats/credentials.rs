@@ -28,7 +28,10 @@ async fn is_refused(options: Options) -> ConnectError {
     let error = connect(options).await.err().unwrap();
     assert_eq!(error.kind, ConnectErrorKind::Refused, "{error}");
     let text = format!("{error} {error:?}");
-    assert!(!text.contains("s3cret") && !text.contains("wr0ng") && !error.to_string().contains('\n'), "{text}");
+    assert!(
+        !text.contains("s3cret") && !text.contains("wr0ng") && !error.to_string().contains('\n'),
+        "{text}"
+    );
     error
 }
 
@@ -43,7 +46,10 @@ fn with(server: &NatsServer, credentials: Credentials) -> Options {
 
 #[tokio::test]
 async fn user_and_password_are_taken_from_the_address_or_from_the_options() {
-    let server = NatsServer::with_config(&format!("authorization {{ user: ada, password: \"{PASSWORD}\" }}\n")).await;
+    let server = NatsServer::with_config(&format!(
+        "authorization {{ user: ada, password: \"{PASSWORD}\" }}\n"
+    ))
+    .await;
     let given = |user: &str, password: &str| {
         let (user, password) = (Some(user.to_owned()), Some(password.to_owned()));
         with(&server, Credentials { user, password, ..Credentials::default() })
@@ -51,7 +57,11 @@ async fn user_and_password_are_taken_from_the_address_or_from_the_options() {
     gets_in(with_url(&server, &format!("ada:{PASSWORD}"))).await;
     gets_in(given("ada", PASSWORD)).await;
     // The options win over the address.
-    gets_in(Options { credentials: given("ada", PASSWORD).credentials, ..with_url(&server, "ada:wr0ng") }).await;
+    gets_in(Options {
+        credentials: given("ada", PASSWORD).credentials,
+        ..with_url(&server, "ada:wr0ng")
+    })
+    .await;
     is_refused(with_url(&server, "ada:wr0ng-s3cret")).await;
     is_refused(given("ada", "wr0ng")).await;
     let error = is_refused(options(&server, "body-1")).await;
@@ -69,14 +79,17 @@ async fn user_and_password_are_taken_from_the_address_or_from_the_options() {
 
 #[tokio::test]
 async fn a_password_with_signs_of_an_address_is_written_percent_encoded() {
-    let server = NatsServer::with_config("authorization { user: ada, password: \"a/b@c:d\" }\n").await;
+    let server =
+        NatsServer::with_config("authorization { user: ada, password: \"a/b@c:d\" }\n").await;
     gets_in(with_url(&server, "ada:a%2Fb%40c%3Ad")).await;
 }
 
 #[tokio::test]
 async fn a_token_is_taken_from_the_address_or_from_the_options() {
     let server = NatsServer::with_config("authorization { token: \"s3cret-token\" }\n").await;
-    let given = |token: &str| with(&server, Credentials { token: Some(token.to_owned()), ..Credentials::default() });
+    let given = |token: &str| {
+        with(&server, Credentials { token: Some(token.to_owned()), ..Credentials::default() })
+    };
     gets_in(with_url(&server, "s3cret-token")).await;
     gets_in(given("s3cret-token")).await;
     is_refused(given("wr0ng")).await;
@@ -86,9 +99,13 @@ async fn a_token_is_taken_from_the_address_or_from_the_options() {
 #[tokio::test]
 async fn an_nkey_seed_is_taken_as_it_is_or_from_a_file() {
     let (user, other) = (KeyPair::new_user(), KeyPair::new_user());
-    let server =
-        NatsServer::with_config(&format!("authorization {{ users: [ {{ nkey: {} }} ] }}\n", user.public_key())).await;
-    let given = |nkey: String| with(&server, Credentials { nkey: Some(nkey), ..Credentials::default() });
+    let server = NatsServer::with_config(&format!(
+        "authorization {{ users: [ {{ nkey: {} }} ] }}\n",
+        user.public_key()
+    ))
+    .await;
+    let given =
+        |nkey: String| with(&server, Credentials { nkey: Some(nkey), ..Credentials::default() });
     gets_in(given(user.seed().unwrap())).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("user.nk");
@@ -106,7 +123,10 @@ async fn a_seed_that_is_none_is_told_without_being_told() {
     let server = NatsServer::start().await;
     for slip in ["SUs3cretWr0ngLength", " SUs3cretWr0ngLength", "sus3cretSmall"] {
         let nkey = Some(slip.to_owned());
-        let error = connect(with(&server, Credentials { nkey, ..Credentials::default() })).await.err().unwrap();
+        let error = connect(with(&server, Credentials { nkey, ..Credentials::default() }))
+            .await
+            .err()
+            .unwrap();
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
     }
 }
@@ -125,10 +145,16 @@ fn jwt(issuer: &KeyPair, subject: &KeyPair, name: &str, nats: &Value) -> String 
 
 #[tokio::test]
 async fn a_creds_file_with_jwt_and_seed_gets_in_and_another_accounts_does_not() {
-    let (operator, account, user) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_user());
+    let (operator, account, user) =
+        (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_user());
     let operator_jwt = jwt(&operator, &operator, "O", &json!({ "type": "operator", "version": 2 }));
     let limits = json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1 });
-    let account_jwt = jwt(&operator, &account, "A", &json!({ "type": "account", "version": 2, "limits": limits }));
+    let account_jwt = jwt(
+        &operator,
+        &account,
+        "A",
+        &json!({ "type": "account", "version": 2, "limits": limits }),
+    );
     let server = NatsServer::with_config(&format!(
         "operator: {operator_jwt}\nresolver: MEMORY\nresolver_preload {{ {}: {account_jwt} }}\n",
         account.public_key()
@@ -152,10 +178,15 @@ async fn a_creds_file_with_jwt_and_seed_gets_in_and_another_accounts_does_not() 
 
     let file = folder.path().join("empty.creds");
     std::fs::write(&file, "s3cret that is no creds file").unwrap();
-    let error =
-        connect(with(&server, Credentials { creds: Some(file), ..Credentials::default() })).await.err().unwrap();
+    let error = connect(with(&server, Credentials { creds: Some(file), ..Credentials::default() }))
+        .await
+        .err()
+        .unwrap();
     assert_eq!(error.kind, ConnectErrorKind::Files, "{error}");
-    assert!(error.to_string().contains("empty.creds") && !format!("{error:?}").contains("s3cret"), "{error:?}");
+    assert!(
+        error.to_string().contains("empty.creds") && !format!("{error:?}").contains("s3cret"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -191,7 +222,8 @@ async fn something_that_speaks_no_nats_is_not_waited_for_longer_than_the_limit()
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("nats://{}", listener.local_addr().unwrap());
     let connect_timeout = Duration::from_millis(200);
-    let options = Options { connect_timeout, ..Options::new(url.clone(), "body-1".parse().unwrap()) };
+    let options =
+        Options { connect_timeout, ..Options::new(url.clone(), "body-1".parse().unwrap()) };
     // No program accepts the connection: the kernel does, and nothing is ever sent.
     let started = std::time::Instant::now();
     let error = connect(options.clone()).await.err().unwrap();
@@ -201,9 +233,16 @@ async fn something_that_speaks_no_nats_is_not_waited_for_longer_than_the_limit()
 
 #[tokio::test]
 async fn the_address_that_is_shown_has_no_credentials() {
-    let server = NatsServer::with_config(&format!("authorization {{ user: ada, password: \"{PASSWORD}\" }}\n")).await;
+    let server = NatsServer::with_config(&format!(
+        "authorization {{ user: ada, password: \"{PASSWORD}\" }}\n"
+    ))
+    .await;
     let nats = connect(with_url(&server, &format!("ada:{PASSWORD}"))).await.unwrap();
     assert_eq!(nats.server().url, server.url());
-    let given = Credentials { password: Some(PASSWORD.into()), token: Some("s3cret".into()), ..Credentials::default() };
+    let given = Credentials {
+        password: Some(PASSWORD.into()),
+        token: Some("s3cret".into()),
+        ..Credentials::default()
+    };
     assert!(!format!("{given:?}").contains("s3cret"));
 }

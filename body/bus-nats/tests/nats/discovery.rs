@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use testkit::{NatsServer, eventually, within};
 use tokio::task::JoinSet;
 
-use crate::support::{AT_ONCE, LONG, body, call, client, echo, options, plain, request, serve, service, settle, stop};
+use crate::support::{
+    AT_ONCE, LONG, body, call, client, echo, options, plain, request, serve, service, settle, stop,
+};
 
 /// Time that is longer than any body takes for an answer. A test waits this long for an extra
 /// answer.
@@ -83,7 +85,10 @@ async fn info_tells_what_is_served_and_never_schemas() {
     let _serving = serve(&body, Service { about: Arc::new(about), ..echo("logic.greet") }).await;
     let info = &answers(&plain(&server).await, "$SRV.INFO.logic", 1).await[0];
     assert_eq!(info["type"], "io.nats.micro.v1.info_response");
-    assert!(info["version"].as_str().unwrap().split('.').count() == 3, "ADR-32 wants a semver: {info}");
+    assert!(
+        info["version"].as_str().unwrap().split('.').count() == 3,
+        "ADR-32 wants a semver: {info}"
+    );
     let endpoint = json!({
         "name": "greet",
         "subject": "cbs.default.cell.logic.greet",
@@ -104,7 +109,13 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
     let counted = echo("demo.echo");
     let stats = counted.stats.clone();
     stats.set_state("ready".into(), None);
-    let lane = Worker { name: "lane 0".into(), state: "ready".into(), in_flight: 1, lag_us: 7, ..Worker::default() };
+    let lane = Worker {
+        name: "lane 0".into(),
+        state: "ready".into(),
+        in_flight: 1,
+        lag_us: 7,
+        ..Worker::default()
+    };
     let lanes = vec![lane.clone()];
     stats.set_workers(Some(Arc::new(move || lanes.clone())));
     let _serving = serve(&nats, counted).await;
@@ -128,7 +139,10 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
     assert!(stats["started"].as_str().unwrap().ends_with('Z'));
     let endpoint = &stats["endpoints"][0];
     assert_eq!((&endpoint["num_requests"], &endpoint["num_errors"]), (&json!(4), &json!(1)));
-    assert_eq!((&endpoint["processing_time"], &endpoint["average_processing_time"]), (&json!(8000), &json!(2000)));
+    assert_eq!(
+        (&endpoint["processing_time"], &endpoint["average_processing_time"]),
+        (&json!(8000), &json!(2000))
+    );
     assert_eq!(endpoint["last_error"], "overloaded: no room");
     let worker = json!({
         "name": "lane 0", "state": "ready", "in_flight": 1, "queued": 0, "lag_us": 7, "lock_wait_us": 0, "restarts": 0,
@@ -142,11 +156,17 @@ async fn stats_and_discover_tell_the_numbers_of_whoever_counts() {
 
     let rows = discover(&client(&server).await, 1).await;
     let row = &rows[0];
-    assert_eq!((row.target.to_string(), row.body.as_str()), ("cell demo.echo".to_owned(), "body-1"));
+    assert_eq!(
+        (row.target.to_string(), row.body.as_str()),
+        ("cell demo.echo".to_owned(), "body-1")
+    );
     assert_eq!((&row.workers, row.restarts), (&vec![lane], 6));
     assert_eq!((&row.latency, row.errors_by_code.get("overloaded")), (&latency, Some(&1)));
     assert_eq!((row.calls, row.errors, row.shed, row.in_flight, row.queued), (4, 1, 2, 3, 5));
-    assert_eq!((row.mean, row.last_error.as_str()), (Duration::from_micros(2), "overloaded: no room"));
+    assert_eq!(
+        (row.mean, row.last_error.as_str()),
+        (Duration::from_micros(2), "overloaded: no room")
+    );
 }
 
 /// Returns this number of rows. On a busy machine an answer may come later than discovery waits:
@@ -164,16 +184,20 @@ async fn discover(nats: &Nats, count: usize) -> Vec<Endpoint> {
 #[tokio::test]
 async fn a_namespace_sees_its_own_services_only() {
     let server = NatsServer::start().await;
-    let demo = bus_nats::Options { namespace: "demo-x7".parse().unwrap(), ..options(&server, "body-2") };
+    let demo =
+        bus_nats::Options { namespace: "demo-x7".parse().unwrap(), ..options(&server, "body-2") };
     let (here, there) = (body(&server, "body-1").await, Nats::connect(demo.clone()).await.unwrap());
-    let _serving = (serve(&here, echo("logic.greet")).await, serve(&there, echo("logic.greet")).await);
+    let _serving =
+        (serve(&here, echo("logic.greet")).await, serve(&there, echo("logic.greet")).await);
     let plain = plain(&server).await;
     assert_eq!(answers(&plain, "$SRV.PING.logic", 1).await[0]["metadata"]["cbs.body"], "body-1");
     let other = &answers(&plain, "$SRV.INFO.demo-x7-logic", 1).await[0];
     assert_eq!(other["metadata"]["cbs.namespace"], "demo-x7");
     assert_eq!(other["endpoints"][0]["subject"], "cbs.demo-x7.cell.logic.greet");
     let demo_client =
-        Nats::connect_client(bus_nats::Options { body: "client-2".parse().unwrap(), ..demo }).await.unwrap();
+        Nats::connect_client(bus_nats::Options { body: "client-2".parse().unwrap(), ..demo })
+            .await
+            .unwrap();
     for (nats, expected) in [(&client(&server).await, "body-1"), (&demo_client, "body-2")] {
         let rows = discover(nats, 1).await;
         assert_eq!(rows.iter().map(|row| row.body.as_str()).collect::<Vec<_>>(), [expected]);
@@ -192,7 +216,8 @@ async fn more_than_500_cells_of_an_organ_make_a_second_instance() {
     let plain = plain(&server).await;
     let info = answers(&plain, "$SRV.INFO.big", 2).await;
     assert_eq!(texts(&info, "id"), BTreeSet::from(["body-1-big", "body-1-big-1"]));
-    let mut sizes: Vec<_> = info.iter().map(|answer| answer["endpoints"].as_array().unwrap().len()).collect();
+    let mut sizes: Vec<_> =
+        info.iter().map(|answer| answer["endpoints"].as_array().unwrap().len()).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [1, 500]);
     answers(&plain, "$SRV.PING.big.body-1-big-1", 1).await;
@@ -276,8 +301,10 @@ async fn discovery_is_quick_where_nobody_serves_and_passes_over_services_that_ar
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {
         while let Some(question) = asked.next().await {
-            for answer in [r#"{"type":"io.nats.micro.v1.info_response","name":"x","id":"1","endpoints":[]}"#, "no json"]
-            {
+            for answer in [
+                r#"{"type":"io.nats.micro.v1.info_response","name":"x","id":"1","endpoints":[]}"#,
+                "no json",
+            ] {
                 plain.publish(question.reply.clone().unwrap(), answer.into()).await.unwrap();
             }
         }

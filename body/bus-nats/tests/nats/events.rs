@@ -10,7 +10,10 @@ use testkit::{NatsServer, within};
 use crate::support::{LONG, body, client, plain, settle};
 
 async fn subscribe(nats: &Nats, filter: &str, group: Option<&str>) -> Box<dyn EventStream> {
-    let wanted = Subscription { filter: filter.parse().unwrap(), group: group.map(|group| group.parse().unwrap()) };
+    let wanted = Subscription {
+        filter: filter.parse().unwrap(),
+        group: group.map(|group| group.parse().unwrap()),
+    };
     within(LONG, "a subscription", nats.bus().subscribe(wanted)).await.unwrap()
 }
 
@@ -44,7 +47,8 @@ async fn an_event_goes_out_as_a_cloud_event_that_any_client_reads() {
     assert_eq!(message.subject.as_str(), "cbs.default.event.order.created");
     assert_eq!(message.payload, r#"{"id":7}"#);
     let headers = message.headers.unwrap();
-    let header = |name: &str| headers.get(name).map(|value| value.as_str().to_owned()).unwrap_or_default();
+    let header =
+        |name: &str| headers.get(name).map(|value| value.as_str().to_owned()).unwrap_or_default();
     assert_eq!(header("ce-specversion"), "1.0");
     assert_eq!(header("ce-id"), event.id.to_string());
     assert_eq!(header("ce-type"), "order.created");
@@ -70,7 +74,8 @@ async fn an_event_is_heard_as_it_was_published() {
     event.content_type = "application/x-order".into();
     event.correlation_id = Some(cbs::Uuid::now_v7());
     event.causation_id = Some(cbs::Uuid::now_v7());
-    event.attributes = vec![("long".into(), "x".repeat(2_000).into()), ("region".into(), "eu".into())];
+    event.attributes =
+        vec![("long".into(), "x".repeat(2_000).into()), ("region".into(), "eu".into())];
     nats.bus().publish(event.clone()).await.unwrap();
     let received = receive(&mut stream).await;
     assert_eq!(Envelope { via: event.via, ..received }, event);
@@ -100,10 +105,15 @@ async fn what_a_plain_client_publishes_is_heard_with_headers_and_without() {
     assert_eq!(event.payload, r#"{"id":7}"#);
     assert!(!event.id.is_nil());
     let mut headers = async_nats::HeaderMap::new();
-    for (name, value) in [("ce-id", "7"), ("ce-source", "/shop"), ("ce-type", "x"), ("traceparent", "garbage")] {
+    for (name, value) in
+        [("ce-id", "7"), ("ce-source", "/shop"), ("ce-type", "x"), ("traceparent", "garbage")]
+    {
         headers.insert(name, value);
     }
-    plain.publish_with_headers("cbs.default.event.order.created.eu", headers, "\u{cb}".into()).await.unwrap();
+    plain
+        .publish_with_headers("cbs.default.event.order.created.eu", headers, "\u{cb}".into())
+        .await
+        .unwrap();
     let event = receive(&mut stream).await;
     assert_eq!(event.attribute("ce-id"), Some("7"));
     assert_eq!(event.attribute("ce-source"), Some("/shop"));
@@ -124,7 +134,11 @@ async fn an_event_that_cannot_be_read_is_told_as_missed_at_once() {
     let plain = plain(&server).await;
     for (subject, payload) in [("order.created", &b"\xCB\x09"[..]), ("order.NoTopic", b"{}")] {
         plain.publish(format!("cbs.default.event.{subject}"), payload.into()).await.unwrap();
-        assert_eq!(within(LONG, "the word", stream.next()).await, Some(Delivery::Missed(1)), "{subject}");
+        assert_eq!(
+            within(LONG, "the word", stream.next()).await,
+            Some(Delivery::Missed(1)),
+            "{subject}"
+        );
     }
     plain.publish("cbs.default.event.order.created", "fine".into()).await.unwrap();
     assert_eq!(receive(&mut stream).await.payload, "fine");
@@ -134,7 +148,10 @@ async fn an_event_that_cannot_be_read_is_told_as_missed_at_once() {
 async fn a_group_hears_each_event_once_and_those_without_one_hear_all() {
     let server = NatsServer::start().await;
     let (one, two) = (body(&server, "body-1").await, body(&server, "body-2").await);
-    let mut taps = [subscribe(&one, "order.created", None).await, subscribe(&two, "order.created", None).await];
+    let mut taps = [
+        subscribe(&one, "order.created", None).await,
+        subscribe(&two, "order.created", None).await,
+    ];
     let mut shared = [
         subscribe(&one, "order.created", Some("bill.send")).await,
         subscribe(&two, "order.created", Some("bill.send")).await,
@@ -160,9 +177,17 @@ async fn a_group_hears_each_event_once_and_those_without_one_hear_all() {
         })
         .await;
         let (member, Some(Delivery::Event(event))) = event else { panic!("{event:?}") };
-        assert_eq!(received.insert(event.payload.clone(), member), None, "{:?} came twice", event.payload);
+        assert_eq!(
+            received.insert(event.payload.clone(), member),
+            None,
+            "{:?} came twice",
+            event.payload
+        );
     }
-    assert!(received.values().any(|member| *member == 1) && received.values().any(|member| *member == 2));
+    assert!(
+        received.values().any(|member| *member == 1)
+            && received.values().any(|member| *member == 2)
+    );
 }
 
 #[tokio::test]
@@ -220,7 +245,8 @@ async fn a_backlog_is_bounded_in_bytes_too() {
 async fn dropping_a_stream_ends_its_subscription_and_closing_ends_all() {
     let server = NatsServer::start().await;
     let nats = body(&server, "body-1").await;
-    let (dropped, mut kept) = (subscribe(&nats, "a.b", Some("x.y")).await, subscribe(&nats, "a.b", Some("x.y")).await);
+    let (dropped, mut kept) =
+        (subscribe(&nats, "a.b", Some("x.y")).await, subscribe(&nats, "a.b", Some("x.y")).await);
     drop(dropped);
     let client = client(&server).await;
     // The first event may have gone to the dropped subscription, whose end is sent on its own.

@@ -14,8 +14,8 @@ use testkit::{NatsServer, eventually, within};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    AT_ONCE, LONG, body, call, client, counting, echo, fault, framed_error, options, plain, request, serve, service,
-    until,
+    AT_ONCE, LONG, body, call, client, counting, echo, fault, framed_error, options, plain,
+    request, serve, service, until,
 };
 
 #[tokio::test]
@@ -34,7 +34,8 @@ async fn with_the_server_killed_calls_fail_at_once_and_all_resumes_by_itself() {
     // other.
     for nats in [&nats, &client] {
         eventually("calls that are not sent", LONG, async || {
-            fault(call(nats, request("demo.echo", "1")).await) == (Code::Unavailable, Outcome::NotRun)
+            fault(call(nats, request("demo.echo", "1")).await)
+                == (Code::Unavailable, Outcome::NotRun)
         })
         .await;
     }
@@ -47,7 +48,8 @@ async fn with_the_server_killed_calls_fail_at_once_and_all_resumes_by_itself() {
         assert_eq!(*nats.discover(LONG).await.unwrap_err().code(), Code::Unavailable);
     }
     assert_eq!(*nats.bus().serve(echo("demo.more")).await.err().unwrap().code(), Code::Unavailable);
-    let subscribed = nats.bus().subscribe(Subscription { filter: "a".parse().unwrap(), group: None }).await;
+    let subscribed =
+        nats.bus().subscribe(Subscription { filter: "a".parse().unwrap(), group: None }).await;
     assert_eq!(*subscribed.err().unwrap().code(), Code::Unavailable);
     assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
 
@@ -63,7 +65,10 @@ async fn with_the_server_killed_calls_fail_at_once_and_all_resumes_by_itself() {
     let Some(Delivery::Event(event)) = received else { panic!("{received:?}") };
     assert_eq!(event.payload, "back");
     let found = within(LONG, "discovery", client.discover(LONG)).await.unwrap();
-    assert_eq!(found.iter().map(|endpoint| endpoint.connections.reconnects).collect::<Vec<_>>(), [2]);
+    assert_eq!(
+        found.iter().map(|endpoint| endpoint.connections.reconnects).collect::<Vec<_>>(),
+        [2]
+    );
     assert_eq!((nats.counters().reconnects, client.counters().reconnects), (2, 1));
 }
 
@@ -101,7 +106,10 @@ async fn what_was_called_while_the_server_was_gone_is_never_run_later() {
     server.kill().await;
     until(&client, LinkState::Down).await;
     for _ in 0..100 {
-        assert_eq!(fault(call(&client, request("demo.count", "1")).await), (Code::Unavailable, Outcome::NotRun));
+        assert_eq!(
+            fault(call(&client, request("demo.count", "1")).await),
+            (Code::Unavailable, Outcome::NotRun)
+        );
     }
     server.restart().await;
     until(&nats, LinkState::Up).await;
@@ -148,7 +156,8 @@ async fn with_the_server_frozen_a_call_times_out_in_time_and_works_again_later()
     server.pause();
     let timeout = Duration::from_millis(400);
     let started = Instant::now();
-    let done = call(&client, Envelope { timeout: Some(timeout), ..request("demo.echo", "1") }).await;
+    let done =
+        call(&client, Envelope { timeout: Some(timeout), ..request("demo.echo", "1") }).await;
     let took = started.elapsed();
     server.resume();
     assert_eq!(fault(done), (Code::Timeout, Outcome::Unknown));
@@ -159,7 +168,8 @@ async fn with_the_server_frozen_a_call_times_out_in_time_and_works_again_later()
 #[tokio::test]
 async fn a_frozen_server_is_noticed_by_pings_and_then_calls_fail_at_once() {
     let server = NatsServer::start().await;
-    let quick = Options { ping_interval: Duration::from_millis(100), ..options(&server, "client-1") };
+    let quick =
+        Options { ping_interval: Duration::from_millis(100), ..options(&server, "client-1") };
     let client = Nats::connect_client(quick).await.unwrap();
     let nats = body(&server, "body-1").await;
     let _serving = serve(&nats, echo("demo.echo")).await;
@@ -202,7 +212,8 @@ async fn a_target_that_nobody_serves_is_told_long_before_the_deadline() {
         tried += 1;
         let name = format!("late.cell-{tried}");
         client.know([name.parse().unwrap()]);
-        let (done, _serving) = tokio::join!(call(&client, request(&name, "1")), bus.serve(echo(&name)));
+        let (done, _serving) =
+            tokio::join!(call(&client, request(&name, "1")), bus.serve(echo(&name)));
         done.is_ok_and(|reply| reply.payload == "1")
     })
     .await;
@@ -218,7 +229,8 @@ async fn right_after_an_outage_whoever_is_not_back_yet_is_unavailable() {
         server.restart().await;
         eventually("it was noticed", LONG, async || client.counters().reconnects > before).await;
         until(&client, LinkState::Up).await;
-        fault(call(&client, request("demo.echo", "1")).await) == (Code::Unavailable, Outcome::NotRun)
+        fault(call(&client, request("demo.echo", "1")).await)
+            == (Code::Unavailable, Outcome::NotRun)
     })
     .await;
     eventually("it is not found in the end", LONG, async || {

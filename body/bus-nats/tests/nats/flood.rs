@@ -41,13 +41,16 @@ async fn a_hundred_thousand_calls_at_once_of_a_cell_that_takes_a_second_are_all_
     let started = Instant::now();
     let (mut callers, mut clients) = (JoinSet::new(), Vec::new());
     for number in 0..CLIENTS {
-        let client = Nats::connect_client(options(&server, &format!("caller-{number}"))).await.unwrap();
+        let client =
+            Nats::connect_client(options(&server, &format!("caller-{number}"))).await.unwrap();
         clients.push(client.clone());
         callers.spawn(async move {
             let bus = client.bus();
             let calls = FuturesUnordered::new();
             for _ in 0..CALLS / CLIENTS {
-                calls.push(bus.call(Envelope { timeout: Some(7 * LONG), ..request("slow.sleep", "{}") }));
+                calls.push(
+                    bus.call(Envelope { timeout: Some(7 * LONG), ..request("slow.sleep", "{}") }),
+                );
             }
             calls
                 .fold([0usize; 3], |mut count, done| async move {

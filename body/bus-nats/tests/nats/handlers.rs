@@ -22,7 +22,10 @@ impl Handler for Rude {
 async fn one_that_panics_before_its_future_costs_its_caller_alone() {
     let server = NatsServer::start().await;
     let (nats, client) = (body(&server, "body-1").await, client(&server).await);
-    let rude = Service { handler: Arc::new(Rude), ..service("demo.rude", |_| async { Ok(Envelope::reply("")) }) };
+    let rude = Service {
+        handler: Arc::new(Rude),
+        ..service("demo.rude", |_| async { Ok(Envelope::reply("")) })
+    };
     let _serving = serve(&nats, rude).await;
     let done = call(&client, request("demo.rude", "panic")).await;
     assert_eq!(fault(done), (Code::CellFailed, Outcome::Ran));

@@ -43,7 +43,8 @@ impl Other {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = tokio::task::spawn_blocking(|| lines.map_while(Result::ok).any(|line| line == "ready"));
+        let ready =
+            tokio::task::spawn_blocking(|| lines.map_while(Result::ok).any(|line| line == "ready"));
         assert!(within(LONG, "the other body", ready).await.unwrap());
         Self(child)
     }
@@ -108,7 +109,10 @@ async fn a_body_that_hangs_gets_no_more_calls_until_it_answers_again() {
         assert_eq!(answer(client, LONG).await.as_deref(), Some("here"));
     }
     other.signal(Signal::SIGCONT);
-    eventually("the other answers again", LONG, async || answer(client, LONG).await.as_deref() == Some("other")).await;
+    eventually("the other answers again", LONG, async || {
+        answer(client, LONG).await.as_deref() == Some("other")
+    })
+    .await;
     assert_eq!(client.counters().ejections, 1);
 }
 
@@ -120,7 +124,10 @@ async fn an_ejected_body_that_is_gone_is_forgotten_and_new_ones_are_found() {
     drop(other);
     let new = body(&server, "new").await;
     let _serving_too = serve(&new, echo("demo.echo")).await;
-    eventually("the new one answers", LONG, async || answer(&client, LONG).await.as_deref() == Some("new")).await;
+    eventually("the new one answers", LONG, async || {
+        answer(&client, LONG).await.as_deref() == Some("new")
+    })
+    .await;
     assert_eq!(answer(&here, LONG).await.as_deref().map(str::is_empty), Some(false));
 }
 
@@ -129,7 +136,10 @@ async fn a_failover_goes_on_to_the_next_body_where_one_has_stopped_serving() {
     let TwoBodies { client, other, server, .. } = &two_bodies().await;
     let third = body(server, "third").await;
     let serving = serve(&third, echo("demo.echo")).await;
-    eventually("the third answers", LONG, async || answer(client, LONG).await.as_deref() == Some("third")).await;
+    eventually("the third answers", LONG, async || {
+        answer(client, LONG).await.as_deref() == Some("third")
+    })
+    .await;
     other.signal(Signal::SIGSTOP);
     until_ejected(client).await;
     stop(serving).await;
@@ -143,13 +153,18 @@ async fn slow_cells_eject_nobody_and_any_client_may_ask_a_body_for_a_sign_of_lif
     let server = NatsServer::start().await;
     let nats = body(&server, "body-1").await;
     let cell = crate::support::service("slow.some", |request| async move {
-        if request.payload == "hang" { std::future::pending().await } else { Ok(Envelope::reply("")) }
+        if request.payload == "hang" {
+            std::future::pending().await
+        } else {
+            Ok(Envelope::reply(""))
+        }
     });
     let _serving = serve(&nats, cell).await;
     let client = client(&server).await;
     call(&client, request("slow.some", "1")).await.unwrap();
     for _ in 0..20 {
-        let hang = Envelope { timeout: Some(Duration::from_millis(100)), ..request("slow.some", "hang") };
+        let hang =
+            Envelope { timeout: Some(Duration::from_millis(100)), ..request("slow.some", "hang") };
         assert_eq!(*call(&client, hang).await.unwrap_err().code(), cbs::Code::Timeout);
     }
     assert_eq!(client.counters().ejections, 0);
@@ -162,19 +177,28 @@ async fn slow_cells_eject_nobody_and_any_client_may_ask_a_body_for_a_sign_of_lif
 async fn a_client_that_may_not_ask_for_a_sign_of_life_ejects_nobody() {
     let users = "{ user: body, password: b }, \
                  { user: caller, password: c, permissions: { publish: { deny: \"cbs.*.body.*.ctl\" } } }";
-    let server = NatsServer::with_config(&format!("authorization {{ users: [ {users} ] }}\n")).await;
+    let server =
+        NatsServer::with_config(&format!("authorization {{ users: [ {users} ] }}\n")).await;
     let options = |user: &str, id: &str| {
-        Options::new(server.url().replace("nats://", &format!("nats://{user}@")), id.parse().unwrap())
+        Options::new(
+            server.url().replace("nats://", &format!("nats://{user}@")),
+            id.parse().unwrap(),
+        )
     };
     let nats = Nats::connect(options("body:b", "body-1")).await.unwrap();
     let cell = crate::support::service("slow.some", |request| async move {
-        if request.payload == "hang" { std::future::pending().await } else { Ok(Envelope::reply("")) }
+        if request.payload == "hang" {
+            std::future::pending().await
+        } else {
+            Ok(Envelope::reply(""))
+        }
     });
     let _serving = serve(&nats, cell).await;
     let client = Nats::connect_client(options("caller:c", "client-1")).await.unwrap();
     call(&client, request("slow.some", "1")).await.unwrap();
     eventually("the client is told four times that it may not ask", LONG, async || {
-        let hang = Envelope { timeout: Some(Duration::from_millis(100)), ..request("slow.some", "hang") };
+        let hang =
+            Envelope { timeout: Some(Duration::from_millis(100)), ..request("slow.some", "hang") };
         call(&client, hang).await.unwrap_err();
         client.counters().server_errors >= 4
     })

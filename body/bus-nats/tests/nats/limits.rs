@@ -26,7 +26,10 @@ async fn a_request_or_an_event_over_the_servers_limit_is_too_large_and_the_conne
     assert_eq!((error.code(), error.outcome()), (&Code::TooLarge, Outcome::NotRun));
     // Just below the limit everything passes, on the same connections.
     let payload = vec![b' '; LIMIT - 256];
-    assert_eq!(call(&client, request("demo.echo", payload.clone())).await.unwrap().payload, payload);
+    assert_eq!(
+        call(&client, request("demo.echo", payload.clone())).await.unwrap().payload,
+        payload
+    );
     let event = Envelope::event("order.created".parse().unwrap(), vec![b' '; LIMIT - 1024]);
     client.bus().publish(event).await.unwrap();
     assert_eq!((client.counters().reconnects, body.counters().reconnects), (0, 0));
@@ -36,11 +39,16 @@ async fn a_request_or_an_event_over_the_servers_limit_is_too_large_and_the_conne
 async fn a_reply_over_the_servers_limit_becomes_an_error_in_both_forms() {
     let server = small_server().await;
     let body = body(&server, "body-1").await;
-    let _serving = serve(&body, service("demo.big", |_| async { Ok(Envelope::reply(vec![b' '; LIMIT + 1])) })).await;
+    let _serving =
+        serve(&body, service("demo.big", |_| async { Ok(Envelope::reply(vec![b' '; LIMIT + 1])) }))
+            .await;
     let done = call(&client(&server).await, request("demo.big", "{}")).await;
     assert_eq!(fault(done), (Code::TooLarge, Outcome::Ran));
     let asked = plain(&server).await;
-    let reply = within(LONG, "a plain reply", asked.request("cbs.default.cell.demo.big", "{}".into())).await.unwrap();
+    let reply =
+        within(LONG, "a plain reply", asked.request("cbs.default.cell.demo.big", "{}".into()))
+            .await
+            .unwrap();
     let headers = reply.headers.unwrap();
     assert_eq!(headers.get("Nats-Service-Error-Code").unwrap().as_str(), "413");
     assert_eq!(body.counters().reconnects, 0);
@@ -55,7 +63,10 @@ async fn an_error_that_is_longer_than_a_frames_header_reaches_its_caller_cut() {
         service("demo.talk", |_| async {
             let message = "é".repeat(100_000);
             let details = serde_json::json!({ "all": message });
-            Err(CellError::domain("demo.talkative", message).retryable().with_details(details).into())
+            Err(CellError::domain("demo.talkative", message)
+                .retryable()
+                .with_details(details)
+                .into())
         }),
     )
     .await;

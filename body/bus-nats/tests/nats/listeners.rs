@@ -42,7 +42,9 @@ async fn listen(server: &NatsServer, listener: Listener) -> JoinSet<()> {
 
 #[tokio::test]
 async fn a_body_starts_serves_subscribes_and_stops_as_quickly_whoever_listens() {
-    for listener in [Listener::Nobody, Listener::Silent("cbs.>"), Listener::Silent(">"), Listener::Answering] {
+    for listener in
+        [Listener::Nobody, Listener::Silent("cbs.>"), Listener::Silent(">"), Listener::Answering]
+    {
         let server = NatsServer::start().await;
         let _listening = listen(&server, listener).await;
         let started = Instant::now();
@@ -54,7 +56,8 @@ async fn a_body_starts_serves_subscribes_and_stops_as_quickly_whoever_listens() 
             let client = client(&server).await;
             assert_eq!(call(&client, request("demo.echo", "1")).await.unwrap().payload, "1");
             let wanted = Subscription { filter: "order.>".parse().unwrap(), group: None };
-            let _events = within(LONG, "a subscription", client.bus().subscribe(wanted)).await.unwrap();
+            let _events =
+                within(LONG, "a subscription", client.bus().subscribe(wanted)).await.unwrap();
             client.close().await;
         }
         stop(second).await;
@@ -68,7 +71,10 @@ async fn a_body_starts_serves_subscribes_and_stops_as_quickly_whoever_listens() 
 async fn with_a_listener_to_everything_a_call_that_nobody_serves_has_its_whole_time() {
     let server = NatsServer::start().await;
     let client = client(&server).await;
-    assert_eq!(fault(call(&client, request("no.one", "1")).await), (Code::NotFound, Outcome::NotRun));
+    assert_eq!(
+        fault(call(&client, request("no.one", "1")).await),
+        (Code::NotFound, Outcome::NotRun)
+    );
     // The server counts the listener as a possible responder: a caller cannot see the difference.
     let _listening = listen(&server, Listener::Silent(">")).await;
     let asked = cbs::Envelope { timeout: Some(AT_ONCE), ..request("no.one", "1") };

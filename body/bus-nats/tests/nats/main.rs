@@ -1,5 +1,10 @@
 //! The bus over a real nats-server. One test binary, so that it links once.
-#![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
 
 mod admin;
 mod closing;

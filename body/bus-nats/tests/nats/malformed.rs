@@ -76,7 +76,8 @@ async fn a_body_and_its_callers_stay_of_use_whatever_anybody_sends_to_them() {
     let server = NatsServer::with_jetstream().await;
     let (nats, client) = (body(&server, "body-1").await, client(&server).await);
     let serving = serve(&nats, echo("demo.echo")).await;
-    let bucket = within(LONG, "a bucket", client.bucket(&BucketSettings::kept("kept"))).await.unwrap();
+    let bucket =
+        within(LONG, "a bucket", client.bucket(&BucketSettings::kept("kept"))).await.unwrap();
     let wanted = || Subscription { filter: "order.>".parse().unwrap(), group: None };
     let mut events = nats.bus().subscribe(wanted()).await.unwrap();
     let mut taps = client.bus().subscribe(wanted()).await.unwrap();
@@ -88,7 +89,9 @@ async fn a_body_and_its_callers_stay_of_use_whatever_anybody_sends_to_them() {
 
     let mut raw = Raw::connect(&server).await;
     for header in HEADERS {
-        for subject in ["cbs.default.ctl", "cbs.default.cell.demo.echo", "cbs.default.event.order.x", &inbox] {
+        for subject in
+            ["cbs.default.ctl", "cbs.default.cell.demo.echo", "cbs.default.event.order.x", &inbox]
+        {
             raw.send(subject.as_bytes(), b"r.eply", header).await.unwrap();
             usable(&nats, &client, &format!("{subject} {header:?}")).await;
         }
@@ -108,7 +111,10 @@ async fn a_body_and_its_callers_stay_of_use_whatever_anybody_sends_to_them() {
         }
     }
     let (of_body, of_client) = (nats.counters(), client.counters());
-    assert!(of_body.clients_replaced > 0 && of_client.clients_replaced > 0, "{of_body:?} {of_client:?}");
+    assert!(
+        of_body.clients_replaced > 0 && of_client.clients_replaced > 0,
+        "{of_body:?} {of_client:?}"
+    );
     assert!(of_body.reconnects > of_body.clients_replaced, "{of_body:?}");
 
     // All earlier subscriptions still exist.
@@ -129,7 +135,8 @@ async fn a_body_and_its_callers_stay_of_use_whatever_anybody_sends_to_them() {
     let answers = client.ask_all(&json!({ "ask": "x" }), LONG).await.unwrap();
     assert_eq!(answers.len(), 1);
     assert_eq!(client.discover(LONG).await.unwrap().len(), 1);
-    let direct = client.in_body("body-1".parse().unwrap()).call(request("demo.echo", "1")).await.unwrap();
+    let direct =
+        client.in_body("body-1".parse().unwrap()).call(request("demo.echo", "1")).await.unwrap();
     assert_eq!(direct.payload, "1");
     stop(serving).await;
     within(LONG, "the end", nats.close()).await;

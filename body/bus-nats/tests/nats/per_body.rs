@@ -6,7 +6,9 @@ use cbs::{Code, Envelope, Outcome};
 use futures::StreamExt;
 use testkit::{NatsServer, within};
 
-use crate::support::{AT_ONCE, LONG, body, call, client, echo, fault, plain, request, serve, settle, stop};
+use crate::support::{
+    AT_ONCE, LONG, body, call, client, echo, fault, plain, request, serve, settle, stop,
+};
 
 #[tokio::test]
 async fn a_call_to_one_body_reaches_that_body_alone() {
@@ -29,7 +31,8 @@ async fn what_a_body_does_not_serve_or_no_longer_serves_is_not_found_there() {
     let body = body(&server, "body-1").await;
     let serving = serve(&body, echo("demo.echo")).await;
     let client = client(&server).await;
-    let (here, gone) = (client.in_body("body-1".parse().unwrap()), client.in_body("body-9".parse().unwrap()));
+    let (here, gone) =
+        (client.in_body("body-1".parse().unwrap()), client.in_body("body-9".parse().unwrap()));
     let started = Instant::now();
     for (bus, name) in [(&here, "demo.other"), (&gone, "demo.echo")] {
         let done = within(LONG, "an outcome", bus.call(request(name, "1"))).await;
@@ -49,7 +52,11 @@ async fn a_subject_of_one_body_that_names_no_cell_is_answered_too() {
     for name in ["NO.PE", "x.é"] {
         let asked = plain.request(format!("cbs.default.body.body-1.cell.{name}"), "1".into());
         let reply = within(LONG, "a reply", asked).await.unwrap();
-        assert_eq!(reply.headers.unwrap().get("Nats-Service-Error-Code").unwrap().as_str(), "404", "{name}");
+        assert_eq!(
+            reply.headers.unwrap().get("Nats-Service-Error-Code").unwrap().as_str(),
+            "404",
+            "{name}"
+        );
     }
 }
 
@@ -75,7 +82,11 @@ async fn a_flow_or_a_topic_cannot_be_called_in_one_body() {
     let client = client(&server).await;
     let bus = client.in_body("body-1".parse().unwrap());
     for name in ["flow greeting", "topic order.created"] {
-        assert_eq!(fault(bus.call(request(name, "1")).await), (Code::BadRequest, Outcome::NotRun), "{name}");
+        assert_eq!(
+            fault(bus.call(request(name, "1")).await),
+            (Code::BadRequest, Outcome::NotRun),
+            "{name}"
+        );
     }
     assert_eq!(fault(bus.call(Envelope::default()).await), (Code::BadRequest, Outcome::NotRun));
 }
@@ -93,7 +104,9 @@ async fn overflow_goes_to_the_other_bodies_and_never_comes_back() {
     let two = body(&server, "body-2").await;
     let _serving_too = serve(&two, echo("demo.echo")).await;
     for _ in 0..20 {
-        let reply = within(LONG, "a reply", one.other_bodies().call(request("demo.echo", "1"))).await.unwrap();
+        let reply = within(LONG, "a reply", one.other_bodies().call(request("demo.echo", "1")))
+            .await
+            .unwrap();
         assert_eq!(reply.source.body, "body-2");
     }
 }

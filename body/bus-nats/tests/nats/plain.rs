@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use testkit::{NatsServer, eventually, within};
 
 use crate::support::{
-    LONG, body, call, client, echo, fault, framed_error, greet, plain, request, serve, service, settle,
+    LONG, body, call, client, echo, fault, framed_error, greet, plain, request, serve, service,
+    settle,
 };
 
 const GREET: &str = "cbs.default.cell.logic.greet";
@@ -22,7 +23,12 @@ async fn ask(client: &Client, subject: &str, payload: impl Into<cbs::Bytes>) -> 
     within(LONG, "a plain reply", asked).await.unwrap()
 }
 
-async fn ask_with(client: &Client, subject: &str, headers: &[(&str, &str)], payload: &'static [u8]) -> Message {
+async fn ask_with(
+    client: &Client,
+    subject: &str,
+    headers: &[(&str, &str)],
+    payload: &'static [u8],
+) -> Message {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.insert(*name, *value);
@@ -116,13 +122,15 @@ async fn garbage_in_the_timeout_header_is_a_bad_request_that_quotes_it() {
     let _serving = serve(&body, greet()).await;
     let plain = plain(&server).await;
     for wrong in ["soon", "0", "-1", "1.5", "18446744073709551616"] {
-        let reply = ask_with(&plain, GREET, &[("Cbs-Timeout-Ms", wrong)], br#"{"name":"Ada"}"#).await;
+        let reply =
+            ask_with(&plain, GREET, &[("Cbs-Timeout-Ms", wrong)], br#"{"name":"Ada"}"#).await;
         let (code, line, _) = bare_error(&reply);
         assert_eq!(code, "400");
         assert!(line.contains("Cbs-Timeout-Ms") && line.contains(wrong), "{line}");
     }
     for fine in ["1000", "18446744073709551615"] {
-        let reply = ask_with(&plain, GREET, &[("Cbs-Timeout-Ms", fine)], br#"{"name":"Ada"}"#).await;
+        let reply =
+            ask_with(&plain, GREET, &[("Cbs-Timeout-Ms", fine)], br#"{"name":"Ada"}"#).await;
         assert_eq!(reply.payload, r#"{"text":"Hello, Ada!"}"#, "{fine}");
     }
 }
@@ -156,12 +164,20 @@ async fn bytes_that_begin_like_a_frame_are_bare_where_a_header_says_what_they_ar
     let body = body(&server, "body-1").await;
     let _serving = serve(&body, echo("demo.echo")).await;
     let plain = plain(&server).await;
-    for (name, value) in [("Content-Type", "application/x-own"), ("content-type", "text/own"), ("ce-id", "7")] {
-        let reply = ask_with(&plain, "cbs.default.cell.demo.echo", &[(name, value)], b"\xCB\x01\xFF").await;
+    for (name, value) in
+        [("Content-Type", "application/x-own"), ("content-type", "text/own"), ("ce-id", "7")]
+    {
+        let reply =
+            ask_with(&plain, "cbs.default.cell.demo.echo", &[(name, value)], b"\xCB\x01\xFF").await;
         assert_eq!(reply.payload.as_ref(), b"\xCB\x01\xFF", "{name}");
     }
-    let reply =
-        ask_with(&plain, "cbs.default.cell.demo.echo", &[("Content-Type", "application/x-own")], b"\xCB\x01").await;
+    let reply = ask_with(
+        &plain,
+        "cbs.default.cell.demo.echo",
+        &[("Content-Type", "application/x-own")],
+        b"\xCB\x01",
+    )
+    .await;
     assert_eq!(header(&reply, "Content-Type"), Some("application/x-own"));
 }
 
@@ -174,7 +190,8 @@ async fn an_error_message_with_control_characters_is_one_header_line_and_whole_i
     let _serving = serve(
         &body,
         service("demo.fail", move |_| {
-            let error = cbs::CellError::domain("demo.broken", given.clone()).with_details(json!({ "a": [1] }));
+            let error = cbs::CellError::domain("demo.broken", given.clone())
+                .with_details(json!({ "a": [1] }));
             async { Err(error.into()) }
         }),
     )
@@ -184,7 +201,10 @@ async fn an_error_message_with_control_characters_is_one_header_line_and_whole_i
     assert_eq!(code, "422");
     assert!(line.starts_with("demo.broken: first  X-Evil: 1"), "{line}");
     assert!(line.chars().count() <= 512 && !line.chars().any(char::is_control), "{line}");
-    assert_eq!(error, json!({ "code": "demo.broken", "message": message, "details": { "a": [1] } }));
+    assert_eq!(
+        error,
+        json!({ "code": "demo.broken", "message": message, "details": { "a": [1] } })
+    );
     assert_eq!(header(&reply, "X-Evil"), None);
 }
 
@@ -210,7 +230,8 @@ async fn a_request_without_a_reply_subject_runs_and_is_answered_to_nobody() {
 /// A service that does not know CBS, on the subject of a cell. It answers as its input says.
 async fn foreign(server: &NatsServer) -> tokio::task::JoinSet<()> {
     let client = plain(server).await;
-    let mut asked = client.queue_subscribe("cbs.default.cell.foreign.echo", "cell".into()).await.unwrap();
+    let mut asked =
+        client.queue_subscribe("cbs.default.cell.foreign.echo", "cell".into()).await.unwrap();
     settle(&client).await;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {
@@ -218,7 +239,8 @@ async fn foreign(server: &NatsServer) -> tokio::task::JoinSet<()> {
             // A framed caller sends a frame to every callee.
             let input = cbs::frame::decode(message.payload).unwrap().payload;
             let reply = message.reply.unwrap();
-            let (mut headers, text) = (HeaderMap::new(), String::from_utf8_lossy(&input).into_owned());
+            let (mut headers, text) =
+                (HeaderMap::new(), String::from_utf8_lossy(&input).into_owned());
             if let Some((code, line)) = text.split_once(' ') {
                 headers.insert("Nats-Service-Error-Code", code);
                 headers.insert("Nats-Service-Error", line);

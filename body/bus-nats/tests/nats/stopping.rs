@@ -13,7 +13,9 @@ use cbs::{BusError, Code, Envelope, Outcome, Service};
 use testkit::{NatsServer, eventually, within};
 use tokio::task::JoinSet;
 
-use crate::support::{LONG, body, call, client, fault, options, plain, request, serve, service, stop};
+use crate::support::{
+    LONG, body, call, client, fault, options, plain, request, serve, service, stop,
+};
 
 /// A cell that counts its runs, and yields for a moment in each.
 fn counting(runs: &Arc<AtomicU64>) -> Service {
@@ -37,8 +39,12 @@ struct Load {
 
 impl Load {
     async fn start(server: &NatsServer) -> Self {
-        let mut load =
-            Self { done: Arc::default(), wrong: Arc::default(), over: Arc::default(), callers: JoinSet::new() };
+        let mut load = Self {
+            done: Arc::default(),
+            wrong: Arc::default(),
+            over: Arc::default(),
+            callers: JoinSet::new(),
+        };
         for number in 0..2 {
             let options = options(server, &format!("caller-{number}"));
             let nats = within(LONG, "a caller", Nats::connect_client(options)).await.unwrap();
@@ -81,7 +87,10 @@ impl Load {
                     Ok(reply) if reply == payload => {
                         done.fetch_add(1, Ordering::Relaxed);
                     }
-                    Ok(reply) => wrong.lock().unwrap().push(format!("{payload:?} was answered with {reply:?}")),
+                    Ok(reply) => wrong
+                        .lock()
+                        .unwrap()
+                        .push(format!("{payload:?} was answered with {reply:?}")),
                     Err(error) => wrong.lock().unwrap().push(error),
                 }
                 number += 1;
@@ -92,12 +101,18 @@ impl Load {
     /// Waits until this number of more calls has been answered: the load has begun.
     async fn more(&self, calls: u64) {
         let before = self.done.load(Ordering::Relaxed);
-        eventually("the load goes on", LONG, async || self.done.load(Ordering::Relaxed) >= before + calls).await;
+        eventually("the load goes on", LONG, async || {
+            self.done.load(Ordering::Relaxed) >= before + calls
+        })
+        .await;
     }
 
     async fn end(mut self) -> (u64, Vec<String>) {
         self.over.store(true, Ordering::Relaxed);
-        within(LONG, "the callers' last answers", async { while self.callers.join_next().await.is_some() {} }).await;
+        within(LONG, "the callers' last answers", async {
+            while self.callers.join_next().await.is_some() {}
+        })
+        .await;
         (self.done.load(Ordering::Relaxed), std::mem::take(&mut *self.wrong.lock().unwrap()))
     }
 }
@@ -121,7 +136,10 @@ async fn two_hundred_stops_under_load_lose_no_request() {
 }
 
 /// Calls a slow cell many times, stops it while the calls run, and returns the result of each.
-async fn stop_in_flight(server: &NatsServer, drop_it: bool) -> (Vec<Result<Envelope, BusError>>, u64) {
+async fn stop_in_flight(
+    server: &NatsServer,
+    drop_it: bool,
+) -> (Vec<Result<Envelope, BusError>>, u64) {
     const CALLS: usize = 1_000;
     let nats = body(server, "body-1").await;
     let runs = Arc::new(AtomicU64::new(0));
@@ -155,7 +173,10 @@ async fn stop_in_flight(server: &NatsServer, drop_it: bool) -> (Vec<Result<Envel
     if !drop_it {
         assert_eq!(runs.load(Ordering::Relaxed), ran, "nothing is handed to a stopped cell");
     }
-    assert_eq!(fault(call(&client, request("slow.echo", "1")).await), (Code::NotFound, Outcome::NotRun));
+    assert_eq!(
+        fault(call(&client, request("slow.echo", "1")).await),
+        (Code::NotFound, Outcome::NotRun)
+    );
     (outcomes, ran)
 }
 
@@ -219,7 +240,10 @@ async fn a_handler_that_panics_costs_its_caller_an_error_and_nobody_else() {
     let asked = request("demo.moody", "panic");
     let error = call(&client, asked.clone()).await.unwrap_err();
     assert_eq!(*error.code(), Code::CellFailed);
-    assert!(error.error().message.contains(&asked.id.to_string()) && !error.error().message.contains("as asked"));
+    assert!(
+        error.error().message.contains(&asked.id.to_string())
+            && !error.error().message.contains("as asked")
+    );
     assert_eq!(call(&client, request("demo.moody", "1")).await.unwrap().payload, "1");
     stop(serving).await;
 }

@@ -57,7 +57,11 @@ async fn a_watch_tells_what_is_there_then_that_this_was_all_then_what_changes() 
     let nats = body(&server, "one").await;
     let bucket = bucket(&nats, "desired").await;
     let mut nothing = bucket.watch(">").await.unwrap();
-    assert_eq!(seen(&mut nothing).await, WatchEvent::Current, "an empty bucket has been told at once");
+    assert_eq!(
+        seen(&mut nothing).await,
+        WatchEvent::Current,
+        "an empty bucket has been told at once"
+    );
     for key in ["spec.a", "spec.b", "tree.c"] {
         bucket.put(key, key.to_owned().into()).await.unwrap();
     }
@@ -72,7 +76,10 @@ async fn a_watch_tells_what_is_there_then_that_this_was_all_then_what_changes() 
     bucket.put("spec.d", "1".into()).await.unwrap();
     assert_eq!(change(&mut specs).await, ("spec.d".into(), Some("1".into())));
     let all = bucket.all(">").await.unwrap();
-    assert_eq!(all.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["spec.b", "spec.d", "tree.c"]);
+    assert_eq!(
+        all.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(),
+        ["spec.b", "spec.d", "tree.c"]
+    );
 }
 
 #[tokio::test]
@@ -100,7 +107,10 @@ async fn an_object_larger_than_a_message_comes_back_as_it_was() {
     assert_eq!(objects.get("a", 3_000_000).await.unwrap().unwrap(), large);
     let refused = objects.get("a", 2_999_999).await.unwrap_err();
     assert!(matches!(refused, StoreError::TooLarge { bytes: 3_000_000, .. }), "{refused}");
-    assert_eq!((objects.has("a").await, objects.names().await), (Ok(true), Ok(vec!["a".to_owned()])));
+    assert_eq!(
+        (objects.has("a").await, objects.names().await),
+        (Ok(true), Ok(vec!["a".to_owned()]))
+    );
     objects.remove("a").await.unwrap();
     objects.remove("a").await.unwrap();
     assert_eq!((objects.has("a").await, objects.names().await), (Ok(false), Ok(vec![])));
@@ -129,22 +139,33 @@ async fn what_is_listed_is_removed_at_its_revision_alone_and_leaves_nothing_behi
     }
     bucket.remove("spec.d").await.unwrap();
     let listed = bucket.list("spec.*").await.unwrap();
-    assert_eq!(listed.iter().map(|kept| kept.name.as_str()).collect::<Vec<_>>(), ["spec.a", "spec.b"]);
+    assert_eq!(
+        listed.iter().map(|kept| kept.name.as_str()).collect::<Vec<_>>(),
+        ["spec.a", "spec.b"]
+    );
     assert!(listed.iter().all(|kept| kept.age < LONG), "{listed:?}");
     // One of them is put again meanwhile.
     bucket.put("spec.a", "spec.a".into()).await.unwrap();
-    let gone =
-        [bucket.remove_at("spec.a", listed[0].revision).await, bucket.remove_at("spec.b", listed[1].revision).await];
+    let gone = [
+        bucket.remove_at("spec.a", listed[0].revision).await,
+        bucket.remove_at("spec.b", listed[1].revision).await,
+    ];
     assert_eq!(gone, [Ok(false), Ok(true)]);
     assert_eq!(bucket.remove_at("spec.b", listed[1].revision).await, Ok(false));
     let all = bucket.all(">").await.unwrap();
     assert_eq!(all.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["spec.a", "tree.c"]);
     let first = bucket.list("spec.a").await.unwrap();
-    eventually("an older value", LONG, async || bucket.list("spec.a").await.unwrap()[0].age > first[0].age).await;
+    eventually("an older value", LONG, async || {
+        bucket.list("spec.a").await.unwrap()[0].age > first[0].age
+    })
+    .await;
     assert!(bucket.age().await.unwrap() >= first[0].age);
     let (latest, got) = (bucket.get_latest("spec.a").await, bucket.get("spec.a").await);
     assert_eq!(latest, got);
-    assert_eq!((bucket.get_latest("spec.d").await, bucket.get_latest("spec.none").await), (Ok(None), Ok(None)));
+    assert_eq!(
+        (bucket.get_latest("spec.d").await, bucket.get_latest("spec.none").await),
+        (Ok(None), Ok(None))
+    );
     assert_eq!(bucket.replicas(), None, "the server is alone");
 }
 
@@ -153,14 +174,23 @@ async fn an_object_that_is_put_anew_stays_and_what_a_dead_deployer_left_is_swept
     let server = NatsServer::with_jetstream().await;
     let nats = body(&server, "one").await;
     let objects = nats.objects("bundles", 3).await.unwrap();
-    assert!(nats.existing_objects("bundles").await.is_ok() && nats.existing_objects("none").await.is_err());
+    assert!(
+        nats.existing_objects("bundles").await.is_ok()
+            && nats.existing_objects("none").await.is_err()
+    );
     for name in ["a", "b"] {
         objects.put(name, &[7; 300_000]).await.unwrap();
     }
     let listed = objects.list().await.unwrap();
-    assert_eq!(listed.iter().map(|object| object.kept.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(
+        listed.iter().map(|object| object.kept.name.as_str()).collect::<Vec<_>>(),
+        ["a", "b"]
+    );
     objects.put("a", &[7; 300_000]).await.unwrap();
-    assert_eq!((objects.remove_at(&listed[0]).await, objects.remove_at(&listed[1]).await), (Ok(false), Ok(true)));
+    assert_eq!(
+        (objects.remove_at(&listed[0]).await, objects.remove_at(&listed[1]).await),
+        (Ok(false), Ok(true))
+    );
     assert_eq!(objects.get("a", usize::MAX).await.unwrap().unwrap(), vec![7; 300_000]);
     assert_eq!(objects.get("b", usize::MAX).await, Ok(None));
     // Pieces without a name.
@@ -168,7 +198,10 @@ async fn an_object_that_is_put_anew_stays_and_what_a_dead_deployer_left_is_swept
     let stream = async_nats::jetstream::new(client.clone());
     stream.publish("$O.bundles.C.half", "piece".into()).await.unwrap().await.unwrap();
     assert_eq!(objects.sweep(LONG).await, Ok(0), "somebody may be about to name them");
-    eventually("an old piece", LONG, async || objects.sweep(Duration::from_millis(1)).await.unwrap() == 1).await;
+    eventually("an old piece", LONG, async || {
+        objects.sweep(Duration::from_millis(1)).await.unwrap() == 1
+    })
+    .await;
     assert_eq!(objects.sweep(Duration::ZERO).await, Ok(0));
     assert_eq!(objects.get("a", usize::MAX).await.unwrap().unwrap(), vec![7; 300_000]);
 }
@@ -188,7 +221,10 @@ async fn an_answer_of_jetstream_that_lies_under_a_key_is_no_value_however_it_is_
     let question = "$JS.API.DIRECT.GET.KV_verdicts.$KV.verdicts.x";
     stranger.publish_with_reply(question, "$KV.desired.head", "".into()).await.unwrap();
     assert_eq!(change(&mut watching).await, ("head".into(), Some(String::new())));
-    let (got, latest) = (bucket.get("head").await.unwrap().unwrap(), bucket.get_latest("head").await.unwrap().unwrap());
+    let (got, latest) = (
+        bucket.get("head").await.unwrap().unwrap(),
+        bucket.get_latest("head").await.unwrap().unwrap(),
+    );
     assert_eq!((&got.value[..], &got), (&b""[..], &latest));
     assert_eq!(bucket.all("head").await.unwrap(), [("head".to_owned(), got.clone())]);
     // It can be overwritten like any other value.
@@ -199,14 +235,18 @@ async fn an_answer_of_jetstream_that_lies_under_a_key_is_no_value_however_it_is_
 #[tokio::test]
 async fn a_full_store_is_told_at_once_and_what_did_not_fit_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let limit = format!("jetstream {{ store_dir: \"{}\", max_file_store: 1MB }}", folder.path().display());
+    let limit =
+        format!("jetstream {{ store_dir: \"{}\", max_file_store: 1MB }}", folder.path().display());
     let server = NatsServer::with_config(&limit).await;
     let nats = body(&server, "one").await;
     let objects = nats.objects("bundles", 1).await.unwrap();
     for _ in 0..2 {
         let started = Instant::now();
         let refused = objects.put("large", &[7; 3_000_000]).await.unwrap_err();
-        assert!(matches!(&refused, StoreError::Refused { reason, .. } if reason.contains("full")), "{refused}");
+        assert!(
+            matches!(&refused, StoreError::Refused { reason, .. } if reason.contains("full")),
+            "{refused}"
+        );
         assert!(started.elapsed() < LONG / 4, "{:?}", started.elapsed());
         objects.put("small", &[7; 300_000]).await.unwrap();
     }
@@ -218,7 +258,8 @@ async fn a_full_store_is_told_at_once_and_what_did_not_fit_leaves_nothing_behind
 /// held.
 async fn share_jetstream(of: &NatsServer, with: &NatsServer) -> JoinSet<()> {
     let patient = async_nats::ConnectOptions::new().request_timeout(None);
-    let (of, with, mut tasks) = (patient.connect(of.url()).await.unwrap(), plain(with).await, JoinSet::new());
+    let (of, with, mut tasks) =
+        (patient.connect(of.url()).await.unwrap(), plain(with).await, JoinSet::new());
     for subject in ["$JS.API.>", "$KV.>"] {
         let (of, with, asked) = (of.clone(), with.clone(), with.subscribe(subject).await.unwrap());
         tasks.spawn(asked.for_each_concurrent(None, move |question| {
@@ -228,7 +269,9 @@ async fn share_jetstream(of: &NatsServer, with: &NatsServer) -> JoinSet<()> {
                 let request = request.headers(question.headers.unwrap_or_default());
                 let answer = of.send_request(question.subject, request).await.unwrap();
                 let headers = answer.headers.unwrap_or_default();
-                with.publish_with_headers(question.reply.unwrap(), headers, answer.payload).await.unwrap();
+                with.publish_with_headers(question.reply.unwrap(), headers, answer.payload)
+                    .await
+                    .unwrap();
             }
         }));
     }
@@ -240,7 +283,8 @@ async fn share_jetstream(of: &NatsServer, with: &NatsServer) -> JoinSet<()> {
 async fn where_another_server_has_jetstream_only_the_first_question_has_a_short_limit() {
     let (without, with) = (NatsServer::start().await, NatsServer::with_jetstream().await);
     let nats = body(&without, "one").await;
-    let nobody = within(AT_ONCE, "the word that there is none", nats.existing_bucket("desired")).await;
+    let nobody =
+        within(AT_ONCE, "the word that there is none", nats.existing_bucket("desired")).await;
     assert_eq!(nobody.err(), Some(StoreError::NoJetStream));
 
     let _shared = share_jetstream(&with, &without).await;
@@ -248,7 +292,9 @@ async fn where_another_server_has_jetstream_only_the_first_question_has_a_short_
     let bucket = bucket(&nats, "desired").await;
     bucket.put("head", "a".into()).await.unwrap();
     with.pause();
-    let mut asked = Box::pin(async { tokio::join!(bucket.get_latest("head"), nats.existing_bucket("desired")) });
+    let mut asked = Box::pin(async {
+        tokio::join!(bucket.get_latest("head"), nats.existing_bucket("desired"))
+    });
     assert!(timeout(ELECTION, &mut asked).await.is_err(), "it gave up within {ELECTION:?}");
     with.resume();
     let (got, opened) = within(LONG, "answers", asked).await;

@@ -10,7 +10,9 @@ use std::{
 };
 
 use bus_nats::{LinkState, Nats, Options};
-use cbs::{BoxFuture, BusError, CellError, Code, Envelope, Handler, Outcome, Service, Serving, Target};
+use cbs::{
+    BoxFuture, BusError, CellError, Code, Envelope, Handler, Outcome, Service, Serving, Target,
+};
 use testkit::{NatsServer, within};
 
 /// Limit that is longer than anything here takes on a busy machine.
@@ -80,7 +82,9 @@ pub(crate) async fn body(server: &NatsServer, id: &str) -> Nats {
 }
 
 pub(crate) async fn client(server: &NatsServer) -> Nats {
-    within(LONG, "a client's connection", Nats::connect_client(options(server, "client-1"))).await.unwrap()
+    within(LONG, "a client's connection", Nats::connect_client(options(server, "client-1")))
+        .await
+        .unwrap()
 }
 
 /// Returns a plain NATS client, which does not know CBS.

@@ -42,7 +42,9 @@ impl Authority {
         self.sign("server");
         let path = |file: &str| self.path(file).to_str().unwrap().to_owned();
         let (cert, key, ca) = (path("server.pem"), path("server.key"), path("ca.pem"));
-        let tls = format!("tls {{ cert_file: \"{cert}\", key_file: \"{key}\", ca_file: \"{ca}\" {more} }}\n");
+        let tls = format!(
+            "tls {{ cert_file: \"{cert}\", key_file: \"{key}\", ca_file: \"{ca}\" {more} }}\n"
+        );
         NatsServer::with_config(&tls).await
     }
 
@@ -80,14 +82,21 @@ async fn a_server_that_asks_for_a_client_certificate_gets_one() {
     let server = authority.server(", verify: true").await;
     authority.sign("client");
     let (cert, key) = (Some(authority.path("client.pem")), Some(authority.path("client.key")));
-    works(&connect(&server, Tls { cert: cert.clone(), key, ..authority.tls() }).await.unwrap()).await;
+    works(&connect(&server, Tls { cert: cert.clone(), key, ..authority.tls() }).await.unwrap())
+        .await;
     let error = connect(&server, authority.tls()).await.err().unwrap();
     assert_eq!(error.kind, ConnectErrorKind::Protocol, "{error}");
     assert!(error.to_string().contains("TLS") && error.hint.contains("certificate"), "{error}");
     let error = connect(&server, Tls { cert, ..authority.tls() }).await.err().unwrap();
     assert_eq!((error.kind, error.hint.as_str()), (ConnectErrorKind::Files, "give both"));
-    let error = connect(&server, Tls { ca: Some("/nowhere/ca.pem".into()), ..Tls::default() }).await.err().unwrap();
-    assert!(error.kind == ConnectErrorKind::Files && error.to_string().contains("/nowhere/ca.pem"), "{error}");
+    let error = connect(&server, Tls { ca: Some("/nowhere/ca.pem".into()), ..Tls::default() })
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        error.kind == ConnectErrorKind::Files && error.to_string().contains("/nowhere/ca.pem"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -95,7 +104,10 @@ async fn a_file_that_holds_no_certificate_is_told() {
     let authority = Authority::new();
     let server = authority.server("").await;
     std::fs::write(authority.path("empty.pem"), "nothing").unwrap();
-    let error = connect(&server, Tls { ca: Some(authority.path("empty.pem")), ..Tls::default() }).await.err().unwrap();
+    let error = connect(&server, Tls { ca: Some(authority.path("empty.pem")), ..Tls::default() })
+        .await
+        .err()
+        .unwrap();
     assert_eq!(error.kind, ConnectErrorKind::Files, "{error}");
     assert!(error.to_string().contains("empty.pem holds no PEM"), "{error}");
 }

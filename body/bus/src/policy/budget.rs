@@ -44,7 +44,8 @@ impl Budget {
         let seconds = account.filled.elapsed().as_secs();
         if seconds > 0 {
             account.filled += RESERVE_EVERY * u32::try_from(seconds).unwrap_or(u32::MAX);
-            account.saved = SAVED_MAX.min(account.saved.saturating_add(seconds.saturating_mul(RETRY)));
+            account.saved =
+                SAVED_MAX.min(account.saved.saturating_add(seconds.saturating_mul(RETRY)));
         }
         let paid = account.saved.checked_sub(RETRY);
         account.saved = paid.unwrap_or(account.saved);

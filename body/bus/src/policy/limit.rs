@@ -111,7 +111,9 @@ impl ConcurrencyLimit {
             return Some(permit);
         }
         let permit = match self.wait(bytes) {
-            Some(_waiting) => within(timeout, pin!(self.permits.acquire())).await.ok().and_then(Result::ok),
+            Some(_waiting) => {
+                within(timeout, pin!(self.permits.acquire())).await.ok().and_then(Result::ok)
+            }
             None => None,
         };
         if permit.is_none() {

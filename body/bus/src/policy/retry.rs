@@ -11,8 +11,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use cbs::{
-    BodyBus, BoxFuture, BusError, Envelope, EventStream, Outcome, Service, Serving, Subscription, TIMEOUT_DEFAULT,
-    Target, Uuid,
+    BodyBus, BoxFuture, BusError, Envelope, EventStream, Outcome, Service, Serving, Subscription,
+    TIMEOUT_DEFAULT, Target, Uuid,
 };
 use tokio::time::Instant;
 
@@ -106,12 +106,18 @@ impl RetryingBus {
     }
 
     /// Adds these policies to those that are kept.
-    fn change(&self, wanted: &[(Target, Option<RetryPolicy>)], kept: impl Fn(&Policies) -> Policies) {
+    fn change(
+        &self,
+        wanted: &[(Target, Option<RetryPolicy>)],
+        kept: impl Fn(&Policies) -> Policies,
+    ) {
         self.policies.rcu(|current| {
             let mut next = kept(current);
             for (target, policy) in wanted {
                 match policy {
-                    Some(policy) => next.insert(target.clone(), Entry::new(policy, current.get(target))),
+                    Some(policy) => {
+                        next.insert(target.clone(), Entry::new(policy, current.get(target)))
+                    }
                     None => next.remove(target),
                 };
             }
@@ -124,7 +130,10 @@ impl RetryingBus {
     pub fn retried(&self) -> Vec<(Target, Retried)> {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let all = self.policies.load();
-        let of = |entry: &Entry| Retried { again: read(&entry.counters.again), denied: read(&entry.counters.denied) };
+        let of = |entry: &Entry| Retried {
+            again: read(&entry.counters.again),
+            denied: read(&entry.counters.denied),
+        };
         all.iter().map(|(target, entry)| (target.clone(), of(entry))).collect()
     }
 
@@ -135,7 +144,9 @@ impl RetryingBus {
         entry.budget.pay_in();
         for retry in 0..entry.policy.max {
             let error = match self.inner.call(request.clone()).await {
-                Err(error) if worth_it(&error, entry.policy.idempotent || request.idempotent) => error,
+                Err(error) if worth_it(&error, entry.policy.idempotent || request.idempotent) => {
+                    error
+                }
                 done => return done,
             };
             let delay = delay(&entry.policy, retry, request.id);
@@ -188,7 +199,8 @@ fn delay(policy: &RetryPolicy, retry: u32, id: Uuid) -> Duration {
 
 impl BodyBus for RetryingBus {
     fn call(&self, request: Envelope) -> BoxFuture<'_, Result<Envelope, BusError>> {
-        let entry = request.target.as_ref().and_then(|target| self.policies.load().get(target).cloned());
+        let entry =
+            request.target.as_ref().and_then(|target| self.policies.load().get(target).cloned());
         match entry {
             Some(entry) => Box::pin(async move { self.call_again(&entry, request).await }),
             None => self.inner.call(request),
@@ -203,7 +215,10 @@ impl BodyBus for RetryingBus {
         self.inner.serve(service)
     }
 
-    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
+    fn subscribe(
+        &self,
+        wanted: Subscription,
+    ) -> BoxFuture<'_, Result<Box<dyn EventStream>, BusError>> {
         self.inner.subscribe(wanted)
     }
 }

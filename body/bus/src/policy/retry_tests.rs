@@ -5,8 +5,8 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service, Serving, Subscription,
-    Target,
+    BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service,
+    Serving, Subscription, Target,
 };
 use tokio::time::Instant;
 
@@ -27,9 +27,14 @@ impl BodyBus for Scripted {
         Box::pin(async move {
             // A retry is sent later than its id was made, and carries its own time.
             assert_eq!(request.time_ms > 0, request.attempt > 0);
-            self.seen.lock().unwrap().push((request.attempt, request.timeout.unwrap(), Instant::now()));
+            self.seen.lock().unwrap().push((
+                request.attempt,
+                request.timeout.unwrap(),
+                Instant::now(),
+            ));
             let next = self.answers.lock().unwrap().pop_front();
-            next.or_else(|| self.always.clone()).map_or_else(|| Ok(Envelope::reply("done").answering(&request)), Err)
+            next.or_else(|| self.always.clone())
+                .map_or_else(|| Ok(Envelope::reply("done").answering(&request)), Err)
         })
     }
     fn publish(&self, _: Envelope) -> BoxFuture<'_, Result<(), BusError>> {
@@ -62,8 +67,15 @@ fn unknown() -> BusError {
 
 /// Makes one call over a bus with these answers. Returns its result, and the requests that the bus
 /// received.
-async fn play(answers: &[BusError], policy: RetryPolicy, request: Envelope) -> (Result<Envelope, BusError>, Vec<Seen>) {
-    let bus = Arc::new(Scripted { answers: Mutex::new(answers.iter().cloned().collect()), ..Scripted::default() });
+async fn play(
+    answers: &[BusError],
+    policy: RetryPolicy,
+    request: Envelope,
+) -> (Result<Envelope, BusError>, Vec<Seen>) {
+    let bus = Arc::new(Scripted {
+        answers: Mutex::new(answers.iter().cloned().collect()),
+        ..Scripted::default()
+    });
     let retry = RetryingBus::new(bus.clone());
     retry.set(target(), Some(policy));
     let answer = retry.call(request).await;
@@ -80,11 +92,16 @@ async fn a_call_that_did_not_run_is_tried_again_with_the_time_that_remains() {
     let sent = request();
     let (answer, seen) = play(&[overloaded(), overloaded()], policy(false), sent.clone()).await;
     assert_eq!(answer.unwrap().id, sent.id);
-    let [(0, whole, first), (1, less, second), (2, least, third)] = seen.as_slice() else { panic!("{seen:?}") };
+    let [(0, whole, first), (1, less, second), (2, least, third)] = seen.as_slice() else {
+        panic!("{seen:?}")
+    };
     assert_eq!(*whole, Duration::from_secs(2));
     assert_eq!((*whole - *less, *whole - *least), (*second - *first, *third - *first));
     for (wait, most) in [(*second - *first, 100), (*third - *second, 150)] {
-        assert!(wait >= Duration::from_millis(most / 2) && wait <= Duration::from_millis(most + 1), "{wait:?}");
+        assert!(
+            wait >= Duration::from_millis(most / 2) && wait <= Duration::from_millis(most + 1),
+            "{wait:?}"
+        );
     }
 }
 
@@ -145,7 +162,10 @@ async fn a_target_that_is_down_is_not_hammered() {
 
 #[tokio::test(start_paused = true)]
 async fn retries_are_counted_as_long_as_there_is_a_policy() {
-    let bus = Arc::new(Scripted { answers: Mutex::new(vec![overloaded(); 2].into()), ..Scripted::default() });
+    let bus = Arc::new(Scripted {
+        answers: Mutex::new(vec![overloaded(); 2].into()),
+        ..Scripted::default()
+    });
     let retry = RetryingBus::new(bus);
     retry.set_all([(target(), Some(policy(false)))]);
     assert_eq!(retry.retried(), [(target(), Retried::default())]);
@@ -176,6 +196,11 @@ fn waits_of_many_callers_are_spread() {
     let waits: Vec<_> = (0..1_000).map(|_| delay(&policy, 0, request().id).as_millis()).collect();
     let quarter = |from| waits.iter().filter(|wait| (from..from + 13).contains(*wait)).count();
     for from in [50, 62, 75, 87] {
-        assert!(quarter(from) > 150, "{} of 1000 waits between {from} and {} ms", quarter(from), from + 13);
+        assert!(
+            quarter(from) > 150,
+            "{} of 1000 waits between {from} and {} ms",
+            quarter(from),
+            from + 13
+        );
     }
 }

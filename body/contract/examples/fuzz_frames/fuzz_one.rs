@@ -15,20 +15,27 @@ pub(crate) fn fuzz_one(bytes: &[u8]) {
     };
     let at = frame.len() - envelope.payload.len();
     assert!(
-        std::ptr::eq(frame.slice(at..).as_ptr(), envelope.payload.as_ptr()) || envelope.payload.is_empty(),
+        std::ptr::eq(frame.slice(at..).as_ptr(), envelope.payload.as_ptr())
+            || envelope.payload.is_empty(),
         "the payload is not a slice of the frame's buffer"
     );
     // JSON may be written in many ways, and may grow beyond the limit when it is written anew.
     let has_details = envelope.error.as_ref().is_some_and(|error| error.error().details.is_some());
     let written = frame::encode(&envelope);
     match frame::decode(written.clone()) {
-        Ok(again) if has_details => assert_eq!(again.payload, envelope.payload, "the payload changed on its way"),
+        Ok(again) if has_details => {
+            assert_eq!(again.payload, envelope.payload, "the payload changed on its way");
+        }
         Ok(again) => {
             assert_eq!(again, as_written(envelope), "what was read, and what was written of it");
             assert_eq!(frame::encode(&again), written, "one envelope, two frames");
         }
         Err(FrameError::HeaderTooLarge(_)) if has_details => {}
-        Err(error) => assert_eq!(error.to_string(), "", "a frame that was read cannot be written and read again"),
+        Err(error) => assert_eq!(
+            error.to_string(),
+            "",
+            "a frame that was read cannot be written and read again"
+        ),
     }
 }
 

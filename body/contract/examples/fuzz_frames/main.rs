@@ -8,8 +8,8 @@
 //! The program prints the seed first: the same seed makes the same frames. On a finding it prints
 //! the round and the bytes, and then panics.
 //!
-//! With `cargo +nightly fuzz` the same check runs under libFuzzer: `cargo fuzz init` in a copy of this crate,
-//! and as the target
+//! With `cargo +nightly fuzz` the same check runs under libFuzzer: `cargo fuzz init` in a copy of
+//! this crate, and as the target
 //!
 //! ```text
 //! #![no_main]
@@ -73,7 +73,11 @@ fn main() -> io::Result<ExitCode> {
     while round < rounds && (!round.is_multiple_of(1_000) || started.elapsed() < end) {
         let bytes = mutate(&frames, &mut dice);
         if let Err(cause) = panic::catch_unwind(|| fuzz_one(&bytes)) {
-            writeln!(io::stderr(), "seed {seed}, round {round}, {} bytes: {bytes:02x?}", bytes.len())?;
+            writeln!(
+                io::stderr(),
+                "seed {seed}, round {round}, {} bytes: {bytes:02x?}",
+                bytes.len()
+            )?;
             panic::resume_unwind(cause);
         }
         round += 1;

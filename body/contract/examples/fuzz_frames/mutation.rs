@@ -3,15 +3,21 @@
 /// The golden frames of `specs/vectors/`, good and bad.
 pub(crate) fn golden_frames() -> Vec<Vec<u8>> {
     let vectors: serde_json::Value =
-        serde_json::from_str(include_str!("../../../../specs/vectors/frames.json")).unwrap_or_default();
-    let lists = ["frames", "bad"].map(|list| vectors.get(list).and_then(|list| list.as_array()).cloned());
+        serde_json::from_str(include_str!("../../../../specs/vectors/frames.json"))
+            .unwrap_or_default();
+    let lists =
+        ["frames", "bad"].map(|list| vectors.get(list).and_then(|list| list.as_array()).cloned());
     let frames = lists.into_iter().flatten().flatten();
     frames.filter_map(|frame| frame.get("frame")?.as_str().map(unhex)).collect()
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.chars().filter_map(|digit| digit.to_digit(16)?.try_into().ok()).collect();
-    digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
+    let digits: Vec<u8> =
+        text.chars().filter_map(|digit| digit.to_digit(16)?.try_into().ok()).collect();
+    digits
+        .chunks_exact(2)
+        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+        .collect()
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): enough chance for a fuzzer, and the same on every machine.
@@ -36,7 +42,11 @@ impl Dice {
         // Bytes at the edges of varints and tags break more than others do.
         const EDGES: [u8; 8] = [0x00, 0x01, 0x7f, 0x80, 0xff, 0x0a, 0x72, 0xcb];
         let [low, ..] = self.roll().to_le_bytes();
-        if low.is_multiple_of(2) { EDGES.get(self.below(EDGES.len())).copied().unwrap_or(low) } else { low }
+        if low.is_multiple_of(2) {
+            EDGES.get(self.below(EDGES.len())).copied().unwrap_or(low)
+        } else {
+            low
+        }
     }
 }
 

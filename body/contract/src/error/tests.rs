@@ -3,7 +3,8 @@ use super::*;
 #[test]
 fn what_a_header_cannot_hold_is_left_out_of_an_error() {
     let error = |message: &str, details: usize| {
-        let error = CellError::domain("a.b", message).retryable().with_details("x".repeat(details).into());
+        let error =
+            CellError::domain("a.b", message).retryable().with_details("x".repeat(details).into());
         BusError::new(error, Outcome::Ran)
     };
     assert_eq!(error("short", 60_000).shortened(), error("short", 60_000));

@@ -7,12 +7,14 @@ use uuid::Uuid;
 
 use super::{FrameError, HEADER_BYTES_MAX, MARK, VERSION};
 use crate::{
-    ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, BusError, CellError, Code, Envelope, Kind, Outcome, Source, Text, Trace,
+    ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, BusError, CellError, Code, Envelope, Kind, Outcome,
+    Source, Text, Trace,
 };
 
 type Result<T> = std::result::Result<T, FrameError>;
 
-/// Reads a frame. The payload is a slice of `frame`'s own buffer. Unknown header fields are passed over.
+/// Reads a frame. The payload is a slice of `frame`'s own buffer. Unknown header fields are passed
+/// over.
 ///
 /// # Errors
 /// [`FrameError`] for bytes that are no frame. No input panics, and none allocates more
@@ -55,7 +57,10 @@ fn header(bytes: &[u8]) -> Result<Envelope> {
             7 => envelope.schema = text(number, value)?,
             8 => envelope.content_type = text(number, value)?,
             9 => envelope.time_ms = value.number(number)?,
-            10 => envelope.timeout = Some(value.number(number)?).filter(|ms| *ms > 0).map(Duration::from_millis),
+            10 => {
+                envelope.timeout =
+                    Some(value.number(number)?).filter(|ms| *ms > 0).map(Duration::from_millis);
+            }
             11 => envelope.foreign_trace = present(value.bytes(number)?).map(trace).transpose()?,
             12 => envelope.tracestate = text(number, value)?,
             13 => envelope.kind = kind(value.number(number)?)?,
@@ -63,14 +68,17 @@ fn header(bytes: &[u8]) -> Result<Envelope> {
             15 => {
                 let pair = attribute(value.bytes(number)?)?;
                 attribute_bytes += pair.0.len() + pair.1.len();
-                if envelope.attributes.len() >= ATTRIBUTES_MAX || attribute_bytes > ATTRIBUTES_BYTES_MAX {
+                if envelope.attributes.len() >= ATTRIBUTES_MAX
+                    || attribute_bytes > ATTRIBUTES_BYTES_MAX
+                {
                     return Err(FrameError::Field(15, "more than 32 attributes or 8 KiB of them"));
                 }
                 envelope.attributes.push(pair);
             }
             16 => {
                 let attempt = value.number(number)?;
-                envelope.attempt = u32::try_from(attempt).map_err(|_| FrameError::Field(16, "out of range"))?;
+                envelope.attempt =
+                    u32::try_from(attempt).map_err(|_| FrameError::Field(16, "out of range"))?;
             }
             _ => {}
         }
@@ -124,7 +132,8 @@ fn error(bytes: &[u8]) -> Result<BusError> {
             3 => error.retryable = value.number(14)? != 0,
             4 => {
                 let details = present(value.bytes(14)?).map(serde_json::from_slice).transpose();
-                error.details = details.map_err(|_| FrameError::Field(14, "details that are no JSON"))?;
+                error.details =
+                    details.map_err(|_| FrameError::Field(14, "details that are no JSON"))?;
             }
             5 if value.number(14)? != 0 => outcome = Outcome::NotRun,
             _ => {}
@@ -202,10 +211,14 @@ fn fields<'a>(bytes: &'a [u8], mut each: impl FnMut(u32, Value<'a>) -> Result<()
             1 => Value::Number(u64::from_le_bytes(reader.array()?)),
             2 => {
                 let length = reader.varint()?;
-                Value::Bytes(reader.take(usize::try_from(length).map_err(|_| FrameError::Truncated)?)?)
+                Value::Bytes(
+                    reader.take(usize::try_from(length).map_err(|_| FrameError::Truncated)?)?,
+                )
             }
             5 => Value::Number(u64::from(u32::from_le_bytes(reader.array()?))),
-            _ => return Err(FrameError::Field(number, "a wire type that protobuf 3 does not have")),
+            _ => {
+                return Err(FrameError::Field(number, "a wire type that protobuf 3 does not have"));
+            }
         };
         each(number, value)?;
     }

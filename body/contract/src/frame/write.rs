@@ -82,7 +82,10 @@ fn header(out: &mut Vec<u8>, envelope: &Envelope) {
 
 /// Whole milliseconds, rounded up: a call with half a millisecond left is not one without a limit.
 fn millis_up(time: std::time::Duration) -> u64 {
-    time.as_secs().saturating_mul(1_000).saturating_add(u64::from(time.subsec_nanos().div_ceil(1_000_000))).max(1)
+    time.as_secs()
+        .saturating_mul(1_000)
+        .saturating_add(u64::from(time.subsec_nanos().div_ceil(1_000_000)))
+        .max(1)
 }
 
 fn kind(kind: Kind) -> u64 {

@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use super::joined;
 
-/// The path and the name of the first float of a value that is not finite, `.` for the value itself.
+/// The path and the name of the first float of a value that is not finite, `.` for the value
+/// itself.
 pub(crate) fn not_finite<T: Serialize + ?Sized>(value: &T) -> Option<(String, &'static str)> {
     match value.serialize(Finder) {
         Err(Stop::Found { path, name }) if path.is_empty() => Some((".".to_owned(), name)),
@@ -121,7 +122,11 @@ impl Serializer for Finder {
         Ok(())
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Stop> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), Stop> {
         value.serialize(self)
     }
 
@@ -147,7 +152,13 @@ impl Serializer for Finder {
         Ok(Parts::default())
     }
 
-    fn serialize_tuple_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Parts, Stop> {
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Parts, Stop> {
         Ok(Parts { variant, ..Parts::default() })
     }
 
@@ -159,7 +170,13 @@ impl Serializer for Finder {
         Ok(Parts::default())
     }
 
-    fn serialize_struct_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Parts, Stop> {
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Parts, Stop> {
         Ok(Parts { variant, ..Parts::default() })
     }
 }
@@ -174,7 +191,11 @@ struct Parts {
 }
 
 impl Parts {
-    fn part<T: Serialize + ?Sized>(&self, value: &T, place: impl FnOnce() -> String) -> Result<(), Stop> {
+    fn part<T: Serialize + ?Sized>(
+        &self,
+        value: &T,
+        place: impl FnOnce() -> String,
+    ) -> Result<(), Stop> {
         value.serialize(Finder).map_err(|stop| {
             let stop = stop.within(&place());
             if self.variant.is_empty() { stop } else { stop.within(self.variant) }

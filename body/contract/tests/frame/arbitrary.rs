@@ -6,7 +6,8 @@ use cbs::{BusError, CellError, Code, Envelope, Kind, Outcome, Source, Target, Te
 use proptest::{collection::vec, option, prelude::*};
 
 fn text() -> impl Strategy<Value = Text> {
-    prop_oneof![Just(String::new()), "[a-z/]{1,12}", "\\PC{0,40}", "(?s).{100,200}"].prop_map(Text::from)
+    prop_oneof![Just(String::new()), "[a-z/]{1,12}", "\\PC{0,40}", "(?s).{100,200}"]
+        .prop_map(Text::from)
 }
 
 fn id() -> impl Strategy<Value = Uuid> {
@@ -53,8 +54,12 @@ fn code() -> impl Strategy<Value = Code> {
         "unavailable",
         "timeout",
     ];
-    prop_oneof![proptest::sample::select(house).prop_map(str::to_owned), "[a-z]{1,8}\\.[a-z-]{1,8}", "\\PC{1,20}"]
-        .prop_map(|text| Code::from(text.as_str()))
+    prop_oneof![
+        proptest::sample::select(house).prop_map(str::to_owned),
+        "[a-z]{1,8}\\.[a-z-]{1,8}",
+        "\\PC{1,20}"
+    ]
+    .prop_map(|text| Code::from(text.as_str()))
 }
 
 fn error() -> impl Strategy<Value = BusError> {
@@ -72,7 +77,11 @@ fn error() -> impl Strategy<Value = BusError> {
 }
 
 fn trace() -> impl Strategy<Value = Trace> {
-    any::<([u8; 16], [u8; 8], u8)>().prop_map(|(trace_id, span_id, flags)| Trace { trace_id, span_id, flags })
+    any::<([u8; 16], [u8; 8], u8)>().prop_map(|(trace_id, span_id, flags)| Trace {
+        trace_id,
+        span_id,
+        flags,
+    })
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
@@ -81,12 +90,34 @@ fn kind() -> impl Strategy<Value = Kind> {
 
 /// An envelope in the form in which it is read: replies without ids, whole milliseconds.
 pub(crate) fn envelope() -> impl Strategy<Value = Envelope> {
-    let ids = (option::of((id(), option::of(id()), option::of(id()))), any::<u32>(), text(), option::of(target()));
-    let about = ((text(), text(), text()), text(), text(), any::<u64>(), 0..=u64::MAX, option::of(trace()), text());
-    let rest = (kind(), option::of(error()), vec((text(), text()), 0..8), vec(any::<u8>(), 0..2_000));
+    let ids = (
+        option::of((id(), option::of(id()), option::of(id()))),
+        any::<u32>(),
+        text(),
+        option::of(target()),
+    );
+    let about = (
+        (text(), text(), text()),
+        text(),
+        text(),
+        any::<u64>(),
+        0..=u64::MAX,
+        option::of(trace()),
+        text(),
+    );
+    let rest =
+        (kind(), option::of(error()), vec((text(), text()), 0..8), vec(any::<u8>(), 0..2_000));
     (ids, about, rest).prop_map(|(ids, about, rest)| {
         let (ids, attempt, idempotency_key, target) = ids;
-        let ((body, cell, revision), schema, content_type, time_ms, timeout_ms, foreign_trace, tracestate) = about;
+        let (
+            (body, cell, revision),
+            schema,
+            content_type,
+            time_ms,
+            timeout_ms,
+            foreign_trace,
+            tracestate,
+        ) = about;
         let (kind, error, attributes, payload) = rest;
         let (id, correlation_id, causation_id) =
             ids.filter(|_| matches!(kind, Kind::Request | Kind::Event)).unwrap_or_default();

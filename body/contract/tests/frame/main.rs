@@ -32,8 +32,12 @@ fn join(header: &[u8], payload: &[u8]) -> Bytes {
 
 /// The header of an envelope, field by field, as the schema has it.
 fn header(envelope: &Envelope) -> proto::Header {
-    let bytes = |id: Option<cbs::Uuid>| id.map(|id| Bytes::copy_from_slice(id.as_bytes())).unwrap_or_default();
-    let trace = |trace: cbs::Trace| [&trace.trace_id[..], &trace.span_id[..], &[trace.flags]].concat().into();
+    let bytes = |id: Option<cbs::Uuid>| {
+        id.map(|id| Bytes::copy_from_slice(id.as_bytes())).unwrap_or_default()
+    };
+    let trace = |trace: cbs::Trace| {
+        [&trace.trace_id[..], &trace.span_id[..], &[trace.flags]].concat().into()
+    };
     let source = &envelope.source;
     proto::Header {
         id: bytes(Some(envelope.id).filter(|id| !id.is_nil())),
@@ -49,7 +53,9 @@ fn header(envelope: &Envelope) -> proto::Header {
         schema: envelope.schema.to_string(),
         content_type: envelope.content_type.to_string(),
         time_ms: envelope.time_ms,
-        timeout_ms: envelope.timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap()),
+        timeout_ms: envelope
+            .timeout
+            .map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap()),
         trace: envelope.foreign_trace.map(trace).unwrap_or_default(),
         tracestate: envelope.tracestate.to_string(),
         kind: match envelope.kind {
@@ -63,7 +69,12 @@ fn header(envelope: &Envelope) -> proto::Header {
             code: error.code().to_string(),
             message: error.error().message.clone(),
             retryable: error.error().retryable,
-            details: error.error().details.as_ref().map(|json| json.to_string().into()).unwrap_or_default(),
+            details: error
+                .error()
+                .details
+                .as_ref()
+                .map(|json| json.to_string().into())
+                .unwrap_or_default(),
             not_run: error.outcome() == Outcome::NotRun,
         }),
         attributes: envelope
@@ -137,18 +148,26 @@ fn the_payload_is_a_slice_of_the_received_buffer() {
 
 #[test]
 fn a_header_may_have_64_kib_and_not_a_byte_more() {
-    let fits = Envelope { idempotency_key: "x".repeat(HEADER_BYTES_MAX - 4).into(), ..Envelope::default() };
+    let fits = Envelope {
+        idempotency_key: "x".repeat(HEADER_BYTES_MAX - 4).into(),
+        ..Envelope::default()
+    };
     let frame = frame::encode(&fits);
     assert_eq!(split(&frame).0.len(), HEADER_BYTES_MAX);
     assert_eq!(frame::decode(frame), Ok(fits));
-    let large = Envelope { idempotency_key: "x".repeat(HEADER_BYTES_MAX - 3).into(), ..Envelope::default() };
+    let large = Envelope {
+        idempotency_key: "x".repeat(HEADER_BYTES_MAX - 3).into(),
+        ..Envelope::default()
+    };
     let refused = frame::decode(frame::encode(&large));
     assert_eq!(refused, Err(FrameError::HeaderTooLarge(HEADER_BYTES_MAX as u64 + 1)));
 }
 
 #[test]
 fn a_timeout_is_rounded_up_to_whole_milliseconds() {
-    let sent = |timeout| frame::decode(frame::encode(&Envelope { timeout: Some(timeout), ..Envelope::default() }));
+    let sent = |timeout| {
+        frame::decode(frame::encode(&Envelope { timeout: Some(timeout), ..Envelope::default() }))
+    };
     for (timeout, read) in [(0, 1), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)] {
         let found = sent(Duration::from_nanos(timeout)).unwrap().timeout;
         assert_eq!(found, Some(Duration::from_millis(read)), "{timeout} ns");

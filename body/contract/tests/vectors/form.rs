@@ -108,8 +108,12 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-const KINDS: [(Kind, &str); 4] =
-    [(Kind::Request, "request"), (Kind::Reply, "reply"), (Kind::Error, "error"), (Kind::Event, "event")];
+const KINDS: [(Kind, &str); 4] = [
+    (Kind::Request, "request"),
+    (Kind::Reply, "reply"),
+    (Kind::Error, "error"),
+    (Kind::Event, "event"),
+];
 
 impl Header {
     /// Returns the header of an envelope in the form of the vectors.
@@ -117,7 +121,11 @@ impl Header {
         let text = |id: Option<cbs::Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
         let source = &envelope.source;
         Self {
-            kind: KINDS.iter().find(|(kind, _)| *kind == envelope.kind).map_or("", |(_, name)| name).to_owned(),
+            kind: KINDS
+                .iter()
+                .find(|(kind, _)| *kind == envelope.kind)
+                .map_or("", |(_, name)| name)
+                .to_owned(),
             id: text(Some(envelope.id).filter(|id| !id.is_nil())),
             correlation_id: text(envelope.correlation_id),
             causation_id: text(envelope.causation_id),
@@ -131,7 +139,9 @@ impl Header {
             schema: envelope.schema.to_string(),
             content_type: envelope.content_type.to_string(),
             time_ms: envelope.time_ms,
-            timeout_ms: envelope.timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap()),
+            timeout_ms: envelope
+                .timeout
+                .map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap()),
             trace: envelope.foreign_trace.as_ref().map(ToString::to_string).unwrap_or_default(),
             tracestate: envelope.tracestate.to_string(),
             error: envelope.error.as_ref().map(|error| Failure {
@@ -141,7 +151,11 @@ impl Header {
                 details: error.error().details.clone(),
                 not_run: error.outcome() == Outcome::NotRun,
             }),
-            attributes: envelope.attributes.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            attributes: envelope
+                .attributes
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.to_string()))
+                .collect(),
             attempt: envelope.attempt,
         }
     }
@@ -189,7 +203,10 @@ impl Failure {
             (false, _) => Outcome::Ran,
         };
         let error = CellError::new(code, self.message.clone());
-        BusError::new(CellError { retryable: self.retryable, details: self.details.clone(), ..error }, outcome)
+        BusError::new(
+            CellError { retryable: self.retryable, details: self.details.clone(), ..error },
+            outcome,
+        )
     }
 }
 
@@ -199,5 +216,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 pub(crate) fn unhex(text: &str) -> Vec<u8> {
     assert!(text.len().is_multiple_of(2), "{text}");
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
 }

@@ -9,7 +9,10 @@ mod payloads;
 
 use std::{collections::HashSet, path::PathBuf, str::FromStr, sync::Once};
 
-use cbs::{BodyId, Bytes, CellName, FlowName, NameError, Namespace, Subject, Target, Topic, TopicFilter, frame};
+use cbs::{
+    BodyId, Bytes, CellName, FlowName, NameError, Namespace, Subject, Target, Topic, TopicFilter,
+    frame,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use self::form::{Frames, Header, hex, unhex};
@@ -34,7 +37,8 @@ fn follow(mut vectors: Frames) -> Frames {
         }
     }
     for bad in &mut vectors.bad {
-        bad.error = frame::decode(unhex(&bad.frame).into()).map_or_else(|error| error.to_string(), |_| String::new());
+        bad.error = frame::decode(unhex(&bad.frame).into())
+            .map_or_else(|error| error.to_string(), |_| String::new());
     }
     vectors
 }
@@ -91,7 +95,8 @@ fn every_bad_frame_is_refused_with_its_error() {
 fn names_of_vectors_are_unique_and_told() {
     let vectors = frames();
     let names = vectors.frames.iter().map(|good| (&good.name, &good.description));
-    let names: Vec<_> = names.chain(vectors.bad.iter().map(|bad| (&bad.name, &bad.description))).collect();
+    let names: Vec<_> =
+        names.chain(vectors.bad.iter().map(|bad| (&bad.name, &bad.description))).collect();
     assert!(names.iter().all(|(name, description)| !name.is_empty() && description.ends_with('.')));
     let unique: HashSet<_> = names.iter().map(|(name, _)| name).collect();
     assert_eq!(unique.len(), names.len());
@@ -135,7 +140,10 @@ fn names_are_valid_and_invalid_as_names_json_says() {
         }
         for text in invalid {
             let error = check(&text).expect_err(&format!("`{text}` is no {kind}"));
-            assert!(error.to_string().contains("for example"), "the error gives an example: {error}");
+            assert!(
+                error.to_string().contains("for example"),
+                "the error gives an example: {error}"
+            );
         }
     }
 }
@@ -180,7 +188,9 @@ fn subjects_are_spelled_as_subjects_json_says() {
             ("cell-in-body", Some(Target::Cell(cell)), None, Some(body)) => {
                 Subject::of_cell_in_body(&namespace, body, cell)
             }
-            ("cells-in-body", None, None, Some(body)) => Subject::of_cells_in_body(&namespace, body),
+            ("cells-in-body", None, None, Some(body)) => {
+                Subject::of_cells_in_body(&namespace, body)
+            }
             ("barrier", None, None, Some(body)) => Subject::of_barrier(&namespace, body),
             ("control", None, None, Some(body)) => Subject::of_control(&namespace, body),
             _ => panic!("subjects.json: not understood: {of} {subject}"),

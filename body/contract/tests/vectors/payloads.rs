@@ -42,7 +42,12 @@ fn json_is_read_and_written() {
 fn what_is_no_json_is_a_bad_request() {
     for payload in payloads().refused {
         let error = payload.read().expect_err(&payload.name);
-        assert_eq!((error.code, error.details), (Code::BadRequest, Some(json!({ "path": "." }))), "{}", payload.name);
+        assert_eq!(
+            (error.code, error.details),
+            (Code::BadRequest, Some(json!({ "path": "." }))),
+            "{}",
+            payload.name
+        );
         assert!(error.message.starts_with("the payload: "), "{}: {}", payload.name, error.message);
     }
 }

@@ -6,8 +6,8 @@ use cbs::Target;
 
 use super::world::{Event, World};
 use crate::{
-    CanaryRules, Conflict, ContentHash, Entry, FLOW_RUNTIME, Head, Item, Manifest, NATIVE_RUNTIME, Object, Replicas,
-    Rollout, Version,
+    CanaryRules, Conflict, ContentHash, Entry, FLOW_RUNTIME, Head, Item, Manifest, NATIVE_RUNTIME,
+    Object, Replicas, Rollout, Version,
 };
 
 /// Deploy that is under way.
@@ -31,7 +31,8 @@ impl World {
         let times = if self.chance.percent(20) { 2 } else { 1 };
         for _ in 0..times {
             let base = self.server.head.clone();
-            let old = base.as_ref().and_then(|(head, _)| self.server.truth.get(&head.manifest).cloned());
+            let old =
+                base.as_ref().and_then(|(head, _)| self.server.truth.get(&head.manifest).cloned());
             let back = self.chance.percent(15).then(|| self.chance.index(self.server.heads.len()));
             let former = back.and_then(|at| self.server.heads.get(at).cloned());
             let manifest = match &former {
@@ -44,7 +45,12 @@ impl World {
         }
     }
 
-    fn put_objects(&mut self, manifest: Manifest, base: Option<(Head, u64)>, restores: Option<u64>) {
+    fn put_objects(
+        &mut self,
+        manifest: Manifest,
+        base: Option<(Head, u64)>,
+        restores: Option<u64>,
+    ) {
         let Ok(objects) = manifest.encode() else { return };
         let Some(root) = objects.first().map(|root| root.hash) else { return };
         for Object { hash, bytes } in objects {
@@ -62,7 +68,8 @@ impl World {
     fn store_soon(&mut self, hash: ContentHash) {
         // Some deployers set the head before everything is there.
         let early = self.chaos && self.chance.percent(3);
-        let wait = if early { self.chance.between(1000, 12_000) } else { self.chance.between(1, 300) };
+        let wait =
+            if early { self.chance.between(1000, 12_000) } else { self.chance.between(1, 300) };
         self.later(wait, Event::Store { hash });
     }
 
@@ -82,15 +89,19 @@ impl World {
         }
         let Deploy { base, manifest, restores } = deploy;
         let (parent, expected) = base.unzip();
-        let head = Head { restores, ..Head::after(parent.as_ref(), manifest, "ada", self.now, "a change") };
+        let head = Head {
+            restores,
+            ..Head::after(parent.as_ref(), manifest, "ada", self.now, "a change")
+        };
         let number = head.number;
         if let Some(word) = self.server.set_head(head, expected.unwrap_or(0)) {
             self.say(|| format!("head {number} is set, it restores {restores:?}"));
             return self.broadcast(&word);
         }
         let theirs = self.server.head.clone();
-        let truth =
-            |root: Option<ContentHash>| root.and_then(|root| self.server.truth.get(&root)).cloned().unwrap_or_default();
+        let truth = |root: Option<ContentHash>| {
+            root.and_then(|root| self.server.truth.get(&root)).cloned().unwrap_or_default()
+        };
         if let Some((head, _)) = theirs {
             let (old, mine) = (truth(parent.map(|parent| parent.manifest)), truth(Some(manifest)));
             let conflict = Conflict::new(&old, &mine, &truth(Some(head.manifest)), head);
@@ -112,7 +123,8 @@ impl World {
                 }
                 3 => {
                     if let Some(Item::Known(entry)) = entries.get_mut(&target) {
-                        entry.replicas = Replicas::Count(u32::try_from(self.chance.between(1, 4)).unwrap_or(1));
+                        entry.replicas =
+                            Replicas::Count(u32::try_from(self.chance.between(1, 4)).unwrap_or(1));
                     }
                 }
                 4 if self.chance.percent(30) => {
@@ -127,7 +139,9 @@ impl World {
         }
         // As it will be read.
         let root = Manifest::new(entries).ok()?.encode().ok()?;
-        let object = |hash: &ContentHash| root.iter().find(|it| it.hash == *hash).map(|it| it.bytes.as_slice());
+        let object = |hash: &ContentHash| {
+            root.iter().find(|it| it.hash == *hash).map(|it| it.bytes.as_slice())
+        };
         Manifest::decode(root.first()?.hash, object).ok()
     }
 
@@ -153,14 +167,19 @@ impl World {
             entry.place.insert("disk".to_owned(), "ssd".to_owned());
         }
         let before = old.and_then(Item::known).map(|old| {
-            let verdict = self.server.verdicts.get(&(target.clone(), old.version.revision)).copied();
+            let verdict =
+                self.server.verdicts.get(&(target.clone(), old.version.revision)).copied();
             old.wanted(verdict).main.clone()
         });
         entry.rollout = match (self.chance.between(0, 10), before) {
             (0 | 1, _) => Rollout::Recreate,
             (2..=4, Some(before)) => {
                 entry.base = Some(before);
-                Rollout::Canary(CanaryRules { calls_min: 20, after_ms: 3000, ..CanaryRules::share(10) })
+                Rollout::Canary(CanaryRules {
+                    calls_min: 20,
+                    after_ms: 3000,
+                    ..CanaryRules::share(10)
+                })
             }
             _ => Rollout::Rolling,
         };

@@ -120,16 +120,20 @@ impl World {
         let Some(body) = &mut node.body else { return Ok(()) };
         let before = body.desired().map(|desired| desired.hash);
         if before != node.record.adopted.0 {
-            let revision = before.and_then(|head| node.record.heads.get(&head).copied()).unwrap_or_default();
+            let revision =
+                before.and_then(|head| node.record.heads.get(&head).copied()).unwrap_or_default();
             if revision < node.record.adopted.1 {
                 return Err(format!("{} goes back to an older head", node.facts.body));
             }
             node.record.adopted = (before, revision);
             // Who deploys tries anew what was not deployed for a while.
-            let manifest = body.desired().map(|desired| desired.manifest.clone()).unwrap_or_default();
+            let manifest =
+                body.desired().map(|desired| desired.manifest.clone()).unwrap_or_default();
             let wants = |target: &Target, revision: Revision| {
                 let entry = manifest.get(target).and_then(|(_, item)| item.known());
-                entry.is_some_and(|entry| entry.versions().any(|version| version.revision == revision))
+                entry.is_some_and(|entry| {
+                    entry.versions().any(|version| version.revision == revision)
+                })
             };
             node.record.failed.retain(|(target, revision), _| wants(target, *revision));
         }
@@ -141,7 +145,8 @@ impl World {
             }
         }
         for action in pass.actions {
-            let name = self.nodes.get(at).map(|node| node.facts.body.to_string()).unwrap_or_default();
+            let name =
+                self.nodes.get(at).map(|node| node.facts.body.to_string()).unwrap_or_default();
             self.say(|| format!("{name} {}", described(&action)));
             (self.log.acted_at, self.log.actions) = (now, self.log.actions + 1);
             self.check_action(at, &action).map_err(|error| format!("{name}: {error}"))?;
@@ -175,29 +180,43 @@ impl World {
             }
             Action::Promote { target, instance, .. } => {
                 let held = node.body.as_ref().and_then(|body| body.own().held().get(&target));
-                let found = held.and_then(|held| held.instances().iter().find(|it| it.id == instance));
+                let found =
+                    held.and_then(|held| held.instances().iter().find(|it| it.id == instance));
                 let Some(revision) = found.map(|it| it.revision) else { return };
                 let fine = !(self.chaos && self.chance.percent(10));
                 let wait = self.chance.between(5, 300);
-                self.later(wait, Event::Started { node: at, life, target, id: instance, revision, fine });
+                self.later(
+                    wait,
+                    Event::Started { node: at, life, target, id: instance, revision, fine },
+                );
             }
             Action::Share { .. } => {}
         }
     }
 
-    pub(super) fn started(&mut self, at: usize, target: &Target, id: u64, revision: Revision, fine: bool) {
+    pub(super) fn started(
+        &mut self,
+        at: usize,
+        target: &Target,
+        id: u64,
+        revision: Revision,
+        fine: bool,
+    ) {
         let Some(node) = self.nodes.get_mut(at) else { return };
         let clock = Moment(self.now + node.ahead);
         let refused = super::refuses(&node.facts, revision);
         let held = node.body.as_ref().and_then(|body| body.own().held().get(target));
-        let starting = held
-            .is_some_and(|held| held.instances().iter().any(|it| it.id == id && it.phase == InstancePhase::Starting));
+        let starting = held.is_some_and(|held| {
+            held.instances().iter().any(|it| it.id == id && it.phase == InstancePhase::Starting)
+        });
         if !fine && starting {
             node.record.failed.insert((target.clone(), revision), clock);
         }
         node.record.away.remove(&id);
         let name = node.facts.body.clone();
-        self.say(|| format!("{name} {target} {revision}: {}", if fine { "ready" } else { "does not start" }));
+        self.say(|| {
+            format!("{name} {target} {revision}: {}", if fine { "ready" } else { "does not start" })
+        });
         self.with_body(at, |body, clock| {
             if fine {
                 return body.ready(target, id, clock);
@@ -213,8 +232,12 @@ impl World {
     /// name.
     pub(super) fn sample(&mut self, at: usize) {
         let Some(body) = self.nodes.get_mut(at).and_then(|node| node.body.as_mut()) else { return };
-        let shares: Vec<(Target, Revision)> =
-            body.own().held().iter().filter_map(|(target, held)| Some((target.clone(), held.share()?.0))).collect();
+        let shares: Vec<(Target, Revision)> = body
+            .own()
+            .held()
+            .iter()
+            .filter_map(|(target, held)| Some((target.clone(), held.share()?.0)))
+            .collect();
         for (target, revision) in shares {
             let held = body.own().held().get(&target);
             let (base, canary) = held.and_then(|held| held.samples(revision)).unzip();
@@ -246,7 +269,8 @@ impl World {
     pub(super) fn deliver(&mut self, at: usize, word: ServerMessage) -> Result<(), String> {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
-        if node.line.cut || !self.server.up || node.mute && matches!(word, ServerMessage::Head(..)) {
+        if node.line.cut || !self.server.up || node.mute && matches!(word, ServerMessage::Head(..))
+        {
             return Ok(());
         }
         node.hears(&word, &self.server, &self.timing, now);
@@ -254,11 +278,16 @@ impl World {
         self.with_body(at, |body, clock| match word {
             ServerMessage::Lease(presence, revision, _) => body.observed(presence, revision, clock),
             ServerMessage::Gone(gone, revision) => body.lease_gone(&gone, revision),
-            // What cannot be read or is not what its name says is not taken; that is all there is to do.
-            ServerMessage::Head(bytes, revision) => _ = body.head(bytes.as_deref(), revision, clock),
+            // What cannot be read or is not what its name says is not taken; that is all there is
+            // to do.
+            ServerMessage::Head(bytes, revision) => {
+                _ = body.head(bytes.as_deref(), revision, clock);
+            }
             ServerMessage::Tree(hash, bytes) => _ = body.tree(hash, &bytes, clock),
             ServerMessage::Spec(hash, bytes) => _ = body.spec(hash, &bytes, clock),
-            ServerMessage::Verdict(target, revision, verdict) => body.verdict(&target, revision, Some(verdict.into())),
+            ServerMessage::Verdict(target, revision, verdict) => {
+                body.verdict(&target, revision, Some(verdict.into()));
+            }
         });
         self.fetch(at, &missing);
         self.check_peers(at)
@@ -273,8 +302,16 @@ impl World {
         }
         for key in body.missing().into_iter().filter(|key| !asked.contains(key)) {
             let word = match key {
-                Key::Tree(hash) => self.server.trees.get(&hash).map(|bytes| ServerMessage::Tree(hash, bytes.clone())),
-                Key::Spec(hash) => self.server.specs.get(&hash).map(|bytes| ServerMessage::Spec(hash, bytes.clone())),
+                Key::Tree(hash) => self
+                    .server
+                    .trees
+                    .get(&hash)
+                    .map(|bytes| ServerMessage::Tree(hash, bytes.clone())),
+                Key::Spec(hash) => self
+                    .server
+                    .specs
+                    .get(&hash)
+                    .map(|bytes| ServerMessage::Spec(hash, bytes.clone())),
                 Key::Head | Key::History(_) => None,
             };
             if let Some(word) = word {
@@ -308,7 +345,8 @@ impl World {
             self.say(|| format!("{name} {target} {revision} breaks, for good: {for_good}"));
             self.lost.insert(target.clone(), self.now);
             if for_good {
-                return self.with_body(at, |body, clock| body.failed(&target, id, "it broke", clock));
+                return self
+                    .with_body(at, |body, clock| body.failed(&target, id, "it broke", clock));
             }
             self.with_body(at, |body, clock| body.away(&target, id, clock));
             let wait = self.chance.between(50, 6000);
@@ -325,6 +363,8 @@ fn described(action: &Action) -> String {
         Action::Stop { target, instance, why, .. } => format!("stops {target} {instance}: {why}"),
         Action::Promote { target, instance, .. } => format!("promotes {target} {instance}"),
         Action::Share { target, canary } => format!("shares {target} {canary:?}"),
-        Action::Rule { target, verdict, reason, .. } => format!("rules {target} {verdict}: {reason}"),
+        Action::Rule { target, verdict, reason, .. } => {
+            format!("rules {target} {verdict}: {reason}")
+        }
     }
 }

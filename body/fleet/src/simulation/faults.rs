@@ -28,7 +28,8 @@ impl World {
     /// Notes that all instances of a process are lost.
     fn lose(&mut self, at: usize) {
         let body = self.nodes.get(at).and_then(|node| node.body.as_ref());
-        let held: Vec<_> = body.into_iter().flat_map(|body| body.own().held().keys().cloned()).collect();
+        let held: Vec<_> =
+            body.into_iter().flat_map(|body| body.own().held().keys().cloned()).collect();
         let now = self.now;
         self.lost.extend(held.into_iter().map(|target| (target, now)));
     }
@@ -63,7 +64,8 @@ impl World {
 
     fn pause(&mut self, at: usize) {
         // It ends when all faults do.
-        let long = self.chance.between(100, 12_000).min(super::CHAOS_MS.saturating_sub(self.now) + 100);
+        let long =
+            self.chance.between(100, 12_000).min(super::CHAOS_MS.saturating_sub(self.now) + 100);
         let Some(node) = self.nodes.get_mut(at) else { return };
         node.paused_until = self.now + long;
         if long > LEASE_MS {

@@ -88,7 +88,9 @@ fn play(world: &mut World) -> Result<Done, String> {
             return Ok(Done { converged_ms, actions: world.log.actions });
         }
     }
-    let why = world.unsettled().unwrap_or_else(|| "somebody still acts although all is as it should be".to_owned());
+    let why = world
+        .unsettled()
+        .unwrap_or_else(|| "somebody still acts although all is as it should be".to_owned());
     Err(format!("not converged {CONVERGED_MS} ms after the last fault: {why}"))
 }
 

@@ -11,7 +11,9 @@ use super::{
     check::HOLD_SLACK_MS,
     server::{Server, ServerMessage},
 };
-use crate::{Body, ContentHash, Facts, HeartbeatSequence, Manifest, Moment, Presence, Revision, Timing};
+use crate::{
+    Body, ContentHash, Facts, HeartbeatSequence, Manifest, Moment, Presence, Revision, Timing,
+};
 
 /// Knowledge of the simulation about a body, apart from the body's own.
 pub(crate) struct Node {
@@ -135,8 +137,10 @@ impl Node {
     /// Begins a hold: for two leases, no absence may count.
     pub(crate) fn begin_hold(&mut self, from: Moment, unheard: u64) {
         let sure = self.record.sure_at;
-        let alive = self.record.latest.iter().filter(|(_, last)| last.heard_at.plus(unheard) > sure);
-        self.record.before = alive.map(|(body, last)| (body.clone(), last.presence.clone())).collect();
+        let alive =
+            self.record.latest.iter().filter(|(_, last)| last.heard_at.plus(unheard) > sure);
+        self.record.before =
+            alive.map(|(body, last)| (body.clone(), last.presence.clone())).collect();
         self.record.hold_from = Some(from);
     }
 
@@ -145,7 +149,10 @@ impl Node {
     /// No later connection brings them back, so no body takes anything from them in the hold that
     /// follows it.
     pub(crate) fn count_gone(&mut self, clock: Moment, timing: &Timing) {
-        let holds = self.record.hold_from.is_some_and(|from| clock.since(from) + HOLD_SLACK_MS < timing.hold);
+        let holds = self
+            .record
+            .hold_from
+            .is_some_and(|from| clock.since(from) + HOLD_SLACK_MS < timing.hold);
         let hears = self.record.echo.is_some_and(|echo| clock.since(echo) < timing.unheard);
         if self.line.connected && hears && !holds {
             self.record.latest.retain(|_, last| !last.ended);
@@ -153,10 +160,17 @@ impl Node {
     }
 
     /// Records a message that reaches the body.
-    pub(crate) fn hears(&mut self, word: &ServerMessage, server: &Server, timing: &Timing, now: u64) {
+    pub(crate) fn hears(
+        &mut self,
+        word: &ServerMessage,
+        server: &Server,
+        timing: &Timing,
+        now: u64,
+    ) {
         let clock = self.clock(now);
         let holds = self.record.hold_from.is_some_and(|from| clock.since(from) < timing.hold);
-        let is_right = |hash, bytes| server.right.get(hash).is_some_and(|(_, right)| right == bytes);
+        let is_right =
+            |hash, bytes| server.right.get(hash).is_some_and(|(_, right)| right == bytes);
         match word {
             ServerMessage::Lease(presence, ..) if presence.facts.body == self.facts.body => {
                 // Of another start of the body: it has no meaning for this one.
@@ -189,8 +203,12 @@ impl Node {
                     last.ended |= is_news;
                 }
             }
-            ServerMessage::Tree(hash, bytes) if is_right(hash, bytes) => _ = self.record.trees.insert(*hash),
-            ServerMessage::Spec(hash, bytes) if is_right(hash, bytes) => _ = self.record.specs.insert(*hash),
+            ServerMessage::Tree(hash, bytes) if is_right(hash, bytes) => {
+                _ = self.record.trees.insert(*hash);
+            }
+            ServerMessage::Spec(hash, bytes) if is_right(hash, bytes) => {
+                _ = self.record.specs.insert(*hash);
+            }
             ServerMessage::Head(Some(bytes), revision) => {
                 _ = self.record.heads.insert(ContentHash::of(bytes), *revision);
             }
@@ -206,7 +224,12 @@ impl Node {
         let peers: Vec<String> = mind
             .fleet()
             .peers()
-            .map(|peer| format!("{} {:?} {:?}", peer.presence.facts.body, peer.presence.applied, peer.presence.states))
+            .map(|peer| {
+                format!(
+                    "{} {:?} {:?}",
+                    peer.presence.facts.body, peer.presence.applied, peer.presence.states
+                )
+            })
             .collect();
         format!(
             "{body} {labels:?} {runtimes:?} {:?} mute {} head {head:?}: {:?}, stuck {:?}, hears {peers:?}",
@@ -224,8 +247,9 @@ impl Node {
     /// True if an instance of a target serves here.
     pub(crate) fn serves(&self, target: &Target) -> bool {
         let held = self.body.as_ref().and_then(|body| body.own().held().get(target));
-        let serves =
-            |it: &crate::Instance| it.phase == crate::InstancePhase::Ready && !self.record.away.contains(&it.id);
+        let serves = |it: &crate::Instance| {
+            it.phase == crate::InstancePhase::Ready && !self.record.away.contains(&it.id)
+        };
         held.is_some_and(|held| held.instances().iter().any(|it| serves(it) && !it.canary))
     }
 

@@ -54,7 +54,10 @@ impl Server {
     /// Ends leases that were not renewed in time, or one that is taken back. Returns the messages
     /// for the watches.
     pub(crate) fn expire(&mut self, now: u64, back: Option<&BodyId>) -> Vec<ServerMessage> {
-        let ended = self.leases.iter().filter(|(body, (_, _, put, _))| now >= put + LEASE_MS || Some(*body) == back);
+        let ended = self
+            .leases
+            .iter()
+            .filter(|(body, (_, _, put, _))| now >= put + LEASE_MS || Some(*body) == back);
         let ended: Vec<BodyId> = ended.map(|(body, _)| body.clone()).collect();
         let words = ended.into_iter().map(|body| {
             self.leases.remove(&body);
@@ -90,12 +93,13 @@ impl Server {
 
     /// Messages that a new watch brings first.
     pub(crate) fn snapshot(&self) -> Vec<ServerMessage> {
-        let leases = self
-            .leases
-            .values()
-            .map(|(presence, revision, _, made)| ServerMessage::Lease(presence.clone(), *revision, *made));
-        let verdicts =
-            self.verdicts.iter().map(|((target, revision), it)| ServerMessage::Verdict(target.clone(), *revision, *it));
+        let leases = self.leases.values().map(|(presence, revision, _, made)| {
+            ServerMessage::Lease(presence.clone(), *revision, *made)
+        });
+        let verdicts = self
+            .verdicts
+            .iter()
+            .map(|((target, revision), it)| ServerMessage::Verdict(target.clone(), *revision, *it));
         leases.chain(verdicts).chain(self.head_word()).collect()
     }
 

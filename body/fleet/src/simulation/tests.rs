@@ -116,7 +116,8 @@ fn every_planted_bug_is_found_by_some_seed() -> Checked {
         match finds(bug) {
             Some(seed) => {
                 plant(Some(bug));
-                let sentence = run(seed, false).err().map(|failed| failed.sentence).unwrap_or_default();
+                let sentence =
+                    run(seed, false).err().map(|failed| failed.sentence).unwrap_or_default();
                 plant(None);
                 println!("{bug:?}: seed {seed} {sentence}");
             }

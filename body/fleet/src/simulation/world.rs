@@ -128,17 +128,23 @@ impl World {
             return Ok(());
         }
         match event {
-            Event::HeartbeatSequence { node, life } if self.is_life(node, life) => return self.beat(node),
+            Event::HeartbeatSequence { node, life } if self.is_life(node, life) => {
+                return self.beat(node);
+            }
             Event::React { node, life } if self.is_life(node, life) => return self.react(node),
             Event::Connect { node, life } if self.is_life(node, life) => self.connect(node),
             Event::NoticeCut { node, link } if self.is_link(node, link) => self.disconnect(node),
-            Event::Tell { node, link, word } if self.is_link(node, link) => return self.deliver(node, word),
+            Event::Tell { node, link, word } if self.is_link(node, link) => {
+                return self.deliver(node, word);
+            }
             Event::Put { presence, node, link, made } => self.put(node, link, presence, made),
             Event::Expire => {
                 let words = self.server.expire(self.now, None);
                 words.into_iter().for_each(|word| self.broadcast(&word));
             }
-            Event::Started { node, life, target, id, revision, fine } if self.is_life(node, life) => {
+            Event::Started { node, life, target, id, revision, fine }
+                if self.is_life(node, life) =>
+            {
                 self.started(node, &target, id, revision, fine);
             }
             Event::Stopped { node, life, target, id } if self.is_life(node, life) => {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cbs::Target;
 use fleet::{
-    Action, Conflict, ContentHash, Contents, ENTRIES_MAX, Entry, GARBAGE_AGE_MS, Head, History, Item, Manifest,
-    ManifestError, OBJECT_BYTES_MAX, Replicas, Rollout, Stored, diff, garbage, keys, reachable,
+    Action, Conflict, ContentHash, Contents, ENTRIES_MAX, Entry, GARBAGE_AGE_MS, Head, History,
+    Item, Manifest, ManifestError, OBJECT_BYTES_MAX, Replicas, Rollout, Stored, diff, garbage,
+    keys, reachable,
 };
 use proptest::prelude::*;
 
@@ -67,8 +68,10 @@ fn fleet_12_of_two_who_deploy_at_once_one_is_told_what_the_other_changed() -> Ch
     };
     let base = of(&[("cell a.b", entry("one")), ("flow f", entry("two"))])?;
     let mine = of(&[("cell a.b", entry("three")), ("flow f", entry("two"))])?;
-    let theirs =
-        of(&[("cell a.b", Entry { replicas: Replicas::Count(2), ..entry("one") }), ("cell c.d", entry("two"))])?;
+    let theirs = of(&[
+        ("cell a.b", Entry { replicas: Replicas::Count(2), ..entry("one") }),
+        ("cell c.d", entry("two")),
+    ])?;
     let head = Head::after(None, ContentHash::of(b""), "eve", 0, "more of it");
     let conflict = Conflict::new(&base, &mine, &theirs, head);
     assert_eq!(
@@ -76,7 +79,10 @@ fn fleet_12_of_two_who_deploy_at_once_one_is_told_what_the_other_changed() -> Ch
         "head 1 by eve (more of it) came first and changed cell a.b, cell c.d, flow f; both changed cell a.b: \
          look at `cbs diff` and deploy again"
     );
-    assert_eq!(conflict.theirs.to_string(), "+ cell c.d\n- flow f\n~ cell a.b: replicas.count (default) -> 2\n");
+    assert_eq!(
+        conflict.theirs.to_string(),
+        "+ cell c.d\n- flow f\n~ cell a.b: replicas.count (default) -> 2\n"
+    );
     assert!(diff(&mine, &mine).is_empty());
     Ok(())
 }
@@ -93,7 +99,9 @@ fn objects(manifests: &[&Manifest]) -> Result<(Contents, Vec<ContentHash>), Mani
 
 #[test]
 fn fleet_13_only_old_content_that_no_head_reaches_is_collected() -> Checked {
-    let of = |text: &str| Manifest::new([(Target::Cell("a.b".parse()?), Item::from(entry(text)))]).map_err(Box::from);
+    let of = |text: &str| {
+        Manifest::new([(Target::Cell("a.b".parse()?), Item::from(entry(text)))]).map_err(Box::from)
+    };
     let (one, two): (Result<Manifest, Box<dyn std::error::Error>>, _) = (of("one"), of("two"));
     let (one, two) = (one?, two?);
     let (contents, roots) = objects(&[&one, &two])?;
@@ -148,7 +156,10 @@ fn large(count: usize) -> Result<Manifest, Box<dyn std::error::Error>> {
         entry.replicas = Replicas::Count(3);
         entry.spread = Some("zone".to_owned());
         entry.place = BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]);
-        entries.push((Target::Cell(format!("organ{}.a_rather_long_name_{at}", at % 40).parse()?), Item::from(entry)));
+        entries.push((
+            Target::Cell(format!("organ{}.a_rather_long_name_{at}", at % 40).parse()?),
+            Item::from(entry),
+        ));
     }
     Ok(Manifest::new(entries)?)
 }
@@ -157,9 +168,14 @@ fn large(count: usize) -> Result<Manifest, Box<dyn std::error::Error>> {
 fn a_manifest_of_ten_thousand_is_small_objects_and_a_change_writes_few() -> Checked {
     let manifest = large(10_000)?;
     let objects = manifest.encode()?;
-    let (whole, largest) =
-        (objects.iter().map(|it| it.bytes.len()).sum::<usize>(), objects.iter().map(|it| it.bytes.len()).max());
-    println!("10,000 entries: {} objects, {whole} bytes, the largest has {largest:?}", objects.len());
+    let (whole, largest) = (
+        objects.iter().map(|it| it.bytes.len()).sum::<usize>(),
+        objects.iter().map(|it| it.bytes.len()).max(),
+    );
+    println!(
+        "10,000 entries: {} objects, {whole} bytes, the largest has {largest:?}",
+        objects.len()
+    );
     assert!(objects.len() == 65 && largest.is_some_and(|bytes| bytes < OBJECT_BYTES_MAX / 4));
     let (target, _) = &manifest.entries()[5000];
     let changed = manifest.with([(target.clone(), entry("another").into())])?.encode()?;
@@ -172,14 +188,18 @@ fn a_manifest_of_ten_thousand_is_small_objects_and_a_change_writes_few() -> Chec
 
 #[test]
 fn what_does_not_fit_or_is_of_a_newer_program_is_said() -> Checked {
-    let too_many =
-        (0..=ENTRIES_MAX).map(|at| format!("a.c{at}").parse().map(|name| (Target::Cell(name), entry("one").into())));
+    let too_many = (0..=ENTRIES_MAX)
+        .map(|at| format!("a.c{at}").parse().map(|name| (Target::Cell(name), entry("one").into())));
     let error = Manifest::new(too_many.collect::<Result<Vec<_>, _>>()?).err();
     assert_eq!(error, Some(ManifestError::TooMany(ENTRIES_MAX + 1)));
     let mut wide = entry("one");
     wide.place = (0..200).map(|at| (format!("label{at}"), "value".to_owned())).collect();
-    let error = Manifest::new([("cell a.b".parse()?, wide.into())])?.encode().err().map(|error| error.to_string());
-    assert!(error.is_some_and(|error| error.starts_with("the entry of cell a.b has ") && error.ends_with("2048 at the most")));
+    let error = Manifest::new([("cell a.b".parse()?, wide.into())])?
+        .encode()
+        .err()
+        .map(|error| error.to_string());
+    assert!(error.is_some_and(|error| error.starts_with("the entry of cell a.b has ")
+        && error.ends_with("2048 at the most")));
     let topic = Manifest::new([("topic a.b".parse()?, entry("one").into())]);
     assert!(matches!(topic, Err(ManifestError::NoTarget(_))));
     let root = br#"{"format": 2, "anything": true}"#;
@@ -205,7 +225,10 @@ fn an_entry_of_a_newer_program_is_refused_and_not_lost() -> Checked {
     stage.run(8000)?;
     assert_eq!(stage.serving("cell a.b").len(), 2);
     let found = stage.bodies[0].found();
-    assert!(found.troubles[0].reason.contains("too old") && found.troubles[0].reason.contains("gravity"));
+    assert!(
+        found.troubles[0].reason.contains("too old")
+            && found.troubles[0].reason.contains("gravity")
+    );
     assert_eq!(found.states.to_string(), "y");
     // Written again by this program, it is the same.
     let manifest = &stage.bodies[0].desired().ok_or("no head")?.manifest;

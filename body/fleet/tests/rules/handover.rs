@@ -11,7 +11,11 @@ fn fleet_6_an_extra_owner_leaves_only_when_the_owner_is_ready_and_has_heard_of_i
         let mut stage = Stage::new(1)?;
         stage.deploy(&[("cell a.b", entry("one").into())])?;
         stage.run(1000)?;
-        let mut late = fleet::Body::new(facts(&format!("late{other}"))?, Default::default(), Default::default());
+        let mut late = fleet::Body::new(
+            facts(&format!("late{other}"))?,
+            Default::default(),
+            Default::default(),
+        );
         late.connected(stage.now);
         stage.bodies.push(late);
         let head = stage.head.clone().ok_or("no head")?;
@@ -53,7 +57,11 @@ fn fleet_7_after_a_connection_no_absence_counts_for_two_leases() -> Checked {
     stage.bodies[other].connected(now);
     for _ in 0..59 {
         stage.run(100)?;
-        assert!(!stage.serving("cell a.b").iter().any(|(at, _)| *at == other), "after {} ms", stage.now.since(now));
+        assert!(
+            !stage.serving("cell a.b").iter().any(|(at, _)| *at == other),
+            "after {} ms",
+            stage.now.since(now)
+        );
     }
     stage.run(500)?;
     assert!(stage.serving("cell a.b").iter().any(|(at, _)| *at == other));
@@ -146,10 +154,14 @@ fn fleet_14_a_body_that_drains_starts_nothing_and_leaves_when_others_have_taken_
     stage.bodies[1 - owner].drain();
     stage.run(300)?;
     assert!(stage.serving("cell a.b").is_empty());
-    let starts = stage.log.iter().filter(|(_, _, action)| matches!(action, Action::Start { .. })).count();
+    let starts =
+        stage.log.iter().filter(|(_, _, action)| matches!(action, Action::Start { .. })).count();
     stage.deploy(&[("cell a.b", entry("two").into())])?;
     stage.run(8000)?;
-    assert_eq!(stage.log.iter().filter(|(_, _, action)| matches!(action, Action::Start { .. })).count(), starts);
+    assert_eq!(
+        stage.log.iter().filter(|(_, _, action)| matches!(action, Action::Start { .. })).count(),
+        starts
+    );
     Ok(())
 }
 
@@ -164,12 +176,15 @@ fn two_bodies_of_one_name_do_nothing() -> Checked {
     stage.spread(0, twin);
     let now = stage.now;
     assert_eq!(stage.bodies[0].pass(now).paused, Some(Paused::DuplicateId));
-    assert!(stage.bodies[0].presence().stuck.is_some_and(|reported| reported.contains("the same id")));
+    assert!(
+        stage.bodies[0].presence().stuck.is_some_and(|reported| reported.contains("the same id"))
+    );
     Ok(())
 }
 
 #[test]
-fn fleet_8_twins_change_nothing_as_long_as_they_hear_each_other_and_a_former_life_is_none() -> Checked {
+fn fleet_8_twins_change_nothing_as_long_as_they_hear_each_other_and_a_former_life_is_none()
+-> Checked {
     let mut stage = Stage::new(1)?;
     let mut former = stage.bodies[0].presence();
     former.facts.incarnation += 1;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use fleet::{
-    CanarySample, CanarySamples, ContentHash, ENTRIES_MAX, EntryStatus, HeartbeatSequence, PRESENCE_BYTES_MAX,
-    Presence, Revision, States, Trouble,
+    CanarySample, CanarySamples, ContentHash, ENTRIES_MAX, EntryStatus, HeartbeatSequence,
+    PRESENCE_BYTES_MAX, Presence, Revision, States, Trouble,
 };
 use proptest::prelude::*;
 
@@ -40,14 +40,25 @@ fn fleet_11_the_worst_presence_fits_and_keeps_what_decides() -> Checked {
         let mut sample = CanarySample::default();
         (0..64).for_each(|power| sample.count(1 << power, true));
         let revision = Revision::of([&b""[..]]);
-        worst.tallies.push(CanarySamples { index: at, revision, base: sample.clone(), canary: sample });
-        worst.observed.insert(long("b", at).parse()?, HeartbeatSequence { incarnation: u64::MAX, number: u64::MAX });
+        worst.tallies.push(CanarySamples {
+            index: at,
+            revision,
+            base: sample.clone(),
+            canary: sample,
+        });
+        worst.observed.insert(
+            long("b", at).parse()?,
+            HeartbeatSequence { incarnation: u64::MAX, number: u64::MAX },
+        );
     }
     let bytes = worst.encode();
     println!("the worst presence has {} bytes", bytes.len());
     assert!(bytes.len() <= PRESENCE_BYTES_MAX);
     let read = Presence::decode(&bytes)?;
-    assert_eq!((read.states, read.observed.len(), read.applied), (worst.states.clone(), 64, worst.applied));
+    assert_eq!(
+        (read.states, read.observed.len(), read.applied),
+        (worst.states.clone(), 64, worst.applied)
+    );
     Ok(())
 }
 

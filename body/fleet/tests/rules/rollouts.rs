@@ -1,6 +1,8 @@
 //! Changes from one revision to another.
 
-use fleet::{Action, CanaryRules, CanarySample, Entry, Judgement, Replicas, Rollout, Verdict, Why, judge};
+use fleet::{
+    Action, CanaryRules, CanarySample, Entry, Judgement, Replicas, Rollout, Verdict, Why, judge,
+};
 
 use crate::stage::{Checked, Stage, entry};
 
@@ -25,13 +27,15 @@ fn fleet_5_the_new_revision_is_ready_for_a_while_before_the_old_one_stops() -> C
 #[test]
 fn fleet_5_what_is_recreated_stops_first() -> Checked {
     let mut stage = Stage::new(2)?;
-    let recreate = |text| Entry { rollout: Rollout::Recreate, replicas: Replicas::All, ..entry(text) };
+    let recreate =
+        |text| Entry { rollout: Rollout::Recreate, replicas: Replicas::All, ..entry(text) };
     stage.deploy(&[("cell a.b", recreate("one").into())])?;
     stage.run(2000)?;
     stage.deploy(&[("cell a.b", recreate("two").into())])?;
     let first = stage.log.len();
     stage.run(3000)?;
-    let story: Vec<bool> = stage.log[first..].iter().map(|(_, _, it)| matches!(it, Action::Start { .. })).collect();
+    let story: Vec<bool> =
+        stage.log[first..].iter().map(|(_, _, it)| matches!(it, Action::Start { .. })).collect();
     assert_eq!(story, [false, false, true, true]);
     assert_eq!(stage.serving("cell a.b").len(), 2);
     Ok(())
@@ -98,7 +102,11 @@ fn fleet_15_a_canary_that_fails_is_rolled_back_and_one_that_does_well_is_promote
         let mut stage = Stage::new(2)?;
         canary(&mut stage, errors)?;
         let revision = entry(wanted).version.revision;
-        assert_eq!(stage.serving("cell a.b"), [(0, revision), (1, revision)], "{errors} errors in ten");
+        assert_eq!(
+            stage.serving("cell a.b"),
+            [(0, revision), (1, revision)],
+            "{errors} errors in ten"
+        );
     }
     Ok(())
 }
@@ -126,7 +134,10 @@ fn what_is_undeployed_or_disabled_stops() -> Checked {
     stage.deploy(&[("cell a.b", Entry { enabled: false, ..all("one") }.into())])?;
     stage.run(2000)?;
     assert_eq!((stage.serving("cell a.b").len(), stage.serving("flow f").len()), (0, 0));
-    let whys = stage.log.iter().filter(|(_, _, it)| matches!(it, Action::Stop { why: Why::Undeployed, .. }));
+    let whys = stage
+        .log
+        .iter()
+        .filter(|(_, _, it)| matches!(it, Action::Stop { why: Why::Undeployed, .. }));
     assert_eq!(whys.count(), 4);
     Ok(())
 }
@@ -135,7 +146,8 @@ fn what_is_undeployed_or_disabled_stops() -> Checked {
 fn so_many_start_at_once_and_no_more() -> Checked {
     let mut stage = Stage::new(1)?;
     let names: Vec<String> = (0..200).map(|at| format!("cell a.c{at}")).collect();
-    let entries: Vec<(&str, fleet::Item)> = names.iter().map(|name| (name.as_str(), entry("one").into())).collect();
+    let entries: Vec<(&str, fleet::Item)> =
+        names.iter().map(|name| (name.as_str(), entry("one").into())).collect();
     stage.deploy(&entries)?;
     let now = stage.now;
     let own = stage.bodies[0].presence();
@@ -157,14 +169,14 @@ fn a_canary_is_judged_when_its_numbers_say_enough() {
     let rules = CanaryRules::share(10);
     let fine = calls(1000, 2, 1000);
     for (canary, ready_ms, rolled_back, promoted) in [
-        (calls(0, 0, 0), 3_600_000, false, false),     // nobody calls it
+        (calls(0, 0, 0), 3_600_000, false, false), // nobody calls it
         (calls(49, 0, 1000), 3_600_000, false, false), // too few calls
         (calls(9, 9, 1000), 1000, false, false),
-        (calls(10, 10, 1000), 1000, true, false),      // all of a few failed
-        (calls(50, 10, 1000), 1000, true, false),      // a fifth failed
-        (calls(50, 2, 1000), 1000, false, false),      // that may be chance
+        (calls(10, 10, 1000), 1000, true, false), // all of a few failed
+        (calls(50, 10, 1000), 1000, true, false), // a fifth failed
+        (calls(50, 2, 1000), 1000, false, false), // that may be chance
         (calls(10_000, 400, 1000), 1000, true, false), // that may not
-        (calls(500, 1, 1000), 59_999, false, false),   // too soon
+        (calls(500, 1, 1000), 59_999, false, false), // too soon
         (calls(500, 1, 1000), 60_000, false, true),
         (calls(500, 0, 5000), 60_000, true, false), // five times as slow
         (calls(90, 0, 5000), 1000, false, false),   // too few calls to know
@@ -174,18 +186,26 @@ fn a_canary_is_judged_when_its_numbers_say_enough() {
         assert_eq!(judged == Judgement::Promote, promoted, "{judged:?} {canary:?}");
     }
     // What fails as often as the old revision is no worse.
-    assert_eq!(judge(&rules, &calls(1000, 300, 1000), &calls(200, 60, 1000), 60_000), Judgement::Promote);
+    assert_eq!(
+        judge(&rules, &calls(1000, 300, 1000), &calls(200, 60, 1000), 60_000),
+        Judgement::Promote
+    );
 }
 
 #[test]
 fn fleet_15_a_promoted_canary_takes_calls_of_its_own_before_its_base_stops() -> Checked {
     let mut stage = Stage::new(2)?;
     canary(&mut stage, 0)?;
-    let of = |wanted: fn(&Action) -> bool| stage.log.iter().position(|(_, _, action)| wanted(action));
+    let of =
+        |wanted: fn(&Action) -> bool| stage.log.iter().position(|(_, _, action)| wanted(action));
     let promoted = of(|it| matches!(it, Action::Promote { .. }));
     let stopped = of(|it| matches!(it, Action::Stop { why: Why::Replaced, .. }));
     assert!(promoted.is_some() && promoted < stopped, "{promoted:?} {stopped:?}");
-    let canaries = stage.bodies.iter().flat_map(|body| body.own().held().values()).flat_map(|it| it.instances());
+    let canaries = stage
+        .bodies
+        .iter()
+        .flat_map(|body| body.own().held().values())
+        .flat_map(|it| it.instances());
     assert!(canaries.clone().all(|it| !it.canary) && canaries.count() == 2);
     Ok(())
 }
@@ -204,15 +224,22 @@ fn what_is_rolled_back_is_told_with_the_reason() -> Checked {
 
 #[test]
 fn a_canary_is_deployed_beside_what_answers_now() {
-    let canary = |text: &str| Entry { rollout: Rollout::Canary(CanaryRules::share(10)), ..entry(text) };
+    let canary =
+        |text: &str| Entry { rollout: Rollout::Canary(CanaryRules::share(10)), ..entry(text) };
     let (one, two) = (entry("one"), canary("two").after(Some(&entry("one")), None));
     let base = |entry: Entry| entry.base.map(|base| base.revision);
     let revision = |text: &str| Some(entry(text).version.revision);
     assert_eq!(base(two.clone()), revision("one"));
     // The same again stays what it is, whatever was decided.
     assert_eq!(canary("two").after(Some(&two), Some(Verdict::RollBack)), two);
-    for (verdict, wanted) in [(None, "one"), (Some(Verdict::RollBack), "one"), (Some(Verdict::Promote), "two")] {
-        assert_eq!(base(canary("three").after(Some(&two), verdict)), revision(wanted), "{verdict:?}");
+    for (verdict, wanted) in
+        [(None, "one"), (Some(Verdict::RollBack), "one"), (Some(Verdict::Promote), "two")]
+    {
+        assert_eq!(
+            base(canary("three").after(Some(&two), verdict)),
+            revision(wanted),
+            "{verdict:?}"
+        );
     }
     // With nothing to run beside it, and without a canary.
     assert_eq!(base(canary("two").after(None, None)), None);
@@ -225,13 +252,25 @@ fn a_ruling_is_read_as_it_is_written() {
     for reason in ["", "12 of 60 calls failed", "two\nlines"] {
         let record = fleet::VerdictRecord { verdict: Verdict::RollBack, reason: reason.to_owned() };
         let read = fleet::VerdictRecord::decode(&record.encode());
-        assert_eq!(read, Some(fleet::VerdictRecord { reason: reason.replace('\n', " "), ..record }));
+        assert_eq!(
+            read,
+            Some(fleet::VerdictRecord { reason: reason.replace('\n', " "), ..record })
+        );
     }
     let long = fleet::VerdictRecord { verdict: Verdict::Promote, reason: "ä".repeat(1000) };
     assert!(long.encode().len() <= fleet::VERDICT_BYTES_MAX);
-    assert_eq!(fleet::VerdictRecord::decode(&long.encode()).map(|it| it.verdict), Some(Verdict::Promote));
-    assert_eq!(fleet::VerdictRecord::decode(b"promote").map(|it| it.verdict), Some(Verdict::Promote));
-    assert_eq!((fleet::VerdictRecord::decode(b"promoted"), fleet::VerdictRecord::decode(&[0xff])), (None, None));
+    assert_eq!(
+        fleet::VerdictRecord::decode(&long.encode()).map(|it| it.verdict),
+        Some(Verdict::Promote)
+    );
+    assert_eq!(
+        fleet::VerdictRecord::decode(b"promote").map(|it| it.verdict),
+        Some(Verdict::Promote)
+    );
+    assert_eq!(
+        (fleet::VerdictRecord::decode(b"promoted"), fleet::VerdictRecord::decode(&[0xff])),
+        (None, None)
+    );
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::{
 
 use cbs::Target;
 use fleet::{
-    Action, Body, ContentHash, Entry, Facts, Head, InstancePhase, Item, Manifest, Moment, Object, Presence, Timing,
-    Verdict, Version,
+    Action, Body, ContentHash, Entry, Facts, Head, InstancePhase, Item, Manifest, Moment, Object,
+    Presence, Timing, Verdict, Version,
 };
 
 pub(crate) type Checked = Result<(), Box<dyn std::error::Error>>;
@@ -64,7 +64,10 @@ impl Stage {
     }
 
     /// Deploys these entries, and nothing else.
-    pub(crate) fn deploy(&mut self, entries: &[(&str, Item)]) -> Result<(), Box<dyn std::error::Error>> {
+    pub(crate) fn deploy(
+        &mut self,
+        entries: &[(&str, Item)],
+    ) -> Result<(), Box<dyn std::error::Error>> {
         let (head, objects) = self.prepare(entries)?;
         self.objects(&objects)?;
         self.specs(&objects)?;
@@ -155,7 +158,8 @@ impl Stage {
         let now = self.now;
         match action {
             Action::Start { target, instance, version, .. } => {
-                let broken = self.broken.iter().any(|text| ContentHash::of(text.as_bytes()) == version.spec);
+                let broken =
+                    self.broken.iter().any(|text| ContentHash::of(text.as_bytes()) == version.spec);
                 if broken {
                     self.bodies[at].failed(target, *instance, "it is broken", now);
                 } else {
@@ -163,8 +167,12 @@ impl Stage {
                 }
             }
             Action::Stop { target, instance, .. } => self.bodies[at].stopped(target, *instance),
-            Action::Rule { target, revision, verdict, .. } => self.rule(target, *revision, *verdict),
-            Action::Promote { target, instance, .. } => self.bodies[at].ready(target, *instance, now),
+            Action::Rule { target, revision, verdict, .. } => {
+                self.rule(target, *revision, *verdict);
+            }
+            Action::Promote { target, instance, .. } => {
+                self.bodies[at].ready(target, *instance, now);
+            }
             Action::Share { .. } => {}
         }
     }
@@ -180,8 +188,10 @@ impl Stage {
         let Ok(target) = target.parse::<Target>() else { return Vec::new() };
         let of = |(at, body): (usize, &Body)| {
             let held = body.own().held().get(&target);
-            let ready =
-                held.into_iter().flat_map(|held| held.instances()).filter(|it| it.phase == InstancePhase::Ready);
+            let ready = held
+                .into_iter()
+                .flat_map(|held| held.instances())
+                .filter(|it| it.phase == InstancePhase::Ready);
             ready.map(|it| (at, it.revision)).collect::<Vec<_>>()
         };
         self.bodies.iter().enumerate().flat_map(of).collect()

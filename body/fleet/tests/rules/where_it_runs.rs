@@ -11,8 +11,12 @@ use crate::stage::{Checked, Stage, entry};
 type Bodies = Vec<(BodyId, BTreeMap<String, String>)>;
 
 fn bodies(count: usize) -> Result<Bodies, cbs::NameError> {
-    let body =
-        |at| Ok((BodyId::new(&format!("web{at:02}-{at}"))?, BTreeMap::from([("zone".into(), format!("z{}", at % 3))])));
+    let body = |at| {
+        Ok((
+            BodyId::new(&format!("web{at:02}-{at}"))?,
+            BTreeMap::from([("zone".into(), format!("z{}", at % 3))]),
+        ))
+    };
     (0..count).map(body).collect()
 }
 
@@ -22,7 +26,8 @@ fn key(at: u64) -> u64 {
 }
 
 fn owners(key: u64, replicas: Replicas, spread: Option<&str>, bodies: &Bodies) -> Vec<String> {
-    let candidates: Vec<Candidate<'_>> = bodies.iter().map(|(body, labels)| Candidate::new(body, labels)).collect();
+    let candidates: Vec<Candidate<'_>> =
+        bodies.iter().map(|(body, labels)| Candidate::new(body, labels)).collect();
     let mut chooser = Chooser::default();
     let chosen = chooser.choose(key, replicas, spread, &candidates, |_| true);
     chosen.iter().map(|at| bodies[*at].0.to_string()).collect()
@@ -31,14 +36,19 @@ fn owners(key: u64, replicas: Replicas, spread: Option<&str>, bodies: &Bodies) -
 #[test]
 fn fleet_3_owners_are_the_same_for_ever() -> Checked {
     let bodies = bodies(5)?;
-    let found: Vec<Vec<String>> = (0..4).map(|at| owners(key(at), Replicas::Count(2), None, &bodies)).collect();
+    let found: Vec<Vec<String>> =
+        (0..4).map(|at| owners(key(at), Replicas::Count(2), None, &bodies)).collect();
     assert_eq!(found, GOLDEN);
     Ok(())
 }
 
 /// Bodies that every version of the program has to choose for the first four names of `key`.
-const GOLDEN: [[&str; 2]; 4] =
-    [["web03-3", "web04-4"], ["web02-2", "web00-0"], ["web03-3", "web02-2"], ["web03-3", "web00-0"]];
+const GOLDEN: [[&str; 2]; 4] = [
+    ["web03-3", "web04-4"],
+    ["web02-2", "web00-0"],
+    ["web03-3", "web02-2"],
+    ["web03-3", "web00-0"],
+];
 
 #[test]
 fn fleet_3_one_body_more_moves_its_share_and_nothing_else() -> Checked {
@@ -69,7 +79,8 @@ fn replicas_are_spread_over_the_values_of_a_label() -> Checked {
             let chosen = owners(key(at), Replicas::Count(count), Some("zone"), &bodies);
             let mut zones: BTreeMap<&str, u32> = BTreeMap::new();
             for name in &chosen {
-                let (_, labels) = bodies.iter().find(|(body, _)| body.as_str() == name).ok_or("who?")?;
+                let (_, labels) =
+                    bodies.iter().find(|(body, _)| body.as_str() == name).ok_or("who?")?;
                 *zones.entry(&labels["zone"]).or_default() += 1;
             }
             assert_eq!(chosen.len(), usize::try_from(count)?);
@@ -88,14 +99,21 @@ fn fleet_4_what_a_body_cannot_run_is_placed_elsewhere_and_the_old_goes_on_until_
     // A host refuses before any start; the next owner runs it.
     let two = entry("two");
     let target = "cell a.b".parse()?;
-    stage.bodies[owner].refuse(&target, two.version.revision, "the bundle climbs out of its folder");
+    stage.bodies[owner].refuse(
+        &target,
+        two.version.revision,
+        "the bundle climbs out of its folder",
+    );
     stage.deploy(&[("cell a.b", two.clone().into())])?;
     for _ in 0..30 {
         stage.run(100)?;
         assert!(!stage.serving("cell a.b").is_empty());
     }
     let serving = stage.serving("cell a.b");
-    assert!(serving.len() == 1 && serving[0].0 != owner && serving[0].1 == two.version.revision, "{serving:?}");
+    assert!(
+        serving.len() == 1 && serving[0].0 != owner && serving[0].1 == two.version.revision,
+        "{serving:?}"
+    );
     assert_eq!(stage.bodies[owner].found().states.to_string(), "x");
     assert!(stage.bodies[owner].presence().troubles[0].reason.contains("climbs"));
     Ok(())
@@ -137,7 +155,10 @@ fn labels_and_replicas_are_kept() -> Checked {
     ])?;
     stage.run(5000)?;
     let there: Vec<usize> = stage.serving("cell a.there").iter().map(|(at, _)| *at).collect();
-    assert_eq!((stage.serving("cell a.all").len(), there, stage.serving("cell a.three").len()), (4, vec![2], 3));
+    assert_eq!(
+        (stage.serving("cell a.all").len(), there, stage.serving("cell a.three").len()),
+        (4, vec![2], 3)
+    );
     Ok(())
 }
 

@@ -18,8 +18,12 @@ const OWN_NAMES: &str = "names that begin with `$__` are the engine's own";
 /// Finds everything in a term that a flow may not use.
 pub(super) fn check(term: &Term<'_>, mistakes: &mut Vec<Mistake>) {
     match term {
-        Tree::Def(..) => refuse("def", "an expression defines no functions; let a cell do this", mistakes),
-        Tree::Recurse => refuse("..", "it recurses; name the parts, use `map` and `select`", mistakes),
+        Tree::Def(..) => {
+            refuse("def", "an expression defines no functions; let a cell do this", mistakes);
+        }
+        Tree::Recurse => {
+            refuse("..", "it recurses; name the parts, use `map` and `select`", mistakes);
+        }
         Tree::Str(..) if children(term).len() > INTERPOLATIONS_MAX => {
             let message = format!("a string has more than {INTERPOLATIONS_MAX} interpolations");
             mistakes.push(Mistake::new("flow-refused", message).hint("join a list with `join`"));
@@ -39,7 +43,9 @@ pub(super) fn check(term: &Term<'_>, mistakes: &mut Vec<Mistake>) {
         }
         Tree::Str(Some(format), _) => check_call(format, 0, mistakes),
         Tree::Obj(entries) => {
-            let bare = entries.iter().filter(|(key, value)| value.is_none() && !matches!(key, Tree::Var(_)));
+            let bare = entries
+                .iter()
+                .filter(|(key, value)| value.is_none() && !matches!(key, Tree::Var(_)));
             if bare.into_iter().any(|(key, _)| literal(key).is_none()) {
                 let message = "a computed key has no value";
                 mistakes.push(Mistake::new("flow-refused", message).hint("write `{(key): value}`"));
@@ -52,7 +58,10 @@ pub(super) fn check(term: &Term<'_>, mistakes: &mut Vec<Mistake>) {
 }
 
 pub(super) fn is_update(operator: &BinaryOp<&str>) -> bool {
-    matches!(operator, BinaryOp::Assign | BinaryOp::Update | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt)
+    matches!(
+        operator,
+        BinaryOp::Assign | BinaryOp::Update | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt
+    )
 }
 
 fn check_call(name: &str, arity: usize, mistakes: &mut Vec<Mistake>) {
@@ -61,8 +70,10 @@ fn check_call(name: &str, arity: usize, mistakes: &mut Vec<Mistake>) {
         Some((_, arities)) if arities.contains(&arity) => {}
         Some((_, arities)) => {
             let wanted: Vec<String> = arities.iter().map(ToString::to_string).collect();
-            let message = format!("`{name}` has {arity} arguments, it takes {}", wanted.join(" or "));
-            mistakes.push(Mistake::new("flow-refused", message).hint("arguments are parted by `;`"));
+            let message =
+                format!("`{name}` has {arity} arguments, it takes {}", wanted.join(" or "));
+            mistakes
+                .push(Mistake::new("flow-refused", message).hint("arguments are parted by `;`"));
         }
         None => match reason(name) {
             Some(reason) => refuse(name, reason, mistakes),
@@ -76,19 +87,25 @@ fn reason(name: &str) -> Option<&'static str> {
 }
 
 fn refuse(name: &str, reason: &str, mistakes: &mut Vec<Mistake>) {
-    mistakes.push(Mistake::new("flow-refused", format!("`{name}` is not allowed in a flow")).hint(reason));
+    mistakes.push(
+        Mistake::new("flow-refused", format!("`{name}` is not allowed in a flow")).hint(reason),
+    );
 }
 
 fn unknown(name: &str, mistakes: &mut Vec<Mistake>) {
     let names = || FUNCTIONS.iter().map(|(function, _)| *function);
     let hint = match nearest(name, names()) {
-        Some(near) => format!("did you mean `{near}`? (a text stands in quotes, a field after a dot)"),
+        Some(near) => {
+            format!("did you mean `{near}`? (a text stands in quotes, a field after a dot)")
+        }
         None => format!(
             "a text stands in quotes, a field after a dot; functions: {}",
             names().collect::<Vec<_>>().join(" ")
         ),
     };
-    mistakes.push(Mistake::new("flow-refused", format!("there is no function `{name}` in a flow")).hint(hint));
+    mistakes.push(
+        Mistake::new("flow-refused", format!("there is no function `{name}` in a flow")).hint(hint),
+    );
 }
 
 /// Checks that the left side of `=` or `|=`, or the argument of `del`, is a plain path. For other
@@ -96,8 +113,10 @@ fn unknown(name: &str, mistakes: &mut Vec<Mistake>) {
 fn check_place(term: &Term<'_>, mistakes: &mut Vec<Mistake>) {
     if !is_place(term) {
         let message = "only a plain path such as `.a.b[0]` can be updated or deleted";
-        mistakes
-            .push(Mistake::new("flow-refused", message).hint("for example `.input | .name = \"x\"`, `del(.a, .b)`"));
+        mistakes.push(
+            Mistake::new("flow-refused", message)
+                .hint("for example `.input | .name = \"x\"`, `del(.a, .b)`"),
+        );
     }
 }
 

@@ -58,7 +58,8 @@ fn definitions() -> &'static [Def<&'static str>] {
         let ours = jaq_core::load::parse(OURS, |parser| parser.defs()).unwrap_or_default();
         let all = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
         let all = all.filter(|definition| !NATIVE.contains(&definition.name));
-        let all = all.map(|jaqs| ours.iter().find(|ours| ours.name == jaqs.name).cloned().unwrap_or(jaqs));
+        let all = all
+            .map(|jaqs| ours.iter().find(|ours| ours.name == jaqs.name).cloned().unwrap_or(jaqs));
         all.map(|Def { name, args, body }| Def { name, args, body: metered(body) }).collect()
     })
 }
@@ -93,20 +94,26 @@ impl Program {
         raised(&term, &mut texts);
         let body = metered(term);
         called(&body, &mut names);
-        let used = definitions().iter().filter(|definition| names.contains(definition.name)).cloned();
+        let used =
+            definitions().iter().filter(|definition| names.contains(definition.name)).cloned();
         let main = Def { name: MAIN, args: Vec::new(), body };
         let arena = Arena::default();
         let modules = Loader::new(used.chain([main])).load(&arena, File { code: MAIN, path: () });
         let modules = modules.map_err(|_| wrong("the expression cannot be loaded"))?;
         // No function that reads the clock, the environment or input is compiled in.
-        let functions =
-            jaq_core::funs().chain(jaq_std::base_funs()).chain(jaq_std::extra_funs()).chain(jaq_json::funs());
+        let functions = jaq_core::funs()
+            .chain(jaq_std::base_funs())
+            .chain(jaq_std::extra_funs())
+            .chain(jaq_json::funs());
         let functions = functions.filter(|(name, ..)| is_pure(name));
-        let compiled =
-            Compiler::default().with_funs(natives::functions().into_iter().chain(functions)).compile(modules);
+        let compiled = Compiler::default()
+            .with_funs(natives::functions().into_iter().chain(functions))
+            .compile(modules);
         compiled.map(|filter| Self { filter, raised: texts }).map_err(|errors| {
             let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
-            wrong(&first.map_or_else(String::new, |(name, kind)| format!("there is no {} `{name}`", kind.as_str())))
+            wrong(&first.map_or_else(String::new, |(name, kind)| {
+                format!("there is no {} `{name}`", kind.as_str())
+            }))
         })
     }
 
@@ -115,7 +122,8 @@ impl Program {
         let budget = Budget::new();
         // A guard against faults in jaq: a fault in one flow must not end the body.
         let result = catch_unwind(AssertUnwindSafe(|| self.run_metered(root, &budget)));
-        result.unwrap_or_else(|_| Err(Failure::plain("the expression engine failed on these values")))
+        result
+            .unwrap_or_else(|_| Err(Failure::plain("the expression engine failed on these values")))
     }
 
     fn run_metered(&self, root: Val, budget: &Budget) -> Result<Val, Failure> {
@@ -125,7 +133,9 @@ impl Program {
         let mut next = || {
             let value = values.next()?;
             // A value that is no error is a `break`, and has its `label` within the expression.
-            Some(value.map_err(|error| error.get_err().map_or_else(|_| Failure::plain("it breaks off"), failure)))
+            Some(value.map_err(|error| {
+                error.get_err().map_or_else(|_| Failure::plain("it breaks off"), failure)
+            }))
         };
         let first = next();
         let second = if matches!(first, Some(Ok(_))) { next() } else { None };
@@ -133,9 +143,13 @@ impl Program {
             return Err(Failure::plain(natives::SPENT));
         }
         match (first, second) {
-            (None, _) => Err(Failure::plain("it gives no value; write `… // null` for one that may be missing")),
+            (None, _) => Err(Failure::plain(
+                "it gives no value; write `… // null` for one that may be missing",
+            )),
             (Some(Err(failure)), _) | (_, Some(Err(failure))) => Err(failure),
-            (Some(Ok(_)), Some(Ok(_))) => Err(Failure::plain("it gives more than one value; write `[…]` for a list")),
+            (Some(Ok(_)), Some(Ok(_))) => {
+                Err(Failure::plain("it gives more than one value; write `[…]` for a list"))
+            }
             (Some(Ok(value)), None) => natives::check_size(&value).map(|()| value).map_err(failure),
         }
     }
@@ -161,7 +175,8 @@ fn is_pure(name: &str) -> bool {
         "split_matches",
         "unescape_html",
     ];
-    name != "fromjson" && (INNER.contains(&name) || FUNCTIONS.iter().any(|(function, _)| *function == name))
+    name != "fromjson"
+        && (INNER.contains(&name) || FUNCTIONS.iter().any(|(function, _)| *function == name))
 }
 
 fn wrong(message: &str) -> Mistake {

@@ -19,8 +19,11 @@ const WORDS_CHARS_MAX: usize = 200;
 /// Message instead of an error text that is not known to be harmless.
 const UNSAID: &str = "it fails on these values, and the log of the flow's body has them";
 /// Texts that jaq's own definitions raise.
-const DEFINED: &[&str] =
-    &["cannot parse as number", "cannot parse as boolean", "split input and separator must be strings"];
+const DEFINED: &[&str] = &[
+    "cannot parse as number",
+    "cannot parse as boolean",
+    "split input and separator must be strings",
+];
 
 /// The words of jaq's errors, each with its wording in messages. Besides these words, a message
 /// holds only operators and kinds of values.
@@ -132,10 +135,14 @@ fn calculation(said: &str) -> Option<String> {
     let split = |operator: &str| sides.split_once(operator);
     split(" + ")
         .map(|(left, right)| format!("cannot add {left} and {right}"))
-        .or_else(|| split(" - ").map(|(left, right)| format!("cannot subtract {right} from {left}")))
+        .or_else(|| {
+            split(" - ").map(|(left, right)| format!("cannot subtract {right} from {left}"))
+        })
         .or_else(|| split(" * ").map(|(left, right)| format!("cannot multiply {left} and {right}")))
         .or_else(|| {
-            split(" / ").or_else(|| split(" % ")).map(|(left, right)| format!("cannot divide {left} by {right}"))
+            split(" / ")
+                .or_else(|| split(" % "))
+                .map(|(left, right)| format!("cannot divide {left} by {right}"))
         })
 }
 

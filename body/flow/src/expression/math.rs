@@ -21,7 +21,8 @@ pub(super) const BY_ZERO: &str = "cannot divide by 0";
 pub(super) fn calculate(operator: Math, left: Val, right: Val) -> Result<Val, Error> {
     match (&left, &right) {
         (Val::Num(left), Val::Num(right)) => return numbers(operator, left, right).map(Val::Num),
-        (Val::TStr(text) | Val::BStr(text), Val::Num(times)) | (Val::Num(times), Val::TStr(text) | Val::BStr(text))
+        (Val::TStr(text) | Val::BStr(text), Val::Num(times))
+        | (Val::Num(times), Val::TStr(text) | Val::BStr(text))
             if operator == Math::Mul =>
         {
             let times = match times {
@@ -92,7 +93,9 @@ fn quotient(left: &Num, right: &Num) -> Option<Num> {
         (Num::BigInt(left), Num::Int(right)) if *right != 0 && (&**left % *right).bits() == 0 => {
             Some(Num::big_int(&**left / *right))
         }
-        (Num::BigInt(left), Num::BigInt(right)) if right.bits() != 0 && (&**left % &**right).bits() == 0 => {
+        (Num::BigInt(left), Num::BigInt(right))
+            if right.bits() != 0 && (&**left % &**right).bits() == 0 =>
+        {
             Some(Num::big_int(&**left / &**right))
         }
         _ => None,
@@ -106,10 +109,13 @@ fn is_double(number: &Num) -> bool {
     match number {
         Num::Int(number) => {
             let magnitude = number.unsigned_abs();
-            let bits = magnitude.checked_ilog2().map_or(0, |high| high + 1 - magnitude.trailing_zeros());
+            let bits =
+                magnitude.checked_ilog2().map_or(0, |high| high + 1 - magnitude.trailing_zeros());
             u64::from(bits) <= BITS
         }
-        Num::BigInt(number) => number.bits() - number.trailing_zeros().unwrap_or(0) <= BITS && number.bits() <= 1024,
+        Num::BigInt(number) => {
+            number.bits() - number.trailing_zeros().unwrap_or(0) <= BITS && number.bits() <= 1024
+        }
         Num::Float(_) | Num::Dec(_) => true,
     }
 }

@@ -71,7 +71,11 @@ pub(super) fn metered(term: Term<'_>) -> Term<'_> {
         Tree::BinOp(left, operator, right) => operation(metered(*left), operator, metered(*right)),
         Tree::Str(format, parts) => {
             let term = Tree::Str(format, parts);
-            if children(&term).is_empty() { term } else { then(map(term, &mut |part| weighed(metered(part))), WEIGH) }
+            if children(&term).is_empty() {
+                term
+            } else {
+                then(map(term, &mut |part| weighed(metered(part))), WEIGH)
+            }
         }
         Tree::Arr(None) => Tree::Arr(None),
         Tree::Arr(Some(term)) => then(Tree::Arr(Some(Box::new(held(metered(*term))))), WEIGH),
@@ -83,10 +87,9 @@ pub(super) fn metered(term: Term<'_>) -> Term<'_> {
         }
         Tree::Call(name, arguments) => call(name, arguments.into_iter().map(metered).collect()),
         Tree::Path(term, path) => {
-            let parts = path
-                .0
-                .into_iter()
-                .map(|(part, optional)| (map_part(part, &mut |index| held(metered(index))), optional));
+            let parts = path.0.into_iter().map(|(part, optional)| {
+                (map_part(part, &mut |index| held(metered(index))), optional)
+            });
             then(Tree::Path(Box::new(metered(*term)), Path(parts.collect())), TICK)
         }
         other => map(other, &mut metered),
@@ -126,9 +129,15 @@ fn operation<'s>(left: Term<'s>, operator: BinaryOp<&'s str>, right: Term<'s>) -
             let update = both(left, BinaryOp::Update, held(changed));
             then(both(held(right), BinaryOp::Pipe(Some(Pattern::Var("$__right"))), update), WEIGH)
         }
-        BinaryOp::Update | BinaryOp::Assign | BinaryOp::UpdateAlt => then(both(left, operator, held(right)), WEIGH),
-        BinaryOp::Pipe(Some(pattern)) => both(left, BinaryOp::Pipe(Some(map_pattern(pattern, &mut metered))), right),
-        BinaryOp::Pipe(None) | BinaryOp::Alt | BinaryOp::Or | BinaryOp::And => both(left, operator, right),
+        BinaryOp::Update | BinaryOp::Assign | BinaryOp::UpdateAlt => {
+            then(both(left, operator, held(right)), WEIGH)
+        }
+        BinaryOp::Pipe(Some(pattern)) => {
+            both(left, BinaryOp::Pipe(Some(map_pattern(pattern, &mut metered))), right)
+        }
+        BinaryOp::Pipe(None) | BinaryOp::Alt | BinaryOp::Or | BinaryOp::And => {
+            both(left, operator, right)
+        }
     }
 }
 

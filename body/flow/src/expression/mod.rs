@@ -96,7 +96,10 @@ impl Expression {
         }
         let kind = match plain(&term, names) {
             Some(kind) => kind,
-            None => Kind::Jq { program: Box::new(Program::compile(term).map_err(|mistake| vec![mistake])?), reads },
+            None => Kind::Jq {
+                program: Box::new(Program::compile(term).map_err(|mistake| vec![mistake])?),
+                reads,
+            },
         };
         Ok(Self { code: Text::from(code), kind })
     }
@@ -113,9 +116,10 @@ impl Expression {
     pub(crate) fn evaluate(&self, scope: &Scope<'_>) -> Result<Json, Failure> {
         let value = match &self.kind {
             Kind::Plain { root, keys } => take(*root, keys, scope),
-            Kind::Jq { program, reads } => {
-                reads.root(scope).and_then(|root| program.run(root)).and_then(|value| value::to_json(&value))
-            }
+            Kind::Jq { program, reads } => reads
+                .root(scope)
+                .and_then(|root| program.run(root))
+                .and_then(|value| value::to_json(&value)),
         };
         value.map_err(|Failure { message, values }| {
             let message = format!("`${{ {} }}`: {message}", shortened(&self.code));
@@ -169,7 +173,9 @@ fn take(root: Root, keys: &[Val], scope: &Scope<'_>) -> Result<Json, Failure> {
         Root::Input => Some(scope.input),
         Root::Step(step) => scope.steps.get(step).and_then(Option::as_ref),
         Root::Error => scope.error,
-        Root::Item => return scope.item.map_or_else(|| Ok(Json::null()), |(item, _)| below(item, keys)),
+        Root::Item => {
+            return scope.item.map_or_else(|| Ok(Json::null()), |(item, _)| below(item, keys));
+        }
         Root::Index => {
             let index = scope.item.map_or(Val::Null, |(_, index)| Val::from(index as usize));
             return below(&index, keys);
@@ -189,7 +195,8 @@ fn below(start: &Val, keys: &[Val]) -> Result<Json, Failure> {
             Val::Obj(entries) => entries.get(key).unwrap_or(&Val::Null),
             Val::Null => &Val::Null,
             other => {
-                let (message, values) = (format!("cannot index {} with {key}", kind(other)), Some(cut(other)));
+                let (message, values) =
+                    (format!("cannot index {} with {key}", kind(other)), Some(cut(other)));
                 return Err(Failure { message, values });
             }
         };
@@ -212,13 +219,17 @@ impl Reads {
         let steps = Val::obj(steps.collect::<Result<Map, Failure>>()?);
         let input = if self.input { Some(("input", parsed(scope.input)?.clone())) } else { None };
         let item = self.item.then_some(scope.item).flatten();
-        let item = item.map(|(item, index)| [("item", item.clone()), ("index", Val::from(index as usize))]);
+        let item = item
+            .map(|(item, index)| [("item", item.clone()), ("index", Val::from(index as usize))]);
         let error = match scope.error {
             Some(error) if self.error => Some(("error", parsed(error)?.clone())),
             _ => None,
         };
-        let roots =
-            input.into_iter().chain(iter::once(("steps", steps))).chain(item.into_iter().flatten()).chain(error);
+        let roots = input
+            .into_iter()
+            .chain(iter::once(("steps", steps)))
+            .chain(item.into_iter().flatten())
+            .chain(error);
         Ok(Val::obj(roots.map(|(name, value)| (value::text_to_jaq(name), value)).collect::<Map>()))
     }
 }

@@ -80,8 +80,12 @@ impl Meter<'_> {
     fn tick(&self, value: &Val) -> Result<(), Error> {
         match value {
             Val::Arr(items) => self.pay(1 + items.len() / 256).and(limit(items.len(), PARTS_MAX)),
-            Val::Obj(entries) => self.pay(1 + entries.len() / 256).and(limit(entries.len(), PARTS_MAX)),
-            Val::BStr(text) | Val::TStr(text) => self.pay(1 + text.len() / 4096).and(limit(text.len(), TEXT_MAX)),
+            Val::Obj(entries) => {
+                self.pay(1 + entries.len() / 256).and(limit(entries.len(), PARTS_MAX))
+            }
+            Val::BStr(text) | Val::TStr(text) => {
+                self.pay(1 + text.len() / 4096).and(limit(text.len(), TEXT_MAX))
+            }
             Val::Num(Num::BigInt(number)) if number.bits() > INTEGER_BITS_MAX => Err(too_large()),
             _ => self.pay(1),
         }
@@ -96,7 +100,8 @@ impl Meter<'_> {
     fn hold(&self, value: &Val) -> Result<(), Error> {
         let mut size = Size::default();
         let fits = size.add(value, 0);
-        let room = spend(&self.budget.room, size.parts * PART_BYTES + size.text).ok_or_else(|| Error::str(SPENT));
+        let room = spend(&self.budget.room, size.parts * PART_BYTES + size.text)
+            .ok_or_else(|| Error::str(SPENT));
         self.pay(1 + size.parts / 32 + size.text / 4096).and(fits).and(room)
     }
 
@@ -124,7 +129,9 @@ pub(super) fn limit(size: usize, most: usize) -> Result<(), Error> {
 
 /// Error of a value that is too large or too deep.
 pub(super) fn too_large_text() -> String {
-    format!("it gives too much: at most {PARTS_MAX} parts, {TEXT_MAX} bytes of text and {DEPTH_MAX} levels")
+    format!(
+        "it gives too much: at most {PARTS_MAX} parts, {TEXT_MAX} bytes of text and {DEPTH_MAX} levels"
+    )
 }
 
 fn too_large() -> Error {
@@ -202,7 +209,9 @@ macro_rules! trim {
             Native::new(|(mut context, input)| {
                 let taken = context.pop_var();
                 let rest = match (&input, &taken) {
-                    (Val::TStr(text), Val::TStr(taken)) => text.$strip(&***taken).map(|rest| text.slice_ref(rest)),
+                    (Val::TStr(text), Val::TStr(taken)) => {
+                        text.$strip(&***taken).map(|rest| text.slice_ref(rest))
+                    }
                     _ => None,
                 };
                 box_once(Ok(rest.map_or(input, Val::utf8_str)))

@@ -134,7 +134,8 @@ impl<'s> Reader<'_, 's> {
         bound.map_or(Dot::Other, |(_, dot)| *dot)
     }
 
-    /// Binds a pattern's variables and returns their number. A destructured root is read as a whole.
+    /// Binds a pattern's variables and returns their number. A destructured root is read as a
+    /// whole.
     fn bind(&mut self, pattern: &Pattern<&'s str>, dot: Dot) -> usize {
         let names = variables(pattern);
         let dot = if matches!(pattern, Pattern::Var(_)) {
@@ -147,7 +148,13 @@ impl<'s> Reader<'_, 's> {
         names.len()
     }
 
-    fn operator(&mut self, left: &Term<'s>, operator: &BinaryOp<&'s str>, right: &Term<'s>, dot: Dot) -> Dot {
+    fn operator(
+        &mut self,
+        left: &Term<'s>,
+        operator: &BinaryOp<&'s str>,
+        right: &Term<'s>,
+        dot: Dot,
+    ) -> Dot {
         match operator {
             BinaryOp::Pipe(None) => {
                 let middle = self.follow(left, dot);
@@ -167,7 +174,10 @@ impl<'s> Reader<'_, 's> {
             update if is_update(update) => {
                 self.all_of(dot);
                 self.follow(left, dot);
-                self.whole(right, if matches!(update, BinaryOp::Update) { Dot::Other } else { dot });
+                self.whole(
+                    right,
+                    if matches!(update, BinaryOp::Update) { Dot::Other } else { dot },
+                );
                 Dot::Other
             }
             _ => {
@@ -182,7 +192,9 @@ impl<'s> Reader<'_, 's> {
         if !BLIND.contains(&(name, arguments.len())) {
             self.all_of(dot);
         }
-        let inner = INNER.iter().find(|(function, arity, _)| *function == name && *arity == arguments.len());
+        let inner = INNER
+            .iter()
+            .find(|(function, arity, _)| *function == name && *arity == arguments.len());
         let inner = inner.map_or(usize::MAX, |(_, _, from)| *from);
         arguments.iter().enumerate().for_each(|(at, argument)| {
             self.whole(argument, if at >= inner { Dot::Other } else { dot });

@@ -32,7 +32,9 @@ pub(super) fn parse(code: &str) -> Result<Term<'_>, Mistake> {
     })?;
     let parsed = Parser::new(&tokens).parse(|parser| parser.term());
     let term = parsed.map_err(|errors| match errors.into_iter().next() {
-        Some((expected, found)) => unparsable(code, expected.as_str(), Token::opt_as_str(found, code)),
+        Some((expected, found)) => {
+            unparsable(code, expected.as_str(), Token::opt_as_str(found, code))
+        }
         None => unparsable(code, "an expression", ""),
     })?;
     if is_deeper(&term, DEPTH_MAX) { Err(too_deep()) } else { Ok(term) }
@@ -50,7 +52,9 @@ fn unparsable(code: &str, expected: &str, rest: &str) -> Mistake {
     let column = code.get(..at).map_or(0, |before| before.chars().count()) + 1;
     let found: String = rest.chars().take(20).collect();
     let found = if found.is_empty() { "the end".to_owned() } else { format!("`{found}`") };
-    let message = format!("the expression is no jq: {expected} expected at character {column}, found {found}");
+    let message = format!(
+        "the expression is no jq: {expected} expected at character {column}, found {found}"
+    );
     Mistake::new("flow-syntax", message).hint(MANUAL_HINT)
 }
 
@@ -71,8 +75,11 @@ fn brackets(code: &str) -> usize {
 
 /// Number of the words and signs that stand before a term and make the parser recurse.
 fn prefixes(code: &str) -> usize {
-    let words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '$' && c != '.');
-    let words = words.filter(|word| matches!(*word, "try" | "if" | "reduce" | "foreach" | "label" | "as" | "def"));
+    let words =
+        code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '$' && c != '.');
+    let words = words.filter(|word| {
+        matches!(*word, "try" | "if" | "reduce" | "foreach" | "label" | "as" | "def")
+    });
     words.count() + code.bytes().filter(|byte| *byte == b'-').count()
 }
 

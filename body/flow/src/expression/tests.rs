@@ -17,14 +17,18 @@ fn ids() -> Vec<Text> {
 /// Steps 0 and 1 are done before; everything else may be named too.
 fn compile(code: &str) -> Result<Expression, Vec<Mistake>> {
     let steps = ids();
-    Expression::new(code, &Names { steps: &steps, before: &[0, 1], own: None, each: true, catch: true })
+    Expression::new(
+        code,
+        &Names { steps: &steps, before: &[0, 1], own: None, each: true, catch: true },
+    )
 }
 
 /// Evaluates on an input whose text is given.
 fn text_on(code: &str, input: &str) -> Result<String, Failure> {
     let expression = compile(code).unwrap_or_else(|mistakes| panic!("{code}: {mistakes:?}"));
     let (names, input) = (ids(), Json::read(&input.to_owned().into()).unwrap());
-    let steps = [json!({"name": "Ada"}), json!(5), json!("secret")].map(|value| Some(Json::from(value)));
+    let steps =
+        [json!({"name": "Ada"}), json!(5), json!("secret")].map(|value| Some(Json::from(value)));
     let (item, error) = (Json::from(json!({"id": 7})), Json::from(json!({"code": "timeout"})));
     let item = item.parsed().map(|item| (item, 3));
     let scope = Scope { names: &names, input: &input, steps: &steps, item, error: Some(&error) };
@@ -62,7 +66,10 @@ fn an_expression_gives_what_jq_gives() {
         (".index + 1", json!(4)),
         (".error.code", json!("timeout")),
         ("\"Hello, \\(.input.name)!\"", json!("Hello, Ada!")),
-        ("{name: .input.name, list: [.input.list[] * 2]}", json!({"name": "Ada", "list": [6, 2, 4]})),
+        (
+            "{name: .input.name, list: [.input.list[] * 2]}",
+            json!({"name": "Ada", "list": [6, 2, 4]}),
+        ),
         (".input | {name, n}", json!({"name": "Ada", "n": 4})),
         (".input.n / 2", json!(2)),
         (".input.n / 8", json!(0.5)),
@@ -115,10 +122,15 @@ fn exactly_one_value_comes_out() {
 
 #[test]
 fn a_failing_expression_names_itself_in_one_short_line() {
-    assert_eq!(run(".input.name.first").unwrap_err(), "`${ .input.name.first }`: cannot index a text with \"first\"");
+    assert_eq!(
+        run(".input.name.first").unwrap_err(),
+        "`${ .input.name.first }`: cannot index a text with \"first\""
+    );
     let error = run(".input.name | .first").unwrap_err();
     assert!(error.ends_with("cannot index a text with a text"), "{error}");
-    let failure = text_on(".input.text | .x", &json!({"text": "line\n".repeat(10_000)}).to_string()).unwrap_err();
+    let failure =
+        text_on(".input.text | .x", &json!({"text": "line\n".repeat(10_000)}).to_string())
+            .unwrap_err();
     let values = failure.values.unwrap();
     assert!(values.chars().count() < 420 && !values.contains('\n'), "{values}");
     assert!(run("1 / 0").unwrap_err().contains("cannot divide by 0"));
@@ -130,17 +142,28 @@ fn a_failing_expression_names_itself_in_one_short_line() {
 
 #[test]
 fn the_quick_way_for_plain_paths_gives_what_jq_gives() {
-    let input =
-        json!({"a": {"b": [1, 2.5, {"c": null}], "d": "text", "e": true}, "big": 18_446_744_073_709_551_615_u64});
-    for path in
-        [".input", ".input.a", ".input.a.b", ".input.a.d", ".input.a.e", ".input.x.y", ".input.big", ".steps.ask.name"]
-    {
+    let input = json!({"a": {"b": [1, 2.5, {"c": null}], "d": "text", "e": true}, "big": 18_446_744_073_709_551_615_u64});
+    for path in [
+        ".input",
+        ".input.a",
+        ".input.a.b",
+        ".input.a.d",
+        ".input.a.e",
+        ".input.x.y",
+        ".input.big",
+        ".steps.ask.name",
+    ] {
         assert!(matches!(compile(path).unwrap().kind, Kind::Plain { .. }), "{path}");
-        assert_eq!(run_on(path, input.clone()), run_on(&format!("{path} | ."), input.clone()), "{path}");
+        assert_eq!(
+            run_on(path, input.clone()),
+            run_on(&format!("{path} | ."), input.clone()),
+            "{path}"
+        );
     }
     for path in [".input.a.b.c", ".input.a.d.e", ".input.a.e.f", ".input.big.x"] {
         assert!(
-            run_on(path, input.clone()).is_err() && run_on(&format!("{path} | ."), input.clone()).is_err(),
+            run_on(path, input.clone()).is_err()
+                && run_on(&format!("{path} | ."), input.clone()).is_err(),
             "{path}"
         );
     }
@@ -182,18 +205,30 @@ fn what_is_refused_says_why_and_what_to_do() {
 
 #[test]
 fn every_mistake_of_an_expression_is_told() {
-    let codes: Vec<_> =
-        compile("[now, .steps.nobody, .foo, lenght]").unwrap_err().into_iter().map(|m| m.code).collect();
+    let codes: Vec<_> = compile("[now, .steps.nobody, .foo, lenght]")
+        .unwrap_err()
+        .into_iter()
+        .map(|m| m.code)
+        .collect();
     assert_eq!(codes, ["flow-refused", "flow-refused", "flow-unknown-step", "flow-root"]);
 }
 
 #[test]
 fn what_does_not_parse_is_told_with_its_place() {
-    assert_eq!(mistake(".input |").message, "the expression is no jq: term expected at character 9, found the end");
-    assert_eq!(mistake(".input)").message, "the expression is no jq: token expected at character 7, found `)`");
+    assert_eq!(
+        mistake(".input |").message,
+        "the expression is no jq: term expected at character 9, found the end"
+    );
+    assert_eq!(
+        mistake(".input)").message,
+        "the expression is no jq: token expected at character 7, found `)`"
+    );
     assert_eq!(mistake("").code, "flow-syntax");
     assert_eq!(mistake("(.input").code, "flow-syntax");
-    assert_eq!(mistake("\"ä\" & 1").message, "the expression is no jq: token expected at character 5, found `& 1`");
+    assert_eq!(
+        mistake("\"ä\" & 1").message,
+        "the expression is no jq: token expected at character 5, found `& 1`"
+    );
 }
 
 #[test]
@@ -224,13 +259,18 @@ fn a_read_of_what_is_not_there_is_a_mistake() {
         assert!(found.hint.as_deref().unwrap_or("").contains(hint), "{code}: {found:?}");
     }
     // Below a value, names are free.
-    for code in
-        [".input.list | map(.later?)", ".input | .later", "[.input[] | .steps?] | length", ".input | has(\"later\")"]
-    {
+    for code in [
+        ".input.list | map(.later?)",
+        ".input | .later",
+        "[.input[] | .steps?] | length",
+        ".input | has(\"later\")",
+    ] {
         assert!(compile(code).is_ok(), "{code}");
     }
     let bare = Names { steps: &ids(), before: &[], own: Some(0), each: false, catch: false };
-    for (code, message) in [(".item", "no `each` here"), (".error", "nothing is caught"), (".steps.ask", "itself")] {
+    for (code, message) in
+        [(".item", "no `each` here"), (".error", "nothing is caught"), (".steps.ask", "itself")]
+    {
         let mistakes = Expression::new(code, &bare).unwrap_err();
         assert!(mistakes[0].message.contains(message), "{mistakes:?}");
     }
@@ -240,7 +280,11 @@ fn a_read_of_what_is_not_there_is_a_mistake() {
 fn every_function_that_is_allowed_compiles() {
     for (name, arities) in functions::FUNCTIONS {
         for arity in *arities {
-            let arguments = if *arity == 0 { String::new() } else { format!("({})", vec!["."; *arity].join(";")) };
+            let arguments = if *arity == 0 {
+                String::new()
+            } else {
+                format!("({})", vec!["."; *arity].join(";"))
+            };
             let code = format!("1 | {name}{arguments}");
             assert!(compile(&code).is_ok(), "{code}: {:?}", compile(&code));
             let _ = run(&code);

@@ -56,7 +56,9 @@ fn write(value: &Val, out: &mut Vec<u8>) -> Result<(), Failure> {
                     out.push(b',');
                 }
                 let (Val::BStr(key) | Val::TStr(key)) = key else {
-                    return Err(Failure::plain("a key of a map is no text; write `(… | tostring)`"));
+                    return Err(Failure::plain(
+                        "a key of a map is no text; write `(… | tostring)`",
+                    ));
                 };
                 write_text(key, out);
                 out.push(b':');
@@ -77,7 +79,9 @@ fn write_number(number: &Num, out: &mut Vec<u8>) -> Result<(), Failure> {
     let written = match number {
         Num::Float(float) => match self::number(*float) {
             Num::Int(whole) => whole.to_string(),
-            _ => serde_json::Number::from_f64(*float).map(|number| number.to_string()).unwrap_or_default(),
+            _ => serde_json::Number::from_f64(*float)
+                .map(|number| number.to_string())
+                .unwrap_or_default(),
         },
         other => other.to_string(),
     };

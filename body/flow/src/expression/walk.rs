@@ -13,7 +13,8 @@ use super::syntax::Term;
 /// The terms that stand directly in a term.
 pub(super) fn children<'t, 's>(term: &'t Term<'s>) -> Vec<&'t Term<'s>> {
     use parse::Term::{
-        Arr, BinOp, Break, Call, Def, Fold, Id, IfThenElse, Label, Neg, Num, Obj, Path, Recurse, Str, TryCatch, Var,
+        Arr, BinOp, Break, Call, Def, Fold, Id, IfThenElse, Label, Neg, Num, Obj, Path, Recurse,
+        Str, TryCatch, Var,
     };
     let mut found = Vec::new();
     match term {
@@ -39,7 +40,9 @@ pub(super) fn children<'t, 's>(term: &'t Term<'s>) -> Vec<&'t Term<'s>> {
             pattern_terms(pattern, &mut found);
             found.extend(arguments);
         }
-        TryCatch(term, catch) => found.extend([Some(&**term), catch.as_deref()].into_iter().flatten()),
+        TryCatch(term, catch) => {
+            found.extend([Some(&**term), catch.as_deref()].into_iter().flatten());
+        }
         IfThenElse(branches, rest) => {
             branches.iter().for_each(|(condition, then)| found.extend([condition, then]));
             found.extend(rest.as_deref());
@@ -87,14 +90,19 @@ pub(super) fn variables<'s>(pattern: &Pattern<&'s str>) -> Vec<&'s str> {
 /// Returns the same term with every term that stands directly in it changed.
 pub(super) fn map<'s>(term: Term<'s>, change: &mut dyn FnMut(Term<'s>) -> Term<'s>) -> Term<'s> {
     use parse::Term::{
-        Arr, BinOp, Call, Def as Local, Fold, IfThenElse, Label, Neg, Obj, Path as Access, Str, TryCatch,
+        Arr, BinOp, Call, Def as Local, Fold, IfThenElse, Label, Neg, Obj, Path as Access, Str,
+        TryCatch,
     };
     match term {
-        Str(format, parts) => Str(format, parts.into_iter().map(|part| map_string(part, change)).collect()),
+        Str(format, parts) => {
+            Str(format, parts.into_iter().map(|part| map_string(part, change)).collect())
+        }
         Arr(Some(term)) => Arr(Some(Box::new(change(*term)))),
         Neg(term) => Neg(Box::new(change(*term))),
         Label(name, term) => Label(name, Box::new(change(*term))),
-        Obj(entries) => Obj(entries.into_iter().map(|(key, value)| map_entry(key, value, change)).collect()),
+        Obj(entries) => {
+            Obj(entries.into_iter().map(|(key, value)| map_entry(key, value, change)).collect())
+        }
         BinOp(left, operator, right) => {
             let left = change(*left);
             let operator = match operator {
@@ -105,11 +113,21 @@ pub(super) fn map<'s>(term: Term<'s>, change: &mut dyn FnMut(Term<'s>) -> Term<'
         }
         Fold(name, list, pattern, arguments) => {
             let list = Box::new(change(*list));
-            Fold(name, list, map_pattern(pattern, change), arguments.into_iter().map(change).collect())
+            Fold(
+                name,
+                list,
+                map_pattern(pattern, change),
+                arguments.into_iter().map(change).collect(),
+            )
         }
-        TryCatch(term, catch) => TryCatch(Box::new(change(*term)), catch.map(|term| Box::new(change(*term)))),
+        TryCatch(term, catch) => {
+            TryCatch(Box::new(change(*term)), catch.map(|term| Box::new(change(*term))))
+        }
         IfThenElse(branches, rest) => {
-            let branches = branches.into_iter().map(|(condition, then)| (change(condition), change(then))).collect();
+            let branches = branches
+                .into_iter()
+                .map(|(condition, then)| (change(condition), change(then)))
+                .collect();
             IfThenElse(branches, rest.map(|term| Box::new(change(*term))))
         }
         Local(definitions, term) => {
@@ -122,7 +140,8 @@ pub(super) fn map<'s>(term: Term<'s>, change: &mut dyn FnMut(Term<'s>) -> Term<'
         Call(name, arguments) => Call(name, arguments.into_iter().map(change).collect()),
         Access(term, path) => {
             let term = Box::new(change(*term));
-            let parts = path.0.into_iter().map(|(part, optional)| (map_part(part, change), optional));
+            let parts =
+                path.0.into_iter().map(|(part, optional)| (map_part(part, change), optional));
             Access(term, Path(parts.collect()))
         }
         leaf => leaf,
@@ -133,26 +152,39 @@ type Change<'c, 's> = &'c mut dyn FnMut(Term<'s>) -> Term<'s>;
 
 /// Changes an entry. A key without a value stays unchanged: only a plain key may stand alone, as in
 /// `{name}`, which means `{name: .name}`.
-fn map_entry<'s>(key: Term<'s>, value: Option<Term<'s>>, change: Change<'_, 's>) -> (Term<'s>, Option<Term<'s>>) {
+fn map_entry<'s>(
+    key: Term<'s>,
+    value: Option<Term<'s>>,
+    change: Change<'_, 's>,
+) -> (Term<'s>, Option<Term<'s>>) {
     match value {
         Some(value) => (change(key), Some(change(value))),
         None => (key, None),
     }
 }
 
-fn map_string<'s>(part: StrPart<&'s str, Term<'s>>, change: Change<'_, 's>) -> StrPart<&'s str, Term<'s>> {
+fn map_string<'s>(
+    part: StrPart<&'s str, Term<'s>>,
+    change: Change<'_, 's>,
+) -> StrPart<&'s str, Term<'s>> {
     match part {
         StrPart::Term(term) => StrPart::Term(change(term)),
         other => other,
     }
 }
 
-pub(super) fn map_pattern<'s>(pattern: Pattern<&'s str>, change: Change<'_, 's>) -> Pattern<&'s str> {
+pub(super) fn map_pattern<'s>(
+    pattern: Pattern<&'s str>,
+    change: Change<'_, 's>,
+) -> Pattern<&'s str> {
     match pattern {
         Pattern::Var(name) => Pattern::Var(name),
-        Pattern::Arr(parts) => Pattern::Arr(parts.into_iter().map(|part| map_pattern(part, change)).collect()),
+        Pattern::Arr(parts) => {
+            Pattern::Arr(parts.into_iter().map(|part| map_pattern(part, change)).collect())
+        }
         Pattern::Obj(entries) => {
-            let entries = entries.into_iter().map(|(key, part)| (change(key), map_pattern(part, change)));
+            let entries =
+                entries.into_iter().map(|(key, part)| (change(key), map_pattern(part, change)));
             Pattern::Obj(entries.collect())
         }
     }

@@ -10,22 +10,48 @@ fn read(text: &str) -> Result<Json, CellError> {
 
 #[test]
 fn a_text_that_is_json_is_kept_and_another_is_a_bad_request() {
-    for text in ["null", " [1, 2.50] ", "12345678901234567890123", "-0", "1e2", "{\"a\":1,\"a\":2}", "\"\\u00e4\""] {
+    for text in [
+        "null",
+        " [1, 2.50] ",
+        "12345678901234567890123",
+        "-0",
+        "1e2",
+        "{\"a\":1,\"a\":2}",
+        "\"\\u00e4\"",
+    ] {
         let json = read(text).unwrap();
         assert_eq!((json.to_string().as_str(), json.parsed().is_some()), (text, true), "{text}");
     }
     assert_eq!(read("").unwrap(), Json::null());
-    for text in ["{", "nul", "01", "+1", "1.", ".5", "NaN", "1 2", "{\"a\" 1}", "\"\\ud800\"", "1e999", "# 1", "b\"x\""]
-    {
+    for text in [
+        "{",
+        "nul",
+        "01",
+        "+1",
+        "1.",
+        ".5",
+        "NaN",
+        "1 2",
+        "{\"a\" 1}",
+        "\"\\ud800\"",
+        "1e999",
+        "# 1",
+        "b\"x\"",
+    ] {
         assert_eq!(read(text).unwrap_err().code, cbs::Code::BadRequest, "{text}");
     }
-    assert!(read(&"[".repeat(200)).is_err() && read(&format!("{}{}", "[".repeat(200), "]".repeat(200))).is_err());
+    assert!(
+        read(&"[".repeat(200)).is_err()
+            && read(&format!("{}{}", "[".repeat(200), "]".repeat(200))).is_err()
+    );
     assert!(Json::read(&Bytes::from_static(b"\"\xff\"")).is_err());
 }
 
 #[test]
 fn null_and_false_are_no() {
-    for (text, is_no) in [("null", true), (" false\n", true), ("0", false), ("\"\"", false), ("[]", false)] {
+    for (text, is_no) in
+        [("null", true), (" false\n", true), ("0", false), ("\"\"", false), ("[]", false)]
+    {
         assert_eq!(read(text).unwrap().is_no(), is_no, "{text}");
     }
 }

@@ -34,7 +34,9 @@ pub(crate) fn is_step_id(id: &str) -> bool {
     let mut bytes = id.bytes();
     id.len() <= ID_BYTES_MAX
         && bytes.next().is_some_and(|first| first.is_ascii_lowercase())
-        && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-')
+        && bytes.all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-'
+        })
 }
 
 /// The place of a step's field.
@@ -45,8 +47,8 @@ pub(super) fn place(step: usize, field: &str) -> Vec<PathPart> {
 pub(super) fn plan(flow: &Flow) -> Result<Plan, Vec<Problem>> {
     let mut problems = Vec::new();
     if flow.steps.is_empty() {
-        let mistake =
-            Mistake::new("flow-empty", "the flow has no steps").hint("`steps: [{ id: greet, call: logic.greet }]`");
+        let mistake = Mistake::new("flow-empty", "the flow has no steps")
+            .hint("`steps: [{ id: greet, call: logic.greet }]`");
         problems.push(mistake.at(&[PathPart::Key("steps".into())]));
     }
     check_ids(flow, &mut problems);
@@ -54,17 +56,20 @@ pub(super) fn plan(flow: &Flow) -> Result<Plan, Vec<Problem>> {
     let names: Vec<Text> = flow.steps.iter().map(|step| Text::from(step.id.as_str())).collect();
     let next = order::dependents(&order.needs);
     let links = order.needs.into_iter().zip(next).zip(&order.before);
-    let steps = flow.steps.iter().enumerate().zip(links).map(|((index, step), ((needs, next), before))| {
-        let names = Names { steps: &names, before, own: Some(index), each: false, catch: false };
-        let mut maker = Maker { index, step, names, problems: &mut problems };
-        PlanStep { needs, next, ..maker.step() }
-    });
+    let steps =
+        flow.steps.iter().enumerate().zip(links).map(|((index, step), ((needs, next), before))| {
+            let names =
+                Names { steps: &names, before, own: Some(index), each: false, catch: false };
+            let mut maker = Maker { index, step, names, problems: &mut problems };
+            PlanStep { needs, next, ..maker.step() }
+        });
     let steps: Vec<PlanStep> = steps.collect();
     let all: Vec<usize> = (0..names.len()).collect();
     let after_all = Names { steps: &names, before: &all, own: None, each: false, catch: false };
     let output = flow.output.as_ref();
-    let output =
-        output.map(|output| Template::new(output, &after_all, &[PathPart::Key("output".into())], &mut problems));
+    let output = output.map(|output| {
+        Template::new(output, &after_all, &[PathPart::Key("output".into())], &mut problems)
+    });
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -80,8 +85,17 @@ fn check_ids(flow: &Flow, problems: &mut Vec<Problem>) {
             problems.push(mistake.hint(hint).at(&place(index, "id")));
         }
         if let Some(first) = flow.steps.iter().take(index).position(|other| other.id == step.id) {
-            let message = format!("two steps have the id `{}`: steps {} and {}", step.id, first + 1, index + 1);
-            problems.push(Mistake::new("flow-step-twice", message).hint("give each its own").at(&place(index, "id")));
+            let message = format!(
+                "two steps have the id `{}`: steps {} and {}",
+                step.id,
+                first + 1,
+                index + 1
+            );
+            problems.push(
+                Mistake::new("flow-step-twice", message)
+                    .hint("give each its own")
+                    .at(&place(index, "id")),
+            );
         }
     }
 }
@@ -105,7 +119,10 @@ impl Maker<'_> {
             target: step.target.clone(),
             when: step.when.as_ref().map(|when| self.when(when)),
             each: step.each.as_ref().map(|each| self.each(each)),
-            with: step.with.as_ref().map(|with| self.template(with, in_item, &place(self.index, "with"))),
+            with: step
+                .with
+                .as_ref()
+                .map(|with| self.template(with, in_item, &place(self.index, "with"))),
             needs: Vec::new(),
             next: Vec::new(),
             retry: step.retry.clone(),
@@ -131,7 +148,10 @@ impl Maker<'_> {
             _ => false,
         };
         if !is_condition {
-            let mistake = Mistake::new("flow-when", "`when` is no expression, so it would always or never hold");
+            let mistake = Mistake::new(
+                "flow-when",
+                "`when` is no expression, so it would always or never hold",
+            );
             self.problem(mistake.hint("write `${ .input.wanted }`, or `true` or `false`"), &path);
         }
         self.template(when, self.names, &path)
@@ -149,7 +169,8 @@ impl Maker<'_> {
         if each.parallel == 0 {
             let path = below(&place(self.index, "each"), PathPart::Key("parallel".into()));
             self.problem(
-                Mistake::new("flow-each", "`parallel` is 0, so no item would ever run").hint("write 1 or more"),
+                Mistake::new("flow-each", "`parallel` is 0, so no item would ever run")
+                    .hint("write 1 or more"),
                 &path,
             );
         }
@@ -166,7 +187,8 @@ impl Maker<'_> {
         let at = |field: &str| below(&path, PathPart::Key(field.into()));
         for (index, code) in catch.codes.iter().enumerate() {
             if let Some(hint) = unknown_code(code) {
-                let mistake = Mistake::new("flow-catch", format!("no error has the code `{code}`")).hint(hint);
+                let mistake = Mistake::new("flow-catch", format!("no error has the code `{code}`"))
+                    .hint(hint);
                 self.problem(mistake, &below(&at("codes"), PathPart::Index(index)));
             }
         }
@@ -185,15 +207,18 @@ impl Maker<'_> {
 
     fn check_target(&mut self, target: &Target, path: &[PathPart]) {
         if let Target::Topic(topic) = target {
-            let mistake =
-                Mistake::new("flow-target", format!("the topic `{topic}` gives no answer, so a step cannot call it"));
+            let mistake = Mistake::new(
+                "flow-target",
+                format!("the topic `{topic}` gives no answer, so a step cannot call it"),
+            );
             self.problem(mistake.hint("call a cell that publishes the event"), path);
         }
     }
 
     fn check_timeout(&mut self, timeout: Option<Duration>, path: &[PathPart]) {
         if timeout.is_some_and(|timeout| timeout.is_zero()) {
-            let mistake = Mistake::new("flow-timeout", "the timeout is 0, so no call could ever be answered");
+            let mistake =
+                Mistake::new("flow-timeout", "the timeout is 0, so no call could ever be answered");
             self.problem(mistake.hint("write for example `5s`, or leave it out"), path);
         }
     }

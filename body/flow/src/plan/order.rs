@@ -57,7 +57,11 @@ fn needs(flow: &Flow, index: usize, problems: &mut Vec<Problem>) -> Vec<usize> {
             }
             Some(need) => found.push(need),
             None => {
-                let others = flow.steps.iter().map(|step| step.id.as_str()).filter(|other| *other != step.id);
+                let others = flow
+                    .steps
+                    .iter()
+                    .map(|step| step.id.as_str())
+                    .filter(|other| *other != step.id);
                 let mistake = Mistake::new("flow-needs", format!("there is no step `{id}`"));
                 problems.push(mistake.hint(suggest::hint(id, others)).at(&place()));
             }
@@ -73,7 +77,8 @@ fn needs(flow: &Flow, index: usize, problems: &mut Vec<Problem>) -> Vec<usize> {
 fn sorted(needs: &[Vec<usize>]) -> Vec<usize> {
     let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
     let next = dependents(needs);
-    let mut ready: VecDeque<usize> = (0..needs.len()).filter(|index| missing.get(*index) == Some(&0)).collect();
+    let mut ready: VecDeque<usize> =
+        (0..needs.len()).filter(|index| missing.get(*index) == Some(&0)).collect();
     let mut order = Vec::with_capacity(needs.len());
     while let Some(index) = ready.pop_front() {
         order.push(index);
@@ -119,13 +124,17 @@ fn cycle(flow: &Flow, needs: &[Vec<usize>], sorted: &[usize]) -> Problem {
         at = needs.get(at).and_then(|needs| needs.iter().find(open)).copied().unwrap_or(at);
     }
     let mut round: Vec<usize> = seen.into_iter().skip_while(|step| *step != at).collect();
-    let first = round.iter().enumerate().min_by_key(|(_, step)| **step).map_or(0, |(place, _)| place);
+    let first =
+        round.iter().enumerate().min_by_key(|(_, step)| **step).map_or(0, |(place, _)| place);
     round.rotate_left(first);
     let start = round.first().copied().unwrap_or(0);
     round.push(start);
-    let ids = round.iter().filter_map(|index| flow.steps.get(*index)).map(|step| format!("`{}`", step.id));
+    let ids = round
+        .iter()
+        .filter_map(|index| flow.steps.get(*index))
+        .map(|step| format!("`{}`", step.id));
     let message = format!("steps wait for each other: {}", ids.collect::<Vec<_>>().join(" needs "));
-    let mistake =
-        Mistake::new("flow-cycle", message).hint("take one of them out of a `needs`; `needs: []` waits for nothing");
+    let mistake = Mistake::new("flow-cycle", message)
+        .hint("take one of them out of a `needs`; `needs: []` waits for nothing");
     mistake.at(&super::check::place(start, "needs"))
 }

@@ -11,8 +11,15 @@ use crate::{
 fn problems(flow: Flow) -> Vec<Problem> {
     let problems = Plan::new(flow).expect_err("no problem was found");
     for problem in &problems {
-        assert!(CODES.iter().any(|(code, _)| *code == problem.code), "{} is not in CODES", problem.code);
-        assert!(!problem.message.contains('\n') && problem.hint.as_ref().is_none_or(|hint| !hint.contains('\n')));
+        assert!(
+            CODES.iter().any(|(code, _)| *code == problem.code),
+            "{} is not in CODES",
+            problem.code
+        );
+        assert!(
+            !problem.message.contains('\n')
+                && problem.hint.as_ref().is_none_or(|hint| !hint.contains('\n'))
+        );
     }
     problems
 }
@@ -53,8 +60,14 @@ fn a_step_needs_the_one_above_unless_it_says_otherwise() {
 
 #[test]
 fn all_targets_are_told_with_those_of_catch() {
-    let catch = Catch { codes: vec![], target: Some("logic.rescue".parse().unwrap()), with: None, timeout: None };
-    let plan = Plan::new(flow(vec![Step { catch: Some(Box::new(catch)), ..step("a") }, step("b")])).unwrap();
+    let catch = Catch {
+        codes: vec![],
+        target: Some("logic.rescue".parse().unwrap()),
+        with: None,
+        timeout: None,
+    };
+    let plan = Plan::new(flow(vec![Step { catch: Some(Box::new(catch)), ..step("a") }, step("b")]))
+        .unwrap();
     let names: Vec<&str> = plan.targets().map(Target::name).collect();
     assert_eq!(names, ["logic.a", "logic.rescue", "logic.b"]);
 }
@@ -70,7 +83,8 @@ fn a_cycle_is_named_from_the_step_written_first() {
     ]);
     assert_eq!(problem.message, "steps wait for each other: `b` needs `d` needs `c` needs `b`");
     assert_eq!((problem.code, path(&problem).as_str()), ("flow-cycle", "steps.1.needs"));
-    let problem = only(vec![Step { with: Some(json!("${ .steps.b }")), ..needing("a", &["b"]) }, step("b")]);
+    let problem =
+        only(vec![Step { with: Some(json!("${ .steps.b }")), ..needing("a", &["b"]) }, step("b")]);
     assert_eq!(problem.message, "steps wait for each other: `a` needs `b` needs `a`");
 }
 
@@ -108,20 +122,36 @@ fn a_step_reads_only_what_is_done_before_it() {
     let problem = only(vec![step("a"), needing("b", &[]), reading("c", "${ .steps.a }")]);
     assert_eq!((problem.code, path(&problem).as_str()), ("flow-not-before", "steps.2.with"));
     assert_eq!(only(vec![reading("a", "${ .steps.b }"), step("b")]).code, "flow-not-before");
-    assert_eq!(only(vec![reading("a", "${ .steps.a }")]).message, "`.steps.a` is read by the step `a` itself");
+    assert_eq!(
+        only(vec![reading("a", "${ .steps.a }")]).message,
+        "`.steps.a` is read by the step `a` itself"
+    );
 }
 
 #[test]
 fn roots_are_where_they_belong() {
     let each = Each { items: json!("${ .input }"), parallel: 2 };
-    let catch = Catch { codes: vec![], target: None, with: Some(json!("${ .error.code }")), timeout: None };
-    let good =
-        Step { each: Some(each.clone()), with: Some(json!("${ .item }")), catch: Some(Box::new(catch)), ..step("a") };
+    let catch =
+        Catch { codes: vec![], target: None, with: Some(json!("${ .error.code }")), timeout: None };
+    let good = Step {
+        each: Some(each.clone()),
+        with: Some(json!("${ .item }")),
+        catch: Some(Box::new(catch)),
+        ..step("a")
+    };
     assert!(Plan::new(flow(vec![good])).is_ok());
-    let wrong =
-        Step { each: Some(each), when: Some(json!("${ .item }")), with: Some(json!("${ .error }")), ..step("a") };
-    let found: Vec<_> = problems(flow(vec![wrong])).iter().map(|problem| (path(problem), problem.code)).collect();
-    assert_eq!(found, [("steps.0.when".to_owned(), "flow-root"), ("steps.0.with".to_owned(), "flow-root")]);
+    let wrong = Step {
+        each: Some(each),
+        when: Some(json!("${ .item }")),
+        with: Some(json!("${ .error }")),
+        ..step("a")
+    };
+    let found: Vec<_> =
+        problems(flow(vec![wrong])).iter().map(|problem| (path(problem), problem.code)).collect();
+    assert_eq!(
+        found,
+        [("steps.0.when".to_owned(), "flow-root"), ("steps.0.with".to_owned(), "flow-root")]
+    );
 }
 
 #[test]
@@ -142,14 +172,29 @@ fn what_can_never_work_is_told() {
         (Step { when: Some(json!(1)), ..step("a") }, "flow-when", "steps.0.when"),
         (Step { each: each(json!([1]), 0), ..step("a") }, "flow-each", "steps.0.each.parallel"),
         (Step { each: each(json!("names"), 1), ..step("a") }, "flow-each", "steps.0.each.items"),
-        (Step { each: each(json!({"a": "${ .input }"}), 1), ..step("a") }, "flow-each", "steps.0.each.items"),
         (
-            Step { catch: Some(Box::new(catch(&["timeout", "stock.empty", "time-out"]))), ..step("a") },
+            Step { each: each(json!({"a": "${ .input }"}), 1), ..step("a") },
+            "flow-each",
+            "steps.0.each.items",
+        ),
+        (
+            Step {
+                catch: Some(Box::new(catch(&["timeout", "stock.empty", "time-out"]))),
+                ..step("a")
+            },
             "flow-catch",
             "steps.0.catch.codes.2",
         ),
-        (Step { when: Some(json!("is ${ .input }")), ..step("a") }, "flow-interpolation", "steps.0.when"),
-        (Step { each: each(json!("${ .inptu }"), 1), ..step("a") }, "flow-root", "steps.0.each.items"),
+        (
+            Step { when: Some(json!("is ${ .input }")), ..step("a") },
+            "flow-interpolation",
+            "steps.0.when",
+        ),
+        (
+            Step { each: each(json!("${ .inptu }"), 1), ..step("a") },
+            "flow-root",
+            "steps.0.each.items",
+        ),
     ] {
         let problem = only(vec![step]);
         assert_eq!((problem.code, path(&problem).as_str()), (code, place), "{problem:?}");

@@ -42,7 +42,9 @@ impl Calls {
 
     /// The item to start now, with its value if there is an `each`.
     pub(super) fn next(&self) -> Option<(u32, Option<&Val>)> {
-        let is_free = self.failure.is_none() && self.live.len() < self.parallel && self.next < self.answers.len();
+        let is_free = self.failure.is_none()
+            && self.live.len() < self.parallel
+            && self.next < self.answers.len();
         let item = u32::try_from(self.next).ok().filter(|_| is_free)?;
         Some((item, self.items.as_ref().and_then(|items| items.get(self.next))))
     }

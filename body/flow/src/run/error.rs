@@ -14,7 +14,8 @@ impl Run {
     pub(super) fn no_value(&mut self, place: &str, failure: Failure) -> CellError {
         let message = format!("{place}{}", failure.message);
         if let Some(values) = failure.values {
-            self.decisions.push(Decision::Log(LogEntry::NoValue { message: message.clone(), values }));
+            self.decisions
+                .push(Decision::Log(LogEntry::NoValue { message: message.clone(), values }));
         }
         CellError::domain(EXPRESSION_CODE, message)
     }

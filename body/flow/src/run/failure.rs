@@ -15,10 +15,12 @@ impl Run {
         let plan = Arc::clone(&self.plan);
         let Some((index, step)) = find(&plan, call) else { return Ok(()) };
         match self.progress.get_mut(index) {
-            Some(Progress::Catching) if call.is_fallback() => Err(named(step, None, ": its catch failed", error)),
+            Some(Progress::Catching) if call.is_fallback() => {
+                Err(named(step, None, ": its catch failed", error))
+            }
             Some(Progress::Calling(calls)) if calls.is_running(call) => {
-                let may_retry =
-                    !calls.is_stopped() && retry::is_allowed(step.retry.as_ref(), call.attempt(), &error, not_run);
+                let may_retry = !calls.is_stopped()
+                    && retry::is_allowed(step.retry.as_ref(), call.attempt(), &error, not_run);
                 if may_retry {
                     self.retry(index, step, call);
                     return Ok(());
@@ -31,7 +33,11 @@ impl Run {
     }
 
     fn retry(&mut self, index: usize, step: &PlanStep, failed: &CallId) {
-        let (Some(Progress::Calling(calls)), Some(retry)) = (self.progress.get_mut(index), &step.retry) else { return };
+        let (Some(Progress::Calling(calls)), Some(retry)) =
+            (self.progress.get_mut(index), &step.retry)
+        else {
+            return;
+        };
         let call = CallId::attempt_of(step.name(), failed.item(), failed.attempt() + 1);
         let delay = retry::delay(retry, &call, self.seed);
         calls.wait(&call);
@@ -59,7 +65,13 @@ impl Run {
     }
 
     /// Handles a call, or a step, that failed and is not tried again.
-    pub(super) fn given_up(&mut self, index: usize, step: &PlanStep, item: Option<u32>, error: CellError) -> Outcome {
+    pub(super) fn given_up(
+        &mut self,
+        index: usize,
+        step: &PlanStep,
+        item: Option<u32>,
+        error: CellError,
+    ) -> Outcome {
         let item = item.filter(|_| step.each.is_some());
         if !step.catch.as_ref().is_some_and(|catch| catch.takes(&error)) {
             return Err(named(step, item, " failed", error));
@@ -75,7 +87,9 @@ impl Run {
 
     /// Runs the fallback of a stopped step when none of its calls runs any more.
     pub(super) fn catch_when_quiet(&mut self, index: usize, step: &PlanStep) -> Outcome {
-        let (Some(Progress::Calling(calls)), Some(catch)) = (self.progress.get_mut(index), &step.catch) else {
+        let (Some(Progress::Calling(calls)), Some(catch)) =
+            (self.progress.get_mut(index), &step.catch)
+        else {
             return Ok(());
         };
         let Some(error) = calls.take_failure() else { return Ok(()) };
@@ -84,8 +98,11 @@ impl Run {
         });
         let root = Json::from(root);
         self.decisions.push(Decision::Log(LogEntry::Caught { step: step.name().clone(), error }));
-        let with = catch.with.as_ref().map(|with| with.fill(&self.scope(None, Some(&root)))).transpose();
-        let with = with.map_err(|failure| named(step, None, ": its catch failed", self.no_value("", failure)))?;
+        let with =
+            catch.with.as_ref().map(|with| with.fill(&self.scope(None, Some(&root)))).transpose();
+        let with = with.map_err(|failure| {
+            named(step, None, ": its catch failed", self.no_value("", failure))
+        })?;
         let with = with.unwrap_or_else(Json::null);
         match &catch.target {
             None => self.done(index, with),
@@ -93,7 +110,13 @@ impl Run {
                 self.set(index, Progress::Catching);
                 let call = CallId::fallback_of(step.name());
                 let (target, timeout) = (target.clone(), catch.timeout);
-                self.decisions.push(Decision::Call { call, target, input: with, timeout, attempt: 0 });
+                self.decisions.push(Decision::Call {
+                    call,
+                    target,
+                    input: with,
+                    timeout,
+                    attempt: 0,
+                });
             }
         }
         Ok(())

@@ -7,7 +7,12 @@ use cbs::{CellError, Code};
 use crate::{CallId, Retry};
 
 /// True if the call may be made again after its attempt `attempt` (from 0) failed.
-pub(super) fn is_allowed(retry: Option<&Retry>, attempt: u32, error: &CellError, not_run: bool) -> bool {
+pub(super) fn is_allowed(
+    retry: Option<&Retry>,
+    attempt: u32,
+    error: &CellError,
+    not_run: bool,
+) -> bool {
     let Some(retry) = retry else { return false };
     attempt < retry.max && (not_run || error.retryable || error.code == Code::CellFailed)
 }
@@ -26,8 +31,9 @@ pub(super) fn delay(retry: &Retry, call: &CallId, seed: u64) -> Duration {
 /// and in every version.
 fn hash(seed: u64, text: &str) -> u64 {
     let bytes = seed.to_le_bytes().into_iter().chain(text.bytes());
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)
 }

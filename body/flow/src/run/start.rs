@@ -38,7 +38,8 @@ impl Run {
                 Some(Val::Arr(items)) => Some(items.to_vec()),
                 other => {
                     let found = kind(other.unwrap_or(&Val::Null));
-                    let failure = Failure::plain(format!("`each` goes through a list, and this is {found}"));
+                    let failure =
+                        Failure::plain(format!("`each` goes through a list, and this is {found}"));
                     return self.fails(index, step, None, failure);
                 }
             },
@@ -55,7 +56,8 @@ impl Run {
             && let Some((item, value)) = calls.next()
         {
             let item_scope = value.map(|value| (value, item));
-            let input = step.with.as_ref().map(|with| with.fill(&self.scope(item_scope, None))).transpose();
+            let input =
+                step.with.as_ref().map(|with| with.fill(&self.scope(item_scope, None))).transpose();
             match input {
                 Ok(input) => self.call(index, step, item, input.unwrap_or_else(Json::null)),
                 Err(failure) => return self.fails(index, step, Some(item), failure),
@@ -64,7 +66,13 @@ impl Run {
         Ok(())
     }
 
-    fn fails(&mut self, index: usize, step: &PlanStep, item: Option<u32>, failure: Failure) -> Outcome {
+    fn fails(
+        &mut self,
+        index: usize,
+        step: &PlanStep,
+        item: Option<u32>,
+        failure: Failure,
+    ) -> Outcome {
         let error = self.no_value("", failure);
         self.given_up(index, step, item, error)
     }

@@ -26,7 +26,11 @@ fn needing(id: &str, needs: &[&str]) -> Step {
 }
 
 fn retry(max: u32, backoff: u64) -> Option<Retry> {
-    Some(Retry { max, backoff: Duration::from_millis(backoff), backoff_max: Duration::from_secs(2) })
+    Some(Retry {
+        max,
+        backoff: Duration::from_millis(backoff),
+        backoff_max: Duration::from_secs(2),
+    })
 }
 
 fn catch(codes: &[&str], target: Option<&str>, with: &str) -> Option<Box<Catch>> {
@@ -43,7 +47,8 @@ fn each(items: &str, parallel: usize) -> Option<Each> {
     Some(Each { items: json!(items), parallel })
 }
 
-/// Decisions in short: `greet(1)`, `wait greet#1`, `finish 1`, `fail message`, `skip greet`, `caught greet`.
+/// Decisions in short: `greet(1)`, `wait greet#1`, `finish 1`, `fail message`, `skip greet`,
+/// `caught greet`.
 fn short(decisions: &[Decision]) -> Vec<String> {
     let one = |decision: &Decision| match decision {
         Decision::Call { call, input, .. } => format!("{call}({input})"),
@@ -93,8 +98,11 @@ const NOTHING: [&str; 0] = [];
 
 #[test]
 fn steps_run_one_after_the_other_and_the_last_value_is_the_answer() {
-    let mut run =
-        run(flow(vec![with("prompt", "${ .input }"), with("greet", "${ {name: .steps.prompt} }"), step("print")]));
+    let mut run = run(flow(vec![
+        with("prompt", "${ .input }"),
+        with("greet", "${ {name: .steps.prompt} }"),
+        step("print"),
+    ]));
     assert_eq!(run.begin(json!("Ada")), ["prompt(\"Ada\")"]);
     assert_eq!(run.answer("prompt", json!("Grace")), ["greet({\"name\":\"Grace\"})"]);
     assert_eq!(run.answer("greet", json!("Hello")), ["print(null)"]);
@@ -105,17 +113,25 @@ fn steps_run_one_after_the_other_and_the_last_value_is_the_answer() {
 
 #[test]
 fn a_call_carries_the_target_the_timeout_and_the_attempt() {
-    let timed = Step { timeout: Some(Duration::from_secs(3)), target: "flow greeting".parse().unwrap(), ..step("a") };
+    let timed = Step {
+        timeout: Some(Duration::from_secs(3)),
+        target: "flow greeting".parse().unwrap(),
+        ..step("a")
+    };
     let decisions = run(flow(vec![timed])).handle(Event::Started { input: json!(1).into() });
     let target = "flow greeting".parse().unwrap();
     let call = "a".parse().unwrap();
     let timeout = Some(Duration::from_secs(3));
-    assert_eq!(decisions, [Decision::Call { call, target, input: Json::null(), timeout, attempt: 0 }]);
+    assert_eq!(
+        decisions,
+        [Decision::Call { call, target, input: Json::null(), timeout, attempt: 0 }]
+    );
 }
 
 #[test]
 fn what_does_not_depend_on_each_other_runs_at_once() {
-    let mut flow = flow(vec![step("a"), needing("b", &[]), needing("c", &["a"]), needing("d", &["b", "c"])]);
+    let mut flow =
+        flow(vec![step("a"), needing("b", &[]), needing("c", &["a"]), needing("d", &["b", "c"])]);
     flow.output = Some(json!({"all": "${ [.steps[]] }", "n": "${ .input + 1 }"}));
     let mut run = run(flow);
     assert_eq!(run.begin(json!(1)), ["a(null)", "b(null)"]);
@@ -139,9 +155,13 @@ fn a_skipped_step_is_null_and_what_follows_runs() {
 
 #[test]
 fn when_takes_all_but_false_and_null_for_yes() {
-    for (input, runs) in
-        [(json!(true), true), (json!(0), true), (json!(""), true), (json!(false), false), (json!(null), false)]
-    {
+    for (input, runs) in [
+        (json!(true), true),
+        (json!(0), true),
+        (json!(""), true),
+        (json!(false), false),
+        (json!(null), false),
+    ] {
         let conditional = Step { when: Some(json!("${ .input }")), ..step("a") };
         let decisions = run(flow(vec![conditional])).begin(input.clone());
         assert_eq!(decisions[0] == "a(null)", runs, "{input}");
@@ -150,7 +170,11 @@ fn when_takes_all_but_false_and_null_for_yes() {
 
 #[test]
 fn each_calls_so_many_at_once_and_answers_in_the_order_of_the_list() {
-    let fan = Step { each: each("${ .input }", 2), with: Some(json!("${ [.index, .item] }")), ..step("a") };
+    let fan = Step {
+        each: each("${ .input }", 2),
+        with: Some(json!("${ [.index, .item] }")),
+        ..step("a")
+    };
     let mut run = run(flow(vec![fan, with("b", "${ .steps.a }")]));
     assert_eq!(run.begin(json!(["x", "y", "z"])), ["a[0]([0,\"x\"])", "a[1]([1,\"y\"])"]);
     assert_eq!(run.answer("a[1]", json!("Y")), ["a[2]([2,\"z\"])"]);
@@ -163,7 +187,10 @@ fn each_over_nothing_gives_nothing_and_over_no_list_fails() {
     let fan = || Step { each: each("${ .input }", 2), ..step("a") };
     assert_eq!(run(flow(vec![fan()])).begin(json!([])), ["finish []"]);
     let failed = run(flow(vec![fan()])).begin(json!("names"));
-    assert_eq!(failed, ["fail flow.expression: step `a` failed: `each` goes through a list, and this is a text"]);
+    assert_eq!(
+        failed,
+        ["fail flow.expression: step `a` failed: `each` goes through a list, and this is a text"]
+    );
 }
 
 #[test]
@@ -204,14 +231,16 @@ fn what_is_tried_again_is_what_may_be() {
     ] {
         let mut run = run(flow(vec![Step { retry: retry(1, 100), ..step("a") }]));
         run.begin(json!(null));
-        let decisions = if not_run { run.not_run("a", error.clone()) } else { run.fail("a", error.clone()) };
+        let decisions =
+            if not_run { run.not_run("a", error.clone()) } else { run.fail("a", error.clone()) };
         assert_eq!(decisions == ["wait a#1"], again, "{error} {not_run}: {decisions:?}");
     }
 }
 
 #[test]
 fn retries_wait_longer_each_time_and_not_all_alike() {
-    let plan = Arc::new(Plan::new(flow(vec![Step { retry: retry(40, 100), ..step("a") }])).unwrap());
+    let plan =
+        Arc::new(Plan::new(flow(vec![Step { retry: retry(40, 100), ..step("a") }])).unwrap());
     let delays = |seed: u64| {
         let mut run = Run::seeded(Arc::clone(&plan), seed);
         run.begin(json!(null));
@@ -248,10 +277,13 @@ fn a_retry_without_backoff_calls_at_once() {
 fn a_failed_step_fails_the_flow_at_once_and_by_name() {
     let mut run = run(flow(vec![step("a"), needing("b", &[]), needing("c", &["a", "b"])]));
     run.begin(json!(null));
-    let error = CellError::domain("stock.empty", "no more tea").retryable().with_details(json!({"left": 0}));
+    let error = CellError::domain("stock.empty", "no more tea")
+        .retryable()
+        .with_details(json!({"left": 0}));
     let decisions = run.handle(Event::Failed { call: "b".parse().unwrap(), error, not_run: false });
-    let named =
-        CellError::domain("stock.empty", "step `b` failed: no more tea").retryable().with_details(json!({"left": 0}));
+    let named = CellError::domain("stock.empty", "step `b` failed: no more tea")
+        .retryable()
+        .with_details(json!({"left": 0}));
     assert_eq!(decisions, [Decision::Fail { error: named }]);
     assert!(run.is_done());
     assert_eq!(run.answer("a", json!(1)), NOTHING);
@@ -262,9 +294,16 @@ fn a_failed_step_fails_the_flow_at_once_and_by_name() {
 fn an_error_without_details_gets_the_place_as_such() {
     let mut each_run = run(flow(vec![Step { each: each("${ .input }", 9), ..step("a") }]));
     each_run.begin(json!([1, 2]));
-    let decisions = each_run.handle(Event::Failed { call: "a[1]".parse().unwrap(), error: crash(), not_run: false });
+    let decisions = each_run.handle(Event::Failed {
+        call: "a[1]".parse().unwrap(),
+        error: crash(),
+        not_run: false,
+    });
     let error = CellError::new(Code::CellFailed, "step `a`, item 1 failed: the cell failed");
-    assert_eq!(decisions, [Decision::Fail { error: error.with_details(json!({"step": "a", "item": 1})) }]);
+    assert_eq!(
+        decisions,
+        [Decision::Fail { error: error.with_details(json!({"step": "a", "item": 1})) }]
+    );
 }
 
 #[test]
@@ -278,7 +317,10 @@ fn no_call_of_the_event_that_fails_the_flow_is_made() {
     let decisions = run.answer("a", json!(5));
     assert_eq!(
         decisions,
-        ["no value", "fail flow.expression: step `c` failed: `${ .steps.a.x }`: cannot index a number with \"x\""]
+        [
+            "no value",
+            "fail flow.expression: step `c` failed: `${ .steps.a.x }`: cannot index a number with \"x\""
+        ]
     );
 }
 
@@ -289,20 +331,31 @@ fn a_caught_step_has_the_value_of_its_fallback() {
     run.begin(json!(null));
     let error = CellError::domain("stock.empty", "no tea").with_details(json!([1]));
     let root = r#"{"code":"stock.empty","details":[1],"message":"no tea","retryable":false}"#;
-    assert_eq!(run.fail("a", error), ["caught a stock.empty".to_owned(), format!("a/catch({root})")]);
+    assert_eq!(
+        run.fail("a", error),
+        ["caught a stock.empty".to_owned(), format!("a/catch({root})")]
+    );
     assert_eq!(run.answer("a/catch", json!("coffee")), ["b(\"coffee\")"]);
 }
 
 #[test]
 fn a_catch_without_a_call_gives_its_value() {
-    let mut run = run(flow(vec![Step { catch: catch(&["timeout"], None, "${ .error.code }"), ..step("a") }]));
+    let mut run =
+        run(flow(vec![Step { catch: catch(&["timeout"], None, "${ .error.code }"), ..step("a") }]));
     run.begin(json!(null));
-    assert_eq!(run.fail("a", CellError::new(Code::Timeout, "late")), ["caught a timeout", "finish \"timeout\""]);
+    assert_eq!(
+        run.fail("a", CellError::new(Code::Timeout, "late")),
+        ["caught a timeout", "finish \"timeout\""]
+    );
 }
 
 #[test]
 fn a_catch_takes_the_codes_it_names_and_retries_come_first() {
-    let caught = || Step { catch: catch(&["cell-failed"], None, "rescued"), retry: retry(1, 5), ..step("a") };
+    let caught = || Step {
+        catch: catch(&["cell-failed"], None, "rescued"),
+        retry: retry(1, 5),
+        ..step("a")
+    };
     let mut first = run(flow(vec![caught()]));
     first.begin(json!(null));
     assert_eq!(first.fail("a", crash()), ["wait a#1"]);
@@ -310,7 +363,10 @@ fn a_catch_takes_the_codes_it_names_and_retries_come_first() {
     assert_eq!(first.fail("a#1", crash()), ["caught a cell-failed", "finish \"rescued\""]);
     let mut other = run(flow(vec![caught()]));
     other.begin(json!(null));
-    assert_eq!(other.fail("a", CellError::bad_request("no")), ["fail bad-request: step `a` failed: no"]);
+    assert_eq!(
+        other.fail("a", CellError::bad_request("no")),
+        ["fail bad-request: step `a` failed: no"]
+    );
 }
 
 #[test]
@@ -324,7 +380,10 @@ fn a_fallback_that_fails_fails_the_flow() {
     let mut wrong = run(flow(vec![caught("${ .error.code.x }")]));
     wrong.begin(json!(null));
     let failed = wrong.fail("a", crash());
-    assert!(failed[2].starts_with("fail flow.expression: step `a`: its catch failed: `${"), "{failed:?}");
+    assert!(
+        failed[2].starts_with("fail flow.expression: step `a`: its catch failed: `${"),
+        "{failed:?}"
+    );
 }
 
 #[test]
@@ -406,25 +465,33 @@ fn the_values_of_a_failed_expression_are_in_a_note_and_not_in_the_error() {
     let mut run = run(flow(vec![step("auth"), with("b", "${ .steps.auth + 1 }")]));
     run.begin(json!(null));
     let call = "auth".parse().unwrap();
-    let decisions = run.handle(Event::Answered { call, value: json!({"token": "tok-SECRET"}).into() });
-    let [Decision::Log(LogEntry::NoValue { message, values }), Decision::Fail { error }] = decisions.as_slice() else {
+    let decisions =
+        run.handle(Event::Answered { call, value: json!({"token": "tok-SECRET"}).into() });
+    let [Decision::Log(LogEntry::NoValue { message, values }), Decision::Fail { error }] =
+        decisions.as_slice()
+    else {
         panic!("{decisions:?}");
     };
     let said = "`${ .steps.auth + 1 }`: cannot add a map and a number";
-    assert_eq!((message.as_str(), error.message.as_str()), (said, &*format!("step `b` failed: {said}")));
+    assert_eq!(
+        (message.as_str(), error.message.as_str()),
+        (said, &*format!("step `b` failed: {said}"))
+    );
     assert!(values.contains("tok-SECRET") && !format!("{error:?}").contains("SECRET"), "{values}");
 }
 
 #[test]
 fn what_passes_through_stays_byte_for_byte() {
     let text = "{ \"id\": 12345678901234567890123, \"at\" : 1.50, \"b\":1e2,\"b\": -0 }";
-    let fan = Step { each: each("${ [1, 2] }", 2), with: Some(json!("${ .steps.a }")), ..step("b") };
+    let fan =
+        Step { each: each("${ [1, 2] }", 2), with: Some(json!("${ .steps.a }")), ..step("b") };
     let mut flow = flow(vec![with("a", "${ .input }"), fan]);
     flow.output = Some(json!({"all": "${ .steps.b }", "first": "${ .steps.a.id }"}));
     let mut run = run(flow);
     let json = |text: &str| Json::read(&text.to_owned().into()).unwrap();
     assert_eq!(short(&run.handle(Event::Started { input: json(text) })), [format!("a({text})")]);
-    let answered = |call: &str, text: &str| Event::Answered { call: call.parse().unwrap(), value: json(text) };
+    let answered =
+        |call: &str, text: &str| Event::Answered { call: call.parse().unwrap(), value: json(text) };
     let calls = [format!("b[0]({text})"), format!("b[1]({text})")];
     assert_eq!(short(&run.handle(answered("a", text))), calls);
     assert_eq!(short(&run.handle(answered("b[0]", text))), NOTHING);

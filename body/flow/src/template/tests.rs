@@ -24,8 +24,7 @@ fn filled(value: &Value) -> Result<Value, Failure> {
 
 #[test]
 fn expressions_stand_anywhere_in_maps_and_lists() {
-    let template =
-        json!({"to": "${ .input.name }", "rest": [1, null, "plain", {"twice": " ${.input.n * 2} "}], "$": "{}"});
+    let template = json!({"to": "${ .input.name }", "rest": [1, null, "plain", {"twice": " ${.input.n * 2} "}], "$": "{}"});
     let value = json!({"to": "Ada", "rest": [1, null, "plain", {"twice": 4}], "$": "{}"});
     assert_eq!(filled(&template), Ok(value));
     assert_eq!(filled(&json!("${ {a: .input.n} }")), Ok(json!({"a": 2})));
@@ -60,7 +59,8 @@ fn text_around_an_expression_is_a_mistake_with_a_way_out() {
 
 #[test]
 fn a_mistake_is_told_at_its_place_and_all_at_once() {
-    let (_, problems) = made(&json!({"a": ["fine", "${ .nothing }"], "b": {"c": "${ now }"}, "${ x }": 1}));
+    let (_, problems) =
+        made(&json!({"a": ["fine", "${ .nothing }"], "b": {"c": "${ now }"}, "${ x }": 1}));
     let mut found: Vec<String> =
         problems.iter().map(|problem| format!("{:?} {}", problem.path, problem.code)).collect();
     found.sort();

@@ -26,7 +26,8 @@ pub(super) enum Line<'a> {
 /// Packages that the body's program or every environment already has.
 const OURS: [&str; 2] = ["cbs-sdk", "msgspec"];
 /// File name endings that pip takes for packages.
-const ARCHIVES: [&str; 9] = [".whl", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz"];
+const ARCHIVES: [&str; 9] =
+    [".whl", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz"];
 
 impl<'a> Line<'a> {
     /// Reads a line without its comment and the blanks around it.
@@ -63,7 +64,9 @@ pub(super) fn is_address(text: &str) -> bool {
 /// `--requirement=x`.
 fn option<'a>(line: &'a str, short: &str, long: &str) -> Option<&'a str> {
     let value = match line.strip_prefix(long) {
-        Some(rest) => rest.strip_prefix('=').or_else(|| rest.starts_with([' ', '\t']).then_some(rest))?,
+        Some(rest) => {
+            rest.strip_prefix('=').or_else(|| rest.starts_with([' ', '\t']).then_some(rest))?
+        }
         None => line.strip_prefix(short)?,
     };
     let value = value.trim();
@@ -72,7 +75,10 @@ fn option<'a>(line: &'a str, short: &str, long: &str) -> Option<&'a str> {
 }
 
 fn is_ours(line: &str) -> bool {
-    let name = line.split(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)).next().unwrap_or_default();
+    let name = line
+        .split(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c))
+        .next()
+        .unwrap_or_default();
     OURS.contains(&name.to_ascii_lowercase().replace(['_', '.'], "-").as_str())
 }
 
@@ -87,7 +93,8 @@ fn local(line: &str) -> Option<&str> {
     let whole = line.split(" --").next().unwrap_or(line);
     if let Some((before, path)) = whole.split_once("file:") {
         let path = path.split([' ', '\t', ';', '#']).next().unwrap_or(path);
-        let path = path.strip_prefix("//localhost").or_else(|| path.strip_prefix("//")).unwrap_or(path);
+        let path =
+            path.strip_prefix("//localhost").or_else(|| path.strip_prefix("//")).unwrap_or(path);
         return (!before.ends_with('+') && !path.contains('%')).then_some(path);
     }
     if whole.contains("://") {
@@ -131,7 +138,10 @@ mod tests {
             ("wheels/six.whl", Line::Local("wheels/six.whl")),
             ("six.TAR.GZ", Line::Local("six.TAR.GZ")),
             ("file:./pkg", Line::Local("./pkg")),
-            ("six @ file:///opt/six.whl#sha256=00 ; python_version < '4'", Line::Local("/opt/six.whl")),
+            (
+                "six @ file:///opt/six.whl#sha256=00 ; python_version < '4'",
+                Line::Local("/opt/six.whl"),
+            ),
             ("six @ file://localhost/opt/six.whl", Line::Local("/opt/six.whl")),
             ("six @ git+file:///opt/six", Line::Package),
             ("https://example.org/six.whl", Line::Package),

@@ -96,7 +96,10 @@ impl Reader<'_> {
     fn read(&mut self, file: &Path, text: &str, is_limit: bool) -> Result<usize, String> {
         let index = self.asked.texts.len();
         if index == FILES_MAX {
-            return Err(format!("{}: more than {FILES_MAX} files name each other by `-r` and `-c`", file.display()));
+            return Err(format!(
+                "{}: more than {FILES_MAX} files name each other by `-r` and `-c`",
+                file.display()
+            ));
         }
         self.asked.texts.push(String::new());
         let mut copy = String::new();
@@ -122,7 +125,12 @@ impl Reader<'_> {
     }
 
     /// Returns the copy's line for this line, or the file that it names.
-    fn line<'a>(&mut self, file: &Path, logical: &'a Logical, is_limit: bool) -> Result<CopiedLine<'a>, String> {
+    fn line<'a>(
+        &mut self,
+        file: &Path,
+        logical: &'a Logical,
+        is_limit: bool,
+    ) -> Result<CopiedLine<'a>, String> {
         let text = logical.text.as_str();
         self.asked.is_hashed |= text.contains("--hash") || text.starts_with("--require-hashes");
         let asks = match Line::read(text) {
@@ -136,8 +144,12 @@ impl Reader<'_> {
             Line::Links(named) if !is_address(named) && !named.starts_with("file:") => {
                 return self.links(file, named).map(CopiedLine::Line);
             }
-            Line::Editable(named) => self.package(named, InstalledPathKind::Editable).map(|()| !is_limit)?,
-            Line::Local(named) => self.package(named, InstalledPathKind::Package).map(|()| !is_limit)?,
+            Line::Editable(named) => {
+                self.package(named, InstalledPathKind::Editable).map(|()| !is_limit)?
+            }
+            Line::Local(named) => {
+                self.package(named, InstalledPathKind::Package).map(|()| !is_limit)?
+            }
             Line::Requirements(_) | Line::Package => !is_limit,
             Line::Constraints(_) | Line::Links(_) | Line::Option => false,
         };
@@ -146,7 +158,12 @@ impl Reader<'_> {
     }
 
     /// Reads another file, whose path is relative to the file that names it.
-    fn open<'a>(&self, file: &Path, named: &'a str, is_limit: bool) -> Result<NamedFile<'a>, String> {
+    fn open<'a>(
+        &self,
+        file: &Path,
+        named: &'a str,
+        is_limit: bool,
+    ) -> Result<NamedFile<'a>, String> {
         let path = self.path(folder(file), named);
         let content = fs::read(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => format!("there is no file {}", path.display()),
@@ -187,8 +204,12 @@ impl Reader<'_> {
         if !path.exists() {
             return Err(format!("there is no `{named}` in {}", self.folder.display()));
         }
-        if path.is_dir() && !["pyproject.toml", "setup.py"].iter().any(|file| path.join(file).is_file()) {
-            return Err(format!("`{named}` is no package: it has no pyproject.toml and no setup.py"));
+        if path.is_dir()
+            && !["pyproject.toml", "setup.py"].iter().any(|file| path.join(file).is_file())
+        {
+            return Err(format!(
+                "`{named}` is no package: it has no pyproject.toml and no setup.py"
+            ));
         }
         self.note(&path, named);
         self.asked.places.push(InstalledPath { path, kind });
@@ -203,7 +224,10 @@ impl Reader<'_> {
     }
 
     fn note(&mut self, path: &Path, named: &str) {
-        if self.is_relative && !Path::new(named).is_absolute() && !self.asked.named.iter().any(|known| known == path) {
+        if self.is_relative
+            && !Path::new(named).is_absolute()
+            && !self.asked.named.iter().any(|known| known == path)
+        {
             self.asked.named.push(path.to_owned());
         }
     }
@@ -218,7 +242,8 @@ pub(super) fn decode(content: &[u8]) -> Result<String, &'static str> {
     let wrong = "it is not UTF-8; save it as UTF-8";
     let wide = |content: &[u8], unit: fn([u8; 2]) -> u16| {
         let (pairs, rest) = content.as_chunks::<2>();
-        let text = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect::<Result<String, _>>();
+        let text =
+            char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect::<Result<String, _>>();
         text.ok().filter(|_| rest.is_empty()).ok_or(wrong)
     };
     match content {
@@ -243,7 +268,8 @@ fn logical_lines(text: &str) -> Vec<Logical> {
     let mut all = Vec::new();
     let mut open: Option<Logical> = None;
     for (line, number) in text.lines().zip(1..) {
-        let mut logical = open.take().unwrap_or_else(|| Logical { number, count: 0, text: String::new() });
+        let mut logical =
+            open.take().unwrap_or_else(|| Logical { number, count: 0, text: String::new() });
         logical.count += 1;
         let is_comment = line.trim_start().starts_with('#');
         match line.strip_suffix('\\') {
@@ -285,7 +311,9 @@ fn plain(path: &Path) -> PathBuf {
     for part in path.components() {
         match part {
             Component::CurDir => {}
-            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
+            Component::ParentDir
+                if matches!(plain.components().next_back(), Some(Component::Normal(_))) =>
+            {
                 plain.pop();
             }
             part => plain.push(part),

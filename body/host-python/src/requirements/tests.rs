@@ -3,7 +3,9 @@ use super::*;
 type Checked = Result<(), Box<dyn std::error::Error>>;
 
 /// A folder with these files, and a cell beside them.
-fn beside(files: &[(&str, &str)]) -> Result<(tempfile::TempDir, Result<Option<Requirements>, String>), io::Error> {
+fn beside(
+    files: &[(&str, &str)],
+) -> Result<(tempfile::TempDir, Result<Option<Requirements>, String>), io::Error> {
     let folder = tempfile::tempdir()?;
     for (name, text) in files {
         let file = folder.path().join(name);
@@ -24,7 +26,10 @@ const TOML: &str = "[project]\nname = 'x'\nversion = '1'\n";
 #[test]
 fn files_that_name_files_are_read_as_pip_reads_them() -> Checked {
     let (folder, found) = beside(&[
-        ("requirements.txt", "# first\n-r deep/base.txt\nsix==1.16.0 \\\n  --hash=sha256:00\n-c limits.txt # why\n"),
+        (
+            "requirements.txt",
+            "# first\n-r deep/base.txt\nsix==1.16.0 \\\n  --hash=sha256:00\n-c limits.txt # why\n",
+        ),
         ("deep/base.txt", "--requirement=more/last.txt\ncbs-sdk\nattrs\n"),
         ("deep/more/last.txt", "idna"),
         ("limits.txt", "idna<4"),
@@ -38,16 +43,22 @@ fn files_that_name_files_are_read_as_pip_reads_them() -> Checked {
     ];
     assert_eq!(asked.texts, texts);
     assert!(asked.is_hashed);
-    let files = ["deep/base.txt", "deep/more/last.txt", "limits.txt"].map(|file| folder.path().join(file));
+    let files =
+        ["deep/base.txt", "deep/more/last.txt", "limits.txt"].map(|file| folder.path().join(file));
     assert_eq!(asked.named, files);
     Ok(())
 }
 
 #[test]
 fn what_asks_for_nothing_is_nothing() -> Checked {
-    for text in ["", "# six\n", "cbs-sdk\nmsgspec==0.18\n", "-c limits.txt\n", "-r base.txt\n", "--pre\n"] {
-        let (_folder, found) =
-            beside(&[("requirements.txt", text), ("limits.txt", "six"), ("base.txt", "cbs_sdk[fast]")])?;
+    for text in
+        ["", "# six\n", "cbs-sdk\nmsgspec==0.18\n", "-c limits.txt\n", "-r base.txt\n", "--pre\n"]
+    {
+        let (_folder, found) = beside(&[
+            ("requirements.txt", text),
+            ("limits.txt", "six"),
+            ("base.txt", "cbs_sdk[fast]"),
+        ])?;
         assert_eq!(found?, None, "{text}");
     }
     Ok(())
@@ -65,13 +76,18 @@ fn what_is_not_there_is_told_with_its_line() -> Checked {
         ("-f wheels\nsix\n", "requirements.txt:1: there is no `wheels` in "),
         ("-r round.txt\n", "more than 64 files name each other"),
     ] {
-        let files = [("requirements.txt", text), ("deep/more.txt", "six\n-c no.txt\n"), ("round.txt", "-r round.txt")];
+        let files = [
+            ("requirements.txt", text),
+            ("deep/more.txt", "six\n-c no.txt\n"),
+            ("round.txt", "-r round.txt"),
+        ];
         let (_folder, found) = beside(&files)?;
         let reason = found.err().unwrap_or_default();
         assert!(reason.contains(said), "`{said}` is not in `{reason}`");
         assert!(reason.len() < 300, "{reason}");
     }
-    let (_folder, found) = beside(&[("pyproject.toml", &format!("{TOML}dependencies = ['x @ file:x.whl']\n"))])?;
+    let (_folder, found) =
+        beside(&[("pyproject.toml", &format!("{TOML}dependencies = ['x @ file:x.whl']\n"))])?;
     let reason = found.err().unwrap_or_default();
     assert!(reason.contains("pyproject.toml: there is no `x.whl` in "), "{reason}");
     Ok(())
@@ -84,18 +100,28 @@ fn a_file_may_be_written_on_windows() -> Checked {
     };
     let text = "six==1.16.0 # schön\r\n";
     let bom = [b"\xef\xbb\xbf".as_slice(), text.as_bytes()].concat();
-    for content in [bom, wide(text, [0xff, 0xfe], u16::to_le_bytes), wide(text, [0xfe, 0xff], u16::to_be_bytes)] {
+    for content in [
+        bom,
+        wide(text, [0xff, 0xfe], u16::to_le_bytes),
+        wide(text, [0xfe, 0xff], u16::to_be_bytes),
+    ] {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("requirements.txt");
         fs::write(&file, &content)?;
-        let found = Requirements::beside(&folder.path().join("cell.py"))?.ok_or("nothing is asked for")?;
+        let found =
+            Requirements::beside(&folder.path().join("cell.py"))?.ok_or("nothing is asked for")?;
         assert_eq!(found.asked.texts, ["six==1.16.0\n"]);
     }
-    for wrong in [b"six\xff".as_slice(), b"\xef\xbb\xbfsix\xff", b"\xff\xfes\x00i", b"\xfe\xff\xd8\x00"] {
+    for wrong in
+        [b"six\xff".as_slice(), b"\xef\xbb\xbfsix\xff", b"\xff\xfes\x00i", b"\xfe\xff\xd8\x00"]
+    {
         let reason = decode(wrong).err().unwrap_or_default();
         assert!(reason.contains("save it as UTF-8"), "{wrong:?}");
     }
-    let (_folder, found) = beside(&[("pyproject.toml", &format!("\u{feff}{TOML}dependencies = ['six==1.16.0']\r\n"))])?;
+    let (_folder, found) = beside(&[(
+        "pyproject.toml",
+        &format!("\u{feff}{TOML}dependencies = ['six==1.16.0']\r\n"),
+    )])?;
     assert_eq!(found?.ok_or("nothing is asked for")?.asked.texts, ["six==1.16.0\n"]);
     Ok(())
 }
@@ -107,7 +133,8 @@ fn what_is_told_apart_is_what_is_installed() -> Checked {
     assert_eq!(first, identity(&[list, ("more.txt", "attrs # the same elsewhere")])?);
     assert_ne!(first, identity(&[list, ("more.txt", "attrs==25.1.0")])?);
 
-    let mut files = vec![("requirements.txt", "./pkg\n"), ("pkg/pyproject.toml", ""), ("pkg/a.py", "1")];
+    let mut files =
+        vec![("requirements.txt", "./pkg\n"), ("pkg/pyproject.toml", ""), ("pkg/a.py", "1")];
     let (folder, found) = beside(&files)?;
     let found = found?.ok_or("nothing is asked for")?;
     let before = found.identity()?;
@@ -152,7 +179,8 @@ fn what_is_named_by_its_path_is_named() -> Checked {
 
 #[test]
 fn a_folder_of_links_is_told_apart_by_names_sizes_and_times() -> Checked {
-    let (folder, found) = beside(&[("requirements.txt", "-f wheels\nsix\n"), ("wheels/deep/b.whl", "1")])?;
+    let (folder, found) =
+        beside(&[("requirements.txt", "-f wheels\nsix\n"), ("wheels/deep/b.whl", "1")])?;
     let found = found?.ok_or("nothing is asked for")?;
     let wheels = folder.path().join("wheels");
     for number in 0..=FILES_MAX {
@@ -166,7 +194,10 @@ fn a_folder_of_links_is_told_apart_by_names_sizes_and_times() -> Checked {
     known.push(found.identity()?);
     fs::write(wheels.join("a.whl"), "22")?;
     known.push(found.identity()?);
-    fs::File::options().write(true).open(wheels.join("a.whl"))?.set_modified(SystemTime::UNIX_EPOCH)?;
+    fs::File::options()
+        .write(true)
+        .open(wheels.join("a.whl"))?
+        .set_modified(SystemTime::UNIX_EPOCH)?;
     known.push(found.identity()?);
     known.sort();
     known.dedup();

@@ -14,7 +14,8 @@ use std::{
 
 use bus::{InProcess, Settings};
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, Envelope, Span, SpanSink, Target, Uuid, Worker,
+    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, Envelope, Span, SpanSink,
+    Target, Uuid, Worker,
 };
 use host::{Host, Restarts, Running, State, Supervisor};
 use host_python::PythonHost;
@@ -83,9 +84,15 @@ impl Body {
     pub(crate) fn new() -> Self {
         let (turn, log) = (turn(), Log::listen());
         // The worker is a test of this very program that only cells start.
-        let worker = [env::current_exe().unwrap().into(), "--exact".into(), "worker".into(), "--ignored".into()];
+        let worker = [
+            env::current_exe().unwrap().into(),
+            "--exact".into(),
+            "worker".into(),
+            "--ignored".into(),
+        ];
         let command = worker.into_iter().chain(["--nocapture".into(), "--".into()]).collect();
-        let host = PythonHost::new(host_sidecar::Settings::new(cbs::Namespace::default())).with_worker_command(command);
+        let host = PythonHost::new(host_sidecar::Settings::new(cbs::Namespace::default()))
+            .with_worker_command(command);
         let host: Arc<dyn Host> = Arc::new(host);
         // One failure is enough for a test.
         let restarts = Restarts {
@@ -122,13 +129,19 @@ impl Body {
         for line in fields.lines() {
             writeln!(yaml, "  {}", line.trim()).unwrap();
         }
-        let specs = spec::load_texts([("specs.yaml".into(), &*yaml)], &spec::Options::default()).unwrap();
+        let specs =
+            spec::load_texts([("specs.yaml".into(), &*yaml)], &spec::Options::default()).unwrap();
         specs.cells().next().unwrap().clone()
     }
 
     pub(crate) fn env(&self, spec: &CellSpec) -> CellEnv {
-        CellEnv::new(spec.name.clone().into(), BodyId::new("web1").unwrap(), self.bus.clone(), self.screen.clone())
-            .with_span_sink(Some(self.spans.clone()))
+        CellEnv::new(
+            spec.name.clone().into(),
+            BodyId::new("web1").unwrap(),
+            self.bus.clone(),
+            self.screen.clone(),
+        )
+        .with_span_sink(Some(self.spans.clone()))
     }
 
     pub(crate) fn begin(&self, spec: &Arc<CellSpec>) -> Running {
@@ -138,7 +151,10 @@ impl Body {
     /// Starts a cell from `source` (`file.py:function`), and waits until calls reach it.
     pub(crate) async fn start(&self, name: &str, source: &str, fields: &str) -> Running {
         let running = self.begin(&self.spec(name, source, fields));
-        running.ready(LONG).await.unwrap_or_else(|state| panic!("{name}: {state:?}\n{}", self.log.text()));
+        running
+            .ready(LONG)
+            .await
+            .unwrap_or_else(|state| panic!("{name}: {state:?}\n{}", self.log.text()));
         running
     }
 
@@ -151,7 +167,9 @@ impl Body {
     /// Returns the result of the check, which starts nothing.
     pub(crate) fn checked(&self, text: &str, fields: &str) -> Result<(), String> {
         self.file("cell.py", text);
-        self.supervisor.check(&self.spec("demo.cell", "cell.py:run", fields)).map_err(|error| error.to_string())
+        self.supervisor
+            .check(&self.spec("demo.cell", "cell.py:run", fields))
+            .map_err(|error| error.to_string())
     }
 
     /// Starts a cell that cannot be started, and returns the reason.
@@ -181,7 +199,8 @@ pub(crate) async fn call_within(
     input: Value,
     timeout: Duration,
 ) -> Result<Value, BusError> {
-    let request = Envelope { timeout: Some(timeout), ..Envelope::request(target(name), input.to_string()) };
+    let request =
+        Envelope { timeout: Some(timeout), ..Envelope::request(target(name), input.to_string()) };
     let reply = bus.call(request).await?;
     Ok(serde_json::from_slice(&reply.payload).unwrap())
 }
@@ -229,7 +248,8 @@ impl Log {
         static LOG: OnceLock<Log> = OnceLock::new();
         LOG.get_or_init(|| {
             let log = Self::default();
-            let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+            let subscriber =
+                tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
             tracing::subscriber::set_global_default(subscriber).unwrap();
             log
         })
@@ -255,10 +275,15 @@ impl Log {
 
     /// Waits until there is a record that has all of these parts.
     pub(crate) async fn has(&self, parts: &[&str]) {
-        let there = || self.records().iter().any(|line| parts.iter().all(|part| line.contains(part)));
+        let there =
+            || self.records().iter().any(|line| parts.iter().all(|part| line.contains(part)));
         let until = tokio::time::Instant::now() + LONG;
         while !there() {
-            assert!(tokio::time::Instant::now() < until, "no record with {parts:?} in:\n{}", self.text());
+            assert!(
+                tokio::time::Instant::now() < until,
+                "no record with {parts:?} in:\n{}",
+                self.text()
+            );
             // sleep: between two looks at the log
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

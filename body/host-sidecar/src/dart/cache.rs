@@ -145,7 +145,10 @@ impl Cache {
         let mut bytes = 0;
         for (index, (used, other, path)) in kept.iter().enumerate() {
             bytes += size(path);
-            if *other && (index >= limits.entries || bytes > limits.bytes) && age(*used) >= limits.rest {
+            if *other
+                && (index >= limits.entries || bytes > limits.bytes)
+                && age(*used) >= limits.rest
+            {
                 tracing::debug!(folder = %path.display(), "dropping a compiled Dart cell that nobody has used lately");
                 self.remove(path);
             }

@@ -61,7 +61,12 @@ pub(super) async fn compile(
         // 9, and half of the time.
         Form::Kernel => command.args(["kernel", "--no-link-platform"]),
     };
-    command.arg("--packages").arg(source.with_file_name(PACKAGES)).arg("--output").arg(output).arg(source);
+    command
+        .arg("--packages")
+        .arg(source.with_file_name(PACKAGES))
+        .arg("--output")
+        .arg(output)
+        .arg(source);
     if effort == Effort::Spare {
         be_nice(&mut command);
     }
@@ -70,14 +75,19 @@ pub(super) async fn compile(
     command.process_group(0).kill_on_drop(true);
     let child = command.spawn().map_err(|error| Refusal::Impossible(error.to_string()))?;
     let mut family = Family { child };
-    let Ok((status, said)) = timeout(time_max, family.outcome()).await else { return Err(Refusal::TooSlow) };
+    let Ok((status, said)) = timeout(time_max, family.outcome()).await else {
+        return Err(Refusal::TooSlow);
+    };
     match status {
         Ok(status) if status.success() && output.is_file() => {
             tracing::debug!(source = %source.display(), said = said.trim(), "compiled");
             Ok(())
         }
         Ok(_) if said.contains(MISTAKE) => Err(Refusal::Mistakes(said.trim_end().to_owned())),
-        Ok(status) => Err(Refusal::Impossible(format!("{status}: {}", said.lines().last().unwrap_or_default()))),
+        Ok(status) => Err(Refusal::Impossible(format!(
+            "{status}: {}",
+            said.lines().last().unwrap_or_default()
+        ))),
         Err(error) => Err(Refusal::Impossible(error.to_string())),
     }
 }
@@ -93,7 +103,8 @@ fn be_nice(command: &mut Command) {
         let _ = unsafe { nix::libc::nice(NICE) };
         Ok(())
     };
-    // SAFETY: between fork and exec there is one call, and that is safe in a signal handler: setpriority.
+    // SAFETY: between fork and exec there is one call, and that is safe in a signal handler:
+    // setpriority.
     unsafe { command.pre_exec(prepare) };
 }
 

@@ -38,11 +38,16 @@ impl Dart {
         }
         let path = std::path::absolute(path).map_err(|error| error.to_string())?;
         let said = ask(&path)?;
-        let version = said.split_once("Dart SDK version: ").and_then(|(_, rest)| rest.split_whitespace().next());
+        let version = said
+            .split_once("Dart SDK version: ")
+            .and_then(|(_, rest)| rest.split_whitespace().next());
         let version = version.ok_or("it does not tell a Dart version")?.to_owned();
         let needed = sdk::version_min();
         if language(&version) < needed {
-            return Err(format!("it is Dart {version}, {}.{} or newer is needed", needed.0, needed.1));
+            return Err(format!(
+                "it is Dart {version}, {}.{} or newer is needed",
+                needed.0, needed.1
+            ));
         }
         Ok(Self { path, version })
     }
@@ -60,7 +65,9 @@ pub fn find() -> Result<Dart, Error> {
     // A missing Dart is looked for again: the user may be installing it.
     match FOUND.get() {
         Some(dart) => Ok(dart.clone()),
-        None => find_with(|name| std::env::var_os(name)).map(|dart| FOUND.get_or_init(|| dart).clone()),
+        None => {
+            find_with(|name| std::env::var_os(name)).map(|dart| FOUND.get_or_init(|| dart).clone())
+        }
     }
 }
 
@@ -71,8 +78,9 @@ pub(super) fn find_with(environment: impl Fn(&str) -> Option<OsString>) -> Resul
     }
     let path = variable("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).filter(|folder| !folder.as_os_str().is_empty());
-    let places =
-        on_path.map(|folder| folder.join("dart")).chain(tools(&environment).map(|tools| tools.join("dart/bin/dart")));
+    let places = on_path
+        .map(|folder| folder.join("dart"))
+        .chain(tools(&environment).map(|tools| tools.join("dart/bin/dart")));
     let mut seen = Vec::new();
     for place in places.filter(|place| is_program(place)) {
         match Dart::at(&place) {
@@ -86,7 +94,8 @@ pub(super) fn find_with(environment: impl Fn(&str) -> Option<OsString>) -> Resul
 /// Returns the per-user tools cache: `$CBS_TOOLS`, else `cbs/tools` in the user's cache folder.
 pub(super) fn tools(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     // As in the shell's `${NAME:-…}`, an empty variable counts as not set.
-    let variable = |name: &str| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable =
+        |name: &str| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     variable("CBS_TOOLS").or_else(|| Some(cache()?.join("cbs/tools")))
 }
@@ -128,7 +137,9 @@ fn ask(path: &Path) -> Result<String, String> {
             Ok(Some(status)) => break status,
             Ok(None) if Instant::now() < until => thread::sleep(Duration::from_millis(2)),
             other => {
-                let reason = other.err().map_or_else(|| "it does not answer".to_owned(), |error| error.to_string());
+                let reason = other
+                    .err()
+                    .map_or_else(|| "it does not answer".to_owned(), |error| error.to_string());
                 _ = child.kill();
                 _ = child.wait();
                 return Err(reason);

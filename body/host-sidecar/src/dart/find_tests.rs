@@ -19,13 +19,20 @@ fn program(file: &Path, text: &str) -> Checked {
 
 /// Writes a program that answers `--version` as a Dart of this version does.
 fn fake_dart(file: &Path, version: &str) -> Checked {
-    program(file, &format!("#!/bin/sh\necho 'Dart SDK version: {version} (stable) (today) on \"linux_x64\"'\n"))
+    program(
+        file,
+        &format!(
+            "#!/bin/sh\necho 'Dart SDK version: {version} (stable) (today) on \"linux_x64\"'\n"
+        ),
+    )
 }
 
 fn found(root: &Path, environment: &[(&str, &str)]) -> Result<String, Error> {
     let root = root.to_string_lossy();
-    let environment: HashMap<_, _> =
-        environment.iter().map(|(name, value)| (*name, OsString::from(value.replace('~', &root)))).collect();
+    let environment: HashMap<_, _> = environment
+        .iter()
+        .map(|(name, value)| (*name, OsString::from(value.replace('~', &root))))
+        .collect();
     let dart = find_with(|name| environment.get(name).cloned())?;
     Ok(dart.path.to_string_lossy().replace(&*root, "~"))
 }
@@ -33,10 +40,17 @@ fn found(root: &Path, environment: &[(&str, &str)]) -> Result<String, Error> {
 #[test]
 fn the_named_dart_comes_first_then_path_then_the_tools_cache() -> Checked {
     let root = tempfile::tempdir()?;
-    for place in ["own/dart", "path/dart", "tools/dart/bin/dart", "home/.cache/cbs/tools/dart/bin/dart"] {
+    for place in
+        ["own/dart", "path/dart", "tools/dart/bin/dart", "home/.cache/cbs/tools/dart/bin/dart"]
+    {
         fake_dart(&root.path().join(place), "3.13.4")?;
     }
-    let all = [("CBS_DART", "~/own/dart"), ("PATH", "~/nowhere:~/path"), ("CBS_TOOLS", "~/tools"), ("HOME", "~/home")];
+    let all = [
+        ("CBS_DART", "~/own/dart"),
+        ("PATH", "~/nowhere:~/path"),
+        ("CBS_TOOLS", "~/tools"),
+        ("HOME", "~/home"),
+    ];
     assert_eq!(found(root.path(), &all)?, "~/own/dart");
     assert_eq!(found(root.path(), &all[1..])?, "~/path/dart");
     assert_eq!(found(root.path(), &all[2..])?, "~/tools/dart/bin/dart");
@@ -52,8 +66,15 @@ fn a_dart_that_does_not_work_is_passed_over_and_told() -> Checked {
     program(&broken, "#!/bin/sh\nexit 3\n")?;
     fake_dart(&root.path().join("old/dart"), "2.19.6")?;
     let path = [("PATH", "~/path:~/old"), ("CBS_TOOLS", "~/tools")];
-    let reported = found(root.path(), &path).err().map(|error| error.to_string()).unwrap_or_default();
-    for part in ["no Dart that works", "path/dart: it ends with", "it is Dart 2.19.6", "deploy/setup.sh", "CBS_DART"] {
+    let reported =
+        found(root.path(), &path).err().map(|error| error.to_string()).unwrap_or_default();
+    for part in [
+        "no Dart that works",
+        "path/dart: it ends with",
+        "it is Dart 2.19.6",
+        "deploy/setup.sh",
+        "CBS_DART",
+    ] {
         assert!(reported.contains(part), "{part} in: {reported}");
     }
     fake_dart(&root.path().join("tools/dart/bin/dart"), "3.13.4")?;

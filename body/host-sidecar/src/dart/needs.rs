@@ -46,12 +46,19 @@ impl Dependency {
     #[must_use]
     pub fn is_hosted(&self) -> bool {
         let names: Vec<_> = self.root.iter().map(|name| name.to_string_lossy()).collect();
-        let version = |folder: &str| folder.strip_prefix(&self.name)?.strip_prefix('-')?.chars().next();
-        let is_versioned = |folder: &str| version(folder).is_some_and(|first| first.is_ascii_digit());
-        let is_commit = |text: &str| text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let is_checkout = |folder: &str| folder.rsplit_once('-').is_some_and(|(_, commit)| is_commit(commit));
+        let version =
+            |folder: &str| folder.strip_prefix(&self.name)?.strip_prefix('-')?.chars().next();
+        let is_versioned =
+            |folder: &str| version(folder).is_some_and(|first| first.is_ascii_digit());
+        let is_commit =
+            |text: &str| text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_checkout =
+            |folder: &str| folder.rsplit_once('-').is_some_and(|(_, commit)| is_commit(commit));
         matches!(&names[..], [.., hosted, _, folder] if hosted == "hosted" && is_versioned(folder))
-            || names.iter().zip(names.iter().skip(1)).any(|(git, folder)| git == "git" && is_checkout(folder))
+            || names
+                .iter()
+                .zip(names.iter().skip(1))
+                .any(|(git, folder)| git == "git" && is_checkout(folder))
     }
 }
 
@@ -67,7 +74,8 @@ pub fn needs(source: &Path) -> Result<DartDependencies, Error> {
     let package = Package::of(&source, Path::new("/"))?;
     let own_root = package.root().map(|(root, _)| root.to_path_buf());
     let read = sources::read(&source, &package)?;
-    let is_own = |file: &Path| own_root.as_deref().map_or(file == source, |root| file.starts_with(root));
+    let is_own =
+        |file: &Path| own_root.as_deref().map_or(file == source, |root| file.starts_with(root));
     check_imports(read.iter().filter(|(file, _)| is_own(file)), &package, own_root.as_deref())?;
     let mut packages: BTreeMap<String, Dependency> = BTreeMap::new();
     let mut strays = BTreeSet::new();
@@ -102,17 +110,24 @@ fn check_imports<'a>(
             let Some((name, path)) = uri.and_then(|uri| uri.split_once('/')) else { continue };
             let help = match root {
                 Some(root) => {
-                    format!("name it in {}, and run `dart pub get` there", root.join(package::PUBSPEC).display())
+                    format!(
+                        "name it in {}, and run `dart pub get` there",
+                        root.join(package::PUBSPEC).display()
+                    )
                 }
                 None => format!("give the cell a folder and a {}", package::PUBSPEC),
             };
             match package.library(name, path) {
                 _ if package::is_sdk(name) => {}
                 None => {
-                    return Err(Error::source(file, format!("`package:{name}` is imported, and not known: {help}")));
+                    return Err(Error::source(
+                        file,
+                        format!("`package:{name}` is imported, and not known: {help}"),
+                    ));
                 }
                 Some(library) if !library.is_file() => {
-                    let reason = format!("`package:{name}/{path}` is not at {}: {help}", library.display());
+                    let reason =
+                        format!("`package:{name}/{path}` is not at {}: {help}", library.display());
                     return Err(Error::source(file, reason));
                 }
                 Some(_) => {}

@@ -31,7 +31,11 @@ pub(super) fn is_sdk(name: &str) -> bool {
 /// Returns the source as Dart will see it: absolute, without links and `..`.
 pub(super) fn source(path: &Path) -> Result<PathBuf, Error> {
     let source = fs::canonicalize(path).map_err(|error| Error::files("read", path, &error))?;
-    if source.is_file() { Ok(source) } else { Err(Error::source(path, "a folder, not a Dart file with a `main`")) }
+    if source.is_file() {
+        Ok(source)
+    } else {
+        Err(Error::source(path, "a folder, not a Dart file with a `main`"))
+    }
 }
 
 /// Entry of one package in a configuration.
@@ -54,17 +58,30 @@ pub(super) struct Package {
 impl Package {
     /// Returns the package of a source: that of the nearest `pubspec.yaml` above it.
     pub(super) fn of(source: &Path, sdk: &Path) -> Result<Self, Error> {
-        let root = source.ancestors().skip(1).find(|folder| folder.join(PUBSPEC).is_file()).map(Path::to_path_buf);
-        let pubspec = root.as_deref().map_or(Ok(String::new()), |root| read(&root.join(PUBSPEC)))?;
+        let root = source
+            .ancestors()
+            .skip(1)
+            .find(|folder| folder.join(PUBSPEC).is_file())
+            .map(Path::to_path_buf);
+        let pubspec =
+            root.as_deref().map_or(Ok(String::new()), |root| read(&root.join(PUBSPEC)))?;
         let mut packages = BTreeMap::new();
         if let Some(root) = &root {
-            let name = name(&pubspec).ok_or_else(|| Error::source(&root.join(PUBSPEC), "it has no `name:`"))?;
+            let name = name(&pubspec)
+                .ok_or_else(|| Error::source(&root.join(PUBSPEC), "it has no `name:`"))?;
             packages = configured(root, name)?.unwrap_or_default();
-            let own = Entry { root: root.clone(), libraries: "lib/".into(), language: language_version(&pubspec) };
+            let own = Entry {
+                root: root.clone(),
+                libraries: "lib/".into(),
+                language: language_version(&pubspec),
+            };
             packages.entry(name.to_owned()).or_insert(own);
         }
         let language = read(&sdk.join(PUBSPEC)).ok().and_then(|pubspec| language_version(&pubspec));
-        packages.insert(SDK.to_owned(), Entry { root: sdk.to_path_buf(), libraries: "lib/".into(), language });
+        packages.insert(
+            SDK.to_owned(),
+            Entry { root: sdk.to_path_buf(), libraries: "lib/".into(), language },
+        );
         Ok(Self { root, pubspec, packages })
     }
 
@@ -91,7 +108,9 @@ impl Package {
     /// package, for the SDK and for a file in no package. Of several nested packages it is the
     /// innermost.
     pub(super) fn holder(&self, file: &Path) -> Option<Dependency> {
-        let holds = |(name, entry): &(&String, &Entry)| name.as_str() != SDK && file.starts_with(&entry.root);
+        let holds = |(name, entry): &(&String, &Entry)| {
+            name.as_str() != SDK && file.starts_with(&entry.root)
+        };
         let inner = |(_, entry): &(&String, &Entry)| entry.root.components().count();
         let (name, entry) = self.packages.iter().filter(holds).max_by_key(inner)?;
         (self.root.as_ref() != Some(&entry.root)).then(|| Dependency {
@@ -107,7 +126,8 @@ impl Package {
     pub(super) fn config(&self) -> String {
         let entry = |(name, entry): (&String, &Entry)| {
             let root = format!("{}/", uri::file(&entry.root).trim_end_matches('/'));
-            let mut package = json!({ "name": name, "rootUri": root, "packageUri": entry.libraries });
+            let mut package =
+                json!({ "name": name, "rootUri": root, "packageUri": entry.libraries });
             if let (Some(language), Some(package)) = (&entry.language, package.as_object_mut()) {
                 package.insert("languageVersion".into(), json!(language));
             }
@@ -118,29 +138,43 @@ impl Package {
 
     /// Returns the name of the source's file, or of its package if the file is `main.dart`.
     pub(super) fn program_name(&self, source: &Path) -> String {
-        let stem = source.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let stem =
+            source.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let name = if stem == "main" { name(&self.pubspec).unwrap_or("main") } else { &stem };
-        let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
+        let plain = |letter: char| {
+            if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }
+        };
         name.chars().map(plain).take(64).collect()
     }
 
     /// Returns the compiler's output as an error, with a hint if a package is missing.
     pub(super) fn explain(&self, source: &Path, output: String) -> Error {
         if output.contains(NO_MAIN) {
-            return Error::source(source, "it has no `main`: the source of a cell is the file whose `main` serves it");
+            return Error::source(
+                source,
+                "it has no `main`: the source of a cell is the file whose `main` serves it",
+            );
         }
         let missing = output.split_once(UNKNOWN).and_then(|(_, rest)| rest.split('\'').next());
         let hint = match (missing, &self.root) {
             (None, _) => String::new(),
             (Some(name), Some(root)) if names(&self.pubspec, name) => {
-                format!("\nhint: `{name}` stands in {PUBSPEC}: run `dart pub get` in {}", root.display())
+                format!(
+                    "\nhint: `{name}` stands in {PUBSPEC}: run `dart pub get` in {}",
+                    root.display()
+                )
             }
             (Some(name), Some(root)) => {
                 let pubspec = root.join(PUBSPEC);
-                format!("\nhint: name `{name}` in {}, then run `dart pub get` there", pubspec.display())
+                format!(
+                    "\nhint: name `{name}` in {}, then run `dart pub get` there",
+                    pubspec.display()
+                )
             }
             (Some(_), None) => {
-                format!("\nhint: a file that no {PUBSPEC} stands above knows `package:{SDK}` and no other")
+                format!(
+                    "\nhint: a file that no {PUBSPEC} stands above knows `package:{SDK}` and no other"
+                )
             }
         };
         Error::Compile { file: source.to_path_buf(), output, hint }
@@ -156,7 +190,8 @@ fn configured(root: &Path, name: &str) -> Result<Option<BTreeMap<String, Entry>>
             continue;
         }
         let found = entries(&file)?;
-        let is_ours = |entry: &Entry| fs::canonicalize(&entry.root).is_ok_and(|found| found == root);
+        let is_ours =
+            |entry: &Entry| fs::canonicalize(&entry.root).is_ok_and(|found| found == root);
         if folder == root || found.get(name).is_some_and(is_ours) {
             return Ok(Some(found));
         }
@@ -166,8 +201,12 @@ fn configured(root: &Path, name: &str) -> Result<Option<BTreeMap<String, Entry>>
 
 fn entries(file: &Path) -> Result<BTreeMap<String, Entry>, Error> {
     let bad = |reason: String| Error::source(file, format!("{reason}: run `dart pub get` again"));
-    let config: Value = serde_json::from_str(&read(file)?).map_err(|error| bad(error.to_string()))?;
-    let packages = config.get("packages").and_then(Value::as_array).ok_or_else(|| bad("no `packages`".into()))?;
+    let config: Value =
+        serde_json::from_str(&read(file)?).map_err(|error| bad(error.to_string()))?;
+    let packages = config
+        .get("packages")
+        .and_then(Value::as_array)
+        .ok_or_else(|| bad("no `packages`".into()))?;
     let folder = file.parent().unwrap_or(file);
     let entry = |package: &Value| {
         let text = |key| package.get(key).and_then(Value::as_str);
@@ -196,7 +235,9 @@ fn name(pubspec: &str) -> Option<&str> {
 
 /// True if a pubspec has this package among its dependencies. It only looks at the lines.
 fn names(pubspec: &str, package: &str) -> bool {
-    let is_it = |line: &str| line.trim_start().strip_prefix(package).is_some_and(|rest| rest.starts_with(':'));
+    let is_it = |line: &str| {
+        line.trim_start().strip_prefix(package).is_some_and(|rest| rest.starts_with(':'))
+    };
     pubspec.lines().filter(|line| line.starts_with(' ')).any(is_it)
 }
 
@@ -206,9 +247,12 @@ pub(super) fn language_version(pubspec: &str) -> Option<String> {
     pubspec.lines().find_map(|line| {
         let (before, after) = line.split_once("sdk:")?;
         let after = after.split('#').next().unwrap_or_default();
-        let number = after.find(|letter: char| letter.is_ascii_digit()).and_then(|start| after.get(start..))?;
+        let number = after
+            .find(|letter: char| letter.is_ascii_digit())
+            .and_then(|start| after.get(start..))?;
         let mut parts = number.split(|letter: char| !letter.is_ascii_digit());
-        let version = format!("{}.{}", parts.next()?, parts.next().filter(|minor| !minor.is_empty())?);
+        let version =
+            format!("{}.{}", parts.next()?, parts.next().filter(|minor| !minor.is_empty())?);
         Some(version).filter(|_| !before.contains('#'))
     })
 }

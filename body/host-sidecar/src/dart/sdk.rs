@@ -16,7 +16,8 @@ pub(super) const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sd
 
 /// Returns the oldest Dart that the SDK can be used with: major and minor.
 pub(super) fn version_min() -> (u32, u32) {
-    let pubspec = FILES.iter().find(|(name, _)| *name == package::PUBSPEC).map_or("", |(_, text)| text);
+    let pubspec =
+        FILES.iter().find(|(name, _)| *name == package::PUBSPEC).map_or("", |(_, text)| text);
     package::language_version(pubspec).map_or((3, 0), |version| find::language(&version))
 }
 
@@ -57,5 +58,7 @@ fn written(cache: &Cache) -> Result<TempDir, Error> {
 }
 
 fn is_whole(folder: &Path) -> bool {
-    FILES.iter().all(|(name, text)| fs::read(folder.join(name)).is_ok_and(|found| found == text.as_bytes()))
+    FILES
+        .iter()
+        .all(|(name, text)| fs::read(folder.join(name)).is_ok_and(|found| found == text.as_bytes()))
 }

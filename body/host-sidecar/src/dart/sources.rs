@@ -66,7 +66,10 @@ pub(super) fn read(source: &Path, package: &Package) -> Result<BTreeMap<PathBuf,
         let Ok(text) = fs::read(&file) else { continue };
         bytes += text.len() as u64;
         if found.len() >= FILES_MAX || bytes > BYTES_MAX {
-            return Err(Error::source(source, "too many files belong to it: give the cell a folder and pubspec.yaml"));
+            return Err(Error::source(
+                source,
+                "too many files belong to it: give the cell a folder and pubspec.yaml",
+            ));
         }
         let text = String::from_utf8_lossy(&text).into_owned();
         open.extend(named(&text).filter_map(|uri| resolve(uri, &file, package)));
@@ -86,7 +89,10 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
             found.push(path);
         }
         if found.len() > FILES_MAX {
-            return Err(Error::source(folder, format!("it holds more than {FILES_MAX} Dart files")));
+            return Err(Error::source(
+                folder,
+                format!("it holds more than {FILES_MAX} Dart files"),
+            ));
         }
     }
     Ok(())

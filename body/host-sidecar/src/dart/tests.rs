@@ -30,7 +30,11 @@ pub(super) fn write(file: &Path, text: &str) -> std::io::Result<()> {
 fn a_uri_leads_back_to_its_path() {
     for path in ["/a/b.dart", "/with space/ü#?%.dart"] {
         let file = uri::file(Path::new(path));
-        assert_eq!(uri::path(&file, Path::new("/elsewhere")).as_deref(), Some(Path::new(path)), "{file}");
+        assert_eq!(
+            uri::path(&file, Path::new("/elsewhere")).as_deref(),
+            Some(Path::new(path)),
+            "{file}"
+        );
     }
     assert_eq!(uri::path("../x%20y/", Path::new("/a/b")), Some(PathBuf::from("/a/b/../x y/")));
     assert_eq!(uri::path("100%", Path::new("/a")), Some(PathBuf::from("/a/100%")));
@@ -57,7 +61,10 @@ fn cell() -> Result<(TempDir, PathBuf), Box<dyn StdError>> {
     let folder = fs::canonicalize(root.path())?;
     write(&folder.join("cell/pubspec.yaml"), "name: greet\nenvironment:\n  sdk: ^3.5.0\n")?;
     let source = folder.join("cell/bin/main.dart");
-    write(&source, "import 'package:greet/greet.dart';\nimport 'package:near/near.dart';\nvoid main() {}\n")?;
+    write(
+        &source,
+        "import 'package:greet/greet.dart';\nimport 'package:near/near.dart';\nvoid main() {}\n",
+    )?;
     write(&folder.join("cell/lib/greet.dart"), "part 'src/part.dart';\n")?;
     write(&folder.join("cell/lib/src/part.dart"), "part of '../greet.dart';\n")?;
     write(&folder.join("near/lib/near.dart"), "export \"src/deep.dart\";\n")?;
@@ -70,7 +77,11 @@ fn cell() -> Result<(TempDir, PathBuf), Box<dyn StdError>> {
 fn got(source: &Path) -> Checked {
     let folder = source.parent().and_then(Path::parent).ok_or("no folder")?;
     let package = |name, root| json!({"name": name, "rootUri": root, "packageUri": "lib/", "languageVersion": "3.4"});
-    let packages = [package("near", "../../near"), package("cbs", "file:///nowhere/cbs"), package("greet", "../")];
+    let packages = [
+        package("near", "../../near"),
+        package("cbs", "file:///nowhere/cbs"),
+        package("greet", "../"),
+    ];
     let config = json!({"configVersion": 2, "generated": "today", "packages": packages});
     Ok(write(&folder.join(".dart_tool/package_config.json"), &config.to_string())?)
 }
@@ -79,7 +90,9 @@ fn packages(package: &Package) -> Result<HashMap<String, (String, String)>, Box<
     let config: Value = serde_json::from_str(&package.config())?;
     let text = |package: &Value, key: &str| package[key].as_str().unwrap_or_default().to_owned();
     let entries = config["packages"].as_array().cloned().unwrap_or_default();
-    let entry = |package: &Value| (text(package, "name"), (text(package, "rootUri"), text(package, "languageVersion")));
+    let entry = |package: &Value| {
+        (text(package, "name"), (text(package, "rootUri"), text(package, "languageVersion")))
+    };
     Ok(entries.iter().map(entry).collect())
 }
 
@@ -118,7 +131,12 @@ fn a_member_of_a_workspace_is_found_in_the_configuration_above() -> Checked {
     let config = |packages: Value| json!({"configVersion": 2, "packages": packages}).to_string();
     let file = folder.join(".dart_tool/package_config.json");
     let near = json!({"name": "near", "rootUri": "../near", "packageUri": "lib/"});
-    write(&file, &config(json!([near, {"name": "greet", "rootUri": "../cells/greet", "packageUri": "lib/"}])))?;
+    write(
+        &file,
+        &config(
+            json!([near, {"name": "greet", "rootUri": "../cells/greet", "packageUri": "lib/"}]),
+        ),
+    )?;
     assert!(packages(&Package::of(&source, Path::new("/sdk"))?)?.contains_key("near"));
     // A configuration above that does not list the cell belongs to another project.
     write(&file, &config(json!([near])))?;
@@ -130,10 +148,14 @@ fn a_member_of_a_workspace_is_found_in_the_configuration_above() -> Checked {
 fn what_cannot_be_a_package_is_told_with_its_file() -> Checked {
     let (_root, source) = cell()?;
     let folder = source.parent().and_then(Path::parent).ok_or("no folder")?.to_path_buf();
-    let error_of = |source: &Path| Package::of(source, Path::new("/sdk")).err().map(|error| error.to_string());
+    let error_of =
+        |source: &Path| Package::of(source, Path::new("/sdk")).err().map(|error| error.to_string());
     write(&folder.join(".dart_tool/package_config.json"), "{")?;
     let bad = error_of(&source).unwrap_or_default();
-    assert!(bad.contains("package_config.json: ") && bad.ends_with("run `dart pub get` again"), "{bad}");
+    assert!(
+        bad.contains("package_config.json: ") && bad.ends_with("run `dart pub get` again"),
+        "{bad}"
+    );
     write(&folder.join("pubspec.yaml"), "version: 1.0.0\n")?;
     let nameless = error_of(&source).unwrap_or_default();
     assert!(nameless.ends_with("pubspec.yaml: it has no `name:`"), "{nameless}");
@@ -145,10 +167,12 @@ fn a_package_that_is_missing_is_told_with_what_to_do() -> Checked {
     let (_root, source) = cell()?;
     let pubspec = source.ancestors().nth(2).ok_or("no folder")?.join("pubspec.yaml");
     let explained = || -> Result<String, Error> {
-        let said = "Error: Couldn't resolve the package 'near' in 'package:near/near.dart'.".to_owned();
+        let said =
+            "Error: Couldn't resolve the package 'near' in 'package:near/near.dart'.".to_owned();
         Ok(Package::of(&source, Path::new("/sdk"))?.explain(&source, said).to_string())
     };
-    let hint = format!("\nhint: name `near` in {}, then run `dart pub get` there", pubspec.display());
+    let hint =
+        format!("\nhint: name `near` in {}, then run `dart pub get` there", pubspec.display());
     assert!(explained()?.ends_with(&hint), "{}", explained()?);
     write(&pubspec, "name: greet\ndependencies:\n  nearer: any\n  near:\n    path: ../near\n")?;
     let folder = pubspec.parent().ok_or("no folder")?.display();
@@ -163,8 +187,9 @@ fn the_hash_covers_all_that_is_imported_and_nothing_else() -> Checked {
     got(&source)?;
     let folder = source.ancestors().nth(3).ok_or("no folder")?.to_path_buf();
     let dart = Dart { path: "/usr/bin/dart".into(), version: "3.13.4".into() };
-    let key =
-        || -> Result<String, Error> { sources::fingerprint(&dart, &source, &Package::of(&source, Path::new("/sdk"))?) };
+    let key = || -> Result<String, Error> {
+        sources::fingerprint(&dart, &source, &Package::of(&source, Path::new("/sdk"))?)
+    };
     let mut seen = vec![key()?];
     for changed in [
         "cell/bin/main.dart",
@@ -200,13 +225,19 @@ fn a_source_alone_brings_the_files_it_imports() -> Checked {
     let root = tempfile::tempdir()?;
     let folder = fs::canonicalize(root.path())?;
     let source = folder.join("cell/greet.dart");
-    write(&source, "import '../shared/words.dart' if (dart.library.io) 'io.dart';\nimport 'dart:io';\n")?;
+    write(
+        &source,
+        "import '../shared/words.dart' if (dart.library.io) 'io.dart';\nimport 'dart:io';\n",
+    )?;
     for file in ["shared/words.dart", "cell/io.dart", "cell/stranger.dart"] {
         write(&folder.join(file), "import '../cell/greet.dart';")?;
     }
     let package = Package::of(&source, Path::new("/sdk"))?;
     let read: Vec<PathBuf> = sources::read(&source, &package)?.into_keys().collect();
-    assert_eq!(read, ["cell/greet.dart", "cell/io.dart", "shared/words.dart"].map(|file| folder.join(file)));
+    assert_eq!(
+        read,
+        ["cell/greet.dart", "cell/io.dart", "shared/words.dart"].map(|file| folder.join(file))
+    );
     Ok(())
 }
 
@@ -221,8 +252,11 @@ fn the_compiler_reads_no_file_that_the_hash_does_not_cover() -> Checked {
     let text = "import 'package:near/near.dart';\nimport r'../lib/src/raw.dart';\nimport\n    \"web.dart\"\n    \
                 if (dart.library.io) 'io%20file.dart';\nexport './../lib/greet.dart' show word;\nvoid main() {}\n";
     write(&source, text)?;
-    for (file, text) in [("lib/src/raw.dart", ""), ("bin/web.dart", ""), ("bin/io file.dart", "import 'deep/a.dart';")]
-    {
+    for (file, text) in [
+        ("lib/src/raw.dart", ""),
+        ("bin/web.dart", ""),
+        ("bin/io file.dart", "import 'deep/a.dart';"),
+    ] {
         write(&cell.join(file), text)?;
     }
     write(&cell.join("bin/deep/a.dart"), "")?;
@@ -241,7 +275,8 @@ fn the_compiler_reads_no_file_that_the_hash_does_not_cover() -> Checked {
 
     let covered = sources::read(&source, &package)?;
     let list = fs::read_to_string(&list)?.replace("\\ ", "\0");
-    let read: Vec<PathBuf> = list.split_whitespace().skip(1).map(|file| file.replace('\0', " ").into()).collect();
+    let read: Vec<PathBuf> =
+        list.split_whitespace().skip(1).map(|file| file.replace('\0', " ").into()).collect();
     let own: Vec<&PathBuf> = read.iter().filter(|file| !file.starts_with(work.path())).collect();
     assert_eq!(own.len(), 8, "{own:?}");
     for file in own {
@@ -270,14 +305,16 @@ fn a_cache_drops_what_was_used_longest_ago() -> Checked {
     let root = tempfile::tempdir()?;
     let cache = Cache::open(root.path())?;
     let hours = |hours: u64| SystemTime::now() - Duration::from_secs(hours * 3600);
-    for (name, age) in [("a", 5), ("b", 4), ("c", 3), ("d", 2), (".new-dead", 9), (".new-live", 0)] {
+    for (name, age) in [("a", 5), ("b", 4), ("c", 3), ("d", 2), (".new-dead", 9), (".new-live", 0)]
+    {
         let folder = root.path().join(name);
         write(&folder.join(PACKAGES), &"x".repeat(100))?;
         fs::File::open(&folder)?.set_modified(hours(age))?;
     }
     let names = || -> Result<Vec<String>, std::io::Error> {
         let entries = fs::read_dir(root.path())?.flatten();
-        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         Ok(names)
     };
@@ -298,10 +335,14 @@ fn a_cache_drops_what_was_used_longest_ago() -> Checked {
 async fn what_is_no_source_is_told() -> Checked {
     let root = tempfile::tempdir()?;
     let builder = Builder::new(root.path().join("cache"));
-    let folder = builder.prepare(root.path()).await.err().map(|error| error.to_string()).unwrap_or_default();
+    let folder =
+        builder.prepare(root.path()).await.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(folder.ends_with("a folder, not a Dart file with a `main`"), "{folder}");
     let missing = builder.prepare(&root.path().join("none.dart")).await;
     let missing = missing.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(missing.starts_with("cannot read ") && missing.contains("none.dart: No such file"), "{missing}");
+    assert!(
+        missing.starts_with("cannot read ") && missing.contains("none.dart: No such file"),
+        "{missing}"
+    );
     Ok(())
 }

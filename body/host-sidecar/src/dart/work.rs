@@ -101,7 +101,11 @@ impl Work {
 
     /// Makes the program of a source that was looked at, while its kernel serves: after all other
     /// such programs of this machine, one at a time, with the time that the machine has left.
-    pub(super) async fn later(self: &Arc<Self>, plan: &Plan, superseded: &CancellationToken) -> Result<Ready, Error> {
+    pub(super) async fn later(
+        self: &Arc<Self>,
+        plan: &Plan,
+        superseded: &CancellationToken,
+    ) -> Result<Ready, Error> {
         let making = async {
             let _turn = plan.cache.turn(TURN_MAX).await?;
             if let Some(ready) = plan.program() {
@@ -142,15 +146,21 @@ impl Work {
         let folder = plan.cache.work_folder()?;
         plan.cache.write(&folder.path().join(cache::PACKAGES), plan.package.config().as_bytes())?;
         let entry = folder.path().join(ENTRY);
-        plan.cache.write(&entry, format!("export '{}' show main;\n", uri::file(&plan.source)).as_bytes())?;
+        plan.cache.write(
+            &entry,
+            format!("export '{}' show main;\n", uri::file(&plan.source)).as_bytes(),
+        )?;
         let output = folder.path().join(plan.file(form));
         match compile::compile(&plan.dart, &entry, (form, &output), effort, self.time_max).await {
             Ok(()) => Ok(Made { folder, form }),
             Err(Refusal::Mistakes(output)) => Err(plan.package.explain(&plan.source, output)),
-            Err(Refusal::TooSlow) => Err(Error::Slow { file: plan.source.clone(), limit: self.time_max }),
-            Err(Refusal::Impossible(reason)) if effort == Effort::Spare => {
-                Err(Error::source(&plan.source, format!("Dart makes no program of it here: {reason}")))
+            Err(Refusal::TooSlow) => {
+                Err(Error::Slow { file: plan.source.clone(), limit: self.time_max })
             }
+            Err(Refusal::Impossible(reason)) if effort == Effort::Spare => Err(Error::source(
+                &plan.source,
+                format!("Dart makes no program of it here: {reason}"),
+            )),
             Err(Refusal::Impossible(reason)) => {
                 let source = plan.source.display();
                 tracing::warn!(%source, %reason, "Dart compiles nothing here: running the source, which starts slowly");

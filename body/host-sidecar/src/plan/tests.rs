@@ -24,14 +24,19 @@ fn a_script_whose_interpreter_is_not_there_is_told_as_such() -> std::io::Result<
         ("#!/usr/bin/env python3\n", None),
         ("echo", None),
         ("#!/bin/sh\r\nexit 0\r\n", Some("carriage return")),
-        ("#!/no/such/shell -e\n", Some("its first line names `/no/such/shell`, which is not there")),
+        (
+            "#!/no/such/shell -e\n",
+            Some("its first line names `/no/such/shell`, which is not there"),
+        ),
     ] {
         fs::write(&script, text)?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
         let checked = launch(&[&script.to_string_lossy()]).check();
         match reason {
             None => assert_eq!(checked, Ok(()), "{text:?}"),
-            Some(reason) => assert!(checked.as_ref().is_err_and(|error| error.contains(reason)), "{checked:?}"),
+            Some(reason) => {
+                assert!(checked.as_ref().is_err_and(|error| error.contains(reason)), "{checked:?}");
+            }
         }
     }
     Ok(())
@@ -45,7 +50,10 @@ fn a_program_that_is_not_there_or_cannot_be_run_is_told_with_what_to_do() -> std
         (vec![], "names no program".to_owned()),
         (vec!["./nowhere"], "there is no program `./nowhere`".to_owned()),
         (vec![plain.as_str()], format!("`{plain}` cannot be run: `chmod +x` it")),
-        (vec!["cbs-no-such-program"], "no program `cbs-no-such-program` in PATH: install it".to_owned()),
+        (
+            vec!["cbs-no-such-program"],
+            "no program `cbs-no-such-program` in PATH: install it".to_owned(),
+        ),
         (vec!["/bin"], "there is no program `/bin`".to_owned()),
     ] {
         let error = launch(&command).check().err().unwrap_or_default();
@@ -53,13 +61,15 @@ fn a_program_that_is_not_there_or_cannot_be_run_is_told_with_what_to_do() -> std
     }
     assert_eq!(launch(&["sh"]).check(), Ok(()));
     assert_eq!(launch(&["/bin/sh"]).check(), Ok(()));
-    let elsewhere = Launch { env: BTreeMap::from([("PATH".into(), "/nowhere".into())]), ..launch(&["sh"]) };
+    let elsewhere =
+        Launch { env: BTreeMap::from([("PATH".into(), "/nowhere".into())]), ..launch(&["sh"]) };
     assert!(elsewhere.check().is_err(), "it would not be found");
     Ok(())
 }
 
 #[test]
-fn what_is_relative_to_the_body_stays_so_in_the_folder_of_the_process() -> Result<(), Box<dyn std::error::Error>> {
+fn what_is_relative_to_the_body_stays_so_in_the_folder_of_the_process()
+-> Result<(), Box<dyn std::error::Error>> {
     let in_folder = |command| Launch { folder: Some("src".into()), ..launch(command) };
     let command = in_folder(&["tests/run.sh", "tests/a"]).command(Path::new("/run/s"))?;
     assert_eq!(command.get_program(), env::current_dir()?.join("tests/run.sh"));

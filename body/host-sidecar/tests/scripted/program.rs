@@ -26,7 +26,8 @@ const FRAME_BYTES_MAX: usize = 16 << 20;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let (script, cell) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
+    let (script, cell) =
+        (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
     match Sidecar::run(&script, &cell).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -64,7 +65,14 @@ impl Sidecar {
         let socket = std::env::var("CBS_SIDECAR_SOCKET")?;
         let frames = Frames::new(UnixStream::connect(socket).await?, FRAME_BYTES_MAX);
         let stubborn = script == "stubborn";
-        let mut sidecar = Self { script: script.to_owned(), frames, next: 1, asked: vec![], credit: 0, kept: vec![] };
+        let mut sidecar = Self {
+            script: script.to_owned(),
+            frames,
+            next: 1,
+            asked: vec![],
+            credit: 0,
+            kept: vec![],
+        };
         sidecar.greet(cell).await?;
         let done = sidecar.serve().await;
         if stubborn { forever() } else { done }
@@ -75,7 +83,11 @@ impl Sidecar {
             protocol: if self.script == "version" { 2 } else { 1 },
             sdk: "scripted 0".into(),
             language: "rust".into(),
-            cells: vec![if self.script == "stranger" { "demo.other".into() } else { cell.to_owned() }],
+            cells: vec![if self.script == "stranger" {
+                "demo.other".into()
+            } else {
+                cell.to_owned()
+            }],
             frame_bytes_max: if self.script == "small" { 1_000 } else { 0 },
             credit: if self.script == "miser" { 1 } else { 0 },
             in_flight_max: if ["narrow", "pair"].contains(&self.script.as_str()) { 2 } else { 0 },
@@ -96,7 +108,9 @@ impl Sidecar {
         }
         match self.frames.read().await? {
             Some(Kind::Welcome(welcome)) => self.credit = welcome.credit.try_into()?,
-            Some(Kind::Goodbye(goodbye)) => return Err(format!("told goodbye: {}", goodbye.reason).into()),
+            Some(Kind::Goodbye(goodbye)) => {
+                return Err(format!("told goodbye: {}", goodbye.reason).into());
+            }
             other => return Err(format!("no welcome but {other:?}").into()),
         }
         match self.script.as_str() {
@@ -130,8 +144,13 @@ impl Sidecar {
                 Kind::Reply(reply) => self.replied(reply).await?,
                 Kind::Ping(ping) if self.script != "deaf" => {
                     let queued = if self.script == "queues" { 3 } else { 0 };
-                    let pong =
-                        proto::Pong { nonce: ping.nonce, queued, lag_us: 42, lock_wait_us: 7, ..Default::default() };
+                    let pong = proto::Pong {
+                        nonce: ping.nonce,
+                        queued,
+                        lag_us: 42,
+                        lock_wait_us: 7,
+                        ..Default::default()
+                    };
                     self.say(Kind::Pong(pong)).await?;
                 }
                 Kind::Cancel(cancel) if self.script != "narrow" => {
@@ -171,7 +190,8 @@ impl Sidecar {
             "huge" => return self.raw(&[0x7f, 0xff, 0xff, 0xff, 1]).await,
             "garbage" => return self.raw(b"HTTP/1.1 400 Bad Request\r\n\r\n").await,
             "half" => {
-                let bytes = encode(Kind::Reply(proto::Reply { id, envelope: vec![b'x'; 100].into() }));
+                let bytes =
+                    encode(Kind::Reply(proto::Reply { id, envelope: vec![b'x'; 100].into() }));
                 self.raw(bytes.get(..50).unwrap_or_default()).await?;
                 forever();
             }
@@ -179,17 +199,32 @@ impl Sidecar {
                 self.reply(id, Envelope::reply("first")).await?;
                 "second".to_owned()
             }
-            "nonsense" => return self.say(Kind::Reply(proto::Reply { id, envelope: vec![0xCB, 9, 9].into() })).await,
-            "plain" => return self.say(Kind::Reply(proto::Reply { id, envelope: rest.to_owned().into() })).await,
+            "nonsense" => {
+                return self
+                    .say(Kind::Reply(proto::Reply { id, envelope: vec![0xCB, 9, 9].into() }))
+                    .await;
+            }
+            "plain" => {
+                return self
+                    .say(Kind::Reply(proto::Reply { id, envelope: rest.to_owned().into() }))
+                    .await;
+            }
             "fail" => {
-                return self.reply(id, Envelope::error(cbs::CellError::new(rest.into(), "my secret").into())).await;
+                return self
+                    .reply(
+                        id,
+                        Envelope::error(cbs::CellError::new(rest.into(), "my secret").into()),
+                    )
+                    .await;
             }
             "allocate" => {
                 self.kept = touched(rest.parse()?);
                 "allocated".to_owned()
             }
             "open" => open(rest.parse()?),
-            "environment" => std::env::vars().map(|(name, value)| format!("{name}={value}\n")).collect(),
+            "environment" => {
+                std::env::vars().map(|(name, value)| format!("{name}={value}\n")).collect()
+            }
             "folder" => std::env::current_dir()?.display().to_string(),
             "pid" => std::process::id().to_string(),
             "print" => {
@@ -214,7 +249,8 @@ impl Sidecar {
                 for number in 0..rest.parse::<u32>()? {
                     self.note(id, &number.to_string()).await?;
                 }
-                self.say(Kind::Note(proto::Note { within: id, dropped: 7, ..Default::default() })).await?;
+                self.say(Kind::Note(proto::Note { within: id, dropped: 7, ..Default::default() }))
+                    .await?;
             }
             "ask" => {
                 let own = self.own(id);
@@ -240,14 +276,20 @@ impl Sidecar {
         let asked = Envelope { id: cbs::Uuid::nil(), ..asked };
         let within = if word == "call-alone" { 0 } else { id };
         let own = self.own(id);
-        self.say(Kind::Request(proto::Request { id: own, envelope: frame::encode(&asked), within })).await
+        self.say(Kind::Request(proto::Request { id: own, envelope: frame::encode(&asked), within }))
+            .await
     }
 
     /// Sends a note about a request, about one that does not exist, and about none.
     async fn note(&mut self, id: u64, value: &str) -> Done {
         for within in [id, 4_711, 0] {
             let attribute = proto::Field { key: "said".into(), value: value.to_owned() };
-            self.say(Kind::Note(proto::Note { within, attribute: Some(attribute), ..Default::default() })).await?;
+            self.say(Kind::Note(proto::Note {
+                within,
+                attribute: Some(attribute),
+                ..Default::default()
+            }))
+            .await?;
         }
         Ok(())
     }
@@ -260,7 +302,9 @@ impl Sidecar {
     }
 
     async fn replied(&mut self, reply: proto::Reply) -> Done {
-        let Some((_, within)) = self.asked.iter().find(|(own, _)| *own == reply.id).copied() else { return Ok(()) };
+        let Some((_, within)) = self.asked.iter().find(|(own, _)| *own == reply.id).copied() else {
+            return Ok(());
+        };
         self.say(Kind::Reply(proto::Reply { id: within, envelope: reply.envelope })).await
     }
 
@@ -301,7 +345,11 @@ impl Sidecar {
                 match self.frames.read().await? {
                     Some(Kind::Credit(credit)) => self.credit += i64::try_from(credit.bytes)?,
                     Some(Kind::Ping(ping)) => {
-                        self.say(Kind::Pong(proto::Pong { nonce: ping.nonce, ..Default::default() })).await?;
+                        self.say(Kind::Pong(proto::Pong {
+                            nonce: ping.nonce,
+                            ..Default::default()
+                        }))
+                        .await?;
                     }
                     _ => return Err("the body went away".into()),
                 }
@@ -322,7 +370,13 @@ impl Sidecar {
 
 fn log(message: &str, within: u64) -> proto::Log {
     let fields = vec![proto::Field { key: "colour".into(), value: "green".into() }];
-    proto::Log { level: proto::Level::Warn as i32, message: message.into(), within, logger: "scripted".into(), fields }
+    proto::Log {
+        level: proto::Level::Warn as i32,
+        message: message.into(),
+        within,
+        logger: "scripted".into(),
+        fields,
+    }
 }
 
 /// Returns this many mebibytes, and writes to each page of them.

@@ -12,8 +12,8 @@ use std::{
 
 use bus::InProcess;
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, Envelope, Namespace, NativeCell, Span, SpanSink,
-    Target, Worker,
+    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, Envelope, Namespace,
+    NativeCell, Span, SpanSink, Target, Worker,
 };
 use host::{NativeHost, Restarts, Running, State, Supervisor};
 use host_sidecar::{Settings, SidecarHost};
@@ -112,8 +112,10 @@ impl Body {
         cells: impl IntoIterator<Item = NativeCell>,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let native = NativeHost::new(cells).map_err(|_| "a linked-in cell has a bad name")?;
-        let supervisor =
-            Supervisor::new(vec![Arc::new(SidecarHost::exec(settings)), Arc::new(native)], Restarts::default());
+        let supervisor = Supervisor::new(
+            vec![Arc::new(SidecarHost::exec(settings)), Arc::new(native)],
+            Restarts::default(),
+        );
         Ok(Self {
             bus: InProcess::new(bus::Settings::default()),
             terminal: Arc::default(),
@@ -123,7 +125,11 @@ impl Body {
     }
 
     /// Starts a cell on this body's bus; see [`spec`] for its fields.
-    pub(crate) fn start(&self, name: &str, fields: &str) -> Result<Running, Box<dyn std::error::Error>> {
+    pub(crate) fn start(
+        &self,
+        name: &str,
+        fields: &str,
+    ) -> Result<Running, Box<dyn std::error::Error>> {
         self.start_on(self.bus.clone(), name, fields)
     }
 
@@ -139,14 +145,22 @@ impl Body {
     }
 
     /// Starts a cell of a spec that was read from a file.
-    pub(crate) fn start_spec(&self, spec: Arc<CellSpec>) -> Result<Running, Box<dyn std::error::Error>> {
+    pub(crate) fn start_spec(
+        &self,
+        spec: Arc<CellSpec>,
+    ) -> Result<Running, Box<dyn std::error::Error>> {
         let target = spec.name.clone().into();
-        let env = CellEnv::new(target, BodyId::new("web1")?, self.bus.clone(), self.terminal.clone());
+        let env =
+            CellEnv::new(target, BodyId::new("web1")?, self.bus.clone(), self.terminal.clone());
         Ok(self.supervisor.start(spec, env)?)
     }
 
     /// Starts a scripted cell and waits until it takes calls.
-    pub(crate) async fn ready(&self, name: &str, script: &str) -> Result<Running, Box<dyn std::error::Error>> {
+    pub(crate) async fn ready(
+        &self,
+        name: &str,
+        script: &str,
+    ) -> Result<Running, Box<dyn std::error::Error>> {
         self.ready_with(name, script, "").await
     }
 
@@ -175,8 +189,11 @@ pub(crate) fn scripted(script: &str, name: &str, fields: &str) -> String {
 /// Returns the spec of a cell with these fields, each on a line of its own.
 pub(crate) fn spec(name: &str, fields: &str) -> Result<Arc<CellSpec>, Box<dyn std::error::Error>> {
     let fields: String = fields.lines().map(|line| format!("  {line}\n")).collect();
-    let yaml = format!("apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec:\n{fields}");
-    let specs = spec::load_texts([("specs.yaml".into(), yaml.as_str())], &spec::Options::default())?;
+    let yaml = format!(
+        "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec:\n{fields}"
+    );
+    let specs =
+        spec::load_texts([("specs.yaml".into(), yaml.as_str())], &spec::Options::default())?;
     specs.cells().next().cloned().ok_or_else(|| "no cell".into())
 }
 
@@ -229,7 +246,8 @@ impl Logged {
     /// Collects the log until the guard is dropped.
     pub(crate) fn listen() -> (Self, DefaultGuard) {
         let logged = Self::default();
-        let subscriber = tracing_subscriber::fmt().with_writer(logged.clone()).with_ansi(false).finish();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(logged.clone()).with_ansi(false).finish();
         (logged, tracing::subscriber::set_default(subscriber))
     }
 

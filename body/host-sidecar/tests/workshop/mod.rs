@@ -75,7 +75,9 @@ impl Workshop {
 pub(crate) async fn output(ready: &Ready) -> Result<String, Box<dyn StdError>> {
     let (program, arguments) = ready.command.split_first().ok_or("an empty command")?;
     let mut command = tokio::process::Command::new(program);
-    let done = within(LIMIT, "the program ends", command.args(arguments).kill_on_drop(true).output()).await?;
+    let done =
+        within(LIMIT, "the program ends", command.args(arguments).kill_on_drop(true).output())
+            .await?;
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     Ok(String::from_utf8(done.stdout)?.trim().to_owned())
 }

@@ -60,7 +60,8 @@ impl Panic {
             .map(|text| (*text).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "a panic without a message".to_owned());
-        let place = PLACE.try_with(|slot| slot.try_borrow_mut().ok().and_then(|mut slot| slot.take()));
+        let place =
+            PLACE.try_with(|slot| slot.try_borrow_mut().ok().and_then(|mut slot| slot.take()));
         Self { message, place: place.ok().flatten().unwrap_or_else(|| "unknown".to_owned()) }
     }
 }
@@ -79,7 +80,9 @@ impl<'a, T> Contained<'a, T> {
         let _scope = Scope::enter(label);
         match panic::catch_unwind(AssertUnwindSafe(begin)) {
             Ok(work) => Self { work: Some(work), label, panic: None },
-            Err(payload) => Self { work: None, label, panic: Some(Panic::caught(payload.as_ref())) },
+            Err(payload) => {
+                Self { work: None, label, panic: Some(Panic::caught(payload.as_ref())) }
+            }
         }
     }
 }

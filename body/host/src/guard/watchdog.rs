@@ -54,7 +54,10 @@ impl Watchdog {
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start_with(limit: Duration, report: impl Fn(&Blocked) + Send + 'static) -> io::Result<Self> {
+    pub fn start_with(
+        limit: Duration,
+        report: impl Fn(&Blocked) + Send + 'static,
+    ) -> io::Result<Self> {
         let ended = Arc::<AtomicBool>::default();
         let end = ended.clone();
         let look = move || {

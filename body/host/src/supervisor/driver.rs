@@ -74,7 +74,8 @@ impl Life {
     /// Sets the cell's phase. The reason of the last restart stays unless there is a newer one.
     fn enter(&self, phase: Phase, reason: Option<String>) {
         self.state.send_modify(|state| {
-            *state = State { phase, reason: reason.or(state.reason.take()), restarts: state.restarts };
+            *state =
+                State { phase, reason: reason.or(state.reason.take()), restarts: state.restarts };
             // The reason of an old restart is not shown while it is ready.
             let reason = state.reason.clone().filter(|_| phase != Phase::Ready);
             self.cell_handler.stats().set_state(phase.to_string().into(), reason);
@@ -95,9 +96,10 @@ impl Life {
         let served = self.stop.run_until_cancelled(self.env.bus.serve(self.service.clone())).await;
         let end = match served {
             None => End::Stopped,
-            Some(Err(error)) => {
-                End::Fell { reason: format!("it cannot be served: {error}"), ready_for: Duration::ZERO }
-            }
+            Some(Err(error)) => End::Fell {
+                reason: format!("it cannot be served: {error}"),
+                ready_for: Duration::ZERO,
+            },
             Some(Ok(serving)) => self.serve(serving, ended).await,
         };
         self.cell_handler.put(None);
@@ -109,7 +111,8 @@ impl Life {
     /// Starts the cell within the time limit.
     async fn start(&self, label: &Label) -> Result<Started, String> {
         let limit = self.history.restarts.start_timeout;
-        match timeout(limit, Contained::new(label, || self.host.start(&self.spec, &self.env))).await {
+        match timeout(limit, Contained::new(label, || self.host.start(&self.spec, &self.env))).await
+        {
             Ok(Ok(started)) => started.map_err(|error| error.to_string()),
             Ok(Err(panic)) => Err(format!("the start hook panicked: {panic}")),
             Err(_) => Err(format!("it was not started within {} s", limit.as_secs())),

@@ -9,7 +9,8 @@ use std::{
 
 use bus::{ConcurrencySettings, InProcess, Settings};
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, DynCell, Envelope, NativeCell, Serving, Target,
+    BodyBus, BodyId, BoxFuture, BusError, CellEnv, CellError, Console, DynCell, Envelope,
+    NativeCell, Serving, Target,
 };
 use host::{CallLimits, CellHandler, Schemas};
 use serde_json::Value;
@@ -43,11 +44,19 @@ pub(crate) fn env(bus: Arc<dyn BodyBus>, name: &str) -> CellEnv {
 }
 
 pub(crate) fn limits(concurrency: usize, queue: usize, timeout: Duration) -> CallLimits {
-    CallLimits { concurrency: ConcurrencySettings { concurrency, queue, ..ConcurrencySettings::default() }, timeout }
+    CallLimits {
+        concurrency: ConcurrencySettings { concurrency, queue, ..ConcurrencySettings::default() },
+        timeout,
+    }
 }
 
 /// Serves a cell as a body does.
-pub(crate) async fn serve(bus: &Arc<InProcess>, cell: &NativeCell, limits: CallLimits, schemas: Schemas) -> Served {
+pub(crate) async fn serve(
+    bus: &Arc<InProcess>,
+    cell: &NativeCell,
+    limits: CallLimits,
+    schemas: Schemas,
+) -> Served {
     serve_dyn(bus, cell.name(), cell.cell(), limits, schemas).await
 }
 
@@ -91,8 +100,9 @@ pub(crate) fn specs(yaml: &str) -> Specs {
 /// Returns the spec of a Rust cell with these further fields, each on its own line.
 pub(crate) fn cell_spec(name: &str, fields: &str) -> Arc<CellSpec> {
     let fields: String = fields.lines().map(|line| format!("  {}\n", line.trim())).collect();
-    let yaml =
-        format!("apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec:\n  runtime: rust\n{fields}");
+    let yaml = format!(
+        "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec:\n  runtime: rust\n{fields}"
+    );
     specs(&yaml).cells().next().unwrap().clone()
 }
 

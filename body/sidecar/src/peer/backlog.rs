@@ -81,7 +81,10 @@ impl Backlog {
     }
 
     /// Adds a reply or a print. Returns the channel that reports when it has been sent.
-    pub(super) fn push(&mut self, kind: Kind) -> Result<oneshot::Receiver<Result<(), CallError>>, CallError> {
+    pub(super) fn push(
+        &mut self,
+        kind: Kind,
+    ) -> Result<oneshot::Receiver<Result<(), CallError>>, CallError> {
         let is_reply = matches!(kind, Kind::Reply(_));
         if self.others.len() >= OTHERS_MAX || (self.is_jammed() && !is_reply) {
             return Err(CallError::Full { waiting: self.others.len() });
@@ -130,7 +133,9 @@ impl Backlog {
 
     /// Drops all frames, and returns the channels of the callers that wait for a reply or a print
     /// to be sent.
-    pub(super) fn clear(&mut self) -> impl Iterator<Item = oneshot::Sender<Result<(), CallError>>> + use<> {
+    pub(super) fn clear(
+        &mut self,
+    ) -> impl Iterator<Item = oneshot::Sender<Result<(), CallError>>> + use<> {
         mem::take(self).others.into_iter().filter_map(|other| other.sent)
     }
 }

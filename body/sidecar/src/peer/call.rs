@@ -45,9 +45,10 @@ impl Call {
 
     fn begin(&self, want: Want) -> Result<Step, CallError> {
         let (id, reply) = match want {
-            Want::Reply { envelope, within, context } => {
-                self.peer.state().request(context, |id| Kind::Request(proto::Request { id, envelope, within }))
-            }
+            Want::Reply { envelope, within, context } => self
+                .peer
+                .state()
+                .request(context, |id| Kind::Request(proto::Request { id, envelope, within })),
             Want::Answer { question, within } => {
                 self.peer.state().request(None, |id| Kind::Ask(proto::Ask { id, question, within }))
             }
@@ -62,7 +63,9 @@ impl Future for Call {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Step::Wanted(_) = self.step {
-            let Step::Wanted(want) = mem::replace(&mut self.step, Step::Done) else { return Poll::Pending };
+            let Step::Wanted(want) = mem::replace(&mut self.step, Step::Done) else {
+                return Poll::Pending;
+            };
             self.step = self.begin(want)?;
         }
         let Step::Waiting(_, reply) = &mut self.step else { return Poll::Pending };

@@ -81,7 +81,10 @@ mod tests {
         let (mut send_credit, mut window) = (SendCredit::new(100), ReceiveCredit::new(100));
         assert!(send_credit.may_send() && window.take(70));
         send_credit.spend(70);
-        assert!(send_credit.may_send() && window.take(400), "30 are left: one more frame may be sent");
+        assert!(
+            send_credit.may_send() && window.take(400),
+            "30 are left: one more frame may be sent"
+        );
         send_credit.spend(400);
         assert!(!send_credit.may_send() && !window.take(1), "and no other");
         assert_eq!(window.give_back(49), None);

@@ -84,7 +84,12 @@ enum Stop {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
-    pub(super) fn new(frames: Frames<S>, peer: Arc<Peer>, settings: Settings, inbound: Arc<dyn Inbound>) -> Self {
+    pub(super) fn new(
+        frames: Frames<S>,
+        peer: Arc<Peer>,
+        settings: Settings,
+        inbound: Arc<dyn Inbound>,
+    ) -> Self {
         Self {
             frames,
             peer,
@@ -122,7 +127,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
             let Frames { stream, decoder } = &mut self.frames;
             match pin!(stream.read_buf(decoder.room())).poll(cx) {
                 Poll::Pending => return Ok(false),
-                Poll::Ready(Err(error)) => return Err(Stop::End(End::Io(Error::Io(error).to_string()))),
+                Poll::Ready(Err(error)) => {
+                    return Err(Stop::End(End::Io(Error::Io(error).to_string())));
+                }
                 Poll::Ready(Ok(0)) => {
                     decoder.end().map_err(|error| Stop::End(End::Io(error.to_string())))?;
                     return Err(Stop::End(End::Closed));
@@ -155,7 +162,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
 
     /// Runs one round. Returns true if there may be more to do, and the end as an error.
     fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let is_deaf = self.shutdown.as_ref().is_some_and(|shutdown| matches!(shutdown.end, End::Protocol(_)));
+        let is_deaf =
+            self.shutdown.as_ref().is_some_and(|shutdown| matches!(shutdown.end, End::Protocol(_)));
         let read = if is_deaf { Ok(false) } else { self.read(cx) };
         let read = match read {
             Ok(more) => more,

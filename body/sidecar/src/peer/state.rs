@@ -172,7 +172,10 @@ impl State {
     }
 
     /// Sends a reply or a line, or lets it wait. Returns a channel if it waits.
-    pub(super) fn send(&mut self, kind: Kind) -> Result<Option<oneshot::Receiver<Result<(), CallError>>>, CallError> {
+    pub(super) fn send(
+        &mut self,
+        kind: Kind,
+    ) -> Result<Option<oneshot::Receiver<Result<(), CallError>>>, CallError> {
         if let Some(closed) = self.closed() {
             return Err(closed);
         }
@@ -227,9 +230,14 @@ impl State {
     fn tell_dropped(&mut self) {
         let dropped = self.backlog.take_dropped();
         if dropped > 0 {
-            let message =
-                format!("{dropped} lines of this process were dropped: they came faster than the body took them");
-            self.put(&Kind::Log(proto::Log { level: proto::Level::Warn.into(), message, ..proto::Log::default() }));
+            let message = format!(
+                "{dropped} lines of this process were dropped: they came faster than the body took them"
+            );
+            self.put(&Kind::Log(proto::Log {
+                level: proto::Level::Warn.into(),
+                message,
+                ..proto::Log::default()
+            }));
         }
     }
 
@@ -277,7 +285,9 @@ impl State {
 
     /// True if the other side causes more frames than it reads.
     pub(super) fn is_flooded(&self) -> bool {
-        self.overrun || self.outbox.len() > OUTBOX_BYTES + self.settings.frame_bytes_max + OUTBOX_BYTES_BEYOND
+        self.overrun
+            || self.outbox.len()
+                > OUTBOX_BYTES + self.settings.frame_bytes_max + OUTBOX_BYTES_BEYOND
     }
 
     /// True if all frames that must be sent before goodbye are in the outbox.
@@ -309,7 +319,8 @@ impl State {
         }
         for (_, pending) in self.pending.drain() {
             // The receiver may have gone.
-            let _ = pending.reply.send(Err(CallError::Ended { end: end.clone(), sent: pending.sent }));
+            let _ =
+                pending.reply.send(Err(CallError::Ended { end: end.clone(), sent: pending.sent }));
         }
     }
 

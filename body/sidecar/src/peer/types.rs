@@ -42,7 +42,8 @@ pub struct Settings {
 /// Receiver of the other side's frames. Its methods run on the [`Engine`](crate::Engine)'s task and
 /// must not block.
 pub trait Inbound: Send + Sync + 'static {
-    /// Answers a request of the other side with an envelope as bytes (framed, or plain: a reply's payload).
+    /// Answers a request of the other side with an envelope as bytes (framed, or plain: a reply's
+    /// payload).
     ///
     /// The future is polled once immediately, and then with the others of this connection on the
     /// engine's task. It is dropped when the other side cancels the request (the engine then
@@ -59,7 +60,12 @@ pub trait Inbound: Send + Sync + 'static {
 
     /// Answers a question to the person at the body's program with a JSON text, or `null`, in the
     /// same way as a request. Only bodies receive questions.
-    fn ask(&self, peer: &Arc<Peer>, ask: proto::Ask, context: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes>;
+    fn ask(
+        &self,
+        peer: &Arc<Peer>,
+        ask: proto::Ask,
+        context: Option<Arc<CellContext>>,
+    ) -> BoxFuture<'static, Bytes>;
 
     /// Receives every other frame. The other side gets its credit back when `hold` is dropped. Keep
     /// it until a line is written, so that a process which prints faster has to wait.
@@ -105,7 +111,9 @@ pub enum End {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ours(reason) | Self::Goodbye(reason) if reason.is_empty() => f.write_str("it was closed"),
+            Self::Ours(reason) | Self::Goodbye(reason) if reason.is_empty() => {
+                f.write_str("it was closed")
+            }
             Self::Ours(reason) => write!(f, "it was closed: {reason}"),
             Self::Goodbye(reason) => write!(f, "the other side said goodbye: {reason}"),
             Self::Closed => f.write_str("the other side closed it without a word"),

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, CellError, Code, Console, Envelope, EventStream, Outcome, Service, Serving,
-    Subscription, TIMEOUT_DEFAULT, Target, Transport, frame,
+    BodyBus, BoxFuture, BusError, CellError, Code, Console, Envelope, EventStream, Outcome,
+    Service, Serving, Subscription, TIMEOUT_DEFAULT, Target, Transport, frame,
 };
 
 use super::scope::{Scopes, polled};
@@ -52,7 +52,8 @@ fn failure(target: &Target, gone: CallError) -> BusError {
     match gone {
         CallError::Ended { end, sent: false } => BusError::unavailable(target, end),
         CallError::Ended { end, sent: true } => {
-            let message = format!("{target} was called, and then the connection to the body ended: {end}");
+            let message =
+                format!("{target} was called, and then the connection to the body ended: {end}");
             BusError::new(CellError::new(Code::Unavailable, message), Outcome::Unknown)
         }
         CallError::TooLarge { bytes, limit } => BusError::too_large(target, bytes, limit),
@@ -61,7 +62,9 @@ fn failure(target: &Target, gone: CallError) -> BusError {
 }
 
 fn refused<'a, T: 'a + Send>(what: &str) -> BoxFuture<'a, Result<T, BusError>> {
-    let message = format!("a cell in a process of its own cannot {what}: a spec says what is served, and by whom");
+    let message = format!(
+        "a cell in a process of its own cannot {what}: a spec says what is served, and by whom"
+    );
     let error = BusError::new(CellError::new(Code::Refused, message), Outcome::NotRun);
     Box::pin(std::future::ready(Err(error)))
 }
@@ -92,14 +95,18 @@ impl Console for SidecarConsole {
         Box::pin(async move {
             match tokio::time::timeout(PRINT_TIMEOUT, self.0.print(line, polled())).await {
                 Ok(sent) => sent.map_err(|gone| internal(&gone.to_string())),
-                Err(_) => Err(internal(&format!("the body took no line within {} s", PRINT_TIMEOUT.as_secs()))),
+                Err(_) => Err(internal(&format!(
+                    "the body took no line within {} s",
+                    PRINT_TIMEOUT.as_secs()
+                ))),
             }
         })
     }
 
     fn ask(&self, question: String) -> BoxFuture<'_, Result<Option<String>, CellError>> {
         Box::pin(async move {
-            let answer = self.0.ask(question, polled()).await.map_err(|gone| internal(&gone.to_string()))?;
+            let answer =
+                self.0.ask(question, polled()).await.map_err(|gone| internal(&gone.to_string()))?;
             let answer = envelope(answer).map_err(BusError::into_error)?;
             serde_json::from_slice(&answer.payload)
                 .map_err(|error| internal(&format!("the answer cannot be read: {error}")))

@@ -160,10 +160,13 @@ impl Connection {
     /// The body's id is no id, or the cell's config is no JSON.
     pub fn env(&self, target: Target) -> Result<CellEnv, Error> {
         let body: BodyId = self.welcome.body.parse()?;
-        let bus = Arc::new(SidecarBus { peer: self.peer.clone(), scopes: self.cells.scopes.clone() });
+        let bus =
+            Arc::new(SidecarBus { peer: self.peer.clone(), scopes: self.cells.scopes.clone() });
         let cell = self.welcome.cells.iter().find(|cell| cell.name == target.name());
         let (revision, config) = match cell {
-            Some(cell) if !cell.config.is_empty() => (cell.revision.as_str(), serde_json::from_slice(&cell.config)),
+            Some(cell) if !cell.config.is_empty() => {
+                (cell.revision.as_str(), serde_json::from_slice(&cell.config))
+            }
             Some(cell) => (cell.revision.as_str(), Ok(serde_json::Value::Null)),
             None => ("", Ok(serde_json::Value::Null)),
         };
@@ -178,12 +181,17 @@ impl Connection {
     /// # Errors
     /// The body wants a cell that the program does not have, a start hook failed, or the connection
     /// ended before it was drained (the stop hooks have been run then, too).
-    pub async fn serve_with(self, cells: BTreeMap<CellName, Arc<dyn DynCell>>, options: Options) -> Result<(), Error> {
+    pub async fn serve_with(
+        self,
+        cells: BTreeMap<CellName, Arc<dyn DynCell>>,
+        options: Options,
+    ) -> Result<(), Error> {
         let chosen = self.choose(&cells);
         let Self { peer, engine, cells, drain, .. } = self;
         let mut engines = JoinSet::new();
         engines.spawn(engine);
-        let mut session = Session { peer, cells, drain, engines, stop: options.stop, started: Vec::new() };
+        let mut session =
+            Session { peer, cells, drain, engines, stop: options.stop, started: Vec::new() };
         let outcome = match chosen {
             Ok(chosen) => session.run(chosen, options.health).await,
             Err(error) => Err(error),
@@ -192,16 +200,29 @@ impl Connection {
     }
 
     /// Returns the cells that welcome names.
-    fn choose(&self, cells: &BTreeMap<CellName, Arc<dyn DynCell>>) -> Result<BTreeMap<CellName, Served>, Error> {
+    fn choose(
+        &self,
+        cells: &BTreeMap<CellName, Arc<dyn DynCell>>,
+    ) -> Result<BTreeMap<CellName, Served>, Error> {
         let mut chosen = BTreeMap::new();
         for wanted in &self.welcome.cells {
             let found = cells.iter().find(|(name, _)| name.as_str() == wanted.name);
-            let missing = || Error::NoSuchCell { wanted: wanted.name.clone(), has: cells.keys().cloned().collect() };
+            let missing = || Error::NoSuchCell {
+                wanted: wanted.name.clone(),
+                has: cells.keys().cloned().collect(),
+            };
             let (name, cell) = found.ok_or_else(missing)?;
             let env = Arc::new(self.env(Target::Cell(name.clone()))?);
-            chosen.insert(name.clone(), Served { cell: cell.clone(), env, timeout: timeout_of(wanted) });
+            chosen.insert(
+                name.clone(),
+                Served { cell: cell.clone(), env, timeout: timeout_of(wanted) },
+            );
         }
-        if chosen.is_empty() { Err(Error::NotWelcome("a welcome without a cell")) } else { Ok(chosen) }
+        if chosen.is_empty() {
+            Err(Error::NotWelcome("a welcome without a cell"))
+        } else {
+            Ok(chosen)
+        }
     }
 }
 
@@ -218,7 +239,11 @@ struct Session {
 
 impl Session {
     /// Runs from the start hooks to the last reply. Returns the limit of the time for stop hooks.
-    async fn run(&mut self, chosen: BTreeMap<CellName, Served>, health: Health) -> Result<Duration, Error> {
+    async fn run(
+        &mut self,
+        chosen: BTreeMap<CellName, Served>,
+        health: Health,
+    ) -> Result<Duration, Error> {
         for (name, served) in &chosen {
             self.unless_ended(start(name, served)).await??;
             self.started.push(served.clone());
@@ -227,12 +252,15 @@ impl Session {
         let _ = self.cells.serving.set(Serving { cells: chosen, health });
         self.peer.ready();
         let mut drain = self.drain.clone();
-        let asked = async move { drain.wait_for(Option::is_some).await.ok().and_then(|limit| *limit) };
+        let asked =
+            async move { drain.wait_for(Option::is_some).await.ok().and_then(|limit| *limit) };
         let limit = self.unless_ended(asked).await?.unwrap_or(STOP_TIMEOUT);
         let (asked_at, kept) = (Instant::now(), (limit / 10).min(STOP_TIMEOUT));
         let peer = self.peer.clone();
         // Goodbye reports the requests that are not done by then.
-        let _ = self.unless_ended(async move { timeout(limit.saturating_sub(kept), peer.idle()).await }).await?;
+        let _ = self
+            .unless_ended(async move { timeout(limit.saturating_sub(kept), peer.idle()).await })
+            .await?;
         Ok(limit.saturating_sub(asked_at.elapsed()))
     }
 
@@ -251,12 +279,17 @@ impl Session {
         let at_once = matches!(&outcome, Err(Error::Ended(End::Ours(_))));
         let limit = *outcome.as_ref().unwrap_or(&STOP_TIMEOUT);
         if !at_once {
-            let stops = self.started.iter().map(|served| AssertUnwindSafe(served.cell.stop()).catch_unwind());
+            let stops = self
+                .started
+                .iter()
+                .map(|served| AssertUnwindSafe(served.cell.stop()).catch_unwind());
             // If a stop hook panics or does not end, it is left behind: the process ends.
             let _ = timeout(limit, futures::future::join_all(stops)).await;
         }
         self.peer.goodbye(match &outcome {
-            Ok(_) if self.peer.accepted() > 0 => format!("{} requests were not done in time", self.peer.accepted()),
+            Ok(_) if self.peer.accepted() > 0 => {
+                format!("{} requests were not done in time", self.peer.accepted())
+            }
             Ok(_) => String::new(),
             Err(Error::Ended(End::Ours(reason))) => reason.clone(),
             Err(error) => error.to_string(),
@@ -271,7 +304,9 @@ async fn start(name: &CellName, served: &Served) -> Result<(), Error> {
     let started = AssertUnwindSafe(served.cell.start(&served.env)).catch_unwind().await;
     let failed = |cause| Error::Start { cell: name.clone(), cause };
     started
-        .unwrap_or_else(|panic| Err(CellError::new(Code::CellFailed, format!("it panicked: {}", message(&*panic)))))
+        .unwrap_or_else(|panic| {
+            Err(CellError::new(Code::CellFailed, format!("it panicked: {}", message(&*panic))))
+        })
         .map_err(failed)
 }
 

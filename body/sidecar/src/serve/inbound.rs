@@ -9,8 +9,8 @@ use std::{
 };
 
 use cbs::{
-    BoxFuture, BusError, Bytes, CellContext, CellEnv, CellError, CellName, DynCell, Envelope, Outcome, TIMEOUT_DEFAULT,
-    Target, frame,
+    BoxFuture, BusError, Bytes, CellContext, CellEnv, CellError, CellName, DynCell, Envelope,
+    Outcome, TIMEOUT_DEFAULT, Target, frame,
 };
 use futures::FutureExt;
 use tokio::sync::watch;
@@ -50,8 +50,13 @@ pub(super) struct Serving {
 }
 
 impl Cells {
-    fn begin(&self, peer: &Arc<Peer>, request: proto::Request) -> Result<BoxFuture<'static, Bytes>, BusError> {
-        let envelope = frame::decode(request.envelope).map_err(|error| BusError::bad_request(error.to_string()))?;
+    fn begin(
+        &self,
+        peer: &Arc<Peer>,
+        request: proto::Request,
+    ) -> Result<BoxFuture<'static, Bytes>, BusError> {
+        let envelope = frame::decode(request.envelope)
+            .map_err(|error| BusError::bad_request(error.to_string()))?;
         let cells = self.serving.get().map(|serving| &serving.cells);
         let target = envelope.target()?;
         let served = match (target, cells) {
@@ -79,7 +84,12 @@ impl Inbound for Cells {
         }
     }
 
-    fn ask(&self, _: &Arc<Peer>, _: proto::Ask, _: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> {
+    fn ask(
+        &self,
+        _: &Arc<Peer>,
+        _: proto::Ask,
+        _: Option<Arc<CellContext>>,
+    ) -> BoxFuture<'static, Bytes> {
         // The engine of a sidecar passes no questions on.
         Box::pin(std::future::ready(Bytes::from_static(b"null")))
     }
@@ -87,8 +97,10 @@ impl Inbound for Cells {
     fn notify(&self, peer: &Arc<Peer>, notice: Notice, _: Hold) {
         match notice {
             Notice::Ping(proto::Ping { nonce }) => {
-                let health = self.serving.get().map(|serving| (serving.health)()).unwrap_or_default();
-                let in_flight = u32::try_from(peer.accepted()).unwrap_or(u32::MAX).max(health.in_flight);
+                let health =
+                    self.serving.get().map(|serving| (serving.health)()).unwrap_or_default();
+                let in_flight =
+                    u32::try_from(peer.accepted()).unwrap_or(u32::MAX).max(health.in_flight);
                 peer.pong(proto::Pong { nonce, in_flight, ..health });
             }
             Notice::Drain(timeout) => _ = self.drain.send_replace(Some(timeout)),

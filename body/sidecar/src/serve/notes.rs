@@ -29,7 +29,11 @@ impl Outgoing {
 
     /// Does the work. Sends the notes of its context each time that it waits, and when it is done.
     /// At the end it reports the number of notes that were not sent, also for cancelled work.
-    pub(super) async fn sent<T>(mut self, context: &CellContext, work: impl Future<Output = T>) -> T {
+    pub(super) async fn sent<T>(
+        mut self,
+        context: &CellContext,
+        work: impl Future<Output = T>,
+    ) -> T {
         let takes = self.left > 0;
         let mut work = pin!(work);
         poll_fn(|cx| {
@@ -60,7 +64,11 @@ impl Drop for Outgoing {
     fn drop(&mut self) {
         if self.dropped > 0 {
             // If this note does not fit either, the body's span lacks the number.
-            self.peer.note(proto::Note { within: self.within, dropped: self.dropped, ..proto::Note::default() });
+            self.peer.note(proto::Note {
+                within: self.within,
+                dropped: self.dropped,
+                ..proto::Note::default()
+            });
         }
     }
 }

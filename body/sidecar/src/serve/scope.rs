@@ -41,7 +41,12 @@ impl Scopes {
 }
 
 /// Handles a request, so that everything that the work sends is sent within it.
-pub(super) async fn scoped<T>(scopes: Arc<Scopes>, envelope: Uuid, number: u64, work: impl Future<Output = T>) -> T {
+pub(super) async fn scoped<T>(
+    scopes: Arc<Scopes>,
+    envelope: Uuid,
+    number: u64,
+    work: impl Future<Output = T>,
+) -> T {
     scopes.map().insert(envelope, number);
     let _known = Known { scopes: &scopes, envelope, number };
     let mut work = pin!(work);

@@ -21,7 +21,12 @@ async fn refused(side: Role, said: Vec<Kind>, why: &str) -> Checked {
 async fn side_8_hello_welcome_and_ready_are_said_once() -> Checked {
     refused(Role::Body, vec![Kind::Hello(proto::Hello::default())], "hello twice").await?;
     refused(Role::Sidecar, vec![Kind::Welcome(proto::Welcome::default())], "welcome twice").await?;
-    refused(Role::Body, vec![Kind::Ready(proto::Ready {}), Kind::Ready(proto::Ready {})], "ready twice").await
+    refused(
+        Role::Body,
+        vec![Kind::Ready(proto::Ready {}), Kind::Ready(proto::Ready {})],
+        "ready twice",
+    )
+    .await
 }
 
 #[tokio::test]
@@ -64,7 +69,8 @@ async fn side_10_a_reply_to_nothing_is_refused() -> Checked {
         stranger.say(reply(1, "twice")).await?;
         stranger.goodbye().await
     };
-    let (answer, ended) = testkit::within(LIMIT, "the end", async { tokio::join!(call, twice) }).await;
+    let (answer, ended) =
+        testkit::within(LIMIT, "the end", async { tokio::join!(call, twice) }).await;
     assert_eq!(answer?, "once");
     assert!(ended?.1.contains("a reply to 1"));
     Ok(())
@@ -96,7 +102,8 @@ async fn side_3_what_is_no_frame_is_refused() -> Checked {
         let (_peer, engine) = sidecar::Peer::new(frames, settings(Role::Body), Script::hang());
         there.write_all(bytes).await?;
         let mut frames = sidecar::wire::Frames::new(there, 65_536);
-        let (end, last) = testkit::within(LIMIT, "the end", async { tokio::join!(engine, frames.read()) }).await;
+        let (end, last) =
+            testkit::within(LIMIT, "the end", async { tokio::join!(engine, frames.read()) }).await;
         let Some(Kind::Goodbye(goodbye)) = last? else { panic!("no goodbye") };
         assert!(goodbye.reason.contains(why), "{}", goodbye.reason);
         assert_eq!(end, End::Protocol(goodbye.reason));

@@ -12,29 +12,58 @@ use crate::pair::{LIMIT, Script, settings};
 /// Returns frames of every kind with any numbers and texts.
 fn kind() -> impl Strategy<Value = Kind> {
     let id = prop_oneof![0..6u64, any::<u64>()];
-    (0..16u8, id, any::<u64>(), vec(any::<u8>(), 0..40), ".{0,10}").prop_map(|(kind, id, number, bytes, text)| {
-        let small = (number % 1_000) as u32;
-        match kind {
-            0 => Kind::Hello(proto::Hello { protocol: small, sdk: text, credit: number, ..Default::default() }),
-            1 => Kind::Welcome(proto::Welcome { body: text, credit: number, ping_ms: small, ..Default::default() }),
-            2 => Kind::Ready(proto::Ready {}),
-            3 | 4 => Kind::Request(proto::Request { id, envelope: bytes.into(), within: number % 4 }),
-            5 => Kind::Reply(proto::Reply { id, envelope: bytes.into() }),
-            6 => Kind::Cancel(proto::Cancel { id }),
-            7 => Kind::Print(proto::Print { line: text, within: number }),
-            8 => Kind::Ask(proto::Ask { id, question: text, within: number }),
-            9 => Kind::Log(proto::Log { level: small as i32, message: text, ..Default::default() }),
-            10 => Kind::Credit(proto::Credit { bytes: number }),
-            11 => Kind::Ping(proto::Ping { nonce: number }),
-            12 => Kind::Pong(proto::Pong { nonce: number, in_flight: small, ..Default::default() }),
-            13 => Kind::Drain(proto::Drain { timeout_ms: number }),
-            14 => Kind::Note(proto::Note { within: number % 4, dropped: small, ..Default::default() }),
-            _ => Kind::Goodbye(proto::Goodbye { reason: text }),
-        }
-    })
+    (0..16u8, id, any::<u64>(), vec(any::<u8>(), 0..40), ".{0,10}").prop_map(
+        |(kind, id, number, bytes, text)| {
+            let small = (number % 1_000) as u32;
+            match kind {
+                0 => Kind::Hello(proto::Hello {
+                    protocol: small,
+                    sdk: text,
+                    credit: number,
+                    ..Default::default()
+                }),
+                1 => Kind::Welcome(proto::Welcome {
+                    body: text,
+                    credit: number,
+                    ping_ms: small,
+                    ..Default::default()
+                }),
+                2 => Kind::Ready(proto::Ready {}),
+                3 | 4 => {
+                    Kind::Request(proto::Request { id, envelope: bytes.into(), within: number % 4 })
+                }
+                5 => Kind::Reply(proto::Reply { id, envelope: bytes.into() }),
+                6 => Kind::Cancel(proto::Cancel { id }),
+                7 => Kind::Print(proto::Print { line: text, within: number }),
+                8 => Kind::Ask(proto::Ask { id, question: text, within: number }),
+                9 => Kind::Log(proto::Log {
+                    level: small as i32,
+                    message: text,
+                    ..Default::default()
+                }),
+                10 => Kind::Credit(proto::Credit { bytes: number }),
+                11 => Kind::Ping(proto::Ping { nonce: number }),
+                12 => Kind::Pong(proto::Pong {
+                    nonce: number,
+                    in_flight: small,
+                    ..Default::default()
+                }),
+                13 => Kind::Drain(proto::Drain { timeout_ms: number }),
+                14 => Kind::Note(proto::Note {
+                    within: number % 4,
+                    dropped: small,
+                    ..Default::default()
+                }),
+                _ => Kind::Goodbye(proto::Goodbye { reason: text }),
+            }
+        },
+    )
 }
 
-fn decode(mut decoder: Decoder, chunks: impl IntoIterator<Item = Vec<u8>>) -> (Vec<Kind>, Option<String>, u64) {
+fn decode(
+    mut decoder: Decoder,
+    chunks: impl IntoIterator<Item = Vec<u8>>,
+) -> (Vec<Kind>, Option<String>, u64) {
     let mut kinds = Vec::new();
     for chunk in chunks {
         decoder.push(&chunk);

@@ -49,8 +49,11 @@ async fn a_request_is_answered_while_others_run_and_calls_back() -> Checked {
         Box::pin(async move { format!("{} {within:?}", request.within).into() })
     });
     let pair = pair(settings(Role::Body), body, inbound)?;
-    let context = Arc::new(cbs::CellContext::new(env(), &cbs::Envelope::request("demo.cell".parse()?, "")));
-    let answer = within(LIMIT, "the answer", pair.body.request("x".into(), 0, Some(context.clone()))).await?;
+    let context =
+        Arc::new(cbs::CellContext::new(env(), &cbs::Envelope::request("demo.cell".parse()?, "")));
+    let answer =
+        within(LIMIT, "the answer", pair.body.request("x".into(), 0, Some(context.clone())))
+            .await?;
     let expected = format!("1 {:?}", Some(context.id().to_string()));
     assert_eq!(answer, expected, "the context of the request that a call back is made within");
     Ok(())
@@ -67,7 +70,12 @@ fn env() -> Arc<cbs::CellEnv> {
         }
     }
     let (bus, _world) = testkit::peer();
-    Arc::new(cbs::CellEnv::new("demo.cell".parse().unwrap(), "body-1".parse().unwrap(), bus, Arc::new(Nothing)))
+    Arc::new(cbs::CellEnv::new(
+        "demo.cell".parse().unwrap(),
+        "body-1".parse().unwrap(),
+        bus,
+        Arc::new(Nothing),
+    ))
 }
 
 #[tokio::test]
@@ -88,10 +96,14 @@ async fn side_12_a_call_that_is_dropped_is_cancelled_and_its_reply_is_thrown_awa
         })
     });
     let pair = pair(settings(Role::Body), Script::echo(), inbound)?;
-    let call = tokio::time::timeout(Duration::from_millis(20), pair.body.request("x".into(), 0, None));
+    let call =
+        tokio::time::timeout(Duration::from_millis(20), pair.body.request("x".into(), 0, None));
     assert!(call.await.is_err());
     eventually("the handling is dropped", LIMIT, async || ended.load(Ordering::SeqCst) == 1).await;
-    eventually("and answered", LIMIT, async || pair.body.unanswered() == 0 && pair.sidecar.accepted() == 0).await;
+    eventually("and answered", LIMIT, async || {
+        pair.body.unanswered() == 0 && pair.sidecar.accepted() == 0
+    })
+    .await;
     assert_eq!(pair.body.abandoned().count, 0);
     assert_eq!(pair.body.end(), None);
     Ok(())
@@ -102,7 +114,10 @@ async fn side_10_a_cancelled_request_keeps_its_place_until_it_is_answered() -> C
     let sent_max = Settings { sent_max: 1, ..settings(Role::Body) };
     let mut stranger = stranger(sent_max, Script::echo())?;
     let before = Instant::now();
-    let call = tokio::time::timeout(Duration::from_millis(20), stranger.peer.request("one".into(), 0, None));
+    let call = tokio::time::timeout(
+        Duration::from_millis(20),
+        stranger.peer.request("one".into(), 0, None),
+    );
     assert!(call.await.is_err());
     assert_eq!(stranger.receive().await?, request(1, "one"));
     assert_eq!(stranger.receive().await?, Kind::Cancel(proto::Cancel { id: 1 }));
@@ -110,7 +125,8 @@ async fn side_10_a_cancelled_request_keeps_its_place_until_it_is_answered() -> C
     assert_eq!(abandoned.count, 1);
     assert!(abandoned.since.is_some_and(|since| since >= before));
     let peer = stranger.peer.clone();
-    let second = tokio::task::JoinSet::from_iter([async move { peer.request("two".into(), 0, None).await }]);
+    let second =
+        tokio::task::JoinSet::from_iter([async move { peer.request("two".into(), 0, None).await }]);
     // The pong would come behind the frame of the second call.
     stranger.peer.ping(7);
     assert_eq!(stranger.receive().await?, Kind::Ping(proto::Ping { nonce: 7 }));
@@ -131,7 +147,8 @@ async fn a_request_that_waits_and_is_dropped_is_never_sent() -> Checked {
     let first = peer.request("one".into(), 0, None);
     let mut first = Box::pin(first);
     assert!(futures::poll!(&mut first).is_pending());
-    let dropped = tokio::time::timeout(Duration::from_millis(5), peer.request("two".into(), 0, None)).await;
+    let dropped =
+        tokio::time::timeout(Duration::from_millis(5), peer.request("two".into(), 0, None)).await;
     assert!(dropped.is_err());
     let mut third = Box::pin(peer.request("three".into(), 0, None));
     assert!(futures::poll!(&mut third).is_pending());
@@ -189,16 +206,21 @@ async fn side_2_nothing_is_sent_that_the_other_side_does_not_read() -> Checked {
 
 #[tokio::test]
 async fn questions_are_answered_and_lines_are_handed_on() -> Checked {
-    let (body, mut notices) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let (body, mut notices) =
+        Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let pair = pair(settings(Role::Body), body, Script::echo())?;
     let answer = within(LIMIT, "an answer", pair.sidecar.ask("your name?".into(), 0)).await?;
     assert_eq!(answer, "\"no idea: your name?\"");
     pair.sidecar.print("a line".into(), 3).await?;
     pair.sidecar.log(proto::Log { message: "logged".into(), ..proto::Log::default() });
     pair.sidecar.ready();
-    let (Notice::Print(print, None), _) = notices.recv().await.ok_or("nothing")? else { panic!("no print") };
+    let (Notice::Print(print, None), _) = notices.recv().await.ok_or("nothing")? else {
+        panic!("no print")
+    };
     assert_eq!((print.line.as_str(), print.within), ("a line", 3));
-    let (Notice::Log(log, None), _) = notices.recv().await.ok_or("nothing")? else { panic!("no log") };
+    let (Notice::Log(log, None), _) = notices.recv().await.ok_or("nothing")? else {
+        panic!("no log")
+    };
     assert_eq!(log.message, "logged");
     assert!(matches!(notices.recv().await, Some((Notice::Ready, _))));
     Ok(())

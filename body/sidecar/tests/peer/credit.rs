@@ -56,7 +56,10 @@ async fn side_17_without_credit_nothing_is_sent_that_costs_any() -> Checked {
     // Frames that cost nothing go out: side_19.
     stranger.say(Kind::Ping(proto::Ping { nonce: 1 })).await?;
     peer.pong(proto::Pong { nonce: 1, ..proto::Pong::default() });
-    assert!(matches!(stranger.receive().await?, Kind::Pong(_)), "and no request, no reply before it");
+    assert!(
+        matches!(stranger.receive().await?, Kind::Pong(_)),
+        "and no request, no reply before it"
+    );
     // A credit of 0 is one too few.
     stranger.say(Kind::Credit(proto::Credit { bytes: spent - 50 })).await?;
     peer.pong(proto::Pong { nonce: 2, ..proto::Pong::default() });
@@ -86,8 +89,10 @@ async fn side_17_who_sends_without_credit_is_told_so() -> Checked {
 
 #[tokio::test]
 async fn side_18_credit_for_a_line_goes_back_when_it_was_written() -> Checked {
-    let (body, mut notices) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
-    let pair = pair(Settings { credit_granted: 1_000, ..settings(Role::Body) }, body, Script::echo())?;
+    let (body, mut notices) =
+        Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let pair =
+        pair(Settings { credit_granted: 1_000, ..settings(Role::Body) }, body, Script::echo())?;
     let printed = Arc::new(AtomicU64::new(0));
     let (count, peer) = (printed.clone(), pair.sidecar.clone());
     let mut tasks = tokio::task::JoinSet::new();
@@ -101,7 +106,8 @@ async fn side_18_credit_for_a_line_goes_back_when_it_was_written() -> Checked {
     eventually("the window is used up", LIMIT, async || printed.load(Ordering::SeqCst) >= 9).await;
     for n in 0..200 {
         assert!(printed.load(Ordering::SeqCst) <= n + 12, "a window holds ten lines");
-        let (notice, hold) = within(LIMIT, "the next line", notices.recv()).await.ok_or("no line")?;
+        let (notice, hold) =
+            within(LIMIT, "the next line", notices.recv()).await.ok_or("no line")?;
         let Notice::Print(print, _) = notice else { panic!("no line") };
         assert_eq!(print.line.trim(), n.to_string());
         drop(hold);
@@ -112,7 +118,8 @@ async fn side_18_credit_for_a_line_goes_back_when_it_was_written() -> Checked {
 
 #[tokio::test]
 async fn log_lines_beyond_the_backlog_are_dropped_counted_and_told() -> Checked {
-    let mut stranger = stranger(Settings { credit_held: 1, ..settings(Role::Sidecar) }, Script::echo())?;
+    let mut stranger =
+        stranger(Settings { credit_held: 1, ..settings(Role::Sidecar) }, Script::echo())?;
     for n in 0..1_500 {
         stranger.peer.log(proto::Log { message: n.to_string(), ..proto::Log::default() });
     }
@@ -132,15 +139,18 @@ async fn log_lines_beyond_the_backlog_are_dropped_counted_and_told() -> Checked 
 #[tokio::test]
 async fn side_19_a_reply_comes_although_the_sidecar_may_send_nothing_itself() -> Checked {
     // The sidecar's window is used up by a line that is never taken. Pings are still answered.
-    let (body, mut notices) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
-    let (inbound, mut asked) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let (body, mut notices) =
+        Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let (inbound, mut asked) =
+        Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let pair = pair(Settings { credit_granted: 10, ..settings(Role::Body) }, body, inbound)?;
     pair.sidecar.print("a line that is longer than the window".into(), 0).await?;
     let kept = within(LIMIT, "the line", notices.recv()).await.ok_or("no line")?;
     let waiting = pair.sidecar.print("waits".into(), 0);
     assert!(tokio::time::timeout(Duration::from_millis(20), waiting).await.is_err());
     pair.body.ping(9);
-    let (Notice::Ping(ping), _) = within(LIMIT, "the ping", asked.recv()).await.ok_or("none")? else {
+    let (Notice::Ping(ping), _) = within(LIMIT, "the ping", asked.recv()).await.ok_or("none")?
+    else {
         panic!("no ping")
     };
     pair.sidecar.pong(proto::Pong { nonce: ping.nonce, ..proto::Pong::default() });
@@ -175,7 +185,8 @@ async fn side_15_a_request_whose_reply_waits_for_credit_has_its_place_still() ->
 #[tokio::test]
 async fn replies_that_nobody_takes_are_bounded_in_bytes() -> Checked {
     const REPLY: usize = 8 * 1024 * 1024;
-    let (large, _told) = Script::new(|_, _, _| Box::pin(std::future::ready(Bytes::from_static(&[0; REPLY]))));
+    let (large, _told) =
+        Script::new(|_, _, _| Box::pin(std::future::ready(Bytes::from_static(&[0; REPLY]))));
     let mut stranger = stranger(Settings { credit_held: 1, ..settings(Role::Body) }, large)?;
     for id in 1..=20 {
         stranger.say(request(id, "")).await?;
@@ -201,7 +212,10 @@ async fn a_side_that_never_takes_a_reply_is_ended() -> Checked {
         }
     }
     let end = within(LIMIT, "the end", stranger.engine.join_next()).await.ok_or("no engine")??;
-    assert!(matches!(&end, sidecar::End::Protocol(reason) if reason.contains("does not read")), "{end}");
+    assert!(
+        matches!(&end, sidecar::End::Protocol(reason) if reason.contains("does not read")),
+        "{end}"
+    );
     Ok(())
 }
 

@@ -13,8 +13,11 @@ pub(crate) type Checked = Result<(), Box<dyn std::error::Error>>;
 /// Limit of the time for anything here.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-type Answer =
-    Box<dyn Fn(&Arc<Peer>, proto::Request, Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> + Send + Sync>;
+type Answer = Box<
+    dyn Fn(&Arc<Peer>, proto::Request, Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes>
+        + Send
+        + Sync,
+>;
 
 /// Handler that answers as a test says, and hands on the notices.
 pub(crate) struct Script {
@@ -24,7 +27,11 @@ pub(crate) struct Script {
 
 impl Script {
     pub(crate) fn new(
-        answer: impl Fn(&Arc<Peer>, proto::Request, Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes>
+        answer: impl Fn(
+            &Arc<Peer>,
+            proto::Request,
+            Option<Arc<CellContext>>,
+        ) -> BoxFuture<'static, Bytes>
         + Send
         + Sync
         + 'static,
@@ -54,7 +61,12 @@ impl Inbound for Script {
         (self.answer)(peer, request, context)
     }
 
-    fn ask(&self, _: &Arc<Peer>, ask: proto::Ask, _: Option<Arc<CellContext>>) -> BoxFuture<'static, Bytes> {
+    fn ask(
+        &self,
+        _: &Arc<Peer>,
+        ask: proto::Ask,
+        _: Option<Arc<CellContext>>,
+    ) -> BoxFuture<'static, Bytes> {
         Box::pin(async move { format!("\"no idea: {}\"", ask.question).into() })
     }
 
@@ -66,7 +78,14 @@ impl Inbound for Script {
 
 /// Returns settings without any limits.
 pub(crate) fn settings(side: Role) -> Settings {
-    Settings { side, frame_bytes_max: FRAME_BYTES_MAX, credit_granted: 0, credit_held: 0, accepted_max: 0, sent_max: 0 }
+    Settings {
+        side,
+        frame_bytes_max: FRAME_BYTES_MAX,
+        credit_granted: 0,
+        credit_held: 0,
+        accepted_max: 0,
+        sent_max: 0,
+    }
 }
 
 /// Returns the same settings for the other end.
@@ -88,11 +107,16 @@ pub(crate) struct Pair {
     pub(crate) engines: JoinSet<(Role, End)>,
 }
 
-pub(crate) fn pair(body: Settings, in_body: Arc<dyn Inbound>, in_sidecar: Arc<dyn Inbound>) -> std::io::Result<Pair> {
+pub(crate) fn pair(
+    body: Settings,
+    in_body: Arc<dyn Inbound>,
+    in_sidecar: Arc<dyn Inbound>,
+) -> std::io::Result<Pair> {
     let (here, there) = UnixStream::pair()?;
     let sidecar = mirrored(&body);
     let (body, body_engine) = Peer::new(Frames::new(here, FRAME_BYTES_MAX), body, in_body);
-    let (sidecar, sidecar_engine) = Peer::new(Frames::new(there, FRAME_BYTES_MAX), sidecar, in_sidecar);
+    let (sidecar, sidecar_engine) =
+        Peer::new(Frames::new(there, FRAME_BYTES_MAX), sidecar, in_sidecar);
     let mut engines = JoinSet::new();
     engines.spawn(async move { (Role::Body, body_engine.await) });
     engines.spawn(async move { (Role::Sidecar, sidecar_engine.await) });
@@ -127,7 +151,9 @@ impl Stranger {
     /// Returns the end, and the reason of the goodbye that came before the socket's end.
     pub(crate) async fn goodbye(mut self) -> Result<(End, String), Box<dyn std::error::Error>> {
         let mut last = None;
-        while let Some(kind) = testkit::within(LIMIT, "the last frame comes", self.frames.read()).await? {
+        while let Some(kind) =
+            testkit::within(LIMIT, "the last frame comes", self.frames.read()).await?
+        {
             last = Some(kind);
         }
         let end = self.engine.join_next().await.ok_or("no engine")??;

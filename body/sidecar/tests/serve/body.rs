@@ -36,10 +36,15 @@ pub(crate) fn welcome() -> proto::Welcome {
 }
 
 /// Receives hello, and answers.
-pub(crate) async fn greet(stream: UnixStream, answer: Kind) -> Fails<(Frames<UnixStream>, proto::Hello)> {
+pub(crate) async fn greet(
+    stream: UnixStream,
+    answer: Kind,
+) -> Fails<(Frames<UnixStream>, proto::Hello)> {
     let mut frames = Frames::new(stream, FRAME_BYTES_MAX);
     let first = testkit::within(LIMIT, "hello", frames.read()).await?;
-    let Some(Kind::Hello(hello)) = first else { return Err(format!("{first:?} instead of hello").into()) };
+    let Some(Kind::Hello(hello)) = first else {
+        return Err(format!("{first:?} instead of hello").into());
+    };
     frames.write(answer).await?;
     Ok((frames, hello))
 }
@@ -78,7 +83,8 @@ pub(crate) async fn world_welcomed(
     welcome: proto::Welcome,
 ) -> Fails<World> {
     let (here, there) = UnixStream::pair()?;
-    let cells: BTreeMap<CellName, Arc<dyn DynCell>> = BTreeMap::from([(CELL.parse()?, Arc::new(cell) as _)]);
+    let cells: BTreeMap<CellName, Arc<dyn DynCell>> =
+        BTreeMap::from([(CELL.parse()?, Arc::new(cell) as _)]);
     let mut sidecar = JoinSet::new();
     sidecar.spawn(async move {
         let hello = proto::Hello { cells: vec![CELL.into()], ..proto::Hello::default() };
@@ -87,7 +93,8 @@ pub(crate) async fn world_welcomed(
         connection.serve_with(cells, options).await
     });
     let (frames, hello) = greet(here, Kind::Welcome(welcome)).await?;
-    let agreed = Settings { credit_granted: 100_000, credit_held: hello.credit, ..settings(Role::Body) };
+    let agreed =
+        Settings { credit_granted: 100_000, credit_held: hello.credit, ..settings(Role::Body) };
     let (body, running) = Peer::new(frames, agreed, script);
     let mut engine = JoinSet::new();
     engine.spawn(running);
@@ -97,7 +104,10 @@ pub(crate) async fn world_welcomed(
 impl World {
     /// Returns the next notice.
     pub(crate) async fn notice(&mut self) -> Fails<Notice> {
-        Ok(testkit::within(LIMIT, "something is told", self.notices.recv()).await.ok_or("nothing more is told")?.0)
+        Ok(testkit::within(LIMIT, "something is told", self.notices.recv())
+            .await
+            .ok_or("nothing more is told")?
+            .0)
     }
 
     pub(crate) async fn ready(&mut self) -> Fails<()> {
@@ -119,8 +129,12 @@ impl World {
 
     /// Returns the result of serving, and the reason of the end of the body's connection.
     pub(crate) async fn ended(mut self) -> Fails<(Result<(), Error>, End)> {
-        let served = testkit::within(LIMIT, "the sidecar's end", self.sidecar.join_next()).await.ok_or("none")??;
-        let end = testkit::within(LIMIT, "the body's end", self.engine.join_next()).await.ok_or("none")??;
+        let served = testkit::within(LIMIT, "the sidecar's end", self.sidecar.join_next())
+            .await
+            .ok_or("none")??;
+        let end = testkit::within(LIMIT, "the body's end", self.engine.join_next())
+            .await
+            .ok_or("none")??;
         Ok((served, end))
     }
 }

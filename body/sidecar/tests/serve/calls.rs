@@ -20,7 +20,9 @@ impl Cell for Doer {
                 let answer: String = context.call("other.cell", "hi").await?;
                 Ok(Envelope::reply(answer))
             }
-            b"publish" => context.publish("order.placed", &7).await.map(|()| Envelope::reply("published")),
+            b"publish" => {
+                context.publish("order.placed", &7).await.map(|()| Envelope::reply("published"))
+            }
             b"serve" => {
                 let wanted = cbs::Subscription { filter: "order.*".parse().unwrap(), group: None };
                 Ok(Envelope::reply(match context.env().bus.subscribe(wanted).await {
@@ -50,7 +52,11 @@ fn bus() -> (std::sync::Arc<Script>, tokio::sync::mpsc::Receiver<(Notice, sideca
     Script::new(|_, request, context| {
         let envelope = frame::decode(request.envelope).unwrap();
         let within = context.map(|context| context.id());
-        let answer = format!("\"{} within {} {within:?}\"", envelope.target.as_ref().unwrap(), request.within);
+        let answer = format!(
+            "\"{} within {} {within:?}\"",
+            envelope.target.as_ref().unwrap(),
+            request.within
+        );
         assert!(envelope.causation_id.is_some(), "whose handling sent it");
         Box::pin(std::future::ready(answer.into()))
     })
@@ -67,7 +73,8 @@ async fn side_11_a_bare_reply_to_a_cells_own_call_is_its_payload() -> Fails<()> 
 }
 
 #[tokio::test]
-async fn side_16_calls_lines_and_questions_are_sent_within_the_request_that_they_are_made_for() -> Fails<()> {
+async fn side_16_calls_lines_and_questions_are_sent_within_the_request_that_they_are_made_for()
+-> Fails<()> {
     let (script, notices) = bus();
     let mut world = world(Doer, script, notices).await?;
     world.ready().await?;
@@ -86,7 +93,8 @@ async fn side_16_calls_lines_and_questions_are_sent_within_the_request_that_they
 }
 
 #[tokio::test]
-async fn a_cell_has_its_config_and_cannot_subscribe_and_its_errors_arrive_as_they_are() -> Fails<()> {
+async fn a_cell_has_its_config_and_cannot_subscribe_and_its_errors_arrive_as_they_are() -> Fails<()>
+{
     let (script, notices) = bus();
     let mut world = world(Doer, script, notices).await?;
     world.ready().await?;
@@ -141,7 +149,10 @@ async fn side_20_pings_are_answered_while_calls_run() -> Fails<()> {
     let Notice::Pong(pong) = world.notice().await? else { panic!("no pong") };
     assert_eq!((pong.nonce, pong.in_flight), (11, 1));
     drop(hang);
-    testkit::eventually("the cancelled call ends", crate::pair::LIMIT, async || world.body.unanswered() == 0).await;
+    testkit::eventually("the cancelled call ends", crate::pair::LIMIT, async || {
+        world.body.unanswered() == 0
+    })
+    .await;
     world.body.ping(12);
     let Notice::Pong(pong) = world.notice().await? else { panic!("no pong") };
     assert_eq!((pong.nonce, pong.in_flight), (12, 0));

@@ -51,7 +51,8 @@ impl Cell for Noter {
 }
 
 async fn noted(notes_max: u32) -> Fails<World> {
-    let (script, notices) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let (script, notices) =
+        Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let cell = Noter(Arc::new(Semaphore::new(0)));
     let welcome = proto::Welcome { notes_max, ..welcome() };
     let mut world = world_welcomed(cell, script, notices, Options::default(), welcome).await?;
@@ -106,18 +107,28 @@ async fn side_24_a_call_that_waits_has_told_what_it_could() -> Fails<()> {
     assert_eq!(world.note().await?, (1, vec![attribute("step", "before")]));
     drop(waiting);
     assert!(world.call("panic").await?.is_err());
-    assert_eq!(world.note().await?, (2, vec![attribute("step", "before")]), "also of one that panics");
+    assert_eq!(
+        world.note().await?,
+        (2, vec![attribute("step", "before")]),
+        "also of one that panics"
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn side_24_of_many_notes_so_many_go_out_as_the_body_takes_and_the_number_of_the_others() -> Fails<()> {
-    for (notes_max, payload, sent) in [(64, "many", 64), (64, "many at intervals", 64), (5, "many at intervals", 5)] {
+async fn side_24_of_many_notes_so_many_go_out_as_the_body_takes_and_the_number_of_the_others()
+-> Fails<()> {
+    for (notes_max, payload, sent) in
+        [(64, "many", 64), (64, "many at intervals", 64), (5, "many at intervals", 5)]
+    {
         let mut world = noted(notes_max).await?;
         world.call(payload).await??;
         let all = world.all();
         let attributes = all.iter().filter_map(|note| note.attribute.as_ref());
-        assert!(attributes.map(|field| field.value.clone()).eq((0..sent).map(|n| n.to_string())), "{all:?}");
+        assert!(
+            attributes.map(|field| field.value.clone()).eq((0..sent).map(|n| n.to_string())),
+            "{all:?}"
+        );
         assert_eq!(
             (all.len(), all.last().map(|note| note.dropped)),
             (sent as usize + 1, Some(100 - sent)),
@@ -152,7 +163,9 @@ async fn side_24_a_body_that_knows_no_notes_gets_none() -> Fails<()> {
 async fn a_cell_knows_whether_its_call_is_sampled() -> Fails<()> {
     let world = noted(64).await?;
     for (flags, expected) in [("01", "sampled"), ("00", "not sampled"), ("03", "sampled")] {
-        let trace = cbs::Trace::parse(&format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"));
+        let trace = cbs::Trace::parse(&format!(
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
+        ));
         let asked = Envelope { foreign_trace: trace, ..request("") };
         assert_eq!(world.send(asked).await?.payload, expected, "{flags}");
     }

@@ -43,13 +43,17 @@ async fn start(cell: &str, program: &Path, arguments: &[&str]) -> Fails<Started>
     let (stream, _) = within(LIMIT, "the process connects", listener.accept()).await?;
     let mut frames = Frames::new(stream, FRAME_BYTES_MAX);
     let first = within(LIMIT, "hello", frames.read()).await?;
-    let Some(Kind::Hello(hello)) = first else { return Err(format!("{first:?} instead of hello").into()) };
+    let Some(Kind::Hello(hello)) = first else {
+        return Err(format!("{first:?} instead of hello").into());
+    };
     assert_eq!((hello.protocol, &hello.cells[..]), (1, &[cell.to_owned()][..]));
     let mut welcome = welcome();
     welcome.cells.iter_mut().for_each(|wanted| wanted.name = cell.to_owned());
     frames.write(Kind::Welcome(welcome)).await?;
-    let agreed = Settings { credit_granted: 100_000, credit_held: hello.credit, ..settings(Role::Body) };
-    let (script, mut notices) = Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
+    let agreed =
+        Settings { credit_granted: 100_000, credit_held: hello.credit, ..settings(Role::Body) };
+    let (script, mut notices) =
+        Script::new(|_, request, _| Box::pin(std::future::ready(request.envelope)));
     let (peer, running) = Peer::new(frames, agreed, script);
     let mut engine = JoinSet::new();
     engine.spawn(running);
@@ -106,12 +110,19 @@ async fn a_rust_cell_is_a_process_of_its_own() -> Fails<()> {
 #[tokio::test]
 async fn a_stranger_that_knows_only_the_page_serves() -> Fails<()> {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/sidecars/shout.py");
-    let started = start("demo.shout", Path::new("python3"), &[&script.display().to_string()]).await?;
+    let started =
+        start("demo.shout", Path::new("python3"), &[&script.display().to_string()]).await?;
     assert_eq!(started.call("demo.shout", "\"hello\"").await?.payload, "\"HELLO!\"");
     let long = "x".repeat(70_000);
-    assert_eq!(started.call("demo.shout", &format!("\"{long}\"")).await?.payload.len(), long.len() + 3);
+    assert_eq!(
+        started.call("demo.shout", &format!("\"{long}\"")).await?.payload.len(),
+        long.len() + 3
+    );
     let error = started.call("demo.shout", "7").await?.into_result().unwrap_err();
-    assert_eq!((error.code(), error.error().message.as_str()), (&Code::BadRequest, "the input is no JSON string"));
+    assert_eq!(
+        (error.code(), error.error().message.as_str()),
+        (&Code::BadRequest, "the input is no JSON string")
+    );
     started.drain().await
 }
 
@@ -121,7 +132,8 @@ fn a_program_that_a_person_starts_says_what_it_is() {
     let error = sidecar::serve_blocking(vec![cbs::NativeCell::new("demo.echo", Echo)]).unwrap_err();
     let text = format!("{error:?}");
     assert!(text.contains("runtime: exec") && text.contains(SOCKET_VARIABLE), "{text}");
-    let twice = vec![cbs::NativeCell::new("demo.echo", Echo), cbs::NativeCell::new("demo.echo", Echo)];
+    let twice =
+        vec![cbs::NativeCell::new("demo.echo", Echo), cbs::NativeCell::new("demo.echo", Echo)];
     assert!(matches!(sidecar::serve_blocking(twice), Err(sidecar::Error::Duplicate(_))));
     assert!(matches!(
         sidecar::serve_blocking(vec![cbs::NativeCell::new("Echo", Echo)]),

@@ -73,7 +73,10 @@ async fn side_5_hello_is_said_first_and_nothing_more_before_welcome() -> Fails<(
     let mut frame = vec![0; length as usize];
     within(LIMIT, "a frame", here.read_exact(&mut frame)).await?;
     assert_eq!(frame[0], 1 << 3 | 2, "hello");
-    assert!(here.try_read(&mut [0; 1]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+    assert!(
+        here.try_read(&mut [0; 1])
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    );
     Ok(())
 }
 
@@ -82,7 +85,9 @@ async fn side_6_what_makes_it_impossible_to_go_on_is_said_in_goodbye() -> Fails<
     let (here, there) = UnixStream::pair()?;
     let mut wrong = welcome();
     wrong.cells[0].name = "other.cell".into();
-    let serve = async { Connection::greet(there, hello()).await?.serve_with(cells(), Options::default()).await };
+    let serve = async {
+        Connection::greet(there, hello()).await?.serve_with(cells(), Options::default()).await
+    };
     let body = async {
         let (mut frames, _) = greet(here, Kind::Welcome(wrong)).await?;
         Ok::<_, Box<dyn std::error::Error>>(frames.read().await?)
@@ -99,15 +104,18 @@ async fn side_6_what_makes_it_impossible_to_go_on_is_said_in_goodbye() -> Fails<
         Ok::<_, Box<dyn std::error::Error>>(frames.read().await?)
     };
     let (greeted, last) =
-        within(LIMIT, "the end", async { tokio::join!(Connection::greet(there, hello()), body) }).await;
+        within(LIMIT, "the end", async { tokio::join!(Connection::greet(there, hello()), body) })
+            .await;
     let error = greeted.err().ok_or("another version was taken")?;
     assert!(matches!(error, Error::Version(2)), "{error}");
     assert_eq!(last?, Some(Kind::Goodbye(proto::Goodbye { reason: error.to_string() })));
 
     let (here, there) = UnixStream::pair()?;
     let refused = greet(here, Kind::Goodbye(proto::Goodbye { reason: "no room".into() }));
-    let (greeted, _) =
-        within(LIMIT, "the end", async { tokio::join!(Connection::greet(there, hello()), refused) }).await;
+    let (greeted, _) = within(LIMIT, "the end", async {
+        tokio::join!(Connection::greet(there, hello()), refused)
+    })
+    .await;
     assert!(greeted.err().ok_or("refused")?.to_string().contains("no room"));
     Ok(())
 }
@@ -117,7 +125,9 @@ async fn side_7_ready_is_said_after_the_start_hooks() -> Fails<()> {
     let (script, notices) = quiet();
     let cell = Waiter::new();
     let mut world = world(cell.clone(), script, notices).await?;
-    assert!(matches!(world.notice().await?, sidecar::Notice::Print(line, _) if line.line == "starting"));
+    assert!(
+        matches!(world.notice().await?, sidecar::Notice::Print(line, _) if line.line == "starting")
+    );
     world.ready().await?;
     assert_eq!(cell.started.load(Ordering::SeqCst), 1);
     Ok(())
@@ -126,7 +136,8 @@ async fn side_7_ready_is_said_after_the_start_hooks() -> Fails<()> {
 #[tokio::test]
 async fn a_start_hook_that_fails_is_told_and_nothing_is_served() -> Fails<()> {
     let (script, notices) = quiet();
-    let cell = Waiter { start: Err(CellError::domain("tea.empty", "no more tea")), ..Waiter::new() };
+    let cell =
+        Waiter { start: Err(CellError::domain("tea.empty", "no more tea")), ..Waiter::new() };
     let world = world(cell.clone(), script, notices).await?;
     let (served, end) = world.ended().await?;
     let reason = "the start hook of `demo.cell` failed: tea.empty: no more tea";
@@ -189,7 +200,8 @@ async fn side_23_when_the_body_has_gone_stop_hooks_run_and_serving_ends() -> Fai
     world.notice().await?;
     world.ready().await?;
     world.engine.shutdown().await;
-    let served = within(LIMIT, "the sidecar's end", world.sidecar.join_next()).await.ok_or("none")??;
+    let served =
+        within(LIMIT, "the sidecar's end", world.sidecar.join_next()).await.ok_or("none")??;
     assert!(matches!(served, Err(Error::Ended(End::Closed))), "{served:?}");
     assert_eq!(cell.stopped.load(Ordering::SeqCst), 1);
     Ok(())

@@ -60,7 +60,10 @@ impl Serialize for Hex {
 impl<'de> Deserialize<'de> for Hex {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        HEXLOWER.decode(text.as_bytes()).map(|bytes| Self(bytes.into())).map_err(serde::de::Error::custom)
+        HEXLOWER
+            .decode(text.as_bytes())
+            .map(|bytes| Self(bytes.into()))
+            .map_err(serde::de::Error::custom)
     }
 }
 

@@ -42,7 +42,10 @@ fn stream(bytes: &Hex, frame_bytes_max: usize) -> Result<(Vec<Kind>, u64), Error
     whole
 }
 
-fn read_in<'a>(max: usize, chunks: impl Iterator<Item = &'a [u8]>) -> Result<(Vec<Kind>, u64), Error> {
+fn read_in<'a>(
+    max: usize,
+    chunks: impl Iterator<Item = &'a [u8]>,
+) -> Result<(Vec<Kind>, u64), Error> {
     let (mut decoder, mut kinds) = (Decoder::new(max), Vec::new());
     for chunk in chunks {
         decoder.push(chunk);
@@ -70,7 +73,9 @@ fn follow(mut vectors: Vectors) -> Vectors {
         }
     }
     for bad in &mut vectors.bad {
-        bad.error = stream(&bad.bytes, bad.frame_bytes_max).err().map_or_else(String::new, |error| error.to_string());
+        bad.error = stream(&bad.bytes, bad.frame_bytes_max)
+            .err()
+            .map_or_else(String::new, |error| error.to_string());
     }
     vectors
 }
@@ -111,8 +116,8 @@ fn side_1_every_frame_is_read_as_it_says_and_written_as_it_stands() {
 fn envelopes_are_frames_of_cbs_v1_or_bare() {
     let mut framed = 0;
     for good in vectors().frames {
-        let (Kind::Request(proto::Request { envelope, .. }) | Kind::Reply(proto::Reply { envelope, .. })) =
-            good.frame.kind()
+        let (Kind::Request(proto::Request { envelope, .. })
+        | Kind::Reply(proto::Reply { envelope, .. })) = good.frame.kind()
         else {
             continue;
         };
@@ -143,11 +148,14 @@ fn every_bad_stream_ends_with_its_error() {
 #[test]
 fn every_kind_has_a_vector_and_every_vector_a_name_and_a_sentence() {
     let vectors = vectors();
-    let kinds: HashSet<_> = vectors.frames.iter().map(|good| mem::discriminant(&good.frame)).collect();
+    let kinds: HashSet<_> =
+        vectors.frames.iter().map(|good| mem::discriminant(&good.frame)).collect();
     assert_eq!(kinds.len(), Said::KINDS);
     let names = vectors.frames.iter().map(|good| (&good.name, &good.description));
-    let names = names.chain(vectors.skipped.iter().map(|skipped| (&skipped.name, &skipped.description)));
-    let names: Vec<_> = names.chain(vectors.bad.iter().map(|bad| (&bad.name, &bad.description))).collect();
+    let names =
+        names.chain(vectors.skipped.iter().map(|skipped| (&skipped.name, &skipped.description)));
+    let names: Vec<_> =
+        names.chain(vectors.bad.iter().map(|bad| (&bad.name, &bad.description))).collect();
     assert!(names.iter().all(|(name, description)| !name.is_empty() && description.ends_with('.')));
     let unique: HashSet<_> = names.iter().map(|(name, _)| name).collect();
     assert_eq!(unique.len(), names.len());

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use cbs::{
-    BodyBus, BodyId, BoxFuture, BusError, CellContext, CellEnv, CellError, Console, Envelope, EventStream, Service,
-    Serving, Subscription, Trace, Uuid,
+    BodyBus, BodyId, BoxFuture, BusError, CellContext, CellEnv, CellError, Console, Envelope,
+    EventStream, Service, Serving, Subscription, Trace, Uuid,
 };
 use serde::Deserialize;
 
@@ -60,7 +60,12 @@ fn every_call_stands_where_the_vectors_say() -> Result<(), Box<dyn std::error::E
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../specs/vectors/traces.json");
     let vectors: Vectors = serde_json::from_str(&std::fs::read_to_string(file)?)?;
     assert!(!vectors.about.is_empty() && !vectors.texts.is_empty());
-    let env = CellEnv::new("demo.cell".parse()?, BodyId::new("web1")?, Arc::new(Nowhere), Arc::new(Nowhere));
+    let env = CellEnv::new(
+        "demo.cell".parse()?,
+        BodyId::new("web1")?,
+        Arc::new(Nowhere),
+        Arc::new(Nowhere),
+    );
     let env = Arc::new(env);
     for Position { name, id, correlation_id, attempt, trace, traceparent } in vectors.positions {
         let request = Envelope::request("demo.cell".parse()?, "");

@@ -20,7 +20,8 @@ use crate::{
 /// The official regular expression of <https://semver.org>, without named groups.
 const VERSION_PATTERN: &str = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-((0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(\+([0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*))?$";
 /// `organ.cell`, and the organ is not `flow`.
-pub(super) const CELL_NAME_PATTERN: &str = r"^(?!flow\.)[a-z][a-z0-9_-]{0,62}\.[a-z][a-z0-9_-]{0,62}$";
+pub(super) const CELL_NAME_PATTERN: &str =
+    r"^(?!flow\.)[a-z][a-z0-9_-]{0,62}\.[a-z][a-z0-9_-]{0,62}$";
 
 /// From `1%` to `99%`.
 const SHARE_PATTERN: &str = "^[1-9][0-9]?%$";
@@ -146,7 +147,10 @@ pub(super) struct Label(#[schemars(length(min = 1, max = bounds::LABEL_BYTES_MAX
 #[schemars(untagged)]
 pub(super) enum Replicas {
     /// So many, or all that can where these are fewer.
-    Count(#[schemars(extend("minimum" = bounds::REPLICAS.start(), "maximum" = bounds::REPLICAS.end()))] u64),
+    Count(
+        #[schemars(extend("minimum" = bounds::REPLICAS.start(), "maximum" = bounds::REPLICAS.end()))]
+         u64,
+    ),
     /// Every body that can.
     All(#[schemars(extend("const" = "all"))] String),
 }
@@ -189,7 +193,10 @@ struct Canary {
 #[schemars(untagged)]
 enum Workers {
     /// So many.
-    Count(#[schemars(extend("minimum" = bounds::PROCESSES.start(), "maximum" = bounds::PROCESSES.end()))] u64),
+    Count(
+        #[schemars(extend("minimum" = bounds::PROCESSES.start(), "maximum" = bounds::PROCESSES.end()))]
+         u64,
+    ),
     /// More under load.
     Range(WorkerRange),
 }

@@ -57,7 +57,8 @@ struct FlowSpec {
     /// The steps; each waits for the one above it unless its `needs` says otherwise.
     #[schemars(length(min = 1, max = bounds::STEPS_MAX))]
     steps: Vec<Step>,
-    /// The answer: anything, with expressions such as `${ .steps.greet }`; the last step's value unless given.
+    /// The answer: anything, with expressions such as `${ .steps.greet }`; the last step's value
+    /// unless given.
     output: Value,
     /// The most time one run may take.
     #[schemars(regex(pattern = DURATION_PATTERN), extend("default" = "30s"))]
@@ -90,9 +91,11 @@ struct Step {
     /// The flow that is called.
     #[schemars(regex(pattern = PART_PATTERN))]
     flow: Option<String>,
-    /// Input: anything, with expressions such as `${ .input }` or `${ .steps.prompt.name }`; `null` unless given.
+    /// Input: anything, with expressions such as `${ .input }` or `${ .steps.prompt.name }`; `null`
+    /// unless given.
     with: Value,
-    /// An expression `${ … }`: the step is skipped, and its value `null`, where it gives `false` or `null`.
+    /// An expression `${ … }`: the step is skipped, and its value `null`, where it gives `false` or
+    /// `null`.
     when: Option<Condition>,
     /// Fan-out: one call for each item, which is `${ .item }`, its number `${ .index }`.
     each: Option<Each>,
@@ -164,7 +167,8 @@ struct Catch {
     /// The flow that is called instead.
     #[schemars(regex(pattern = PART_PATTERN))]
     flow: Option<String>,
-    /// Input, or without `call` and `flow` the step's value; `${ .error.code }` is the error's code.
+    /// Input, or without `call` and `flow` the step's value; `${ .error.code }` is the error's
+    /// code.
     with: Value,
     /// The most time the fallback may take.
     #[schemars(regex(pattern = DURATION_PATTERN))]

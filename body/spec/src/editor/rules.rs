@@ -41,7 +41,10 @@ fn further(runtime: &str) -> Value {
 
 /// A rollout has a strategy or a canary.
 pub(super) fn strategy_or_canary(schema: &mut Schema) {
-    schema.insert("oneOf".to_owned(), json!([{ "required": ["strategy"] }, { "required": ["canary"] }]));
+    schema.insert(
+        "oneOf".to_owned(),
+        json!([{ "required": ["strategy"] }, { "required": ["canary"] }]),
+    );
 }
 
 /// A step calls a cell or a flow.
@@ -80,7 +83,9 @@ pub(super) fn tidy(value: &mut Value) {
             map.remove("format");
             for key in ["type", "enum"] {
                 if let Some(Value::Array(choices)) = map.get_mut(key) {
-                    choices.retain(|choice| !matches!(choice.as_str(), Some("null")) && !choice.is_null());
+                    choices.retain(|choice| {
+                        !matches!(choice.as_str(), Some("null")) && !choice.is_null()
+                    });
                     if key == "type"
                         && let [only] = choices.as_slice()
                     {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::editor_schema;
 use crate::{Options, load_texts, read::shape::SHAPES};
 
-const CHECKED_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../specs/schemas/cbs/v1alpha1/spec.json");
+const CHECKED_IN: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../specs/schemas/cbs/v1alpha1/spec.json");
 
 #[test]
 fn the_checked_in_schema_is_fresh() {
@@ -18,7 +19,10 @@ fn the_checked_in_schema_is_fresh() {
     // Compared as values: the order of keys depends on the features serde_json is built with.
     let checked_in = std::fs::read_to_string(CHECKED_IN).unwrap_or_default();
     let checked_in: Value = serde_json::from_str(&checked_in).unwrap_or_default();
-    assert!(checked_in == fresh, "spec.json is stale: `CBS_BLESS=1 cargo test -p spec` writes it anew");
+    assert!(
+        checked_in == fresh,
+        "spec.json is stale: `CBS_BLESS=1 cargo test -p spec` writes it anew"
+    );
 }
 
 #[test]
@@ -32,9 +36,15 @@ fn every_field_of_the_reader_is_in_the_schema_and_the_other_way_around() {
         assert_eq!(definition["additionalProperties"], json!(false), "{}", shape.what);
     }
     let maps = schema["definitions"].as_object().unwrap().iter();
-    let maps: BTreeSet<&str> =
-        maps.filter(|(_, map)| map["properties"].is_object()).map(|(name, _)| name.as_str()).collect();
-    assert_eq!(maps, SHAPES.iter().map(|(name, _)| *name).collect(), "a map of the schema that no shape stands for");
+    let maps: BTreeSet<&str> = maps
+        .filter(|(_, map)| map["properties"].is_object())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(
+        maps,
+        SHAPES.iter().map(|(name, _)| *name).collect(),
+        "a map of the schema that no shape stands for"
+    );
 }
 
 #[test]
@@ -71,7 +81,11 @@ fn flow(spec: &Value) -> Value {
 
 /// Returns two results: true if the reader accepts a document, and true if the schema does.
 fn judged(folder: &std::path::Path, document: &Value) -> (bool, bool) {
-    let options = Options { allow_remote: true, embedded_schemas: &[("demo/v1/Name", "{}")], ..Options::default() };
+    let options = Options {
+        allow_remote: true,
+        embedded_schemas: &[("demo/v1/Name", "{}")],
+        ..Options::default()
+    };
     // JSON is YAML.
     let read = load_texts([(folder.join("spec.yaml"), document.to_string().as_str())], &options);
     let validator = jsonschema::validator_for(&editor_schema()).unwrap();
@@ -85,7 +99,11 @@ fn judge_all(cases: impl IntoIterator<Item = (bool, Value)>) {
     }
     let folder = folder.path();
     for (expected, document) in cases {
-        assert_eq!(judged(folder, &document), (expected, expected), "(reader, schema) of {document}");
+        assert_eq!(
+            judged(folder, &document),
+            (expected, expected),
+            "(reader, schema) of {document}"
+        );
     }
 }
 
@@ -130,8 +148,16 @@ fn both_judge_a_cells_fields_alike() {
         cases.push((false, with(field, json!(null))));
     };
     field("runtime", &[json!("rust")], &[json!("go"), json!(["rust"])]);
-    field("input", &[json!("demo/v1/Name")], &[json!("Name"), json!("demo/v0/Name"), json!("../v1/Name"), json!(1)]);
-    field("output", &[json!("demo/v1/Name")], &[json!("demo/v1/name"), json!("demo/1/Name"), json!("")]);
+    field(
+        "input",
+        &[json!("demo/v1/Name")],
+        &[json!("Name"), json!("demo/v0/Name"), json!("../v1/Name"), json!(1)],
+    );
+    field(
+        "output",
+        &[json!("demo/v1/Name")],
+        &[json!("demo/v1/name"), json!("demo/1/Name"), json!("")],
+    );
     field(
         "version",
         &[json!("1.2.3"), json!("1.0.0-rc.1+5")],
@@ -145,7 +171,15 @@ fn both_judge_a_cells_fields_alike() {
     field("queue", &[json!(0)], &[json!(-1), json!(1_000_001)]);
     field(
         "timeout",
-        &[json!("1ms"), json!("250ms"), json!("1.5s"), json!("1m30s"), json!("24h"), json!("1d"), json!("1h0m0s")],
+        &[
+            json!("1ms"),
+            json!("250ms"),
+            json!("1.5s"),
+            json!("1m30s"),
+            json!("24h"),
+            json!("1d"),
+            json!("1h0m0s"),
+        ],
         &[
             json!(5),
             json!("5"),
@@ -213,7 +247,13 @@ fn both_judge_where_a_cell_runs_alike() {
     field(
         "place",
         &[json!({}), json!({ "zone": "a" })],
-        &[json!({ "zone": 1 }), json!({ "zone": "" }), json!({ "": "a" }), json!({ "zone": long }), json!(["zone"])],
+        &[
+            json!({ "zone": 1 }),
+            json!({ "zone": "" }),
+            json!({ "": "a" }),
+            json!({ "zone": long }),
+            json!(["zone"]),
+        ],
     );
     field("enabled", &[json!(false), json!(true)], &[json!("no"), json!(0)]);
     field(
@@ -274,7 +314,10 @@ fn both_judge_runtimes_alike() {
         (false, of("rust", json!({ "workers": 1 }))),
         (
             true,
-            of("dart", json!({ "source": "main.dart", "instances": 2, "limits": { "memory": "64MiB", "files": 64 } })),
+            of(
+                "dart",
+                json!({ "source": "main.dart", "instances": 2, "limits": { "memory": "64MiB", "files": 64 } }),
+            ),
         ),
         (true, of("dart", json!({ "command": ["./run.sh", "-v"], "env": { "A": "b" } }))),
         (false, of("dart", json!({}))),

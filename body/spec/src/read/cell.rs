@@ -25,14 +25,16 @@ pub(super) fn read(
     let fields = Fields::open(spec, &CELL)?;
     let runtime = runtime::read(&fields);
     let version = fields.get("version").and_then(version);
-    let [input, output] = ["input", "output"].map(|name| fields.get(name).and_then(|item| schema(item, context)));
+    let [input, output] =
+        ["input", "output"].map(|name| fields.get(name).and_then(|item| schema(item, context)));
     let count = |name, range, default: usize| {
         let count = fields.get(name).and_then(|item| item.count(range));
         count.and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
     };
     let concurrency = count("concurrency", &bounds::CONCURRENCY, bounds::CONCURRENCY_DEFAULT);
     let queue = count("queue", &bounds::QUEUE, bounds::QUEUE_DEFAULT);
-    let timeout = fields.get("timeout").and_then(Item::duration).unwrap_or(bounds::CELL_TIMEOUT_DEFAULT);
+    let timeout =
+        fields.get("timeout").and_then(Item::duration).unwrap_or(bounds::CELL_TIMEOUT_DEFAULT);
     let idempotent = fields.get("idempotent").and_then(Item::flag).unwrap_or(false);
     let retry = fields.get("retry").and_then(retry);
     let route = fields.get("route").and_then(route);
@@ -59,14 +61,23 @@ pub(super) fn read(
 fn version(item: Item<'_>) -> Option<semver::Version> {
     if let crate::yaml::Content::Number(number) = &item.node.content {
         let message = format!("`{number}` is no semantic version");
-        return item.report(code::BAD_VERSION, message, Some("write three numbers, for example `1.0.0`".to_owned()));
+        return item.report(
+            code::BAD_VERSION,
+            message,
+            Some("write three numbers, for example `1.0.0`".to_owned()),
+        );
     }
     let text = item.text()?;
     match semver::Version::parse(text) {
         Ok(version) => Some(version),
         Err(error) => {
-            let message = format!("`{}` is no semantic version: {error}", super::fields::shown(text));
-            item.report(code::BAD_VERSION, message, Some("write three numbers, for example `1.0.0`".to_owned()))
+            let message =
+                format!("`{}` is no semantic version: {error}", super::fields::shown(text));
+            item.report(
+                code::BAD_VERSION,
+                message,
+                Some("write three numbers, for example `1.0.0`".to_owned()),
+            )
         }
     }
 }
@@ -99,7 +110,12 @@ pub(super) fn retry(item: Item<'_>) -> Option<Retry> {
         fields.report(fields.key_span("max_backoff"), code::OUT_OF_RANGE, message, hint);
     }
     let backoff = backoff.flatten().unwrap_or(bounds::BACKOFF_DEFAULT);
-    let longest: Duration = backoff_max.flatten().unwrap_or(bounds::BACKOFF_MAX_DEFAULT.max(backoff));
+    let longest: Duration =
+        backoff_max.flatten().unwrap_or(bounds::BACKOFF_MAX_DEFAULT.max(backoff));
     // With `max_backoff` alone, the first wait is no longer than it.
-    Some(Retry { max: u32::try_from(max?).unwrap_or(u32::MAX), backoff: backoff.min(longest), backoff_max: longest })
+    Some(Retry {
+        max: u32::try_from(max?).unwrap_or(u32::MAX),
+        backoff: backoff.min(longest),
+        backoff_max: longest,
+    })
 }

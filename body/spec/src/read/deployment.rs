@@ -42,7 +42,8 @@ fn replicas(item: Item<'_>) -> Option<Replicas> {
         }
         Content::Text(text) if text == ALL => Some(Replicas::All),
         Content::Text(text) => {
-            let message = format!("`replicas` must be a whole number or `all`, not `{}`", shown(text));
+            let message =
+                format!("`replicas` must be a whole number or `all`, not `{}`", shown(text));
             let number = text.parse::<u64>().is_ok();
             let hint = if number {
                 format!("write it without quotes: {text}")
@@ -61,9 +62,15 @@ fn label(item: Item<'_>) -> Option<&str> {
     if is_label(text) {
         return Some(text);
     }
-    let hint =
-        format!("from 1 to {} bytes, no control characters: what `cbs up --label` takes", bounds::LABEL_BYTES_MAX);
-    item.report(code::OUT_OF_RANGE, format!("`{}` can be no label of a body", shown(text)), Some(hint))
+    let hint = format!(
+        "from 1 to {} bytes, no control characters: what `cbs up --label` takes",
+        bounds::LABEL_BYTES_MAX
+    );
+    item.report(
+        code::OUT_OF_RANGE,
+        format!("`{}` can be no label of a body", shown(text)),
+        Some(hint),
+    )
 }
 
 fn is_label(text: &str) -> bool {
@@ -76,7 +83,12 @@ fn placement(item: Item<'_>) -> Option<BTreeMap<String, String>> {
         let value = Item { name: &entry.key, node: &entry.value, findings: item.findings };
         if !is_label(&entry.key) {
             let hint = "`cbs up --label key=value` says which labels a body has".to_owned();
-            item.findings.add(entry.key_span, code::OUT_OF_RANGE, "no key of a label".to_owned(), hint);
+            item.findings.add(
+                entry.key_span,
+                code::OUT_OF_RANGE,
+                "no key of a label".to_owned(),
+                hint,
+            );
         }
         if let Content::Text(_) = entry.value.content {
             label(value);
@@ -91,23 +103,35 @@ fn placement(item: Item<'_>) -> Option<BTreeMap<String, String>> {
 
 /// `{ strategy: recreate }` or `{ canary: { share: 10% } }`.
 fn rollout(item: Item<'_>) -> Option<Rollout> {
-    const HINT: &str = "write `rollout: { strategy: recreate }`, or `rollout: { canary: { share: 10% } }`";
+    const HINT: &str =
+        "write `rollout: { strategy: recreate }`, or `rollout: { canary: { share: 10% } }`";
     if let Content::Text(text) = &item.node.content
         && STRATEGIES.contains(&text.as_str())
     {
         let hint = format!("write `rollout: {{ strategy: {text} }}`");
-        return item.report(code::WRONG_TYPE, "`rollout` must be a map, not a text".to_owned(), Some(hint));
+        return item.report(
+            code::WRONG_TYPE,
+            "`rollout` must be a map, not a text".to_owned(),
+            Some(hint),
+        );
     }
     let fields = Fields::open(item, &ROLLOUT)?;
     match (fields.get("strategy"), fields.get("canary")) {
         (Some(_), Some(_)) => {
             let message = "`strategy` and `canary` exclude each other".to_owned();
-            fields.report(fields.key_span("canary"), code::CONFLICT, message, Some("keep one".to_owned()));
+            fields.report(
+                fields.key_span("canary"),
+                code::CONFLICT,
+                message,
+                Some("keep one".to_owned()),
+            );
             None
         }
-        (Some(strategy), None) => {
-            Some(if strategy.word(STRATEGIES)? == "recreate" { Rollout::Recreate } else { Rollout::Rolling })
-        }
+        (Some(strategy), None) => Some(if strategy.word(STRATEGIES)? == "recreate" {
+            Rollout::Recreate
+        } else {
+            Rollout::Rolling
+        }),
         (None, Some(rules)) => canary(rules).map(Rollout::Canary),
         (None, None) => {
             fields.miss("`rollout` needs the field `strategy` or `canary`".to_owned(), HINT);
@@ -122,9 +146,14 @@ fn canary(item: Item<'_>) -> Option<Canary> {
     let percent = |name, range| fields.get(name).and_then(|item| percent(item, range));
     let share = fields.need("share", "say how many of the calls it gets, for example `share: 10%`");
     let share = share.and_then(|item| self::percent(item, &bounds::SHARE));
-    let calls = fields.get("calls").and_then(|item| item.count(&bounds::CANARY_CALLS)).unwrap_or(default.calls);
+    let calls = fields
+        .get("calls")
+        .and_then(|item| item.count(&bounds::CANARY_CALLS))
+        .unwrap_or(default.calls);
     let after = fields.get("after").and_then(Item::duration).unwrap_or(default.after);
-    let errors = percent("errors", &bounds::ERRORS).and_then(|it| u8::try_from(it).ok()).unwrap_or(default.errors);
+    let errors = percent("errors", &bounds::ERRORS)
+        .and_then(|it| u8::try_from(it).ok())
+        .unwrap_or(default.errors);
     let slower = percent("slower", &bounds::SLOWER).unwrap_or(default.slower);
     Some(Canary { share: u8::try_from(share?).ok()?, calls, after, errors, slower })
 }

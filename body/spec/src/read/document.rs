@@ -12,8 +12,8 @@ use super::{
     shape::{CELL_KIND, DOCUMENT, KINDS, METADATA},
 };
 use crate::{
-    API_VERSION, CellSpec, FlowSpec, Metadata, code, findings::Findings, revision, schema::Schemas, source::SourceSpan,
-    suggest, yaml::Node,
+    API_VERSION, CellSpec, FlowSpec, Metadata, code, findings::Findings, revision, schema::Schemas,
+    source::SourceSpan, suggest, yaml::Node,
 };
 
 /// Context of reading a document: the place for mistakes, and the schemas.
@@ -45,15 +45,18 @@ pub(crate) enum Spec {
 /// Reads a document.
 pub(crate) fn document(root: &Node, context: Context<'_>) -> Document {
     let findings = context.findings;
-    let Some(fields) = Fields::open(Item { name: "document", node: root, findings }, &DOCUMENT) else {
+    let Some(fields) = Fields::open(Item { name: "document", node: root, findings }, &DOCUMENT)
+    else {
         return Document::default();
     };
     version(&fields);
     let kind = kind(&fields);
-    let metadata =
-        fields.need("metadata", "add `metadata: { name: … }`").and_then(|item| Fields::open(item, &METADATA));
-    let named =
-        metadata.and_then(|metadata| metadata.need("name", "a spec needs a name, for example `name: logic.greet`"));
+    let metadata = fields
+        .need("metadata", "add `metadata: { name: … }`")
+        .and_then(|item| Fields::open(item, &METADATA));
+    let named = metadata.and_then(|metadata| {
+        metadata.need("name", "a spec needs a name, for example `name: logic.greet`")
+    });
     let spec = fields.need("spec", "add `spec:` with the fields of this kind");
     let metadata = read_metadata(root, metadata, findings);
     match kind {
@@ -68,7 +71,8 @@ pub(crate) fn document(root: &Node, context: Context<'_>) -> Document {
         }
         Some(_) => {
             let name = named.and_then(|item| item.name(FlowName::new));
-            let (flow, calls) = spec.map(|spec| flow::read(spec, name.clone(), metadata)).unwrap_or_default();
+            let (flow, calls) =
+                spec.map(|spec| flow::read(spec, name.clone(), metadata)).unwrap_or_default();
             Document {
                 declares: declared(name.map(Target::Flow), named),
                 calls,
@@ -89,8 +93,10 @@ fn version(fields: &Fields<'_>) {
         && let Some(text) = item.text()
         && text != API_VERSION
     {
-        let message = format!("this program does not know the apiVersion `{}`", super::fields::shown(text));
-        let _: Option<()> = item.report(code::UNKNOWN_VERSION, message, Some(format!("write `{API_VERSION}`")));
+        let message =
+            format!("this program does not know the apiVersion `{}`", super::fields::shown(text));
+        let _: Option<()> =
+            item.report(code::UNKNOWN_VERSION, message, Some(format!("write `{API_VERSION}`")));
     }
 }
 

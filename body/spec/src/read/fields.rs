@@ -24,9 +24,16 @@ impl<'a> Fields<'a> {
         if !matches!(item.node.content, Content::Map(_)) {
             return item.wrong_type(&format!("a map ({})", shape.fields.join(", ")));
         }
-        for entry in item.node.entries().iter().filter(|entry| !shape.fields.contains(&entry.key.as_str())) {
+        for entry in
+            item.node.entries().iter().filter(|entry| !shape.fields.contains(&entry.key.as_str()))
+        {
             let message = format!("{} has no field `{}`", shape.what, shown(&entry.key));
-            fields.report(entry.key_span, code::UNKNOWN_FIELD, message, suggest::hint(&entry.key, shape.fields));
+            fields.report(
+                entry.key_span,
+                code::UNKNOWN_FIELD,
+                message,
+                suggest::hint(&entry.key, shape.fields),
+            );
         }
         Some(fields)
     }
@@ -62,7 +69,13 @@ impl<'a> Fields<'a> {
         self.node.at_key(name).is_some()
     }
 
-    pub(super) fn report(&self, span: SourceSpan, code: &'static str, message: String, hint: Option<String>) {
+    pub(super) fn report(
+        &self,
+        span: SourceSpan,
+        code: &'static str,
+        message: String,
+        hint: Option<String>,
+    ) {
         self.findings.add(span, code, message, hint);
     }
 

@@ -32,14 +32,22 @@ pub(crate) struct Call {
 const ORDER_CODES: [&str; 4] = ["flow-unknown-step", "flow-not-before", "flow-needs", "flow-cycle"];
 
 /// Reads all fields. Returns the calls even if the flow itself cannot be read.
-pub(super) fn read(spec: Item<'_>, name: Option<FlowName>, metadata: Metadata) -> (Option<FlowSpec>, Vec<Call>) {
+pub(super) fn read(
+    spec: Item<'_>,
+    name: Option<FlowName>,
+    metadata: Metadata,
+) -> (Option<FlowSpec>, Vec<Call>) {
     let Some(fields) = Fields::open(spec, &FLOW) else { return (None, Vec::new()) };
-    let timeout = fields.get("timeout").and_then(Item::duration).unwrap_or(bounds::FLOW_TIMEOUT_DEFAULT);
+    let timeout =
+        fields.get("timeout").and_then(Item::duration).unwrap_or(bounds::FLOW_TIMEOUT_DEFAULT);
     let output = fields.get("output").map(Item::json);
     let deployment = deployment::of_flow(&fields);
     let mut calls = Vec::new();
     let steps = fields
-        .need("steps", "a flow needs steps, for example `steps: [{ id: greet, call: logic.greet }]`")
+        .need(
+            "steps",
+            "a flow needs steps, for example `steps: [{ id: greet, call: logic.greet }]`",
+        )
         .and_then(|item| steps(item, &mut calls));
     let Some(steps) = steps else { return (None, calls) };
     // A flow without a readable name is planned all the same, for the mistakes of its steps.
@@ -52,21 +60,30 @@ pub(super) fn read(spec: Item<'_>, name: Option<FlowName>, metadata: Metadata) -
         Some((Ok(plan), _)) => Some(plan),
         Some((Err(problems), order_known)) => {
             // Without an id it is unknown which step may read which.
-            for problem in problems.into_iter().filter(|problem| order_known || !ORDER_CODES.contains(&problem.code)) {
+            for problem in problems
+                .into_iter()
+                .filter(|problem| order_known || !ORDER_CODES.contains(&problem.code))
+            {
                 report(&fields, problem);
             }
             None
         }
         None => None,
     };
-    let spec =
-        plan.zip(name).map(|(plan, name)| FlowSpec { name, metadata, timeout, deployment, plan: Arc::new(plan) });
+    let spec = plan.zip(name).map(|(plan, name)| FlowSpec {
+        name,
+        metadata,
+        timeout,
+        deployment,
+        plan: Arc::new(plan),
+    });
     (spec, calls)
 }
 
 fn steps(item: Item<'_>, calls: &mut Vec<Call>) -> Option<Vec<StepRead>> {
     let items = item.list("a list of steps")?;
-    let steps: Vec<StepRead> = items.enumerate().filter_map(|(index, item)| step::read(item, index, calls)).collect();
+    let steps: Vec<StepRead> =
+        items.enumerate().filter_map(|(index, item)| step::read(item, index, calls)).collect();
     if item.node.at_index(0).is_none() {
         let hint = "a flow needs at least one step".to_owned();
         return item.report(code::OUT_OF_RANGE, "`steps` is empty".to_owned(), Some(hint));

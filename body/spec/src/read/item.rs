@@ -1,6 +1,8 @@
 //! A field's value, and the types it can be read as. Each read reports a value that does not fit.
 
-use std::{collections::BTreeMap, fmt::Display, num::NonZeroU32, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::BTreeMap, fmt::Display, num::NonZeroU32, ops::RangeInclusive, time::Duration,
+};
 
 use serde_json::{Map, Value};
 
@@ -58,20 +60,26 @@ impl<'a> Item<'a> {
 
     /// A whole number of workers or processes.
     pub(super) fn processes(self) -> Option<NonZeroU32> {
-        self.count(&bounds::PROCESSES).and_then(|count| u32::try_from(count).ok()).and_then(NonZeroU32::new)
+        self.count(&bounds::PROCESSES)
+            .and_then(|count| u32::try_from(count).ok())
+            .and_then(NonZeroU32::new)
     }
 
     pub(super) fn duration(self) -> Option<Duration> {
         const WANTED: &str = "a duration such as `250ms`, `1.5s` or `1m30s`";
         if let Content::Number(number) = &self.node.content {
             let hint = units::duration_hint(&number.to_string());
-            return self.report(code::BAD_DURATION, format!("`{}` must be {WANTED}", self.name), Some(hint));
+            return self.report(
+                code::BAD_DURATION,
+                format!("`{}` must be {WANTED}", self.name),
+                Some(hint),
+            );
         }
         let text = self.text_as(WANTED)?;
         match units::duration(text) {
-            Some(duration) => {
-                self.within(Some(duration), text, &bounds::DURATION, |bound| units::duration_text(*bound))
-            }
+            Some(duration) => self.within(Some(duration), text, &bounds::DURATION, |bound| {
+                units::duration_text(*bound)
+            }),
             None => {
                 let message = format!("`{}` is no duration", shown(text));
                 self.report(code::BAD_DURATION, message, Some(units::duration_hint(text)))
@@ -84,14 +92,23 @@ impl<'a> Item<'a> {
         const WANTED: &str = "a size such as `64MiB`";
         if let Content::Number(number) = &self.node.content {
             let hint = format!("say the unit, for example `{number}MiB`");
-            return self.report(code::BAD_SIZE, format!("`{}` must be {WANTED}", self.name), Some(hint));
+            return self.report(
+                code::BAD_SIZE,
+                format!("`{}` must be {WANTED}", self.name),
+                Some(hint),
+            );
         }
         let text = self.text_as(WANTED)?;
         match units::size(text) {
             Some(size) => self.within(Some(size), text, range, |bound| format!("{bound}B")),
             None => {
-                let hint = "write a whole number from 1 and `B`, `KiB`, `MiB`, `GiB`, `KB`, `MB` or `GB`";
-                self.report(code::BAD_SIZE, format!("`{}` is no size", shown(text)), Some(hint.to_owned()))
+                let hint =
+                    "write a whole number from 1 and `B`, `KiB`, `MiB`, `GiB`, `KB`, `MB` or `GB`";
+                self.report(
+                    code::BAD_SIZE,
+                    format!("`{}` is no size", shown(text)),
+                    Some(hint.to_owned()),
+                )
             }
         }
     }
@@ -105,7 +122,11 @@ impl<'a> Item<'a> {
             None => {
                 let message = format!("`{}` must be {wanted}, not `{}`", self.name, shown(text));
                 let hint = suggest::nearest(text, words.iter().copied());
-                self.report(code::BAD_VALUE, message, hint.map(|word| format!("did you mean `{word}`?")))
+                self.report(
+                    code::BAD_VALUE,
+                    message,
+                    hint.map(|word| format!("did you mean `{word}`?")),
+                )
             }
         }
     }
@@ -161,12 +182,18 @@ impl<'a> Item<'a> {
     }
 
     /// Reports a mistake of this value.
-    pub(super) fn report<T>(self, code: &'static str, message: String, hint: Option<String>) -> Option<T> {
+    pub(super) fn report<T>(
+        self,
+        code: &'static str,
+        message: String,
+        hint: Option<String>,
+    ) -> Option<T> {
         self.findings.add(self.location(), code, message, hint);
         None
     }
 
-    /// Reports that the value is of another type, unless a mistake of the value is already reported.
+    /// Reports that the value is of another type, unless a mistake of the value is already
+    /// reported.
     pub(super) fn wrong_type<T>(self, wanted: &str) -> Option<T> {
         if matches!(self.node.content, Content::Broken) {
             return None;
@@ -181,7 +208,9 @@ impl<'a> Item<'a> {
         let written = self.findings.source.slice(self.node.span);
         match &self.node.content {
             Content::Null => Some("write a value, or take the field out".to_owned()),
-            Content::Number(_) | Content::Bool(_) if wanted == TEXT => Some(format!("quote it: \"{written}\"")),
+            Content::Number(_) | Content::Bool(_) if wanted == TEXT => {
+                Some(format!("quote it: \"{written}\""))
+            }
             Content::Text(text) if wanted == FLAG => match text.to_lowercase().as_str() {
                 "yes" | "on" | "true" | "y" => Some("write `true`".to_owned()),
                 "no" | "off" | "false" | "n" => Some("write `false`".to_owned()),
@@ -197,7 +226,12 @@ impl<'a> Item<'a> {
     }
 
     /// A number of percent within a range.
-    pub(super) fn inside(self, percent: u64, written: &str, range: &RangeInclusive<u64>) -> Option<u64> {
+    pub(super) fn inside(
+        self,
+        percent: u64,
+        written: &str,
+        range: &RangeInclusive<u64>,
+    ) -> Option<u64> {
         self.within(Some(percent), written, range, |bound| format!("{bound}%"))
     }
 

@@ -17,13 +17,15 @@ pub(crate) const PYTHON_SOURCE_PATTERN: &str = "^.+:[A-Za-z_][A-Za-z0-9_]*$";
 
 /// Reads the fields of all runtimes, so that all mistakes are reported at once.
 pub(super) fn read(fields: &Fields<'_>) -> Option<Runtime> {
-    let runtime =
-        fields.need("runtime", "say `runtime: rust`, `python`, `dart` or `exec`").and_then(|item| item.word(RUNTIMES));
+    let runtime = fields
+        .need("runtime", "say `runtime: rust`, `python`, `dart` or `exec`")
+        .and_then(|item| item.word(RUNTIMES));
     let source = fields.get("source").and_then(Item::text);
     let command = fields.get("command").and_then(command);
     let env = fields.get("env").and_then(env).unwrap_or_default();
     let isolation = fields.get("isolation").and_then(|item| item.word(ISOLATIONS));
-    let isolation = if isolation == Some("process") { Isolation::Process } else { Isolation::Shared };
+    let isolation =
+        if isolation == Some("process") { Isolation::Process } else { Isolation::Shared };
     let workers = fields.get("workers").and_then(workers).unwrap_or(ONE_WORKER);
     let instances = fields.get("instances").and_then(Item::processes).unwrap_or(NonZeroU32::MIN);
     let limits = fields.get("limits").and_then(limits).unwrap_or_default();
@@ -41,8 +43,16 @@ pub(super) fn read(fields: &Fields<'_>) -> Option<Runtime> {
             Some(Runtime::Dart(Sidecar { program, instances, limits, env }))
         }
         _ => {
-            fields.need("command", "a cell in exec needs the program to run, for example `command: [./my-cell]`")?;
-            Some(Runtime::Exec(Sidecar { program: Program::Command(command?), instances, limits, env }))
+            fields.need(
+                "command",
+                "a cell in exec needs the program to run, for example `command: [./my-cell]`",
+            )?;
+            Some(Runtime::Exec(Sidecar {
+                program: Program::Command(command?),
+                instances,
+                limits,
+                env,
+            }))
         }
     }
 }
@@ -55,7 +65,9 @@ fn misplaced(fields: &Fields<'_>, runtime: &str) {
         if fields.has(name) && !runtimes.contains(&runtime) {
             let message = format!("`{name}` means nothing for a cell in {runtime}");
             let hint = match (*name, runtime) {
-                ("source", "rust") => "cells in rust are linked into the body: take it out".to_owned(),
+                ("source", "rust") => {
+                    "cells in rust are linked into the body: take it out".to_owned()
+                }
                 _ => format!("it is for {}: take it out", runtimes.join(", ")),
             };
             fields.report(fields.key_span(name), code::WRONG_RUNTIME, message, Some(hint));
@@ -74,10 +86,13 @@ fn own_environment(fields: &Fields<'_>, isolation: Isolation) {
 
 /// `path/to/file.py:function`.
 fn python_source(fields: &Fields<'_>, source: Option<&str>) -> Option<(PathBuf, String)> {
-    const HINT: &str = "write the file and the function, for example `../../cells/logic_greet/greet.py:greet`";
+    const HINT: &str =
+        "write the file and the function, for example `../../cells/logic_greet/greet.py:greet`";
     let item = fields.need("source", HINT)?;
     let source = source?;
-    let split = source.rsplit_once(':').filter(|(file, function)| !file.is_empty() && is_identifier(function));
+    let split = source
+        .rsplit_once(':')
+        .filter(|(file, function)| !file.is_empty() && is_identifier(function));
     let Some((file, function)) = split else {
         let message = format!("`{}` names no function of a Python file", shown(source));
         return item.report(code::BAD_VALUE, message, Some(HINT.to_owned()));
@@ -85,19 +100,29 @@ fn python_source(fields: &Fields<'_>, source: Option<&str>) -> Option<(PathBuf, 
     Some((existing_file(item, file)?, function.to_owned()))
 }
 
-fn dart_program(fields: &Fields<'_>, source: Option<&str>, command: Option<Vec<String>>) -> Option<Program> {
+fn dart_program(
+    fields: &Fields<'_>,
+    source: Option<&str>,
+    command: Option<Vec<String>>,
+) -> Option<Program> {
     match (fields.get("source"), fields.get("command")) {
         (Some(_), Some(_)) => {
             let message = "`source` and `command` exclude each other".to_owned();
             let hint = "`source` is compiled by the body, `command` is a program that is ready to run: keep one";
-            fields.report(fields.key_span("command"), code::CONFLICT, message, Some(hint.to_owned()));
+            fields.report(
+                fields.key_span("command"),
+                code::CONFLICT,
+                message,
+                Some(hint.to_owned()),
+            );
             None
         }
         (Some(item), None) => existing_file(item, source?).map(Program::Source),
         (None, Some(_)) => command.map(Program::Command),
         (None, None) => {
             let message = "a cell in dart needs the field `source` or `command`".to_owned();
-            fields.miss(message, "for example `source: ../../cells/io_print_greeting/bin/main.dart`");
+            fields
+                .miss(message, "for example `source: ../../cells/io_print_greeting/bin/main.dart`");
             None
         }
     }
@@ -110,7 +135,8 @@ fn existing_file(item: Item<'_>, written: &str) -> Option<PathBuf> {
         return Some(path);
     }
     let message = format!("there is no file `{}`", shown(written));
-    let hint = format!("paths are relative to the file they stand in: looked for `{}`", path.display());
+    let hint =
+        format!("paths are relative to the file they stand in: looked for `{}`", path.display());
     item.report(code::MISSING_FILE, message, Some(hint))
 }
 
@@ -120,7 +146,11 @@ fn command(item: Item<'_>) -> Option<Vec<String>> {
     let mut parts = item.list("a list of texts")?;
     let Some(first) = parts.next() else {
         let hint = "name the program first, for example `command: [./my-cell, --flag]`";
-        return item.report(code::OUT_OF_RANGE, "`command` is empty".to_owned(), Some(hint.to_owned()));
+        return item.report(
+            code::OUT_OF_RANGE,
+            "`command` is empty".to_owned(),
+            Some(hint.to_owned()),
+        );
     };
     let program = first.text()?;
     if program.is_empty() {
@@ -154,11 +184,16 @@ fn env(item: Item<'_>) -> Option<BTreeMap<String, String>> {
 /// A number, or `{ min, max }`.
 fn workers(item: Item<'_>) -> Option<Workers> {
     match &item.node.content {
-        crate::yaml::Content::Number(_) => item.processes().map(|count| Workers { min: count, max: count }),
+        crate::yaml::Content::Number(_) => {
+            item.processes().map(|count| Workers { min: count, max: count })
+        }
         crate::yaml::Content::Map(_) => {
             let fields = Fields::open(item, &WORKERS)?;
-            let [min, max] = ["min", "max"]
-                .map(|name| fields.need(name, "say both, for example `{ min: 1, max: 4 }`").and_then(Item::processes));
+            let [min, max] = ["min", "max"].map(|name| {
+                fields
+                    .need(name, "say both, for example `{ min: 1, max: 4 }`")
+                    .and_then(Item::processes)
+            });
             let (min, max) = min.zip(max)?;
             if max < min {
                 let message = format!("`max` is less than `min`: {max} < {min}");

@@ -8,7 +8,8 @@ pub(crate) struct Shape {
     pub(crate) fields: &'static [&'static str],
 }
 
-pub(super) const DOCUMENT: Shape = Shape { what: "a document", fields: &["apiVersion", "kind", "metadata", "spec"] };
+pub(super) const DOCUMENT: Shape =
+    Shape { what: "a document", fields: &["apiVersion", "kind", "metadata", "spec"] };
 pub(super) const METADATA: Shape =
     Shape { what: "`metadata`", fields: &["name", "description", "labels", "annotations"] };
 pub(super) const CELL: Shape = Shape {
@@ -42,20 +43,26 @@ pub(super) const CELL: Shape = Shape {
 /// The fields of the deployment of a cell or a flow. They do not change what it is.
 pub(crate) const DEPLOYMENT: &[&str] = &["replicas", "spread", "place", "rollout", "enabled"];
 pub(super) const ROLLOUT: Shape = Shape { what: "`rollout`", fields: &["strategy", "canary"] };
-pub(super) const CANARY: Shape = Shape { what: "`canary`", fields: &["share", "calls", "after", "errors", "slower"] };
+pub(super) const CANARY: Shape =
+    Shape { what: "`canary`", fields: &["share", "calls", "after", "errors", "slower"] };
 pub(super) const WORKERS: Shape = Shape { what: "`workers`", fields: &["min", "max"] };
 pub(super) const LIMITS: Shape = Shape { what: "`limits`", fields: &["memory", "files"] };
-pub(super) const RETRY: Shape = Shape { what: "`retry`", fields: &["max", "backoff", "max_backoff"] };
+pub(super) const RETRY: Shape =
+    Shape { what: "`retry`", fields: &["max", "backoff", "max_backoff"] };
 pub(super) const FLOW: Shape = Shape {
     what: "a flow's `spec`",
     fields: &["steps", "output", "timeout", "replicas", "spread", "place", "enabled"],
 };
 pub(super) const STEP: Shape = Shape {
     what: "a step",
-    fields: &["id", "call", "flow", "with", "when", "each", "needs", "retry", "timeout", "catch", "external"],
+    fields: &[
+        "id", "call", "flow", "with", "when", "each", "needs", "retry", "timeout", "catch",
+        "external",
+    ],
 };
 pub(super) const EACH: Shape = Shape { what: "`each`", fields: &["items", "parallel"] };
-pub(super) const CATCH: Shape = Shape { what: "`catch`", fields: &["codes", "call", "flow", "with", "timeout"] };
+pub(super) const CATCH: Shape =
+    Shape { what: "`catch`", fields: &["codes", "call", "flow", "with", "timeout"] };
 
 /// Every shape with its name in the editors' schema.
 #[cfg(test)]

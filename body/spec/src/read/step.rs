@@ -37,14 +37,19 @@ pub(super) fn read(item: Item<'_>, index: usize, calls: &mut Vec<Call>) -> Optio
     let id = fields.need("id", "a step needs an id, for example `id: greet`").and_then(Item::text);
     let external = fields.get("external").and_then(Item::flag).unwrap_or(false);
     if !fields.has("call") && !fields.has("flow") {
-        fields.miss("a step needs the field `call` or `flow`".to_owned(), "for example `call: logic.greet`");
+        fields.miss(
+            "a step needs the field `call` or `flow`".to_owned(),
+            "for example `call: logic.greet`",
+        );
     }
     step.id = id.map_or(step.id, str::to_owned);
     step.target = target(&fields, external, calls).unwrap_or(step.target);
     step.with = fields.get("with").map(Item::json);
     step.when = fields.get("when").and_then(condition);
     step.each = fields.get("each").map(|item| each(item).unwrap_or(NO_ITEMS));
-    let needs = fields.get("needs").map(|item| item.texts().filter(|ids| item.node.at_index(ids.len()).is_none()));
+    let needs = fields
+        .get("needs")
+        .map(|item| item.texts().filter(|ids| item.node.at_index(ids.len()).is_none()));
     step.retry = fields.get("retry").and_then(retry);
     step.timeout = fields.get("timeout").and_then(Item::duration);
     step.catch = fields.get("catch").and_then(|item| catch(item, external, calls)).map(Box::new);
@@ -54,7 +59,8 @@ pub(super) fn read(item: Item<'_>, index: usize, calls: &mut Vec<Call>) -> Optio
 }
 
 /// Substitute for an `each` that could not be read, so that `.item` is known.
-const NO_ITEMS: Each = Each { items: serde_json::Value::Array(Vec::new()), parallel: PARALLEL_DEFAULT };
+const NO_ITEMS: Each =
+    Each { items: serde_json::Value::Array(Vec::new()), parallel: PARALLEL_DEFAULT };
 
 /// Returns a substitute for a target that could not be read. It is never called.
 fn stand_in() -> Option<Target> {
@@ -89,10 +95,13 @@ fn condition(item: Item<'_>) -> Option<serde_json::Value> {
 /// `{ items, parallel }`, or the items alone: a list, or an expression that gives one.
 fn each(item: Item<'_>) -> Option<Each> {
     match &item.node.content {
-        Content::Text(_) | Content::List(_) => Some(Each { items: item.json(), parallel: PARALLEL_DEFAULT }),
+        Content::Text(_) | Content::List(_) => {
+            Some(Each { items: item.json(), parallel: PARALLEL_DEFAULT })
+        }
         Content::Map(_) => {
             let fields = Fields::open(item, &EACH)?;
-            let items = fields.need("items", "say which list, for example `items: \"${ .input.names }\"`");
+            let items =
+                fields.need("items", "say which list, for example `items: \"${ .input.names }\"`");
             let items = items.and_then(|item| match item.node.content {
                 Content::Text(_) | Content::List(_) => Some(item.json()),
                 _ => item.wrong_type("a list, or an expression that gives one"),
@@ -101,7 +110,9 @@ fn each(item: Item<'_>) -> Option<Each> {
             let parallel = parallel.and_then(|parallel| usize::try_from(parallel).ok());
             Some(Each { items: items?, parallel: parallel.unwrap_or(PARALLEL_DEFAULT) })
         }
-        _ => item.wrong_type("a list, an expression that gives one, or a map `{ items, parallel }`"),
+        _ => {
+            item.wrong_type("a list, an expression that gives one, or a map `{ items, parallel }`")
+        }
     }
 }
 

@@ -50,7 +50,11 @@ pub(crate) struct Schemas {
 
 impl Schemas {
     pub(crate) fn new(options: &Options) -> Self {
-        Self { folder: options.schemas.clone(), embedded: options.embedded_schemas, compiled: RefCell::default() }
+        Self {
+            folder: options.schemas.clone(),
+            embedded: options.embedded_schemas,
+            compiled: RefCell::default(),
+        }
     }
 
     /// The schema of this name, for a spec in this folder.
@@ -77,14 +81,19 @@ impl Schemas {
 
 /// The nearest folder `schemas` in this folder or above it.
 fn nearest(spec_folder: &Path) -> Option<PathBuf> {
-    let absolute = std::path::absolute(if spec_folder.as_os_str().is_empty() { Path::new(".") } else { spec_folder });
+    let absolute = std::path::absolute(if spec_folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        spec_folder
+    });
     absolute.ok()?.ancestors().map(|above| above.join(FOLDER)).find(|folder| folder.is_dir())
 }
 
 /// True if the name has the form `domain/vN/Type`. Such a name is never a path to another place.
 pub(crate) fn is_schema_name(name: &str) -> bool {
-    let rest =
-        |text: &str, extra: &[char]| text.chars().skip(1).all(|c| c.is_ascii_alphanumeric() || extra.contains(&c));
+    let rest = |text: &str, extra: &[char]| {
+        text.chars().skip(1).all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
+    };
     let parts: Vec<&str> = name.split('/').collect();
     let [domain, version, kind] = parts.as_slice() else { return false };
     let number = version.strip_prefix('v').unwrap_or("");
@@ -104,25 +113,32 @@ fn compile(name: &str, shelf: &Shelf) -> Compiled {
         message,
         hint: Some(format!("mend `{}`", shelf.shown(name))),
     };
-    let Some(text) = shelf.read(name).map_err(|error| bad(format!("the schema `{name}` {error}")))? else {
+    let Some(text) =
+        shelf.read(name).map_err(|error| bad(format!("the schema `{name}` {error}")))?
+    else {
         return Err(Failure {
             code: code::UNKNOWN_SCHEMA,
             message: format!("there is no schema `{name}`"),
             hint: Some(match &shelf.folder {
                 Some(_) => format!("looked for `{}`", shelf.shown(name)),
-                None => format!("make a folder `{FOLDER}` beside or above the spec, with `{name}.json` in it"),
+                None => format!(
+                    "make a folder `{FOLDER}` beside or above the spec, with `{name}.json` in it"
+                ),
             }),
         });
     };
-    let json: Value =
-        serde_json::from_str(&text).map_err(|error| bad(format!("the schema `{name}` is no JSON: {error}")))?;
+    let json: Value = serde_json::from_str(&text)
+        .map_err(|error| bad(format!("the schema `{name}` is no JSON: {error}")))?;
     let fetched = Arc::new(Mutex::new(BTreeMap::new()));
     let validator = jsonschema::options()
         .with_base_uri(format!("{BASE}{name}.json"))
         .with_retriever(Within { shelf: shelf.clone(), fetched: Arc::clone(&fetched) })
         .build(&json)
         .map_err(|error| {
-            bad(format!("the schema `{name}` does not compile: {}", super::violation::short(&error.to_string())))
+            bad(format!(
+                "the schema `{name}` does not compile: {}",
+                super::violation::short(&error.to_string())
+            ))
         })?;
     let mut fetched = std::mem::take(&mut *fetched.lock().unwrap_or_else(PoisonError::into_inner));
     let others = fetched.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]);
@@ -138,7 +154,8 @@ impl Shelf {
             && file.is_file()
         {
             let mut text = String::new();
-            let open = std::fs::File::open(&file).map_err(|error| format!("cannot be read: {error}"))?;
+            let open =
+                std::fs::File::open(&file).map_err(|error| format!("cannot be read: {error}"))?;
             let read = open.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
             let size = read.map_err(|error| format!("cannot be read: {error}"))?;
             if size as u64 > FILE_BYTES_MAX {
@@ -146,7 +163,11 @@ impl Shelf {
             }
             return Ok(Some(text));
         }
-        Ok(self.embedded.iter().find(|(embedded, _)| *embedded == name).map(|(_, text)| (*text).to_owned()))
+        Ok(self
+            .embedded
+            .iter()
+            .find(|(embedded, _)| *embedded == name)
+            .map(|(_, text)| (*text).to_owned()))
     }
 
     fn shown(&self, name: &str) -> String {
@@ -162,7 +183,10 @@ struct Within {
 }
 
 impl Retrieve for Within {
-    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    fn retrieve(
+        &self,
+        uri: &Uri<String>,
+    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
         let inside = uri.as_str().strip_prefix(BASE).and_then(|path| path.strip_suffix(".json"));
         let Some(name) = inside.filter(|name| is_schema_name(name)) else {
             return Err("a `$ref` may only name a schema of the same folder, for example `Name.json` or `../../demo/v1/Name.json`".into());

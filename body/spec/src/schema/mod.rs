@@ -41,7 +41,8 @@ impl Schema {
         &self.texts
     }
 
-    /// True if a value fits. Cheaper than [`validate`](Self::validate) for a value that does not fit.
+    /// True if a value fits. Cheaper than [`validate`](Self::validate) for a value that does not
+    /// fit.
     #[must_use]
     pub fn accepts(&self, value: &Value) -> bool {
         self.validator.is_valid(value)
@@ -55,12 +56,20 @@ impl Schema {
         if self.validator.is_valid(value) {
             return Ok(());
         }
-        Err(self.validator.iter_errors(value).take(Violation::LIST_MAX).map(Violation::from).collect())
+        Err(self
+            .validator
+            .iter_errors(value)
+            .take(Violation::LIST_MAX)
+            .map(Violation::from)
+            .collect())
     }
 }
 
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Schema").field("name", &self.name).field("hash", &self.hash).finish_non_exhaustive()
+        f.debug_struct("Schema")
+            .field("name", &self.name)
+            .field("hash", &self.hash)
+            .finish_non_exhaustive()
     }
 }

@@ -26,7 +26,9 @@ impl Violation {
 impl From<ValidationError<'_>> for Violation {
     fn from(error: ValidationError<'_>) -> Self {
         let (field, message) = match error.kind() {
-            ValidationErrorKind::Required { property } => (property.as_str(), "is missing".to_owned()),
+            ValidationErrorKind::Required { property } => {
+                (property.as_str(), "is missing".to_owned())
+            }
             ValidationErrorKind::AdditionalProperties { unexpected }
             | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
                 (unexpected.first().map(String::as_str), "is not expected".to_owned())
@@ -44,7 +46,11 @@ impl From<ValidationError<'_>> for Violation {
 }
 
 pub(super) fn short(text: &str) -> String {
-    let cut: String = text.chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let cut: String = text
+        .chars()
+        .take(MESSAGE_CHARS_MAX)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     if text.chars().nth(MESSAGE_CHARS_MAX).is_some() { format!("{cut}…") } else { cut }
 }
 

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use super::*;
 
 /// True if an editor accepts the text as a duration.
-static PATTERN: LazyLock<jsonschema::Validator> =
-    LazyLock::new(|| jsonschema::validator_for(&serde_json::json!({ "pattern": DURATION_PATTERN })).unwrap());
+static PATTERN: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+    jsonschema::validator_for(&serde_json::json!({ "pattern": DURATION_PATTERN })).unwrap()
+});
 
 #[test]
 fn durations_have_one_grammar() {

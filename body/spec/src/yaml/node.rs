@@ -79,7 +79,8 @@ impl Node {
             Content::Text(value) => Value::String(value.clone()),
             Content::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
             Content::Map(entries) => {
-                let entries = entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json()));
+                let entries =
+                    entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json()));
                 Value::Object(entries.collect::<Map<_, _>>())
             }
         }

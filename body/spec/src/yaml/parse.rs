@@ -79,9 +79,16 @@ impl Builder<'_> {
                         info if info.contains("byte order mark") => {
                             "an invisible byte order mark (BOM) stands here: delete it, or write `---` before it"
                         }
-                        _ => "look for a bracket, quote, colon or indentation that is amiss here or above",
+                        _ => {
+                            "look for a bracket, quote, colon or indentation that is amiss here or above"
+                        }
                     };
-                    self.findings.add(place, code::SYNTAX, format!("no YAML: {}", error.info()), hint.to_owned());
+                    self.findings.add(
+                        place,
+                        code::SYNTAX,
+                        format!("no YAML: {}", error.info()),
+                        hint.to_owned(),
+                    );
                     break;
                 }
             }
@@ -104,18 +111,32 @@ impl Builder<'_> {
             }
             Event::MappingStart(_, tag) => {
                 self.refuse_tag(tag.as_deref(), span);
-                return self.begin(Kind::Map { entries: Vec::new(), seen: HashMap::new(), key: None }, span);
+                return self.begin(
+                    Kind::Map { entries: Vec::new(), seen: HashMap::new(), key: None },
+                    span,
+                );
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => {}
         }
         true
     }
 
     fn begin(&mut self, kind: Kind, span: SourceSpan) -> bool {
         if self.open.len() >= DEPTH_MAX {
-            let message = format!("nested more than {DEPTH_MAX} levels deep: the rest of the document is not read");
-            self.findings.add(span, code::TOO_DEEP, message, "say it with fewer brackets".to_owned());
+            let message = format!(
+                "nested more than {DEPTH_MAX} levels deep: the rest of the document is not read"
+            );
+            self.findings.add(
+                span,
+                code::TOO_DEEP,
+                message,
+                "say it with fewer brackets".to_owned(),
+            );
             return false;
         }
         self.open.push(Open { start: span.offset, kind });
@@ -146,7 +167,12 @@ impl Builder<'_> {
         } else {
             scalar::resolve(text).unwrap_or_else(|scalar::NoJsonNumber| {
                 let hint = format!("quote it if it is a text: \"{text}\"");
-                self.findings.add(span, code::NUMBER, format!("`{text}` is a number that JSON cannot carry"), hint);
+                self.findings.add(
+                    span,
+                    code::NUMBER,
+                    format!("`{text}` is a number that JSON cannot carry"),
+                    hint,
+                );
                 Content::Broken
             })
         };
@@ -157,7 +183,12 @@ impl Builder<'_> {
         if let Some(tag) = tag {
             let handle = if tag.is_yaml_core_schema() { "!!" } else { &tag.handle };
             let message = format!("specs have no tags such as `{handle}{}`", tag.suffix);
-            self.findings.add(span, code::TAG, message, "take it out; quote a value that is a text".to_owned());
+            self.findings.add(
+                span,
+                code::TAG,
+                message,
+                "take it out; quote a value that is a text".to_owned(),
+            );
         }
     }
 
@@ -172,7 +203,12 @@ impl Builder<'_> {
                 Some(next) => enter(self.findings, entries, seen, next, node),
                 None => {
                     let hint = "write the key as one text on one line".to_owned();
-                    self.findings.add(span, code::KEY, format!("a key must be a text, not {}", node.words()), hint);
+                    self.findings.add(
+                        span,
+                        code::KEY,
+                        format!("a key must be a text, not {}", node.words()),
+                        hint,
+                    );
                     *key = Some(Key { text: None, span });
                 }
             },
@@ -181,7 +217,13 @@ impl Builder<'_> {
 }
 
 /// Puts a value under its key; the first of two equal keys stays.
-fn enter(findings: &Findings, entries: &mut Vec<Entry>, seen: &mut HashMap<String, usize>, key: Key, mut value: Node) {
+fn enter(
+    findings: &Findings,
+    entries: &mut Vec<Entry>,
+    seen: &mut HashMap<String, usize>,
+    key: Key,
+    mut value: Node,
+) {
     let Some(text) = key.text else { return };
     if text.is_empty() {
         findings.add(key.span, code::KEY, "a key is empty", "give it a name".to_owned());

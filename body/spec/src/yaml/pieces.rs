@@ -58,5 +58,6 @@ pub(super) fn pieces(source: &Source) -> Vec<Piece<'_>> {
 }
 
 fn is_mark(line: &str, mark: &str) -> bool {
-    line.strip_prefix(mark).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']))
+    line.strip_prefix(mark)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']))
 }

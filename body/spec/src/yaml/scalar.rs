@@ -44,7 +44,13 @@ fn number(text: &str) -> Option<Option<Number>> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     if !unsigned.is_empty() && unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
         let value = text.strip_prefix('+').unwrap_or(text);
-        return Some(value.parse::<u64>().map(Number::from).or_else(|_| value.parse::<i64>().map(Number::from)).ok());
+        return Some(
+            value
+                .parse::<u64>()
+                .map(Number::from)
+                .or_else(|_| value.parse::<i64>().map(Number::from))
+                .ok(),
+        );
     }
     is_float(unsigned).then(|| text.parse::<f64>().ok().and_then(Number::from_f64))
 }
@@ -53,10 +59,13 @@ fn number(text: &str) -> Option<Option<Number>> {
 fn is_float(unsigned: &str) -> bool {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))),
+        Some((mantissa, exponent)) => {
+            (mantissa, Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)))
+        }
         None => (unsigned, None),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let mantissa_fits = digits(whole) && digits(fraction) && (!whole.is_empty() || !fraction.is_empty());
+    let mantissa_fits =
+        digits(whole) && digits(fraction) && (!whole.is_empty() || !fraction.is_empty());
     mantissa_fits && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent))
 }

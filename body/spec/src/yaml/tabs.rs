@@ -38,7 +38,8 @@ fn refused(text: &str) -> Option<usize> {
         }
     };
     // It points at the value; the tabs stand right before.
-    let value = text.char_indices().nth(error.marker().index()).map_or(text.len(), |(offset, _)| offset);
+    let value =
+        text.char_indices().nth(error.marker().index()).map_or(text.len(), |(offset, _)| offset);
     let before = text.get(..value)?;
     let colon = before.trim_end_matches('\t').len();
     (before.get(..colon)?.ends_with(':') && colon < value).then_some(colon)

@@ -12,8 +12,13 @@ fn specs() -> spec::Specs {
 #[test]
 fn the_greeting_flow_calls_three_cells_in_rust() {
     let specs = specs();
-    let cells: Vec<_> = specs.cells().map(|cell| (cell.name.to_string(), cell.language())).collect();
-    assert_eq!(cells, ["io.print_greeting", "io.prompt_name", "logic.greet"].map(|name| (name.to_owned(), "rust")));
+    let cells: Vec<_> =
+        specs.cells().map(|cell| (cell.name.to_string(), cell.language())).collect();
+    assert_eq!(
+        cells,
+        ["io.print_greeting", "io.prompt_name", "logic.greet"]
+            .map(|name| (name.to_owned(), "rust"))
+    );
     let flow = specs.flow(&"greeting".parse().unwrap()).unwrap();
     let targets: Vec<_> = flow.plan.targets().map(|target| target.name().to_owned()).collect();
     assert_eq!(targets, ["io.prompt_name", "logic.greet", "io.print_greeting"]);
@@ -29,9 +34,12 @@ fn a_name_has_one_to_two_hundred_characters() {
     let violations = name.validate(&json!({ "nam": 1 })).unwrap_err();
     assert_eq!(violations[0].to_string(), "/name: is missing");
     let maybe = specs.cell(&"io.prompt_name".parse().unwrap()).unwrap().input.clone().unwrap();
-    for (question, fits) in
-        [(json!({}), true), (json!(null), true), (json!({ "name": "Ada" }), true), (json!({ "nam": 1 }), false)]
-    {
+    for (question, fits) in [
+        (json!({}), true),
+        (json!(null), true),
+        (json!({ "name": "Ada" }), true),
+        (json!({ "nam": 1 }), false),
+    ] {
         assert_eq!(maybe.accepts(&question), fits, "{question}");
     }
 }
@@ -42,7 +50,7 @@ fn the_flow_in_the_readme_is_right() {
     let (_, yaml) = readme.split_once("```yaml\n").unwrap();
     let (yaml, _) = yaml.split_once("```").unwrap();
     let options = spec::Options { allow_remote: true, ..spec::Options::default() };
-    let specs =
-        spec::load_texts([(PathBuf::from("README.md"), yaml)], &options).unwrap_or_else(|error| panic!("{error}"));
+    let specs = spec::load_texts([(PathBuf::from("README.md"), yaml)], &options)
+        .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(specs.flows().count(), 1);
 }

@@ -20,14 +20,20 @@ fn named(name: &str) -> String {
 fn a_folder_is_read_with_its_cells_and_flows_and_nothing_deeper() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    for (file, name) in [("b.yaml", "a"), ("a.yml", "b"), ("cells/c.yaml", "c"), ("flows/d.yaml", "d")] {
+    for (file, name) in
+        [("b.yaml", "a"), ("a.yml", "b"), ("cells/c.yaml", "c"), ("flows/d.yaml", "d")]
+    {
         write(root, file, named(name));
     }
     for file in ["cells/deeper/e.yaml", "variants/f.yaml", "g.json", "README.md", ".h.yaml"] {
         write(root, file, "not: read");
     }
     let specs = spec::load(&[root.to_owned()], &Options::default()).unwrap();
-    let files: Vec<_> = specs.files().iter().map(|file| file.strip_prefix(root).unwrap().to_str().unwrap()).collect();
+    let files: Vec<_> = specs
+        .files()
+        .iter()
+        .map(|file| file.strip_prefix(root).unwrap().to_str().unwrap())
+        .collect();
     assert_eq!(files, ["a.yml", "b.yaml", "cells/c.yaml", "flows/d.yaml"]);
     assert_eq!(specs.cells().len(), 4);
 }
@@ -57,7 +63,10 @@ fn an_empty_folder_is_a_mistake_and_so_is_an_empty_file() {
     let folder = root.path().join("empty");
     fs::create_dir(&folder).unwrap();
     write(root.path(), "empty.yaml", "");
-    let found = diagnostics(spec::load(&[folder.clone(), root.path().join("empty.yaml")], &Options::default()));
+    let found = diagnostics(spec::load(
+        &[folder.clone(), root.path().join("empty.yaml")],
+        &Options::default(),
+    ));
     assert_eq!(places(&found), [("spec-empty", 1, 1), ("spec-empty", 1, 1)]);
     assert_eq!(
         found[0].to_string(),
@@ -90,8 +99,10 @@ fn mistakes_come_in_the_order_of_files_and_places() {
     write(root.path(), "b.yaml", cell("  b: 1\n  a: 1"));
     write(root.path(), "c.yaml", [0xff]);
     let found = diagnostics(spec::load(&[root.path().to_owned()], &Options::default()));
-    let found: Vec<_> =
-        found.iter().map(|mistake| (mistake.file.file_name().unwrap().to_str().unwrap(), mistake.line)).collect();
+    let found: Vec<_> = found
+        .iter()
+        .map(|mistake| (mistake.file.file_name().unwrap().to_str().unwrap(), mistake.line))
+        .collect();
     assert_eq!(found, [("a.yaml", 1), ("b.yaml", 6), ("b.yaml", 7), ("c.yaml", 1)]);
 }
 
@@ -102,7 +113,10 @@ fn a_byte_order_mark_is_no_mistake() {
 
 /// The notes of a load, as `file code`.
 fn noted(root: &Path, notes: &[spec::Diagnostic]) -> Vec<String> {
-    notes.iter().map(|note| format!("{} {}", note.file.strip_prefix(root).unwrap().display(), note.code)).collect()
+    notes
+        .iter()
+        .map(|note| format!("{} {}", note.file.strip_prefix(root).unwrap().display(), note.code))
+        .collect()
 }
 
 #[test]
@@ -112,7 +126,11 @@ fn a_file_that_was_found_and_is_no_spec_is_passed_over_with_a_note() {
     write(root, "a.yaml", named("a"));
     write(root, "docker-compose.yml", "services:\n  cbs:\n    image: cbs/app:1\n");
     write(root, "k8s.yaml", "apiVersion: apps/v1\nkind: Deployment\n# apiVersion: cbs/v1alpha1\n");
-    write(root, "off.yaml", named("off").lines().map(|line| format!("# {line}\n")).collect::<String>());
+    write(
+        root,
+        "off.yaml",
+        named("off").lines().map(|line| format!("# {line}\n")).collect::<String>(),
+    );
     write(
         root,
         "cells/b.yaml",
@@ -120,7 +138,8 @@ fn a_file_that_was_found_and_is_no_spec_is_passed_over_with_a_note() {
     );
     let specs = spec::load(&[root.to_owned()], &Options::default()).unwrap();
     assert_eq!(specs.cells().len(), 2);
-    let passed = ["docker-compose.yml", "k8s.yaml", "off.yaml"].map(|file| format!("{file} spec-foreign"));
+    let passed =
+        ["docker-compose.yml", "k8s.yaml", "off.yaml"].map(|file| format!("{file} spec-foreign"));
     assert_eq!(noted(root, specs.notes()), passed);
     // Named, it is a mistake, and so is a folder that has nothing else.
     assert!(spec::load(&[root.join("k8s.yaml")], &Options::default()).is_err());
@@ -139,11 +158,18 @@ fn folders_with_specs_that_are_not_read_are_told() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     write(root, "cells/a.yaml", named("a"));
-    for file in ["cells/billing/b.yaml", "flows/more/c.yml", "other/d.yaml", ".git/e.yaml", "cells/far/below/f.yaml"] {
+    for file in [
+        "cells/billing/b.yaml",
+        "flows/more/c.yml",
+        "other/d.yaml",
+        ".git/e.yaml",
+        "cells/far/below/f.yaml",
+    ] {
         write(root, file, named("b"));
     }
     write(root, "charts/values.yaml", "image: x");
-    let unread = ["cells/billing", "flows/more", "other"].map(|folder| format!("{folder} spec-not-read"));
+    let unread =
+        ["cells/billing", "flows/more", "other"].map(|folder| format!("{folder} spec-not-read"));
     let specs = spec::load(&[root.to_owned()], &Options::default()).unwrap();
     assert_eq!(noted(root, specs.notes()), unread);
     let specs = spec::load(&[root.to_owned(), root.join("other")], &Options::default()).unwrap();
@@ -157,7 +183,9 @@ fn a_fifo_that_is_found_is_passed_over_with_a_note_and_one_that_is_named_is_read
     write(root, "a.yaml", named("a"));
     fs::create_dir(root.join("deeper")).unwrap();
     for fifo in ["p.yaml", "deeper/q.yaml"] {
-        assert!(std::process::Command::new("mkfifo").arg(root.join(fifo)).status().unwrap().success());
+        assert!(
+            std::process::Command::new("mkfifo").arg(root.join(fifo)).status().unwrap().success()
+        );
     }
     let specs = spec::load(&[root.to_owned()], &Options::default()).unwrap();
     assert_eq!(specs.cells().len(), 1);

@@ -1,5 +1,10 @@
 //! Tests of the public interface: accepted specs, and mistakes with their places.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
 
 mod demo;
 mod flows;

@@ -30,13 +30,19 @@ fn as_json_a_mistake_has_its_place_and_not_the_text_of_the_file() {
 
 #[test]
 fn a_long_line_is_cut_around_the_mistake_and_controls_are_blanked() {
-    let yaml = cell(&format!("  config: {{ a: \"{}\" }}\n  timeout: \"\t\u{1b}[31m\"", "x".repeat(500)));
-    let long = yaml.replace("  config: {", "  config: { é: 1, b: &b 1, c: *b,").replace("x\" }", "x\", d: *b }");
+    let yaml =
+        cell(&format!("  config: {{ a: \"{}\" }}\n  timeout: \"\t\u{1b}[31m\"", "x".repeat(500)));
+    let long = yaml
+        .replace("  config: {", "  config: { é: 1, b: &b 1, c: *b,")
+        .replace("x\" }", "x\", d: *b }");
     let found = mistakes(&long);
     for mistake in &found {
         let shown = mistake.to_string();
         let lines: Vec<&str> = shown.lines().collect();
-        assert!(lines.iter().all(|line| line.chars().count() < 140 && !line.contains(['\u{1b}', '\t'])), "{shown:?}");
+        assert!(
+            lines.iter().all(|line| line.chars().count() < 140 && !line.contains(['\u{1b}', '\t'])),
+            "{shown:?}"
+        );
         let caret = lines[2].chars().position(|c| c == '^').unwrap();
         let under: String = lines[1].chars().skip(caret).take(2).collect();
         assert!(["*b", "\" "].contains(&under.as_str()), "{shown}");

@@ -7,8 +7,7 @@ use spec::{Options, Schema, Violation};
 
 use crate::support::{cell, diagnostics, places};
 
-const NAME: &str =
-    r#"{ "type": "object", "properties": { "name": { "type": "string", "minLength": 1 } }, "required": ["name"] }"#;
+const NAME: &str = r#"{ "type": "object", "properties": { "name": { "type": "string", "minLength": 1 } }, "required": ["name"] }"#;
 
 fn write(root: &Path, file: &str, text: &str) {
     let path = root.join(file);
@@ -59,9 +58,17 @@ fn what_does_not_fit_is_told_with_its_path() {
     );
     let schema = input(root.path(), &Options::default()).unwrap();
     assert_eq!(schema.validate(&json!({ "a": [{ "x/y": "" }] })), Ok(()));
-    let violations = schema.validate(&json!({ "a": [{ "x/y": 1 }, {}, { "x/y": "", "z": 1 }] })).unwrap_err();
+    let violations =
+        schema.validate(&json!({ "a": [{ "x/y": 1 }, {}, { "x/y": "", "z": 1 }] })).unwrap_err();
     let shown: Vec<String> = violations.iter().map(ToString::to_string).collect();
-    assert_eq!(shown, ["/a/0/x~1y: it is not of type \"string\"", "/a/1/x~1y: is missing", "/a/2/z: is not expected"]);
+    assert_eq!(
+        shown,
+        [
+            "/a/0/x~1y: it is not of type \"string\"",
+            "/a/1/x~1y: is missing",
+            "/a/2/z: is not expected"
+        ]
+    );
 }
 
 #[test]
@@ -80,9 +87,15 @@ fn a_schema_that_is_none_is_a_mistake_where_it_is_named() {
         ("{", "is no JSON"),
         (r#"{ "type": "strnig" }"#, "does not compile"),
         (r#"{ "$ref": "Missing.json" }"#, "there is no schema `demo/v1/Missing`"),
-        (r#"{ "$ref": "https://example.com/Name.json" }"#, "may only name a schema of the same folder"),
+        (
+            r#"{ "$ref": "https://example.com/Name.json" }"#,
+            "may only name a schema of the same folder",
+        ),
         (r#"{ "$ref": "file:///etc/passwd" }"#, "may only name a schema of the same folder"),
-        (r#"{ "$ref": "../../../../etc/passwd.json" }"#, "may only name a schema of the same folder"),
+        (
+            r#"{ "$ref": "../../../../etc/passwd.json" }"#,
+            "may only name a schema of the same folder",
+        ),
         (r#"{ "pattern": "(" }"#, "does not compile"),
     ] {
         let root = tempfile::tempdir().unwrap();
@@ -97,7 +110,11 @@ fn a_schema_that_is_none_is_a_mistake_where_it_is_named() {
 fn a_schema_may_refer_to_another_of_its_folder_and_its_hash_covers_both() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    write(root, "schemas/demo/v1/Name.json", r#"{ "properties": { "a": { "$ref": "../../base/v2/Word.json" } } }"#);
+    write(
+        root,
+        "schemas/demo/v1/Name.json",
+        r#"{ "properties": { "a": { "$ref": "../../base/v2/Word.json" } } }"#,
+    );
     write(root, "schemas/base/v2/Word.json", r#"{ "type": "string" }"#);
     let first = input(root, &Options::default()).unwrap();
     assert!(first.accepts(&json!({ "a": "x" })) && !first.accepts(&json!({ "a": 1 })));
@@ -116,5 +133,8 @@ fn a_schema_that_refers_to_itself_ends() {
         r##"{ "properties": { "next": { "$ref": "#" } }, "required": ["n"] }"##,
     );
     let schema = input(root.path(), &Options::default()).unwrap();
-    assert!(schema.accepts(&json!({ "n": 1, "next": { "n": 2 } })) && !schema.accepts(&json!({ "n": 1, "next": {} })));
+    assert!(
+        schema.accepts(&json!({ "n": 1, "next": { "n": 2 } }))
+            && !schema.accepts(&json!({ "n": 1, "next": {} }))
+    );
 }

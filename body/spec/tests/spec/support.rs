@@ -36,14 +36,18 @@ pub(crate) fn unmark(marked: &str) -> (String, Vec<(usize, usize)>) {
     let mut places = Vec::new();
     for (index, line) in marked.lines().enumerate() {
         let marks = line.chars().enumerate().filter(|(_, c)| *c == MARK);
-        places.extend(marks.enumerate().map(|(before, (column, _))| (index + 1, column + 1 - before)));
+        places.extend(
+            marks.enumerate().map(|(before, (column, _))| (index + 1, column + 1 - before)),
+        );
     }
     (marked.replace(MARK, ""), places)
 }
 
 /// A cell in Rust with these further lines of its `spec`.
 pub(crate) fn cell(spec: &str) -> String {
-    format!("apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: shop.price }}\nspec:\n  runtime: rust\n{spec}\n")
+    format!(
+        "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: {{ name: shop.price }}\nspec:\n  runtime: rust\n{spec}\n"
+    )
 }
 
 /// The cell `shop.price`, and a flow `order` with these lines below `steps:`.

@@ -31,15 +31,24 @@ fn what_is_said_is_there() {
     assert_eq!(cell.metadata.line, 3);
     assert_eq!(cell.metadata.description.as_deref(), Some("Prices."));
     // YAML 1.1 would make booleans of these.
-    assert_eq!(cell.metadata.labels, [("on", "no"), ("off", "yes")].map(|(k, v)| (k.into(), v.into())).into());
+    assert_eq!(
+        cell.metadata.labels,
+        [("on", "no"), ("off", "yes")].map(|(k, v)| (k.into(), v.into())).into()
+    );
     assert_eq!(cell.metadata.annotations["a"], "b");
     assert_eq!(cell.version.unwrap().to_string(), "1.2.3");
     assert_eq!((cell.concurrency, cell.queue, cell.timeout), (8, 0, Duration::from_secs(60)));
     assert!(cell.idempotent);
     let retry = cell.retry.unwrap();
-    assert_eq!((retry.max, retry.backoff.as_millis(), retry.backoff_max.as_millis()), (3, 20, 2_000));
+    assert_eq!(
+        (retry.max, retry.backoff.as_millis(), retry.backoff_max.as_millis()),
+        (3, 20, 2_000)
+    );
     assert_eq!(cell.route, Some(Route::Nats));
-    assert_eq!(json!(cell.config), json!({ "rate": 1.5, "tags": ["a", null], "deep": { "hex": 31 } }));
+    assert_eq!(
+        json!(cell.config),
+        json!({ "rate": 1.5, "tags": ["a", null], "deep": { "hex": 31 } })
+    );
 }
 
 #[test]
@@ -55,7 +64,9 @@ fn waits_that_are_not_said_fit_those_that_are() {
 
 #[test]
 fn durations_and_sizes_are_read_in_their_units() {
-    for (written, millis) in [("1ms", 1), ("250ms", 250), ("5s", 5_000), ("1m30s", 90_000), ("1d", 86_400_000)] {
+    for (written, millis) in
+        [("1ms", 1), ("250ms", 250), ("5s", 5_000), ("1m30s", 90_000), ("1d", 86_400_000)]
+    {
         assert_eq!(
             the_cell(&cell(&format!("  timeout: {written}"))).timeout,
             Duration::from_millis(millis),
@@ -71,7 +82,8 @@ fn durations_and_sizes_are_read_in_their_units() {
         ("5MB", 5_000_000),
         ("5GB", 5_000_000_000),
     ] {
-        let yaml = cell(&format!("  command: [x]\n  limits: {{ memory: {written} }}")).replace("rust", "exec");
+        let yaml = cell(&format!("  command: [x]\n  limits: {{ memory: {written} }}"))
+            .replace("rust", "exec");
         let Runtime::Exec(sidecar) = the_cell(&yaml).runtime else { panic!() };
         assert_eq!(sidecar.limits, Limits { memory: Some(bytes), files: None }, "{written}");
     }
@@ -94,11 +106,19 @@ fn paths_are_relative_to_the_file_they_stand_in() {
     let specs = spec::load_texts([(file, yaml.as_str())], &spec::Options::default()).unwrap();
     let found = folder.path().join("specs/cells").join("../../greet.py");
     let four = NonZeroU32::new(4).unwrap();
-    let Runtime::Python(python) = &specs.cell(&"shop.price".parse().unwrap()).unwrap().runtime else { panic!() };
+    let Runtime::Python(python) = &specs.cell(&"shop.price".parse().unwrap()).unwrap().runtime
+    else {
+        panic!()
+    };
     assert_eq!((&python.file, python.function.as_str()), (&found, "greet"));
-    assert_eq!((python.isolation, python.workers), (Isolation::Process, Workers { min: NonZeroU32::MIN, max: four }));
+    assert_eq!(
+        (python.isolation, python.workers),
+        (Isolation::Process, Workers { min: NonZeroU32::MIN, max: four })
+    );
     assert_eq!(python.env["A"], "b");
-    let Runtime::Exec(exec) = &specs.cell(&"shop.pay".parse().unwrap()).unwrap().runtime else { panic!() };
+    let Runtime::Exec(exec) = &specs.cell(&"shop.pay".parse().unwrap()).unwrap().runtime else {
+        panic!()
+    };
     let command = [found.to_str().unwrap(), "--flag", "./as-it-is"].map(str::to_owned).to_vec();
     assert_eq!((&exec.program, exec.instances.get()), (&Program::Command(command), 3));
 }
@@ -108,7 +128,10 @@ fn a_revision_changes_with_what_a_spec_says_and_with_nothing_else() {
     let revision = |yaml: &str| the_cell(yaml).metadata.revision;
     let base = revision(&cell("  queue: 1\n  config: { a: 1, b: 2 }"));
     assert_eq!(base.len(), 12);
-    assert_eq!(base, revision(&cell("\n  # a comment\n  config:\n    b: 0x2\n    a: 1\n  queue: 1 # one")));
+    assert_eq!(
+        base,
+        revision(&cell("\n  # a comment\n  config:\n    b: 0x2\n    a: 1\n  queue: 1 # one"))
+    );
     assert_ne!(base, revision(&cell("  queue: 2\n  config: { a: 1, b: 2 }")));
     assert_ne!(base, revision(&cell("  queue: 1\n  config: { a: 1, b: '2' }")));
     assert_ne!(base, revision(&cell("  queue: 1\n  config: { a: 1 }")));
@@ -121,7 +144,9 @@ fn where_a_flow_runs_is_read_and_is_no_part_of_its_revision() {
             "apiVersion: cbs/v1alpha1\nkind: Flow\nmetadata: {{ name: greeting }}\nspec:\n{more}  steps:\n    \
              - {{ id: greet, call: logic.greet, external: true }}\n"
         );
-        let specs = spec::load_texts([("flow.yaml".into(), text.as_str())], &spec::Options::default()).unwrap();
+        let specs =
+            spec::load_texts([("flow.yaml".into(), text.as_str())], &spec::Options::default())
+                .unwrap();
         specs.flows().next().unwrap().clone()
     };
     let base = flow("");
@@ -141,7 +166,9 @@ fn where_a_cell_runs_is_read_and_is_no_part_of_its_revision() {
     let base = the_cell(&cell(""));
     assert_eq!(base.deployment, spec::Deployment::default());
     let placed = "  replicas: all\n  spread: zone\n  place: { disk: ssd }\n  enabled: false\n";
-    let placed = the_cell(&cell(&format!("{placed}  rollout: {{ canary: {{ share: 5%, after: 2m, errors: 0% }} }}")));
+    let placed = the_cell(&cell(&format!(
+        "{placed}  rollout: {{ canary: {{ share: 5%, after: 2m, errors: 0% }} }}"
+    )));
     assert_eq!(placed.metadata.revision, base.metadata.revision);
     let spec::Deployment { replicas, spread, placement, rollout, enabled } = placed.deployment;
     assert_eq!((replicas, spread.as_deref(), enabled), (spec::Replicas::All, Some("zone"), false));

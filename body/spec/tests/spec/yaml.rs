@@ -8,7 +8,8 @@ use crate::support::{cell, load, mistakes, places};
 
 /// Returns the meaning of a value in a spec.
 fn value(yaml: &str) -> Value {
-    let specs = load(&cell(&format!("  config:\n    value: {yaml}"))).unwrap_or_else(|error| panic!("{error}"));
+    let specs = load(&cell(&format!("  config:\n    value: {yaml}")))
+        .unwrap_or_else(|error| panic!("{error}"));
     specs.cells().next().unwrap().config["value"].clone()
 }
 
@@ -79,8 +80,9 @@ fn directives_document_ends_and_line_breaks_of_all_kinds_are_read() {
 #[test]
 fn places_are_right_after_other_alphabets_and_other_line_breaks() {
     for line_break in ["\n", "\r\n", "\r"] {
-        let yaml = cell("  config: { \"日本語🦀\": \"ä\", é: [1, 2] }\n  # ünïcödé\n  route: '日本'")
-            .replace('\n', line_break);
+        let yaml =
+            cell("  config: { \"日本語🦀\": \"ä\", é: [1, 2] }\n  # ünïcödé\n  route: '日本'")
+                .replace('\n', line_break);
         let found = mistakes(&yaml);
         assert_eq!(places(&found), [("spec-bad-value", 8, 10)], "{line_break:?}");
         let span = found[0].span;
@@ -134,7 +136,10 @@ fn a_tab_after_a_colon_separates_as_a_blank_does() {
     for (yaml, meaning) in [
         ("{ b:\t5 }", json!({ "b": 5 })),
         ("{ b:\t\ttext, c:\ttrue,\td: \t1 }", json!({ "b": "text", "c": true, "d": 1 })),
-        ("\n      a:\t5\n      b:\t[x,\ty]\n      c:\t-1", json!({ "a": 5, "b": ["x", "y"], "c": -1 })),
+        (
+            "\n      a:\t5\n      b:\t[x,\ty]\n      c:\t-1",
+            json!({ "a": 5, "b": ["x", "y"], "c": -1 }),
+        ),
         ("{ \"q\":\t'a:\tb', r:\tx }", json!({ "q": "a:\tb", "r": "x" })),
         (
             "\n      a:\tb # c:\td\n      t: |\n        k:\tv\n      u: k:v",
@@ -145,7 +150,8 @@ fn a_tab_after_a_colon_separates_as_a_blank_does() {
     }
     let timeout = cell("  timeout:\t5s");
     assert_eq!(load(&timeout).unwrap().cells().next().unwrap().timeout, Duration::from_secs(5));
-    // As with a blank, a list or map does not begin on the line of its key; the place is that of the text.
+    // As with a blank, a list or map does not begin on the line of its key; the place is that of
+    // the text.
     for (yaml, column) in [("  config:\ta: 5", 12), ("  config:\t- a", 11)] {
         let found = mistakes(&cell(yaml));
         assert_eq!(places(&found)[0], ("spec-syntax", 6, column), "{yaml:?}: {found:?}");
@@ -165,7 +171,10 @@ fn a_byte_order_mark_may_stand_before_every_document() {
         format!("\u{feff}---\n{one}\n...\n\u{feff}{two}"),
         format!("# one\n{one}\n---\n# two\n\u{feff}{two}"),
     ] {
-        assert_eq!(load(&joined).unwrap_or_else(|error| panic!("{joined:?}: {error}")).cells().len(), 2);
+        assert_eq!(
+            load(&joined).unwrap_or_else(|error| panic!("{joined:?}: {error}")).cells().len(),
+            2
+        );
         let wrong = joined.replace("queue: 2", "queu: 2");
         let line = 1 + wrong.lines().position(|line| line.contains("queu:")).unwrap();
         assert_eq!(places(&mistakes(&wrong)), [("spec-unknown-field", line, 3)], "{wrong:?}");

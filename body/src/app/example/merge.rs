@@ -28,8 +28,12 @@ pub(super) fn merged(one: &Map<String, Value>, other: &Value) -> Option<Map<Stri
                 continue;
             }
             "type" | "enum" => common(ours, theirs)?,
-            "minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties" => larger(ours, theirs),
-            "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties" => larger(theirs, ours),
+            "minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties" => {
+                larger(ours, theirs)
+            }
+            "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties" => {
+                larger(theirs, ours)
+            }
             "items" | "additionalProperties" | "contains" => both_of(ours, theirs),
             _ => ours.clone(),
         };
@@ -69,9 +73,14 @@ fn union(ours: &Value, theirs: &Value) -> Value {
 fn common(ours: &Value, theirs: &Value) -> Option<Value> {
     let theirs = list(theirs);
     // Every integer is a number.
-    let fits = |value: &Value| theirs.contains(value) || (value == "integer" && theirs.contains(&"number".into()));
+    let fits = |value: &Value| {
+        theirs.contains(value) || (value == "integer" && theirs.contains(&"number".into()))
+    };
     let mut both: Vec<_> = list(ours).into_iter().filter(fits).collect();
-    if both.is_empty() && list(ours).contains(&"number".into()) && theirs.contains(&"integer".into()) {
+    if both.is_empty()
+        && list(ours).contains(&"number".into())
+        && theirs.contains(&"integer".into())
+    {
         both.push("integer".into());
     }
     (!both.is_empty()).then_some(Value::Array(both))

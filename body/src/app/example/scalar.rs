@@ -51,7 +51,11 @@ const USUAL: &[&str] = &[
 /// Returns an example word for a field of this name.
 pub(super) fn word(field: &str) -> &'static str {
     let field = field.to_ascii_lowercase();
-    if field == "name" || field.ends_with("_name") || field.ends_with("name") { "Ada" } else { "hello" }
+    if field == "name" || field.ends_with("_name") || field.ends_with("name") {
+        "Ada"
+    } else {
+        "hello"
+    }
 }
 
 pub(super) fn strings(schema: &Map<String, Value>, field: &str) -> Vec<Value> {
@@ -63,11 +67,22 @@ pub(super) fn strings(schema: &Map<String, Value>, field: &str) -> Vec<Value> {
     let base64 = schema.contains_key("contentEncoding").then_some("aGVsbG8=");
     let usual = if schema.contains_key("pattern") { USUAL } else { &[] };
     let all = formatted.into_iter().chain(base64).chain([word(field)]).chain(usual.iter().copied());
-    all.map(|text| json!(text.chars().cycle().take(text.chars().count().max(least).min(most)).collect::<String>()))
-        .collect()
+    all.map(|text| {
+        json!(
+            text.chars()
+                .cycle()
+                .take(text.chars().count().max(least).min(most))
+                .collect::<String>()
+        )
+    })
+    .collect()
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bound of a length, and checked")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a bound of a length, and checked"
+)]
 fn whole(number: f64) -> usize {
     if number >= 0.0 { number as usize } else { 0 }
 }
@@ -75,8 +90,12 @@ fn whole(number: f64) -> usize {
 /// Returns whole numbers within the bounds.
 pub(super) fn integers(schema: &Map<String, Value>) -> Vec<Value> {
     let bound = |word: &str| schema.get(word).and_then(Value::as_f64);
-    let least = [bound("minimum").map(f64::ceil), bound("exclusiveMinimum").map(|least| least.floor() + 1.0)];
-    let most = [bound("maximum").map(f64::floor), bound("exclusiveMaximum").map(|most| most.ceil() - 1.0)];
+    let least = [
+        bound("minimum").map(f64::ceil),
+        bound("exclusiveMinimum").map(|least| least.floor() + 1.0),
+    ];
+    let most =
+        [bound("maximum").map(f64::floor), bound("exclusiveMaximum").map(|most| most.ceil() - 1.0)];
     let step = bound("multipleOf").filter(|step| *step > 0.0);
     let all = within(least, most, step.unwrap_or(1.0)).into_iter();
     all.filter(|number| number.fract() == 0.0 && number.abs() < 9e15).map(integer).collect()
@@ -113,8 +132,15 @@ fn within(least: [Option<f64>; 2], most: [Option<f64>; 2], step: f64) -> Vec<f64
     let most = most.into_iter().flatten().reduce(f64::min);
     let up = least.map(|least| (least / step).ceil() * step);
     let down = most.map(|most| (most / step).floor() * step);
-    let fits = |number: &f64| least.is_none_or(|least| *number >= least) && most.is_none_or(|most| *number <= most);
-    let near = up.map(|up| up + step).into_iter().chain(up).chain(down.map(|down| down - step)).chain(down);
+    let fits = |number: &f64| {
+        least.is_none_or(|least| *number >= least) && most.is_none_or(|most| *number <= most)
+    };
+    let near = up
+        .map(|up| up + step)
+        .into_iter()
+        .chain(up)
+        .chain(down.map(|down| down - step))
+        .chain(down);
     [step, 0.0].into_iter().chain(near).filter(fits).collect()
 }
 
@@ -122,14 +148,19 @@ fn within(least: [Option<f64>; 2], most: [Option<f64>; 2], step: f64) -> Vec<f64
 pub(super) fn another(value: &Value, index: usize) -> Option<Value> {
     match value {
         Value::String(text) => Some(json!(format!("{text}{}", index + 1))),
-        Value::Number(number) => Some(json!(number.as_i64()?.checked_add(i64::try_from(index).ok()?)?)),
+        Value::Number(number) => {
+            Some(json!(number.as_i64()?.checked_add(i64::try_from(index).ok()?)?))
+        }
         Value::Object(object) => {
-            let (name, field) = object.iter().find_map(|(name, field)| Some((name, another(field, index)?)))?;
+            let (name, field) =
+                object.iter().find_map(|(name, field)| Some((name, another(field, index)?)))?;
             let mut other = object.clone();
             other.insert(name.clone(), field);
             Some(Value::Object(other))
         }
-        Value::Array(array) => Some(Value::Array(array.iter().cloned().chain([json!(index)]).collect())),
+        Value::Array(array) => {
+            Some(Value::Array(array.iter().cloned().chain([json!(index)]).collect()))
+        }
         Value::Bool(_) | Value::Null => None,
     }
 }

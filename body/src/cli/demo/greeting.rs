@@ -70,7 +70,8 @@ impl Greeting {
     /// Makes the greeting in Rust, Python and Dart. A cell that no host can run here runs in Rust,
     /// and one line reports that.
     pub(super) fn polyglot(hosts: &Hosts) -> Result<Self, Failure> {
-        let folder = tempfile::Builder::new().prefix("cbs-demo-").tempdir().map_err(Failure::not_started)?;
+        let folder =
+            tempfile::Builder::new().prefix("cbs-demo-").tempdir().map_err(Failure::not_started)?;
         for (path, text) in SOURCES.iter().chain(POLYGLOT) {
             write(&folder.path().join(path), text).map_err(Failure::not_started)?;
         }
@@ -85,10 +86,12 @@ impl Greeting {
             output::report(format_args!("{WARNING}{name} runs in Rust{WARNING:#}: {reason}"));
         }
         let instead = texts().map(|(path, text)| {
-            let is_unsupported =
-                |file: &str| unsupported.iter().any(|(name, _)| file.ends_with(&format!("/{name}.yaml")));
-            let native =
-                NATIVE.iter().find(|(file, _)| is_unsupported(file) && path.file_name() == Path::new(file).file_name());
+            let is_unsupported = |file: &str| {
+                unsupported.iter().any(|(name, _)| file.ends_with(&format!("/{name}.yaml")))
+            };
+            let native = NATIVE.iter().find(|(file, _)| {
+                is_unsupported(file) && path.file_name() == Path::new(file).file_name()
+            });
             native.map_or((path.clone(), text), |(_, text)| (path.clone(), *text))
         });
         Ok(Self { specs: load(instead)?, _folder: Some(folder) })

@@ -39,7 +39,8 @@ pub(crate) struct Demo {
     /// Whom to greet [default: who is asked on the terminal, a piped line, $USER, world]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// In three languages: prompt in Rust, greet in Python (once it fails, and is tried again), print in Dart
+    /// In three languages: prompt in Rust, greet in Python (once it fails, and is tried again),
+    /// print in Dart
     #[arg(long)]
     polyglot: bool,
     #[command(flatten)]
@@ -58,7 +59,12 @@ impl Demo {
         outcome
     }
 
-    async fn run_on(&self, server: &ServerChoice, globals: &Globals, signals: &mut Signals) -> Outcome {
+    async fn run_on(
+        &self,
+        server: &ServerChoice,
+        globals: &Globals,
+        signals: &mut Signals,
+    ) -> Outcome {
         let namespace = globals.namespace_given().unwrap_or_else(identity::demo_namespace);
         let body = identity::body();
         let nats = match server.url() {
@@ -84,9 +90,16 @@ impl Demo {
         }
     }
 
-    async fn greet(&self, globals: &Globals, nats: Option<Nats>, namespace: Namespace, body: BodyId) -> Outcome {
+    async fn greet(
+        &self,
+        globals: &Globals,
+        nats: Option<Nats>,
+        namespace: Namespace,
+        body: BodyId,
+    ) -> Outcome {
         let hosts = hosts(crate::greeting_cells(), &namespace, nats.as_ref(), false)?;
-        let greeting = if self.polyglot { Greeting::polyglot(&hosts)? } else { Greeting::native()? };
+        let greeting =
+            if self.polyglot { Greeting::polyglot(&hosts)? } else { Greeting::native()? };
         let specs = greeting.specs.clone();
         // The greeting comes last, after the lines about the steps: who asks for it by a pipe and
         // who sits at the terminal both find it at the end.
@@ -110,16 +123,24 @@ impl Demo {
         };
         let (app, _) = App::start(plan, nats, &mut stream::pending()).await?;
         let flow = FlowName::new("greeting").map_err(Failure::failed)?;
-        let input =
-            self.name.as_ref().map_or_else(|| serde_json::json!({}), |name| serde_json::json!({ "name": name }));
-        let request = Envelope { timeout: Some(RUN_LIMIT), ..Envelope::request(Target::Flow(flow), input.to_string()) };
+        let input = self
+            .name
+            .as_ref()
+            .map_or_else(|| serde_json::json!({}), |name| serde_json::json!({ "name": name }));
+        let request = Envelope {
+            timeout: Some(RUN_LIMIT),
+            ..Envelope::request(Target::Flow(flow), input.to_string())
+        };
         let (started, trace) = (Instant::now(), request.id.simple());
         let answer = app.bus().call(request).await;
         let took = started.elapsed();
         app.stop(tokio::time::Instant::now() + STOP_LIMIT).await;
         telemetry.stop().await;
         let answer = answer.map_err(|error| call::failed(&error, globals.format))?;
-        output::report(format_args!("{FAINT}flow greeting done in {}, trace {trace}{FAINT:#}", output::short(took)));
+        output::report(format_args!(
+            "{FAINT}flow greeting done in {}, trace {trace}{FAINT:#}",
+            output::short(took)
+        ));
         match globals.format {
             Format::Json => output::print_bytes(&answer.payload)?,
             Format::Human => console.release().await.map_err(Failure::failed)?,
@@ -137,9 +158,13 @@ fn opening(server: &ServerChoice, nats: Option<&Nats>, namespace: &Namespace) ->
     match (nats.map(Nats::server), server) {
         (Some(info), server) => {
             let (version, url, origin) = (info.version, info.url, server.origin());
-            format!("{BOLD}NATS server {version} at {url}{BOLD:#} ({origin}), namespace {namespace}")
+            format!(
+                "{BOLD}NATS server {version} at {url}{BOLD:#} ({origin}), namespace {namespace}"
+            )
         }
-        (None, ServerChoice::Missing(reason)) => format!("{BOLD}in process, without NATS{BOLD:#}: {reason}"),
+        (None, ServerChoice::Missing(reason)) => {
+            format!("{BOLD}in process, without NATS{BOLD:#}: {reason}")
+        }
         (None, _) => format!("{BOLD}in process, without NATS{BOLD:#}"),
     }
 }

@@ -14,13 +14,22 @@ pub(super) struct Steps {
 
 impl Steps {
     pub(super) fn new(specs: &Specs) -> Self {
-        Self { languages: specs.cells().map(|cell| (cell.name.clone().into(), cell.language())).collect() }
+        Self {
+            languages: specs
+                .cells()
+                .map(|cell| (cell.name.clone().into(), cell.language()))
+                .collect(),
+        }
     }
 }
 
 impl StepObserver for Steps {
     fn finished(&self, report: &StepReport<'_>) {
-        let language = self.languages.iter().find(|(target, _)| target == report.target).map_or("-", |(_, l)| l);
+        let language = self
+            .languages
+            .iter()
+            .find(|(target, _)| target == report.target)
+            .map_or("-", |(_, l)| l);
         let (cell, time) = (report.target.name(), output::short(report.elapsed));
         let attempt = match report.call.attempt() {
             0 => String::new(),
@@ -28,7 +37,10 @@ impl StepObserver for Steps {
         };
         output::report(match &report.outcome {
             Ok(()) => {
-                format!("  {cell:<18}  {language:<6}  {}  {:<4}  {time:>7}{attempt}", report.body, report.via)
+                format!(
+                    "  {cell:<18}  {language:<6}  {}  {:<4}  {time:>7}{attempt}",
+                    report.body, report.via
+                )
             }
             Err(error) => {
                 format!(

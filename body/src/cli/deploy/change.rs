@@ -13,7 +13,8 @@ use crate::{
     cli::{Globals, input},
     exit::{Failure, Outcome, Status},
     fleet::{
-        ChangeSet, DeployStage, Outcome as Followed, Replaced, RetryUntil, Store, Wanted, Written, replaced, wait,
+        ChangeSet, DeployStage, Outcome as Followed, Replaced, RetryUntil, Store, Wanted, Written,
+        replaced, wait,
     },
     output::{self, Format, GOOD, WARNING},
 };
@@ -86,8 +87,13 @@ impl Change {
         };
         output::report(format_args!("head {} is written", head.number));
         warn_of_broken(&changes);
-        let following =
-            async { if self.wait { self.follow(store, &changes, &head, false).await.map(Some) } else { Ok(None) } };
+        let following = async {
+            if self.wait {
+                self.follow(store, &changes, &head, false).await.map(Some)
+            } else {
+                Ok(None)
+            }
+        };
         let (followed, collected) = tokio::join!(following, collect(store));
         let bodies = followed?;
         match globals.format {
@@ -97,14 +103,22 @@ impl Change {
                 "bodies": bodies,
                 "collected": collected,
             }))?,
-            Format::Human => output::print(format_args!("{GOOD}deployed{GOOD:#}: head {}", head.number))?,
+            Format::Human => {
+                output::print(format_args!("{GOOD}deployed{GOOD:#}: head {}", head.number))?;
+            }
         }
         Ok(Status::Done)
     }
 
     /// Handles a change that is deployed already: lost content is put again, and bodies are waited
     /// for as usual.
-    async fn nothing(&self, globals: &Globals, retry: &RetryUntil, store: &Store, changes: &ChangeSet) -> Outcome {
+    async fn nothing(
+        &self,
+        globals: &Globals,
+        retry: &RetryUntil,
+        store: &Store,
+        changes: &ChangeSet,
+    ) -> Outcome {
         let mended = retry.with(DeployStage::Content, async || changes.put(store).await).await?;
         if mended > 0 {
             output::warn(format_args!(
@@ -127,7 +141,8 @@ impl Change {
                 "mended": mended,
             }))?,
             Format::Human => {
-                let follow = bodies.map(|bodies| format!("; {}", followers(bodies))).unwrap_or_default();
+                let follow =
+                    bodies.map(|bodies| format!("; {}", followers(bodies))).unwrap_or_default();
                 output::print(format_args!("nothing to change{follow}"))?;
             }
         }
@@ -135,7 +150,13 @@ impl Change {
     }
 
     /// Waits until bodies have followed, and returns their number.
-    async fn follow(&self, store: &Store, changes: &ChangeSet, head: &Head, is_old: bool) -> Result<usize, Failure> {
+    async fn follow(
+        &self,
+        store: &Store,
+        changes: &ChangeSet,
+        head: &Head,
+        is_old: bool,
+    ) -> Result<usize, Failure> {
         match self.followed(store, changes, head, is_old).await? {
             Followed::Converged { bodies } => {
                 if !is_old {
@@ -156,7 +177,9 @@ impl Change {
                 Ok(0)
             }
             Followed::Not(missing) => {
-                missing.iter().for_each(|line| output::report(format_args!("  {}", output::sanitize(line))));
+                missing
+                    .iter()
+                    .for_each(|line| output::report(format_args!("  {}", output::sanitize(line))));
                 let number = head.number;
                 Err(Failure::failed(format_args!(
                     "head {number} is deployed, and not everything follows; `cbs rollback` brings the former state back"
@@ -178,11 +201,21 @@ impl Change {
         let report = |line: String| output::report(format_args!("  {}", output::sanitize(&line)));
         let (diff, entries) = (changes.diff(), changes.manifest().entries());
         let mut targets = diff.targets();
-        targets.extend(changes.touched().into_iter().filter_map(|index| entries.get(index)).map(|(target, _)| target));
+        targets.extend(
+            changes
+                .touched()
+                .into_iter()
+                .filter_map(|index| entries.get(index))
+                .map(|(target, _)| target),
+        );
         let (mut head, mut manifest) = (head.clone(), changes.manifest().clone());
         loop {
-            let touched = targets.iter().filter_map(|target| manifest.get(target).map(|(index, _)| index)).collect();
-            let wanted = Wanted { head: head.hash(), manifest: &manifest, touched: &touched, is_old };
+            let touched = targets
+                .iter()
+                .filter_map(|target| manifest.get(target).map(|(index, _)| index))
+                .collect();
+            let wanted =
+                Wanted { head: head.hash(), manifest: &manifest, touched: &touched, is_old };
             let replaced = tokio::select! {
                 followed = wait(store, &wanted, until - Instant::now(), report) => return Ok(followed),
                 replaced = replaced(store, &head, &manifest) => replaced,
@@ -195,16 +228,24 @@ impl Change {
 
 /// Reports that another head replaced this one before every body had followed it. The wait goes on
 /// with the new head if it does not change the entries that this one touched.
-fn outrun(head: &Head, touched: &BTreeSet<&Target>, Replaced { by, theirs, .. }: &Replaced) -> Result<(), Failure> {
+fn outrun(
+    head: &Head,
+    touched: &BTreeSet<&Target>,
+    Replaced { by, theirs, .. }: &Replaced,
+) -> Result<(), Failure> {
     let message = if by.message.is_empty() { String::new() } else { format!(" ({})", by.message) };
-    let reported =
-        output::sanitize(&format!("head {} is replaced by head {} of {}{message}", head.number, by.number, by.who));
+    let reported = output::sanitize(&format!(
+        "head {} is replaced by head {} of {}{message}",
+        head.number, by.number, by.who
+    ));
     if !theirs.targets().is_disjoint(touched) {
         output::report("what the other changed:");
         output::report(plan::table(theirs));
         return Err(Failure::failed(format_args!("{reported} before every body had followed it")));
     }
-    output::report(format_args!("{reported}, which changes nothing of this: bodies follow that one"));
+    output::report(format_args!(
+        "{reported}, which changes nothing of this: bodies follow that one"
+    ));
     Ok(())
 }
 
@@ -218,8 +259,14 @@ fn followers(bodies: usize) -> String {
 fn warn_of_broken(changes: &ChangeSet) {
     let broken = changes.broken();
     if let Some(first) = broken.first() {
-        let more = if broken.len() > 1 { format!(" and {} more", broken.len() - 1) } else { String::new() };
-        output::warn(format_args!("the content of {first}{more} is not in the store any more: deploy it again"));
+        let more = if broken.len() > 1 {
+            format!(" and {} more", broken.len() - 1)
+        } else {
+            String::new()
+        };
+        output::warn(format_args!(
+            "the content of {first}{more} is not in the store any more: deploy it again"
+        ));
     }
 }
 

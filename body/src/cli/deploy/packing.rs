@@ -12,20 +12,28 @@ pub(super) fn artifacts(paths: &specs::Paths) -> Result<Vec<Artifact>, Failure> 
         let artifact = check_code(spec).and_then(|()| Artifact::of_cell(spec));
         (&spec.metadata, Target::from(spec.name.clone()), artifact)
     });
-    let flows = specs.flows().map(|spec| (&spec.metadata, Target::from(spec.name.clone()), Artifact::of_flow(spec)));
+    let flows = specs
+        .flows()
+        .map(|spec| (&spec.metadata, Target::from(spec.name.clone()), Artifact::of_flow(spec)));
     let (mut artifacts, mut wrong) = (Vec::new(), 0);
     for (metadata, target, artifact) in cells.chain(flows) {
         match artifact {
             Ok(artifact) => artifacts.push(artifact),
             Err(error) => {
                 wrong += 1;
-                output::report(format_args!("{}:{}: {target}: {error:#}", metadata.file.display(), metadata.line));
+                output::report(format_args!(
+                    "{}:{}: {target}: {error:#}",
+                    metadata.file.display(),
+                    metadata.line
+                ));
             }
         }
     }
     if wrong > 0 {
         let specs = output::count(wrong, "spec", "specs");
-        return Err(Failure::failed(format_args!("{specs} cannot be deployed; nothing was changed")));
+        return Err(Failure::failed(format_args!(
+            "{specs} cannot be deployed; nothing was changed"
+        )));
     }
     Ok(artifacts)
 }
@@ -34,7 +42,8 @@ pub(super) fn artifacts(paths: &specs::Paths) -> Result<Vec<Artifact>, Failure> 
 #[cfg(feature = "python")]
 fn check_code(spec: &spec::CellSpec) -> anyhow::Result<()> {
     let spec::Runtime::Python(python) = &spec.runtime else { return Ok(()) };
-    host_python::check_source(&python.file, &python.function, &spec.name).map_err(anyhow::Error::msg)
+    host_python::check_source(&python.file, &python.function, &spec.name)
+        .map_err(anyhow::Error::msg)
 }
 
 /// Does nothing: this program hosts no Python, so it cannot read any.

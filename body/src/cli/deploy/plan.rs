@@ -10,13 +10,15 @@ use crate::output;
 
 /// Formats a plan, one line for each change.
 pub(super) fn table(diff: &Diff) -> String {
-    let added = diff.added.iter().map(|target| ["add".to_owned(), target.to_string(), String::new()]);
+    let added =
+        diff.added.iter().map(|target| ["add".to_owned(), target.to_string(), String::new()]);
     let changed = diff.changed.iter().map(|change| {
         let line = change.to_string();
         let fields = line.split_once(": ").map(|(_, fields)| fields.to_owned()).unwrap_or_default();
         ["change".to_owned(), change.target.to_string(), fields]
     });
-    let removed = diff.removed.iter().map(|target| ["remove".to_owned(), target.to_string(), String::new()]);
+    let removed =
+        diff.removed.iter().map(|target| ["remove".to_owned(), target.to_string(), String::new()]);
     output::table(["plan", "target", "what"], added.chain(changed).chain(removed))
 }
 

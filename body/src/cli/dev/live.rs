@@ -48,7 +48,9 @@ impl Live {
         let (report, calls) = sync_channel(WAITING_MAX);
         let lost = Arc::new(AtomicU64::new(0));
         let counted = lost.clone();
-        std::thread::Builder::new().name("cbs-calls".to_owned()).spawn(move || show(&calls, &counted, self.format))?;
+        std::thread::Builder::new()
+            .name("cbs-calls".to_owned())
+            .spawn(move || show(&calls, &counted, self.format))?;
         Ok(Some(Arc::new(move |record| {
             if report.try_send(record).is_err() {
                 lost.fetch_add(1, Ordering::Relaxed);
@@ -176,8 +178,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_who_called_whom_how_it_ended_how_far_and_how_long() -> Result<(), cbs::NameError> {
-        let text = anstream::adapter::strip_str(&line(&record(Some(Ok(())))?, Format::Human)).to_string();
+    fn a_line_says_who_called_whom_how_it_ended_how_far_and_how_long() -> Result<(), cbs::NameError>
+    {
+        let text =
+            anstream::adapter::strip_str(&line(&record(Some(Ok(())))?, Format::Human)).to_string();
         assert!(text.ends_with(" flow greeting -> logic.greet ok nats 2.0 ms"), "{text}");
         let client = CallRecord { source: Default::default(), ..record(None)? };
         let text = anstream::adapter::strip_str(&line(&client, Format::Human)).to_string();
@@ -186,7 +190,8 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_has_twenty_lines_a_second_and_one_that_counts_the_rest() -> Result<(), cbs::NameError> {
+    fn a_flood_has_twenty_lines_a_second_and_one_that_counts_the_rest() -> Result<(), cbs::NameError>
+    {
         let (mut window, start) = (Window::new(Format::Human), Instant::now());
         let failed = record(Some(Err(Code::Timeout)))?;
         let lines: Vec<String> = (0..100).flat_map(|_| window.take(Some(&failed), start)).collect();

@@ -31,12 +31,16 @@ pub(super) fn write(
     let spec = folder.join("specs/cells").join(format!("{name}.yaml"));
     let schema = schema_name(name);
     let input = folder.join("specs/schemas").join(format!("{schema}.json"));
-    if let Some(path) = [&package, &spec, &input].into_iter().find(|path| path.symlink_metadata().is_ok()) {
+    if let Some(path) =
+        [&package, &spec, &input].into_iter().find(|path| path.symlink_metadata().is_ok())
+    {
         return Err(files::there(path));
     }
     let cargo = (language == Language::Rust).then(|| workspace::around(&package));
-    let own =
-        cargo.as_ref().map(|(membership, workspace)| own_part(membership, workspace.as_deref())).unwrap_or_default();
+    let own = cargo
+        .as_ref()
+        .map(|(membership, workspace)| own_part(membership, workspace.as_deref()))
+        .unwrap_or_default();
     let function = language.function(name);
     let way = |to: &str| checkout::way(&package, &cbs.join(to), &cbs);
     let sdk = match language {
@@ -47,7 +51,10 @@ pub(super) fn write(
         ("name", name.as_str()),
         ("package", &package_name),
         ("function", &function),
-        ("module", &if language == Language::Python { function.clone() } else { package_name.clone() }),
+        (
+            "module",
+            &if language == Language::Python { function.clone() } else { package_name.clone() },
+        ),
         ("contract", &way("body/contract")),
         ("body", &way("body")),
         ("testkit", &way("body/testkit")),
@@ -56,8 +63,10 @@ pub(super) fn write(
         ("own", &own),
         ("hint", files::schema_hint(&folder, Some(&cbs))?),
     ];
-    let new_file =
-        |(path, text): &(&str, &str)| NewFile { path: package.join(fill(path, &words)), text: fill(text, &words) };
+    let new_file = |(path, text): &(&str, &str)| NewFile {
+        path: package.join(fill(path, &words)),
+        text: fill(text, &words),
+    };
     let mut new: Vec<NewFile> = language.files().iter().map(new_file).collect();
     new.push(NewFile { path: spec.clone(), text: fill(language.spec(), &words) });
     new.push(NewFile { path: input, text: fill(INPUT, &words) });
@@ -65,7 +74,8 @@ pub(super) fn write(
     new.iter().for_each(|file| output::report(format_args!("wrote {}", shown(&file.path))));
     let Some((membership, _)) = cargo else { return Ok(format!("cbs up {}", shown(&spec))) };
     if let Membership::Joins { manifest, text } = &membership {
-        fs::write(manifest, text).map_err(|error| Failure::failed(format_args!("{}: {error}", manifest.display())))?;
+        fs::write(manifest, text)
+            .map_err(|error| Failure::failed(format_args!("{}: {error}", manifest.display())))?;
         output::report(format_args!("added {package_name} to the members in {}", shown(manifest)));
     }
     Ok(next(&package, &package_name, &spec, &membership))
@@ -97,7 +107,9 @@ fn own_part(membership: &Membership, workspace: Option<&Path>) -> String {
 fn next(package: &Path, package_name: &str, spec: &Path, membership: &Membership) -> String {
     let reached = match membership {
         Membership::Member | Membership::Joins { .. } => format!("-p {package_name}"),
-        Membership::Alone | Membership::Apart => format!("--manifest-path {}", shown(&package.join("Cargo.toml"))),
+        Membership::Alone | Membership::Apart => {
+            format!("--manifest-path {}", shown(&package.join("Cargo.toml")))
+        }
     };
     format!("cargo run {reached} -- up {}", shown(spec))
 }

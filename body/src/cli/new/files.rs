@@ -16,7 +16,9 @@ pub(super) struct NewFile {
 
 /// Fills a template: `{{word}}` becomes the word's value.
 pub(super) fn fill(template: &str, words: &[(&str, &str)]) -> String {
-    words.iter().fold(template.to_owned(), |text, (word, value)| text.replace(&format!("{{{{{word}}}}}"), value))
+    words.iter().fold(template.to_owned(), |text, (word, value)| {
+        text.replace(&format!("{{{{{word}}}}}"), value)
+    })
 }
 
 /// Returns the path relative to the working folder if it is below it, ready to paste.
@@ -42,8 +44,15 @@ pub(super) fn write(files: &[NewFile]) -> Result<(), Failure> {
     }
     for file in files {
         write_one(file).map_err(|error| {
-            let hint = if error.kind() == ErrorKind::PermissionDenied { "; choose a folder with --path" } else { "" };
-            Failure::failed(format_args!("{} cannot be written: {error}{hint}", file.path.display()))
+            let hint = if error.kind() == ErrorKind::PermissionDenied {
+                "; choose a folder with --path"
+            } else {
+                ""
+            };
+            Failure::failed(format_args!(
+                "{} cannot be written: {error}{hint}",
+                file.path.display()
+            ))
         })?;
     }
     Ok(())
@@ -54,7 +63,11 @@ fn write_one(file: &NewFile) -> std::io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     // Somebody may have been quicker since the look above: `create_new` writes over nothing.
-    OpenOptions::new().write(true).create_new(true).open(&file.path)?.write_all(file.text.as_bytes())
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&file.path)?
+        .write_all(file.text.as_bytes())
 }
 
 /// Path of the JSON Schema of specs, below the folder that has `specs/`.

@@ -40,9 +40,14 @@ pub(super) fn write(name: &FlowName, folder: &Path) -> Result<String, Failure> {
 /// Finds the file with the spec of the cell. If the specs have mistakes, it is the file that is
 /// named after the cell.
 fn spec_of_cell(specs: &Path) -> Option<PathBuf> {
-    let options = spec::Options { allow_remote: true, allow_empty: true, ..spec::Options::default() };
+    let options =
+        spec::Options { allow_remote: true, allow_empty: true, ..spec::Options::default() };
     match spec::load(&[specs.to_owned()], &options) {
-        Ok(found) => found.cells().find(|cell| cell.name.as_str() == CELL).map(|cell| cell.metadata.file.clone()),
-        Err(_) => Some(specs.join("cells").join(format!("{CELL}.yaml"))).filter(|file| file.symlink_metadata().is_ok()),
+        Ok(found) => found
+            .cells()
+            .find(|cell| cell.name.as_str() == CELL)
+            .map(|cell| cell.metadata.file.clone()),
+        Err(_) => Some(specs.join("cells").join(format!("{CELL}.yaml")))
+            .filter(|file| file.symlink_metadata().is_ok()),
     }
 }

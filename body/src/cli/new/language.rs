@@ -67,10 +67,11 @@ impl Language {
     fn words(self) -> &'static [&'static str] {
         match self {
             Self::Rust => &[
-                "abstract", "as", "async", "await", "become", "box", "break", "cell", "const", "continue", "crate",
-                "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let",
-                "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self",
-                "static", "struct", "super", "tests", "trait", "true", "try", "type", "typeof", "union", "unsafe",
+                "abstract", "as", "async", "await", "become", "box", "break", "cell", "const",
+                "continue", "crate", "do", "dyn", "else", "enum", "extern", "false", "final", "fn",
+                "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move",
+                "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct",
+                "super", "tests", "trait", "true", "try", "type", "typeof", "union", "unsafe",
                 "unsized", "use", "virtual", "where", "while", "yield",
             ],
             Self::Python => &[
@@ -126,7 +127,10 @@ fn camel(part: &str) -> String {
     let first = words.next().unwrap_or_default().to_owned();
     let rest = words.map(|word| {
         let mut letters = word.chars();
-        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+        letters
+            .next()
+            .map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
+            .unwrap_or_default()
     });
     rest.fold(first, |name, word| name + &word) + "Cell"
 }

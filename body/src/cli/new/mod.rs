@@ -37,7 +37,8 @@ enum What {
         /// The folder that has, or gets, `cells/` and `specs/`
         #[arg(long, value_name = "DIR", default_value = ".")]
         path: PathBuf,
-        /// A checkout of CBS [default: the one that DIR is in, else the one that this program was built from]
+        /// A checkout of CBS [default: the one that DIR is in, else the one that this program was
+        /// built from]
         #[arg(long, value_name = "DIR")]
         cbs: Option<PathBuf>,
     },

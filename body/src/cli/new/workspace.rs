@@ -41,7 +41,8 @@ pub(super) fn around(package: &Path) -> (Membership, Option<PathBuf>) {
 
 /// True if packages of the workspace can inherit its lints.
 pub(super) fn has_lints(manifest: &Path) -> bool {
-    fs::read_to_string(manifest).is_ok_and(|text| text.lines().any(|line| line.trim().starts_with("[workspace.lints")))
+    fs::read_to_string(manifest)
+        .is_ok_and(|text| text.lines().any(|line| line.trim().starts_with("[workspace.lints")))
 }
 
 #[derive(Debug, PartialEq)]
@@ -56,18 +57,25 @@ fn join(manifest: &str, member: &str) -> Joined {
     let Some((start, end)) = members(manifest) else { return Joined::No };
     let list = manifest.get(start..end).unwrap_or("");
     let pattern = member.rsplit_once('/').map(|(folder, _)| format!("\"{folder}/*\""));
-    if list.contains(&format!("\"{member}\"")) || pattern.is_some_and(|pattern| list.contains(&pattern)) {
+    if list.contains(&format!("\"{member}\""))
+        || pattern.is_some_and(|pattern| list.contains(&pattern))
+    {
         return Joined::Already;
     }
     let (head, tail) = (manifest.get(..start).unwrap_or(""), manifest.get(end..).unwrap_or(""));
     let Some((body, last)) = list.rsplit_once('\n') else {
-        let comma = if list.trim().is_empty() || list.trim_end().ends_with(',') { "" } else { ", " };
+        let comma =
+            if list.trim().is_empty() || list.trim_end().ends_with(',') { "" } else { ", " };
         return Joined::Text(format!("{head}{}{comma}\"{member}\"{tail}", list.trim_end()));
     };
     // One member a line: the new one stands last, indented as its neighbour.
     let neighbour = body.lines().next_back().unwrap_or("    ");
     let indent: String = neighbour.chars().take_while(|c| c.is_whitespace()).collect();
-    let comma = if neighbour.trim_end().ends_with([',', '[']) || neighbour.trim().is_empty() { "" } else { "," };
+    let comma = if neighbour.trim_end().ends_with([',', '[']) || neighbour.trim().is_empty() {
+        ""
+    } else {
+        ","
+    };
     Joined::Text(format!("{head}{body}{comma}\n{indent}\"{member}\",\n{last}{tail}"))
 }
 
@@ -100,8 +108,7 @@ mod tests {
 
     #[test]
     fn a_member_joins_a_list_of_lines() {
-        let manifest =
-            "[workspace]\nresolver = \"3\"\nmembers = [\n    \"body\",\n    \"cells/a\",\n]\n\n[profile.dev]\n";
+        let manifest = "[workspace]\nresolver = \"3\"\nmembers = [\n    \"body\",\n    \"cells/a\",\n]\n\n[profile.dev]\n";
         let expected = "[workspace]\nresolver = \"3\"\nmembers = [\n    \"body\",\n    \"cells/a\",\n    \
                         \"cells/logic_shout\",\n]\n\n[profile.dev]\n";
         assert_eq!(joined(manifest), expected);
@@ -117,14 +124,26 @@ mod tests {
 
     #[test]
     fn a_member_joins_a_list_in_one_line() {
-        assert_eq!(joined("[workspace]\nmembers = []\n"), "[workspace]\nmembers = [\"cells/logic_shout\"]\n");
-        assert_eq!(joined("[workspace]\nmembers = [\"a\"]"), "[workspace]\nmembers = [\"a\", \"cells/logic_shout\"]");
+        assert_eq!(
+            joined("[workspace]\nmembers = []\n"),
+            "[workspace]\nmembers = [\"cells/logic_shout\"]\n"
+        );
+        assert_eq!(
+            joined("[workspace]\nmembers = [\"a\"]"),
+            "[workspace]\nmembers = [\"a\", \"cells/logic_shout\"]"
+        );
     }
 
     #[test]
     fn a_pattern_makes_it_a_member_already() {
-        assert_eq!(join("[workspace]\nmembers = [\"cells/*\"]", "cells/logic_shout"), Joined::Already);
-        assert_eq!(join("[workspace]\nmembers = [\"cells/logic_shout\"]", "cells/logic_shout"), Joined::Already);
+        assert_eq!(
+            join("[workspace]\nmembers = [\"cells/*\"]", "cells/logic_shout"),
+            Joined::Already
+        );
+        assert_eq!(
+            join("[workspace]\nmembers = [\"cells/logic_shout\"]", "cells/logic_shout"),
+            Joined::Already
+        );
     }
 
     #[test]
@@ -146,7 +165,9 @@ mod tests {
         fs::write(root.path().join("app/Cargo.toml"), "[package]\nname = \"app\"\n").unwrap();
         let (membership, manifest) = around(&root.path().join("app/cells/logic_shout"));
         assert_eq!(manifest, Some(root.path().join("Cargo.toml")));
-        assert!(matches!(membership, Membership::Joins { text, .. } if text.contains("\"app/cells/logic_shout\"")));
+        assert!(
+            matches!(membership, Membership::Joins { text, .. } if text.contains("\"app/cells/logic_shout\""))
+        );
         assert!(!has_lints(&root.path().join("Cargo.toml")));
     }
 }

@@ -187,7 +187,9 @@ impl Sort {
             Self::Name => 0.0,
         };
         // Positive numbers have the order of their bits.
-        rows.sort_by_cached_key(|row| (Reverse(most(row).to_bits()), row.target.clone(), row.bodies.clone()));
+        rows.sort_by_cached_key(|row| {
+            (Reverse(most(row).to_bits()), row.target.clone(), row.bodies.clone())
+        });
     }
 }
 

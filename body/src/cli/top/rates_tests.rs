@@ -5,7 +5,12 @@ use cbs::Text;
 
 use super::*;
 
-fn endpoint(body: &str, state: &str, micros: &[u64], errors: u64) -> Result<Endpoint, cbs::NameError> {
+fn endpoint(
+    body: &str,
+    state: &str,
+    micros: &[u64],
+    errors: u64,
+) -> Result<Endpoint, cbs::NameError> {
     let (mut latency, calls) = (LatencyBuckets::default(), micros.len() as u64 + errors);
     micros.iter().for_each(|one| latency.count(*one));
     let busy: u64 = micros.iter().sum();
@@ -40,7 +45,11 @@ fn endpoint(body: &str, state: &str, micros: &[u64], errors: u64) -> Result<Endp
 fn a_target_is_one_row_over_all_its_bodies_or_one_for_each() -> Result<(), cbs::NameError> {
     let (mut rates, start) = (Rates::default(), Instant::now());
     let slow = [10_000; 50];
-    let first = rates.rows(vec![endpoint("a", "ready", &slow, 0)?, endpoint("b", "ready", &[], 0)?], start, false);
+    let first = rates.rows(
+        vec![endpoint("a", "ready", &slow, 0)?, endpoint("b", "ready", &[], 0)?],
+        start,
+        false,
+    );
     assert_eq!(first.len(), 1);
     assert_eq!((first[0].calls_per_s, first[0].p50_us), (None, None), "nobody knows since when");
     let a: Vec<u64> = slow.into_iter().chain([100; 90]).collect();
@@ -54,7 +63,10 @@ fn a_target_is_one_row_over_all_its_bodies_or_one_for_each() -> Result<(), cbs::
     // 90 of about 100 µs and 10 of about 50 ms; the 50 slow ones were before.
     assert!(row.p50_us.is_some_and(|us| (100..=128).contains(&us)), "{row:?}");
     assert!(row.p99_us.is_some_and(|us| (50_000..=65_536).contains(&us)), "{row:?}");
-    assert_eq!((row.in_flight, row.queued, row.restarts, row.state.as_str()), (2, 4, 6, "failed, ready"));
+    assert_eq!(
+        (row.in_flight, row.queued, row.restarts, row.state.as_str()),
+        (2, 4, 6, "failed, ready")
+    );
     assert_eq!(row.bodies.iter().map(String::as_str).collect::<Vec<_>>(), ["a", "b"]);
     let each = rates.rows(found()?, later + Duration::from_secs(1), true);
     assert_eq!(each.len(), 2);
@@ -66,8 +78,15 @@ fn a_target_is_one_row_over_all_its_bodies_or_one_for_each() -> Result<(), cbs::
 fn what_began_anew_counts_from_zero() -> Result<(), cbs::NameError> {
     let (mut rates, start) = (Rates::default(), Instant::now());
     rates.rows(vec![endpoint("a", "ready", &[1_000; 100], 0)?], start, false);
-    let rows = rates.rows(vec![endpoint("a", "ready", &[100; 5], 0)?], start + Duration::from_secs(1), false);
+    let rows = rates.rows(
+        vec![endpoint("a", "ready", &[100; 5], 0)?],
+        start + Duration::from_secs(1),
+        false,
+    );
     assert_eq!(rows[0].calls_per_s, Some(5.0));
-    assert!(rows[0].p99_us.is_some_and(|us| us <= 128) && rows[0].mean_us == Some(100.0), "{rows:?}");
+    assert!(
+        rows[0].p99_us.is_some_and(|us| us <= 128) && rows[0].mean_us == Some(100.0),
+        "{rows:?}"
+    );
     Ok(())
 }

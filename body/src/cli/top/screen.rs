@@ -63,7 +63,8 @@ impl Screen {
         }
         // Places stay where no colour is wanted.
         let plain = anstream::AutoStream::choice(&io::stdout()) == anstream::ColorChoice::Never;
-        let page = if plain { anstream::adapter::strip_str(page).to_string() } else { page.to_owned() };
+        let page =
+            if plain { anstream::adapter::strip_str(page).to_string() } else { page.to_owned() };
         let lines = page.lines().take(height());
         let text: String = lines.flat_map(|line| [line, ERASE_LINE]).collect();
         write(&format!("{HOME}{}{ERASE_BELOW}", text.trim_end_matches("\r\n")))?;

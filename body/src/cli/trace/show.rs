@@ -11,7 +11,8 @@ use super::{
 };
 use crate::output;
 
-const HEAD: [&str; 9] = ["call", "body", "language", "via", "wait", "handler", "transport", "total", "error"];
+const HEAD: [&str; 9] =
+    ["call", "body", "language", "via", "wait", "handler", "transport", "total", "error"];
 /// Width from which a terminal has space for a picture beside the text.
 const WIDE: usize = 130;
 /// Number of characters of the picture.
@@ -49,15 +50,23 @@ fn row(node: &Node<'_>) -> [String; 9] {
         let name = format!("{indent}(span {:016x} is kept nowhere)", u64::from_be_bytes(id));
         return [name, dash(), dash(), dash(), dash(), dash(), dash(), dash(), String::new()];
     };
-    let (Some(span), Some(outer)) = (node.call.span(), node.call.outer()) else { return Default::default() };
-    let attempt = if span.attempt > 0 { format!(" (attempt {})", u64::from(span.attempt) + 1) } else { String::new() };
+    let (Some(span), Some(outer)) = (node.call.span(), node.call.outer()) else {
+        return Default::default();
+    };
+    let attempt = if span.attempt > 0 {
+        format!(" (attempt {})", u64::from(span.attempt) + 1)
+    } else {
+        String::new()
+    };
     let body = match (server, client) {
         (Some(server), _) => server.place.body.as_str(),
         (None, Some(client)) => client.peer.body.as_str(),
         (None, None) => "",
     };
     let time = |time: Option<Duration>| time.map_or_else(dash, output::short);
-    let error = server.and_then(|span| span.error.as_ref()).or_else(|| client.and_then(|span| span.error.as_ref()));
+    let error = server
+        .and_then(|span| span.error.as_ref())
+        .or_else(|| client.and_then(|span| span.error.as_ref()));
     [
         format!("{indent}{}{attempt}", name(&span.target)),
         or_dash(body),
@@ -65,7 +74,11 @@ fn row(node: &Node<'_>) -> [String; 9] {
         outer_via(span, outer),
         time(server.map(|server| server.waited).filter(|waited| !waited.is_zero())),
         time(server.map(|server| server.elapsed.saturating_sub(server.waited))),
-        time(client.zip(*server).map(|(client, server)| client.elapsed.saturating_sub(server.elapsed))),
+        time(
+            client
+                .zip(*server)
+                .map(|(client, server)| client.elapsed.saturating_sub(server.elapsed)),
+        ),
         output::short(outer.elapsed),
         error.map(|code| code.as_str().to_owned()).unwrap_or_default(),
     ]
@@ -90,7 +103,9 @@ fn name(target: &Target) -> String {
 fn picture(tree: &Tree<'_>, node: &Node<'_>) -> String {
     let Some(span) = node.call.outer() else { return String::new() };
     let whole = tree.took.as_nanos().max(1);
-    let place = |nanos: u128| usize::try_from(nanos * PICTURE as u128 / whole).unwrap_or(PICTURE).min(PICTURE);
+    let place = |nanos: u128| {
+        usize::try_from(nanos * PICTURE as u128 / whole).unwrap_or(PICTURE).min(PICTURE)
+    };
     let offset = u128::from(span.began_ns.saturating_sub(tree.began_ns));
     let from = place(offset).min(PICTURE - 1);
     let to = place(offset + span.elapsed.as_nanos()).max(from + 1);
@@ -109,8 +124,10 @@ fn notes(span: &Span) -> Option<String> {
         let line = match note {
             Note::Attribute { key, value } => format!("{key} = {value}"),
             Note::Event { name, time_ns, attributes } => {
-                let after = output::short(Duration::from_nanos(time_ns.saturating_sub(span.began_ns)));
-                let more: String = attributes.iter().map(|(key, value)| format!(", {key} = {value}")).collect();
+                let after =
+                    output::short(Duration::from_nanos(time_ns.saturating_sub(span.began_ns)));
+                let more: String =
+                    attributes.iter().map(|(key, value)| format!(", {key} = {value}")).collect();
                 format!("+{after} {name}{more}")
             }
         };

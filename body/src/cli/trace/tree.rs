@@ -76,7 +76,8 @@ impl<'a> Tree<'a> {
             growing.grow(span, 0);
         }
         let began_ns = spans.iter().map(|span| span.began_ns).min().unwrap_or(0);
-        let ends = spans.iter().map(|span| Duration::from_nanos(span.began_ns - began_ns) + span.elapsed);
+        let ends =
+            spans.iter().map(|span| Duration::from_nanos(span.began_ns - began_ns) + span.elapsed);
         Self { nodes: growing.nodes, began_ns, took: ends.max().unwrap_or_default() }
     }
 }
@@ -108,8 +109,10 @@ impl<'a> Growing<'a> {
         let (client, server) = match span.side {
             Side::Server => (None, Some(span)),
             Side::Client => {
-                let answers =
-                    |other: &&&Span| other.side == Side::Server && (other.id, other.attempt) == (span.id, span.attempt);
+                let answers = |other: &&&Span| {
+                    other.side == Side::Server
+                        && (other.id, other.attempt) == (span.id, span.attempt)
+                };
                 let below = self.by_parent.get(&span.trace.span_id);
                 (Some(span), below.and_then(|below| below.iter().find(answers)).copied())
             }

@@ -14,7 +14,8 @@ fn id(number: u128) -> Uuid {
 fn of(number: u128, side: Side, parent: Option<[u8; 8]>) -> Span {
     let mut span = span(id(number));
     span.trace.trace_id = [1; 16];
-    (span.side, span.parent, span.began_ns) = (side, parent, 1_000 + u64::try_from(number).unwrap_or(0));
+    (span.side, span.parent, span.began_ns) =
+        (side, parent, 1_000 + u64::try_from(number).unwrap_or(0));
     if side == Side::Client {
         span.trace.span_id = span.trace.span_id.map(|byte| !byte);
     }
@@ -36,7 +37,10 @@ fn both_sides_of_a_call_are_one_node_and_what_it_calls_stands_below() {
     let client = of(2, Side::Client, Some(root.trace.span_id));
     let server = of(2, Side::Server, Some(client.trace.span_id));
     let below = of(3, Side::Server, Some(server.trace.span_id));
-    assert_eq!(shape(&[root, client, server, below]), [(0, false, true), (1, true, true), (2, false, true)]);
+    assert_eq!(
+        shape(&[root, client, server, below]),
+        [(0, false, true), (1, true, true), (2, false, true)]
+    );
 }
 
 #[test]
@@ -48,7 +52,10 @@ fn an_attempt_that_nobody_answered_and_the_next_are_two() {
     again.trace.span_id = [7; 8];
     let mut server = of(2, Side::Server, Some([7; 8]));
     server.attempt = 1;
-    assert_eq!(shape(&[root, lost, again, server]), [(0, false, true), (1, true, false), (1, true, true)]);
+    assert_eq!(
+        shape(&[root, lost, again, server]),
+        [(0, false, true), (1, true, false), (1, true, true)]
+    );
 }
 
 #[test]

@@ -15,7 +15,9 @@ const FLEET: u64 = 1024;
 pub(super) fn raise_limit(specs: Option<&Specs>) {
     match open_files::raise() {
         Ok(limit) => {
-            if let Some(warning) = too_low(limit, specs.map(|specs| specs.cells().map(|spec| workers(spec)).sum())) {
+            if let Some(warning) =
+                too_low(limit, specs.map(|specs| specs.cells().map(|spec| workers(spec)).sum()))
+            {
                 tracing::warn!("{warning}");
             }
         }
@@ -34,9 +36,10 @@ fn workers(spec: &CellSpec) -> u64 {
 
 fn too_low(limit: u64, workers: Option<u64>) -> Option<String> {
     let (needed, reason) = match workers {
-        Some(workers) => {
-            (BODY + WORKER * workers, format!("{workers} lanes and processes of cells take up to {WORKER} each"))
-        }
+        Some(workers) => (
+            BODY + WORKER * workers,
+            format!("{workers} lanes and processes of cells take up to {WORKER} each"),
+        ),
         None => (FLEET, format!("each lane or process of a cell takes up to {WORKER}")),
     };
     (limit < needed).then(|| {
@@ -59,7 +62,10 @@ mod tests {
         assert_eq!(too_low(1024, None), None);
         let warning = too_low(563, Some(100)).unwrap_or_default();
         assert!(warning.contains("may open 563 files and needs about 564"), "{warning}");
-        assert!(warning.contains("`ulimit -n 1024`") && warning.contains("`LimitNOFILE=1024`"), "{warning}");
+        assert!(
+            warning.contains("`ulimit -n 1024`") && warning.contains("`LimitNOFILE=1024`"),
+            "{warning}"
+        );
         assert!(too_low(240, None).is_some_and(|warning| warning.contains("LimitNOFILE=1024")));
     }
 }

@@ -25,10 +25,14 @@ const LABEL_BYTES_MAX: usize = fleet::LABELS_MAX.1;
 
 /// Reads `key=value`.
 pub(super) fn label(text: &str) -> Result<(String, String), String> {
-    let fits = |part: &str| (1..=LABEL_BYTES_MAX).contains(&part.len()) && !part.chars().any(char::is_control);
+    let fits = |part: &str| {
+        (1..=LABEL_BYTES_MAX).contains(&part.len()) && !part.chars().any(char::is_control)
+    };
     match text.split_once('=') {
         Some((key, value)) if fits(key) && fits(value) => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(format!("write key=value, each of 1 to {LABEL_BYTES_MAX} bytes, for example zone=a")),
+        _ => Err(format!(
+            "write key=value, each of 1 to {LABEL_BYTES_MAX} bytes, for example zone=a"
+        )),
     }
 }
 
@@ -47,10 +51,13 @@ pub(super) async fn warn_of_both(nats: &Nats, namespace: &Namespace, specs: &Spe
     let Ok(Some(now)) = tokio::time::timeout(LOOK_LIMIT, look).await else { return };
     let cells = specs.cells().map(|spec| Target::from(spec.name.clone()));
     let own = cells.chain(specs.flows().map(|spec| Target::from(spec.name.clone())));
-    let both: Vec<String> = own.filter(|it| now.manifest.get(it).is_some()).map(|it| it.to_string()).collect();
+    let both: Vec<String> =
+        own.filter(|it| now.manifest.get(it).is_some()).map(|it| it.to_string()).collect();
     if !both.is_empty() {
         let names = both.join(", ");
-        output::warn(format_args!("also deployed to the fleet: {names}; this body runs its own specs of them"));
+        output::warn(format_args!(
+            "also deployed to the fleet: {names}; this body runs its own specs of them"
+        ));
     }
 }
 
@@ -96,7 +103,8 @@ impl Up {
                 "body {body}, namespace {namespace}, NATS {address}\nin the fleet: `cbs deploy PATHS` says what runs, `cbs bodies` who runs it"
             ))?,
         }
-        let stops = stream::unfold(signals, |signals| async { Some((signals.next().await, signals)) });
+        let stops =
+            stream::unfold(signals, |signals| async { Some((signals.next().await, signals)) });
         self.ended(&Box::pin(driver.run(std::pin::pin!(stops))).await)
     }
 
@@ -116,8 +124,14 @@ impl Up {
             cells.iter().filter_map(|cell| cell.name().parse().ok().map(Target::Cell)).collect();
         let hosts = hosts(cells, namespace, Some(nats), false)?;
         let console = Arc::new(Terminal::silent()?);
-        let instances =
-            Instances::new(&hosts, status.clone(), self.route(), console, nats.clone(), telemetry.span_sink());
+        let instances = Instances::new(
+            &hosts,
+            status.clone(),
+            self.route(),
+            console,
+            nats.clone(),
+            telemetry.span_sink(),
+        );
         let joining = Joining {
             body: body.clone(),
             namespace: namespace.clone(),

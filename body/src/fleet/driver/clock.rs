@@ -45,7 +45,14 @@ fn uptime() -> Duration {
 impl Clock {
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { began: uptime(), pass: now, passed: now, beat: now, look: now + LOOK_EVERY, turned: Moment(0) }
+        Self {
+            began: uptime(),
+            pass: now,
+            passed: now,
+            beat: now,
+            look: now + LOOK_EVERY,
+            turned: Moment(0),
+        }
     }
 
     /// Returns the present time on the body's own clock.

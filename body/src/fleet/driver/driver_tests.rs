@@ -19,7 +19,8 @@ async fn joined() -> Result<(NatsServer, Driver, Bucket), Box<dyn std::error::Er
     let hosts = hosts(Vec::new(), &namespace, Some(&nats), false).map_err(failed)?;
     let status = BodyStatus::new(body.clone(), namespace.clone());
     let console = Arc::new(Terminal::silent()?);
-    let instances = Instances::new(&hosts, status, bus::Routing::LocalFirst, console, nats.clone(), None);
+    let instances =
+        Instances::new(&hosts, status, bus::Routing::LocalFirst, console, nats.clone(), None);
     let leases = nats.bucket(&presence_settings(&namespace)).await?;
     let (labels, natives) = (BTreeMap::new(), BTreeSet::new());
     let joining = Joining { body, namespace, labels, natives, drain: Duration::ZERO };
@@ -61,7 +62,8 @@ async fn leases_are_heard_when_the_server_is_back_within_a_moment_and_counts_fro
     for _ in 0..100 {
         leases.put("other", other.presence().encode().into()).await?;
     }
-    let beat = |driver: &Driver| driver.reconciler.fleet().peers().next().map(|peer| peer.presence.beat);
+    let beat =
+        |driver: &Driver| driver.reconciler.fleet().peers().next().map(|peer| peer.presence.beat);
     until(&mut driver, "the other body", |driver| beat(driver) == Some(100)).await;
     server.restart().await;
     let lease = other.presence().encode();

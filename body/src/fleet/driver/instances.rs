@@ -72,9 +72,9 @@ impl InstanceTasks {
     /// reported so, or will.
     pub(super) fn send(&self, instance: u64, command: InstanceCommand) -> bool {
         // It gets fewer commands than there is room for.
-        self.alive
-            .get(&instance)
-            .is_some_and(|alive| alive.commands.try_send(command).is_ok() || !alive.commands.is_closed())
+        self.alive.get(&instance).is_some_and(|alive| {
+            alive.commands.try_send(command).is_ok() || !alive.commands.is_closed()
+        })
     }
 
     pub(super) fn get(&self, instance: u64) -> Option<&Alive> {
@@ -116,7 +116,9 @@ impl InstanceTasks {
         let shares: Vec<(Target, Revision, u64, u64)> = shares.collect();
         self.judged.retain(|target, _| shares.iter().any(|(judged, ..)| judged == target));
         for (target, revision, canary, base) in &shares {
-            let (Some(of_canary), Some(of_base)) = (self.count(*canary), self.count(*base)) else { continue };
+            let (Some(of_canary), Some(of_base)) = (self.count(*canary), self.count(*base)) else {
+                continue;
+            };
             let known = self.judged.get(target).map(|judged| (judged.canary, judged.base));
             if known != Some((*canary, *base)) {
                 // What began after the canary was counted beside it from its beginning.
@@ -134,7 +136,11 @@ impl InstanceTasks {
     fn count(&self, instance: u64) -> Option<CanarySample> {
         let stats = self.alive.get(&instance)?.stats.as_ref()?;
         let times: LatencyBuckets = stats.latency.read();
-        Some(CanarySample { calls: stats.calls.load(Ordering::Relaxed), errors: stats.faults(), times })
+        Some(CanarySample {
+            calls: stats.calls.load(Ordering::Relaxed),
+            errors: stats.faults(),
+            times,
+        })
     }
 
     /// Commands all instances to stop.
@@ -167,8 +173,10 @@ impl Tasks {
             }
             Err(error) => {
                 let instance = self.owners.remove(&error.id());
-                let panicked =
-                    |instance| Event { instance, what: InstanceChange::Failed(format!("its task ended: {error}")) };
+                let panicked = |instance| Event {
+                    instance,
+                    what: InstanceChange::Failed(format!("its task ended: {error}")),
+                };
                 Some(instance.map(panicked))
             }
         }
@@ -194,7 +202,9 @@ mod tests {
         tasks.owners.insert(task.id(), 7);
         let ended = tasks.ended().await.flatten();
         let failed = ended.filter(|event| event.instance == 7).map(|event| event.what);
-        assert!(matches!(failed, Some(InstanceChange::Failed(reason)) if reason.contains("panicked")));
+        assert!(
+            matches!(failed, Some(InstanceChange::Failed(reason)) if reason.contains("panicked"))
+        );
         assert!(tasks.ended().await.is_none() && tasks.owners.is_empty());
     }
 }

@@ -49,7 +49,8 @@ impl Driver {
     pub(super) fn head(&mut self, word: Result<WatchEvent, StoreError>) {
         match word {
             Ok(WatchEvent::Change(change)) if change.key == keys::HEAD => {
-                self.watches.under_way.watched = change.value.as_ref().map_or(0, |_| change.revision);
+                self.watches.under_way.watched =
+                    change.value.as_ref().map_or(0, |_| change.revision);
                 self.observed_head(change.value.as_deref(), change.revision);
             }
             Ok(_) => {}
@@ -100,7 +101,9 @@ impl Driver {
             let Some((target, revision)) = keys::verdict_key(&key) else { continue };
             match value.map(|bytes| VerdictRecord::decode(&bytes)) {
                 Some(Some(record)) => self.record(&target, revision, record),
-                Some(None) => tracing::warn!("what lies under `{key}` is no verdict: it is left aside"),
+                Some(None) => {
+                    tracing::warn!("what lies under `{key}` is no verdict: it is left aside");
+                }
                 None => self.reconciler.verdict(&target, revision, None),
             }
         }
@@ -113,34 +116,52 @@ impl Driver {
         {
             let VerdictRecord { verdict, reason } = &record;
             match verdict {
-                Verdict::Promote => tracing::info!(%target, %revision, "the canary is promoted: {reason}"),
-                Verdict::RollBack => tracing::warn!(%target, %revision, "the canary is rolled back: {reason}"),
+                Verdict::Promote => {
+                    tracing::info!(%target, %revision, "the canary is promoted: {reason}");
+                }
+                Verdict::RollBack => {
+                    tracing::warn!(%target, %revision, "the canary is rolled back: {reason}");
+                }
             }
         }
         self.reconciler.verdict(target, revision, Some(record));
     }
 
     /// Handles a verdict record about a canary, written by this body or by another one before it.
-    fn ruled(&mut self, target: &Target, revision: Revision, ruled: Result<(VerdictRecord, bool), StoreError>) {
+    fn ruled(
+        &mut self,
+        target: &Target,
+        revision: Revision,
+        ruled: Result<(VerdictRecord, bool), StoreError>,
+    ) {
         self.watches.ruled(target, revision);
         let (record, first) = match ruled {
             Ok(ruled) => ruled,
-            Err(error) => return tracing::warn!(%target, %revision, "a verdict cannot be written yet: {error}"),
+            Err(error) => {
+                return tracing::warn!(%target, %revision, "a verdict cannot be written yet: {error}");
+            }
         };
         if first {
             let state = match record.verdict {
                 Verdict::Promote => "canary-promoted",
                 Verdict::RollBack => "canary-rolled-back",
             };
-            self.executor.instances.report(target, &revision.to_string(), state, Some(&record.reason));
+            self.executor.instances.report(
+                target,
+                &revision.to_string(),
+                state,
+                Some(&record.reason),
+            );
         }
         self.record(target, revision, record);
     }
 
     pub(super) fn event(&mut self, event: Event) {
         let now = self.clock.now();
-        let Some((target, version, canary)) =
-            self.tasks.get(event.instance).map(|it| (it.target.clone(), it.version.clone(), it.canary))
+        let Some((target, version, canary)) = self
+            .tasks
+            .get(event.instance)
+            .map(|it| (it.target.clone(), it.version.clone(), it.canary))
         else {
             return;
         };

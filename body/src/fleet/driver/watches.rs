@@ -119,7 +119,12 @@ pub(super) async fn seen(watching: &mut Option<KeyWatch>) -> Result<WatchEvent, 
 }
 
 impl Watches {
-    pub(super) fn new(nats: Nats, namespace: Namespace, body: BodyId, link: watch::Receiver<LinkState>) -> Self {
+    pub(super) fn new(
+        nats: Nats,
+        namespace: Namespace,
+        body: BodyId,
+        link: watch::Receiver<LinkState>,
+    ) -> Self {
         Self {
             nats,
             namespace,
@@ -147,7 +152,10 @@ impl Watches {
         self.seeker(async move {
             sleep(after).await;
             let opened = timeout(WORK_LIMIT, open(&nats, &namespace)).await;
-            Done::Opened(epoch, Box::new(opened.unwrap_or_else(|_| Err(late(keys::presence_bucket(&namespace))))))
+            Done::Opened(
+                epoch,
+                Box::new(opened.unwrap_or_else(|_| Err(late(keys::presence_bucket(&namespace))))),
+            )
         });
     }
 
@@ -204,10 +212,13 @@ impl Watches {
         let Open { presence, leases, desired, verdicts } = opened?;
         (self.presence, self.open_watches.leases) = (Some(presence), Some(leases));
         match desired {
-            Some((desired, head)) => (self.desired, self.open_watches.head) = (Some(desired), Some(head)),
+            Some((desired, head)) => {
+                (self.desired, self.open_watches.head) = (Some(desired), Some(head));
+            }
             None => self.seek(),
         }
-        let (known, watching) = verdicts.map(|verdicts| (verdicts.known, verdicts.watching)).unzip();
+        let (known, watching) =
+            verdicts.map(|verdicts| (verdicts.known, verdicts.watching)).unzip();
         self.open_watches.verdicts = watching;
         Ok(Some(known.unwrap_or_default()))
     }
@@ -248,7 +259,9 @@ impl Watches {
                 };
                 match timeout(WORK_LIMIT, made).await {
                     Ok(Ok(verdicts)) => return Done::Judges(epoch, Box::new(verdicts)),
-                    Ok(Err(error)) => tracing::warn!("verdicts about canaries cannot be heard of: {error}"),
+                    Ok(Err(error)) => {
+                        tracing::warn!("verdicts about canaries cannot be heard of: {error}");
+                    }
                     Err(_) => tracing::warn!("verdicts about canaries cannot be heard of in time"),
                 }
                 sleep(WORK_LIMIT).await;
@@ -273,7 +286,8 @@ impl Watches {
         }
         let (nats, settings) = (self.nats.clone(), verdict_settings(&self.namespace));
         self.work.spawn(async move {
-            let ruled = timeout(WORK_LIMIT, rule(&nats, &settings, &target, revision, record)).await;
+            let ruled =
+                timeout(WORK_LIMIT, rule(&nats, &settings, &target, revision, record)).await;
             let ruled = ruled.unwrap_or_else(|_| Err(late(settings.name)));
             if ruled.is_err() {
                 sleep(REOPEN_AFTER).await;
@@ -312,7 +326,8 @@ impl Watches {
         let watched = self.under_way.watched;
         let apart = (found != watched).then_some((found, watched));
         if apart.is_some() && self.under_way.apart == apart {
-            let (bucket, reason) = (keys::desired_bucket(&self.namespace), "its watch tells nothing".to_owned());
+            let (bucket, reason) =
+                (keys::desired_bucket(&self.namespace), "its watch tells nothing".to_owned());
             return self.reopen(&StoreError::Unavailable { bucket, reason });
         }
         self.under_way.apart = apart;
@@ -393,7 +408,10 @@ async fn open(nats: &Nats, namespace: &Namespace) -> Result<Open, StoreError> {
     Ok(Open { presence, leases, desired: desired(nats, namespace).await?, verdicts })
 }
 
-async fn desired(nats: &Nats, namespace: &Namespace) -> Result<Option<(Bucket, KeyWatch)>, StoreError> {
+async fn desired(
+    nats: &Nats,
+    namespace: &Namespace,
+) -> Result<Option<(Bucket, KeyWatch)>, StoreError> {
     match nats.existing_bucket(&keys::desired_bucket(namespace)).await {
         Err(StoreError::NoBucket(_)) => Ok(None),
         bucket => {
@@ -427,11 +445,16 @@ async fn rule(
     match bucket.create(&key, record.encode().into()).await {
         Ok(_) => Ok((record, true)),
         Err(StoreError::Conflict { .. }) => {
-            let theirs = bucket.all(&key).await?.pop().and_then(|(_, entry)| VerdictRecord::decode(&entry.value));
+            let theirs = bucket
+                .all(&key)
+                .await?
+                .pop()
+                .and_then(|(_, entry)| VerdictRecord::decode(&entry.value));
             let reason = || format!("what lies under `{key}` is no verdict: remove it");
-            theirs
-                .map(|record| (record, false))
-                .ok_or_else(|| StoreError::Unavailable { bucket: bucket.name().to_owned(), reason: reason() })
+            theirs.map(|record| (record, false)).ok_or_else(|| StoreError::Unavailable {
+                bucket: bucket.name().to_owned(),
+                reason: reason(),
+            })
         }
         Err(error) => Err(error),
     }

@@ -51,7 +51,8 @@ async fn what_is_missing_comes_and_what_is_lost_or_wrong_holds_nothing_up() -> C
     assert!(watches.under_way.fetching);
     let mut come = BTreeSet::new();
     while come.len() < 98 {
-        let (key, bytes) = within(SOON, "an object", watches.fetched.1.recv()).await.ok_or("no object")?;
+        let (key, bytes) =
+            within(SOON, "an object", watches.fetched.1.recv()).await.ok_or("no object")?;
         assert!(specs.contains(&(key, bytes)) && ![wrong, lost].contains(&&key));
         come.insert(name(&key));
     }
@@ -75,10 +76,16 @@ async fn a_fetch_and_a_look_end_with_their_connection() -> Checked {
     assert!(!watches.under_way.fetching, "it would hold up the next one");
     for what in ["the fetch", "the look"] {
         let ended = within(SOON, what, watches.work.join_next()).await;
-        assert!(ended.is_some_and(|ended| ended.is_err()), "{what} tells nothing of the next connection");
+        assert!(
+            ended.is_some_and(|ended| ended.is_err()),
+            "{what} tells nothing of the next connection"
+        );
     }
     watches.fetch(vec![key]);
-    assert!(!watches.under_way.fetching && watches.work.is_empty(), "nothing is asked for where nobody answers");
+    assert!(
+        !watches.under_way.fetching && watches.work.is_empty(),
+        "nothing is asked for where nobody answers"
+    );
     server.resume();
     link.send_replace(LinkState::Up);
     watches.fetch(vec![key]);
@@ -98,7 +105,9 @@ async fn verdicts_are_sought_by_one_on_each_connection() -> Checked {
     }
     assert_eq!(watches.work.len(), 1);
     watches.close();
-    assert!(within(SOON, "its end", watches.work.join_next()).await.is_some_and(|ended| ended.is_err()));
+    assert!(
+        within(SOON, "its end", watches.work.join_next()).await.is_some_and(|ended| ended.is_err())
+    );
     watches.seek_verdicts();
     let done = within(SOON, "the verdicts", watches.work.join_next()).await;
     let Some(Ok(Done::Judges(epoch, verdicts))) = done else { return Err("no verdicts".into()) };

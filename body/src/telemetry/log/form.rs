@@ -24,14 +24,22 @@ use tracing_subscriber::{
 /// `tracing_subscriber`'s own form.
 pub(super) struct Json;
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'static> FormatEvent<S, N> for Json {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'static>
+    FormatEvent<S, N> for Json
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut timestamp = String::new();
         SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
         let mut fields = Fields(Vec::new());
         event.record(&mut fields);
         let metadata = event.metadata();
-        let line = Line { timestamp, level: metadata.level().as_str(), fields, target: metadata.target() };
+        let line =
+            Line { timestamp, level: metadata.level().as_str(), fields, target: metadata.target() };
         writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
     }
 }
@@ -97,7 +105,9 @@ impl<'a> FormatFields<'a> for Plain {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'a>, fields: R) -> fmt::Result {
         let mut read = Fields(Vec::new());
         fields.record(&mut read);
-        let mut take = |name| read.0.extract_if(.., |(there, _)| there == name).next().map(|(_, value)| text(value));
+        let mut take = |name| {
+            read.0.extract_if(.., |(there, _)| there == name).next().map(|(_, value)| text(value))
+        };
         let (message, exception) = (take("message").unwrap_or_default(), take("exception"));
         write!(writer, "{}", sanitize(&message))?;
         for (name, value) in read.0 {
@@ -121,13 +131,16 @@ fn text(value: Value) -> String {
 
 /// Returns a value as one word: in quotation marks if it is not one.
 fn word(text: String) -> String {
-    let is_word = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
+    let is_word = !text.is_empty()
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
     if is_word { text } else { format!("{text:?}") }
 }
 
 /// Returns the text without control characters that a terminal obeys.
 fn sanitize(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]

@@ -25,21 +25,31 @@ where
 }
 
 #[test]
-fn fields_of_an_author_stand_beside_those_of_the_body_and_replace_none() -> Result<(), Box<dyn std::error::Error>> {
+fn fields_of_an_author_stand_beside_those_of_the_body_and_replace_none()
+-> Result<(), Box<dyn std::error::Error>> {
     let line = written(|to| tracing_subscriber::fmt::layer().with_writer(to).event_format(Json))?;
     let mut read: Value = serde_json::from_str(&line)?;
     assert!(read["timestamp"].take().as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
     let exception = "KeyError\n  \u{1b}[2Jhere";
-    let fields =
-        json!({ "message": "placed", "cell": "shop.place", "lines": 3, "sku": "green tea", "exception": exception });
-    assert_eq!(read, json!({ "timestamp": null, "level": "WARN", "fields": fields, "target": "cbs::cell" }));
+    let fields = json!({ "message": "placed", "cell": "shop.place", "lines": 3, "sku": "green tea", "exception": exception });
+    assert_eq!(
+        read,
+        json!({ "timestamp": null, "level": "WARN", "fields": fields, "target": "cbs::cell" })
+    );
     Ok(())
 }
 
 #[test]
 fn a_person_reads_words_and_an_exception_on_lines_of_its_own() -> std::io::Result<()> {
-    let form = |to| tracing_subscriber::fmt::layer().with_writer(to).with_ansi(false).without_time().fmt_fields(Plain);
-    let expected = " WARN cbs::cell: placed cell=shop.place lines=3 sku=\"green tea\"\nKeyError\n   [2Jhere\n";
+    let form = |to| {
+        tracing_subscriber::fmt::layer()
+            .with_writer(to)
+            .with_ansi(false)
+            .without_time()
+            .fmt_fields(Plain)
+    };
+    let expected =
+        " WARN cbs::cell: placed cell=shop.place lines=3 sku=\"green tea\"\nKeyError\n   [2Jhere\n";
     assert_eq!(written(form)?, expected);
     Ok(())
 }

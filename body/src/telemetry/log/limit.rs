@@ -55,7 +55,9 @@ impl Limiter {
             if cells.buckets.len() >= CELLS_MAX {
                 cells.buckets.clear();
             }
-            cells.buckets.insert(cell.into(), Bucket { lines: LINES_AT_ONCE, since: now, left_out: 0 });
+            cells
+                .buckets
+                .insert(cell.into(), Bucket { lines: LINES_AT_ONCE, since: now, left_out: 0 });
         }
         let Some(bucket) = cells.buckets.get_mut(cell) else { return true };
         let passed = now.saturating_duration_since(bucket.since).as_secs_f64();

@@ -112,7 +112,12 @@ impl Write for Writer {
 }
 
 /// Writes until all senders are dropped.
-fn write(queue: &Receiver<LogCommand>, waiting: &AtomicUsize, counters: &Counters, limiter: &Limiter) {
+fn write(
+    queue: &Receiver<LogCommand>,
+    waiting: &AtomicUsize,
+    counters: &Counters,
+    limiter: &Limiter,
+) {
     let mut reported = 0;
     loop {
         let next = if limiter.has_news() {

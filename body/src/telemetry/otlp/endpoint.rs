@@ -29,14 +29,16 @@ impl Endpoint {
         let url = url.trim().trim_end_matches('/');
         let (scheme, rest) = url.split_once("://").unwrap_or_default();
         if !["http", "https"].contains(&scheme) || rest.is_empty() {
-            return Err("the OTLP receiver's address is none: write http://host:4317, or https://".to_owned());
+            return Err("the OTLP receiver's address is none: write http://host:4317, or https://"
+                .to_owned());
         }
         if rest.split('/').next().is_some_and(|authority| authority.contains('@')) {
             return Err("the OTLP receiver's address holds a user: give a header instead (OTEL_EXPORTER_OTLP_HEADERS)"
                 .to_owned());
         }
         let endpoint = transport::Endpoint::from_shared(url.to_owned());
-        let mut endpoint = endpoint.map_err(|_| "the OTLP receiver's address is none: write http://host:4317")?;
+        let mut endpoint =
+            endpoint.map_err(|_| "the OTLP receiver's address is none: write http://host:4317")?;
         if scheme == "https" {
             let tls = endpoint.tls_config(ClientTlsConfig::new().with_native_roots());
             endpoint = tls.map_err(|error| format!("TLS to the OTLP receiver: {error}"))?;
@@ -72,11 +74,13 @@ impl fmt::Display for Endpoint {
 }
 
 fn headers_of(text: &str) -> Result<Vec<Header>, String> {
-    let wrong = || "OTEL_EXPORTER_OTLP_HEADERS holds no headers: write key=value,key=value".to_owned();
+    let wrong =
+        || "OTEL_EXPORTER_OTLP_HEADERS holds no headers: write key=value,key=value".to_owned();
     pairs(text)
         .map(|pair| {
             let (key, value) = pair.ok_or_else(wrong)?;
-            let key = MetadataKey::from_bytes(key.to_ascii_lowercase().as_bytes()).map_err(|_| wrong())?;
+            let key = MetadataKey::from_bytes(key.to_ascii_lowercase().as_bytes())
+                .map_err(|_| wrong())?;
             let mut value: MetadataValue<Ascii> = value.parse().map_err(|_| wrong())?;
             // Logs then hide the value.
             value.set_sensitive(true);
@@ -90,6 +94,8 @@ pub(super) fn pairs(text: &str) -> impl Iterator<Item = Option<(String, String)>
     text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=')?;
         let key = key.trim();
-        (!key.is_empty()).then(|| (key.to_owned(), percent_decode_str(value.trim()).decode_utf8_lossy().into_owned()))
+        (!key.is_empty()).then(|| {
+            (key.to_owned(), percent_decode_str(value.trim()).decode_utf8_lossy().into_owned())
+        })
     })
 }

@@ -45,7 +45,8 @@ impl<T> Queue<T> {
     /// Returns true if half of the capacity is used: less important items then leave the rest to
     /// the others.
     pub(in crate::telemetry) fn is_half_full(&self) -> bool {
-        self.items.capacity() < WAITING_MAX / 2 || self.bytes.load(Ordering::Relaxed) >= BYTES_MAX / 2
+        self.items.capacity() < WAITING_MAX / 2
+            || self.bytes.load(Ordering::Relaxed) >= BYTES_MAX / 2
     }
 
     /// Puts an item into the queue. Returns false if it does not fit.

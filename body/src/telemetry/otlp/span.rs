@@ -33,7 +33,10 @@ pub(super) fn write(span: &Span) -> otlp::Span {
             Note::Event { name, time_ns, attributes } => events.push(otlp::span::Event {
                 time_unix_nano: *time_ns,
                 name: name.to_string(),
-                attributes: attributes.iter().map(|(key, value)| attribute(key, value.as_str())).collect(),
+                attributes: attributes
+                    .iter()
+                    .map(|(key, value)| attribute(key, value.as_str()))
+                    .collect(),
                 dropped_attributes_count: 0,
             }),
         }
@@ -44,7 +47,9 @@ pub(super) fn write(span: &Span) -> otlp::Span {
         span_id: span.trace.span_id.to_vec(),
         trace_state: span.tracestate.to_string(),
         parent_span_id: span.parent.map(Vec::from).unwrap_or_default(),
-        flags: u32::from(span.trace.flags) | FLAG_REMOTE_KNOWN | if remote { FLAG_REMOTE } else { 0 },
+        flags: u32::from(span.trace.flags)
+            | FLAG_REMOTE_KNOWN
+            | if remote { FLAG_REMOTE } else { 0 },
         name: method(&span.target),
         kind: match span.side {
             Side::Client => SpanKind::Client,
@@ -56,10 +61,10 @@ pub(super) fn write(span: &Span) -> otlp::Span {
         attributes,
         dropped_attributes_count: span.notes_dropped,
         events,
-        status: span
-            .error
-            .as_ref()
-            .map(|code| otlp::Status { message: code.as_str().to_owned(), code: StatusCode::Error.into() }),
+        status: span.error.as_ref().map(|code| otlp::Status {
+            message: code.as_str().to_owned(),
+            code: StatusCode::Error.into(),
+        }),
         ..otlp::Span::default()
     }
 }
@@ -89,7 +94,12 @@ fn about(span: &Span) -> Vec<KeyValue> {
         ("cbs.peer.body", &span.peer.body),
         ("cbs.peer.cell", &span.peer.cell),
     ];
-    all.extend(texts.iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| attribute(key, text.as_str())));
+    all.extend(
+        texts
+            .iter()
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(key, text)| attribute(key, text.as_str())),
+    );
     if span.via == Transport::Nats {
         all.push(attribute("network.protocol.name", "nats"));
     }

@@ -47,7 +47,10 @@ pub(super) trait Port: Send + 'static {
     fn endpoint(&self) -> &Endpoint;
 
     /// Sends a batch. Returns the number of its items that the receiver refused.
-    fn send(&mut self, batch: &[Weighed<Self::Item>]) -> impl Future<Output = Result<i64, Status>> + Send;
+    fn send(
+        &mut self,
+        batch: &[Weighed<Self::Item>],
+    ) -> impl Future<Output = Result<i64, Status>> + Send;
 }
 
 /// State of the task. It is a struct, so that the items that are lost at the end can still be
@@ -113,7 +116,9 @@ impl<P: Port> Sending<P> {
                 self.counters.count_exported(P::SIGNAL, count - refused);
                 self.counters.count_dropped(P::SIGNAL, Reason::Refused, refused);
             }
-            Err(status) if may_pass(&status) => self.counters.count_dropped(P::SIGNAL, Reason::Failed, count),
+            Err(status) if may_pass(&status) => {
+                self.counters.count_dropped(P::SIGNAL, Reason::Failed, count);
+            }
             Err(_) => self.counters.count_dropped(P::SIGNAL, Reason::Refused, count),
         }
     }
@@ -222,7 +227,11 @@ pub(super) struct SpanPort {
 
 impl SpanPort {
     pub(super) fn new(endpoint: &Endpoint, resource: Resource) -> Self {
-        Self { client: TraceServiceClient::new(endpoint.channel()), endpoint: endpoint.clone(), resource }
+        Self {
+            client: TraceServiceClient::new(endpoint.channel()),
+            endpoint: endpoint.clone(),
+            resource,
+        }
     }
 }
 
@@ -238,7 +247,8 @@ impl Port for SpanPort {
         let spans = batch.iter().map(|weighed| span::write(&weighed.item)).collect();
         let scope_spans = vec![ScopeSpans { scope: Some(scope()), spans, ..ScopeSpans::default() }];
         let resource = Some(self.resource.clone());
-        let resource_spans = vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
+        let resource_spans =
+            vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
         let mut request = Request::new(ExportTraceServiceRequest { resource_spans });
         self.endpoint.add_headers(request.metadata_mut());
         let answer = self.client.export(request).await?.into_inner();
@@ -255,7 +265,11 @@ pub(super) struct LogPort {
 
 impl LogPort {
     pub(super) fn new(endpoint: &Endpoint, resource: Resource) -> Self {
-        Self { client: LogsServiceClient::new(endpoint.channel()), endpoint: endpoint.clone(), resource }
+        Self {
+            client: LogsServiceClient::new(endpoint.channel()),
+            endpoint: endpoint.clone(),
+            resource,
+        }
     }
 }
 
@@ -269,7 +283,8 @@ impl Port for LogPort {
 
     async fn send(&mut self, batch: &[Weighed<LogRecord>]) -> Result<i64, Status> {
         let log_records = batch.iter().map(|weighed| weighed.item.clone()).collect();
-        let scope_logs = vec![ScopeLogs { scope: Some(scope()), log_records, ..ScopeLogs::default() }];
+        let scope_logs =
+            vec![ScopeLogs { scope: Some(scope()), log_records, ..ScopeLogs::default() }];
         let resource = Some(self.resource.clone());
         let resource_logs = vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }];
         let mut request = Request::new(ExportLogsServiceRequest { resource_logs });

@@ -11,7 +11,10 @@ use tokio::task::JoinSet;
 
 use super::{
     Stage,
-    parts::{AT_ONCE, CELL, assert_fails, assert_nobody, call, echo, request, serve, stop, target, timed_call},
+    parts::{
+        AT_ONCE, CELL, assert_fails, assert_nobody, call, echo, request, serve, stop, target,
+        timed_call,
+    },
 };
 
 /// Time before its timeout at which a call may end: clocks and the wire count whole milliseconds.
@@ -32,7 +35,10 @@ pub async fn bus_1_a_call_that_says_no_timeout_has_the_default(stage: Stage) {
     let _serving = serve(&stage.callee(), CELL, |_| future::pending()).await;
     let (answer, took) = timed_call(&stage.caller, Envelope::request(target(CELL), "{}")).await;
     assert_fails(&answer, &Code::Timeout, Outcome::Unknown);
-    assert!(took + EARLY >= TIMEOUT_DEFAULT && took < TIMEOUT_DEFAULT + AT_ONCE, "it took {took:?}");
+    assert!(
+        took + EARLY >= TIMEOUT_DEFAULT && took < TIMEOUT_DEFAULT + AT_ONCE,
+        "it took {took:?}"
+    );
 }
 
 /// **BUS-1**
@@ -129,7 +135,9 @@ pub async fn bus_9_a_handler_sees_what_remains_of_the_callers_time(stage: Stage)
     .await;
     let sent = [Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(3600)];
     for timeout in sent {
-        call(&stage.caller, Envelope { timeout: Some(timeout), ..request(CELL, "{}") }).await.expect("it is served");
+        call(&stage.caller, Envelope { timeout: Some(timeout), ..request(CELL, "{}") })
+            .await
+            .expect("it is served");
     }
     for (sent, seen) in sent.iter().zip(seen.lock().unwrap().iter()) {
         let seen = seen.expect("a handler sees a timeout");
@@ -161,6 +169,8 @@ pub async fn bus_9_time_shrinks_along_a_chain_of_calls(stage: Stage) {
     let via = reply.expect("the chain answers").via;
     assert_eq!(via, stage.via.unwrap_or(via));
     let seen = seen.lock().unwrap().clone();
-    let [Some(outer), Some(inner)] = seen.as_slice() else { panic!("two timeouts, and there are {seen:?}") };
+    let [Some(outer), Some(inner)] = seen.as_slice() else {
+        panic!("two timeouts, and there are {seen:?}")
+    };
     assert!(inner <= outer && *outer <= sent, "outer {outer:?}, inner {inner:?}");
 }

@@ -16,10 +16,18 @@ pub async fn bus_2_a_reply_carries_its_requests_ids_and_what_the_handler_gave_it
         let given = exchange.answer.as_ref().expect("a reply");
         let got = seen.answer.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(got.kind, Kind::Reply, "{name}");
-        assert_eq!((got.id, got.correlation()), (request.id, request.correlation()), "{name}: the ids");
+        assert_eq!(
+            (got.id, got.correlation()),
+            (request.id, request.correlation()),
+            "{name}: the ids"
+        );
         assert_eq!(got.causation_id, request.causation_id, "{name}");
         assert_eq!(got.payload, given.payload, "{name}");
-        assert_eq!((&got.schema, got.content_type()), (&given.schema, given.content_type()), "{name}");
+        assert_eq!(
+            (&got.schema, got.content_type()),
+            (&given.schema, given.content_type()),
+            "{name}"
+        );
         assert_eq!(got.attributes, given.attributes, "{name}: the attributes");
         assert_eq!(got.error, None, "{name}");
     }

@@ -76,7 +76,11 @@ pub async fn bus_7_an_event_arrives_as_it_was_published(stage: Stage) {
         let sent = Envelope {
             correlation_id: Some(Uuid::now_v7()),
             causation_id: Some(Uuid::now_v7()),
-            source: Source { body: "web1-7f3a91".into(), cell: "cell shop.cart".into(), revision: "a1b2".into() },
+            source: Source {
+                body: "web1-7f3a91".into(),
+                cell: "cell shop.cart".into(),
+                revision: "a1b2".into(),
+            },
             schema: "demo/v1/Order".into(),
             content_type: "application/octet-stream".into(),
             foreign_trace: Some(Trace { trace_id: [7; 16], span_id: [9; 8], flags: 1 }),
@@ -87,9 +91,21 @@ pub async fn bus_7_an_event_arrives_as_it_was_published(stage: Stage) {
         let got = receive(&mut stream).await;
         assert_eq!((got.kind, got.id, &got.target), (Kind::Event, sent.id, &sent.target), "{name}");
         assert_eq!(got.payload, sent.payload, "{name}");
-        assert_eq!((&got.schema, got.content_type()), (&sent.schema, sent.content_type()), "{name}");
-        assert_eq!((got.correlation_id, got.causation_id), (sent.correlation_id, sent.causation_id), "{name}");
-        assert_eq!((&got.source.body, &got.source.cell), (&sent.source.body, &sent.source.cell), "{name}");
+        assert_eq!(
+            (&got.schema, got.content_type()),
+            (&sent.schema, sent.content_type()),
+            "{name}"
+        );
+        assert_eq!(
+            (got.correlation_id, got.causation_id),
+            (sent.correlation_id, sent.causation_id),
+            "{name}"
+        );
+        assert_eq!(
+            (&got.source.body, &got.source.cell),
+            (&sent.source.body, &sent.source.cell),
+            "{name}"
+        );
         assert_eq!(got.attributes, sent.attributes, "{name}");
         assert_eq!(got.trace(), sent.trace(), "{name}");
     }
@@ -111,7 +127,8 @@ pub async fn bus_7_a_dropped_subscription_hears_no_more(stage: Stage) {
     let mut in_a_row = 0;
     eventually("one member is left in the group", STEP, async || {
         publish(&stage.caller, event("order.created", "{}")).await.expect("the bus is up");
-        let received = tokio::time::timeout(std::time::Duration::from_millis(300), stays.next()).await;
+        let received =
+            tokio::time::timeout(std::time::Duration::from_millis(300), stays.next()).await;
         in_a_row = if matches!(received, Ok(Some(Delivery::Event(_)))) { in_a_row + 1 } else { 0 };
         in_a_row == 20
     })
@@ -135,7 +152,9 @@ pub async fn bus_11_a_subscription_that_does_not_read_is_told_what_it_missed(sta
         match within(STEP, "the next of a slow subscription", slow.next()).await {
             Some(Delivery::Event(_)) => received += 1,
             Some(Delivery::Missed(count)) => missed += count,
-            None => panic!("the subscription ended after {received} events and {missed} missed ones"),
+            None => {
+                panic!("the subscription ended after {received} events and {missed} missed ones")
+            }
         }
     }
     assert_eq!(received + missed, published);

@@ -34,7 +34,8 @@ pub(super) async fn play(stage: &Stage, exchanges: &[Exchange]) -> Vec<Seen> {
     let requests = Arc::new(Mutex::new(Vec::new()));
     let record = requests.clone();
     let serving = serve(&stage.callee(), CELL, move |request: Envelope| {
-        let which: usize = request.attribute(WHICH).and_then(|which| which.parse().ok()).expect("the attribute");
+        let which: usize =
+            request.attribute(WHICH).and_then(|which| which.parse().ok()).expect("the attribute");
         let answer = answers.get(which).cloned().expect("a known exchange");
         record.lock().unwrap().push(request);
         async move { answer }
@@ -47,8 +48,12 @@ pub(super) async fn play(stage: &Stage, exchanges: &[Exchange]) -> Vec<Seen> {
             assert_eq!(reply.via, stage.via.unwrap_or(reply.via), "{}", exchange.name);
         }
         let request = requests.lock().unwrap().pop();
-        let request = request.unwrap_or_else(|| panic!("{}: the handler saw nothing: {answer:?}", exchange.name));
-        seen.push(Seen { request: plain_request(request, &exchange.request), answer: answer.map(plain_reply) });
+        let request = request
+            .unwrap_or_else(|| panic!("{}: the handler saw nothing: {answer:?}", exchange.name));
+        seen.push(Seen {
+            request: plain_request(request, &exchange.request),
+            answer: answer.map(plain_reply),
+        });
     }
     stop(serving).await;
     seen
@@ -57,7 +62,8 @@ pub(super) async fn play(stage: &Stage, exchanges: &[Exchange]) -> Vec<Seen> {
 /// Returns a request as a handler sees it, without the fields that may differ.
 pub(super) fn plain_request(seen: Envelope, sent: &Envelope) -> Envelope {
     // A bus may name itself as the source for a caller that names none.
-    let source = if sent.source == Source::default() { Source::default() } else { seen.source.clone() };
+    let source =
+        if sent.source == Source::default() { Source::default() } else { seen.source.clone() };
     Envelope { timeout: None, idempotent: false, via: Transport::default(), source, ..seen }
 }
 
@@ -69,17 +75,31 @@ pub(super) fn plain_reply(reply: Envelope) -> Envelope {
 /// Returns exchanges with requests and replies of all kinds.
 pub(super) fn replies() -> Vec<Exchange> {
     let mut exchanges = Vec::new();
-    let mut add = |name: &str, request: Envelope, reply: Envelope| push(&mut exchanges, name, request, Ok(reply));
+    let mut add = |name: &str, request: Envelope, reply: Envelope| {
+        push(&mut exchanges, name, request, Ok(reply));
+    };
     for (name, payload) in payloads() {
         add(name, request(CELL, payload.clone()), Envelope::reply(payload));
     }
     let reply = Envelope::reply("<a/>");
-    add("content type", request(CELL, "{}"), Envelope { content_type: "application/xml".into(), ..reply.clone() });
-    add("schema", request(CELL, "{}"), Envelope { schema: "demo/v1/Greeting".into(), ..reply.clone() });
-    let attributes =
-        vec![("tenant".into(), "Zoë & Søn".into()), ("空".into(), "".into()), ("a.b-c_D".into(), "=\r\n".into())];
+    add(
+        "content type",
+        request(CELL, "{}"),
+        Envelope { content_type: "application/xml".into(), ..reply.clone() },
+    );
+    add(
+        "schema",
+        request(CELL, "{}"),
+        Envelope { schema: "demo/v1/Greeting".into(), ..reply.clone() },
+    );
+    let attributes = vec![
+        ("tenant".into(), "Zoë & Søn".into()),
+        ("空".into(), "".into()),
+        ("a.b-c_D".into(), "=\r\n".into()),
+    ];
     add("attributes", request(CELL, "{}"), Envelope { attributes, ..reply.clone() });
-    let attributes = (0..31).map(|number| (format!("key-{number}").into(), "v".repeat(200).into())).collect();
+    let attributes =
+        (0..31).map(|number| (format!("key-{number}").into(), "v".repeat(200).into())).collect();
     add("31 attributes", Envelope { attributes, ..request(CELL, "{}") }, reply.clone());
     add("every field", whole_request(), reply);
     exchanges
@@ -119,7 +139,10 @@ pub(super) fn errors() -> Vec<Exchange> {
         serde_json::json!("x".repeat(10_000)),
     ];
     for details in details {
-        add(CellError::domain("stock.empty", "with details").retryable().with_details(details), Outcome::Ran);
+        add(
+            CellError::domain("stock.empty", "with details").retryable().with_details(details),
+            Outcome::Ran,
+        );
     }
     exchanges
 }
@@ -148,7 +171,11 @@ fn whole_request() -> Envelope {
         attempt: 3,
         correlation_id: Some(id(1)),
         causation_id: Some(id(2)),
-        source: Source { body: "web1-7f3a91".into(), cell: "cell shop.cart".into(), revision: "a1b2c3".into() },
+        source: Source {
+            body: "web1-7f3a91".into(),
+            cell: "cell shop.cart".into(),
+            revision: "a1b2c3".into(),
+        },
         schema: "demo/v1/Name".into(),
         content_type: "application/json; charset=utf-8".into(),
         time_ms: cbs::now_ms(),

@@ -10,7 +10,10 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
     Stage,
-    parts::{AT_ONCE, CELL, STEP, assert_fails, call, echo, event, publish, request, serve, target, timed_call},
+    parts::{
+        AT_ONCE, CELL, STEP, assert_fails, call, echo, event, publish, request, serve, target,
+        timed_call,
+    },
 };
 use crate::within;
 
@@ -58,7 +61,8 @@ pub async fn bus_8_a_reply_that_is_too_large_is_an_error(stage: Stage) {
 
 /// **BUS-8**
 pub async fn bus_8_attributes_that_do_not_fit_are_refused(stage: Stage) {
-    let many = |count: usize| (0..count).map(|n| (format!("k{n}").into(), "v".into())).collect::<Vec<_>>();
+    let many =
+        |count: usize| (0..count).map(|n| (format!("k{n}").into(), "v".into())).collect::<Vec<_>>();
     let _serving = serve(&stage.callee(), CELL, move |request: Envelope| async move {
         let attributes = if request.payload.is_empty() { many(33) } else { many(32) };
         Ok(Envelope { attributes, ..Envelope::reply("{}") })
@@ -69,15 +73,19 @@ pub async fn bus_8_attributes_that_do_not_fit_are_refused(stage: Stage) {
     let sent = call(&stage.caller, Envelope { attributes: many(33), ..request(CELL, "{}") }).await;
     assert_fails(&sent, &Code::TooLarge, Outcome::NotRun);
     assert_fails(&call(&stage.caller, request(CELL, "")).await, &Code::TooLarge, Outcome::Ran);
-    let published = publish(&stage.caller, Envelope { attributes: many(33), ..event("order.created", "{}") }).await;
+    let published =
+        publish(&stage.caller, Envelope { attributes: many(33), ..event("order.created", "{}") })
+            .await;
     assert_eq!(published.map_err(|error| error.code().clone()), Err(Code::TooLarge));
 }
 
 /// **BUS-11**
 pub async fn bus_11_a_full_queue_refuses_calls(stage: Stage) {
     // A handler without capacity refuses the call, and its caller gets the error at once.
-    let _full =
-        serve(&stage.callee(), "demo.full", |_| async { Err(BusError::overloaded(&target("demo.full"))) }).await;
+    let _full = serve(&stage.callee(), "demo.full", |_| async {
+        Err(BusError::overloaded(&target("demo.full")))
+    })
+    .await;
     let (answer, took) = timed_call(&stage.caller, request("demo.full", "{}")).await;
     assert_fails(&answer, &Code::Overloaded, Outcome::NotRun);
     assert!(answer.is_err_and(|error| error.error().retryable));
@@ -101,7 +109,8 @@ pub async fn bus_11_a_full_queue_refuses_calls(stage: Stage) {
         calls.spawn(async move { call(&caller, request(CELL, "{}")).await });
     }
     for _ in 0..over {
-        let refused = within(STEP, "a refused call", calls.join_next()).await.expect("calls are left");
+        let refused =
+            within(STEP, "a refused call", calls.join_next()).await.expect("calls are left");
         assert_fails(&refused.expect("a caller"), &Code::Overloaded, Outcome::NotRun);
     }
     open.add_permits(queue);

@@ -7,15 +7,18 @@ use cbs::{BodyBus, Code, Delivery, Envelope, Outcome};
 use super::{
     Stage,
     parts::{
-        AT_ONCE, CELL, STEP, assert_fails, assert_nobody, call, echo, event, publish, request, serve, subscribe,
-        timed_call,
+        AT_ONCE, CELL, STEP, assert_fails, assert_nobody, call, echo, event, publish, request,
+        serve, subscribe, timed_call,
     },
 };
 use crate::{eventually, within};
 
 impl Stage {
     async fn go_down(&mut self) {
-        let (down, _) = self.outage.as_mut().expect("this stage says no way to go down: Stage::outage or Stage::nats");
+        let (down, _) = self
+            .outage
+            .as_mut()
+            .expect("this stage says no way to go down: Stage::outage or Stage::nats");
         within(STEP, "the way down", down()).await;
         let caller = self.caller.clone();
         eventually("the bus notices that it is down", STEP, async || {
@@ -50,7 +53,9 @@ pub async fn bus_10_calls_and_events_fail_at_once_while_the_bus_is_down(mut stag
         let (answer, took) = timed_call(&stage.caller, request(CELL, "{}")).await;
         assert_fails(&answer, &Code::Unavailable, Outcome::NotRun);
         assert!(took < AT_ONCE, "the call took {took:?}");
-        let published = within(AT_ONCE, "publishing", publish(&stage.caller, event("order.created", "{}"))).await;
+        let published =
+            within(AT_ONCE, "publishing", publish(&stage.caller, event("order.created", "{}")))
+                .await;
         assert_eq!(published.map_err(|error| error.code().clone()), Err(Code::Unavailable));
     }
 }

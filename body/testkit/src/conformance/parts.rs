@@ -6,8 +6,8 @@ use std::{
 };
 
 use cbs::{
-    BodyBus, BoxFuture, BusError, Code, Delivery, Envelope, EventStream, Handler, Outcome, Service, Serving,
-    Subscription, Target,
+    BodyBus, BoxFuture, BusError, Code, Delivery, Envelope, EventStream, Handler, Outcome, Service,
+    Serving, Subscription, Target,
 };
 
 use crate::within;
@@ -39,7 +39,11 @@ pub(super) fn target(name: &str) -> Target {
 }
 
 /// Serves a target with a function.
-pub(super) async fn serve<F, Answering>(bus: &Arc<dyn BodyBus>, name: &str, function: F) -> Box<dyn Serving>
+pub(super) async fn serve<F, Answering>(
+    bus: &Arc<dyn BodyBus>,
+    name: &str,
+    function: F,
+) -> Box<dyn Serving>
 where
     F: Fn(Envelope) -> Answering + Send + Sync + 'static,
     Answering: Future<Output = Answer> + Send + 'static,
@@ -57,7 +61,8 @@ where
     Answering: Future<Output = Answer> + Send + 'static,
 {
     let handler = Arc::new(Function(function));
-    let service = Service { target: target(name), handler, about: Arc::default(), stats: Arc::default() };
+    let service =
+        Service { target: target(name), handler, about: Arc::default(), stats: Arc::default() };
     within(STEP, "serving a target", bus.serve(service)).await
 }
 
@@ -127,12 +132,18 @@ pub(super) fn assert_nobody(answer: &Answer) {
     }
 }
 
-pub(super) async fn subscribe(bus: &Arc<dyn BodyBus>, filter: &str, group: Option<&str>) -> Box<dyn EventStream> {
+pub(super) async fn subscribe(
+    bus: &Arc<dyn BodyBus>,
+    filter: &str,
+    group: Option<&str>,
+) -> Box<dyn EventStream> {
     let wanted = Subscription {
         filter: filter.parse().expect("a valid filter"),
         group: group.map(|group| group.parse().expect("a valid group")),
     };
-    within(STEP, "subscribing", bus.subscribe(wanted)).await.unwrap_or_else(|error| panic!("{error}"))
+    within(STEP, "subscribing", bus.subscribe(wanted))
+        .await
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 pub(super) fn event(topic: &str, payload: impl Into<cbs::Bytes>) -> Envelope {

@@ -179,7 +179,11 @@ pub async fn bus_6_stop_under_load_loses_no_call(stage: Stage) {
         while let Some(ended) = within(STEP, "the end of the load", callers.join_next()).await {
             assert_nobody(&ended.expect("a caller").expect("a caller ends when nobody answers"));
         }
-        assert_eq!(watch.late.load(Ordering::SeqCst), 0, "calls handed out after the stop, round {round}");
+        assert_eq!(
+            watch.late.load(Ordering::SeqCst),
+            0,
+            "calls handed out after the stop, round {round}"
+        );
     }
 }
 
@@ -195,10 +199,15 @@ pub async fn bus_6_stopping_one_of_two_costs_no_call(stage: Stage) {
         // One bus may refuse to serve one target twice: then there is no second one to stop.
         let Some(serving) = leaving.serve(&first).await else { break };
         let seen = staying.handed.load(Ordering::SeqCst);
-        let all = || leaving.handed.load(Ordering::SeqCst) + staying.handed.load(Ordering::SeqCst) - seen;
+        let all =
+            || leaving.handed.load(Ordering::SeqCst) + staying.handed.load(Ordering::SeqCst) - seen;
         eventually("calls run", STEP, async || all() > 100).await;
         leaving.stop(serving).await;
-        assert_eq!(leaving.late.load(Ordering::SeqCst), 0, "calls handed out after the stop, round {round}");
+        assert_eq!(
+            leaving.late.load(Ordering::SeqCst),
+            0,
+            "calls handed out after the stop, round {round}"
+        );
     }
     enough.store(true, Ordering::SeqCst);
     while let Some(ended) = within(STEP, "the end of the load", callers.join_next()).await {
@@ -216,7 +225,10 @@ pub async fn bus_6_a_target_can_be_served_again(stage: Stage) {
             async move { Ok(reply) }
         })
         .await;
-        assert_eq!(call(&stage.caller, request(CELL, "{}")).await.expect("it is served").payload, name);
+        assert_eq!(
+            call(&stage.caller, request(CELL, "{}")).await.expect("it is served").payload,
+            name
+        );
         stop(serving).await;
     }
 }

@@ -18,23 +18,45 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     bench.runtime.block_on(async {
         let namespace = stage::namespace()?;
         let raw = Raw::start(&bench.url).await?;
-        let body =
-            Body::start(Some(&bench.url), &namespace, vec![cells::echo(ECHO)], &cells::specs([ECHO], "")).await?;
-        let (caller, target): (_, Target) = (Caller::connect(&bench.url, &namespace).await?, ECHO.parse()?);
+        let body = Body::start(
+            Some(&bench.url),
+            &namespace,
+            vec![cells::echo(ECHO)],
+            &cells::specs([ECHO], ""),
+        )
+        .await?;
+        let (caller, target): (_, Target) =
+            (Caller::connect(&bench.url, &namespace).await?, ECHO.parse()?);
         let mut lines = Vec::new();
         for (size, callers) in [(128, MANY), (4096, MANY), (128, 1)] {
             let payload = cells::payload(size);
             let ours = async || caller.call(&target, &payload).await;
-            let rounds =
-                Rounds::take(bench.rounds, bench.load(callers), async || raw.call(&payload).await, ours).await?;
+            let rounds = Rounds::take(
+                bench.rounds,
+                bench.load(callers),
+                async || raw.call(&payload).await,
+                ours,
+            )
+            .await?;
             let [speed, cpu] = over_nats(bench, "cell", size, callers, rounds);
-            lines.extend(if callers == 1 { [speed, cpu] } else { [speed.at_least(0.9, Some(1.0)).note(FULL), cpu] });
+            lines.extend(if callers == 1 {
+                [speed, cpu]
+            } else {
+                [speed.at_least(0.9, Some(1.0)).note(FULL), cpu]
+            });
         }
         let (bus, payload) = (caller.bus(), cells::payload(128));
         let ours = async || as_client(&*bus, &target, &payload).await;
-        let rounds = Rounds::take(bench.rounds, bench.load(MANY), async || raw.call(&payload).await, ours).await?;
+        let rounds =
+            Rounds::take(bench.rounds, bench.load(MANY), async || raw.call(&payload).await, ours)
+                .await?;
         let what = "cell, 128 B, 64 at once, called by a program that is no cell";
-        lines.extend(against_raw(bench, what, "for information: the envelope has id and deadline alone", rounds));
+        lines.extend(against_raw(
+            bench,
+            what,
+            "for information: the envelope has id and deadline alone",
+            rounds,
+        ));
         body.stop().await;
         caller.close().await;
         Ok(lines)

@@ -15,7 +15,8 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
         let (one, other) = (Raw::start(&bench.url).await?, Raw::start(&bench.url).await?);
         let payload = cells::payload(128);
         let take = async |callers| {
-            let (one, other) = (async || one.call(&payload).await, async || other.call(&payload).await);
+            let (one, other) =
+                (async || one.call(&payload).await, async || other.call(&payload).await);
             Rounds::take(bench.rounds, bench.load(callers), one, other).await
         };
         let (many, alone) = (take(MANY).await?, take(1).await?);
@@ -31,12 +32,19 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
             Line::new("raw request and reply, 64 at once", "calls/s", speed(&many)),
             Line::new("raw request and reply, 64 at once, CPU", "µs a call", cpu),
             Line::new("raw request and reply, one at a time", "calls/s", speed(&alone)),
-            Line::new("raw request and reply, one at a time, p50", "µs", p50).samples(alone.clone()),
+            Line::new("raw request and reply, one at a time, p50", "µs", p50)
+                .samples(alone.clone()),
         ];
-        let noise = "the noise of this run: a ratio that lies within this range of 1 is no difference";
+        let noise =
+            "the noise of this run: a ratio that lies within this range of 1 is no difference";
         let lines = against_raw(bench, "raw against itself, 128 B, 64 at once", noise, many);
         let what = "raw, its answerer a process of its own, 128 B, 64 at once";
-        let far = against_raw(bench, what, "for information: what the raw side of other rows leaves out", far);
+        let far = against_raw(
+            bench,
+            what,
+            "for information: what the raw side of other rows leaves out",
+            far,
+        );
         Ok(lines.into_iter().chain(absolute).chain(far).collect())
     })
 }

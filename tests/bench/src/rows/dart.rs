@@ -25,7 +25,13 @@ pub(super) fn measure(bench: &Bench) -> Vec<Line> {
     let targets = Some([(0.6, None), (0.6, None)]);
     let guests = [
         Guest { what: "Dart cell", cell: bytes, spec: guests::dart(bytes), targets, note: FULL },
-        Guest { what: "Dart cell of JSON", cell: json, spec: guests::dart(json), targets: None, note: JSON },
+        Guest {
+            what: "Dart cell of JSON",
+            cell: json,
+            spec: guests::dart(json),
+            targets: None,
+            note: JSON,
+        },
     ];
     bench.runtime.block_on(async {
         let mut lines = Vec::new();
@@ -51,7 +57,11 @@ async fn here(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     }
     abroad.stop().await?;
     let note = "called by a Rust cell of its body, one at a time: to the Dart process and back";
-    Ok(vec![Line::new("Dart cell in its own body, 128 B, p50", "µs a call", alone).at_most(60.0).note(note)])
+    Ok(vec![
+        Line::new("Dart cell in its own body, 128 B, p50", "µs a call", alone)
+            .at_most(60.0)
+            .note(note),
+    ])
 }
 
 /// Measures bodies of a Dart cell, and of a Rust cell.
@@ -73,8 +83,7 @@ async fn start(bench: &Bench) -> anyhow::Result<Vec<Line>> {
         without.stop().await?;
         with.stop().await?;
     }
-    let note =
-        "compiled before; a body of a Dart cell until it answers, less one of a Rust cell, a start of each a round";
+    let note = "compiled before; a body of a Dart cell until it answers, less one of a Rust cell, a start of each a round";
     Ok(vec![
         Line::new("Dart cell: until it answers", "ms", ready).at_most(50.0).note(note),
         Line::new("process of a Dart cell: memory when idle, Rss", "MB", held)

@@ -32,7 +32,8 @@ const PROCESS: f64 = 64.0;
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let [cell, _] = DART;
-    let abroad = Abroad::start(bench, &Program::cbs()?, &guests::dart(cell), &[(cell, ASKED)]).await?;
+    let abroad =
+        Abroad::start(bench, &Program::cbs()?, &guests::dart(cell), &[(cell, ASKED)]).await?;
     let [answered, refused] = flood(bench, &abroad).await?;
     let (body, children) = (Memory::of(abroad.up.pid()?)?, abroad.up.children()?);
     let process = Memory::of(*children.first().context("the Dart process has ended")?)?;
@@ -42,12 +43,20 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
          answered, {refused} refused as overloaded, none lost"
     );
     Ok(vec![
-        Line::new("flood of a Dart cell: the most that the body held, Rss", "MB", vec![body.peak / 1e6])
-            .at_most(BODY)
-            .note(note.clone()),
-        Line::new("flood of a Dart cell: the most that its process held, Rss", "MB", vec![process.peak / 1e6])
-            .at_most(PROCESS)
-            .note(note),
+        Line::new(
+            "flood of a Dart cell: the most that the body held, Rss",
+            "MB",
+            vec![body.peak / 1e6],
+        )
+        .at_most(BODY)
+        .note(note.clone()),
+        Line::new(
+            "flood of a Dart cell: the most that its process held, Rss",
+            "MB",
+            vec![process.peak / 1e6],
+        )
+        .at_most(PROCESS)
+        .note(note),
     ])
 }
 
@@ -56,7 +65,8 @@ async fn flood(bench: &Bench, abroad: &Abroad) -> anyhow::Result<[usize; 2]> {
     let [cell, _] = DART;
     let subject = String::from(Subject::of(&abroad.namespace, &cell.parse::<Target>()?));
     // The subscription has capacity for all answers, however late they are read.
-    let client = ConnectOptions::new().subscription_capacity(2 * MESSAGES).connect(&bench.url).await?;
+    let client =
+        ConnectOptions::new().subscription_capacity(2 * MESSAGES).connect(&bench.url).await?;
     let (inbox, payload) = (client.new_inbox(), cells::payload(SIZE));
     let mut replies = client.subscribe(inbox.clone()).await?;
     let publish = async {
@@ -69,7 +79,10 @@ async fn flood(bench: &Bench, abroad: &Abroad) -> anyhow::Result<[usize; 2]> {
         let (mut answered, mut refused) = (0, 0);
         while answered + refused < MESSAGES {
             let reply = replies.next().await.context("the connection has ended")?;
-            match reply.headers.and_then(|headers| headers.get("Nats-Service-Error-Code").map(ToString::to_string)) {
+            match reply
+                .headers
+                .and_then(|headers| headers.get("Nats-Service-Error-Code").map(ToString::to_string))
+            {
                 None => answered += 1,
                 Some(code) if code == "429" => refused += 1,
                 Some(code) => ensure!(false, "the cell answers with the error {code}"),
@@ -78,6 +91,7 @@ async fn flood(bench: &Bench, abroad: &Abroad) -> anyhow::Result<[usize; 2]> {
         Ok([answered, refused])
     };
     let both = async { tokio::try_join!(publish, read) };
-    let ((), counts) = timeout(TIME, both).await.context("not all were answered within two minutes")??;
+    let ((), counts) =
+        timeout(TIME, both).await.context("not all were answered within two minutes")??;
     Ok(counts)
 }

@@ -23,7 +23,10 @@ const RATIO: &str = "time a run by time a call, 8 at once: with one at a time th
 pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let mut lines = Vec::new();
     lines.push(here(bench).unwrap_or_else(|error| Line::failed("three steps, same body", &error)));
-    lines.extend(over_nats(bench).unwrap_or_else(|error| vec![Line::failed("three steps over NATS", &error)]));
+    lines.extend(
+        over_nats(bench)
+            .unwrap_or_else(|error| vec![Line::failed("three steps over NATS", &error)]),
+    );
     Ok(lines)
 }
 
@@ -79,7 +82,12 @@ fn flow() -> anyhow::Result<Target> {
     Ok(Target::Flow(FLOW.parse::<FlowName>()?))
 }
 
-async fn call(bus: &dyn BodyBus, target: &Target, payload: &Bytes, via: Transport) -> anyhow::Result<()> {
+async fn call(
+    bus: &dyn BodyBus,
+    target: &Target,
+    payload: &Bytes,
+    via: Transport,
+) -> anyhow::Result<()> {
     let reply = bus.call(Envelope::request(target.clone(), payload.clone())).await?;
     ensure!(reply.payload == *payload, "{target} answers with {} bytes", reply.payload.len());
     ensure!(reply.via == via, "{target} was called at the distance {}", reply.via);

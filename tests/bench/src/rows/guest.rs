@@ -37,11 +37,19 @@ impl Guest {
     }
 
     /// Measures calls over NATS beside raw ones, and beside peers.
-    pub(super) async fn over_nats(&self, bench: &Bench, peers: &[Beside]) -> anyhow::Result<Vec<Line>> {
+    pub(super) async fn over_nats(
+        &self,
+        bench: &Bench,
+        peers: &[Beside],
+    ) -> anyhow::Result<Vec<Line>> {
         let raw = Raw::start(&bench.url).await?;
         let abroad = Abroad::start(bench, &Program::cbs()?, &self.spec, &self.asked()).await?;
-        let processes: Vec<u32> =
-            abroad.up.family()?.into_iter().chain(peers.iter().filter_map(|(peer, _)| peer.pid())).collect();
+        let processes: Vec<u32> = abroad
+            .up
+            .family()?
+            .into_iter()
+            .chain(peers.iter().filter_map(|(peer, _)| peer.pid()))
+            .collect();
         let target: Target = self.cell.parse()?;
         let mut lines = Vec::new();
         let goals = self.targets.map_or([None; 2], |targets| targets.map(Some));
@@ -50,9 +58,12 @@ impl Guest {
             // Peers are reported at the size and number of calls that shows the difference best.
             let peers = if size == 128 && callers == MANY { peers } else { &[] };
             let payload = cells::payload(size);
-            let (base, ours) =
-                (async || raw.call(&payload).await, async || abroad.caller.call(&target, &payload).await);
-            let theirs: Vec<_> = peers.iter().map(|(peer, _)| async || peer.call(&payload).await).collect();
+            let (base, ours) = (
+                async || raw.call(&payload).await,
+                async || abroad.caller.call(&target, &payload).await,
+            );
+            let theirs: Vec<_> =
+                peers.iter().map(|(peer, _)| async || peer.call(&payload).await).collect();
             let mut sides = vec![rounds::side(&base)];
             sides.extend(theirs.iter().map(|call| rounds::side(call)));
             sides.push(rounds::side(&ours));
@@ -60,10 +71,17 @@ impl Guest {
             let mut samples = rounds::laps(bench.rounds, &load, &sides).await?.into_iter();
             let base = samples.next().unwrap_or_default();
             let ours = samples.next_back().unwrap_or_default();
-            let [speed, cpu] =
-                over_nats(bench, self.what, size, callers, Rounds { base: base.clone(), ours: ours.clone() });
+            let [speed, cpu] = over_nats(
+                bench,
+                self.what,
+                size,
+                callers,
+                Rounds { base: base.clone(), ours: ours.clone() },
+            );
             match goal {
-                Some((least, aim)) => lines.extend([speed.at_least(least, aim).note(self.note), cpu]),
+                Some((least, aim)) => {
+                    lines.extend([speed.at_least(least, aim).note(self.note), cpu]);
+                }
                 None if callers == MANY => lines.extend([speed.note(self.note), cpu]),
                 None => lines.extend([speed, cpu]),
             }
@@ -76,18 +94,30 @@ impl Guest {
     }
 
     /// Returns the lines of ours beside a peer, and of the peer beside raw.
-    fn beside(&self, peer: &Peer, least: f64, theirs: Vec<Sample>, base: &[Sample], ours: &[Sample]) -> [Line; 2] {
+    fn beside(
+        &self,
+        peer: &Peer,
+        least: f64,
+        theirs: Vec<Sample>,
+        base: &[Sample],
+        ours: &[Sample],
+    ) -> [Line; 2] {
         let of_peer = Rounds { base: base.to_vec(), ours: theirs.clone() };
         let beside = Rounds { base: theirs, ours: ours.to_vec() };
         let note = "both read and write the same JSON by msgspec in a process of their own; the peer is called by a raw \
                     client, without envelope and deadline";
         let name = peer.name;
         [
-            Line::new(format!("{} beside {name}, 128 B, {MANY} at once", self.what), "× peer", beside.speed())
-                .at_least(least, None)
-                .note(note)
-                .samples(beside),
-            Line::new(format!("{name}, 128 B, {MANY} at once"), "× raw", of_peer.speed()).note("for information"),
+            Line::new(
+                format!("{} beside {name}, 128 B, {MANY} at once", self.what),
+                "× peer",
+                beside.speed(),
+            )
+            .at_least(least, None)
+            .note(note)
+            .samples(beside),
+            Line::new(format!("{name}, 128 B, {MANY} at once"), "× raw", of_peer.speed())
+                .note("for information"),
         ]
     }
 }
@@ -95,4 +125,5 @@ impl Guest {
 /// Input of the call that shows that a body is ready.
 pub(super) const ASKED: &str = r#"{"text":"ready?"}"#;
 /// Text of a note on a cell that does more than raw.
-pub(super) const JSON: &str = "for information: raw gives back bytes, the cell reads JSON and writes it anew";
+pub(super) const JSON: &str =
+    "for information: raw gives back bytes, the cell reads JSON and writes it anew";

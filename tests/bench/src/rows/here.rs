@@ -33,14 +33,27 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
             let taken = Taken::take(bench, &*bus, ECHO, &cells::payload(size)).await?;
             let what = format!("cell in its own body, {name}");
             lines.push(Line::new(what.clone(), "ns a call", taken.nanoseconds).at_most(1_000.0));
-            lines.push(Line::new(what.clone(), "calls/s", taken.per_second).at_least(1e6, None).note(WALL));
-            lines.push(Line::new(format!("{what}, of CPU time"), "calls/s", taken.per_cpu_second).note(CPU));
-            let proof = "calls whose reply's payload lies elsewhere in memory than the request's, by all";
-            lines.push(Line::new(format!("{what}, payload copies"), "a call", taken.copies).at_most(0.0).note(proof));
+            lines.push(
+                Line::new(what.clone(), "calls/s", taken.per_second).at_least(1e6, None).note(WALL),
+            );
+            lines.push(
+                Line::new(format!("{what}, of CPU time"), "calls/s", taken.per_cpu_second)
+                    .note(CPU),
+            );
+            let proof =
+                "calls whose reply's payload lies elsewhere in memory than the request's, by all";
+            lines.push(
+                Line::new(format!("{what}, payload copies"), "a call", taken.copies)
+                    .at_most(0.0)
+                    .note(proof),
+            );
         }
         let taken = Taken::take(bench, &*bus, TYPED, &cells::payload(128)).await?;
         let note = "for information: serde reads and writes the payload anew";
-        lines.push(Line::new("typed JSON cell in its own body, 128 B", "ns a call", taken.nanoseconds).note(note));
+        lines.push(
+            Line::new("typed JSON cell in its own body, 128 B", "ns a call", taken.nanoseconds)
+                .note(note),
+        );
         body.stop().await;
         Ok(lines)
     })
@@ -59,7 +72,12 @@ struct Taken {
 }
 
 impl Taken {
-    async fn take(bench: &Bench, bus: &dyn BodyBus, cell: &str, payload: &Bytes) -> anyhow::Result<Self> {
+    async fn take(
+        bench: &Bench,
+        bus: &dyn BodyBus,
+        cell: &str,
+        payload: &Bytes,
+    ) -> anyhow::Result<Self> {
         let target: Target = cell.parse()?;
         let mut taken = Self::default();
         batch(bus, &target, payload).await?;
@@ -84,7 +102,11 @@ impl Taken {
 
 /// Makes a batch of calls one after the other; returns their time, and the number of copied
 /// payloads.
-async fn batch(bus: &dyn BodyBus, target: &Target, payload: &Bytes) -> anyhow::Result<(Duration, u32)> {
+async fn batch(
+    bus: &dyn BodyBus,
+    target: &Target,
+    payload: &Bytes,
+) -> anyhow::Result<(Duration, u32)> {
     let (mut copied, began) = (0, Instant::now());
     for _ in 0..BATCH {
         let reply = bus.call(Envelope::request(target.clone(), payload.clone())).await?;

@@ -29,10 +29,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 const AROUND: Duration = Duration::from_millis(100);
 const NOTE: &str = "p99 with the hog by p99 without; 4 callers with pauses of 2 ms, so that there is a processor to spare; \
                     over NATS";
-const STRANGER: &str =
-    "for information: beside a shell that spins, started by nobody's body: what the machine itself does";
-const INSIDE: &str =
-    "for information: the same cell without `isolation: process`: all Python of a body shares one lock";
+const STRANGER: &str = "for information: beside a shell that spins, started by nobody's body: what the machine itself does";
+const INSIDE: &str = "for information: the same cell without `isolation: process`: all Python of a body shares one lock";
 
 pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let specs = [
@@ -43,7 +41,8 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     ];
     let asked = [(TYPED, ASKED), (PYTHON, ASKED), (ISOLATED, "0"), (SHARED, "0")];
     bench.runtime.block_on(async {
-        let abroad = Abroad::start(bench, &Program::with_driver()?, &specs.concat(), &asked).await?;
+        let abroad =
+            Abroad::start(bench, &Program::with_driver()?, &specs.concat(), &asked).await?;
         let hall = Hall { abroad, payload: cells::payload(128) };
         let mut lines = Vec::new();
         for (what, cell) in [("a Rust cell", TYPED), ("a Python cell", PYTHON)] {
@@ -79,7 +78,8 @@ impl Hall {
         let mut next = || Rounds { base: quiet.clone(), ours: samples.next().unwrap_or_default() };
         let (stranger, shared, isolated) = (next(), next(), next());
         let line = |hog: &str, rounds: Rounds| {
-            Line::new(format!("{what} beside {hog}, p99"), "× quiet", rounds.slowest()).samples(rounds)
+            Line::new(format!("{what} beside {hog}, p99"), "× quiet", rounds.slowest())
+                .samples(rounds)
         };
         Ok(vec![
             line("a hog with `isolation: process`", isolated).at_most(1.2).note(NOTE),
@@ -107,7 +107,10 @@ impl Hall {
 }
 
 /// Measures while a process outside the body spins.
-async fn beside_a_stranger(load: &Load, call: impl AsyncFn() -> anyhow::Result<()>) -> anyhow::Result<Sample> {
+async fn beside_a_stranger(
+    load: &Load,
+    call: impl AsyncFn() -> anyhow::Result<()>,
+) -> anyhow::Result<Sample> {
     let mut command = Command::new("sh");
     command.args(["-c", "while :; do :; done"]).stdin(Stdio::null()).kill_on_drop(true);
     let mut stranger = command.spawn()?;

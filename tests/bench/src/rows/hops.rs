@@ -1,5 +1,5 @@
-//! From a Rust cell to a cell of each language and back: in the same body, and over NATS from another body. All cells
-//! read 128 B of JSON and write them anew, as a step of a flow does.
+//! From a Rust cell to a cell of each language and back: in the same body, and over NATS from
+//! another body. All cells read 128 B of JSON and write them anew, as a step of a flow does.
 
 use cbs::Target;
 
@@ -65,18 +65,31 @@ struct Measured {
 impl Measured {
     async fn of(bench: &Bench, (to, cell, spec): &Crossing) -> anyhow::Result<Self> {
         let specs = format!("{spec}{}", cells::specs([DRIVER], driver::SPEC));
-        let abroad = Abroad::start(bench, &Program::with_driver()?, &specs, &[(cell, ASKED)]).await?;
+        let abroad =
+            Abroad::start(bench, &Program::with_driver()?, &specs, &[(cell, ASKED)]).await?;
         abroad.within(cell, SIZE, MANY, bench.length / 4).await?;
-        Ok(Self { to, cell, target: cell.parse()?, abroad, here: Default::default(), across: Default::default() })
+        Ok(Self {
+            to,
+            cell,
+            target: cell.parse()?,
+            abroad,
+            here: Default::default(),
+            across: Default::default(),
+        })
     }
 
     async fn round(&mut self, bench: &Bench) -> anyhow::Result<()> {
         let (payload, length) = (cells::payload(SIZE), bench.length / 2);
-        let ([here_alone, here_many], [across_alone, across_many]) = (&mut self.here, &mut self.across);
-        for (callers, here, across) in [(1, here_alone, across_alone), (MANY, here_many, across_many)] {
+        let ([here_alone, here_many], [across_alone, across_many]) =
+            (&mut self.here, &mut self.across);
+        for (callers, here, across) in
+            [(1, here_alone, across_alone), (MANY, here_many, across_many)]
+        {
             here.push(self.abroad.within(self.cell, SIZE, callers, length).await?);
             let load = Load { length, ..bench.load(callers) };
-            across.push(load.run(async || self.abroad.caller.call(&self.target, &payload).await).await?);
+            across.push(
+                load.run(async || self.abroad.caller.call(&self.target, &payload).await).await?,
+            );
         }
         Ok(())
     }
@@ -87,7 +100,8 @@ impl Measured {
             let p50 = alone.iter().map(|sample| sample.p50_us).collect();
             let rate = many.iter().map(|sample| sample.per_second).collect();
             [
-                Line::new(format!("Rust → {to}, {place}, one at a time, p50"), "µs a call", p50).note(note),
+                Line::new(format!("Rust → {to}, {place}, one at a time, p50"), "µs a call", p50)
+                    .note(note),
                 Line::new(format!("Rust → {to}, {place}, {MANY} at once"), "calls/s", rate),
             ]
         };

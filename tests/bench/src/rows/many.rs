@@ -38,8 +38,13 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
 fn said(what: &str, found: anyhow::Result<[Rounds; 2]>) -> Vec<Line> {
     match found {
         Ok([same, spread]) => vec![
-            Line::new(what, "× 10 cells", same.speed()).at_least(0.95, None).note(SAME).samples(same),
-            Line::new(format!("{what}, calls to all"), "× 10 cells", spread.speed()).note(SPREAD).samples(spread),
+            Line::new(what, "× 10 cells", same.speed())
+                .at_least(0.95, None)
+                .note(SAME)
+                .samples(same),
+            Line::new(format!("{what}, calls to all"), "× 10 cells", spread.speed())
+                .note(SPREAD)
+                .samples(spread),
         ],
         Err(error) => vec![Line::failed(what, &error)],
     }
@@ -52,7 +57,8 @@ async fn over_nats(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
     let (few_in, many_in) = (stage::namespace()?, stage::namespace()?);
     let few = body_of(Some(few_url), &few_in, FEW).await?;
     let many = body_of(Some(&bench.url), &many_in, MANY).await?;
-    let (to_few, to_many) = (hosting::client(few_url, &few_in).await?, hosting::client(&bench.url, &many_in).await?);
+    let (to_few, to_many) =
+        (hosting::client(few_url, &few_in).await?, hosting::client(&bench.url, &many_in).await?);
     let load = bench.load(rows::MANY);
     let found = compare(bench, load, [to_few.bus(), to_many.bus()], Transport::Nats).await;
     few.stop().await;
@@ -64,7 +70,8 @@ async fn over_nats(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
 
 async fn here(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
     let namespace = stage::namespace()?;
-    let (few, many) = (body_of(None, &namespace, FEW).await?, body_of(None, &namespace, MANY).await?);
+    let (few, many) =
+        (body_of(None, &namespace, FEW).await?, body_of(None, &namespace, MANY).await?);
     let found = compare(bench, bench.load(1), [few.bus(), many.bus()], Transport::InProcess).await;
     few.stop().await;
     many.stop().await;
@@ -83,7 +90,8 @@ async fn compare(
     [few, many]: [Arc<dyn BodyBus>; 2],
     via: Transport,
 ) -> anyhow::Result<[Rounds; 2]> {
-    let (ten, far, all) = (Turns::new(FEW, 1)?, Turns::new(MANY, MANY / FEW)?, Turns::new(MANY, 1)?);
+    let (ten, far, all) =
+        (Turns::new(FEW, 1)?, Turns::new(MANY, MANY / FEW)?, Turns::new(MANY, 1)?);
     let base = async || ten.call(&*few, via).await;
     let same = async || far.call(&*many, via).await;
     let spread = async || all.call(&*many, via).await;
@@ -113,7 +121,11 @@ impl Turns {
         self.next.set((index + 1) % self.targets.len());
         let target = self.targets.get(index).context("no cells")?;
         let reply = bus.call(Envelope::request(target.clone(), self.payload.clone())).await?;
-        ensure!(reply.payload.len() == self.payload.len(), "{target} answers with {} bytes", reply.payload.len());
+        ensure!(
+            reply.payload.len() == self.payload.len(),
+            "{target} answers with {} bytes",
+            reply.payload.len()
+        );
         ensure!(reply.via == via, "{target} was called at the distance {}", reply.via);
         Ok(())
     }

@@ -23,7 +23,8 @@ const KILOBYTE: f64 = 1e3;
 pub(super) fn measure(bench: &Bench) -> Vec<Line> {
     bench.runtime.block_on(async {
         let greeting = greeting(bench).await;
-        let mut lines = greeting.unwrap_or_else(|error| vec![Line::failed("`cbs up specs`", &error)]);
+        let mut lines =
+            greeting.unwrap_or_else(|error| vec![Line::failed("`cbs up specs`", &error)]);
         let cell = memory_of_a_cell(bench).await;
         lines.extend(cell.unwrap_or_else(|error| vec![Line::failed("memory of a cell", &error)]));
         lines
@@ -46,16 +47,27 @@ async fn greeting(bench: &Bench) -> anyhow::Result<Vec<Line>> {
         up.stop().await?;
     }
     let path = program.path.display();
-    let part = |part: fn(&Memory) -> f64| held.iter().map(|memory| part(memory) / MEGABYTE).collect();
+    let part =
+        |part: fn(&Memory) -> f64| held.iter().map(|memory| part(memory) / MEGABYTE).collect();
     Ok(vec![
         Line::new("`cbs up specs`: from start to first answered call", "ms", ready)
             .at_most(100.0)
-            .note(format!("{path}; the server is up; asked every ms by a raw client; a start a round")),
+            .note(format!(
+                "{path}; the server is up; asked every ms by a raw client; a start a round"
+            )),
         Line::new("`cbs up specs`: memory when idle, Rss", "MB", part(|memory| memory.resident))
             .at_most(15.0)
             .note("10⁶ bytes, 2 s after the first answered call"),
-        Line::new("`cbs up specs`: memory when idle, Pss", "MB", part(|memory| memory.proportional)),
-        Line::new("`cbs up specs`: memory when idle, RssAnon", "MB", part(|memory| memory.anonymous)),
+        Line::new(
+            "`cbs up specs`: memory when idle, Pss",
+            "MB",
+            part(|memory| memory.proportional),
+        ),
+        Line::new(
+            "`cbs up specs`: memory when idle, RssAnon",
+            "MB",
+            part(|memory| memory.anonymous),
+        ),
     ])
 }
 
@@ -65,10 +77,14 @@ async fn memory_of_a_cell(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let client = async_nats::connect(&bench.url).await?;
     let (few, _) = body_of(bench, &client, FEW).await?;
     let (many, ready) = body_of(bench, &client, MANY).await?;
-    let each = |part: fn(&Memory) -> f64| vec![(part(&many) - part(&few)) / (MANY - FEW) as f64 / KILOBYTE];
+    let each = |part: fn(&Memory) -> f64| {
+        vec![(part(&many) - part(&few)) / (MANY - FEW) as f64 / KILOBYTE]
+    };
     let note = "10³ bytes: a body of 10,000 echo cells less one of 10, by 9,990; `cbs up` in a process of its own";
     Ok(vec![
-        Line::new("memory of a cell, Rss", "KB", each(|memory| memory.resident)).at_most(6.0).note(note),
+        Line::new("memory of a cell, Rss", "KB", each(|memory| memory.resident))
+            .at_most(6.0)
+            .note(note),
         Line::new("memory of a cell, RssAnon", "KB", each(|memory| memory.anonymous)),
         Line::new("10,000 cells: from start to first answered call of the last", "ms", vec![ready]),
     ])

@@ -73,7 +73,8 @@ async fn here(bench: &Bench) -> anyhow::Result<Vec<Line>> {
         Line::new(format!("Python cell in its own body, 128 B, {MANY} at once"), "calls/s", many)
             .at_least(150_000.0, None)
             .note(note),
-        Line::new("Python cell in its own body, 128 B, one at a time, p50", "µs a call", alone).note("for information"),
+        Line::new("Python cell in its own body, 128 B, one at a time, p50", "µs a call", alone)
+            .note("for information"),
     ])
 }
 
@@ -81,7 +82,8 @@ async fn here(bench: &Bench) -> anyhow::Result<Vec<Line>> {
 async fn start(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let program = Program::cbs()?;
     let (one, more) = (named(1), named(1 + MORE));
-    let (mut ready, mut each, mut held, mut held_each) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ready, mut each, mut held, mut held_each) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.rounds {
         let (took, memory) = started(bench, &program, &one).await?;
         let (took_more, memory_more) = started(bench, &program, &more).await?;
@@ -112,7 +114,8 @@ fn named(count: usize) -> Vec<String> {
 /// Returns the milliseconds until all these cells have answered, and the memory of their body in
 /// bytes.
 async fn started(bench: &Bench, program: &Program, names: &[String]) -> anyhow::Result<(f64, f64)> {
-    let specs: String = names.iter().map(|name| guests::python(name, "plain.py:echo", "")).collect();
+    let specs: String =
+        names.iter().map(|name| guests::python(name, "plain.py:echo", "")).collect();
     let asked: Vec<_> = names.iter().map(|name| (name.as_str(), ASKED)).collect();
     let abroad = Abroad::start(bench, program, &specs, &asked).await?;
     let memory = abroad.up.memory().await?;

@@ -37,7 +37,8 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
             let ours = async || counted.call(&payload).await;
             let sampled = async || recorded.call(&payload).await;
             let sides = [rounds::side(&base), rounds::side(&ours), rounds::side(&sampled)];
-            let mut samples = rounds::laps(bench.rounds, &bench.load(MANY), &sides).await?.into_iter();
+            let mut samples =
+                rounds::laps(bench.rounds, &bench.load(MANY), &sides).await?.into_iter();
             let base = samples.next().unwrap_or_default();
             for (what, least) in [("unsampled", 0.95), ("1 % sampled", 0.92)] {
                 let mut ours = samples.next().unwrap_or_default();
@@ -45,8 +46,15 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
                 let rounds = Rounds { base: base.clone(), ours };
                 let (speed, thrift) = (rounds.speed(), rounds.thrift());
                 let what = format!("cell with a recorder, {what}, {size} B, {MANY} at once");
-                lines.push(Line::new(&*what, "× without", speed).at_least(least, None).note(HOW).samples(rounds));
-                lines.push(Line::new(format!("{what}, CPU"), "× without", thrift).note("for information"));
+                lines.push(
+                    Line::new(&*what, "× without", speed)
+                        .at_least(least, None)
+                        .note(HOW)
+                        .samples(rounds),
+                );
+                lines.push(
+                    Line::new(format!("{what}, CPU"), "× without", thrift).note("for information"),
+                );
             }
         }
         let kept = recorded.ring.as_ref().map_or(0, |ring| ring.len());
@@ -87,14 +95,18 @@ impl Sided {
         let span_sink = ring.clone().map(|ring| ring as Arc<dyn SpanSink>);
         let cells = vec![cells::echo(ECHO)];
         let specs = cells::specs([ECHO], "");
-        let body = Body::start_recorded(Some(&bench.url), &namespace, cells, &specs, span_sink).await?;
+        let body =
+            Body::start_recorded(Some(&bench.url), &namespace, cells, &specs, span_sink).await?;
         let client = hosting::client(&bench.url, &namespace).await?;
         Ok(Self { body, bus: client.bus(), client, target: ECHO.parse()?, ring })
     }
 
     /// Makes a call that no other call caused: the body that answers decides whether to record it.
     async fn call(&self, payload: &Bytes) -> anyhow::Result<()> {
-        caller::check(&self.bus.call(Envelope::request(self.target.clone(), payload.clone())).await?, payload)
+        caller::check(
+            &self.bus.call(Envelope::request(self.target.clone(), payload.clone())).await?,
+            payload,
+        )
     }
 
     async fn stop(self) {

@@ -15,9 +15,15 @@ fn values_become_their_kinds() {
         ("cannot calculate true / -1.5e3", "cannot divide a boolean by a number"),
         ("cannot calculate null % NaN", "cannot divide null by a number"),
         ("cannot index b\"\\x00\" with \"x\"", "cannot index a text with a text"),
-        ("cannot use 5 as iterable (array or object)", "cannot use a number as iterable (a list or a map)"),
+        (
+            "cannot use 5 as iterable (array or object)",
+            "cannot use a number as iterable (a list or a map)",
+        ),
         ("true has no length", "a boolean has no length"),
-        ("invalid path expression with input -Infinity", "invalid path expression with input a number"),
+        (
+            "invalid path expression with input -Infinity",
+            "invalid path expression with input a number",
+        ),
     ] {
         assert_eq!(said(text).as_deref(), Some(words), "{text}");
     }
@@ -25,9 +31,15 @@ fn values_become_their_kinds() {
 
 #[test]
 fn a_word_that_is_not_jaqs_is_not_told() {
-    for text in
-        ["cannot use SECRET as string", "SECRET", "Invalid byte 33, offset 0.", "cannot: index", "\"open", "ä", "["]
-    {
+    for text in [
+        "cannot use SECRET as string",
+        "SECRET",
+        "Invalid byte 33, offset 0.",
+        "cannot: index",
+        "\"open",
+        "ä",
+        "[",
+    ] {
         assert_eq!(said(text), None, "{text}");
     }
 }

@@ -8,7 +8,8 @@ fn nothing_an_expression_does_is_endless_or_eats_memory() {
     let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
     let name = "expression::tests::bounds::each_ends_at_a_bound_with_little_memory";
     let done = alone.args(["--exact", name, "--ignored", "--nocapture"]).output().unwrap();
-    let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    let said =
+        String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success() && said.contains("1 passed"), "{said}");
 }
 
@@ -64,9 +65,16 @@ fn each_ends_at_a_bound_with_little_memory() {
         "[range(30000)] | group_by(.) | map(add) | [.[], .[]] | [.[], .[]] | length",
     ] {
         let error = run(code).expect_err(code);
-        let is_bound = ["takes too long", "gives too much", "gives more than", "no JSON", "cannot", "size limit"]
-            .iter()
-            .any(|word| error.contains(word));
+        let is_bound = [
+            "takes too long",
+            "gives too much",
+            "gives more than",
+            "no JSON",
+            "cannot",
+            "size limit",
+        ]
+        .iter()
+        .any(|word| error.contains(word));
         assert!(is_bound, "{code}: {error}");
         let most = most_memory();
         assert!(most < 400 << 10, "{code}: {most} KiB");
@@ -89,8 +97,9 @@ fn an_endless_expression_does_not_hide_behind_an_alternative() {
 
 #[test]
 fn work_of_a_usual_size_fits() {
-    let rows: Vec<Value> =
-        (0..5000).map(|n| json!({"id": n, "name": format!("row {n}"), "tags": ["a", "b"]})).collect();
+    let rows: Vec<Value> = (0..5000)
+        .map(|n| json!({"id": n, "name": format!("row {n}"), "tags": ["a", "b"]}))
+        .collect();
     let input = json!({"rows": rows});
     for (code, value) in [
         (".input.rows | map(.id) | add", json!(12_497_500)),
@@ -142,8 +151,13 @@ fn an_expression_as_deep_as_may_be_is_refused_or_run_but_never_overflows_the_sta
         ] {
             if let Ok(expression) = compile(&code) {
                 let (names, input) = (ids(), Json::null());
-                let _ =
-                    expression.evaluate(&Scope { names: &names, input: &input, steps: &[], item: None, error: None });
+                let _ = expression.evaluate(&Scope {
+                    names: &names,
+                    input: &input,
+                    steps: &[],
+                    item: None,
+                    error: None,
+                });
             }
         }
     }

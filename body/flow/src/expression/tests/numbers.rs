@@ -8,14 +8,18 @@ const BIG: &str = "12345678901234567890123";
 
 #[test]
 fn numbers_that_are_not_calculated_with_keep_their_digits() {
-    let input =
-        format!("{{\"id\": {BIG}, \"low\": -{BIG}, \"price\": 1.50, \"long\": 0.1234567890123456789012, \"e\": 1E5}}");
+    let input = format!(
+        "{{\"id\": {BIG}, \"low\": -{BIG}, \"price\": 1.50, \"long\": 0.1234567890123456789012, \"e\": 1E5}}"
+    );
     for (code, text) in [
         (".input.id", BIG),
         (".input | .id", BIG),
         ("[.input.low]", "[-12345678901234567890123]"),
         (".input.price", "1.50"),
-        ("{p: .input.price, l: .input.long, e: .input.e}", "{\"p\":1.50,\"l\":0.1234567890123456789012,\"e\":1E5}"),
+        (
+            "{p: .input.price, l: .input.long, e: .input.e}",
+            "{\"p\":1.50,\"l\":0.1234567890123456789012,\"e\":1E5}",
+        ),
         ("100000000000000000000", "100000000000000000000"),
         ("\"12345678901234567890123\" | tonumber", BIG),
         (".input.id | tostring", "\"12345678901234567890123\""),
@@ -50,7 +54,8 @@ fn arithmetic_of_integers_is_exact_and_what_would_lose_digits_says_so() {
         ("9223372036854775808 / 3", "3074457345618258602.6666666666666666"),
     ] {
         let is = text_on(code, "null");
-        let is_close = is.as_ref().is_ok_and(|is| is.parse::<f64>().ok() == text.parse::<f64>().ok());
+        let is_close =
+            is.as_ref().is_ok_and(|is| is.parse::<f64>().ok() == text.parse::<f64>().ok());
         assert!(is.as_deref() == Ok(text) || text.contains("2.66") && is_close, "{code}: {is:?}");
     }
     for code in [
@@ -63,7 +68,9 @@ fn arithmetic_of_integers_is_exact_and_what_would_lose_digits_says_so() {
         let message = text_on(code, "null").expect_err(code).message;
         assert!(message.contains("would lose digits"), "{code}: {message}");
     }
-    for code in ["1e300 * 1e300", "1e1000", "[1e400]", "pow(10; 400)", "reduce range(9) as $i (10; . * .)"] {
+    for code in
+        ["1e300 * 1e300", "1e1000", "[1e400]", "pow(10; 400)", "reduce range(9) as $i (10; . * .)"]
+    {
         let message = text_on(code, "null").expect_err(code).message;
         assert!(message.contains("not finite or too large"), "{code}: {message}");
     }

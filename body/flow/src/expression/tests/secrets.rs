@@ -20,23 +20,27 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
-            prop::collection::btree_map("[ab]", inner, 0..3)
-                .prop_map(|map| map.into_iter().map(|(key, value)| (format!("{key}{SECRET}"), value)).collect()),
+            prop::collection::btree_map("[ab]", inner, 0..3).prop_map(|map| map
+                .into_iter()
+                .map(|(key, value)| (format!("{key}{SECRET}"), value))
+                .collect()),
         ]
     })
 }
 
 /// Every function that a flow may call, on parts of the input.
 fn code() -> impl Strategy<Value = String> {
-    let argument =
-        prop::sample::select(vec![".", ".[0]", ".input", "$x", "1", "\"g\"", "[.]", "{a: .}", "tostring", "error(.)"]);
-    let call = (prop::sample::select(functions::FUNCTIONS), prop::collection::vec(argument.clone(), 3)).prop_map(
-        |((name, arities), arguments)| match arities.last() {
-            Some(0) | None => (*name).to_owned(),
-            Some(arity) => format!("{name}({})", arguments[..*arity].join("; ")),
-        },
-    );
-    let operator = prop::sample::select(vec!["+", "-", "*", "/", "%", "|", "<", "and", "//", ",", "|="]);
+    let argument = prop::sample::select(vec![
+        ".", ".[0]", ".input", "$x", "1", "\"g\"", "[.]", "{a: .}", "tostring", "error(.)",
+    ]);
+    let call =
+        (prop::sample::select(functions::FUNCTIONS), prop::collection::vec(argument.clone(), 3))
+            .prop_map(|((name, arities), arguments)| match arities.last() {
+                Some(0) | None => (*name).to_owned(),
+                Some(arity) => format!("{name}({})", arguments[..*arity].join("; ")),
+            });
+    let operator =
+        prop::sample::select(vec!["+", "-", "*", "/", "%", "|", "<", "and", "//", ",", "|="]);
     let part = prop_oneof![
         4 => call,
         1 => argument.prop_map(str::to_owned),
@@ -49,8 +53,9 @@ fn code() -> impl Strategy<Value = String> {
         1 => Just(".[2:$x]".to_owned()),
         1 => Just("\"cannot use \\(.) as\" | error".to_owned()),
     ];
-    (part.clone(), operator, part)
-        .prop_map(|(left, operator, right)| format!(".input as $x | $x | {left} {operator} ({right})"))
+    (part.clone(), operator, part).prop_map(|(left, operator, right)| {
+        format!(".input as $x | $x | {left} {operator} ({right})")
+    })
 }
 
 proptest! {
@@ -85,14 +90,23 @@ fn an_error_names_kinds_and_the_log_has_the_values() {
         (".input.token | has(\"a\")", "cannot index a text with a text"),
         (".input | error", "it raised an error that is a map"),
         ("error(.input)", "it raised an error that is a map"),
-        ("error(.input.token)", "it fails on these values, and the log of the flow's body has them"),
+        (
+            "error(.input.token)",
+            "it fails on these values, and the log of the flow's body has them",
+        ),
         (".input | tonumber", "cannot use a map as a text"),
-        (".input.token | @base64d", "it fails on these values, and the log of the flow's body has them"),
+        (
+            ".input.token | @base64d",
+            "it fails on these values, and the log of the flow's body has them",
+        ),
         (".input.token | test(\"(\" + .)", "the regular expression or its flags cannot be read"),
         ("-.input.token", "cannot use a text as a number"),
         ("[.input.token] | implode", "cannot use a text as a whole number"),
         ("[-9999999] | implode", "cannot use a number as a character"),
-        ("try error(.input.token) catch error(.)", "it fails on these values, and the log of the flow's body has them"),
+        (
+            "try error(.input.token) catch error(.)",
+            "it fails on these values, and the log of the flow's body has them",
+        ),
     ] {
         let failure = text_on(code, input).expect_err(code);
         assert_eq!(failure.message, format!("`${{ {code} }}`: {reason}"));

@@ -20,8 +20,9 @@ struct Drawn {
 fn drawn() -> impl Strategy<Value = Drawn> {
     let needs = prop::option::of(prop::collection::vec(any::<prop::sample::Index>(), 0..4));
     let items = prop::option::weighted(0.3, (0..6_usize, 1..4_usize));
-    (needs, prop::bool::weighted(0.8), items, 0..3_u32, prop::option::of(any::<bool>()))
-        .prop_map(|(needs, when, items, retries, catch)| Drawn { needs, when, items, retries, catch })
+    (needs, prop::bool::weighted(0.8), items, 0..3_u32, prop::option::of(any::<bool>())).prop_map(
+        |(needs, when, items, retries, catch)| Drawn { needs, when, items, retries, catch },
+    )
 }
 
 fn built(drawn: &[Drawn]) -> Flow {
@@ -33,13 +34,14 @@ fn built(drawn: &[Drawn]) -> Flow {
         Step {
             needs,
             when: Some(json!(format!("${{ .input.wanted and {} }}", drawn.when))),
-            each: drawn
-                .items
-                .map(|(items, parallel)| Each { items: json!(format!("${{ [range({items})] }}")), parallel }),
+            each: drawn.items.map(|(items, parallel)| Each {
+                items: json!(format!("${{ [range({items})] }}")),
+                parallel,
+            }),
             retry: retry(drawn.retries, 10),
-            catch: drawn
-                .catch
-                .and_then(|calls| catch(&["cell-failed"], calls.then_some("logic.rescue"), "${ .error.code }")),
+            catch: drawn.catch.and_then(|calls| {
+                catch(&["cell-failed"], calls.then_some("logic.rescue"), "${ .error.code }")
+            }),
             with: Some(json!("${ {n: .input.n, seen: (.steps | keys)} }")),
             ..step(&format!("s{index}"))
         }
@@ -56,7 +58,10 @@ struct Story {
 }
 
 /// Carries out a run: `chances` decide the order and the results of open calls and waits.
-fn carried_out(plan: &Arc<Plan>, chances: &[(prop::sample::Index, u8)]) -> Result<Story, TestCaseError> {
+fn carried_out(
+    plan: &Arc<Plan>,
+    chances: &[(prop::sample::Index, u8)],
+) -> Result<Story, TestCaseError> {
     let mut run = Run::seeded(Arc::clone(plan), 7);
     let mut story = Story { events: Vec::new(), decisions: Vec::new() };
     let mut open: Vec<Decision> = Vec::new();
@@ -97,8 +102,14 @@ fn ended(decision: Decision, chance: u8) -> Event {
     match decision {
         Decision::Call { call, .. } => match chance % 8 {
             0 => Event::Failed { call, error: crash(), not_run: false },
-            1 => Event::Failed { call, error: CellError::new(Code::Unavailable, "gone"), not_run: true },
-            2 if chance > 200 => Event::Failed { call, error: CellError::bad_request("no"), not_run: false },
+            1 => Event::Failed {
+                call,
+                error: CellError::new(Code::Unavailable, "gone"),
+                not_run: true,
+            },
+            2 if chance > 200 => {
+                Event::Failed { call, error: CellError::bad_request("no"), not_run: false }
+            }
             _ => Event::Answered { value: json!(call.to_string()).into(), call },
         },
         Decision::Wait { call, .. } => Event::Waited { call },
@@ -111,7 +122,8 @@ fn check_order(plan: &Plan, drawn: &[Drawn], story: &Story) -> Result<(), TestCa
     let mut running: BTreeMap<usize, usize> = BTreeMap::new();
     let mut first: BTreeMap<usize, usize> = BTreeMap::new();
     let mut last: BTreeMap<usize, usize> = BTreeMap::new();
-    let index = |call: &CallId| plan.steps().iter().position(|step| step.id() == call.step()).unwrap();
+    let index =
+        |call: &CallId| plan.steps().iter().position(|step| step.id() == call.step()).unwrap();
     for (time, (event, decisions)) in story.events.iter().zip(&story.decisions).enumerate() {
         if let Event::Answered { call, .. } | Event::Failed { call, .. } = event {
             *running.entry(index(call)).or_default() -= 1;

@@ -30,7 +30,12 @@ fn breach<T>(reason: impl Into<String>) -> Result<T, Stop> {
 }
 
 impl<S> Engine<S> {
-    pub(super) fn handle(&mut self, kind: Kind, cost: u64, cx: &mut Context<'_>) -> Result<(), Stop> {
+    pub(super) fn handle(
+        &mut self,
+        kind: Kind,
+        cost: u64,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Stop> {
         match (kind, self.settings.side) {
             (Kind::Request(request), _) => {
                 self.take(cost)?;
@@ -51,7 +56,10 @@ impl<S> Engine<S> {
             (Kind::Reply(reply), _) => {
                 self.take(cost)?;
                 let Some(caller) = self.peer.state().answered(reply.id) else {
-                    return breach(format!("a reply to {}, which is no request without a reply", reply.id));
+                    return breach(format!(
+                        "a reply to {}, which is no request without a reply",
+                        reply.id
+                    ));
                 };
                 // A caller that has gone gets nothing.
                 let _ = caller.send(Ok(reply.envelope));
@@ -100,7 +108,9 @@ impl<S> Engine<S> {
             }
             (Kind::Pong(pong), Role::Body) => Notice::Pong(pong),
             (Kind::Ping(ping), Role::Sidecar) => Notice::Ping(ping),
-            (Kind::Drain(drain), Role::Sidecar) => Notice::Drain(Duration::from_millis(drain.timeout_ms)),
+            (Kind::Drain(drain), Role::Sidecar) => {
+                Notice::Drain(Duration::from_millis(drain.timeout_ms))
+            }
             (kind, _) => return breach(format!("{} from the wrong side", name(&kind))),
         };
         let hold = Hold { peer: self.peer.clone(), cost: if costs { cost } else { 0 } };
@@ -112,12 +122,17 @@ impl<S> Engine<S> {
         if self.peer.state().window.take(cost) {
             return Ok(());
         }
-        breach(format!("a frame of {cost} bytes was sent without credit: wait for credit when it is 0 or less"))
+        breach(format!(
+            "a frame of {cost} bytes was sent without credit: wait for credit when it is 0 or less"
+        ))
     }
 
     fn number(&mut self, id: u64) -> Result<(), Stop> {
         if id <= self.last_id {
-            return breach(format!("request {id} after {}: numbers only grow, from 1", self.last_id));
+            return breach(format!(
+                "request {id} after {}: numbers only grow, from 1",
+                self.last_id
+            ));
         }
         self.last_id = id;
         Ok(())
@@ -130,7 +145,8 @@ impl<S> Engine<S> {
         cx: &mut Context<'_>,
         begin: impl FnOnce(&dyn Inbound, &Arc<Peer>) -> BoxFuture<'static, Bytes>,
     ) {
-        let max = if self.settings.accepted_max == 0 { ACCEPTED_MAX } else { self.settings.accepted_max };
+        let max =
+            if self.settings.accepted_max == 0 { ACCEPTED_MAX } else { self.settings.accepted_max };
         if !self.peer.state().may_begin(self.cancel.len(), max) {
             return self.reply(id, overloaded());
         }

@@ -33,7 +33,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
             let rest = self.out.bytes.get(self.out.written..).unwrap_or_default();
             match Pin::new(&mut self.frames.stream).poll_write(cx, rest) {
                 Poll::Pending => return progress,
-                Poll::Ready(Ok(0)) => self.out.broken = Some("the stream takes no more bytes".to_owned()),
+                Poll::Ready(Ok(0)) => {
+                    self.out.broken = Some("the stream takes no more bytes".to_owned());
+                }
                 Poll::Ready(Err(error)) => self.out.broken = Some(error.to_string()),
                 Poll::Ready(Ok(count)) => {
                     progress = true;

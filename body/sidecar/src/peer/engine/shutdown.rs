@@ -43,15 +43,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
             state.part(reason.clone());
             shutdown.said = true;
         }
-        let is_written = state.outbox.is_empty() && self.out.bytes.is_empty() && !self.out.unflushed;
+        let is_written =
+            state.outbox.is_empty() && self.out.bytes.is_empty() && !self.out.unflushed;
         drop(state);
-        let is_over =
-            (shutdown.said && (is_written || self.out.broken.is_some())) || shutdown.limit.poll_unpin(cx).is_ready();
+        let is_over = (shutdown.said && (is_written || self.out.broken.is_some()))
+            || shutdown.limit.poll_unpin(cx).is_ready();
         is_over.then(|| shutdown.end.clone())
     }
 
     fn set_parting(&mut self, end: End, said: bool) {
-        self.shutdown = Some(Shutdown { end, said, limit: Box::pin(tokio::time::sleep(SHUTDOWN_MAX)) });
+        self.shutdown =
+            Some(Shutdown { end, said, limit: Box::pin(tokio::time::sleep(SHUTDOWN_MAX)) });
     }
 
     /// Sends the other side the reason, and reads no more from it.

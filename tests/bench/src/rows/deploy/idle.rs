@@ -23,7 +23,8 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     for _ in 0..bench.rounds.min(2) {
         let (began, [came_before, went_before]) = (Instant::now(), fleet.messages().await?);
         sleep(LENGTH).await;
-        let ([came_after, went_after], seconds) = (fleet.messages().await?, began.elapsed().as_secs_f64());
+        let ([came_after, went_after], seconds) =
+            (fleet.messages().await?, began.elapsed().as_secs_f64());
         // Our own request is one of them.
         came.push((came_after - came_before - 1.0) / seconds);
         went.push((went_after - went_before - 1.0) / seconds);
@@ -31,7 +32,10 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     fleet.stop().await?;
     let note = "counted by the server (`in_msgs` and `out_msgs` of its VARZ) over 20 s; 100 cells are deployed";
     Ok(vec![
-        Line::new("idle fleet of 5 bodies: messages to the server", "a second", came).at_most(20.0).note(note),
-        Line::new("idle fleet of 5 bodies: messages from the server", "a second", went).note("for information"),
+        Line::new("idle fleet of 5 bodies: messages to the server", "a second", came)
+            .at_most(20.0)
+            .note(note),
+        Line::new("idle fleet of 5 bodies: messages from the server", "a second", went)
+            .note("for information"),
     ])
 }

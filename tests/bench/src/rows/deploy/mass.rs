@@ -13,7 +13,11 @@ use crate::{
 
 const MEGABYTE: f64 = 1e6;
 
-pub(super) async fn measure(bench: &Bench, count: usize, bodies: usize) -> anyhow::Result<Vec<Line>> {
+pub(super) async fn measure(
+    bench: &Bench,
+    count: usize,
+    bodies: usize,
+) -> anyhow::Result<Vec<Line>> {
     let (mut deploys, mut changes, mut held) = (Vec::new(), Vec::new(), Vec::new());
     // A new fleet for each round: the first deploy of a namespace is measured.
     for _ in 0..bench.rounds.min(3) {
@@ -31,7 +35,9 @@ pub(super) async fn measure(bench: &Bench, count: usize, bodies: usize) -> anyho
         1 => format!("{count} specs to a body"),
         _ => format!("{count} specs to {bodies} bodies"),
     };
-    let part = |of: fn(&Deployed) -> std::time::Duration| deploys.iter().map(|it| of(it).as_secs_f64()).collect();
+    let part = |of: fn(&Deployed) -> std::time::Duration| {
+        deploys.iter().map(|it| of(it).as_secs_f64()).collect()
+    };
     let total = Line::new(format!("{what}: `cbs deploy`"), "s", part(Deployed::total))
         .note("Rust cells, one replica each, a new fleet a round; 0.6 s of it is the time that an old revision has");
     let total = if bodies > 1 { total.at_most(5.0) } else { total };
@@ -52,7 +58,8 @@ pub(super) async fn measure(bench: &Bench, count: usize, bodies: usize) -> anyho
             "MB",
             deploys.iter().map(|it| it.memory / MEGABYTE).collect(),
         ),
-        Line::new(format!("{what}: memory that a body takes for it"), "MB", held).note("the most of all bodies"),
+        Line::new(format!("{what}: memory that a body takes for it"), "MB", held)
+            .note("the most of all bodies"),
     ])
 }
 

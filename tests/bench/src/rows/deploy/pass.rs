@@ -7,7 +7,9 @@ use std::{
 
 use anyhow::Context as _;
 use cbs::{BodyId, Target};
-use fleet::{Action, Body, ContentHash, Entry, Facts, Head, Item, Manifest, Moment, Timing, Version};
+use fleet::{
+    Action, Body, ContentHash, Entry, Facts, Head, Item, Manifest, Moment, Timing, Version,
+};
 
 use crate::{cells, report::Line, stage::Bench};
 
@@ -28,8 +30,10 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
         }
         took.push(began.elapsed().as_secs_f64() * 1e3 / f64::from(PASSES));
     }
-    let note =
-        format!("5 bodies, one replica each; {} of the cells are here, nothing has changed", body.own().held().len());
+    let note = format!(
+        "5 bodies, one replica each; {} of the cells are here, nothing has changed",
+        body.own().held().len()
+    );
     Ok(vec![Line::new("a pass over 10,000 cells", "ms", took).at_most(10.0).note(note)])
 }
 
@@ -38,7 +42,10 @@ fn fleet() -> anyhow::Result<Vec<Body>> {
     let hash = |at: usize| ContentHash::of(&at.to_be_bytes());
     let mut entries: Vec<(Target, Item)> = Vec::with_capacity(CELLS);
     for (at, name) in cells::many(CELLS).enumerate() {
-        entries.push((name.parse()?, Entry::new(Version::new(hash(at), Some(hash(at))), "python").into()));
+        entries.push((
+            name.parse()?,
+            Entry::new(Version::new(hash(at), Some(hash(at))), "python").into(),
+        ));
     }
     let objects = Manifest::new(entries)?.encode()?;
     let head = Head::after(None, objects.first().context("no root")?.hash, "bench", 0, "");
@@ -52,7 +59,8 @@ fn fleet() -> anyhow::Result<Vec<Body>> {
             labels: BTreeMap::new(),
             runtimes: BTreeMap::from([("python".to_owned(), "3".to_owned())]),
         };
-        let mut body = Body::new(facts, BTreeSet::new(), Timing { starts_max: CELLS, ..Timing::default() });
+        let mut body =
+            Body::new(facts, BTreeSet::new(), Timing { starts_max: CELLS, ..Timing::default() });
         body.connected(Moment(0));
         body.head(Some(&head.encode()), 1, Moment(0))?;
         for object in &objects {

@@ -23,8 +23,7 @@ use crate::{
 /// Limit of a new version. A compiler may be at work.
 const LIMIT: Duration = Duration::from_secs(60);
 const CELL: &str = "bench.says";
-const NOTE: &str =
-    "from the write of the file to the first answer of the new version; asked all the time by a raw client";
+const NOTE: &str = "from the write of the file to the first answer of the new version; asked all the time by a raw client";
 
 /// Cell that is edited.
 struct Edited {
@@ -49,8 +48,22 @@ const EDITED: [Edited; 3] = [
         goal: Some(200.0),
         dart: false,
     },
-    Edited { what: "Python", file: "says.py", spec: PYTHON, text: python, goal: Some(200.0), dart: false },
-    Edited { what: "Dart", file: "says/bin/main.dart", spec: DART, text: dart, goal: Some(1_500.0), dart: true },
+    Edited {
+        what: "Python",
+        file: "says.py",
+        spec: PYTHON,
+        text: python,
+        goal: Some(200.0),
+        dart: false,
+    },
+    Edited {
+        what: "Dart",
+        file: "says/bin/main.dart",
+        spec: DART,
+        text: dart,
+        goal: Some(1_500.0),
+        dart: true,
+    },
 ];
 const PYTHON: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: bench.says }\n\
     spec: { runtime: python, source: 'says.py:say' }\n";
