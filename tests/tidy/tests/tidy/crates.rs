@@ -140,7 +140,7 @@ type Row = (String, String, BTreeSet<String>, BTreeSet<String>);
 
 fn rows() -> Result<Vec<Row>, Box<dyn Error>> {
     let text = std::fs::read_to_string(tree::root().join("ARCHITECTURE.md"))?;
-    let rows = markdown::table(&text, &["room", "package", "purpose", "may use"]);
+    let rows = markdown::table(&text, &["folder", "package", "purpose", "may use"]);
     let mut read = Vec::new();
     for row in rows {
         let [folder, package, _, may_use] = row.as_slice() else {
