@@ -103,7 +103,7 @@ fn bounded(fields: &[proto::Field]) -> Option<String> {
     let (mut kept, mut bytes, mut left_out) = (Map::new(), 0, 0_u64);
     for proto::Field { key, value } in fields.iter().filter(|field| field.key != EXCEPTION) {
         if key == LEFT_OUT {
-            left_out += value.parse().unwrap_or(0);
+            left_out = left_out.saturating_add(value.parse().unwrap_or(1));
             continue;
         }
         let is_taken = TAKEN.contains(&key.as_str()) || key.starts_with("cbs.");
@@ -114,7 +114,7 @@ fn bounded(fields: &[proto::Field]) -> Option<String> {
             && key.len() <= KEY_BYTES_MAX
             && bytes + size <= FIELDS_BYTES_MAX;
         if key.is_empty() || !fits || kept.contains_key(&key) {
-            left_out += 1;
+            left_out = left_out.saturating_add(1);
         } else {
             bytes += size;
             kept.insert(key, value.into());

@@ -68,7 +68,7 @@ pub(crate) struct Rollback {
 }
 
 /// Limit of the time for a check that is not the work of a command itself.
-pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(1);
+const LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 impl Deploy {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{
     Globals, completions,
-    deploy::{LOOK_LIMIT, closing, connect, deployed, warn_of_lost_history},
+    deploy::{closing, connect, deployed, warn_of_lost_history},
     names, target,
 };
 use crate::{
@@ -168,6 +168,9 @@ impl Bodies {
     }
 }
 
+/// Limit of the time to read the manifest: a few requests, one after the other.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+
 /// Adds to each body's troubles the reason why it serves an entry that it should stop, if no other
 /// body may have it.
 async fn explain_leaving(globals: &Globals, nats: &Nats, bodies: &mut [Presence]) {
@@ -177,7 +180,7 @@ async fn explain_leaving(globals: &Globals, nats: &Nats, bodies: &mut [Presence]
             .context("nothing was ever deployed")?;
         store.now().await
     };
-    match timeout(LOOK_LIMIT, Box::pin(deployed)).await.map_err(anyhow::Error::from).flatten() {
+    match timeout(READ_LIMIT, Box::pin(deployed)).await.map_err(anyhow::Error::from).flatten() {
         Ok(Now { head: Some((head, _)), manifest, .. }) => explain(bodies, head.hash(), &manifest),
         Ok(_) => {}
         Err(error) => {

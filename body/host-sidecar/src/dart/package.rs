@@ -233,12 +233,27 @@ fn name(pubspec: &str) -> Option<&str> {
     Some(value).filter(|name| !name.is_empty())
 }
 
+/// Sections of a pubspec that name packages.
+const DEPENDENCIES: [&str; 3] = ["dependencies", "dev_dependencies", "dependency_overrides"];
+
 /// True if a pubspec has this package among its dependencies. It only looks at the lines.
 fn names(pubspec: &str, package: &str) -> bool {
-    let is_it = |line: &str| {
-        line.trim_start().strip_prefix(package).is_some_and(|rest| rest.starts_with(':'))
-    };
-    pubspec.lines().filter(|line| line.starts_with(' ')).any(is_it)
+    let mut section = false;
+    // Spaces before the names of the section: what is deeper describes one of them.
+    let mut indent = None;
+    for line in pubspec.lines().filter(|line| !line.trim().is_empty()) {
+        let depth = line.len() - line.trim_start().len();
+        if depth == 0 {
+            section = line.split_once(':').is_some_and(|(key, _)| DEPENDENCIES.contains(&key));
+            indent = None;
+        } else if section && *indent.get_or_insert(depth) == depth {
+            let rest = line.trim_start().strip_prefix(package);
+            if rest.is_some_and(|rest| rest.starts_with(':')) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// Returns the language version that the lower bound of a pubspec's `sdk:` means: `^3.5.0` gives

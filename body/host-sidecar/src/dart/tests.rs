@@ -166,11 +166,12 @@ fn what_cannot_be_a_package_is_told_with_its_file() -> Checked {
 fn a_package_that_is_missing_is_told_with_what_to_do() -> Checked {
     let (_root, source) = cell()?;
     let pubspec = source.ancestors().nth(2).ok_or("no folder")?.join("pubspec.yaml");
-    let explained = || -> Result<String, Error> {
+    let explained_of = |name: &str| -> Result<String, Error> {
         let said =
-            "Error: Couldn't resolve the package 'near' in 'package:near/near.dart'.".to_owned();
+            format!("Error: Couldn't resolve the package '{name}' in 'package:{name}/a.dart'.");
         Ok(Package::of(&source, Path::new("/sdk"))?.explain(&source, said).to_string())
     };
+    let explained = || explained_of("near");
     let hint =
         format!("\nhint: name `near` in {}, then run `dart pub get` there", pubspec.display());
     assert!(explained()?.ends_with(&hint), "{}", explained()?);
@@ -178,6 +179,9 @@ fn a_package_that_is_missing_is_told_with_what_to_do() -> Checked {
     let folder = pubspec.parent().ok_or("no folder")?.display();
     let hint = format!("\nhint: `near` stands in pubspec.yaml: run `dart pub get` in {folder}");
     assert!(explained()?.ends_with(&hint), "{}", explained()?);
+    // `path` describes `near`: it is no dependency.
+    let other = explained_of("path")?;
+    assert!(other.contains("\nhint: name `path` in "), "{other}");
     Ok(())
 }
 

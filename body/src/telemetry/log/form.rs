@@ -20,8 +20,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Form with one JSON object on each line: `timestamp`, `level`, `fields` and `target`, like
-/// `tracing_subscriber`'s own form.
+/// Form with one JSON object on each line: `timestamp`, `level`, `fields` and `target`, with the
+/// names that `tracing_subscriber`'s own form gives them. Spans are left out.
 pub(super) struct Json;
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'static>
@@ -38,8 +38,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'stat
         let mut fields = Fields(Vec::new());
         event.record(&mut fields);
         let metadata = event.metadata();
-        let line =
-            Line { timestamp, level: metadata.level().as_str(), fields, target: metadata.target() };
+        let logged = fields.of_log();
+        let target = logged.as_deref().unwrap_or(metadata.target());
+        let line = Line { timestamp, level: metadata.level().as_str(), fields, target };
         writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
     }
 }
@@ -51,6 +52,9 @@ struct Line<'a> {
     fields: Fields,
     target: &'a str,
 }
+
+/// Fields with which `tracing-log` names the source of a line, besides its target.
+const OF_LOG: [&str; 3] = ["log.module_path", "log.file", "log.line"];
 
 /// Fields in their order. If a name is there already, its first value stays.
 struct Fields(Vec<(String, Value)>);
@@ -69,6 +73,16 @@ impl Fields {
             None if self.0.iter().any(|(there, _)| there == name) => {}
             None => self.0.push((name.to_owned(), value)),
         }
+    }
+}
+
+impl Fields {
+    /// Removes the fields that name the source of a line of the crate `log`, and returns its target.
+    fn of_log(&mut self) -> Option<String> {
+        let at = self.0.iter().position(|(name, _)| name == "log.target")?;
+        let (_, target) = self.0.remove(at);
+        self.0.retain(|(name, _)| !OF_LOG.contains(&name.as_str()));
+        Some(text(target))
     }
 }
 
@@ -105,6 +119,7 @@ impl<'a> FormatFields<'a> for Plain {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'a>, fields: R) -> fmt::Result {
         let mut read = Fields(Vec::new());
         fields.record(&mut read);
+        read.of_log();
         let mut take = |name| {
             read.0.extract_if(.., |(there, _)| there == name).next().map(|(_, value)| text(value))
         };

@@ -53,3 +53,22 @@ fn a_person_reads_words_and_an_exception_on_lines_of_its_own() -> std::io::Resul
     assert_eq!(written(form)?, expected);
     Ok(())
 }
+
+#[test]
+fn a_line_of_the_crate_log_has_its_own_target_and_no_paths_of_its_source()
+-> Result<(), Box<dyn std::error::Error>> {
+    let file = tempfile::NamedTempFile::new()?;
+    let form = tracing_subscriber::fmt::layer().with_writer(Arc::new(file.reopen()?));
+    let subscriber = tracing_subscriber::registry().with(form.event_format(Json));
+    tracing::subscriber::with_default(subscriber, || {
+        tracing::warn!(
+            target: "log", port = 1, { "log.target" } = "mio::poll", { "log.file" } = "/build/mio.rs", { "log.line" } = 7, "said"
+        );
+    });
+    let read: Value = serde_json::from_str(&std::fs::read_to_string(file.path())?)?;
+    assert_eq!(
+        (&read["target"], &read["fields"]),
+        (&json!("mio::poll"), &json!({ "message": "said", "port": 1 }))
+    );
+    Ok(())
+}
