@@ -77,7 +77,8 @@ impl Fields {
 }
 
 impl Fields {
-    /// Removes the fields that name the source of a line of the crate `log`, and returns its target.
+    /// Removes the fields that name the source of a line of the crate `log`, and returns its
+    /// target.
     fn of_log(&mut self) -> Option<String> {
         let at = self.0.iter().position(|(name, _)| name == "log.target")?;
         let (_, target) = self.0.remove(at);
