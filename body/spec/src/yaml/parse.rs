@@ -194,7 +194,7 @@ impl Builder<'_> {
 
     /// Puts a complete value into the list or map around it, or into the documents.
     fn close(&mut self, content: Content, span: SourceSpan) {
-        let head = head(&content, span);
+        let head = head(&self.findings.source, &content, span);
         let node = Node { content, span, head };
         match self.open.last_mut() {
             None => self.done.push(node),
@@ -239,13 +239,16 @@ fn enter(
 }
 
 /// Returns the place to point at for a value without a key: its first key or its opening bracket.
-fn head(content: &Content, span: SourceSpan) -> SourceSpan {
+fn head(source: &Source, content: &Content, span: SourceSpan) -> SourceSpan {
+    // A byte order mark may stand before the first key: a character of three bytes.
+    let first = source.text.get(span.offset..).and_then(|text| text.chars().next());
+    let one = SourceSpan { len: span.len.min(first.map_or(0, char::len_utf8)), ..span };
     match content {
         Content::Map(entries) => match entries.first() {
             Some(first) if first.key_span.offset == span.offset => first.key_span,
-            _ => SourceSpan { len: span.len.min(1), ..span },
+            _ => one,
         },
-        Content::List(_) => SourceSpan { len: span.len.min(1), ..span },
+        Content::List(_) => one,
         _ => span,
     }
 }

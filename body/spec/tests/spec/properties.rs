@@ -91,6 +91,19 @@ fn same(printed: &Value, cell: &spec::CellSpec) {
     assert_eq!(json!(version), spec.get("version").cloned().unwrap_or_default());
 }
 
+#[test]
+fn a_byte_order_mark_before_a_key_is_pointed_at_whole() {
+    for text in ["\r\n\u{feff}: \n\n", "\n\u{feff}- a\n", "\u{feff}\u{feff}: a\n"] {
+        let found = diagnostics(load(text));
+        assert!(!found.is_empty(), "{text:?}");
+        for mistake in found {
+            let end = mistake.span.offset + mistake.span.len;
+            let text = mistake.source_text();
+            assert!(text.is_none_or(|text| text.get(mistake.span.offset..end).is_some()));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
