@@ -15,7 +15,7 @@ use crate::{
     output::{self, BOLD, Format},
 };
 
-/// Tells all that is known about one cell or flow.
+/// Prints all that is known about one cell or flow.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Describe {
     /// A cell (`logic.greet`) or a flow (`greeting`)

@@ -11,9 +11,9 @@ use crate::{
     signals::Signals,
 };
 
-/// Follows events: what bodies tell of themselves and their cells, or any other topics.
+/// Follows events: those that bodies publish about themselves and their cells, or other topics.
 ///
-/// Bodies tell `cbs.cell.ready`, `.restarting`, `.failed`, `.stopped` and `.replaced`, and
+/// Bodies publish `cbs.cell.ready`, `.restarting`, `.failed`, `.stopped` and `.replaced`, and
 /// `cbs.body.joined`, `.draining` and `.left`. Nothing is kept: who listens later hears only
 /// what comes later.
 #[derive(Debug, clap::Args)]

@@ -44,7 +44,7 @@ enum Form {
     Json,
 }
 
-/// Lists the bodies of the fleet and how they fare.
+/// Lists the bodies of the fleet and their states.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bodies {}
 

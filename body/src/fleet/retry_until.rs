@@ -133,10 +133,13 @@ struct Denied(Arc<str>);
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(what) = self;
-        write!(
-            f,
-            "the NATS server does not permit it: {what}; deploy as a user with the permissions of a deployer"
-        )
+        // Answers go to the inbox: a user with the right to deploy may have another prefix for it.
+        let hint = if what.contains("Subscription to \"_INBOX") {
+            "give the inbox prefix that this user may use: --inbox-prefix or NATS_INBOX_PREFIX"
+        } else {
+            "deploy as a user with the permissions of a deployer"
+        };
+        write!(f, "the NATS server does not permit it: {what}; {hint}")
     }
 }
 

@@ -100,12 +100,17 @@ async fn what_time_does_not_mend_ends_at_once_and_when_time_is_up_it_says_what_i
 #[tokio::test]
 async fn what_the_server_does_not_permit_ends_at_once_and_says_what_it_was() -> Checked {
     let folder = tempfile::tempdir()?;
-    for (denied, why) in [
+    for (denied, why, hint) in [
         (
             "publish: { deny: \"$JS.API.STREAM.CREATE.>\" }",
             "for Publish to \"$JS.API.STREAM.CREATE.KV_cbs_default_",
+            "permissions of a deployer",
         ),
-        ("subscribe: { deny: \"_INBOX.>\" }", "for Subscription to \"_INBOX.deployer."),
+        (
+            "subscribe: { deny: \"_INBOX.>\" }",
+            "for Subscription to \"_INBOX.deployer.",
+            "--inbox-prefix",
+        ),
     ] {
         let config = format!(
             "jetstream {{ store_dir: \"{}\" }}\nauthorization {{ users: [{{ user: ada, password: ada, permissions: {{ \
@@ -127,6 +132,7 @@ async fn what_the_server_does_not_permit_ends_at_once_and_says_what_it_was() -> 
         let reported = format!("the NATS server does not permit it: Permissions Violation {why}");
         assert!(
             error.starts_with(&reported)
+                && error.contains(hint)
                 && error.ends_with("nothing was changed, and `cbs deploy` again is safe"),
             "{error}"
         );
