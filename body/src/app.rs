@@ -90,9 +90,11 @@ impl App {
     ) -> Result<(Self, Option<&'static str>), Failure> {
         let Plan { specs, hosts, status, route, console, observer, call_tap, span_sink, patient } =
             plan;
-        let (namespace, body) = (status.namespace.clone(), status.body.clone());
+        let namespace = status.namespace.clone();
+        let body = status.body.clone();
         let wiring = Wiring::new(status.clone(), route, nats, call_tap, span_sink.clone());
-        let (bus, reply_max) = (wiring.bus.clone(), wiring.reply_max());
+        let bus = wiring.bus.clone();
+        let reply_max = wiring.reply_max();
         let env = Arc::new(move |target: Target| {
             let env = CellEnv::new(target, body.clone(), bus.clone(), console.clone());
             env.with_span_sink(span_sink.clone()).with_reply_max(reply_max)

@@ -210,7 +210,8 @@ impl Readiness {
     pub(crate) fn text(&self) -> String {
         let mut text = if self.ready { "ready\n" } else { "not ready\n" }.to_owned();
         self.checks.iter().chain(&self.fleet).for_each(|check| text += &check.line());
-        let (all, away) = (self.cells, self.cells_not_ready);
+        let all = self.cells;
+        let away = self.cells_not_ready;
         text += &format!("cells and flows: {} of {all} take calls\n", all - away.min(all));
         for NotReady { cell, state, reason } in &self.not_ready {
             let colon = if reason.is_empty() { "" } else { ": " };

@@ -67,10 +67,12 @@ impl Http {
             ))
         })?;
         let address = listener.local_addr()?;
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
         let lag = Lag::measure(&tasks, stop.clone());
         let site = Arc::new(Site::new(status.clone(), lag));
-        let (connections, ends) = (tasks.clone(), stop.clone());
+        let connections = tasks.clone();
+        let ends = stop.clone();
         tasks.spawn(async move { accept(&listener, &site, &connections, &ends).await });
         let http = Self { address, tasks, stop };
         output::report(format_args!("HTTP: {}/readyz, /healthz, /metrics", http.url()));

@@ -144,7 +144,8 @@ mod tests {
         let runs = tempfile::tempdir().unwrap();
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("nats://{}", server.local_addr().unwrap());
-        let (here, there) = (PathBuf::from("/here"), PathBuf::from("/there"));
+        let here = PathBuf::from("/here");
+        let there = PathBuf::from("/there");
         let left = leave_in(runs.path(), here.clone(), &url).unwrap().unwrap();
         assert_eq!(find_in(runs.path(), &here), Some(url));
         assert_eq!(find_in(runs.path(), &there), None);
@@ -176,8 +177,8 @@ mod tests {
     fn what_answers_at_the_port_of_a_program_that_has_ended_is_another() {
         let runs = tempfile::tempdir().unwrap();
         let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (here, url) =
-            (PathBuf::from("/here"), format!("nats://{}", stranger.local_addr().unwrap()));
+        let here = PathBuf::from("/here");
+        let url = format!("nats://{}", stranger.local_addr().unwrap());
         let left = leave_in(runs.path(), here.clone(), &url).unwrap().unwrap();
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();

@@ -87,7 +87,8 @@ impl Telemetry {
             let exemplars = Exemplars::new(status.registry().clone());
             spans.watch(Box::new(move |span| exemplars.note(span)));
         }
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
         Ok(Arc::new(Self { spans, exporter, log: log.clone(), tasks, stop }))
     }
 

@@ -64,7 +64,8 @@ impl Done {
 impl Process {
     /// Starts a command; `base` is the path of its outputs without the extension.
     pub(crate) fn start(mut command: Command, base: &Path) -> Self {
-        let (out, err) = (base.with_extension("out"), base.with_extension("err"));
+        let out = base.with_extension("out");
+        let err = base.with_extension("err");
         command
             .stdout(File::create(&out).expect("a file"))
             .stderr(File::create(&err).expect("a file"));

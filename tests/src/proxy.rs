@@ -79,8 +79,8 @@ async fn connect(
     losses: watch::Sender<usize>,
 ) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-    let ((mut from_client, to_client), (from_server, mut to_server)) =
-        (client.into_split(), server.into_split());
+    let (mut from_client, to_client) = client.into_split();
+    let (from_server, mut to_server) = server.into_split();
     // When one side ends, both end.
     tokio::select! {
         _ = tokio::io::copy(&mut from_client, &mut to_server) => {}

@@ -131,8 +131,8 @@ async fn reply(answering: &Answering, reply_to: Subject, payload: Bytes) {
 }
 
 fn written(answering: &Answering, answer: Result<Value, CellError>) -> Bytes {
-    let (body, payload_max) =
-        (answering.body.as_str(), answering.connection.client().max_payload());
+    let body = answering.body.as_str();
+    let payload_max = answering.connection.client().max_payload();
     let write = |answer: Result<Value, CellError>| {
         let (answer, error) =
             answer.map_or_else(|error| (None, Some(error)), |answer| (Some(answer), None));
@@ -167,7 +167,9 @@ pub(crate) async fn ask_all(
     let asked =
         client.publish_with_reply(Subject::from(subject), inbox, question.to_string().into()).await;
     asked.map_err(|error| unavailable(&error))?;
-    let (deadline, mut patience, mut found) = (Instant::now() + wait, wait, Vec::new());
+    let deadline = Instant::now() + wait;
+    let mut patience = wait;
+    let mut found = Vec::new();
     while found.len() < ANSWERS_MAX
         && let Ok(Some(message)) =
             timeout_at(deadline.min(Instant::now() + patience), answers.next()).await

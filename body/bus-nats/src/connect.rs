@@ -344,7 +344,8 @@ pub(crate) fn shown(url: &str) -> String {
     let one = |part: &str| {
         let Ok(address) = address(part) else { return redact(part) };
         let scheme = if address.tls_required() { "tls" } else { "nats" };
-        let (host, port) = (address.host(), address.port());
+        let host = address.host();
+        let port = address.port();
         if host.contains(':') {
             format!("{scheme}://[{host}]:{port}")
         } else {

@@ -88,7 +88,8 @@ impl Connection {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });
-        let (stop_reader, stop_events) = (connection.stop.clone(), connection.stop.clone());
+        let stop_reader = connection.stop.clone();
+        let stop_events = connection.stop.clone();
         connection.tasks.spawn(async move { stop_reader.run_until_cancelled(reader.run()).await });
         let follow = connection.clone().follow(events, link.clone(), counters.clone());
         connection.tasks.spawn(async move { stop_events.run_until_cancelled(follow).await });
@@ -187,7 +188,8 @@ impl Connection {
 
     /// Answers the barriers of the body's other connection until this one is closed.
     pub(crate) fn answer_barriers(self: &Arc<Self>, mut barriers: Subscription) {
-        let (connection, stop) = (self.clone(), self.stop.clone());
+        let connection = self.clone();
+        let stop = self.stop.clone();
         let answering = async move {
             while let Some(barrier) = barriers.next().await {
                 let Some(reply_to) = barrier.reply else { continue };

@@ -142,7 +142,8 @@ impl Members {
         for body in bodies {
             if !known.asked.contains_key(&body) {
                 known.asked.insert(body.clone(), State::Probed);
-                let (members, stop) = (self.clone(), self.stop.clone());
+                let members = self.clone();
+                let stop = self.stop.clone();
                 self.tasks
                     .spawn(async move { stop.run_until_cancelled(members.probe(body)).await });
             }

@@ -42,7 +42,8 @@ pub(crate) async fn publish(
     let subject = Subject::from(String::from(cbs::Subject::of(namespace, &target)));
     event.check_attributes().map_err(|error| BusError::new(error, Outcome::NotRun))?;
     let headers = headers(namespace, &target, &event);
-    let (bytes, limit) = (event.payload.len() + headers_len(&headers), client.max_payload());
+    let bytes = event.payload.len() + headers_len(&headers);
+    let limit = client.max_payload();
     if bytes > limit {
         return Err(BusError::too_large(&target, bytes, limit));
     }

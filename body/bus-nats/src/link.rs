@@ -63,7 +63,8 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new() -> Self {
         let state = watch::Sender::new(LinkState::Up);
-        let (found_jetstream, denied) = (AtomicBool::new(false), watch::Sender::new(None));
+        let found_jetstream = AtomicBool::new(false);
+        let denied = watch::Sender::new(None);
         Self { lost: AtomicUsize::new(0), state, found_jetstream, denied }
     }
 

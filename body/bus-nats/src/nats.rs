@@ -93,8 +93,10 @@ impl Nats {
     }
 
     async fn open(options: Options, body: bool) -> Result<Self, ConnectError> {
-        let (link, counters) = (Arc::new(Link::new()), Arc::new(LinkCounters::default()));
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let link = Arc::new(Link::new());
+        let counters = Arc::new(LinkCounters::default());
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
         let connection = |purpose, inbox| one(&options, purpose, inbox, &link, &counters);
         let (serve, call) = if body {
             let (serve, call) =
@@ -334,8 +336,9 @@ impl Inner {
         self.services.start().await?;
         let cells = Subject::of_cells_in_body(&self.options.namespace, &self.options.body);
         let subscriber = self.serve.subscribe(cells.into(), None).await?;
-        let (stop, register, answering) =
-            (self.stop.clone(), self.register.clone(), self.answering.clone());
+        let stop = self.stop.clone();
+        let register = self.register.clone();
+        let answering = self.answering.clone();
         self.tasks.spawn(async move {
             stop.run_until_cancelled(per_body::run(subscriber, register, answering)).await
         });
@@ -345,8 +348,8 @@ impl Inner {
             Subject::of_all_controls(namespace),
         ] {
             let subscriber = self.serve.subscribe(subject.into(), None).await?;
-            let (stop, answer) =
-                (self.stop.clone(), admin::run(subscriber, self.answering.clone()));
+            let stop = self.stop.clone();
+            let answer = admin::run(subscriber, self.answering.clone());
             self.tasks.spawn(async move { stop.run_until_cancelled(answer).await });
         }
         Ok(())

@@ -130,7 +130,8 @@ async fn end<'a>(
     mut pending: FuturesUnordered<BoxFuture<'a, ()>>,
     asked: bool,
 ) {
-    let (connection, target) = (&served.answering.connection, &served.service.target);
+    let connection = &served.answering.connection;
+    let target = &served.service.target;
     let mut proved = Ok(());
     if asked && subscriber.stop_sending().await {
         let first = serve_until(served, subscriber, &mut pending, connection.barrier()).await;

@@ -58,8 +58,10 @@ impl Services {
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let (namespace, body) = (options.namespace.clone(), options.body.clone());
-        let (started_ms, asked) = (cbs::now_ms(), Mutex::default());
+        let namespace = options.namespace.clone();
+        let body = options.body.clone();
+        let started_ms = cbs::now_ms();
+        let asked = Mutex::default();
         Self { register, connection, namespace, body, counters, started_ms, tasks, stop, asked }
     }
 
@@ -186,7 +188,8 @@ impl Services {
 }
 
 fn info(listing: &Listing) -> Value {
-    let (target, about) = (&listing.service.target, &listing.service.about);
+    let target = &listing.service.target;
+    let about = &listing.service.about;
     let mut metadata = serde_json::Map::new();
     for (key, value) in [
         ("cbs.cell", target.to_string().into()),
@@ -212,10 +215,12 @@ fn info(listing: &Listing) -> Value {
 }
 
 fn stats(listing: &Listing) -> Value {
-    let (target, stats) = (&listing.service.target, &listing.service.stats);
+    let target = &listing.service.target;
+    let stats = &listing.service.stats;
     let (state, reason) = stats.state();
     let read = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
-    let (calls, busy) = (read(&stats.calls), read(&stats.busy_ns));
+    let calls = read(&stats.calls);
+    let busy = read(&stats.busy_ns);
     json!({
         "name": endpoint(target),
         "subject": listing.subject.as_str(),

@@ -55,7 +55,8 @@ async fn what_jetstream_stores_is_there_after_a_restart_on_the_same_port() {
     let folder = tempfile::tempdir().unwrap();
     let store = Some(folder.path().join("a \"store\" of $ours"));
     let server = start(Settings { store, ..Settings::default() }).await.unwrap();
-    let (url, port) = (server.url().to_owned(), server.port());
+    let url = server.url().to_owned();
+    let port = server.port();
     let client = async_nats::connect(&url).await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
     let stream =

@@ -186,7 +186,8 @@ impl InProcess {
         let timeout = request.timeout.unwrap_or(TIMEOUT_DEFAULT);
         request.timeout = Some(timeout);
         request.idempotent = false;
-        let (ids, target) = (Ids::of(&request), &members.target);
+        let ids = Ids::of(&request);
+        let target = &members.target;
         let mut full = false;
         for member in members.rotation() {
             let Some(inside) = member.enter() else { continue };

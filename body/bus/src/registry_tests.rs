@@ -54,7 +54,8 @@ fn members_of_one_target_take_turns() {
 #[test]
 fn removing_one_member_leaves_the_others() {
     let registry = Registry::new();
-    let (first, second) = (member(), member());
+    let first = member();
+    let second = member();
     registry.add(&target(0), first.clone());
     registry.add(&target(0), second.clone());
     registry.remove(&target(0), &first);

@@ -69,11 +69,9 @@ struct Stage {
 }
 
 async fn stage(canary: Arc<Counting>) -> Stage {
-    let (bus, split, base) = (
-        InProcess::new(Settings::default()),
-        Arc::new(TrafficSplit::default()),
-        Counting::new(true, 1 << 20),
-    );
+    let bus = InProcess::new(Settings::default());
+    let split = Arc::new(TrafficSplit::default());
+    let base = Counting::new(true, 1 << 20);
     let front = InstanceBus::new(bus.clone(), split.clone(), None);
     let instance_bus = InstanceBus::new(bus.clone(), split.clone(), Some("two".into()));
     let serving = vec![

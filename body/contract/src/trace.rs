@@ -40,8 +40,10 @@ impl Trace {
     #[must_use]
     pub fn parse(traceparent: &str) -> Option<Self> {
         let mut parts = traceparent.split('-');
-        let (version, trace, span, flags) =
-            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let version = parts.next()?;
+        let trace = parts.next()?;
+        let span = parts.next()?;
+        let flags = parts.next()?;
         let mut number = [0];
         unhex(version, &mut number)?;
         // Later versions may say more after the flags; 255 is none.

@@ -15,7 +15,8 @@ use self::{
 
 #[test]
 fn golden_frames_and_their_mutations_do_no_harm() {
-    let (frames, mut dice) = (golden_frames(), Dice(20_261_120));
+    let frames = golden_frames();
+    let mut dice = Dice(20_261_120);
     assert!(frames.len() > 50, "the golden frames were not found");
     frames.iter().for_each(|frame| fuzz_one(frame));
     let mut read = 0;

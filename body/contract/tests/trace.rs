@@ -72,7 +72,8 @@ fn without_a_foreign_trace_the_ids_imply_one() {
         root.trace(),
         Trace { trace_id: root.id.into_bytes(), span_id: span_of(root.id), flags: 0 }
     );
-    let (correlation, causation) = (Uuid::now_v7(), Uuid::now_v7());
+    let correlation = Uuid::now_v7();
+    let causation = Uuid::now_v7();
     let nested =
         Envelope { correlation_id: Some(correlation), causation_id: Some(causation), ..root };
     let implied =

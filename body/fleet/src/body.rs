@@ -328,7 +328,8 @@ impl Body {
         let leaving = presence.is_leaving();
         // No entry is left now or was before: there is nothing to note, for any number of cells.
         if let (Some(desired), true) = (&self.desired, leaving || self.reported.leaving) {
-            let (states, manifest) = (&presence.states, &desired.manifest);
+            let states = &presence.states;
+            let manifest = &desired.manifest;
             let is_leaving = |target: &Target| {
                 manifest.get(target).is_some_and(|(at, _)| states.at(at).is_leaving())
             };

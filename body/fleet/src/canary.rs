@@ -114,7 +114,8 @@ pub fn judge(
     let more = f64::from(rules.errors_more_max.min(100)) / 100.0;
     let all_failed = canary.errors >= canary.calls && canary.calls >= calls_min.div_ceil(5);
     if (canary.calls >= calls_min || all_failed) && surely_failing(canary) > ratio(base) + more {
-        let (errors, calls) = (canary.errors, canary.calls);
+        let errors = canary.errors;
+        let calls = canary.calls;
         let base = format!("{} of {} of the old revision", base.errors, base.calls);
         return Judgement::RollBack(format!("{errors} of {calls} calls failed, and {base}"));
     }
@@ -151,7 +152,8 @@ fn ratio(sample: &CanarySample) -> f64 {
 #[allow(clippy::cast_precision_loss)]
 fn surely_failing(sample: &CanarySample) -> f64 {
     let calls = sample.calls.max(1) as f64;
-    let (share, square) = (ratio(sample), DEVIATIONS * DEVIATIONS);
+    let share = ratio(sample);
+    let square = DEVIATIONS * DEVIATIONS;
     let middle = share + square / (2.0 * calls);
     let width =
         DEVIATIONS * (share * (1.0 - share) / calls + square / (4.0 * calls * calls)).sqrt();

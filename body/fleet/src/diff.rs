@@ -43,7 +43,8 @@ pub struct Diff {
 #[must_use]
 pub fn diff(old: &Manifest, new: &Manifest) -> Diff {
     let mut diff = Diff::default();
-    let (mut olds, mut news) = (old.entries().iter().peekable(), new.entries().iter().peekable());
+    let mut olds = old.entries().iter().peekable();
+    let mut news = new.entries().iter().peekable();
     loop {
         let order = match (olds.peek(), news.peek()) {
             (Some((old, _)), Some((new, _))) => old.cmp(new),
@@ -68,7 +69,8 @@ pub fn diff(old: &Manifest, new: &Manifest) -> Diff {
 fn fields(old: &Item, new: &Item) -> Vec<FieldChange> {
     // What cannot be written has no fields to compare.
     let json = |item: &Item| serde_json::to_value(item).unwrap_or_default();
-    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let mut before = Vec::new();
+    let mut after = Vec::new();
     flatten(String::new(), &json(old), &mut before);
     flatten(String::new(), &json(new), &mut after);
     let names: BTreeSet<&String> = before.iter().chain(&after).map(|(name, _)| name).collect();
@@ -76,7 +78,8 @@ fn fields(old: &Item, new: &Item) -> Vec<FieldChange> {
         list.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone())
     };
     let changes = names.into_iter().filter_map(|name| {
-        let (from, to) = (find(&before, name), find(&after, name));
+        let from = find(&before, name);
+        let to = find(&after, name);
         (from != to).then(|| FieldChange { field: name.clone(), from, to })
     });
     changes.collect()

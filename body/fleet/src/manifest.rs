@@ -253,7 +253,8 @@ impl Manifest {
     /// The specs and the bundles that its entries name.
     #[must_use]
     pub fn objects(&self) -> (BTreeSet<ContentHash>, BTreeSet<ContentHash>) {
-        let (mut specs, mut bundles) = (BTreeSet::new(), BTreeSet::new());
+        let mut specs = BTreeSet::new();
+        let mut bundles = BTreeSet::new();
         for (_, item) in &self.entries {
             let (own_specs, own_bundles) = item.objects();
             specs.extend(own_specs);

@@ -60,7 +60,8 @@ impl Round<'_> {
     pub(crate) fn own_it(&mut self, place: &HeldEntry<'_>) -> EntryStatus {
         let starting = place.held.live(place.main()).next().is_some();
         if let Some(instance) = place.promoted().map(|it| it.id) {
-            let (target, limit) = (place.target.clone(), place.entry.start_ms);
+            let target = place.target.clone();
+            let limit = place.entry.start_ms;
             self.pass.actions.push(Action::Promote { target, instance, limit });
         }
         if let Some(reason) = place.rolled_back {
@@ -171,7 +172,8 @@ impl Round<'_> {
             return None;
         }
         let since = live.filter(|it| it.phase == InstancePhase::Ready).map(|it| it.since).min()?;
-        let (mut base, mut canary) = (CanarySample::default(), CanarySample::default());
+        let mut base = CanarySample::default();
+        let mut canary = CanarySample::default();
         let own = place.held.samples(side.revision);
         let theirs = self.spoken().flat_map(|peer| &peer.presence.tallies);
         let theirs =
@@ -194,7 +196,8 @@ impl Round<'_> {
     }
 
     fn rule(&mut self, place: &HeldEntry<'_>, side: &Version, verdict: Verdict, reason: String) {
-        let (target, revision) = (place.target.clone(), side.revision);
+        let target = place.target.clone();
+        let revision = side.revision;
         self.pass.actions.push(Action::Rule { target, revision, verdict, reason });
     }
 

@@ -342,7 +342,9 @@ impl<'a> Round<'a> {
             return;
         }
         self.starts -= 1;
-        let (target, instance, limit) = (place.target.clone(), self.next_id, place.entry.start_ms);
+        let target = place.target.clone();
+        let instance = self.next_id;
+        let limit = place.entry.start_ms;
         self.next_id += 1;
         self.pass.actions.push(Action::Start {
             target,

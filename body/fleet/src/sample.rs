@@ -45,8 +45,8 @@ mod tests {
         }
         assert_eq!((sample.calls, sample.errors), (1000, 100));
         for percent in [1, 10, 50, 95, 99, 100] {
-            let (found, exact) =
-                (sample.times.percentile(percent).unwrap_or_default(), percent * 10);
+            let found = sample.times.percentile(percent).unwrap_or_default();
+            let exact = percent * 10;
             assert!(
                 found >= exact && found <= exact * 5 / 4 + 2,
                 "{percent} %: {found} for {exact}"
@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn samples_of_bodies_add_up() -> Result<(), serde_json::Error> {
-        let (mut one, mut two) = (CanarySample::default(), CanarySample::default());
+        let mut one = CanarySample::default();
+        let mut two = CanarySample::default();
         one.count(100, false);
         two.count(u64::MAX, true);
         two.count(0, false);

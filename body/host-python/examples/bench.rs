@@ -69,11 +69,12 @@ async fn measure(bus: &InProcess, name: &str, at_once: usize, time: Duration) ->
     let payload = bytes::Bytes::from(format!(r#"{{"name":"Ada {padding}"}}"#));
     let one = || bus.call(Envelope::request(target.clone(), payload.clone()));
     let mut calls: FuturesUnordered<_> = (0..at_once).map(|_| one()).collect();
-    let (began, mut done) = (Instant::now(), 0_u64);
+    let began = Instant::now();
+    let mut done = 0_u64;
     while let Some(answer) = calls.next().await {
         answer.unwrap();
         done += 1;
-        if done % 64 == 0 && began.elapsed() > time {
+        if done.is_multiple_of(64) && began.elapsed() > time {
             break;
         }
         calls.push(one());

@@ -197,7 +197,8 @@ fn run(command: &mut Command) -> Result<(), EnvironmentError> {
     };
     let output = tempfile::tempfile().map_err(io_error("cannot make a temporary file"))?;
     let second = || output.try_clone().map_err(io_error("cannot use a temporary file twice"));
-    let (stdout, stderr) = (Stdio::from(second()?), Stdio::from(second()?));
+    let stdout = Stdio::from(second()?);
+    let stderr = Stdio::from(second()?);
     let started = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn();
     let mut child = started.map_err(io_error(format!("cannot start {shown}")))?;
     let until = Instant::now() + LIMIT;

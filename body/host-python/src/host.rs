@@ -111,7 +111,8 @@ impl PythonHost {
             other => HostError::Runtime(other.to_string()),
         })?;
         let mut ended = pool.ended();
-        let (workers, cell) = (Arc::downgrade(&pool), Arc::new(PythonCell(pool)));
+        let workers = Arc::downgrade(&pool);
+        let cell = Arc::new(PythonCell(pool));
         Ok(Started {
             ended: Box::pin(async move {
                 let reason = ended

@@ -209,7 +209,8 @@ fn set_texts(config: &mut ffi::PyConfig) -> Result<(), InterpreterError> {
     let text = |text: &str| {
         CString::new(text).map_err(|error: NulError| InterpreterError::Start(error.to_string()))
     };
-    let (home, program) = (text(BUILT.prefix)?, text(BUILT.executable)?);
+    let home = text(BUILT.prefix)?;
+    let program = text(BUILT.executable)?;
     let config: *mut ffi::PyConfig = config;
     let set = move |field: *mut *mut _, text: *const c_char| {
         // SAFETY: the field is one of this very struct, the text ends with a zero and lives until

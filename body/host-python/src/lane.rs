@@ -258,7 +258,9 @@ impl Lane {
 
     /// Returns the status of the lane for operators.
     pub(crate) fn worker(&self, blocked_us: u64, lock_wait_us: u64) -> Worker {
-        let (load, running, behind) = (self.load.now(), self.running.now(), self.behind_us());
+        let load = self.load.now();
+        let running = self.running.now();
+        let behind = self.behind_us();
         let state = match &*self.status.borrow() {
             LaneStatus::Starting => "starting",
             LaneStatus::Ready if behind >= blocked_us => "blocked",

@@ -197,7 +197,8 @@ impl Pool {
     /// Gives calls that have waited too long to lanes without calls, and starts more lanes for the
     /// rest.
     pub(crate) fn balance(self: &Arc<Self>) {
-        let (lanes, now) = (self.lanes(), now_us());
+        let lanes = self.lanes();
+        let now = now_us();
         let waiting = lanes.iter().flat_map(|lane| lane.waiting());
         let late: Vec<_> =
             waiting.filter(|call| now.saturating_sub(call.since_us) >= LATE_US).collect();

@@ -90,7 +90,8 @@ impl Port {
     /// calls that are done, stop). `stop` is 0 for no, 1 for a stop with hooks, 2 without. Returns
     /// `None` if there is nothing; if `last` is true, the next item then wakes the loop again.
     fn take<'py>(slf: &Bound<'py, Self>, last: bool) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let (py, port) = (slf.py(), slf.get());
+        let py = slf.py();
+        let port = slf.get();
         let (calls, events) = port.lane.take(last);
         if calls.is_empty() && events.is_empty() {
             return Ok(None);
@@ -101,7 +102,9 @@ impl Port {
             .map(|call| Bound::new(py, PortCall::new(call, slf.clone().unbind())))
             .collect::<PyResult<_>>()?;
         let calls = PyList::new(py, made)?;
-        let (cancelled, done, mut stop) = (PyList::empty(py), PyList::empty(py), 0);
+        let cancelled = PyList::empty(py);
+        let done = PyList::empty(py);
+        let mut stop = 0;
         for event in events {
             match event {
                 LaneEvent::Cancel(call) => cancelled.append(call.key())?,

@@ -270,7 +270,8 @@ impl PortCall {
 
     /// Starts a call to another cell. Its result comes from [`Port::take`] under this number.
     fn send(&self, number: u64, sent: Sent) -> PyResult<Option<HostCall>> {
-        let (request, call) = (self.envelope(&sent)?, self.call.clone());
+        let request = self.envelope(&sent)?;
+        let call = self.call.clone();
         let work = async move {
             call.context.send(request).await.map(|reply| Arrived::Reply(Box::new(reply)))
         };

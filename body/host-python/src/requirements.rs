@@ -43,7 +43,8 @@ impl Requirements {
     /// What cannot be read, or is named and not there: with the file and its line, for a person.
     pub(crate) fn beside(file: &Path) -> Result<Option<Self>, String> {
         let folder = folder(file);
-        let (named, project) = (folder.join("requirements.txt"), folder.join("pyproject.toml"));
+        let named = folder.join("requirements.txt");
+        let project = folder.join("pyproject.toml");
         let (file, text) = match read(&named)? {
             Some(text) => (named, text),
             None => match read(&project)? {
@@ -156,7 +157,8 @@ fn links(place: &Path) -> io::Result<Vec<String>> {
 /// Returns all files below a path, sorted, without hidden files and without those that building a
 /// package makes there.
 fn files(place: &Path) -> io::Result<Vec<PathBuf>> {
-    let (mut files, mut open) = (Vec::new(), vec![place.to_owned()]);
+    let mut files = Vec::new();
+    let mut open = vec![place.to_owned()];
     while let Some(path) = open.pop() {
         if !path.is_dir() {
             files.push(path);

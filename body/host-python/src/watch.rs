@@ -198,7 +198,8 @@ fn look_at(pool: &Arc<Pool>, lane: &Arc<Lane>, ask: bool) {
         }
         return;
     }
-    let (watchdog, behind) = (pool.plan.watchdog, lane.behind_us());
+    let watchdog = pool.plan.watchdog;
+    let behind = lane.behind_us();
     if watchdog.exit_when_stuck && lane.cancel_waits() && behind >= micros(STUCK_AFTER) {
         let place = place(pool, lane);
         stuck(pool.plan.env.target.name(), &place, true);

@@ -102,7 +102,8 @@ def run(input) -> dict:
         attributes: vec![("tenant".into(), "blue".into())],
         ..Envelope::request(target("demo.cell"), "null")
     };
-    let (id, trace) = (request.id.to_string(), cbs::span_of(request.id));
+    let id = request.id.to_string();
+    let trace = cbs::span_of(request.id);
     let reply = body.bus.call(request).await.unwrap();
     let said: Value = serde_json::from_slice(&reply.payload).unwrap();
     assert_eq!((&said["id"], &said["correlation"]), (&json!(id), &json!(id)));

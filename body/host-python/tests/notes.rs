@@ -200,7 +200,8 @@ async fn a_line_of_the_log_has_the_same_fields_in_the_body_and_in_a_process() {
         let log = body.log.text();
         let line = log.lines().find(|line| line.contains("placed")).unwrap();
         let fields = r#"{"count":"2","extra_id":"mine","sku":"green tea"}"#;
-        let (trace, own) = (id.simple(), format!("logger=demo.cell cbs.fields={fields}"));
+        let trace = id.simple();
+        let own = format!("logger=demo.cell cbs.fields={fields}");
         let expected = format!(
             "WARN cbs::cell: placed cell=demo.cell id={id} correlation_id={id} trace_id={trace} {own}"
         );

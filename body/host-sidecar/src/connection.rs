@@ -35,7 +35,8 @@ impl<'a> Connection<'a> {
         frames: Frames<UnixStream>,
         hello: &proto::Hello,
     ) -> Self {
-        let (plan, heartbeat) = (&instance.plan, Arc::<Heartbeat>::default());
+        let plan = &instance.plan;
+        let heartbeat = Arc::<Heartbeat>::default();
         let settings = &plan.settings;
         let or = |said: u32, else_: usize| if said == 0 { else_ } else { said as usize };
         let room = or(hello.in_flight_max, plan.concurrency);
@@ -88,7 +89,8 @@ impl<'a> Connection<'a> {
 
     /// Watches the process while it takes calls.
     async fn watch(&mut self) -> ExitReason {
-        let (instance, process) = (self.instance, self.process);
+        let instance = self.instance;
+        let process = self.process;
         let mut tick = interval(instance.plan.settings.times.ping);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stuck = None;

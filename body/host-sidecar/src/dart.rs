@@ -131,7 +131,8 @@ impl Builder {
     /// Returns the same builder with this Dart, instead of the one that [`find`] finds.
     #[must_use]
     pub fn with_dart(self, dart: Dart) -> Self {
-        let (folder, time_max) = (self.work.folder.clone(), self.work.time_max);
+        let folder = self.work.folder.clone();
+        let time_max = self.work.time_max;
         Self::of(Work { folder, dart: Some(dart), time_max })
     }
 
@@ -139,7 +140,8 @@ impl Builder {
     /// two minutes.
     #[must_use]
     pub fn with_time_limit(self, time_max: Duration) -> Self {
-        let (folder, dart) = (self.work.folder.clone(), self.work.dart.clone());
+        let folder = self.work.folder.clone();
+        let dart = self.work.dart.clone();
         Self::of(Work { folder, dart, time_max })
     }
 
@@ -191,7 +193,9 @@ impl Builder {
     /// # Errors
     /// The errors of [`Self::prepare`].
     pub async fn prepare_soon(&self, source: &Path) -> Result<Soon, Error> {
-        let (work, builds, stop) = (self.work.clone(), self.builds.clone(), self.stop.clone());
+        let work = self.work.clone();
+        let builds = self.builds.clone();
+        let stop = self.stop.clone();
         let source = source.to_path_buf();
         let task = self.tasks.spawn(async move {
             tokio::select! {

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_pong_that_stays_out_counts_from_its_ping() {
-        let (heartbeat, start) = (Heartbeat::default(), Instant::now());
+        let heartbeat = Heartbeat::default();
+        let start = Instant::now();
         assert_eq!((heartbeat.ping(start), heartbeat.owes(start, SECOND)), (1, Duration::ZERO));
         assert_eq!(
             (heartbeat.ping(start + SECOND), heartbeat.owes(start + SECOND, SECOND)),
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn time_in_which_the_body_stood_still_is_not_the_process_s() {
-        let (heartbeat, start) = (Heartbeat::default(), Instant::now());
+        let heartbeat = Heartbeat::default();
+        let start = Instant::now();
         heartbeat.ping(start);
         heartbeat.owes(start, SECOND);
         assert_eq!(heartbeat.owes(start + SECOND * 60, SECOND), Duration::ZERO);

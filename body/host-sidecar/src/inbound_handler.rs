@@ -101,7 +101,8 @@ impl InboundHandler {
 
     /// Logs how many lines of the process's log were left out, if there were any.
     fn tell_left_out(&self) {
-        let (left_out, cell) = (self.lines.left_out(), self.env.target.name());
+        let left_out = self.lines.left_out();
+        let cell = self.env.target.name();
         if left_out > 0 {
             // This is not logged as a line of the cell: the cell's share of the log is used up.
             tracing::warn!(
@@ -133,7 +134,8 @@ impl Inbound for InboundHandler {
         request: proto::Request,
         context: Option<Arc<CellContext>>,
     ) -> BoxFuture<'static, Bytes> {
-        let (env, asked) = (self.env.clone(), self.complete(request.envelope, context.as_deref()));
+        let env = self.env.clone();
+        let asked = self.complete(request.envelope, context.as_deref());
         Box::pin(async move {
             let answer = match asked {
                 Ok(event) if event.kind == Kind::Event => publish(&env, event).await,

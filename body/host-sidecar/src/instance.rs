@@ -134,8 +134,8 @@ impl Instance {
             lines_burst: settings.lines_burst,
             last,
         };
-        let (stdout, stderr) =
-            (output(Stream::Stdout, LastLines::default()), output(Stream::Stderr, last.clone()));
+        let stdout = output(Stream::Stdout, LastLines::default());
+        let stderr = output(Stream::Stderr, last.clone());
         match tokio::process::ChildStdout::from_std(pipes.stdout) {
             Ok(pipe) => drop(outputs.spawn(stdout.read(pipe, enough.clone()))),
             Err(error) => tracing::warn!(%error, "the output of a process cannot be read"),

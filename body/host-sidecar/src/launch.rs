@@ -58,7 +58,9 @@ pub(crate) async fn launch_until(
     // Each part of a stop has its own limit. This limit is for unforeseen cases.
     let stop_limit = times.drain + times.term + KILL_PATIENCE + OUTPUT_PATIENCE * 2;
     let silence = times.ping * 2;
-    let (pool, rows, stop) = (ProcessPool::new(), Rows::default(), CancellationToken::new());
+    let pool = ProcessPool::new();
+    let rows = Rows::default();
+    let stop = CancellationToken::new();
     let called = if better.is_some() { "kernel process" } else { "process" };
     let plan = Arc::new(Plan::new(settings, launch, spec, env).called(called));
     // The better program is made only after the first one serves, so that it does not slow down the

@@ -79,7 +79,9 @@ impl Output {
     /// process. After `enough` is cancelled, it reads what is there and waits for no more.
     pub(crate) async fn read(self, mut pipe: impl AsyncRead + Unpin, enough: CancellationToken) {
         let mut bucket = Bucket::new(self.lines_per_second, self.lines_burst, Instant::now());
-        let (mut dropped, mut lines, mut buffer) = (0u64, Lines::default(), vec![0; READ_BYTES]);
+        let mut dropped = 0u64;
+        let mut lines = Lines::default();
+        let mut buffer = vec![0; READ_BYTES];
         let mut report = interval(TELL_EVERY);
         report.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -177,7 +179,8 @@ mod tests {
     use super::*;
 
     fn lines(pieces: &[&[u8]]) -> Vec<String> {
-        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        let mut lines = Lines::default();
+        let mut found = Vec::new();
         let mut each = |line: &[u8]| found.push(String::from_utf8_lossy(line).into_owned());
         for piece in pieces {
             lines.feed(piece, &mut each);

@@ -44,7 +44,8 @@ impl PoolSupervisor {
         rows: Rows,
         stop: CancellationToken,
     ) -> Self {
-        let (slots, workers) = (JoinSet::new(), BTreeMap::new());
+        let slots = JoinSet::new();
+        let workers = BTreeMap::new();
         Self { plan, pool, rows, stop, slots, workers, next: 0, replace: RollingReplace::Over }
     }
 
@@ -66,7 +67,8 @@ impl PoolSupervisor {
     }
 
     fn worker(&mut self, number: u32, replacement: bool) -> (u32, First) {
-        let (task, end) = (self.next, self.stop.child_token());
+        let task = self.next;
+        let end = self.stop.child_token();
         self.next = self.next.wrapping_add(1);
         self.workers.insert(task, Worker { number, end: end.clone() });
         let (report, first) = oneshot::channel();

@@ -38,8 +38,9 @@ impl PooledProcess {
         inbound: Arc<InboundHandler>,
         room: usize,
     ) -> Arc<Self> {
-        let (leases, idle, vacated) =
-            (AtomicUsize::new(0), Mutex::new(Instant::now()), Notify::new());
+        let leases = AtomicUsize::new(0);
+        let idle = Mutex::new(Instant::now());
+        let vacated = Notify::new();
         Arc::new(Self { number, peer, heartbeat, inbound, room, leases, idle, vacated })
     }
 

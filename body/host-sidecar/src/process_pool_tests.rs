@@ -61,7 +61,8 @@ fn waits(pool: &Arc<ProcessPool>) -> Result<oneshot::Receiver<Lease>, &'static s
 async fn the_least_busy_gets_the_next_call() -> Tested {
     let pool = ProcessPool::new();
     assert!(matches!(pool.enter(), Entry::Nobody));
-    let ((one, _keep), (two, _keep_too)) = (pooled(0, 2)?, pooled(1, 2)?);
+    let (one, _keep) = pooled(0, 2)?;
+    let (two, _keep_too) = pooled(1, 2)?;
     pool.join(two);
     pool.join(one);
     let leases = [now(&pool)?, now(&pool)?, now(&pool)?, now(&pool)?];
@@ -74,10 +75,13 @@ async fn the_least_busy_gets_the_next_call() -> Tested {
 
 #[tokio::test]
 async fn who_waits_gets_the_next_place_in_turn_and_who_gave_up_gets_none() -> Tested {
-    let (pool, (one, _keep)) = (ProcessPool::new(), pooled(0, 1)?);
+    let pool = ProcessPool::new();
+    let (one, _keep) = pooled(0, 1)?;
     pool.join(one);
     let lease = now(&pool)?;
-    let (gave_up, mut first, mut second) = (waits(&pool)?, waits(&pool)?, waits(&pool)?);
+    let gave_up = waits(&pool)?;
+    let mut first = waits(&pool)?;
+    let mut second = waits(&pool)?;
     drop(gave_up);
     drop(lease);
     let lease = first.try_recv()?;
@@ -93,10 +97,12 @@ async fn who_waits_gets_the_next_place_in_turn_and_who_gave_up_gets_none() -> Te
 
 #[tokio::test]
 async fn a_place_that_was_given_to_one_who_just_gave_up_goes_on() -> Tested {
-    let (pool, (one, _keep)) = (ProcessPool::new(), pooled(0, 1)?);
+    let pool = ProcessPool::new();
+    let (one, _keep) = pooled(0, 1)?;
     pool.join(one);
     let lease = now(&pool)?;
-    let (first, mut second) = (waits(&pool)?, waits(&pool)?);
+    let first = waits(&pool)?;
+    let mut second = waits(&pool)?;
     drop(lease);
     drop(first);
     drop(second.try_recv()?);
@@ -106,10 +112,13 @@ async fn a_place_that_was_given_to_one_who_just_gave_up_goes_on() -> Tested {
 
 #[tokio::test]
 async fn a_new_process_serves_those_who_wait_and_the_last_to_leave_ends_it() -> Tested {
-    let (pool, (one, _keep), (two, _keep_too)) = (ProcessPool::new(), pooled(0, 1)?, pooled(1, 1)?);
+    let pool = ProcessPool::new();
+    let (one, _keep) = pooled(0, 1)?;
+    let (two, _keep_too) = pooled(1, 1)?;
     pool.join(one.clone());
     let _lease = now(&pool)?;
-    let (mut first, mut second) = (waits(&pool)?, waits(&pool)?);
+    let mut first = waits(&pool)?;
+    let mut second = waits(&pool)?;
     pool.join(two.clone());
     assert_eq!(first.try_recv()?.pooled.number, 1);
     // Received and dropped: the second has it now.
@@ -124,7 +133,8 @@ async fn a_new_process_serves_those_who_wait_and_the_last_to_leave_ends_it() -> 
 
 #[tokio::test]
 async fn those_who_gave_up_waiting_are_not_kept() -> Tested {
-    let (pool, (one, _keep)) = (ProcessPool::new(), pooled(0, 1)?);
+    let pool = ProcessPool::new();
+    let (one, _keep) = pooled(0, 1)?;
     pool.join(one);
     let _lease = now(&pool)?;
     // The first call still waits, and the others wait behind it.
@@ -138,7 +148,9 @@ async fn those_who_gave_up_waiting_are_not_kept() -> Tested {
 
 #[tokio::test]
 async fn only_the_last_in_order_leaves_when_it_is_idle_and_not_needed() -> Tested {
-    let (pool, (one, _keep), (two, _keep_too)) = (ProcessPool::new(), pooled(0, 1)?, pooled(1, 1)?);
+    let pool = ProcessPool::new();
+    let (one, _keep) = pooled(0, 1)?;
+    let (two, _keep_too) = pooled(1, 1)?;
     pool.join(one.clone());
     pool.join(two.clone());
     let long = Duration::from_secs(600);
@@ -155,7 +167,8 @@ async fn only_the_last_in_order_leaves_when_it_is_idle_and_not_needed() -> Teste
 
 #[tokio::test]
 async fn a_cell_ends_with_its_last_process_and_the_first_reason_stays() -> Tested {
-    let (pool, (one, _keep)) = (ProcessPool::new(), pooled(0, 1)?);
+    let pool = ProcessPool::new();
+    let (one, _keep) = pooled(0, 1)?;
     assert!(pool.one_exited("at its start"), "it is not open yet");
     assert_eq!(pool.open(), Err(Some("at its start".to_owned())));
     let pool = ProcessPool::new();

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_told_once() {
-        let (meter, before) = (Meter::new(0, 2), Stats::lines_dropped().load(Ordering::Relaxed));
+        let meter = Meter::new(0, 2);
+        let before = Stats::lines_dropped().load(Ordering::Relaxed);
         assert_eq!((0..5).filter(|_| meter.admit()).count(), 2);
         assert_eq!((meter.left_out(), meter.left_out()), (3, 0));
         assert!(

@@ -113,7 +113,8 @@ mod tests {
         let folder = path.parent().ok_or("a folder")?.to_owned();
         assert_eq!((mode(&folder)?, mode(&path)?), (0o700, 0o600));
         let (accepted, connected) = tokio::join!(socket.accept(), UnixStream::connect(&path));
-        let (_accepted, _connected) = (accepted?, connected?);
+        let _accepted = accepted?;
+        let _connected = connected?;
         let refused = UnixStream::connect(&path).await.err().map(|error| error.kind());
         assert_eq!(refused, Some(ErrorKind::NotFound));
         assert!(!folder.exists(), "the folder is removed");

@@ -103,7 +103,8 @@ async fn a_newer_text_ends_the_compiler_of_an_older_one() -> Checked {
 async fn programs_that_nobody_waits_for_are_made_one_at_a_time_and_nicely() -> Checked {
     let lines = "mkdir busy || echo together >> wrong\nps -o ni= -p $$ >> nice\n\"$0\" --version > /dev/null\nrmdir busy";
     let shop = Workshop::new(&of_programs(lines))?;
-    let (builder, other) = (shop.builder(), shop.builder());
+    let builder = shop.builder();
+    let other = shop.builder();
     let mut later = Vec::new();
     for (name, builder) in [("one", &builder), ("two", &other), ("three", &other)] {
         let source =
@@ -220,7 +221,8 @@ async fn a_program_takes_over_from_its_kernel_without_a_failed_call() -> Checked
     // The slow calls wait for the compiler, which a busy machine may keep for a minute.
     let body = Body::start(&shop, settings, "instances: 2\nconcurrency: 32\ntimeout: 5m").await?;
     assert_eq!(body.processes(), ["kernel process", "kernel process"]);
-    let (answered, wrong) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Vec<String>>>::default());
+    let answered = Arc::<AtomicU64>::default();
+    let wrong = Arc::<Mutex<Vec<String>>>::default();
     let mut load = JoinSet::new();
     for _ in 0..4 {
         let (bus, answered, wrong) = (body.bus.clone(), answered.clone(), wrong.clone());

@@ -121,8 +121,8 @@ struct Broke {
 async fn breaks(payload: &str) -> Result<Broke, Box<dyn std::error::Error>> {
     let (logged, _guard) = Logged::listen();
     let body = Body::new(impatient())?;
-    let (good, bad) =
-        (body.ready("demo.good", "serve").await?, body.ready("demo.bad", "serve").await?);
+    let good = body.ready("demo.good", "serve").await?;
+    let bad = body.ready("demo.bad", "serve").await?;
     let first = pid(&bad).ok_or("no process")?;
     let mut state = bad.state();
     let held = request("demo.bad", "hold");

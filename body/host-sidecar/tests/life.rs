@@ -44,8 +44,9 @@ struct Load {
 
 impl Load {
     fn start(bus: &Arc<dyn BodyBus>, name: &'static str) -> Self {
-        let (done, wrong, over) =
-            (Arc::<AtomicU64>::default(), Arc::<Mutex<Vec<_>>>::default(), Arc::default());
+        let done = Arc::<AtomicU64>::default();
+        let wrong = Arc::<Mutex<Vec<_>>>::default();
+        let over = Arc::default();
         let mut load = Self { done, wrong, over, callers: JoinSet::new() };
         for caller in 0..8 {
             let (bus, done, wrong, over) =

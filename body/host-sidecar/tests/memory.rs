@@ -33,7 +33,9 @@ async fn a_flood_of_large_messages_is_held_up_and_not_held() -> Tested {
 
     // The process takes one message at a time, the callers send as many as they can.
     let payload = "x".repeat(16 * 1024);
-    let (mut sent, mut answered, mut shed) = (0, 0, 0);
+    let mut sent = 0;
+    let mut answered = 0;
+    let mut shed = 0;
     let mut calls = FuturesUnordered::new();
     while answered < MESSAGES {
         while calls.len() < 400 {

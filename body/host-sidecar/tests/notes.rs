@@ -90,11 +90,9 @@ async fn side_25_of_many_notes_64_are_kept_and_of_long_ones_1024_bytes() -> Test
 #[tokio::test]
 async fn a_stranger_that_knows_only_the_page_says_something_about_its_calls() -> Tested {
     let shout = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/sidecars/shout.py");
-    let (reply, note) = (
-        "            say(5, ",
-        "            say(15, field(1, said[1]), field(2, field(1, b\"shouted\") + field(2, b\"yes\")))\n            \
-         say(15, field(1, said[1]), field(3, field(1, b\"heard\") + field(2, 1700000000000000000)))\n",
-    );
+    let reply = "            say(5, ";
+    let note = "            say(15, field(1, said[1]), field(2, field(1, b\"shouted\") + field(2, b\"yes\")))\n            \
+         say(15, field(1, said[1]), field(3, field(1, b\"heard\") + field(2, 1700000000000000000)))\n";
     let program = fs::read_to_string(shout)?
         .replace(reply, &format!("{note}{reply}"))
         .replace("demo.shout", "demo.echo");
@@ -106,7 +104,8 @@ async fn a_stranger_that_knows_only_the_page_says_something_about_its_calls() ->
         body.start("demo.echo", &format!("runtime: exec\ncommand: [python3, {place}/shout.py]"))?;
     within(LONG, "the cell", running.ready(LONG)).await.map_err(|state| format!("{state:?}"))?;
     let span = span_of(&body, sampled("demo.echo", "\"tea\"")).await?;
-    let (name, time_ns) = (Text::from("heard"), 1_700_000_000_000_000_000);
+    let name = Text::from("heard");
+    let time_ns = 1_700_000_000_000_000_000;
     assert_eq!(
         span.notes,
         [attribute("shouted", "yes"), Note::Event { name, time_ns, attributes: vec![] }]

@@ -87,7 +87,8 @@ impl<W: Work> Guard<W> {
 
     /// Waits for a permit. The waiting counts as the caller's time.
     async fn wait(&self, mut request: Envelope) -> Result<Envelope, BusError> {
-        let (arrived, granted) = (tokio::time::Instant::now(), self.granted(&request));
+        let arrived = tokio::time::Instant::now();
+        let granted = self.granted(&request);
         match self.limit.acquire(request.payload.len(), granted).await {
             Some(permit) => {
                 let waited = arrived.elapsed();

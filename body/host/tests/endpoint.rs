@@ -69,9 +69,11 @@ async fn a_panic_costs_its_own_caller_an_error_and_the_log_has_the_rest() {
         serve(&bus, &cbs::cell("demo.moody", moody), CallLimits::default(), Schemas::default())
             .await;
     let request = Envelope::request(target("demo.moody"), r#""panic""#);
-    let (id, answer) = (request.id, bus.call(request).await);
+    let id = request.id;
+    let answer = bus.call(request).await;
     assert_eq!(answer, Err(CellError::cell_failed(id).into()));
-    let (text, trace) = (logged.text(), format!("trace_id={}", id.simple()));
+    let text = logged.text();
+    let trace = format!("trace_id={}", id.simple());
     let ids = [&format!("id={id}"), &format!("correlation_id={id}"), &trace];
     for part in ["cbs::cell", "demo.moody", "the secret is 4711", "tests/endpoint.rs:"]
         .into_iter()
@@ -151,7 +153,8 @@ async fn a_cells_own_error_is_its_callers() {
 async fn of_a_hundred_thousand_calls_at_once_each_is_answered() {
     const CALLS: usize = 100_000;
     let gate = Arc::new(Semaphore::new(0));
-    let (closed, running) = (gate.clone(), Arc::new(AtomicUsize::new(0)));
+    let closed = gate.clone();
+    let running = Arc::new(AtomicUsize::new(0));
     let slow = NativeCell::new("demo.slow", Waits { gate: closed, running: running.clone() });
     let bus = bus();
     let minute = Duration::from_secs(60);
@@ -265,7 +268,8 @@ async fn input_that_does_not_fit_is_refused_with_every_path() {
     }
 
     let request = Envelope::request(target("demo.age"), r#"{"name":"Ada"}"#);
-    let (id, answer) = (request.id, bus.call(request).await);
+    let id = request.id;
+    let answer = bus.call(request).await;
     assert_eq!(
         answer,
         Err(CellError::cell_failed(id).into()),
@@ -313,9 +317,10 @@ impl Cell for Blocks {
 
 #[tokio::test]
 async fn a_cell_that_blocks_is_named_while_it_does() {
-    let (named, reported) =
-        (Arc::new(AtomicBool::new(false)), Arc::<std::sync::Mutex<Vec<Blocked>>>::default());
-    let (set, found) = (named.clone(), reported.clone());
+    let named = Arc::new(AtomicBool::new(false));
+    let reported = Arc::<std::sync::Mutex<Vec<Blocked>>>::default();
+    let set = named.clone();
+    let found = reported.clone();
     let _watchdog = Watchdog::start_with(Duration::from_millis(20), move |blocked| {
         // Tests run on threads of one process: others may be slow too.
         if blocked.cell == "demo.blocks" {

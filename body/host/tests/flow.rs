@@ -79,7 +79,8 @@ async fn steps_that_do_not_depend_on_each_other_run_at_once() {
 - { id: c, call: demo.c, with: ["${ .steps.a }", "${ .steps.b }"], needs: [a, b] }"#;
     let answer = play(steps, json!(1), async |peer| {
         // Both come before either is answered, and are answered in the other order.
-        let (a, b) = (peer.expect("demo.a").await, peer.expect("demo.b").await);
+        let a = peer.expect("demo.a").await;
+        let b = peer.expect("demo.b").await;
         b.reply(json!("B"));
         a.reply(json!("A"));
         let c = peer.expect("demo.c").await;
@@ -118,7 +119,8 @@ async fn a_retry_waits_and_keeps_the_calls_id() {
     let steps = r#"- { id: a, call: demo.a, retry: { max: 2, backoff: 1s, max_backoff: 1s } }"#;
     let answer = play(steps, json!(null), async |peer| {
         let first = peer.expect("demo.a").await;
-        let (id, failed_at) = (first.envelope().id, Instant::now());
+        let id = first.envelope().id;
+        let failed_at = Instant::now();
         first.answer(Err(BusError::overloaded(&target("demo.a"))));
         let second = peer.expect("demo.a").await;
         assert!(failed_at.elapsed() >= Duration::from_millis(500), "{:?}", failed_at.elapsed());
@@ -162,7 +164,8 @@ async fn a_failed_step_is_caught_or_fails_the_flow() {
 async fn each_runs_so_many_items_at_once_and_keeps_their_order() {
     let steps = r#"- { id: all, call: demo.a, each: { items: "${ .input }", parallel: 2 }, with: "${ .item }" }"#;
     let answer = play(steps, json!([1, 2, 3]), async |peer| {
-        let (first, second) = (peer.expect("demo.a").await, peer.expect("demo.a").await);
+        let first = peer.expect("demo.a").await;
+        let second = peer.expect("demo.a").await;
         assert_eq!((first.input::<u32>(), second.input::<u32>()), (1, 2));
         second.reply(json!("two"));
         let third = peer.expect("demo.a").await;

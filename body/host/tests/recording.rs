@@ -185,7 +185,8 @@ async fn waiting_and_being_turned_away_are_recorded() {
     assert_eq!((answers.len(), spans.len()), (7, 7));
     let code = |code: Code| spans.iter().filter(|span| span.error.as_ref() == Some(&code)).count();
     // One runs, four wait, two are refused; within 75 ms two can end.
-    let (turned_away, late) = (code(Code::Overloaded), code(Code::Timeout));
+    let turned_away = code(Code::Overloaded);
+    let late = code(Code::Timeout);
     assert!(turned_away >= 2 && late >= 1 && turned_away + late == 5, "{spans:#?}");
     assert!(
         spans

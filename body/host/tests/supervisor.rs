@@ -121,8 +121,10 @@ async fn a_start_that_hangs_is_ended_and_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn a_crash_loop_ends_as_failed_and_touches_no_other_cell() {
     let bus = bus();
-    let (bad, good) = (Tracked { wrong: 7, ..Tracked::default() }, Tracked::default());
-    let (loops, lives) = (start(&bus, "demo.bad", &bad), start(&bus, "demo.good", &good));
+    let bad = Tracked { wrong: 7, ..Tracked::default() };
+    let good = Tracked::default();
+    let loops = start(&bus, "demo.bad", &bad);
+    let lives = start(&bus, "demo.good", &good);
     lives.ready(LONG).await.unwrap();
     let failed = loops.ready(LONG).await.unwrap_err();
     assert_eq!(

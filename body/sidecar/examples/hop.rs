@@ -66,7 +66,8 @@ async fn call(peer: &Arc<Peer>, payload: &Bytes) -> Result<(), Box<dyn Error>> {
 /// Makes the calls of one round, with `under_way` calls at a time.
 async fn round(peer: &Arc<Peer>, payload: &Bytes, under_way: usize) -> Result<f64, Box<dyn Error>> {
     let mut calls: FuturesUnordered<_> = (0..under_way).map(|_| call(peer, payload)).collect();
-    let (started, mut done) = (Instant::now(), 0u32);
+    let started = Instant::now();
+    let mut done = 0u32;
     while started.elapsed() < ROUND {
         calls.next().await.ok_or("no calls")??;
         done += 1;

@@ -66,7 +66,8 @@ pub fn write(line: &proto::Log, cell: &str, context: Option<&CellContext>) {
         .iter()
         .find(|field| field.key == EXCEPTION)
         .map(|field| display(cut(&field.value)));
-    let (fields, message) = (bounded(&line.fields).map(display), cut(&line.message));
+    let fields = bounded(&line.fields).map(display);
+    let message = cut(&line.message);
     macro_rules! say {
         ($level:ident) => {
             tracing::$level!(
@@ -100,7 +101,9 @@ pub fn own_fields(text: &str) -> Option<Vec<(String, String)>> {
 /// Returns the fields that fit into a line, without the exception, as a JSON object; `None` if
 /// there are none. Fields that are bounded already stay as they are.
 fn bounded(fields: &[proto::Field]) -> Option<String> {
-    let (mut kept, mut bytes, mut left_out) = (Map::new(), 0, 0_u64);
+    let mut kept = Map::new();
+    let mut bytes = 0;
+    let mut left_out = 0_u64;
     for proto::Field { key, value } in fields.iter().filter(|field| field.key != EXCEPTION) {
         if key == LEFT_OUT {
             left_out = left_out.saturating_add(value.parse().unwrap_or(1));

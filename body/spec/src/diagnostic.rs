@@ -43,7 +43,8 @@ impl Diagnostic {
         message: String,
     ) -> Self {
         let (line, column) = source.line_and_column(span.offset);
-        let (file, text) = (source.file.clone(), Some(Arc::clone(&source.text)));
+        let file = source.file.clone();
+        let text = Some(Arc::clone(&source.text));
         Self { code, message, hint: None, file, line, column, span, text }
     }
 

@@ -45,7 +45,9 @@ pub fn load(paths: &[PathBuf], options: &Options) -> Result<Specs, Error> {
     if !found.errors.is_empty() {
         return Err(Error::Paths(found.errors));
     }
-    let (mut files, mut texts, mut notes) = (Vec::new(), Vec::new(), found.notes);
+    let mut files = Vec::new();
+    let mut texts = Vec::new();
+    let mut notes = found.notes;
     for file in found.files {
         if !file.is_named && files::is_special(&file.path) {
             notes.push(files::special(&file.path));

@@ -15,7 +15,8 @@ pub(crate) fn plain(diagnostic: &Diagnostic, f: &mut Formatter<'_>) -> Result {
     match snippet(diagnostic) {
         None => write!(f, "{file}: {} [{}]", diagnostic.message, diagnostic.code)?,
         Some(snippet) => {
-            let (line, column) = (diagnostic.line, diagnostic.column);
+            let line = diagnostic.line;
+            let column = diagnostic.column;
             let margin = line.to_string().len();
             writeln!(f, "{file}:{line}:{column}: {} [{}]", diagnostic.message, diagnostic.code)?;
             writeln!(f, " {line} | {}", snippet.line)?;

@@ -66,7 +66,9 @@ const UNITS: [(&str, u64); 5] =
 /// duration.
 #[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
-    let (mut rest, mut millis, mut units) = (text, 0_u64, UNITS.iter());
+    let mut rest = text;
+    let mut millis = 0_u64;
+    let mut units = UNITS.iter();
     while !rest.is_empty() {
         let (whole, after) = number(rest)?;
         let ((fraction, scale), after) = match after.strip_prefix('.') {

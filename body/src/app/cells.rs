@@ -114,7 +114,8 @@ impl Change {
 
     /// Reports the change to the operator.
     pub(crate) fn report(&self, took: Duration) {
-        let (target, time) = (&self.target, output::short(took));
+        let target = &self.target;
+        let time = output::short(took);
         output::report(match &self.what {
             Changed::Added => format!("{GOOD}added{GOOD:#} {target} in {time}"),
             Changed::Replaced => format!("{GOOD}replaced{GOOD:#} {target} in {time}"),
@@ -134,7 +135,9 @@ impl Cells {
         registry: Arc<MetricsRegistry>,
     ) -> Self {
         let supervisor = Supervisor::new(hosts.all().to_vec(), Restarts::default());
-        let (hosted, unsupported, failed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let hosted = BTreeMap::new();
+        let unsupported = BTreeMap::new();
+        let failed = BTreeMap::new();
         Self { supervisor, env, nats, events, registry, hosted, unsupported, failed }
     }
 
@@ -220,7 +223,8 @@ impl Cells {
         before: Option<(Version, String)>,
     ) -> Option<Change> {
         let spec = &version.spec;
-        let (name, target) = (spec.name.clone(), Target::from(spec.name.clone()));
+        let name = spec.name.clone();
+        let target = Target::from(spec.name.clone());
         let is_hosted = self.hosted.contains_key(&name);
         let listed = (!is_hosted).then(|| self.registry.unsupported(&target, about(spec), &reason));
         let is_known =

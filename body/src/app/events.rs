@@ -70,8 +70,8 @@ impl Events {
 
     /// Reports the present state of a cell, and each change of it until the cell's end.
     pub(super) fn follow(&self, running: &Running) {
-        let (name, revision) =
-            (running.spec().name.clone(), running.spec().metadata.revision.as_str().into());
+        let name = running.spec().name.clone();
+        let revision = running.spec().metadata.revision.as_str().into();
         let mut state = running.state();
         let cell = Followed { reporter: self.reporter.clone(), name, revision };
         let now = state.borrow_and_update().clone();
@@ -93,7 +93,8 @@ impl Events {
     /// Reports the result for a cell or flow: `failed` for one that did not start, `replaced`,
     /// `canary-started`, `canary-promoted`, `canary-rolled-back`.
     pub(super) fn of(&self, target: &Target, revision: &str, state: &str, reason: Option<&str>) {
-        let (kind, body) = (target.kind(), &self.reporter.body);
+        let kind = target.kind();
+        let body = &self.reporter.body;
         let payload = json!({ "body": body, kind: target.name(), "revision": revision, "state": state, "reason": reason });
         self.reporter.report(kind, state, revision, payload);
     }

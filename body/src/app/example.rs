@@ -259,8 +259,8 @@ impl Maker<'_> {
 
     fn arrays(&mut self, schema: &Map<String, Value>, at: At<'_>) -> Vec<Value> {
         let bound = |word: &str| schema.get(word).and_then(Value::as_u64);
-        let (least, most) =
-            (bound("minItems").unwrap_or(0).min(ITEMS_MAX), bound("maxItems").unwrap_or(u64::MAX));
+        let least = bound("minItems").unwrap_or(0).min(ITEMS_MAX);
+        let most = bound("maxItems").unwrap_or(u64::MAX);
         let places =
             schema.get("prefixItems").and_then(Value::as_array).cloned().unwrap_or_default();
         let items = schema.get("items").cloned();

@@ -52,7 +52,8 @@ impl Flows {
         let coming = join_all(coming).await;
         let wanted = |name: &FlowName| specs.flow(name).is_some_and(|spec| spec.deployment.enabled);
         let gone: Vec<_> = self.flows.keys().filter(|name| !wanted(name)).cloned().collect();
-        let (mut changes, mut leaving) = (Vec::new(), Vec::new());
+        let mut changes = Vec::new();
+        let mut leaving = Vec::new();
         for name in gone {
             leaving.extend(self.flows.remove(&name));
             changes.push(Change { target: name.into(), what: Changed::Removed });

@@ -102,7 +102,8 @@ impl Instances {
         let body = status.body.clone();
         let wiring = Wiring::new(status, route, Some(nats), None, span_sink.clone());
         wiring.events.body("joined");
-        let (bus, reply_max) = (wiring.bus.clone(), wiring.reply_max());
+        let bus = wiring.bus.clone();
+        let reply_max = wiring.reply_max();
         let span_sink = Some(span_sink.unwrap_or_else(|| Arc::new(Nobody)));
         let env = Arc::new(move |target: Target| {
             let env = CellEnv::new(target, body.clone(), bus.clone(), console.clone());

@@ -71,7 +71,8 @@ async fn a_sampled_call_is_a_span_between_its_caller_and_its_callee()
 -> Result<(), Box<dyn std::error::Error>> {
     let (traced, recorded) = traced(true);
     let request = request(1)?;
-    let (id, own) = (request.id, client_span_of(request.id, 0));
+    let id = request.id;
+    let own = client_span_of(request.id, 0);
     let reply = traced.call(request).await?;
     assert_eq!(reply.payload, own.to_vec(), "the callee's parent is the client's span");
     let [span] = spans(&recorded).try_into().map_err(|spans| format!("{spans:?}"))?;

@@ -32,7 +32,8 @@ const MACH_ONE: [u8; 4] = [0xcf, 0xfa, 0xed, 0xfe];
 /// names those of `std::env::consts`.
 fn elf(content: &[u8]) -> Option<String> {
     let rest = content.strip_prefix(ELF)?;
-    let (little, system) = (*rest.get(1)? == 1, *rest.get(3)?);
+    let little = *rest.get(1)? == 1;
+    let system = *rest.get(3)?;
     let machine: [u8; 2] = content.get(18..20)?.try_into().ok()?;
     let machine = if little { u16::from_le_bytes(machine) } else { u16::from_be_bytes(machine) };
     let processor = match machine {

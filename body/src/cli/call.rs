@@ -103,8 +103,8 @@ impl Once {
 
 /// Makes a request the root of a recorded trace. Returns the caller's own span of it.
 fn root(request: &mut Envelope) -> Option<Span> {
-    let (trace_id, span_id) =
-        (request.correlation().into_bytes(), client_span_of(request.id, request.attempt));
+    let trace_id = request.correlation().into_bytes();
+    let span_id = client_span_of(request.id, request.attempt);
     let trace = Trace { trace_id, span_id, flags: 0 }.sampled();
     request.foreign_trace = Some(trace);
     Some(client_span(request, request.target.clone()?, trace, None))

@@ -75,7 +75,8 @@ impl Deploy {
         let artifacts = packing::artifacts(&self.paths)?;
         let nats = self.change.connect(globals).await?;
         let outcome = async {
-            let (dry_run, retry) = (self.change.dry_run, self.change.retry(&nats));
+            let dry_run = self.change.dry_run;
+            let retry = self.change.retry(&nats);
             let store = open(globals, &nats, &retry, dry_run).await?;
             let (now, inventory) = match &store {
                 // What nobody is about to write needs no list of all that lies there.

@@ -204,7 +204,8 @@ async fn dart() -> Finding {
 
 fn terminal() -> Finding {
     let words = |is_terminal| if is_terminal { "terminal" } else { "no terminal" };
-    let (input, output) = (std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
+    let input = std::io::stdin().is_terminal();
+    let output = std::io::stdout().is_terminal();
     Finding::ok("terminal", format!("input: {}, output: {}", words(input), words(output)))
 }
 

@@ -87,8 +87,10 @@ fn row(head: &Head) -> [String; 5] {
 /// (<https://howardhinnant.github.io/date_algorithms.html>).
 fn moment(millis: u64) -> String {
     let seconds = Duration::from_millis(millis).as_secs();
-    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day) = (days / 146_097, days % 146_097);
+    let days = seconds / 86_400 + 719_468;
+    let rest = seconds % 86_400;
+    let era = days / 146_097;
+    let day = days % 146_097;
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;

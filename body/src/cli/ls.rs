@@ -103,8 +103,8 @@ fn table(found: &[Endpoint]) -> String {
 pub(super) fn state(endpoint: &Endpoint) -> String {
     // Only what is served tells nothing: a body of another making.
     let state = if endpoint.state.is_empty() { "ready" } else { endpoint.state.as_str() };
-    let (all, well) =
-        (endpoint.workers.len(), endpoint.workers.iter().filter(|w| w.state == "ready").count());
+    let all = endpoint.workers.len();
+    let well = endpoint.workers.iter().filter(|w| w.state == "ready").count();
     match all {
         0 => state.to_owned(),
         _ if well == all => format!("{state} ({all})"),

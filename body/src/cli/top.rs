@@ -55,7 +55,9 @@ impl Top {
     }
 
     async fn watch(&self, nats: &Nats, globals: &Globals) -> Outcome {
-        let (mut rates, mut sort, mut by_body) = (Rates::default(), self.sort, self.by_body);
+        let mut rates = Rates::default();
+        let mut sort = self.sort;
+        let mut by_body = self.by_body;
         let mut shown = by_body;
         let live = !self.once && globals.format == Format::Human;
         // Puts the terminal back when it is dropped, also where the person ends it by a signal.

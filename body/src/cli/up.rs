@@ -187,7 +187,8 @@ impl Up {
         view: &BodyView,
         signals: &mut Signals,
     ) -> Outcome {
-        let (namespace, body) = (globals.namespace(), view.status.body.clone());
+        let namespace = globals.namespace();
+        let body = view.status.body.clone();
         let route = self.route();
         let console = Arc::new(Terminal::silent()?);
         let watch = self.watch.then(|| Watch::new(paths, &specs, wrong.as_ref())).transpose();

@@ -106,10 +106,8 @@ impl SourceFiles {
             let here = root.join(&folder);
             for entry in fs::read_dir(&here).map_err(|error| at(&here, &error))? {
                 let entry = entry.map_err(|error| at(&here, &error))?;
-                let (path, name) = (
-                    folder.join(entry.file_name()),
-                    entry.file_name().to_string_lossy().into_owned(),
-                );
+                let path = folder.join(entry.file_name());
+                let name = entry.file_name().to_string_lossy().into_owned();
                 let file = root.join(&path);
                 // What has gone since it was listed, and a link that leads nowhere, is nothing to
                 // take along.
@@ -233,7 +231,8 @@ impl SourceFiles {
                 continue;
             }
             for entry in fs::read_dir(folder(&program))?.flatten() {
-                let (name, path) = (entry.file_name(), entry.path());
+                let name = entry.file_name();
+                let path = entry.path();
                 let text = name.to_string_lossy();
                 let is_library =
                     text.ends_with(".so") || text.contains(".so.") || text.ends_with(".dylib");

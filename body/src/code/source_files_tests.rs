@@ -262,7 +262,8 @@ fn a_package_that_is_not_known_or_not_there_is_told_with_what_to_do() -> Checked
 /// Compiles with a Dart that has no other files than the copied ones.
 #[tokio::test]
 async fn what_has_arrived_compiles_where_nothing_else_is() -> Checked {
-    let (here, there) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let here = tempfile::tempdir()?;
+    let there = tempfile::tempdir()?;
     dart(here.path())?;
     let mut bundle = Bundle::default();
     let root = here.path().join("house");

@@ -49,7 +49,8 @@ impl ChangeSet {
         artifacts: Vec<Artifact>,
     ) -> anyhow::Result<Self> {
         let entries = artifacts.iter().map(|artifact| {
-            let (target, replaced) = (&artifact.target, base.manifest.get(&artifact.target));
+            let target = &artifact.target;
+            let replaced = base.manifest.get(&artifact.target);
             let verdict = base.verdict_records.get(target).map(|record| record.verdict);
             (
                 target.clone(),

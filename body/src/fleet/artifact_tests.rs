@@ -32,7 +32,8 @@ fn python(folder: &Path, text: &str) -> io::Result<PathBuf> {
 
 #[test]
 fn a_cell_is_loaded_anywhere_from_its_parcel_alone() -> Checked {
-    let (here, there) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let here = tempfile::tempdir()?;
+    let there = tempfile::tempdir()?;
     let artifact = artifact(&python(here.path(), "1\n")?)?;
     drop(here);
     let bundle = artifact.bundle.ok_or("a bundle")?;

@@ -63,13 +63,15 @@ impl Cache {
         sweep(above);
         for number in 0..NAMES_MAX {
             let name = format!("{body}.{}-{number}", std::process::id());
-            let (folder, lock) = (above.join(&name), above.join(format!("{name}.{LOCK}")));
+            let folder = above.join(&name);
+            let lock = above.join(format!("{name}.{LOCK}"));
             let Ok(locked) = File::create_new(&lock) else { continue };
             if locked.try_lock().is_err() || !lock.exists() {
                 continue;
             }
             bundle::private().create(&folder)?;
-            let (used, count) = (Mutex::default(), AtomicU64::new(0));
+            let used = Mutex::default();
+            let count = AtomicU64::new(0);
             return Ok(Self { folder: Arc::new(folder), used, count, lock, _locked: locked });
         }
         Err(io::Error::other("it is full of what others left"))

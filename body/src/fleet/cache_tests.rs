@@ -26,7 +26,8 @@ async fn fetched(cache: &Cache, bundle: &(ContentHash, Bytes), fetches: &AtomicU
 async fn code_is_fetched_once_is_read_only_and_goes_when_nobody_uses_it() {
     let above = tempfile::tempdir().unwrap();
     let cache = Cache::in_folder(above.path(), &body()).unwrap();
-    let (one, fetches) = (bundle("one"), AtomicUsize::new(0));
+    let one = bundle("one");
+    let fetches = AtomicUsize::new(0);
     let (first, second) =
         tokio::join!(fetched(&cache, &one, &fetches), fetched(&cache, &one, &fetches));
     assert_eq!((first.folder(), fetches.load(Ordering::Relaxed)), (second.folder(), 1));
@@ -49,7 +50,8 @@ async fn code_is_fetched_once_is_read_only_and_goes_when_nobody_uses_it() {
 async fn code_that_was_changed_is_not_used_again() {
     let above = tempfile::tempdir().unwrap();
     let cache = Cache::in_folder(above.path(), &body()).unwrap();
-    let (one, fetches) = (bundle("one"), AtomicUsize::new(0));
+    let one = bundle("one");
+    let fetches = AtomicUsize::new(0);
     let first = fetched(&cache, &one, &fetches).await;
     let file = first.folder().join("code/say.py");
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
@@ -64,7 +66,8 @@ fn what_the_dead_left_is_swept_and_what_the_living_use_is_not() {
     let above = tempfile::tempdir().unwrap();
     let alive = Cache::in_folder(above.path(), &body()).unwrap();
     fs::write(alive.folder.join("code"), "alive").unwrap();
-    let (dead, lock) = (above.path().join("two.1-0"), above.path().join("two.1-0.lock"));
+    let dead = above.path().join("two.1-0");
+    let lock = above.path().join("two.1-0.lock");
     fs::create_dir(&dead).unwrap();
     fs::write(&lock, "").unwrap();
     let other = Cache::in_folder(above.path(), &body()).unwrap();

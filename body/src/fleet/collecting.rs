@@ -116,7 +116,9 @@ impl Store {
         let now = self.desired().get_latest(keys::HEAD).await?.context("there is no head")?;
         let now = Head::decode(&now.value)?;
         let former = self.desired().all(&format!("{}*", keys::HISTORY)).await?;
-        let (mut heads, mut damaged, mut unread) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        let mut heads = BTreeMap::new();
+        let mut damaged = Vec::new();
+        let mut unread = BTreeSet::new();
         for (key, entry) in former {
             match Head::decode(&entry.value) {
                 Ok(head) if keys::history(head.number) == key => {

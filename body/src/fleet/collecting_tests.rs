@@ -204,14 +204,17 @@ async fn content_that_is_deployed_again_while_it_is_collected_stays() -> Checked
 async fn two_who_deploy_and_one_who_collects_lose_nothing() -> Checked {
     let server = NatsServer::with_jetstream().await;
     // A busy machine takes longer for all of it.
-    let (first, began) = (store(&server, AGE).await?, Instant::now());
+    let first = store(&server, AGE).await?;
+    let began = Instant::now();
     for text in ["one", "two", "three"] {
         deploy(&first, artifact("demo.say", text)?).await?;
     }
     let age = began.elapsed() / 3 * DEPLOYS;
     let store = async || Ok::<_, anyhow::Error>(store(&server, age).await?.with_history_max(4));
     let stores = [store().await?, store().await?, store().await?];
-    let (turn, done, written) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicUsize::new(0));
+    let turn = AtomicUsize::new(0);
+    let done = AtomicBool::new(false);
+    let written = AtomicUsize::new(0);
     let removed = AtomicUsize::new(0);
     // On a busy machine something is old, and history stands still for a collector's look at it,
     // only now and then.
@@ -279,10 +282,8 @@ async fn a_head_of_which_nobody_knows_whether_it_was_written_is_looked_for() -> 
     let store = store(&server, Duration::from_hours(1)).await?;
     let patience = RetryUntil::new(store.nats().clone(), LONG, |_| {});
     deploy(&store, artifact("demo.say", "one")?).await?;
-    let (lost, late) = (
-        changes(&store, artifact("demo.say", "two")?).await?,
-        changes(&store, artifact("demo.say", "six")?).await?,
-    );
+    let lost = changes(&store, artifact("demo.say", "two")?).await?;
+    let late = changes(&store, artifact("demo.say", "six")?).await?;
     let sent = head(&lost);
     let is_set = |written: &Written| matches!(written, Written::Head(head) if head.number == 2);
     for _ in 0..2 {

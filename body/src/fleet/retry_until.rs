@@ -69,7 +69,8 @@ impl RetryUntil {
         stage: DeployStage,
         mut step: impl AsyncFnMut() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let (mut link, mut denials) = (self.nats.link(), self.nats.denials());
+        let mut link = self.nats.link();
+        let mut denials = self.nats.denials();
         let mut is_told = false;
         loop {
             let reported = self.nats.counters().server_errors;

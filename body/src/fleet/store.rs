@@ -267,7 +267,8 @@ impl Store {
         root: ContentHash,
         known: &BTreeMap<ContentHash, Bytes>,
     ) -> anyhow::Result<(Manifest, BTreeMap<ContentHash, Bytes>, Vec<ContentHash>)> {
-        let (mut trees, mut lost) = (BTreeMap::<ContentHash, Bytes>::new(), Vec::new());
+        let mut trees = BTreeMap::<ContentHash, Bytes>::new();
+        let mut lost = Vec::new();
         loop {
             let read = |hash: &ContentHash| {
                 let instead = lost.contains(hash).then_some(EMPTY_LEAF.as_bytes());

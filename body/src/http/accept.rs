@@ -7,7 +7,8 @@ use crate::metrics::Form;
 /// Returns the format for metrics: OpenMetrics if a client names it and prefers it at least as much
 /// as plain text.
 pub(super) fn form(headers: &HeaderMap) -> Form {
-    let (mut open, mut plain) = (0, 0);
+    let mut open = 0;
+    let mut plain = 0;
     for (media, weight) in wanted(headers) {
         let best = match media.split(';').next().unwrap_or_default().trim() {
             // Only the first version that was a standard.

@@ -50,7 +50,9 @@ impl Scrapes {
         if let Some(page) = fresh.and_then(|last| last.page.upgrade()) {
             return Some(Bytes::from_owner(Shared(page)));
         }
-        let (status, lag, at) = (self.status.clone(), self.lag.clone(), Instant::now());
+        let status = self.status.clone();
+        let lag = self.lag.clone();
+        let at = Instant::now();
         // Many cells take a while, and /proc is read: no work for a task.
         let writing = tokio::task::spawn_blocking(move || {
             let page = Arc::new(metrics::page(&status, Some(&lag), form));

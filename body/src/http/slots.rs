@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn a_newcomer_gets_the_place_of_the_oldest_that_has_not_asked_else_of_the_oldest() {
         let slots = ConnectionSlots::new(2);
-        let (first, second) = (slots.take(), slots.take());
+        let first = slots.take();
+        let second = slots.take();
         first.has_asked();
         assert!(!is_given_away(&first) && !is_given_away(&second));
         let third = slots.take();

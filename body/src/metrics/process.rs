@@ -111,7 +111,8 @@ mod tests {
             stat.resident_bytes,
             stat.threads
         );
-        let (start, now) = (stat.start().ok_or("no /proc/stat")?, cbs::now_ns());
+        let start = stat.start().ok_or("no /proc/stat")?;
+        let now = cbs::now_ns();
         // The kernel's clocks agree to a second or so.
         assert!(
             start < now + 2_000_000_000 && now - start.min(now) < 3_600_000_000_000,

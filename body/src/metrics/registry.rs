@@ -211,9 +211,11 @@ impl Row {
 
     fn read(self, with_exemplars: bool) -> Reading {
         let Self { label, members, gone: mut sums, shown } = self;
-        let (mut ready, mut in_flight, mut queued) = (false, 0, 0);
-        let (mut about, mut workers) =
-            (Vec::<Arc<TargetInfo>>::with_capacity(members.len()), BTreeMap::new());
+        let mut ready = false;
+        let mut in_flight = 0;
+        let mut queued = 0;
+        let mut about = Vec::<Arc<TargetInfo>>::with_capacity(members.len());
+        let mut workers = BTreeMap::new();
         for member in &members {
             member.add_to(&mut sums);
             ready = ready || member.is_ready();
@@ -276,7 +278,8 @@ impl Member {
     fn add_to(&self, sums: &mut Sums) {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let stats = &self.stats;
-        let (calls, errors) = (read(&stats.calls), read(&stats.errors));
+        let calls = read(&stats.calls);
+        let errors = read(&stats.errors);
         let well = calls.saturating_sub(errors);
         sums.well += self.well_reported.fetch_max(well, Ordering::Relaxed).max(well);
         sums.errors += errors;

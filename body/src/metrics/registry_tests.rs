@@ -65,7 +65,8 @@ fn series_come_with_a_cell_and_go_with_it() -> Result<(), cbs::NameError> {
 #[test]
 fn what_only_grows_does_not_shrink_when_a_version_is_replaced() -> Result<(), cbs::NameError> {
     let registry = Arc::<MetricsRegistry>::default();
-    let (old, new) = (service("logic.greet", "old")?, service("logic.greet", "new")?);
+    let old = service("logic.greet", "old")?;
+    let new = service("logic.greet", "new")?;
     let listed = registry.list(&old);
     (0..5).for_each(|_| count(&old, 100));
     old.stats.count_error(&Code::Timeout, "late".to_owned());
@@ -124,7 +125,8 @@ fn workers_of_two_versions_that_are_called_alike_are_one() -> Result<(), cbs::Na
         credit_bytes: credit,
         ..Worker::default()
     };
-    let (well, away) = (worker("ready", Some(7)), worker("starting", None));
+    let well = worker("ready", Some(7));
+    let away = worker("starting", None);
     versions[0].stats.set_workers(Some(Arc::new(move || vec![well.clone()])));
     versions[1].stats.set_workers(Some(Arc::new(move || vec![away.clone()])));
     let text = written(&registry, Form::Prometheus);
@@ -174,7 +176,8 @@ fn an_exemplar_names_the_trace_of_the_last_recorded_call_of_its_bucket()
     exemplars.note(&Span { target: "logic.other".parse()?, ..span(6, 1, 1, Side::Server) });
     let text = written(&registry, Form::OpenMetrics);
     let bucket = "cbs_call_duration_seconds_bucket{cell=\"logic.greet\",le=";
-    let (two, five) = ("02".repeat(16), "05".repeat(16));
+    let two = "02".repeat(16);
+    let five = "05".repeat(16);
     has(
         &text,
         &format!("{bucket}\"0.000128\"}} 2 # {{trace_id=\"{two}\"}} 0.000101000 1.000101000"),

@@ -84,7 +84,9 @@ fn trace(spans: &Spans, question: &Value, room: usize) -> Result<Value, CellErro
         found = memory.request(id);
     }
     found.sort_by_key(|span| span.began_ns);
-    let (mut taken, mut left_out, mut bytes) = (Vec::new(), 0, 0);
+    let mut taken = Vec::new();
+    let mut left_out = 0;
+    let mut bytes = 0;
     for span in found {
         let value = serde_json::to_value(&*span)
             .map_err(|error| CellError::new(Code::Internal, error.to_string()))?;

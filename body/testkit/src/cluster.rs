@@ -187,7 +187,8 @@ fn free_ports() -> Vec<u16> {
 }
 
 async fn node(stores: &TempDir, index: usize, ports: &[u16]) -> Result<NatsServer, StartError> {
-    let (name, port) = (named(index), ports.get(index).copied().unwrap_or_default());
+    let name = named(index);
+    let port = ports.get(index).copied().unwrap_or_default();
     let routes: Vec<String> =
         ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
     let routes = routes.join(", ");

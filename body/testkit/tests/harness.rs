@@ -115,7 +115,8 @@ impl Cell for Counted {
 
 #[tokio::test]
 async fn a_cell_is_started_before_its_first_call_and_again_after_a_stop() {
-    let (harness, cell) = (Harness::new(), NativeCell::new("demo.count", Counted::default()));
+    let harness = Harness::new();
+    let cell = NativeCell::new("demo.count", Counted::default());
     let request = || Envelope::request("demo.count".parse().unwrap(), vec![0xCB, 1]);
     assert_eq!(harness.send(&cell, request()).await.unwrap_err().code, Code::Unavailable);
     for _ in 0..2 {

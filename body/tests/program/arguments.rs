@@ -102,7 +102,8 @@ async fn the_doctor_says_what_there_is() {
     let world = World::new();
     let mut command = world.command(&["doctor"]);
     command.env("CBS_NATS_SERVER", "/nowhere/nats-server");
-    let (done, served) = (finish(command).await, usual_server().await);
+    let done = finish(command).await;
+    let served = usual_server().await;
     let done = done.with_status(if served { 0 } else { 1 });
     assert_eq!(done.stdout.contains(" missing "), !served, "{}", done.stdout);
     assert!(done.stdout.contains("CBS_NATS_SERVER"), "{}", done.stdout);

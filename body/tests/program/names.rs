@@ -14,7 +14,8 @@ struct Greeting {
 
 impl Greeting {
     async fn start() -> Self {
-        let (server, world) = (NatsServer::start().await, World::new());
+        let server = NatsServer::start().await;
+        let world = World::new();
         let mut body = world.start(&["up", &greeting_specs(), "--nats", server.url()]);
         body.until("try: ").await;
         Self { server, world, _body: body }

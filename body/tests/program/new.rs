@@ -96,7 +96,8 @@ async fn a_folder_that_is_no_checkout_is_refused() {
 
 #[tokio::test]
 async fn the_next_command_of_a_new_flow_runs_it_in_an_empty_folder() {
-    let (server, world) = (NatsServer::start().await, World::new());
+    let server = NatsServer::start().await;
+    let world = World::new();
     let done = world.run(&["new", "flow", "order", "--path", "sub"]).await.with_status(0);
     assert_eq!(done.stdout, "cbs up sub/specs/cells/logic.greet.yaml sub/specs/flows/order.yaml\n");
     world.run(&["check", "sub/specs"]).await.with_status(0);

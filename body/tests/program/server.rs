@@ -102,7 +102,8 @@ async fn a_deploy_waits_for_a_server_that_is_being_started() {
 
 #[tokio::test]
 async fn a_wrong_password_is_one_line_and_status_2_and_the_right_one_works() {
-    let (server, world) = (NatsServer::with_config(PASSWORD).await, World::new());
+    let server = NatsServer::with_config(PASSWORD).await;
+    let world = World::new();
     for wrong in [&[][..], &["--user", "ada", "--password", "wrong"]] {
         let done =
             world.run(&[&["ls", "--nats", server.url()], wrong].concat()).await.with_status(2);
@@ -126,7 +127,8 @@ async fn a_wrong_password_is_one_line_and_status_2_and_the_right_one_works() {
 
 #[tokio::test]
 async fn commands_of_the_same_folder_find_the_server_that_up_has_started() {
-    let (world, elsewhere) = (World::new(), World::new());
+    let world = World::new();
+    let elsewhere = World::new();
     let mut body = world.start(&["up", &greeting_specs()]);
     body.until("try: ").await;
     let call = ["call", "logic.greet", r#"{"name":"Ada"}"#];

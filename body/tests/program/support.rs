@@ -217,8 +217,10 @@ impl Running {
 
     /// Waits for its end. Both streams are read meanwhile, as a terminal does.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String, String) {
-        let (mut stdout, mut stderr) = (self.stdout.into_inner(), self.stderr.into_inner());
-        let (mut out, mut err) = (String::new(), String::new());
+        let mut stdout = self.stdout.into_inner();
+        let mut stderr = self.stderr.into_inner();
+        let mut out = String::new();
+        let mut err = String::new();
         let all = async {
             let (status, ..) = tokio::join!(
                 self.child.wait(),

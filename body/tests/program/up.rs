@@ -46,7 +46,8 @@ async fn begun(world: &World, server: &NatsServer) -> Running {
 
 #[tokio::test]
 async fn the_table_the_address_and_the_call_to_paste() {
-    let (server, world) = (NatsServer::start().await, World::new());
+    let server = NatsServer::start().await;
+    let world = World::new();
     let mut body =
         world.start(&["up", &greeting_specs(), "--nats", server.url(), "--body", "web1"]);
     let reported = body.until("try: ").await;
@@ -104,7 +105,8 @@ async fn a_signal_ends_an_idle_body_at_once_with_status_0() {
 
 #[tokio::test]
 async fn a_body_finishes_what_runs_before_it_ends() {
-    let (server, world) = (NatsServer::start().await, World::new());
+    let server = NatsServer::start().await;
+    let world = World::new();
     let (body, caller) = in_the_middle_of_a_run(&world, &server, "6s", &[]).await;
     body.signal(Signal::SIGTERM);
     let (status, stdout, stderr) = caller.ended().await;
@@ -114,7 +116,8 @@ async fn a_body_finishes_what_runs_before_it_ends() {
 
 #[tokio::test]
 async fn a_second_signal_soon_after_the_first_is_the_same_wish() {
-    let (server, world) = (NatsServer::start().await, World::new());
+    let server = NatsServer::start().await;
+    let world = World::new();
     let (mut body, caller) = in_the_middle_of_a_run(&world, &server, "2s", &[]).await;
     body.signal(Signal::SIGTERM);
     body.until_told("again stops at once").await;
@@ -145,7 +148,8 @@ async fn a_body_without_a_home_starts() {
 
 #[tokio::test]
 async fn the_address_that_is_printed_can_be_pasted() {
-    let (server, world) = (NatsServer::start().await, World::new());
+    let server = NatsServer::start().await;
+    let world = World::new();
     let port = server.url().rsplit_once(':').unwrap().1;
     for named in [
         format!(" {}\n", server.url()),
@@ -169,7 +173,8 @@ async fn the_address_that_is_printed_can_be_pasted() {
 
 #[tokio::test]
 async fn a_signal_while_a_cell_is_being_started_loses_no_call_of_the_others() {
-    let (server, world) = (NatsServer::start().await, World::new());
+    let server = NatsServer::start().await;
+    let world = World::new();
     world.write("waiting.yaml", &waiting("2s"));
     world.write(
         "slow.yaml",
@@ -191,7 +196,8 @@ async fn a_signal_while_a_cell_is_being_started_loses_no_call_of_the_others() {
 
 #[tokio::test]
 async fn a_second_signal_stops_now() {
-    let (server, world) = (NatsServer::start().await, World::new());
+    let server = NatsServer::start().await;
+    let world = World::new();
     let (mut body, _caller) = in_the_middle_of_a_run(&world, &server, "2m", &[]).await;
     body.signal(Signal::SIGINT);
     body.until_told("again stops at once").await;
@@ -205,7 +211,8 @@ async fn a_second_signal_stops_now() {
 
 #[tokio::test]
 async fn the_time_to_finish_has_an_end() {
-    let (server, world) = (NatsServer::start().await, World::new());
+    let server = NatsServer::start().await;
+    let world = World::new();
     let (body, _caller) =
         in_the_middle_of_a_run(&world, &server, "2m", &["--drain-timeout", "200ms"]).await;
     body.signal(Signal::SIGTERM);
@@ -264,7 +271,8 @@ async fn what_cannot_run_here_is_shown_and_the_rest_runs() {
 
 #[tokio::test]
 async fn a_body_outlives_its_server_and_serves_again_when_it_is_back() {
-    let (mut server, world) = (NatsServer::start().await, World::new());
+    let mut server = NatsServer::start().await;
+    let world = World::new();
     let mut body = world.start(&["up", &greeting_specs(), "--nats", server.url()]);
     body.until("try: ").await;
     server.kill().await;

@@ -54,7 +54,8 @@ async fn caller(
     payload: &Bytes,
     end: Instant,
 ) -> anyhow::Result<Vec<u32>> {
-    let (mut times, mut last) = (Vec::with_capacity(4096), Instant::now());
+    let mut times = Vec::with_capacity(4096);
+    let mut last = Instant::now();
     while last < end {
         let reply = context.send(context.request(target.clone(), payload.clone())).await?;
         ensure!(

@@ -127,7 +127,9 @@ impl Fleet {
         let began = Instant::now();
         let mut deploying = command.spawn()?;
         let pid = deploying.id().context("`cbs deploy` has ended")?;
-        let (mut planned, mut written, mut memory) = (None, None, 0.0_f64);
+        let mut planned = None;
+        let mut written = None;
+        let mut memory = 0.0_f64;
         let status = loop {
             if let Some(status) = deploying.try_wait()? {
                 break status;

@@ -67,7 +67,8 @@ impl Load {
             anyhow::Ok(times)
         };
         let times = try_join_all((0..self.callers).map(|_| caller())).await?;
-        let (elapsed, used_after) = (began.elapsed(), cpu::used(&self.processes));
+        let elapsed = began.elapsed();
+        let used_after = cpu::used(&self.processes);
         let used = used_after.zip(used).map(|(after, before)| after.saturating_sub(before));
         Ok(Sample::new(times.concat(), elapsed, used))
     }

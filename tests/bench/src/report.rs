@@ -54,8 +54,10 @@ impl Spread {
         let mut sorted: Vec<f64> =
             figures.iter().copied().filter(|figure| figure.is_finite()).collect();
         sorted.sort_unstable_by(f64::total_cmp);
-        let (min, max) = (*sorted.first()?, *sorted.last()?);
-        let (low, high) = (sorted.get((sorted.len() - 1) / 2)?, sorted.get(sorted.len() / 2)?);
+        let min = *sorted.first()?;
+        let max = *sorted.last()?;
+        let low = sorted.get((sorted.len() - 1) / 2)?;
+        let high = sorted.get(sorted.len() / 2)?;
         Some(Self { median: f64::midpoint(*low, *high), min, max })
     }
 }

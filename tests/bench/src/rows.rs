@@ -127,7 +127,8 @@ impl Row {
 
 /// Returns the two lines of a comparison with raw: calls a second, with a note, and processor time.
 fn against_raw(bench: &Bench, what: &str, note: impl Into<String>, rounds: Rounds) -> [Line; 2] {
-    let (speed, thrift) = (rounds.speed(), rounds.thrift());
+    let speed = rounds.speed();
+    let thrift = rounds.thrift();
     [
         Line::new(what, "× raw", speed).note(note).samples(rounds),
         Line::new(format!("{what}, CPU"), "× raw", thrift).note(bench.cpu_of()),
@@ -139,7 +140,8 @@ fn against_raw(bench: &Bench, what: &str, note: impl Into<String>, rounds: Round
 fn over_nats(bench: &Bench, what: &str, size: usize, callers: usize, rounds: Rounds) -> [Line; 2] {
     let size = if size < 1024 { format!("{size} B") } else { format!("{} KiB", size / 1024) };
     if callers == 1 {
-        let (raw, ours) = (p50(&rounds.base), p50(&rounds.ours));
+        let raw = p50(&rounds.base);
+        let ours = p50(&rounds.ours);
         let note = format!(
             "for information: p50 raw {raw:.0} µs, CBS {ours:.0} µs (medians of the rounds)"
         );

@@ -91,7 +91,8 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn start(url: &str) -> anyhow::Result<Self> {
-        let (answerer, client) = (async_nats::connect(url).await?, async_nats::connect(url).await?);
+        let answerer = async_nats::connect(url).await?;
+        let client = async_nats::connect(url).await?;
         let subject = Subject::from(format!("{}.raw", namespace()?));
         let requests = answerer.queue_subscribe(subject.clone(), "raw".to_owned()).await?;
         answerer.flush().await?;

@@ -31,7 +31,9 @@ pub(crate) fn text(report: &Report) -> String {
         table.add_row(cells(line, &number));
     }
     let notes = notes.iter().enumerate().map(|(index, note)| format!("\n[{}] {note}", index + 1));
-    let (machine, rounds, seconds) = (&report.machine, report.rounds, report.seconds);
+    let machine = &report.machine;
+    let rounds = report.rounds;
+    let seconds = report.seconds;
     let head = format!(
         "{machine}\n{rounds} rounds of {seconds} s a side; median, least and most of the rounds"
     );

@@ -62,8 +62,8 @@ async fn a_body_dies_between_its_new_revision_and_the_end_of_its_old_one() {
         eventually("two bodies that have it", LIMIT, async || fleet.standings().await.are(2, 2))
             .await;
         measured(&format!("the others had converged {:?} after the death", killed.elapsed()));
-        let (now, others) =
-            (load.answered(), IDS.iter().filter(|id| **id != IDS[at]).collect::<Vec<_>>());
+        let now = load.answered();
+        let others = IDS.iter().filter(|id| **id != IDS[at]).collect::<Vec<_>>();
         eventually("calls go on", LIMIT, async || load.answered() > now + 100).await;
         assert!(others.iter().all(|id| load.answered_by(id) > 0));
     };

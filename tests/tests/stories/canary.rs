@@ -87,7 +87,8 @@ async fn a_canary_at_ten_percent_gets_ten_percent_of_ten_thousand_calls() {
     let load = Load::new(&fleet.caller().await, "demo.say", json!({}));
     load.run(8, 1250).await;
     assert_eq!(load.failed(), Vec::<String>::new());
-    let (one, two) = (load.answered_by("one"), load.answered_by("two"));
+    let one = load.answered_by("one");
+    let two = load.answered_by("two");
     assert_eq!(one + two, 10_000);
     // Each of the two bodies counts for itself, and may be in the middle of ten.
     assert!((998..=1002).contains(&two), "{two} of ten thousand");

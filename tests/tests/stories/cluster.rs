@@ -25,7 +25,8 @@ fn deploy(world: &World, url: &str) -> Process {
 
 #[tokio::test]
 async fn the_leader_of_desired_state_goes_in_the_middle_of_a_deploy_and_all_converge() {
-    let (mut cluster, world) = (NatsCluster::start().await, World::new());
+    let mut cluster = NatsCluster::start().await;
+    let world = World::new();
     let url = cluster.url();
     let _bodies = join_all(["one", "two", "three"].map(async |id| {
         let mut command = Body::without_files(id).command(&world);

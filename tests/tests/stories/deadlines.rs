@@ -46,10 +46,8 @@ async fn a_steps_timeout_fails_its_flow_unless_it_is_caught() {
 async fn a_call_made_for_a_caller_has_the_time_that_is_left_and_its_trace() {
     let fleet = Fleet::start().await;
     let calls = stories("one").cell("story.calls", "timeout: 1m");
-    let (body, _other) = (
-        fleet.up(&calls).await,
-        fleet.up(&stories("two").cell("story.tells", "timeout: 1m")).await,
-    );
+    let body = fleet.up(&calls).await;
+    let _other = fleet.up(&stories("two").cell("story.tells", "timeout: 1m")).await;
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let traceparent = format!("00-{trace}-b7ad6b7169203331-01");
     let headers = [("Cbs-Timeout-Ms", "20000"), ("traceparent", traceparent.as_str())];

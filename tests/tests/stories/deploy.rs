@@ -194,7 +194,8 @@ async fn of_those_who_deploy_at_once_all_but_one_are_told_what_the_other_changed
     let names = ["demo.a", "demo.b", "demo.c", "demo.d"];
     let folders: Vec<PathBuf> =
         names.iter().map(|name| natives(&fleet, name, &[*name], "")).collect();
-    let (mut written, mut conflicts) = (0, 0);
+    let mut written = 0;
+    let mut conflicts = 0;
     // A deploy that comes late meets no conflict: repeat until one does.
     within(LIMIT, "a conflict", async {
         for round in 0.. {
@@ -303,7 +304,8 @@ async fn the_text_of_a_python_cell_is_changed_under_load_without_a_failed_call()
     let load = Load::new(&caller, "demo.say", json!({}));
     let edits = async {
         for edit in 1..=6 {
-            let (text, before) = (format!("text {edit}"), load.answered());
+            let text = format!("text {edit}");
+            let before = load.answered();
             deploy(&fleet, &says(&fleet, &text)).await.with_status(0);
             until_said(&caller, &text).await;
             assert!(load.answered() > before + 50, "there is no load");

@@ -39,13 +39,15 @@ async fn of_100_000_requests_at_once_every_one_is_answered_and_none_times_out() 
 /// Sends the requests as fast as possible; returns the error code of each answer by the request's
 /// number.
 async fn flood(caller: &Caller) -> BTreeMap<usize, String> {
-    let (client, inbox) = (caller.client(), caller.client().new_inbox());
+    let client = caller.client();
+    let inbox = caller.client().new_inbox();
     let mut replies = client.subscribe(format!("{inbox}.*")).await.unwrap();
     let headers: HeaderMap =
         [("Cbs-Timeout-Ms".parse().unwrap(), "60000".parse().unwrap())].into_iter().collect();
     let send = async {
         for number in 0..COUNT {
-            let (reply, payload) = (format!("{inbox}.{number}"), r#"{"ms":1000}"#.into());
+            let reply = format!("{inbox}.{number}");
+            let payload = r#"{"ms":1000}"#.into();
             let subject = "cbs.default.cell.story.slow";
             client
                 .publish_with_reply_and_headers(subject, reply, headers.clone(), payload)

@@ -166,10 +166,8 @@ async fn a_dart_process_that_is_killed_costs_what_it_held_and_is_back() {
     let text = json!({ "text": "hi" });
     caller.until_answered("io.print_greeting", &text).await;
     let pid = dart_process(&fleet).await;
-    let (dart, rust) = (
-        Load::new(&caller, "io.print_greeting", text.clone()),
-        Load::new(&caller, "io.prompt_name", json!({ "name": "Ada" })),
-    );
+    let dart = Load::new(&caller, "io.print_greeting", text.clone());
+    let rust = Load::new(&caller, "io.prompt_name", json!({ "name": "Ada" }));
     let killed = async {
         eventually("some answers", LIMIT, async || dart.answered() > 50).await;
         kill(pid);

@@ -36,7 +36,8 @@ async fn a_watch_that_hears_of_no_change_is_found_out() {
     let _body = behind(&fleet, &proxy).await;
     // Requests are answered, but watches receive nothing, now or later.
     proxy.pass(Passes::AllBut("$KV."));
-    let (folder, began) = (fleet.world.says("after", ""), Instant::now());
+    let folder = fleet.world.says("after", "");
+    let began = Instant::now();
     fleet.deploy_with(&folder, &["--wait=false"]).await.with_status(0);
     eventually("a word that is lost", LIMIT, async || proxy.lost() > 0).await;
     // The messages come again after longer than a lease.
@@ -54,7 +55,8 @@ async fn a_server_that_falls_silent_is_left_and_what_was_missed_is_made_up_for()
     let proxy = Proxy::to(fleet.server.port()).await;
     let mut body = behind(&fleet, &proxy).await;
     proxy.pass(Passes::Nothing);
-    let (folder, began) = (fleet.world.says("after", ""), Instant::now());
+    let folder = fleet.world.says("after", "");
+    let began = Instant::now();
     fleet.deploy_with(&folder, &["--wait=false"]).await.with_status(0);
     // No connection was closed: the body only observes that no answer comes.
     body.until_told("nothing is changed").await;

@@ -37,7 +37,8 @@ async fn watching(fleet: &Fleet) -> Vec<Process> {
     fleet.deploy(&says(&fleet.world, "before")).await.with_status(0);
     let watches = fleet.world.rust("watches", ["story.watches"], ", timeout: 5m");
     fleet.deploy(&watches).await.with_status(0);
-    let (caller, watch) = (fleet.caller().await, json!({ "cell": "demo.say" }));
+    let caller = fleet.caller().await;
+    let watch = json!({ "cell": "demo.say" });
     caller.send("story.watches", &[("Cbs-Timeout-Ms", "300000")], &watch).await;
     // One of the two has the watching cell.
     select_all(bodies.iter_mut().map(|body| Box::pin(body.until_printed("\nanswered after "))))
@@ -137,7 +138,8 @@ async fn buckets_that_are_deleted_under_bodies_stop_nothing_and_the_next_deploy_
     for stream in ["KV_cbs_default_desired", "KV_cbs_default_presence", "OBJ_cbs_default_bundles"] {
         jetstream.delete_stream(stream).await.unwrap_or_else(|error| panic!("{stream}: {error}"));
     }
-    let (gone, before) = (Instant::now(), marks(&fleet.world));
+    let gone = Instant::now();
+    let before = marks(&fleet.world);
     // sleep: a fault may show only after two leases.
     tokio::time::sleep(LEASE * 2 + Duration::from_secs(1)).await;
     assert!(marks(&fleet.world) > before + 20, "{} calls since", marks(&fleet.world) - before);

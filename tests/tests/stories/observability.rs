@@ -92,7 +92,8 @@ async fn check(page: &Page) {
 /// Checks the rules of every reader of metrics: each line is a sample of the family before it, no
 /// sample comes twice.
 fn parse(page: &Page) {
-    let (mut family, mut seen) = (String::new(), std::collections::BTreeSet::new());
+    let mut family = String::new();
+    let mut seen = std::collections::BTreeSet::new();
     for line in page.text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             family = rest.split(' ').next().unwrap().to_owned();

@@ -99,8 +99,8 @@ async fn a_body_cannot_deploy_and_is_told_so_without_the_patience_for_a_server_t
     fleet.run(&[&first[..], &DEPLOYER].concat()).await.with_status(0);
     let folder = says(&fleet, "never");
     for inbox in ["_INBOX.web1", "_INBOX"] {
-        let (began, user) =
-            (Instant::now(), ["--user", "web1", "--password", "web1", "--inbox-prefix", inbox]);
+        let began = Instant::now();
+        let user = ["--user", "web1", "--password", "web1", "--inbox-prefix", inbox];
         let done = fleet.run(&[&["deploy", folder.to_str().unwrap()][..], &user].concat()).await;
         // A request to JetStream waits 15 s.
         assert!(
@@ -129,8 +129,8 @@ async fn a_body_neither_sets_the_head_by_any_door_nor_speaks_for_another() {
     for text in ["first", "second"] {
         deploy(&fleet, text).await.with_status(0);
     }
-    let (body, admin) =
-        (connect(&fleet, "web1", "_INBOX.web1").await, connect(&fleet, "all", "_INBOX_all").await);
+    let body = connect(&fleet, "web1", "_INBOX.web1").await;
+    let admin = connect(&fleet, "all", "_INBOX_all").await;
     let head = stored(&admin, "cbs_default_desired", "head").await.unwrap();
     let lease = "$KV.cbs_default_presence.web1";
     let evil = String::from_utf8(head.clone()).unwrap().replace("\"number\":2", "\"number\":3");
@@ -184,10 +184,8 @@ async fn a_body_neither_sets_the_head_by_any_door_nor_speaks_for_another() {
 async fn the_replies_of_one_user_are_not_for_another() {
     let store = tempfile::tempdir().unwrap();
     let fleet = guarded(store.path()).await;
-    let (body, deployer) = (
-        connect(&fleet, "web1", "_INBOX.web1").await,
-        connect(&fleet, "deployer", "_INBOX_deployer").await,
-    );
+    let body = connect(&fleet, "web1", "_INBOX.web1").await;
+    let deployer = connect(&fleet, "deployer", "_INBOX_deployer").await;
     let admin = connect(&fleet, "all", "_INBOX_all").await;
     let mut subscriptions = Vec::new();
     for (client, others) in [
@@ -273,8 +271,8 @@ async fn a_body_that_has_the_server_send_what_it_wrote_to_the_head_forges_none()
     let store = tempfile::tempdir().unwrap();
     let fleet = guarded(store.path()).await;
     let _ = deploy(&fleet, "first").await.with_status(0);
-    let (body, admin) =
-        (connect(&fleet, "web1", "_INBOX.web1").await, connect(&fleet, "all", "_INBOX_all").await);
+    let body = connect(&fleet, "web1", "_INBOX.web1").await;
+    let admin = connect(&fleet, "all", "_INBOX_all").await;
     let head = stored(&admin, "cbs_default_desired", "head").await.unwrap();
     let evil = forged(&head);
     // All subjects of streams that a body may write.

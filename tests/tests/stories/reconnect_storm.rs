@@ -26,7 +26,8 @@ async fn edits_of_a_python_cell_are_deployed_in_a_row_under_500_calls_a_second_a
     let edits = async {
         let mut took = Vec::new();
         for edit in 1..=if e2e::in_full() { 20 } else { 4 } {
-            let (text, began) = (format!("text {edit}"), Instant::now());
+            let text = format!("text {edit}");
+            let began = Instant::now();
             let folder = fleet.world.says(&text, ", replicas: 2");
             let seen = async {
                 loop {

@@ -61,7 +61,8 @@ async fn a_call_that_finds_its_body_full_goes_to_another_and_never_comes_back() 
     let mut full = fleet.up(&full).await;
     let caller = fleet.caller().await;
     let call = |hold: bool| json!({ "cell": "story.holds", "input": { "hold": hold } });
-    let (hold, pass) = (call(true), call(false));
+    let hold = call(true);
+    let pass = call(false);
     let (held, ()) = tokio::join!(caller.call("story.calls", &hold), async {
         full.until_printed("\nheld\n").await;
         // One body alone refuses; with another body, that one answers.

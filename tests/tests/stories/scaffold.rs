@@ -44,8 +44,8 @@ fn forget_earlier_runs(debug: &Path) {
 fn borrow_the_workspaces_build(fleet: &Fleet) {
     let debug = Path::new(env!("CARGO_BIN_EXE_stories_body")).parent().unwrap();
     forget_earlier_runs(debug);
-    let (target, root) =
-        (debug.parent().unwrap(), Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    let target = debug.parent().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let settings = format!(
         "build.target-dir = {target:?}\nnet.offline = true\n[profile.dev]\ndebug = \"line-tables-only\"\n\
          [profile.dev.package.\"*\"]\ndebug = false\n"

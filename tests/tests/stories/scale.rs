@@ -23,8 +23,9 @@ async fn masses_of_specs_are_deployed_at_once_with_progress_and_bounded_memory()
     command.env("STORY_MANY", count.to_string());
     let mut body = fleet.world.start(command);
     body.until_printed("body one, namespace ").await;
-    let (idle, folder, began) =
-        (body.peak_memory(), fleet.world.many("specs", count, ""), Instant::now());
+    let idle = body.peak_memory();
+    let folder = fleet.world.many("specs", count, "");
+    let began = Instant::now();
     let mut deploying = fleet.spawn(&["deploy", folder.to_str().unwrap(), "--timeout", "150s"]);
     // Its memory can be read while it runs.
     let mut peak = 0;

@@ -14,7 +14,8 @@ fn slow(id: &str) -> Body {
 /// Starts a body that stays, and one that will end.
 async fn two() -> (Fleet, Process, Process) {
     let fleet = Fleet::start().await;
-    let (stays, goes) = (fleet.up(&slow("stays")).await, fleet.up(&slow("goes")).await);
+    let stays = fleet.up(&slow("stays")).await;
+    let goes = fleet.up(&slow("goes")).await;
     (fleet, stays, goes)
 }
 

@@ -64,7 +64,8 @@ fn roots(spans: &[Value]) -> Vec<&Value> {
 
 #[tokio::test]
 async fn the_trace_of_a_flow_in_three_languages_arrives_whole_and_cbs_shows_the_same() {
-    let (fleet, collector) = (Fleet::start().await, Collector::start().await);
+    let fleet = Fleet::start().await;
+    let collector = Collector::start().await;
     let specs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs/variants/polyglot");
     let up = Body::of_specs("one", &specs).with(&["--trace-ratio", "1"]);
     let mut process =
@@ -73,8 +74,8 @@ async fn the_trace_of_a_flow_in_three_languages_arrives_whole_and_cbs_shows_the_
     let done = fleet.run(&run).await.with_status(0);
     let reported: Value = serde_json::from_str(&done.stdout).expect("JSON");
     assert_eq!(reported["reply"], json!({ "text": "Hello, Ada!" }));
-    let (shown, id) =
-        (spans(&reported["trace"]), reported["trace"]["trace"].as_str().expect("an id").to_owned());
+    let shown = spans(&reported["trace"]);
+    let id = reported["trace"]["trace"].as_str().expect("an id").to_owned();
     let [root] = roots(&shown).try_into().expect("one root");
     assert_eq!(
         (root["side"].as_str(), root["target"].as_str()),
@@ -217,7 +218,8 @@ async fn bears(url: &str) {
         );
         of("queue-full") + of("failed")
     };
-    let (before, memory) = (dropped().await, process.peak_memory());
+    let before = dropped().await;
+    let memory = process.peak_memory();
     assert!(before >= 4_000 - 2_048 - 512, "{before}");
     load.run(8, 500).await;
     assert_eq!((load.answered(), load.failed()), (8_000, vec![]));
@@ -239,7 +241,8 @@ async fn bears(url: &str) {
 
 #[tokio::test]
 async fn spans_arrive_over_tls_at_a_receiver_whose_certificate_is_trusted_and_at_no_other() {
-    let (fleet, (collector, pem)) = (Fleet::start().await, Collector::with_tls().await);
+    let fleet = Fleet::start().await;
+    let (collector, pem) = Collector::with_tls().await;
     let trusted = fleet.world.write("ca.pem", &pem);
     let sent = |id: &str| {
         body(id, &["story.logs"]).with(&["--trace-ratio", "1", "--otlp", collector.url()])
@@ -330,7 +333,8 @@ async fn a_reader_of_the_log_that_stands_still_holds_up_no_call() {
 
 #[tokio::test]
 async fn lines_of_calls_arrive_at_the_receiver_with_their_trace() {
-    let (fleet, collector) = (Fleet::start().await, Collector::start().await);
+    let fleet = Fleet::start().await;
+    let collector = Collector::start().await;
     let sent = body("one", &["story.logs"]);
     let vars = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
@@ -405,10 +409,8 @@ async fn no_secret_is_shown_however_much_is_logged() {
 async fn no_token_and_no_seed_is_shown_however_much_is_logged() {
     let fleet = Fleet::with_config("authorization { token: opensesame }\n").await;
     // A seed without any rights, from the documentation of NATS' keys, and an invalid JWT.
-    let (jwt, seed) = (
-        "eyJ0eXAiOiJKV1QifQ.sesame.sesame",
-        "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY",
-    );
+    let jwt = "eyJ0eXAiOiJKV1QifQ.sesame.sesame";
+    let seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
     let creds = format!(
         "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
          -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
@@ -460,12 +462,14 @@ async fn no_token_and_no_seed_is_shown_however_much_is_logged() {
 
 #[tokio::test]
 async fn garbage_in_trace_headers_begins_a_new_trace() {
-    let (fleet, collector) = (Fleet::start().await, Collector::start().await);
+    let fleet = Fleet::start().await;
+    let collector = Collector::start().await;
     let sent =
         body("one", &["story.logs"]).with(&["--trace-ratio", "0", "--otlp", collector.url()]);
     let mut process = fleet.up(&sent).await;
     let caller = fleet.caller().await;
-    let (id, long) = ("4bf92f3577b34da6a3ce929d0e0e4736", "x".repeat(10_240));
+    let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let long = "x".repeat(10_240);
     let good = format!("00-{id}-00f067aa0c4902c7-01");
     let all_flags = format!("00-{id}-00f067aa0c4902c7-ff");
     for wrong in [

@@ -98,7 +98,8 @@ async fn a_broken_save_is_told_once_and_started_once() {
             .file("cells/other/other.py", &code(0))
             .with(&["--watch"]);
         let mut body = fleet.up(&body).await;
-        let (starts, mut reported) = (fleet.world.here().join("starts"), 0);
+        let starts = fleet.world.here().join("starts");
+        let mut reported = 0;
         let caller = fleet.caller().await;
         for (index, broken) in BROKEN.iter().enumerate() {
             fleet.world.write("one/cells/tells/tells.py", &counted(&starts, broken));

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use proc_macro2::{TokenStream, TokenTree};
 use syn::{
-    FnArg, Ident, ImplItem, ItemEnum, ItemFn, ItemImpl, ItemMod, ItemStruct, ItemTrait, ItemType,
-    ItemUnion, TraitItem, Type, Visibility,
+    Expr, FnArg, Ident, ImplItem, ItemEnum, ItemFn, ItemImpl, ItemMod, ItemStruct, ItemTrait,
+    ItemType, ItemUnion, Local, Pat, TraitItem, Type, Visibility,
     spanned::Spanned,
     visit::{self, Visit},
 };
@@ -40,6 +41,9 @@ pub struct Items {
     /// Every function and method, sized by its parameters: the elements of a tuple count, `self`
     /// does not.
     pub parameters: Vec<Measured>,
+    /// First lines of every `let` that takes apart a tuple written on its right side. A swap,
+    /// where a name of the left side is read on the right, and `let … else` are not counted.
+    pub tuple_lets: Vec<usize>,
 }
 
 /// Reads a file's items; the error names the text that is not Rust, and its place.
@@ -87,7 +91,69 @@ fn elements(ty: &Type) -> Option<usize> {
     }
 }
 
+/// Pattern without the type that follows it.
+fn untyped(pattern: &Pat) -> &Pat {
+    match pattern {
+        Pat::Type(typed) => untyped(&typed.pat),
+        pattern => pattern,
+    }
+}
+
+/// Names in a piece of code: those in macros and in the braces of format strings too.
+fn names(tokens: TokenStream, found: &mut BTreeSet<String>) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => names(group.stream(), found),
+            TokenTree::Ident(name) => {
+                found.insert(name.to_string());
+            }
+            TokenTree::Literal(text) => {
+                let text = text.to_string();
+                found.extend(text.split('{').skip(1).map(|rest| {
+                    rest.chars().take_while(|it| it.is_alphanumeric() || *it == '_').collect()
+                }));
+            }
+            TokenTree::Punct(_) => {}
+        }
+    }
+}
+
+/// Names that a pattern binds.
+#[derive(Default)]
+struct Bound(BTreeSet<String>);
+
+impl<'ast> Visit<'ast> for Bound {
+    fn visit_pat_ident(&mut self, name: &'ast syn::PatIdent) {
+        self.0.insert(name.ident.to_string());
+        visit::visit_pat_ident(self, name);
+    }
+}
+
+/// True if a `let` takes apart a tuple that its right side writes, and is no swap.
+fn takes_apart(local: &Local) -> bool {
+    let Some(init) = &local.init else { return false };
+    let (Pat::Tuple(left), Expr::Tuple(right)) = (untyped(&local.pat), &*init.expr) else {
+        return false;
+    };
+    if init.diverge.is_some() || left.elems.len() != right.elems.len() {
+        return false;
+    }
+    let mut bound = Bound::default();
+    bound.visit_pat_tuple(left);
+    let mut read = BTreeSet::new();
+    let source = right.span().source_text().and_then(|text| text.parse().ok());
+    names(source.unwrap_or_default(), &mut read);
+    bound.0.is_disjoint(&read)
+}
+
 impl<'ast> Visit<'ast> for Items {
+    fn visit_local(&mut self, local: &'ast Local) {
+        if takes_apart(local) {
+            self.tuple_lets.push(local.span().start().line);
+        }
+        visit::visit_local(self, local);
+    }
+
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {
         self.function(&item.sig, item.block.span());
         visit::visit_item_fn(self, item);

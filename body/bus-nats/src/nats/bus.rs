@@ -25,7 +25,8 @@ pub(super) struct NatsBus {
 impl NatsBus {
     /// Returns the connection and the subject of a call to `target`.
     fn path(&self, target: &Target) -> Result<(&Connection, Subject), BusError> {
-        let (inner, namespace) = (&self.inner, &self.inner.options.namespace);
+        let inner = &self.inner;
+        let namespace = &self.inner.options.namespace;
         match (&self.callees, target) {
             (_, Target::Topic(_)) => {
                 Err(BusError::bad_request(format!("{target} cannot be called; publish to it")))
@@ -50,13 +51,15 @@ impl NatsBus {
         connection: &Connection,
         request: &mut Envelope,
     ) -> Option<Result<Envelope, BusError>> {
-        let (inner, target) = (&self.inner, request.target.clone()?);
+        let inner = &self.inner;
+        let target = request.target.clone()?;
         let except = match self.callees {
             Callees::Any => None,
             Callees::OtherBodies => Some(&inner.options.body),
             Callees::Body(_) => return None,
         };
-        let (started, timeout) = (Instant::now(), request.timeout.unwrap_or(TIMEOUT_DEFAULT));
+        let started = Instant::now();
+        let timeout = request.timeout.unwrap_or(TIMEOUT_DEFAULT);
         while let Some((body, subject)) = inner.members.failover(&target, except) {
             let done = call::call(
                 connection,

@@ -290,8 +290,9 @@ impl Scan<'_> {
             let message =
                 next.ok_or_else(|| silent(self.bucket))?.map_err(|error| wrong(&error))?;
             let info = message.info().map_err(|error| wrong(error.as_ref()))?;
-            let (sequence, at, pending) =
-                (info.stream_sequence, info.published.unix_timestamp_nanos(), info.pending);
+            let sequence = info.stream_sequence;
+            let at = info.published.unix_timestamp_nanos();
+            let pending = info.pending;
             found.push((message.message, sequence, at));
             if pending == 0 {
                 return Ok(Some(found));

@@ -117,7 +117,8 @@ impl Objects {
     }
 
     async fn put_pieces(&self, bytes: &[u8], nuid: &str) -> Result<(), StoreError> {
-        let (pieces, no_headers) = (format!("$O.{}.C.{nuid}", self.name), HeaderMap::new());
+        let pieces = format!("$O.{}.C.{nuid}", self.name);
+        let no_headers = HeaderMap::new();
         for piece in bytes.chunks(PIECE_BYTES) {
             self.publish(pieces.clone(), no_headers.clone(), Bytes::copy_from_slice(piece)).await?;
         }

@@ -121,7 +121,8 @@ impl KeyWatch {
             Some(Ok(message)) => message,
             Some(Err(error)) => return Err(unavailable(&self.bucket, &error)),
             None => {
-                let (bucket, reason) = (self.bucket.clone(), "the watch has ended".to_owned());
+                let bucket = self.bucket.clone();
+                let reason = "the watch has ended".to_owned();
                 return Err(StoreError::Unavailable { bucket, reason });
             }
         };

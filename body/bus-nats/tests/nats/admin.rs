@@ -67,7 +67,8 @@ async fn what_cannot_be_answered_is_an_error_with_its_code() {
 #[tokio::test]
 async fn what_is_no_question_is_a_sign_of_life_also_while_an_answer_is_looked_for() {
     let server = NatsServer::start().await;
-    let (one, client) = (body(&server, "body-1").await, plain(&server).await);
+    let one = body(&server, "body-1").await;
+    let client = plain(&server).await;
     one.on_admin_request("hang", |_| std::future::pending());
     for _ in 0..64 {
         client

@@ -77,9 +77,11 @@ struct Proxy {
 impl Proxy {
     async fn start(server: &NatsServer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (url, open) =
-            (format!("nats://{}", listener.local_addr().unwrap()), Arc::new(AtomicU64::new(0)));
-        let (port, count, mut tasks) = (server.port(), open.clone(), JoinSet::new());
+        let url = format!("nats://{}", listener.local_addr().unwrap());
+        let open = Arc::new(AtomicU64::new(0));
+        let port = server.port();
+        let count = open.clone();
+        let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut streams = JoinSet::new();
             while let Ok((mut near, _)) = listener.accept().await {
@@ -104,7 +106,8 @@ async fn closing_ends_the_connections_whoever_still_holds_a_handle() {
     let nats = Nats::connect(Options { url: proxy.url.clone(), ..options(&server, "body-1") })
         .await
         .unwrap();
-    let (_kept, _bus) = (serve(&nats, echo("demo.echo")).await, nats.bus());
+    let _kept = serve(&nats, echo("demo.echo")).await;
+    let _bus = nats.bus();
     assert_eq!(call(&nats, request("demo.echo", "1")).await.unwrap().payload, "1");
     assert_eq!(proxy.open.load(Ordering::Relaxed), 2);
     within(LONG, "closing", nats.close()).await;

@@ -98,7 +98,8 @@ async fn a_token_is_taken_from_the_address_or_from_the_options() {
 
 #[tokio::test]
 async fn an_nkey_seed_is_taken_as_it_is_or_from_a_file() {
-    let (user, other) = (KeyPair::new_user(), KeyPair::new_user());
+    let user = KeyPair::new_user();
+    let other = KeyPair::new_user();
     let server = NatsServer::with_config(&format!(
         "authorization {{ users: [ {{ nkey: {} }} ] }}\n",
         user.public_key()
@@ -145,8 +146,9 @@ fn jwt(issuer: &KeyPair, subject: &KeyPair, name: &str, nats: &Value) -> String 
 
 #[tokio::test]
 async fn a_creds_file_with_jwt_and_seed_gets_in_and_another_accounts_does_not() {
-    let (operator, account, user) =
-        (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_user());
+    let operator = KeyPair::new_operator();
+    let account = KeyPair::new_account();
+    let user = KeyPair::new_user();
     let operator_jwt = jwt(&operator, &operator, "O", &json!({ "type": "operator", "version": 2 }));
     let limits = json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1 });
     let account_jwt = jwt(

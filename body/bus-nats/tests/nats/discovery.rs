@@ -48,7 +48,8 @@ fn texts<'a>(answers: &'a [Value], field: &str) -> BTreeSet<&'a str> {
 #[tokio::test]
 async fn ping_finds_each_organ_of_each_body_by_name_and_by_id() {
     let server = NatsServer::start().await;
-    let (one, two) = (body(&server, "body-1").await, body(&server, "body-2").await);
+    let one = body(&server, "body-1").await;
+    let two = body(&server, "body-2").await;
     let mut serving = Vec::new();
     for nats in [&one, &two] {
         for name in ["logic.greet", "logic.echo", "io.print", "flow greeting"] {
@@ -186,7 +187,8 @@ async fn a_namespace_sees_its_own_services_only() {
     let server = NatsServer::start().await;
     let demo =
         bus_nats::Options { namespace: "demo-x7".parse().unwrap(), ..options(&server, "body-2") };
-    let (here, there) = (body(&server, "body-1").await, Nats::connect(demo.clone()).await.unwrap());
+    let here = body(&server, "body-1").await;
+    let there = Nats::connect(demo.clone()).await.unwrap();
     let _serving =
         (serve(&here, echo("logic.greet")).await, serve(&there, echo("logic.greet")).await);
     let plain = plain(&server).await;

@@ -147,7 +147,8 @@ async fn an_event_that_cannot_be_read_is_told_as_missed_at_once() {
 #[tokio::test]
 async fn a_group_hears_each_event_once_and_those_without_one_hear_all() {
     let server = NatsServer::start().await;
-    let (one, two) = (body(&server, "body-1").await, body(&server, "body-2").await);
+    let one = body(&server, "body-1").await;
+    let two = body(&server, "body-2").await;
     let mut taps = [
         subscribe(&one, "order.created", None).await,
         subscribe(&two, "order.created", None).await,
@@ -203,7 +204,9 @@ async fn whoever_is_too_slow_is_told_how_many_events_it_missed() {
     }
     plain.publish("cbs.default.event.flood.end", "".into()).await.unwrap();
     receive(&mut quick).await;
-    let (mut received, mut missed, mut words) = (0, 0, 0);
+    let mut received = 0;
+    let mut missed = 0;
+    let mut words = 0;
     while received + missed < SENT {
         match within(LONG, "an event or the number of those missed", slow.next()).await {
             Some(Delivery::Event(_)) => received += 1,
@@ -230,7 +233,8 @@ async fn a_backlog_is_bounded_in_bytes_too() {
     }
     plain.publish("cbs.default.event.flood.end", "".into()).await.unwrap();
     receive(&mut quick).await;
-    let (mut received, mut missed) = (0, 0);
+    let mut received = 0;
+    let mut missed = 0;
     while received + missed < SENT {
         match within(LONG, "an event or the number of those missed", slow.next()).await {
             Some(Delivery::Event(_)) => received += 1,
@@ -245,8 +249,8 @@ async fn a_backlog_is_bounded_in_bytes_too() {
 async fn dropping_a_stream_ends_its_subscription_and_closing_ends_all() {
     let server = NatsServer::start().await;
     let nats = body(&server, "body-1").await;
-    let (dropped, mut kept) =
-        (subscribe(&nats, "a.b", Some("x.y")).await, subscribe(&nats, "a.b", Some("x.y")).await);
+    let dropped = subscribe(&nats, "a.b", Some("x.y")).await;
+    let mut kept = subscribe(&nats, "a.b", Some("x.y")).await;
     drop(dropped);
     let client = client(&server).await;
     // The first event may have gone to the dropped subscription, whose end is sent on its own.

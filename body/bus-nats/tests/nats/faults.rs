@@ -207,7 +207,8 @@ async fn a_target_that_nobody_serves_is_told_long_before_the_deadline() {
     // A body that comes within the retries is still reached. On a busy machine one may come too
     // late, and the next does not.
     let nats = body(&server, "body-1").await;
-    let (bus, mut tried) = (nats.bus(), 0);
+    let bus = nats.bus();
+    let mut tried = 0;
     eventually("one that comes late is reached", LONG, async || {
         tried += 1;
         let name = format!("late.cell-{tried}");
@@ -244,9 +245,11 @@ async fn two_clients_of_one_name_get_their_own_replies() {
     let server = NatsServer::start().await;
     let nats = body(&server, "body-1").await;
     let _serving = serve(&nats, echo("demo.echo")).await;
-    let (one, two) = (client(&server).await, client(&server).await);
+    let one = client(&server).await;
+    let two = client(&server).await;
     for number in 0..50 {
-        let (asked, also) = (format!("one {number}"), format!("two {number}"));
+        let asked = format!("one {number}");
+        let also = format!("two {number}");
         let (first, second) = tokio::join!(
             call(&one, request("demo.echo", asked.clone())),
             call(&two, request("demo.echo", also.clone()))

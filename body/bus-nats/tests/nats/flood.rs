@@ -39,7 +39,8 @@ async fn a_hundred_thousand_calls_at_once_of_a_cell_that_takes_a_second_are_all_
     let nats = body(&server, "body-1").await;
     let _serving = serve(&nats, sleeper()).await;
     let started = Instant::now();
-    let (mut callers, mut clients) = (JoinSet::new(), Vec::new());
+    let mut callers = JoinSet::new();
+    let mut clients = Vec::new();
     for number in 0..CLIENTS {
         let client =
             Nats::connect_client(options(&server, &format!("caller-{number}"))).await.unwrap();
@@ -69,7 +70,9 @@ async fn a_hundred_thousand_calls_at_once_of_a_cell_that_takes_a_second_are_all_
     }
     let counts = within(8 * LONG, "all outcomes", callers.join_all()).await;
     let sum = |at: usize| counts.iter().map(|count| count[at]).sum::<usize>();
-    let (done, overloaded, wrong) = (sum(0), sum(1), sum(2));
+    let done = sum(0);
+    let overloaded = sum(1);
+    let wrong = sum(2);
     println!("{done} done, {overloaded} overloaded, {wrong} wrong in {:?}", started.elapsed());
     println!("{:?} {:?}", nats.counters(), clients.iter().map(Nats::counters).collect::<Vec<_>>());
     assert_eq!((done + overloaded, wrong), (CALLS, 0));

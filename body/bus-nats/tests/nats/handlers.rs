@@ -47,8 +47,10 @@ async fn one_that_answers_with_its_request_gives_a_reply() {
 async fn one_whose_serving_was_dropped_is_sent_nothing_while_it_still_answers() {
     let server = NatsServer::start().await;
     let (nats, client) = (body(&server, "body-1").await, client(&server).await);
-    let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (began, gone) = (begun.clone(), go.clone());
+    let begun = Arc::new(Notify::new());
+    let go = Arc::new(Notify::new());
+    let began = begun.clone();
+    let gone = go.clone();
     let slow = service("demo.slow", move |_| {
         let (began, gone) = (began.clone(), gone.clone());
         async move {

@@ -48,7 +48,8 @@ async fn a_body_starts_serves_subscribes_and_stops_as_quickly_whoever_listens() 
         let server = NatsServer::start().await;
         let _listening = listen(&server, listener).await;
         let started = Instant::now();
-        let (one, two) = (body(&server, "body-1").await, body(&server, "body-2").await);
+        let one = body(&server, "body-1").await;
+        let two = body(&server, "body-2").await;
         let first = serve(&one, echo("demo.echo")).await;
         let second = serve(&two, echo("demo.echo")).await;
         stop(first).await;

@@ -110,7 +110,8 @@ async fn a_body_and_its_callers_stay_of_use_whatever_anybody_sends_to_them() {
             usable(&nats, &client, &format!("{subject:?} {reply:?}")).await;
         }
     }
-    let (of_body, of_client) = (nats.counters(), client.counters());
+    let of_body = nats.counters();
+    let of_client = client.counters();
     assert!(
         of_body.clients_replaced > 0 && of_client.clients_replaced > 0,
         "{of_body:?} {of_client:?}"

@@ -13,7 +13,8 @@ use crate::support::{
 #[tokio::test]
 async fn a_call_to_one_body_reaches_that_body_alone() {
     let server = NatsServer::start().await;
-    let (one, two) = (body(&server, "body-1").await, body(&server, "body-2").await);
+    let one = body(&server, "body-1").await;
+    let two = body(&server, "body-2").await;
     let _serving = (serve(&one, echo("demo.echo")).await, serve(&two, echo("demo.echo")).await);
     let client = client(&server).await;
     for id in ["body-1", "body-2"] {
@@ -31,8 +32,8 @@ async fn what_a_body_does_not_serve_or_no_longer_serves_is_not_found_there() {
     let body = body(&server, "body-1").await;
     let serving = serve(&body, echo("demo.echo")).await;
     let client = client(&server).await;
-    let (here, gone) =
-        (client.in_body("body-1".parse().unwrap()), client.in_body("body-9".parse().unwrap()));
+    let here = client.in_body("body-1".parse().unwrap());
+    let gone = client.in_body("body-9".parse().unwrap());
     let started = Instant::now();
     for (bus, name) in [(&here, "demo.other"), (&gone, "demo.echo")] {
         let done = within(LONG, "an outcome", bus.call(request(name, "1"))).await;

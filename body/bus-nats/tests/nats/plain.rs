@@ -239,8 +239,8 @@ async fn foreign(server: &NatsServer) -> tokio::task::JoinSet<()> {
             // A framed caller sends a frame to every callee.
             let input = cbs::frame::decode(message.payload).unwrap().payload;
             let reply = message.reply.unwrap();
-            let (mut headers, text) =
-                (HeaderMap::new(), String::from_utf8_lossy(&input).into_owned());
+            let mut headers = HeaderMap::new();
+            let text = String::from_utf8_lossy(&input).into_owned();
             if let Some((code, line)) = text.split_once(' ') {
                 headers.insert("Nats-Service-Error-Code", code);
                 headers.insert("Nats-Service-Error", line);

@@ -77,7 +77,9 @@ impl Load {
     where
         F: Future<Output = Result<cbs::Bytes, String>> + Send,
     {
-        let (done, wrong, over) = (self.done.clone(), self.wrong.clone(), self.over.clone());
+        let done = self.done.clone();
+        let wrong = self.wrong.clone();
+        let over = self.over.clone();
         let caller = self.callers.len();
         self.callers.spawn(async move {
             let mut number = 0u64;
@@ -120,7 +122,8 @@ impl Load {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_stops_under_load_lose_no_request() {
     let server = NatsServer::start().await;
-    let (one, two) = (body(&server, "body-1").await, body(&server, "body-2").await);
+    let one = body(&server, "body-1").await;
+    let two = body(&server, "body-2").await;
     let runs = Arc::new(AtomicU64::new(0));
     let _kept = serve(&one, counting(&runs)).await;
     let load = Load::start(&server).await;
@@ -204,8 +207,10 @@ async fn dropping_ends_serving_at_once_and_still_answers_what_runs() {
 async fn a_direct_call_that_runs_is_answered_before_the_stop_returns() {
     let server = NatsServer::start().await;
     let nats = body(&server, "body-1").await;
-    let (entered, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let (enter, end) = (entered.clone(), done.clone());
+    let entered = Arc::new(AtomicBool::new(false));
+    let done = Arc::new(AtomicBool::new(false));
+    let enter = entered.clone();
+    let end = done.clone();
     let slow = service("slow.echo", move |request| {
         let (enter, end) = (enter.clone(), end.clone());
         async move {

@@ -36,8 +36,10 @@ async fn change(watching: &mut KeyWatch) -> (String, Option<String>) {
 #[tokio::test]
 async fn of_two_who_write_over_one_revision_one_is_told_of_the_other() {
     let server = NatsServer::with_jetstream().await;
-    let (one, two) = (body(&server, "one").await, body(&server, "two").await);
-    let (mine, theirs) = (bucket(&one, "desired").await, bucket(&two, "desired").await);
+    let one = body(&server, "one").await;
+    let two = body(&server, "two").await;
+    let mine = bucket(&one, "desired").await;
+    let theirs = bucket(&two, "desired").await;
     assert_eq!(mine.get("head").await.unwrap(), None);
     let first = mine.create("head", "a".into()).await.unwrap();
     let conflict = Err(StoreError::Conflict { bucket: "desired".into(), key: "head".into() });
@@ -160,7 +162,8 @@ async fn what_is_listed_is_removed_at_its_revision_alone_and_leaves_nothing_behi
     })
     .await;
     assert!(bucket.age().await.unwrap() >= first[0].age);
-    let (latest, got) = (bucket.get_latest("spec.a").await, bucket.get("spec.a").await);
+    let latest = bucket.get_latest("spec.a").await;
+    let got = bucket.get("spec.a").await;
     assert_eq!(latest, got);
     assert_eq!(
         (bucket.get_latest("spec.d").await, bucket.get_latest("spec.none").await),
@@ -221,10 +224,8 @@ async fn an_answer_of_jetstream_that_lies_under_a_key_is_no_value_however_it_is_
     let question = "$JS.API.DIRECT.GET.KV_verdicts.$KV.verdicts.x";
     stranger.publish_with_reply(question, "$KV.desired.head", "".into()).await.unwrap();
     assert_eq!(change(&mut watching).await, ("head".into(), Some(String::new())));
-    let (got, latest) = (
-        bucket.get("head").await.unwrap().unwrap(),
-        bucket.get_latest("head").await.unwrap().unwrap(),
-    );
+    let got = bucket.get("head").await.unwrap().unwrap();
+    let latest = bucket.get_latest("head").await.unwrap().unwrap();
     assert_eq!((&got.value[..], &got), (&b""[..], &latest));
     assert_eq!(bucket.all("head").await.unwrap(), [("head".to_owned(), got.clone())]);
     // It can be overwritten like any other value.
@@ -281,7 +282,8 @@ async fn share_jetstream(of: &NatsServer, with: &NatsServer) -> JoinSet<()> {
 
 #[tokio::test]
 async fn where_another_server_has_jetstream_only_the_first_question_has_a_short_limit() {
-    let (without, with) = (NatsServer::start().await, NatsServer::with_jetstream().await);
+    let without = NatsServer::start().await;
+    let with = NatsServer::with_jetstream().await;
     let nats = body(&without, "one").await;
     let nobody =
         within(AT_ONCE, "the word that there is none", nats.existing_bucket("desired")).await;

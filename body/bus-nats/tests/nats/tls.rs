@@ -17,7 +17,8 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
-        let (folder, key) = (tempfile::tempdir().unwrap(), KeyPair::generate().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap();
@@ -41,7 +42,9 @@ impl Authority {
     async fn server(&self, more: &str) -> NatsServer {
         self.sign("server");
         let path = |file: &str| self.path(file).to_str().unwrap().to_owned();
-        let (cert, key, ca) = (path("server.pem"), path("server.key"), path("ca.pem"));
+        let cert = path("server.pem");
+        let key = path("server.key");
+        let ca = path("ca.pem");
         let tls = format!(
             "tls {{ cert_file: \"{cert}\", key_file: \"{key}\", ca_file: \"{ca}\" {more} }}\n"
         );
@@ -81,7 +84,8 @@ async fn a_server_that_asks_for_a_client_certificate_gets_one() {
     let authority = Authority::new();
     let server = authority.server(", verify: true").await;
     authority.sign("client");
-    let (cert, key) = (Some(authority.path("client.pem")), Some(authority.path("client.key")));
+    let cert = Some(authority.path("client.pem"));
+    let key = Some(authority.path("client.key"));
     works(&connect(&server, Tls { cert: cert.clone(), key, ..authority.tls() }).await.unwrap())
         .await;
     let error = connect(&server, authority.tls()).await.err().unwrap();

@@ -28,8 +28,8 @@ fn seen(stats: &Stats) -> [u64; 3] {
 #[tokio::test]
 async fn so_many_run_so_many_wait_and_the_rest_is_shed() {
     let (limit, stats) = limit(2, 1, 1_000);
-    let (first, _second) =
-        (limit.acquire(10, LONG).await.unwrap(), limit.acquire(10, LONG).await.unwrap());
+    let first = limit.acquire(10, LONG).await.unwrap();
+    let _second = limit.acquire(10, LONG).await.unwrap();
     let mut third = limit.acquire(10, LONG).boxed();
     assert!(poll!(&mut third).is_pending());
     assert_eq!(seen(&stats), [2, 1, 0]);

@@ -66,7 +66,9 @@ fn main() -> io::Result<ExitCode> {
         return Ok(ExitCode::from(64));
     };
     writeln!(io::stderr(), "seed {seed}")?;
-    let (frames, mut dice, started) = (golden_frames(), Dice(seed), Instant::now());
+    let frames = golden_frames();
+    let mut dice = Dice(seed);
+    let started = Instant::now();
     frames.iter().for_each(|frame| fuzz_one(frame));
     let end = Duration::from_secs(seconds);
     let mut round = 0;

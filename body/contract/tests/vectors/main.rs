@@ -72,7 +72,8 @@ fn frames_json_holds_what_this_program_reads_and_writes() {
 #[test]
 fn every_frame_is_read_as_its_header_says_and_written_as_it_stands() {
     for good in frames().frames {
-        let (name, bytes) = (&good.name, Bytes::from(unhex(&good.frame)));
+        let name = &good.name;
+        let bytes = Bytes::from(unhex(&good.frame));
         let envelope = good.header.envelope(unhex(&good.payload));
         let read = frame::decode(bytes.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(read, envelope, "{name}");

@@ -103,7 +103,8 @@ impl World {
             root.and_then(|root| self.server.truth.get(&root)).cloned().unwrap_or_default()
         };
         if let Some((head, _)) = theirs {
-            let (old, mine) = (truth(parent.map(|parent| parent.manifest)), truth(Some(manifest)));
+            let old = truth(parent.map(|parent| parent.manifest));
+            let mine = truth(Some(manifest));
             let conflict = Conflict::new(&old, &mine, &truth(Some(head.manifest)), head);
             self.say(|| format!("a deploy lost: {conflict}"));
         }

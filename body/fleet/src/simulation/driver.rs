@@ -19,7 +19,8 @@ impl World {
         let timing = self.timing.clone();
         let Some(node) = self.nodes.get_mut(at) else { return };
         node.boot(&timing, incarnation);
-        let (life, body) = (node.life, node.facts.body.clone());
+        let life = node.life;
+        let body = node.facts.body.clone();
         self.say(|| format!("{body} starts"));
         self.later(1, Event::Connect { node: at, life });
     }
@@ -60,7 +61,8 @@ impl World {
         }
         node.line.connected = false;
         node.link += 1;
-        let (life, name) = (node.life, node.facts.body.clone());
+        let life = node.life;
+        let name = node.facts.body.clone();
         self.say(|| format!("{name} has lost its connection"));
         self.with_body(at, |body, _| body.disconnected());
         let wait = self.chance.between(50, 500);
@@ -164,7 +166,9 @@ impl World {
                 let refused = super::refuses(&node.facts, version.revision);
                 let unlucky = self.chaos && self.chance.percent(10);
                 let wait = self.chance.between(20, 900);
-                let (id, revision, fine) = (instance, version.revision, !refused && !unlucky);
+                let id = instance;
+                let revision = version.revision;
+                let fine = !refused && !unlucky;
                 self.later(wait, Event::Started { node: at, life, target, id, revision, fine });
             }
             Action::Stop { target, instance, why, .. } => {
@@ -335,7 +339,8 @@ impl World {
             .collect();
         let index = self.chance.index(all.len());
         if let Some((target, id, revision)) = all.into_iter().nth(index) {
-            let (clock, life) = (node.clock(self.now), node.life);
+            let clock = node.clock(self.now);
+            let life = node.life;
             if for_good {
                 node.record.failed.insert((target.clone(), revision), clock);
             } else {

@@ -36,7 +36,8 @@ impl World {
 
     pub(crate) fn crash(&mut self, at: usize) {
         self.lose(at);
-        let (wait, renamed) = (self.chance.between(200, 9000), self.chance.percent(50));
+        let wait = self.chance.between(200, 9000);
+        let renamed = self.chance.percent(50);
         let Some(node) = self.nodes.get_mut(at) else { return };
         if node.body.is_none() {
             return;
@@ -52,10 +53,12 @@ impl World {
     }
 
     fn cut(&mut self, at: usize) {
-        let (long, notice) = (self.chance.between(100, 12_000), self.chance.between(10, 5000));
+        let long = self.chance.between(100, 12_000);
+        let notice = self.chance.between(10, 5000);
         let Some(node) = self.nodes.get_mut(at) else { return };
         node.line.cut = true;
-        let (link, name) = (node.link, node.facts.body.clone());
+        let link = node.link;
+        let name = node.facts.body.clone();
         self.say(|| format!("{name} is cut off for {long} ms"));
         self.later(notice, Event::NoticeCut { node: at, link });
         self.later(long, Event::Heal { node: at });
@@ -91,7 +94,8 @@ impl World {
         let (Some(body), None) = (&mut node.body, node.line.ends_at) else { return };
         body.drain();
         node.line.ends_at = Some(now + limit);
-        let (life, name) = (node.life, node.facts.body.clone());
+        let life = node.life;
+        let name = node.facts.body.clone();
         self.say(|| format!("{name} drains for {limit} ms"));
         self.later(limit, Event::End { node: at, life });
     }
@@ -100,7 +104,8 @@ impl World {
     pub(crate) fn end(&mut self, at: usize) {
         self.lose(at);
         let Some(node) = self.nodes.get_mut(at) else { return };
-        let (cut, name) = (node.line.cut, node.facts.body.clone());
+        let cut = node.line.cut;
+        let name = node.facts.body.clone();
         node.die();
         let life = node.life;
         node.rename(life);

@@ -15,7 +15,8 @@ fn more_seeds() -> Checked {
 
 /// Runs seeds; the first that fails is run again, and its events are reported.
 fn seeds(from: u64, to: u64) -> Checked {
-    let (mut slowest, mut actions) = (0, 0);
+    let mut slowest = 0;
+    let mut actions = 0;
     for seed in from..to {
         match run(seed, false) {
             Ok(done) => {

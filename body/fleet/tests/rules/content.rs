@@ -43,7 +43,9 @@ fn fleet_2_a_late_head_and_a_missing_head_stop_nothing() -> Checked {
     let first = stage.head.clone().ok_or("no head")?;
     stage.deploy(&[("cell a.b", entry("two").into())])?;
     stage.run(2000)?;
-    let (revision, now, before) = (stage.revision, stage.now, stage.log.len());
+    let revision = stage.revision;
+    let now = stage.now;
+    let before = stage.log.len();
     stage.bodies[0].head(Some(&first.encode()), 1, now)?;
     stage.bodies[0].head(None, revision + 1, now)?;
     stage.bodies[0].head(Some(b"no head at all"), revision + 2, now).err().ok_or("it was read")?;
@@ -88,7 +90,8 @@ fn fleet_12_of_two_who_deploy_at_once_one_is_told_what_the_other_changed() -> Ch
 }
 
 fn objects(manifests: &[&Manifest]) -> Result<(Contents, Vec<ContentHash>), ManifestError> {
-    let (mut contents, mut roots) = (Contents::default(), Vec::new());
+    let mut contents = Contents::default();
+    let mut roots = Vec::new();
     for manifest in manifests {
         let objects = manifest.encode()?;
         roots.push(objects[0].hash);
@@ -102,7 +105,8 @@ fn fleet_13_only_old_content_that_no_head_reaches_is_collected() -> Checked {
     let of = |text: &str| {
         Manifest::new([(Target::Cell("a.b".parse()?), Item::from(entry(text)))]).map_err(Box::from)
     };
-    let (one, two): (Result<Manifest, Box<dyn std::error::Error>>, _) = (of("one"), of("two"));
+    let one: Result<Manifest, Box<dyn std::error::Error>> = of("one");
+    let two = of("two");
     let (one, two) = (one?, two?);
     let (contents, roots) = objects(&[&one, &two])?;
     let first = Head::after(None, roots[0], "ada", 0, "");
@@ -168,10 +172,8 @@ fn large(count: usize) -> Result<Manifest, Box<dyn std::error::Error>> {
 fn a_manifest_of_ten_thousand_is_small_objects_and_a_change_writes_few() -> Checked {
     let manifest = large(10_000)?;
     let objects = manifest.encode()?;
-    let (whole, largest) = (
-        objects.iter().map(|it| it.bytes.len()).sum::<usize>(),
-        objects.iter().map(|it| it.bytes.len()).max(),
-    );
+    let whole = objects.iter().map(|it| it.bytes.len()).sum::<usize>();
+    let largest = objects.iter().map(|it| it.bytes.len()).max();
     println!(
         "10,000 entries: {} objects, {whole} bytes, the largest has {largest:?}",
         objects.len()

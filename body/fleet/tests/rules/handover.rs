@@ -23,7 +23,8 @@ fn fleet_6_an_extra_owner_leaves_only_when_the_owner_is_ready_and_has_heard_of_i
         stage.objects(&objects)?;
         stage.specs(&objects)?;
         stage.revision += 1;
-        let (revision, now) = (stage.revision, stage.now);
+        let revision = stage.revision;
+        let now = stage.now;
         stage.bodies[1].head(Some(&head.encode()), revision, now)?;
         for _ in 0..30 {
             stage.run(100)?;
@@ -243,7 +244,8 @@ fn fleet_10_who_never_follows_a_head_is_waited_for_and_then_not_counted_on() -> 
     stage.specs(&objects)?;
     stage.revision += 1;
     // The owner goes on with its presences, and never receives the head.
-    let (revision, now) = (stage.revision, stage.now);
+    let revision = stage.revision;
+    let now = stage.now;
     stage.bodies[other].head(Some(&head.encode()), revision, now)?;
     let patience = fleet::Timing::default().patience;
     stage.run(patience - 500)?;

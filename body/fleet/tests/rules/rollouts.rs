@@ -67,7 +67,8 @@ fn fleet_10_a_failed_start_waits_and_holds_up_nothing() -> Checked {
 
 fn canary(stage: &mut Stage, errors_of_ten: u64) -> Checked {
     let target = "cell a.b".parse()?;
-    let (old, new) = (entry("one"), entry("two"));
+    let old = entry("one");
+    let new = entry("two");
     let entry = Entry {
         base: Some(old.version.clone()),
         rollout: Rollout::Canary(CanaryRules { after_ms: 5000, ..CanaryRules::share(10) }),
@@ -82,7 +83,8 @@ fn canary(stage: &mut Stage, errors_of_ten: u64) -> Checked {
     assert_eq!(stage.serving("cell a.b").len(), 4);
     let shares = stage.bodies.iter().filter_map(|body| body.own().held().get(&target)?.share());
     assert_eq!(shares.collect::<Vec<_>>(), [(entry.version.revision, 10); 2]);
-    let (mut of_base, mut of_canary) = (CanarySample::default(), CanarySample::default());
+    let mut of_base = CanarySample::default();
+    let mut of_canary = CanarySample::default();
     for _ in 0..100 {
         for body in &mut stage.bodies {
             for call in 0..10 {
@@ -114,7 +116,8 @@ fn fleet_15_a_canary_that_fails_is_rolled_back_and_one_that_does_well_is_promote
 #[test]
 fn fleet_15_a_verdict_holds_for_bodies_that_come_later() -> Checked {
     let mut stage = Stage::new(1)?;
-    let (old, new) = (entry("one"), entry("two"));
+    let old = entry("one");
+    let new = entry("two");
     let rollout = Rollout::Canary(CanaryRules::share(10));
     let entry = Entry { base: Some(old.version.clone()), rollout, ..new };
     stage.rule(&"cell a.b".parse()?, entry.version.revision, Verdict::RollBack);
@@ -226,7 +229,8 @@ fn what_is_rolled_back_is_told_with_the_reason() -> Checked {
 fn a_canary_is_deployed_beside_what_answers_now() {
     let canary =
         |text: &str| Entry { rollout: Rollout::Canary(CanaryRules::share(10)), ..entry(text) };
-    let (one, two) = (entry("one"), canary("two").after(Some(&entry("one")), None));
+    let one = entry("one");
+    let two = canary("two").after(Some(&entry("one")), None);
     let base = |entry: Entry| entry.base.map(|base| base.revision);
     let revision = |text: &str| Some(entry(text).version.revision);
     assert_eq!(base(two.clone()), revision("one"));
@@ -277,7 +281,8 @@ fn a_ruling_is_read_as_it_is_written() {
 fn what_was_rolled_back_goes_also_where_its_base_waits_to_be_left() -> Checked {
     let mut stage = Stage::new(2)?;
     let target = "cell a.b".parse()?;
-    let (old, new) = (entry("one"), entry("two"));
+    let old = entry("one");
+    let new = entry("two");
     let rollout = Rollout::Canary(CanaryRules::share(10));
     let canary = Entry { base: Some(old.version.clone()), rollout, ..new };
     stage.deploy(&[("cell a.b", old.clone().into())])?;

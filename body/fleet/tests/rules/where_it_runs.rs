@@ -53,9 +53,11 @@ const GOLDEN: [[&str; 2]; 4] = [
 #[test]
 fn fleet_3_one_body_more_moves_its_share_and_nothing_else() -> Checked {
     for count in [2, 5, 12] {
-        let (before, after) = (bodies(count)?, bodies(count + 1)?);
+        let before = bodies(count)?;
+        let after = bodies(count + 1)?;
         let new = after[count].0.to_string();
-        let (mut moved, all) = (0, 6_000_u32);
+        let mut moved = 0;
+        let all = 6_000_u32;
         for at in 0..all {
             let old = owners(key(u64::from(at)), Replicas::Count(1), None, &before);
             let now = owners(key(u64::from(at)), Replicas::Count(1), None, &after);

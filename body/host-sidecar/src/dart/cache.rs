@@ -131,7 +131,8 @@ impl Cache {
         let mut kept = Vec::new();
         for entry in entries.flatten() {
             let Ok(used) = entry.metadata().and_then(|found| found.modified()) else { continue };
-            let (path, name) = (entry.path(), entry.file_name());
+            let path = entry.path();
+            let name = entry.file_name();
             if !path.is_dir() {
                 continue;
             }

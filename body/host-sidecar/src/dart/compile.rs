@@ -115,7 +115,8 @@ struct Family {
 impl Family {
     /// Waits for the end, and returns the status and the text of both outputs, one after the other.
     async fn outcome(&mut self) -> (std::io::Result<ExitStatus>, String) {
-        let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
+        let stdout = self.child.stdout.take();
+        let stderr = self.child.stderr.take();
         let (out, mut err) = tokio::join!(read(stdout), read(stderr));
         err.push_str(&out);
         (self.child.wait().await, err)

@@ -268,7 +268,8 @@ fn the_compiler_reads_no_file_that_the_hash_does_not_cover() -> Checked {
 
     let package = Package::of(&source, Path::new("/sdk"))?;
     let work = tempfile::tempdir()?;
-    let (entry, packages) = (work.path().join("main.dart"), work.path().join(PACKAGES));
+    let entry = work.path().join("main.dart");
+    let packages = work.path().join(PACKAGES);
     write(&packages, &package.config())?;
     write(&entry, &format!("export '{}' show main;\n", uri::file(&source)))?;
     let list = work.path().join("list");

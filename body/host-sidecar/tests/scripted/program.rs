@@ -26,8 +26,8 @@ const FRAME_BYTES_MAX: usize = 16 << 20;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let (script, cell) =
-        (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
+    let script = arguments.next().unwrap_or_default();
+    let cell = arguments.next().unwrap_or_default();
     match Sidecar::run(&script, &cell).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

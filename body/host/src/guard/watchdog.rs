@@ -94,7 +94,8 @@ impl LastPolls {
         let before = std::mem::take(&mut self.0);
         let mut blocked = Vec::new();
         for slot in slots {
-            let (key, now) = (Arc::as_ptr(&slot), slot.now());
+            let key = Arc::as_ptr(&slot);
+            let now = slot.now();
             let reported = match before.get(&key) {
                 Some((last, reported)) if *last == now && now != 0 => {
                     blocked.extend(scope::name_of(now).filter(|_| !reported));

@@ -26,7 +26,8 @@ fn a_wait_has_a_longest() {
 
 #[test]
 fn failures_are_forgotten_after_the_period() {
-    let (mut history, began) = (History::new(Restarts::default()), Instant::now());
+    let mut history = History::new(Restarts::default());
+    let began = Instant::now();
     for turn in 0..100 {
         let next = history.exited(began + ms(10_000) * turn, ms(9_000));
         assert!(matches!(next, Next::Restart(wait) if wait <= ms(800)), "{turn}: {next:?}");
@@ -35,7 +36,8 @@ fn failures_are_forgotten_after_the_period() {
 
 #[test]
 fn a_failed_cell_stays_failed_until_it_was_ready_for_a_period() {
-    let (mut history, began) = (History::new(Restarts::default()), Instant::now());
+    let mut history = History::new(Restarts::default());
+    let began = Instant::now();
     for _ in 0..6 {
         history.exited(began, Duration::ZERO);
     }

@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn credit_is_overdrawn_by_one_frame_and_goes_back_in_portions_of_half_a_window() {
-        let (mut send_credit, mut window) = (SendCredit::new(100), ReceiveCredit::new(100));
+        let mut send_credit = SendCredit::new(100);
+        let mut window = ReceiveCredit::new(100);
         assert!(send_credit.may_send() && window.take(70));
         send_credit.spend(70);
         assert!(
@@ -98,7 +99,8 @@ mod tests {
 
     #[test]
     fn no_limit_is_never_reached_and_never_given_back() {
-        let (mut send_credit, mut window) = (SendCredit::new(0), ReceiveCredit::new(0));
+        let mut send_credit = SendCredit::new(0);
+        let mut window = ReceiveCredit::new(0);
         send_credit.spend(u64::MAX);
         assert!(send_credit.may_send() && window.take(u64::MAX) && window.take(1));
         assert_eq!(window.give_back(u64::MAX), None);

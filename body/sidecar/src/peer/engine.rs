@@ -107,7 +107,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
     /// Reads and handles frames until there are no more, or it is time to write. Returns true if
     /// there may be more.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
-        let (mut frames, mut began) = (0, None);
+        let mut frames = 0;
+        let mut began = None;
         loop {
             if let Some(Received { kind, cost }) =
                 self.frames.decoder.next().map_err(|error| Stop::Breach(error.to_string()))?

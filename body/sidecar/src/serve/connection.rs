@@ -126,7 +126,8 @@ impl Connection {
             sent_max: welcome.in_flight_max as usize,
         };
         let (sender, drain) = watch::channel(None);
-        let (scopes, notes_max) = (Arc::<Scopes>::default(), welcome.notes_max);
+        let scopes = Arc::<Scopes>::default();
+        let notes_max = welcome.notes_max;
         let cells = Arc::new(Cells { scopes, notes_max, serving: OnceLock::new(), drain: sender });
         let (peer, engine) = Peer::new(frames, settings, cells.clone());
         Ok(Self { welcome, peer, engine, cells, drain })
@@ -255,7 +256,8 @@ impl Session {
         let asked =
             async move { drain.wait_for(Option::is_some).await.ok().and_then(|limit| *limit) };
         let limit = self.unless_ended(asked).await?.unwrap_or(STOP_TIMEOUT);
-        let (asked_at, kept) = (Instant::now(), (limit / 10).min(STOP_TIMEOUT));
+        let asked_at = Instant::now();
+        let kept = (limit / 10).min(STOP_TIMEOUT);
         let peer = self.peer.clone();
         // Goodbye reports the requests that are not done by then.
         let _ = self

@@ -65,7 +65,8 @@ impl Cells {
             _ => None,
         };
         let served = served.ok_or_else(|| BusError::not_found(target))?.clone();
-        let (scopes, id) = (self.scopes.clone(), envelope.id);
+        let scopes = self.scopes.clone();
+        let id = envelope.id;
         let notes = Outgoing::new(peer.clone(), request.id, self.notes_max);
         Ok(Box::pin(scoped(scopes, id, request.id, answer(served, envelope, notes))))
     }

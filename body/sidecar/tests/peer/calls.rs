@@ -189,7 +189,8 @@ async fn side_15_requests_beyond_the_limit_are_answered_with_overloaded() -> Che
 
 #[tokio::test]
 async fn side_2_nothing_is_sent_that_the_other_side_does_not_read() -> Checked {
-    let (big, small) = (Bytes::from(vec![b'x'; 5_000]), Bytes::from("x"));
+    let big = Bytes::from(vec![b'x'; 5_000]);
+    let small = Bytes::from("x");
     let answer = big.clone();
     let (inbound, _told) = Script::new(move |_, _, _| Box::pin(std::future::ready(answer.clone())));
     let limit = Settings { frame_bytes_max: 1_000, ..settings(Role::Body) };

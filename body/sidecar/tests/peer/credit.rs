@@ -94,7 +94,8 @@ async fn side_18_credit_for_a_line_goes_back_when_it_was_written() -> Checked {
     let pair =
         pair(Settings { credit_granted: 1_000, ..settings(Role::Body) }, body, Script::echo())?;
     let printed = Arc::new(AtomicU64::new(0));
-    let (count, peer) = (printed.clone(), pair.sidecar.clone());
+    let count = printed.clone();
+    let peer = pair.sidecar.clone();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {
         for n in 0..200 {

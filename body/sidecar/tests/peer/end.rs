@@ -15,8 +15,8 @@ use crate::pair::{Checked, LIMIT, Script, pair, reply, request, settings, strang
 async fn side_23_the_end_fails_what_is_under_way_at_once_with_the_reason() -> Checked {
     let mut pair =
         pair(Settings { sent_max: 1, ..settings(Role::Body) }, Script::echo(), Script::hang())?;
-    let (sent, waiting) =
-        (pair.body.request("sent".into(), 0, None), pair.body.request("waits".into(), 0, None));
+    let sent = pair.body.request("sent".into(), 0, None);
+    let waiting = pair.body.request("waits".into(), 0, None);
     let calls = async { tokio::join!(sent, waiting) };
     let end = async {
         testkit::eventually("the request arrives", LIMIT, async || pair.sidecar.accepted() == 1)

@@ -46,7 +46,8 @@ fn read_in<'a>(
     max: usize,
     chunks: impl Iterator<Item = &'a [u8]>,
 ) -> Result<(Vec<Kind>, u64), Error> {
-    let (mut decoder, mut kinds) = (Decoder::new(max), Vec::new());
+    let mut decoder = Decoder::new(max);
+    let mut kinds = Vec::new();
     for chunk in chunks {
         decoder.push(chunk);
         while let Some(received) = decoder.next()? {

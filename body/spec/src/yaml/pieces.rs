@@ -19,7 +19,8 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 
 pub(super) fn pieces(source: &Source) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
-    let (mut start, mut lines_before) = (0, 0);
+    let mut start = 0;
+    let mut lines_before = 0;
     // Until the first line of content, `---` still belongs to the same piece: directives
     // and comments stand before it.
     let mut prologue = true;

@@ -191,7 +191,8 @@ fn a_fifo_that_is_found_is_passed_over_with_a_note_and_one_that_is_named_is_read
     assert_eq!(specs.cells().len(), 1);
     assert_eq!(noted(root, specs.notes()), ["p.yaml spec-no-file"]);
     // As a shell's `<(…)` is.
-    let (path, text) = (root.join("p.yaml"), fs::read(root.join("a.yaml")).unwrap());
+    let path = root.join("p.yaml");
+    let text = fs::read(root.join("a.yaml")).unwrap();
     let writer = std::thread::spawn({
         let path = path.clone();
         move || fs::write(path, text)

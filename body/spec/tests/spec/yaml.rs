@@ -64,7 +64,8 @@ fn scalars_mean_what_yaml_1_2_says() {
 
 #[test]
 fn directives_document_ends_and_line_breaks_of_all_kinds_are_read() {
-    let (price, pay) = (cell(""), cell("").replace("price", "pay"));
+    let price = cell("");
+    let pay = cell("").replace("price", "pay");
     for text in [
         format!("%YAML 1.2\n---\n{price}...\n%YAML 1.2\n---\n{pay}"),
         format!("# one\n\n---\n# more\n{price}--- # two\n{pay}---\n"),
@@ -164,7 +165,8 @@ fn a_tab_after_a_colon_separates_as_a_blank_does() {
 
 #[test]
 fn a_byte_order_mark_may_stand_before_every_document() {
-    let (one, two) = (cell("  queue: 1"), cell("  queue: 2").replace("price", "stock"));
+    let one = cell("  queue: 1");
+    let two = cell("  queue: 2").replace("price", "stock");
     for joined in [
         format!("\u{feff}{one}\n---\n\u{feff}{two}"),
         format!("\u{feff}{one}\n\u{feff}---\n{two}"),

@@ -109,7 +109,8 @@ fn integer(number: f64) -> Value {
 /// Returns numbers within the bounds, whole ones first.
 pub(super) fn numbers(schema: &Map<String, Value>) -> Vec<Value> {
     let bound = |word: &str| schema.get(word).and_then(Value::as_f64);
-    let (above, below) = (bound("exclusiveMinimum"), bound("exclusiveMaximum"));
+    let above = bound("exclusiveMinimum");
+    let below = bound("exclusiveMaximum");
     let least = [bound("minimum"), above];
     let most = [bound("maximum"), below];
     let mut found = integers(schema);

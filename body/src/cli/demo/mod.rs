@@ -131,7 +131,8 @@ impl Demo {
             timeout: Some(RUN_LIMIT),
             ..Envelope::request(Target::Flow(flow), input.to_string())
         };
-        let (started, trace) = (Instant::now(), request.id.simple());
+        let started = Instant::now();
+        let trace = request.id.simple();
         let answer = app.bus().call(request).await;
         let took = started.elapsed();
         app.stop(tokio::time::Instant::now() + STOP_LIMIT).await;
@@ -157,7 +158,9 @@ fn stopped(signal: &str) -> Failure {
 fn opening(server: &ServerChoice, nats: Option<&Nats>, namespace: &Namespace) -> String {
     match (nats.map(Nats::server), server) {
         (Some(info), server) => {
-            let (version, url, origin) = (info.version, info.url, server.origin());
+            let version = info.version;
+            let url = info.url;
+            let origin = server.origin();
             format!(
                 "{BOLD}NATS server {version} at {url}{BOLD:#} ({origin}), namespace {namespace}"
             )

@@ -30,7 +30,8 @@ impl StepObserver for Steps {
             .iter()
             .find(|(target, _)| target == report.target)
             .map_or("-", |(_, l)| l);
-        let (cell, time) = (report.target.name(), output::short(report.elapsed));
+        let cell = report.target.name();
+        let time = output::short(report.elapsed);
         let attempt = match report.call.attempt() {
             0 => String::new(),
             again => format!("  attempt {}", again + 1),

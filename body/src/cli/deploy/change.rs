@@ -199,7 +199,8 @@ impl Change {
     ) -> Result<Followed, Failure> {
         let until = Instant::now() + self.timeout;
         let report = |line: String| output::report(format_args!("  {}", output::sanitize(&line)));
-        let (diff, entries) = (changes.diff(), changes.manifest().entries());
+        let diff = changes.diff();
+        let entries = changes.manifest().entries();
         let mut targets = diff.targets();
         targets.extend(
             changes

@@ -15,7 +15,8 @@ pub(super) fn artifacts(paths: &specs::Paths) -> Result<Vec<Artifact>, Failure> 
     let flows = specs
         .flows()
         .map(|spec| (&spec.metadata, Target::from(spec.name.clone()), Artifact::of_flow(spec)));
-    let (mut artifacts, mut wrong) = (Vec::new(), 0);
+    let mut artifacts = Vec::new();
+    let mut wrong = 0;
     for (metadata, target, artifact) in cells.chain(flows) {
         match artifact {
             Ok(artifact) => artifacts.push(artifact),

@@ -152,7 +152,8 @@ fn line(record: &CallRecord, format: Format) -> String {
     let time = now.get(11..23).unwrap_or(&now);
     let source = if record.source.is_empty() { "a client" } else { short(record.source.as_str()) };
     let (source, target) = (output::sanitize(source), record.target.to_string());
-    let (via, took) = (record.via, output::short(record.elapsed));
+    let via = record.via;
+    let took = output::short(record.elapsed);
     let outcome = output::sanitize(outcome);
     format!(
         "{FAINT}{time}{FAINT:#} {source} -> {} {style}{outcome}{style:#} {FAINT}{via}{FAINT:#} {took}",
@@ -173,7 +174,8 @@ mod tests {
 
     fn record(outcome: Option<Result<(), Code>>) -> Result<CallRecord, cbs::NameError> {
         let target = "logic.greet".parse()?;
-        let (via, elapsed) = (Transport::Nats, Duration::from_millis(2));
+        let via = Transport::Nats;
+        let elapsed = Duration::from_millis(2);
         Ok(CallRecord { source: "flow greeting".into(), target, outcome, via, elapsed })
     }
 
@@ -192,7 +194,8 @@ mod tests {
     #[test]
     fn a_flood_has_twenty_lines_a_second_and_one_that_counts_the_rest() -> Result<(), cbs::NameError>
     {
-        let (mut window, start) = (Window::new(Format::Human), Instant::now());
+        let mut window = Window::new(Format::Human);
+        let start = Instant::now();
         let failed = record(Some(Err(Code::Timeout)))?;
         let lines: Vec<String> = (0..100).flat_map(|_| window.take(Some(&failed), start)).collect();
         assert_eq!(lines.len(), 20);

@@ -62,7 +62,8 @@ fn join(manifest: &str, member: &str) -> Joined {
     {
         return Joined::Already;
     }
-    let (head, tail) = (manifest.get(..start).unwrap_or(""), manifest.get(end..).unwrap_or(""));
+    let head = manifest.get(..start).unwrap_or("");
+    let tail = manifest.get(end..).unwrap_or("");
     let Some((body, last)) = list.rsplit_once('\n') else {
         let comma =
             if list.trim().is_empty() || list.trim_end().ends_with(',') { "" } else { ", " };

@@ -71,7 +71,8 @@ impl Rates {
         let last = std::mem::take(&mut self.0);
         let mut all = BTreeMap::<(String, String), Lately>::new();
         for endpoint in found {
-            let (target, body) = (endpoint.target.to_string(), endpoint.body.to_string());
+            let target = endpoint.target.to_string();
+            let body = endpoint.body.to_string();
             let key = (target.clone(), body.clone(), endpoint.revision.to_string());
             let now = Count::of(&endpoint, at);
             let row = if by_body { body } else { String::new() };
@@ -103,7 +104,8 @@ impl Lately {
         let seconds = now.at.duration_since(before.at).as_secs_f64();
         let anew = before.calls > now.calls;
         let since = |now: u64, before: u64| if anew { now } else { now.saturating_sub(before) };
-        let (ended, failed) = (since(now.calls, before.calls), since(now.errors, before.errors));
+        let ended = since(now.calls, before.calls);
+        let failed = since(now.errors, before.errors);
         let add = |sum: &mut Option<f64>, count: u64| {
             if seconds > 0.0 {
                 *sum = Some(sum.unwrap_or(0.0) + as_f64(count) / seconds);

@@ -11,7 +11,8 @@ fn endpoint(
     micros: &[u64],
     errors: u64,
 ) -> Result<Endpoint, cbs::NameError> {
-    let (mut latency, calls) = (LatencyBuckets::default(), micros.len() as u64 + errors);
+    let mut latency = LatencyBuckets::default();
+    let calls = micros.len() as u64 + errors;
     micros.iter().for_each(|one| latency.count(*one));
     let busy: u64 = micros.iter().sum();
     Ok(Endpoint {
@@ -43,7 +44,8 @@ fn endpoint(
 
 #[test]
 fn a_target_is_one_row_over_all_its_bodies_or_one_for_each() -> Result<(), cbs::NameError> {
-    let (mut rates, start) = (Rates::default(), Instant::now());
+    let mut rates = Rates::default();
+    let start = Instant::now();
     let slow = [10_000; 50];
     let first = rates.rows(
         vec![endpoint("a", "ready", &slow, 0)?, endpoint("b", "ready", &[], 0)?],
@@ -76,7 +78,8 @@ fn a_target_is_one_row_over_all_its_bodies_or_one_for_each() -> Result<(), cbs::
 
 #[test]
 fn what_began_anew_counts_from_zero() -> Result<(), cbs::NameError> {
-    let (mut rates, start) = (Rates::default(), Instant::now());
+    let mut rates = Rates::default();
+    let start = Instant::now();
     rates.rows(vec![endpoint("a", "ready", &[1_000; 100], 0)?], start, false);
     let rows = rates.rows(
         vec![endpoint("a", "ready", &[100; 5], 0)?],

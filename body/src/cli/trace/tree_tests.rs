@@ -90,7 +90,8 @@ fn a_chain_as_long_as_a_memory_does_not_end_the_stack() {
 
 #[test]
 fn the_whole_takes_from_the_first_beginning_to_the_last_end() {
-    let (mut one, two) = (of(1, Side::Server, None), of(2, Side::Server, None));
+    let mut one = of(1, Side::Server, None);
+    let two = of(2, Side::Server, None);
     one.elapsed = Duration::from_millis(5);
     let spans = [one, two];
     let tree = Tree::of(&spans);

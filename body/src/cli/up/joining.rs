@@ -71,7 +71,8 @@ impl Up {
         signals: &mut Signals,
     ) -> Outcome {
         let BodyView { status, http, telemetry } = view;
-        let (namespace, body) = (&status.namespace, &status.body);
+        let namespace = &status.namespace;
+        let body = &status.body;
         let Some(url) = url else {
             return Err(Failure::not_started(
                 "a fleet meets on a NATS server, and there is none; `cbs doctor` says what is missing",

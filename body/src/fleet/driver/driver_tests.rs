@@ -14,7 +14,8 @@ const LONG: Duration = Duration::from_secs(20);
 async fn joined() -> Result<(NatsServer, Driver, Bucket), Box<dyn std::error::Error>> {
     let server = NatsServer::with_jetstream().await;
     let nats = Nats::connect_client(Options::new(server.url(), "one".parse()?)).await?;
-    let (body, namespace): (BodyId, _) = ("one".parse()?, Namespace::default());
+    let body: BodyId = "one".parse()?;
+    let namespace = Namespace::default();
     let failed = |_: Failure| "no driver";
     let hosts = hosts(Vec::new(), &namespace, Some(&nats), false).map_err(failed)?;
     let status = BodyStatus::new(body.clone(), namespace.clone());
@@ -22,7 +23,8 @@ async fn joined() -> Result<(NatsServer, Driver, Bucket), Box<dyn std::error::Er
     let instances =
         Instances::new(&hosts, status, bus::Routing::LocalFirst, console, nats.clone(), None);
     let leases = nats.bucket(&presence_settings(&namespace)).await?;
-    let (labels, natives) = (BTreeMap::new(), BTreeSet::new());
+    let labels = BTreeMap::new();
+    let natives = BTreeSet::new();
     let joining = Joining { body, namespace, labels, natives, drain: Duration::ZERO };
     let mut driver = Driver::new(joining, instances, nats).map_err(failed)?;
     within(LONG, "a body that joins", driver.join()).await;

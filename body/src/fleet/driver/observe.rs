@@ -166,7 +166,8 @@ impl Driver {
             return;
         };
         self.tasks.observed(&event);
-        let (instance, revision) = (event.instance, version.revision);
+        let instance = event.instance;
+        let revision = version.revision;
         match event.what {
             InstanceChange::Ready(_) => {
                 tracing::info!(%target, %revision, canary, "ready");

@@ -148,7 +148,9 @@ impl Watches {
     /// Opens the watches after some time.
     pub(super) fn open(&mut self, after: Duration) {
         self.forget();
-        let (nats, namespace, epoch) = (self.nats.clone(), self.namespace.clone(), self.epoch);
+        let nats = self.nats.clone();
+        let namespace = self.namespace.clone();
+        let epoch = self.epoch;
         self.seeker(async move {
             sleep(after).await;
             let opened = timeout(WORK_LIMIT, open(&nats, &namespace)).await;
@@ -225,7 +227,9 @@ impl Watches {
 
     /// Waits for the first deploy: a body need not have the permission to make the bucket.
     fn seek(&mut self) {
-        let (nats, namespace, epoch) = (self.nats.clone(), self.namespace.clone(), self.epoch);
+        let nats = self.nats.clone();
+        let namespace = self.namespace.clone();
+        let epoch = self.epoch;
         self.seeker(async move {
             loop {
                 sleep(SEEK_EVERY).await;
@@ -249,7 +253,9 @@ impl Watches {
         if self.open_watches.verdicts.is_some() || sought || !self.is_up() {
             return;
         }
-        let (nats, namespace, epoch) = (self.nats.clone(), self.namespace.clone(), self.epoch);
+        let nats = self.nats.clone();
+        let namespace = self.namespace.clone();
+        let epoch = self.epoch;
         let seeker = self.seeker(async move {
             loop {
                 // Its deployer made it, unless somebody deleted it.
@@ -284,7 +290,8 @@ impl Watches {
         if !self.under_way.recording.insert((target.clone(), revision)) {
             return;
         }
-        let (nats, settings) = (self.nats.clone(), verdict_settings(&self.namespace));
+        let nats = self.nats.clone();
+        let settings = verdict_settings(&self.namespace);
         self.work.spawn(async move {
             let ruled =
                 timeout(WORK_LIMIT, rule(&nats, &settings, &target, revision, record)).await;
@@ -326,8 +333,8 @@ impl Watches {
         let watched = self.under_way.watched;
         let apart = (found != watched).then_some((found, watched));
         if apart.is_some() && self.under_way.apart == apart {
-            let (bucket, reason) =
-                (keys::desired_bucket(&self.namespace), "its watch tells nothing".to_owned());
+            let bucket = keys::desired_bucket(&self.namespace);
+            let reason = "its watch tells nothing".to_owned();
             return self.reopen(&StoreError::Unavailable { bucket, reason });
         }
         self.under_way.apart = apart;
@@ -341,7 +348,8 @@ impl Watches {
         }
         let Some(desired) = self.desired.clone().filter(|_| !missing.is_empty()) else { return };
         self.under_way.fetching = true;
-        let (fetched, epoch) = (self.fetched.0.clone(), self.epoch);
+        let fetched = self.fetched.0.clone();
+        let epoch = self.epoch;
         self.seeker(async move {
             let wanted = missing.into_iter().map(|key| get(desired.clone(), key));
             let mut all = stream::iter(wanted).buffer_unordered(REQUESTS_MAX);

@@ -45,7 +45,8 @@ async fn what_is_missing_comes_and_what_is_lost_or_wrong_holds_nothing_up() -> C
     for (key, bytes) in specs.iter().skip(1) {
         desired.put(&name(key), bytes.clone()).await?;
     }
-    let (wrong, lost) = (&specs[1].0, &specs[0].0);
+    let wrong = &specs[1].0;
+    let lost = &specs[0].0;
     desired.put(&name(wrong), "not a spec".into()).await?;
     watches.fetch(specs.iter().map(|(key, _)| *key).collect());
     assert!(watches.under_way.fetching);

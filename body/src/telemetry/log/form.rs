@@ -124,7 +124,8 @@ impl<'a> FormatFields<'a> for Plain {
         let mut take = |name| {
             read.0.extract_if(.., |(there, _)| there == name).next().map(|(_, value)| text(value))
         };
-        let (message, exception) = (take("message").unwrap_or_default(), take("exception"));
+        let message = take("message").unwrap_or_default();
+        let exception = take("exception");
         write!(writer, "{}", sanitize(&message))?;
         for (name, value) in read.0 {
             let (name, value) = (sanitize(&name), word(text(value)));

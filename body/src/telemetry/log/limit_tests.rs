@@ -4,7 +4,8 @@ use super::*;
 
 #[test]
 fn a_cell_logs_a_thousand_lines_at_once_and_two_hundred_a_second() {
-    let (limiter, start) = (Limiter::default(), Instant::now());
+    let limiter = Limiter::default();
+    let start = Instant::now();
     let taken = |now: Instant| (0..5_000).filter(|_| limiter.takes("logic.loop", now)).count();
     assert_eq!(taken(start), 1_000);
     assert_eq!(taken(start), 0);

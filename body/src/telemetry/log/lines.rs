@@ -55,7 +55,8 @@ impl<S: Subscriber> Layer<S> for Lines {
 fn record(event: &Event<'_>) -> (usize, LogRecord) {
     let mut fields = Fields { record: LogRecord::default(), size: size_of::<LogRecord>() };
     event.record(&mut fields);
-    let (level, now) = (*event.metadata().level(), cbs::now_ns());
+    let level = *event.metadata().level();
+    let now = cbs::now_ns();
     let Fields { mut record, size } = fields;
     record.time_unix_nano = now;
     record.observed_time_unix_nano = now;

@@ -71,8 +71,10 @@ impl Writer {
     pub(super) fn start(counters: Arc<Counters>, limiter: Arc<Limiter>) -> io::Result<Self> {
         let (words, queue) = sync_channel(LINES_MAX);
         let writer = Self { words, waiting: Arc::default(), counters };
-        let (waiting, counters) = (writer.waiting.clone(), writer.counters.clone());
-        let (wake, awake) = (writer.clone(), limiter.clone());
+        let waiting = writer.waiting.clone();
+        let counters = writer.counters.clone();
+        let wake = writer.clone();
+        let awake = limiter.clone();
         awake.on_first(Box::new(move || drop(wake.words.try_send(LogCommand::Wake))));
         std::thread::Builder::new()
             .name("cbs-stderr".to_owned())

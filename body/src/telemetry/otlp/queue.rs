@@ -32,7 +32,8 @@ pub(in crate::telemetry) struct Weighed<T> {
 
 /// Returns both ends of an empty queue.
 pub(super) fn queue<T>() -> (Queue<T>, ExportQueue<T>) {
-    let ((sender, receiver), bytes) = (mpsc::channel(WAITING_MAX), Arc::<AtomicUsize>::default());
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    let bytes = Arc::<AtomicUsize>::default();
     (Queue { items: sender, bytes: bytes.clone() }, ExportQueue { items: receiver, bytes })
 }
 

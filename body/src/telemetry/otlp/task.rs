@@ -170,7 +170,8 @@ impl<P: Port> Sending<P> {
         let endpoint = self.port.endpoint();
         match sent {
             Err(status) if !self.outage => {
-                let (code, message) = (status.code(), words(status.message()));
+                let code = status.code();
+                let message = words(status.message());
                 tracing::warn!(target: TARGET, %endpoint, "the OTLP receiver takes no {}: {code}: {message}", Name(P::SIGNAL));
                 self.outage = true;
             }

@@ -54,7 +54,8 @@ pub async fn bus_1_a_call_without_any_time_left_ends_at_once(stage: Stage) {
 pub async fn bus_1_hanging_calls_do_not_hold_up_others(stage: Stage) {
     let _hangs = serve(&stage.callee(), "demo.hangs", |_| future::pending()).await;
     let _serving = serve(&stage.callee(), CELL, echo).await;
-    let (hang, mut hanging) = (Duration::from_secs(4), JoinSet::new());
+    let hang = Duration::from_secs(4);
+    let mut hanging = JoinSet::new();
     for _ in 0..100 {
         let caller = stage.caller.clone();
         let request = Envelope { timeout: Some(hang), ..request("demo.hangs", "{}") };
@@ -148,7 +149,8 @@ pub async fn bus_9_a_handler_sees_what_remains_of_the_callers_time(stage: Stage)
 /// **BUS-9**
 pub async fn bus_9_time_shrinks_along_a_chain_of_calls(stage: Stage) {
     let callee = stage.callee();
-    let (seen, bus) = (Arc::new(Mutex::new(Vec::new())), callee.clone());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let bus = callee.clone();
     let record = seen.clone();
     let _inner = serve(&callee, "demo.inner", move |request: Envelope| {
         record.lock().unwrap().push(request.timeout);

@@ -12,7 +12,8 @@ use super::{
 pub async fn bus_2_a_reply_carries_its_requests_ids_and_what_the_handler_gave_it(stage: Stage) {
     let exchanges = replies();
     for (exchange, seen) in exchanges.iter().zip(play(&stage, &exchanges).await) {
-        let (name, request) = (&exchange.name, &exchange.request);
+        let name = &exchange.name;
+        let request = &exchange.request;
         let given = exchange.answer.as_ref().expect("a reply");
         let got = seen.answer.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(got.kind, Kind::Reply, "{name}");

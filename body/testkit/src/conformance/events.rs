@@ -147,7 +147,8 @@ pub async fn bus_11_a_subscription_that_does_not_read_is_told_what_it_missed(sta
         // the loop ends.
         receive(&mut quick).await;
     }
-    let (mut received, mut missed) = (0, 0);
+    let mut received = 0;
+    let mut missed = 0;
     while received + missed < published {
         match within(STEP, "the next of a slow subscription", slow.next()).await {
             Some(Delivery::Event(_)) => received += 1,

@@ -58,8 +58,10 @@ pub async fn bus_4_exactly_one_of_several_is_handed_a_call(stage: Stage) {
 
 /// **BUS-6**
 pub async fn bus_6_stop_answers_what_it_has(stage: Stage) {
-    let (gate, running) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (open, count) = (gate.clone(), running.clone());
+    let gate = Arc::new(Semaphore::new(0));
+    let running = Arc::new(AtomicUsize::new(0));
+    let open = gate.clone();
+    let count = running.clone();
     let serving = serve(&stage.callee(), CELL, move |request| {
         let (gate, running) = (gate.clone(), running.clone());
         async move {

@@ -25,8 +25,8 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
             &cells::specs([ECHO], ""),
         )
         .await?;
-        let (caller, target): (_, Target) =
-            (Caller::connect(&bench.url, &namespace).await?, ECHO.parse()?);
+        let caller = Caller::connect(&bench.url, &namespace).await?;
+        let target: Target = ECHO.parse()?;
         let mut lines = Vec::new();
         for (size, callers) in [(128, MANY), (4096, MANY), (128, 1)] {
             let payload = cells::payload(size);

@@ -12,17 +12,20 @@ use crate::{
 
 pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     bench.runtime.block_on(async {
-        let (one, other) = (Raw::start(&bench.url).await?, Raw::start(&bench.url).await?);
+        let one = Raw::start(&bench.url).await?;
+        let other = Raw::start(&bench.url).await?;
         let payload = cells::payload(128);
         let take = async |callers| {
             let (one, other) =
                 (async || one.call(&payload).await, async || other.call(&payload).await);
             Rounds::take(bench.rounds, bench.load(callers), one, other).await
         };
-        let (many, alone) = (take(MANY).await?, take(1).await?);
+        let many = take(MANY).await?;
+        let alone = take(1).await?;
         let apart = Peer::raw(bench).await?;
         let load = bench.load(MANY).beside(apart.pid());
-        let (near, far) = (async || one.call(&payload).await, async || apart.call(&payload).await);
+        let near = async || one.call(&payload).await;
+        let far = async || apart.call(&payload).await;
         let far = Rounds::take(bench.rounds, load, near, far).await?;
         apart.stop().await?;
         let speed = |rounds: &Rounds| rounds.base.iter().map(|sample| sample.per_second).collect();

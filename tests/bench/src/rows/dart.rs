@@ -71,7 +71,8 @@ async fn start(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let (dart, rust) = (guests::dart(cell), cells::specs([TYPED], ""));
     // The first start compiles.
     Abroad::start(bench, &program, &dart, &[(cell, ASKED)]).await?.stop().await?;
-    let (mut ready, mut held) = (Vec::new(), Vec::new());
+    let mut ready = Vec::new();
+    let mut held = Vec::new();
     for _ in 0..bench.rounds {
         let without = Abroad::start(bench, &program, &rust, &[(TYPED, ASKED)]).await?;
         let with = Abroad::start(bench, &program, &dart, &[(cell, ASKED)]).await?;

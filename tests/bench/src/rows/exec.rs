@@ -13,8 +13,8 @@ use crate::{
 
 pub(super) fn measure(bench: &Bench) -> Vec<Line> {
     let [bytes, json] = EXEC;
-    let (what, typed) =
-        ("Rust cell in a process of its own", "typed JSON cell in a process of its own");
+    let what = "Rust cell in a process of its own";
+    let typed = "typed JSON cell in a process of its own";
     let targets = Some([(0.6, None), (0.6, None)]);
     let cells = [(what, bytes, targets, FULL), (typed, json, None, JSON)];
     let measured = |(what, cell, targets, note)| {

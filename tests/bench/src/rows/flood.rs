@@ -35,7 +35,8 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let abroad =
         Abroad::start(bench, &Program::cbs()?, &guests::dart(cell), &[(cell, ASKED)]).await?;
     let [answered, refused] = flood(bench, &abroad).await?;
-    let (body, children) = (Memory::of(abroad.up.pid()?)?, abroad.up.children()?);
+    let body = Memory::of(abroad.up.pid()?)?;
+    let children = abroad.up.children()?;
     let process = Memory::of(*children.first().context("the Dart process has ended")?)?;
     abroad.stop().await?;
     let note = format!(
@@ -76,7 +77,8 @@ async fn flood(bench: &Bench, abroad: &Abroad) -> anyhow::Result<[usize; 2]> {
         anyhow::Ok(())
     };
     let read = async {
-        let (mut answered, mut refused) = (0, 0);
+        let mut answered = 0;
+        let mut refused = 0;
         while answered + refused < MESSAGES {
             let reply = replies.next().await.context("the connection has ended")?;
             match reply

@@ -58,10 +58,8 @@ impl Guest {
             // Peers are reported at the size and number of calls that shows the difference best.
             let peers = if size == 128 && callers == MANY { peers } else { &[] };
             let payload = cells::payload(size);
-            let (base, ours) = (
-                async || raw.call(&payload).await,
-                async || abroad.caller.call(&target, &payload).await,
-            );
+            let base = async || raw.call(&payload).await;
+            let ours = async || abroad.caller.call(&target, &payload).await;
             let theirs: Vec<_> =
                 peers.iter().map(|(peer, _)| async || peer.call(&payload).await).collect();
             let mut sides = vec![rounds::side(&base)];

@@ -82,7 +82,8 @@ impl Taken {
         let mut taken = Self::default();
         batch(bus, &target, payload).await?;
         for _ in 0..bench.rounds {
-            let (mut batches, mut copied) = (Vec::new(), 0);
+            let mut batches = Vec::new();
+            let mut copied = 0;
             let (began, used) = (Instant::now(), cpu::used(&[]));
             while began.elapsed() < bench.length {
                 let (time, copies) = batch(bus, &target, payload).await?;
@@ -107,7 +108,8 @@ async fn batch(
     target: &Target,
     payload: &Bytes,
 ) -> anyhow::Result<(Duration, u32)> {
-    let (mut copied, began) = (0, Instant::now());
+    let mut copied = 0;
+    let began = Instant::now();
     for _ in 0..BATCH {
         let reply = bus.call(Envelope::request(target.clone(), payload.clone())).await?;
         ensure!(reply.via == Transport::InProcess, "a call left the body");

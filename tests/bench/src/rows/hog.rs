@@ -76,7 +76,9 @@ impl Hall {
         let mut samples = rounds::laps(bench.rounds, &load, &sides).await?.into_iter();
         let quiet = samples.next().unwrap_or_default();
         let mut next = || Rounds { base: quiet.clone(), ours: samples.next().unwrap_or_default() };
-        let (stranger, shared, isolated) = (next(), next(), next());
+        let stranger = next();
+        let shared = next();
+        let isolated = next();
         let line = |hog: &str, rounds: Rounds| {
             Line::new(format!("{what} beside {hog}, p99"), "× quiet", rounds.slowest())
                 .samples(rounds)

@@ -23,7 +23,8 @@ const ACROSS: &str = "called by a Rust cell of another body, over NATS";
 type Crossing = (&'static str, &'static str, String);
 
 pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
-    let ([_, dart], [_, exec]) = (DART, EXEC);
+    let [_, dart] = DART;
+    let [_, exec] = EXEC;
     let crossings: [Crossing; 4] = [
         ("Rust", TYPED, cells::specs([TYPED], "")),
         ("Python", PYTHON, guests::python(PYTHON, "echo.py:echo", "")),
@@ -31,7 +32,8 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
         ("a Rust process", exec, guests::exec(exec)?),
     ];
     bench.runtime.block_on(async {
-        let (mut lines, mut found) = (Vec::new(), Vec::new());
+        let mut lines = Vec::new();
+        let mut found = Vec::new();
         for crossing in &crossings {
             match Measured::of(bench, crossing).await {
                 Ok(measured) => found.push(measured),
@@ -80,8 +82,8 @@ impl Measured {
 
     async fn round(&mut self, bench: &Bench) -> anyhow::Result<()> {
         let (payload, length) = (cells::payload(SIZE), bench.length / 2);
-        let ([here_alone, here_many], [across_alone, across_many]) =
-            (&mut self.here, &mut self.across);
+        let [here_alone, here_many] = &mut self.here;
+        let [across_alone, across_many] = &mut self.across;
         for (callers, here, across) in
             [(1, here_alone, across_alone), (MANY, here_many, across_many)]
         {

@@ -54,11 +54,12 @@ async fn over_nats(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
     // A server with 10,000 more subjects must not serve both bodies.
     let second = bench.another_server().await?;
     let few_url = second.as_ref().map_or(bench.url.as_str(), Server::url);
-    let (few_in, many_in) = (stage::namespace()?, stage::namespace()?);
+    let few_in = stage::namespace()?;
+    let many_in = stage::namespace()?;
     let few = body_of(Some(few_url), &few_in, FEW).await?;
     let many = body_of(Some(&bench.url), &many_in, MANY).await?;
-    let (to_few, to_many) =
-        (hosting::client(few_url, &few_in).await?, hosting::client(&bench.url, &many_in).await?);
+    let to_few = hosting::client(few_url, &few_in).await?;
+    let to_many = hosting::client(&bench.url, &many_in).await?;
     let load = bench.load(rows::MANY);
     let found = compare(bench, load, [to_few.bus(), to_many.bus()], Transport::Nats).await;
     few.stop().await;
@@ -70,8 +71,8 @@ async fn over_nats(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
 
 async fn here(bench: &Bench) -> anyhow::Result<[Rounds; 2]> {
     let namespace = stage::namespace()?;
-    let (few, many) =
-        (body_of(None, &namespace, FEW).await?, body_of(None, &namespace, MANY).await?);
+    let few = body_of(None, &namespace, FEW).await?;
+    let many = body_of(None, &namespace, MANY).await?;
     let found = compare(bench, bench.load(1), [few.bus(), many.bus()], Transport::InProcess).await;
     few.stop().await;
     many.stop().await;
@@ -90,8 +91,9 @@ async fn compare(
     [few, many]: [Arc<dyn BodyBus>; 2],
     via: Transport,
 ) -> anyhow::Result<[Rounds; 2]> {
-    let (ten, far, all) =
-        (Turns::new(FEW, 1)?, Turns::new(MANY, MANY / FEW)?, Turns::new(MANY, 1)?);
+    let ten = Turns::new(FEW, 1)?;
+    let far = Turns::new(MANY, MANY / FEW)?;
+    let all = Turns::new(MANY, 1)?;
     let base = async || ten.call(&*few, via).await;
     let same = async || far.call(&*many, via).await;
     let spread = async || all.call(&*many, via).await;

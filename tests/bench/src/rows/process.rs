@@ -36,7 +36,8 @@ async fn greeting(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let program = Program::cbs()?;
     let specs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs").canonicalize()?;
     let client = async_nats::connect(&bench.url).await?;
-    let (mut ready, mut held) = (Vec::new(), Vec::new());
+    let mut ready = Vec::new();
+    let mut held = Vec::new();
     for _ in 0..bench.rounds {
         let namespace = stage::namespace()?;
         let mut up = program.up(&specs, &bench.url, &namespace)?;

@@ -32,7 +32,8 @@ pub(super) fn measure(bench: &Bench) -> Vec<Line> {
 }
 
 async fn over_nats(bench: &Bench) -> Vec<Line> {
-    let (mut peers, mut lines) = (Vec::new(), Vec::new());
+    let mut peers = Vec::new();
+    let mut lines = Vec::new();
     for (what, peer, least) in [
         ("Python cell beside nats-py", Peer::nats_py(bench).await, 1.15),
         ("Python cell beside FastStream", Peer::faststream(bench).await, 7.0),
@@ -62,7 +63,8 @@ async fn here(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let specs = guests::python(PYTHON, SOURCE, "") + &cells::specs([DRIVER], driver::SPEC);
     let abroad = Abroad::start(bench, &Program::with_driver()?, &specs, &[(PYTHON, ASKED)]).await?;
     abroad.within(PYTHON, 128, MANY, bench.length).await?;
-    let (mut many, mut alone) = (Vec::new(), Vec::new());
+    let mut many = Vec::new();
+    let mut alone = Vec::new();
     for _ in 0..bench.rounds {
         many.push(abroad.within(PYTHON, 128, MANY, bench.length).await?.per_second);
         alone.push(abroad.within(PYTHON, 128, 1, bench.length).await?.p50_us);
@@ -81,9 +83,12 @@ async fn here(bench: &Bench) -> anyhow::Result<Vec<Line>> {
 /// Measures bodies of one Python cell, and of some more.
 async fn start(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     let program = Program::cbs()?;
-    let (one, more) = (named(1), named(1 + MORE));
-    let (mut ready, mut each, mut held, mut held_each) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let one = named(1);
+    let more = named(1 + MORE);
+    let mut ready = Vec::new();
+    let mut each = Vec::new();
+    let mut held = Vec::new();
+    let mut held_each = Vec::new();
     for _ in 0..bench.rounds {
         let (took, memory) = started(bench, &program, &one).await?;
         let (took_more, memory_more) = started(bench, &program, &more).await?;

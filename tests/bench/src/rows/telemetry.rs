@@ -44,7 +44,8 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
                 let mut ours = samples.next().unwrap_or_default();
                 ours.truncate(bench.rounds);
                 let rounds = Rounds { base: base.clone(), ours };
-                let (speed, thrift) = (rounds.speed(), rounds.thrift());
+                let speed = rounds.speed();
+                let thrift = rounds.thrift();
                 let what = format!("cell with a recorder, {what}, {size} B, {MANY} at once");
                 lines.push(
                     Line::new(&*what, "× without", speed)

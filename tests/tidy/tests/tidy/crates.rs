@@ -169,7 +169,8 @@ fn architecture_md_shows_the_same_table() -> Checked {
             Some((_, _, uses, tests_use))
                 if *uses != names(rule.uses) || *tests_use != names(rule.tests_use) =>
             {
-                let (uses, tests_use) = (show(&names(rule.uses)), show(&names(rule.tests_use)));
+                let uses = show(&names(rule.uses));
+                let tests_use = show(&names(rule.tests_use));
                 broken.push(format!("`{}` may use {uses}; in tests {tests_use}", rule.folder));
             }
             Some(_) => {}

@@ -25,6 +25,9 @@ const ONE_RIDDLE_OF: usize = 20;
 const TUPLE_ELEMENTS_MAX: usize = 2;
 const PARAMETERS_MAX: usize = 6;
 
+/// Crate that still has such lets.
+const TUPLE_LETS_LEFT: &str = "body/flow/";
+
 /// Width of code too: rustfmt.toml has the same number.
 const COLUMNS_MAX: usize = 100;
 
@@ -71,7 +74,8 @@ fn first_lines(text: &str) -> Vec<(usize, &str)> {
 
 #[test]
 fn a_doc_comment_begins_with_a_noun_or_a_verb() -> Checked {
-    let (mut all, mut broken) = (0, Vec::new());
+    let mut all = 0;
+    let mut broken = Vec::new();
     for file in tree::files(&["rs"])?.iter().filter(|file| !file.is_generated()) {
         for (line, text) in first_lines(&file.text) {
             all += 1;
@@ -123,6 +127,44 @@ fn a_function_has_at_most_six_parameters() -> Checked {
         ),
         &broken,
     )
+}
+
+#[test]
+fn a_let_takes_no_tuple_apart_that_it_writes() -> Checked {
+    let mut broken = Vec::new();
+    for file in tree::files(&["rs"])?.iter().filter(|file| !file.is_generated()) {
+        if !file.path.starts_with(TUPLE_LETS_LEFT) {
+            let lines = rust::items(&file.text)?.tuple_lets;
+            broken.extend(lines.iter().map(|line| file.at(*line)));
+        }
+    }
+    hold(
+        "Two values have a `let` each; a tuple is for a swap, a match or a function's result.",
+        &broken,
+    )
+}
+
+#[test]
+fn a_tuple_that_a_let_takes_apart_is_found() -> Checked {
+    let found =
+        |body: &str| rust::items(&format!("fn f() {{\n{body}\n}}\n")).map(|items| items.tuple_lets);
+    for broken in [
+        "let (a, b) = (1, 2);",
+        "let (mut a, [b, c]): (u8, _) = (one(), two());",
+        "let ((a, _), b) = (pair(), format!(\"{c}\"));",
+    ] {
+        assert_eq!(found(broken)?, [2], "{broken}");
+    }
+    for allowed in [
+        "let (a, b) = (b, a);",
+        "let (a, b) = (1, format!(\"{a}\"));",
+        "let (a, b) = (1, vec![a]);",
+        "let (a, b) = pair();",
+        "let (Some(a), Some(b)) = (one(), two()) else { return };",
+    ] {
+        assert_eq!(found(allowed)?, Vec::<usize>::new(), "{allowed}");
+    }
+    Ok(())
 }
 
 #[test]

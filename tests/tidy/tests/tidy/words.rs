@@ -33,8 +33,8 @@ const HOSTS: &[&str] = &[
 fn has_word(line: &str, word: &str) -> bool {
     let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
     line.match_indices(word).any(|(at, _)| {
-        let (before, after) =
-            (line.get(..at).unwrap_or_default(), line.get(at + word.len()..).unwrap_or_default());
+        let before = line.get(..at).unwrap_or_default();
+        let after = line.get(at + word.len()..).unwrap_or_default();
         !before.ends_with(is_part) && !after.starts_with(is_part)
     })
 }

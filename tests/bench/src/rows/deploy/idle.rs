@@ -19,12 +19,14 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
     std::fs::write(specs.join("cells.yaml"), cells::specs(cells::many(CELLS), ""))?;
     fleet.deploy(&specs).await?;
     sleep(SETTLE).await;
-    let (mut came, mut went) = (Vec::new(), Vec::new());
+    let mut came = Vec::new();
+    let mut went = Vec::new();
     for _ in 0..bench.rounds.min(2) {
-        let (began, [came_before, went_before]) = (Instant::now(), fleet.messages().await?);
+        let began = Instant::now();
+        let [came_before, went_before] = fleet.messages().await?;
         sleep(LENGTH).await;
-        let ([came_after, went_after], seconds) =
-            (fleet.messages().await?, began.elapsed().as_secs_f64());
+        let [came_after, went_after] = fleet.messages().await?;
+        let seconds = began.elapsed().as_secs_f64();
         // Our own request is one of them.
         came.push((came_after - came_before - 1.0) / seconds);
         went.push((went_after - went_before - 1.0) / seconds);

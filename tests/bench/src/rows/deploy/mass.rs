@@ -18,7 +18,9 @@ pub(super) async fn measure(
     count: usize,
     bodies: usize,
 ) -> anyhow::Result<Vec<Line>> {
-    let (mut deploys, mut changes, mut held) = (Vec::new(), Vec::new(), Vec::new());
+    let mut deploys = Vec::new();
+    let mut changes = Vec::new();
+    let mut held = Vec::new();
     // A new fleet for each round: the first deploy of a namespace is measured.
     for _ in 0..bench.rounds.min(3) {
         let fleet = Fleet::start(&Program::of_many(count)?, bodies).await?;

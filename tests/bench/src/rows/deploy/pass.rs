@@ -18,7 +18,8 @@ const BODIES: usize = 5;
 const PASSES: u32 = 50;
 
 pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<Line>> {
-    let (mut bodies, mut now) = (fleet()?, Moment(0));
+    let mut bodies = fleet()?;
+    let mut now = Moment(0);
     settle(&mut bodies, &mut now)?;
     let body = bodies.first_mut().context("no bodies")?;
     let mut took = Vec::new();
