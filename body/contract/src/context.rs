@@ -341,7 +341,10 @@ impl CellContext {
         Log(self)
     }
 
-    fn inherit(&self, envelope: Envelope) -> Envelope {
+    /// Gives an envelope that is sent because of this call the call's ids, trace and source.
+    /// [`Self::request`] is enough for most; this is for an envelope with an id of its own.
+    #[must_use]
+    pub fn inherit(&self, envelope: Envelope) -> Envelope {
         Envelope {
             correlation_id: Some(self.correlation_id),
             causation_id: Some(self.id),
