@@ -1,7 +1,8 @@
 // @generated from specs/proto/ by `CBS_BLESS=1 cargo test -p tidy generated`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Header {
-    /// UUIDv7, 16 bytes. A retry keeps it. Absent in replies: theirs is the request's.
+    /// UUIDv7, 16 bytes; of a flow's step a UUIDv8, derived from the run's id. A retry keeps it. Absent in replies:
+    /// theirs is the request's.
     #[prost(bytes = "bytes", tag = "1")]
     pub id: ::prost::bytes::Bytes,
     /// The id of the request that began it all, 16 bytes; absent where it equals `id`.

@@ -86,7 +86,8 @@ impl fmt::Display for Transport {
 pub struct Envelope {
     /// Kind of the envelope.
     pub kind: Kind,
-    /// UUIDv7; a retry keeps it, a reply has its request's.
+    /// UUIDv7, or the UUIDv8 of a flow's step, which is derived from the run's id; a retry keeps
+    /// it, a reply has its request's.
     pub id: Uuid,
     /// 0 for the first attempt, one more for each retry.
     pub attempt: u32,

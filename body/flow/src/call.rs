@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use cbs::Text;
+use cbs::{Text, Uuid};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Names one call of a run. Its text is what a journal holds and a person reads:
@@ -62,6 +62,25 @@ impl CallId {
     #[must_use]
     pub fn is_fallback(&self) -> bool {
         self.attempt.is_none()
+    }
+
+    /// Id of the call's envelope in the run with this id: a UUIDv8 (RFC 9562, appendix B.2) of the
+    /// run's id and the call's text without its attempt. The attempts of a call have one id, as
+    /// everywhere a retry keeps its id and raises the envelope's `attempt`. Every other call of the
+    /// run, the fallback too, has another id.
+    ///
+    /// ```
+    /// let run = "01890a5d-ac96-774b-bcce-b302099a8057".parse()?;
+    /// let call: flow::CallId = "greet[7]#1".parse()?;
+    /// assert_eq!(call.id_in(run).to_string(), "a3de76a6-37da-8ef7-aad6-4e6453043642");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn id_in(&self, run: Uuid) -> Uuid {
+        crate::id::derived(
+            run,
+            &Self { attempt: self.attempt.map(|_| 0), ..self.clone() }.to_string(),
+        )
     }
 }
 

@@ -1,24 +1,29 @@
 //! The events that a run receives, and the decisions that it returns.
 
-use std::time::Duration;
-
-use cbs::{CellError, Target, Text};
+use cbs::{CellError, Target, Text, Uuid};
 use serde::{Deserialize, Serialize};
 
 use crate::{CallId, Json};
 
 /// Event that a run receives. The events of a run, in their order, are its whole history:
-/// the same events given to a new run of the same plan and seed give the same decisions.
+/// the same events given to a new run of the same plan and id give the same decisions.
+///
+/// `at_ms` is the time of the event, in milliseconds since 1970, by the clock of the body that
+/// recorded it. A run knows no other time: all due times follow from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// The flow was called. The first event; a second one is ignored.
     Started {
+        /// Time of the event.
+        at_ms: u64,
         /// The flow's input, `.input` in expressions.
         input: Json,
     },
     /// A call was answered.
     Answered {
+        /// Time of the event.
+        at_ms: u64,
         /// The call.
         call: CallId,
         /// The answer.
@@ -26,6 +31,8 @@ pub enum Event {
     },
     /// A call failed.
     Failed {
+        /// Time of the event.
+        at_ms: u64,
         /// The call.
         call: CallId,
         /// The error.
@@ -34,11 +41,26 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         not_run: bool,
     },
-    /// The delay of a [`Decision::Wait`] is over.
+    /// The wait of a [`Decision::Wait`] is over.
     Waited {
+        /// Time of the event.
+        at_ms: u64,
         /// The call that waited.
         call: CallId,
     },
+}
+
+impl Event {
+    /// Time of the event, in milliseconds since 1970.
+    #[must_use]
+    pub fn at_ms(&self) -> u64 {
+        match self {
+            Self::Started { at_ms, .. }
+            | Self::Answered { at_ms, .. }
+            | Self::Failed { at_ms, .. }
+            | Self::Waited { at_ms, .. } => *at_ms,
+        }
+    }
 }
 
 /// Decision of a run that the driver must carry out now. The decisions of one event are
@@ -50,22 +72,25 @@ pub enum Decision {
     Call {
         /// Names the call.
         call: CallId,
+        /// Id of the call's envelope, see [`CallId::id_in`]; a retry keeps it.
+        id: Uuid,
         /// Cell or flow that is called.
         #[serde(with = "target_text")]
         target: Target,
         /// Input of the call.
         input: Json,
-        /// Limit of the time of the call; `None`: the rest of the flow's own time.
-        timeout: Option<Duration>,
+        /// Time when the attempt must have ended, in milliseconds since 1970; `None`: when the
+        /// flow must.
+        due_ms: Option<u64>,
         /// 0 for the first attempt, one more for each retry, as in an envelope.
         attempt: u32,
     },
     /// Wait, then give the run [`Event::Waited`].
     Wait {
-        /// The attempt that waits; it is called when the delay is over.
+        /// The attempt that waits; it is called when the wait is over.
         call: CallId,
-        /// Time to wait.
-        delay: Duration,
+        /// Time when the wait is over, in milliseconds since 1970.
+        due_ms: u64,
     },
     /// The flow is done: no call runs any more, and no decision follows. A [`Decision::Wait`] of a
     /// step that was caught in the meantime may still be open: drop it.

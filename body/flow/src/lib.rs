@@ -2,7 +2,7 @@
 //!
 //! It is pure: no I/O, no clock, no random numbers, and it never awaits. A driver carries out its
 //! decisions over a bus and gives it the outcomes as events. All decisions follow from the plan,
-//! the seed and the events, so that a run can be journalled and replayed.
+//! the run's id and the events, so that a run can be journalled and replayed ([`Run::replay`]).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -23,11 +23,13 @@
 //!     ],
 //!     output: Some(json!("${ .steps.greet.text }")),
 //! });
-//! let mut run = Run::new(Arc::new(plan.expect("no problems")));
+//! let id = cbs::Envelope::default().id; // a driver takes it from the request: `flow::run_id`
+//! let mut run = Run::new(Arc::new(plan.expect("no problems")), id);
 //!
 //! // A driver in small: it carries out each decision and tells the run what came of it.
 //! let mut output = None;
-//! let mut events = vec![Event::Started { input: json!({"name": "Ada"}).into() }];
+//! let at_ms = cbs::now_ms();
+//! let mut events = vec![Event::Started { at_ms, input: json!({"name": "Ada"}).into() }];
 //! while let Some(event) = events.pop() {
 //!     for decision in run.handle(event) {
 //!         match decision {
@@ -39,9 +41,9 @@
 //!                     }
 //!                     _ => input,
 //!                 };
-//!                 events.push(Event::Answered { call, value });
+//!                 events.push(Event::Answered { at_ms: cbs::now_ms(), call, value });
 //!             }
-//!             Decision::Wait { call, .. } => events.push(Event::Waited { call }),
+//!             Decision::Wait { call, due_ms } => events.push(Event::Waited { at_ms: due_ms, call }),
 //!             Decision::Finish { output: value } => output = Some(value),
 //!             Decision::Fail { error } => panic!("{error}"),
 //!             Decision::Log(_) => {}
@@ -99,8 +101,9 @@
 //!   `allowed` and `reads` check it; `meter` and `natives` limit it; `math` calculates; `engine`
 //!   compiles and runs it by jaq; `value` writes JSON; `failure` is the reason for no value
 //! - `event`, `call`: events that a run receives, decisions that it returns, names of calls
+//! - `id`: ids that are derived
 //! - `run`: the state machine; `run::calls` is a running step, `run::failure` handles failures,
-//!   `run::retry` decides about retries and their waits
+//!   `run::retry` decides about retries and their waits, `run::replay` rebuilds a run
 //! - `suggest`: "did you mean"
 
 mod call;
@@ -108,6 +111,7 @@ mod codes;
 mod definition;
 mod event;
 mod expression;
+mod id;
 mod json;
 mod plan;
 mod run;
@@ -120,6 +124,7 @@ pub use call::{CallId, CallIdError};
 pub use codes::CODES;
 pub use definition::{Catch, Each, Flow, PARALLEL_DEFAULT, PathPart, Problem, Retry, Step};
 pub use event::{Decision, Event, LogEntry};
+pub use id::run_id;
 pub use json::Json;
 pub use plan::{Plan, PlanStep};
 pub use run::Run;

@@ -3,12 +3,13 @@
 mod calls;
 mod error;
 mod failure;
+mod replay;
 mod retry;
 mod start;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use cbs::CellError;
+use cbs::{CellError, Target, Uuid};
 use jaq_json::Val;
 
 use self::calls::Calls;
@@ -17,9 +18,12 @@ use crate::{CallId, Decision, Event, Json, Plan, expression::Scope, plan::PlanSt
 /// One run of a flow: it receives events and returns decisions.
 ///
 /// It uses no clock and no random numbers, and never waits: all its decisions follow from the
-/// plan, the seed and the events so far. Events that do not fit (an answer to a call that was
+/// plan, the run's id and the events so far. Events that do not fit (an answer to a call that was
 /// not made, or that was abandoned) are ignored.
 ///
+/// - **Replay.** The events of a run, or the first of them, rebuild it: its state, the ids of its
+///   calls and its due times. [`Self::replay`] does so, and returns what a driver must carry out to
+///   take the run over.
 /// - **Order.** A step starts when all steps that it needs are done; a skipped step is done.
 /// - **Retries.** If the step has `retry`, these failures are tried again: a call that did not run
 ///   (`not_run`), an error that is marked `retryable`, and `cell-failed` (the attempt is over, and
@@ -31,7 +35,9 @@ use crate::{CallId, Decision, Event, Json, Plan, expression::Scope, plan::PlanSt
 ///   running items have ended.
 pub struct Run {
     plan: Arc<Plan>,
-    seed: u64,
+    id: Uuid,
+    /// Time of the last event.
+    now_ms: u64,
     phase: Phase,
     input: Json,
     progress: Vec<Progress>,
@@ -43,19 +49,23 @@ pub struct Run {
     decisions: Vec<Decision>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     New,
     Running,
     Done,
 }
 
+#[derive(Debug, PartialEq)]
 enum Progress {
     /// Waits for this number of steps.
     Blocked(usize),
     Calling(Calls),
-    /// The fallback runs.
-    Catching,
+    /// The fallback runs, with this input.
+    Catching {
+        input: Json,
+        due_ms: Option<u64>,
+    },
     Done,
 }
 
@@ -63,17 +73,11 @@ enum Progress {
 type Outcome = Result<(), CellError>;
 
 impl Run {
-    /// A run that has not started.
+    /// A run that has not started. The ids of its calls are derived from its id
+    /// ([`CallId::id_in`]). The waits before its retries depend on the id too: many runs that
+    /// failed at once do not retry at once.
     #[must_use]
-    pub fn new(plan: Arc<Plan>) -> Self {
-        Self::seeded(plan, 0)
-    }
-
-    /// Returns a run whose retries wait for other times than those of runs with another seed. Many
-    /// runs that failed at once then do not retry at once. The seed belongs to the run like its
-    /// events: take it from the run's id.
-    #[must_use]
-    pub fn seeded(plan: Arc<Plan>, seed: u64) -> Self {
+    pub fn new(plan: Arc<Plan>, id: Uuid) -> Self {
         let steps = plan.steps().len();
         Self {
             progress: plan
@@ -83,7 +87,8 @@ impl Run {
                 .collect(),
             values: (0..steps).map(|_| None).collect(),
             plan,
-            seed,
+            id,
+            now_ms: 0,
             phase: Phase::New,
             input: Json::null(),
             ready: VecDeque::new(),
@@ -94,13 +99,14 @@ impl Run {
 
     /// Handles an event and returns the decisions that follow; often none.
     pub fn handle(&mut self, event: Event) -> Vec<Decision> {
+        self.now_ms = event.at_ms();
         let outcome = match (self.phase, event) {
-            (Phase::New, Event::Started { input }) => self.started(input),
-            (Phase::Running, Event::Answered { call, value }) => self.answered(&call, value),
-            (Phase::Running, Event::Failed { call, error, not_run }) => {
+            (Phase::New, Event::Started { input, .. }) => self.started(input),
+            (Phase::Running, Event::Answered { call, value, .. }) => self.answered(&call, value),
+            (Phase::Running, Event::Failed { call, error, not_run, .. }) => {
                 self.failed(&call, error, not_run)
             }
-            (Phase::Running, Event::Waited { call }) => self.waited(&call),
+            (Phase::Running, Event::Waited { call, .. }) => self.waited(&call),
             _ => Ok(()),
         };
         if let Err(error) = outcome.and_then(|()| self.advance()) {
@@ -159,7 +165,7 @@ impl Run {
         let plan = Arc::clone(&self.plan);
         let Some((index, step)) = find(&plan, call) else { return Ok(()) };
         match self.progress.get_mut(index) {
-            Some(Progress::Catching) if call.is_fallback() => self.done(index, value),
+            Some(Progress::Catching { .. }) if call.is_fallback() => self.done(index, value),
             Some(Progress::Calling(calls)) if calls.is_running(call) => {
                 calls.answer(call, value);
                 if calls.is_stopped() {
@@ -191,6 +197,19 @@ impl Run {
         }
     }
 
+    /// Time when something that begins with the last event is due. It is rounded up to a whole
+    /// millisecond: no wait and no call ends too early.
+    fn due_after(&self, time: Duration) -> u64 {
+        let ms = u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        self.now_ms.saturating_add(ms)
+    }
+
+    /// The decision to make a call.
+    fn call(&self, target: &Target, call: CallId, input: Json, due_ms: Option<u64>) -> Decision {
+        let (id, attempt) = (call.id_in(self.id), call.attempt());
+        Decision::Call { call, id, target: target.clone(), input, due_ms, attempt }
+    }
+
     fn set(&mut self, index: usize, progress: Progress) {
         if let Some(slot) = self.progress.get_mut(index) {
             *slot = progress;
@@ -200,11 +219,6 @@ impl Run {
 
 fn find<'p>(plan: &'p Plan, call: &CallId) -> Option<(usize, &'p PlanStep)> {
     plan.steps().iter().enumerate().find(|(_, step)| step.id() == call.step())
-}
-
-fn decision(step: &PlanStep, call: CallId, input: Json) -> Decision {
-    let attempt = call.attempt();
-    Decision::Call { call, target: step.target().clone(), input, timeout: step.timeout, attempt }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 
 use cbs::{
     BoxFuture, BusError, CellContext, CellEnv, CellError, Code, Envelope, FlowName, Handler,
-    Outcome, Service, Stats, Target, TargetInfo, Uuid,
+    Outcome, Service, Stats, Target, TargetInfo, Uuid, now_ms,
 };
 use flow::{CallId, Decision, Event, Json, LogEntry, Plan, Run};
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -102,21 +102,21 @@ impl Work for FlowWork {
     }
 }
 
-/// A call to be made: the engine's decision, and the id of the attempts before it.
+/// A call to be made, as the engine decided.
 struct StepCall {
     call: CallId,
+    id: Uuid,
     target: Target,
     input: Json,
+    /// Limit of this attempt; `None`: the rest of the flow's own time.
     timeout: Option<Duration>,
     attempt: u32,
-    id: Option<Uuid>,
 }
 
-/// Result of one piece of outside work.
-struct Done {
-    event: Event,
-    /// The id that a retry of this call keeps.
-    id: Option<Uuid>,
+/// One piece of outside work. It ends with an event.
+enum Act {
+    Call(StepCall),
+    Wait(CallId, Duration),
 }
 
 impl FlowWork {
@@ -127,81 +127,81 @@ impl FlowWork {
     /// Passes events to the engine and carries out its decisions until the run is over. Work that
     /// still runs then is dropped with the run.
     async fn drive(&self, context: &CellContext, input: Json) -> Result<Json, CellError> {
-        let mut run = Run::seeded(self.plan.clone(), context.id().as_u64_pair().1);
+        // A context counts attempts from 1.
+        let id = flow::run_id(context.id(), context.attempt().saturating_sub(1));
+        let mut run = Run::new(self.plan.clone(), id);
         let mut outside = FuturesUnordered::new();
-        let mut failed = Vec::new();
-        let mut decisions = run.handle(Event::Started { input });
+        let mut event = Event::Started { at_ms: now_ms(), input };
         loop {
-            for decision in decisions {
-                match decision {
+            // What is due is counted from the event and not from another reading of the clock: a
+            // clock that is set meanwhile makes no wait longer or shorter.
+            let at_ms = event.at_ms();
+            let until = |due_ms: u64| Duration::from_millis(due_ms.saturating_sub(at_ms));
+            for decision in run.handle(event) {
+                let act = match decision {
                     Decision::Finish { output } => return Ok(output),
                     Decision::Fail { error } => return Err(error),
-                    Decision::Log(LogEntry::NoValue { message, values }) => {
-                        // The values are for this log only: the error that leaves has none.
-                        tracing::warn!(
-                            target: "cbs::cell",
-                            flow = %self.flow(),
-                            id = %context.id(),
-                            correlation_id = %context.correlation_id(),
-                            trace_id = %context.trace().id(),
-                            %values,
-                            "an expression has no value: {message}"
-                        );
+                    Decision::Log(entry) => {
+                        self.log(context, &entry);
+                        continue;
                     }
-                    Decision::Log(note) => {
-                        if let Some(observer) = &self.observer {
-                            observer.noted(self.flow(), &note);
-                        }
+                    Decision::Call { call, id, target, input, due_ms, attempt } => {
+                        let timeout = due_ms.map(until);
+                        Act::Call(StepCall { call, id, target, input, timeout, attempt })
                     }
-                    Decision::Call { call, target, input, timeout, attempt } => {
-                        let id = earlier(&failed, &call);
-                        outside.push(self.act(
-                            context,
-                            Act::Call(StepCall { call, target, input, timeout, attempt, id }),
-                        ));
-                    }
-                    Decision::Wait { call, delay } => {
-                        outside.push(self.act(context, Act::Wait(call, delay)));
-                    }
-                }
+                    Decision::Wait { call, due_ms } => Act::Wait(call, until(due_ms)),
+                };
+                outside.push(self.act(context, act));
             }
-            let Some(Done { event, id }) = outside.next().await else {
-                return Err(CellError::new(
-                    Code::Internal,
-                    format!("the flow {} waits for nothing", self.flow()),
-                ));
-            };
-            if let (Event::Failed { call, .. }, Some(id)) = (&event, id) {
-                failed.push((call.clone(), id));
-            }
-            decisions = run.handle(event);
+            event = outside.next().await.ok_or_else(|| {
+                let message = format!("the flow {} waits for nothing", self.flow());
+                CellError::new(Code::Internal, message)
+            })?;
         }
     }
 
-    async fn act(&self, context: &CellContext, act: Act) -> Done {
+    fn log(&self, context: &CellContext, entry: &LogEntry) {
+        if let LogEntry::NoValue { message, values } = entry {
+            // The values are for this log only: the error that leaves has none.
+            tracing::warn!(
+                target: "cbs::cell",
+                flow = %self.flow(),
+                id = %context.id(),
+                correlation_id = %context.correlation_id(),
+                trace_id = %context.trace().id(),
+                %values,
+                "an expression has no value: {message}"
+            );
+        } else if let Some(observer) = &self.observer {
+            observer.noted(self.flow(), entry);
+        }
+    }
+
+    async fn act(&self, context: &CellContext, act: Act) -> Event {
         match act {
             Act::Call(step) => self.call(context, step).await,
             Act::Wait(call, delay) => {
                 tokio::time::sleep(delay).await;
-                Done { event: Event::Waited { call }, id: None }
+                Event::Waited { at_ms: now_ms(), call }
             }
         }
     }
 
     /// Makes one call, and reports the attempt to the observer.
-    async fn call(&self, context: &CellContext, step: StepCall) -> Done {
-        let StepCall { call, target, input, timeout, attempt, id } = step;
+    async fn call(&self, context: &CellContext, step: StepCall) -> Event {
+        let StepCall { call, id, target, input, timeout, attempt } = step;
         let began = Instant::now();
-        let mut request = context.request(target.clone(), input.into_bytes());
-        request.id = id.unwrap_or(request.id);
-        request.attempt = attempt;
-        if attempt > 0 {
-            // By the id that it keeps, it would look as old as the first attempt.
-            request.time_ms = cbs::now_ms();
-        }
-        request.timeout =
-            request.timeout.map(|remaining| timeout.map_or(remaining, |own| own.min(remaining)));
-        let id = request.id;
+        let remaining = context.remaining();
+        let request = context.inherit(Envelope {
+            id,
+            attempt,
+            target: Some(target.clone()),
+            // The id does not hold the time.
+            time_ms: now_ms(),
+            timeout: Some(timeout.map_or(remaining, |own| own.min(remaining))),
+            payload: input.into_bytes(),
+            ..Envelope::default()
+        });
         let answer = context.send(request).await;
         let elapsed = began.elapsed();
         let (body, via) =
@@ -220,32 +220,15 @@ impl FlowWork {
                 outcome,
             });
         }
+        let at_ms = now_ms();
         match answer {
-            Ok(value) => Done { event: Event::Answered { call, value }, id: None },
+            Ok(value) => Event::Answered { at_ms, call, value },
             Err(error) => {
                 let not_run = error.outcome() == Outcome::NotRun;
-                Done {
-                    event: Event::Failed { call, error: error.into_error(), not_run },
-                    id: Some(id),
-                }
+                Event::Failed { at_ms, call, error: error.into_error(), not_run }
             }
         }
     }
-}
-
-/// One piece of outside work.
-enum Act {
-    Call(StepCall),
-    Wait(CallId, Duration),
-}
-
-/// Returns the id of the attempts of this call that failed: a retry keeps it.
-fn earlier(failed: &[(CallId, Uuid)], call: &CallId) -> Option<Uuid> {
-    let same = |other: &CallId| {
-        (other.step(), other.item(), other.is_fallback())
-            == (call.step(), call.item(), call.is_fallback())
-    };
-    failed.iter().find(|(other, _)| same(other)).map(|(_, id)| *id)
 }
 
 /// Returns the answer as JSON, the only format that a flow can read.

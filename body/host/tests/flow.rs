@@ -108,10 +108,35 @@ async fn a_steps_call_carries_the_runs_ids_and_time() {
         );
         assert_eq!(sent.source.cell.as_str(), "flow test");
         assert_eq!((sent.timeout, sent.attempt), (Some(Duration::from_secs(2)), 0));
+        // The id is derived, and holds no time: the time is sent beside it.
+        let call: flow::CallId = "a".parse().unwrap();
+        assert_eq!((sent.id, sent.kind), (call.id_in(id), cbs::Kind::Request));
+        assert!(sent.time_ms > 0);
         step.reply(json!(null));
     };
     let (answer, ()) = tokio::join!(flow.handle(request), test);
     assert_eq!(answer.unwrap().source.body.as_str(), "web1");
+}
+
+#[tokio::test]
+async fn each_attempt_of_a_flow_is_a_run_with_calls_of_its_own() {
+    let (bus, mut peer) = peer();
+    let flow = handler(bus, r#"- { id: a, call: demo.a }"#, None);
+    let first = Envelope::request(target("flow test"), "");
+    let second = Envelope { attempt: 1, ..first.clone() };
+    let mut ids = Vec::new();
+    for request in [first.clone(), second] {
+        let test = async {
+            let step = peer.expect("demo.a").await;
+            ids.push((step.envelope().id, step.envelope().causation_id));
+            step.reply(json!(null));
+        };
+        let (answer, ()) = tokio::join!(flow.handle(request), test);
+        answer.unwrap();
+    }
+    let call: flow::CallId = "a".parse().unwrap();
+    let of = |attempt| (call.id_in(flow::run_id(first.id, attempt)), Some(first.id));
+    assert_eq!(ids, [of(0), of(1)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,7 +55,7 @@ final class Envelope {
   /// What it is for.
   final Kind kind;
 
-  /// UUIDv7; a retry keeps it. Absent in replies.
+  /// UUIDv7, or a UUIDv8 for the step of a flow; a retry keeps it. Absent in replies.
   final Uuid? id;
 
   /// The id of the request that began it all; absent where that is this one.

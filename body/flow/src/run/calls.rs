@@ -8,6 +8,7 @@ use jaq_json::Val;
 use crate::{CallId, Json};
 
 /// Calls of a step: running calls, answers, and the next item.
+#[derive(Debug, PartialEq)]
 pub(super) struct Calls {
     /// The items of an `each`.
     items: Option<Vec<Val>>,
@@ -21,16 +22,30 @@ pub(super) struct Calls {
 }
 
 /// A call that runs or waits for its next attempt. In both cases it counts for `parallel`.
+#[derive(Debug, PartialEq)]
 pub(super) struct Live {
-    attempt: u32,
-    is_waiting: bool,
-    /// Input for further attempts, if any are allowed.
-    input: Option<Json>,
+    pub(super) attempt: u32,
+    pub(super) state: Activity,
+    pub(super) input: Json,
+}
+
+/// State of a live call, with the time when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activity {
+    /// The attempt runs and has its own limit, if any.
+    Running { due_ms: Option<u64> },
+    /// The attempt starts at this time.
+    Waiting { due_ms: u64 },
 }
 
 impl Live {
-    pub(super) fn new(input: Option<Json>) -> Self {
-        Self { attempt: 0, is_waiting: false, input }
+    /// A first attempt that runs.
+    pub(super) fn new(input: Json, due_ms: Option<u64>) -> Self {
+        Self { attempt: 0, state: Activity::Running { due_ms }, input }
+    }
+
+    fn is_waiting(&self) -> bool {
+        matches!(self.state, Activity::Waiting { .. })
     }
 }
 
@@ -54,6 +69,11 @@ impl Calls {
         self.items.as_ref().map(|_| item)
     }
 
+    /// The calls that run or wait, in the order of the items.
+    pub(super) fn all_live(&self) -> impl Iterator<Item = (u32, &Live)> {
+        self.live.iter().map(|(item, live)| (*item, live))
+    }
+
     pub(super) fn start(&mut self, item: u32, live: Live) {
         self.next += 1;
         self.live.insert(item, live);
@@ -67,7 +87,7 @@ impl Calls {
 
     /// True if exactly this attempt runs.
     pub(super) fn is_running(&self, call: &CallId) -> bool {
-        self.live(call).is_some_and(|live| !live.is_waiting)
+        self.live(call).is_some_and(|live| !live.is_waiting())
     }
 
     /// Ends a running attempt.
@@ -96,26 +116,26 @@ impl Calls {
         })
     }
 
-    /// Lets a call wait for its next attempt, which is `call`.
-    pub(super) fn wait(&mut self, call: &CallId) {
+    /// Lets a call wait until its next attempt, which is `call`, starts.
+    pub(super) fn wait(&mut self, call: &CallId, due_ms: u64) {
         if let Some(live) = self.live.get_mut(&call.item().unwrap_or(0)) {
             live.attempt = call.attempt();
-            live.is_waiting = true;
+            live.state = Activity::Waiting { due_ms };
         }
     }
 
     /// Starts the attempt that waited. Returns its input, or `None` if it did not wait.
-    pub(super) fn wake(&mut self, call: &CallId, is_last: bool) -> Option<Json> {
-        self.live(call).filter(|live| live.is_waiting)?;
+    pub(super) fn wake(&mut self, call: &CallId, due_ms: Option<u64>) -> Option<Json> {
+        self.live(call).filter(|live| live.is_waiting())?;
         let live = self.live.get_mut(&call.item().unwrap_or(0))?;
-        live.is_waiting = false;
-        if is_last { live.input.take() } else { live.input.clone() }
+        live.state = Activity::Running { due_ms };
+        Some(live.input.clone())
     }
 
     /// Ends the start of items because the step failed. Of several failures the first counts.
     pub(super) fn stop(&mut self, error: CellError) {
         self.failure.get_or_insert(error);
-        self.live.retain(|_, live| !live.is_waiting);
+        self.live.retain(|_, live| !live.is_waiting());
     }
 
     pub(super) fn is_stopped(&self) -> bool {

@@ -3,7 +3,7 @@
 use cbs::CellError;
 use serde_json::json;
 
-use super::{Outcome, Progress, Run, calls::Calls, decision, error::named, find, retry};
+use super::{Outcome, Progress, Run, calls::Calls, error::named, find, retry};
 use crate::{
     CallId, Decision, Json, LogEntry,
     plan::{PlanCatch, PlanStep},
@@ -15,7 +15,7 @@ impl Run {
         let plan = Arc::clone(&self.plan);
         let Some((index, step)) = find(&plan, call) else { return Ok(()) };
         match self.progress.get_mut(index) {
-            Some(Progress::Catching) if call.is_fallback() => {
+            Some(Progress::Catching { .. }) if call.is_fallback() => {
                 Err(named(step, None, ": its catch failed", error))
             }
             Some(Progress::Calling(calls)) if calls.is_running(call) => {
@@ -33,18 +33,17 @@ impl Run {
     }
 
     fn retry(&mut self, index: usize, step: &PlanStep, failed: &CallId) {
-        let (Some(Progress::Calling(calls)), Some(retry)) =
-            (self.progress.get_mut(index), &step.retry)
-        else {
-            return;
-        };
+        let Some(retry) = &step.retry else { return };
         let call = CallId::attempt_of(step.name(), failed.item(), failed.attempt() + 1);
-        let delay = retry::delay(retry, &call, self.seed);
-        calls.wait(&call);
+        let (_, seed) = self.id.as_u64_pair();
+        let delay = retry::delay(retry, &call, seed);
+        let due_ms = self.due_after(delay);
+        let Some(Progress::Calling(calls)) = self.progress.get_mut(index) else { return };
+        calls.wait(&call, due_ms);
         if delay.is_zero() {
             self.wake(index, step, &call);
         } else {
-            self.decisions.push(Decision::Wait { call, delay });
+            self.decisions.push(Decision::Wait { call, due_ms });
         }
     }
 
@@ -57,10 +56,11 @@ impl Run {
     }
 
     fn wake(&mut self, index: usize, step: &PlanStep, call: &CallId) {
+        let due_ms = step.timeout.map(|timeout| self.due_after(timeout));
         let Some(Progress::Calling(calls)) = self.progress.get_mut(index) else { return };
-        let is_last = step.retry.as_ref().is_none_or(|retry| call.attempt() >= retry.max);
-        if let Some(input) = calls.wake(call, is_last) {
-            self.decisions.push(decision(step, call.clone(), input));
+        if let Some(input) = calls.wake(call, due_ms) {
+            let decision = self.call(step.target(), call.clone(), input, due_ms);
+            self.decisions.push(decision);
         }
     }
 
@@ -107,16 +107,11 @@ impl Run {
         match &catch.target {
             None => self.done(index, with),
             Some(target) => {
-                self.set(index, Progress::Catching);
+                let due_ms = catch.timeout.map(|timeout| self.due_after(timeout));
+                self.set(index, Progress::Catching { input: with.clone(), due_ms });
                 let call = CallId::fallback_of(step.name());
-                let (target, timeout) = (target.clone(), catch.timeout);
-                self.decisions.push(Decision::Call {
-                    call,
-                    target,
-                    input: with,
-                    timeout,
-                    attempt: 0,
-                });
+                let decision = self.call(target, call, with, due_ms);
+                self.decisions.push(decision);
             }
         }
         Ok(())

@@ -5,7 +5,6 @@ use jaq_json::Val;
 use super::{
     Outcome, Progress, Run,
     calls::{Calls, Live},
-    decision,
 };
 use crate::{
     CallId, Decision, Json, LogEntry,
@@ -59,7 +58,7 @@ impl Run {
             let input =
                 step.with.as_ref().map(|with| with.fill(&self.scope(item_scope, None))).transpose();
             match input {
-                Ok(input) => self.call(index, step, item, input.unwrap_or_else(Json::null)),
+                Ok(input) => self.begin(index, step, item, input.unwrap_or_else(Json::null)),
                 Err(failure) => return self.fails(index, step, Some(item), failure),
             }
         }
@@ -77,11 +76,12 @@ impl Run {
         self.given_up(index, step, item, error)
     }
 
-    fn call(&mut self, index: usize, step: &PlanStep, item: u32, input: Json) {
+    fn begin(&mut self, index: usize, step: &PlanStep, item: u32, input: Json) {
+        let due_ms = step.timeout.map(|timeout| self.due_after(timeout));
         let Some(Progress::Calling(calls)) = self.progress.get_mut(index) else { return };
-        let may_retry = step.retry.as_ref().is_some_and(|retry| retry.max > 0);
-        calls.start(item, Live::new(may_retry.then(|| input.clone())));
+        calls.start(item, Live::new(input.clone(), due_ms));
         let call = CallId::attempt_of(step.name(), calls.label(item), 0);
-        self.decisions.push(decision(step, call, input));
+        let decision = self.call(step.target(), call, input, due_ms);
+        self.decisions.push(decision);
     }
 }

@@ -1,8 +1,8 @@
 //! Runs, event by event.
 
 mod properties;
-
-use std::time::Duration;
+mod replay;
+mod retries;
 
 use cbs::{CellError, Code};
 use serde_json::{Value, json};
@@ -13,8 +13,27 @@ use crate::{
     testing::{flow, step},
 };
 
+/// Time of all events of a story.
+const AT_MS: u64 = 1_700_000_000_000;
+
 fn run(flow: Flow) -> Run {
-    Run::new(Arc::new(Plan::new(flow).expect("a plan")))
+    Run::new(Arc::new(Plan::new(flow).expect("a plan")), Uuid::from_u128(7))
+}
+
+fn started(input: impl Into<Json>) -> Event {
+    Event::Started { at_ms: AT_MS, input: input.into() }
+}
+
+fn answered(call: &str, value: impl Into<Json>) -> Event {
+    Event::Answered { at_ms: AT_MS, call: call.parse().unwrap(), value: value.into() }
+}
+
+fn failed(call: &str, error: CellError, not_run: bool) -> Event {
+    Event::Failed { at_ms: AT_MS, call: call.parse().unwrap(), error, not_run }
+}
+
+fn waited(call: &str) -> Event {
+    Event::Waited { at_ms: AT_MS, call: call.parse().unwrap() }
 }
 
 fn with(id: &str, with: &str) -> Step {
@@ -77,16 +96,16 @@ trait RunScript {
 
 impl RunScript for Run {
     fn begin(&mut self, input: Value) -> Vec<String> {
-        short(&self.handle(Event::Started { input: input.into() }))
+        short(&self.handle(started(input)))
     }
     fn answer(&mut self, call: &str, value: Value) -> Vec<String> {
-        short(&self.handle(Event::Answered { call: call.parse().unwrap(), value: value.into() }))
+        short(&self.handle(answered(call, value)))
     }
     fn failed(&mut self, call: &str, error: CellError, not_run: bool) -> Vec<String> {
-        short(&self.handle(Event::Failed { call: call.parse().unwrap(), error, not_run }))
+        short(&self.handle(failed(call, error, not_run)))
     }
     fn wakes(&mut self, call: &str) -> Vec<String> {
-        short(&self.handle(Event::Waited { call: call.parse().unwrap() }))
+        short(&self.handle(waited(call)))
     }
 }
 
@@ -112,19 +131,19 @@ fn steps_run_one_after_the_other_and_the_last_value_is_the_answer() {
 }
 
 #[test]
-fn a_call_carries_the_target_the_timeout_and_the_attempt() {
+fn a_call_carries_its_id_the_target_the_due_time_and_the_attempt() {
     let timed = Step {
-        timeout: Some(Duration::from_secs(3)),
+        timeout: Some(Duration::from_micros(2_999_001)),
         target: "flow greeting".parse().unwrap(),
         ..step("a")
     };
-    let decisions = run(flow(vec![timed])).handle(Event::Started { input: json!(1).into() });
+    let decisions = run(flow(vec![timed])).handle(started(json!(1)));
     let target = "flow greeting".parse().unwrap();
-    let call = "a".parse().unwrap();
-    let timeout = Some(Duration::from_secs(3));
+    let call: CallId = "a".parse().unwrap();
+    let (id, due_ms) = (call.id_in(Uuid::from_u128(7)), Some(AT_MS + 3_000));
     assert_eq!(
         decisions,
-        [Decision::Call { call, target, input: Json::null(), timeout, attempt: 0 }]
+        [Decision::Call { call, id, target, input: Json::null(), due_ms, attempt: 0 }]
     );
 }
 
@@ -194,93 +213,13 @@ fn each_over_nothing_gives_nothing_and_over_no_list_fails() {
 }
 
 #[test]
-fn a_call_that_waits_for_its_retry_keeps_its_place() {
-    let fan = Step { each: each("${ .input }", 1), retry: retry(1, 10), ..step("a") };
-    let mut run = run(flow(vec![fan]));
-    assert_eq!(run.begin(json!([1, 2])), ["a[0](null)"]);
-    assert_eq!(run.fail("a[0]", crash()), ["wait a[0]#1"]);
-    assert_eq!(run.wakes("a[0]#1"), ["a[0]#1(null)"]);
-    assert_eq!(run.answer("a[0]#1", json!("x")), ["a[1](null)"]);
-    assert_eq!(run.answer("a[1]", json!("y")), ["finish [\"x\",\"y\"]"]);
-}
-
-#[test]
-fn a_failed_call_is_tried_again_as_often_as_the_step_says() {
-    let mut run = run(flow(vec![Step { retry: retry(2, 100), ..with("a", "${ .input }") }]));
-    assert_eq!(run.begin(json!(7)), ["a(7)"]);
-    assert_eq!(run.fail("a", crash()), ["wait a#1"]);
-    assert_eq!(run.wakes("a#1"), ["a#1(7)"]);
-    assert_eq!(run.fail("a#1", crash()), ["wait a#2"]);
-    assert_eq!(run.wakes("a#2"), ["a#2(7)"]);
-    assert_eq!(run.fail("a#2", crash()), ["fail cell-failed: step `a` failed: the cell failed"]);
-}
-
-#[test]
-fn what_is_tried_again_is_what_may_be() {
-    let error = |code: &str| CellError::new(Code::from(code), "no");
-    for (error, not_run, again) in [
-        (error("cell-failed"), false, true),
-        (error("unavailable"), true, true),
-        (error("not-found"), true, true),
-        (error("stock.busy").retryable(), false, true),
-        (error("timeout").retryable(), false, true),
-        (error("timeout"), false, false),
-        (error("unavailable"), false, false),
-        (error("bad-request"), false, false),
-        (error("stock.empty"), false, false),
-    ] {
-        let mut run = run(flow(vec![Step { retry: retry(1, 100), ..step("a") }]));
-        run.begin(json!(null));
-        let decisions =
-            if not_run { run.not_run("a", error.clone()) } else { run.fail("a", error.clone()) };
-        assert_eq!(decisions == ["wait a#1"], again, "{error} {not_run}: {decisions:?}");
-    }
-}
-
-#[test]
-fn retries_wait_longer_each_time_and_not_all_alike() {
-    let plan =
-        Arc::new(Plan::new(flow(vec![Step { retry: retry(40, 100), ..step("a") }])).unwrap());
-    let delays = |seed: u64| {
-        let mut run = Run::seeded(Arc::clone(&plan), seed);
-        run.begin(json!(null));
-        let mut delays = Vec::new();
-        for attempt in 0..40 {
-            let call = CallId::attempt_of(&"a".into(), None, attempt);
-            match run.handle(Event::Failed { call, error: crash(), not_run: false }).as_slice() {
-                [Decision::Wait { call, delay }] => {
-                    delays.push(*delay);
-                    run.handle(Event::Waited { call: call.clone() });
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        delays
-    };
-    for (n, delay) in delays(7).into_iter().enumerate() {
-        let longest = Duration::from_millis(100 << n.min(10)).min(Duration::from_secs(2));
-        assert!(delay >= longest / 2 && delay <= longest, "{n}: {delay:?}");
-    }
-    assert_eq!(delays(7), delays(7));
-    assert_ne!(delays(7), delays(8));
-}
-
-#[test]
-fn a_retry_without_backoff_calls_at_once() {
-    let mut run = run(flow(vec![Step { retry: retry(1, 0), ..step("a") }]));
-    run.begin(json!(null));
-    assert_eq!(run.fail("a", crash()), ["a#1(null)"]);
-    assert_eq!(run.answer("a#1", json!(1)), ["finish 1"]);
-}
-
-#[test]
 fn a_failed_step_fails_the_flow_at_once_and_by_name() {
     let mut run = run(flow(vec![step("a"), needing("b", &[]), needing("c", &["a", "b"])]));
     run.begin(json!(null));
     let error = CellError::domain("stock.empty", "no more tea")
         .retryable()
         .with_details(json!({"left": 0}));
-    let decisions = run.handle(Event::Failed { call: "b".parse().unwrap(), error, not_run: false });
+    let decisions = run.handle(failed("b", error, false));
     let named = CellError::domain("stock.empty", "step `b` failed: no more tea")
         .retryable()
         .with_details(json!({"left": 0}));
@@ -294,11 +233,7 @@ fn a_failed_step_fails_the_flow_at_once_and_by_name() {
 fn an_error_without_details_gets_the_place_as_such() {
     let mut each_run = run(flow(vec![Step { each: each("${ .input }", 9), ..step("a") }]));
     each_run.begin(json!([1, 2]));
-    let decisions = each_run.handle(Event::Failed {
-        call: "a[1]".parse().unwrap(),
-        error: crash(),
-        not_run: false,
-    });
+    let decisions = each_run.handle(failed("a[1]", crash(), false));
     let error = CellError::new(Code::CellFailed, "step `a`, item 1 failed: the cell failed");
     assert_eq!(
         decisions,
@@ -464,9 +399,7 @@ fn plans_are_shared_by_threads_and_runs_move_between_them() {
 fn the_values_of_a_failed_expression_are_in_a_note_and_not_in_the_error() {
     let mut run = run(flow(vec![step("auth"), with("b", "${ .steps.auth + 1 }")]));
     run.begin(json!(null));
-    let call = "auth".parse().unwrap();
-    let decisions =
-        run.handle(Event::Answered { call, value: json!({"token": "tok-SECRET"}).into() });
+    let decisions = run.handle(answered("auth", json!({"token": "tok-SECRET"})));
     let [Decision::Log(LogEntry::NoValue { message, values }), Decision::Fail { error }] =
         decisions.as_slice()
     else {
@@ -489,9 +422,8 @@ fn what_passes_through_stays_byte_for_byte() {
     flow.output = Some(json!({"all": "${ .steps.b }", "first": "${ .steps.a.id }"}));
     let mut run = run(flow);
     let json = |text: &str| Json::read(&text.to_owned().into()).unwrap();
-    assert_eq!(short(&run.handle(Event::Started { input: json(text) })), [format!("a({text})")]);
-    let answered =
-        |call: &str, text: &str| Event::Answered { call: call.parse().unwrap(), value: json(text) };
+    assert_eq!(short(&run.handle(started(json(text)))), [format!("a({text})")]);
+    let answered = |call: &str, text: &str| answered(call, json(text));
     let calls = [format!("b[0]({text})"), format!("b[1]({text})")];
     assert_eq!(short(&run.handle(answered("a", text))), calls);
     assert_eq!(short(&run.handle(answered("b[0]", text))), NOTHING);
