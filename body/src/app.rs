@@ -13,11 +13,11 @@ mod wiring;
 
 use std::{sync::Arc, time::Duration};
 
-use bus::Routing;
 use bus_nats::Nats;
 use cbs::{BodyBus, CellEnv, Console, Namespace, SpanSink, Target};
 use futures::{Stream, StreamExt};
 use host::{StepObserver, Watchdog};
+use model::Route;
 use spec::Specs;
 use tokio::time::{Instant, timeout_at};
 
@@ -28,7 +28,6 @@ pub(crate) use self::{
     instances::{Deployed, Instance, Instances, LifecycleEvent},
     target_status::TargetStatus,
     traced::{client_span, client_span_of, ended},
-    wiring::CallPolicy,
 };
 use self::{cells::Cells, flows::Flows, wiring::Wiring};
 use crate::{exit::Failure, health::BodyStatus};
@@ -43,7 +42,7 @@ pub(crate) struct Plan {
     /// Identity and status of the body.
     pub(crate) status: Arc<BodyStatus>,
     /// Route of calls whose cell's spec sets none.
-    pub(crate) route: Routing,
+    pub(crate) route: Route,
     pub(crate) console: Arc<dyn Console>,
     /// Observer of the steps of flows.
     pub(crate) observer: Option<Arc<dyn StepObserver>>,

@@ -12,8 +12,8 @@ use std::{
 };
 
 use host_sidecar::dart;
+use model::{CellSpec, Program, Runtime};
 use sha2::{Digest, Sha256};
-use spec::{CellSpec, Program, Runtime};
 
 pub(crate) use self::source_files::{Item, SourceFiles};
 

@@ -27,9 +27,8 @@ mod unplaced;
 
 use std::time::Duration;
 
-use bus::{RetryPolicy, Routing};
+use model::{CallPolicy, RetryPolicy, Route};
 use serde::{Deserialize, Serialize};
-use spec::CellSpec;
 
 pub(crate) use self::{
     apply::{ChangeSet, Written},
@@ -42,7 +41,6 @@ pub(crate) use self::{
     store::{Now, Store},
     unplaced::{explain, is_leaving},
 };
-use crate::app::CallPolicy;
 
 /// Value of `ask` in the request that finds the bodies of the fleet.
 pub(crate) const ASK_FLEET: &str = "fleet";
@@ -70,54 +68,49 @@ pub(crate) fn platform() -> String {
     format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
-/// Call policy of a cell as it is stored: route and retries.
+/// Call policy of a cell as it is stored: what callers in other bodies need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Policy {
+pub(crate) struct StoredPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     route: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    retry: Option<Again>,
+    retry: Option<StoredRetry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Again {
+struct StoredRetry {
     max: u32,
     backoff_ms: u64,
     backoff_max_ms: u64,
     idempotent: bool,
 }
 
-impl Policy {
+impl StoredPolicy {
     /// Returns `None` for a cell whose calls follow the settings of each body.
-    fn of(spec: &CellSpec) -> Option<Self> {
-        let CallPolicy { route, retry } = CallPolicy::of(spec);
-        let route = route.map(|route| match route {
-            Routing::LocalFirst => "local-first".to_owned(),
-            Routing::Nats => "nats".to_owned(),
-        });
+    fn of(policy: &CallPolicy) -> Option<Self> {
+        let route = policy.route.map(|route| route.as_str().to_owned());
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let retry = retry.map(|retry| Again {
+        let retry = policy.retry.as_ref().map(|retry| StoredRetry {
             max: retry.max,
             backoff_ms: millis(retry.backoff),
             backoff_max_ms: millis(retry.backoff_max),
-            idempotent: retry.idempotent,
+            idempotent: policy.idempotent,
         });
         (route.is_some() || retry.is_some()).then_some(Self { route, retry })
     }
 
+    /// Returns the policy for callers. A route that a newer program has written is left out.
     fn call_policy(&self) -> CallPolicy {
-        let route = self.route.as_deref().and_then(|word| match word {
-            "nats" => Some(Routing::Nats),
-            "local-first" => Some(Routing::LocalFirst),
-            // A word of a newer program.
-            _ => None,
-        });
         let retry = self.retry.as_ref().map(|retry| RetryPolicy {
             max: retry.max,
             backoff: Duration::from_millis(retry.backoff_ms),
             backoff_max: Duration::from_millis(retry.backoff_max_ms),
-            idempotent: retry.idempotent,
         });
-        CallPolicy { route, retry }
+        CallPolicy {
+            idempotent: self.retry.as_ref().is_some_and(|retry| retry.idempotent),
+            retry,
+            route: self.route.as_deref().and_then(Route::read),
+            ..CallPolicy::default()
+        }
     }
 }

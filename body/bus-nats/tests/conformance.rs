@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
-use bus::{InProcess, Link, Router, Routing};
+use bus::{InProcess, Link, Router};
 use bus_nats::{Nats, Options};
 use cbs::{BodyBus, Transport};
+use model::Route;
 use testkit::{
     NatsServer,
     conformance::{self, Stage},
 };
 
 /// A body: its own cells first, the network for all others.
-async fn body(server: &NatsServer, id: &str, route: Routing) -> Arc<dyn BodyBus> {
+async fn body(server: &NatsServer, id: &str, route: Route) -> Arc<dyn BodyBus> {
     let nats = Nats::connect(Options::new(server.url(), id.parse().unwrap())).await.unwrap();
     let link = Link { bus: nats.bus(), other_bodies: nats.other_bodies() };
     let router = Router::new(InProcess::new(bus::Settings::default()), Some(link));
@@ -22,23 +23,23 @@ async fn body(server: &NatsServer, id: &str, route: Routing) -> Arc<dyn BodyBus>
 
 async fn same_body() -> Stage {
     let server = NatsServer::start().await;
-    let one = body(&server, "one", Routing::LocalFirst).await;
-    let two = body(&server, "two", Routing::LocalFirst).await;
+    let one = body(&server, "one", Route::LocalFirst).await;
+    let two = body(&server, "two", Route::LocalFirst).await;
     Stage::new(one.clone(), one).server(two).keep(server)
 }
 
 async fn same_body_over_nats() -> Stage {
     let server = NatsServer::start().await;
-    let one = body(&server, "one", Routing::Nats).await;
-    let two = body(&server, "two", Routing::LocalFirst).await;
+    let one = body(&server, "one", Route::Nats).await;
+    let two = body(&server, "two", Route::LocalFirst).await;
     Stage::new(one.clone(), one).server(two).via(Transport::Nats).nats(server)
 }
 
 async fn another_body() -> Stage {
     let server = NatsServer::start().await;
-    let caller = body(&server, "caller", Routing::LocalFirst).await;
-    let one = body(&server, "one", Routing::LocalFirst).await;
-    let two = body(&server, "two", Routing::LocalFirst).await;
+    let caller = body(&server, "caller", Route::LocalFirst).await;
+    let one = body(&server, "one", Route::LocalFirst).await;
+    let two = body(&server, "two", Route::LocalFirst).await;
     Stage::new(caller, one).server(two).via(Transport::Nats).nats(server)
 }
 

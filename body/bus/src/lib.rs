@@ -41,7 +41,7 @@
 //! - [`InProcess`], [`Settings`]: the bus without a network. It uses `registry` (which handlers
 //!   serve which target, read without a lock), `registered` and `gate` (stopping without loss),
 //!   `events` (bounded queues).
-//! - [`Router`], [`Link`], [`Routing`]: this body first, otherwise over NATS.
+//! - [`Router`], [`Link`]: this body first, otherwise over NATS.
 //! - [`TrafficSplit`], [`InstanceBus`]: a share of a target's calls for a canary.
 //! - [`policy`]: [`ConcurrencyLimit`] (number of calls that run and wait), [`within`] (deadlines),
 //!   [`RetryingBus`] and its budget.
@@ -62,8 +62,8 @@ pub use self::{
     policy::{
         deadline::{Elapsed, Within, within},
         limit::{ConcurrencyLimit, ConcurrencySettings, Permit},
-        retry::{Retried, RetryPolicy, RetryingBus},
+        retry::{Retried, RetryingBus},
     },
-    router::{Link, Router, Routing},
+    router::{Link, Router},
     traffic_split::{InstanceBus, TrafficSplit},
 };

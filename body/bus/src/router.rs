@@ -11,6 +11,7 @@ use cbs::{
     Subscription, Target,
 };
 use futures::future;
+use model::Route;
 use tokio::time::Instant;
 
 use crate::{
@@ -19,16 +20,6 @@ use crate::{
     registered::Registered,
     registry::Members,
 };
-
-/// Route of the calls to a target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Routing {
-    /// Handled in this body if it hosts the target and has capacity, otherwise over NATS.
-    #[default]
-    LocalFirst,
-    /// Always over NATS, if there is NATS.
-    Nats,
-}
 
 /// A body's link to the others: two buses, because a call that found no capacity here must not come
 /// back here.
@@ -57,8 +48,8 @@ pub struct Router {
 
 #[derive(Clone, Default)]
 struct Routes {
-    body: Routing,
-    targets: HashMap<Target, Routing>,
+    body: Route,
+    targets: HashMap<Target, Route>,
 }
 
 impl Router {
@@ -69,15 +60,15 @@ impl Router {
     }
 
     /// Sets the route of all targets that have none of their own.
-    pub fn set_route(&self, route: Routing) {
+    pub fn set_route(&self, route: Route) {
         self.routes.rcu(|routes| Routes { body: route, ..Routes::clone(routes) });
     }
 
     /// Sets the routes of all targets at once. A target with `None`, or one that is not given, has
     /// the body's route.
-    pub fn set_routes(&self, routes: impl IntoIterator<Item = (Target, Option<Routing>)>) {
+    pub fn set_routes(&self, routes: impl IntoIterator<Item = (Target, Option<Route>)>) {
         let wanted = routes.into_iter().filter_map(|(target, route)| Some((target, route?)));
-        let targets: HashMap<Target, Routing> = wanted.collect();
+        let targets: HashMap<Target, Route> = wanted.collect();
         self.routes.rcu(|current| Routes { body: current.body, targets: targets.clone() });
     }
 
@@ -93,7 +84,7 @@ impl Router {
         &self.local
     }
 
-    fn route(&self, target: &Target) -> Routing {
+    fn route(&self, target: &Target) -> Route {
         let routes = self.routes.load();
         if routes.targets.is_empty() {
             routes.body
@@ -170,7 +161,7 @@ impl BodyBus for Router {
             return Box::pin(future::ready(Err(error)));
         }
         let here = match (&self.link, self.route(target)) {
-            (Some(_), Routing::Nats) => None,
+            (Some(_), Route::Nats) => None,
             _ => self.local.find(target),
         };
         match (here, &self.link) {

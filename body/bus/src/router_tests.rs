@@ -10,9 +10,10 @@ use cbs::{
     BodyBus, BoxFuture, BusError, Code, Envelope, EventStream, Handler, Outcome, Service, Serving,
     Subscription, Target, Transport,
 };
+use model::Route;
 use tokio::sync::Semaphore;
 
-use super::{Link, Router, Routing};
+use super::{Link, Router};
 use crate::{InProcess, Settings};
 
 /// The network as a router sees it: it records the messages that come.
@@ -199,18 +200,18 @@ async fn without_nats_a_call_waits_here() {
 #[tokio::test]
 async fn the_route_nats_goes_over_nats() {
     let scene = Scene::new(true, None).await;
-    scene.router.set_route(Routing::Nats);
+    scene.router.set_route(Route::Nats);
     assert_eq!(scene.call(cell()).await, there());
-    scene.router.set_routes([(cell(), Some(Routing::LocalFirst))]);
+    scene.router.set_routes([(cell(), Some(Route::LocalFirst))]);
     assert_eq!(scene.call(cell()).await, here());
     scene.router.set_routes([(cell(), None)]);
     assert_eq!(scene.call(cell()).await, there());
     // A target that is no longer named has the body's route, as one that was never named.
-    scene.router.set_routes([(cell(), Some(Routing::LocalFirst))]);
-    scene.router.set_routes([(other(), Some(Routing::LocalFirst))]);
+    scene.router.set_routes([(cell(), Some(Route::LocalFirst))]);
+    scene.router.set_routes([(other(), Some(Route::LocalFirst))]);
     assert_eq!(scene.call(cell()).await, there());
     let alone = Scene::new(false, None).await;
-    alone.router.set_route(Routing::Nats);
+    alone.router.set_route(Route::Nats);
     assert_eq!(alone.call(cell()).await, here());
 }
 

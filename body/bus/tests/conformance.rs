@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use bus::{InProcess, RetryPolicy, RetryingBus, Router, Settings};
+use bus::{InProcess, RetryingBus, Router, Settings};
 use cbs::{BodyBus, Transport};
+use model::{CallPolicy, RetryPolicy};
 use testkit::conformance::{Stage, compare};
 
 fn staged(bus: Arc<dyn BodyBus>) -> Stage {
@@ -27,9 +28,10 @@ async fn router() -> Stage {
 async fn retry() -> Stage {
     let retry = RetryingBus::new(Arc::new(Router::new(InProcess::new(Settings::default()), None)));
     let second = std::time::Duration::from_secs(1);
-    let policy = RetryPolicy { max: 0, backoff: second, backoff_max: second, idempotent: false };
+    let retry_policy = RetryPolicy { max: 0, backoff: second, backoff_max: second };
+    let policy = CallPolicy { retry: Some(retry_policy), ..CallPolicy::default() };
     let cells = ["demo.echo", "demo.cell", "demo.full", "demo.hangs", "demo.inner"];
-    retry.set_all(cells.map(|name| (name.parse().unwrap(), Some(policy.clone()))));
+    retry.set_all(cells.map(|name| (name.parse().unwrap(), &policy)));
     staged(Arc::new(retry))
 }
 

@@ -10,9 +10,9 @@ use std::{
 
 use cbs::Target;
 use fleet::{
-    Action, Body, ContentHash, Entry, Facts, Head, Item, Manifest, Moment, Replicas, Timing,
-    Version,
+    Action, Body, ContentHash, Entry, Facts, Head, Item, Manifest, Moment, Timing, Version,
 };
+use model::Replicas;
 
 const CELLS: usize = 10_000;
 const BODIES: usize = 5;

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use model::CanaryRules;
 use serde::{Deserialize, Serialize};
 
-use crate::{CanaryRules, CanarySample};
+use crate::CanarySample;
 
 /// Decision about a canary. The first verdict about a revision is the last: its key can be created
 /// only once.

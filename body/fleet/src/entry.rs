@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::{CanaryRules, Replicas, Rollout};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -55,87 +56,6 @@ pub struct Requirements {
     /// Platforms that its bundle was built for, for example `linux-x86_64`; empty: any.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub platforms: BTreeSet<String>,
-}
-
-/// Number of bodies that run the entry, one instance on each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Replicas {
-    /// On this number of bodies, or on all that can run it where these are fewer; at least 1.
-    Count(u32),
-    /// On every body that can.
-    All,
-}
-
-impl Default for Replicas {
-    fn default() -> Self {
-        Self::Count(1)
-    }
-}
-
-/// Manner in which a new revision takes the place of the old.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Rollout {
-    /// The new one starts and is ready, then the old one stops: no call fails.
-    #[default]
-    Rolling,
-    /// The old one stops, then the new one starts: never both, for a while none.
-    Recreate,
-    /// Both run, the new one for a share of the calls, until a verdict.
-    Canary(CanaryRules),
-}
-
-/// Rules of a canary: its share of the calls, and the limits that decide about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CanaryRules {
-    /// Its share of the calls in percent, 1 to 99.
-    pub share: u8,
-    /// Number of calls that it must have answered before anything is decided for it, at least 1.
-    #[serde(default = "CanaryRules::calls_default")]
-    pub calls_min: u64,
-    /// Time that it must have been ready before it is promoted, in milliseconds.
-    #[serde(default = "CanaryRules::after_default")]
-    pub after_ms: u64,
-    /// Limit of additional errors: how many percent more of its calls than of the old revision's
-    /// may fail.
-    #[serde(default = "CanaryRules::errors_default")]
-    pub errors_more_max: u8,
-    /// Its 95th percentile in percent of the old revision's: above it, it is too slow.
-    #[serde(default = "CanaryRules::slower_default")]
-    pub slower_max: u32,
-}
-
-impl CanaryRules {
-    /// This share with the other rules as they are by default: 50 calls, 60 s, 1 % more errors,
-    /// twice the time.
-    #[must_use]
-    pub fn share(share: u8) -> Self {
-        Self {
-            share,
-            calls_min: Self::calls_default(),
-            after_ms: Self::after_default(),
-            errors_more_max: Self::errors_default(),
-            slower_max: Self::slower_default(),
-        }
-    }
-
-    fn calls_default() -> u64 {
-        50
-    }
-
-    fn after_default() -> u64 {
-        60_000
-    }
-
-    fn errors_default() -> u8 {
-        1
-    }
-
-    fn slower_default() -> u32 {
-        200
-    }
 }
 
 /// One cell or flow of a manifest.

@@ -139,8 +139,8 @@ pub use contents::{Contents, WrongContent};
 pub use desired::Desired;
 pub use diff::{Change, Conflict, Diff, FieldChange, diff};
 pub use entry::{
-    CanaryRules, DRAIN_MS_DEFAULT, ENTRY_BYTES_MAX, Entry, FLOW_RUNTIME, Item, NATIVE_RUNTIME,
-    Replicas, Requirements, Rollout, START_MS_DEFAULT, Version, Wanted,
+    DRAIN_MS_DEFAULT, ENTRY_BYTES_MAX, Entry, FLOW_RUNTIME, Item, NATIVE_RUNTIME, Requirements,
+    START_MS_DEFAULT, Version, Wanted,
 };
 pub use garbage::{GARBAGE_AGE_MS, Reachable, Stored, garbage, reachable};
 pub use hash::{ContentHash, HashError, Revision};

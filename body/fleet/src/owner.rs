@@ -1,10 +1,11 @@
 //! One entry in one body: the actions of its owner, and those of a body that no longer owns it.
 
 use cbs::Target;
+use model::{CanaryRules, Rollout};
 
 use crate::{
-    Action, CanaryRules, CanarySample, Entry, EntryStatus, Held, InstancePhase, Judgement,
-    Revision, Rollout, Verdict, Version, Wanted, Why,
+    Action, CanarySample, Entry, EntryStatus, Held, InstancePhase, Judgement, Revision, Verdict,
+    Version, Wanted, Why,
     fault_injection::{Bug, injected},
     judge,
     reconcile::Round,

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use cbs::BodyId;
+use model::Replicas;
 
-use crate::{ContentHash, Replicas};
+use crate::ContentHash;
 
 /// A body that placement may choose.
 #[derive(Clone, Copy, Debug)]

@@ -7,11 +7,11 @@
 use std::{cmp::Ordering, collections::btree_map};
 
 use cbs::Target;
+use model::{Replicas, Rollout};
 
 use crate::{
     Action, BodyState, Candidate, Chooser, DRAIN_MS_DEFAULT, Desired, Entry, EntryStatus, Fleet,
-    Held, InstancePhase, Item, Moment, Pass, Replicas, Rollout, States, TROUBLES_MAX, Trouble,
-    Verdict, Why,
+    Held, InstancePhase, Item, Moment, Pass, States, TROUBLES_MAX, Trouble, Verdict, Why,
     fault_injection::{Bug, injected},
     owner::HeldEntry,
     time::Clock,

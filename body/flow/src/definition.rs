@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cbs::{FlowName, Target};
+use model::RetryPolicy;
 use serde_json::Value;
 
 /// Default limit of the items of an `each` that run at once.
@@ -37,7 +38,7 @@ pub struct Step {
     /// The ids of the steps that must be done before; `None`: the step above.
     pub needs: Option<Vec<String>>,
     /// Rules for trying a failed call again; `None`: never.
-    pub retry: Option<Retry>,
+    pub retry: Option<RetryPolicy>,
     /// Limit of the time of one attempt; `None`: the rest of the flow's own time.
     pub timeout: Option<Duration>,
     /// Fallback when the step has failed for good.
@@ -51,24 +52,6 @@ pub struct Each {
     pub items: Value,
     /// Limit of the calls that run at once, at least 1.
     pub parallel: usize,
-}
-
-/// Rules for trying a failed call again: number of attempts and waits.
-///
-/// These failures are tried again: a call that certainly did not run, an error that is marked
-/// `retryable`, and `cell-failed` (that attempt is over, and with `retry` the author allows
-/// another one). A `timeout` is not tried again: the call may still run, and two would run at
-/// once. If the target is known to be idempotent, the caller marks the timeout `retryable`.
-/// Errors such as `bad-request` or a cell's own codes are final.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// Limit of the attempts after the first.
-    pub max: u32,
-    /// Wait before the first retry; each further retry doubles it. A run waits between half of this
-    /// time and all of it.
-    pub backoff: Duration,
-    /// Limit of the wait.
-    pub backoff_max: Duration,
 }
 
 /// The fallback of a step that failed for good, by an error of its call (after its retries) or of

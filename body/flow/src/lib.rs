@@ -122,7 +122,7 @@ mod testing;
 
 pub use call::{CallId, CallIdError};
 pub use codes::CODES;
-pub use definition::{Catch, Each, Flow, PARALLEL_DEFAULT, PathPart, Problem, Retry, Step};
+pub use definition::{Catch, Each, Flow, PARALLEL_DEFAULT, PathPart, Problem, Step};
 pub use event::{Decision, Event, LogEntry};
 pub use id::run_id;
 pub use json::Json;

@@ -6,9 +6,10 @@ mod order;
 use std::fmt;
 
 use cbs::{FlowName, Target, Text};
+use model::RetryPolicy;
 
 pub(crate) use self::check::is_step_id;
-use crate::{Flow, Problem, Retry, template::Template};
+use crate::{Flow, Problem, template::Template};
 
 /// A checked flow: immutable, shared by all its runs.
 ///
@@ -47,7 +48,7 @@ pub struct PlanStep {
     needs: Vec<usize>,
     /// The indexes of the steps that wait for this one.
     pub(crate) next: Vec<usize>,
-    pub(crate) retry: Option<Retry>,
+    pub(crate) retry: Option<RetryPolicy>,
     pub(crate) timeout: Option<std::time::Duration>,
     pub(crate) catch: Option<PlanCatch>,
 }

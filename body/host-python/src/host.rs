@@ -5,7 +5,7 @@ use std::{ffi::OsString, fs, path::Path, sync::Arc, time::Duration};
 use cbs::{BoxFuture, CellEnv};
 use host::{Host, HostError, Started};
 use host_sidecar::Settings;
-use spec::{CellSpec, Python, Runtime};
+use model::{CellSpec, Python, Runtime};
 
 use crate::{
     cell::PythonCell,
@@ -103,7 +103,7 @@ impl PythonHost {
             function: python.function.clone(),
             lanes_min: python.workers.min.get(),
             lanes_max: python.workers.max.get(),
-            concurrency: spec.concurrency,
+            concurrency: spec.policy.concurrency,
             watchdog: self.watchdog,
         };
         let pool = Pool::start(plan).await.map_err(|error| match error {

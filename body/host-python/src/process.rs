@@ -11,7 +11,7 @@ use std::{
 use cbs::CellEnv;
 use host::{HostError, Started};
 use host_sidecar::{Launch, Settings};
-use spec::{CellSpec, Isolation, Python};
+use model::{CellSpec, Isolation, Python};
 
 use crate::{environment, requirements::Requirements};
 
@@ -53,7 +53,7 @@ impl Workers {
             command,
             folder: file.parent().map(Path::to_owned),
             env: variables(&python.env),
-            limits: spec::Limits::default(),
+            limits: model::Limits::default(),
             instances: python.workers,
         };
         host_sidecar::launch(&self.settings, launch, spec, env).await

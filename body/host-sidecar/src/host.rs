@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::Path, sync::Arc};
 
 use cbs::{BoxFuture, CellEnv};
 use host::{Host, HostError, Started};
-use spec::{CellSpec, Program, Rollout, Runtime, Sidecar, Workers};
+use model::{CellSpec, Program, Rollout, Runtime, Sidecar, Workers};
 
 use crate::{Launch, Settings, dart, launch::launch_until, rolling_replace::Better};
 

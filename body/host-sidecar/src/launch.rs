@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cbs::CellEnv;
 use host::{HostError, Started};
-use spec::CellSpec;
+use model::CellSpec;
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 

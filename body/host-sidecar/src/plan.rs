@@ -14,12 +14,12 @@ use std::{
 };
 
 use cbs::{CellEnv, NOTES_MAX};
+use model::{CellSpec, Limits, Workers};
 use nix::{
     sys::resource::{Resource, getrlimit},
     unistd::{AccessFlags, Uid, access},
 };
 use sidecar::{PROTOCOL, proto};
-use spec::{CellSpec, Limits, Workers};
 
 use crate::{Settings, environment::environment};
 
@@ -172,11 +172,11 @@ impl Plan {
             name: spec.name.to_string(),
             revision: spec.metadata.revision.clone(),
             config: config.into(),
-            concurrency: u32::try_from(spec.concurrency).unwrap_or(u32::MAX),
-            timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
+            concurrency: u32::try_from(spec.policy.concurrency).unwrap_or(u32::MAX),
+            timeout_ms: u64::try_from(spec.policy.timeout.as_millis()).unwrap_or(u64::MAX),
         };
         let env = Arc::new(env.clone());
-        let (settings, concurrency) = (settings.clone(), spec.concurrency);
+        let (settings, concurrency) = (settings.clone(), spec.policy.concurrency);
         Self { launch, settings, env, concurrency, called: "process", cell, predecessor: None }
     }
 

@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use model::Limits;
 use nix::{
     sys::{
         resource::{Resource, getrlimit, setrlimit},
@@ -15,7 +16,6 @@ use nix::{
     },
     unistd::Pid,
 };
-use spec::Limits;
 use tokio::sync::{oneshot, watch};
 
 /// Stack size of the waiting thread in bytes. The thread does next to nothing.

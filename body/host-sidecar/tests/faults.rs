@@ -7,8 +7,9 @@ mod support;
 use std::time::{Duration, Instant};
 
 use cbs::{BodyBus, Code, Outcome};
-use host::{Phase, Running};
+use host::Running;
 use host_sidecar::Settings;
+use model::Phase;
 use support::{
     Body, LONG, Logged, Tested, exists, pid, reason, request, runs, scripted, settings, timed,
 };

@@ -17,13 +17,13 @@ use std::{
 
 use bus_nats::{Nats, Options};
 use cbs::{BodyBus, BodyId, CellContext, CellEnv};
-use host::{Phase, Started};
+use host::Started;
 use host_sidecar::{Launch, Settings};
+use model::{Limits, Phase, Workers};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use spec::{Limits, Workers};
 use support::{
     Body, LONG, Tested, call, exists, pid, request, runs, scripted, settings, spec, workers,
 };

@@ -7,7 +7,7 @@ use cbs::{
     BoxFuture, BusError, CellContext, CellEnv, CellError, DynCell, Envelope, Handler, Service,
     Stats, TargetInfo, Text,
 };
-use spec::{CellSpec, Schema};
+use model::{CellSpec, Schema};
 
 use crate::{
     CallLimits, Schemas,
@@ -134,7 +134,7 @@ fn wrong_output(context: &CellContext, error: &CellError) -> CellError {
 /// Returns the information for discovery about a cell, from its spec.
 #[must_use]
 pub fn about(spec: &CellSpec) -> TargetInfo {
-    let schema = |schema: &Option<Arc<Schema>>| {
+    let schema = |schema: &Option<Arc<dyn Schema>>| {
         schema
             .as_ref()
             .map(|schema| (Text::from(schema.name()), Text::from(schema.hash())))

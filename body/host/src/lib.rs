@@ -71,5 +71,5 @@ pub use self::{
     observer::{StepObserver, StepReport},
     runtime::{Host, HostError, Started},
     schemas::Schemas,
-    supervisor::{Phase, Restarts, Running, State, Supervisor},
+    supervisor::{Restarts, Running, State, Supervisor},
 };

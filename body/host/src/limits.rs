@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bus::ConcurrencySettings;
 use cbs::TIMEOUT_DEFAULT;
-use spec::{CellSpec, FlowSpec};
+use model::CallPolicy;
 
 /// Limits of the calls of one cell, or the runs of one flow, in this body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,19 +22,13 @@ impl Default for CallLimits {
     }
 }
 
-impl From<&CellSpec> for CallLimits {
-    fn from(spec: &CellSpec) -> Self {
+impl From<&CallPolicy> for CallLimits {
+    fn from(policy: &CallPolicy) -> Self {
         let concurrency = ConcurrencySettings {
-            concurrency: spec.concurrency,
-            queue: spec.queue,
+            concurrency: policy.concurrency,
+            queue: policy.queue,
             ..ConcurrencySettings::default()
         };
-        Self { concurrency, timeout: spec.timeout }
-    }
-}
-
-impl From<&FlowSpec> for CallLimits {
-    fn from(spec: &FlowSpec) -> Self {
-        Self { timeout: spec.timeout, ..Self::default() }
+        Self { concurrency, timeout: policy.timeout }
     }
 }

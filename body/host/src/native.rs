@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use cbs::{BoxFuture, CellEnv, CellName, DynCell, NativeCell};
-use spec::{CellSpec, Runtime};
+use model::{CellSpec, Runtime};
 
 use crate::runtime::{Host, HostError, Started};
 

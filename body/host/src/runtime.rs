@@ -3,7 +3,7 @@
 use std::{future, sync::Arc};
 
 use cbs::{BoxFuture, CellEnv, CellError, CellName, DynCell, ListWorkers, NameError};
-use spec::CellSpec;
+use model::CellSpec;
 
 /// Starts cells of one runtime. It also ends the cells that it starts: when [`Started::cell`] has
 /// been stopped and dropped, nothing of the cell is left.

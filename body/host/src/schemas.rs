@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use cbs::{BusError, CellError, Envelope, Outcome, from_json};
+use model::{CellSpec, Schema, Violation};
 use serde_json::{Value, json};
-use spec::{CellSpec, Schema, Violation};
 
 /// The schemas of a cell's input and output; `None`: any payload is valid.
 #[derive(Clone, Debug, Default)]
 pub struct Schemas {
     /// Schema of a request's payload.
-    pub input: Option<Arc<Schema>>,
+    pub input: Option<Arc<dyn Schema>>,
     /// Schema of a reply's payload.
-    pub output: Option<Arc<Schema>>,
+    pub output: Option<Arc<dyn Schema>>,
 }
 
 impl From<&CellSpec> for Schemas {
@@ -30,7 +30,7 @@ impl Schemas {
     /// run.
     pub(crate) fn check_input(&self, request: &Envelope) -> Result<(), BusError> {
         let Some(schema) = &self.input else { return Ok(()) };
-        check(schema, request).map_err(|error| BusError::new(error, Outcome::NotRun))
+        check(&**schema, request).map_err(|error| BusError::new(error, Outcome::NotRun))
     }
 
     /// Checks a reply.
@@ -38,11 +38,11 @@ impl Schemas {
     /// # Errors
     /// The mistakes in it, for the log.
     pub(crate) fn check_output(&self, reply: &Envelope) -> Result<(), CellError> {
-        self.output.as_ref().map_or(Ok(()), |schema| check(schema, reply))
+        self.output.as_ref().map_or(Ok(()), |schema| check(&**schema, reply))
     }
 }
 
-fn check(schema: &Schema, message: &Envelope) -> Result<(), CellError> {
+fn check(schema: &dyn Schema, message: &Envelope) -> Result<(), CellError> {
     if !is_json(message.content_type()) {
         let found: String = message.content_type().chars().take(80).collect();
         return Err(CellError::bad_request(format!(
@@ -54,7 +54,7 @@ fn check(schema: &Schema, message: &Envelope) -> Result<(), CellError> {
     schema.validate(&value).map_err(|violations| refused(schema, &violations))
 }
 
-fn refused(schema: &Schema, violations: &[Violation]) -> CellError {
+fn refused(schema: &dyn Schema, violations: &[Violation]) -> CellError {
     let first = violations.first().map_or_else(String::new, ToString::to_string);
     let more = match violations.len() {
         0 | 1 => String::new(),

@@ -3,10 +3,10 @@
 mod driver;
 mod history;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use cbs::{CellEnv, Service};
-use spec::CellSpec;
+use model::{CellSpec, Phase};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -17,37 +17,6 @@ use crate::{
     cell_handler::about,
     runtime::{Host, HostError},
 };
-
-/// State of a cell's life cycle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Phase {
-    /// Being started for the first time.
-    Starting,
-    /// Started and served: calls reach it.
-    Ready,
-    /// Being stopped: takes no new calls and answers those it has.
-    Draining,
-    /// It failed and is started again after a wait; it is not served.
-    Restarting,
-    /// It failed too often; it is tried again slowly and is not served.
-    Failed,
-    /// Stopped for good.
-    Stopped,
-}
-
-impl fmt::Display for Phase {
-    /// Writes the phase in lower case.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Draining => "draining",
-            Self::Restarting => "restarting",
-            Self::Failed => "failed",
-            Self::Stopped => "stopped",
-        })
-    }
-}
 
 /// A cell's phase and the reason for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +74,7 @@ impl Supervisor {
         env.language = spec.language().into();
         let env = Arc::new(env);
         let cell_handler =
-            CellHandler::vacant(env.clone(), CallLimits::from(&*spec), Schemas::from(&*spec));
+            CellHandler::vacant(env.clone(), CallLimits::from(&spec.policy), Schemas::from(&*spec));
         let service = cell_handler.service(Arc::new(about(&spec)));
         service.stats.set_state(Phase::Starting.to_string().into(), None);
         let (report, state) =

@@ -243,7 +243,8 @@ async fn input_that_does_not_fit_is_refused_with_every_path() {
     let bus = bus();
     let spec = cell_spec("demo.age", "input: demo/v1/Name\noutput: demo/v1/Count");
     let schemas = Schemas::from(&*spec);
-    let _served = serve(&bus, &cbs::cell("demo.age", age), CallLimits::from(&*spec), schemas).await;
+    let _served =
+        serve(&bus, &cbs::cell("demo.age", age), CallLimits::from(&spec.policy), schemas).await;
     assert_eq!(call(&*bus, "demo.age", json!({ "name": "Ada", "age": 36 })).await, Ok(json!(36)));
 
     let error = call(&*bus, "demo.age", json!({ "nam": 1, "age": "old" })).await.unwrap_err();

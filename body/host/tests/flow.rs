@@ -54,7 +54,7 @@ fn handler(bus: Arc<dyn BodyBus>, steps: &str, watched: Option<Arc<Watched>>) ->
     FlowHandler::new(
         flow.plan.clone(),
         Arc::new(env(bus, "flow test")),
-        CallLimits::from(&*flow),
+        CallLimits { timeout: flow.timeout, ..CallLimits::default() },
         observer,
     )
 }
@@ -309,7 +309,7 @@ async fn a_flow_calls_a_flow() {
     let outer = FlowHandler::new(
         spec.plan.clone(),
         Arc::new(env(bus.clone(), "flow outer")),
-        CallLimits::from(&*spec),
+        CallLimits { timeout: spec.timeout, ..CallLimits::default() },
         None,
     );
     let _outer = bus.serve(outer.service(Arc::default())).await.unwrap();

@@ -20,9 +20,9 @@ use bus::InProcess;
 use cbs::{
     BodyBus, BoxFuture, Cell, CellContext, CellEnv, CellError, Code, DynCell, Envelope, NativeCell,
 };
-use host::{Host, HostError, NativeHost, Phase, Restarts, Running, Started, State, Supervisor};
+use host::{Host, HostError, NativeHost, Restarts, Running, Started, State, Supervisor};
+use model::{CellSpec, Phase};
 use serde_json::json;
-use spec::CellSpec;
 use support::{bus, call, cell_spec, env, specs, target};
 use testkit::within;
 use tokio::sync::{Semaphore, watch};

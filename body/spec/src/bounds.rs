@@ -2,19 +2,9 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-/// Default limit of a cell's calls that run at once in a body.
-pub const CONCURRENCY_DEFAULT: usize = 64;
-/// Default limit of the further calls that may wait.
-pub const QUEUE_DEFAULT: usize = 256;
-/// Default limit of the time of one call.
-pub const CELL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// Default limit of the time of one run of a flow: enough for several calls of the default length
 /// one after the other.
 pub const FLOW_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
-/// Default wait before a second attempt.
-pub const BACKOFF_DEFAULT: Duration = Duration::from_millis(100);
-/// Default limit of the wait between attempts (or the first wait if that is longer).
-pub const BACKOFF_MAX_DEFAULT: Duration = Duration::from_secs(5);
 
 /// Range of calls at once. More than a million is a typing mistake.
 pub(crate) const CONCURRENCY: RangeInclusive<u64> = 1..=1_000_000;

@@ -2,10 +2,11 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
+use model::CellSpec;
 use serde::Serialize;
 
 use crate::{
-    CellSpec, render,
+    render,
     source::{Source, SourceSpan},
 };
 

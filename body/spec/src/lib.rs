@@ -23,7 +23,7 @@
 //! let options = spec::Options::default();
 //! let specs = spec::load_texts([("greeting.yaml".into(), yaml)], &options)?;
 //! let greet = specs.cell(&"logic.greet".parse()?).ok_or("no cell")?;
-//! assert_eq!((greet.language(), greet.concurrency, greet.timeout.as_millis()), ("rust", 8, 250));
+//! assert_eq!((greet.language(), greet.policy.concurrency, greet.policy.timeout.as_millis()), ("rust", 8, 250));
 //! assert_eq!(specs.flows().len(), 1);
 //!
 //! // Two slips, two mistakes.
@@ -62,9 +62,7 @@
 
 mod across;
 mod bounds;
-mod cell;
 mod code;
-mod deployment;
 mod diagnostic;
 mod editor;
 mod error;
@@ -81,21 +79,15 @@ mod suggest;
 mod units;
 mod yaml;
 
-pub use bounds::{
-    BACKOFF_DEFAULT, BACKOFF_MAX_DEFAULT, CELL_TIMEOUT_DEFAULT, CONCURRENCY_DEFAULT,
-    FLOW_TIMEOUT_DEFAULT, QUEUE_DEFAULT,
-};
-pub use cell::{CellSpec, Isolation, Limits, Program, Python, Route, Runtime, Sidecar, Workers};
+pub use bounds::FLOW_TIMEOUT_DEFAULT;
 pub use code::CODES;
-pub use deployment::{Canary, Deployment, Replicas, Rollout};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use editor::editor_schema;
 pub use error::{Error, PathError};
 pub use files::is_spec;
 pub use load::{Options, load, load_texts};
-pub use schema::{Schema, Violation};
 pub use source::SourceSpan;
-pub use specs::{FlowSpec, Metadata, Specs};
+pub use specs::{FlowSpec, Specs};
 pub use suggest::nearest;
 pub use units::{duration, duration_hint};
 

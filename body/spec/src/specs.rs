@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use cbs::{CellName, FlowName};
+use model::{CellSpec, Deployment, Metadata};
 
-use crate::{CellSpec, Deployment, Diagnostic};
+use crate::Diagnostic;
 
 /// All specs of one load, each valid and all of them fitting together; never changed afterwards.
 #[derive(Clone, Debug, Default)]
@@ -76,23 +77,4 @@ impl fmt::Debug for FlowSpec {
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
-}
-
-/// Metadata that every spec has, a cell's and a flow's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Metadata {
-    /// The file that the spec stands in.
-    pub file: PathBuf,
-    /// The line of the file, from 1, that the spec's document starts at.
-    pub line: usize,
-    /// Purpose of the spec, in a sentence.
-    pub description: Option<String>,
-    /// Labels for selecting specs.
-    pub labels: BTreeMap<String, String>,
-    /// Annotations for tools; the body never reads them.
-    pub annotations: BTreeMap<String, String>,
-    /// Hash of the document's content, 12 hexadecimal digits. Comments, order of keys, layout and
-    /// the fields of the deployment do not change it; anything else does.
-    pub revision: String,
 }

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bus_nats::{Announced, Nats};
 use cbs::{CellEnv, CellName, Namespace, Target, TargetInfo};
 use futures::future::join_all;
-use host::{Phase, Restarts, Running, State, Supervisor};
-use spec::{CellSpec, Specs};
+use host::{Restarts, Running, State, Supervisor};
+use model::{CellSpec, Phase};
+use spec::Specs;
 use tokio_util::sync::CancellationToken;
 
 use super::{Hosts, TargetStatus, events::Events};

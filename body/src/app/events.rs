@@ -12,7 +12,8 @@ use std::{
 };
 
 use cbs::{BodyBus, BodyId, CellName, Envelope, Source, Target, Topic};
-use host::{Phase, Running, State};
+use host::{Running, State};
+use model::Phase;
 use serde_json::json;
 use tokio::{
     sync::{mpsc, oneshot, watch},

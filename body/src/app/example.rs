@@ -10,8 +10,8 @@ mod scalar;
 
 use std::collections::BTreeMap;
 
+use model::Schema;
 use serde_json::{Map, Value, json};
-use spec::Schema;
 
 use self::merge::merged;
 
@@ -25,7 +25,7 @@ const PARTS_MAX: usize = 5_000;
 const ITEMS_MAX: u64 = 64;
 
 /// Returns a value that the schema accepts, or `None` if none is found.
-pub(super) fn example(schema: &Schema) -> Option<Value> {
+pub(super) fn example(schema: &dyn Schema) -> Option<Value> {
     let texts = schema.texts().iter();
     let parsed =
         texts.filter_map(|(name, text)| Some((name.as_str(), serde_json::from_str(text).ok()?)));

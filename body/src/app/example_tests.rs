@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use model::Schema;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use spec::Schema;
 
 use super::example;
 
 /// Returns a cell's schema from files in a folder: `demo/v1/Input` and others.
-fn schema(documents: &[(&str, &Value)]) -> std::sync::Arc<Schema> {
+fn schema(documents: &[(&str, &Value)]) -> std::sync::Arc<dyn Schema> {
     let folder = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
         let path = folder.path().join(path);
@@ -29,7 +29,7 @@ fn schema(documents: &[(&str, &Value)]) -> std::sync::Arc<Schema> {
 
 fn of(document: &Value) -> Option<Value> {
     let schema = schema(&[("demo/v1/Input", document)]);
-    example(&schema).inspect(|value| assert!(schema.accepts(value), "{value} is no {document}"))
+    example(&*schema).inspect(|value| assert!(schema.accepts(value), "{value} is no {document}"))
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn other_files_are_followed_and_a_schema_that_refers_to_itself_ends() {
     } } });
     let schema =
         schema(&[("demo/v1/Input", &input), ("demo/v1/Name", &name), ("other/v2/Tree", &tree)]);
-    let found = example(&schema).unwrap();
+    let found = example(&*schema).unwrap();
     assert_eq!(found, json!({ "whom": { "name": "Ada" }, "tree": { "label": "hello" } }));
 }
 

@@ -105,7 +105,12 @@ impl Flow {
             env.with_spec(spec.metadata.revision.as_str().into(), serde_json::Value::Null),
         );
         let bus = env.bus.clone();
-        let handler = FlowHandler::new(spec.plan.clone(), env, CallLimits::from(&*spec), observer);
+        let handler = FlowHandler::new(
+            spec.plan.clone(),
+            env,
+            CallLimits { timeout: spec.timeout, ..CallLimits::default() },
+            observer,
+        );
         let service = handler.service(Arc::new(about(&spec)));
         let listed = registry.list(&service);
         let serving = bus.serve(service).await.map_err(|error| error.to_string());

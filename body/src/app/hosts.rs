@@ -6,7 +6,7 @@ use bus_nats::{Nats, open_files};
 use cbs::{Namespace, NativeCell};
 use host::{Host, NativeHost};
 use host_sidecar::{Settings, SidecarHost, dart};
-use spec::CellSpec;
+use model::CellSpec;
 
 use crate::{code::Code, exit::Failure};
 

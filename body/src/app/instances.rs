@@ -6,18 +6,19 @@ use std::{
     time::Duration,
 };
 
-use bus::{InstanceBus, Routing, TrafficSplit};
+use bus::{InstanceBus, TrafficSplit};
 use bus_nats::{Announced, Nats};
 use cbs::{CellEnv, Console, Serving, Span, SpanSink, Stats, Target, Text};
-use host::{Phase, Restarts, Running, State, Supervisor, Watchdog};
-use spec::{CellSpec, FlowSpec};
+use host::{Restarts, Running, State, Supervisor, Watchdog};
+use model::{CallPolicy, CellSpec, Phase, Route};
+use spec::FlowSpec;
 use tokio::sync::watch;
 
 use super::{
     Hosts,
     cells::{MakeEnv, announce},
     flows::Flow,
-    wiring::{CallPolicy, Wiring},
+    wiring::Wiring,
 };
 use crate::{health::BodyStatus, metrics::Registration};
 
@@ -94,7 +95,7 @@ impl Instances {
     pub(crate) fn new(
         hosts: &Hosts,
         status: Arc<BodyStatus>,
-        route: Routing,
+        route: Route,
         console: Arc<dyn Console>,
         nats: Nats,
         span_sink: Option<Arc<dyn SpanSink>>,
@@ -239,7 +240,7 @@ impl Instances {
     }
 
     /// Sets the targets that are known and the call policies from now on.
-    pub(crate) fn know(&self, known: Vec<Target>, call_policy: Vec<(Target, CallPolicy)>) {
+    pub(crate) fn know(&self, known: Vec<Target>, call_policy: &[(Target, CallPolicy)]) {
         self.wiring.know(known, call_policy);
     }
 

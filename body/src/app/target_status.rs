@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use cbs::{Namespace, Subject, Target};
+use model::{CellSpec, Schema};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
-use spec::{CellSpec, FlowSpec, Schema};
+use spec::FlowSpec;
 
 use super::example::example;
 
@@ -26,7 +27,7 @@ pub(crate) struct TargetStatus {
     pub(crate) reason: Option<String>,
     /// Schema of its input.
     #[serde(skip)]
-    input: Option<Arc<Schema>>,
+    input: Option<Arc<dyn Schema>>,
     /// True if calling it twice does no harm.
     #[serde(skip)]
     pub(crate) idempotent: bool,
@@ -37,7 +38,7 @@ impl TargetStatus {
         let state = cell.state();
         let now = state.borrow();
         // The reason of an earlier restart does not matter when the cell is ready.
-        let reason = now.reason.clone().filter(|_| now.phase != host::Phase::Ready);
+        let reason = now.reason.clone().filter(|_| now.phase != model::Phase::Ready);
         Self { state: now.phase.to_string(), reason, ..Self::of_spec(namespace, cell.spec()) }
     }
 
@@ -61,7 +62,7 @@ impl TargetStatus {
     fn of_spec(namespace: &Namespace, spec: &CellSpec) -> Self {
         Self {
             input: spec.input.clone(),
-            idempotent: spec.idempotent,
+            idempotent: spec.policy.idempotent,
             ..Self::new(namespace, spec.name.clone().into(), spec.language())
         }
     }

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use bus::{InProcess, Link, RetryPolicy, RetryingBus, Router, Routing, Settings};
+use bus::{InProcess, Link, RetryingBus, Router, Settings};
 use bus_nats::Nats;
 use cbs::{BodyBus, SpanSink, Target};
-use spec::{CellSpec, Specs};
+use model::{CallPolicy, Route};
+use spec::Specs;
 
 use super::{
     calls::{CallTap, TappedBus},
@@ -34,7 +35,7 @@ impl Wiring {
     /// sends away; a span sink receives every attempt of a sampled call that it makes.
     pub(super) fn new(
         status: Arc<BodyStatus>,
-        route: Routing,
+        route: Route,
         nats: Option<Nats>,
         call_tap: Option<CallTap>,
         span_sink: Option<Arc<dyn SpanSink>>,
@@ -82,19 +83,19 @@ impl Wiring {
         let cells = || specs.cells().map(|spec| (Target::from(spec.name.clone()), spec));
         let flows = specs.flows().map(|spec| Target::from(spec.name.clone()));
         let declared: Vec<Target> = cells().map(|(target, _)| target).chain(flows).collect();
-        let call_policy = cells().map(|(target, spec)| (target, CallPolicy::of(spec)));
-        self.know(declared, call_policy.collect());
+        let call_policy: Vec<_> =
+            cells().map(|(target, spec)| (target, spec.policy.clone())).collect();
+        self.know(declared, &call_policy);
     }
 
     /// Sets the known targets and the call policies from now on. Targets without a policy, also
     /// those that had one before, use the settings of the body.
-    pub(super) fn know(&self, declared: Vec<Target>, call_policy: Vec<(Target, CallPolicy)>) {
+    pub(super) fn know(&self, declared: Vec<Target>, call_policy: &[(Target, CallPolicy)]) {
         self.router.set_routes(
             call_policy.iter().map(|(target, call_policy)| (target.clone(), call_policy.route)),
         );
-        self.retry.set_all(
-            call_policy.into_iter().map(|(target, call_policy)| (target, call_policy.retry)),
-        );
+        self.retry
+            .set_all(call_policy.iter().map(|(target, call_policy)| (target.clone(), call_policy)));
         if let Some(nats) = &self.nats {
             nats.know(declared.clone());
         }
@@ -109,36 +110,4 @@ impl Wiring {
             nats.close().await;
         }
     }
-}
-
-/// Policy of the calls of a cell: their route, and their retries.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct CallPolicy {
-    /// Route; `None` means the body's own setting.
-    pub(crate) route: Option<Routing>,
-    /// Retry policy; `None` means no retries.
-    pub(crate) retry: Option<RetryPolicy>,
-}
-
-impl CallPolicy {
-    /// Returns the policy in a cell's spec.
-    pub(crate) fn of(spec: &CellSpec) -> Self {
-        Self { route: spec.route.map(route), retry: retry_policy(spec) }
-    }
-}
-
-fn route(route: spec::Route) -> Routing {
-    match route {
-        spec::Route::LocalFirst => Routing::LocalFirst,
-        spec::Route::Nats => Routing::Nats,
-    }
-}
-
-fn retry_policy(spec: &CellSpec) -> Option<RetryPolicy> {
-    spec.retry.as_ref().map(|retry| RetryPolicy {
-        max: retry.max,
-        backoff: retry.backoff,
-        backoff_max: retry.backoff_max,
-        idempotent: spec.idempotent,
-    })
 }

@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use model::CellSpec;
 use serde::Serialize;
-use spec::{CellSpec, Diagnostic, Diagnostics};
+use spec::{Diagnostic, Diagnostics};
 
 use crate::{
     exit::{Failure, Outcome, Status},
@@ -68,7 +69,7 @@ impl Check {
 #[cfg(feature = "python")]
 fn sources<'a>(cells: impl Iterator<Item = &'a Arc<CellSpec>>) -> Vec<Wrong> {
     let check = |spec: &CellSpec| {
-        let spec::Runtime::Python(python) = &spec.runtime else { return None };
+        let model::Runtime::Python(python) = &spec.runtime else { return None };
         let message =
             host_python::check_source(&python.file, &python.function, &spec.name).err()?;
         Some(Wrong::at(python.file.clone(), &message))

@@ -5,11 +5,11 @@ mod joining;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use bus::Routing;
 use bus_nats::Nats;
 use cbs::{BodyId, NativeCell, Target};
 use clap::ValueEnum;
 use futures::{Stream, StreamExt, stream};
+use model::Route;
 use serde_json::json;
 
 use super::{Globals, dev::Live, input};
@@ -258,10 +258,10 @@ impl Up {
         self.ended(&app.run(stops, news, self.drain_timeout, tell_again).await)
     }
 
-    fn route(&self) -> Routing {
+    fn route(&self) -> Route {
         match self.route {
-            RouteName::LocalFirst => Routing::LocalFirst,
-            RouteName::Nats => Routing::Nats,
+            RouteName::LocalFirst => Route::LocalFirst,
+            RouteName::Nats => Route::Nats,
         }
     }
 

@@ -11,8 +11,8 @@ use std::{
 
 use fleet::keys::BUNDLE_BYTES_MAX;
 use host_sidecar::dart::{self, DartDependencies, Dependency};
+use model::{CellSpec, Program, Runtime};
 use serde_json::json;
-use spec::{CellSpec, Program, Runtime};
 
 use super::{Code, DEPTH_MAX, MADE, folder, ignore::Ignore, package, required};
 use crate::bundle::FILES_MAX;

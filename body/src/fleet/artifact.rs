@@ -9,13 +9,12 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use cbs::Target;
-use fleet::{
-    CanaryRules, ContentHash, Entry, FLOW_RUNTIME, Object, Replicas, Revision, Rollout, Version,
-};
+use fleet::{ContentHash, Entry, FLOW_RUNTIME, Object, Revision, Version};
+use model::{CellSpec, Deployment};
 use serde::{Deserialize, Serialize};
-use spec::{CellSpec, Deployment, FlowSpec};
+use spec::FlowSpec;
 
-use super::Policy;
+use super::StoredPolicy;
 use crate::{
     app::Deployed,
     bundle::{self, Bundle},
@@ -39,7 +38,7 @@ pub(crate) struct SpecDocument {
     pub(crate) schemas: BTreeMap<String, String>,
     /// Call policy of the cell, which callers on bodies that do not run the cell need too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) policy: Option<Policy>,
+    pub(crate) policy: Option<StoredPolicy>,
 }
 
 impl SpecDocument {
@@ -109,17 +108,6 @@ pub(crate) struct Artifact {
 impl Artifact {
     /// Packs a cell, and checks that its bundle can be unpacked.
     pub(crate) fn of_cell(spec: &Arc<CellSpec>) -> anyhow::Result<Self> {
-        let rollout = match spec.deployment.rollout {
-            spec::Rollout::Rolling => Rollout::Rolling,
-            spec::Rollout::Recreate => Rollout::Recreate,
-            spec::Rollout::Canary(ref canary) => Rollout::Canary(CanaryRules {
-                share: canary.share,
-                calls_min: canary.calls,
-                after_ms: u64::try_from(canary.after.as_millis()).unwrap_or(u64::MAX),
-                errors_more_max: canary.errors,
-                slower_max: canary.slower,
-            }),
-        };
         let (file, packed) = pack(spec)?;
         let schemas = [&spec.input, &spec.output]
             .into_iter()
@@ -130,7 +118,7 @@ impl Artifact {
             file,
             text: document(&spec.metadata)?,
             schemas: schemas.collect(),
-            policy: Policy::of(spec),
+            policy: StoredPolicy::of(&spec.policy),
         };
         let bundle = packed.as_ref().map(Bundle::encode).transpose()?.map(object);
         let hash = bundle.as_ref().map(|bundle| bundle.hash);
@@ -142,7 +130,7 @@ impl Artifact {
         let mut entry =
             Entry::new(Version { spec: object.hash, bundle: hash, revision }, spec.language());
         settle(&mut entry, &spec.deployment);
-        entry.rollout = rollout;
+        entry.rollout = spec.deployment.rollout.clone();
         entry.needs.platforms = packed.as_ref().map(Bundle::platforms).unwrap_or_default();
         let artifact = Self { target: spec.name.clone().into(), entry, spec: object, bundle };
         artifact.try_out(&document, packed.as_ref(), &spec.metadata.revision)?;
@@ -192,7 +180,7 @@ fn object(bytes: Vec<u8>) -> Object {
 }
 
 /// Reads the text of the one document in a spec's file.
-fn document(metadata: &spec::Metadata) -> anyhow::Result<String> {
+fn document(metadata: &model::Metadata) -> anyhow::Result<String> {
     let text =
         fs::read_to_string(&metadata.file).with_context(|| metadata.file.display().to_string())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -218,10 +206,7 @@ fn document(metadata: &spec::Metadata) -> anyhow::Result<String> {
 
 /// Sets the replicas and placement of an entry, and whether it is enabled.
 fn settle(entry: &mut Entry, deployment: &Deployment) {
-    entry.replicas = match deployment.replicas {
-        spec::Replicas::Count(count) => Replicas::Count(count.get()),
-        spec::Replicas::All => Replicas::All,
-    };
+    entry.replicas = deployment.replicas;
     entry.spread.clone_from(&deployment.spread);
     entry.place.clone_from(&deployment.placement);
     entry.enabled = deployment.enabled;

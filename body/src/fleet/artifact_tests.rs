@@ -46,7 +46,7 @@ fn a_cell_is_loaded_anywhere_from_its_parcel_alone() -> Checked {
     };
     let input = cell.input.as_ref().ok_or("a schema")?;
     assert!(input.accepts(&"x".into()) && !input.accepts(&1.into()));
-    assert_eq!(artifact.entry.replicas, Replicas::Count(3));
+    assert_eq!(artifact.entry.replicas, model::Replicas::Count(3));
     Ok(())
 }
 
@@ -127,14 +127,14 @@ fn a_canary_travels_with_its_rules() -> Checked {
     let folder = tempfile::tempdir()?;
     let spec = "spec: { runtime: rust, rollout: { canary: { share: 20%, calls: 7, after: 2s, errors: 3%, slower: 150% } } }\n";
     let file = write(folder.path(), "cell.yaml", &format!("{HEAD}{spec}"))?;
-    let rules = CanaryRules {
+    let rules = model::CanaryRules {
         share: 20,
         calls_min: 7,
         after_ms: 2_000,
         errors_more_max: 3,
         slower_max: 150,
     };
-    assert_eq!(artifact(&file)?.entry.rollout, Rollout::Canary(rules));
+    assert_eq!(artifact(&file)?.entry.rollout, model::Rollout::Canary(rules));
     Ok(())
 }
 

@@ -34,7 +34,7 @@ use self::{
     watches::{Done, Watches, seen},
 };
 use super::{
-    ASK_FLEET, Following, Policy,
+    ASK_FLEET, Following, StoredPolicy,
     cache::Cache,
     instance::{Executor, InstanceCommand},
 };
@@ -85,7 +85,7 @@ pub(crate) struct Driver {
 #[derive(Default)]
 struct Calls {
     /// Call policies of cells, by the hash of the spec that has the policy.
-    policies: BTreeMap<ContentHash, Policy>,
+    policies: BTreeMap<ContentHash, StoredPolicy>,
     /// The head that calls follow.
     known: Option<ContentHash>,
 }

@@ -4,11 +4,12 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use bus::{InProcess, Link, RetryingBus, Router, Routing, Settings};
+use bus::{InProcess, Link, RetryingBus, Router, Settings};
 use bus_nats::{Nats, Options};
 use cbs::{BodyBus, BodyId, CellEnv, Namespace, NativeCell, Serving, SpanSink, Target};
 use futures::future::{join_all, try_join_all};
 use host::{CallLimits, FlowHandler, NativeHost, Restarts, Running, Supervisor, Watchdog};
+use model::CallPolicy;
 use spec::Specs;
 
 use crate::cells::Silent;
@@ -69,7 +70,12 @@ impl Body {
         }
         let flows = try_join_all(specs.flows().map(async |spec| {
             let env = Arc::new(env(spec.name.clone().into()));
-            let handler = FlowHandler::new(spec.plan.clone(), env, CallLimits::from(&**spec), None);
+            let handler = FlowHandler::new(
+                spec.plan.clone(),
+                env,
+                CallLimits { timeout: spec.timeout, ..CallLimits::default() },
+                None,
+            );
             bus.serve(handler.service(Arc::default())).await
         }));
         let flows = flows.await?;
@@ -112,19 +118,13 @@ fn wire(specs: &Specs, body: &BodyId, nats: Option<&Nats>) -> Arc<RetryingBus> {
     );
     let cells = || specs.cells().map(|spec| (Target::from(spec.name.clone()), spec));
     let declared: Vec<Target> = cells().map(|(target, _)| target).collect();
-    router.set_routes(cells().map(|(target, spec)| (target, spec.route.map(route))));
+    router.set_routes(cells().map(|(target, spec)| (target, spec.policy.route)));
     if let Some(nats) = nats {
         nats.know(declared.clone());
     }
     router.set_declared(declared);
     let retry = RetryingBus::new(Arc::new(router));
-    retry.set_all(cells().map(|(target, _)| (target, None)));
+    let policy = CallPolicy::default();
+    retry.set_all(cells().map(|(target, _)| (target, &policy)));
     Arc::new(retry)
-}
-
-fn route(route: spec::Route) -> Routing {
-    match route {
-        spec::Route::LocalFirst => Routing::LocalFirst,
-        spec::Route::Nats => Routing::Nats,
-    }
 }

@@ -14,22 +14,10 @@ use cbs::{
     BodyBus, BoxFuture, BusError, Envelope, EventStream, Outcome, Service, Serving, Subscription,
     TIMEOUT_DEFAULT, Target, Uuid,
 };
+use model::{CallPolicy, RetryPolicy};
 use tokio::time::Instant;
 
 use super::budget::Budget;
-
-/// Policy of the retries of one target's calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// Limit of the retries of one call; 0: never.
-    pub max: u32,
-    /// The wait before the second attempt; each further one doubles it.
-    pub backoff: Duration,
-    /// The longest wait.
-    pub backoff_max: Duration,
-    /// True if the target may run twice: only then is a call tried again that may have run.
-    pub idempotent: bool,
-}
 
 /// A bus that tries failed calls again.
 ///
@@ -46,14 +34,19 @@ pub struct RetryPolicy {
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
-/// use bus::{InProcess, RetryingBus, RetryPolicy, Settings};
+/// use bus::{InProcess, RetryingBus, Settings};
+/// use model::{CallPolicy, RetryPolicy};
 /// let retry = RetryingBus::new(InProcess::new(Settings::default()));
-/// retry.set("logic.greet".parse()?, Some(RetryPolicy {
+/// let policy = RetryPolicy {
 ///     max: 3,
 ///     backoff: Duration::from_millis(20),
 ///     backoff_max: Duration::from_secs(1),
+/// };
+/// retry.set("logic.greet".parse()?, &CallPolicy {
 ///     idempotent: true,
-/// }));
+///     retry: Some(policy),
+///     ..CallPolicy::default()
+/// });
 /// # Ok::<(), cbs::NameError>(())
 /// ```
 pub struct RetryingBus {
@@ -65,6 +58,8 @@ type Policies = HashMap<Target, Arc<Entry>>;
 
 struct Entry {
     policy: RetryPolicy,
+    /// True if the target may run twice: only then is a call tried again that may have run.
+    idempotent: bool,
     budget: Budget,
     /// Stays when the policy changes.
     counters: Arc<RetryCounters>,
@@ -92,32 +87,26 @@ impl RetryingBus {
         Self { inner, policies: ArcSwap::default() }
     }
 
-    /// Sets the policy of a target; `None`: its calls are never tried again. Its budget starts
-    /// again. Its counters go on until its policy is removed.
-    pub fn set(&self, target: Target, policy: Option<RetryPolicy>) {
+    /// Sets the policy of a target: its `retry` and `idempotent`. Without `retry` its calls are
+    /// never tried again. Its budget starts again. Its counters go on until it has no `retry`.
+    pub fn set(&self, target: Target, policy: &CallPolicy) {
         self.change(&[(target, policy)], HashMap::clone);
     }
 
     /// Does what [`Self::set`] does for all targets at once. A target that is not among these is
     /// never tried again.
-    pub fn set_all(&self, policies: impl IntoIterator<Item = (Target, Option<RetryPolicy>)>) {
+    pub fn set_all<'p>(&self, policies: impl IntoIterator<Item = (Target, &'p CallPolicy)>) {
         let wanted: Vec<_> = policies.into_iter().collect();
         self.change(&wanted, |_| HashMap::new());
     }
 
     /// Adds these policies to those that are kept.
-    fn change(
-        &self,
-        wanted: &[(Target, Option<RetryPolicy>)],
-        kept: impl Fn(&Policies) -> Policies,
-    ) {
+    fn change(&self, wanted: &[(Target, &CallPolicy)], kept: impl Fn(&Policies) -> Policies) {
         self.policies.rcu(|current| {
             let mut next = kept(current);
             for (target, policy) in wanted {
-                match policy {
-                    Some(policy) => {
-                        next.insert(target.clone(), Entry::new(policy, current.get(target)))
-                    }
+                match Entry::new(policy, current.get(target)) {
+                    Some(entry) => next.insert(target.clone(), entry),
                     None => next.remove(target),
                 };
             }
@@ -144,9 +133,7 @@ impl RetryingBus {
         entry.budget.pay_in();
         for retry in 0..entry.policy.max {
             let error = match self.inner.call(request.clone()).await {
-                Err(error) if worth_it(&error, entry.policy.idempotent || request.idempotent) => {
-                    error
-                }
+                Err(error) if worth_it(&error, entry.idempotent || request.idempotent) => error,
                 done => return done,
             };
             let delay = delay(&entry.policy, retry, request.id);
@@ -170,10 +157,13 @@ impl RetryingBus {
 }
 
 impl Entry {
-    /// Returns a policy with its own budget. Its counters go on from those of the policy before it.
-    fn new(policy: &RetryPolicy, before: Option<&Arc<Self>>) -> Arc<Self> {
+    /// Returns the entry of a target with retries, with its own budget. Its counters go on from
+    /// those of the entry before it.
+    fn new(policy: &CallPolicy, before: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let counters = before.map_or_else(Arc::default, |before| before.counters.clone());
-        Arc::new(Self { policy: policy.clone(), budget: Budget::new(), counters })
+        let retry = policy.retry.clone()?;
+        let idempotent = policy.idempotent;
+        Some(Arc::new(Self { policy: retry, idempotent, budget: Budget::new(), counters }))
     }
 }
 
@@ -188,7 +178,7 @@ fn worth_it(error: &BusError, idempotent: bool) -> bool {
 /// Returns the wait before the retry of this number (from 0): between half and the whole of the
 /// backoff.
 fn delay(policy: &RetryPolicy, retry: u32, id: Uuid) -> Duration {
-    let whole = policy.backoff.saturating_mul(2u32.saturating_pow(retry)).min(policy.backoff_max);
+    let whole = policy.wait(retry);
     // The id's low half is random. Another odd factor for each attempt distributes the waits again
     // (Knuth's multiplicative hashing).
     let (_, random) = id.as_u64_pair();

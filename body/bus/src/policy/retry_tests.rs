@@ -8,9 +8,10 @@ use cbs::{
     BodyBus, BoxFuture, BusError, CellError, Code, Envelope, EventStream, Outcome, Service,
     Serving, Subscription, Target,
 };
+use model::{CallPolicy, RetryPolicy};
 use tokio::time::Instant;
 
-use super::{Retried, RetryPolicy, RetryingBus, delay};
+use super::{Retried, RetryingBus, delay};
 
 type Seen = (u32, Duration, Instant);
 
@@ -52,9 +53,13 @@ fn target() -> Target {
     "demo.cell".parse().unwrap()
 }
 
-fn policy(idempotent: bool) -> RetryPolicy {
+fn retries() -> RetryPolicy {
     let backoff = Duration::from_millis(100);
-    RetryPolicy { max: 3, backoff, backoff_max: Duration::from_millis(150), idempotent }
+    RetryPolicy { max: 3, backoff, backoff_max: Duration::from_millis(150) }
+}
+
+fn policy(idempotent: bool) -> CallPolicy {
+    CallPolicy { idempotent, retry: Some(retries()), ..CallPolicy::default() }
 }
 
 fn overloaded() -> BusError {
@@ -69,7 +74,7 @@ fn unknown() -> BusError {
 /// received.
 async fn play(
     answers: &[BusError],
-    policy: RetryPolicy,
+    policy: CallPolicy,
     request: Envelope,
 ) -> (Result<Envelope, BusError>, Vec<Seen>) {
     let bus = Arc::new(Scripted {
@@ -77,7 +82,7 @@ async fn play(
         ..Scripted::default()
     });
     let retry = RetryingBus::new(bus.clone());
-    retry.set(target(), Some(policy));
+    retry.set(target(), &policy);
     let answer = retry.call(request).await;
     let seen = bus.seen.lock().unwrap().clone();
     (answer, seen)
@@ -144,8 +149,9 @@ async fn no_retry_begins_that_would_have_no_time() {
 async fn a_target_that_is_down_is_not_hammered() {
     let bus = Arc::new(Scripted { always: Some(overloaded()), ..Scripted::default() });
     let retry = RetryingBus::new(bus.clone());
-    let eager = RetryPolicy { backoff: Duration::ZERO, ..policy(false) };
-    retry.set(target(), Some(eager));
+    let eager = RetryPolicy { backoff: Duration::ZERO, ..retries() };
+    let eager = CallPolicy { retry: Some(eager), ..CallPolicy::default() };
+    retry.set(target(), &eager);
     for _ in 0..1_000 {
         assert!(retry.call(request()).await.is_err());
     }
@@ -167,16 +173,19 @@ async fn retries_are_counted_as_long_as_there_is_a_policy() {
         ..Scripted::default()
     });
     let retry = RetryingBus::new(bus);
-    retry.set_all([(target(), Some(policy(false)))]);
+    retry.set_all([(target(), &policy(false))]);
     assert_eq!(retry.retried(), [(target(), Retried::default())]);
     assert!(retry.call(request()).await.is_ok());
     let counted = [(target(), Retried { again: 2, denied: 0 })];
     assert_eq!(retry.retried(), counted);
-    retry.set_all([(target(), Some(policy(true))), ("demo.other".parse().unwrap(), None)]);
+    retry.set_all([
+        (target(), &policy(true)),
+        ("demo.other".parse().unwrap(), &CallPolicy::default()),
+    ]);
     assert_eq!(retry.retried(), counted, "another policy of the same target counts on");
-    retry.set(target(), Some(policy(false)));
+    retry.set(target(), &policy(false));
     assert_eq!(retry.retried(), counted);
-    retry.set_all([("demo.other".parse().unwrap(), None)]);
+    retry.set_all([("demo.other".parse().unwrap(), &CallPolicy::default())]);
     assert_eq!(retry.retried(), [], "what is never tried again has no count");
 }
 
@@ -184,15 +193,15 @@ async fn retries_are_counted_as_long_as_there_is_a_policy() {
 async fn a_target_without_a_policy_is_called_once() {
     let bus = Arc::new(Scripted { always: Some(overloaded()), ..Scripted::default() });
     let retry = RetryingBus::new(bus.clone());
-    retry.set(target(), Some(policy(true)));
-    retry.set(target(), None);
+    retry.set(target(), &policy(true));
+    retry.set(target(), &CallPolicy::default());
     assert!(retry.call(request()).await.is_err());
     assert_eq!(bus.seen.lock().unwrap().len(), 1);
 }
 
 #[test]
 fn waits_of_many_callers_are_spread() {
-    let policy = RetryPolicy { backoff: Duration::from_millis(100), ..policy(false) };
+    let policy = retries();
     let waits: Vec<_> = (0..1_000).map(|_| delay(&policy, 0, request().id).as_millis()).collect();
     let quarter = |from| waits.iter().filter(|wait| (from..from + 13).contains(*wait)).count();
     for from in [50, 62, 75, 87] {

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use cbs::{BodyId, Target};
+use model::Rollout;
 
 use super::world::World;
-use crate::{
-    Action, Candidate, Chooser, Entry, EntryStatus, InstancePhase, Revision, Rollout, Why,
-};
+use crate::{Action, Candidate, Chooser, Entry, EntryStatus, InstancePhase, Revision, Why};
 
 /// Tolerance of the hold: bodies count from the moment when they noticed, the simulation from the
 /// moment when it happened.
@@ -101,13 +100,13 @@ impl World {
             two.sort_by(|a, b| a.body.cmp(b.body));
             let mut chooser = Chooser::default();
             let best = chooser
-                .choose(key, crate::Replicas::Count(1), None, &two, |_| true)
+                .choose(key, model::Replicas::Count(1), None, &two, |_| true)
                 .first()
                 .copied();
             let theirs = best
                 .and_then(|best| two.get(best))
                 .is_some_and(|it| it.body == &presence.facts.body);
-            let single = entry.replicas == crate::Replicas::Count(1);
+            let single = entry.replicas == model::Replicas::Count(1);
             if held && had && theirs && single && !presence.draining {
                 return Err(format!(
                     "it takes {target} from {} within two leases",

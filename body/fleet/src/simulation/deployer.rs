@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use cbs::Target;
+use model::{CanaryRules, Replicas, Rollout};
 
 use super::world::{Event, World};
 use crate::{
-    CanaryRules, Conflict, ContentHash, Entry, FLOW_RUNTIME, Head, Item, Manifest, NATIVE_RUNTIME,
-    Object, Replicas, Rollout, Version,
+    Conflict, ContentHash, Entry, FLOW_RUNTIME, Head, Item, Manifest, NATIVE_RUNTIME, Object,
+    Version,
 };
 
 /// Deploy that is under way.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use cbs::Target;
 use fleet::{
     Action, Conflict, ContentHash, Contents, ENTRIES_MAX, Entry, GARBAGE_AGE_MS, Head, History,
-    Item, Manifest, ManifestError, OBJECT_BYTES_MAX, Replicas, Rollout, Stored, diff, garbage,
-    keys, reachable,
+    Item, Manifest, ManifestError, OBJECT_BYTES_MAX, Stored, diff, garbage, keys, reachable,
 };
+use model::{Replicas, Rollout};
 use proptest::prelude::*;
 
 use crate::stage::{Checked, SPECS, Stage, entry};

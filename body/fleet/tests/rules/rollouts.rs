@@ -1,8 +1,7 @@
 //! Changes from one revision to another.
 
-use fleet::{
-    Action, CanaryRules, CanarySample, Entry, Judgement, Replicas, Rollout, Verdict, Why, judge,
-};
+use fleet::{Action, CanarySample, Entry, Judgement, Verdict, Why, judge};
+use model::{CanaryRules, Replicas, Rollout};
 
 use crate::stage::{Checked, Stage, entry};
 

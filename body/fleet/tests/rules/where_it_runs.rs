@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cbs::BodyId;
-use fleet::{Candidate, Chooser, ContentHash, Entry, Replicas};
+use fleet::{Candidate, Chooser, ContentHash, Entry};
+use model::Replicas;
 use proptest::prelude::*;
 
 use crate::stage::{Checked, Stage, entry};

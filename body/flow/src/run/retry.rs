@@ -3,12 +3,19 @@
 use std::time::Duration;
 
 use cbs::{CellError, Code};
+use model::RetryPolicy;
 
-use crate::{CallId, Retry};
+use crate::CallId;
 
 /// True if the call may be made again after its attempt `attempt` (from 0) failed.
+///
+/// These failures are tried again: a call that certainly did not run, an error that is marked
+/// `retryable`, and `cell-failed` (that attempt is over, and with `retry` the author allows
+/// another one). A `timeout` is not tried again: the call may still run, and two would run at
+/// once. If the target is known to be idempotent, the caller marks the timeout `retryable`.
+/// Errors such as `bad-request` or a cell's own codes are final.
 pub(super) fn is_allowed(
-    retry: Option<&Retry>,
+    retry: Option<&RetryPolicy>,
     attempt: u32,
     error: &CellError,
     not_run: bool,
@@ -17,11 +24,10 @@ pub(super) fn is_allowed(
     attempt < retry.max && (not_run || error.retryable || error.code == Code::CellFailed)
 }
 
-/// Returns the wait before an attempt. The time doubles for each attempt up to `backoff_max`; the
-/// wait is between half of it and all of it, and depends on the seed and the call.
-pub(super) fn delay(retry: &Retry, call: &CallId, seed: u64) -> Duration {
-    let doublings = call.attempt().saturating_sub(1).min(31);
-    let longest = retry.backoff.saturating_mul(1 << doublings).min(retry.backoff_max);
+/// Returns the wait before an attempt. It is between half of the policy's wait
+/// and all of it, and depends on the seed and the call.
+pub(super) fn delay(retry: &RetryPolicy, call: &CallId, seed: u64) -> Duration {
+    let longest = retry.wait(call.attempt().saturating_sub(1));
     let half = longest / 2;
     let share = hash(seed, &call.to_string()) % 1024;
     half + (longest - half).mul_f64(share as f64 / 1023.0)

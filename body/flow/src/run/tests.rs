@@ -5,11 +5,12 @@ mod replay;
 mod retries;
 
 use cbs::{CellError, Code};
+use model::RetryPolicy;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    Catch, Each, Flow, LogEntry, Retry, Step,
+    Catch, Each, Flow, LogEntry, Step,
     testing::{flow, step},
 };
 
@@ -44,8 +45,8 @@ fn needing(id: &str, needs: &[&str]) -> Step {
     Step { needs: Some(needs.iter().map(ToString::to_string).collect()), ..step(id) }
 }
 
-fn retry(max: u32, backoff: u64) -> Option<Retry> {
-    Some(Retry {
+fn retry(max: u32, backoff: u64) -> Option<RetryPolicy> {
+    Some(RetryPolicy {
         max,
         backoff: Duration::from_millis(backoff),
         backoff_max: Duration::from_secs(2),

@@ -19,8 +19,8 @@ use cbs::{
 };
 use host::{Host, Restarts, Running, State, Supervisor};
 use host_python::PythonHost;
+use model::CellSpec;
 use serde_json::Value;
-use spec::CellSpec;
 use tempfile::TempDir;
 use tracing_subscriber::fmt::MakeWriter;
 

@@ -17,7 +17,7 @@ use cbs::{
 };
 use host::{NativeHost, Restarts, Running, State, Supervisor};
 use host_sidecar::{Settings, SidecarHost};
-use spec::CellSpec;
+use model::CellSpec;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 

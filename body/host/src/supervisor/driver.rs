@@ -6,7 +6,7 @@ use std::{
 };
 
 use cbs::{BoxFuture, CellEnv, DynCell, Service, Serving};
-use spec::CellSpec;
+use model::{CellSpec, Phase};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Phase, State,
+    State,
     history::{History, Next},
 };
 use crate::{

@@ -13,8 +13,9 @@ use cbs::{
     NativeCell, Serving, Target,
 };
 use host::{CallLimits, CellHandler, Schemas};
+use model::CellSpec;
 use serde_json::Value;
-use spec::{CellSpec, Specs};
+use spec::Specs;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 

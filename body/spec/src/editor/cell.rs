@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use model::CallPolicy;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
@@ -85,11 +86,11 @@ struct CellSpec {
     version: Option<String>,
     /// Limit of the calls that run at once in one body.
     #[schemars(extend("minimum" = bounds::CONCURRENCY.start(), "maximum" = bounds::CONCURRENCY.end()))]
-    #[schemars(extend("default" = bounds::CONCURRENCY_DEFAULT))]
+    #[schemars(extend("default" = CallPolicy::CONCURRENCY_DEFAULT))]
     concurrency: Option<u64>,
     /// Limit of the further calls that may wait; calls beyond it are refused.
     #[schemars(extend("minimum" = bounds::QUEUE.start(), "maximum" = bounds::QUEUE.end()))]
-    #[schemars(extend("default" = bounds::QUEUE_DEFAULT))]
+    #[schemars(extend("default" = CallPolicy::QUEUE_DEFAULT))]
     queue: Option<u64>,
     /// The most time one call may take, for example `250ms`, `5s`, `1m` or `1h`.
     #[schemars(regex(pattern = DURATION_PATTERN), extend("default" = "5s"))]

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cbs::CellName;
-use flow::Retry;
+use model::{CallPolicy, CellSpec, Metadata, RetryPolicy, Route, Schema};
 
 use super::{
     deployment,
@@ -13,7 +13,7 @@ use super::{
     runtime,
     shape::{CELL, RETRY, ROUTES},
 };
-use crate::{CellSpec, Metadata, Route, Schema, bounds, code};
+use crate::{bounds, code};
 
 /// Reads all fields; `None` where the name or the runtime could not be read.
 pub(super) fn read(
@@ -31,10 +31,10 @@ pub(super) fn read(
         let count = fields.get(name).and_then(|item| item.count(range));
         count.and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
     };
-    let concurrency = count("concurrency", &bounds::CONCURRENCY, bounds::CONCURRENCY_DEFAULT);
-    let queue = count("queue", &bounds::QUEUE, bounds::QUEUE_DEFAULT);
+    let concurrency = count("concurrency", &bounds::CONCURRENCY, CallPolicy::CONCURRENCY_DEFAULT);
+    let queue = count("queue", &bounds::QUEUE, CallPolicy::QUEUE_DEFAULT);
     let timeout =
-        fields.get("timeout").and_then(Item::duration).unwrap_or(bounds::CELL_TIMEOUT_DEFAULT);
+        fields.get("timeout").and_then(Item::duration).unwrap_or(CallPolicy::TIMEOUT_DEFAULT);
     let idempotent = fields.get("idempotent").and_then(Item::flag).unwrap_or(false);
     let retry = fields.get("retry").and_then(retry);
     let route = fields.get("route").and_then(route);
@@ -47,12 +47,7 @@ pub(super) fn read(
         runtime: runtime?,
         input,
         output,
-        concurrency,
-        queue,
-        timeout,
-        idempotent,
-        retry,
-        route,
+        policy: CallPolicy { timeout, concurrency, queue, idempotent, retry, route },
         config,
         deployment,
     })
@@ -82,7 +77,7 @@ fn version(item: Item<'_>) -> Option<semver::Version> {
     }
 }
 
-fn schema(item: Item<'_>, context: Context<'_>) -> Option<Arc<Schema>> {
+fn schema(item: Item<'_>, context: Context<'_>) -> Option<Arc<dyn Schema>> {
     let name = item.text()?;
     match context.schemas.get(name, context.findings.source.folder()) {
         Ok(schema) => Some(schema),
@@ -91,11 +86,11 @@ fn schema(item: Item<'_>, context: Context<'_>) -> Option<Arc<Schema>> {
 }
 
 fn route(item: Item<'_>) -> Option<Route> {
-    Some(if item.word(ROUTES)? == "nats" { Route::Nats } else { Route::LocalFirst })
+    Route::read(item.word(ROUTES)?)
 }
 
 /// `retry` of a cell and of a step alike.
-pub(super) fn retry(item: Item<'_>) -> Option<Retry> {
+pub(super) fn retry(item: Item<'_>) -> Option<RetryPolicy> {
     let fields = Fields::open(item, &RETRY)?;
     let max = fields
         .need("max", "say how many more attempts, for example `max: 3`")
@@ -109,11 +104,11 @@ pub(super) fn retry(item: Item<'_>) -> Option<Retry> {
         let hint = Some("the waits grow from `backoff` to `max_backoff`".to_owned());
         fields.report(fields.key_span("max_backoff"), code::OUT_OF_RANGE, message, hint);
     }
-    let backoff = backoff.flatten().unwrap_or(bounds::BACKOFF_DEFAULT);
+    let backoff = backoff.flatten().unwrap_or(RetryPolicy::BACKOFF_DEFAULT);
     let longest: Duration =
-        backoff_max.flatten().unwrap_or(bounds::BACKOFF_MAX_DEFAULT.max(backoff));
+        backoff_max.flatten().unwrap_or(RetryPolicy::BACKOFF_MAX_DEFAULT.max(backoff));
     // With `max_backoff` alone, the first wait is no longer than it.
-    Some(Retry {
+    Some(RetryPolicy {
         max: u32::try_from(max?).unwrap_or(u32::MAX),
         backoff: backoff.min(longest),
         backoff_max: longest,

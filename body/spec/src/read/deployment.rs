@@ -1,13 +1,15 @@
 //! Deployment of a cell or a flow: the fields that a fleet reads.
 
-use std::{collections::BTreeMap, num::NonZeroU32};
+use std::collections::BTreeMap;
+
+use model::{CanaryRules, Deployment, Replicas, Rollout};
 
 use super::{
     fields::{Fields, shown},
     item::Item,
     shape::{CANARY, ROLLOUT, STRATEGIES},
 };
-use crate::{Canary, Deployment, Replicas, Rollout, bounds, code, units, yaml::Content};
+use crate::{bounds, code, units, yaml::Content};
 
 /// The word for every body that can run it.
 pub(crate) const ALL: &str = "all";
@@ -38,7 +40,7 @@ fn replicas(item: Item<'_>) -> Option<Replicas> {
     match &item.node.content {
         Content::Number(_) => {
             let count = item.count(&bounds::REPLICAS)?;
-            u32::try_from(count).ok().and_then(NonZeroU32::new).map(Replicas::Count)
+            u32::try_from(count).ok().map(Replicas::Count)
         }
         Content::Text(text) if text == ALL => Some(Replicas::All),
         Content::Text(text) => {
@@ -140,22 +142,24 @@ fn rollout(item: Item<'_>) -> Option<Rollout> {
     }
 }
 
-fn canary(item: Item<'_>) -> Option<Canary> {
+fn canary(item: Item<'_>) -> Option<CanaryRules> {
     let fields = Fields::open(item, &CANARY)?;
-    let default = Canary::default();
     let percent = |name, range| fields.get(name).and_then(|item| percent(item, range));
     let share = fields.need("share", "say how many of the calls it gets, for example `share: 10%`");
     let share = share.and_then(|item| self::percent(item, &bounds::SHARE));
-    let calls = fields
-        .get("calls")
-        .and_then(|item| item.count(&bounds::CANARY_CALLS))
-        .unwrap_or(default.calls);
-    let after = fields.get("after").and_then(Item::duration).unwrap_or(default.after);
-    let errors = percent("errors", &bounds::ERRORS)
-        .and_then(|it| u8::try_from(it).ok())
-        .unwrap_or(default.errors);
-    let slower = percent("slower", &bounds::SLOWER).unwrap_or(default.slower);
-    Some(Canary { share: u8::try_from(share?).ok()?, calls, after, errors, slower })
+    let calls = fields.get("calls").and_then(|item| item.count(&bounds::CANARY_CALLS));
+    let after = fields.get("after").and_then(Item::duration);
+    let errors = percent("errors", &bounds::ERRORS).and_then(|it| u8::try_from(it).ok());
+    let slower = percent("slower", &bounds::SLOWER);
+    let default = CanaryRules::share(u8::try_from(share?).ok()?);
+    let after_ms = after.and_then(|after| u64::try_from(after.as_millis()).ok());
+    Some(CanaryRules {
+        calls_min: calls.unwrap_or(default.calls_min),
+        after_ms: after_ms.unwrap_or(default.after_ms),
+        errors_more_max: errors.unwrap_or(default.errors_more_max),
+        slower_max: slower.unwrap_or(default.slower_max),
+        ..default
+    })
 }
 
 /// `10%`.

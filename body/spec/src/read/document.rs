@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cbs::{CellName, FlowName, Target};
+use model::{CellSpec, Metadata};
 
 use super::{
     cell,
@@ -12,8 +13,8 @@ use super::{
     shape::{CELL_KIND, DOCUMENT, KINDS, METADATA},
 };
 use crate::{
-    API_VERSION, CellSpec, FlowSpec, Metadata, code, findings::Findings, revision, schema::Schemas,
-    source::SourceSpan, suggest, yaml::Node,
+    API_VERSION, FlowSpec, code, findings::Findings, revision, schema::Schemas, source::SourceSpan,
+    suggest, yaml::Node,
 };
 
 /// Context of reading a document: the place for mistakes, and the schemas.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cbs::{FlowName, Target};
 use flow::{Flow, PathPart, Plan, Problem};
+use model::Metadata;
 
 use super::{
     deployment,
@@ -13,7 +14,7 @@ use super::{
     step::{self, StepRead},
 };
 use crate::{
-    FlowSpec, Metadata, bounds, code,
+    FlowSpec, bounds, code,
     source::SourceSpan,
     yaml::{Content, Node},
 };

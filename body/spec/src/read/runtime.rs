@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf};
 
+use model::{Isolation, Limits, Program, Python, Runtime, Sidecar, Workers};
+
 use super::{
     fields::{Fields, shown},
     item::Item,
     shape::{ISOLATIONS, LIMITS, RUNTIME_FIELDS, RUNTIMES, WORKERS},
 };
-use crate::{Isolation, Limits, Program, Python, Runtime, Sidecar, Workers, bounds, code};
+use crate::{bounds, code};
 
 /// Regular expression of the name of an environment variable.
 pub(crate) const VARIABLE_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]*$";

@@ -9,9 +9,10 @@ use std::{
 };
 
 use jsonschema::{Retrieve, Uri};
+use model::Schema;
 use serde_json::Value;
 
-use super::Schema;
+use super::CompiledSchema;
 use crate::{Options, bounds::FILE_BYTES_MAX, code, revision};
 
 /// Regular expression of a schema's name.
@@ -31,7 +32,7 @@ pub(crate) struct Failure {
 
 /// A schema, or the reason why it cannot be loaded. The reason is reported at each place that names
 /// the schema.
-type Compiled = Result<Arc<Schema>, Failure>;
+type Compiled = Result<Arc<dyn Schema>, Failure>;
 
 /// Sources of one text: first a folder, then the schemas that are linked into the program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -144,7 +145,7 @@ fn compile(name: &str, shelf: &Shelf) -> Compiled {
     let others = fetched.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]);
     let hash = revision::of_parts([text.as_bytes()].into_iter().chain(others));
     fetched.insert(name.to_owned(), text);
-    Ok(Arc::new(Schema { name: name.to_owned(), hash, validator, texts: fetched }))
+    Ok(Arc::new(CompiledSchema { name: name.to_owned(), hash, validator, texts: fetched }))
 }
 
 impl Shelf {

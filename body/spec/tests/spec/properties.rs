@@ -75,16 +75,16 @@ prop_compose! {
 }
 
 /// Checks what was read against what was printed.
-fn same(printed: &Value, cell: &spec::CellSpec) {
+fn same(printed: &Value, cell: &model::CellSpec) {
     let spec = &printed["spec"];
     assert_eq!(json!(cell.metadata.labels), printed["metadata"]["labels"]);
-    assert_eq!(json!(cell.concurrency), spec["concurrency"]);
-    assert_eq!(json!(cell.queue), spec["queue"]);
-    assert_eq!(json!(format!("{}ms", cell.timeout.as_millis())), spec["timeout"]);
-    assert_eq!(json!(cell.idempotent), spec["idempotent"]);
+    assert_eq!(json!(cell.policy.concurrency), spec["concurrency"]);
+    assert_eq!(json!(cell.policy.queue), spec["queue"]);
+    assert_eq!(json!(format!("{}ms", cell.policy.timeout.as_millis())), spec["timeout"]);
+    assert_eq!(json!(cell.policy.idempotent), spec["idempotent"]);
     assert_eq!(Value::Object(cell.config.clone()), spec["config"]);
     assert_eq!(
-        json!(cell.retry.as_ref().map(|retry| retry.max)),
+        json!(cell.policy.retry.as_ref().map(|retry| retry.max)),
         spec.pointer("/retry/max").cloned().unwrap_or_default()
     );
     let version = cell.version.as_ref().map(ToString::to_string);

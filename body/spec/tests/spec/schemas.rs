@@ -2,8 +2,9 @@
 
 use std::{fs, path::Path, sync::Arc};
 
+use model::{Schema, Violation};
 use serde_json::json;
-use spec::{Options, Schema, Violation};
+use spec::Options;
 
 use crate::support::{cell, diagnostics, places};
 
@@ -15,7 +16,7 @@ fn write(root: &Path, file: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-fn input(root: &Path, options: &Options) -> Result<Arc<Schema>, Vec<spec::Diagnostic>> {
+fn input(root: &Path, options: &Options) -> Result<Arc<dyn Schema>, Vec<spec::Diagnostic>> {
     let yaml = cell("  input: demo/v1/Name");
     let loaded = spec::load_texts([(root.join("specs/cells/a.yaml"), yaml.as_str())], options);
     match loaded {

@@ -2,12 +2,12 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use model::{Isolation, Limits, Program, Route, Runtime, Workers};
 use serde_json::json;
-use spec::{Isolation, Limits, Program, Route, Runtime, Workers};
 
 use crate::support::{cell, load};
 
-fn the_cell(yaml: &str) -> spec::CellSpec {
+fn the_cell(yaml: &str) -> model::CellSpec {
     let specs = load(yaml).unwrap_or_else(|error| panic!("{error}"));
     let cell = specs.cells().next().unwrap();
     (**cell).clone()
@@ -17,8 +17,14 @@ fn the_cell(yaml: &str) -> spec::CellSpec {
 fn what_is_not_said_has_its_default() {
     let cell = the_cell(&cell(""));
     assert_eq!(cell.runtime, Runtime::Rust);
-    assert_eq!((cell.concurrency, cell.queue, cell.timeout), (64, 256, Duration::from_secs(5)));
-    assert_eq!((cell.idempotent, cell.retry, cell.route, cell.version), (false, None, None, None));
+    assert_eq!(
+        (cell.policy.concurrency, cell.policy.queue, cell.policy.timeout),
+        (64, 256, Duration::from_secs(5))
+    );
+    assert_eq!(
+        (cell.policy.idempotent, cell.policy.retry, cell.policy.route, cell.version),
+        (false, None, None, None)
+    );
     assert!(cell.input.is_none() && cell.output.is_none() && cell.config.is_empty());
     assert_eq!((cell.metadata.file.to_str().unwrap(), cell.metadata.line), ("spec.yaml", 1));
 }
@@ -37,14 +43,17 @@ fn what_is_said_is_there() {
     );
     assert_eq!(cell.metadata.annotations["a"], "b");
     assert_eq!(cell.version.unwrap().to_string(), "1.2.3");
-    assert_eq!((cell.concurrency, cell.queue, cell.timeout), (8, 0, Duration::from_secs(60)));
-    assert!(cell.idempotent);
-    let retry = cell.retry.unwrap();
+    assert_eq!(
+        (cell.policy.concurrency, cell.policy.queue, cell.policy.timeout),
+        (8, 0, Duration::from_secs(60))
+    );
+    assert!(cell.policy.idempotent);
+    let retry = cell.policy.retry.unwrap();
     assert_eq!(
         (retry.max, retry.backoff.as_millis(), retry.backoff_max.as_millis()),
         (3, 20, 2_000)
     );
-    assert_eq!(cell.route, Some(Route::Nats));
+    assert_eq!(cell.policy.route, Some(Route::Nats));
     assert_eq!(
         json!(cell.config),
         json!({ "rate": 1.5, "tags": ["a", null], "deep": { "hex": 31 } })
@@ -54,7 +63,7 @@ fn what_is_said_is_there() {
 #[test]
 fn waits_that_are_not_said_fit_those_that_are() {
     let waits = |retry: &str| {
-        let retry = the_cell(&cell(&format!("  retry: {retry}"))).retry.unwrap();
+        let retry = the_cell(&cell(&format!("  retry: {retry}"))).policy.retry.unwrap();
         (retry.backoff.as_millis(), retry.backoff_max.as_millis())
     };
     assert_eq!(waits("{ max: 1 }"), (100, 5_000));
@@ -68,7 +77,7 @@ fn durations_and_sizes_are_read_in_their_units() {
         [("1ms", 1), ("250ms", 250), ("5s", 5_000), ("1m30s", 90_000), ("1d", 86_400_000)]
     {
         assert_eq!(
-            the_cell(&cell(&format!("  timeout: {written}"))).timeout,
+            the_cell(&cell(&format!("  timeout: {written}"))).policy.timeout,
             Duration::from_millis(millis),
             "{written}"
         );
@@ -150,13 +159,13 @@ fn where_a_flow_runs_is_read_and_is_no_part_of_its_revision() {
         specs.flows().next().unwrap().clone()
     };
     let base = flow("");
-    assert_eq!(base.deployment.replicas, spec::Replicas::All);
+    assert_eq!(base.deployment.replicas, model::Replicas::All);
     let placed = flow("  replicas: 2\n  spread: zone\n  place: { disk: ssd }\n  enabled: false\n");
     assert_eq!(placed.metadata.revision, base.metadata.revision);
-    let spec::Deployment { replicas, spread, placement, enabled, .. } = &placed.deployment;
+    let model::Deployment { replicas, spread, placement, enabled, .. } = &placed.deployment;
     assert_eq!(
         (*replicas, spread.as_deref(), *enabled),
-        (spec::Replicas::Count(NonZeroU32::new(2).unwrap()), Some("zone"), false)
+        (model::Replicas::Count(2), Some("zone"), false)
     );
     assert_eq!(placement.get("disk").map(String::as_str), Some("ssd"));
 }
@@ -164,19 +173,25 @@ fn where_a_flow_runs_is_read_and_is_no_part_of_its_revision() {
 #[test]
 fn where_a_cell_runs_is_read_and_is_no_part_of_its_revision() {
     let base = the_cell(&cell(""));
-    assert_eq!(base.deployment, spec::Deployment::default());
+    assert_eq!(base.deployment, model::Deployment::default());
     let placed = "  replicas: all\n  spread: zone\n  place: { disk: ssd }\n  enabled: false\n";
     let placed = the_cell(&cell(&format!(
         "{placed}  rollout: {{ canary: {{ share: 5%, after: 2m, errors: 0% }} }}"
     )));
     assert_eq!(placed.metadata.revision, base.metadata.revision);
-    let spec::Deployment { replicas, spread, placement, rollout, enabled } = placed.deployment;
-    assert_eq!((replicas, spread.as_deref(), enabled), (spec::Replicas::All, Some("zone"), false));
+    let model::Deployment { replicas, spread, placement, rollout, enabled } = placed.deployment;
+    assert_eq!((replicas, spread.as_deref(), enabled), (model::Replicas::All, Some("zone"), false));
     assert_eq!(placement.get("disk").map(String::as_str), Some("ssd"));
-    let spec::Rollout::Canary(canary) = rollout else { panic!("{rollout:?}") };
+    let model::Rollout::Canary(canary) = rollout else { panic!("{rollout:?}") };
     assert_eq!(
-        (canary.share, canary.calls, canary.after.as_secs(), canary.errors, canary.slower),
-        (5, 50, 120, 0, 200)
+        (
+            canary.share,
+            canary.calls_min,
+            canary.after_ms,
+            canary.errors_more_max,
+            canary.slower_max
+        ),
+        (5, 50, 120_000, 0, 200)
     );
     // The same words in a cell's own map are the cell's.
     let own = the_cell(&cell("  config: { replicas: 2 }")).metadata.revision;

@@ -150,7 +150,10 @@ fn a_tab_after_a_colon_separates_as_a_blank_does() {
         assert_eq!(value(yaml), meaning, "{yaml:?}");
     }
     let timeout = cell("  timeout:\t5s");
-    assert_eq!(load(&timeout).unwrap().cells().next().unwrap().timeout, Duration::from_secs(5));
+    assert_eq!(
+        load(&timeout).unwrap().cells().next().unwrap().policy.timeout,
+        Duration::from_secs(5)
+    );
     // As with a blank, a list or map does not begin on the line of its key; the place is that of
     // the text.
     for (yaml, column) in [("  config:\ta: 5", 12), ("  config:\t- a", 11)] {

@@ -6,7 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use spec::{CellSpec, Specs};
+use model::CellSpec;
+use spec::Specs;
 use tempfile::TempDir;
 
 use crate::{

@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bus::Routing;
 use bus_nats::Nats;
 use cbs::{BodyId, Envelope, FlowName, Namespace, Target};
 use futures::stream;
+use model::Route;
 
 use self::{greeting::Greeting, steps::Steps};
 use super::{Globals, call};
@@ -115,7 +115,7 @@ impl Demo {
             specs,
             hosts,
             status,
-            route: Routing::Nats,
+            route: Route::Nats,
             console: console.clone(),
             call_tap: None,
             span_sink: telemetry.span_sink(),

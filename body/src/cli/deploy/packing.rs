@@ -41,14 +41,14 @@ pub(super) fn artifacts(paths: &specs::Paths) -> Result<Vec<Artifact>, Failure> 
 
 /// Checks a cell's code as far as that is possible without running it.
 #[cfg(feature = "python")]
-fn check_code(spec: &spec::CellSpec) -> anyhow::Result<()> {
-    let spec::Runtime::Python(python) = &spec.runtime else { return Ok(()) };
+fn check_code(spec: &model::CellSpec) -> anyhow::Result<()> {
+    let model::Runtime::Python(python) = &spec.runtime else { return Ok(()) };
     host_python::check_source(&python.file, &python.function, &spec.name)
         .map_err(anyhow::Error::msg)
 }
 
 /// Does nothing: this program hosts no Python, so it cannot read any.
 #[cfg(not(feature = "python"))]
-fn check_code(_: &spec::CellSpec) -> anyhow::Result<()> {
+fn check_code(_: &model::CellSpec) -> anyhow::Result<()> {
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Limit of open files: raised as far as possible, with a warning if it is still too low.
 
 use bus_nats::open_files;
-use spec::{CellSpec, Runtime, Specs};
+use model::{CellSpec, Runtime};
+use spec::Specs;
 
 /// Number of open files of a body without cells, with a reserve for some calls, probes and files.
 const BODY: u64 = 64;

@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use cbs::Target;
-use fleet::{Action, InstancePhase, Item, Pass, Paused, Rollout, VerdictRecord, Version, Why};
+use fleet::{Action, InstancePhase, Item, Pass, Paused, VerdictRecord, Version, Why};
+use model::{CallPolicy, Rollout};
 
 use super::{Driver, watches::late};
-use crate::{
-    app::CallPolicy,
-    fleet::{
-        Policy,
-        instance::{InstanceCommand, StartOrder},
-    },
+use crate::fleet::{
+    StoredPolicy,
+    instance::{InstanceCommand, StartOrder},
 };
 
 impl Driver {
@@ -142,12 +140,14 @@ impl Driver {
         let entries = desired.manifest.entries();
         let known = entries.iter().map(|(target, _)| target.clone()).collect();
         let cells = entries.iter().filter(|(target, _)| matches!(target, Target::Cell(_)));
-        let call_policy = cells.map(|(target, item)| {
-            let policy =
-                item.known().and_then(|entry| self.calls.policies.get(&entry.version.spec));
-            (target.clone(), policy.map_or_else(CallPolicy::default, Policy::call_policy))
-        });
-        self.executor.instances.know(known, call_policy.collect());
+        let call_policy: Vec<_> = cells
+            .map(|(target, item)| {
+                let policy =
+                    item.known().and_then(|entry| self.calls.policies.get(&entry.version.spec));
+                (target.clone(), policy.map_or_else(CallPolicy::default, StoredPolicy::call_policy))
+            })
+            .collect();
+        self.executor.instances.know(known, &call_policy);
         tracing::info!(head = desired.head.number, "follows");
         self.watch_verdicts();
     }

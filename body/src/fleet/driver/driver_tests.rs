@@ -21,7 +21,7 @@ async fn joined() -> Result<(NatsServer, Driver, Bucket), Box<dyn std::error::Er
     let status = BodyStatus::new(body.clone(), namespace.clone());
     let console = Arc::new(Terminal::silent()?);
     let instances =
-        Instances::new(&hosts, status, bus::Routing::LocalFirst, console, nats.clone(), None);
+        Instances::new(&hosts, status, model::Route::LocalFirst, console, nats.clone(), None);
     let leases = nats.bucket(&presence_settings(&namespace)).await?;
     let labels = BTreeMap::new();
     let natives = BTreeSet::new();

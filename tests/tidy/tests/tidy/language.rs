@@ -13,9 +13,6 @@ const REPEATED: &[&str] = &[
     "Settings", "Spec", "State", "Writer",
 ];
 
-/// Names that two crates have until one crate holds checked specs for all.
-const REPEATED_UNTIL_ONE_MODEL: &[&str] = &["Replicas", "Rollout"];
-
 /// First words of comments that describe an item by a riddle.
 const RIDDLES: &[&str] = &["What", "Who", "How", "Whether", "That", "Those"];
 
@@ -42,11 +39,9 @@ fn a_public_type_name_has_one_meaning() -> Checked {
             places.entry(item.name).or_default().push(file.at(item.line));
         }
     }
-    let may_repeat =
-        |name: &str| REPEATED.contains(&name) || REPEATED_UNTIL_ONE_MODEL.contains(&name);
     let broken: Vec<String> = places
         .iter()
-        .filter(|(name, at)| at.len() > 1 && !may_repeat(name))
+        .filter(|(name, at)| at.len() > 1 && !REPEATED.contains(&name.as_str()))
         .map(|(name, at)| format!("{name}: {}", at.join(", ")))
         .collect();
     hold(

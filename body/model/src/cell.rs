@@ -1,16 +1,14 @@
 //! A checked spec of `kind: Cell`.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use cbs::CellName;
-use flow::Retry;
 use serde_json::{Map, Value};
 
-use crate::{Deployment, Metadata, Schema};
+use crate::{CallPolicy, Deployment, Metadata, Schema};
 
 /// A cell as its spec describes it: checked, with defaults filled in, never changed afterwards.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct CellSpec {
     /// The cell's name.
     pub name: CellName,
@@ -21,21 +19,11 @@ pub struct CellSpec {
     /// The language and the settings that only this language needs.
     pub runtime: Runtime,
     /// Schema of a call's payload; checked before the cell runs.
-    pub input: Option<Arc<Schema>>,
+    pub input: Option<Arc<dyn Schema>>,
     /// Schema of an answer's payload; checked after the cell ran.
-    pub output: Option<Arc<Schema>>,
-    /// Limit of the calls that run at once in one body, at least 1.
-    pub concurrency: usize,
-    /// Limit of the further calls from NATS that may wait in one body.
-    pub queue: usize,
-    /// Limit of the time of one call.
-    pub timeout: Duration,
-    /// True if a call may be tried again after an unknown outcome.
-    pub idempotent: bool,
-    /// Rules for trying a failed call again; `None`: never.
-    pub retry: Option<Retry>,
-    /// Route of calls to the cell; `None`: the body's setting.
-    pub route: Option<Route>,
+    pub output: Option<Arc<dyn Schema>>,
+    /// Policy of its calls: limits, retries, and the route.
+    pub policy: CallPolicy,
     /// A map that the cell reads; empty unless given.
     pub config: Map<String, Value>,
     /// Where and whether it runs in a fleet.
@@ -140,13 +128,4 @@ pub struct Workers {
     pub min: NonZeroU32,
     /// Limit of the workers, `min` or more.
     pub max: NonZeroU32,
-}
-
-/// Route of calls to a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// Within the same body if it hosts the cell and has a free permit, else over NATS.
-    LocalFirst,
-    /// Always over NATS.
-    Nats,
 }
