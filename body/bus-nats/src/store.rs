@@ -61,9 +61,11 @@ pub enum StoreError {
     /// There is no such bucket yet.
     #[error("there is no bucket {0}")]
     NoBucket(String),
-    /// The server was started without JetStream, or the account has none.
+    /// The server was started without JetStream, and no other server of its cluster offers it to
+    /// this account.
     #[error(
-        "the server offers no JetStream: start it with `-js`, or put `jetstream {{}}` into its configuration"
+        "the server offers no JetStream: start it with `-js`, or put `jetstream {{}}` into its configuration; if another \
+         server of its cluster has it, enable it for this account"
     )]
     NoJetStream,
     /// The server did not answer, or cannot do it now. It may succeed later.
@@ -157,19 +159,26 @@ impl Nats {
 
     /// Returns JetStream to open something in. If the server itself has none, asks once whether
     /// another one has.
-    async fn found_jetstream(&self) -> Result<jetstream::Context, StoreError> {
+    /// Only an answer that says so proves that there is none: silence may also mean that the other
+    /// servers are away. `bucket` is named in the error.
+    async fn found_jetstream(&self, bucket: &str) -> Result<jetstream::Context, StoreError> {
         let mut context = self.jetstream();
         let found = self.found_jetstream_elsewhere();
         if self.server().jetstream || found.load(Ordering::Relaxed) {
             return Ok(context);
         }
         context.set_timeout(FIRST_LIMIT_ELSEWHERE);
-        match context.query_account().await.map_err(|error| error.kind()) {
-            Ok(_) => {}
-            // Its servers are choosing a leader, for example.
-            Err(AccountErrorKind::JetStream(refused))
-                if !IS_OFF.contains(&refused.error_code()) => {}
-            Err(_) => return Err(StoreError::NoJetStream),
+        if let Err(error) = context.query_account().await {
+            match error.kind() {
+                AccountErrorKind::JetStreamUnavailable => return Err(StoreError::NoJetStream),
+                AccountErrorKind::JetStream(refused) if IS_OFF.contains(&refused.error_code()) => {
+                    return Err(StoreError::NoJetStream);
+                }
+                // Its servers are choosing a leader, for example.
+                AccountErrorKind::JetStream(_) => {}
+                AccountErrorKind::TimedOut => return Err(no_answer_elsewhere(bucket)),
+                AccountErrorKind::Other => return Err(unavailable(bucket, &error)),
+            }
         }
         found.store(true, Ordering::Relaxed);
         Ok(self.jetstream())
@@ -215,7 +224,7 @@ impl Nats {
     /// # Errors
     /// [`StoreError::NoBucket`] besides those of [`Self::bucket`].
     pub async fn existing_bucket(&self, name: &str) -> Result<Bucket, StoreError> {
-        match self.found_jetstream().await?.get_key_value(name).await {
+        match self.found_jetstream(name).await?.get_key_value(name).await {
             Ok(store) => Ok(self.opened(store)),
             Err(error) if says_not_found(&error) => Err(StoreError::NoBucket(name.to_owned())),
             Err(error) => Err(unavailable(name, &error)),
@@ -227,6 +236,16 @@ impl Nats {
         let opened = ArcSwap::from_pointee(Opened { client: self.client(), store });
         Bucket { nats: self.clone(), name, opened: Arc::new(opened) }
     }
+}
+
+/// Returns the error for silence after the question whether another server has JetStream: if a
+/// client subscribes to all subjects, it is also the only sign that none has.
+fn no_answer_elsewhere(bucket: &str) -> StoreError {
+    let reason = format!(
+        "no answer from JetStream within {FIRST_LIMIT_ELSEWHERE:?}, and this server has none: start it with `-js`, or \
+         start the server of its cluster that has JetStream"
+    );
+    StoreError::Unavailable { bucket: bucket.to_owned(), reason }
 }
 
 impl Bucket {

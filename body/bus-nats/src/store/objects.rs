@@ -43,7 +43,7 @@ impl Nats {
     /// # Errors
     /// [`StoreError::NoJetStream`], [`StoreError::Unavailable`].
     pub async fn objects(&self, name: &str, replicas: usize) -> Result<Objects, StoreError> {
-        let store = match self.found_jetstream().await?.get_object_store(name).await {
+        let store = match self.found_jetstream(name).await?.get_object_store(name).await {
             Err(error) if says_not_found(&error) => self.new_objects(name, replicas).await?,
             found => found.map_err(|error| unavailable(name, &error))?,
         };
@@ -55,7 +55,7 @@ impl Nats {
     /// # Errors
     /// [`StoreError::NoBucket`] besides those of [`Self::objects`].
     pub async fn existing_objects(&self, name: &str) -> Result<Objects, StoreError> {
-        match self.found_jetstream().await?.get_object_store(name).await {
+        match self.found_jetstream(name).await?.get_object_store(name).await {
             Ok(store) => Ok(self.opened_objects(name, store)),
             Err(error) if says_not_found(&error) => Err(StoreError::NoBucket(name.to_owned())),
             Err(error) => Err(unavailable(name, &error)),

@@ -303,3 +303,23 @@ async fn where_another_server_has_jetstream_only_the_first_question_has_a_short_
     assert_eq!(got.unwrap().unwrap().value, "a");
     assert_eq!(opened.unwrap().name(), "desired");
 }
+
+/// A client that subscribes to all subjects keeps the server from saying that nobody answers: then
+/// silence is all that there is, whether another server has JetStream or not.
+#[tokio::test]
+async fn silence_after_the_first_question_is_not_reported_as_no_jetstream() {
+    let server = NatsServer::start().await;
+    let listener = plain(&server).await;
+    let mut all = listener.subscribe(">").await.unwrap();
+    listener.publish("mark", "".into()).await.unwrap();
+    within(LONG, "its own message", all.next()).await.unwrap();
+    let nats = body(&server, "one").await;
+    let silent = within(LONG, "an error", nats.existing_bucket("desired")).await.err().unwrap();
+    assert!(matches!(&silent, StoreError::Unavailable { .. }), "{silent}");
+    assert!(
+        silent.to_string().starts_with(
+            "desired: no answer from JetStream within 3s, and this server has none: start it with `-js`"
+        ),
+        "{silent}"
+    );
+}
