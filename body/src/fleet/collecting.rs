@@ -25,9 +25,12 @@ use fleet::{
     keys::{self, Key},
     reachable,
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 
 use super::{Store, inventory::Inventory, store::REQUESTS_MAX};
+
+/// Limit of manifests that are read at once, and so lie in memory together.
+const TREES_MAX: usize = 8;
 
 impl Store {
     /// Removes the objects that nobody needs, and returns their number.
@@ -71,9 +74,10 @@ impl Store {
         if !damaged.is_empty() {
             for key in damaged {
                 tracing::warn!(
-                    "`{key}` in the bucket {} cannot be read as a former head: until newer heads replace it, all \
-                     manifests that are stored are kept, and what they name",
-                    self.desired().name()
+                    "`{key}` in the bucket {} cannot be read as a former head: {}, all manifests that are stored are \
+                     kept, and what they name",
+                    self.desired().name(),
+                    until(&key)
                 );
             }
             self.reach_all(inventory, &mut reached, &before).await?;
@@ -84,30 +88,35 @@ impl Store {
     /// Adds all objects that a damaged head may name: every stored manifest, also one of a deploy
     /// that set no head, with its leaves, specs and bundles. If a manifest has lost some leaves,
     /// the objects that the other leaves name are added. Objects that no stored manifest names are
-    /// not kept.
+    /// not kept. Several manifests are read at once, because a deploy has little time for it.
     async fn reach_all(
         &self,
         inventory: &Inventory,
         reached: &mut Reachable,
         known: &BTreeMap<ContentHash, Bytes>,
     ) -> anyhow::Result<()> {
-        for &tree in inventory.trees.keys() {
-            if reached.trees.contains(&tree) {
-                continue;
+        let mut trees = inventory.trees.keys().copied();
+        loop {
+            let wave = trees.by_ref().filter(|tree| !reached.trees.contains(tree)).take(TREES_MAX);
+            let wave: Vec<ContentHash> = wave.collect();
+            if wave.is_empty() {
+                return Ok(());
             }
-            match self.read(tree, known).await {
-                Ok((manifest, trees, _)) => {
-                    let (specs, bundles) = manifest.objects();
-                    reached.trees.extend(trees.into_keys());
-                    reached.specs.extend(specs);
-                    reached.bundles.extend(bundles);
+            let reads = wave.iter().map(async |&tree| (tree, self.read(tree, known).await));
+            for (tree, read) in join_all(reads).await {
+                match read {
+                    Ok((manifest, trees, _)) => {
+                        let (specs, bundles) = manifest.objects();
+                        reached.trees.extend(trees.into_keys());
+                        reached.specs.extend(specs);
+                        reached.bundles.extend(bundles);
+                    }
+                    // A leaf: it stays where a manifest names it.
+                    Err(error) if is_no_root(&error, tree) => {}
+                    Err(error) => return Err(error),
                 }
-                // A leaf: it stays where a manifest names it.
-                Err(error) if is_no_root(&error, tree) => {}
-                Err(error) => return Err(error),
             }
         }
-        Ok(())
     }
 
     /// Returns every head that can be read, oldest first, and the keys of history that hold no
@@ -189,6 +198,14 @@ impl Store {
             self.desired().remove_at(&kept.name, kept.revision).await?;
         }
         Ok(())
+    }
+}
+
+/// Returns until when an entry that cannot be read stays: one with a number is pruned like a head.
+fn until(key: &str) -> &'static str {
+    match keys::desired_key(key) {
+        Some(Key::History(_)) => "until newer heads replace it",
+        _ => "until somebody removes it (`nats kv del`)",
     }
 }
 
