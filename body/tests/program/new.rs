@@ -123,6 +123,18 @@ async fn a_new_flow_calls_the_cell_that_the_folder_has() {
 }
 
 #[tokio::test]
+async fn a_new_flow_finds_the_cell_beside_documents_with_mistakes() {
+    let world = World::new();
+    let own = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: logic.greet }\nspec: { runtime: rust }\n";
+    let wrong = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: logic.other }\nspec: { runtime: no }\n";
+    world.write("specs/cells/mine.yaml", &format!("{wrong}---\n{own}"));
+    world.write("specs/wrong.yaml", "a: [\n");
+    let done = world.run(&["new", "flow", "order"]).await.with_status(0);
+    assert_eq!(done.stdout, "cbs up specs/cells/mine.yaml specs/flows/order.yaml\n");
+    assert!(!world.here().join("specs/cells/logic.greet.yaml").exists());
+}
+
+#[tokio::test]
 async fn the_next_command_is_ready_to_paste_and_readable_to_programs() {
     let world = World::new();
     let done = world.run(&["new", "flow", "order", "--path", "my shop"]).await.with_status(0);
