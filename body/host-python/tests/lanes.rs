@@ -292,6 +292,10 @@ async fn a_start_hook_that_fails_keeps_the_cell_from_serving() {
     let body = Body::new();
     let own = "import cbs\n@cbs.start\ndef open():\n    raise cbs.CellError('demo.database', 'it is away')\n@cbs.stop\ndef close():\n    print('closed')\nasync def run(input):\n    pass\n";
     assert_eq!(body.refused(own).await, "the start hook failed: demo.database: it is away");
+    // The lines of a later stop come after those of an earlier one.
+    let later = "import cbs\n@cbs.stop\ndef close():\n    print('later stop')\nasync def run(input):\n    pass\n";
+    within(LONG, "the stop", body.cell(later, "").await.stop()).await;
+    body.log.has(&["later stop"]).await;
     assert!(
         !body.log.text().contains("closed"),
         "a stop hook ran though the start failed:\n{}",
