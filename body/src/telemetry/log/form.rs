@@ -21,7 +21,8 @@ use tracing_subscriber::{
 };
 
 /// Form with one JSON object on each line: `timestamp`, `level`, `fields` and `target`, with the
-/// names that `tracing_subscriber`'s own form gives them. Spans are left out.
+/// names that `tracing_subscriber`'s own form gives them. Its `span` and `spans` are left out: only
+/// libraries and Rust cells open such spans, and a line of a cell names its call by its ids.
 pub(super) struct Json;
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'static>
