@@ -6,7 +6,8 @@
 //! - `store`: the buckets of a namespace. `artifact`: a spec as it is stored.
 //! - `apply`: a deploy, all or nothing. `rollout_status`: waits until every body has followed.
 //!   `replaced`: ends that wait when another head takes the place. `retry_until`: repeats steps
-//!   while NATS does not answer. `unplaced`: the reason why an entry stays in its body.
+//!   while NATS does not answer. `unplaced`: the reason why an entry stays in its body, or runs
+//!   nowhere.
 //! - `inventory`: the list of all objects in the buckets. `collecting`: removal of those that
 //!   nobody needs.
 //! - `driver`: reports events to the reconciler and carries out its decisions. `instance`: one
@@ -23,7 +24,7 @@ mod replaced;
 mod retry_until;
 mod rollout_status;
 mod store;
-mod unplaced;
+pub(crate) mod unplaced;
 
 use std::time::Duration;
 
@@ -36,10 +37,9 @@ pub(crate) use self::{
     driver::{Driver, Joining},
     inventory::Inventory,
     replaced::{Replaced, replaced},
-    retry_until::{DeployStage, RetryUntil},
+    retry_until::{DeployStage, RetryUntil, unless_denied},
     rollout_status::{Outcome, Wanted, wait},
     store::{Now, Store},
-    unplaced::{explain, is_leaving},
 };
 
 /// Value of `ask` in the request that finds the bodies of the fleet.

@@ -19,7 +19,7 @@ use self::change::Change;
 use super::{Globals, completions, names, target};
 use crate::{
     exit::{Failure, Outcome},
-    fleet::{ChangeSet, DeployStage, Inventory, Now, RetryUntil, Store},
+    fleet::{ChangeSet, DeployStage, Inventory, Now, RetryUntil, Store, unless_denied},
     output, specs,
 };
 
@@ -267,8 +267,8 @@ pub(super) async fn warn_of_lost_history(globals: &Globals, nats: &Nats) {
 
 /// Opens the desired state of a namespace to which something was deployed.
 pub(super) async fn deployed(globals: &Globals, nats: &Nats) -> Result<Store, Failure> {
-    let store =
-        Store::existing(nats.clone(), globals.namespace()).await.map_err(Failure::not_started)?;
+    let existing = unless_denied(nats, Store::existing(nats.clone(), globals.namespace()));
+    let store = existing.await.map_err(|error| Failure::not_started(format_args!("{error:#}")))?;
     if store.is_none() {
         warn_of_lost_history(globals, nats).await;
     }

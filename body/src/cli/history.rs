@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     exit::{Failure, Outcome, Status},
-    fleet::{Now, SpecDocument, Store, explain, is_leaving},
+    fleet::{Now, SpecDocument, Store, unless_denied, unplaced},
     output::{self, Format},
 };
 
@@ -53,7 +53,7 @@ impl History {
         let nats = connect(globals).await?;
         let outcome = async {
             let store = deployed(globals, &nats).await?;
-            let history = store.history().await?;
+            let history = unless_denied(&nats, store.history()).await?;
             if history.heads().is_empty() {
                 warn_of_lost_history(globals, &nats).await;
             }
@@ -64,7 +64,8 @@ impl History {
                 Format::Human => {
                     let head = ["head", "when", "who", "manifest", "message"];
                     output::print(output::table(head, history.heads().iter().rev().map(row)))?;
-                    store.now().await?.canaries().iter().for_each(output::report);
+                    let now = unless_denied(&nats, store.now()).await?;
+                    now.canaries().iter().for_each(output::report);
                 }
             }
             Ok(Status::Done)
@@ -110,7 +111,7 @@ impl Get {
         let nats = connect(globals).await?;
         let outcome = async {
             let store = deployed(globals, &nats).await?;
-            let now = store.now().await?;
+            let now = unless_denied(&nats, Box::pin(store.now())).await?;
             let Some((_, item)) = now.manifest.get(&self.target) else {
                 let namespace = globals.namespace();
                 let hint = names::hint(&self.target, &names::of(&now.manifest));
@@ -127,7 +128,8 @@ impl Get {
                     self.target
                 )));
             };
-            let letter = SpecDocument::read(&store.spec(entry.version.spec).await?)?;
+            let letter =
+                SpecDocument::read(&unless_denied(&nats, store.spec(entry.version.spec)).await?)?;
             if self.output == Form::Yaml && globals.format == Format::Human {
                 output::print_bytes(letter.text.trim_end().as_bytes())?;
                 return Ok(Status::Done);
@@ -149,11 +151,13 @@ impl Bodies {
     pub(crate) async fn run(&self, globals: &Globals) -> Outcome {
         let nats = connect(globals).await?;
         let outcome = async {
+            let bodies = unless_denied(&nats, Store::bodies(&nats, &globals.namespace())).await;
             let mut bodies =
-                Store::bodies(&nats, &globals.namespace()).await.map_err(Failure::not_started)?;
-            if bodies.iter().any(is_leaving) {
-                explain_leaving(globals, &nats, &mut bodies).await;
-            }
+                bodies.map_err(|error| Failure::not_started(format_args!("{error:#}")))?;
+            let nowhere = match unplaced::is_any(&bodies) {
+                true => explain_unplaced(globals, &nats, &mut bodies).await,
+                false => Vec::new(),
+            };
             match globals.format {
                 Format::Json => output::print_json(&bodies)?,
                 Format::Human if bodies.is_empty() => {
@@ -164,6 +168,7 @@ impl Bodies {
                 }
                 Format::Human => output::print(table(&bodies))?,
             }
+            nowhere.iter().for_each(|line| output::report(output::sanitize(line)));
             Ok(Status::Done)
         };
         closing(nats.clone(), Box::pin(outcome)).await
@@ -174,19 +179,23 @@ impl Bodies {
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
 /// Adds to each body's troubles the reason why it serves an entry that it should stop, if no other
-/// body may have it.
-async fn explain_leaving(globals: &Globals, nats: &Nats, bodies: &mut [Presence]) {
+/// body may have it. Returns a line for each entry that runs nowhere for the same reason.
+async fn explain_unplaced(globals: &Globals, nats: &Nats, bodies: &mut [Presence]) -> Vec<String> {
     let deployed = async {
         let store = Store::existing(nats.clone(), globals.namespace())
             .await?
             .context("nothing was ever deployed")?;
         store.now().await
     };
-    match timeout(READ_LIMIT, Box::pin(deployed)).await.map_err(anyhow::Error::from).flatten() {
-        Ok(Now { head: Some((head, _)), manifest, .. }) => explain(bodies, head.hash(), &manifest),
-        Ok(_) => {}
+    let deployed = timeout(READ_LIMIT, Box::pin(unless_denied(nats, deployed))).await;
+    match deployed.map_err(anyhow::Error::from).flatten() {
+        Ok(Now { head: Some((head, _)), manifest, .. }) => {
+            unplaced::explain(bodies, head.hash(), &manifest)
+        }
+        Ok(_) => Vec::new(),
         Err(error) => {
             output::warn(output::sanitize(&format!("what is deployed cannot be read: {error:#}")));
+            Vec::new()
         }
     }
 }

@@ -17,6 +17,9 @@ use tokio::{
 /// The wait before a step is tried again. An election takes seconds.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
+/// Part of the server's text when it denies the subscription to the inbox, where answers go.
+const INBOX: &str = "Subscription to \"_INBOX";
+
 /// Progress of a deploy, which also says what is known when it ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeployStage {
@@ -70,10 +73,9 @@ impl RetryUntil {
         mut step: impl AsyncFnMut() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let mut link = self.nats.link();
-        let mut denials = self.nats.denials();
+        let mut denials = new_denials(&self.nats);
         let mut is_told = false;
         loop {
-            let reported = self.nats.counters().server_errors;
             let tried = tokio::select! {
                 biased;
                 tried = Box::pin(step()) => tried,
@@ -86,11 +88,10 @@ impl RetryUntil {
                 Ok(done) => return Ok(done),
                 // Silence is also the answer to what a user may not do: then the server has said so
                 // besides.
-                Err(error)
-                    if may_pass(&error) && reported == self.nats.counters().server_errors =>
-                {
-                    error
+                Err(error) if may_pass(&error) && denials.has_changed().unwrap_or_default() => {
+                    return Err(ended(&anyhow!(denied(&mut denials).await), stage));
                 }
+                Err(error) if may_pass(&error) => error,
                 Err(error) if error.is::<StoreError>() || error.is::<Denied>() => {
                     return Err(ended(&error, stage));
                 }
@@ -135,16 +136,43 @@ impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(what) = self;
         // Answers go to the inbox: a user with the right to deploy may have another prefix for it.
-        let hint = if what.contains("Subscription to \"_INBOX") {
+        let hint = if what.contains(INBOX) {
             "give the inbox prefix that this user may use: --inbox-prefix or NATS_INBOX_PREFIX"
         } else {
-            "deploy as a user with the permissions of a deployer"
+            "run the command as a user with the permissions of a deployer"
         };
         write!(f, "the NATS server does not permit it: {what}; {hint}")
     }
 }
 
 impl std::error::Error for Denied {}
+
+/// Carries out a request to the store once. A request that the user may not make is never answered:
+/// it ends when the server denies it.
+///
+/// # Errors
+/// Those of the request, or the server's denial.
+pub(crate) async fn unless_denied<T, E: Into<anyhow::Error>>(
+    nats: &Nats,
+    request: impl Future<Output = Result<T, E>>,
+) -> anyhow::Result<T> {
+    let mut denials = new_denials(nats);
+    tokio::select! {
+        biased;
+        done = request => done.map_err(Into::into),
+        denied = denied(&mut denials) => Err(anyhow!(denied)),
+    }
+}
+
+/// Returns a receiver of the denials from now on. A denial of the inbox holds as long as the
+/// connection, which asks for it only once.
+fn new_denials(nats: &Nats) -> watch::Receiver<Option<Arc<str>>> {
+    let mut denials = nats.denials();
+    if denials.borrow().as_deref().is_some_and(|what| what.contains(INBOX)) {
+        denials.mark_changed();
+    }
+    denials
+}
 
 /// Returns when the server denies a permission.
 async fn denied(denials: &mut watch::Receiver<Option<Arc<str>>>) -> Denied {

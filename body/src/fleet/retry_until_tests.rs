@@ -139,3 +139,36 @@ async fn what_the_server_does_not_permit_ends_at_once_and_says_what_it_was() -> 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_denial_that_does_no_harm_does_not_end_the_retries() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let config = format!(
+        "jetstream {{ store_dir: \"{}\" }}\nauthorization {{ users: [{{ user: ada, password: ada, permissions: {{ \
+         publish: {{ deny: \"$JS.API.CONSUMER.DELETE.>\" }} }} }}] }}",
+        folder.path().display()
+    );
+    let server = NatsServer::with_config(&config).await;
+    let mut options = Options::new(server.url(), "deployer".parse()?);
+    options.credentials.user = Some("ada".to_owned());
+    options.credentials.password = Some("ada".to_owned());
+    let nats = Nats::connect_client(options).await?;
+    let store = super::super::Store::open(nats.clone(), cbs::Namespace::default()).await?;
+    let retry = RetryUntil::new(nats.clone(), LONG, |_| {});
+    let tries = AtomicUsize::new(0);
+    let step = async || {
+        if tries.fetch_add(1, Ordering::Relaxed) > 0 {
+            return Ok(());
+        }
+        let is_denied = eventually("the denial", LONG, async || nats.counters().server_errors > 0);
+        // Its last request removes a consumer.
+        tokio::select! {
+            _ = store.desired().list(">") => {}
+            () = is_denied => {}
+        }
+        Err(away())
+    };
+    retry.with(DeployStage::Content, step).await?;
+    assert_eq!(tries.load(Ordering::Relaxed), 2);
+    Ok(())
+}

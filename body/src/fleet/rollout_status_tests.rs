@@ -129,7 +129,8 @@ fn a_body_that_serves_what_asks_for_labels_of_nobody_says_so() -> Checked {
         let mut bodies = bodies.into_iter().collect::<Result<Vec<_>, _>>()?;
         bodies[2].facts.labels =
             labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        unplaced::explain(&mut bodies, head(), &manifest);
+        assert!(unplaced::is_any(&bodies));
+        assert_eq!(unplaced::explain(&mut bodies, head(), &manifest), [""; 0]);
         let reported = bodies
             .iter()
             .flat_map(|body| body.troubles.iter().skip(1))
@@ -141,5 +142,71 @@ fn a_body_that_serves_what_asks_for_labels_of_nobody_says_so() -> Checked {
     };
     assert_eq!(explained(&[("zone", "b")])?, [says("a"), says("b")]);
     assert_eq!(explained(&[("zone", "a")])?, [""; 0]);
+    Ok(())
+}
+
+/// A manifest of cells that ask for the label `zone=a`.
+fn of_zone(count: usize) -> Result<Manifest, Box<dyn std::error::Error>> {
+    let mut entry = Entry::new(Version::new(ContentHash::of(b"spec"), None), "python");
+    entry.place = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
+    let entries = (0..count).map(|index| {
+        Ok((Target::Cell(format!("demo.say{index:03}").parse()?), entry.clone().into()))
+    });
+    let entries = entries.collect::<Result<Vec<_>, Box<dyn std::error::Error>>>()?;
+    Ok(Manifest::new(entries)?)
+}
+
+#[test]
+fn the_reasons_of_a_body_are_bounded_and_the_others_are_counted() -> Checked {
+    let count = fleet::TROUBLES_MAX + 9;
+    let manifest = of_zone(count)?;
+    let states = "e".repeat(count);
+    let mut bodies = [body("a", head(), &states)?.1];
+    assert_eq!(unplaced::explain(&mut bodies, head(), &manifest), [""; 0]);
+    assert_eq!(bodies[0].troubles.len(), fleet::TROUBLES_MAX);
+    let last = &bodies[0].troubles.last().ok_or("a reason")?.reason;
+    // One of the reasons is the body's own.
+    assert!(last.ends_with("asks for; and 10 more that it should stop"), "{last}");
+    Ok(())
+}
+
+#[test]
+fn an_entry_that_no_body_serves_for_want_of_its_labels_says_so() -> Checked {
+    let mut bodies = [body("a", head(), ".")?.1];
+    assert!(unplaced::is_any(&bodies));
+    assert_eq!(
+        unplaced::explain(&mut bodies, head(), &of_zone(1)?),
+        ["cell demo.say000 runs nowhere: it needs the labels zone=a, and no body has them"]
+    );
+    let lines = unplaced::explain(&mut bodies, head(), &of_zone(fleet::TROUBLES_MAX + 2)?);
+    assert_eq!(lines.len(), fleet::TROUBLES_MAX + 1);
+    assert_eq!(lines.last().map(String::as_str), Some("and 2 more that run nowhere"));
+    // A body that has not applied this head may still serve it.
+    let mut behind = [body("a", ContentHash::of(b"old"), ".")?.1];
+    assert_eq!(unplaced::explain(&mut behind, head(), &of_zone(1)?), [""; 0]);
+    bodies[0].facts.labels = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
+    assert_eq!(unplaced::explain(&mut bodies, head(), &of_zone(1)?), [""; 0]);
+    assert!(!unplaced::is_any(&[body("a", head(), "r")?.1, body("b", head(), ".")?.1]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_that_answers_and_has_no_lease_is_not_nobody() -> Checked {
+    let server = testkit::NatsServer::with_jetstream().await;
+    let client =
+        bus_nats::Nats::connect_client(bus_nats::Options::new(server.url(), "deployer".parse()?))
+            .await?;
+    let store = Store::open(client, cbs::Namespace::default()).await?;
+    let manifest = manifest(true)?;
+    let touched = BTreeSet::from([0]);
+    let wanted = Wanted { head: head(), manifest: &manifest, touched: &touched, is_old: false };
+    let limit = Duration::from_secs(3);
+    assert_eq!(wait(&store, &wanted, limit, |_| {}).await, Outcome::Nobody);
+
+    let living =
+        bus_nats::Nats::connect(bus_nats::Options::new(server.url(), "a".parse()?)).await?;
+    living.on_admin_request(ASK_FLEET, |_| async { Ok(json!({})) });
+    let missing = "1 body lives, and no lease of theirs is there: their logs have the reason";
+    assert_eq!(wait(&store, &wanted, limit, |_| {}).await, Outcome::Not(vec![missing.to_owned()]));
     Ok(())
 }

@@ -1,34 +1,76 @@
-//! Reason why an entry stays on a body that should stop it: no body has the labels that the entry
-//! asks for.
+//! Entries that no body may have, because none has the labels that they ask for: the reason why such
+//! an entry stays on a body that should stop it, or runs nowhere.
 
 use cbs::{BodyId, Target};
-use fleet::{ContentHash, Entry, EntryStatus, Manifest, Presence, Trouble};
+use fleet::{ContentHash, Entry, EntryStatus, Manifest, Presence, TROUBLES_MAX, Trouble};
 
 /// Returns the reason, for the operator.
 pub(super) fn reason(target: &Target, body: &BodyId) -> String {
     format!("{target} serves on in {body}, for no body has the labels that it asks for")
 }
 
-/// True if a body serves an entry that it should stop: `extra` or `old`.
-pub(crate) fn is_leaving(body: &Presence) -> bool {
-    body.states.count(EntryStatus::Extra) + body.states.count(EntryStatus::Old) > 0
+/// True if a body serves an entry that it should stop (`extra` or `old`), or an entry runs in no
+/// body: it may be disabled, or no body has its labels.
+pub(crate) fn is_any(bodies: &[Presence]) -> bool {
+    let entries = bodies.iter().map(|body| body.states.len()).max().unwrap_or_default();
+    let mut is_anywhere = vec![false; entries];
+    for (status, range) in bodies.iter().flat_map(|body| body.states.runs()) {
+        match status {
+            EntryStatus::Extra | EntryStatus::Old => return true,
+            EntryStatus::Absent => {}
+            _ => is_anywhere.iter_mut().take(range.end).skip(range.start).for_each(|is| *is = true),
+        }
+    }
+    is_anywhere.contains(&false)
 }
 
-/// Adds the reason to the troubles of each body that has applied this head.
-pub(crate) fn explain(bodies: &mut [Presence], head: ContentHash, manifest: &Manifest) {
+/// Adds the reason to the troubles of each body that has applied this head and still serves such an
+/// entry, with a limit for each body. Returns a line for each entry that no body serves.
+pub(crate) fn explain(
+    bodies: &mut [Presence],
+    head: ContentHash,
+    manifest: &Manifest,
+) -> Vec<String> {
+    let mut nowhere = Vec::new();
+    let mut left_out = vec![0_usize; bodies.len()];
     for (index, (target, item)) in manifest.entries().iter().enumerate() {
         let is_wanted = |entry: &&Entry| entry.enabled && !entry.place.is_empty();
         let Some(entry) = item.known().filter(is_wanted) else { continue };
         if bodies.iter().any(|body| !body.draining && body.facts.matches(entry)) {
             continue;
         }
-        for body in bodies
-            .iter_mut()
-            .filter(|body| body.applied.is_some_and(|applied| applied.head == head))
-        {
-            if matches!(body.states.at(index), EntryStatus::Extra | EntryStatus::Old) {
-                body.troubles.push(Trouble { index, reason: reason(target, &body.facts.body) });
+        let mut is_served = false;
+        for (body, left_out) in bodies.iter_mut().zip(&mut left_out) {
+            // The order of the states is that of the head that the body has applied.
+            if body.applied.is_none_or(|applied| applied.head != head) {
+                is_served = true;
+            } else if matches!(body.states.at(index), EntryStatus::Extra | EntryStatus::Old) {
+                is_served = true;
+                if body.troubles.len() < TROUBLES_MAX {
+                    body.troubles.push(Trouble { index, reason: reason(target, &body.facts.body) });
+                } else {
+                    *left_out += 1;
+                }
             }
         }
+        if !is_served {
+            let labels: Vec<String> =
+                entry.place.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            nowhere.push(format!(
+                "{target} runs nowhere: it needs the labels {}, and no body has them",
+                labels.join(", ")
+            ));
+        }
     }
+    for (body, count) in bodies.iter_mut().zip(left_out).filter(|(_, count)| *count > 0) {
+        if let Some(last) = body.troubles.last_mut() {
+            last.reason = format!("{}; and {count} more that it should stop", last.reason);
+        }
+    }
+    let more = nowhere.len().saturating_sub(TROUBLES_MAX);
+    if more > 0 {
+        nowhere.truncate(TROUBLES_MAX);
+        nowhere.push(format!("and {more} more that run nowhere"));
+    }
+    nowhere
 }

@@ -123,6 +123,35 @@ async fn a_body_cannot_deploy_and_is_told_so_without_the_patience_for_a_server_t
 }
 
 #[tokio::test]
+async fn a_user_who_may_not_read_what_is_deployed_is_told_so_at_once() {
+    let store = tempfile::tempdir().unwrap();
+    let fleet = guarded(store.path()).await;
+    let folder = says(&fleet, "guarded");
+    let first = ["deploy", folder.to_str().unwrap(), "--wait=false"];
+    fleet.run(&[&first[..], &DEPLOYER].concat()).await.with_status(0);
+    for (ask, inbox) in [
+        (&["history"][..], "_INBOX.web1"),
+        (&["get", "demo.say"], "_INBOX.web1"),
+        (&["bodies"], "_INBOX"),
+    ] {
+        let began = Instant::now();
+        let user = ["--user", "web1", "--password", "web1", "--inbox-prefix", inbox];
+        let done = fleet.run(&[ask, &user].concat()).await;
+        // A request to JetStream waits 15 s.
+        assert!(
+            done.status != 0 && began.elapsed() < Duration::from_secs(10),
+            "{:?}: {done:?}",
+            began.elapsed()
+        );
+        assert!(
+            done.stderr.contains("does not permit it: Permissions Violation"),
+            "{}",
+            done.stderr
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_body_neither_sets_the_head_by_any_door_nor_speaks_for_another() {
     let store = tempfile::tempdir().unwrap();
     let fleet = guarded(store.path()).await;
