@@ -66,7 +66,7 @@ fn nats(page: &mut Page, status: &BodyStatus) {
     page.one(
         "cbs_nats_connected",
         Kind::Gauge,
-        "Whether all connections to NATS stand: 1 or 0.",
+        "Whether all connections to NATS are up: 1 or 0.",
         connected,
     );
     for (name, help, count) in [
@@ -88,7 +88,7 @@ fn nats(page: &mut Page, status: &BodyStatus) {
         ),
         (
             "cbs_nats_bodies_ejected_total",
-            "Times that a silent body's calls went to others.",
+            "Times that an unresponsive body was ejected: its calls go to other bodies.",
             counters.ejections,
         ),
     ] {
@@ -110,7 +110,7 @@ fn fleet(page: &mut Page, status: &BodyStatus) {
     page.one(
         "cbs_fleet_converged",
         Kind::Gauge,
-        "Whether it runs what is wanted of it: 1 or 0.",
+        "Whether it runs its desired state: 1 or 0.",
         following.converged,
     );
     page.one(
@@ -122,7 +122,7 @@ fn fleet(page: &mut Page, status: &BodyStatus) {
     page.one(
         "cbs_fleet_troubles",
         Kind::Gauge,
-        "Deployed cells and flows that do not fare as they should here.",
+        "Deployed cells and flows that this body cannot run or start, or that were rolled back.",
         troubles,
     );
 }
@@ -187,7 +187,7 @@ fn runtime(page: &mut Page, lag: Option<&Lag>) {
         );
     }
     if let Some(lag) = lag {
-        let help = "How late a task was woken at the worst in the last 15 s; a millisecond or two is the timer's own.";
+        let help = "Largest lag of a task's wake-up in the last 15 s; a millisecond or two is the timer's own.";
         page.one("cbs_runtime_lag_seconds", Kind::Gauge, help, Seconds(lag.greatest_ns()));
     }
 }

@@ -54,10 +54,7 @@ impl AdminHandlers {
         let ask = asked.get("ask").and_then(Value::as_str).unwrap_or_default();
         let Some(handler) = self.0.load().get(ask).cloned() else {
             let ask: String = ask.chars().take(80).collect();
-            return Err(CellError::new(
-                Code::NotFound,
-                format!("this body knows no question `{ask}`"),
-            ));
+            return Err(CellError::new(Code::NotFound, format!("unknown admin request `{ask}`")));
         };
         let late = |_| {
             Err(CellError::new(
@@ -112,7 +109,8 @@ pub(crate) async fn run(mut subscriber: Subscription, answering: Arc<Answering>)
         {
             None => reply(&answering, reply_to, sign.clone()).await,
             Some(_) if answers.len() >= PENDING_MAX => {
-                let message = format!("{PENDING_MAX} questions to this body wait for an answer");
+                let message =
+                    format!("{PENDING_MAX} admin requests to this body are in progress already");
                 let error = CellError::new(Code::Overloaded, message);
                 reply(&answering, reply_to, written(&answering, Err(error))).await;
             }
@@ -126,7 +124,7 @@ pub(crate) async fn run(mut subscriber: Subscription, answering: Arc<Answering>)
 
 async fn reply(answering: &Answering, reply_to: Subject, payload: Bytes) {
     if let Err(error) = answering.connection.client().publish(reply_to, payload).await {
-        tracing::warn!(%error, "a question to this body could not be answered");
+        tracing::warn!(%error, "the reply to an admin request could not be sent");
     }
 }
 
@@ -147,7 +145,7 @@ fn written(answering: &Answering, answer: Result<Value, CellError>) -> Bytes {
 }
 
 fn unavailable(reason: &dyn std::fmt::Display) -> BusError {
-    let message = format!("the bodies cannot be asked: {reason}");
+    let message = format!("the admin request cannot be sent to the bodies: {reason}");
     BusError::new(CellError::new(Code::Unavailable, message).retryable(), Outcome::NotRun)
 }
 

@@ -86,7 +86,7 @@ pub(crate) async fn discover(
     limit: Duration,
 ) -> Result<Vec<Endpoint>, BusError> {
     let unavailable = |reason: &dyn std::fmt::Display| {
-        let message = format!("the services cannot be asked: {reason}");
+        let message = format!("the discovery request cannot be sent: {reason}");
         BusError::new(CellError::new(Code::Unavailable, message).retryable(), Outcome::NotRun)
     };
     if !connection.is_up() {
@@ -155,7 +155,7 @@ impl Answers {
         for service in self.no_info.union(&self.no_stats) {
             tracing::warn!(
                 service,
-                "a service did not tell in time all that it serves: some of it is missing here"
+                "a service did not list all its endpoints in time: some are missing here"
             );
         }
         for stats in self.stats {

@@ -238,7 +238,7 @@ impl Members {
         self.lock().asked.insert(body.clone(), State::Ejected);
         self.ejected.fetch_add(1, Ordering::Relaxed);
         self.counters.ejections.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(%body, "a body gives no sign of life; its calls go to others until it does");
+        tracing::warn!(%body, "a body does not respond; its calls go to other bodies until it does");
     }
 
     fn let_in(&self, body: &BodyId, alive: bool) {
@@ -252,7 +252,7 @@ impl Members {
         drop(known);
         if before == Some(State::Ejected) {
             self.ejected.fetch_sub(1, Ordering::Relaxed);
-            tracing::info!(%body, alive, "a body that gave no sign of life is back, or gone for good");
+            tracing::info!(%body, alive, "an unresponsive body responds again, or has left");
         }
     }
 }

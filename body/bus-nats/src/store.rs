@@ -421,7 +421,7 @@ fn value(bucket: &str, key: &str, headers: &HeaderMap, payload: Bytes, added: us
     tracing::error!(
         bucket,
         key = key.escape_debug().to_string(),
-        "an answer of JetStream lies under a key, and is ignored: somebody had the server send it there; deploy again"
+        "a response of JetStream is stored under a key and is ignored: a client had the server send it there; deploy again"
     );
     Bytes::new()
 }

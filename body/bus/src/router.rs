@@ -140,7 +140,7 @@ impl Router {
     fn nobody(&self, error: BusError, target: &Target) -> BusError {
         let absent = *error.code() == Code::NotFound && error.outcome() == Outcome::NotRun;
         if absent && self.declared.load().contains(target) {
-            return BusError::unavailable(target, "it is known, and nobody serves it now");
+            return BusError::unavailable(target, "it is declared, but no body serves it now");
         }
         error
     }

@@ -291,8 +291,10 @@ impl BusError {
     /// No capacity to run or to wait; the cell did not run.
     #[must_use]
     pub fn overloaded(target: &Target) -> Self {
-        let error =
-            CellError::new(Code::Overloaded, format!("{target} has no room for another call now"));
+        let error = CellError::new(
+            Code::Overloaded,
+            format!("{target} is at its limit of running and waiting calls"),
+        );
         Self::new(error.retryable(), Outcome::NotRun)
     }
 

@@ -136,7 +136,7 @@ impl Body {
         self.seen = ObservedHead { revision, ..ObservedHead::default() };
         let Some(bytes) = value else {
             self.seen.stuck =
-                Some("there is no head any more: the body goes on with what it has".to_owned());
+                Some("the desired state was deleted: the body keeps what it runs".to_owned());
             return Ok(());
         };
         let head =
@@ -216,7 +216,7 @@ impl Body {
             }
             Err(ManifestError::Incomplete(missing)) => {
                 self.seen.stuck = Some(format!(
-                    "{} objects of head {} are not there yet",
+                    "{} objects of generation {} are not in the store yet",
                     missing.len(),
                     head.number
                 ));

@@ -174,7 +174,7 @@ impl Conflict {
         let theirs: Vec<&Target> = self.theirs.targets().into_iter().collect();
         let (theirs, both) = (list(&theirs), list(&self.both.iter().collect::<Vec<_>>()));
         format!(
-            "head {number} by {who} ({message}) came first and changed {theirs}; both changed {both}: \
+            "generation {number} by {who} ({message}) came first and changed {theirs}; both changed {both}: \
              look at `cbs diff` and deploy again"
         )
     }

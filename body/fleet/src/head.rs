@@ -43,10 +43,10 @@ pub struct Head {
 #[non_exhaustive]
 pub enum HeadError {
     /// The value of a head's key cannot be read.
-    #[error("the head cannot be read: {0}")]
+    #[error("the current generation cannot be read: {0}")]
     Unreadable(String),
     /// There is no head of this number.
-    #[error("history has no head {number}; it reaches from {first} to {last}")]
+    #[error("history has no generation {number}; it reaches from {first} to {last}")]
     NoSuchHead {
         /// Number that was asked for.
         number: u64,

@@ -60,7 +60,7 @@
 //! - **FLEET-5** A new revision MUST have been ready for a while before the old one stops; with
 //!   `recreate` the old one MUST have stopped before the new one starts.
 //! - **FLEET-6** A body MUST go on serving what it does not own until every owner has said, at the
-//!   same head, that it serves it, in a lease made after that owner had received the lease which
+//!same generation, that it serves it, in a lease made after that owner had received the lease which
 //!   says that this body leaves. An extra owner is harmless; a time without an owner is not.
 //! - **FLEET-7** For two leases after a connection, a sleep, or a time without its own lease, a
 //!   body MUST NOT count absences, nor missing reports about the present head.

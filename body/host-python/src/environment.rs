@@ -105,7 +105,7 @@ pub(crate) fn shared() -> Option<&'static Path> {
         Ok(site) => Some(site),
         Err(error) => {
             tracing::warn!(
-                "Python cells run without msgspec, ten times slower at reading and writing JSON: {error}; mend it with \
+                "Python cells run without msgspec, ten times slower at reading and writing JSON: {error}; fix it with \
                  access to a package index, or with a folder that has it in CBS_TOOLS"
             );
             None

@@ -116,7 +116,7 @@ impl Pool {
                     return Err(StartError::Lane(reason.unwrap_or_default()));
                 }
                 Ok(LaneStatus::Starting) | Err(_) => {
-                    return Err(StartError::Lane("the lane has gone".to_owned()));
+                    return Err(StartError::Lane("the lane has ended".to_owned()));
                 }
             }
         }

@@ -98,7 +98,7 @@ fn site(wanted: Option<&Requirements>, name: &str) -> Result<Option<PathBuf>, Ho
     wanted.install().map(Some).map_err(|error| {
         let file = wanted.file.display();
         HostError::Runtime(format!(
-            "what `{name}` needs cannot be installed ({file}): {error}; mend the file, or give this machine access to \
+            "what `{name}` needs cannot be installed ({file}): {error}; correct the file, or give this machine access to \
              a package index"
         ))
     })

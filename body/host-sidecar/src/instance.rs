@@ -192,7 +192,7 @@ impl Instance {
                 }
                 tracing::warn!(
                     target: "cbs::cell", cell = %self.plan.env.target.name(), pid = process.pid(),
-                    "a process of the cell did not end when it was told to, and is killed"
+                    "a process of the cell did not stop in time and is killed"
                 );
             }
             ExitReason::Stuck(_) => {}

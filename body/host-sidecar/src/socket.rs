@@ -89,7 +89,7 @@ impl Socket {
                     );
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a process that nobody knows tried a cell's socket");
+                    tracing::warn!(%error, "an unknown process tried to connect to a cell's socket");
                 }
             }
         }

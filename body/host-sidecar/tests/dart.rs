@@ -86,7 +86,7 @@ async fn mistakes_are_told_as_the_compiler_tells_them() -> Checked {
     let reported = within(LIMIT, "refused", shop.builder().prepare(&source)).await;
     let reported = reported.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(
-        reported.contains("\nhint: a file that no pubspec.yaml stands above knows `package:cbs`"),
+        reported.contains("\nhint: a file without a pubspec.yaml in a folder above it can import only `package:cbs`"),
         "{reported}"
     );
     shop.write("greet.dart", "void hello() {}\n")?;

@@ -140,7 +140,7 @@ async fn a_kernels_mistakes_are_told_as_a_programs() -> Checked {
         ("void hello() {}\n", "greet.dart: it has no `main`"),
         (
             "import 'package:absent/absent.dart';\nvoid main() {}\n",
-            "\nhint: a file that no pubspec.yaml stands above",
+            "\nhint: a file without a pubspec.yaml in a folder above",
         ),
     ] {
         let source = shop.write("greet.dart", text)?;

@@ -114,7 +114,7 @@ impl Decoder {
                 return Ok(Some(Received { kind, cost: (LENGTH_BYTES + length) as u64 }));
             }
             self.skipped += 1;
-            tracing::debug!(bytes = length, "a frame of a kind that is not known was passed over");
+            tracing::debug!(bytes = length, "a frame of an unknown kind was ignored");
         }
     }
 

@@ -28,6 +28,6 @@ pub(crate) fn hint(text: &str, candidates: &[&str]) -> Option<String> {
     match nearest(text, candidates.iter().copied()) {
         Some(candidate) => Some(format!("did you mean `{candidate}`?")),
         None if candidates.is_empty() => None,
-        None => Some(format!("known here: {}", candidates.join(", "))),
+        None => Some(format!("expected one of: {}", candidates.join(", "))),
     }
 }

@@ -349,7 +349,7 @@ pub(super) async fn announce(nats: Option<&Nats>, cell: &Running) -> Option<Anno
     let announced = nats?.announce(cell.service().clone()).await;
     announced
         .inspect_err(
-            |error| tracing::warn!(cell = %cell.spec().name, "discovery cannot be told: {error}"),
+            |error| tracing::warn!(cell = %cell.spec().name, "discovery cannot be updated: {error}"),
         )
         .ok()
 }

@@ -193,15 +193,19 @@ async fn publish(
         match word {
             EventCommand::Event(event) => match timeout(PUBLISH_LIMIT, bus.publish(*event)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!("an event of the body is not told: {error}"),
-                Err(_) => tracing::debug!("an event of the body is not told: the bus takes none"),
+                Ok(Err(error)) => {
+                    tracing::debug!("an event of the body was not published: {error}")
+                }
+                Err(_) => tracing::debug!(
+                    "an event of the body was not published: the bus accepts no more"
+                ),
             },
             // The caller may have given up.
             EventCommand::Settled(settled) => _ = settled.send(()),
         }
         let missed = missed.swap(0, Ordering::Relaxed);
         if missed > 0 {
-            tracing::warn!("{missed} events of this body are not told: {WAITING_MAX} were waiting");
+            tracing::warn!("{missed} events of this body were dropped: {WAITING_MAX} were waiting");
         }
     }
 }

@@ -38,9 +38,7 @@ pub(crate) struct Completions {
 impl Completions {
     pub(crate) fn run(&self) -> Outcome {
         let shells = Shells::builtins();
-        let shell = shells
-            .completer(&self.shell)
-            .ok_or_else(|| Failure::usage("this shell is not known"))?;
+        let shell = shells.completer(&self.shell).ok_or_else(|| Failure::usage("unknown shell"))?;
         let mut script = Vec::new();
         shell.write_registration(VARIABLE, "cbs", "cbs", &program(), &mut script)?;
         output::print_bytes(script.trim_ascii_end())?;

@@ -60,7 +60,7 @@ pub(crate) struct Undeploy {
 /// Brings back what was deployed before.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rollback {
-    /// The number of a head in `cbs history` [default: the latest that was different]
+    /// Number of a generation in `cbs history` [default: the latest that was different]
     #[arg(long, value_name = "NUMBER")]
     to: Option<u64>,
     #[command(flatten)]
@@ -115,7 +115,7 @@ impl Undeploy {
             let (now, inventory) = present(&store, &retry).await?;
             if let Some(lost) = now.lost.first() {
                 return Err(Failure::failed(format_args!(
-                    "the part {} of the present head is not in the store any more: deploy its specs again, or go back \
+                    "the part {} of the current generation is not in the store any more: deploy its specs again, or go back \
                      with `cbs rollback`; nothing was changed",
                     lost.short()
                 )));
@@ -168,7 +168,7 @@ impl Rollback {
                     .clone(),
             };
             let unreadable =
-                || format!("head {} cannot be brought back; nothing was changed", to.number);
+                || format!("generation {} cannot be restored; nothing was changed", to.number);
             let manifest =
                 retry.with(DeployStage::Content, async || store.manifest(to.manifest).await);
             let manifest = manifest.await.with_context(unreadable)?;
@@ -259,7 +259,7 @@ pub(super) async fn warn_of_lost_history(globals: &Globals, nats: &Nats) {
             if applied.len() == 1 { "runs" } else { "run" },
         );
         output::warn(format_args!(
-            "{count} {run} head {newest}, and the server has no head: its history is lost, as after a restart with empty \
+            "{count} {run} generation {newest}, and the server has none: its history is lost, as after a restart with empty \
              streams; bodies go on with what they have until everything is deployed again"
         ));
     }

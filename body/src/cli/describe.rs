@@ -85,7 +85,7 @@ fn troubles(endpoint: &Endpoint) -> Option<String> {
         (counters.slow_consumers, "times messages were dropped for a full buffer"),
         (counters.stale, "requests refused as stale"),
         (counters.ejections, "silent bodies passed over"),
-        (counters.server_errors, "errors told by the server"),
+        (counters.server_errors, "errors reported by the server"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

@@ -96,7 +96,7 @@ async fn program() -> Finding {
         _ => Finding::missing(
             WHAT,
             path.display().to_string(),
-            "it does not tell its version: install nats-server 2.12",
+            "its version cannot be read: install nats-server 2.12",
         ),
     }
 }
@@ -198,7 +198,7 @@ async fn dart() -> Finding {
     match tokio::task::spawn_blocking(host_sidecar::dart::find).await {
         Ok(Ok(dart)) => Finding::ok(WHAT, format!("{} ({})", dart.version, dart.path.display())),
         Ok(Err(error)) => Finding::note(WHAT, "none", error.to_string()),
-        Err(error) => Finding::note(WHAT, "not known", error.to_string()),
+        Err(error) => Finding::note(WHAT, "unknown", error.to_string()),
     }
 }
 

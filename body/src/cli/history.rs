@@ -62,7 +62,7 @@ impl History {
                     output::print_json(&history.heads().iter().rev().collect::<Vec<_>>())?;
                 }
                 Format::Human => {
-                    let head = ["head", "when", "who", "manifest", "message"];
+                    let head = ["generation", "when", "who", "manifest", "message"];
                     output::print(output::table(head, history.heads().iter().rev().map(row)))?;
                     let now = unless_denied(&nats, store.now()).await?;
                     now.canaries().iter().for_each(output::report);
@@ -201,7 +201,7 @@ async fn explain_unplaced(globals: &Globals, nats: &Nats, bodies: &mut [Presence
 }
 
 fn table(bodies: &[Presence]) -> String {
-    let head = ["body", "program", "platform", "labels", "runtimes", "head", "state"];
+    let head = ["body", "program", "platform", "labels", "runtimes", "generation", "state"];
     let rows = bodies.iter().map(|body| {
         let facts = &body.facts;
         let labels: Vec<String> =

@@ -49,7 +49,7 @@ pub(super) fn is_missing(error: &BusError) -> bool {
 pub(super) fn hint(target: &Target, known: &BTreeSet<Target>) -> Option<String> {
     if known.contains(target) {
         return Some(format!(
-            "{target} is known here, and no body serves it now: see `cbs ls` and `cbs bodies`"
+            "{target} is declared here, but no body serves it now: see `cbs ls` and `cbs bodies`"
         ));
     }
     let alike = known

@@ -156,10 +156,12 @@ impl FoundSpans {
     pub(super) fn tell_gaps(&self) {
         if self.left_out > 0 {
             let spans = output::count(self.left_out, "span", "spans");
-            output::warn(format_args!("{spans} found no room in an answer: the tree has holes"));
+            output::warn(format_args!(
+                "{spans} did not fit into an answer: the tree is incomplete"
+            ));
         }
         for (body, reason) in &self.silent {
-            output::warn(format_args!("{body} tells nothing: {}", output::sanitize(reason)));
+            output::warn(format_args!("{body} did not answer: {}", output::sanitize(reason)));
         }
     }
 

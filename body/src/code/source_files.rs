@@ -332,7 +332,7 @@ fn check_link(root: &Path, path: &Path, whole: &Path) -> io::Result<()> {
     let is_above =
         |above: &Path| fs::canonicalize(root.join(above)).is_ok_and(|above| above == target);
     if path.ancestors().skip(1).any(is_above) {
-        return refused("to a folder that it stands in: take it out, or name it in a `.cbsignore`");
+        return refused("to a folder that contains it: remove it, or name it in a `.cbsignore`");
     }
     Ok(())
 }

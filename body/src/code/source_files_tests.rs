@@ -124,7 +124,7 @@ fn a_link_to_a_folder_that_it_stands_in_is_told_as_such() -> Checked {
         symlink(target, folder.path().join("cell").join(link))?;
         let reason = refused(folder.path(), PYTHON);
         assert!(
-            reason.contains(&format!("{link} is a link to a folder that it stands in")),
+            reason.contains(&format!("{link} is a link to a folder that contains it")),
             "{reason}"
         );
         fs::remove_file(folder.path().join("cell").join(link))?;
@@ -133,7 +133,7 @@ fn a_link_to_a_folder_that_it_stands_in_is_told_as_such() -> Checked {
     symlink("../two", folder.path().join("cell/one/two"))?;
     source_files(folder.path(), PYTHON)?;
     symlink("../one", folder.path().join("cell/two/one"))?;
-    assert!(refused(folder.path(), PYTHON).contains("is a link to a folder that it stands in"));
+    assert!(refused(folder.path(), PYTHON).contains("is a link to a folder that contains it"));
     Ok(())
 }
 
@@ -244,7 +244,7 @@ fn a_package_that_is_not_known_or_not_there_is_told_with_what_to_do() -> Checked
     fs::remove_file(folder.path().join("house/cell/.dart_tool/package_config.json"))?;
     let reported = refused(folder.path(), DART);
     assert!(
-        reported.contains("main.dart: `package:near` is imported, and not known: name it in "),
+        reported.contains("main.dart: `package:near` is imported, but not found: name it in "),
         "{reported}"
     );
     assert!(reported.ends_with("pubspec.yaml, and run `dart pub get` there"), "{reported}");

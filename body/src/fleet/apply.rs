@@ -73,7 +73,7 @@ impl ChangeSet {
             // The same manifest has the same parts: then they are at hand again.
             ensure!(
                 changes.root() == head.manifest,
-                "{lost} parts of head {} are not in the store any more: deploy all that it held at once, unchanged, \
+                "{lost} parts of generation {} are not in the store any more: deploy all that it held at once, unchanged, \
                  or go back with `cbs rollback`; nothing was changed",
                 head.number
             );
@@ -140,7 +140,7 @@ impl ChangeSet {
                 retry.with(DeployStage::Head(head.number), async || self.put(store).await).await
         {
             tracing::warn!(
-                "head {} is written, and some of its content may be missing: {error:#}",
+                "generation {} is written, and some of its content may be missing: {error:#}",
                 head.number
             );
         }
@@ -333,7 +333,8 @@ impl ChangeSet {
 
     async fn conflict(&self, store: &Store) -> anyhow::Result<Conflict> {
         let now = store.now().await?;
-        let (head, _) = now.head.context("the head was deleted meanwhile: deploy again")?;
+        let (head, _) =
+            now.head.context("the desired state was deleted meanwhile: deploy again")?;
         Ok(Conflict::new(&self.base.manifest, &self.manifest, &now.manifest, head))
     }
 

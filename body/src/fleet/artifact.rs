@@ -56,7 +56,7 @@ impl SpecDocument {
         let document: Self = serde_json::from_slice(bytes).context("the spec cannot be read")?;
         ensure!(
             bundle::is_safe(&document.file),
-            "the spec's file `{}` leads elsewhere",
+            "the spec's file `{}` is not a path inside its folder",
             document.file.escape_debug()
         );
         Ok(document)

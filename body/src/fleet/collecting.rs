@@ -74,7 +74,7 @@ impl Store {
         if !damaged.is_empty() {
             for key in damaged {
                 tracing::warn!(
-                    "`{key}` in the bucket {} cannot be read as a former head: {}, all manifests that are stored are \
+                    "`{key}` in the bucket {} cannot be read as a former generation: {}, all manifests that are stored are \
                      kept, and what they name",
                     self.desired().name(),
                     until(&key)
@@ -122,7 +122,7 @@ impl Store {
     /// Returns every head that can be read, oldest first, and the keys of history that hold no
     /// readable head.
     async fn heads(&self) -> anyhow::Result<(Vec<Head>, Vec<String>)> {
-        let now = self.desired().get_latest(keys::HEAD).await?.context("there is no head")?;
+        let now = self.desired().get_latest(keys::HEAD).await?.context("nothing is deployed")?;
         let now = Head::decode(&now.value)?;
         let former = self.desired().all(&format!("{}*", keys::HISTORY)).await?;
         let mut heads = BTreeMap::new();
@@ -145,7 +145,7 @@ impl Store {
         // The oldest end where somebody pruned them.
         for (&number, &later) in heads.keys().zip(heads.keys().skip(1)) {
             let is_told = (number + 1..later).all(|between| unread.contains(&between));
-            ensure!(is_told, "history has a gap after head {number}");
+            ensure!(is_told, "history has a gap after generation {number}");
         }
         Ok((heads.into_values().collect(), damaged))
     }

@@ -106,7 +106,7 @@ impl Driver {
     pub(crate) fn new(joining: Joining, instances: Instances, nats: Nats) -> Result<Self, Failure> {
         let Joining { body, namespace, labels, natives, drain } = joining;
         let cache = Cache::new(&body).map_err(|error| {
-            Failure::not_started(format_args!("there is no place for fetched code: {error}"))
+            Failure::not_started(format_args!("no folder for fetched code: {error}"))
         })?;
         let (incarnation, _) = cbs::Uuid::new_v4().as_u64_pair();
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -157,8 +157,8 @@ impl Driver {
             } else if timeout_at(patience, self.next()).await.is_err() {
                 warned = true;
                 tracing::warn!(
-                    "not in the fleet yet: its buckets cannot be read or this body's lease is not heard; it tries on. \
-                     Under restricted permissions one `cbs deploy` comes first; CBS_LOG=debug tells more"
+                    "not in the fleet yet: its buckets cannot be read or this body's lease is not observed; it retries. \
+                     Under restricted permissions one `cbs deploy` comes first; CBS_LOG=debug shows more"
                 );
                 continue;
             }
@@ -251,7 +251,7 @@ impl Driver {
         let pass = self.reconciler.found();
         let paused = pass.paused.map(|paused| match paused {
             Paused::NotConnected => "not connected".to_owned(),
-            Paused::LeaseNotObserved => "its own lease is not heard".to_owned(),
+            Paused::LeaseNotObserved => "its own lease is not observed".to_owned(),
             Paused::DuplicateId => "another body has the same id".to_owned(),
         });
         let converged = self.reconciler.is_converged();

@@ -34,7 +34,9 @@ impl DeployStage {
     fn so_far(self) -> String {
         match self {
             Self::Content => "nothing is changed yet".to_owned(),
-            Self::Head(number) => format!("whether head {number} is written is not known yet"),
+            Self::Head(number) => {
+                format!("it is not known yet whether generation {number} is written")
+            }
         }
     }
 
@@ -43,7 +45,7 @@ impl DeployStage {
         match self {
             Self::Content => "nothing was changed, and `cbs deploy` again is safe".to_owned(),
             Self::Head(number) => format!(
-                "whether head {number} was written is not known: `cbs history` tells it, and `cbs deploy` again is safe"
+                "it is not known whether generation {number} was written: `cbs history` shows it, and `cbs deploy` again is safe"
             ),
         }
     }

@@ -104,7 +104,7 @@ pub(crate) async fn wait(
             Some(Err(_)) => return observed.too_late(wanted, None),
             None => {
                 tell_new(
-                    "the connection is lost: it waits until the bodies are heard again".to_owned(),
+                    "the connection is lost: waiting until the bodies report again".to_owned(),
                 );
                 if timeout_at(until, link.wait_for(|state| *state == LinkState::Up)).await.is_err()
                 {
@@ -206,7 +206,7 @@ async fn follow(
         hopeless = now.hopeless.then(|| hopeless.unwrap_or_else(Instant::now));
         if !now.missing.is_empty() {
             report(format!(
-                "{} of {} bodies have the head; {}",
+                "{} of {} bodies have the generation; {}",
                 now.followed,
                 now.bodies,
                 summary(&now.missing)
@@ -279,22 +279,20 @@ impl Observed {
     fn too_late(&self, wanted: &Wanted<'_>, error: Option<&StoreError>) -> Outcome {
         let why = |error: &StoreError| format!("the leases of the bodies cannot be read: {error}");
         if !self.is_whole {
-            let silent = || {
-                "the server does not tell the leases of the bodies: no answer in time".to_owned()
-            };
+            let silent = || "the leases of the bodies cannot be read: no answer in time".to_owned();
             return Outcome::Not(vec![error.map_or_else(silent, why)]);
         }
         let now = progress(&self.presences(), wanted);
         if now.bodies == 0 && self.unheard > 0 {
-            let bodies = output::count(self.unheard, "body lives", "bodies live");
+            let bodies = output::count(self.unheard, "body runs", "bodies run");
             return Outcome::Not(vec![format!(
-                "{bodies}, and no lease of theirs is there: their logs have the reason"
+                "{bodies} without a lease: the logs of the bodies have the reason"
             )]);
         }
         if now.missing.is_empty() {
             let followed = now.followed;
             return Outcome::Not(vec![format!(
-                "{followed} of {} bodies that are heard have it; others may not have been heard again yet",
+                "{followed} of {} bodies that report have it; others may not have reported again yet",
                 now.bodies
             )]);
         }
@@ -320,7 +318,7 @@ fn progress(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Progress
         .iter()
         .map(|body| {
             let why = body.stuck.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            format!("body {} does not have the head yet{why}", body.facts.body)
+            format!("body {} does not have the generation yet{why}", body.facts.body)
         })
         .collect();
     let mut hopeless = behind.is_empty();

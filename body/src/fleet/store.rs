@@ -57,8 +57,10 @@ impl Now {
                     format!("rolled back: {reason}; {base} serves on")
                 }
             };
-            let line =
-                format!("head {}: {target} {} is {what}", head.number, entry.version.revision);
+            let line = format!(
+                "generation {}: {target} {} is {what}",
+                head.number, entry.version.revision
+            );
             Some(crate::output::sanitize(&line))
         });
         lines.collect()
@@ -193,7 +195,7 @@ impl Store {
                 };
                 let number = head.number;
                 tracing::warn!(
-                    "{error}: what follows is head {number}, the last before it; to mend it, deploy everything"
+                    "{error}: generation {number}, the last before it, is shown; to repair it, deploy everything"
                 );
                 (head, damaged)
             }

@@ -31,7 +31,7 @@ pub(super) fn write(page: &mut Page, all: &[Reading]) {
     let gauges: [Told; 3] = [
         ("cbs_cell_ready", "Whether calls reach it: 1 or 0.", |it| u64::from(it.ready)),
         ("cbs_calls_in_flight", "Calls that run now.", |it| it.in_flight),
-        ("cbs_calls_queued", "Calls that wait for room now.", |it| it.queued),
+        ("cbs_calls_queued", "Calls that wait in the queue now.", |it| it.queued),
     ];
     for (name, help, number) in gauges {
         page.family(name, Kind::Gauge, help);
@@ -59,10 +59,8 @@ pub(super) fn write(page: &mut Page, all: &[Reading]) {
         }
     }
     let counters: [Told; 2] = [
-        ("cbs_calls_shed_total", "Calls that were refused because there was no room.", |it| {
-            it.sums.shed
-        }),
-        ("cbs_restarts_total", "How often it was started again.", |it| it.sums.restarts),
+        ("cbs_calls_shed_total", "Calls refused at the limit of waiting calls.", |it| it.sums.shed),
+        ("cbs_restarts_total", "Number of restarts.", |it| it.sums.restarts),
     ];
     for (name, help, number) in counters {
         page.family(name, Kind::Counter, help);
@@ -71,13 +69,13 @@ pub(super) fn write(page: &mut Page, all: &[Reading]) {
     page.family(
         "cbs_call_wait_seconds_total",
         Kind::Counter,
-        "Time that calls waited for room before they ran.",
+        "Time that calls waited in the queue before they ran.",
     );
     all.iter().for_each(|reading| page.sample(&reading.label, Seconds(reading.sums.waited_ns)));
     page.family(
         "cbs_call_duration_seconds",
         Kind::Histogram,
-        "How long calls took that ran, the wait for room included.",
+        "Time from a call's arrival to its answer, the wait in the queue included.",
     );
     all.iter().for_each(|reading| histogram(page, reading));
     workers(page, all);
@@ -118,15 +116,15 @@ fn workers(page: &mut Page, all: &[Reading]) {
     page.family("cbs_worker_queued", Kind::Gauge, "Calls that wait in it for their turn.");
     workers.iter().for_each(|(label, worker)| page.sample(label, worker.queued));
     let seconds = |micros: u64| Seconds(micros.saturating_mul(1_000));
-    page.family("cbs_worker_loop_lag_seconds", Kind::Gauge, "How late its event loop is.");
+    page.family("cbs_worker_loop_lag_seconds", Kind::Gauge, "Lag of its event loop.");
     workers.iter().for_each(|(label, worker)| page.sample(label, seconds(worker.lag_us)));
     page.family(
         "cbs_worker_lock_wait_seconds",
         Kind::Gauge,
-        "How long it waits for a lock that it shares.",
+        "Time that it waits for a shared lock.",
     );
     workers.iter().for_each(|(label, worker)| page.sample(label, seconds(worker.lock_wait_us)));
-    page.family("cbs_worker_restarts_total", Kind::Counter, "How often it was started again.");
+    page.family("cbs_worker_restarts_total", Kind::Counter, "Number of restarts.");
     workers.iter().for_each(|(label, worker)| page.sample(label, worker.restarts));
     let credits =
         || workers.iter().filter_map(|(label, worker)| Some((label, worker.credit_bytes?)));
@@ -149,13 +147,13 @@ pub(super) fn write_retries(page: &mut Page, all: &[(Target, Retried)]) {
     page.family(
         "cbs_retries_total",
         Kind::Counter,
-        "Calls of this body that it made again, by the cell that was called.",
+        "Attempts after the first of this body's calls, by the cell that was called.",
     );
     all.iter().for_each(|(target, retried)| page.sample(&label(target), retried.again));
     page.family(
         "cbs_retries_denied_total",
         Kind::Counter,
-        "Calls that were not made again because the budget was spent.",
+        "Retries that were denied because the retry budget was spent.",
     );
     all.iter().for_each(|(target, retried)| page.sample(&label(target), retried.denied));
 }

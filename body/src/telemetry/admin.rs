@@ -76,7 +76,7 @@ pub(super) fn answer_trace(nats: &Nats, spans: Option<Arc<Spans>>) {
 fn trace(spans: &Spans, question: &Value, room: usize) -> Result<Value, CellError> {
     let id = question.get("id").and_then(Value::as_str).and_then(|id| id.parse::<Uuid>().ok());
     let id = id.ok_or_else(|| {
-        CellError::bad_request("the question names no `id` of 32 hexadecimal digits")
+        CellError::bad_request("the admin request has no `id` of 32 hexadecimal digits")
     })?;
     let memory = spans.memory();
     let mut found = memory.trace(id.into_bytes());

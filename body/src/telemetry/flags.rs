@@ -143,7 +143,7 @@ fn sampler(var: &dyn Fn(&str) -> Option<String>) -> Option<f64> {
         ),
         other => {
             output::warn(format_args!(
-                "OTEL_TRACES_SAMPLER: `{}` is not known here",
+                "OTEL_TRACES_SAMPLER: unknown value `{}`",
                 output::sanitize(other)
             ));
             None

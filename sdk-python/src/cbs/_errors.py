@@ -171,7 +171,7 @@ def no_time_left(target: str) -> CellError:
 
 def overloaded(target: str) -> CellError:
     """No room to run or to wait; the cell did not run."""
-    return not_run(CellError(Code.OVERLOADED, f"{target} has no room for another call now", retryable=True))
+    return not_run(CellError(Code.OVERLOADED, f"{target} is at its limit of running and waiting calls", retryable=True))
 
 
 def too_large(target: str, size: int, limit: int) -> CellError:

@@ -28,7 +28,7 @@ async fn a_fleet_whose_namespace_is_deleted_serves_on_and_follows_what_is_deploy
     let done = deploy(&fleet, &fleet.world.says("after", ", replicas: all"), &["--wait=false"])
         .await
         .with_status(0);
-    assert!(done.stdout.contains("head 1"), "{done:?}");
+    assert!(done.stdout.contains("generation 1"), "{done:?}");
     let text = async || caller.call("demo.say", &json!({})).await.text("text");
     eventually("the new text", LIMIT, async || text().await == "after" && text().await == "after")
         .await;

@@ -105,7 +105,7 @@ async fn a_deploy_serves_and_a_change_of_it_and_a_rollback_brings_the_former_bac
     assert!(plan.stdout.contains("add") && plan.stdout.contains("cell demo.say"), "{plan:?}");
     assert_eq!(fleet.run(&["history"]).await.with_status(1).stdout, "");
     let done = deploy(&fleet, &says(&fleet, "first")).await.with_status(0);
-    assert_eq!(done.stdout, "deployed: head 1\n");
+    assert_eq!(done.stdout, "deployed: generation 1\n");
     let caller = fleet.caller().await;
     assert_eq!(said(&caller).await, "first");
 
@@ -117,7 +117,7 @@ async fn a_deploy_serves_and_a_change_of_it_and_a_rollback_brings_the_former_bac
     assert_eq!(done.stdout, "nothing to change; 2 bodies follow\n");
 
     let done = fleet.run(&["rollback"]).await.with_status(0);
-    assert_eq!(done.stdout, "deployed: head 3\n");
+    assert_eq!(done.stdout, "deployed: generation 3\n");
     until_said(&caller, "first").await;
     let history: Value = serde_json::from_str(
         &fleet.run(&["history", "--format", "json"]).await.with_status(0).stdout,
@@ -257,7 +257,9 @@ async fn who_waits_for_a_head_that_another_replaces_is_told_what_the_other_chang
     let (first, second) = tokio::join!(first, second);
     let _ = second.with_status(0);
     let reported = first.with_status(1).stderr;
-    for part in ["replaced by head 2", "(in a hurry)", "what the other changed", "cell demo.late"] {
+    for part in
+        ["replaced by generation 2", "(in a hurry)", "what the other changed", "cell demo.late"]
+    {
         assert!(reported.contains(part), "{part} is not in {reported}");
     }
     assert!(
@@ -330,7 +332,7 @@ async fn a_fleet_whose_server_goes_in_the_middle_of_a_deploy_converges_without_a
         "--nats",
         fleet.server.url(),
     ]));
-    deploying.until_told("head 2 is written").await;
+    deploying.until_told("generation 2 is written").await;
     fleet.server.kill().await;
     for body in &mut bodies {
         body.until_told("nothing is changed").await;
@@ -399,7 +401,7 @@ async fn a_deploy_whose_server_restarts_waits_for_the_bodies_that_were_there() {
         "--nats",
         fleet.server.url(),
     ]));
-    deploying.until_told("head 2 is written").await;
+    deploying.until_told("generation 2 is written").await;
     fleet.server.kill().await;
     fleet.server.restart().await;
     let done = deploying.ended().await.with_status(0);
@@ -422,7 +424,7 @@ async fn a_deploy_does_not_outlast_its_time_while_the_server_is_silent() {
         "--nats",
         fleet.server.url(),
     ]));
-    deploying.until_told("head 2 is written").await;
+    deploying.until_told("generation 2 is written").await;
     let began = Instant::now();
     fleet.server.pause();
     let done = deploying.ended().await;

@@ -37,7 +37,8 @@ async fn masses_of_specs_are_deployed_at_once_with_progress_and_bounded_memory()
     .await;
     let done = deploying.ended().await.with_status(0);
     let held = body.peak_memory() - idle;
-    let lines = done.stderr.lines().filter(|line| line.contains("bodies have the head")).count();
+    let lines =
+        done.stderr.lines().filter(|line| line.contains("bodies have the generation")).count();
     let took = began.elapsed();
     measured(&format!(
         "{count} specs in {took:?}: {lines} lines of progress, deploy {peak} B, body {held} B more"

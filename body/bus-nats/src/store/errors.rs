@@ -45,7 +45,7 @@ pub(super) fn unavailable(bucket: &str, error: &(dyn std::error::Error + 'static
         // No server answers for a bucket whose servers are away, though the server that was asked
         // is there.
         None if reason.contains("deadline has elapsed") => {
-            let reason = "no answer in time; if its only copy is on a server that is away, start that server again";
+            let reason = "no answer in time; if its only copy is on a server that is down, start that server again";
             StoreError::Unavailable { bucket, reason: reason.to_owned() }
         }
         _ => StoreError::Unavailable { bucket, reason },

@@ -78,7 +78,7 @@ fn fleet_12_of_two_who_deploy_at_once_one_is_told_what_the_other_changed() -> Ch
     let conflict = Conflict::new(&base, &mine, &theirs, head);
     assert_eq!(
         conflict.to_string(),
-        "head 1 by eve (more of it) came first and changed cell a.b, cell c.d, flow f; both changed cell a.b: \
+        "generation 1 by eve (more of it) came first and changed cell a.b, cell c.d, flow f; both changed cell a.b: \
          look at `cbs diff` and deploy again"
     );
     assert_eq!(
@@ -146,7 +146,7 @@ fn history_goes_back_to_the_first_gap_and_rolls_back_by_going_on() -> Checked {
     assert_eq!((back.number, back.manifest, back.restores), (6, root("b"), Some(3)));
     assert_eq!(Head::decode(&back.encode())?, back);
     let error = history.get(1).err().ok_or("it is there")?;
-    assert_eq!(error.to_string(), "history has no head 1; it reaches from 3 to 5");
+    assert_eq!(error.to_string(), "history has no generation 1; it reaches from 3 to 5");
     Ok(())
 }
 

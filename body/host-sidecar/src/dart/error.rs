@@ -20,7 +20,7 @@ pub enum Error {
     },
     /// No Dart was found that works.
     #[error(
-        "no Dart{}: on Debian run `deploy/setup.sh polyglot`; elsewhere install the Dart SDK from its makers and put \
+        "no Dart{}: on Debian run `deploy/setup.sh polyglot`; on other systems install the Dart SDK from its makers and put \
          `dart` on PATH, or name it in CBS_DART", but(.seen)
     )]
     Nowhere {

@@ -41,7 +41,7 @@ impl Dart {
         let version = said
             .split_once("Dart SDK version: ")
             .and_then(|(_, rest)| rest.split_whitespace().next());
-        let version = version.ok_or("it does not tell a Dart version")?.to_owned();
+        let version = version.ok_or("its output has no Dart version")?.to_owned();
         let needed = sdk::version_min();
         if language(&version) < needed {
             return Err(format!(
@@ -126,7 +126,7 @@ fn scratch() -> std::io::Result<std::fs::File> {
 
 /// Returns the program's answer to `--version`.
 fn ask(path: &Path) -> Result<String, String> {
-    let answer = scratch().map_err(|error| format!("there is no place for its answer: {error}"))?;
+    let answer = scratch().map_err(|error| format!("no file for its output: {error}"))?;
     let stdout = answer.try_clone().map_err(|error| error.to_string())?;
     let mut command = Command::new(path);
     command.arg("--version").stdin(Stdio::null()).stdout(stdout).stderr(Stdio::null());

@@ -99,7 +99,7 @@ fn a_named_dart_that_is_wrong_is_an_error() -> Checked {
 #[test]
 fn no_dart_says_what_to_install() {
     let reported = find_with(|_| None).err().map(|error| error.to_string()).unwrap_or_default();
-    let expected = "no Dart: on Debian run `deploy/setup.sh polyglot`; elsewhere install the Dart SDK from its makers \
+    let expected = "no Dart: on Debian run `deploy/setup.sh polyglot`; on other systems install the Dart SDK from its makers \
                     and put `dart` on PATH, or name it in CBS_DART";
     assert_eq!(reported, expected);
     assert_eq!(tools(|_| None), None);

@@ -122,7 +122,7 @@ fn check_imports<'a>(
                 None => {
                     return Err(Error::source(
                         file,
-                        format!("`package:{name}` is imported, and not known: {help}"),
+                        format!("`package:{name}` is imported, but not found: {help}"),
                     ));
                 }
                 Some(library) if !library.is_file() => {

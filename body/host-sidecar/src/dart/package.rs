@@ -160,7 +160,7 @@ impl Package {
             (None, _) => String::new(),
             (Some(name), Some(root)) if names(&self.pubspec, name) => {
                 format!(
-                    "\nhint: `{name}` stands in {PUBSPEC}: run `dart pub get` in {}",
+                    "\nhint: `{name}` is listed in {PUBSPEC}: run `dart pub get` in {}",
                     root.display()
                 )
             }
@@ -173,7 +173,7 @@ impl Package {
             }
             (Some(_), None) => {
                 format!(
-                    "\nhint: a file that no {PUBSPEC} stands above knows `package:{SDK}` and no other"
+                    "\nhint: a file without a {PUBSPEC} in a folder above it can import only `package:{SDK}`"
                 )
             }
         };

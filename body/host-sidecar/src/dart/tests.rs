@@ -177,7 +177,7 @@ fn a_package_that_is_missing_is_told_with_what_to_do() -> Checked {
     assert!(explained()?.ends_with(&hint), "{}", explained()?);
     write(&pubspec, "name: greet\ndependencies:\n  nearer: any\n  near:\n    path: ../near\n")?;
     let folder = pubspec.parent().ok_or("no folder")?.display();
-    let hint = format!("\nhint: `near` stands in pubspec.yaml: run `dart pub get` in {folder}");
+    let hint = format!("\nhint: `near` is listed in pubspec.yaml: run `dart pub get` in {folder}");
     assert!(explained()?.ends_with(&hint), "{}", explained()?);
     // `path` describes `near`: it is no dependency.
     let other = explained_of("path")?;

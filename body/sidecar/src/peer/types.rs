@@ -116,7 +116,7 @@ impl fmt::Display for End {
             }
             Self::Ours(reason) => write!(f, "it was closed: {reason}"),
             Self::Goodbye(reason) => write!(f, "the other side said goodbye: {reason}"),
-            Self::Closed => f.write_str("the other side closed it without a word"),
+            Self::Closed => f.write_str("the other side closed the connection without a reason"),
             Self::Protocol(reason) => write!(f, "the other side broke the protocol: {reason}"),
             Self::Io(reason) => f.write_str(reason),
         }

@@ -14,6 +14,7 @@ pub(super) fn given_up() -> Bytes {
 }
 
 pub(super) fn overloaded() -> Bytes {
-    let message = "too many requests are unanswered here, there is no room for another now: try again a little later";
+    let message =
+        "too many requests are unanswered here: the limit is reached, try again a little later";
     error(BusError::new(CellError::new(Code::Overloaded, message).retryable(), Outcome::NotRun))
 }

@@ -317,7 +317,7 @@ fn slips_of_the_pen_are_recognised() {
     ] {
         let hint = mistakes(&cell(&format!("  {written}: 1")))[0].hint.clone().unwrap();
         if meant == "retry" {
-            assert!(hint.starts_with("known here: runtime, "), "{hint}");
+            assert!(hint.starts_with("expected one of: runtime, "), "{hint}");
         } else {
             assert_eq!(hint, format!("did you mean `{meant}`?"), "{written}");
         }

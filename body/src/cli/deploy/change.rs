@@ -85,7 +85,7 @@ impl Change {
                 )));
             }
         };
-        output::report(format_args!("head {} is written", head.number));
+        output::report(format_args!("generation {} is written", head.number));
         warn_of_broken(&changes);
         let following = async {
             if self.wait {
@@ -104,7 +104,7 @@ impl Change {
                 "collected": collected,
             }))?,
             Format::Human => {
-                output::print(format_args!("{GOOD}deployed{GOOD:#}: head {}", head.number))?;
+                output::print(format_args!("{GOOD}deployed{GOOD:#}: generation {}", head.number))?;
             }
         }
         Ok(Status::Done)
@@ -182,7 +182,7 @@ impl Change {
                     .for_each(|line| output::report(format_args!("  {}", output::sanitize(line))));
                 let number = head.number;
                 Err(Failure::failed(format_args!(
-                    "head {number} is deployed, and not everything follows; `cbs rollback` brings the former state back"
+                    "generation {number} is deployed, but not all bodies follow; `cbs rollback` restores the former one"
                 )))
             }
         }
@@ -236,7 +236,7 @@ fn outrun(
 ) -> Result<(), Failure> {
     let message = if by.message.is_empty() { String::new() } else { format!(" ({})", by.message) };
     let reported = output::sanitize(&format!(
-        "head {} is replaced by head {} of {}{message}",
+        "generation {} is replaced by generation {} of {}{message}",
         head.number, by.number, by.who
     ));
     if !theirs.targets().is_disjoint(touched) {

@@ -135,7 +135,7 @@ fn notes(span: &Span) -> Option<String> {
         text.push_str(&output::sanitize(&line));
     }
     if span.notes_dropped > 0 {
-        text.push_str(&format!("\n  ({} more found no room)", span.notes_dropped));
+        text.push_str(&format!("\n  ({} more did not fit)", span.notes_dropped));
     }
     Some(text)
 }

@@ -50,7 +50,7 @@ impl Driver {
             }
             Some(Paused::NotConnected) => {}
             Some(Paused::LeaseNotObserved) => {
-                tracing::debug!("its own lease is not heard: nothing is changed");
+                tracing::debug!("its own lease is not observed: nothing is changed");
             }
             Some(Paused::DuplicateId) => tracing::error!(
                 "another body has the same id: nothing is changed until one of them is gone; `cbs up --body ID` names one"

@@ -61,7 +61,7 @@ impl Driver {
     fn observed_head(&mut self, value: Option<&[u8]>, revision: u64) {
         let now = self.clock.now();
         if let Err(error) = self.reconciler.head(value, revision, now) {
-            tracing::warn!("{error}; the body goes on with what it has");
+            tracing::warn!("{error}; the body keeps what it runs");
         }
         self.clock.happened();
     }

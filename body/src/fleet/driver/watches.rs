@@ -266,9 +266,11 @@ impl Watches {
                 match timeout(WORK_LIMIT, made).await {
                     Ok(Ok(verdicts)) => return Done::Judges(epoch, Box::new(verdicts)),
                     Ok(Err(error)) => {
-                        tracing::warn!("verdicts about canaries cannot be heard of: {error}");
+                        tracing::warn!("the verdicts about canaries cannot be watched: {error}");
                     }
-                    Err(_) => tracing::warn!("verdicts about canaries cannot be heard of in time"),
+                    Err(_) => {
+                        tracing::warn!("the verdicts about canaries cannot be watched in time")
+                    }
                 }
                 sleep(WORK_LIMIT).await;
             }
@@ -334,7 +336,7 @@ impl Watches {
         let apart = (found != watched).then_some((found, watched));
         if apart.is_some() && self.under_way.apart == apart {
             let bucket = keys::desired_bucket(&self.namespace);
-            let reason = "its watch tells nothing".to_owned();
+            let reason = "its watch reports nothing".to_owned();
             return self.reopen(&StoreError::Unavailable { bucket, reason });
         }
         self.under_way.apart = apart;

@@ -177,7 +177,7 @@ final class Session {
     if (inFlightMax > 0 && _running.length >= inFlightMax || _connection.outbox.isJammed) {
       return _refuse(
         id,
-        CellException('overloaded', '$target has no room for another call now', retryable: true, notRun: true),
+        CellException('overloaded', '$target is at its limit of running and waiting calls', retryable: true, notRun: true),
       );
     }
     _run(id, hosted, request);

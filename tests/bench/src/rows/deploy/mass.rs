@@ -47,7 +47,7 @@ pub(super) async fn measure(
         total,
         Line::new(format!("{what}: until the plan is shown"), "s", part(|it| it.read))
             .note("specs are read, checked, packed, and tried out"),
-        Line::new(format!("{what}: until the head is written"), "s", part(|it| it.written)),
+        Line::new(format!("{what}: until the generation is written"), "s", part(|it| it.written)),
         Line::new(format!("{what}: until all follow"), "s", part(|it| it.followed)),
         Line::new(
             format!("{what}: all of them changed"),
