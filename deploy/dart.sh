@@ -20,7 +20,7 @@ dart_advice="install the Dart SDK from its makers and put dart on PATH, or its p
 # Sets `dart` to a Dart that works, or leaves it empty.
 look_for_dart() { dart=$("$here/find.sh" dart); }
 
-# Debian's mirror, as apt on this machine knows it; empty elsewhere.
+# Debian's mirror, as apt on this machine has it; empty on other systems.
 debian_mirror() {
     { have apt-get && have dpkg-deb && [ -r "$keyring" ]; } || return 0
     # A proxy of Debian's archive may have any path: then the list that was fetched from it tells.

@@ -18,7 +18,7 @@ sys.exit(sys.version_info < (3, 11) or not any(shared) or not os.path.exists(os.
 ' >/dev/null 2>&1
 }
 
-# The interpreter that pyo3 takes when nobody tells it: it asks in this order.
+# The interpreter that pyo3 takes by default: it looks in this order.
 builds_default() {
     if [ -n "${VIRTUAL_ENV:-}" ] && [ -z "${CONDA_PREFIX:-}" ]; then
         echo "$VIRTUAL_ENV/bin/python"

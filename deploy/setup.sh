@@ -2,7 +2,7 @@
 # Sets up what CBS needs on this machine; run again, it looks and does nothing.
 #
 #   deploy/setup.sh            what building and running need: Rust, a C compiler, Python's library, nats-server
-#   deploy/setup.sh demo       the same, but a missing nats-server is only told: the demo then runs in process
+#   deploy/setup.sh demo       the same, but a missing nats-server is only reported: the demo then runs in process
 #   deploy/setup.sh polyglot   the same as demo, and Dart, if it can be had
 #   deploy/setup.sh bench      the first, Dart, and what the benchmarks compare with, if it can be had
 #   deploy/setup.sh lint       all of it, and the checkers of `make test`
@@ -34,7 +34,7 @@ say() { printf 'set-up: %s\n' "$*"; }
 stop() { say "$*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Root on Debian mends it; everybody else reads one line that says what to install.
+# Root on Debian installs it; all others read one line that says what to install.
 debian_package() { # why, packages…
     why=$1 && shift
     { [ "$(id -u)" = 0 ] && have apt-get; } || stop "$why; on Debian: apt-get install $*"
@@ -68,7 +68,7 @@ c_compiler() { # The TLS library is partly C and assembly.
     have "${CC:-cc}" || debian_package "no C compiler (cc)" gcc libc6-dev
 }
 
-# Sets what cargo must be told of Python: `features`, and PYO3_PYTHON where that is needed.
+# Sets the options of cargo for Python: `features`, and PYO3_PYTHON where that is needed.
 ask_python() { eval "$("$here/find.sh" python)"; }
 
 # The program hosts Python cells in itself, for which it is linked with Python's library.

@@ -67,7 +67,7 @@ impl Code {
             name.ends_with(".py") || ["requirements.txt", "pyproject.toml"].contains(&name)
         };
         let mut code = Self::below(root, is_code)?;
-        // What is named and not there is told by who starts the cell.
+        // A missing file is reported by the host when it starts the cell.
         for named in required(source).unwrap_or_default() {
             let Ok(place) = named.strip_prefix(root) else { continue };
             if named.is_dir() {
@@ -87,7 +87,7 @@ impl Code {
             name.ends_with(".dart")
                 || ["pubspec.yaml", "pubspec.lock", "package_config.json"].contains(&name)
         })?;
-        // A package that is not known or not there is told by who compiles it.
+        // An unknown or missing package is reported by the compiler.
         if let Ok(needs) = dart::needs(source) {
             let near = needs.packages.into_iter().filter(|package| !package.is_hosted());
             code.files.extend(near.flat_map(|package| package.files).chain(needs.strays));

@@ -122,7 +122,7 @@ fn writer() -> io::Result<mpsc::Sender<Line>> {
         while let Some(line) = waiting.blocking_recv() {
             let mut stdout = io::stdout().lock();
             let result = writeln!(stdout, "{}", line.text).and_then(|()| stdout.flush());
-            // Who printed may have given up; the line stands all the same.
+            // The caller may have given up; the line is printed all the same.
             let _ = line.written.send(result);
         }
     })?;

@@ -51,7 +51,7 @@ fn a_fleet_that_cannot_be_followed_is_told_and_decides_nothing() {
     let status = status();
     status.started();
     let reason = Some("another body goes by its name".to_owned());
-    let (_fares, following) = watch::channel(Following { reason, ..Following::default() });
+    let (_sender, following) = watch::channel(Following { reason, ..Following::default() });
     status.joined(following);
     let asked = status.readiness();
     let text = asked.text();

@@ -164,7 +164,7 @@ async fn serve(stream: TcpStream, site: &Site, slot: &ConnectionSlot, stop: Canc
         }
     };
     if let Err(error) = served {
-        // A client's mistake, or one that went away.
+        // A client's mistake, or a client that disconnected.
         tracing::debug!("an HTTP connection: {error}");
     }
 }

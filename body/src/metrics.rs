@@ -34,7 +34,7 @@ const BYTES: usize = 16 * 1024;
 /// call it on a task of the runtime.
 pub(crate) fn page(status: &BodyStatus, lag: Option<&Lag>, form: Form) -> Vec<u8> {
     let cells = status.registry().read(form == Form::OpenMetrics);
-    let mut page = Page::new(form, BYTES + room(&cells));
+    let mut page = Page::new(form, BYTES + page_bytes(&cells));
     let version = labels(&[("version", env!("CARGO_PKG_VERSION"))]);
     page.family("cbs_build_info", Kind::Info, "The program.");
     page.sample(&version, true);
@@ -53,7 +53,7 @@ pub(crate) fn page(status: &BodyStatus, lag: Option<&Lag>, form: Form) -> Vec<u8
     page.finish()
 }
 
-fn room(cells: &[Reading]) -> usize {
+fn page_bytes(cells: &[Reading]) -> usize {
     let called = cells.iter().filter(|reading| reading.was_called()).count();
     called * cells::BYTES_EACH + (cells.len() - called) * cells::BYTES_EACH / 4
 }

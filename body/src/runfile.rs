@@ -84,7 +84,7 @@ fn find_in(runs: &Path, folder: &Path) -> Option<String> {
         let _ = fs::remove_file(&file);
         return None;
     }
-    // A body that lives starts its server again, at the same address.
+    // A running body starts its server again, at the same address.
     lives(&left.url).then_some(left.url)
 }
 

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from house import DEPLOY, ROOT, TOOLS, document, program, run
+from support import DEPLOY, ROOT, TOOLS, document, program, run
 
 CONTAINERFILE = DEPLOY / "container/Containerfile"
 COMPOSE = DEPLOY / "compose/compose.yaml"

@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from house import DEPLOY, ROOT, TOOLS, document, run
+from support import DEPLOY, ROOT, TOOLS, document, run
 
 CHART = DEPLOY / "helm/cbs"
 BASE = DEPLOY / "kubernetes/base"
@@ -171,7 +171,7 @@ def test_modes_start_what_they_say() -> None:
     assert [mount for mount in specs["volumeMounts"] if "subPath" in mount] == []
 
 
-def test_the_alerts_of_the_chart_are_the_houses() -> None:
+def test_the_alerts_of_the_chart_are_those_of_deploy() -> None:
     told = one("PrometheusRule", render({"prometheusRule": {"enabled": True}}))
     assert told["spec"] == document(DEPLOY / "prometheus/alerts.yml")
     elsewhere = one("PrometheusRule", render(ALL))["spec"]["groups"][0]["rules"][0]["annotations"]["runbook_url"]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from house import DEPLOY, program, run
+from support import DEPLOY, program, run
 
 NATS = DEPLOY / "nats"
 PASSWORDS = {f"CBS_{user}_PASSWORD": user.lower() for user in ("OPERATOR", "SHOP_BODY", "SHOP_DEPLOYER", "LAB_BODY")}
@@ -168,7 +168,7 @@ def test_durable_acknowledges_after_the_disk(tmp_path: Path, connect: Connect) -
     with running(server):
         said = server.ask("varz")
         assert said["jetstream"]["config"]["sync_always"] is True
-        # What all servers of the house have.
+        # Settings of every server in deploy/.
         assert said["ping_interval"] == 5_000_000_000
         assert said["write_deadline"] == 5_000_000_000
         assert said["max_payload"] == 1 << 20

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from house import DEPLOY, ROOT, document
+from support import DEPLOY, ROOT, document
 from test_kubernetes import ALL, KINDS, containers, one, render
 
 SOURCE = ROOT / "body/src"

@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 
-from house import DEPLOY, ROOT, document, program, run
+from support import DEPLOY, ROOT, document, program, run
 
 ALERTS = DEPLOY / "prometheus/alerts.yml"
 OPERATING = DEPLOY / "OPERATING.md"

@@ -15,12 +15,12 @@
 library;
 
 export 'src/cell.dart' show Cell, CellForms, cell;
+export 'src/cell_env.dart';
 export 'src/cell_exception.dart';
 export 'src/cell_log.dart';
 export 'src/context.dart';
 export 'src/envelope.dart';
 export 'src/handlers.dart';
-export 'src/home.dart';
 export 'src/isolate_pool.dart' show IsolatedHandler, isolated;
 export 'src/kind.dart';
 export 'src/payload.dart';

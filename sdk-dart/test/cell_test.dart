@@ -191,7 +191,7 @@ void main() {
               await ctx.print('$answers');
               return null;
             },
-            onStart: (home) => order.add('start'),
+            onStart: (env) => order.add('start'),
             onStop: () => order.add('stop'),
           ),
         ],

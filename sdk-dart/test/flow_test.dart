@@ -282,7 +282,7 @@ void main() {
           cell(
             'demo.echo',
             (ctx, input) => input,
-            onStart: (home) => isStarted ? null : throw StateError('no'),
+            onStart: (env) => isStarted ? null : throw StateError('no'),
             onStop: () => stopped.add('stopped'),
           ),
         ]);

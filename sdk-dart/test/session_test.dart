@@ -16,9 +16,9 @@ void main() {
   group('handshake', () {
     test('SIDE-5, SIDE-7: hello tells protocol, names, language and cells; ready follows the start hooks', () async {
       final order = <String>[];
-      final hooked = cell('demo.echo', (ctx, input) => input, onStart: (home) async {
+      final hooked = cell('demo.echo', (ctx, input) => input, onStart: (env) async {
         await Future<void>.delayed(Duration.zero);
-        order.add('started in ${home.body} as ${home.cell} ${home.revision} ${home.config} ${home.instance}');
+        order.add('started in ${env.body} as ${env.cell} ${env.revision} ${env.config} ${env.instance}');
       });
       final (body, _) = await session([hooked]);
       final hello = await body.welcome(config: {'greeting': 'Hello'});

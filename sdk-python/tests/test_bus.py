@@ -80,7 +80,7 @@ async def test_bus_1_a_call_ends_within_its_timeout(nats_url: str) -> None:
         assert time.monotonic() - started < 4
         assert (error.code, error.outcome) == ("timeout", cbs.Outcome.UNKNOWN)
         # The cell's own side gave up as well.
-        await eventually(lambda: served.standalone.cells["logic.hangs"].numbers.in_flight == 0)
+        await eventually(lambda: served.standalone.cells["logic.hangs"].stats.in_flight == 0)
         # A subject where somebody listens and nobody answers.
         silent = await served.own.client.subscribe(f"cbs.{served.namespace}.cell.logic.silent")
         await served.own.barrier()
@@ -198,8 +198,8 @@ async def test_bus_6_stopping_loses_no_call(nats_url: str) -> None:
         tasks = [asyncio.create_task(load()) for _ in range(64)]
         for _ in range(STOPS):
             async with serving(nats_url, work, namespace=steady.namespace) as other:
-                numbers = other.standalone.cells["logic.work"].numbers
-                await eventually(lambda numbers=numbers: numbers.calls > 20)  # type: ignore[misc]
+                stats = other.standalone.cells["logic.work"].stats
+                await eventually(lambda stats=stats: stats.calls > 20)  # type: ignore[misc]
         stopping.set()
         await asyncio.gather(*tasks)
         assert failures == []
@@ -326,9 +326,9 @@ async def test_bus_10_when_the_server_is_gone_calls_fail_at_once() -> None:
 
     with Server() as server:
         async with serving(server.url, hangs, echo) as served:
-            numbers = served.standalone.cells["logic.hangs"].numbers
+            stats = served.standalone.cells["logic.hangs"].stats
             under_way = asyncio.create_task(failing(served, "logic.hangs", timeout=30))
-            await eventually(lambda: numbers.in_flight == 1)
+            await eventually(lambda: stats.in_flight == 1)
             server.end()
             error = await under_way
             assert (error.code, error.outcome) == ("unavailable", cbs.Outcome.UNKNOWN)
@@ -354,14 +354,14 @@ async def test_bus_11_a_full_queue_refuses(nats_url: str) -> None:
         return "ran"
 
     async with serving(nats_url, narrow, limits=Limits(concurrency=2, queue=3)) as served:
-        numbers = served.standalone.cells["logic.narrow"].numbers
+        stats = served.standalone.cells["logic.narrow"].stats
         calls = [asyncio.create_task(served.bus.call("logic.narrow")) for _ in range(5)]
-        await eventually(lambda: (numbers.in_flight, numbers.queued) == (2, 3))
+        await eventually(lambda: (stats.in_flight, stats.queued) == (2, 3))
         error = await failing(served, "logic.narrow")
         assert (error.code, error.retryable, error.outcome) == ("overloaded", True, cbs.Outcome.NOT_RUN)
         go_on.set()
         assert await asyncio.gather(*calls) == ["ran"] * 5
-        await eventually(lambda: (numbers.in_flight, numbers.queued, numbers.shed) == (0, 0, 1))
+        await eventually(lambda: (stats.in_flight, stats.queued, stats.shed) == (0, 0, 1))
 
 
 async def test_bus_11_a_call_that_waits_too_long_for_room_never_runs(nats_url: str) -> None:
@@ -375,14 +375,14 @@ async def test_bus_11_a_call_that_waits_too_long_for_room_never_runs(nats_url: s
 
     async with serving(nats_url, narrow, limits=Limits(concurrency=1, queue=9)) as served:
         first = asyncio.create_task(served.bus.call("logic.narrow"))
-        numbers = served.standalone.cells["logic.narrow"].numbers
-        await eventually(lambda: numbers.in_flight == 1)
+        stats = served.standalone.cells["logic.narrow"].stats
+        await eventually(lambda: stats.in_flight == 1)
         waiting = [asyncio.create_task(failing(served, "logic.narrow", timeout=0.1)) for _ in range(3)]
         assert {error.code for error in await asyncio.gather(*waiting)} <= {"overloaded", "timeout"}
-        await eventually(lambda: numbers.queued == 0)
+        await eventually(lambda: stats.queued == 0)
         go_on.set()
         await first
-        await eventually(lambda: numbers.in_flight == 0)
+        await eventually(lambda: stats.in_flight == 0)
         assert runs == 1
 
 

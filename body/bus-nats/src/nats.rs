@@ -169,7 +169,7 @@ impl Nats {
 
     /// Sets the targets that the specs declare: a call that finds no responder there fails with
     /// `unavailable`, not `not-found`.
-    pub fn know(&self, targets: impl IntoIterator<Item = Target>) {
+    pub fn declare(&self, targets: impl IntoIterator<Item = Target>) {
         self.0.declared.store(Arc::new(targets.into_iter().collect::<HashSet<_>>()));
     }
 

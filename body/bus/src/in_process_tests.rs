@@ -13,7 +13,7 @@ use super::{InProcess, Settings};
 /// Handler that answers with its name. It returns requests while it has no capacity.
 struct Named {
     name: &'static str,
-    room: AtomicBool,
+    has_capacity: AtomicBool,
 }
 
 impl Handler for Named {
@@ -24,7 +24,7 @@ impl Handler for Named {
         &self,
         request: Envelope,
     ) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
-        if self.room.load(Ordering::SeqCst) {
+        if self.has_capacity.load(Ordering::SeqCst) {
             Ok(self.handle(request))
         } else {
             Err(Box::new(request))
@@ -40,8 +40,8 @@ fn event() -> Envelope {
     Envelope::event("order.created".parse().unwrap(), "{}")
 }
 
-async fn serve(bus: &InProcess, name: &'static str, room: bool) -> Box<dyn Serving> {
-    let handler = Arc::new(Named { name, room: AtomicBool::new(room) });
+async fn serve(bus: &InProcess, name: &'static str, has_capacity: bool) -> Box<dyn Serving> {
+    let handler = Arc::new(Named { name, has_capacity: AtomicBool::new(has_capacity) });
     let service =
         Service { target: target(), handler, about: Arc::default(), stats: Arc::default() };
     bus.serve(service).await.unwrap()
@@ -75,7 +75,7 @@ async fn a_closed_bus_refuses_at_once() {
 #[tokio::test]
 async fn a_topic_has_no_server_and_a_cell_no_listeners() {
     let bus = InProcess::new(Settings::default());
-    let handler = Arc::new(Named { name: "a", room: AtomicBool::new(true) });
+    let handler = Arc::new(Named { name: "a", has_capacity: AtomicBool::new(true) });
     let target: Target = "topic order.created".parse().unwrap();
     let service = Service { target, handler, about: Arc::default(), stats: Arc::default() };
     assert_eq!(bus.serve(service).await.err().unwrap().code(), &Code::BadRequest);

@@ -66,7 +66,7 @@ impl Serving for Noted {
 /// A handler with capacity for as many calls as the gate has permits.
 struct Here {
     gate: Semaphore,
-    room: AtomicBool,
+    has_capacity: AtomicBool,
 }
 
 impl Handler for Here {
@@ -80,7 +80,7 @@ impl Handler for Here {
         &self,
         request: Envelope,
     ) -> Result<BoxFuture<'_, Result<Envelope, BusError>>, Box<Envelope>> {
-        if self.room.load(Ordering::SeqCst) {
+        if self.has_capacity.load(Ordering::SeqCst) {
             Ok(self.handle(request))
         } else {
             Err(Box::new(request))
@@ -107,7 +107,8 @@ impl Scene {
             }),
         });
         let router = Arc::new(Router::new(InProcess::new(Settings::default()), link));
-        let here = Arc::new(Here { gate: Semaphore::new(100), room: AtomicBool::new(true) });
+        let here =
+            Arc::new(Here { gate: Semaphore::new(100), has_capacity: AtomicBool::new(true) });
         let service = Service {
             target: cell(),
             handler: here.clone(),
@@ -125,7 +126,7 @@ impl Scene {
     }
 
     fn full(&self) {
-        self.here.room.store(false, Ordering::SeqCst);
+        self.here.has_capacity.store(false, Ordering::SeqCst);
     }
 
     fn log(&self) -> Vec<String> {

@@ -17,7 +17,7 @@ pub struct Header {
     /// `cell logic.greet`, `flow greeting` or `topic order.created`; absent where the subject says it.
     #[prost(string, tag = "5")]
     pub target: ::prost::alloc::string::String,
-    /// Who sent it: a claim for diagnosis, never authority.
+    /// Sender: a claim for diagnosis, never authority.
     #[prost(message, optional, tag = "6")]
     pub source: ::core::option::Option<Source>,
     /// `domain/vN/Type` of the payload.

@@ -11,8 +11,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    BodyBus, BodyId, BoxFuture, BusError, CellError, Code, Envelope, Note, Notes, Source, SpanSink,
-    TIMEOUT_DEFAULT, Target, Text, Topic, Trace, Transport, now_ns, span_of, span_of_attempt,
+    BodyBus, BodyId, BoxFuture, BusError, CellError, Code, Envelope, Source, SpanEntries,
+    SpanEntry, SpanSink, TIMEOUT_DEFAULT, Target, Text, Topic, Trace, Transport, now_ns, span_of,
+    span_of_attempt,
     typed::{exact_from_json, written},
 };
 
@@ -129,7 +130,7 @@ pub struct CellContext {
     deadline: Instant,
     parent: Option<[u8; 8]>,
     via: Transport,
-    notes: Notes,
+    span_entries: SpanEntries,
 }
 
 impl CellContext {
@@ -153,7 +154,7 @@ impl CellContext {
                 .map(|trace| trace.span_id)
                 .or_else(|| request.causation_id.map(span_of)),
             via: request.via,
-            notes: Notes::default(),
+            span_entries: SpanEntries::default(),
         }
     }
 
@@ -227,7 +228,7 @@ impl CellContext {
         }
     }
 
-    /// Span that this call is recorded as. The cell's author can add notes to it.
+    /// Span that this call is recorded as. The cell's author can add attributes and events to it.
     ///
     /// ```
     /// # fn about(context: &cbs::CellContext) {
@@ -259,10 +260,10 @@ impl CellContext {
         self.via
     }
 
-    /// Notes that the cell's author made about this call.
+    /// Attributes and events that the cell's author added to the span of this call.
     #[must_use]
-    pub fn notes(&self) -> &Notes {
-        &self.notes
+    pub fn span_entries(&self) -> &SpanEntries {
+        &self.span_entries
     }
 
     /// A request to another target, with this call's ids, trace and remaining time.
@@ -357,22 +358,23 @@ impl CellContext {
 }
 
 /// Span of the call that a cell is handling. It is recorded with the call when the trace is
-/// sampled, or when the call fails or is slow; else its notes are forgotten.
+/// sampled, or when the call fails or is slow; else its entries are dropped.
 #[derive(Clone, Copy)]
 pub struct CurrentSpan<'a>(&'a CellContext);
 
 impl CurrentSpan<'_> {
     /// True if the span is recorded however the call ends. Where it is false, a cell may leave out
-    /// notes that are costly to make.
+    /// entries that are costly to make.
     #[must_use]
     pub fn is_sampled(self) -> bool {
         self.0.foreign_trace.is_some_and(|trace| trace.is_sampled())
     }
 
-    /// Adds an attribute: a fact about the call. At most [`NOTES_MAX`](crate::NOTES_MAX) attributes
-    /// and events are kept, of each text [`NOTE_BYTES_MAX`](crate::NOTE_BYTES_MAX) bytes.
+    /// Adds an attribute: a fact about the call. A span keeps up to
+    /// [`SPAN_ENTRIES_MAX`](crate::SPAN_ENTRIES_MAX) attributes and events, and of each text
+    /// [`SPAN_ENTRY_BYTES_MAX`](crate::SPAN_ENTRY_BYTES_MAX) bytes.
     pub fn attribute(self, key: impl Into<Text>, value: impl Into<Text>) {
-        self.0.notes.add(Note::Attribute { key: key.into(), value: value.into() });
+        self.0.span_entries.add(SpanEntry::Attribute { key: key.into(), value: value.into() });
     }
 
     /// Adds an event: something that happened now.
@@ -383,7 +385,11 @@ impl CurrentSpan<'_> {
     ) {
         let attributes =
             attributes.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
-        self.0.notes.add(Note::Event { name: name.into(), time_ns: now_ns(), attributes });
+        self.0.span_entries.add(SpanEntry::Event {
+            name: name.into(),
+            time_ns: now_ns(),
+            attributes,
+        });
     }
 }
 

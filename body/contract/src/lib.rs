@@ -93,8 +93,8 @@ pub use self::{
     subject::{CELL_GROUP, FLOW_GROUP, Subject},
     text::Text,
     trace::{
-        NOTE_BYTES_MAX, NOTES_BYTES_MAX, NOTES_MAX, Note, Notes, Side, Span, SpanSink, Trace,
-        now_ns, span_of, span_of_attempt,
+        SPAN_ENTRIES_BYTES_MAX, SPAN_ENTRIES_MAX, SPAN_ENTRY_BYTES_MAX, Side, Span, SpanEntries,
+        SpanEntry, SpanSink, Trace, now_ns, span_of, span_of_attempt,
     },
     typed::{CellFn, cell, from_json, to_json},
 };

@@ -15,12 +15,12 @@ use uuid::Uuid;
 
 use crate::{Code, Source, Target, Text, Transport};
 
-/// The most notes that a span keeps; further notes are only counted.
-pub const NOTES_MAX: usize = 64;
-/// The most bytes that a note's name, and each of its texts, keeps: longer texts are cut.
-pub const NOTE_BYTES_MAX: usize = 1024;
-/// The most bytes that the texts of all notes of a span have together.
-pub const NOTES_BYTES_MAX: usize = 32 * 1024;
+/// Limit of a span's attributes and events; further ones are only counted.
+pub const SPAN_ENTRIES_MAX: usize = 64;
+/// Limit of the bytes of a name and of each text in a span's entry: longer texts are cut.
+pub const SPAN_ENTRY_BYTES_MAX: usize = 1024;
+/// Limit of the bytes that the texts of all entries of a span have together.
+pub const SPAN_ENTRIES_BYTES_MAX: usize = 32 * 1024;
 
 /// A trace's position, as in W3C Trace Context's `traceparent`
 /// (<https://www.w3.org/TR/trace-context/#traceparent-header>).
@@ -189,19 +189,19 @@ pub struct Span {
     pub via: Transport,
     /// Code of the error that the call failed with.
     pub error: Option<Code>,
-    /// Notes that the cell's author made about the call.
-    pub notes: Vec<Note>,
-    /// Number of notes that did not fit.
+    /// Attributes and events that the cell's author added.
+    pub notes: Vec<SpanEntry>,
+    /// Number of attributes and events that did not fit.
     pub notes_dropped: u32,
     /// W3C tracestate, as it came.
     #[serde(default)]
     pub tracestate: Text,
 }
 
-/// Note of a cell's author about the call that the cell is handling.
+/// Attribute or event that a cell's author adds to the span of the call that the cell is handling.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Note {
+pub enum SpanEntry {
     /// A fact about the call; of two facts with one key the later counts.
     Attribute {
         /// Key of the fact, for example `order.id`.
@@ -220,46 +220,46 @@ pub enum Note {
     },
 }
 
-/// Notes of one call while it runs; without notes it costs nothing.
+/// Attributes and events of one call while it runs; without any it costs nothing.
 #[derive(Debug, Default)]
-pub struct Notes(Mutex<NotesInner>);
+pub struct SpanEntries(Mutex<SpanEntriesInner>);
 
 #[derive(Debug, Default)]
-struct NotesInner {
-    notes: Vec<Note>,
+struct SpanEntriesInner {
+    entries: Vec<SpanEntry>,
     bytes: usize,
     dropped: u32,
 }
 
-impl Notes {
-    /// Keeps a note, cut to [`NOTE_BYTES_MAX`], as long as [`NOTES_MAX`] and [`NOTES_BYTES_MAX`]
-    /// are kept to; else only counts it.
-    pub fn add(&self, note: Note) {
-        let note = note.cut();
+impl SpanEntries {
+    /// Keeps an entry, cut to [`SPAN_ENTRY_BYTES_MAX`], within [`SPAN_ENTRIES_MAX`] and
+    /// [`SPAN_ENTRIES_BYTES_MAX`]; beyond them only counts it.
+    pub fn add(&self, entry: SpanEntry) {
+        let entry = entry.cut();
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = inner.bytes.saturating_add(note.bytes());
-        if inner.notes.len() < NOTES_MAX && bytes <= NOTES_BYTES_MAX {
+        let bytes = inner.bytes.saturating_add(entry.bytes());
+        if inner.entries.len() < SPAN_ENTRIES_MAX && bytes <= SPAN_ENTRIES_BYTES_MAX {
             inner.bytes = bytes;
-            inner.notes.push(note);
+            inner.entries.push(entry);
         } else {
             inner.dropped = inner.dropped.saturating_add(1);
         }
     }
 
-    /// Counts notes that were dropped before they came here.
-    pub fn count_dropped(&self, notes: u32) {
+    /// Counts attributes and events that were dropped before they came here.
+    pub fn count_dropped(&self, entries: u32) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.dropped = inner.dropped.saturating_add(notes);
+        inner.dropped = inner.dropped.saturating_add(entries);
     }
 
-    /// Takes all notes, and the number of notes that did not fit.
-    pub fn take(&self) -> (Vec<Note>, u32) {
+    /// Takes all attributes and events, and the number of those that did not fit.
+    pub fn take(&self) -> (Vec<SpanEntry>, u32) {
         let inner = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        (inner.notes, inner.dropped)
+        (inner.entries, inner.dropped)
     }
 }
 
-impl Note {
+impl SpanEntry {
     fn bytes(&self) -> usize {
         match self {
             Self::Attribute { key, value } => key.len() + value.len(),
@@ -274,7 +274,7 @@ impl Note {
         match self {
             Self::Attribute { key, value } => Self::Attribute { key: cut(key), value: cut(value) },
             Self::Event { name, time_ns, mut attributes } => {
-                attributes.truncate(NOTES_MAX);
+                attributes.truncate(SPAN_ENTRIES_MAX);
                 let attributes =
                     attributes.into_iter().map(|(key, value)| (cut(key), cut(value))).collect();
                 Self::Event { name: cut(name), time_ns, attributes }
@@ -284,10 +284,10 @@ impl Note {
 }
 
 fn cut(text: Text) -> Text {
-    if text.len() <= NOTE_BYTES_MAX {
+    if text.len() <= SPAN_ENTRY_BYTES_MAX {
         return text;
     }
-    text.get(..text.floor_char_boundary(NOTE_BYTES_MAX)).unwrap_or_default().into()
+    text.get(..text.floor_char_boundary(SPAN_ENTRY_BYTES_MAX)).unwrap_or_default().into()
 }
 
 /// The span of the handling of a request: the last eight bytes of its id; of a later attempt,

@@ -8,8 +8,8 @@ use std::{
 use cbs::{BodyId, Target};
 
 use crate::{
-    BodyState, CanarySample, CanarySamples, ContentHash, Contents, Desired, Facts, Fleet,
-    HEARD_MAX, Head, HeadError, InstancePhase, Item, ManifestError, Moment, Pass, Paused, Presence,
+    BodyState, CanarySample, CanarySamples, ContentHash, Contents, Desired, Facts, Fleet, Head,
+    HeadError, InstancePhase, Item, ManifestError, Moment, OBSERVED_MAX, Pass, Paused, Presence,
     PresenceError, Revision, States, Timing, VerdictRecord, WrongContent,
     fault_injection::{Bug, injected},
     keys::Key,
@@ -313,7 +313,7 @@ impl Body {
     pub fn presence(&mut self) -> Presence {
         self.beat += 1;
         let (applied, pass) = &self.found;
-        let observed = self.fleet.observed_beats(self.beat, HEARD_MAX);
+        let observed = self.fleet.observed_beats(self.beat, OBSERVED_MAX);
         let presence = Presence {
             facts: self.own.facts.clone(),
             beat: self.beat,
@@ -351,7 +351,7 @@ impl Body {
     #[must_use]
     pub fn has_news(&self) -> bool {
         let Reported { applied, states, observed, .. } = &self.reported;
-        let now = self.fleet.observed_beats(self.beat, HEARD_MAX);
+        let now = self.fleet.observed_beats(self.beat, OBSERVED_MAX);
         let same = now.len() == observed.len() && now.keys().eq(observed.keys());
         self.found.0 != *applied || self.found.1.states != *states || !same
     }

@@ -10,14 +10,14 @@
 //! use std::collections::{BTreeMap, BTreeSet};
 //! use fleet::{Action, Body, ContentHash, Entry, Facts, Head, Manifest, Moment, Timing, Version};
 //!
-//! // A deployer writes objects under their hashes, in any order, and then sets the head.
+//! // A deployer writes objects under their hashes, in any order, and then sets the generation.
 //! let spec = b"runtime: python ...";
 //! let entry = Entry::new(Version::new(ContentHash::of(spec), None), "python");
 //! let target: cbs::Target = "cell logic.greet".parse()?;
 //! let objects = Manifest::new([(target.clone(), entry.into())])?.encode()?;
 //! let head = Head::after(None, objects[0].hash, "ada", 1_700_000_000_000, "the first");
 //!
-//! // A body hears of all this, and of its own lease.
+//! // A body observes all this, and its own lease.
 //! let facts = Facts {
 //!     body: "web1-7f3a91".parse()?, incarnation: 42, program: "0.1.0".into(), platform: "linux-x86_64".into(),
 //!     labels: BTreeMap::new(), runtimes: BTreeMap::from([("python".into(), "3.11.2".into())]),
@@ -29,7 +29,7 @@
 //! for object in &objects {
 //!     body.tree(object.hash, &object.bytes, now)?;
 //! }
-//! assert!(body.pass(now).actions.is_empty()); // the spec is missing: half a picture
+//! assert!(body.pass(now).actions.is_empty()); // the spec is missing: the state is incomplete
 //! body.spec(ContentHash::of(spec), spec, now)?;
 //! let lease = body.presence().encode();
 //! body.lease(&lease, 1, now)?;
@@ -60,8 +60,8 @@
 //! - **FLEET-5** A new revision MUST have been ready for a while before the old one stops; with
 //!   `recreate` the old one MUST have stopped before the new one starts.
 //! - **FLEET-6** A body MUST go on serving what it does not own until every owner has said, at the
-//!same generation, that it serves it, in a lease made after that owner had received the lease which
-//!   says that this body leaves. An extra owner is harmless; a time without an owner is not.
+//!   same generation, that it serves it, in a lease made after that owner had received the lease
+//!   which says that this body leaves. An extra owner is harmless; a time without an owner is not.
 //! - **FLEET-7** For two leases after a connection, a sleep, or a time without its own lease, a
 //!   body MUST NOT count absences, nor missing reports about the present head.
 //! - **FLEET-8** A body that does not receive its own lease, or receives that of another under its
@@ -151,7 +151,7 @@ pub use manifest::{
 pub use own::{BodyState, Held, Instance, InstancePhase};
 pub use place::{Candidate, Chooser};
 pub use presence::{
-    Applied, CanarySamples, Facts, HEARD_MAX, HeartbeatSequence, LABELS_MAX, PRESENCE_BYTES_MAX,
+    Applied, CanarySamples, Facts, HeartbeatSequence, LABELS_MAX, OBSERVED_MAX, PRESENCE_BYTES_MAX,
     Presence, PresenceError, REASON_MAX, SAMPLES_MAX, TROUBLES_MAX, Trouble,
 };
 pub use reconcile::reconcile;

@@ -22,7 +22,7 @@ pub const REASON_MAX: usize = 160;
 pub const SAMPLES_MAX: usize = 8;
 /// Number of leaving bodies that a presence can acknowledge; further ones have to wait for their
 /// turn.
-pub const HEARD_MAX: usize = 64;
+pub const OBSERVED_MAX: usize = 64;
 
 /// Identity of a body, and its runtimes; stays the same from its start to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,7 +194,7 @@ impl Presence {
         }
         presence.tallies.truncate(SAMPLES_MAX);
         presence.stuck = presence.stuck.map(|reason| reason.chars().take(REASON_MAX).collect());
-        while presence.observed.len() > HEARD_MAX {
+        while presence.observed.len() > OBSERVED_MAX {
             presence.observed.pop_last();
         }
         presence.facts = presence.facts.bounded();

@@ -18,7 +18,7 @@ pub struct PeerBody {
     /// Its last lease.
     pub presence: Arc<Presence>,
     /// Moment when this lease was received.
-    pub heard_at: Moment,
+    pub observed_at: Moment,
     /// Moment when the first lease of this start of the body was received.
     pub since: Moment,
     /// The server said that the lease is gone.
@@ -168,7 +168,8 @@ impl Fleet {
         let since = same.map_or(now, |peer| peer.since);
         let leaving = presence.is_leaving();
         let key = known.map_or_else(|| place::key_of(&presence.facts.body), |peer| peer.key);
-        let peer = PeerBody { key, presence, heard_at: now, since, lost: false, revision, leaving };
+        let peer =
+            PeerBody { key, presence, observed_at: now, since, lost: false, revision, leaving };
         self.link.forgotten.remove(&peer.presence.facts.body);
         self.peers.insert(peer.presence.facts.body.clone(), peer);
     }
@@ -238,13 +239,13 @@ impl Fleet {
     /// Its absence is measured up to the last time that this body received its own lease: a
     /// connection that died unnoticed makes no body count as gone.
     fn is_alive(&self, peer: &PeerBody, clock: &mut Clock) -> bool {
-        let silence = self.link.own_observed.map_or(0, |own| own.since(peer.heard_at));
+        let silence = self.link.own_observed.map_or(0, |own| own.since(peer.observed_at));
         let silent = silence >= self.timing.unheard && !injected(Bug::NobodyDies);
         !peer.lost && !silent || !clock.reached(self.link.hold_until) && !injected(Bug::NoHold)
     }
 
     fn is_fresh(&self, peer: &PeerBody, clock: &mut Clock) -> bool {
-        !clock.reached(peer.heard_at.plus(self.timing.unheard))
+        !clock.reached(peer.observed_at.plus(self.timing.unheard))
     }
 
     /// Reason why the body may change nothing now; `None` when it may.

@@ -33,15 +33,15 @@ pub(crate) struct Done {
 /// Host calls of one cell. They are bounded, and they end with the cell.
 pub(crate) struct HostCalls {
     tasks: TaskTracker,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     runtime: Handle,
     stop: CancellationToken,
 }
 
 impl HostCalls {
     pub(crate) fn new(runtime: Handle) -> Self {
-        let room = Arc::new(Semaphore::new(HOST_CALLS_MAX));
-        Self { tasks: TaskTracker::new(), room, runtime, stop: CancellationToken::new() }
+        let permits = Arc::new(Semaphore::new(HOST_CALLS_MAX));
+        Self { tasks: TaskTracker::new(), permits, runtime, stop: CancellationToken::new() }
     }
 
     /// Begins a host call. Returns `None` if it was refused: the lane then receives the error.
@@ -51,7 +51,7 @@ impl HostCalls {
         number: u64,
         work: impl Future<Output = Result<Arrived, BusError>> + Send + 'static,
     ) -> Option<AbortHandle> {
-        let Ok(permit) = self.room.clone().try_acquire_owned() else {
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
             let message = format!("the cell has {HOST_CALLS_MAX} calls of its own under way");
             let error = CellError::new(Code::Overloaded, message).retryable();
             lane.notify(LaneEvent::Done(Done {

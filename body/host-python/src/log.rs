@@ -68,7 +68,7 @@ fn left_out(count: u64, what: &str) -> String {
 }
 
 struct Bucket {
-    room: f64,
+    tokens: f64,
     filled: Instant,
     left_out: u64,
     reported: Option<Instant>,
@@ -77,7 +77,7 @@ struct Bucket {
 impl Default for Lines {
     fn default() -> Self {
         Self(Mutex::new(Bucket {
-            room: LINES_AT_ONCE,
+            tokens: LINES_AT_ONCE,
             filled: Instant::now(),
             left_out: 0,
             reported: None,
@@ -90,9 +90,9 @@ impl Lines {
     pub(crate) fn admit(&self) -> bool {
         let mut bucket = self.lock();
         bucket.fill();
-        let admitted = bucket.room >= 1.0;
+        let admitted = bucket.tokens >= 1.0;
         if admitted {
-            bucket.room -= 1.0;
+            bucket.tokens -= 1.0;
         } else {
             bucket.left_out += 1;
             Stats::lines_dropped().fetch_add(1, Ordering::Relaxed);
@@ -124,6 +124,6 @@ impl Bucket {
     fn fill(&mut self) {
         let now = Instant::now();
         let more = now.duration_since(self.filled).as_secs_f64() * LINES_PER_SECOND;
-        (self.room, self.filled) = ((self.room + more).min(LINES_AT_ONCE), now);
+        (self.tokens, self.filled) = ((self.tokens + more).min(LINES_AT_ONCE), now);
     }
 }

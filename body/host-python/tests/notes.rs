@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cbs::{BodyBus, Code, Envelope, Note, Span, Stats, Trace};
+use cbs::{BodyBus, Code, Envelope, Span, SpanEntry, Stats, Trace};
 use serde_json::{Value, json};
 use support::{Body, LONG, target};
 
@@ -30,8 +30,8 @@ fn worker() -> ExitCode {
 /// Settings of a cell in the body, and of a cell in a process of its own.
 const PLACES: [&str; 2] = ["", "isolation: process"];
 
-fn attribute(key: &str, value: &str) -> Note {
-    Note::Attribute { key: key.into(), value: value.into() }
+fn attribute(key: &str, value: &str) -> SpanEntry {
+    SpanEntry::Attribute { key: key.into(), value: value.into() }
 }
 
 /// Returns a call whose trace is sampled.
@@ -68,7 +68,7 @@ async fn what_a_cell_says_about_a_call_is_in_its_span() {
             let before = cbs::now_ns();
             let (answer, span) = recorded(&body, sampled(&json!(null))).await;
             assert_eq!(answer, Ok(json!([true, true])), "{place} {begin}");
-            let [first, Note::Event { name, time_ns, attributes }] = &span.notes[..] else {
+            let [first, SpanEntry::Event { name, time_ns, attributes }] = &span.notes[..] else {
                 panic!("{span:?}")
             };
             assert_eq!((first, name.as_str()), (&attribute("order.id", "4711"), "cache miss"));

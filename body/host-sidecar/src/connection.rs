@@ -39,7 +39,7 @@ impl<'a> Connection<'a> {
         let heartbeat = Arc::<Heartbeat>::default();
         let settings = &plan.settings;
         let or = |said: u32, else_: usize| if said == 0 { else_ } else { said as usize };
-        let room = or(hello.in_flight_max, plan.concurrency);
+        let capacity = or(hello.in_flight_max, plan.concurrency);
         let (inbound, printing) =
             InboundHandler::new(plan.env.clone(), heartbeat.clone(), settings);
         let agreed = sidecar::Settings {
@@ -48,14 +48,14 @@ impl<'a> Connection<'a> {
             credit_granted: settings.credit,
             credit_held: hello.credit,
             accepted_max: settings.requests_max as usize,
-            sent_max: room,
+            sent_max: capacity,
         };
         let (peer, engine): (_, Engine<_>) = Peer::new(frames, agreed, inbound.clone());
         let mut running = JoinSet::new();
         running.spawn(engine);
         let mut printer = JoinSet::new();
         printer.spawn(printing);
-        let pooled = PooledProcess::new(instance.number, peer, heartbeat, inbound, room);
+        let pooled = PooledProcess::new(instance.number, peer, heartbeat, inbound, capacity);
         Self { instance, process, pooled, engine: running, _printer: printer }
     }
 
@@ -156,12 +156,12 @@ impl Instance {
         pooled.peer.ping(pooled.heartbeat.ping(now));
         // Abandoned calls that the process does not answer still count against its limit. If they
         // fill the limit, the process is of no use.
-        if pooled.peer.abandoned().count < pooled.room {
+        if pooled.peer.abandoned().count < pooled.capacity {
             *stuck = None;
         } else if now.duration_since(*stuck.get_or_insert(now)) >= times.cancel {
             let reason = format!(
                 "hangs: all {} calls that it has were given up, and it answers none",
-                pooled.room
+                pooled.capacity
             );
             return Some(ExitReason::Stuck(reason));
         }

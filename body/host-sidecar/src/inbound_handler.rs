@@ -175,8 +175,8 @@ impl Inbound for InboundHandler {
             Notice::Print(print, _) => self.printer.print(print.line, hold),
             Notice::Log(log, context) => self.log(&log, context.as_deref()),
             Notice::Note(note, Some(context)) => {
-                context.notes().count_dropped(note.dropped);
-                note.notes().for_each(|note| context.notes().add(note));
+                context.span_entries().count_dropped(note.dropped);
+                note.notes().for_each(|note| context.span_entries().add(note));
             }
             // All other notices are for the sidecar's side.
             _ => {}

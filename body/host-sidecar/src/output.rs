@@ -147,9 +147,9 @@ impl Lines {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, whole) =
                 piece.strip_suffix(b"\n").map_or((piece, false), |text| (text, true));
-            let room = LINE_BYTES_MAX - self.line.len();
-            self.cut |= text.len() > room;
-            self.line.extend(text.iter().take(room));
+            let left = LINE_BYTES_MAX - self.line.len();
+            self.cut |= text.len() > left;
+            self.line.extend(text.iter().take(left));
             if whole {
                 self.end_line(each);
             }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use cbs::{CellEnv, NOTES_MAX};
+use cbs::{CellEnv, SPAN_ENTRIES_MAX};
 use model::{CellSpec, Limits, Workers};
 use nix::{
     sys::resource::{Resource, getrlimit},
@@ -222,7 +222,7 @@ impl Plan {
             ping_ms: u32::try_from(settings.times.ping.as_millis()).unwrap_or(u32::MAX),
             instance: number,
             in_flight_max: settings.requests_max,
-            notes_max: u32::try_from(NOTES_MAX).unwrap_or(u32::MAX),
+            notes_max: u32::try_from(SPAN_ENTRIES_MAX).unwrap_or(u32::MAX),
         }
     }
 }

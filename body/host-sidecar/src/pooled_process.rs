@@ -21,7 +21,7 @@ pub(crate) struct PooledProcess {
     pub(crate) heartbeat: Arc<Heartbeat>,
     pub(crate) inbound: Arc<InboundHandler>,
     /// Limit of the calls that it takes at once.
-    pub(crate) room: usize,
+    pub(crate) capacity: usize,
     /// Number of calls that hold a slot in it. It is changed under the process pool's lock alone.
     leases: AtomicUsize,
     /// Time since which no call holds a slot.
@@ -36,12 +36,12 @@ impl PooledProcess {
         peer: Arc<Peer>,
         heartbeat: Arc<Heartbeat>,
         inbound: Arc<InboundHandler>,
-        room: usize,
+        capacity: usize,
     ) -> Arc<Self> {
         let leases = AtomicUsize::new(0);
         let idle = Mutex::new(Instant::now());
         let vacated = Notify::new();
-        Arc::new(Self { number, peer, heartbeat, inbound, room, leases, idle, vacated })
+        Arc::new(Self { number, peer, heartbeat, inbound, capacity, leases, idle, vacated })
     }
 
     /// Takes a slot for a call.
@@ -68,7 +68,7 @@ impl PooledProcess {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.leases() >= self.room
+        self.leases() >= self.capacity
     }
 
     /// True if it has had no call for at least this long.

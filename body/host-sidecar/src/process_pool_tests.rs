@@ -21,7 +21,10 @@ impl Console for NoConsole {
 
 /// Returns a process with room for `room` calls, which nobody talks to. The engine keeps its
 /// connection open.
-fn pooled(number: u32, room: usize) -> Result<(Arc<PooledProcess>, impl Sized), Box<dyn Error>> {
+fn pooled(
+    number: u32,
+    capacity: usize,
+) -> Result<(Arc<PooledProcess>, impl Sized), Box<dyn Error>> {
     let bus = bus::InProcess::new(bus::Settings::default());
     let env = CellEnv::new("demo.echo".parse()?, BodyId::new("web1")?, bus, Arc::new(NoConsole));
     let heartbeat = Arc::<Heartbeat>::default();
@@ -40,7 +43,7 @@ fn pooled(number: u32, room: usize) -> Result<(Arc<PooledProcess>, impl Sized), 
     };
     let (stream, other) = tokio::io::duplex(1_000);
     let (peer, engine) = Peer::new(Frames::new(stream, 1_000), agreed, inbound.clone());
-    Ok((PooledProcess::new(number, peer, heartbeat, inbound, room), (engine, other)))
+    Ok((PooledProcess::new(number, peer, heartbeat, inbound, capacity), (engine, other)))
 }
 
 fn now(pool: &Arc<ProcessPool>) -> Result<Lease, &'static str> {

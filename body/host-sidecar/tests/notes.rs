@@ -6,7 +6,8 @@ mod support;
 use std::{fs, path::PathBuf, time::Duration};
 
 use cbs::{
-    BodyBus, Code, Envelope, NOTE_BYTES_MAX, NOTES_MAX, Note, Span, Text, Trace, span_of_attempt,
+    BodyBus, Code, Envelope, SPAN_ENTRIES_MAX, SPAN_ENTRY_BYTES_MAX, Span, SpanEntry, Text, Trace,
+    span_of_attempt,
 };
 use support::{Body, LONG, Tested, request, settings, workers};
 use testkit::{eventually, within};
@@ -18,11 +19,11 @@ fn sampled(name: &str, payload: &str) -> Envelope {
     Envelope { foreign_trace: Trace::parse(SAMPLED), ..request(name, payload) }
 }
 
-fn attribute(key: &str, value: &str) -> Note {
-    Note::Attribute { key: key.into(), value: value.into() }
+fn attribute(key: &str, value: &str) -> SpanEntry {
+    SpanEntry::Attribute { key: key.into(), value: value.into() }
 }
 
-fn said(value: &str) -> Note {
+fn said(value: &str) -> SpanEntry {
     attribute("said", value)
 }
 
@@ -76,13 +77,13 @@ async fn side_25_of_many_notes_64_are_kept_and_of_long_ones_1024_bytes() -> Test
     assert!(
         span.notes
             .iter()
-            .eq((0..NOTES_MAX).map(|n| said(&n.to_string())).collect::<Vec<_>>().iter())
+            .eq((0..SPAN_ENTRIES_MAX).map(|n| said(&n.to_string())).collect::<Vec<_>>().iter())
     );
     assert_eq!(span.notes_dropped, 100 - 64 + 7, "with those that were not sent");
     let span = span_of(&body, sampled("demo.echo", "notes 1")).await?;
     assert_eq!((span.notes, span.notes_dropped), (vec![said("0")], 7));
     let long = span_of(&body, sampled("demo.echo", &format!("note {}", "é".repeat(5_000)))).await?;
-    assert_eq!(long.notes, [said(&"é".repeat(NOTE_BYTES_MAX / 2))]);
+    assert_eq!(long.notes, [said(&"é".repeat(SPAN_ENTRY_BYTES_MAX / 2))]);
     assert_eq!(running.state().borrow().restarts, 0);
     Ok(())
 }
@@ -108,7 +109,7 @@ async fn a_stranger_that_knows_only_the_page_says_something_about_its_calls() ->
     let time_ns = 1_700_000_000_000_000_000;
     assert_eq!(
         span.notes,
-        [attribute("shouted", "yes"), Note::Event { name, time_ns, attributes: vec![] }]
+        [attribute("shouted", "yes"), SpanEntry::Event { name, time_ns, attributes: vec![] }]
     );
     Ok(())
 }

@@ -192,7 +192,7 @@ impl<W: Work> Guard<W> {
         let env = context.env();
         let Some(span_sink) = &env.span_sink else { return };
         let elapsed = waited + busy;
-        let (notes, notes_dropped) = context.notes().take();
+        let (notes, notes_dropped) = context.span_entries().take();
         span_sink.record(Span {
             trace: context.trace(),
             parent: context.parent(),

@@ -15,8 +15,8 @@ use std::{
 
 use bus::InProcess;
 use cbs::{
-    BodyBus, CellContext, CellError, Code, Envelope, Note, Serving, Side, Span, SpanSink, Trace,
-    Transport, Uuid, span_of, span_of_attempt,
+    BodyBus, CellContext, CellError, Code, Envelope, Serving, Side, Span, SpanEntry, SpanSink,
+    Trace, Transport, Uuid, span_of, span_of_attempt,
 };
 use host::{CallLimits, CellHandler, Schemas};
 use support::{bus, env, limits, target};
@@ -127,9 +127,9 @@ async fn a_sampled_root_is_recorded_with_all_that_follows() {
         (outer.side, outer.via, outer.language.as_str(), &outer.error),
         (Side::Server, Transport::InProcess, "rust", &None)
     );
-    assert_eq!(inner.notes, [Note::Attribute { key: "wish".into(), value: "fine".into() }]);
+    assert_eq!(inner.notes, [SpanEntry::Attribute { key: "wish".into(), value: "fine".into() }]);
     assert!(
-        matches!(&outer.notes[..], [Note::Event { name, attributes, .. }] if name.as_str() == "asks" && attributes.len() == 1)
+        matches!(&outer.notes[..], [SpanEntry::Event { name, attributes, .. }] if name.as_str() == "asks" && attributes.len() == 1)
     );
 }
 

@@ -1,18 +1,20 @@
 //! The notes about a call: conversion to and from frames, and transfer from one context of the call
 //! to another.
 
-use cbs::{CellContext, Note, Text};
+use cbs::{CellContext, SpanEntry, Text};
 
 use crate::proto;
 
 impl proto::Note {
     /// Returns a note about the other side's request of this number.
     #[must_use]
-    pub fn of(within: u64, note: &Note) -> Self {
+    pub fn of(within: u64, note: &SpanEntry) -> Self {
         let empty = Self { within, ..Self::default() };
         match note {
-            Note::Attribute { key, value } => Self { attribute: Some(field(key, value)), ..empty },
-            Note::Event { name, time_ns, attributes } => {
+            SpanEntry::Attribute { key, value } => {
+                Self { attribute: Some(field(key, value)), ..empty }
+            }
+            SpanEntry::Event { name, time_ns, attributes } => {
                 let attributes = attributes.iter().map(|(key, value)| field(key, value)).collect();
                 Self {
                     event: Some(proto::Event {
@@ -27,12 +29,12 @@ impl proto::Note {
     }
 
     /// Returns the notes of this frame. The number of [`dropped`](Self::dropped) notes is for
-    /// [`cbs::Notes::count_dropped`].
-    pub fn notes(self) -> impl Iterator<Item = Note> {
+    /// [`cbs::SpanEntries::count_dropped`].
+    pub fn notes(self) -> impl Iterator<Item = SpanEntry> {
         let attribute = self
             .attribute
-            .map(|field| Note::Attribute { key: field.key.into(), value: field.value.into() });
-        let event = self.event.map(|event| Note::Event {
+            .map(|field| SpanEntry::Attribute { key: field.key.into(), value: field.value.into() });
+        let event = self.event.map(|event| SpanEntry::Event {
             name: event.name.into(),
             time_ns: event.time_ns,
             attributes: event
@@ -51,9 +53,9 @@ fn field(key: &Text, value: &Text) -> proto::Field {
 
 /// Moves the notes of one context of a call to another, which is the one that is recorded.
 pub fn hand_on_notes(from: &CellContext, to: &CellContext) {
-    let (notes, dropped) = from.notes().take();
+    let (notes, dropped) = from.span_entries().take();
     for note in notes {
-        to.notes().add(note);
+        to.span_entries().add(note);
     }
-    to.notes().count_dropped(dropped);
+    to.span_entries().count_dropped(dropped);
 }

@@ -4,9 +4,9 @@ mod backlog;
 mod call;
 mod credit;
 mod engine;
+mod errors;
 mod state;
 mod types;
-mod words;
 
 use std::{
     sync::{

@@ -137,7 +137,7 @@ impl Decoder {
     }
 
     /// Returns the buffer, with space for the next bytes.
-    pub(crate) fn room(&mut self) -> &mut BytesMut {
+    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
         let announced =
             self.length().map_or(0, |length| (length + LENGTH_BYTES).min(ANNOUNCED_BYTES));
         let missing = announced.saturating_sub(self.buffer.len());
@@ -221,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             if let Some(received) = self.decoder.next()? {
                 return Ok(Some(received.kind));
             }
-            if self.stream.read_buf(self.decoder.room()).await? == 0 {
+            if self.stream.read_buf(self.decoder.buffer()).await? == 0 {
                 return self.decoder.end().map(|()| None);
             }
         }

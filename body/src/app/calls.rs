@@ -108,7 +108,7 @@ impl Handler for TappedHandler {
         match self.inner.offer(request) {
             Ok(answer) => Ok(Box::pin(pending.watch(answer))),
             Err(request) => {
-                // The call goes to another place, and is recorded there.
+                // The call is served by another transport, which records it.
                 pending.armed = false;
                 Err(request)
             }

@@ -194,7 +194,7 @@ async fn publish(
             EventCommand::Event(event) => match timeout(PUBLISH_LIMIT, bus.publish(*event)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::debug!("an event of the body was not published: {error}")
+                    tracing::debug!("an event of the body was not published: {error}");
                 }
                 Err(_) => tracing::debug!(
                     "an event of the body was not published: the bus accepts no more"

@@ -240,8 +240,8 @@ impl Instances {
     }
 
     /// Sets the targets that are known and the call policies from now on.
-    pub(crate) fn know(&self, known: Vec<Target>, call_policy: &[(Target, CallPolicy)]) {
-        self.wiring.know(known, call_policy);
+    pub(crate) fn declare(&self, known: Vec<Target>, call_policy: &[(Target, CallPolicy)]) {
+        self.wiring.declare(known, call_policy);
     }
 
     /// Reports that this body hands over its work.

@@ -85,19 +85,19 @@ impl Wiring {
         let declared: Vec<Target> = cells().map(|(target, _)| target).chain(flows).collect();
         let call_policy: Vec<_> =
             cells().map(|(target, spec)| (target, spec.policy.clone())).collect();
-        self.know(declared, &call_policy);
+        self.declare(declared, &call_policy);
     }
 
     /// Sets the known targets and the call policies from now on. Targets without a policy, also
     /// those that had one before, use the settings of the body.
-    pub(super) fn know(&self, declared: Vec<Target>, call_policy: &[(Target, CallPolicy)]) {
+    pub(super) fn declare(&self, declared: Vec<Target>, call_policy: &[(Target, CallPolicy)]) {
         self.router.set_routes(
             call_policy.iter().map(|(target, call_policy)| (target.clone(), call_policy.route)),
         );
         self.retry
             .set_all(call_policy.iter().map(|(target, call_policy)| (target.clone(), call_policy)));
         if let Some(nats) = &self.nats {
-            nats.know(declared.clone());
+            nats.declare(declared.clone());
         }
         self.router.set_declared(declared);
     }

@@ -133,7 +133,7 @@ fn report_outcome(
                     "only the body {body} was asked; `cbs ls` shows what each serves"
                 ));
             }
-            // Who ran it, or refused it, keeps what failed; where nobody was there, nobody does.
+            // The body that ran or refused the call has its trace; without a body there is none.
             if found.is_none() && !names::is_missing(&error) {
                 output::report(format_args!(
                     "{FAINT}where its time went: cbs trace {}{FAINT:#}",

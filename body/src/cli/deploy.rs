@@ -79,7 +79,7 @@ impl Deploy {
             let retry = self.change.retry(&nats);
             let store = open(globals, &nats, &retry, dry_run).await?;
             let (now, inventory) = match &store {
-                // What nobody is about to write needs no list of all that lies there.
+                // A dry run writes nothing, so it does not list the stored objects.
                 Some(store) if dry_run => {
                     let now = async || store.now().await;
                     (retry.with(DeployStage::Content, now).await?, Inventory::default())
@@ -250,7 +250,7 @@ async fn open(
 /// empty streams.
 pub(super) async fn warn_of_lost_history(globals: &Globals, nats: &Nats) {
     let bodies = timeout(LOOK_LIMIT, Store::bodies(nats, &globals.namespace())).await;
-    // Without an answer there is nothing to compare with, and whoever asked goes on.
+    // Without an answer there is nothing to compare with: the command continues.
     let bodies = bodies.ok().and_then(Result::ok).unwrap_or_default();
     let applied: Vec<u64> = bodies.iter().filter_map(|body| Some(body.applied?.number)).collect();
     if let Some(newest) = applied.iter().max() {

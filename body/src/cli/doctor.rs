@@ -115,7 +115,7 @@ async fn server(globals: &Globals) -> Vec<Finding> {
             reported(&info)
         }
         Err(error) if is_known => vec![Finding::missing(WHAT, error.message, error.hint)],
-        // A stranger at the usual port that takes nobody in (a password, TLS) is no reason to fail.
+        // Another server at the usual port that refuses this client (password, TLS) is no error.
         Err(error) if runfile::lives(&url) => vec![Finding::note(WHAT, error.message, error.hint)],
         Err(_) => {
             vec![Finding::note(

@@ -32,7 +32,7 @@ impl Events {
         let nats = globals.nats.client(&globals.namespace()).await?;
         let outcome = tokio::select! {
             outcome = follow(&nats, filter, globals) => outcome,
-            // Whoever has heard enough is done.
+            // A signal ends the command: it has no end of its own.
             _ = signals.next() => Ok(Status::Done),
         };
         nats.close().await;

@@ -101,7 +101,7 @@ fn table(found: &[Endpoint]) -> String {
 
 /// Returns the state of an endpoint, with the number of its workers and of those that are not well.
 pub(super) fn state(endpoint: &Endpoint) -> String {
-    // Only what is served tells nothing: a body of another making.
+    // Another implementation may list only the endpoint, without a state.
     let state = if endpoint.state.is_empty() { "ready" } else { endpoint.state.as_str() };
     let all = endpoint.workers.len();
     let well = endpoint.workers.iter().filter(|w| w.state == "ready").count();

@@ -116,7 +116,7 @@ pub(crate) fn parse() -> Result<Cli, Failure> {
     Cli::try_parse().map_err(|error| {
         let status = if error.use_stderr() { Status::Usage } else { Status::Done };
         match error.print() {
-            // A reader that has gone away is no reason to fail.
+            // A closed pipe is no error.
             Err(unwritten)
                 if status == Status::Done && unwritten.kind() != io::ErrorKind::BrokenPipe =>
             {

@@ -84,7 +84,7 @@ impl Top {
                     match key {
                         Key::Quit => return Ok(Status::Done),
                         Key::Sort => sort = sort.next(),
-                        // Shown with the next look: what was added up cannot be told apart.
+                        // Shown with the next reading: the sums cannot be separated.
                         Key::Bodies => by_body = !by_body,
                         Key::Other => {}
                     }

@@ -92,7 +92,7 @@ impl FoundSpans {
         let mut others: Vec<_> = found.spans.iter().map(|span| span.trace.trace_id).collect();
         others.sort_unstable();
         others.dedup();
-        // What was found by a request's id tells which trace it is.
+        // The spans that were found by a request's id have the trace's id.
         for trace in others.into_iter().filter(|trace| *trace != id.into_bytes()).take(TRACES_MAX) {
             (found.silent, found.left_out) = (Vec::new(), 0);
             found.ask(nats, Uuid::from_bytes(trace)).await?;

@@ -112,9 +112,9 @@ impl Up {
         &self,
         globals: &Globals,
         cells: Vec<NativeCell>,
-        pinned: Option<specs::Paths>,
+        static_specs: Option<specs::Paths>,
     ) -> Outcome {
-        let specs = pinned.map(|paths| self.read(paths)).transpose()?;
+        let specs = static_specs.map(|paths| self.read(paths)).transpose()?;
         files::raise_limit(specs.as_ref().map(|read| &read.specs));
         let mut signals = Signals::new()?;
         let status =
@@ -122,7 +122,7 @@ impl Up {
         let ratio = if self.live.is_some() { TRACE_RATIO_DEV } else { TRACE_RATIO };
         let telemetry = Telemetry::start(&self.telemetry, ratio, &globals.log, &status)?;
         status.recorded(telemetry.counters());
-        // First of all: whoever watches over the body may ask from the beginning.
+        // First of all: probes may ask from the beginning.
         let http = Http::open(&self.http, &status).await?;
         let view =
             BodyView { status, http: http.as_ref().map(Http::url), telemetry: telemetry.clone() };
@@ -245,12 +245,12 @@ impl Up {
             let mut watch = watch?;
             Some((watch.next().await, Some(watch)))
         });
-        // Without a watch no news ever comes.
+        // Without a watch no event ever comes.
         let news = news.chain(stream::pending());
         let tell_again = |app: &App, changes: &[Change]| {
             if patient && changes.iter().any(Change::is_of_the_table) {
                 report.statuses = app.statuses();
-                // A terminal that has gone is no reason to end.
+                // A closed terminal must not stop the body.
                 drop(report.report());
             }
         };

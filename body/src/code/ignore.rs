@@ -67,7 +67,7 @@ impl Pattern {
     }
 
     fn fits<T: AsRef<str>>(&self, names: &[T]) -> bool {
-        // What is in a folder that stays is not asked for.
+        // The walk enters no ignored folder, so only the last name is compared.
         let names =
             if self.anywhere { names.last().map_or(names, std::slice::from_ref) } else { names };
         names.len() == self.names.len()

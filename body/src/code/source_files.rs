@@ -211,7 +211,7 @@ impl SourceFiles {
                 .unwrap_or_default();
             let mut names = within.components();
             match (names.next(), names.next()) {
-                // What a program brings along stands with it; its dependencies are Node's, Ruby's
+                // A program's own files are beside it; its dependencies are Node's, Ruby's
                 // or whosoever's.
                 (Some(Component::Normal(top)), Some(_)) => {
                     self.walk(&home.join(top), &home.join(top), BUILT)?;
@@ -298,7 +298,7 @@ fn is_left_out(name: &str, file: &Path, is_folder: bool, folders: &[&str]) -> bo
     if is_folder {
         return folders.contains(&name) || file.join("pyvenv.cfg").is_file();
     }
-    // Where packages stand on this machine is of no use on another.
+    // Paths of packages on this machine are of no use on another.
     name.ends_with(".pyc")
         || name.ends_with('~')
         || name == "pubspec_overrides.yaml"

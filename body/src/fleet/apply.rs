@@ -133,8 +133,8 @@ impl ChangeSet {
                 retry.with(DeployStage::Content, async || self.conflict(store).await).await?;
             return Ok(Written::Conflict(Box::new(conflict)));
         }
-        // It was sent in time and came late: what it reuses might be on its way out, and is put
-        // anew.
+        // It was sent in time and came late: content that it reuses may be about to be deleted,
+        // and is put anew.
         if self.is_late(store)
             && let Err(error) =
                 retry.with(DeployStage::Head(head.number), async || self.put(store).await).await
@@ -175,7 +175,7 @@ impl ChangeSet {
             }
         };
         let Err(error) = set else { return Ok(true) };
-        // Nobody knows whether it was written: what is there now tells.
+        // It is unknown whether it was written: the stored state shows it.
         match (self.fate(store, head).await, error) {
             (Ok(Some(is_set)), _) => Ok(is_set),
             // A cluster that is about to agree on a head, perhaps on this one, shows the old one

@@ -71,7 +71,7 @@ impl SpecDocument {
         }
         schemas.unpack(place)?;
         let file = root.join(&self.file);
-        // Commands run where their spec stands.
+        // Commands run in the folder of their spec.
         bundle::private().recursive(true).create(folder(&file))?;
         let options = spec::Options {
             schemas: Some(place.to_owned()),

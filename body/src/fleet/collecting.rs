@@ -142,7 +142,7 @@ impl Store {
             }
         }
         heads.insert(now.number, now);
-        // The oldest end where somebody pruned them.
+        // The oldest generations may have been deleted by hand.
         for (&number, &later) in heads.keys().zip(heads.keys().skip(1)) {
             let is_told = (number + 1..later).all(|between| unread.contains(&between));
             ensure!(is_told, "history has a gap after generation {number}");

@@ -33,7 +33,7 @@ pub(super) struct Executor {
     pub(super) instances: Instances,
     cache: Cache,
     /// Capacity for bundles that are being fetched, in MiB.
-    room: Semaphore,
+    memory: Semaphore,
 }
 
 /// Order to start one instance.
@@ -87,7 +87,7 @@ impl Executor {
         instances: Instances,
         cache: Cache,
     ) -> Self {
-        Self { nats, namespace, instances, cache, room: Semaphore::new(BUNDLES_MIB) }
+        Self { nats, namespace, instances, cache, memory: Semaphore::new(BUNDLES_MIB) }
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) async fn live(
     let started = tokio::select! {
         // What has not served has no calls to finish.
         _ = stop(&mut commands) => return reporter.report(InstanceChange::Stopped).await,
-        // On the heap: a task that lives for days need not hold room for its first second.
+        // On the heap: a task that lives for days need not hold memory for its first second.
         started = timeout(order.limit, Box::pin(start(&executor, &order))) => started,
     };
     let late =
@@ -284,21 +284,21 @@ async fn fetch(
     hash: ContentHash,
 ) -> anyhow::Result<(Bytes, tokio::sync::SemaphorePermit<'_>)> {
     let store = executor.nats.objects(&keys::bundle_store(&executor.namespace), 1).await?;
-    let room = async |bytes: usize| {
+    let reserve = async |bytes: usize| {
         let mebibytes = 2 * bytes.div_ceil(BUNDLE_SMALL).max(1);
         executor
-            .room
+            .memory
             .acquire_many(u32::try_from(mebibytes.min(BUNDLES_MIB)).unwrap_or(u32::MAX))
             .await
     };
-    let mut permit = room(BUNDLE_SMALL).await?;
+    let mut permit = reserve(BUNDLE_SMALL).await?;
     let mut got = store.get(&hash.to_string(), BUNDLE_SMALL).await;
     if let Err(StoreError::TooLarge { bytes, .. }) = got
         && bytes <= keys::BUNDLE_BYTES_MAX
     {
-        // Given back first: who waits with some room in hand waits for ever.
+        // Given back first: a task that holds permits while it waits can wait for ever.
         drop(permit);
-        permit = room(bytes).await?;
+        permit = reserve(bytes).await?;
         got = store.get(&hash.to_string(), bytes).await;
     }
     let bytes = got?.with_context(|| {

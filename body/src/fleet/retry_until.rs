@@ -81,9 +81,9 @@ impl RetryUntil {
             let tried = tokio::select! {
                 biased;
                 tried = Box::pin(step()) => tried,
-                // What a user may not ask is never answered.
+                // A request that the user's permissions deny is never answered.
                 denied = denied(&mut denials) => Err(anyhow!(denied)),
-                // What was asked of a connection that is lost is never answered.
+                // A request on a lost connection is never answered.
                 _ = link.wait_for(|state| *state == LinkState::Down) => Err(anyhow!(Lost)),
             };
             let error = match tried {

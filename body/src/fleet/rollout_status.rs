@@ -84,10 +84,10 @@ pub(crate) async fn wait(
             reported = line;
         }
     };
-    // A lost connection, or a watch that ends: another begins with all that lives.
+    // A lost connection, or a watch that ends: another begins with all leases.
     loop {
         observed.begin();
-        // What is asked of a connection that is lost meanwhile is never answered.
+        // A request on a connection that is lost meanwhile is never answered.
         let opened = tokio::select! {
             opened = timeout_at(until, open(store, &mut observed)) => Some(opened),
             _ = link.wait_for(|state| *state == LinkState::Down) => None,
@@ -188,7 +188,7 @@ async fn follow(
                 if observed.unheard == 0 {
                     return Some(Outcome::Nobody);
                 }
-                // They live, and will be heard of again.
+                // They run, and will report again.
                 observed.hold(HOLD);
                 report(format!(
                     "{} of the fleet without a lease yet",
@@ -257,8 +257,8 @@ impl Observed {
                 }
             }
             WatchEvent::Change(KeyChange { key, value: None, .. }) => {
-                // Who ends says so before. All others have died, or the server was away for a
-                // lease's time: then they will be heard again.
+                // A body that stops reports it before. All others have died, or the server was
+                // down for a lease's time: then they will report again.
                 if self.bodies.remove(&key).is_some_and(|(presence, _)| !presence.draining) {
                     self.hold(HOLD);
                 }
@@ -350,7 +350,7 @@ fn progress(bodies: &BTreeMap<&str, &Presence>, wanted: &Wanted<'_>) -> Progress
                 ));
             }
         }
-        // A start that failed is tried again; what nobody can run stays so.
+        // A failed start is retried; an entry that no body can run stays so.
         let serves =
             statuses.iter().any(|(status, ..)| status.is_promise() && !is_failing(*status));
         hopeless &= words.is_empty()

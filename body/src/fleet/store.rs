@@ -229,7 +229,7 @@ impl Store {
             Err(StoreError::NoBucket(_)) => return Ok(BTreeMap::new()),
             bucket => bucket?,
         };
-        // By a consumer: the right to ask for one of them would be one to have it sent to any
+        // By a consumer: the right to request one of them would be one to have it sent to any
         // subject.
         let all: BTreeMap<_, _> = bucket.all(">").await?.into_iter().collect();
         let found = canaries.into_iter().filter_map(|(target, revision)| {
@@ -328,7 +328,7 @@ impl Store {
 
     /// Reads all heads that are kept.
     pub(crate) async fn history(&self) -> anyhow::Result<History> {
-        // The present one first: whoever replaces it meanwhile has put it into history before.
+        // The current one first: a deployer that replaces it has put it into history before.
         let now = self.desired.get_latest(keys::HEAD).await?;
         let former = self.desired.all(&format!("{}*", keys::HISTORY)).await?;
         let all =

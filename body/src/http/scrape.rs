@@ -56,7 +56,7 @@ impl Scrapes {
         // Many cells take a while, and /proc is read: no work for a task.
         let writing = tokio::task::spawn_blocking(move || {
             let page = Arc::new(metrics::page(&status, Some(&lag), form));
-            // Held until here also where whoever asked has gone: else pages could be written side
+            // Held until here also if the client has disconnected: else pages could be written side
             // by side.
             *last = Some(Last { form, at, page: Arc::downgrade(&page) });
             page

@@ -50,8 +50,8 @@ pub(super) struct Page {
 
 impl Page {
     /// Creates an empty page, with space for this number of bytes.
-    pub(super) fn new(form: Form, room: usize) -> Self {
-        Self { form, text: String::with_capacity(room), name: "" }
+    pub(super) fn new(form: Form, capacity: usize) -> Self {
+        Self { form, text: String::with_capacity(capacity), name: "" }
     }
 
     /// Begins a family. `name` is that of its samples.

@@ -103,7 +103,7 @@ fn keep_out_of_git(store: &Path) {
     let Some(parent) = store.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
         return;
     };
-    // What cannot be written here will be told by who opens the store.
+    // A folder that cannot be written is reported when the store is opened.
     let _ = std::fs::create_dir_all(parent);
     if let Ok(mut file) = std::fs::File::create_new(parent.join(".gitignore")) {
         let _ = file.write_all(b"*\n");

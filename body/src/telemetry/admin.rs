@@ -19,7 +19,7 @@ pub(crate) const ASK_TRACE: &str = "trace";
 /// Admin request for the filter of the log, or for a change of it.
 pub(crate) const ASK_LOG: &str = "log";
 /// Limit of the bytes that an answer has besides its spans.
-const ROOM: usize = 4 * 1024;
+const ENVELOPE_BYTES_MAX: usize = 4 * 1024;
 /// Limit of the number of filter changes that wait to be undone.
 const WAITING_MAX: usize = 64;
 
@@ -58,7 +58,7 @@ pub(crate) struct Filtered {
 
 /// Answers requests about spans.
 pub(super) fn answer_trace(nats: &Nats, spans: Option<Arc<Spans>>) {
-    let room = nats.server().max_payload.saturating_sub(ROOM);
+    let bytes_max = nats.server().max_payload.saturating_sub(ENVELOPE_BYTES_MAX);
     nats.on_admin_request(ASK_TRACE, move |question| {
         let reported = spans.as_ref().map_or_else(
             || {
@@ -67,13 +67,13 @@ pub(super) fn answer_trace(nats: &Nats, spans: Option<Arc<Spans>>) {
                     "this body records nothing: its telemetry is off",
                 ))
             },
-            |spans| trace(spans, &question, room),
+            |spans| trace(spans, &question, bytes_max),
         );
         std::future::ready(reported)
     });
 }
 
-fn trace(spans: &Spans, question: &Value, room: usize) -> Result<Value, CellError> {
+fn trace(spans: &Spans, question: &Value, bytes_max: usize) -> Result<Value, CellError> {
     let id = question.get("id").and_then(Value::as_str).and_then(|id| id.parse::<Uuid>().ok());
     let id = id.ok_or_else(|| {
         CellError::bad_request("the admin request has no `id` of 32 hexadecimal digits")
@@ -91,7 +91,7 @@ fn trace(spans: &Spans, question: &Value, room: usize) -> Result<Value, CellErro
         let value = serde_json::to_value(&*span)
             .map_err(|error| CellError::new(Code::Internal, error.to_string()))?;
         bytes += value.to_string().len() + 1;
-        if bytes > room {
+        if bytes > bytes_max {
             left_out += 1;
         } else {
             taken.push(value);

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use cbs::{Note, Span, Uuid};
+use cbs::{Span, SpanEntry, Uuid};
 
 use super::counters::Counters;
 
@@ -55,8 +55,8 @@ impl Memory {
         let Some(shard) = self.shards.get(shard_of(span.trace.span_id)) else { return };
         let sampled = span.trace.is_sampled();
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = if sampled { &mut shard.sampled } else { &mut shard.others };
-        let went = room.keep(size, span);
+        let queue = if sampled { &mut shard.sampled } else { &mut shard.others };
+        let went = queue.keep(size, span);
         // Counted within the lock, so that no span is counted as removed before it is counted as
         // kept.
         self.counters.count_kept((1, size as u64), went);
@@ -86,7 +86,7 @@ impl Memory {
     pub(super) fn oldest_ns(&self) -> Option<u64> {
         let of = |shard: &Mutex<Shard>| {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let oldest = |room: &SpanQueue| room.spans.front().map(|(_, span)| span.began_ns);
+            let oldest = |queue: &SpanQueue| queue.spans.front().map(|(_, span)| span.began_ns);
             [oldest(&shard.sampled), oldest(&shard.others)].into_iter().flatten().min()
         };
         self.shards.iter().filter_map(of).min()
@@ -136,21 +136,21 @@ pub(super) fn size_of_span(span: &Span) -> usize {
     let texts: usize = texts.into_iter().chain(peer).map(|text| text.len()).sum();
     let names =
         span.target.name().len() + span.error.as_ref().map_or(0, |code| code.as_str().len());
-    AROUND + size_of::<Span>() + texts + names + span.notes.iter().map(size_of_note).sum::<usize>()
+    AROUND + size_of::<Span>() + texts + names + span.notes.iter().map(size_of_entry).sum::<usize>()
 }
 
 /// Returns the approximate size of a note.
-pub(super) fn size_of_note(note: &Note) -> usize {
+pub(super) fn size_of_entry(note: &SpanEntry) -> usize {
     let texts = match note {
-        Note::Attribute { key, value } => key.len() + value.len(),
-        Note::Event { name, attributes, .. } => {
+        SpanEntry::Attribute { key, value } => key.len() + value.len(),
+        SpanEntry::Event { name, attributes, .. } => {
             let pair = size_of_val(attributes.as_slice());
             name.len()
                 + pair
                 + attributes.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
         }
     };
-    size_of::<Note>() + texts
+    size_of::<SpanEntry>() + texts
 }
 
 #[cfg(test)]

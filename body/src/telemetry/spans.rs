@@ -10,10 +10,10 @@ use super::{
     memory::{self, Memory},
     otlp::Queue,
 };
-use cbs::{Note, Span, SpanSink};
+use cbs::{Span, SpanEntry, SpanSink};
 
 /// Limit of the bytes of notes that a span keeps. Notes beyond it are counted as dropped.
-const NOTES_BYTES_MAX: usize = 32 * 1024;
+const SPAN_ENTRIES_BYTES_MAX: usize = 32 * 1024;
 
 /// Receives every span that is recorded.
 pub(crate) type SpanTap = Box<dyn Fn(&Span) + Send + Sync>;
@@ -107,10 +107,10 @@ fn is_sampled(trace_id: [u8; 16], ratio: f64) -> bool {
 
 /// Drops the notes that are beyond the limit of one span.
 fn bound(span: &mut Span) {
-    let mut room = NOTES_BYTES_MAX;
-    let fits = |note: &Note| match room.checked_sub(memory::size_of_note(note)) {
+    let mut bytes_left = SPAN_ENTRIES_BYTES_MAX;
+    let fits = |note: &SpanEntry| match bytes_left.checked_sub(memory::size_of_entry(note)) {
         Some(rest) => {
-            room = rest;
+            bytes_left = rest;
             true
         }
         None => false,

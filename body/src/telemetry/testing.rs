@@ -31,6 +31,6 @@ pub(crate) fn span(id: Uuid) -> Span {
 }
 
 /// Returns a note of about this number of bytes.
-pub(crate) fn note(bytes: usize) -> cbs::Note {
-    cbs::Note::Attribute { key: "key".into(), value: Text::from("x".repeat(bytes)) }
+pub(crate) fn note(bytes: usize) -> cbs::SpanEntry {
+    cbs::SpanEntry::Attribute { key: "key".into(), value: Text::from("x".repeat(bytes)) }
 }

@@ -3,7 +3,7 @@ import 'uuid.dart';
 /// An error as data, the same in every language: what a cell answers instead of a payload, and what
 /// a call to another cell throws.
 ///
-/// The house's own codes are `bad-request`, `refused`, `not-found`, `conflict`, `too-large`, `overloaded`,
+/// CBS's own codes are `bad-request`, `refused`, `not-found`, `conflict`, `too-large`, `overloaded`,
 /// `cell-failed`, `internal`, `unavailable` and `timeout`. A cell's own are of the form `domain.code`:
 ///
 /// ```dart

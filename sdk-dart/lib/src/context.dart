@@ -1,10 +1,10 @@
 import 'body_bus.dart';
 import 'cancellation.dart';
+import 'cell_env.dart';
 import 'cell_exception.dart';
 import 'cell_log.dart';
 import 'clock.dart';
 import 'envelope.dart';
-import 'home.dart';
 import 'kind.dart';
 import 'payload.dart';
 import 'source.dart';
@@ -28,7 +28,7 @@ import 'uuid.dart';
 final class Context {
   /// The context of a request; bodies and tests make it.
   Context({
-    required this.home,
+    required this.env,
     required this.request,
     required BodyBus bus,
     required Cancellation cancellation,
@@ -43,7 +43,7 @@ final class Context {
   final int _dueUs;
 
   /// Where the cell lives.
-  final Home home;
+  final CellEnv env;
 
   /// The request itself.
   final Envelope request;
@@ -69,7 +69,7 @@ final class Context {
   Source get caller => request.source;
 
   /// The spec's `config`.
-  Map<String, Object?> get config => home.config;
+  Map<String, Object?> get config => env.config;
 
   /// The position in the trace that this call's own requests carry, as a W3C `traceparent`.
   String get traceparent =>

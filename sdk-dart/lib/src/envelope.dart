@@ -70,7 +70,7 @@ final class Envelope {
   /// Whom it is for; absent where the subject says it.
   final Target? target;
 
-  /// Who sent it.
+  /// Sender.
   final Source source;
 
   /// The payload's schema, `domain/vN/Type`.

@@ -1,8 +1,8 @@
 import 'dart:async';
 
+import 'cell_env.dart';
 import 'context.dart';
 import 'envelope.dart';
-import 'home.dart';
 
 /// Answers a request: envelope in, envelope out. What all cells are inside, and what middleware wraps.
 typedef Handler = FutureOr<Envelope> Function(Context ctx, Envelope request);
@@ -26,7 +26,7 @@ typedef TypedHandler<I, O> = FutureOr<O> Function(Context ctx, I input);
 typedef Middleware = Handler Function(Handler inner);
 
 /// Runs once before the first call. What it throws keeps the cell from serving.
-typedef StartHook = FutureOr<void> Function(Home home);
+typedef StartHook = FutureOr<void> Function(CellEnv env);
 
 /// Runs once after the last call has been answered.
 typedef StopHook = FutureOr<void> Function();

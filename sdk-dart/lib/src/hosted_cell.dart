@@ -3,26 +3,26 @@ import 'dart:convert';
 
 import 'body_bus.dart';
 import 'cell.dart';
+import 'cell_env.dart';
 import 'cell_exception.dart';
 import 'context.dart';
 import 'envelope.dart';
 import 'handlers.dart';
-import 'home.dart';
 import 'payload.dart';
 import 'text_of.dart';
 import 'unwritable_error.dart';
 import 'wire/frame.dart' show Level;
 
-/// A cell in its home, ready to answer. Whatever its handler does, the answer is a reply or an error as data.
+/// A cell in its environment, ready to answer. Whatever its handler does, the answer is a reply or an error as data.
 final class HostedCell {
   /// A cell with the middleware of all cells around it.
-  HostedCell(this.cell, this.home, this._bus, List<Middleware> use) : _handler = wrap(cell.handler, use);
+  HostedCell(this.cell, this.env, this._bus, List<Middleware> use) : _handler = wrap(cell.handler, use);
 
   /// The cell.
   final Cell cell;
 
   /// Where it lives.
-  final Home home;
+  final CellEnv env;
 
   final BodyBus _bus;
   final Handler _handler;
@@ -32,7 +32,7 @@ final class HostedCell {
 
   /// How long a request may take, in microseconds: what its caller and the cell's spec both grant.
   int grantedUs(Envelope request) {
-    final limitUs = home.timeout.inMicroseconds;
+    final limitUs = env.timeout.inMicroseconds;
     final wantedMs = request.timeoutMs;
     return wantedMs > 0 && wantedMs < limitUs ~/ 1000 ? wantedMs * 1000 : limitUs;
   }

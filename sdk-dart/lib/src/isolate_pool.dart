@@ -50,7 +50,7 @@ final class IsolatePool {
     if (_idle.isEmpty && _workers == _workersMax && _waiting.length >= _queueMax) {
       throw CellException(
         'overloaded',
-        'cell ${context.home.cell} is at its limit of running and waiting calls',
+        'cell ${context.env.cell} is at its limit of running and waiting calls',
         retryable: true,
         notRun: true,
       );

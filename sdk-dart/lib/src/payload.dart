@@ -23,7 +23,7 @@ abstract final class Payload {
       throw _badRequest('.', '${error.message}$place');
     }
     // Dart takes it away without a word.
-    if (payload[0] == 0xef) throw _badRequest('.', 'JSON is malformed: a byte order mark stands before it');
+    if (payload[0] == 0xef) throw _badRequest('.', 'JSON is malformed: it begins with a byte order mark');
     final fault = JsonCheck.fault(value, payload);
     if (fault != null) throw _badRequest(fault.path, fault.reason);
     return value;

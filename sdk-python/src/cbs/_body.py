@@ -27,7 +27,7 @@ from cbs._context import CURRENT, CallInfo, Context, Incoming, Outgoing
 from cbs._errors import CellError, Outcome
 from cbs._hooks import Hook, State, hooks
 from cbs._log import shortened
-from cbs._native import Errand, Module, Native, NativeCall, Stop
+from cbs._native import HostCall, Module, Native, NativeCall, Stop
 from cbs._threads import THREADS_MAX, Threads
 
 STUCK_AFTER = 0.25
@@ -313,7 +313,7 @@ class Lane:
             self._tell(call, error)
         except BaseException as wrong:  # noqa: BLE001 - memory may be short: no other call pays for it
             call.failed()
-            self.log(call, _ERROR, f"the cell raised what cannot be told: {type(wrong).__name__}")
+            self.log(call, _ERROR, f"the cell raised an error that cannot be shown: {type(wrong).__name__}")
 
     def _tell(self, call: NativeCall, error: BaseException) -> None:
         if isinstance(error, CellError):
@@ -370,7 +370,7 @@ class Lane:
 
 
 class LanePort:
-    """What contexts go through: errands of the body's, whose ends come back to this loop."""
+    """Calls of a cell to its host: the body does them, and their results come back to this loop."""
 
     def __init__(self, native: Native, loop: asyncio.AbstractEventLoop) -> None:
         self._native = native
@@ -408,22 +408,22 @@ class LanePort:
         """Say that something happened in a call, from any thread."""
         info.event(name, attributes)
 
-    async def _done(self, begin: Callable[[int, Any], Errand | None], what: Any) -> Any:
+    async def _done(self, begin: Callable[[int, Any], HostCall | None], what: Any) -> Any:
         number = next(self._numbers)
         future = self._waiting[number] = self._loop.create_future()
         try:
-            errand = begin(number, what)
+            host_call = begin(number, what)
             try:
                 return await future
             except asyncio.CancelledError:
-                if errand is not None:
-                    errand.abort()
+                if host_call is not None:
+                    host_call.abort()
                 raise
         finally:
             self._waiting.pop(number, None)
 
     def arrived(self, done: list[tuple[int, Any, Any]]) -> None:
-        """Errands have come to their ends."""
+        """Host calls have ended."""
         for number, error, value in done:
             future = self._waiting.get(number)
             if future is None or future.done():
@@ -455,7 +455,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    """Return the traceback without the frames of the house that stand above the cell's."""
+    """Return the traceback without the frames of the SDK that are above the cell's."""
     found: TracebackType | None = error.__traceback__
     while found is not None and found.tb_frame.f_code.co_filename.startswith("<cbs>/"):
         found = found.tb_next

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Code(StrEnum):
-    """The house's own codes. A cell's own are texts of the form ``domain.code``, with status 422."""
+    """CBS's own codes. A cell's own are texts of the form ``domain.code``, with status 422."""
 
     BAD_REQUEST = "bad-request"
     """The request makes no sense to the callee: 400."""
@@ -21,11 +21,11 @@ class Code(StrEnum):
     TOO_LARGE = "too-large"
     """The payload is larger than the bus or the cell takes: 413."""
     OVERLOADED = "overloaded"
-    """No room to run or to wait: 429. The cell did not run."""
+    """The limits of running and waiting calls are reached: 429. The cell did not run."""
     CELL_FAILED = "cell-failed"
     """The cell crashed, or raised what is no `CellError`: 500."""
     INTERNAL = "internal"
-    """The house itself is at fault: 500."""
+    """CBS itself is at fault: 500."""
     UNAVAILABLE = "unavailable"
     """The target cannot be reached now: 503."""
     TIMEOUT = "timeout"
@@ -170,7 +170,7 @@ def no_time_left(target: str) -> CellError:
 
 
 def overloaded(target: str) -> CellError:
-    """No room to run or to wait; the cell did not run."""
+    """The limits of running and waiting calls are reached; the cell did not run."""
     return not_run(CellError(Code.OVERLOADED, f"{target} is at its limit of running and waiting calls", retryable=True))
 
 

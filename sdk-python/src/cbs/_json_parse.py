@@ -63,7 +63,7 @@ def parse(payload: bytes, *, exact: bool = False) -> Any:
         raise out_of_range() from None
     except json.JSONDecodeError as error:
         if payload.startswith(b"\xef\xbb\xbf"):
-            raise _malformed("a byte order mark stands before it") from None
+            raise _malformed("it begins with a byte order mark") from None
         raise _malformed(f"{error.msg[:1].lower()}{error.msg[1:]} (character {error.pos})") from None
     except ValueError as error:
         if "digits" in str(error):  # Python's own limit of an integer's length

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from cbs._context import CallInfo, Context, Outgoing
 
 
-class Errand(Protocol):
+class HostCall(Protocol):
     """Something that the body does for a call."""
 
     def abort(self) -> None:
@@ -48,16 +48,16 @@ class NativeCall(CallInfo, Protocol):
     def event(self, name: str, attributes: list[tuple[str, str]]) -> None:
         """Say that something happened in it, for its span."""
 
-    def send(self, number: int, request: Outgoing) -> Errand | None:
+    def send(self, number: int, request: Outgoing) -> HostCall | None:
         """Begin a call to another cell."""
 
-    def publish(self, number: int, event: Outgoing) -> Errand | None:
+    def publish(self, number: int, event: Outgoing) -> HostCall | None:
         """Begin to publish."""
 
-    def print(self, number: int, line: str) -> Errand | None:
+    def print(self, number: int, line: str) -> HostCall | None:
         """Begin to print a line."""
 
-    def ask(self, number: int, question: str) -> Errand | None:
+    def ask(self, number: int, question: str) -> HostCall | None:
         """Begin to ask a person."""
 
 

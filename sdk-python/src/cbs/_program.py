@@ -271,10 +271,10 @@ def _load(wanted: str) -> Lane:
 
 
 def _trace(error: BaseException) -> str:
-    """Return a traceback without the frames of the house and of Python's own importing."""
-    house = (str(Path(__file__).parent), str(importlib.__file__), "<frozen importlib")
+    """Return a traceback without the frames of the SDK and of Python's own importing."""
+    own = (str(Path(__file__).parent), str(importlib.__file__), "<frozen importlib")
     told = traceback.TracebackException(type(error), error, error.__traceback__)
-    frames = [frame for frame in told.stack if not frame.filename.startswith(house)]
+    frames = [frame for frame in told.stack if not frame.filename.startswith(own)]
     told.stack = traceback.StackSummary.from_list(frames)
     return "".join(told.format()).rstrip()
 

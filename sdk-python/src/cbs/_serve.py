@@ -25,7 +25,7 @@ from cbs._hooks import State
 from cbs._lane import Call, Lane, envelope_of
 from cbs._message import headers_size, is_framed, read_request, write_error, write_reply
 from cbs._port import Incoming, Outgoing
-from cbs._services import Numbers, Services
+from cbs._services import Services, Stats
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -38,7 +38,7 @@ UNSUBSCRIBE_NOW = 2**64 - 1
 STOP_HOOKS_LEAST = 1.0
 """How many seconds the stop hooks have where the calls have used up the time."""
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
-"""How many bytes of payload may wait for room, however many calls that is."""
+"""How many bytes of payload may wait, however many calls that is."""
 
 
 class Limits:
@@ -53,7 +53,7 @@ class Limits:
 
 
 class ServedCell:
-    """One cell with its room and its numbers."""
+    """One cell with its limits and its stats."""
 
     def __init__(self, name: str, found: Definition, state: State, limits: Limits) -> None:
         self.name = name
@@ -61,27 +61,27 @@ class ServedCell:
         self.definition = found
         self.state = state
         self.limits = limits
-        self.numbers = Numbers()
+        self.stats = Stats()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._waiting_bytes = 0
 
     @property
     def has_room(self) -> bool:
         """Whether a call could begin now."""
-        return self.numbers.in_flight < self.limits.concurrency and not self._waiting
+        return self.stats.in_flight < self.limits.concurrency and not self._waiting
 
     async def enter(self, size: int, deadline: float) -> None:
         """Take room for one call, or wait for it until the deadline. Raises ``overloaded`` where there is none."""
-        numbers = self.numbers
+        stats = self.stats
         if self.has_room:
-            numbers.in_flight += 1
+            stats.in_flight += 1
             return
         if len(self._waiting) >= self.limits.queue or self._waiting_bytes + size > QUEUE_BYTES_MAX:
             raise overloaded(self.target)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._waiting_bytes += size
-        numbers.queued += 1
+        stats.queued += 1
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 await turn
@@ -94,7 +94,7 @@ class ServedCell:
             raise
         finally:
             self._waiting_bytes -= size
-            numbers.queued -= 1
+            stats.queued -= 1
             with contextlib.suppress(ValueError):
                 self._waiting.remove(turn)
 
@@ -105,7 +105,7 @@ class ServedCell:
             if not turn.done():
                 turn.set_result(None)
                 return
-        self.numbers.in_flight -= 1
+        self.stats.in_flight -= 1
 
 
 class Standalone:
@@ -260,9 +260,9 @@ class Standalone:
             _logger.exception("a call of %s failed in its host", cell.target)
             told = CellError(Code.INTERNAL, "the cell's host failed; its log has the reason")
         else:
-            cell.numbers.calls += 1
+            cell.stats.calls += 1
             return payload, headers
-        cell.numbers.failed(told)
+        cell.stats.failed(told)
         return write_error(framed, body, "" if request is None else id_text(request.id), told)
 
     async def _reply(self, message: Msg, payload: bytes, headers: dict[str, str] | None) -> None:
@@ -285,7 +285,7 @@ class Standalone:
             call = Call(request, cell.name, self._bus.body, deadline, self._config.get(cell.name))
             return await self._lane.answer(call, self._port, cell.definition, cell.state)
         finally:
-            cell.numbers.busy_ns += time.perf_counter_ns() - started
+            cell.stats.busy_ns += time.perf_counter_ns() - started
             cell.leave()
 
 

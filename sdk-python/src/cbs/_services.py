@@ -32,7 +32,7 @@ ENDPOINTS_MAX = 500
 """More endpoints in one answer would exceed what a server takes: a larger organ has several instances."""
 
 
-class Numbers:
+class Stats:
     """What a served cell counts since it was started."""
 
     __slots__ = ("busy_ns", "calls", "errors", "in_flight", "last_error", "queued", "shed")
@@ -62,7 +62,7 @@ class Told(Protocol):
         """The cell's name."""
 
     @property
-    def numbers(self) -> Numbers:
+    def stats(self) -> Stats:
         """What it counts."""
 
 
@@ -148,17 +148,17 @@ class Services:
         return self._endpoint(cell) | {"metadata": metadata}
 
     def _stats(self, cell: Told) -> dict[str, Any]:
-        numbers = cell.numbers
+        stats = cell.stats
         return self._endpoint(cell) | {
-            "num_requests": numbers.calls,
-            "num_errors": numbers.errors,
-            "last_error": numbers.last_error,
-            "processing_time": numbers.busy_ns,
-            "average_processing_time": numbers.busy_ns // numbers.calls if numbers.calls else 0,
+            "num_requests": stats.calls,
+            "num_errors": stats.errors,
+            "last_error": stats.last_error,
+            "processing_time": stats.busy_ns,
+            "average_processing_time": stats.busy_ns // stats.calls if stats.calls else 0,
             "data": {
-                "shed": numbers.shed,
-                "in_flight": numbers.in_flight,
-                "queued": numbers.queued,
+                "shed": stats.shed,
+                "in_flight": stats.in_flight,
+                "queued": stats.queued,
                 "restarts": 0,
                 "workers": [],
             },

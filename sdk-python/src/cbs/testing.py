@@ -51,7 +51,7 @@ class TestSpan:
         self.events: list[tuple[str, dict[str, str]]] = []
         """What happened, with its attributes, in order."""
         self.dropped: int = 0
-        """How many attributes and events found no room."""
+        """Number of attributes and events that were dropped."""
         self._count = 0
 
     def _has_room(self) -> bool:

@@ -120,7 +120,7 @@ fn wire(specs: &Specs, body: &BodyId, nats: Option<&Nats>) -> Arc<RetryingBus> {
     let declared: Vec<Target> = cells().map(|(target, _)| target).collect();
     router.set_routes(cells().map(|(target, spec)| (target, spec.policy.route)));
     if let Some(nats) = nats {
-        nats.know(declared.clone());
+        nats.declare(declared.clone());
     }
     router.set_declared(declared);
     let retry = RetryingBus::new(Arc::new(router));

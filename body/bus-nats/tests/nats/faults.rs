@@ -200,7 +200,7 @@ async fn a_target_that_nobody_serves_is_told_long_before_the_deadline() {
         fault(done)
     };
     assert_eq!(unknown("nobody.home").await, (Code::NotFound, Outcome::NotRun));
-    client.know(["nobody.home".parse().unwrap(), "flow later".parse().unwrap()]);
+    client.declare(["nobody.home".parse().unwrap(), "flow later".parse().unwrap()]);
     assert_eq!(unknown("nobody.home").await, (Code::Unavailable, Outcome::NotRun));
     assert_eq!(unknown("flow later").await, (Code::Unavailable, Outcome::NotRun));
     assert_eq!(unknown("nobody.else").await, (Code::NotFound, Outcome::NotRun));
@@ -212,7 +212,7 @@ async fn a_target_that_nobody_serves_is_told_long_before_the_deadline() {
     eventually("one that comes late is reached", LONG, async || {
         tried += 1;
         let name = format!("late.cell-{tried}");
-        client.know([name.parse().unwrap()]);
+        client.declare([name.parse().unwrap()]);
         let (done, _serving) =
             tokio::join!(call(&client, request(&name, "1")), bus.serve(echo(&name)));
         done.is_ok_and(|reply| reply.payload == "1")

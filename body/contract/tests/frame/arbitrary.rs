@@ -42,7 +42,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 }
 
 fn code() -> impl Strategy<Value = Code> {
-    let house = vec![
+    let own = vec![
         "bad-request",
         "refused",
         "not-found",
@@ -55,7 +55,7 @@ fn code() -> impl Strategy<Value = Code> {
         "timeout",
     ];
     prop_oneof![
-        proptest::sample::select(house).prop_map(str::to_owned),
+        proptest::sample::select(own).prop_map(str::to_owned),
         "[a-z]{1,8}\\.[a-z-]{1,8}",
         "\\PC{1,20}"
     ]

@@ -84,7 +84,7 @@ pub(crate) struct Record {
 /// Last presence of another body.
 pub(crate) struct Last {
     presence: Arc<Presence>,
-    heard_at: Moment,
+    observed_at: Moment,
     /// Set if its lease has ended, as reported on this connection while no absence counted.
     pub(crate) ended: bool,
 }
@@ -138,7 +138,7 @@ impl Node {
     pub(crate) fn begin_hold(&mut self, from: Moment, unheard: u64) {
         let sure = self.record.sure_at;
         let alive =
-            self.record.latest.iter().filter(|(_, last)| last.heard_at.plus(unheard) > sure);
+            self.record.latest.iter().filter(|(_, last)| last.observed_at.plus(unheard) > sure);
         self.record.before =
             alive.map(|(body, last)| (body.clone(), last.presence.clone())).collect();
         self.record.hold_from = Some(from);
@@ -189,7 +189,8 @@ impl Node {
                 if *revision > newest.0 {
                     *newest = (*revision, Some(presence.beat()));
                     self.record.before.remove(body);
-                    let last = Last { presence: presence.clone(), heard_at: clock, ended: false };
+                    let last =
+                        Last { presence: presence.clone(), observed_at: clock, ended: false };
                     self.record.latest.insert(body.clone(), last);
                 }
             }

@@ -28,8 +28,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use self::{out::Out, shutdown::Shutdown};
 use super::{
     Peer,
+    errors::given_up,
     types::{End, Inbound, Settings},
-    words::given_up,
 };
 use crate::wire::{Error, Frames, Received};
 
@@ -126,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Engine<S> {
                 return Ok(true);
             }
             let Frames { stream, decoder } = &mut self.frames;
-            match pin!(stream.read_buf(decoder.room())).poll(cx) {
+            match pin!(stream.read_buf(decoder.buffer())).poll(cx) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(Err(error)) => {
                     return Err(Stop::End(End::Io(Error::Io(error).to_string())));

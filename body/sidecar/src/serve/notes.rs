@@ -47,7 +47,7 @@ impl Outgoing {
     }
 
     fn send(&mut self, context: &CellContext) {
-        let (notes, dropped) = context.notes().take();
+        let (notes, dropped) = context.span_entries().take();
         self.dropped = self.dropped.saturating_add(dropped);
         for note in notes {
             let taken = self.left > 0 && self.peer.note(proto::Note::of(self.within, &note));

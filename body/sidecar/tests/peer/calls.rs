@@ -163,8 +163,8 @@ async fn a_request_that_waits_and_is_dropped_is_never_sent() -> Checked {
 
 #[tokio::test]
 async fn side_15_requests_beyond_the_limit_are_answered_with_overloaded() -> Checked {
-    let room = Arc::new(Semaphore::new(0));
-    let wait = room.clone();
+    let gate = Arc::new(Semaphore::new(0));
+    let wait = gate.clone();
     let (inbound, _told) = Script::new(move |_, request, _| {
         let wait = wait.clone();
         Box::pin(async move {
@@ -180,7 +180,7 @@ async fn side_15_requests_beyond_the_limit_are_answered_with_overloaded() -> Che
     assert_eq!(third.id, 3);
     let error = frame::decode(third.envelope)?.into_result().unwrap_err();
     assert_eq!((error.code(), error.outcome()), (&Code::Overloaded, cbs::Outcome::NotRun));
-    room.add_permits(2);
+    gate.add_permits(2);
     assert_eq!(stranger.receive().await?, reply(1, "1"));
     assert_eq!(stranger.receive().await?, reply(2, "2"));
     within(LIMIT, "nothing runs", stranger.peer.idle()).await;

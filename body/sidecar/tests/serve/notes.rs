@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cbs::{Cell, CellContext, CellError, Code, Envelope, Note, frame};
+use cbs::{Cell, CellContext, CellError, Code, Envelope, SpanEntry, frame};
 use sidecar::{Notice, Options, proto};
 use tokio::sync::Semaphore;
 
@@ -62,7 +62,7 @@ async fn noted(notes_max: u32) -> Fails<World> {
 
 impl World {
     /// Returns the next note, as the contract has it, and the request that it is about.
-    async fn note(&mut self) -> Fails<(u64, Vec<Note>)> {
+    async fn note(&mut self) -> Fails<(u64, Vec<SpanEntry>)> {
         match self.notice().await? {
             Notice::Note(note, None) => Ok((note.within, note.notes().collect())),
             _ => Err("something else than a note".into()),
@@ -79,8 +79,8 @@ impl World {
     }
 }
 
-fn attribute(key: &str, value: &str) -> Note {
-    Note::Attribute { key: key.into(), value: value.into() }
+fn attribute(key: &str, value: &str) -> SpanEntry {
+    SpanEntry::Attribute { key: key.into(), value: value.into() }
 }
 
 #[tokio::test]
@@ -92,7 +92,9 @@ async fn side_24_notes_go_out_within_their_request_and_before_its_reply() -> Fai
     let all = world.all();
     let said: Vec<_> = all.iter().cloned().flat_map(proto::Note::notes).collect();
     assert!(all.iter().all(|note| note.within == 1), "{all:?}");
-    let [first, Note::Event { name, time_ns, attributes }] = &said[..] else { panic!("{said:?}") };
+    let [first, SpanEntry::Event { name, time_ns, attributes }] = &said[..] else {
+        panic!("{said:?}")
+    };
     assert_eq!((first, name.as_str()), (&attribute("order.id", "4711"), "cache miss"));
     assert_eq!(attributes[..], [("key".into(), "orders/4711".into())]);
     assert!((before..=cbs::now_ns()).contains(time_ns), "{time_ns}");

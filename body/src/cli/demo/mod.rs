@@ -79,7 +79,7 @@ impl Demo {
             outcome = self.greet(globals, nats.clone(), namespace, body) => outcome,
             signal = signals.next() => {
                 if std::io::stdin().is_terminal() {
-                    // The question, or the terminal's own `^C`, has left its line open.
+                    // The prompt, or the terminal's own `^C`, has not ended its line.
                     output::report("");
                 }
                 if let Some(nats) = nats {

@@ -73,7 +73,7 @@ fn show(calls: &Receiver<CallRecord>, lost: &AtomicU64, format: Format) {
             Err(RecvTimeoutError::Timeout) => window.take(None, Instant::now()),
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        // A terminal that has gone is no reason for the body to end.
+        // A closed terminal must not stop the body.
         lines.iter().for_each(|line| drop(output::print(line)));
     }
 }

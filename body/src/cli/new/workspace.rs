@@ -69,7 +69,7 @@ fn join(manifest: &str, member: &str) -> Joined {
             if list.trim().is_empty() || list.trim_end().ends_with(',') { "" } else { ", " };
         return Joined::Text(format!("{head}{}{comma}\"{member}\"{tail}", list.trim_end()));
     };
-    // One member a line: the new one stands last, indented as its neighbour.
+    // One member a line: the new one comes last, indented as the one before.
     let neighbour = body.lines().next_back().unwrap_or("    ");
     let indent: String = neighbour.chars().take_while(|c| c.is_whitespace()).collect();
     let comma = if neighbour.trim_end().ends_with([',', '[']) || neighbour.trim().is_empty() {

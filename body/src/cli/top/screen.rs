@@ -84,7 +84,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         let Some(modes) = &self.before else { return };
-        // A terminal that has gone cannot be put back.
+        // A closed terminal cannot be restored.
         let _ = write(CLOSE);
         if let Some(modes) = modes {
             let _ = termios::tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, modes);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cbs::{Note, Span, Target};
+use cbs::{Span, SpanEntry, Target};
 use serde_json::{Value, json};
 
 use super::{
@@ -122,8 +122,8 @@ fn notes(span: &Span) -> Option<String> {
     let mut text = format!("\n\n{}", name(&span.target));
     for note in &span.notes {
         let line = match note {
-            Note::Attribute { key, value } => format!("{key} = {value}"),
-            Note::Event { name, time_ns, attributes } => {
+            SpanEntry::Attribute { key, value } => format!("{key} = {value}"),
+            SpanEntry::Event { name, time_ns, attributes } => {
                 let after =
                     output::short(Duration::from_nanos(time_ns.saturating_sub(span.began_ns)));
                 let more: String =

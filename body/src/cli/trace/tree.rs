@@ -71,7 +71,7 @@ impl<'a> Tree<'a> {
             growing.nodes.push(Node { depth: 0, call: Call::Missing(parent) });
             growing.children(parent, 1);
         }
-        // What is left stands in a circle: shown all the same.
+        // The remaining spans form a cycle: they are shown too.
         for span in spans {
             growing.grow(span, 0);
         }

@@ -57,7 +57,7 @@ impl Driver {
             ),
             None => tracing::info!("follows the fleet"),
         }
-        // Who heard itself and does not any more has lost its watch or its bucket.
+        // A body that no longer observes its own lease has lost its watch or its bucket.
         if self.reported.paused.is_none()
             && paused == Some(Paused::LeaseNotObserved)
             && self.reported.lease
@@ -133,7 +133,7 @@ impl Driver {
         else {
             return;
         };
-        // The mind asks for no spec twice as long as it knows it: not for one of the next head
+        // The reconciler requests no spec again while it has it: not for one of the next generation
         // either, which may be on its way already.
         self.calls.policies.retain(|spec, _| self.reconciler.knows(spec));
         self.calls.known = Some(desired.hash);
@@ -147,7 +147,7 @@ impl Driver {
                 (target.clone(), policy.map_or_else(CallPolicy::default, StoredPolicy::call_policy))
             })
             .collect();
-        self.executor.instances.know(known, &call_policy);
+        self.executor.instances.declare(known, &call_policy);
         tracing::info!(head = desired.head.number, "follows");
         self.watch_verdicts();
     }

@@ -71,7 +71,7 @@ impl InstanceTasks {
     /// Sends a command to an instance. Returns whether it runs: one that has ended by itself has
     /// reported so, or will.
     pub(super) fn send(&self, instance: u64, command: InstanceCommand) -> bool {
-        // It gets fewer commands than there is room for.
+        // It gets fewer commands than the channel can hold.
         self.alive.get(&instance).is_some_and(|alive| {
             alive.commands.try_send(command).is_ok() || !alive.commands.is_closed()
         })
@@ -146,7 +146,7 @@ impl InstanceTasks {
     /// Commands all instances to stop.
     pub(super) fn stop_all(&mut self, command: InstanceCommand) {
         for (_, alive) in std::mem::take(&mut self.alive) {
-            // Who has ended by itself hears nothing.
+            // An instance that has ended by itself receives no commands.
             let _ = alive.commands.try_send(command);
         }
     }

@@ -25,7 +25,7 @@ impl Driver {
         let state = *self.watches.link.borrow_and_update();
         match state {
             LinkState::Up => {
-                // Not yet counted as lost, or back before the loss was even heard of.
+                // Not yet counted as lost, or back before the loss was observed.
                 self.is_brief = self.reconciler.is_connected();
                 self.lost = None;
                 self.watches.open(Duration::ZERO);

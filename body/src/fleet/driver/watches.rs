@@ -269,7 +269,7 @@ impl Watches {
                         tracing::warn!("the verdicts about canaries cannot be watched: {error}");
                     }
                     Err(_) => {
-                        tracing::warn!("the verdicts about canaries cannot be watched in time")
+                        tracing::warn!("the verdicts about canaries cannot be watched in time");
                     }
                 }
                 sleep(WORK_LIMIT).await;
@@ -408,7 +408,7 @@ impl Watches {
 }
 
 async fn open(nats: &Nats, namespace: &Namespace) -> Result<Open, StoreError> {
-    // Verdicts before heads: what was rolled back is not tried again by who comes back.
+    // Verdicts before generations: a body that returns must not retry what was rolled back.
     let verdicts = match nats.existing_bucket(&keys::verdict_bucket(namespace)).await {
         Err(StoreError::NoBucket(_)) => None,
         bucket => Some(watched(&bucket?).await?),

@@ -61,7 +61,7 @@ enum LogCommand {
 /// Handle that takes lines. A clone sends to the same thread.
 #[derive(Clone)]
 pub(super) struct Writer {
-    words: SyncSender<LogCommand>,
+    commands: SyncSender<LogCommand>,
     waiting: Arc<AtomicUsize>,
     counters: Arc<Counters>,
 }
@@ -69,13 +69,13 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the thread that writes. It ends with the program.
     pub(super) fn start(counters: Arc<Counters>, limiter: Arc<Limiter>) -> io::Result<Self> {
-        let (words, queue) = sync_channel(LINES_MAX);
-        let writer = Self { words, waiting: Arc::default(), counters };
+        let (commands, queue) = sync_channel(LINES_MAX);
+        let writer = Self { commands, waiting: Arc::default(), counters };
         let waiting = writer.waiting.clone();
         let counters = writer.counters.clone();
         let wake = writer.clone();
         let awake = limiter.clone();
-        awake.on_first(Box::new(move || drop(wake.words.try_send(LogCommand::Wake))));
+        awake.on_first(Box::new(move || drop(wake.commands.try_send(LogCommand::Wake))));
         std::thread::Builder::new()
             .name("cbs-stderr".to_owned())
             .spawn(move || write(&queue, &waiting, &counters, &limiter))?;
@@ -86,7 +86,7 @@ impl Writer {
     fn settled(&self, limit: Duration) {
         let (settled, done) = sync_channel(1);
         // A full queue is not waited for: standard error has no reader.
-        if self.words.try_send(LogCommand::Settled(settled)).is_ok() {
+        if self.commands.try_send(LogCommand::Settled(settled)).is_ok() {
             // Not in time: the lines come later.
             _ = done.recv_timeout(limit);
         }
@@ -94,7 +94,7 @@ impl Writer {
 
     fn line(&self, line: &[u8]) {
         let fits = self.waiting.fetch_add(line.len(), Ordering::Relaxed) + line.len() <= BYTES_MAX;
-        if !fits || self.words.try_send(LogCommand::Line(line.to_owned())).is_err() {
+        if !fits || self.commands.try_send(LogCommand::Line(line.to_owned())).is_err() {
             self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
             self.counters.count_line_dropped();
         }

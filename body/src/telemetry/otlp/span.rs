@@ -5,7 +5,7 @@
 //! method, `logic.greet` or `flow.greeting`; kind, status and `error.type` follow the conventions.
 //! Attributes that only CBS has are below `cbs.`.
 
-use cbs::{Note, Side, Span, Target, Transport};
+use cbs::{Side, Span, SpanEntry, Target, Transport};
 use opentelemetry_proto::tonic::{
     common::v1::KeyValue,
     trace::v1::{self as otlp, span::SpanKind, status::StatusCode},
@@ -25,12 +25,12 @@ pub(super) fn write(span: &Span) -> otlp::Span {
     let mut events = Vec::new();
     for note in &span.notes {
         match note {
-            Note::Attribute { key, value } => {
+            SpanEntry::Attribute { key, value } => {
                 // Of two attributes with one key, the later one counts.
                 attributes.retain(|known| known.key != key.as_str());
                 attributes.push(attribute(key, value.as_str()));
             }
-            Note::Event { name, time_ns, attributes } => events.push(otlp::span::Event {
+            SpanEntry::Event { name, time_ns, attributes } => events.push(otlp::span::Event {
                 time_unix_nano: *time_ns,
                 name: name.to_string(),
                 attributes: attributes

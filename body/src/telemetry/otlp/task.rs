@@ -100,10 +100,10 @@ impl<P: Port> Sending<P> {
 
     /// Sends as much of the batch as one request takes.
     async fn send_some(&mut self) {
-        let mut room = REQUEST_BYTES_MAX;
+        let mut bytes_left = REQUEST_BYTES_MAX;
         let fits = |weighed: &&Weighed<P::Item>| {
-            let fits = weighed.size <= room;
-            room = room.saturating_sub(weighed.size);
+            let fits = weighed.size <= bytes_left;
+            bytes_left = bytes_left.saturating_sub(weighed.size);
             fits
         };
         let count = self.batch.iter().take_while(fits).count().max(1);

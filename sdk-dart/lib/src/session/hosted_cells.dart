@@ -1,8 +1,8 @@
 import '../cell.dart';
+import '../cell_env.dart';
 import '../cell_exception.dart';
 import '../envelope.dart';
 import '../handlers.dart';
-import '../home.dart';
 import '../hosted_cell.dart';
 import '../payload.dart';
 import '../text_of.dart';
@@ -27,14 +27,14 @@ final class HostedCells {
   /// The names of all that this program has, for people.
   String get names => _cells.map((cell) => cell.name).join(', ');
 
-  /// Gives each cell that the body names its home. Why that cannot be, else null.
+  /// Gives each cell that the body names its environment. Why that cannot be, else null.
   String? welcome(Welcome welcome) {
     if (welcome.cells.isEmpty) return 'a welcome without a cell';
     for (final spec in welcome.cells) {
       final cell = _cells.where((cell) => cell.name == spec.name).firstOrNull;
       if (cell == null) return 'this program has no cell ${spec.name}, it has $names';
       try {
-        _hosted[spec.name] = HostedCell(cell, _home(welcome, spec), _bus, _use);
+        _hosted[spec.name] = HostedCell(cell, _env(welcome, spec), _bus, _use);
       } on CellException catch (error) {
         return 'the config of ${spec.name} is no JSON: ${error.message}';
       }
@@ -42,9 +42,9 @@ final class HostedCells {
     return null;
   }
 
-  static Home _home(Welcome welcome, CellSpec spec) {
+  static CellEnv _env(Welcome welcome, CellSpec spec) {
     final config = spec.config == null ? null : Payload.decode(spec.config!);
-    return Home(
+    return CellEnv(
       cell: spec.name,
       body: welcome.body,
       namespace: welcome.namespace,
@@ -59,7 +59,7 @@ final class HostedCells {
   Future<String?> start() async {
     for (final hosted in _hosted.values.toList()) {
       try {
-        await hosted.cell.onStart?.call(hosted.home);
+        await hosted.cell.onStart?.call(hosted.env);
         _started.add(hosted);
       } catch (error, stack) {
         final reason = 'the start of ${hosted.cell.name} failed: ${textOf(error)}';

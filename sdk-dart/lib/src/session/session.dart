@@ -177,7 +177,8 @@ final class Session {
     if (inFlightMax > 0 && _running.length >= inFlightMax || _connection.outbox.isJammed) {
       return _refuse(
         id,
-        CellException('overloaded', '$target is at its limit of running and waiting calls', retryable: true, notRun: true),
+        CellException('overloaded', '$target is at its limit of running and waiting calls',
+            retryable: true, notRun: true),
       );
     }
     _run(id, hosted, request);
@@ -190,7 +191,7 @@ final class Session {
     final dueUs = Clock.nowUs + grantedUs;
     final cancellation = Cancellation();
     final context = Context(
-      home: hosted.home,
+      env: hosted.env,
       request: request,
       bus: _bus,
       cancellation: cancellation,

@@ -3,12 +3,12 @@ import 'dart:async';
 import '../body_bus.dart';
 import '../cancellation.dart';
 import '../cell.dart';
+import '../cell_env.dart';
 import '../cell_exception.dart';
 import '../clock.dart';
 import '../context.dart';
 import '../envelope.dart';
 import '../handlers.dart';
-import '../home.dart';
 import '../hosted_cell.dart';
 import '../kind.dart';
 import '../payload.dart';
@@ -46,14 +46,14 @@ final class TestBody {
   }) {
     for (final cell in cells) {
       if (_hosted.containsKey(cell.name)) throw ArgumentError.value(cell.name, 'cells', 'twice the same name');
-      final home = Home(
+      final env = CellEnv(
         cell: cell.name,
         body: 'test',
         revision: 'test',
         config: config[cell.name] ?? const {},
         timeout: timeout,
       );
-      _hosted[cell.name] = HostedCell(cell, home, _bus, use);
+      _hosted[cell.name] = HostedCell(cell, env, _bus, use);
     }
   }
 
@@ -129,7 +129,7 @@ final class TestBody {
 
   Future<void> _start() async {
     for (final hosted in _hosted.values) {
-      await hosted.cell.onStart?.call(hosted.home);
+      await hosted.cell.onStart?.call(hosted.env);
     }
   }
 
@@ -142,22 +142,22 @@ final class TestBody {
     }
   }
 
-  Context _context(Home home, Envelope request, Cancellation cancellation, int grantedUs) {
+  Context _context(CellEnv env, Envelope request, Cancellation cancellation, int grantedUs) {
     final context = Context(
-      home: home,
+      env: env,
       request: request,
       bus: _bus,
       cancellation: cancellation,
       dueUs: Clock.nowUs + grantedUs,
     );
-    (_spans[home.cell] ??= []).add(_spanOf[context] = TestSpan());
+    (_spans[env.cell] ??= []).add(_spanOf[context] = TestSpan());
     return context;
   }
 
   Future<Envelope> _run(HostedCell hosted, Envelope request) async {
     final cancellation = Cancellation();
     final grantedUs = hosted.grantedUs(request);
-    final answer = hosted.answer(_context(hosted.home, request, cancellation, grantedUs), request);
+    final answer = hosted.answer(_context(hosted.env, request, cancellation, grantedUs), request);
     if (answer is Envelope) return _carried(answer);
     final reply = await answer.timeout(
       Duration(microseconds: grantedUs),
@@ -178,8 +178,8 @@ final class TestBody {
     if (handler == null) {
       throw CellException('not-found', 'nobody serves $target; give the test body a stand-in', notRun: true);
     }
-    final home = Home(cell: target!.name, body: 'test');
-    final context = _context(home, request, Cancellation(), request.timeoutMs * 1000);
+    final env = CellEnv(cell: target!.name, body: 'test');
+    final context = _context(env, request, Cancellation(), request.timeoutMs * 1000);
     return Envelope.reply(Payload.encode(await handler(context, Payload.decode(request.payload))));
   }
 
@@ -198,7 +198,7 @@ final class TestBody {
       causationId: id,
       idempotencyKey: request.idempotencyKey,
       target: request.target,
-      source: Source(body: 'test', cell: 'cell ${context.home.cell}', revision: context.home.revision),
+      source: Source(body: 'test', cell: 'cell ${context.env.cell}', revision: context.env.revision),
       schema: request.schema,
       contentType: request.contentType,
       timeoutMs: timeoutMs,

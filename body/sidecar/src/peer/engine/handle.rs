@@ -18,8 +18,8 @@ use super::{ACCEPTED_MAX, Engine, Running, Stop};
 use crate::{
     peer::{
         Hold, Peer,
+        errors::{error, overloaded},
         types::{CallError, End, Inbound, Notice, Role},
-        words::{error, overloaded},
     },
     proto,
     wire::{Kind, name},

@@ -1,4 +1,4 @@
-"""What the tests of deploy/ share: where things stand, and the programs that they ask."""
+"""Paths of deploy/, and the programs that its tests run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-/// Where a cell lives: known once its process has been welcomed, the same for all calls.
-final class Home {
-  /// A home.
-  const Home({
+/// Environment of a cell, the same for all its calls: known once its process has been welcomed.
+final class CellEnv {
+  /// Makes the environment of a cell.
+  const CellEnv({
     required this.cell,
     this.body = '',
     this.namespace = 'default',
