@@ -14,7 +14,6 @@
 //! ```
 
 mod find;
-mod process;
 mod settings;
 
 use std::{
@@ -24,25 +23,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::signal::Signal;
+use process::{Options, Process};
 use tempfile::TempDir;
 use tokio::{io::AsyncReadExt, net::TcpStream, time};
 
+use self::settings::{command, last_words, open_store};
 pub use self::{
     find::{NotFound, find},
     settings::{MAX_PAYLOAD_DEFAULT, Settings},
-};
-use self::{
-    process::Process,
-    settings::{command, last_words, open_store},
 };
 
 /// Limit of the time that a start may take; it usually takes some 10 ms.
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// Limit of the time that a server may take to end after SIGTERM, before SIGKILL.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-/// Limit of the wait for the end of a process that has been killed.
-const KILL_LIMIT: Duration = Duration::from_secs(2);
 /// Interval between two checks for the ports file.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// Text for a port that is in use, as it stands in the server's log.
@@ -80,7 +74,7 @@ pub enum StartError {
     /// The server ended before it was ready.
     #[error("nats-server ended at once ({how}):\n{log}")]
     Ended {
-        /// Its exit status.
+        /// Kind of its end.
         how: String,
         /// The last lines of its log.
         log: String,
@@ -118,18 +112,18 @@ impl Server {
             .map_err(|source| StartError::Folder { path: std::env::temp_dir(), source })?;
         let store = settings.store.as_deref().map(open_store).transpose()?;
         let command = command(&program, folder.path(), &settings)?;
-        let process = Process::spawn(command)
+        let process = Process::spawn(command, Options::default())
             .await
             .map_err(|source| StartError::Spawn { program, source })?;
         let started = tokio::select! {
             ready = time::timeout(START_LIMIT, ready(folder.path())) => ready.map_err(|_| None),
-            how = process.ended() => Err(Some(how)),
+            exit = process.ended() => Err(Some(exit.to_string())),
         };
         match started {
             Ok((url, port)) => Ok(Self { process, url, port, folder, settings, _store: store }),
             Err(how) => {
                 let log = last_words(folder.path());
-                process.kill_now(KILL_LIMIT);
+                process.kill_blocking();
                 Err(match (how, settings.port) {
                     (Some(_), Some(port)) if log.contains(PORT_TAKEN) => {
                         StartError::PortTaken(port)
@@ -173,31 +167,28 @@ impl Server {
     }
 
     /// Waits until the server has ended, by itself or because another process ended it. Returns how
-    /// it ended, for example `exit status: 1`.
+    /// it ended, for example `exited with 1`.
     pub async fn ended(&self) -> String {
-        self.process.ended().await
+        self.process.ended().await.to_string()
     }
 
     /// Asks the server to stop, waits for its end, and kills it if that takes too long.
     pub async fn stop(self) {
-        self.process.signal(Signal::SIGTERM);
-        if time::timeout(STOP_LIMIT, self.process.ended()).await.is_err() {
+        if self.process.terminate(STOP_LIMIT).await.is_none() {
             self.kill().await;
         }
     }
 
     /// Kills the server and waits for its end.
     pub async fn kill(self) {
-        self.process.signal(Signal::SIGKILL);
-        // After the limit the process hangs in the kernel, and more waiting would not help.
-        let _ = time::timeout(KILL_LIMIT, self.process.ended()).await;
+        self.process.kill().await;
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // Waits, so that port and store are free and no process uses the folder below.
-        self.process.kill_now(KILL_LIMIT);
+        self.process.kill_blocking();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Instant};
 
+use process::Process;
 use sidecar::{End, Engine, Peer, Role, proto, wire::Frames};
 use tokio::{
     net::UnixStream,
@@ -14,7 +15,6 @@ use crate::{
     inbound_handler::InboundHandler,
     instance::{EXIT_PATIENCE, ExitReason, Instance, ProcessStage},
     pooled_process::PooledProcess,
-    process::Process,
 };
 
 /// The connection of a welcomed process, with its engine and its printer.

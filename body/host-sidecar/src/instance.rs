@@ -1,11 +1,13 @@
 //! One run of one process: start, handshake, service, end.
 
 use std::{
+    process::Stdio,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
+use process::{Exit, Options, Process};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +16,6 @@ use crate::{
     handshake::{Refused, greet},
     output::{LastLines, Output, Stream},
     plan::Plan,
-    process::{Exit, Pipes, Process},
     process_pool::ProcessPool,
     socket::Socket,
     worker_status::WorkerStatus,
@@ -26,9 +27,6 @@ pub(crate) const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 /// Limit of the time to read the output of a process that has ended. Processes that it started may
 /// hold its pipes open.
 pub(crate) const OUTPUT_PATIENCE: Duration = Duration::from_millis(200);
-/// Limit of the time to wait after SIGKILL. A process that the kernel cannot end is left to its
-/// thread.
-pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// One of a cell's processes.
 pub(crate) struct Instance {
@@ -74,14 +72,14 @@ pub(crate) enum ExitReason {
 impl Instance {
     /// Runs from the start of the process to its end. Calls `ready` when the process takes calls.
     pub(crate) async fn live(&self, ready: impl FnOnce()) -> Ended {
-        let (process, pipes, socket) = match self.spawn().await {
+        let (mut process, socket) = match self.spawn().await {
             Ok(spawned) => spawned,
             Err(reason) => return Ended::Fell { reason, ready_for: Duration::ZERO },
         };
         self.row.started(process.pid());
         let last = LastLines::default();
         let enough = CancellationToken::new();
-        let mut outputs = self.read(pipes, process.pid(), &last, &enough);
+        let mut outputs = self.read(&mut process, &last, &enough);
         let mut since = None;
         let broke = self
             .serve(&process, socket, || {
@@ -107,25 +105,32 @@ impl Instance {
         Ended::Fell { reason, ready_for: since.map_or(Duration::ZERO, |since| since.elapsed()) }
     }
 
-    async fn spawn(&self) -> Result<(Process, Pipes, Socket), String> {
+    async fn spawn(&self) -> Result<(Process, Socket), String> {
         let socket = Socket::open().map_err(|error| error.to_string())?;
-        let command = self.plan.launch.command(socket.path())?;
-        let (process, pipes) =
-            Process::spawn(command, self.plan.launch.limits, self.plan.settings.files_soft)
-                .await
-                .map_err(|error| format!("cannot be run: {error}"))?;
-        Ok((process, pipes, socket))
+        let mut command = self.plan.launch.command(socket.path())?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let limits = self.plan.launch.limits;
+        let options = Options {
+            memory: limits.memory,
+            files: limits.files,
+            files_soft: self.plan.settings.files_soft,
+            niceness: None,
+        };
+        let process = Process::spawn(command, options)
+            .await
+            .map_err(|error| format!("cannot be run: {error}"))?;
+        Ok((process, socket))
     }
 
     fn read(
         &self,
-        pipes: Pipes,
-        pid: u32,
+        process: &mut Process,
         last: &LastLines,
         enough: &CancellationToken,
     ) -> JoinSet<()> {
         let mut outputs = JoinSet::new();
         let settings = &self.plan.settings;
+        let pid = process.pid();
         let output = |stream, last| Output {
             stream,
             cell: self.plan.env.target.name().into(),
@@ -136,13 +141,11 @@ impl Instance {
         };
         let stdout = output(Stream::Stdout, LastLines::default());
         let stderr = output(Stream::Stderr, last.clone());
-        match tokio::process::ChildStdout::from_std(pipes.stdout) {
-            Ok(pipe) => drop(outputs.spawn(stdout.read(pipe, enough.clone()))),
-            Err(error) => tracing::warn!(%error, "the output of a process cannot be read"),
+        if let Some(pipe) = process.stdout.take() {
+            outputs.spawn(stdout.read(pipe, enough.clone()));
         }
-        match tokio::process::ChildStderr::from_std(pipes.stderr) {
-            Ok(pipe) => drop(outputs.spawn(stderr.read(pipe, enough.clone()))),
-            Err(error) => tracing::warn!(%error, "the output of a process cannot be read"),
+        if let Some(pipe) = process.stderr.take() {
+            outputs.spawn(stderr.read(pipe, enough.clone()));
         }
         outputs
     }
@@ -186,9 +189,9 @@ impl Instance {
             }
             // The process had its time to drain. The signal is for a process that did not use it.
             ExitReason::Orderly => {
-                process.signal(Signal::SIGTERM);
-                if let Ok(exit) = timeout(times.term, process.ended()).await {
-                    return Some(exit);
+                let exit = process.terminate(times.term).await;
+                if exit.is_some() {
+                    return exit;
                 }
                 tracing::warn!(
                     target: "cbs::cell", cell = %self.plan.env.target.name(), pid = process.pid(),
@@ -197,8 +200,7 @@ impl Instance {
             }
             ExitReason::Stuck(_) => {}
         }
-        process.signal(Signal::SIGKILL);
-        let _ = timeout(KILL_PATIENCE, process.ended()).await;
+        process.kill().await;
         None
     }
 

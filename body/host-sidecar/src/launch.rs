@@ -5,13 +5,14 @@ use std::sync::Arc;
 use cbs::CellEnv;
 use host::{HostError, Started};
 use model::CellSpec;
+use process::KILL_LIMIT;
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Settings,
     cell::ProcessCell,
-    instance::{KILL_PATIENCE, OUTPUT_PATIENCE},
+    instance::OUTPUT_PATIENCE,
     plan::{Launch, Plan},
     pool_supervisor::{First, PoolSupervisor},
     process_pool::ProcessPool,
@@ -56,7 +57,7 @@ pub(crate) async fn launch_until(
     launch.check().map_err(|reason| HostError::Runtime(format!("{at}: {reason}")))?;
     let times = &settings.times;
     // Each part of a stop has its own limit. This limit is for unforeseen cases.
-    let stop_limit = times.drain + times.term + KILL_PATIENCE + OUTPUT_PATIENCE * 2;
+    let stop_limit = times.drain + times.term + KILL_LIMIT + OUTPUT_PATIENCE * 2;
     let silence = times.ping * 2;
     let pool = ProcessPool::new();
     let rows = Rows::default();

@@ -101,8 +101,8 @@
 //!   each a `pooled_process`, and chooses the one for the next call. `pool_supervisor` decides how
 //!   many there are, `rolling_replace` when better ones replace them. `inbound_handler` takes their
 //!   requests to the body.
-//! - `instance` is one run of one process. It uses `plan`, `process`, `environment`, `socket`,
-//!   `handshake`, `connection`, `output` with `rate`, `heartbeat` and `worker_status`.
+//! - `instance` is one run of one process. It uses `plan`, `environment`, `socket`, `handshake`,
+//!   `connection`, `output` with `rate`, `heartbeat` and `worker_status`.
 
 mod cell;
 mod connection;
@@ -118,7 +118,6 @@ mod output;
 mod plan;
 mod pool_supervisor;
 mod pooled_process;
-mod process;
 mod process_pool;
 mod rate;
 mod rolling_replace;

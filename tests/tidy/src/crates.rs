@@ -42,15 +42,16 @@ pub const CRATES: &[CrateRule] = &[
     rule("body/contract", &[], &[]),
     rule("body/model", &["cbs"], &[]),
     rule("body/bus", &["cbs", "model"], &["testkit"]),
-    rule("body/bus-nats", &["cbs"], &["bus", "model", "testkit"]),
+    rule("body/bus-nats", &["cbs", "process"], &["bus", "model", "testkit"]),
     rule("body/spec", &["cbs", "flow", "model"], &[]),
     rule("body/fleet", &["cbs", "model"], &[]),
     rule("body/flow", &["cbs", "model"], &[]),
     rule("body/host", &["bus", "cbs", "flow", "model"], &["spec", "testkit"]),
+    rule("body/process", &[], &["testkit"]),
     rule("body/sidecar", &["cbs"], &["testkit"]),
     rule(
         "body/host-sidecar",
-        &["cbs", "host", "model", "sidecar"],
+        &["cbs", "host", "model", "process", "sidecar"],
         &["bus", "bus-nats", "spec", "testkit"],
     ),
     rule(

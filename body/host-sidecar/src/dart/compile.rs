@@ -2,17 +2,13 @@
 
 use std::{
     path::Path,
-    process::{ExitStatus, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
+use process::{Exit, Options, Process};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    process::{Child, Command},
     time::timeout,
 };
 
@@ -67,70 +63,36 @@ pub(super) async fn compile(
         .arg("--output")
         .arg(output)
         .arg(source);
-    if effort == Effort::Spare {
-        be_nice(&mut command);
-    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let niceness = (effort == Effort::Spare).then_some(NICENESS);
     // The compiler starts processes of its own: all of them end together.
-    command.process_group(0).kill_on_drop(true);
-    let child = command.spawn().map_err(|error| Refusal::Impossible(error.to_string()))?;
-    let mut family = Family { child };
-    let Ok((status, said)) = timeout(time_max, family.outcome()).await else {
+    let mut process = Process::spawn(command, Options { niceness, ..Options::default() })
+        .await
+        .map_err(|error| Refusal::Impossible(error.to_string()))?;
+    let Ok((exit, said)) = timeout(time_max, outcome(&mut process)).await else {
         return Err(Refusal::TooSlow);
     };
-    match status {
-        Ok(status) if status.success() && output.is_file() => {
-            tracing::debug!(source = %source.display(), said = said.trim(), "compiled");
-            Ok(())
-        }
-        Ok(_) if said.contains(MISTAKE) => Err(Refusal::Mistakes(said.trim_end().to_owned())),
-        Ok(status) => Err(Refusal::Impossible(format!(
-            "{status}: {}",
-            said.lines().last().unwrap_or_default()
-        ))),
-        Err(error) => Err(Refusal::Impossible(error.to_string())),
+    if exit.is_success() && output.is_file() {
+        tracing::debug!(source = %source.display(), said = said.trim(), "compiled");
+        Ok(())
+    } else if said.contains(MISTAKE) {
+        Err(Refusal::Mistakes(said.trim_end().to_owned()))
+    } else {
+        Err(Refusal::Impossible(format!("{exit}: {}", said.lines().last().unwrap_or_default())))
     }
 }
 
 /// Niceness of a compilation that nobody waits for. On a busy machine Linux gives it a weight of
 /// 110, and a call a weight of 1,024.
-const NICE: i32 = 10;
+const NICENESS: i32 = 10;
 
-fn be_nice(command: &mut Command) {
-    let prepare = || {
-        // If the priority cannot be lowered, it stays as it is.
-        // SAFETY: it takes a number and changes nothing but this process's priority.
-        let _ = unsafe { nix::libc::nice(NICE) };
-        Ok(())
-    };
-    // SAFETY: between fork and exec there is one call, and that is safe in a signal handler:
-    // setpriority.
-    unsafe { command.pre_exec(prepare) };
-}
-
-struct Family {
-    child: Child,
-}
-
-impl Family {
-    /// Waits for the end, and returns the status and the text of both outputs, one after the other.
-    async fn outcome(&mut self) -> (std::io::Result<ExitStatus>, String) {
-        let stdout = self.child.stdout.take();
-        let stderr = self.child.stderr.take();
-        let (out, mut err) = tokio::join!(read(stdout), read(stderr));
-        err.push_str(&out);
-        (self.child.wait().await, err)
-    }
-}
-
-impl Drop for Family {
-    fn drop(&mut self) {
-        // After a process has been waited for, it has no id here, and another process may have its
-        // number.
-        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
-            _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
-        }
-    }
+/// Waits for the end, and returns its kind and the text of both outputs, one after the other.
+async fn outcome(process: &mut Process) -> (Exit, String) {
+    let stdout = process.stdout.take();
+    let stderr = process.stderr.take();
+    let (out, mut err) = tokio::join!(read(stdout), read(stderr));
+    err.push_str(&out);
+    (process.ended().await, err)
 }
 
 /// Reads a pipe to its end, as text.
