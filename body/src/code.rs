@@ -12,7 +12,7 @@ use std::{
 };
 
 use host_sidecar::dart;
-use model::{CellSpec, Program, Runtime};
+use model::{CellSpec, Program, Runtime, folder_of};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::source_files::{Item, SourceFiles};
@@ -56,13 +56,13 @@ impl Code {
             Runtime::Python(python) => Some(Self::python(&python.file)),
             Runtime::Dart(sidecar) | Runtime::Exec(sidecar) => Some(match &sidecar.program {
                 Program::Source(source) => Self::dart(source),
-                Program::Command(words) => Ok(Self::words(folder(&spec.metadata.file), words)),
+                Program::Command(words) => Ok(Self::words(folder_of(&spec.metadata.file), words)),
             }),
         }
     }
 
     fn python(source: &Path) -> io::Result<Self> {
-        let root = folder(source);
+        let root = folder_of(source);
         let is_code = |name: &str| {
             name.ends_with(".py") || ["requirements.txt", "pyproject.toml"].contains(&name)
         };
@@ -156,7 +156,7 @@ impl Code {
     pub(crate) fn folders(&self) -> impl Iterator<Item = PathBuf> {
         let searched = self.searched.iter().map(|folder| self.root.join(folder));
         let own = std::iter::once(self.root.clone()).chain(searched);
-        own.chain(self.files.iter().map(|file| folder(&self.root.join(file)).to_owned()))
+        own.chain(self.files.iter().map(|file| folder_of(&self.root.join(file)).to_owned()))
     }
 
     /// Returns a hash of names and contents, hexadecimal.
@@ -193,18 +193,13 @@ fn required(_: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(Vec::new())
 }
 
-/// Returns the folder that contains a file.
-fn folder(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Returns the package that contains a Dart source, or its folder if there is none.
 fn package(source: &Path) -> PathBuf {
-    let above = folder(source).ancestors().take(DEPTH_MAX);
+    let above = folder_of(source).ancestors().take(DEPTH_MAX);
     above
         .into_iter()
         .find(|folder| folder.join("pubspec.yaml").is_file())
-        .unwrap_or_else(|| folder(source))
+        .unwrap_or_else(|| folder_of(source))
         .to_owned()
 }
 

@@ -16,7 +16,7 @@ fn code(folder: &Path, spec: &str) -> Result<Code, Box<dyn std::error::Error>> {
 
 fn write(folder: &Path, path: &str, text: &str) -> std::io::Result<()> {
     let path = folder.join(path);
-    fs::create_dir_all(super::folder(&path))?;
+    fs::create_dir_all(model::folder_of(&path))?;
     fs::write(path, text)
 }
 

@@ -19,7 +19,7 @@ pub(crate) use self::{
     exemplars::Exemplars,
     lag::Lag,
     page::Form,
-    registry::{MetricsRegistry, NotReady, Registration},
+    registry::{CANNOT_RUN, MetricsRegistry, NotReady, Registration},
 };
 use self::{
     page::{Kind, Page, Seconds, labels},

@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
+pub(crate) use cbs::sanitize;
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -104,11 +105,6 @@ pub(crate) fn table<const N: usize>(
         *first = format!("{BOLD}{first}{BOLD:#}");
     }
     lines.join("\n")
-}
-
-/// Returns the text with a blank for every control character.
-pub(crate) fn sanitize(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Returns the width of the terminal at standard output; 80 if it is no terminal.

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use model::folder_of;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use spec::Specs;
 use tokio::sync::mpsc;
@@ -197,7 +198,7 @@ impl Watch {
 fn spec_folders(paths: &specs::Paths) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     for path in &paths.places() {
-        let folder = if path.is_dir() { path.as_path() } else { parent(path) };
+        let folder = if path.is_dir() { path.as_path() } else { folder_of(path) };
         folders.extend([folder.to_owned(), folder.join("cells"), folder.join("flows")]);
         let around = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let schemas =
@@ -221,10 +222,6 @@ fn below(folder: &Path, folders: &mut BTreeSet<PathBuf>, depth: usize) {
     {
         below(&path, folders, depth + 1);
     }
-}
-
-fn parent(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

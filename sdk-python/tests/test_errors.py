@@ -8,18 +8,33 @@ import pickle
 import pytest
 
 from cbs import CellError, Code, Outcome
+from cbs._message import read_reply
+
+import vectors
+
+_VECTORS = vectors.read("errors.json")
+
+
+def test_codes_are_those_of_all_languages() -> None:
+    assert [code.value for code in Code] == [entry["code"] for entry in _VECTORS["codes"]]
 
 
 @pytest.mark.parametrize(
     ("code", "status"),
-    [
-        ("bad-request", 400), ("refused", 403), ("not-found", 404), ("conflict", 409), ("too-large", 413),
-        ("stock.empty", 422), ("overloaded", 429), ("cell-failed", 500), ("internal", 500), ("unavailable", 503),
-        ("timeout", 504),
-    ],
-)  # fmt: skip
+    [*((entry["code"], entry["status"]) for entry in _VECTORS["codes"]), ("stock.empty", _VECTORS["domain"])],
+)
 def test_a_code_has_its_status(code: str, status: int) -> None:
     assert CellError(code, "x").status == status
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [*((str(entry["status"]), entry["code"]) for entry in _VECTORS["statuses"]), ("418", "service.418")],
+)
+def test_a_status_of_another_service_has_its_code(status: str, code: str) -> None:
+    with pytest.raises(CellError) as raised:
+        read_reply(b"", {"Nats-Service-Error-Code": status})
+    assert raised.value.code == code
 
 
 def test_an_error_is_the_same_after_it_crossed_the_wire() -> None:

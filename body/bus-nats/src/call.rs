@@ -69,8 +69,7 @@ pub(crate) async fn call(
                 return Err(nobody(connection, declared, &target));
             };
             tokio::time::sleep(*wait).await;
-            request.timeout = Some(deadline.saturating_duration_since(Instant::now()));
-            request.time_ms = cbs::now_ms();
+            request.resend(deadline.saturating_duration_since(Instant::now()));
         }
     };
     match tokio::time::timeout_at(deadline.into(), attempts).await {

@@ -17,9 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    message::{
-        CONTENT_TYPE_HEADER, Form, TRACESTATE_BYTES_MAX, form_of, headers_len, one_line, sanitize,
-    },
+    message::{CONTENT_TYPE_HEADER, Form, TRACESTATE_BYTES_MAX, form_of, headers_len, one_line},
     subscription::Subscription,
 };
 
@@ -71,7 +69,7 @@ fn headers(namespace: &Namespace, target: &Target, event: &Envelope) -> HeaderMa
     let mut headers = HeaderMap::new();
     let mut put = |name: &str, value: &str| {
         if !value.is_empty() {
-            headers.insert(name, sanitize(value).as_str());
+            headers.insert(name, cbs::sanitize(value).as_str());
         }
     };
     put("ce-specversion", "1.0");

@@ -159,7 +159,7 @@ fn write_reply_unbounded(
         (Form::Plain, Ok(reply)) if reply.content_type.is_empty() => (None, reply.payload),
         (Form::Plain, Ok(reply)) => {
             let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE_HEADER, sanitize(&reply.content_type).as_str());
+            headers.insert(CONTENT_TYPE_HEADER, cbs::sanitize(&reply.content_type).as_str());
             (Some(headers), reply.payload)
         }
         (Form::Plain, Err(error)) => {
@@ -214,28 +214,13 @@ fn read_plain_reply(message: Message) -> Result<Envelope, BusError> {
 
 /// Returns the code for the error number of a service that is no cell.
 fn code_of(status: &str) -> Code {
-    match status {
-        "400" => Code::BadRequest,
-        "401" | "403" => Code::Refused,
-        "404" => Code::NotFound,
-        "409" => Code::Conflict,
-        "413" => Code::TooLarge,
-        "429" => Code::Overloaded,
-        "503" => Code::Unavailable,
-        "504" => Code::Timeout,
-        "500" => Code::CellFailed,
-        other => Code::Domain(format!("service.{other}").into()),
-    }
+    let own = status.parse().ok().and_then(Code::of_status);
+    own.unwrap_or_else(|| Code::Domain(format!("service.{status}").into()))
 }
 
 /// Returns a text for people in a header: one line of limited length.
 pub(crate) fn one_line(text: &str) -> String {
-    sanitize(text).chars().take(ERROR_LINE_MAX).collect()
-}
-
-/// Returns a header's value: control characters become spaces.
-pub(crate) fn sanitize(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    cbs::sanitize(text).chars().take(ERROR_LINE_MAX).collect()
 }
 
 /// Returns the bytes that headers take on the wire: `NATS/1.0\r\n`, a line each, and an empty line.

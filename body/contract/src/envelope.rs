@@ -169,6 +169,26 @@ impl Envelope {
         self.causation_id = request.causation_id;
     }
 
+    /// Prepares a request to be sent again with the time that remains.
+    ///
+    /// The id shows when the request was sent first. Without a time of its own, a receiver would
+    /// count the shorter timeout from there and soon treat the request as stale.
+    ///
+    /// ```
+    /// use cbs::Envelope;
+    /// use std::time::Duration;
+    /// let mut request = Envelope::request("logic.greet".parse()?, "{}");
+    /// let id = request.id;
+    /// request.resend(Duration::from_millis(300));
+    /// assert_eq!((request.id, request.timeout), (id, Some(Duration::from_millis(300))));
+    /// assert!(request.time_ms > 0);
+    /// # Ok::<(), cbs::NameError>(())
+    /// ```
+    pub fn resend(&mut self, remaining: Duration) {
+        self.timeout = Some(remaining);
+        self.time_ms = now_ms();
+    }
+
     /// The reply as a result: the error that it carries, if it carries one.
     ///
     /// # Errors

@@ -38,93 +38,74 @@ pub enum Code {
     Domain(Text),
 }
 
-impl Code {
-    /// All kinds of codes, in the order of [`Self::kind`]: the project's own, and one for all codes
-    /// of cells.
-    pub const KINDS: [&'static str; 11] = [
-        "bad-request",
-        "refused",
-        "not-found",
-        "conflict",
-        "too-large",
-        "overloaded",
-        "cell-failed",
-        "internal",
-        "unavailable",
-        "timeout",
-        "domain",
-    ];
+/// The project's own codes, each with its text and its status. [`Code::CellFailed`] is before
+/// [`Code::Internal`]: it is what 500 stands for in the error of a service that is no cell.
+static OWN: [(Code, &str, u16); 10] = [
+    (Code::BadRequest, "bad-request", 400),
+    (Code::Refused, "refused", 403),
+    (Code::NotFound, "not-found", 404),
+    (Code::Conflict, "conflict", 409),
+    (Code::TooLarge, "too-large", 413),
+    (Code::Overloaded, "overloaded", 429),
+    (Code::CellFailed, "cell-failed", 500),
+    (Code::Internal, "internal", 500),
+    (Code::Unavailable, "unavailable", 503),
+    (Code::Timeout, "timeout", 504),
+];
 
-    /// The place of its kind in [`Self::KINDS`].
+/// Status of a cell's own error.
+const DOMAIN_STATUS: u16 = 422;
+
+impl Code {
+    /// Number of kinds of codes: the project's own, and one for all codes of cells.
+    pub const KINDS: usize = OWN.len() + 1;
+
+    /// Texts of all kinds of codes, in the order of [`Self::kind`]; `domain` stands for all codes
+    /// of cells.
+    pub fn kinds() -> impl Iterator<Item = &'static str> {
+        OWN.iter().map(|(_, text, _)| *text).chain(["domain"])
+    }
+
+    /// The place of its kind in [`Self::kinds`].
     #[must_use]
     pub fn kind(&self) -> usize {
-        match self {
-            Self::BadRequest => 0,
-            Self::Refused => 1,
-            Self::NotFound => 2,
-            Self::Conflict => 3,
-            Self::TooLarge => 4,
-            Self::Overloaded => 5,
-            Self::CellFailed => 6,
-            Self::Internal => 7,
-            Self::Unavailable => 8,
-            Self::Timeout => 9,
-            Self::Domain(_) => 10,
-        }
+        OWN.iter().position(|(code, ..)| code == self).unwrap_or(OWN.len())
     }
 
     /// The code as it crosses the wire.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
-            Self::BadRequest => "bad-request",
-            Self::Refused => "refused",
-            Self::NotFound => "not-found",
-            Self::Conflict => "conflict",
-            Self::TooLarge => "too-large",
-            Self::Overloaded => "overloaded",
-            Self::CellFailed => "cell-failed",
-            Self::Internal => "internal",
-            Self::Unavailable => "unavailable",
-            Self::Timeout => "timeout",
             Self::Domain(code) => code,
+            own => OWN.get(own.kind()).map_or("", |(_, text, _)| text),
         }
     }
 
     /// The number for `Nats-Service-Error-Code`; HTTP's meaning.
     #[must_use]
     pub fn status(&self) -> u16 {
-        match self {
-            Self::BadRequest => 400,
-            Self::Refused => 403,
-            Self::NotFound => 404,
-            Self::Conflict => 409,
-            Self::TooLarge => 413,
-            Self::Domain(_) => 422,
-            Self::Overloaded => 429,
-            Self::CellFailed | Self::Internal => 500,
-            Self::Unavailable => 503,
-            Self::Timeout => 504,
-        }
+        OWN.get(self.kind()).map_or(DOMAIN_STATUS, |(.., status)| *status)
+    }
+
+    /// Returns the code for the status of a service that is no cell; `None` if no code of the
+    /// project has this status.
+    #[must_use]
+    pub fn of_status(status: u16) -> Option<Self> {
+        // Without credentials (401) a caller may as little as with those of another (403).
+        let status = if status == 401 { 403 } else { status };
+        OWN.iter().find(|(.., of)| *of == status).map(|(code, ..)| code.clone())
     }
 }
 
 impl From<&str> for Code {
-    /// Reads a code. Any text is a code: a text that is none of the project's codes is a domain's.
+    /// Reads a code. Any text is a code: a text that is none of the project's codes is a domain's,
+    /// and the empty text is [`Code::Internal`].
     fn from(text: &str) -> Self {
-        match text {
-            "bad-request" => Self::BadRequest,
-            "refused" => Self::Refused,
-            "not-found" => Self::NotFound,
-            "conflict" => Self::Conflict,
-            "too-large" => Self::TooLarge,
-            "overloaded" => Self::Overloaded,
-            "cell-failed" => Self::CellFailed,
-            "internal" | "" => Self::Internal,
-            "unavailable" => Self::Unavailable,
-            "timeout" => Self::Timeout,
-            other => Self::Domain(other.into()),
+        if text.is_empty() {
+            return Self::Internal;
         }
+        let own = OWN.iter().find(|(_, own, _)| *own == text);
+        own.map_or_else(|| Self::Domain(text.into()), |(code, ..)| code.clone())
     }
 }
 

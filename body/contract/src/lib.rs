@@ -33,7 +33,7 @@
 //!
 //! - [`Cell`], [`cell()`], [`NativeCell`]: the interface for authors of cells. [`CellContext`]: the
 //!   context of a call.
-//! - [`Envelope`]: the message. [`frame`]: the same as bytes. [`proto`]: its schema.
+//! - [`Envelope`]: the message. [`frame`]: the same as bytes.
 //! - [`BodyBus`], [`Handler`], [`Service`]: a bus, and the handlers that it gives requests to.
 //!   [`Stats`]: its counters.
 //! - [`Trace`], [`Span`], [`SpanSink`]: the record of a call. [`Latency`]: the durations of calls.
@@ -51,18 +51,12 @@ pub mod frame;
 mod json;
 mod latency;
 mod name;
+mod sanitize;
 mod stats;
 mod subject;
 mod text;
 mod trace;
 mod typed;
-
-/// The header's schema as prost reads it: for programs that want the protobuf types themselves.
-/// Generated from `specs/proto/`.
-#[allow(missing_docs, clippy::all, clippy::pedantic)]
-pub mod proto {
-    include!("../generated/cbs.v1.rs");
-}
 
 /// The examples of README.md, so that they compile.
 #[cfg(doctest)]
@@ -89,6 +83,7 @@ pub use self::{
         BodyId, CellName, FLOW_ORGAN, FlowName, NameError, Namespace, PART_BYTES_MAX,
         TOPIC_PARTS_MAX, Target, Topic, TopicFilter,
     },
+    sanitize::{sanitize, sanitize_char},
     stats::{ListWorkers, Stats, Worker},
     subject::{CELL_GROUP, FLOW_GROUP, Subject},
     text::Text,

@@ -37,7 +37,7 @@ pub struct Stats {
     pub queued: AtomicU64,
     /// Number of times the target was started again.
     pub restarts: AtomicU64,
-    by_code: [AtomicU64; Code::KINDS.len()],
+    by_code: [AtomicU64; Code::KINDS],
     said: Mutex<Remarks>,
     workers: Mutex<Option<ListWorkers>>,
 }
@@ -110,10 +110,7 @@ impl Stats {
 
     /// Number of errors of each kind of code; a cell's own codes are one kind, `domain`.
     pub fn errors_by_code(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        Code::KINDS
-            .iter()
-            .zip(&self.by_code)
-            .map(|(kind, count)| (*kind, count.load(Ordering::Relaxed)))
+        Code::kinds().zip(&self.by_code).map(|(kind, count)| (kind, count.load(Ordering::Relaxed)))
     }
 
     /// Of the errors, those that are the callee's fault: `cell-failed`, `internal`, `timeout`,

@@ -16,6 +16,7 @@ use cbs::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use testkit::vectors;
 
 /// Keeps what is sent and answers every call with the same.
 struct Outside {
@@ -344,16 +345,12 @@ async fn an_integer_beyond_64_bits_is_a_bad_request_that_names_the_field() {
     async fn echo(_: &CellContext, input: Value) -> Result<Value, CellError> {
         Ok(input)
     }
-    let vectors: Value =
-        serde_json::from_str(include_str!("../../../specs/vectors/payloads.json")).unwrap();
-    let vectors = vectors["beyond-64-bits"].as_array().unwrap();
-    assert!(!vectors.is_empty());
-    for vector in vectors {
-        let digits = vector["payload"].as_str().unwrap();
-        let payload = (0..digits.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
-        let request = Envelope::request("demo.echo".parse().unwrap(), payload.collect::<Vec<_>>());
+    let payloads: Value = vectors::read("payloads.json");
+    let beyond = payloads["beyond-64-bits"].as_array().unwrap();
+    assert!(!beyond.is_empty());
+    for vector in beyond {
+        let payload = vectors::unhex(vector["payload"].as_str().unwrap());
+        let request = Envelope::request("demo.echo".parse().unwrap(), payload);
         let context = CellContext::new(env(&outside(Ok("18446744073709551616"))), &request);
         let error = cbs::cell("demo.echo", echo).cell().call(&context, request).await.unwrap_err();
         assert_eq!(

@@ -54,9 +54,7 @@ impl VerdictRecord {
     /// Writes the record as it is stored: at most some 200 bytes of text.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let plain =
-            self.reason.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-        let mut text = format!("{}\n{}", self.verdict, plain.collect::<String>());
+        let mut text = format!("{}\n{}", self.verdict, cbs::sanitize(&self.reason));
         text.truncate(text.floor_char_boundary(VERDICT_BYTES_MAX));
         text.into_bytes()
     }

@@ -206,7 +206,8 @@ impl Run {
 
     /// The decision to make a call.
     fn call(&self, target: &Target, call: CallId, input: Json, due_ms: Option<u64>) -> Decision {
-        let (id, attempt) = (call.id_in(self.id), call.attempt());
+        let id = call.id_in(self.id);
+        let attempt = call.attempt();
         Decision::Call { call, id, target: target.clone(), input, due_ms, attempt }
     }
 

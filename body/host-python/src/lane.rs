@@ -17,6 +17,7 @@ use std::{
 
 use cbs::{Text, Worker};
 use host::HostError;
+use model::Phase;
 use tokio::sync::watch;
 
 use crate::{call::Call, host_call::Done};
@@ -262,10 +263,10 @@ impl Lane {
         let running = self.running.now();
         let behind = self.behind_us();
         let state = match &*self.status.borrow() {
-            LaneStatus::Starting => "starting",
+            LaneStatus::Starting => Phase::Starting.as_str(),
             LaneStatus::Ready if behind >= blocked_us => "blocked",
-            LaneStatus::Ready => "ready",
-            LaneStatus::Failed(_) | LaneStatus::Ended(_) => "stopped",
+            LaneStatus::Ready => Phase::Ready.as_str(),
+            LaneStatus::Failed(_) | LaneStatus::Ended(_) => Phase::Stopped.as_str(),
         };
         Worker {
             name: Text::from(format!("lane {}", self.number)),

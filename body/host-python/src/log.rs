@@ -6,13 +6,14 @@ use std::{
 };
 
 use cbs::Stats;
+use host::TokenBucket;
 use sidecar::proto;
 
 /// Number of lines a second that a cell may have in the log. Printed lines and logged lines have
 /// this limit each.
-const LINES_PER_SECOND: f64 = 200.0;
+const LINES_PER_SECOND: u32 = 200;
 /// Number of lines that a cell may have in the log at once, for each of these two kinds.
-const LINES_AT_ONCE: f64 = 1000.0;
+const LINES_AT_ONCE: u32 = 1000;
 /// Time between two reports that lines were left out.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -38,7 +39,7 @@ pub(crate) fn line(
 }
 
 /// Limit of the lines of one kind that may go to the log.
-pub(crate) struct Lines(Mutex<Bucket>);
+pub(crate) struct Lines(Mutex<Counted>);
 
 /// Line limits of one cell. Printed lines take no capacity from logged lines.
 #[derive(Default)]
@@ -67,18 +68,17 @@ fn left_out(count: u64, what: &str) -> String {
     format!("{count} lines that the cell {what} were left out: too many at once")
 }
 
-struct Bucket {
-    tokens: f64,
-    filled: Instant,
+/// A bucket of lines, with the number of lines that found it empty.
+struct Counted {
+    bucket: TokenBucket,
     left_out: u64,
     reported: Option<Instant>,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self(Mutex::new(Bucket {
-            tokens: LINES_AT_ONCE,
-            filled: Instant::now(),
+        Self(Mutex::new(Counted {
+            bucket: TokenBucket::new(LINES_PER_SECOND, LINES_AT_ONCE, Instant::now()),
             left_out: 0,
             reported: None,
         }))
@@ -88,13 +88,10 @@ impl Default for Lines {
 impl Lines {
     /// Returns true if a line may be written; otherwise counts the line as left out.
     pub(crate) fn admit(&self) -> bool {
-        let mut bucket = self.lock();
-        bucket.fill();
-        let admitted = bucket.tokens >= 1.0;
-        if admitted {
-            bucket.tokens -= 1.0;
-        } else {
-            bucket.left_out += 1;
+        let mut lines = self.lock();
+        let admitted = lines.bucket.take(Instant::now());
+        if !admitted {
+            lines.left_out += 1;
             Stats::lines_dropped().fetch_add(1, Ordering::Relaxed);
         }
         admitted
@@ -103,11 +100,11 @@ impl Lines {
     /// Returns the number of lines that were left out and not yet reported, unless the last report
     /// was a moment ago.
     fn left_out(&self) -> Option<u64> {
-        let mut bucket = self.lock();
-        let is_due = bucket.reported.is_none_or(|reported| reported.elapsed() >= TELL_EVERY);
-        (bucket.left_out > 0 && is_due).then(|| {
-            bucket.reported = Some(Instant::now());
-            std::mem::take(&mut bucket.left_out)
+        let mut lines = self.lock();
+        let is_due = lines.reported.is_none_or(|reported| reported.elapsed() >= TELL_EVERY);
+        (lines.left_out > 0 && is_due).then(|| {
+            lines.reported = Some(Instant::now());
+            std::mem::take(&mut lines.left_out)
         })
     }
 
@@ -115,15 +112,7 @@ impl Lines {
         self.lock().left_out > 0
     }
 
-    fn lock(&self) -> MutexGuard<'_, Bucket> {
+    fn lock(&self) -> MutexGuard<'_, Counted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Bucket {
-    fn fill(&mut self) {
-        let now = Instant::now();
-        let more = now.duration_since(self.filled).as_secs_f64() * LINES_PER_SECOND;
-        (self.tokens, self.filled) = ((self.tokens + more).min(LINES_AT_ONCE), now);
     }
 }

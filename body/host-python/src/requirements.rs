@@ -12,7 +12,9 @@ use std::{
     time::SystemTime,
 };
 
-use self::reader::{Asked, InstalledPathKind, copy, decode, folder};
+use model::folder_of;
+
+use self::reader::{Asked, InstalledPathKind, copy, decode};
 use crate::{
     environment::{self, EnvironmentError, Packages, ensure, io_error, short_hash},
     interpreter::BUILT,
@@ -42,7 +44,7 @@ impl Requirements {
     /// # Errors
     /// What cannot be read, or is named and not there: with the file and its line, for a person.
     pub(crate) fn beside(file: &Path) -> Result<Option<Self>, String> {
-        let folder = folder(file);
+        let folder = folder_of(file);
         let named = folder.join("requirements.txt");
         let project = folder.join("pyproject.toml");
         let (file, text) = match read(&named)? {
@@ -61,7 +63,7 @@ impl Requirements {
     fn identity(&self) -> io::Result<String> {
         let mut text = self.asked.texts.join("\n\n");
         if !self.asked.places.is_empty() {
-            text.push_str(&format!("\n{}", std::path::absolute(folder(&self.file))?.display()));
+            text.push_str(&format!("\n{}", std::path::absolute(folder_of(&self.file))?.display()));
         }
         for place in &self.asked.places {
             if place.kind == InstalledPathKind::Links {
@@ -98,7 +100,7 @@ impl Requirements {
             .collect();
         ensure(
             &place,
-            &Packages { lists, is_hashed: self.asked.is_hashed, from: Some(folder(&self.file)) },
+            &Packages { lists, is_hashed: self.asked.is_hashed, from: Some(folder_of(&self.file)) },
         )
     }
 }
@@ -110,7 +112,7 @@ impl Requirements {
 /// # Errors
 /// What cannot be read, or is named and not there: with the file and its line, for a person.
 pub fn named_by_requirements(file: &Path) -> Result<Vec<PathBuf>, String> {
-    let list = folder(file).join("requirements.txt");
+    let list = folder_of(file).join("requirements.txt");
     let Some(text) = read(&list)? else { return Ok(Vec::new()) };
     Ok(Asked::of(&list, &text)?.named)
 }

@@ -14,7 +14,7 @@ use std::{process::ExitCode, time::Duration};
 use cbs::{BodyBus, Code, Envelope, Transport};
 use serde_json::json;
 use support::{Body, LONG, call_within, target, workers};
-use testkit::{eventually, within};
+use testkit::{eventually, vectors, within};
 
 /// Entry point of the processes of these tests.
 #[test]
@@ -236,15 +236,9 @@ async fn requirements_that_cannot_be_had_are_told() {
 /// Returns the entries of a list in `payloads.json`: the name, the payload, and Python's result for
 /// it.
 fn payloads(list: &str) -> Vec<(String, Vec<u8>, String)> {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../specs/vectors/payloads.json");
-    let all: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let all: serde_json::Value = vectors::read("payloads.json");
     let bytes = |entry: &serde_json::Value| {
-        let digits = entry["payload"].as_str().unwrap();
-        let once = (0..digits.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
-        once.collect::<Vec<_>>()
+        vectors::unhex(entry["payload"].as_str().unwrap())
             .repeat(entry["times"].as_u64().map_or(1, |times| times.try_into().unwrap()))
     };
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();

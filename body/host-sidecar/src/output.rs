@@ -7,13 +7,12 @@ use std::{
 };
 
 use cbs::Stats;
+use host::TokenBucket;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
-
-use crate::rate::Bucket;
 
 /// Limit of a line in bytes. A longer line is cut.
 const LINE_BYTES_MAX: usize = 8 * 1024;
@@ -78,7 +77,7 @@ impl Output {
     /// Reads the output to its end, and never waits for anything else: the log must not hold up the
     /// process. After `enough` is cancelled, it reads what is there and waits for no more.
     pub(crate) async fn read(self, mut pipe: impl AsyncRead + Unpin, enough: CancellationToken) {
-        let mut bucket = Bucket::new(self.lines_per_second, self.lines_burst, Instant::now());
+        let mut bucket = TokenBucket::new(self.lines_per_second, self.lines_burst, Instant::now());
         let mut dropped = 0u64;
         let mut lines = Lines::default();
         let mut buffer = vec![0; READ_BYTES];

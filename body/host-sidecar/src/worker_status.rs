@@ -7,6 +7,7 @@ use std::{
 };
 
 use cbs::{ListWorkers, Worker};
+use model::Phase;
 use sidecar::Peer;
 
 use crate::heartbeat::Heartbeat;
@@ -21,7 +22,7 @@ pub(crate) struct WorkerStatus {
 #[derive(Default)]
 struct Life {
     pid: Option<u32>,
-    state: &'static str,
+    phase: Phase,
     restarts: u64,
     serving: Option<(Arc<Peer>, Arc<Heartbeat>)>,
 }
@@ -30,22 +31,22 @@ impl WorkerStatus {
     /// Records that the process runs, and takes no calls yet.
     pub(crate) fn started(&self, pid: u32) {
         let mut life = self.life();
-        (life.pid, life.state, life.serving) = (Some(pid), "starting", None);
+        (life.pid, life.phase, life.serving) = (Some(pid), Phase::Starting, None);
     }
 
     pub(crate) fn ready(&self, peer: Arc<Peer>, heartbeat: Arc<Heartbeat>) {
         let mut life = self.life();
-        (life.state, life.serving) = ("ready", Some((peer, heartbeat)));
+        (life.phase, life.serving) = (Phase::Ready, Some((peer, heartbeat)));
     }
 
     pub(crate) fn draining(&self) {
-        self.life().state = "draining";
+        self.life().phase = Phase::Draining;
     }
 
     /// Records that the process has ended, and is started again after a while.
     pub(crate) fn exited(&self) {
         let mut life = self.life();
-        (life.pid, life.state, life.serving) = (None, "restarting", None);
+        (life.pid, life.phase, life.serving) = (None, Phase::Restarting, None);
         life.restarts += 1;
     }
 
@@ -53,17 +54,16 @@ impl WorkerStatus {
         let life = self.life();
         let called = self.called;
         let name = life.pid.map_or_else(|| format!("{called} –"), |pid| format!("{called} {pid}"));
-        let state = if life.state.is_empty() { "starting" } else { life.state };
         let worker = Worker {
             name: name.into(),
-            state: state.into(),
+            state: life.phase.as_str().into(),
             restarts: life.restarts,
             ..Worker::default()
         };
         let Some((peer, heartbeat)) = &life.serving else { return worker };
         let queued = heartbeat.queued();
         let unanswered = u64::try_from(peer.unanswered()).unwrap_or(u64::MAX);
-        let blocked = life.state == "ready" && heartbeat.is_silent(Instant::now(), silence);
+        let blocked = life.phase == Phase::Ready && heartbeat.is_silent(Instant::now(), silence);
         Worker {
             state: if blocked { "blocked".into() } else { worker.state },
             in_flight: unanswered.saturating_sub(queued),

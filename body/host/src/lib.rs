@@ -61,6 +61,7 @@ mod observer;
 mod runtime;
 mod schemas;
 mod supervisor;
+mod token_bucket;
 
 pub use self::{
     cell_handler::{CellHandler, about},
@@ -72,4 +73,5 @@ pub use self::{
     runtime::{Host, HostError, Started},
     schemas::Schemas,
     supervisor::{Restarts, Running, State, Supervisor},
+    token_bucket::TokenBucket,
 };

@@ -28,7 +28,7 @@ mod schema;
 
 pub use cell::{CellSpec, Isolation, Limits, Program, Python, Runtime, Sidecar, Workers};
 pub use deployment::{CanaryRules, Deployment, Replicas, Rollout};
-pub use metadata::Metadata;
+pub use metadata::{Metadata, folder_of};
 pub use phase::Phase;
 pub use policy::{CallPolicy, RetryPolicy, Route};
 pub use schema::{Schema, Violation};

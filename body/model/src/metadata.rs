@@ -1,6 +1,9 @@
 //! Metadata of a spec.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// Metadata that every spec has, a cell's and a flow's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,4 +21,16 @@ pub struct Metadata {
     /// Hash of the document's content, 12 hexadecimal digits. Comments, order of keys, layout and
     /// the fields of the deployment do not change it; anything else does.
     pub revision: String,
+}
+
+/// Returns the folder that a file is in; `.` for a mere name.
+///
+/// ```
+/// use std::path::Path;
+/// assert_eq!(model::folder_of(Path::new("cells/greet.yaml")), Path::new("cells"));
+/// assert_eq!(model::folder_of(Path::new("greet.yaml")), Path::new("."));
+/// ```
+#[must_use]
+pub fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -3,9 +3,10 @@
 use std::fmt;
 
 /// Phase of a cell's life cycle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Being started for the first time.
+    #[default]
     Starting,
     /// Started and served: calls reach it.
     Ready,

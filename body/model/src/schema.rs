@@ -22,7 +22,9 @@ pub trait Schema: fmt::Debug + Send + Sync {
 
     /// True if a value fits. Cheaper than [`validate`](Self::validate) for a value that does not
     /// fit.
-    fn accepts(&self, value: &Value) -> bool;
+    fn accepts(&self, value: &Value) -> bool {
+        self.validate(value).is_ok()
+    }
 
     /// Checks a value.
     ///

@@ -90,6 +90,7 @@ pub use source::SourceSpan;
 pub use specs::{FlowSpec, Specs};
 pub use suggest::nearest;
 pub use units::{duration, duration_hint};
+pub use yaml::document_at;
 
 /// The `apiVersion` that this program reads.
 pub const API_VERSION: &str = "cbs/v1alpha1";

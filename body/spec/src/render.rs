@@ -2,6 +2,8 @@
 
 use std::fmt::{Formatter, Result};
 
+use cbs::sanitize_char;
+
 use crate::Diagnostic;
 
 /// Limit of the characters of a line that are shown.
@@ -55,6 +57,12 @@ fn snippet(diagnostic: &Diagnostic) -> Option<Snippet> {
     Some(cut(rest, lead, marked))
 }
 
+/// Returns the start of a text for use inside a message: so many characters at most, on one line.
+pub(crate) fn start_of(text: &str, chars_max: usize) -> String {
+    let start: String = text.chars().take(chars_max).map(sanitize_char).collect();
+    if text.chars().nth(chars_max).is_some() { format!("{start}…") } else { start }
+}
+
 /// The characters up to the end of the line.
 fn line(text: &str) -> impl Iterator<Item = char> {
     text.chars().take_while(|c| !matches!(c, '\n' | '\r'))
@@ -66,8 +74,7 @@ fn line(text: &str) -> impl Iterator<Item = char> {
 fn cut(rest: &str, lead: usize, marked: &str) -> Snippet {
     let is_long = line(rest).nth(LINE_CHARS_MAX).is_some();
     let skipped = if is_long { lead.saturating_sub(LEAD_CHARS) } else { 0 };
-    let shown =
-        line(rest).skip(skipped).take(LINE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c });
+    let shown = line(rest).skip(skipped).take(LINE_CHARS_MAX).map(sanitize_char);
     let shown: String = shown.collect();
     let lead = lead - skipped;
     let marked: String = line(marked).take(shown.chars().count().saturating_sub(lead)).collect();

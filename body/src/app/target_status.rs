@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use cbs::{Namespace, Subject, Target};
-use model::{CellSpec, Schema};
+use model::{CellSpec, Phase, Schema};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use spec::FlowSpec;
 
 use super::example::example;
+use crate::metrics::CANNOT_RUN;
 
 /// Status of one cell or flow of the body's specs.
 #[derive(Debug, Serialize)]
@@ -38,20 +39,20 @@ impl TargetStatus {
         let state = cell.state();
         let now = state.borrow();
         // The reason of an earlier restart does not matter when the cell is ready.
-        let reason = now.reason.clone().filter(|_| now.phase != model::Phase::Ready);
+        let reason = now.reason.clone().filter(|_| now.phase != Phase::Ready);
         Self { state: now.phase.to_string(), reason, ..Self::of_spec(namespace, cell.spec()) }
     }
 
     pub(super) fn of_unsupported(namespace: &Namespace, spec: &CellSpec, reason: &str) -> Self {
         Self {
-            state: "cannot run".to_owned(),
+            state: CANNOT_RUN.to_owned(),
             reason: Some(reason.to_owned()),
             ..Self::of_spec(namespace, spec)
         }
     }
 
     pub(super) fn of_flow(namespace: &Namespace, spec: &FlowSpec, wrong: Option<&String>) -> Self {
-        let state = if wrong.is_some() { "cannot run" } else { "ready" };
+        let state = if wrong.is_some() { CANNOT_RUN } else { Phase::Ready.as_str() };
         Self {
             state: state.to_owned(),
             reason: wrong.cloned(),
@@ -82,7 +83,7 @@ impl TargetStatus {
 
     /// Returns true if calls reach it.
     pub(crate) fn is_ready(&self) -> bool {
-        self.state == "ready"
+        self.state == Phase::Ready.as_str()
     }
 
     /// Returns an example input that it accepts, or `None` if it has no input schema or no example
@@ -93,7 +94,7 @@ impl TargetStatus {
 
     /// Returns true if it cannot run in this body.
     pub(crate) fn cannot_run(&self) -> bool {
-        self.state == "cannot run"
+        self.state == CANNOT_RUN
     }
 }
 

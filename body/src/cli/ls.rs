@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bus_nats::discovery::Endpoint;
 use cbs::Target;
+use model::Phase;
 
 use super::{Globals, completions, names, target};
 use crate::{
@@ -102,9 +103,11 @@ fn table(found: &[Endpoint]) -> String {
 /// Returns the state of an endpoint, with the number of its workers and of those that are not well.
 pub(super) fn state(endpoint: &Endpoint) -> String {
     // Another implementation may list only the endpoint, without a state.
-    let state = if endpoint.state.is_empty() { "ready" } else { endpoint.state.as_str() };
+    let state =
+        if endpoint.state.is_empty() { Phase::Ready.as_str() } else { endpoint.state.as_str() };
     let all = endpoint.workers.len();
-    let well = endpoint.workers.iter().filter(|w| w.state == "ready").count();
+    let well =
+        endpoint.workers.iter().filter(|w| Phase::read(&w.state) == Some(Phase::Ready)).count();
     match all {
         0 => state.to_owned(),
         _ if well == all => format!("{state} ({all})"),

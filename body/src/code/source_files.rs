@@ -11,10 +11,10 @@ use std::{
 
 use fleet::keys::BUNDLE_BYTES_MAX;
 use host_sidecar::dart::{self, DartDependencies, Dependency};
-use model::{CellSpec, Program, Runtime};
+use model::{CellSpec, Program, Runtime, folder_of};
 use serde_json::json;
 
-use super::{Code, DEPTH_MAX, MADE, folder, ignore::Ignore, package, required};
+use super::{Code, DEPTH_MAX, MADE, ignore::Ignore, package, required};
 use crate::bundle::FILES_MAX;
 
 /// Limit of the files of a folder. A folder with more is not searched to its end.
@@ -79,7 +79,7 @@ impl SourceFiles {
             Runtime::Dart(sidecar) | Runtime::Exec(sidecar) => Some(match &sidecar.program {
                 Program::Source(source) => Self::packed(|all| all.dart(source)),
                 Program::Command(words) => {
-                    Self::packed(|all| all.words(folder(&spec.metadata.file), words))
+                    Self::packed(|all| all.words(folder_of(&spec.metadata.file), words))
                 }
             }),
         }
@@ -143,7 +143,7 @@ impl SourceFiles {
     }
 
     fn python(&mut self, source: &Path) -> io::Result<()> {
-        self.walk(folder(source), folder(source), MADE)?;
+        self.walk(folder_of(source), folder_of(source), MADE)?;
         for named in required(source)? {
             if named.is_dir() {
                 self.walk(&named, &named, MADE)?;
@@ -230,7 +230,7 @@ impl SourceFiles {
             if !crate::bundle::is_native(&content) {
                 continue;
             }
-            for entry in fs::read_dir(folder(&program))?.flatten() {
+            for entry in fs::read_dir(folder_of(&program))?.flatten() {
                 let name = entry.file_name();
                 let path = entry.path();
                 let text = name.to_string_lossy();
@@ -271,7 +271,7 @@ impl SourceFiles {
         }
         if self.0.len() > FILES_MAX {
             let mut folders: BTreeMap<&Path, usize> = BTreeMap::new();
-            self.0.keys().for_each(|place| *folders.entry(folder(place)).or_default() += 1);
+            self.0.keys().for_each(|place| *folders.entry(folder_of(place)).or_default() += 1);
             let fullest = folders.iter().max_by_key(|(_, count)| **count);
             let fullest = fullest
                 .map(|(folder, count)| format!("{} ({count})", folder.display()))

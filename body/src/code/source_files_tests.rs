@@ -22,7 +22,7 @@ fn refused(folder: &Path, spec: &str) -> String {
 
 fn write(folder: &Path, path: &str, text: &str) -> io::Result<PathBuf> {
     let path = folder.join(path);
-    fs::create_dir_all(super::folder(&path))?;
+    fs::create_dir_all(model::folder_of(&path))?;
     fs::write(&path, text)?;
     Ok(path)
 }

@@ -10,9 +10,9 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use cbs::Target;
 use fleet::{ContentHash, Entry, FLOW_RUNTIME, Object, Revision, Version};
-use model::{CellSpec, Deployment};
+use model::{CellSpec, Deployment, folder_of};
 use serde::{Deserialize, Serialize};
-use spec::FlowSpec;
+use spec::{FlowSpec, document_at};
 
 use super::StoredPolicy;
 use crate::{
@@ -72,7 +72,7 @@ impl SpecDocument {
         schemas.unpack(place)?;
         let file = root.join(&self.file);
         // Commands run in the folder of their spec.
-        bundle::private().recursive(true).create(folder(&file))?;
+        bundle::private().recursive(true).create(folder_of(&file))?;
         let options = spec::Options {
             schemas: Some(place.to_owned()),
             allow_remote: true,
@@ -183,25 +183,7 @@ fn object(bytes: Vec<u8>) -> Object {
 fn document(metadata: &model::Metadata) -> anyhow::Result<String> {
     let text =
         fs::read_to_string(&metadata.file).with_context(|| metadata.file.display().to_string())?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let marks = |line: &str| {
-        line.strip_prefix("---")
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
-    };
-    let lines: Vec<&str> = text.lines().collect();
-    let at = metadata.line.saturating_sub(1).min(lines.len());
-    let start =
-        lines.get(..=at).unwrap_or(&lines).iter().rposition(|line| marks(line)).unwrap_or(0);
-    let ends = |line: &str| marks(line) || line.trim_end() == "...";
-    let after = at.max(start) + 1;
-    let end = lines
-        .iter()
-        .skip(after)
-        .position(|line| ends(line))
-        .map_or(lines.len(), |more| after + more);
-    let mut document = lines.get(start..end).unwrap_or_default().join("\n");
-    document.push('\n');
-    Ok(document)
+    Ok(document_at(&text, metadata.line))
 }
 
 /// Sets the replicas and placement of an entry, and whether it is enabled.
@@ -218,14 +200,14 @@ fn pack(spec: &CellSpec) -> anyhow::Result<(String, Option<Bundle>)> {
     let here = file_name(&spec.metadata.file);
     let Some(source_files) = SourceFiles::of(spec) else { return Ok((here, None)) };
     let source_files = source_files?;
-    let written = folder(&spec.metadata.file);
+    let written = folder_of(&spec.metadata.file);
     let base = written.canonicalize()?;
     // Absolute paths are programs of the machine: they do not travel.
     let wanted = source_files
         .items()
         .filter_map(|(place, item)| Some((plain(&base.join(relative(place, written)?)), item)));
     let files: Vec<(PathBuf, &code::Item)> = wanted.collect();
-    let root = files.iter().fold(base.clone(), |root, (file, _)| common(&root, folder(file)));
+    let root = files.iter().fold(base.clone(), |root, (file, _)| common(&root, folder_of(file)));
     let mut bundle = Bundle::default();
     for (file, item) in &files {
         let (content, executable) = item.read()?;
@@ -275,10 +257,6 @@ fn file_name(file: &Path) -> String {
     file.file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_else(|| "spec.yaml".to_owned())
-}
-
-fn folder(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ const HEAD: &str = "apiVersion: cbs/v1alpha1\nkind: Cell\nmetadata: { name: demo
 
 fn write(folder: &Path, path: &str, text: &str) -> io::Result<PathBuf> {
     let path = folder.join(path);
-    fs::create_dir_all(super::folder(&path))?;
+    fs::create_dir_all(model::folder_of(&path))?;
     fs::write(&path, text)?;
     Ok(path)
 }

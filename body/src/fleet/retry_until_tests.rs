@@ -89,7 +89,7 @@ async fn what_time_does_not_mend_ends_at_once_and_when_time_is_up_it_says_what_i
         [
             "NATS did not answer within 1ms: desired: timed out; nothing was changed, and `cbs deploy` again is safe",
             "NATS did not answer within 1ms: desired: timed out; it is not known whether generation 7 was written: `cbs history` \
-             tells it, and `cbs deploy` again is safe",
+             shows it, and `cbs deploy` again is safe",
             "desired: the server refuses: full; nothing was changed, and `cbs deploy` again is safe",
             "a mistake",
         ]

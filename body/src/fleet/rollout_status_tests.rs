@@ -206,7 +206,7 @@ async fn a_body_that_answers_and_has_no_lease_is_not_nobody() -> Checked {
     let living =
         bus_nats::Nats::connect(bus_nats::Options::new(server.url(), "a".parse()?)).await?;
     living.on_admin_request(ASK_FLEET, |_| async { Ok(json!({})) });
-    let missing = "1 body lives, and no lease of theirs is there: their logs have the reason";
+    let missing = "1 body runs without a lease: the logs of the bodies have the reason";
     assert_eq!(wait(&store, &wanted, limit, |_| {}).await, Outcome::Not(vec![missing.to_owned()]));
     Ok(())
 }

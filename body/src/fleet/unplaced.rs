@@ -1,5 +1,5 @@
-//! Entries that no body may have, because none has the labels that they ask for: the reason why such
-//! an entry stays on a body that should stop it, or runs nowhere.
+//! Entries that no body may have, because none has the labels that they ask for: the reason why
+//! such an entry stays on a body that should stop it, or runs nowhere.
 
 use cbs::{BodyId, Target};
 use fleet::{ContentHash, Entry, EntryStatus, Manifest, Presence, TROUBLES_MAX, Trouble};

@@ -2,6 +2,7 @@
 
 use bus::Retried;
 use cbs::{Code, Target};
+use model::Phase;
 
 use super::{
     bounds::BOUNDS,
@@ -52,8 +53,7 @@ pub(super) fn write(page: &mut Page, all: &[Reading]) {
         "Errors by their code; a cell's own codes are one, domain.",
     );
     for reading in all {
-        for (code, count) in
-            Code::KINDS.iter().zip(reading.sums.by_code).filter(|(_, count)| *count > 0)
+        for (code, count) in Code::kinds().zip(reading.sums.by_code).filter(|(_, count)| *count > 0)
         {
             page.sample_of(&reading.label, ("code", code), count);
         }
@@ -110,7 +110,9 @@ fn workers(page: &mut Page, all: &[Reading]) {
         return;
     }
     page.family("cbs_worker_up", Kind::Gauge, "Whether a lane or process takes calls: 1 or 0.");
-    workers.iter().for_each(|(label, worker)| page.sample(label, worker.state == "ready"));
+    workers.iter().for_each(|(label, worker)| {
+        page.sample(label, Phase::read(&worker.state) == Some(Phase::Ready));
+    });
     page.family("cbs_worker_in_flight", Kind::Gauge, "Calls that it runs now.");
     workers.iter().for_each(|(label, worker)| page.sample(label, worker.in_flight));
     page.family("cbs_worker_queued", Kind::Gauge, "Calls that wait in it for their turn.");

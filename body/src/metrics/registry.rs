@@ -9,6 +9,7 @@ use std::{
 };
 
 use cbs::{Code, Service, Stats, Target, TargetInfo, Text, Worker};
+use model::Phase;
 
 use super::{
     bounds::{self, Counts},
@@ -17,7 +18,7 @@ use super::{
 };
 
 /// State of a target that cannot run here.
-const CANNOT_RUN: &str = "cannot run";
+pub(crate) const CANNOT_RUN: &str = "cannot run";
 
 /// Cells and flows of a body. It changes when they come and go, and is read on request. Calls do
 /// not use it.
@@ -50,7 +51,7 @@ struct Member {
 pub(super) struct Sums {
     pub(super) well: u64,
     pub(super) errors: u64,
-    pub(super) by_code: [u64; Code::KINDS.len()],
+    pub(super) by_code: [u64; Code::KINDS],
     pub(super) busy_ns: u64,
     pub(super) waited_ns: u64,
     pub(super) shed: u64,
@@ -246,7 +247,7 @@ fn merge(workers: &mut BTreeMap<Text, Worker>, worker: Worker) {
         workers.insert(worker.name.clone(), worker);
         return;
     };
-    if other.state == "ready" {
+    if Phase::read(&other.state) == Some(Phase::Ready) {
         other.state = worker.state;
     }
     other.in_flight += worker.in_flight;
@@ -272,7 +273,7 @@ impl Member {
     /// ready.
     fn is_ready(&self) -> bool {
         let (state, _) = self.stats.state();
-        state.is_empty() || state == "ready"
+        state.is_empty() || Phase::read(&state) == Some(Phase::Ready)
     }
 
     fn add_to(&self, sums: &mut Sums) {

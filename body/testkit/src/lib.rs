@@ -25,6 +25,7 @@
 //!   bus, the test on the other.
 //! - [`conformance`]: the promises of [`cbs::BodyBus`] as cases, for every bus at every distance.
 //! - [`NatsServer`]: a real nats-server, killed with the test. [`NatsCluster`]: three of them.
+//! - [`vectors`]: the golden vectors that every language reads.
 //! - [`within`], [`eventually`]: waiting.
 #![allow(
     clippy::panic,
@@ -38,6 +39,7 @@ pub mod conformance;
 mod harness;
 mod nats;
 mod peer;
+pub mod vectors;
 mod wait;
 
 /// The JSON types of [`Harness`], so that a cell's tests need no other crate.

@@ -59,6 +59,14 @@ _DOMAIN_STATUS = 422
 _SAID_MAX = 500
 
 
+def code_of(status: str) -> str:
+    """Return the code for the status of a service that is no cell."""
+    # Without credentials (401) a caller may as little as with those of another (403).
+    wanted = "403" if status == "401" else status
+    found = (code.value for code, number in _STATUSES.items() if str(number) == wanted)
+    return next(found, f"service.{status}")
+
+
 def status_of(code: str) -> int:
     """Return the number for ``Nats-Service-Error-Code``: HTTP's meaning; 422 for a cell's own code."""
     return _STATUSES.get(code, _DOMAIN_STATUS)  # type: ignore[call-overload, no-any-return, unused-ignore]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from cbs import _frame
 from cbs._envelope import Envelope, Kind, new_id, trace_bytes
-from cbs._errors import CellError, Code, cell_failed, not_run
+from cbs._errors import CellError, Code, cell_failed, code_of, not_run
 from cbs._port import Incoming
 
 Headers = Mapping[str, str]
@@ -24,19 +24,6 @@ ERROR = "Nats-Service-Error"
 _ERROR_LINE_MAX = 512
 _ERROR_BYTES_MAX = _frame.HEADER_BYTES_MAX - 2 * 1024
 """What message and details of an error may have together: a frame's header, less what else stands in it."""
-
-_CODES = {
-    "400": Code.BAD_REQUEST,
-    "401": Code.REFUSED,
-    "403": Code.REFUSED,
-    "404": Code.NOT_FOUND,
-    "409": Code.CONFLICT,
-    "413": Code.TOO_LARGE,
-    "429": Code.OVERLOADED,
-    "500": Code.CELL_FAILED,
-    "503": Code.UNAVAILABLE,
-    "504": Code.TIMEOUT,
-}
 
 
 def is_framed(payload: bytes, headers: Headers | None) -> bool:
@@ -150,7 +137,7 @@ def _read_bare_reply(payload: bytes, headers: Headers) -> Incoming:
     if isinstance(data, dict) and isinstance(data.get("code"), str) and isinstance(data.get("message"), str):
         raise CellError.from_data(data)
     line = told.get(ERROR.lower()) or f"error {status}"
-    raise CellError(_CODES.get(status, f"service.{status}"), line)
+    raise CellError(code_of(status), line)
 
 
 def one_line(text: str) -> str:

@@ -369,7 +369,7 @@ async fn an_answer_of_jetstream_that_lies_where_the_head_should_is_no_head_and_a
         })
         .await;
     }
-    let _ = running.until_told("an answer of JetStream lies under a key").await;
+    let _ = running.until_told("a response of JetStream is stored under a key").await;
     assert!(history(&fleet).await.iter().all(|(_, message)| message != "forged"));
     until_said(&caller, "second").await;
 

@@ -39,7 +39,7 @@ pub const CRATES: &[CrateRule] = &[
         ],
         &["testkit"],
     ),
-    rule("body/contract", &[], &[]),
+    rule("body/contract", &[], &["testkit"]),
     rule("body/model", &["cbs"], &[]),
     rule("body/bus", &["cbs", "model"], &["testkit"]),
     rule("body/bus-nats", &["cbs", "process"], &["bus", "model", "testkit"]),

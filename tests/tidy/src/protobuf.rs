@@ -8,8 +8,10 @@ use prost_build::{Config, Module};
 use crate::tree;
 
 /// Folder of the code of each protobuf package of this project.
-pub const FOLDERS: &[(&str, &str)] =
-    &[("cbs.v1", "body/contract/generated"), ("cbs.sidecar.v1", "body/sidecar/generated")];
+pub const FOLDERS: &[(&str, &str)] = &[
+    ("cbs.v1", "body/contract/tests/frame/generated"),
+    ("cbs.sidecar.v1", "body/sidecar/generated"),
+];
 
 /// Generates the code: paths from the root and texts, one for each protobuf package of this
 /// project.

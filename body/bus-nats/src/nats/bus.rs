@@ -77,8 +77,7 @@ impl NatsBus {
                 return Some(done);
             }
             inner.members.forget(&target, &body);
-            request.timeout = Some(timeout.saturating_sub(started.elapsed()));
-            request.time_ms = cbs::now_ms();
+            request.resend(timeout.saturating_sub(started.elapsed()));
         }
         None
     }

@@ -147,10 +147,7 @@ impl RetryingBus {
             entry.counters.again.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(delay).await;
             request.attempt = request.attempt.saturating_add(1);
-            request.timeout = Some(timeout.saturating_sub(started.elapsed()));
-            // Its id shows when the first attempt was sent. With the time that is left now, another
-            // body would soon treat the request as stale.
-            request.time_ms = cbs::now_ms();
+            request.resend(timeout.saturating_sub(started.elapsed()));
         }
         self.inner.call(request).await
     }

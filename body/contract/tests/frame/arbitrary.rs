@@ -42,18 +42,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 }
 
 fn code() -> impl Strategy<Value = Code> {
-    let own = vec![
-        "bad-request",
-        "refused",
-        "not-found",
-        "conflict",
-        "too-large",
-        "overloaded",
-        "cell-failed",
-        "internal",
-        "unavailable",
-        "timeout",
-    ];
+    let own: Vec<_> = Code::kinds().collect();
     prop_oneof![
         proptest::sample::select(own).prop_map(str::to_owned),
         "[a-z]{1,8}\\.[a-z-]{1,8}",

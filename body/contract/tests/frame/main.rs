@@ -2,13 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 mod arbitrary;
+/// The header's schema as prost reads it. Generated from `specs/proto/`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated code")]
+mod proto {
+    include!("generated/cbs.v1.rs");
+}
 
 use std::time::Duration;
 
 use cbs::{
     Bytes, Envelope, Kind, Outcome,
     frame::{self, FrameError, HEADER_BYTES_MAX, MARK, VERSION},
-    proto,
 };
 use proptest::prelude::*;
 use prost::Message;

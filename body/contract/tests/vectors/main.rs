@@ -7,24 +7,18 @@
 mod form;
 mod payloads;
 
-use std::{collections::HashSet, path::PathBuf, str::FromStr, sync::Once};
+use std::{collections::HashSet, str::FromStr};
 
 use cbs::{
-    BodyId, Bytes, CellName, FlowName, NameError, Namespace, Subject, Target, Topic, TopicFilter,
-    frame,
+    BodyId, Bytes, CellName, Code, FlowName, NameError, Namespace, Subject, Target, Topic,
+    TopicFilter, frame,
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
+use testkit::vectors::{assert_follows, hex, read, read_blessed, unhex};
 
-use self::form::{Frames, Header, hex, unhex};
+use self::form::{Frames, Header};
 
-fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../specs/vectors").join(name)
-}
-
-fn read<T: DeserializeOwned>(name: &str) -> T {
-    let text = std::fs::read_to_string(file(name)).unwrap();
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
+const FRAMES: &str = "frames.json";
 
 /// The same vectors with all derived values made anew.
 fn follow(mut vectors: Frames) -> Frames {
@@ -43,30 +37,14 @@ fn follow(mut vectors: Frames) -> Frames {
     vectors
 }
 
-/// `frames.json`, written anew first where that was asked for.
 fn frames() -> Frames {
-    static BLESSED: Once = Once::new();
-    BLESSED.call_once(|| {
-        if std::env::var_os("CBS_BLESS").is_some() {
-            std::fs::write(file("frames.json"), print(&follow(read("frames.json")))).unwrap();
-        }
-    });
-    read("frames.json")
-}
-
-fn print(vectors: &Frames) -> String {
-    serde_json::to_string_pretty(vectors).unwrap() + "\n"
+    read_blessed(FRAMES, follow)
 }
 
 #[test]
 fn frames_json_holds_what_this_program_reads_and_writes() {
-    let followed = print(&follow(frames()));
-    let found = std::fs::read_to_string(file("frames.json")).unwrap();
-    for (line, (found, expected)) in found.lines().zip(followed.lines()).enumerate() {
-        let hint = "`CBS_BLESS=1 cargo test -p cbs --test vectors` writes it";
-        assert_eq!(found, expected, "specs/vectors/frames.json:{}: {hint}", line + 1);
-    }
-    assert_eq!(found, followed);
+    let hint = "`CBS_BLESS=1 cargo test -p cbs --test vectors` writes it";
+    assert_follows(FRAMES, follow, hint);
 }
 
 #[test]
@@ -206,5 +184,42 @@ fn subjects_are_spelled_as_subjects_json_says() {
 fn filters_hear_the_topics_that_subjects_json_says() {
     for Match { filter, topic, hears } in read::<Subjects>("subjects.json").matches {
         assert_eq!(filter.matches(&topic), hears, "{filter} and {topic}");
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Errors {
+    #[serde(rename = "about")]
+    _about: String,
+    codes: Vec<CodeStatus>,
+    domain: u16,
+    statuses: Vec<CodeStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CodeStatus {
+    code: String,
+    status: u16,
+}
+
+#[test]
+fn codes_have_the_statuses_that_errors_json_says() {
+    let errors: Errors = read("errors.json");
+    let texts = errors.codes.iter().map(|entry| entry.code.as_str());
+    assert!(Code::kinds().eq(texts.chain(["domain"])), "the same codes, in the same order");
+    for (kind, CodeStatus { code, status }) in errors.codes.iter().enumerate() {
+        let read = Code::from(code.as_str());
+        assert_eq!((read.as_str(), read.kind(), read.status()), (code.as_str(), kind, *status));
+    }
+    let own = Code::from("stock.empty");
+    assert_eq!((own.as_str(), own.status()), ("stock.empty", errors.domain));
+    assert_eq!(own.kind() + 1, Code::KINDS);
+    assert_eq!(Code::from(""), Code::Internal);
+    for status in 100..600 {
+        let entry = errors.statuses.iter().find(|entry| entry.status == status);
+        let expected = entry.map(|entry| Code::from(entry.code.as_str()));
+        assert_eq!(Code::of_status(status), expected, "{status}");
     }
 }

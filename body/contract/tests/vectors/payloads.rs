@@ -5,7 +5,7 @@ use cbs::{Bytes, CellError, Code, from_json, to_json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{form::unhex, read};
+use testkit::vectors::{read, unhex};
 
 #[derive(Deserialize)]
 struct Payloads {

@@ -29,7 +29,7 @@ fn fleet_1_a_manifest_that_is_not_whole_changes_nothing() -> Checked {
     assert!(stage.bodies[0].spec(spec, b"something else", now).is_err());
     stage.run(10_000)?;
     assert_eq!(stage.serving("cell a.b"), [(0, entry("one").version.revision)]);
-    assert!(stage.bodies[0].presence().stuck.is_some_and(|why| why.contains("not there")));
+    assert!(stage.bodies[0].presence().stuck.is_some_and(|why| why.contains("not in the store")));
     stage.bodies[0].spec(spec, b"never stored", now)?;
     stage.run(1000)?;
     assert_eq!(stage.serving("cell a.b"), [(0, entry("never stored").version.revision)]);

@@ -90,7 +90,8 @@ fn raised(term: &Term<'_>, texts: &mut Vec<String>) {
 impl Program {
     /// Compiles a term that was checked.
     pub(super) fn compile(term: Term<'_>) -> Result<Self, Mistake> {
-        let (mut names, mut texts) = (BTreeSet::new(), Vec::new());
+        let mut names = BTreeSet::new();
+        let mut texts = Vec::new();
         raised(&term, &mut texts);
         let body = metered(term);
         called(&body, &mut names);

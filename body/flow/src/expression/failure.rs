@@ -110,7 +110,7 @@ impl Write for Line {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         for char in part.chars() {
             self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
-            self.text.push(if char.is_control() { ' ' } else { char });
+            self.text.push(cbs::sanitize_char(char));
         }
         Ok(())
     }
@@ -193,7 +193,9 @@ impl<'t> Words<'t> {
 
     /// Skips a value that begins with a quote or bracket, and writes its kind.
     fn value(&mut self, kind: &str) -> Option<()> {
-        let (mut depth, mut is_quoted, mut is_escaped) = (0_usize, false, false);
+        let mut depth = 0_usize;
+        let mut is_quoted = false;
+        let mut is_escaped = false;
         for (at, byte) in self.rest.bytes().enumerate() {
             if mem::take(&mut is_escaped) {
                 continue;

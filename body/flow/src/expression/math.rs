@@ -47,7 +47,8 @@ fn numbers(operator: Math, left: &Num, right: &Num) -> Result<Num, Error> {
             return Ok(quotient);
         }
     } else if are_integers {
-        let (left, right) = (left.clone(), right.clone());
+        let left = left.clone();
+        let right = right.clone();
         return Ok(match operator {
             Math::Add => left + right,
             Math::Sub => left - right,
@@ -59,7 +60,8 @@ fn numbers(operator: Math, left: &Num, right: &Num) -> Result<Num, Error> {
     if !(is_double(left) && is_double(right)) {
         return Err(Error::str(INEXACT));
     }
-    let (left, right) = (double(left), double(right));
+    let left = double(left);
+    let right = double(right);
     Ok(value::number(match operator {
         Math::Add => left + right,
         Math::Sub => left - right,

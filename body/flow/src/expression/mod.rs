@@ -195,9 +195,8 @@ fn below(start: &Val, keys: &[Val]) -> Result<Json, Failure> {
             Val::Obj(entries) => entries.get(key).unwrap_or(&Val::Null),
             Val::Null => &Val::Null,
             other => {
-                let (message, values) =
-                    (format!("cannot index {} with {key}", kind(other)), Some(cut(other)));
-                return Err(Failure { message, values });
+                let message = format!("cannot index {} with {key}", kind(other));
+                return Err(Failure { message, values: Some(cut(other)) });
             }
         };
     }

@@ -168,7 +168,8 @@ impl<'s> Reader<'_, 's> {
                 given
             }
             BinaryOp::Comma | BinaryOp::Alt => {
-                let (left, right) = (self.follow(left, dot), self.follow(right, dot));
+                let left = self.follow(left, dot);
+                let right = self.follow(right, dot);
                 self.either(left, right)
             }
             update if is_update(update) => {

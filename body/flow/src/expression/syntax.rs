@@ -61,7 +61,8 @@ fn unparsable(code: &str, expected: &str, rest: &str) -> Mistake {
 /// Returns the nesting of the brackets of a text. Brackets in strings count too, so the result may
 /// be too high.
 fn brackets(code: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut depth = 0_usize;
+    let mut deepest = 0;
     for byte in code.bytes() {
         match byte {
             b'(' | b'[' | b'{' => depth += 1,

@@ -26,10 +26,12 @@ fn compile(code: &str) -> Result<Expression, Vec<Mistake>> {
 /// Evaluates on an input whose text is given.
 fn text_on(code: &str, input: &str) -> Result<String, Failure> {
     let expression = compile(code).unwrap_or_else(|mistakes| panic!("{code}: {mistakes:?}"));
-    let (names, input) = (ids(), Json::read(&input.to_owned().into()).unwrap());
+    let names = ids();
+    let input = Json::read(&input.to_owned().into()).unwrap();
     let steps =
         [json!({"name": "Ada"}), json!(5), json!("secret")].map(|value| Some(Json::from(value)));
-    let (item, error) = (Json::from(json!({"id": 7})), Json::from(json!({"code": "timeout"})));
+    let item = Json::from(json!({"id": 7}));
+    let error = Json::from(json!({"code": "timeout"}));
     let item = item.parsed().map(|item| (item, 3));
     let scope = Scope { names: &names, input: &input, steps: &steps, item, error: Some(&error) };
     expression.evaluate(&scope).map(|json| json.to_string())

@@ -141,7 +141,8 @@ fn a_call_carries_its_id_the_target_the_due_time_and_the_attempt() {
     let decisions = run(flow(vec![timed])).handle(started(json!(1)));
     let target = "flow greeting".parse().unwrap();
     let call: CallId = "a".parse().unwrap();
-    let (id, due_ms) = (call.id_in(Uuid::from_u128(7)), Some(AT_MS + 3_000));
+    let id = call.id_in(Uuid::from_u128(7));
+    let due_ms = Some(AT_MS + 3_000);
     assert_eq!(
         decisions,
         [Decision::Call { call, id, target, input: Json::null(), due_ms, attempt: 0 }]

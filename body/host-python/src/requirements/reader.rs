@@ -11,6 +11,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use model::folder_of;
+
 use super::line::{Line, is_address};
 
 /// Limit of the number of files: more files than this name each other in a circle.
@@ -63,7 +65,7 @@ impl Asked {
     /// there.
     pub(super) fn of(file: &Path, text: &str) -> Result<Self, String> {
         let mut asked = Self::default();
-        let folder = folder(file);
+        let folder = folder_of(file);
         Reader { asked: &mut asked, folder, is_relative: true }.read(file, text, false)?;
         Ok(asked)
     }
@@ -164,7 +166,7 @@ impl Reader<'_> {
         named: &'a str,
         is_limit: bool,
     ) -> Result<NamedFile<'a>, String> {
-        let path = self.path(folder(file), named);
+        let path = self.path(folder_of(file), named);
         let content = fs::read(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => format!("there is no file {}", path.display()),
             _ => format!("{}: {error}", path.display()),
@@ -186,7 +188,7 @@ impl Reader<'_> {
     /// Notes a folder of packages, relative to the file that names it or to the folder that pip
     /// runs in. Returns the line for the copy, with the absolute path.
     fn links(&mut self, file: &Path, named: &str) -> Result<String, String> {
-        let places = [folder(file), self.folder].map(|folder| self.path(folder, named));
+        let places = [folder_of(file), self.folder].map(|folder| self.path(folder, named));
         let path = places
             .into_iter()
             .find(|path| path.exists())
@@ -298,11 +300,6 @@ fn without_comment(line: &str) -> &str {
         line.get(..*at).is_some_and(|before| before.is_empty() || before.ends_with([' ', '\t']))
     };
     line.match_indices('#').find(begins).and_then(|(at, _)| line.get(..at)).unwrap_or(line)
-}
-
-/// Returns the folder that a file is in.
-pub(super) fn folder(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Returns a relative path without `.`, and without `..` after a folder name.

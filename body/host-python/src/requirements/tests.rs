@@ -9,7 +9,7 @@ fn beside(
     let folder = tempfile::tempdir()?;
     for (name, text) in files {
         let file = folder.path().join(name);
-        fs::create_dir_all(reader::folder(&file))?;
+        fs::create_dir_all(folder_of(&file))?;
         fs::write(file, text)?;
     }
     let found = Requirements::beside(&folder.path().join("cell.py"));
@@ -162,7 +162,7 @@ fn what_is_named_by_its_path_is_named() -> Checked {
     let folder = tempfile::tempdir()?;
     for file in ["base.txt", "lib/pyproject.toml", "cells/limits.txt", "cells/wheels/x.whl"] {
         let file = folder.path().join(file);
-        fs::create_dir_all(reader::folder(&file))?;
+        fs::create_dir_all(folder_of(&file))?;
         fs::write(file, "")?;
     }
     let cells = folder.path().join("cells");

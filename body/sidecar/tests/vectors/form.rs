@@ -1,9 +1,9 @@
 //! Frames as the vectors write them.
 
 use bytes::Bytes;
-use data_encoding::HEXLOWER;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use sidecar::{proto, wire::Kind};
+use testkit::vectors::Hex;
 
 /// The content of `sidecar.json`.
 #[derive(Serialize, Deserialize)]
@@ -45,26 +45,6 @@ pub(crate) struct Bad {
     pub(crate) frame_bytes_max: usize,
     pub(crate) bytes: Hex,
     pub(crate) error: String,
-}
-
-/// Bytes, which are hexadecimal in the vectors.
-#[derive(Clone, Default, Debug, PartialEq)]
-pub(crate) struct Hex(pub(crate) Bytes);
-
-impl Serialize for Hex {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&HEXLOWER.encode(&self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Hex {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        HEXLOWER
-            .decode(text.as_bytes())
-            .map(|bytes| Self(bytes.into()))
-            .map_err(serde::de::Error::custom)
-    }
 }
 
 /// A log line's level.

@@ -7,27 +7,18 @@
 mod form;
 mod traces;
 
-use std::{collections::HashSet, mem, path::PathBuf, sync::Once};
+use std::{collections::HashSet, mem};
 
 use cbs::frame;
 use sidecar::{
     proto,
     wire::{self, Decoder, Error, Kind},
 };
+use testkit::vectors::{Hex, assert_follows, read_blessed};
 
-use self::form::{Hex, Said, Vectors};
+use self::form::{Said, Vectors};
 
-fn file() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../specs/vectors/sidecar.json")
-}
-
-fn read() -> Vectors {
-    serde_json::from_str(&std::fs::read_to_string(file()).unwrap()).unwrap()
-}
-
-fn print(vectors: &Vectors) -> String {
-    serde_json::to_string_pretty(vectors).unwrap() + "\n"
-}
+const SIDECAR: &str = "sidecar.json";
 
 /// Returns all frames of a stream that ends after these bytes, and the number of frames that were
 /// passed over.
@@ -81,26 +72,14 @@ fn follow(mut vectors: Vectors) -> Vectors {
     vectors
 }
 
-/// Returns `sidecar.json`, written anew first if that was asked for.
 fn vectors() -> Vectors {
-    static BLESSED: Once = Once::new();
-    BLESSED.call_once(|| {
-        if std::env::var_os("CBS_BLESS").is_some() {
-            std::fs::write(file(), print(&follow(read()))).unwrap();
-        }
-    });
-    read()
+    read_blessed(SIDECAR, follow)
 }
 
 #[test]
 fn sidecar_json_holds_what_this_program_reads_and_writes() {
-    let followed = print(&follow(vectors()));
-    let found = std::fs::read_to_string(file()).unwrap();
-    for (line, (found, expected)) in found.lines().zip(followed.lines()).enumerate() {
-        let hint = "`CBS_BLESS=1 cargo test -p sidecar --test vectors` writes it";
-        assert_eq!(found, expected, "specs/vectors/sidecar.json:{}: {hint}", line + 1);
-    }
-    assert_eq!(found, followed);
+    let hint = "`CBS_BLESS=1 cargo test -p sidecar --test vectors` writes it";
+    assert_follows(SIDECAR, follow, hint);
 }
 
 #[test]

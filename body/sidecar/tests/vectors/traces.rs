@@ -1,6 +1,6 @@
 //! Checks `traces.json`: the place of a call in its trace.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use cbs::{
     BodyBus, BodyId, BoxFuture, BusError, CellContext, CellEnv, CellError, Console, Envelope,
@@ -57,8 +57,7 @@ impl Console for Nowhere {
 
 #[test]
 fn every_call_stands_where_the_vectors_say() -> Result<(), Box<dyn std::error::Error>> {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../specs/vectors/traces.json");
-    let vectors: Vectors = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    let vectors: Vectors = testkit::vectors::read("traces.json");
     assert!(!vectors.about.is_empty() && !vectors.texts.is_empty());
     let env = CellEnv::new(
         "demo.cell".parse()?,

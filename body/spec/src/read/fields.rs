@@ -4,6 +4,7 @@ use super::{item::Item, shape::Shape};
 use crate::{
     code,
     findings::Findings,
+    render::start_of,
     source::SourceSpan,
     suggest,
     yaml::{Content, Node},
@@ -86,6 +87,5 @@ impl<'a> Fields<'a> {
 
 /// Returns a text of the file for use inside a message: at most 60 characters, on one line.
 pub(super) fn shown(text: &str) -> String {
-    let cut: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if cut.chars().count() < text.chars().count() { format!("{cut}…") } else { cut }
+    start_of(text, 60)
 }

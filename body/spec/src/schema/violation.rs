@@ -3,6 +3,8 @@
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use model::Violation;
 
+use crate::render::start_of;
+
 /// Limit of the characters of a message or path. Both may hold names as long as a payload.
 const MESSAGE_CHARS_MAX: usize = 200;
 
@@ -26,10 +28,5 @@ pub(super) fn violation(error: &ValidationError<'_>) -> Violation {
 }
 
 pub(super) fn short(text: &str) -> String {
-    let cut: String = text
-        .chars()
-        .take(MESSAGE_CHARS_MAX)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.chars().nth(MESSAGE_CHARS_MAX).is_some() { format!("{cut}…") } else { cut }
+    start_of(text, MESSAGE_CHARS_MAX)
 }

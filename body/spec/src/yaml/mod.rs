@@ -11,3 +11,4 @@ mod tabs;
 
 pub(crate) use node::{Content, Entry, Node};
 pub(crate) use parse::documents;
+pub use pieces::document_at;

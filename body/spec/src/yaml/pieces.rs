@@ -4,6 +4,8 @@
 //! A line that begins with `---` or `...` ends whatever document it stands in, even within a
 //! quoted text or a block (YAML 1.2, `c-forbidden`): so the cut needs no parser.
 
+use std::path::PathBuf;
+
 use crate::source::{Source, SourceSpan};
 
 /// Some documents of a file, most often one.
@@ -56,6 +58,25 @@ pub(super) fn pieces(source: &Source) -> Vec<Piece<'_>> {
     }
     cut(&mut start, &mut lines_before, source.text.len(), 0);
     pieces
+}
+
+/// Returns the text of the document that has this line of a file, counted from 1. It begins with
+/// its mark `---`, if it has one, and ends before the next mark.
+///
+/// ```
+/// let file = "# greetings\n---\nname: a\n...\nname: b\n";
+/// assert_eq!(spec::document_at(file, 3), "---\nname: a\n");
+/// assert_eq!(spec::document_at(file, 5), "name: b\n");
+/// ```
+#[must_use]
+pub fn document_at(text: &str, line: usize) -> String {
+    let source = Source::new(PathBuf::new(), text);
+    let piece = pieces(&source).into_iter().take_while(|piece| piece.lines_before < line).last();
+    let text = piece.map(|piece| piece.text.trim_start_matches(BYTE_ORDER_MARK));
+    let lines: Vec<&str> = text.unwrap_or_default().lines().collect();
+    let start = lines.iter().position(|line| is_mark(line, "---")).unwrap_or(0);
+    let lines = lines.into_iter().skip(start).take_while(|line| !is_mark(line, "..."));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 fn is_mark(line: &str, mark: &str) -> bool {

@@ -40,8 +40,8 @@ pub(super) fn write(name: &FlowName, folder: &Path) -> Result<String, Failure> {
     Ok(format!("cbs up {} {}", shown(&cell), shown(&path)))
 }
 
-/// Finds the file with the spec of the cell. If the specs have mistakes, documents without a mistake
-/// count, and the file that is named after the cell.
+/// Finds the file with the spec of the cell. If the specs have mistakes, documents without a
+/// mistake count, and the file that is named after the cell.
 fn spec_of_cell(specs: &Path) -> Option<PathBuf> {
     match spec::load(&[specs.to_owned()], &options()) {
         Ok(found) => file_of_cell(&found),

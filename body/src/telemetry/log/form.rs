@@ -127,16 +127,17 @@ impl<'a> FormatFields<'a> for Plain {
         };
         let message = take("message").unwrap_or_default();
         let exception = take("exception");
-        write!(writer, "{}", sanitize(&message))?;
+        write!(writer, "{}", sanitize_lines(&message))?;
         for (name, value) in read.0 {
-            let (name, value) = (sanitize(&name), word(text(value)));
+            let name = sanitize_lines(&name);
+            let value = word(text(value));
             if writer.has_ansi_escapes() {
                 write!(writer, " \x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}")?;
             } else {
                 write!(writer, " {name}={value}")?;
             }
         }
-        exception.map_or(Ok(()), |exception| write!(writer, "\n{}", sanitize(&exception)))
+        exception.map_or(Ok(()), |exception| write!(writer, "\n{}", sanitize_lines(&exception)))
     }
 }
 
@@ -154,11 +155,10 @@ fn word(text: String) -> String {
     if is_word { text } else { format!("{text:?}") }
 }
 
-/// Returns the text without control characters that a terminal obeys.
-fn sanitize(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c })
-        .collect()
+/// Returns the text without control characters that a terminal obeys, but for ends of lines and
+/// tabs: a message may have several lines.
+fn sanitize_lines(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { cbs::sanitize_char(c) }).collect()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use host::TokenBucket;
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -21,8 +22,8 @@ use super::super::counters::Counters;
 
 /// Target of the log lines of cells.
 const TARGET: &str = "cbs::cell";
-const LINES_A_SECOND: f64 = 200.0;
-const LINES_AT_ONCE: f64 = 1_000.0;
+const LINES_A_SECOND: u32 = 200;
+const LINES_AT_ONCE: u32 = 1_000;
 /// Limit of the number of cells that are counted separately. Beyond it, the counters of all cells
 /// start again.
 const CELLS_MAX: usize = 4_096;
@@ -37,13 +38,13 @@ pub(super) struct Limiter {
 
 #[derive(Default)]
 struct Cells {
-    buckets: HashMap<Box<str>, Bucket>,
+    of: HashMap<Box<str>, Lines>,
     reported: Option<Instant>,
 }
 
-struct Bucket {
-    lines: f64,
-    since: Instant,
+/// Lines of one cell.
+struct Lines {
+    bucket: TokenBucket,
     left_out: u64,
 }
 
@@ -51,23 +52,18 @@ impl Limiter {
     /// Returns true if a line of this cell is within its limit.
     fn takes(&self, cell: &str, now: Instant) -> bool {
         let mut cells = self.lock();
-        if !cells.buckets.contains_key(cell) {
-            if cells.buckets.len() >= CELLS_MAX {
-                cells.buckets.clear();
+        if !cells.of.contains_key(cell) {
+            if cells.of.len() >= CELLS_MAX {
+                cells.of.clear();
             }
-            cells
-                .buckets
-                .insert(cell.into(), Bucket { lines: LINES_AT_ONCE, since: now, left_out: 0 });
+            let bucket = TokenBucket::new(LINES_A_SECOND, LINES_AT_ONCE, now);
+            cells.of.insert(cell.into(), Lines { bucket, left_out: 0 });
         }
-        let Some(bucket) = cells.buckets.get_mut(cell) else { return true };
-        let passed = now.saturating_duration_since(bucket.since).as_secs_f64();
-        bucket.lines = LINES_AT_ONCE.min(bucket.lines + passed * LINES_A_SECOND);
-        bucket.since = now;
-        if bucket.lines >= 1.0 {
-            bucket.lines -= 1.0;
+        let Some(lines) = cells.of.get_mut(cell) else { return true };
+        if lines.bucket.take(now) {
             return true;
         }
-        bucket.left_out += 1;
+        lines.left_out += 1;
         drop(cells);
         if !self.news.swap(true, Ordering::AcqRel)
             && let Some(first) = self.first.get()
@@ -101,10 +97,10 @@ impl Limiter {
         cells.reported = Some(now);
         self.news.store(false, Ordering::Release);
         let left_out: Vec<_> = cells
-            .buckets
+            .of
             .iter_mut()
-            .filter(|(_, bucket)| bucket.left_out > 0)
-            .map(|(cell, bucket)| (cell.clone(), std::mem::take(&mut bucket.left_out)))
+            .filter(|(_, lines)| lines.left_out > 0)
+            .map(|(cell, lines)| (cell.clone(), std::mem::take(&mut lines.left_out)))
             .collect();
         drop(cells);
         for (cell, lines) in left_out {

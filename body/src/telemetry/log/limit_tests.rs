@@ -38,5 +38,5 @@ fn what_was_left_out_is_news_until_it_is_told() {
 fn made_up_names_take_no_room_for_ever() {
     let (limiter, now) = (Limiter::default(), Instant::now());
     (0..CELLS_MAX * 3).for_each(|number| assert!(limiter.takes(&number.to_string(), now)));
-    assert!(limiter.lock().buckets.len() <= CELLS_MAX);
+    assert!(limiter.lock().of.len() <= CELLS_MAX);
 }

@@ -150,7 +150,8 @@ fn an_expression_as_deep_as_may_be_is_refused_or_run_but_never_overflows_the_sta
             wrap("1 as [", "$x", "]", times) + "|1",
         ] {
             if let Ok(expression) = compile(&code) {
-                let (names, input) = (ids(), Json::null());
+                let names = ids();
+                let input = Json::null();
                 let _ = expression.evaluate(&Scope {
                     names: &names,
                     input: &input,

@@ -81,7 +81,8 @@ proptest! {
 
     #[test]
     fn integers_are_calculated_with_as_128_bits_do(left in any::<i64>(), right in any::<i64>(), operator in 0..5_usize) {
-        let (l, r) = (i128::from(left), i128::from(right));
+        let l = i128::from(left);
+        let r = i128::from(right);
         let symbol = ["+", "-", "*", "/", "%"][operator];
         let is = text_on(&format!(".input[0] {symbol} .input[1]"), &format!("[{left},{right}]"));
         let exact = if operator > 2 && right == 0 { None } else { match operator {

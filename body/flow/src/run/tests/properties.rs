@@ -20,7 +20,8 @@ pub(super) struct Drawn {
 pub(super) fn drawn() -> impl Strategy<Value = Drawn> {
     let needs = prop::option::of(prop::collection::vec(any::<prop::sample::Index>(), 0..4));
     let items = prop::option::weighted(0.3, (0..6_usize, 1..4_usize));
-    let (catch, timeout) = (prop::option::of(any::<bool>()), prop::option::of(1..5_000_u64));
+    let catch = prop::option::of(any::<bool>());
+    let timeout = prop::option::of(1..5_000_u64);
     (needs, prop::bool::weighted(0.8), items, 0..3_u32, catch, timeout).prop_map(
         |(needs, when, items, retries, catch, timeout)| Drawn {
             needs,
@@ -76,7 +77,8 @@ pub(super) struct Story {
 
 impl Story {
     pub(super) fn of(run: Run, open: Vec<Decision>) -> Self {
-        let (events, decisions) = (Vec::new(), Vec::new());
+        let events = Vec::new();
+        let decisions = Vec::new();
         Self { run, events, decisions, open, called: BTreeSet::new(), now_ms: AT_MS }
     }
 
