@@ -56,6 +56,10 @@ pub(crate) fn read_request(
     if request.kind != Kind::Request {
         return Err(BusError::bad_request("the frame is no request"));
     }
+    // Two requests without an id are two calls: a flow derives the ids of its steps' calls from it.
+    if request.id.is_nil() {
+        request.id = Uuid::now_v7();
+    }
     request.target = Some(target.clone());
     Ok(request)
 }
@@ -230,4 +234,29 @@ pub(crate) fn headers_len(headers: &HeaderMap) -> usize {
         values.iter().map(move |value| name + value.as_str().len() + 4)
     });
     12 + lines.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_without_an_id_gets_one_of_its_own() -> Result<(), Box<dyn std::error::Error>> {
+        let target: Target = "logic.greet".parse()?;
+        let request = Envelope { kind: Kind::Request, payload: "{}".into(), ..Envelope::default() };
+        let payload = frame::encode(&request);
+        let message = || Message {
+            subject: "cbs.default.cell.logic.greet".into(),
+            reply: None,
+            payload: payload.clone(),
+            headers: None,
+            status: None,
+            description: None,
+            length: payload.len(),
+        };
+        let one = read_request(message(), Form::Framed, &target)?;
+        let other = read_request(message(), Form::Framed, &target)?;
+        assert!(!one.id.is_nil() && one.id != other.id, "{} {}", one.id, other.id);
+        Ok(())
+    }
 }

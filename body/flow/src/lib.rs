@@ -23,7 +23,8 @@
 //!     ],
 //!     output: Some(json!("${ .steps.greet.text }")),
 //! });
-//! let id = cbs::Envelope::default().id; // a driver takes it from the request: `flow::run_id`
+//! let request = cbs::Envelope::request("flow greeting".parse().unwrap(), "{}");
+//! let id = flow::run_id(request.id, request.attempt);
 //! let mut run = Run::new(Arc::new(plan.expect("no problems")), id);
 //!
 //! // A driver in small: it carries out each decision and tells the run what came of it.

@@ -12,7 +12,7 @@ pub struct CallPolicy {
     pub timeout: Duration,
     /// Limit of the calls that run at once in one body, at least 1.
     pub concurrency: usize,
-    /// Limit of the further calls from NATS that may wait in one body.
+    /// Limit of the further calls that may wait in one body.
     pub queue: usize,
     /// True if a call may be tried again after an unknown outcome.
     pub idempotent: bool,

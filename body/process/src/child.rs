@@ -154,11 +154,13 @@ impl Group {
         #[cfg(not(target_os = "linux"))]
         let status = child.wait();
         let mut is_reaped = self.reaped.is_reaped.lock().unwrap_or_else(PoisonError::into_inner);
-        // The process is not reaped yet, so it still holds the group's number: no other group has
-        // it.
-        let _ = signal::killpg(self.pid, Signal::SIGKILL);
         #[cfg(target_os = "linux")]
-        let status = child.wait();
+        let status = {
+            // The process is not reaped yet, so it still holds the group's number: no other group
+            // has it.
+            let _ = signal::killpg(self.pid, Signal::SIGKILL);
+            child.wait()
+        };
         *is_reaped = true;
         self.reaped.changed.notify_all();
         status.map_or(Exit::KILLED, Exit::from)

@@ -10,6 +10,7 @@ use std::{
 };
 
 use cbs::Stats;
+use model::CallPolicy;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::deadline::within;
@@ -28,7 +29,11 @@ pub struct ConcurrencySettings {
 impl Default for ConcurrencySettings {
     /// Returns settings where 64 calls run and 256 wait with at most 64 MiB.
     fn default() -> Self {
-        Self { concurrency: 64, queue: 256, queue_bytes: 64 * 1024 * 1024 }
+        Self {
+            concurrency: CallPolicy::CONCURRENCY_DEFAULT,
+            queue: CallPolicy::QUEUE_DEFAULT,
+            queue_bytes: 64 * 1024 * 1024,
+        }
     }
 }
 
