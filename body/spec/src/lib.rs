@@ -50,11 +50,11 @@
 //!
 //! - `load`: from paths to [`Specs`]. `files` finds and reads, `across` checks specs together.
 //! - `yaml`: a subset of YAML 1.2 as a tree in which everything has its place.
-//! - `read`: from the tree to [`CellSpec`] and [`FlowSpec`]; `read/shape.rs` is the table of all
+//! - `read`: from the tree to [`model::CellSpec`] and [`FlowSpec`]; `read/shape.rs` has a table of all
 //!   fields.
-//! - `cell`, `deployment`, `specs`: the checked specs. `bounds`: defaults and ranges. `units`:
+//! - `specs`: the checked specs, whose cells are data of `model`. `bounds`: ranges. `units`:
 //!   durations and sizes.
-//! - `schema`: [`Schema`]s of payloads, found in the nearest folder `schemas`.
+//! - `schema`: schemas of payloads ([`model::Schema`]), found in the nearest folder `schemas`.
 //! - `diagnostic`, `render`, `source`, `findings`, `code`, `suggest`: mistakes, their places, text,
 //!   codes and hints.
 //! - `editor`: [`editor_schema`]; tests check that it agrees with `read`.
