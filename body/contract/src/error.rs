@@ -274,7 +274,7 @@ impl BusError {
     pub fn overloaded(target: &Target) -> Self {
         let error = CellError::new(
             Code::Overloaded,
-            format!("{target} is at its limit of running and waiting calls"),
+            format!("{target} has no capacity for another call now"),
         );
         Self::new(error.retryable(), Outcome::NotRun)
     }

@@ -66,10 +66,9 @@ impl CallId {
 
     /// Id of the call's envelope in the run with this id: a UUIDv8 (RFC 9562, appendix B.2) of the
     /// run's id and the call's text without its attempt. The attempts of a call have one id, as
-    /// everywhere a retry keeps its id and raises the envelope's `attempt`. (The retries of the
-    /// called cell's own policy count on from the step's attempt, so two of both kinds may have one
-    /// number.) Every other call of the
-    /// run, the fallback too, has another id.
+    /// everywhere a retry keeps its id and raises the envelope's `attempt`; a retry of the step and
+    /// one of the called cell's policy may have the same number. Every other call of the run, the
+    /// fallback too, has another id.
     ///
     /// ```
     /// let run = "01890a5d-ac96-774b-bcce-b302099a8057".parse()?;

@@ -145,7 +145,8 @@ impl Group {
         drop(self.reaped.changed.wait_timeout_while(is_reaped, limit, |is_reaped| !*is_reaped));
     }
 
-    /// Waits for the process's end, kills the rest of its group, and returns the kind of its end.
+    /// Waits for the process's end, kills the rest of its group (on Linux), and returns the kind of
+    /// its end.
     fn reap(&self, mut child: Child) -> Exit {
         #[cfg(target_os = "linux")]
         self.await_end();

@@ -201,10 +201,11 @@ impl Store {
     }
 }
 
-/// Returns until when an entry that cannot be read stays: one with a number is pruned like a head.
+/// Returns until when an entry that cannot be read stays: one with a number is pruned when newer
+/// numbers have taken its place.
 fn until(key: &str) -> &'static str {
     match keys::desired_key(key) {
-        Some(Key::History(_)) => "until newer heads replace it",
+        Some(Key::History(_)) => "until newer generations replace it",
         _ => "until somebody removes it (`nats kv del`)",
     }
 }

@@ -169,7 +169,7 @@ async fn while_an_entry_of_history_cannot_be_read_all_that_it_may_name_stays_and
 
 #[test]
 fn an_entry_of_history_without_a_number_stays_until_somebody_removes_it() {
-    assert_eq!(until(&keys::history(2)), "until newer heads replace it");
+    assert_eq!(until(&keys::history(2)), "until newer generations replace it");
     for key in ["history.x", "history.2x"] {
         assert_eq!(until(key), "until somebody removes it (`nats kv del`)", "{key}");
     }

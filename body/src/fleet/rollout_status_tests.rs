@@ -163,15 +163,18 @@ fn the_reasons_of_a_body_are_bounded_and_the_others_are_counted() -> Checked {
     let states = "e".repeat(count);
     let mut bodies = [body("a", head(), &states)?.1];
     assert_eq!(unplaced::explain(&mut bodies, head(), &manifest), [""; 0]);
-    assert_eq!(bodies[0].troubles.len(), fleet::TROUBLES_MAX);
+    // The body has one trouble of its own.
+    assert_eq!(bodies[0].troubles.len(), fleet::TROUBLES_MAX + 1);
     let last = &bodies[0].troubles.last().ok_or("a reason")?.reason;
-    // One of the reasons is the body's own.
-    assert!(last.ends_with("asks for; and 10 more that it should stop"), "{last}");
+    assert!(last.ends_with("asks for; and 9 more that it should stop"), "{last}");
     Ok(())
 }
 
 #[test]
 fn an_entry_that_no_body_serves_for_want_of_its_labels_says_so() -> Checked {
+    assert!(unplaced::is_any(&[body("a", head(), "x")?.1, body("b", head(), ".")?.1]));
+    let mut refused = [body("a", head(), "y")?.1];
+    assert_eq!(unplaced::explain(&mut refused, head(), &of_zone(1)?), [""; 0]);
     let mut bodies = [body("a", head(), ".")?.1];
     assert!(unplaced::is_any(&bodies));
     assert_eq!(

@@ -195,7 +195,7 @@ impl Store {
                 };
                 let number = head.number;
                 tracing::warn!(
-                    "{error}: generation {number}, the last before it, is shown; to repair it, deploy everything"
+                    "{error}: generation {number}, the last before it, is used instead; to repair it, deploy everything"
                 );
                 (head, damaged)
             }

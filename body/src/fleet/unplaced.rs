@@ -17,11 +17,16 @@ pub(crate) fn is_any(bodies: &[Presence]) -> bool {
     for (status, range) in bodies.iter().flat_map(|body| body.states.runs()) {
         match status {
             EntryStatus::Extra | EntryStatus::Old => return true,
-            EntryStatus::Absent => {}
+            EntryStatus::Absent | EntryStatus::Refused | EntryStatus::Draining => {}
             _ => is_anywhere.iter_mut().take(range.end).skip(range.start).for_each(|is| *is = true),
         }
     }
     is_anywhere.contains(&false)
+}
+
+/// True if a body serves an entry that it should stop or cannot run.
+fn serves_on(status: EntryStatus) -> bool {
+    matches!(status, EntryStatus::Extra | EntryStatus::Old | EntryStatus::RefusedOld)
 }
 
 /// Adds the reason to the troubles of each body that has applied this head and still serves such an
@@ -32,7 +37,7 @@ pub(crate) fn explain(
     manifest: &Manifest,
 ) -> Vec<String> {
     let mut nowhere = Vec::new();
-    let mut left_out = vec![0_usize; bodies.len()];
+    let mut counts = vec![0_usize; bodies.len()];
     for (index, (target, item)) in manifest.entries().iter().enumerate() {
         let is_wanted = |entry: &&Entry| entry.enabled && !entry.place.is_empty();
         let Some(entry) = item.known().filter(is_wanted) else { continue };
@@ -40,16 +45,15 @@ pub(crate) fn explain(
             continue;
         }
         let mut is_served = false;
-        for (body, left_out) in bodies.iter_mut().zip(&mut left_out) {
+        for (body, count) in bodies.iter_mut().zip(&mut counts) {
             // The order of the states is that of the head that the body has applied.
             if body.applied.is_none_or(|applied| applied.head != head) {
                 is_served = true;
-            } else if matches!(body.states.at(index), EntryStatus::Extra | EntryStatus::Old) {
+            } else if serves_on(body.states.at(index)) {
                 is_served = true;
-                if body.troubles.len() < TROUBLES_MAX {
+                *count += 1;
+                if *count <= TROUBLES_MAX {
                     body.troubles.push(Trouble { index, reason: reason(target, &body.facts.body) });
-                } else {
-                    *left_out += 1;
                 }
             }
         }
@@ -62,9 +66,11 @@ pub(crate) fn explain(
             ));
         }
     }
-    for (body, count) in bodies.iter_mut().zip(left_out).filter(|(_, count)| *count > 0) {
+    // After more than the limit, the last trouble is one of these reasons.
+    for (body, count) in bodies.iter_mut().zip(counts).filter(|(_, count)| *count > TROUBLES_MAX) {
+        let more = count - TROUBLES_MAX;
         if let Some(last) = body.troubles.last_mut() {
-            last.reason = format!("{}; and {count} more that it should stop", last.reason);
+            last.reason = format!("{}; and {more} more that it should stop", last.reason);
         }
     }
     let more = nowhere.len().saturating_sub(TROUBLES_MAX);

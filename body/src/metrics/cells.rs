@@ -59,7 +59,11 @@ pub(super) fn write(page: &mut Page, all: &[Reading]) {
         }
     }
     let counters: [Told; 2] = [
-        ("cbs_calls_shed_total", "Calls refused at the limit of waiting calls.", |it| it.sums.shed),
+        (
+            "cbs_calls_shed_total",
+            "Calls refused because the cell had no capacity to run them in time.",
+            |it| it.sums.shed,
+        ),
         ("cbs_restarts_total", "Number of restarts.", |it| it.sums.restarts),
     ];
     for (name, help, number) in counters {
@@ -75,7 +79,7 @@ pub(super) fn write(page: &mut Page, all: &[Reading]) {
     page.family(
         "cbs_call_duration_seconds",
         Kind::Histogram,
-        "Time from a call's arrival to its answer, the wait in the queue included.",
+        "Duration of calls that ran, from arrival to answer, the wait in the queue included.",
     );
     all.iter().for_each(|reading| histogram(page, reading));
     workers(page, all);

@@ -80,7 +80,7 @@ final class Context {
 
   Span? _span;
 
-  /// How many of its attributes and events found no room.
+  /// Number of its attributes and events that were dropped.
   int get notesDropped => _span?.dropped ?? 0;
 
   /// How long until the caller gives up; zero when it has.

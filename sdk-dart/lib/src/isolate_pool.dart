@@ -50,7 +50,7 @@ final class IsolatePool {
     if (_idle.isEmpty && _workers == _workersMax && _waiting.length >= _queueMax) {
       throw CellException(
         'overloaded',
-        'cell ${context.env.cell} is at its limit of running and waiting calls',
+        'cell ${context.env.cell} has no capacity for another call now',
         retryable: true,
         notRun: true,
       );

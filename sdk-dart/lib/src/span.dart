@@ -32,7 +32,7 @@ final class Span {
   int _count = 0;
   int _dropped = 0;
 
-  /// How many attributes and events found no room.
+  /// Number of attributes and events that were dropped.
   int get dropped => _dropped;
 
   /// Whether it is recorded however the call goes: what is dear to find out can be left out where not.

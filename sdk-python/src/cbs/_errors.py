@@ -179,7 +179,7 @@ def no_time_left(target: str) -> CellError:
 
 def overloaded(target: str) -> CellError:
     """The limits of running and waiting calls are reached; the cell did not run."""
-    return not_run(CellError(Code.OVERLOADED, f"{target} is at its limit of running and waiting calls", retryable=True))
+    return not_run(CellError(Code.OVERLOADED, f"{target} has no capacity for another call now", retryable=True))
 
 
 def too_large(target: str, size: int, limit: int) -> CellError:

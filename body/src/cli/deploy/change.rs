@@ -182,7 +182,7 @@ impl Change {
                     .for_each(|line| output::report(format_args!("  {}", output::sanitize(line))));
                 let number = head.number;
                 Err(Failure::failed(format_args!(
-                    "generation {number} is deployed, but not all bodies follow; `cbs rollback` restores the former one"
+                    "generation {number} is deployed, but not all of it runs as wanted; `cbs rollback` restores the former one"
                 )))
             }
         }

@@ -1,11 +1,12 @@
 //! `cbs new flow`.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use cbs::FlowName;
+use model::CellSpec;
 
 use super::{
     checkout,
@@ -40,47 +41,23 @@ pub(super) fn write(name: &FlowName, folder: &Path) -> Result<String, Failure> {
     Ok(format!("cbs up {} {}", shown(&cell), shown(&path)))
 }
 
-/// Finds the file with the spec of the cell. If the specs have mistakes, documents without a
-/// mistake count, and the file that is named after the cell.
+/// Finds the file with the spec of the cell. If the specs have mistakes, the cells whose own specs
+/// could be read count, and the file that is named after the cell.
 fn spec_of_cell(specs: &Path) -> Option<PathBuf> {
-    match spec::load(&[specs.to_owned()], &options()) {
-        Ok(found) => file_of_cell(&found),
-        Err(_) => documents(specs)
-            .into_iter()
-            .find_map(|(file, text)| {
-                file_of_cell(&spec::load_texts([(file, text.as_str())], &options()).ok()?)
-            })
-            .or_else(|| {
-                Some(specs.join("cells").join(format!("{CELL}.yaml")))
-                    .filter(|file| file.symlink_metadata().is_ok())
-            }),
+    let options =
+        spec::Options { allow_remote: true, allow_empty: true, ..spec::Options::default() };
+    match spec::load(&[specs.to_owned()], &options) {
+        Ok(found) => file_of_cell(found.cells()),
+        Err(error) => {
+            let named = specs.join("cells").join(format!("{CELL}.yaml"));
+            error
+                .diagnostics()
+                .and_then(|mistakes| file_of_cell(mistakes.cells()))
+                .or_else(|| named.symlink_metadata().is_ok().then_some(named))
+        }
     }
 }
 
-fn options() -> spec::Options {
-    spec::Options { allow_remote: true, allow_empty: true, ..spec::Options::default() }
-}
-
-fn file_of_cell(specs: &spec::Specs) -> Option<PathBuf> {
-    let cell = specs.cells().find(|cell| cell.name.as_str() == CELL)?;
-    Some(cell.metadata.file.clone())
-}
-
-/// Returns the documents of the YAML files of a folder of specs, each with its file. A file that
-/// cannot be read has none.
-fn documents(specs: &Path) -> Vec<(PathBuf, String)> {
-    let folders = [specs.to_owned(), specs.join("cells"), specs.join("flows")];
-    let listed = folders.into_iter().filter_map(|folder| folder.read_dir().ok()).flatten();
-    let is_yaml = |file: &PathBuf| {
-        file.is_file() && file.extension().is_some_and(|kind| kind == "yaml" || kind == "yml")
-    };
-    let mut files: Vec<PathBuf> =
-        listed.filter_map(|entry| Some(entry.ok()?.path())).filter(is_yaml).collect();
-    files.sort();
-    let texts = files.into_iter().filter_map(|file| Some((fs::read_to_string(&file).ok()?, file)));
-    let split = texts.flat_map(|(text, file)| {
-        let documents = text.split("\n---").map(|text| (file.clone(), text.to_owned()));
-        documents.collect::<Vec<_>>()
-    });
-    split.collect()
+fn file_of_cell<'c>(mut cells: impl Iterator<Item = &'c Arc<CellSpec>>) -> Option<PathBuf> {
+    Some(cells.find(|cell| cell.name.as_str() == CELL)?.metadata.file.clone())
 }

@@ -169,7 +169,7 @@ final class SessionBus implements BodyBus {
     return _outbox.relief;
   }
 
-  /// Never waits and never fails: lines for which there is no room are counted, and their number is told.
+  /// Never waits and never fails: lines that do not fit are dropped, and their number is reported.
   @override
   void log(Context? context, Level level, String message, {String logger = '', Map<String, Object?>? fields}) {
     if (_outbox.isPressed) {
