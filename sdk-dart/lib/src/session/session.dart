@@ -177,8 +177,7 @@ final class Session {
     if (inFlightMax > 0 && _running.length >= inFlightMax || _connection.outbox.isJammed) {
       return _refuse(
         id,
-        CellException('overloaded', '$target has no capacity for another call now',
-            retryable: true, notRun: true),
+        CellException('overloaded', '$target has no capacity for another call now', retryable: true, notRun: true),
       );
     }
     _run(id, hosted, request);
