@@ -89,6 +89,11 @@
 //! - A number as the key of a map finds nothing, and is no error.
 //! - `capture` and `match` leave out groups that took no part; jq gives `null` for them.
 //! - `@base64d` needs its padding; a text is not multiplied by a fraction.
+//! - Regular expressions have no look-around and no references back to groups, and a `{` that is
+//!   meant as itself is written `\\{`. They are read when the expression runs.
+//! - An update below `null` (`{} | .a.b |= 3`) is an error; jq makes the maps.
+//! - A negative count of `limit` or depth of `flatten` is no error. There is no `nan`, `infinite`
+//!   or `IN`.
 //! - A character beyond U+FFFF in a text is written as itself, not as two escapes.
 //!
 //! # Layout

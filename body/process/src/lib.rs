@@ -29,8 +29,8 @@
 //! of a process group: Ctrl-C in a terminal goes only to the parent, signals go to the whole group,
 //! and the rest of the group is killed when the process ends. A process that leaves its group
 //! (`setsid`) is not reached. Systems other than Linux have no such signal of the kernel: there the
-//! processes of a parent that is killed go on, and the rest of the group of a process that has ended
-//! is left alone, because the group's number may belong to others by then.
+//! processes of a parent that is killed go on, and the rest of the group of a process that has
+//! ended is left alone, because the group's number may belong to others by then.
 //!
 //! # Layout
 //!

@@ -50,8 +50,8 @@
 //!
 //! - `load`: from paths to [`Specs`]. `files` finds and reads, `across` checks specs together.
 //! - `yaml`: a subset of YAML 1.2 as a tree in which everything has its place.
-//! - `read`: from the tree to [`model::CellSpec`] and [`FlowSpec`]; `read/shape.rs` has a table of all
-//!   fields.
+//! - `read`: from the tree to [`model::CellSpec`] and [`FlowSpec`]; `read/shape.rs` is the table of
+//!   all fields.
 //! - `specs`: the checked specs, whose cells are data of `model`. `bounds`: ranges. `units`:
 //!   durations and sizes.
 //! - `schema`: schemas of payloads ([`model::Schema`]), found in the nearest folder `schemas`.

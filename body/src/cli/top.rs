@@ -26,7 +26,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 ///
 /// The numbers are the bodies' own, added up; ON says of how many. CALLS/S and ERR/S are of the
 /// last second; P50 and P99 are of the calls that ran and ended in it, the wait in queues
-/// included: half of them, and 99 of 100, took no longer. RUN and WAIT are calls in flight and in queues now.
+/// included: half of them, and 99 of 100, took no longer. RUN and WAIT are calls in flight and in
+/// queues now.
 /// Keys: `s` sorts by another column, `b` shows each body or all as one, `q` ends it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Top {
