@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_nats::{Client, ConnectOptions};
-use e2e::{Body, Caller, Fleet, LIMIT};
+use e2e::{Body, Caller, Done, Fleet, LIMIT};
 use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use testkit::{eventually, within};
@@ -102,17 +102,7 @@ async fn a_body_cannot_deploy_and_is_told_so_without_the_patience_for_a_server_t
         let began = Instant::now();
         let user = ["--user", "web1", "--password", "web1", "--inbox-prefix", inbox];
         let done = fleet.run(&[&["deploy", folder.to_str().unwrap()][..], &user].concat()).await;
-        // A request to JetStream waits 15 s.
-        assert!(
-            done.status != 0 && began.elapsed() < Duration::from_secs(10),
-            "{:?}: {done:?}",
-            began.elapsed()
-        );
-        assert!(
-            done.stderr.contains("does not permit it: Permissions Violation"),
-            "{}",
-            done.stderr
-        );
+        assert_denied_at_once(&done, began.elapsed());
     }
     let history = fleet
         .run(&[&["history", "--format", "json"][..], &DEPLOYER].concat())
@@ -120,6 +110,13 @@ async fn a_body_cannot_deploy_and_is_told_so_without_the_patience_for_a_server_t
         .with_status(0)
         .stdout;
     assert_eq!(serde_json::from_str::<Vec<Value>>(&history).unwrap().len(), 1, "{history}");
+}
+
+/// Checks that a command failed by a denial, and sooner than a request to JetStream gives up
+/// (15 s).
+fn assert_denied_at_once(done: &Done, took: Duration) {
+    assert!(done.status != 0 && took < Duration::from_secs(10), "{took:?}: {done:?}");
+    assert!(done.stderr.contains("does not permit it: Permissions Violation"), "{}", done.stderr);
 }
 
 #[tokio::test]
@@ -137,17 +134,7 @@ async fn a_user_who_may_not_read_what_is_deployed_is_told_so_at_once() {
         let began = Instant::now();
         let user = ["--user", "web1", "--password", "web1", "--inbox-prefix", inbox];
         let done = fleet.run(&[ask, &user].concat()).await;
-        // A request to JetStream waits 15 s.
-        assert!(
-            done.status != 0 && began.elapsed() < Duration::from_secs(10),
-            "{:?}: {done:?}",
-            began.elapsed()
-        );
-        assert!(
-            done.stderr.contains("does not permit it: Permissions Violation"),
-            "{}",
-            done.stderr
-        );
+        assert_denied_at_once(&done, began.elapsed());
     }
 }
 

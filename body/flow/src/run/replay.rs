@@ -50,8 +50,10 @@ impl Run {
                 Progress::Calling(calls) => pending.extend(self.live(step, calls)),
                 Progress::Catching { input, due_ms } => {
                     let call = CallId::fallback_of(step.name());
-                    let target = step.fallback().unwrap_or_else(|| step.target());
-                    pending.push(self.call(target, call, input.clone(), *due_ms));
+                    pending.extend(
+                        step.fallback()
+                            .map(|target| self.call(target, call, input.clone(), *due_ms)),
+                    );
                 }
                 Progress::Blocked(_) | Progress::Done => {}
             }
